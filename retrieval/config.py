@@ -1,0 +1,45 @@
+"""Options of retrieval and of the first scene graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+SceneGraphMode = Literal["retrieval", "exhaustive", "sequential", "spatial", "pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalConfig:
+    """Which pairs are matched first."""
+
+    mode: SceneGraphMode = "retrieval"
+    """How the first pairs are chosen: retrieval (look-alikes by ASMK), exhaustive, sequential
+    (capture order), spatial (GPS radius) or pairs (a file of two names per line)."""
+    engine: Literal["native", "asmk"] = "native"
+    """ASMK implementation: ours, or the reference package (pip install 'loopsfm[asmk]')."""
+    exhaustive_max_photos: Annotated[int, Ge(0)] = 30
+    """With mode retrieval, collections up to this size match every pair: choosing saves nothing there."""
+    pairs_per_photo: Annotated[float, Ge(0.5)] = 6.0
+    """First graph: about this many pairs a photo."""
+    num_anchors: Annotated[int, Ge(0)] = 10
+    """Farthest-point anchor photos, all joined with each other (at most a fifth of the photos)."""
+    num_descriptors: Annotated[int, Ge(1)] = 600
+    """Local descriptors a photo that describe it for retrieval, largest scale first."""
+    codebook_size: Annotated[int, Ge(0)] | None = None
+    """Number of visual words; null chooses by the amount of data (at most 65536)."""
+    multiple_assignment: Annotated[int, Ge(1)] = 5
+    """Words a query descriptor is assigned to."""
+    binary: bool = True
+    """Binarised residuals: 32 times smaller, nearly as good."""
+    sequential_overlap: Annotated[int, Ge(1)] = 8
+    """Mode sequential: each photo is matched with this many that follow it, and with powers of two beyond."""
+    loop_detection: bool = True
+    """Mode sequential: also match each photo's nearest neighbours by retrieval, to close loops."""
+    spatial_neighbours: Annotated[int, Ge(1)] = 12
+    """Mode spatial: nearest photos by GPS that each photo is matched with."""
+    spatial_max_distance_m: Annotated[float, Ge(0)] = 200.0
+    """Mode spatial: farther photos are not matched."""
+    pairs_file: str | None = None
+    """Mode pairs: text file, two names a line, relative to the photo folder."""

@@ -1,0 +1,1 @@
+"""Configuration: the schema, reading it from YAML and overrides, printing it."""

@@ -1,0 +1,183 @@
+"""Every option of the engine, its type, range, default and what it does.
+
+Plain frozen dataclasses: stages receive their own section. Ranges are `annotated_types`; the text below a
+field is its documentation, which `sfm config` and the JSON schema print. Validation is in `loading.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from retrieval.config import RetrievalConfig
+
+CameraModel = Literal[
+    "SIMPLE_PINHOLE",
+    "PINHOLE",
+    "SIMPLE_RADIAL",
+    "RADIAL",
+    "OPENCV",
+    "OPENCV_FISHEYE",
+    "FULL_OPENCV",
+    "SIMPLE_RADIAL_FISHEYE",
+    "RADIAL_FISHEYE",
+    "THIN_PRISM_FISHEYE",
+    "FOV",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesConfig:
+    """How photos are read and which cameras took them."""
+
+    camera_model: CameraModel = "SIMPLE_RADIAL"
+    """COLMAP camera model of photos whose intrinsics are not given."""
+    camera_sharing: Literal["auto", "single", "per_folder", "per_image"] = "auto"
+    """Which photos share one camera. auto: with EXIF per device, focal length and size; without per folder and size."""
+    camera_params: str | None = None
+    """Known intrinsics, comma-separated in COLMAP's order, for all photos; they are not refined."""
+    cameras_file: str | None = None
+    """Known intrinsics as a COLMAP cameras.txt: one camera for all photos, or several told apart by image size."""
+    default_focal_factor: Annotated[float, Gt(0)] = 1.2
+    """Focal length of photos without EXIF, as a multiple of the longer side (a first guess, refined)."""
+    masks: str | None = None
+    """Folder of masks, COLMAP's naming (photo.jpg.png): no keypoints where the mask is black."""
+    thumbnail_size: Annotated[int, Ge(64), Le(1024)] = 256
+    """Longer side of the report's thumbnails, px."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiftConfig:
+    """SIFT keypoints and descriptors (pycolmap)."""
+
+    max_image_size: Annotated[int, Ge(64)] = 2400
+    """Larger photos are reduced to this longer side before detection, px; bounds memory (about 1.5 GB a thread)."""
+    max_num_features: Annotated[int, Ge(16)] = 8192
+    """Keypoints a photo, largest scale first."""
+    peak_threshold: Annotated[float, Gt(0)] = 0.02 / 3
+    """Contrast below which a keypoint is dropped; lower finds more on weak texture."""
+    edge_threshold: Annotated[float, Gt(0)] = 10.0
+    """Edge response above which a keypoint is dropped."""
+    estimate_affine_shape: bool = False
+    """Affine shape adaptation: slower, wider baselines."""
+    domain_size_pooling: bool = False
+    """DSP-SIFT descriptors: slower, slightly more matches."""
+    upright: bool = False
+    """Ignore keypoint orientation; only where no photo is rolled."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingConfig:
+    """How a pair of photos is matched."""
+
+    max_ratio: Annotated[float, Gt(0), Le(1)] = 0.8
+    """Lowe's ratio test."""
+    max_distance: Annotated[float, Gt(0)] = 0.7
+    """Largest descriptor distance."""
+    cross_check: bool = True
+    """Only mutual nearest neighbours."""
+    guided: bool = False
+    """Match again along the epipolar lines after verification: more matches, slower."""
+    max_num_matches: Annotated[int, Ge(16)] = 32768
+    """Matches a pair; bounds memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyConfig:
+    """Two-view geometry: which matches of a pair are consistent with one motion."""
+
+    max_error_px: Annotated[float, Gt(0)] = 4.0
+    """RANSAC threshold, px."""
+    min_num_inliers: Annotated[int, Ge(8)] = 15
+    """Pairs with fewer inliers are refused."""
+    min_inlier_ratio: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Pairs with a smaller share of inliers are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterConfig:
+    """Camera poses and points from verified pairs."""
+
+    mapper: Literal["graph", "incremental", "global", "hierarchical"] = "graph"
+    """graph: ours, with the closed loop. The others are COLMAP's own, on the first graph only."""
+    min_model_size: Annotated[int, Ge(2)] = 3
+    """Smaller models are dropped."""
+    max_models: Annotated[int, Ge(1)] = 50
+    """At most this many separate models."""
+    max_rounds: Annotated[int, Ge(0)] = 4
+    """Rounds of asking retrieval for more pairs; 0 switches the closed loop off."""
+    max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
+    """Budget: the loop stops when this many pairs a photo have been matched (small collections may use them all)."""
+    init_min_num_inliers: Annotated[int, Ge(15)] = 100
+    """A seed pair needs this many inliers; relaxed when no pair has them."""
+    init_min_tri_angle_deg: Annotated[float, Gt(0)] = 16.0
+    """A seed pair needs this median triangulation angle; relaxed when no pair has it."""
+    abs_pose_min_num_inliers: Annotated[int, Ge(6)] = 30
+    """A photo needs this many 2D-3D inliers to register."""
+    abs_pose_max_error_px: Annotated[float, Gt(0)] = 12.0
+    """RANSAC threshold of registration, px."""
+    structure_less_fallback: bool = True
+    """Try registration from relative poses when a photo sees too few points."""
+    global_growth_ratio: Annotated[float, Gt(1)] = 1.1
+    """A global bundle adjustment runs when photos or points have grown by this factor since the last."""
+    filter_max_reproj_error_px: Annotated[float, Gt(0)] = 4.0
+    """Observations farther off than this are dropped, px."""
+    filter_min_tri_angle_deg: Annotated[float, Ge(0)] = 1.5
+    """Points seen under a smaller angle are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefineConfig:
+    """Which intrinsics bundle adjustment may change, and the last adjustment."""
+
+    focal_length: bool = True
+    """Refine focal lengths (not of cameras that the user gave)."""
+    extra_params: bool = True
+    """Refine distortion."""
+    principal_point: Literal["evidence", "never", "always"] = "evidence"
+    """Free the principal point in a last adjustment. evidence: only of cameras shared by enough photos."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What is written besides the binary COLMAP model."""
+
+    text: bool = False
+    """Also write cameras.txt, images.txt and points3D.txt."""
+    points_ply: bool = True
+    """Write the coloured point cloud as points.ply."""
+    report: bool = True
+    """Write report.html."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Resources and repeatability."""
+
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of everything random."""
+    threads: Annotated[int, Ge(1)] | None = None
+    """Threads to use; null takes all cores. Results are bit-equal only for the same number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration."""
+
+    photos: str | None = None
+    """Folder of photos, relative to this file."""
+    output: str | None = None
+    """Folder for the result, relative to this file."""
+    backend: Literal["sift"] = "sift"
+    """Matcher: sift (no weights, no GPU needed)."""
+    run: RunConfig = field(default_factory=RunConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
+    sift: SiftConfig = field(default_factory=SiftConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    register: RegisterConfig = field(default_factory=RegisterConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)

@@ -1,0 +1,149 @@
+"""The immutable values that stages hand to each other."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retrieval import Pair, Reason
+
+Orientation = int
+"""EXIF orientation tag, 1..8; 1 means that the stored pixels are upright."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exif:
+    """What a photo's metadata says about how it was taken; None where it says nothing."""
+
+    make: str | None = None
+    model: str | None = None
+    focal_px: float | None = None
+    """Focal length in pixels of the stored image, from the focal length and sensor size or 35 mm equivalent."""
+    latitude_deg: float | None = None
+    longitude_deg: float | None = None
+    altitude_m: float | None = None
+    timestamp_s: float | None = None
+    """Capture time, seconds since 1970, in the camera's own (unknown) time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """One camera as it goes into the database: COLMAP's model name, size in px and parameters in COLMAP's order."""
+
+    camera_id: int
+    model: str
+    width: int
+    height: int
+    params: tuple[float, ...]
+    has_prior_focal_length: bool
+    """True when the focal length comes from EXIF or the user, not from a guess."""
+    fixed: bool = False
+    """True when the user gave the intrinsics: they are not refined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One readable photo. Width and height are those of the stored pixels (EXIF orientation not applied)."""
+
+    name: str
+    """Name in the model: POSIX path relative to `OUT/images`."""
+    path: Path
+    """File whose pixels the model refers to: the user's own, or the upright copy under `OUT/images`."""
+    source: Path
+    """The user's file."""
+    sha256: str
+    """Of the user's file; identity for caching."""
+    width: int
+    height: int
+    orientation: Orientation
+    camera_id: int
+    exif: Exif
+    mask: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was not used, and why, in words for the user."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """All photos of a run, sorted by name, with their cameras."""
+
+    photos: tuple[Photo, ...]
+    cameras: Mapping[int, CameraSpec]
+    skipped: tuple[Skipped, ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    """Groups of names with equal content; all but the first of a group are in `skipped`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all photos, in order."""
+        return tuple(photo.name for photo in self.photos)
+
+
+@dataclass(frozen=True, slots=True)
+class PairRequest:
+    """A pair that the registrar wants matched."""
+
+    pair: Pair
+    reason: Reason
+    gain: float
+    """Expected gain, comparable within a round; higher is asked first."""
+
+
+class PhotoStatus(enum.StrEnum):
+    """How a photo ended."""
+
+    REGISTERED = "registered"
+    NOT_REGISTERED = "not_registered"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoOutcome:
+    """What became of one photo."""
+
+    name: str
+    status: PhotoStatus
+    model: int | None = None
+    """Index of its model in `sparse/`, largest model first."""
+    num_observations: int = 0
+    reason: str = ""
+    """For photos that are not registered: the step that failed, with its figures, in words."""
+    advice: str = ""
+    """What the user can do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """One round of the closed loop."""
+
+    round: int
+    asked: Mapping[str, int]
+    """Number of requests by reason."""
+    matched: int
+    verified: int
+    registered_before: int
+    registered_after: int
+    models_after: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """Figures of one stage: how long it took and how much it did or reused."""
+
+    stage: str
+    seconds: float
+    counts: Mapping[str, int | float] = field(default_factory=dict)
+
+
+def sorted_pairs(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Pairs in canonical order, without repeats."""
+    return tuple(sorted(set(pairs)))
