@@ -1,0 +1,49 @@
+# make demo   install into .venv and reconstruct the demo scene
+# make test   install into .venv, lint, type-check, run the quick tests
+# make check  the same without tests
+# make clean  remove .venv, caches and out/
+
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+# The first interpreter of a supported version; `make PYTHON=python3.12 …` chooses another.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+	$(if $(shell $(p) -c '$(SUPPORTED)' 2>/dev/null && echo yes),$(p))))
+MARKERS ?= not slow and not weights
+
+.PHONY: demo test check slow clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.stamp-demo
+	$(BIN)/sfm run --config configs/demo.yaml
+
+test: check
+	$(BIN)/pytest -m "$(MARKERS)"
+
+check: $(VENV)/.stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+slow: $(VENV)/.stamp-dev
+	$(BIN)/pytest -m "slow and not weights"
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find sfm retrieval kernels tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); LoopSfM needs Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@command -v gcc >/dev/null || { echo "error: gcc not found; the asmk extra is compiled on installation" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "error: could not make $(VENV) (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+
+# Installed again only when what to install has changed. The stamp of the tests serves the demo as well.
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,asmk]'
+	@touch $@ $(VENV)/.stamp-demo
+
+$(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[asmk]'
+	@touch $@

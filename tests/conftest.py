@@ -1,0 +1,46 @@
+"""Fixtures and rules that every test may rely on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photo collections; tests that use it are marked `shared`."""
+    shared = Path(os.environ.get("LOOPSFM_SHARED", ROOT.parent / "shared"))
+    data = shared / "data"
+    if not data.is_dir():
+        pytest.skip(f"no photo collections at {data} (set LOOPSFM_SHARED to the folder that holds data/)")
+    return data
+
+
+@pytest.fixture(scope="session")
+def demo_data() -> Path:
+    """The rendered demo scene: `images/` and `gt.json`."""
+    return ROOT / "data" / "demo"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_colmap() -> None:
+    """Keep COLMAP's info and warning lines out of test output."""
+    import pycolmap
+
+    pycolmap.logging.minloglevel = 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip `gpu` tests where there is none."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not on_gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
