@@ -1,0 +1,248 @@
+"""The one owner of `database.db`: which photos, cameras, features and pairs it holds, and what is stale.
+
+COLMAP's schema holds the data; two small tables of ours beside it remember what the data was computed from,
+so that a changed photo or option drops just what depends on it. COLMAP ignores tables that it doesn't know.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from retrieval import Pair
+from sfm.errors import WorkspaceError
+from sfm.types import CameraSpec, Collection, Photo
+
+_OUR_TABLES = """
+CREATE TABLE IF NOT EXISTS loopsfm_images
+    (image_id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, content TEXT NOT NULL, camera TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS loopsfm_keys (stage TEXT PRIMARY KEY, key TEXT NOT NULL);
+"""
+_CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)
+_MAX_IMAGE_ID = 2147483647  # kMaxNumImages of COLMAP, the base of its pair ids
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecord:
+    """What the database knows of one matched pair."""
+
+    num_matches: int
+    num_inliers: int
+    config: str
+    """COLMAP's two-view configuration: CALIBRATED, UNCALIBRATED, PLANAR, PANORAMIC, WATERMARK, ..."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether the pair has a two-view geometry that registration can use."""
+        return self.num_inliers > 0 and self.config not in ("UNDEFINED", "DEGENERATE", "WATERMARK")
+
+
+@dataclass(frozen=True, slots=True)
+class StageKeys:
+    """Keys of the options that features, matches and two-view geometries depend on."""
+
+    features: str
+    matches: str
+    geometries: str
+
+
+class FeatureDatabase:
+    """A COLMAP database kept in step with a collection of photos.
+
+    Raises:
+        WorkspaceError: the file is not a COLMAP database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            pycolmap.Database.open(path).close()
+            with closing(self._connect()) as connection, connection:
+                connection.executescript(_OUR_TABLES)
+        except (RuntimeError, sqlite3.DatabaseError) as error:
+            raise WorkspaceError(f"{path} is not a usable COLMAP database: {error}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=30)
+        connection.execute("PRAGMA foreign_keys = OFF")
+        return connection
+
+    def sync(self, collection: Collection, keys: StageKeys) -> None:
+        """Make the database hold exactly `collection`, dropping what changed photos and options made stale.
+
+        One transaction: a kill leaves the earlier state. Image ids of photos that stay are kept.
+        """
+        with closing(self._connect()) as db, db:
+            _drop_stale_stages(db, keys)
+            known = {row[1]: row for row in db.execute("SELECT * FROM loopsfm_images")}
+            current = {photo.name: photo for photo in collection.photos}
+            gone = [row[0] for name, row in known.items() if name not in current]
+            changed = [row[0] for n, row in known.items() if n in current and row[2] != current[n].sha256]
+            _drop_features(db, [*gone, *changed])
+            _drop_images(db, gone)
+            _write_cameras(db, collection.cameras.values())
+            next_id = 1 + max((row[0] for row in known.values()), default=0)
+            recalibrated = []
+            for photo in collection.photos:
+                row = known.get(photo.name)
+                image_id, next_id = (row[0], next_id) if row else (next_id, next_id + 1)
+                signature = _camera_signature(collection.cameras[photo.camera_id])
+                if row and row[3] != signature:
+                    recalibrated.append(image_id)
+                _write_image(db, image_id, photo, signature)
+            _drop_geometries(db, recalibrated)
+            _write_pose_priors(db, collection)
+
+    @contextmanager
+    def plain_names(self) -> Iterator[Mapping[str, str]]:
+        """Names without blanks while the context is open, as a mapping from the real ones.
+
+        COLMAP's list of pairs splits names at blanks. After a kill in between, `sync` restores the names.
+        """
+        with closing(self._connect()) as db:
+            ids = dict(db.execute("SELECT name, image_id FROM images"))
+            if not any(character.isspace() for name in ids for character in name):
+                yield {name: name for name in ids}
+                return
+            plain = {name: f"#{image_id}" for name, image_id in ids.items()}
+            with db:
+                db.executemany("UPDATE images SET name = ? WHERE name = ?", [(p, n) for n, p in plain.items()])
+            try:
+                yield plain
+            finally:
+                with db:
+                    db.executemany("UPDATE images SET name = ? WHERE name = ?", list(plain.items()))
+
+    def image_ids(self) -> dict[str, int]:
+        """COLMAP's image id of every image name."""
+        with closing(self._connect()) as db:
+            return dict(db.execute("SELECT name, image_id FROM images ORDER BY name"))
+
+    def num_keypoints(self) -> dict[str, int]:
+        """Number of keypoints of every image that has been described."""
+        query = "SELECT name, rows FROM images JOIN keypoints USING (image_id) JOIN descriptors USING (image_id, rows)"
+        with closing(self._connect()) as db:
+            return dict(db.execute(query))
+
+    def features(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Keypoints `(n, 4 or 6) float32` (x, y, affine shape; px) and descriptors `(n, 128) uint8` of an image."""
+        query = (
+            "SELECT k.rows, k.cols, k.data, d.cols, d.data FROM images JOIN keypoints k USING (image_id) "
+            "JOIN descriptors d USING (image_id) WHERE name = ?"
+        )
+        with closing(self._connect()) as db:
+            rows, k_cols, k_data, d_cols, d_data = db.execute(query, (name,)).fetchone()
+        keypoints = np.frombuffer(k_data or b"", np.float32).reshape(rows, k_cols)
+        return keypoints, np.frombuffer(d_data or b"", np.uint8).reshape(rows, d_cols)
+
+    def pairs(self) -> dict[Pair, PairRecord]:
+        """All pairs that have been matched and verified."""
+        query = (
+            "SELECT m.pair_id, m.rows, g.rows, g.config FROM matches m JOIN two_view_geometries g USING (pair_id)"
+        )
+        with closing(self._connect()) as db:
+            names = dict(db.execute("SELECT image_id, name FROM images"))
+            rows = db.execute(query).fetchall()
+        records = {}
+        for pair_id, num_matches, num_inliers, config in rows:
+            a, b = (names[i] for i in image_ids_of_pair(pair_id))
+            label = pycolmap.TwoViewGeometryConfiguration(config).name
+            records[Pair.of(a, b)] = PairRecord(num_matches, num_inliers, label)
+        return records
+
+
+def image_ids_of_pair(pair_id: int) -> tuple[int, int]:
+    """The two image ids of COLMAP's pair id, smaller first."""
+    return pair_id // _MAX_IMAGE_ID, pair_id % _MAX_IMAGE_ID
+
+
+def _drop_stale_stages(db: sqlite3.Connection, keys: StageKeys) -> None:
+    stored = dict(db.execute("SELECT stage, key FROM loopsfm_keys"))
+    tables = {
+        "features": ("keypoints", "descriptors", "matches", "two_view_geometries"),
+        "matches": ("matches", "two_view_geometries"),
+        "geometries": ("two_view_geometries",),
+    }
+    for stage, dependants in tables.items():
+        key = getattr(keys, stage)
+        if stage in stored and stored[stage] != key:
+            for table in dependants:
+                db.execute(f"DELETE FROM {table}")
+        db.execute("INSERT OR REPLACE INTO loopsfm_keys VALUES (?, ?)", (stage, key))
+
+
+def _drop_features(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
+    ids = [(i,) for i in image_ids]
+    db.executemany("DELETE FROM keypoints WHERE image_id = ?", ids)
+    db.executemany("DELETE FROM descriptors WHERE image_id = ?", ids)
+    _drop_pairs(db, {i for (i,) in ids}, ("matches", "two_view_geometries"))
+
+
+def _drop_geometries(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
+    _drop_pairs(db, set(image_ids), ("two_view_geometries",))
+
+
+def _drop_pairs(db: sqlite3.Connection, image_ids: set[int], tables: Iterable[str]) -> None:
+    if not image_ids:
+        return
+    for table in tables:
+        pair_ids = [row[0] for row in db.execute(f"SELECT pair_id FROM {table}")]
+        touched = [(p,) for p in pair_ids if image_ids.intersection(image_ids_of_pair(p))]
+        db.executemany(f"DELETE FROM {table} WHERE pair_id = ?", touched)
+
+
+def _drop_images(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
+    ids = [(i,) for i in image_ids]
+    db.executemany("DELETE FROM images WHERE image_id = ?", ids)
+    db.executemany("DELETE FROM loopsfm_images WHERE image_id = ?", ids)
+
+
+def _write_cameras(db: sqlite3.Connection, cameras: Iterable[CameraSpec]) -> None:
+    """Replace all cameras; each gets a rig of its own, and images are given frames in `_write_image`."""
+    for table in ("cameras", "rigs", "rig_sensors", "frames", "frame_data"):
+        db.execute(f"DELETE FROM {table}")
+    for camera in cameras:
+        model_id = int(getattr(pycolmap.CameraModelId, camera.model))
+        params = np.asarray(camera.params, np.float64).tobytes()
+        row = (camera.camera_id, model_id, camera.width, camera.height, params, camera.has_prior_focal_length)
+        db.execute("INSERT INTO cameras VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.execute("INSERT INTO rigs VALUES (?, ?, ?)", (camera.camera_id, camera.camera_id, _CAMERA_SENSOR))
+
+
+def _write_image(db: sqlite3.Connection, image_id: int, photo: Photo, signature: str) -> None:
+    db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?)", (image_id, photo.name, photo.camera_id))
+    db.execute("INSERT INTO frames VALUES (?, ?)", (image_id, photo.camera_id))
+    db.execute(
+        "INSERT INTO frame_data VALUES (?, ?, ?, ?)", (image_id, image_id, photo.camera_id, _CAMERA_SENSOR)
+    )
+    db.execute(
+        "INSERT OR REPLACE INTO loopsfm_images VALUES (?, ?, ?, ?)",
+        (image_id, photo.name, photo.sha256, signature),
+    )
+
+
+def _write_pose_priors(db: sqlite3.Connection, collection: Collection) -> None:
+    """GPS positions as COLMAP's pose priors: latitude, longitude (deg), altitude (m), WGS84."""
+    ids = dict(db.execute("SELECT name, image_id FROM images"))
+    unknown = [np.full(n, np.nan).tobytes() for n in (9, 3)]
+    wgs84 = int(pycolmap.PosePriorCoordinateSystem.WGS84)
+    db.execute("DELETE FROM pose_priors")
+    for photo in collection.photos:
+        if photo.exif.latitude_deg is None or photo.exif.longitude_deg is None:
+            continue
+        position = np.array([photo.exif.latitude_deg, photo.exif.longitude_deg, photo.exif.altitude_m or 0.0])
+        row = (ids[photo.name], ids[photo.name], photo.camera_id, _CAMERA_SENSOR, position.tobytes(), *unknown, wgs84)
+        db.execute("INSERT INTO pose_priors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _camera_signature(camera: CameraSpec) -> str:
+    parts = (camera.model, camera.width, camera.height, camera.params, camera.has_prior_focal_length)
+    return json.dumps(parts)

@@ -1,0 +1,241 @@
+"""The output folder: where things lie, who may write there, and how files appear in it whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from sfm.errors import WorkspaceError
+from sfm.events import EventLog
+
+FORMAT = 1
+MARKER = "workspace.json"
+
+
+class Workspace:
+    """An output folder opened for one process; use as a context manager.
+
+    Raises:
+        WorkspaceError: on entering, when the folder cannot be written, holds something else than a
+            workspace of ours, belongs to other input, or is in use by another process.
+    """
+
+    def __init__(self, root: Path, *, source: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.source = source.expanduser().absolute()
+        self._lock: FileLock | None = None
+
+    @property
+    def cache(self) -> Path:
+        """Everything that can be computed again."""
+        return self.root / "cache"
+
+    @property
+    def images(self) -> Path:
+        """One entry per photo under its model name: a link to the user's file, or a converted copy."""
+        return self.root / "images"
+
+    @property
+    def database(self) -> Path:
+        """COLMAP database with keypoints, descriptors, matches and two-view geometries."""
+        return self.root / "database.db"
+
+    @property
+    def sparse(self) -> Path:
+        """COLMAP models, `0` the largest."""
+        return self.root / "sparse"
+
+    @property
+    def run_json(self) -> Path:
+        """Every figure of the last run."""
+        return self.root / "run.json"
+
+    @property
+    def events_path(self) -> Path:
+        """Every decision, one JSON object a line."""
+        return self.root / "events.jsonl"
+
+    @property
+    def events(self) -> EventLog:
+        """Appends to `events.jsonl`."""
+        return EventLog(self.events_path)
+
+    def __enter__(self) -> Workspace:
+        with os_errors_as_workspace_errors(self.root):
+            self._refuse_foreign()
+            self.cache.mkdir(parents=True, exist_ok=True)
+            self._acquire_lock()
+            if self._marker() is None:
+                self._write_marker()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _marker(self) -> dict[str, object] | None:
+        path = self.cache / MARKER
+        if not path.exists():
+            return None
+        try:
+            marker = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise WorkspaceError(f"{path} is damaged", hint="choose another output folder") from None
+        if not isinstance(marker, dict) or marker.get("format") != FORMAT:
+            raise WorkspaceError(
+                f"{self.root} was written by another version of sfm", hint="choose another output folder"
+            )
+        return marker
+
+    def _write_marker(self) -> None:
+        atomic_write_json(self.cache / MARKER, {"format": FORMAT, "source": str(self.source)})
+
+    def _refuse_foreign(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise WorkspaceError(f"{self.root} is a file", hint="give a folder for the output")
+        if self.root == self.source:
+            raise WorkspaceError(
+                f"{self.root} is the input itself", hint="give another folder for the output: -o OUT"
+            )
+        marker = self._marker()
+        if marker is None:
+            self._refuse_unless_empty()
+        elif marker.get("source") != str(self.source) and not self._was_moved(Path(str(marker["source"]))):
+            raise WorkspaceError(
+                f"{self.root} holds the reconstruction of {marker.get('source')}, not of {self.source}",
+                hint="choose another output folder",
+            )
+
+    def _refuse_unless_empty(self) -> None:
+        # `cache` alone is what a run leaves that was killed before it wrote its marker.
+        entries = [p.name for p in self.root.iterdir() if p.name != "cache"] if self.root.exists() else []
+        if entries:
+            raise WorkspaceError(
+                f"{self.root} is not empty and was not made by sfm (it holds {entries[0]})",
+                hint="choose a new or empty output folder",
+            )
+
+    def _was_moved(self, earlier: Path) -> bool:
+        """True when the photos that this workspace knows now lie under `source` instead of `earlier`."""
+        if earlier.exists() or not self.images.is_dir():
+            return False
+        links = [p for p in self.images.rglob("*") if p.is_symlink()]
+        names = [Path(os.readlink(p)) for p in links]
+        inside = [n.relative_to(earlier) for n in names if n.is_relative_to(earlier)]
+        if not inside or not all((self.source / n).exists() for n in inside):
+            return False
+        self._write_marker()
+        return True
+
+    def _acquire_lock(self) -> None:
+        lock = FileLock(str(self.cache / "lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise WorkspaceError(
+                f"{self.root} is in use by another sfm process",
+                hint="wait for it to finish, or choose another output folder",
+            ) from None
+        self._lock = lock
+
+
+@contextmanager
+def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk into a message; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk quota is used up",
+            errno.EROFS: "the disk is read-only",
+            errno.EACCES: "permission denied",
+            errno.EPERM: "permission denied",
+        }
+        if error.errno not in reasons:
+            raise
+        raise WorkspaceError(
+            f"cannot write to {error.filename or root}: {reasons[error.errno]}",
+            hint="free some space or choose another output folder; what was finished is kept",
+        ) from error
+    except RuntimeError as error:
+        # SQLite's errors reach Python through pycolmap as RuntimeError.
+        if "disk is full" not in str(error) and "readonly database" not in str(error):
+            raise
+        raise WorkspaceError(f"cannot write to {root}: {error}") from error
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old or the new content, never a part, even after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with scratch.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def atomic_write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, atomically."""
+    text = json.dumps(value, indent=2, default=json_default, ensure_ascii=False)
+    atomic_write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A scratch folder that takes the place of `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    scratch.mkdir()
+    try:
+        yield scratch
+        if path.exists():
+            old = path.with_name(f".{path.name}.old.{uuid.uuid4().hex[:8]}")
+            path.rename(old)
+            scratch.rename(path)
+            shutil.rmtree(old)
+        else:
+            scratch.rename(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def content_key(stage: str, version: int, *inputs: object) -> str:
+    """Name of a stage's result: a hash of the stage, its version, its options and its inputs.
+
+    Args:
+        stage: name of the stage.
+        version: raised when the stage's code changes what it computes.
+        inputs: JSON values or dataclasses; equal inputs give equal keys in every process.
+    """
+    text = json.dumps([stage, version, inputs], sort_keys=True, default=json_default)
+    return hashlib.blake2b(text.encode("utf-8", errors="surrogateescape"), digest_size=16).hexdigest()
+
+
+def json_default(value: object) -> object:
+    """Dataclasses as objects, mappings and sets as JSON has them, anything else as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value)
