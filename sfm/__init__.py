@@ -1,0 +1,61 @@
+"""LoopSfM: unordered photos in, a COLMAP sparse model out.
+
+Everything a user calls is listed here and loaded on first use, so that `import sfm` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sfm.config.loading import load_config as load_config
+    from sfm.config.schema import Config as Config
+    from sfm.database_mapping import map_database as map_database
+    from sfm.doctor import doctor as doctor
+    from sfm.errors import ConfigError as ConfigError
+    from sfm.errors import InputError as InputError
+    from sfm.errors import MissingDependencyError as MissingDependencyError
+    from sfm.errors import ReconstructionError as ReconstructionError
+    from sfm.errors import SfmError as SfmError
+    from sfm.errors import WorkspaceError as WorkspaceError
+    from sfm.evaluation import evaluate as evaluate
+    from sfm.explain import explain as explain
+    from sfm.export import export as export
+    from sfm.pipeline import match_photos as match
+    from sfm.pipeline import retrieve as retrieve
+    from sfm.pipeline import run as run
+    from sfm.result import Result as Result
+
+_WHERE = {
+    "Config": ("sfm.config.schema", "Config"),
+    "ConfigError": ("sfm.errors", "ConfigError"),
+    "InputError": ("sfm.errors", "InputError"),
+    "MissingDependencyError": ("sfm.errors", "MissingDependencyError"),
+    "ReconstructionError": ("sfm.errors", "ReconstructionError"),
+    "Result": ("sfm.result", "Result"),
+    "SfmError": ("sfm.errors", "SfmError"),
+    "WorkspaceError": ("sfm.errors", "WorkspaceError"),
+    "doctor": ("sfm.doctor", "doctor"),
+    "evaluate": ("sfm.evaluation", "evaluate"),
+    "explain": ("sfm.explain", "explain"),
+    "export": ("sfm.export", "export"),
+    "load_config": ("sfm.config.loading", "load_config"),
+    "map_database": ("sfm.database_mapping", "map_database"),
+    "match": ("sfm.pipeline", "match_photos"),
+    "retrieve": ("sfm.pipeline", "retrieve"),
+    "run": ("sfm.pipeline", "run"),
+}
+
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'sfm' has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

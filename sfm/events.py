@@ -42,6 +42,25 @@ class EventLog:
             file.write(json.dumps(record, default=str, ensure_ascii=False) + "\n")
 
 
+class Tee:
+    """Hands every event to two sinks."""
+
+    def __init__(self, first: EventSink, second: EventSink) -> None:
+        self._sinks = (first, second)
+
+    def emit(self, stage: str, event: str, **fields: object) -> None:
+        """Record the event in both."""
+        for sink in self._sinks:
+            sink.emit(stage, event, **fields)
+
+
+def replay(path: Path, events: EventSink) -> None:
+    """Emit the events of a file again, for results that are reused."""
+    for record in read_events(path):
+        fields = {key: value for key, value in record.items() if key not in ("t", "stage", "event")}
+        events.emit(str(record["stage"]), str(record["event"]), **fields)
+
+
 def read_events(path: Path) -> Iterator[Mapping[str, JsonValue]]:
     """Events in the order written; a last line torn by a kill is left out."""
     if not path.exists():

@@ -1,0 +1,141 @@
+"""Stage: match and verify proposed pairs that the database doesn't hold yet, a few at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Edge, Pair
+from sfm.config.schema import MatchingConfig, VerifyConfig
+from sfm.database import FeatureDatabase, PairRecord
+from sfm.events import EventSink
+from sfm.progress import Progress
+
+_MAX_PAIRS_A_CHUNK = 64
+_MAX_SECONDS_A_CHUNK = 15.0
+"""A kill loses at most the chunk in hand: the promise is 64 pairs or 30 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchReport:
+    """Pairs matched now, taken from an earlier run, and verified among both."""
+
+    matched: int
+    cached: int
+    verified: int
+
+
+def match(
+    edges: Mapping[Pair, Edge],
+    database: FeatureDatabase,
+    *,
+    scratch_dir: Path,
+    config: MatchingConfig,
+    verify: VerifyConfig,
+    threads: int,
+    seed: int,
+    events: EventSink,
+    progress: Progress,
+) -> MatchReport:
+    """Match descriptors and estimate the two-view geometry of every pair in `edges`.
+
+    Each chunk of at most 64 pairs is in the database when the next begins; pairs already there are skipped.
+
+    Args:
+        edges: proposed pairs.
+        database: holds the features, receives matches and two-view geometries.
+        scratch_dir: for the list of pairs that COLMAP reads.
+        config: descriptor matching.
+        verify: geometric verification.
+        threads: number of threads.
+        seed: of RANSAC, for each pair anew: results don't depend on the chunks.
+        events: receives a `pair` event a pair.
+        progress: counts pairs.
+    """
+    done = database.pairs()
+    todo = sorted(pair for pair in edges if pair not in done)
+    options = matching_options(config, threads)
+    geometry = verification_options(verify, seed)
+    list_path = scratch_dir / "pairs.txt"
+    size = min(_MAX_PAIRS_A_CHUNK, 8 * threads)
+    with progress.task("match", len(todo), unit="pairs") as task, database.plain_names() as plain:
+        position = 0
+        while position < len(todo):
+            chunk = todo[position : position + size]
+            started = time.monotonic()
+            _match_chunk(chunk, plain, list_path, database.path, options, geometry)
+            seconds = time.monotonic() - started
+            position += len(chunk)
+            task.advance(len(chunk))
+            size = _next_size(len(chunk), seconds)
+    records = database.pairs()
+    _record(edges, todo, records, events)
+    verified = sum(records[pair].verified for pair in edges if pair in records)
+    return MatchReport(len(todo), len(edges) - len(todo), verified)
+
+
+def matching_options(config: MatchingConfig, threads: int) -> pycolmap.FeatureMatchingOptions:
+    """pycolmap's options for ours."""
+    options = pycolmap.FeatureMatchingOptions()
+    options.num_threads = threads
+    options.use_gpu = False
+    options.guided_matching = config.guided
+    options.max_num_matches = config.max_num_matches
+    options.sift.max_ratio = config.max_ratio
+    options.sift.max_distance = config.max_distance
+    options.sift.cross_check = config.cross_check
+    return options
+
+
+def verification_options(config: VerifyConfig, seed: int) -> pycolmap.TwoViewGeometryOptions:
+    """pycolmap's options for ours."""
+    options = pycolmap.TwoViewGeometryOptions()
+    options.min_num_inliers = config.min_num_inliers
+    options.min_inlier_ratio = config.min_inlier_ratio
+    options.ransac.max_error = config.max_error_px
+    options.ransac.random_seed = seed
+    return options
+
+
+def _next_size(size: int, seconds: float) -> int:
+    by_time = int(size * _MAX_SECONDS_A_CHUNK / max(seconds, 1e-3))
+    return max(1, min(_MAX_PAIRS_A_CHUNK, by_time))
+
+
+def _match_chunk(
+    pairs: Sequence[Pair],
+    plain: Mapping[str, str],
+    list_path: Path,
+    database_path: Path,
+    options: pycolmap.FeatureMatchingOptions,
+    geometry: pycolmap.TwoViewGeometryOptions,
+) -> None:
+    lines = [f"{plain[pair.a]} {plain[pair.b]}\n" for pair in pairs]
+    list_path.write_text("".join(lines), encoding="utf-8")
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = list_path
+    pycolmap.match_image_pairs(database_path, options, pairing, geometry, device=pycolmap.Device.cpu)
+
+
+def _record(
+    edges: Mapping[Pair, Edge], matched: Sequence[Pair], records: Mapping[Pair, PairRecord], events: EventSink
+) -> None:
+    fresh = set(matched)
+    for pair in sorted(edges):
+        record = records.get(pair, PairRecord(0, 0, "UNDEFINED"))
+        events.emit(
+            "match",
+            "pair",
+            a=pair.a,
+            b=pair.b,
+            round=edges[pair].round,
+            reason=str(edges[pair].reason),
+            num_matches=record.num_matches,
+            num_inliers=record.num_inliers if record.verified else 0,
+            config=record.config,
+            cached=pair not in fresh,
+        )

@@ -1,0 +1,263 @@
+"""The whole run, photos to models, and its stages one by one. Reads like the picture in ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Edge, Pair, SceneGraph
+from sfm.closed_loop import LoopResult, Rank, run_closed_loop
+from sfm.config.schema import Config
+from sfm.database import FeatureDatabase, StageKeys
+from sfm.describe import describe
+from sfm.errors import InputError
+from sfm.events import EventSink
+from sfm.ingest import ingest
+from sfm.mapping import MappingResult, ViewGraph, reconstruct
+from sfm.matching import MatchReport, match
+from sfm.outputs import finish
+from sfm.progress import Progress, SilentProgress
+from sfm.result import Result
+from sfm.retrieve import earlier_edges, propose_pairs
+from sfm.types import Collection, Skipped, StageReport
+from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
+
+_FEATURES_VERSION = _MATCHES_VERSION = _GEOMETRIES_VERSION = _REGISTER_VERSION = 1
+"""Raised when a change of code changes what the stage computes: earlier results are then computed again."""
+
+SILENT = SilentProgress()
+
+
+@dataclass(slots=True)
+class Session:
+    """One run in progress: its workspace, options and the times of the stages so far."""
+
+    workspace: Workspace
+    config: Config
+    progress: Progress
+    stages: list[StageReport] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def threads(self) -> int:
+        """Threads to use."""
+        return self.config.run.threads or len(os.sched_getaffinity(0))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, int | float]]:
+        """Time a stage; what the block puts into the mapping are its counts."""
+        started = time.monotonic()
+        counts: dict[str, int | float] = {}
+        yield counts
+        seconds = round(time.monotonic() - started, 3)
+        self.stages.append(StageReport(name, seconds, counts))
+        self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)
+
+    def keys(self) -> StageKeys:
+        """Keys of everything that the database's content depends on besides the photos."""
+        config, seed = self.config, self.config.run.seed
+        features = content_key("features", _FEATURES_VERSION, config.sift, config.images.masks)
+        matches = content_key("matches", _MATCHES_VERSION, features, config.matching)
+        return StageKeys(
+            features, matches, content_key("geometries", _GEOMETRIES_VERSION, matches, config.verify, seed)
+        )
+
+
+def run(
+    photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
+) -> Result:
+    """Reconstruct a folder of photos; run again with the same folders to continue or to add photos.
+
+    Args:
+        photos: folder of photos, subfolders included.
+        output: workspace; made when missing.
+        config: all options; None takes the defaults.
+        progress: told how far each stage is.
+
+    Returns:
+        Models, largest first (none when nothing could be reconstructed), with what became of each photo.
+
+    Raises:
+        InputError: fewer than two readable photos, or unusable masks or intrinsics.
+        WorkspaceError: `output` is in use, foreign or not writable.
+    """
+    with _session(photos, output, config or Config(), progress) as session:
+        collection, database = _described(session, photos)
+        proposed, rank = _proposed(session, collection, database)
+        graph = _matched(session, proposed, database)
+        loop = _registered(session, collection, database, proposed, graph, rank)
+        return finish(session, collection, database, loop)
+
+
+def retrieve(
+    photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
+) -> SceneGraph:
+    """Propose the pairs worth matching: the first scene graph. See `run` for arguments and errors."""
+    with _session(photos, output, config or Config(), progress) as session:
+        collection, database = _described(session, photos)
+        return _proposed(session, collection, database)[0]
+
+
+def match_photos(
+    photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
+) -> MatchReport:
+    """Match and verify the pairs of the first scene graph. See `run` for arguments and errors."""
+    with _session(photos, output, config or Config(), progress) as session:
+        collection, database = _described(session, photos)
+        proposed, _ = _proposed(session, collection, database)
+        return _match_edges(session, database, proposed.edges)
+
+
+@contextmanager
+def _session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[Session]:
+    pycolmap.set_random_seed(config.run.seed)
+    with os_errors_as_workspace_errors(output), Workspace(output, source=source) as workspace:
+        workspace.events_path.unlink(missing_ok=True)
+        yield Session(workspace, config, progress)
+
+
+def _described(session: Session, photos: Path) -> tuple[Collection, FeatureDatabase]:
+    space, config = session.workspace, session.config
+    with session.stage("ingest") as counts:
+        collection = ingest(
+            photos,
+            images_dir=space.images,
+            cache_dir=space.cache,
+            config=config.images,
+            threads=session.threads,
+            events=space.events,
+            progress=session.progress,
+        )
+        counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
+    with session.stage("describe") as counts:
+        database = FeatureDatabase(space.database)
+        database.sync(collection, session.keys())
+        report = describe(
+            collection,
+            database,
+            images_dir=space.images,
+            masks_dir=space.cache / "masks" if any(p.mask for p in collection.photos) else None,
+            config=config.sift,
+            threads=session.threads,
+            events=space.events,
+            progress=session.progress,
+        )
+        counts.update(described=report.described, cached=report.cached, failed=len(report.failed))
+    return _without(collection, report.failed), database
+
+
+def _without(collection: Collection, failed: Sequence[str]) -> Collection:
+    """The collection without photos that COLMAP could not read although our decoder could."""
+    if not failed:
+        return collection
+    kept = tuple(photo for photo in collection.photos if photo.name not in failed)
+    skipped = tuple(Skipped(name, "COLMAP could not read it; save it as JPEG or PNG") for name in failed)
+    if len(kept) < 2:
+        raise InputError("fewer than two photos could be read: " + "; ".join(s.name for s in skipped))
+    return Collection(kept, collection.cameras, collection.skipped + skipped, collection.duplicates)
+
+
+def _proposed(
+    session: Session, collection: Collection, database: FeatureDatabase
+) -> tuple[SceneGraph, Rank]:
+    with session.stage("retrieve") as counts:
+        graph, rank = propose_pairs(
+            collection,
+            database,
+            cache_dir=session.workspace.cache,
+            features_key=session.keys().features,
+            config=session.config.retrieval,
+            seed=session.config.run.seed,
+            events=session.workspace.events,
+        )
+        counts.update(pairs=len(graph), components=len(graph.components()))
+    return graph, rank
+
+
+def _match_edges(
+    session: Session, database: FeatureDatabase, edges: Mapping[Pair, Edge]
+) -> MatchReport:
+    return match(
+        edges,
+        database,
+        scratch_dir=session.workspace.cache,
+        config=session.config.matching,
+        verify=session.config.verify,
+        threads=session.threads,
+        seed=session.config.run.seed,
+        events=session.workspace.events,
+        progress=session.progress,
+    )
+
+
+def _matched(session: Session, proposed: SceneGraph, database: FeatureDatabase) -> SceneGraph:
+    """Match the proposed pairs; the graph that comes back also holds pairs matched in earlier runs."""
+    with session.stage("match") as counts:
+        report = _match_edges(session, database, proposed.edges)
+        counts.update(matched=report.matched, cached=report.cached, verified=report.verified)
+    return proposed.merged(earlier_edges(session.workspace.cache, database))
+
+
+def _registered(
+    session: Session,
+    collection: Collection,
+    database: FeatureDatabase,
+    proposed: SceneGraph,
+    graph: SceneGraph,
+    rank: Rank,
+) -> LoopResult:
+    config, space = session.config, session.workspace
+    fixed = frozenset(c.camera_id for c in collection.cameras.values() if c.fixed)
+
+    def reconstruct_from(start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
+        return reconstruct(
+            database.path,
+            config=config.register,
+            refine=config.refine,
+            fixed_cameras=fixed,
+            threads=session.threads,
+            seed=config.run.seed,
+            events=events,
+            progress=session.progress,
+            start=start,
+        )
+
+    def match_requested(edges: Mapping[Pair, Edge]) -> MatchReport:
+        return _match_edges(session, database, edges)
+
+    with session.stage("register") as counts:
+        loop = run_closed_loop(
+            graph,
+            folder=space.cache / "rounds" / _loop_key(session, collection, proposed),
+            reconstruct=reconstruct_from,
+            match=match_requested,
+            read_view_graph=lambda: ViewGraph.read(database.path),
+            rank=rank,
+            config=config.register,
+            events=space.events,
+        )
+        counts.update(models=len(loop.models), rounds=len(loop.rounds), pairs=len(loop.scene_graph))
+    return loop
+
+
+def _loop_key(session: Session, collection: Collection, proposed: SceneGraph) -> str:
+    config = session.config
+    photos = [(p.name, p.sha256, collection.cameras[p.camera_id]) for p in collection.photos]
+    return content_key(
+        "register",
+        _REGISTER_VERSION,
+        session.keys(),
+        photos,
+        sorted(proposed.edges),
+        config.register,
+        config.refine,
+        config.run.seed,
+    )
+
+

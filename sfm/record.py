@@ -1,0 +1,108 @@
+"""The figures of a run, as `run.json` holds them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pycolmap
+
+from sfm.config.schema import Config
+from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
+
+_PACKAGES = ("loopsfm", "pycolmap", "numpy", "torch", "faiss-cpu", "asmk", "scipy", "networkx", "pillow")
+
+
+@dataclass(frozen=True, slots=True)
+class PhotosRecord:
+    """Photos found, readable, registered in any model, and the files left out."""
+
+    total: int
+    readable: int
+    registered: int
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """One model: where it is and how large and exact."""
+
+    path: str
+    num_images: int
+    num_points3D: int  # noqa: N815 - pycolmap's word
+    num_observations: int
+    mean_reprojection_error_px: float
+    mean_track_length: float
+
+    @classmethod
+    def of(cls, index: int, model: pycolmap.Reconstruction) -> ModelRecord:
+        """Figures of the model written to `sparse/<index>`."""
+        return cls(
+            path=f"sparse/{index}",
+            num_images=model.num_reg_images(),
+            num_points3D=model.num_points3D(),
+            num_observations=model.compute_num_observations(),
+            mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
+            mean_track_length=round(model.compute_mean_track_length(), 3),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairsRecord:
+    """Pairs matched and verified; `exhaustive` is N (N - 1) / 2, `fraction` is matched over that."""
+
+    matched: int
+    verified: int
+    exhaustive: int
+    fraction: float
+
+    @classmethod
+    def of(cls, matched: int, verified: int, num_photos: int) -> PairsRecord:
+        """Counts with their share of all pairs."""
+        exhaustive = num_photos * (num_photos - 1) // 2
+        return cls(matched, verified, exhaustive, round(matched / max(exhaustive, 1), 4))
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Everything that `run.json` holds; its `config` is accepted back by `sfm run --config run.json`."""
+
+    status: str
+    """`ok`, or `no_model` when the photos were read but no model came out."""
+    message: str
+    config: Config
+    photos: PhotosRecord
+    models: tuple[ModelRecord, ...]
+    pairs: PairsRecord
+    stages: tuple[StageReport, ...]
+    rounds: tuple[RoundReport, ...]
+    outcomes: tuple[PhotoOutcome, ...]
+    seconds: float
+    peak_memory_mb: float
+    versions: Mapping[str, str]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
+
+
+def model_records(models: Sequence[pycolmap.Reconstruction]) -> tuple[ModelRecord, ...]:
+    """Figures of all models, in the order of `sparse/`."""
+    return tuple(ModelRecord.of(index, model) for index, model in enumerate(models))

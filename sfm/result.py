@@ -1,0 +1,48 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycolmap
+
+from sfm.record import RunRecord
+from sfm.types import PhotoOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Models, largest first, and every figure of `run.json`."""
+
+    output: Path
+    models: tuple[pycolmap.Reconstruction, ...]
+    run: RunRecord
+
+    @property
+    def reconstruction(self) -> pycolmap.Reconstruction | None:
+        """The largest model, or None when there is none."""
+        return self.models[0] if self.models else None
+
+    @property
+    def outcomes(self) -> tuple[PhotoOutcome, ...]:
+        """What became of each photo."""
+        return self.run.outcomes
+
+    def summary(self) -> str:
+        """The figures that matter, a line each, for people."""
+        run = self.run
+        lines = [f"registered  {run.photos.registered} of {run.photos.total} photos"]
+        for index, model in enumerate(run.models):
+            lines.append(
+                f"model {index}     {model.num_images} photos, {model.num_points3D} points, "
+                f"reprojection error {model.mean_reprojection_error_px:.2f} px, "
+                f"track length {model.mean_track_length:.1f}"
+            )
+        lines.append(
+            f"pairs       {run.pairs.matched} matched, {run.pairs.verified} verified "
+            f"({100 * run.pairs.fraction:.0f} % of exhaustive)"
+        )
+        stages = ", ".join(f"{stage.stage} {stage.seconds:.1f} s" for stage in run.stages)
+        lines.append(f"time        {run.seconds:.1f} s ({stages})")
+        return "\n".join(lines)
