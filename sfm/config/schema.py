@@ -35,11 +35,13 @@ class ImagesConfig:
     camera_model: CameraModel = "SIMPLE_RADIAL"
     """COLMAP camera model of photos whose intrinsics are not given."""
     camera_sharing: Literal["auto", "single", "per_folder", "per_image"] = "auto"
-    """Which photos share one camera. auto: with EXIF per device, focal length and size; without per folder and size."""
+    """Which photos share one camera. auto: with EXIF per device, focal length and size; without per folder
+    and size."""
     camera_params: str | None = None
     """Known intrinsics, comma-separated in COLMAP's order, for all photos; they are not refined."""
     cameras_file: str | None = None
-    """Known intrinsics as a COLMAP cameras.txt: one camera for all photos, or several told apart by image size."""
+    """Known intrinsics as a COLMAP cameras.txt: one camera for all photos, or several told apart by image
+    size."""
     default_focal_factor: Annotated[float, Gt(0)] = 1.2
     """Focal length of photos without EXIF, as a multiple of the longer side (a first guess, refined)."""
     masks: str | None = None
@@ -53,7 +55,8 @@ class SiftConfig:
     """SIFT keypoints and descriptors (pycolmap)."""
 
     max_image_size: Annotated[int, Ge(64)] = 2400
-    """Larger photos are reduced to this longer side before detection, px; bounds memory (about 1.5 GB a thread)."""
+    """Larger photos are reduced to this longer side before detection, px; bounds memory (about 1.5 GB a
+    thread)."""
     max_num_features: Annotated[int, Ge(16)] = 8192
     """Keypoints a photo, largest scale first."""
     peak_threshold: Annotated[float, Gt(0)] = 0.02 / 3
@@ -109,7 +112,8 @@ class RegisterConfig:
     max_rounds: Annotated[int, Ge(0)] = 4
     """Rounds of asking retrieval for more pairs; 0 switches the closed loop off."""
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
-    """Budget: the loop stops when this many pairs a photo have been matched (small collections may use them all)."""
+    """Budget: the loop stops when this many pairs a photo have been matched (small collections may use them
+    all)."""
     init_min_num_inliers: Annotated[int, Ge(15)] = 100
     """A seed pair needs this many inliers; relaxed when no pair has them."""
     init_min_tri_angle_deg: Annotated[float, Gt(0)] = 16.0

@@ -1,0 +1,117 @@
+"""Reading a configuration: defaults, then a preset, then a file, then `key=value` from the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from sfm.errors import ConfigError
+
+from .document import compose, read_document, scalar_value
+from .options import Option, from_flat
+from .presets import preset_path
+from .schema import Config
+from .values import Problem, Setting, check_document, check_value, find_option, shorten
+
+PATH_OPTIONS = frozenset({"photos", "output", "images.masks", "images.cameras_file", "retrieval.pairs_file"})
+"""Options whose text is a path: relative to the file that sets them, or to the current folder."""
+
+_MAX_SHOWN = 20
+
+
+def load_config(
+    path: Path | None = None, *, preset: str | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """The configuration that results from all sources, later ones winning; its paths are absolute.
+
+    Args:
+        path: YAML file, or the run.json of an earlier run.
+        preset: name of a preset, applied before the file.
+        overrides: `key.sub=value` texts, applied last; of equal keys the last wins.
+
+    Raises:
+        ConfigError: naming every problem of every source, each with its file, line and key.
+    """
+    problems: list[str] = []
+    values: dict[str, object] = {}
+    for source in (preset_path(preset) if preset else None, path):
+        if source is not None:
+            _take(_from_file(source), values, problems)
+    _take(_from_overrides(overrides), values, problems)
+    if problems:
+        raise ConfigError("\n".join(_bounded(problems)))
+    return from_flat(values)
+
+
+def _take(found: Iterator[Setting | Problem], values: dict[str, object], problems: list[str]) -> None:
+    """Sort what was found into values and problems; a source that cannot be read at all is one problem."""
+    try:
+        for item in found:
+            if isinstance(item, Problem):
+                problems.append(item.text)
+            else:
+                values[item.option.name] = item.value
+    except ConfigError as error:
+        problems.append(str(error))
+
+
+def _from_file(path: Path) -> Iterator[Setting | Problem]:
+    root = read_document(path)
+    if root is not None:
+        for item in check_document(root, str(path)):
+            yield _anchored(item, path.resolve().parent)
+
+
+def _from_overrides(overrides: Sequence[str]) -> Iterator[Setting | Problem]:
+    for text in overrides:
+        label = f"command line {shorten(text)}"
+        key, equals, value = text.partition("=")
+        if not equals:
+            yield Problem(f"{label}: expected key=value")
+            continue
+        option = find_option(key.strip())
+        if isinstance(option, str):
+            yield Problem(f"{label}: {option}")
+        else:
+            yield _anchored(_override(option, value, label), Path.cwd())
+
+
+def _override(option: Option, text: str, label: str) -> Setting | Problem:
+    value: object = text
+    if option.is_text:  # taken literally: a folder may be called `a: b`
+        value = None if text in {"", "null"} else text
+    else:
+        node = _scalar_node(text, label)
+        if isinstance(node, Problem):
+            return node
+        value = None if node is None else scalar_value(node)
+    checked = check_value(option, value, shorten(text) if text else "nothing")
+    return checked if isinstance(checked, Setting) else Problem(f"{label}: {checked}")
+
+
+def _scalar_node(text: str, label: str) -> yaml.ScalarNode | Problem | None:
+    try:
+        node = compose(text, label)
+    except ConfigError:
+        return Problem(f"{label}: not a valid value")
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return node
+    return Problem(f"{label}: should be a single value")
+
+
+def _anchored(item: Setting | Problem, folder: Path) -> Setting | Problem:
+    """The setting with its path, if it is one, made absolute from `folder`."""
+    if isinstance(item, Setting) and item.option.name in PATH_OPTIONS and isinstance(item.value, str):
+        joined = os.path.join(folder, os.path.expanduser(item.value))
+        return replace(item, value=os.path.normpath(joined))
+    return item
+
+
+def _bounded(problems: list[str]) -> Iterator[str]:
+    yield from problems[:_MAX_SHOWN]
+    if len(problems) > _MAX_SHOWN:
+        yield f"… and {len(problems) - _MAX_SHOWN} more"

@@ -1,0 +1,34 @@
+"""Where the named presets are: inside an installed package, or in configs/ of a checkout."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from sfm.errors import ConfigError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of all presets, sorted."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+def preset_path(name: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        ConfigError: there is no preset of that name.
+    """
+    names = preset_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        guess = f" (did you mean '{near[0]}'?)" if near else ""
+        raise ConfigError(f"no preset '{name}'{guess}; there are: {', '.join(names)}")
+    return _folder() / f"{name}.yaml"
+
+
+def _folder() -> Path:
+    installed = _PACKAGE / "presets"
+    return installed if installed.is_dir() else _PACKAGE.parent / "configs"

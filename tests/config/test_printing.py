@@ -1,0 +1,87 @@
+"""Printed configurations load back to what they were."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sfm.config.loading import PATH_OPTIONS, load_config
+from sfm.config.options import Option, from_flat, schema_tree
+from sfm.config.printing import config_as_dict, config_as_yaml, config_schema
+from sfm.config.schema import Config
+
+
+def _is_filename(text: str) -> bool:
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+TEXT = st.text(min_size=1, max_size=30).filter(_is_filename)
+
+
+def _values(option: Option) -> st.SearchStrategy[object]:
+    if option.name in PATH_OPTIONS:
+        return st.none() | TEXT.map(lambda text: os.path.normpath(os.path.join("/somewhere", text)))
+    if option.name == "images.camera_params":
+        return st.none() | TEXT
+    limited = st.from_type(option.annotation)
+    if option.default is not None and isinstance(option.default, float):
+        return limited.filter(lambda value: value < float("inf"))
+    return limited.filter(lambda value: value is None or not isinstance(value, int) or value < 2**31)
+
+
+CONFIGS = st.fixed_dictionaries(
+    {}, optional={option.name: _values(option) for option in schema_tree().options()}
+).map(from_flat)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(config=CONFIGS, comments=st.booleans())
+def test_a_printed_configuration_loads_back(tmp_path: Path, config: Config, comments: bool) -> None:
+    path = tmp_path / "printed.yaml"
+    path.write_text(config_as_yaml(config, comments=comments), encoding="utf-8", newline="")
+
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "~", "on", "1e3", "0x1F", "a: b", "# no", " x ", "a\nb", "😀", "1:30"]
+)
+def test_words_that_yaml_would_take_for_something_else_survive(tmp_path: Path, text: str) -> None:
+    config = dataclasses.replace(Config(), images=dataclasses.replace(Config().images, camera_params=text))
+    path = tmp_path / "printed.yaml"
+    path.write_text(config_as_yaml(config), encoding="utf-8", newline="")
+
+    assert load_config(path) == config
+
+
+def test_comments_carry_the_documentation_and_the_choices() -> None:
+    text = config_as_yaml(Config())
+
+    assert "  # Lowe's ratio test.\n  max_ratio: 0.8\n" in text
+    assert "One of SIMPLE_PINHOLE | PINHOLE |" in text
+    assert "#" not in config_as_yaml(Config(), comments=False)
+
+
+def test_the_json_schema_knows_types_ranges_defaults_and_texts() -> None:
+    schema = config_schema()
+    sift = schema["properties"]["sift"]
+
+    assert schema["additionalProperties"] is False
+    assert sift["properties"]["max_num_features"] == {
+        "type": "integer",
+        "minimum": 16,
+        "default": 8192,
+        "description": "Keypoints a photo, largest scale first.",
+    }
+
+
+def test_plain_values_mirror_the_sections() -> None:
+    assert config_as_dict(Config())["register"]["max_rounds"] == Config().register.max_rounds
