@@ -18,8 +18,7 @@ import pycolmap
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, Tee, replay
-from sfm.mapping import MappingResult, ViewGraph
-from sfm.mapping.requests import propose_requests
+from sfm.mapping import MappingResult, ViewGraph, propose_requests
 from sfm.matching import MatchReport
 from sfm.types import PairRequest, RoundReport
 from sfm.workspace import atomic_folder, atomic_write_json
@@ -129,9 +128,10 @@ def _requests(
     budget = int(config.max_pairs_per_photo * len(graph.images)) - len(graph)
     if budget <= 0:
         return []
-    requests = propose_requests(
-        view_graph=view_graph, models=models, tried=set(graph.edges), rank=rank, budget=budget, round=number
-    )
+    observations = [
+        {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()} for model in models
+    ]
+    requests = propose_requests(view_graph, observations, set(graph.edges), rank, budget=budget, round=number)
     stored = [{"a": r.pair.a, "b": r.pair.b, "reason": str(r.reason), "gain": r.gain} for r in requests]
     atomic_write_json(path, stored)
     return requests

@@ -114,7 +114,9 @@ class FeatureDatabase:
                 return
             plain = {name: f"#{image_id}" for name, image_id in ids.items()}
             with db:
-                db.executemany("UPDATE images SET name = ? WHERE name = ?", [(p, n) for n, p in plain.items()])
+                db.executemany(
+                    "UPDATE images SET name = ? WHERE name = ?", [(p, n) for n, p in plain.items()]
+                )
             try:
                 yield plain
             finally:
@@ -145,9 +147,7 @@ class FeatureDatabase:
 
     def pairs(self) -> dict[Pair, PairRecord]:
         """All pairs that have been matched and verified."""
-        query = (
-            "SELECT m.pair_id, m.rows, g.rows, g.config FROM matches m JOIN two_view_geometries g USING (pair_id)"
-        )
+        query = "SELECT m.pair_id, m.rows, g.rows, g.config FROM matches m JOIN two_view_geometries g USING (pair_id)"
         with closing(self._connect()) as db:
             names = dict(db.execute("SELECT image_id, name FROM images"))
             rows = db.execute(query).fetchall()
@@ -239,7 +239,15 @@ def _write_pose_priors(db: sqlite3.Connection, collection: Collection) -> None:
         if photo.exif.latitude_deg is None or photo.exif.longitude_deg is None:
             continue
         position = np.array([photo.exif.latitude_deg, photo.exif.longitude_deg, photo.exif.altitude_m or 0.0])
-        row = (ids[photo.name], ids[photo.name], photo.camera_id, _CAMERA_SENSOR, position.tobytes(), *unknown, wgs84)
+        row = (
+            ids[photo.name],
+            ids[photo.name],
+            photo.camera_id,
+            _CAMERA_SENSOR,
+            position.tobytes(),
+            *unknown,
+            wgs84,
+        )
         db.execute("INSERT INTO pose_priors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 

@@ -13,10 +13,10 @@ from sfm.database import FeatureDatabase
 from sfm.diagnosis import EventIndex
 from sfm.events import read_events
 from sfm.export.models import write_models, write_points_ply
+from sfm.pair_proposal import save_scene_graph
 from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
 from sfm.report import write_report
 from sfm.result import Result
-from sfm.retrieve import save_scene_graph
 from sfm.types import Collection, PhotoOutcome, PhotoStatus
 from sfm.workspace import atomic_write_json
 
@@ -31,8 +31,9 @@ def finish(session: Session, collection: Collection, database: FeatureDatabase, 
     """
     space, config = session.workspace, session.config
     with session.stage("export"):
-        for model in loop.models:
-            model.extract_colors_for_all_images(space.images)
+        if space.images.is_dir():
+            for model in loop.models:
+                model.extract_colors_for_all_images(space.images)
         write_models(loop.models, space.root, text=config.export.text)
         if config.export.points_ply:
             write_points_ply(loop.models, space.root / "points.ply")

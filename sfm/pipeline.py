@@ -22,9 +22,9 @@ from sfm.ingest import ingest
 from sfm.mapping import MappingResult, ViewGraph, reconstruct
 from sfm.matching import MatchReport, match
 from sfm.outputs import finish
+from sfm.pair_proposal import earlier_edges, propose_pairs
 from sfm.progress import Progress, SilentProgress
 from sfm.result import Result
-from sfm.retrieve import earlier_edges, propose_pairs
 from sfm.types import Collection, Skipped, StageReport
 from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
 
@@ -69,9 +69,7 @@ class Session:
         )
 
 
-def run(
-    photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
-) -> Result:
+def run(photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT) -> Result:
     """Reconstruct a folder of photos; run again with the same folders to continue or to add photos.
 
     Args:
@@ -163,9 +161,7 @@ def _without(collection: Collection, failed: Sequence[str]) -> Collection:
     return Collection(kept, collection.cameras, collection.skipped + skipped, collection.duplicates)
 
 
-def _proposed(
-    session: Session, collection: Collection, database: FeatureDatabase
-) -> tuple[SceneGraph, Rank]:
+def _proposed(session: Session, collection: Collection, database: FeatureDatabase) -> tuple[SceneGraph, Rank]:
     with session.stage("retrieve") as counts:
         graph, rank = propose_pairs(
             collection,
@@ -180,9 +176,7 @@ def _proposed(
     return graph, rank
 
 
-def _match_edges(
-    session: Session, database: FeatureDatabase, edges: Mapping[Pair, Edge]
-) -> MatchReport:
+def _match_edges(session: Session, database: FeatureDatabase, edges: Mapping[Pair, Edge]) -> MatchReport:
     return match(
         edges,
         database,
@@ -259,5 +253,3 @@ def _loop_key(session: Session, collection: Collection, proposed: SceneGraph) ->
         config.refine,
         config.run.seed,
     )
-
-

@@ -1,0 +1,175 @@
+"""Stage: the first scene graph, from retrieval over the photos' own descriptors and their metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from retrieval.builders import build_scene_graph
+
+from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
+from retrieval.codebook import Codebook, train_codebook
+from retrieval.engine import ImageIndex, build_index
+from retrieval.errors import RetrievalError
+from retrieval.index import RetrievalIndex
+from sfm.closed_loop import Rank
+from sfm.database import FeatureDatabase
+from sfm.describe import retrieval_descriptors
+from sfm.errors import InputError
+from sfm.events import EventSink
+from sfm.types import Collection
+from sfm.workspace import atomic_write_json, content_key
+
+_VERSION = 1
+_SCENE_GRAPH = "scene_graph.json"
+
+
+def propose_pairs(
+    collection: Collection,
+    database: FeatureDatabase,
+    *,
+    cache_dir: Path,
+    features_key: str,
+    config: RetrievalConfig,
+    seed: int,
+    events: EventSink,
+) -> tuple[SceneGraph, Rank]:
+    """Choose the pairs that are matched first.
+
+    Args:
+        collection: photos, described in `database`.
+        database: features of the photos.
+        cache_dir: keeps the codebook and the index; photos added later are added to them.
+        features_key: key of the options that the features were made with.
+        config: retrieval options.
+        seed: of the codebook's training.
+        events: receives an `edge` event a pair and a `graph` event.
+
+    Returns:
+        The scene graph, and a function that ranks the photos most similar to a photo, for later requests.
+
+    Raises:
+        InputError: the pairs file is missing or names unknown photos, or no photo has GPS in mode spatial.
+    """
+    try:
+        index = _index(collection, database, cache_dir, features_key, config, seed)
+        graph = build_scene_graph(
+            collection.names,
+            config,
+            index=index,
+            positions_m=positions_enu(collection),
+            timestamps=_timestamps(collection),
+        )
+    except RetrievalError as error:
+        raise InputError(str(error)) from error
+    for pair in graph:
+        edge = graph.edges[pair]
+        events.emit(
+            "retrieve",
+            "edge",
+            a=pair.a,
+            b=pair.b,
+            reason=str(edge.reason),
+            score=edge.score,
+            round=edge.round,
+        )
+    events.emit("retrieve", "graph", round=0, edges=len(graph), components=len(graph.components()))
+
+    def rank(name: str, count: int) -> list[tuple[str, float]]:
+        return [(hit.name, hit.score) for hit in index.query(name, count)] if index else []
+
+    return graph, rank
+
+
+def needs_index(num_photos: int, config: RetrievalConfig) -> bool:
+    """Whether similarity decides anything: not where all pairs are matched anyway."""
+    exhaustive = config.mode == "exhaustive" or (
+        config.mode == "retrieval" and num_photos <= config.exhaustive_max_photos
+    )
+    return not exhaustive
+
+
+def positions_enu(collection: Collection) -> dict[str, NDArray[np.float64]]:
+    """East, north, up `(3,)` in metres of every photo with GPS, relative to the first of them."""
+    located = [p for p in collection.photos if p.exif.latitude_deg is not None]
+    if not located:
+        return {}
+    ellipsoid = np.array(
+        [[p.exif.latitude_deg, p.exif.longitude_deg, p.exif.altitude_m or 0.0] for p in located]
+    )
+    enu = np.asarray(pycolmap.GPSTransform().ellipsoid_to_enu(ellipsoid, *ellipsoid[0, :2]))
+    return {photo.name: position for photo, position in zip(located, enu, strict=True)}
+
+
+def _timestamps(collection: Collection) -> dict[str, float]:
+    return {p.name: p.exif.timestamp_s for p in collection.photos if p.exif.timestamp_s is not None}
+
+
+def _index(
+    collection: Collection,
+    database: FeatureDatabase,
+    cache_dir: Path,
+    features_key: str,
+    config: RetrievalConfig,
+    seed: int,
+) -> ImageIndex | None:
+    """The index over all photos, from an earlier run when they are the same; None when nothing needs it."""
+    if not needs_index(len(collection.photos), config):
+        return None
+    options = (config.engine, config.num_descriptors, config.binary, config.multiple_assignment)
+    # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
+    size_class = len(collection.photos).bit_length()
+    codebook_key = content_key(
+        "codebook", _VERSION, features_key, seed, config.num_descriptors, config.codebook_size, size_class
+    )
+    photos = [(photo.name, photo.sha256) for photo in collection.photos]
+    path = (
+        cache_dir / "index" / f"{content_key('index', _VERSION, codebook_key, options, photos)}.safetensors"
+    )
+    if path.exists():
+        return RetrievalIndex.load(path)
+    descriptors = retrieval_descriptors(database, collection.names, num_descriptors=config.num_descriptors)
+    codebook = _codebook(
+        cache_dir / "index" / f"codebook-{codebook_key}.safetensors", descriptors, config, seed
+    )
+    index = build_index(codebook, descriptors, config)
+    if isinstance(index, RetrievalIndex):
+        for stale in path.parent.glob("*.safetensors"):
+            if not stale.name.startswith("codebook-"):
+                stale.unlink()
+        index.save(path)
+    return index
+
+
+def _codebook(
+    path: Path, descriptors: Mapping[str, NDArray[np.float32]], config: RetrievalConfig, seed: int
+) -> Codebook:
+    if path.exists():
+        return Codebook.load(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    codebook = train_codebook(descriptors.values(), config.codebook_size, seed=seed)
+    codebook.save(path)
+    return codebook
+
+
+def save_scene_graph(graph: SceneGraph, cache_dir: Path) -> None:
+    """Keep every proposed pair with its reason, so that a later run knows what was matched and why."""
+    edges = [
+        [p.a, p.b, graph.edges[p].score, str(graph.edges[p].reason), graph.edges[p].round] for p in graph
+    ]
+    atomic_write_json(cache_dir / _SCENE_GRAPH, {"images": list(graph.images), "edges": edges})
+
+
+def earlier_edges(cache_dir: Path, database: FeatureDatabase) -> dict[Pair, Edge]:
+    """Pairs that the last finished run matched and that are still in the database."""
+    path = cache_dir / _SCENE_GRAPH
+    if not path.exists():
+        return {}
+    matched = database.pairs()
+    stored = json.loads(path.read_text(encoding="utf-8"))["edges"]
+    edges = {Pair.of(a, b): Edge(score, Reason(reason), number) for a, b, score, reason, number in stored}
+    return {pair: edge for pair, edge in edges.items() if pair in matched}

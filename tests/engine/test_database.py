@@ -1,0 +1,162 @@
+"""The database follows its collection: what changed is dropped, what didn't is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from retrieval import Pair
+from sfm.database import FeatureDatabase, StageKeys
+from sfm.errors import WorkspaceError
+from sfm.types import CameraSpec, Collection, Exif, Photo
+
+KEYS = StageKeys("f", "m", "g")
+CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), False)
+
+
+def photo(name: str, content: str = "x", exif: Exif | None = None, camera_id: int = 1) -> Photo:
+    path = Path(name)
+    return Photo(name, path, path, content, 640, 480, 1, camera_id, exif or Exif())
+
+
+def collection(*photos: Photo, cameras: tuple[CameraSpec, ...] = (CAMERA,)) -> Collection:
+    return Collection(photos, {camera.camera_id: camera for camera in cameras})
+
+
+def fill(database: FeatureDatabase) -> None:
+    """Four keypoints an image, and a match and a geometry between all of them."""
+    ids = database.image_ids()
+    db = pycolmap.Database.open(database.path)
+    for image_id in ids.values():
+        if db.exists_keypoints(image_id):
+            continue
+        db.write_keypoints(image_id, np.arange(16, dtype=np.float32).reshape(4, 4))
+        descriptors = pycolmap.FeatureDescriptors(
+            type=pycolmap.FeatureExtractorType.SIFT, data=np.ones((4, 128), np.uint8)
+        )
+        db.write_descriptors(image_id, descriptors)
+    matches = np.stack([np.arange(4), np.arange(4)], 1).astype(np.uint32)
+    for a in ids.values():
+        for b in ids.values():
+            if a < b and not db.exists_matches(a, b):
+                db.write_matches(a, b, matches)
+            if a < b and not db.exists_two_view_geometry(a, b):
+                geometry = pycolmap.TwoViewGeometry()
+                geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
+                geometry.inlier_matches = matches
+                db.write_two_view_geometry(a, b, geometry)
+    db.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> FeatureDatabase:
+    database = FeatureDatabase(tmp_path / "database.db")
+    database.sync(collection(photo("a.jpg"), photo("b.jpg"), photo("c.jpg")), KEYS)
+    fill(database)
+    return database
+
+
+def test_colmap_reads_cameras_rigs_frames_and_images(database: FeatureDatabase) -> None:
+    cache = pycolmap.DatabaseCache.create(
+        pycolmap.Database.open(database.path), pycolmap.DatabaseCacheOptions()
+    )
+
+    assert cache.num_images() == 3
+    assert cache.num_frames() == 3
+    assert cache.num_rigs() == 1
+    assert cache.camera(1).params.tolist() == [700.0, 320.0, 240.0, 0.0]
+
+
+def test_an_unchanged_collection_keeps_everything(database: FeatureDatabase) -> None:
+    database.sync(collection(photo("a.jpg"), photo("b.jpg"), photo("c.jpg")), KEYS)
+
+    assert len(database.pairs()) == 3
+    assert database.num_keypoints() == {"a.jpg": 4, "b.jpg": 4, "c.jpg": 4}
+
+
+def test_a_new_photo_touches_nothing_else(database: FeatureDatabase) -> None:
+    before = database.image_ids()
+
+    database.sync(collection(photo("a.jpg"), photo("aa.jpg"), photo("b.jpg"), photo("c.jpg")), KEYS)
+
+    assert {name: database.image_ids()[name] for name in before} == before
+    assert "aa.jpg" not in database.num_keypoints()
+    assert len(database.pairs()) == 3
+
+
+def test_a_changed_photo_loses_its_features_and_pairs(database: FeatureDatabase) -> None:
+    database.sync(collection(photo("a.jpg", "changed"), photo("b.jpg"), photo("c.jpg")), KEYS)
+
+    assert set(database.num_keypoints()) == {"b.jpg", "c.jpg"}
+    assert set(database.pairs()) == {Pair("b.jpg", "c.jpg")}
+
+
+def test_a_removed_photo_is_gone(database: FeatureDatabase) -> None:
+    database.sync(collection(photo("b.jpg"), photo("c.jpg")), KEYS)
+
+    assert set(database.image_ids()) == {"b.jpg", "c.jpg"}
+    assert set(database.pairs()) == {Pair("b.jpg", "c.jpg")}
+
+
+def test_new_intrinsics_mean_new_geometries_but_the_same_matches(database: FeatureDatabase) -> None:
+    better = replace(CAMERA, params=(650.0, 320.0, 240.0, 0.0), has_prior_focal_length=True)
+
+    database.sync(collection(photo("a.jpg"), photo("b.jpg"), photo("c.jpg"), cameras=(better,)), KEYS)
+
+    db = pycolmap.Database.open(database.path)
+    assert db.num_matched_image_pairs() == 3
+    assert db.num_verified_image_pairs() == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "keypoints", "matches", "geometries"),
+    [
+        (StageKeys("F", "M", "G"), 0, 0, 0),
+        (StageKeys("f", "M", "G"), 3, 0, 0),
+        (StageKeys("f", "m", "G"), 3, 3, 0),
+    ],
+)
+def test_new_options_drop_what_depends_on_them(
+    database: FeatureDatabase, keys: StageKeys, keypoints: int, matches: int, geometries: int
+) -> None:
+    database.sync(collection(photo("a.jpg"), photo("b.jpg"), photo("c.jpg")), keys)
+
+    db = pycolmap.Database.open(database.path)
+    assert len(database.num_keypoints()) == keypoints
+    assert db.num_matched_image_pairs() == matches
+    assert db.num_verified_image_pairs() == geometries
+
+
+def test_gps_becomes_a_pose_prior(tmp_path: Path) -> None:
+    database = FeatureDatabase(tmp_path / "database.db")
+    gps = Exif(latitude_deg=47.5, longitude_deg=8.5, altitude_m=400.0)
+
+    database.sync(collection(photo("a.jpg", exif=gps), photo("b.jpg")), KEYS)
+
+    (prior,) = pycolmap.Database.open(database.path).read_all_pose_priors()
+    assert prior.position.tolist() == [47.5, 8.5, 400.0]
+    assert prior.coordinate_system == pycolmap.PosePriorCoordinateSystem.WGS84
+
+
+def test_names_with_blanks_are_hidden_from_colmap_and_come_back(tmp_path: Path) -> None:
+    database = FeatureDatabase(tmp_path / "database.db")
+    photos = collection(photo("my photo.jpg"), photo("b.jpg"))
+    database.sync(photos, KEYS)
+
+    with pytest.raises(KeyboardInterrupt), database.plain_names() as plain:
+        assert not any(" " in name for name in plain.values())
+        assert set(database.image_ids()) == set(plain.values())
+        raise KeyboardInterrupt
+
+    assert set(database.image_ids()) == {"my photo.jpg", "b.jpg"}
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "database.db").write_bytes(b"not a database" * 100)
+
+    with pytest.raises(WorkspaceError, match=r"database\.db is not a usable COLMAP database"):
+        FeatureDatabase(tmp_path / "database.db")

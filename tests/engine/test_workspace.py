@@ -1,0 +1,125 @@
+"""The output folder: refusals, the lock, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sfm.config.schema import RegisterConfig
+from sfm.errors import WorkspaceError
+from sfm.workspace import Workspace, atomic_folder, atomic_write_bytes, content_key
+
+
+def open_once(out: Path, source: Path) -> None:
+    with Workspace(out, source=source):
+        pass
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+
+    with pytest.raises(WorkspaceError, match=r"not empty.*thesis\.txt"):
+        open_once(out, tmp_path / "photos")
+
+    assert [p.name for p in out.iterdir()] == ["thesis.txt"]
+
+
+def test_a_workspace_of_other_photos_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    open_once(tmp_path / "out", tmp_path / "a")
+
+    with pytest.raises(WorkspaceError, match="holds the reconstruction of"):
+        open_once(tmp_path / "out", tmp_path / "b")
+
+
+def test_photos_that_moved_together_are_recognised(tmp_path: Path) -> None:
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "out"
+    before.mkdir()
+    (before / "a.jpg").write_bytes(b"photo")
+    with Workspace(out, source=before) as space:
+        space.images.mkdir()
+        (space.images / "a.jpg").symlink_to(before / "a.jpg")
+    before.rename(after)
+
+    open_once(out, after)
+    open_once(out, after)
+
+
+def test_a_file_as_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+
+    with pytest.raises(WorkspaceError, match="is a file"):
+        open_once(tmp_path / "out", tmp_path / "photos")
+
+
+def test_the_photo_folder_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="is the input itself"):
+        open_once(tmp_path, tmp_path)
+
+
+def test_a_second_process_is_told_that_the_folder_is_in_use(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from sfm.workspace import Workspace\n"
+        "with Workspace(Path(sys.argv[1]), source=Path(sys.argv[2])): pass"
+    )
+    with Workspace(tmp_path / "out", source=tmp_path / "photos"):
+        child = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "out"), str(tmp_path / "photos")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "in use by another sfm process" in child.stderr
+    open_once(tmp_path / "out", tmp_path / "photos")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; needs an ordinary user")
+def test_a_read_only_disk_is_an_error_in_words(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+
+    with pytest.raises(WorkspaceError, match="permission denied"):
+        open_once(tmp_path / "out", tmp_path / "photos")
+
+
+def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
+    open_once(tmp_path / "out", tmp_path)
+    (tmp_path / "out" / "cache" / "workspace.json").write_text("{")
+
+    with pytest.raises(WorkspaceError, match=r"workspace\.json is damaged"):
+        open_once(tmp_path / "out", tmp_path)
+
+
+def test_a_failed_folder_leaves_the_earlier_one(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "sparse") as scratch:
+        (scratch / "model").write_text("first")
+
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "sparse") as scratch:
+        (scratch / "model").write_text("half")
+        raise KeyboardInterrupt
+
+    assert (tmp_path / "sparse" / "model").read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["sparse"]
+
+
+def test_atomic_writes_leave_no_scratch_files(tmp_path: Path) -> None:
+    atomic_write_bytes(tmp_path / "sub" / "file", b"one")
+    atomic_write_bytes(tmp_path / "sub" / "file", b"two")
+
+    assert (tmp_path / "sub" / "file").read_bytes() == b"two"
+    assert len(list((tmp_path / "sub").iterdir())) == 1
+
+
+def test_keys_depend_on_every_input() -> None:
+    base = content_key("register", 1, RegisterConfig(), ["a", "b"])
+
+    assert base == content_key("register", 1, RegisterConfig(), ["a", "b"])
+    assert base != content_key("register", 2, RegisterConfig(), ["a", "b"])
+    assert base != content_key("register", 1, RegisterConfig(max_rounds=3), ["a", "b"])
+    assert base != content_key("register", 1, RegisterConfig(), ["a", "c"])
