@@ -1,0 +1,94 @@
+"""`sfm export`: a finished workspace in the form that another program reads."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pycolmap
+
+from sfm.errors import ConfigError, InputError, WorkspaceError
+from sfm.export.models import model_indices, read_model
+from sfm.export.nerfstudio import write_nerfstudio
+from sfm.export.splats import write_3dgs
+from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
+
+MARKER = "loopsfm_export.json"
+"""File in every exported folder: says that it is ours, and which exported name stands for which photo."""
+
+Names = Mapping[str, str]
+
+
+def export(out: Path, *, to: str, destination: Path | None = None, model: int = 0) -> Path:
+    """Write model `model` of workspace OUT for another program.
+
+    Args:
+        out: workspace of a finished run.
+        to: one of `FORMATS`: `3dgs` (undistorted photos and a PINHOLE model), `nerfstudio`
+            (`transforms.json`), `txt` (COLMAP's text files), `ply` (coloured points).
+        destination: new or empty folder, or an earlier export, which is replaced; OUT/export/<to> by default.
+        model: index in OUT/sparse.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        ConfigError: the format is not known.
+        InputError: OUT has no such model, or a photo is missing or has changed.
+        WorkspaceError: the destination holds something else or cannot be written.
+    """
+    if to not in FORMATS:
+        near = difflib.get_close_matches(to, FORMATS, n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
+    out = _finished(out)
+    destination = (destination or out / "export" / to).expanduser().absolute()
+    _refuse_foreign(destination)
+    reconstruction = read_model(out, model)
+    with os_errors_as_workspace_errors(destination), atomic_folder(destination) as folder:
+        names = FORMATS[to](reconstruction, out / "images", folder)
+        marker = {"format": to, "model": model, "photos": {new: old for old, new in sorted(names.items())}}
+        (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    return destination
+
+
+def _finished(out: Path) -> Path:
+    out = out.expanduser().absolute()
+    if not out.is_dir():
+        raise InputError(f"{out} is not a folder", hint="give the output folder of an `sfm run`")
+    if not model_indices(out):
+        raise InputError(f"{out}: there is no model to export", hint=f"sfm run PHOTOS -o {out} makes one")
+    return out
+
+
+def _refuse_foreign(destination: Path) -> None:
+    if destination.exists() and not destination.is_dir():
+        raise WorkspaceError(f"{destination} is a file", hint="give a folder for the export")
+    if not destination.is_dir() or (destination / MARKER).is_file():
+        return
+    entry = next(destination.iterdir(), None)
+    if entry is not None:
+        raise WorkspaceError(
+            f"{destination} is not empty and is not an earlier export (it holds {entry.name})",
+            hint="choose a new or empty folder",
+        )
+
+
+def _write_txt(model: pycolmap.Reconstruction, _: Path, folder: Path) -> Names:
+    model.write_text(folder)
+    return {}
+
+
+def _write_ply(model: pycolmap.Reconstruction, _: Path, folder: Path) -> Names:
+    model.export_PLY(folder / "points.ply")
+    return {}
+
+
+FORMATS: Mapping[str, Callable[[pycolmap.Reconstruction, Path, Path], Names]] = {
+    "3dgs": write_3dgs,
+    "nerfstudio": write_nerfstudio,
+    "txt": _write_txt,
+    "ply": _write_ply,
+}

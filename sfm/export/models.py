@@ -1,0 +1,124 @@
+"""COLMAP models and point clouds on disk.
+
+A truncated model makes readers hang or allocate without bound, so models appear complete or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pycolmap
+
+from sfm.errors import InputError, WorkspaceError
+from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
+
+
+def largest_first(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+    """Models by registered images, then by points, most first; the order of `sparse/`."""
+    return sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+
+
+def write_models(models: Sequence[pycolmap.Reconstruction], out: Path, *, text: bool) -> tuple[Path, ...]:
+    """Write OUT/sparse/0, 1, …, largest first; what was there before goes only once they are complete.
+
+    Args:
+        models: their points should have colours (`Reconstruction.extract_colors_for_all_images`).
+        out: workspace.
+        text: also write the `.txt` form beside the `.bin` files.
+
+    Returns:
+        The model folders, in order.
+
+    Raises:
+        WorkspaceError: OUT cannot be written.
+    """
+    with os_errors_as_workspace_errors(out), atomic_folder(out / "sparse") as sparse:
+        for index, model in enumerate(largest_first(models)):
+            write_model(model, sparse / str(index), text=text)
+    return tuple(out / "sparse" / str(index) for index in range(len(models)))
+
+
+def write_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool) -> None:
+    """Write the five `.bin` files of one model, and the `.txt` ones when asked.
+
+    Raises:
+        WorkspaceError: a file came out short, as happens on a full disk.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.write_binary(folder)
+    check_whole(model, folder)
+    if text:
+        model.write_text(folder)
+        for name in ("cameras.txt", "images.txt", "points3D.txt"):
+            if not (folder / name).read_bytes().endswith(b"\n"):
+                raise _short(folder / name)
+
+
+def check_whole(model: pycolmap.Reconstruction, folder: Path) -> None:
+    """Compare the sizes of images.bin and points3D.bin with what `model` must take.
+
+    COLMAP writes on a full disk without an error, and whoever reads the truncated file hangs. These two are
+    written last, so the smaller files are whole when they are.
+
+    Raises:
+        WorkspaceError: a file is short.
+    """
+    images = [model.image(image_id) for image_id in model.reg_image_ids()]
+    names = sum(len(image.name.encode(errors="surrogateescape")) + 1 for image in images)
+    sizes = {
+        "images.bin": 8 + 72 * len(images) + names + 24 * sum(image.num_points2D() for image in images),
+        "points3D.bin": 8 + 51 * model.num_points3D() + 8 * model.compute_num_observations(),
+    }
+    for name, size in sizes.items():
+        if (folder / name).stat().st_size != size:
+            raise _short(folder / name)
+
+
+def _short(path: Path) -> WorkspaceError:
+    return WorkspaceError(f"cannot write {path}: the file came out short", hint="is the disk full?")
+
+
+def write_points_ply(models: Sequence[pycolmap.Reconstruction], path: Path) -> None:
+    """Write the points of the largest model as a binary PLY: float32 x y z, uint8 red green blue.
+
+    Separate models have unrelated frames, so one file cannot hold them all. Without a model the file of an
+    earlier run is removed.
+
+    Raises:
+        WorkspaceError: the file cannot be written.
+    """
+    if not models:
+        path.unlink(missing_ok=True)
+        return
+    partial = path.with_name(f".{path.name}.new")
+    try:
+        largest = largest_first(models)[0]
+        largest.export_PLY(partial)
+        if partial.stat().st_size < 15 * largest.num_points3D():
+            raise _short(path)
+        partial.replace(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WorkspaceError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_model(out: Path, index: int) -> pycolmap.Reconstruction:
+    """Model `index` of workspace OUT.
+
+    Raises:
+        InputError: OUT has no such model.
+    """
+    folder = out / "sparse" / str(index)
+    if not (folder / "images.bin").is_file():
+        have = model_indices(out)
+        known = f"it has models {', '.join(map(str, have))}" if have else "no model was built there"
+        raise InputError(f"{out}: no model {index}; {known}", hint=f"sfm run PHOTOS -o {out} makes one")
+    return pycolmap.Reconstruction(folder)
+
+
+def model_indices(out: Path) -> list[int]:
+    """Indices of the models in OUT/sparse, ascending."""
+    folders = (out / "sparse").glob("*/images.bin")
+    return sorted(int(path.parent.name) for path in folders if path.parent.name.isdigit())

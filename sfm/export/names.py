@@ -1,0 +1,39 @@
+"""Image names that every trainer's reader survives."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+_KEPT_FORMATS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
+
+
+def flat_names(names: Iterable[str]) -> Mapping[str, str]:
+    """A flat, unique, plain name for each image name: `a/b c.v1.JPG` becomes `a__b_c_v1.jpg`.
+
+    Gaussian-splatting readers drop folders, cut a name at its first dot and decode it byte by byte, so
+    folders are joined, stems differ even without extension and case, and only ASCII letters, digits, `_`
+    and `-` stay. Formats other than JPEG and PNG become PNG.
+    """
+    flat: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        stem = _unique(_plain("__".join((*path.parts[:-1], path.stem))), taken)
+        taken.add(stem.casefold())
+        flat[name] = stem + _KEPT_FORMATS.get(path.suffix.lower(), ".png")
+    return flat
+
+
+def _plain(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_-]", "_", ascii_text) or "image"
+
+
+def _unique(stem: str, taken: set[str]) -> str:
+    candidate, number = stem, 2
+    while candidate.casefold() in taken:
+        candidate, number = f"{stem}_{number}", number + 1
+    return candidate

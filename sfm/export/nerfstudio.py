@@ -1,0 +1,130 @@
+"""Export for nerfstudio and other readers of `transforms.json`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from sfm.export.names import flat_names
+from sfm.export.undistortion import check_photo, undistort
+
+# Names of nerfstudio's parameters, in the order of COLMAP's after fx fy cx cy (or f cx cy).
+_PERSPECTIVE = {
+    "SIMPLE_PINHOLE": (),
+    "PINHOLE": (),
+    "SIMPLE_RADIAL": ("k1",),
+    "RADIAL": ("k1", "k2"),
+    "OPENCV": ("k1", "k2", "p1", "p2"),
+}
+_FISHEYE = {
+    "SIMPLE_RADIAL_FISHEYE": ("k1",),
+    "RADIAL_FISHEYE": ("k1", "k2"),
+    "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4"),
+}
+_DISTORTION = {"OPENCV": ("k1", "k2", "p1", "p2"), "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4")}
+
+_OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+# COLMAP's worlds mostly have y down; nerfstudio's have z up. The same change as `ns-process-data` makes.
+_APPLIED = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def write_nerfstudio(model: pycolmap.Reconstruction, image_root: Path, folder: Path) -> Mapping[str, str]:
+    """Write `transforms.json`, `images/` and `sparse_pc.ply`.
+
+    The photos are the original files when all cameras fit nerfstudio's OPENCV or OPENCV_FISHEYE model (one
+    of them for all), and undistorted otherwise. `transform_matrix` is world_from_cam with OpenGL camera axes
+    (x right, y up, z back), in the model's world turned by `applied_transform`, as are the points.
+
+    Returns:
+        The exported file's name by image name.
+
+    Raises:
+        InputError: a photo is missing or has changed since the run.
+    """
+    images = folder / "images"
+    images.mkdir(parents=True)
+    names = flat_names(model.image(image_id).name for image_id in model.reg_image_ids())
+    camera_model = _common_model(model)
+    if camera_model is None:
+        camera_model, model = "OPENCV", undistort(model, image_root, names, images)
+        file_names = {name: name for name in names.values()}
+    else:
+        file_names = _copy_photos(model, image_root, names, images)
+    scene = {
+        "camera_model": camera_model,
+        "applied_transform": _APPLIED[:3].tolist(),
+        "ply_file_path": "sparse_pc.ply",
+        "frames": _frames(model, file_names, camera_model),
+    }
+    (folder / "transforms.json").write_text(json.dumps(scene, indent=1) + "\n", encoding="utf-8")
+    _write_points(model, folder / "sparse_pc.ply")
+    return names
+
+
+def _common_model(model: pycolmap.Reconstruction) -> str | None:
+    used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
+    kinds = {model.camera(camera_id).model_name for camera_id in used}
+    if kinds <= _PERSPECTIVE.keys():
+        return "OPENCV"
+    return "OPENCV_FISHEYE" if kinds <= _FISHEYE.keys() else None
+
+
+def _copy_photos(
+    model: pycolmap.Reconstruction, image_root: Path, names: Mapping[str, str], images: Path
+) -> dict[str, str]:
+    """Copy the originals under their flat names, keeping each file's format, hence its extension."""
+    copied: dict[str, str] = {}
+    for image_id in sorted(model.reg_image_ids()):
+        image = model.image(image_id)
+        source = image_root / image.name
+        check_photo(source, model.camera(image.camera_id))
+        copied[image.name] = Path(names[image.name]).stem + source.suffix.lower()
+        shutil.copyfile(source, images / copied[image.name])
+    return copied
+
+
+def _frames(
+    model: pycolmap.Reconstruction, file_names: Mapping[str, str], camera_model: str
+) -> list[dict[str, object]]:
+    images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: str(image.name))
+    return [
+        {
+            "file_path": f"images/{file_names[image.name]}",
+            "colmap_im_id": image.image_id,
+            **_intrinsics(model.camera(image.camera_id), camera_model),
+            "transform_matrix": _world_from_camera(image).tolist(),
+        }
+        for image in images
+    ]
+
+
+def _intrinsics(camera: pycolmap.Camera, camera_model: str) -> dict[str, float]:
+    """A camera in nerfstudio's terms, which has its pixel centres at 0.5 as COLMAP does."""
+    keys = (_PERSPECTIVE | _FISHEYE)[camera.model_name]
+    extra = dict(zip(keys, camera.params[camera.extra_params_idxs()].tolist(), strict=True))
+    return {
+        "w": camera.width,
+        "h": camera.height,
+        "fl_x": camera.focal_length_x,
+        "fl_y": camera.focal_length_y,
+        "cx": camera.principal_point_x,
+        "cy": camera.principal_point_y,
+        **{key: extra.get(key, 0.0) for key in _DISTORTION[camera_model]},
+    }
+
+
+def _world_from_camera(image: pycolmap.Image) -> np.ndarray:
+    world_from_cam = np.eye(4)
+    world_from_cam[:3] = image.cam_from_world().inverse().matrix()
+    return _APPLIED @ world_from_cam @ _OPENGL_FROM_OPENCV
+
+
+def _write_points(model: pycolmap.Reconstruction, path: Path) -> None:
+    turned = pycolmap.Reconstruction(model)
+    turned.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(_APPLIED[:3, :3]), np.zeros(3)))
+    turned.export_PLY(path)

@@ -1,0 +1,89 @@
+"""`transforms.json` describes the same cameras and points as the model."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pycolmap
+import pytest
+from PIL import Image
+
+from sfm.export import export
+
+CAMERAS = {
+    "SIMPLE_RADIAL": (400.0, 160.0, 120.0, 0.05),
+    "OPENCV": (400.0, 405.0, 153.4, 127.2, 0.05, -0.02, 0.001, -0.002),
+    "OPENCV_FISHEYE": (300.0, 300.0, 165.0, 118.0, 0.02, -0.01, 0.0, 0.0),
+    "FULL_OPENCV": (400.0, 405.0, 160.0, 120.0, 0.05, -0.02, 0.001, -0.002, 0.01, 0.0, 0.0, 0.0),
+}
+CAMERA_MODEL = {"OPENCV_FISHEYE": "OPENCV_FISHEYE"}
+
+
+@pytest.mark.parametrize("camera_model", CAMERAS)
+def test_points_project_where_the_frames_say(tmp_path, make_scene, camera_model):
+    make_scene(tmp_path, camera_model=camera_model, params=CAMERAS[camera_model])
+
+    folder = export(tmp_path, to="nerfstudio")
+
+    scene = json.loads((folder / "transforms.json").read_text())
+    assert scene["camera_model"] == CAMERA_MODEL.get(camera_model, "OPENCV")
+    points = _points(folder / scene["ply_file_path"])
+    pixels = _project(scene["frames"][0], scene["camera_model"], points)
+    with Image.open(folder / scene["frames"][0]["file_path"]) as photo:
+        assert photo.size == (scene["frames"][0]["w"], scene["frames"][0]["h"])
+    if camera_model != "FULL_OPENCV":  # undistorted: pixels moved
+        expected = _observed(pycolmap.Reconstruction(tmp_path / "sparse" / "0"), scene["frames"][0])
+        distance = np.linalg.norm(pixels[:, None] - expected[None], axis=-1).min(axis=0)
+        assert distance.max() < 0.05  # points are stored as float32
+
+
+def test_photos_that_need_no_change_are_the_users_bytes(tmp_path, make_scene):
+    model = make_scene(tmp_path)
+
+    folder = export(tmp_path, to="nerfstudio")
+
+    name = model.image(1).name
+    assert (folder / "images" / name).read_bytes() == (tmp_path / "images" / name).read_bytes()
+
+
+def test_applied_transform_gives_the_models_world_back(tmp_path, make_scene):
+    model = make_scene(tmp_path)
+
+    scene = json.loads((export(tmp_path, to="nerfstudio") / "transforms.json").read_text())
+
+    turned_from_world = np.vstack((scene["applied_transform"], [0, 0, 0, 1]))
+    frame = scene["frames"][0]
+    centre = np.linalg.inv(turned_from_world) @ np.array(frame["transform_matrix"])[:, 3]
+    expected = model.image(frame["colmap_im_id"]).projection_center()
+    np.testing.assert_allclose(centre[:3], expected, atol=1e-12)
+
+
+def _points(path):
+    _, body = path.read_bytes().split(b"end_header\n", 1)
+    return np.frombuffer(body, np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)]))["xyz"].astype(float)
+
+
+def _project(frame, camera_model, points):
+    """Project world points with nerfstudio's conventions: OpenGL axes, OpenCV distortion."""
+    cam_from_world = np.linalg.inv(np.array(frame["transform_matrix"]))
+    x, y, z = (cam_from_world @ np.column_stack((points, np.ones(len(points)))).T)[:3]
+    u, v = x / -z, -y / -z
+    if camera_model == "OPENCV_FISHEYE":
+        r = np.hypot(u, v)
+        t = np.arctan(r)
+        scale = t / r * (1 + sum(frame[f"k{i}"] * t ** (2 * i) for i in (1, 2, 3, 4)))
+        u, v = u * scale, v * scale
+    else:
+        r2, p1, p2 = u * u + v * v, frame["p1"], frame["p2"]
+        radial = 1 + frame["k1"] * r2 + frame["k2"] * r2 * r2
+        u, v = (
+            u * radial + 2 * p1 * u * v + p2 * (r2 + 2 * u * u),
+            v * radial + p1 * (r2 + 2 * v * v) + 2 * p2 * u * v,
+        )
+    return np.column_stack((frame["fl_x"] * u + frame["cx"], frame["fl_y"] * v + frame["cy"]))
+
+
+def _observed(model, frame):
+    image = model.image(frame["colmap_im_id"])
+    return np.array([point.xy for point in image.get_observation_points2D()])
