@@ -77,9 +77,9 @@ class SceneGraph:
         edges = {p: e for p, e in self.edges.items() if p.a in kept and p.b in kept}
         return SceneGraph(tuple(n for n in self.images if n in kept), edges)
 
-    def to_networkx(self) -> nx.Graph:
+    def to_networkx(self) -> nx.Graph[str]:
         """Undirected graph; edge attributes `score`, `reason` (str) and `round`."""
-        graph = nx.Graph()
+        graph: nx.Graph[str] = nx.Graph()
         graph.add_nodes_from(self.images)
         for pair, edge in self.edges.items():
             graph.add_edge(pair.a, pair.b, score=edge.score, reason=str(edge.reason), round=edge.round)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sfm.evaluation import evaluate as evaluate
     from sfm.explain import explain as explain
     from sfm.export import export as export
-    from sfm.pipeline import match_photos as match
+    from sfm.pipeline import match as match
     from sfm.pipeline import retrieve as retrieve
     from sfm.pipeline import run as run
     from sfm.result import Result as Result
@@ -42,7 +42,7 @@ _WHERE = {
     "export": ("sfm.export", "export"),
     "load_config": ("sfm.config.loading", "load_config"),
     "map_database": ("sfm.database_mapping", "map_database"),
-    "match": ("sfm.pipeline", "match_photos"),
+    "match": ("sfm.pipeline", "match"),
     "retrieve": ("sfm.pipeline", "retrieve"),
     "run": ("sfm.pipeline", "run"),
 }

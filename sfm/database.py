@@ -130,12 +130,15 @@ class FeatureDatabase:
 
     def num_keypoints(self) -> dict[str, int]:
         """Number of keypoints of every image that has been described."""
-        query = "SELECT name, rows FROM images JOIN keypoints USING (image_id) JOIN descriptors USING (image_id, rows)"
+        query = (
+            "SELECT name, rows FROM images JOIN keypoints USING (image_id) "
+            "JOIN descriptors USING (image_id, rows)"
+        )
         with closing(self._connect()) as db:
             return dict(db.execute(query))
 
     def features(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Keypoints `(n, 4 or 6) float32` (x, y, affine shape; px) and descriptors `(n, 128) uint8` of an image."""
+        """Keypoints `(n, 4 or 6) float32` (x, y, shape; px) and descriptors `(n, 128) uint8` of an image."""
         query = (
             "SELECT k.rows, k.cols, k.data, d.cols, d.data FROM images JOIN keypoints k USING (image_id) "
             "JOIN descriptors d USING (image_id) WHERE name = ?"
@@ -147,7 +150,10 @@ class FeatureDatabase:
 
     def pairs(self) -> dict[Pair, PairRecord]:
         """All pairs that have been matched and verified."""
-        query = "SELECT m.pair_id, m.rows, g.rows, g.config FROM matches m JOIN two_view_geometries g USING (pair_id)"
+        query = (
+            "SELECT m.pair_id, m.rows, g.rows, g.config "
+            "FROM matches m JOIN two_view_geometries g USING (pair_id)"
+        )
         with closing(self._connect()) as db:
             names = dict(db.execute("SELECT image_id, name FROM images"))
             rows = db.execute(query).fetchall()

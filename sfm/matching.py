@@ -29,7 +29,7 @@ class MatchReport:
     verified: int
 
 
-def match(
+def match_pairs(
     edges: Mapping[Pair, Edge],
     database: FeatureDatabase,
     *,

@@ -20,7 +20,7 @@ from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.ingest import ingest
 from sfm.mapping import MappingResult, ViewGraph, reconstruct
-from sfm.matching import MatchReport, match
+from sfm.matching import MatchReport, match_pairs
 from sfm.outputs import finish
 from sfm.pair_proposal import earlier_edges, propose_pairs
 from sfm.progress import Progress, SilentProgress
@@ -102,7 +102,7 @@ def retrieve(
         return _proposed(session, collection, database)[0]
 
 
-def match_photos(
+def match(
     photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
 ) -> MatchReport:
     """Match and verify the pairs of the first scene graph. See `run` for arguments and errors."""
@@ -177,7 +177,7 @@ def _proposed(session: Session, collection: Collection, database: FeatureDatabas
 
 
 def _match_edges(session: Session, database: FeatureDatabase, edges: Mapping[Pair, Edge]) -> MatchReport:
-    return match(
+    return match_pairs(
         edges,
         database,
         scratch_dir=session.workspace.cache,

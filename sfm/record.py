@@ -33,7 +33,7 @@ class ModelRecord:
 
     path: str
     num_images: int
-    num_points3D: int  # noqa: N815 - pycolmap's word
+    num_points3D: int
     num_observations: int
     mean_reprojection_error_px: float
     mean_track_length: float

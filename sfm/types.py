@@ -20,7 +20,7 @@ class Exif:
     make: str | None = None
     model: str | None = None
     focal_px: float | None = None
-    """Focal length in pixels of the stored image, from the focal length and sensor size or 35 mm equivalent."""
+    """Focal length in pixels of the stored image, from the sensor size or the 35 mm equivalent."""
     latitude_deg: float | None = None
     longitude_deg: float | None = None
     altitude_m: float | None = None
@@ -30,7 +30,7 @@ class Exif:
 
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """One camera as it goes into the database: COLMAP's model name, size in px and parameters in COLMAP's order."""
+    """One camera of the database: COLMAP's model name, size in px and parameters in COLMAP's order."""
 
     camera_id: int
     model: str

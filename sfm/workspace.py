@@ -1,4 +1,4 @@
-"""The output folder: where things lie, who may write there, and how files appear in it whole or not at all."""
+"""The output folder: where things lie, who may write there, and how files appear in it whole or not."""
 
 from __future__ import annotations
 
