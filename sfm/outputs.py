@@ -85,8 +85,8 @@ def verdict(loop: LoopResult, num_photos: int, registered: int) -> str:
         )
     return (
         f"No model: {len(loop.view_graph.edges)} pairs match (the best with {best} inliers), but from none "
-        "of them could a model of three photos be grown. Take photos between the existing ones, moving sideways "
-        "a step at a time, so that every part of the scene is in at least three photos."
+        "of them could a model of three photos be grown. Take photos between the existing ones, moving "
+        "sideways a step at a time, so that every part of the scene is in at least three photos."
     )
 
 

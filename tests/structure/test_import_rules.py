@@ -1,0 +1,99 @@
+"""The layout that ARCHITECTURE.md shows is the layout that the code has."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {"kernels": set(), "retrieval": {"kernels"}, "sfm": {"kernels", "retrieval"}}
+"""Each import package, and those of ours that it may import."""
+MODULES = sorted(
+    path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py"
+)
+SOLE_OWNERS = {
+    "IncrementalMapper": "sfm/mapping",
+    "extract_features": "sfm/describe.py",
+    "match_image_pairs": "sfm/matching.py",
+}
+"""Functions and classes of pycolmap that one room alone may call."""
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level packages that a file imports, relative imports as the file's own package."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            own = path.relative_to(ROOT).parts[0]
+            yield own if node.level else (node.module or own).split(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way_round(package: str) -> None:
+    forbidden = set(PACKAGES) - PACKAGES[package] - {package}
+
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / package).rglob("*.py")
+        for name in sorted(set(imported(path)) & forbidden)
+    ]
+
+    assert wrong == []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    text = {path: path.read_text(encoding="utf-8") for path in MODULES}
+    outside = [p for p in MODULES if "cli" not in p.parts and p.name != "__main__.py"]
+
+    assert [p for p in outside if "sfm.cli" in text[p]] == []
+
+
+@pytest.mark.parametrize(("name", "owner"), SOLE_OWNERS.items())
+def test_each_of_colmaps_entry_points_has_one_owner(name: str, owner: str) -> None:
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == name
+    }
+
+    assert users
+    assert all(user.startswith(owner) for user in users)
+
+
+def test_architecture_names_every_room_and_no_other() -> None:
+    """The tree in ARCHITECTURE.md lists each module, and each name in it exists."""
+    tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```tree")[1].split("```")[0]
+    listed: set[str] = set()
+    folder = ""
+    for line in tree.splitlines():
+        words = line.split()
+        if not words:
+            continue
+        if words[0].endswith("/"):
+            folder = words[0]
+        elif words[0].endswith(".py"):
+            listed.add(folder + words[0])
+
+    assert listed == {path.relative_to(ROOT).as_posix() for path in MODULES}
+
+
+def test_importing_sfm_loads_nothing_heavy() -> None:
+    code = "import sys, sfm; print([m for m in ('torch', 'pycolmap', 'faiss', 'scipy') if m in sys.modules])"
+
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert out.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_loaded() -> None:
+    import sfm
+
+    assert all(callable(getattr(sfm, name)) for name in sfm.__all__)
+    assert all(callable(getattr(sfm, name)) for name in sfm.__all__), "a module of the same name hides it"
