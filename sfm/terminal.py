@@ -68,7 +68,7 @@ def native_log(*, verbose: bool) -> Iterator[None]:
 
 
 def set_up_logging(*, display: Display, verbose: bool) -> None:
-    """Send log records of all packages to stderr: warnings, with `verbose` ours in full, as the display asks."""
+    """Send log records to stderr: warnings of all packages, and with `verbose` everything of ours."""
     handler = logging.StreamHandler()
     formatter = _JsonFormatter() if display is Display.JSON else logging.Formatter("%(name)s: %(message)s")
     handler.setFormatter(formatter)

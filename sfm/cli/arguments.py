@@ -1,0 +1,152 @@
+"""Arguments that several commands share: where the configuration comes from, and what is shown meanwhile."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sfm.config.presets import preset_names
+
+if TYPE_CHECKING:
+    from sfm.config.schema import Config
+    from sfm.progress import Progress
+
+LOG_JSON = "sfm.log_json"
+"""Key in click's shared `meta`: errors are to be JSON as well."""
+
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of an engine command."""
+
+    arguments: tuple[str, ...]
+    """Positional: a path and `key=value` overrides, in any order."""
+    output: Path | None
+    config_path: Path | None
+    preset: str | None
+    threads: int | None
+    seed: int | None
+    quiet: bool
+    log_json: bool
+    verbose: bool
+
+    @property
+    def paths(self) -> list[str]:
+        """Positional arguments that are not overrides."""
+        return [argument for argument in self.arguments if not is_override(argument)]
+
+    def config(self) -> Config:
+        """The configuration from all sources, with output and resources from the command line.
+
+        Raises:
+            ConfigError: naming every problem.
+            UsageError: there is no output folder.
+        """
+        from sfm.config.loading import load_config
+
+        overrides = [argument for argument in self.arguments if is_override(argument)]
+        for key, value in (("run.threads", self.threads), ("run.seed", self.seed)):
+            if value is not None:
+                overrides.append(f"{key}={value}")
+        config = load_config(self.config_path, preset=self.preset, overrides=overrides)
+        if self.output is not None:
+            config = replace(config, output=os.path.abspath(self.output))
+        if config.output is None:
+            raise click.UsageError(
+                "where should the result go? Give -o OUT, or `output:` in the configuration."
+            )
+        return config
+
+
+def engine_options(arguments: str) -> Callable[[Callable[[Request], None]], Callable[..., None]]:
+    """Options of the commands that compute, and the positional `arguments` as help shows them.
+
+    The command receives all of them as one `Request`.
+    """
+
+    def decorate(command: Callable[[Request], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_request(**options: object) -> None:
+            request = Request(**options)  # type: ignore[arg-type]
+            click.get_current_context().meta[LOG_JSON] = request.log_json
+            command(request)
+
+        decorated: Callable[..., None] = with_request
+        for option in reversed(_ENGINE_OPTIONS):
+            decorated = option(decorated)
+        return click.argument("arguments", nargs=-1, metavar=arguments)(decorated)
+
+    return decorate
+
+
+def photos_and_config(request: Request) -> tuple[Path, Config]:
+    """The folder of photos, from the command line or the configuration, and the configuration.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    config = request.config()
+    given = one_path(request.paths, "folder of photos")
+    if given is not None:
+        config = replace(config, photos=os.path.abspath(os.path.expanduser(given)))
+    if config.photos is None:
+        raise click.UsageError(
+            "which photos? Give a folder: sfm run PHOTOS -o OUT, or `photos:` in --config FILE."
+        )
+    return Path(config.photos), config
+
+
+def one_path(paths: Sequence[str], what: str) -> str | None:
+    """The only path of a command line, or None.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if len(paths) > 1:
+        listed = ", ".join(map(repr, paths))
+        raise click.UsageError(f"one {what}, please; got {listed} (quote names with spaces)")
+    return paths[0] if paths else None
+
+
+def is_override(argument: str) -> bool:
+    """True for `key=value`; a folder that exists under that very name is a path."""
+    return bool(_OVERRIDE.match(argument)) and not os.path.exists(argument)
+
+
+@contextmanager
+def shown(request: Request) -> Iterator[Progress]:
+    """Progress for the command as the user asked, with COLMAP's log lines kept back unless verbose."""
+    from sfm import terminal
+
+    display = terminal.choose_display(quiet=request.quiet, log_json=request.log_json, verbose=request.verbose)
+    terminal.set_up_logging(display=display, verbose=request.verbose)
+    with terminal.native_log(verbose=request.verbose):
+        yield terminal.make_progress(display)
+
+
+_ENGINE_OPTIONS = (
+    click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result."),
+    click.option(
+        "--config",
+        "config_path",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="YAML, or a run.json.",
+    ),
+    click.option("--preset", metavar="NAME", help=f"Start from: {', '.join(preset_names())}."),
+    click.option("--threads", type=click.IntRange(min=1), help="Threads to use; all cores when not given."),
+    click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random."),
+    click.option("-q", "--quiet", is_flag=True, help="Nothing but errors."),
+    click.option("--log-json", is_flag=True, help="Progress and log on stderr as a JSON object a line."),
+    click.option("-v", "--verbose", is_flag=True, help="Show COLMAP's log lines too."),
+)

@@ -1,0 +1,106 @@
+"""Commands that compute: the whole run, and its stages one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .arguments import Request, engine_options, one_path, photos_and_config, shown
+from .summary import result_lines
+
+_PHOTOS = "[PHOTOS] [KEY=VALUE]..."
+
+
+@click.command("run")
+@engine_options(_PHOTOS)
+def run_command(request: Request) -> None:
+    """Reconstruct a folder of photos; run again to continue or to add photos.
+
+    PHOTOS is a folder; it may be left out where the configuration names it. KEY=VALUE overrides an option,
+    such as retrieval.mode=exhaustive; `sfm config` prints all of them.
+    """
+    import sfm
+
+    photos, config = photos_and_config(request)
+    with shown(request) as progress:
+        result = sfm.run(photos, output=Path(str(config.output)), config=config, progress=progress)
+    _conclude(request, result_lines(result))
+    _require_model(result.run.status == "ok", result.run.message, result.output)
+
+
+@click.command("retrieve")
+@engine_options(_PHOTOS)
+def retrieve_command(request: Request) -> None:
+    """Choose the pairs worth matching, and stop there; arguments as for `sfm run`."""
+    import sfm
+
+    photos, config = photos_and_config(request)
+    output = Path(str(config.output))
+    with shown(request) as progress:
+        graph = sfm.retrieve(photos, output=output, config=config, progress=progress)
+    reasons = sorted({str(edge.reason) for edge in graph.edges.values()})
+    counts = (f"{sum(e.reason == reason for e in graph.edges.values())} {reason}" for reason in reasons)
+    _conclude(
+        request,
+        [
+            f"pairs       {len(graph)} of {len(graph.images)} photos ({', '.join(counts)})",
+            f"connected   {len(graph.components())} component(s)",
+            f"each pair   {output / 'events.jsonl'}",
+        ],
+    )
+
+
+@click.command("match")
+@engine_options(_PHOTOS)
+def match_command(request: Request) -> None:
+    """Match and verify the first pairs, and stop there.
+
+    Arguments as for `sfm run`. COLMAP's programs open the database, and `sfm map` reconstructs from it.
+    """
+    import sfm
+
+    photos, config = photos_and_config(request)
+    output = Path(str(config.output))
+    with shown(request) as progress:
+        report = sfm.match(photos, output=output, config=config, progress=progress)
+    _conclude(
+        request,
+        [
+            f"pairs       {report.matched} matched, {report.cached} from an earlier run, "
+            f"{report.verified} verified",
+            f"database    {output / 'database.db'}",
+        ],
+    )
+
+
+@click.command("map")
+@engine_options("DATABASE [KEY=VALUE]...")
+def map_command(request: Request) -> None:
+    """Reconstruct from the verified pairs of a COLMAP database; the photos are not needed."""
+    import sfm
+
+    config = request.config()
+    database = one_path(request.paths, "database")
+    if database is None:
+        raise click.UsageError("which database? sfm map DATABASE -o OUT")
+    with shown(request) as progress:
+        result = sfm.map_database(
+            Path(database).expanduser(), output=Path(str(config.output)), config=config, progress=progress
+        )
+    _conclude(request, result_lines(result))
+    _require_model(result.run.status == "ok", result.run.message, result.output)
+
+
+def _conclude(request: Request, lines: list[str]) -> None:
+    if not request.quiet:
+        click.echo("\n".join(lines))
+
+
+def _require_model(found: bool, message: str, output: Path) -> None:
+    """End with the documented exit code when no model came out; the report is written by then."""
+    from sfm.errors import ReconstructionError
+
+    if not found:
+        hint = f"`sfm explain {output} PHOTO` and {output / 'report.html'} say what happened to each photo"
+        raise ReconstructionError(message, hint=hint)

@@ -1,0 +1,86 @@
+"""The `sfm` command and how its failures look."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import click
+
+from sfm.errors import EXIT_INTERRUPTED, SfmError
+
+from .arguments import LOG_JSON
+from .engine import map_command, match_command, retrieve_command, run_command
+from .inspection import config_command, doctor_command
+from .results import eval_command, explain_command, export_command
+
+_EPILOG = """\b
+Exit codes:
+  0    done
+  1    failed for another reason that the message names
+  2    wrong command line or configuration
+  3    photos, masks, database or model cannot be used
+  4    something that this configuration needs is not installed
+  5    the output folder is in use, foreign, damaged or not writable
+  6    the photos were read, but no model came out (OUT/report.html says why)
+  130  interrupted; the same command continues
+"""
+
+
+class _Group(click.Group):
+    """Turns expected failures into a line and an exit code; anything else is a bug and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except SfmError as error:
+            _report(ctx, error)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            _say(ctx, "interrupted", "interrupted; run the same command again to continue")
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="loopsfm", prog_name="sfm", message="%(prog)s %(version)s")
+def main() -> None:
+    """Structure from motion: photos in, COLMAP model out.
+
+    \b
+    sfm run PHOTOS -o OUT         reconstruct a folder of photos
+    sfm run --config FILE.yaml    the same with photos, output and options in a file
+    sfm COMMAND --help            options of a command
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names need not be valid in the terminal's encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _report(ctx: click.Context, error: SfmError) -> None:
+    text = click.style("error: ", fg="red") + str(error).replace("\n", "\n       ")
+    if error.hint:
+        text += f"\nhint: {error.hint}"
+    _say(ctx, "error", text, message=str(error), hint=error.hint, exit_code=error.exit_code)
+
+
+def _say(ctx: click.Context, event: str, text: str, **fields: object) -> None:
+    """One message on stderr: words, or with --log-json the same as an object."""
+    if ctx.meta.get(LOG_JSON):
+        from sfm.terminal import json_line
+
+        text = json_line(event, **fields)
+    click.echo(text, err=True)
+
+
+for _command in (
+    run_command,
+    retrieve_command,
+    match_command,
+    map_command,
+    export_command,
+    explain_command,
+    eval_command,
+    config_command,
+    doctor_command,
+):
+    main.add_command(_command)

@@ -1,0 +1,31 @@
+"""The last lines of a run, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sfm.result import Result
+
+_MAX_LISTED = 10
+
+
+def result_lines(result: Result) -> list[str]:
+    """Figures, photos left out with the reason, and where everything is."""
+    lines = [result.summary(), *_left_out(result)]
+    if result.models:
+        lines.append(f"model       {result.output / 'sparse' / '0'}")
+    if result.run.config.export.report:
+        lines.append(f"report      {result.output / 'report.html'}")
+    return lines
+
+
+def _left_out(result: Result) -> Iterator[str]:
+    left = [outcome for outcome in result.outcomes if outcome.status != "registered"]
+    if left:
+        yield f"left out    {len(left)}:"
+    for outcome in left[:_MAX_LISTED]:
+        yield f"  {outcome.name}: {outcome.reason or 'not registered'}"
+    if len(left) > _MAX_LISTED:
+        yield f"  … and {len(left) - _MAX_LISTED} more; see `outcomes` in {result.output / 'run.json'}"
