@@ -15,8 +15,8 @@ from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
 
 
 def largest_first(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
-    """Models by registered images, then by points, most first; the order of `sparse/`."""
-    return sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+    """Models by registered images, most first, else in the order given; the order of `sparse/`."""
+    return sorted(models, key=lambda model: -model.num_reg_images())
 
 
 def write_models(models: Sequence[pycolmap.Reconstruction], out: Path, *, text: bool) -> tuple[Path, ...]:

@@ -1,0 +1,175 @@
+"""`sfm explain`: the story of one photo, from file to model or to the step that failed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sfm.diagnosis import Diagnosis, EventIndex
+from sfm.errors import InputError
+from sfm.events import read_events
+from sfm.history import History, PairTry
+
+_MAX_ROWS = 20
+
+
+def explain(out: Path, photo: str) -> str:
+    """Say what became of a photo and why: pairs tried, their inliers, every attempt to register it.
+
+    Args:
+        out: workspace of a run, finished or not.
+        photo: name in the model, its last part, or any ending of it that no other photo shares.
+
+    Returns:
+        Several lines of plain text.
+
+    Raises:
+        InputError: OUT is not a workspace, or there is no such photo, or several.
+    """
+    index = EventIndex(read_events(out / "events.jsonl"))
+    outcomes = _outcomes(out)
+    known = {**index.history.photos, **index.history.skipped, **outcomes}
+    if not known:
+        raise InputError(f"{out}: no record of a run there", hint="give the output folder of an `sfm run`")
+    name = _resolve(photo, sorted(known))
+    return "\n".join(_story(name, index, outcomes.get(name))) + "\n"
+
+
+def _outcomes(out: Path) -> dict[str, Mapping[str, Any]]:
+    """Outcomes by photo; none when the run was stopped before its end."""
+    path = out / "run.json"
+    if not path.is_file():
+        return {}
+    try:
+        return {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["outcomes"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged", hint="run `sfm run` again") from error
+
+
+def _resolve(photo: str, names: Sequence[str]) -> str:
+    if photo in names:
+        return photo
+    parts = PurePosixPath(photo).parts
+    matches = [name for name in names if PurePosixPath(name).parts[-len(parts) :] == parts]
+    matches = matches or [name for name in names if name.endswith(photo)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        shown = ", ".join(matches[:5])
+        raise InputError(
+            f"{photo!r} could be any of {len(matches)} photos: {shown}", hint="give more of the name"
+        )
+    raise InputError(f"no photo {photo!r} in this run", hint=_nearest(photo, names))
+
+
+def _nearest(photo: str, names: Sequence[str]) -> str:
+    by_base = {PurePosixPath(name).name: name for name in names}
+    near = difflib.get_close_matches(PurePosixPath(photo).name, by_base, n=3, cutoff=0.4)
+    shown = [by_base[base] for base in near] or list(names[:3])
+    return f"did you mean {', '.join(shown)}?" if near else f"it has {', '.join(shown)}, …"
+
+
+def _story(name: str, index: EventIndex, outcome: Mapping[str, Any] | None) -> Iterator[str]:
+    history = index.history
+    yield from _headline(name, index, outcome)
+    if name in history.photos:
+        yield ""
+        yield f"Read          {_read(history.photos[name], history)}"
+    if (count := history.keypoints.get(name)) is not None:
+        yield f"Keypoints     {count}"
+    tries = history.tries(name)
+    if tries:
+        yield f"Pairs         {_asked(tries)}"
+        yield from _table(name, tries, history)
+    yield from _registration(name, history)
+
+
+def _headline(name: str, index: EventIndex, outcome: Mapping[str, Any] | None) -> Iterator[str]:
+    registered = index.history.registered.get(name)
+    if outcome is not None and outcome["status"] == "registered":
+        yield f"{name}: registered in model {outcome['model']}, {outcome['num_observations']} points seen"
+    elif outcome is None and registered is not None:
+        yield f"{name}: registered in model {registered['model']}; the run was not finished"
+    elif outcome is not None and outcome["status"] == "skipped":
+        yield f"{name}: not used"
+        yield f"Why           {outcome['reason']}"
+    else:
+        found = Diagnosis(outcome["reason"], outcome["advice"]) if outcome else index.diagnose(name)
+        yield f"{name}: not registered"
+        yield f"Why           {found.reason}"
+        if found.advice:
+            yield f"What helps    {found.advice}"
+
+
+def _read(photo: Mapping[str, Any], history: History) -> str:
+    camera = photo["camera_id"]
+    sharing = sum(other["camera_id"] == camera for other in history.photos.values()) - 1
+    shared = f"shared with {sharing} more" if sharing else "its own"
+    turned = "" if photo.get("orientation", 1) == 1 else f", EXIF orientation {photo['orientation']}"
+    return f"{photo['width']} x {photo['height']} px, camera {camera} ({shared}){turned}"
+
+
+def _asked(tries: Sequence[PairTry]) -> str:
+    reasons = Counter(attempt.reason for attempt in tries)
+    verified = sum(attempt.verified for attempt in tries)
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return f"{len(tries)} matched ({why}), {verified} verified"
+
+
+def _table(name: str, tries: Sequence[PairTry], history: History) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = [
+        ("with", "why", "round", "score", "matches", "inliers", "geometry", "in model")
+    ]
+    rows += [_row(name, attempt, history) for attempt in tries[:_MAX_ROWS]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    numeric = {2, 3, 4, 5}
+    for row in rows:
+        cells = (
+            cell.rjust(width) if column in numeric else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  " + "  ".join(cells).rstrip()
+    if len(tries) > _MAX_ROWS:
+        yield f"  and {len(tries) - _MAX_ROWS} more, none better"
+
+
+def _row(name: str, attempt: PairTry, history: History) -> tuple[str, ...]:
+    other = attempt.other(name)
+    score = history.scores.get(attempt.pair)
+    model = history.registered.get(other, {}).get("model")
+    return (
+        other,
+        attempt.reason,
+        str(attempt.round),
+        "" if score is None else f"{score:.3f}",
+        str(attempt.num_matches),
+        str(attempt.num_inliers) if attempt.verified else "refused",
+        attempt.config.lower() if attempt.verified else "",
+        "" if model is None else str(model),
+    )
+
+
+def _registration(name: str, history: History) -> Iterator[str]:
+    lines = [
+        f"rejected by {_model(event)}: sees {event['num_visible']}, {event['why']}"
+        for event in history.rejected.get(name, ())
+    ]
+    if dropped := history.dropped.get(name):
+        lines.append(f"its model of {len(dropped['names'])} photos was dropped: {dropped['why']}")
+    if name in history.filtered:
+        lines.append(f"taken out again: {history.filtered[name]}")
+    if kept := history.registered.get(name):
+        inliers = "" if kept["num_inliers"] is None else f", {kept['num_inliers']} inliers"
+        lines.append(
+            f"registered in model {kept['model']} ({kept['how']}): saw {kept['num_visible']}{inliers}"
+        )
+    for number, line in enumerate(lines):
+        yield f"{'' if number else 'Registration':14}{line}"
+
+
+def _model(event: Mapping[str, Any]) -> str:
+    return "a model that was given up" if event.get("model") is None else f"model {event['model']}"

@@ -1,0 +1,144 @@
+"""What the events of a run say, looked up by photo."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+
+from retrieval import Pair
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PairTry:
+    """One pair that was matched."""
+
+    pair: Pair
+    reason: str
+    """Why it was asked for: a `retrieval.Reason`."""
+    round: int
+    num_matches: int
+    num_inliers: int
+    """Matches that agree with one two-view geometry; 0 when the pair was refused."""
+    config: str
+    """COLMAP's kind of two-view geometry."""
+
+    @property
+    def verified(self) -> bool:
+        """True when the pair went into the view graph."""
+        return self.num_inliers > 0
+
+    def other(self, name: str) -> str:
+        """The photo of the pair that isn't `name`."""
+        return self.pair.b if name == self.pair.a else self.pair.a
+
+
+class History:
+    """Events of one run, indexed once; every lookup is then as quick as the photo has events.
+
+    Attributes:
+        photos: the `photo` event of each readable photo.
+        skipped: reason by file that was left out.
+        keypoints: number by photo; None where COLMAP could not read it.
+        scores: retrieval's similarity of each proposed pair.
+        pairs: the pairs that were matched, latest result.
+        registered: the `registered` event of each photo that is in a model.
+        rejected: failed attempts to register, by photo, in order.
+        filtered: why a photo was taken out of its model again, by photo.
+        dropped: the `dropped_model` event of the last model that a photo was lost with.
+        requests: what the closed loop asked for, by photo.
+    """
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.photos: dict[str, Event] = {}
+        self.skipped: dict[str, str] = {}
+        self.keypoints: dict[str, int | None] = {}
+        self.scores: dict[Pair, float] = {}
+        self.pairs: dict[Pair, PairTry] = {}
+        self.registered: dict[str, Event] = {}
+        self.rejected: defaultdict[str, list[Event]] = defaultdict(list)
+        self.filtered: dict[str, str] = {}
+        self.dropped: dict[str, Event] = {}
+        self.requests: defaultdict[str, list[Event]] = defaultdict(list)
+        self._tries: defaultdict[str, list[PairTry]] = defaultdict(list)
+        for event in events:
+            if reader := _READERS.get(str(event.get("event"))):
+                reader(self, event)
+        for attempt in self.pairs.values():
+            for name in attempt.pair:
+                self._tries[name].append(attempt)
+
+    def tries(self, name: str) -> list[PairTry]:
+        """All pairs of a photo that were matched, best first."""
+        return sorted(self._tries.get(name, ()), key=lambda t: (-t.num_inliers, -t.num_matches, t.pair))
+
+    def view_graph(self) -> nx.Graph[str]:
+        """Verified pairs as a graph of all readable photos."""
+        graph: nx.Graph[str] = nx.Graph()
+        graph.add_nodes_from(self.photos)
+        graph.add_edges_from(attempt.pair for attempt in self.pairs.values() if attempt.verified)
+        return graph
+
+    def _photo(self, event: Event) -> None:
+        self.photos[event["name"]] = event
+
+    def _skipped(self, event: Event) -> None:
+        self.skipped[event["name"]] = event["reason"]
+
+    def _features(self, event: Event) -> None:
+        self.keypoints[event["name"]] = event["num_keypoints"]
+
+    def _edge(self, event: Event) -> None:
+        self.scores[Pair.of(event["a"], event["b"])] = event["score"]
+
+    def _pair(self, event: Event) -> None:
+        pair = Pair.of(event["a"], event["b"])
+        self.pairs[pair] = PairTry(
+            pair,
+            reason=str(event["reason"]),
+            round=event["round"],
+            num_matches=event["num_matches"],
+            num_inliers=event["num_inliers"],
+            config=str(event["config"]),
+        )
+
+    def _request(self, event: Event) -> None:
+        for name in (event["a"], event["b"]):
+            self.requests[name].append(event)
+
+    def _registered(self, event: Event) -> None:
+        # Attempts at models that were thrown away carry no model number.
+        if event.get("model") is not None:
+            self.registered[event["name"]] = event
+            self.filtered.pop(event["name"], None)
+
+    def _rejected(self, event: Event) -> None:
+        self.rejected[event["name"]].append(event)
+
+    def _filtered(self, event: Event) -> None:
+        if event.get("model") is not None:
+            self.registered.pop(event["name"], None)
+            self.filtered[event["name"]] = event["why"]
+
+    def _dropped_model(self, event: Event) -> None:
+        for name in event["names"]:
+            self.dropped[name] = event
+
+
+_READERS = {
+    "photo": History._photo,
+    "skipped": History._skipped,
+    "features": History._features,
+    "edge": History._edge,
+    "pair": History._pair,
+    "request": History._request,
+    "registered": History._registered,
+    "rejected": History._rejected,
+    "filtered": History._filtered,
+    "dropped_model": History._dropped_model,
+}
