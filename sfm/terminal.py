@@ -93,7 +93,7 @@ class _Count:
     total: int
     unit: str
     done: int = 0
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import sys
 
@@ -28,7 +29,7 @@ Exit codes:
 
 
 class _Group(click.Group):
-    """Turns expected failures into a line and an exit code; anything else is a bug and keeps its traceback."""
+    """Turns expected failures into a line and an exit code; any other exception keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -41,8 +42,22 @@ class _Group(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version; a checkout that was never installed has none."""
+    if not wanted:
+        return
+    try:
+        version = importlib.metadata.version("loopsfm")
+    except importlib.metadata.PackageNotFoundError:
+        version = "(a checkout that is not installed)"
+    click.echo(f"sfm {version}")
+    ctx.exit()
+
+
 @click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="loopsfm", prog_name="sfm", message="%(prog)s %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it."
+)
 def main() -> None:
     """Structure from motion: photos in, COLMAP model out.
 

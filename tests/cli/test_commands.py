@@ -1,0 +1,215 @@
+"""The command line without photos: help, arguments, messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+import sfm.cli.engine
+from sfm.cli import main
+from sfm.cli.arguments import is_override
+from sfm.config.presets import preset_names
+from sfm.errors import EXIT_INTERRUPTED, ReconstructionError, SfmError, WorkspaceError
+
+HEAVY = ("torch", "pycolmap", "faiss", "scipy", "networkx", "numpy", "PIL", "pydantic", "rich")
+
+
+def sfm_command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="sfm")
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An existing folder, the current one being its parent."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
+
+
+def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every command that computes fail with `error` once its arguments are understood."""
+
+    def fail(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(sfm.cli.engine, "photos_and_config", fail)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["config", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from sfm.cli import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        f"sys.exit('imported ' + ', '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert done.stderr.strip() == "imported"
+
+
+def test_help_is_quick() -> None:
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        code = "from sfm.cli import main; main(['run', '--help'])"
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+        seconds.append(time.perf_counter() - started)
+
+    assert min(seconds) < 0.5
+
+
+def test_help_names_commands_presets_and_exit_codes() -> None:
+    text = sfm_command("--help").output
+
+    for command in ("run", "retrieve", "match", "map", "export", "explain", "eval", "config", "doctor"):
+        assert f"\n  {command}  " in text
+    for code in (0, 1, 2, 3, 4, 5, 6, EXIT_INTERRUPTED):
+        assert f"\n    {code} " in text
+    assert all(name in sfm_command("run", "--help").output for name in preset_names())
+
+
+def test_every_expected_failure_has_its_documented_code() -> None:
+    codes = {kind.exit_code for kind in SfmError.__subclasses__()}
+
+    assert all(f"\n    {code} " in sfm_command("--help").output for code in codes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["run"], "where should the result go?"),
+        (["run", "-o", "out"], "which photos?"),
+        (["run", "a", "b", "-o", "out"], "one folder of photos, please; got 'a', 'b'"),
+        (["run", "a", "-o", "out", "--threads", "0"], "--threads"),
+        (["run", "a", "-o", "out", "--seed", "-1"], "--seed"),
+        (["run", "--bogus"], "--bogus"),
+        (["map", "-o", "out"], "which database?"),
+        (["map", "a.db", "b.db", "-o", "out"], "one database, please"),
+        (["bogus"], "bogus"),
+        (["explain"], "OUT"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(photos: Path, arguments: list[str], reason: str) -> None:
+    done = sfm_command(*arguments)
+
+    assert done.exit_code == 2
+    assert reason in done.stderr
+    assert not (photos.parent / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "retrieve", "match", "map"])
+def test_a_wrong_configuration_ends_with_2_and_names_every_problem(photos: Path, command: str) -> None:
+    (photos.parent / "c.yaml").write_text("sift:\n  upright: 3\nregistr: {}\n")
+
+    done = sfm_command(command, photos, "-o", "out", "--config", "c.yaml", "retrieval.mode=foo")
+
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: c.yaml:2: sift.upright: ")
+    assert "c.yaml:3: registr: unknown option (did you mean 'register'?)" in done.stderr
+    assert "command line 'retrieval.mode=foo': should be 'retrieval'" in done.stderr
+    assert not (photos.parent / "out").exists()
+
+
+def test_an_unknown_preset_ends_with_2(photos: Path) -> None:
+    done = sfm_command("run", photos, "-o", "out", "--preset", "dron")
+
+    assert done.exit_code == 2
+    assert "did you mean 'drone'?" in done.stderr
+
+
+def test_expected_failures_are_a_line_and_a_hint(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(WorkspaceError("out is in use", hint="wait for the other run"), monkeypatch)
+
+    done = sfm_command("run", photos, "-o", "out")
+
+    assert done.exit_code == 5
+    assert done.stderr == "error: out is in use\nhint: wait for the other run\n"
+
+
+def test_failures_are_objects_with_log_json(photos: Path) -> None:
+    done = sfm_command("run", photos, "-o", "out", "--log-json", "retrieval.mode=foo")
+
+    record = json.loads(done.stderr)
+    assert done.exit_code == 2
+    assert (record["event"], record["exit_code"]) == ("error", 2)
+    assert record["message"].startswith("command line 'retrieval.mode=foo'")
+
+
+def test_ctrl_c_says_how_to_go_on(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(KeyboardInterrupt(), monkeypatch)
+
+    done = sfm_command("run", photos, "-o", "out")
+
+    assert done.exit_code == EXIT_INTERRUPTED
+    assert done.stderr == "interrupted; run the same command again to continue\n"
+
+
+def test_a_bug_keeps_its_traceback(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(ZeroDivisionError("bug"), monkeypatch)
+
+    done = sfm_command("run", photos, "-o", "out")
+
+    assert isinstance(done.exception, ZeroDivisionError)
+
+
+def test_a_run_without_a_model_ends_with_6(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+    raising(ReconstructionError("no model"), monkeypatch)
+
+    assert sfm_command("run", photos, "-o", "out").exit_code == 6
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    code = "from sfm.cli import main; main(['config', '--schema'])"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(write_end)
+
+    assert done.stderr == ""
+
+
+def test_overrides_and_paths_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b").mkdir()
+
+    assert is_override("retrieval.mode=pairs")
+    assert is_override("photos=some folder")
+    assert not is_override("a=b")
+    assert not is_override("/photos/a=b")
+    assert not is_override("photos")
+    assert not is_override("my photos=x")
+
+
+def test_the_printed_configuration_is_yaml_with_the_overrides() -> None:
+    done = sfm_command("config", "--preset", "fast", "sift.upright=true")
+
+    values = yaml.safe_load(done.stdout)
+    assert done.exit_code == 0
+    assert values["sift"]["upright"] is True
+    assert values["sift"]["max_num_features"] == 4096
+    assert "#" in done.stdout
+    assert "#" not in sfm_command("config", "--no-comments").stdout
+
+
+def test_the_printed_configuration_can_be_used(photos: Path) -> None:
+    (photos.parent / "c.yaml").write_text(sfm_command("config", "sift.upright=true").stdout)
+
+    assert "which photos?" in sfm_command("run", "-o", "out", "--config", "c.yaml").stderr
+
+
+def test_the_schema_is_json() -> None:
+    assert json.loads(sfm_command("config", "--schema").stdout)["type"] == "object"

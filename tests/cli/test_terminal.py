@@ -1,0 +1,132 @@
+"""What is shown while a command works."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import re
+import sys
+import time
+
+import pytest
+
+from sfm.progress import Progress
+from sfm.terminal import BarProgress, Display, choose_display, make_progress, native_log
+
+
+def work(progress: Progress, steps: int = 3, total: int = 3) -> None:
+    with progress.task("match", total, unit="pairs") as task:
+        for _ in range(steps):
+            task.advance()
+
+
+def test_plain_lines_at_start_and_end(capfd: pytest.CaptureFixture[str]) -> None:
+    work(make_progress(Display.LINES))
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["match: 3 pairs", "match: 3 pairs in 0.0 s"]
+
+
+def test_a_long_task_says_how_long_it_will_take(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 6))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+
+    work(make_progress(Display.LINES), steps=4, total=8)
+
+    running = capfd.readouterr().err.splitlines()[1]
+    assert running.startswith("match: ")
+    assert " of 8 pairs, " in running
+    assert running.endswith(" s left")
+
+
+def test_json_lines_carry_the_counts(capfd: pytest.CaptureFixture[str]) -> None:
+    work(make_progress(Display.JSON))
+
+    first, last = map(json.loads, capfd.readouterr().err.splitlines())
+    assert (first["event"], first["task"], first["moment"], first["done"]) == (
+        "progress",
+        "match",
+        "start",
+        0,
+    )
+    assert (last["moment"], last["done"], last["total"], last["unit"]) == ("end", 3, 3, "pairs")
+
+
+@pytest.mark.parametrize("display", list(Display))
+def test_nothing_to_do_shows_nothing(display: Display, capfd: pytest.CaptureFixture[str]) -> None:
+    work(make_progress(display), steps=0, total=0)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_quiet_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    work(make_progress(Display.QUIET))
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupted_task_is_not_reported_as_finished(capfd: pytest.CaptureFixture[str]) -> None:
+    progress = make_progress(Display.LINES)
+
+    with contextlib.suppress(KeyboardInterrupt), progress.task("match", 9):
+        raise KeyboardInterrupt
+
+    assert capfd.readouterr().err == "match: 9\n"
+
+
+def test_bars_show_count_and_unit_and_may_be_nested(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = BarProgress()
+
+    with progress.task("register", 2, unit="photos") as outer:
+        work(progress)
+        outer.advance(2)
+
+    text = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", terminal.getvalue())
+    assert "register" in text
+    assert "3/3 pairs" in text
+    assert "2/2 photos" in text
+
+
+def test_the_display_follows_options_and_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_display(quiet=True, log_json=True, verbose=False) is Display.QUIET
+    assert choose_display(quiet=False, log_json=True, verbose=False) is Display.JSON
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert choose_display(quiet=False, log_json=False, verbose=False) is Display.LINES
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", _Terminal())
+    assert choose_display(quiet=False, log_json=False, verbose=False) is Display.BARS
+    assert choose_display(quiet=False, log_json=False, verbose=True) is Display.LINES
+    monkeypatch.setenv("TERM", "dumb")
+    assert choose_display(quiet=False, log_json=False, verbose=False) is Display.LINES
+
+
+def test_colmap_is_quiet_unless_verbose_and_the_level_is_restored() -> None:
+    import pycolmap
+
+    before = pycolmap.logging.minloglevel
+    with native_log(verbose=False):
+        assert pycolmap.logging.minloglevel == 2
+    with native_log(verbose=True):
+        assert pycolmap.logging.minloglevel == 0
+    assert pycolmap.logging.minloglevel == before
+
+
+def test_json_log_records_are_objects() -> None:
+    from sfm.terminal import _JsonFormatter
+
+    record = logging.LogRecord("sfm.x", logging.WARNING, "x.py", 1, "lost %d", (3,), None)
+
+    fields = json.loads(_JsonFormatter().format(record))
+    assert (fields["event"], fields["level"], fields["message"]) == ("log", "warning", "lost 3")
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
