@@ -1,0 +1,70 @@
+"""Camera poses and points from verified pairs, and the pairs that a reconstruction shows to be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pycolmap
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.events import EventSink
+from sfm.progress import Progress
+
+from .registrar import MappingResult, reconstruct_graph, reconstruct_with_peer
+from .requests import propose_requests
+from .view_graph import TwoView, ViewGraph
+
+__all__ = ["MappingResult", "TwoView", "ViewGraph", "propose_requests", "reconstruct"]
+
+
+def reconstruct(
+    database: Path,
+    *,
+    config: RegisterConfig,
+    refine: RefineConfig,
+    fixed_cameras: frozenset[int] = frozenset(),
+    threads: int,
+    seed: int,
+    events: EventSink,
+    progress: Progress,
+    start: Sequence[pycolmap.Reconstruction] = (),
+) -> MappingResult:
+    """Build models from the verified pairs of a COLMAP database; no model is a result, not an error.
+
+    Args:
+        database: COLMAP database with keypoints and two-view geometries; only read.
+        config: how photos are registered; `config.mapper` chooses our loop or one of COLMAP's.
+        refine: which intrinsics may change.
+        fixed_cameras: camera ids whose intrinsics never change.
+        threads: threads to use; results are bit-equal only for the same number.
+        seed: of everything random.
+        events: told of every decision, stage `register`.
+        progress: counts registered photos.
+        start: models of an earlier round to continue from (our loop only); they are left unchanged.
+
+    Returns:
+        Models of at least `config.min_model_size` photos, largest first, and the view graph.
+    """
+    if config.mapper == "graph":
+        return reconstruct_graph(
+            database,
+            config=config,
+            refine=refine,
+            fixed_cameras=fixed_cameras,
+            threads=threads,
+            seed=seed,
+            events=events,
+            progress=progress,
+            start=start,
+        )
+    return reconstruct_with_peer(
+        database,
+        mapper=config.mapper,
+        config=config,
+        refine=refine,
+        fixed_cameras=fixed_cameras,
+        threads=threads,
+        seed=seed,
+        events=events,
+    )

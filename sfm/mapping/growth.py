@@ -1,0 +1,64 @@
+"""Growing one model until no photo can be added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+from .journal import Journal
+from .session import MapperSession
+from .steps import Attempts, Registered, refine_global, refine_local, register_next
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    num_images: int
+    num_points: int
+
+    @classmethod
+    def of(cls, session: MapperSession) -> _Size:
+        return cls(session.num_registered, session.reconstruction.num_points3D())
+
+
+def grow(
+    session: MapperSession,
+    candidates: Set[str],
+    journal: Journal,
+    *,
+    max_images: int | None = None,
+    on_registered: Callable[[str], None],
+) -> None:
+    """Register photos of `candidates` one after the other, adjusting locally each time and globally when due.
+
+    A global adjustment is due when photos or points have grown by the configured ratio, and when nothing can
+    be registered: better poses often let in photos that failed before. The model is left globally adjusted.
+    """
+    attempts = Attempts()
+    refined = _Size.of(session)
+    while max_images is None or session.num_registered < max_images:
+        match register_next(session, candidates, attempts, journal):
+            case Registered(name=name):
+                on_registered(name)
+                refine_local(session, name)
+                if _has_grown(session, refined):
+                    refine_global(session, "grown", journal)
+                    refined = _Size.of(session)
+            case _ if refined == _Size.of(session):
+                return
+            case _:
+                refine_global(session, "stuck", journal)
+                refined = _Size.of(session)
+                attempts.forgive()
+    if refined != _Size.of(session):
+        refine_global(session, "enough", journal)
+
+
+def _has_grown(session: MapperSession, since: _Size) -> bool:
+    """As COLMAP: by the ratios, or by its absolute steps, since the last global adjustment."""
+    pipeline, now = session.options.pipeline, _Size.of(session)
+    return (
+        now.num_images >= pipeline.ba_global_frames_ratio * since.num_images
+        or now.num_images >= pipeline.ba_global_frames_freq + since.num_images
+        or now.num_points >= pipeline.ba_global_points_ratio * since.num_points
+        or now.num_points >= pipeline.ba_global_points_freq + since.num_points
+    )

@@ -1,0 +1,52 @@
+"""COLMAP's own mappers behind our interface: incremental, global (GLOMAP) and hierarchical."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import pycolmap
+
+from .view_graph import MIN_NUM_INLIERS, ViewGraph
+
+Peer = Literal["incremental", "global", "hierarchical"]
+Models = dict[int, pycolmap.Reconstruction]
+
+
+def run_peer(
+    mapper: Peer,
+    database: Path,
+    options: pycolmap.IncrementalPipelineOptions,
+) -> tuple[pycolmap.Reconstruction, ...]:
+    """Models of COLMAP's mapper that have at least the configured number of photos, largest first."""
+    if not len(ViewGraph.read(database)):
+        return ()  # the global mapper fails on a graph without edges
+    run = {"incremental": _incremental, "global": _global, "hierarchical": _hierarchical}[mapper]
+    with tempfile.TemporaryDirectory() as folder:
+        models = run(database, Path(folder), options).values()
+    kept = [model for model in models if model.num_reg_images() >= options.min_model_size]
+    return tuple(sorted(kept, key=lambda model: -model.num_reg_images()))
+
+
+def _incremental(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+    return pycolmap.incremental_mapping(database, folder, folder, options)
+
+
+def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+    peer = pycolmap.GlobalPipelineOptions()
+    peer.min_num_matches, peer.min_model_size = MIN_NUM_INLIERS, options.min_model_size
+    peer.num_threads = peer.mapper.num_threads = options.num_threads
+    peer.random_seed = peer.mapper.random_seed = options.random_seed
+    adjustment = peer.mapper.bundle_adjustment
+    adjustment.refine_focal_length = options.ba_refine_focal_length
+    adjustment.refine_extra_params = options.ba_refine_extra_params
+    adjustment.refine_principal_point = options.ba_refine_principal_point
+    return pycolmap.global_mapping(database, folder, folder, peer)
+
+
+def _hierarchical(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+    peer = pycolmap.HierarchicalPipelineOptions()
+    peer.num_threads, peer.num_workers = options.num_threads, 1
+    peer.incremental_options = options
+    return pycolmap.hierarchical_mapping(database, folder, folder, peer)

@@ -1,0 +1,146 @@
+"""The registrar: from verified pairs to models, one per component where the photos allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycolmap
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.events import EventSink
+from sfm.progress import Progress, Task
+
+from .journal import STAGE, Journal
+from .options import mapper_options, pipeline_options
+from .peers import Peer, run_peer
+from .session import Scene
+from .trials import Trial, Workbench, best_model, continued
+from .view_graph import ViewGraph
+
+
+@dataclass(frozen=True, slots=True)
+class MappingResult:
+    """Models, largest first, and the view graph that they were built from."""
+
+    models: tuple[pycolmap.Reconstruction, ...]
+    view_graph: ViewGraph
+
+
+def reconstruct_graph(
+    database: Path,
+    *,
+    config: RegisterConfig,
+    refine: RefineConfig,
+    fixed_cameras: frozenset[int],
+    threads: int,
+    seed: int,
+    events: EventSink,
+    progress: Progress,
+    start: Sequence[pycolmap.Reconstruction],
+) -> MappingResult:
+    """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
+    scene = Scene.open(database)
+    options = mapper_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    discarded = Journal()
+    with progress.task("register", len(scene.name_of), unit="photos") as task:
+        bench = Workbench(scene, options, _CountOnce(task))
+        trials = _continued_models(bench, start)
+        trials += _new_models(bench, config, trials, discarded)
+    kept = _kept(trials, config, discarded)
+    for event, fields in discarded.entries:
+        events.emit(STAGE, event, **fields)
+    for index, trial in enumerate(kept):
+        _note_model(trial.journal, trial.reconstruction)
+        trial.journal.publish(events, index)
+    return MappingResult(tuple(trial.reconstruction for trial in kept), scene.view_graph)
+
+
+def reconstruct_with_peer(
+    database: Path,
+    *,
+    mapper: Peer,
+    config: RegisterConfig,
+    refine: RefineConfig,
+    fixed_cameras: frozenset[int],
+    threads: int,
+    seed: int,
+    events: EventSink,
+) -> MappingResult:
+    """COLMAP's own `mapper`, on the same database and with the same result."""
+    options = pipeline_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    models = run_peer(mapper, database, options)
+    for index, model in enumerate(models):
+        journal = Journal()
+        for image_id in sorted(model.reg_image_ids()):
+            name, num = model.image(image_id).name, model.image(image_id).num_points3D
+            journal.note("registered", name=name, how=mapper, num_visible=num, num_inliers=num)
+        _note_model(journal, model)
+        journal.publish(events, index)
+    return MappingResult(models, ViewGraph.read(database))
+
+
+class _CountOnce:
+    """Counts each photo the first time that any trial registers it."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._seen: set[str] = set()
+
+    def __call__(self, name: str) -> None:
+        if name not in self._seen:
+            self._seen.add(name)
+            self._task.advance()
+
+
+def _continued_models(bench: Workbench, start: Sequence[pycolmap.Reconstruction]) -> list[Trial]:
+    """The models of an earlier round, each grown by photos that no other one holds, largest first."""
+    everyone = frozenset(bench.scene.id_of)
+    taken = frozenset(image.name for model in start for image in _registered(model))
+    trials: list[Trial] = []
+    for model in sorted(start, key=lambda model: -model.num_reg_images()):
+        trial = continued(bench, model, everyone - taken)
+        taken |= trial.names
+        trials.append(trial)
+    return trials
+
+
+def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    return [model.image(image_id) for image_id in model.reg_image_ids()]
+
+
+def _new_models(
+    bench: Workbench, config: RegisterConfig, models: Sequence[Trial], discarded: Journal
+) -> list[Trial]:
+    """Models of the photos that `models` leave over, component by component."""
+    trials: list[Trial] = []
+    taken = frozenset().union(*(trial.names for trial in models))
+    for component in bench.scene.view_graph.components():
+        while len(left := component - taken) >= config.min_model_size and len(trials) < config.max_models:
+            trial = best_model(bench, left, discarded)
+            if trial is None or len(trial.names) < config.min_model_size:
+                break
+            trials.append(trial)
+            taken |= trial.names
+    return trials
+
+
+def _kept(trials: Sequence[Trial], config: RegisterConfig, discarded: Journal) -> list[Trial]:
+    """Models that are large enough, largest first, ties by their first photo."""
+    kept = [trial for trial in trials if len(trial.names) >= config.min_model_size]
+    for trial in trials:
+        if trial not in kept:
+            why = f"fewer than {config.min_model_size} photos"
+            discarded.note("dropped_model", names=sorted(trial.names), why=why)
+    return sorted(kept, key=lambda trial: (-len(trial.names), min(trial.names)))
+
+
+def _note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
+    journal.note(
+        "model",
+        num_images=model.num_reg_images(),
+        num_points=model.num_points3D(),
+        mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
+        mean_track_length=round(model.compute_mean_track_length(), 3),
+    )

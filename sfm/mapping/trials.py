@@ -1,0 +1,134 @@
+"""Choosing between models that were started from different seeds."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+
+import pycolmap
+
+from .growth import grow
+from .journal import Journal
+from .options import MapperOptions
+from .seeds import Seed, find_seeds, initialise, next_seed
+from .session import Scene, open_session
+from .steps import refine_global
+
+_NUM_PROBES = 3  # models started side by side, of which the best is continued
+_PROBE_IMAGES = 8
+_MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); larger sets: 2
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What every trial works with."""
+
+    scene: Scene
+    options: MapperOptions
+    on_registered: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Trial:
+    """One model under construction and its story so far."""
+
+    seed: Seed | None
+    """None for a model that is continued."""
+    reconstruction: pycolmap.Reconstruction
+    journal: Journal = field(default_factory=Journal)
+    names: frozenset[str] = frozenset()
+
+    @property
+    def quality(self) -> tuple[int, int]:
+        """Larger is better: photos registered, then observations."""
+        return len(self.names), self.reconstruction.compute_num_observations()
+
+
+def continued(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str]) -> Trial:
+    """A copy of `start` with tracks from pairs that came since, grown by `candidates`."""
+    trial = Trial(None, copy.deepcopy(start))
+    with open_session(bench.scene, bench.options, trial.reconstruction) as session:
+        for name in sorted(session.registered):  # growing alone would leave old photos' new pairs unused
+            session.mapper.triangulate_image(bench.options.triangulation, bench.scene.id_of[name])
+        refine_global(session, "reopened", trial.journal)
+    extend(bench, trial, candidates)
+    return trial
+
+
+def extend(bench: Workbench, trial: Trial, candidates: Set[str], max_images: int | None = None) -> None:
+    """Grow a trial's model from where it stands."""
+    with open_session(bench.scene, bench.options, trial.reconstruction) as session:
+        grow(session, candidates, trial.journal, max_images=max_images, on_registered=bench.on_registered)
+        trial.names = session.registered
+
+
+def best_model(bench: Workbench, candidates: Set[str], journal: Journal) -> Trial | None:
+    """The model of `candidates` that registers most of them, from several seeds; None when no seed works.
+
+    Trials end as soon as one registers every candidate. `journal` is told of the trials that were given up.
+    """
+    contest = _Contest.open(bench, candidates, journal)
+    probes = contest.probe()
+    finished: list[Trial] = []
+    for _ in range(_max_trials(len(candidates))):
+        trial = probes.pop(0) if probes and not finished else contest.begin(finished)
+        if trial is None:
+            break
+        extend(bench, trial, candidates)
+        finished.append(trial)
+        if trial.names >= candidates:
+            break
+    finished.sort(key=lambda trial: trial.quality, reverse=True)
+    for trial in finished[1:] + probes:
+        contest.give_up(trial)
+    return finished[0] if finished else None
+
+
+@dataclass(slots=True)
+class _Contest:
+    """The seeds of one set of photos, used up one after the other."""
+
+    bench: Workbench
+    candidates: Set[str]
+    journal: Journal
+    seeds: list[Seed]
+    tried: list[Seed] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, bench: Workbench, candidates: Set[str], journal: Journal) -> _Contest:
+        with open_session(bench.scene, bench.options, pycolmap.Reconstruction()) as session:
+            return cls(bench, candidates, journal, find_seeds(session, candidates))
+
+    def probe(self) -> list[Trial]:
+        """Models of a few photos each, best first; where the set is small, one that is just started."""
+        count = _NUM_PROBES if len(self.candidates) > 2 * _PROBE_IMAGES else 1
+        probes: list[Trial] = []
+        while len(probes) < count and (trial := self.begin(probes)):
+            if count > 1:
+                extend(self.bench, trial, self.candidates, _PROBE_IMAGES)
+            probes.append(trial)
+        return sorted(probes, key=lambda trial: trial.quality, reverse=True)
+
+    def begin(self, others: list[Trial]) -> Trial | None:
+        """A model started from the next best seed that works; None when there is none left."""
+        wanted = self.candidates - frozenset().union(*(trial.names for trial in others))
+        while seed := next_seed(self.seeds, self.tried, wanted):
+            self.tried.append(seed)
+            trial = Trial(seed, pycolmap.Reconstruction())
+            with open_session(self.bench.scene, self.bench.options, trial.reconstruction) as session:
+                if initialise(session, seed, trial.journal):
+                    trial.names = session.registered
+                    return trial
+            self.give_up(trial)
+        return None
+
+    def give_up(self, trial: Trial) -> None:
+        """Record a trial that does not become a model."""
+        if trial.seed is not None:
+            a, b = trial.seed.pair
+            self.journal.note("trial", a=a, b=b, num_images=len(trial.names), kept=False)
+
+
+def _max_trials(num_photos: int) -> int:
+    return next((trials for limit, trials in _MAX_TRIALS if num_photos <= limit), 2)

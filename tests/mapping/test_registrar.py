@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping import MappingResult, reconstruct
+from sfm.progress import SilentProgress
+
+from . import synthetic
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def emit(self, stage: str, event: str, **fields: object) -> None:
+        assert stage == "register"
+        self.events.append((event, fields))
+
+    def of(self, event: str) -> list[dict[str, object]]:
+        return [fields for name, fields in self.events if name == event]
+
+
+def run(
+    database: Path,
+    *,
+    events: Recorder | None = None,
+    start: tuple[pycolmap.Reconstruction, ...] = (),
+    seed: int = 0,
+    **options: object,
+) -> MappingResult:
+    return reconstruct(
+        database,
+        config=RegisterConfig(**options),  # type: ignore[arg-type]
+        refine=RefineConfig(),
+        threads=1,
+        seed=seed,
+        events=events or Recorder(),
+        progress=SilentProgress(),
+        start=start,
+    )
+
+
+def names(model: pycolmap.Reconstruction) -> set[str]:
+    return {model.image(i).name for i in model.reg_image_ids()}
+
+
+def poses(result: MappingResult) -> dict[str, np.ndarray]:
+    return {
+        i.name: i.cam_from_world().matrix() for m in result.models for i in m.images.values() if i.has_pose
+    }
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Scene:
+    return synthetic.synthesize(tmp_path_factory.mktemp("ring") / "database.db")
+
+
+def test_a_connected_scene_becomes_one_accurate_model(ring: synthetic.Scene) -> None:
+    result = run(ring.database)
+
+    assert [model.num_reg_images() for model in result.models] == [8]
+    assert synthetic.max_rotation_error_deg(result.models[0], ring.truth) < 0.2  # half a pixel at f = 1280 px
+
+
+def test_the_same_seed_and_one_thread_give_bit_equal_poses(ring: synthetic.Scene) -> None:
+    first, second = poses(run(ring.database)), poses(run(ring.database))
+
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_every_photo_is_recorded_once_and_the_model_at_the_end(ring: synthetic.Scene) -> None:
+    recorder = Recorder()
+
+    run(ring.database, events=recorder)
+
+    registered = [event["name"] for event in recorder.of("registered")]
+    assert sorted(registered) == sorted(names(ring.truth))
+    assert {event["how"] for event in recorder.of("registered")} <= {"seed", "pnp", "structure_less"}
+    assert recorder.events[-1][0] == "model"
+    assert recorder.of("model")[0]["num_images"] == 8
+
+
+def test_two_separate_scenes_become_two_models(tmp_path: Path) -> None:
+    first = synthetic.synthesize(tmp_path / "a.db", num_images=6, seed=1)
+    second = synthetic.synthesize(tmp_path / "b.db", num_images=4, seed=2)
+    both = synthetic.merge(first.database, second.database, tmp_path / "both.db")
+
+    result = run(both)
+
+    assert [sorted({name[0] for name in names(model)}) for model in result.models] == [["a"], ["b"]]
+    assert [model.num_reg_images() for model in result.models] == [6, 4]
+
+
+def test_a_model_that_is_too_small_is_dropped_and_said_so(tmp_path: Path) -> None:
+    scene = synthetic.synthesize(tmp_path / "database.db", num_images=3)
+    recorder = Recorder()
+
+    assert [m.num_reg_images() for m in run(scene.database).models] == [3]
+    assert not run(scene.database, events=recorder, min_model_size=4).models
+
+
+def test_later_pairs_continue_the_earlier_model(ring: synthetic.Scene, tmp_path: Path) -> None:
+    early = {ids for ids in synthetic.all_pairs(8) if max(ids) <= 5}
+    partial = synthetic.keep_pairs(ring.database, tmp_path / "partial.db", early)
+    before = run(partial).models
+    points_before = before[0].num_points3D()
+    synthetic.add_pairs(ring.database, partial, synthetic.all_pairs(8) - early)
+
+    after = run(partial, start=before).models
+
+    assert [model.num_reg_images() for model in after] == [8]
+    assert synthetic.max_rotation_error_deg(after[0], ring.truth) < 0.2
+    assert (before[0].num_reg_images(), before[0].num_points3D()) == (5, points_before)
+
+
+def test_fixed_cameras_keep_their_intrinsics(ring: synthetic.Scene) -> None:
+    result = reconstruct(
+        ring.database,
+        config=RegisterConfig(),
+        refine=RefineConfig(),
+        fixed_cameras=frozenset({1}),
+        threads=1,
+        seed=0,
+        events=Recorder(),
+        progress=SilentProgress(),
+    )
+
+    with pycolmap.Database.open(ring.database) as db:
+        given = db.read_camera(1).params
+    assert np.array_equal(result.models[0].camera(1).params, given)
+
+
+@pytest.mark.parametrize("num_images", [0, 1, 2])
+def test_too_few_photos_give_no_model(tmp_path: Path, num_images: int) -> None:
+    database = tmp_path / "database.db"
+    if num_images > 1:
+        synthetic.synthesize(database, num_images=num_images)
+    else:
+        _photos_without_pairs(database, num_images)
+
+    result = run(database)
+
+    assert result.models == ()
+    assert len(result.view_graph.names) == num_images
+
+
+@pytest.mark.parametrize("mapper", ["graph", "incremental", "global", "hierarchical"])
+def test_photos_without_pairs_give_no_model(tmp_path: Path, mapper: str) -> None:
+    _photos_without_pairs(tmp_path / "database.db", 4)
+
+    assert run(tmp_path / "database.db", mapper=mapper).models == ()
+
+
+def test_pure_rotation_gives_no_model(tmp_path: Path) -> None:
+    database = tmp_path / "database.db"
+    _rotating_camera(database, num_images=5)
+
+    result = run(database)
+
+    assert result.models == ()
+    assert len(result.view_graph) == 10
+
+
+@pytest.mark.parametrize("mapper", ["incremental", "global", "hierarchical"])
+def test_colmaps_own_mappers_give_the_same_kind_of_result(ring: synthetic.Scene, mapper: str) -> None:
+    recorder = Recorder()
+
+    result = run(ring.database, events=recorder, mapper=mapper)
+
+    assert [model.num_reg_images() for model in result.models] == [8]
+    assert synthetic.max_rotation_error_deg(result.models[0], ring.truth) < 0.2
+    assert len(recorder.of("registered")) == 8
+
+
+def _photos_without_pairs(path: Path, num_images: int) -> None:
+    with pycolmap.Database.open(path) as db:
+        camera = pycolmap.Camera.create_from_model_id(
+            1, pycolmap.CameraModelId.SIMPLE_RADIAL, 800.0, 640, 480
+        )
+        db.write_camera(camera, use_camera_id=True)
+        for image_id in range(1, num_images + 1):
+            image = pycolmap.Image(image_id=image_id, name=f"{image_id}.jpg", camera_id=1)
+            db.write_image(image, use_image_id=True)
+            db.write_keypoints(image_id, np.ones((20, 2), np.float32))
+
+
+def _rotating_camera(path: Path, num_images: int) -> None:
+    """A camera that turns on the spot and sees 400 points, its matches verified by COLMAP."""
+    rng = np.random.default_rng(0)
+    points = rng.normal(loc=(0, 0, 8), size=(400, 3))
+    camera = pycolmap.Camera.create_from_model_id(1, pycolmap.CameraModelId.SIMPLE_PINHOLE, 800.0, 640, 480)
+    camera.has_prior_focal_length = True
+    _photos_without_pairs(path, 0)
+    with pycolmap.Database.open(path) as db:
+        db.update_camera(camera)
+        keypoints = []
+        for image_id in range(1, num_images + 1):
+            turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 0.02 * image_id, 0.01])), np.zeros(3))
+            xy = camera.img_from_cam(turn * points) + rng.normal(scale=0.3, size=(400, 2))
+            db.write_image(
+                pycolmap.Image(image_id=image_id, name=f"{image_id}.jpg", camera_id=1), use_image_id=True
+            )
+            db.write_keypoints(image_id, xy.astype(np.float32))
+            keypoints.append(xy)
+        matches = np.tile(np.arange(400, dtype=np.uint32)[:, None], 2)
+        options = pycolmap.TwoViewGeometryOptions()
+        options.ransac.random_seed = 0
+        for a, b in sorted(synthetic.all_pairs(num_images)):
+            geometry = pycolmap.estimate_calibrated_two_view_geometry(
+                camera, keypoints[a - 1], camera, keypoints[b - 1], matches, options
+            )
+            db.write_two_view_geometry(a, b, geometry)
