@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .journal import Journal
 from .session import MapperSession
-from .steps import Attempts, Registered, refine_global, refine_local, register_next
+from .steps import Attempts, Method, Stuck, refine_global, refine_local, register_next
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,23 @@ def grow(
     attempts = Attempts()
     refined = _Size.of(session)
     while max_images is None or session.num_registered < max_images:
-        match register_next(session, candidates, attempts, journal):
-            case Registered(name=name):
-                on_registered(name)
-                refine_local(session, name)
-                if _has_grown(session, refined):
-                    refine_global(session, "grown", journal)
-                    refined = _Size.of(session)
-            case _ if refined == _Size.of(session):
-                return
-            case _:
-                refine_global(session, "stuck", journal)
-                refined = _Size.of(session)
-                attempts.forgive()
+        outcome = register_next(session, candidates, attempts, journal)
+        why = "grown"
+        if isinstance(outcome, Stuck) and refined != _Size.of(session):
+            refine_global(session, "stuck", journal)
+            refined = _Size.of(session)
+            attempts.forgive()
+            continue
+        if isinstance(outcome, Stuck):
+            outcome = register_next(session, candidates, attempts, journal, (Method.LENIENT_PNP,))
+            why = "check"
+        if isinstance(outcome, Stuck):
+            return
+        on_registered(outcome.name)
+        refine_local(session, outcome.name)
+        if why == "check" or _has_grown(session, refined):
+            refine_global(session, why, journal)
+            refined = _Size.of(session)
     if refined != _Size.of(session):
         refine_global(session, "enough", journal)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Set
 from dataclasses import dataclass
 
@@ -16,6 +18,8 @@ class MapperOptions:
 
     pipeline: pycolmap.IncrementalPipelineOptions
     mapper: pycolmap.IncrementalMapperOptions
+    lenient: pycolmap.IncrementalMapperOptions
+    """For photos that nothing else registers: fewer inliers, but a larger share of what they see."""
     triangulation: pycolmap.IncrementalTriangulatorOptions
     local_ba: pycolmap.BundleAdjustmentOptions
     global_ba: pycolmap.BundleAdjustmentOptions
@@ -55,7 +59,15 @@ def mapper_options(
     for adjustment in (local_ba, global_ba):
         adjustment.print_summary = False
         adjustment.ceres.solver_options.num_threads = threads
-    return MapperOptions(pipeline, mapper, triangulation, local_ba, global_ba)
+    return MapperOptions(pipeline, mapper, _lenient(mapper), triangulation, local_ba, global_ba)
+
+
+def _lenient(options: pycolmap.IncrementalMapperOptions) -> pycolmap.IncrementalMapperOptions:
+    """Twelve points within 12 px of one pose hardly agree by chance; half of all that are visible must."""
+    lenient = copy.copy(options)
+    lenient.abs_pose_min_num_inliers = math.ceil(0.4 * options.abs_pose_min_num_inliers)
+    lenient.abs_pose_min_inlier_ratio = max(0.5, options.abs_pose_min_inlier_ratio)
+    return lenient
 
 
 def _set_mapper(options: pycolmap.IncrementalMapperOptions, config: RegisterConfig) -> None:

@@ -21,6 +21,9 @@ _MAX_TESTED = 80  # pairs of one component whose relative pose is estimated
 _MAX_TESTED_PER_PHOTO = 8
 _MIN_POINTS = 15  # a seed that triangulates fewer points is refused
 _RELAXATIONS = ((1.0, 1.0), (0.5, 0.5), (0.3, 0.25))  # factors on inliers and angle, as COLMAP relaxes them
+_ANY_MOTION = len(
+    _RELAXATIONS
+)  # level of pairs that only have enough points at a stable angle, say straight ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,34 +116,50 @@ def _prior_score(graph: ViewGraph, pair: Pair) -> float:
 def _test(session: MapperSession, graph: ViewGraph, pair: Pair) -> Seed | None:
     """Estimate the relative pose and the triangulation angle of a pair."""
     id_a, id_b = (session.scene.id_of[name] for name in pair)
-    lenient = copy.copy(session.options.mapper)
-    lenient.init_min_num_inliers = math.ceil(_RELAXATIONS[-1][0] * lenient.init_min_num_inliers)
-    lenient.init_min_tri_angle = _RELAXATIONS[-1][1] * lenient.init_min_tri_angle
-    pose = session.mapper.estimate_initial_two_view_geometry(lenient, id_a, id_b)
+    options = session.options.mapper
+    pose = session.mapper.estimate_initial_two_view_geometry(_lenient(options), id_a, id_b)
     if pose is None:
         return None
-    angle = _median_angle_deg(session, id_a, id_b, pose)
+    angles = _angles_deg(session, id_a, id_b, pose)
+    angle, num_stable = float(np.median(angles)), np.count_nonzero(angles >= options.filter_min_tri_angle)
     num_inliers = graph.edges[pair].num_inliers
-    level = _level(session.options.mapper, num_inliers, angle)
-    score = _prior_score(graph, pair) * min(1.0, angle / 16)
-    return Seed(pair, num_inliers, angle, level, score, pose)
+    level = _level(options, num_inliers, angle, pose)
+    if level == _ANY_MOTION and num_stable < _RELAXATIONS[-1][0] * options.init_min_num_inliers:
+        return None
+    score = _prior_score(graph, pair) * min(1.0, angle / 16) * num_stable / len(angles)
+    return Seed(pair, num_inliers, angle, level, float(score), pose)
 
 
-def _level(options: pycolmap.IncrementalMapperOptions, num_inliers: int, angle_deg: float) -> int:
+def _lenient(options: pycolmap.IncrementalMapperOptions) -> pycolmap.IncrementalMapperOptions:
+    """Options that let every pair pass that has any level."""
+    lenient = copy.copy(options)
+    lenient.init_min_num_inliers = math.ceil(_RELAXATIONS[-1][0] * options.init_min_num_inliers)
+    lenient.init_min_tri_angle = 0.1
+    lenient.init_max_forward_motion = 1.0
+    return lenient
+
+
+def _level(
+    options: pycolmap.IncrementalMapperOptions, num_inliers: int, angle_deg: float, pose: pycolmap.Rigid3d
+) -> int:
     enough = num_inliers / options.init_min_num_inliers
     wide = angle_deg / options.init_min_tri_angle
-    for level, (inliers, angle) in enumerate(_RELAXATIONS):
-        if enough >= inliers and wide >= angle:
-            return level
-    return len(_RELAXATIONS)
+    forward = abs(pose.translation[2]) / np.linalg.norm(pose.translation)
+    if forward < options.init_max_forward_motion:
+        for level, (inliers, angle) in enumerate(_RELAXATIONS):
+            if enough >= inliers and wide >= angle:
+                return level
+    return _ANY_MOTION
 
 
-def _median_angle_deg(session: MapperSession, id_a: int, id_b: int, b_from_a: pycolmap.Rigid3d) -> float:
-    """Median angle between the two rays of each inlier, degrees."""
+def _angles_deg(
+    session: MapperSession, id_a: int, id_b: int, b_from_a: pycolmap.Rigid3d
+) -> npt.NDArray[np.float64]:
+    """Angle between the two rays of each inlier, degrees, (N,)."""
     matches = session.scene.cache.correspondence_graph.extract_matches_between_images(id_a, id_b)
     rays_a, rays_b = _rays(session, id_a, matches[:, 0]), _rays(session, id_b, matches[:, 1])
     cosine = np.sum((rays_a @ b_from_a.rotation.matrix().T) * rays_b, axis=1)
-    return float(np.rad2deg(np.median(np.arccos(np.clip(cosine, -1, 1)))))
+    return np.asarray(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def _rays(session: MapperSession, image_id: int, indices: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:

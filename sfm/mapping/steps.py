@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import time
-from collections.abc import Iterator, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import asdict, dataclass, field
+
+import pycolmap
 
 from .journal import Journal
 from .session import MapperSession
@@ -36,65 +39,84 @@ class Stuck:
 class Attempts:
     """How often photos were registered and what they saw when they last failed."""
 
-    failed_at: dict[tuple[str, str], int] = field(default_factory=dict)
+    failed_at: dict[tuple[str, Method], int] = field(default_factory=dict)
     num_registrations: dict[str, int] = field(default_factory=dict)
 
-    def may_try(self, name: str, how: str, num_visible: int) -> bool:
+    def may_try(self, name: str, method: Method, num_visible: int) -> bool:
         """False while nothing has changed since the last failure."""
         if self.num_registrations.get(name, 0) >= _MAX_REGISTRATIONS:
             return False
-        return num_visible > _RETRY_GROWTH * self.failed_at.get((name, how), 0)
+        return num_visible > _RETRY_GROWTH * self.failed_at.get((name, method), 0)
 
     def forgive(self) -> None:
         """Let every photo be tried again; for when all poses and points have moved."""
         self.failed_at.clear()
 
 
+class Method(enum.Enum):
+    """Ways to register a photo."""
+
+    PNP = "pnp"
+    STRUCTURE_LESS = "structure_less"
+    LENIENT_PNP = "lenient pnp"
+
+    @property
+    def how(self) -> str:
+        """The way in the words of the events."""
+        return "structure_less" if self is Method.STRUCTURE_LESS else "pnp"
+
+
 def register_next(
-    session: MapperSession, candidates: Set[str], attempts: Attempts, journal: Journal
+    session: MapperSession,
+    candidates: Set[str],
+    attempts: Attempts,
+    journal: Journal,
+    methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS),
 ) -> Registered | Stuck:
     """Register the most promising of `candidates` and triangulate from it (Schönberger & Frahm 2016, §4).
 
-    Photos are tried from 2D-3D matches first; where none registers so, from 2D-2D matches to posed photos.
+    All photos are tried by the first method before any is tried by the next.
     """
     num_tried = 0
-    for name, how, num_visible in _next_photos(session, candidates, attempts):
+    for name, method, num_visible in _next_photos(session, candidates, attempts, methods):
         num_tried += 1
         image_id = session.scene.id_of[name]
-        if _register(session, image_id, how):
+        if _register(session, image_id, method):
             attempts.num_registrations[name] = attempts.num_registrations.get(name, 0) + 1
-            num_inliers = session.reconstruction.image(image_id).num_points3D
-            session.mapper.triangulate_image(session.options.triangulation, image_id)
-            journal.note(
-                "registered", name=name, how=how, num_visible=num_visible, num_inliers=num_inliers or None
+            registered = Registered(
+                name, method.how, num_visible, session.reconstruction.image(image_id).num_points3D
             )
-            return Registered(name, how, num_visible, num_inliers)
-        attempts.failed_at[name, how] = num_visible
-        journal.note("rejected", name=name, num_visible=num_visible, why=_REJECTED[how])
+            session.mapper.triangulate_image(session.options.triangulation, image_id)
+            journal.note("registered", **asdict(registered), lenient=method is Method.LENIENT_PNP)
+            return registered
+        attempts.failed_at[name, method] = num_visible
+        journal.note("rejected", name=name, num_visible=num_visible, why=_REJECTED[method])
     return Stuck(num_tried)
 
 
 _REJECTED = {
-    "pnp": "too few of the visible points agree on one pose",
-    "structure_less": "too few of the correspondences to registered photos agree on one pose",
+    Method.PNP: "too few of the visible points agree on one pose",
+    Method.STRUCTURE_LESS: "too few of the correspondences to registered photos agree on one pose",
+    Method.LENIENT_PNP: "few points are visible, and too few of them agree on one pose",
 }
 
 
 def _next_photos(
-    session: MapperSession, candidates: Set[str], attempts: Attempts
-) -> Iterator[tuple[str, str, int]]:
-    """Photos to try as (name, how, number visible), best first; evaluated lazily as the model stands."""
-    fallback = session.options.pipeline.structure_less_registration_fallback
-    count_visible = {
-        "pnp": session.observations.num_visible_points3D,
-        "structure_less": session.observations.num_visible_correspondences,
-    }
-    for how in ("pnp", "structure_less") if fallback else ("pnp",):
-        ids = session.mapper.find_next_images(session.options.mapper, how == "structure_less")
+    session: MapperSession, candidates: Set[str], attempts: Attempts, methods: Sequence[Method]
+) -> Iterator[tuple[str, Method, int]]:
+    """Photos to try as (name, method, number visible), best first; evaluated lazily as the model stands."""
+    for method in methods:
+        structure_less = method is Method.STRUCTURE_LESS
+        if structure_less and not session.options.pipeline.structure_less_registration_fallback:
+            continue
+        ids = session.mapper.find_next_images(_options(session, method), structure_less)
+        count = session.observations.num_visible_points3D
+        if structure_less:
+            count = session.observations.num_visible_correspondences
         for name in _by_agreement(session, [session.scene.name_of[i] for i in ids]):
-            num_visible = count_visible[how](session.scene.id_of[name])
-            if name in candidates and attempts.may_try(name, how, num_visible):
-                yield name, how, num_visible
+            num_visible = count(session.scene.id_of[name])
+            if name in candidates and attempts.may_try(name, method, num_visible):
+                yield name, method, num_visible
 
 
 def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
@@ -105,10 +127,14 @@ def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: graph.support(name, registered) < needed)
 
 
-def _register(session: MapperSession, image_id: int, how: str) -> bool:
-    if how == "pnp":
-        return bool(session.mapper.register_next_image(session.options.mapper, image_id))
-    return bool(session.mapper.register_next_structure_less_image(session.options.mapper, image_id))
+def _register(session: MapperSession, image_id: int, method: Method) -> bool:
+    if method is Method.STRUCTURE_LESS:
+        return bool(session.mapper.register_next_structure_less_image(session.options.mapper, image_id))
+    return bool(session.mapper.register_next_image(_options(session, method), image_id))
+
+
+def _options(session: MapperSession, method: Method) -> pycolmap.IncrementalMapperOptions:
+    return session.options.lenient if method is Method.LENIENT_PNP else session.options.mapper
 
 
 def refine_local(session: MapperSession, name: str) -> None:
