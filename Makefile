@@ -35,6 +35,7 @@ clean:
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON): no such program" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); LoopSfM needs Python 3.11, 3.12 or 3.13" >&2; exit 1; }
 	@command -v gcc >/dev/null || { echo "error: gcc not found; the asmk extra is compiled on installation" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "error: could not make $(VENV) (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
