@@ -231,7 +231,7 @@ def _registered(
             folder=space.cache / "rounds" / _loop_key(session, collection, proposed),
             reconstruct=reconstruct_from,
             match=match_requested,
-            read_view_graph=lambda: ViewGraph.from_database(database.path),
+            read_view_graph=lambda: ViewGraph.read(database.path),
             rank=rank,
             config=config.register,
             events=space.events,
