@@ -35,7 +35,6 @@ def pipeline_options(
     options.extract_colors = False  # done once, when the model is written
     options.ba_refine_focal_length = refine.focal_length
     options.ba_refine_extra_params = refine.extra_params
-    options.ba_refine_principal_point = refine.principal_point == "always"
     options.constant_cameras = set(fixed_cameras)
     options.structure_less_registration_fallback = config.structure_less_fallback
     options.ba_global_frames_ratio = options.ba_global_points_ratio = config.global_growth_ratio

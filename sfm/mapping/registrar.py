@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pycolmap
@@ -12,8 +12,9 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import EventSink
 from sfm.progress import Progress, Task
 
+from .intrinsics import free_principal_points
 from .journal import STAGE, Journal
-from .options import mapper_options, pipeline_options
+from .options import MapperOptions, mapper_options, pipeline_options
 from .peers import Peer, run_peer
 from .session import Scene
 from .trials import Trial, Workbench, best_model, continued
@@ -49,6 +50,11 @@ def reconstruct_graph(
         trials = _continued_models(bench, start)
         trials += _new_models(bench, config, trials, discarded)
     kept = _kept(trials, config, discarded)
+    if refine.principal_point != "never":
+        for trial in kept:
+            _free_principal_points(
+                trial, options, fixed_cameras, evidence=refine.principal_point == "evidence"
+            )
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
     for index, trial in enumerate(kept):
@@ -70,6 +76,7 @@ def reconstruct_with_peer(
 ) -> MappingResult:
     """COLMAP's own `mapper`, on the same database and with the same result."""
     options = pipeline_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    options.ba_refine_principal_point = refine.principal_point == "always"
     models = run_peer(mapper, database, options)
     for index, model in enumerate(models):
         journal = Journal()
@@ -134,6 +141,16 @@ def _kept(trials: Sequence[Trial], config: RegisterConfig, discarded: Journal) -
             why = f"fewer than {config.min_model_size} photos"
             discarded.note("dropped_model", names=sorted(trial.names), why=why)
     return sorted(kept, key=lambda trial: (-len(trial.names), min(trial.names)))
+
+
+def _free_principal_points(
+    trial: Trial, options: MapperOptions, fixed_cameras: frozenset[int], *, evidence: bool
+) -> None:
+    trial.reconstruction, found = free_principal_points(
+        trial.reconstruction, options.global_ba, fixed_cameras=fixed_cameras, only_with_evidence=evidence
+    )
+    for point in found:
+        trial.journal.note("principal_point", **asdict(point))
 
 
 def _note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:

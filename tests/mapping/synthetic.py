@@ -15,12 +15,19 @@ class Scene:
     truth: pycolmap.Reconstruction
 
 
-def synthesize(path: Path, *, num_images: int = 8, num_points: int = 300, seed: int = 1) -> Scene:
+def synthesize(
+    path: Path,
+    *,
+    num_images: int = 8,
+    num_points: int = 300,
+    seed: int = 1,
+    camera: tuple[float, ...] = (1280.0, 512.0, 384.0, 0.05),
+) -> Scene:
     """A ring of photos by one camera round a cloud of points, half a pixel of noise, all pairs verified."""
     pycolmap.set_random_seed(seed)
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, num_images
-    options.num_points3D = num_points
+    options.num_points3D, options.camera_params = num_points, list(camera)
     with pycolmap.Database.open(path) as db:
         truth = pycolmap.synthesize_dataset(options, db)
         noise = pycolmap.SyntheticNoiseOptions()

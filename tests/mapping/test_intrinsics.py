@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.events import NullEvents
+from sfm.mapping import reconstruct
+from sfm.progress import SilentProgress
+
+from . import synthetic
+
+CENTRE = (512.0, 384.0)
+
+
+def principal_point(
+    path: Path, true: tuple[float, float], *, num_images: int = 10, **refine: str
+) -> tuple[float, float]:
+    """Where the principal point ends that is `true` while the database says that it is in the centre."""
+    scene = synthetic.synthesize(path, num_images=num_images, num_points=500, camera=(1280, *true, 0.05))
+    with pycolmap.Database.open(scene.database) as db:
+        camera = db.read_camera(1)
+        camera.principal_point_x, camera.principal_point_y = CENTRE
+        db.update_camera(camera)
+
+    (model,) = reconstruct(
+        scene.database,
+        config=RegisterConfig(),
+        refine=RefineConfig(**refine),  # type: ignore[arg-type]
+        threads=1,
+        seed=0,
+        events=NullEvents(),
+        progress=SilentProgress(),
+    ).models
+    return model.camera(1).principal_point_x, model.camera(1).principal_point_y
+
+
+def test_a_principal_point_off_the_centre_is_found(tmp_path: Path) -> None:
+    found = principal_point(tmp_path / "database.db", (527.0, 374.0))
+
+    assert np.allclose(found, (527, 374), atol=2)  # px; half a pixel of noise
+
+
+def test_a_principal_point_in_the_centre_stays_there(tmp_path: Path) -> None:
+    assert principal_point(tmp_path / "database.db", CENTRE) == CENTRE
+
+
+def test_a_few_photos_are_no_evidence(tmp_path: Path) -> None:
+    assert principal_point(tmp_path / "database.db", (527.0, 374.0), num_images=5) == CENTRE
+
+
+@pytest.mark.parametrize(("choice", "moves"), [("never", False), ("always", True)])
+def test_the_user_can_decide(tmp_path: Path, choice: str, moves: bool) -> None:
+    found = principal_point(tmp_path / "database.db", (514.0, 384.0), principal_point=choice)
+
+    assert (found != CENTRE) == moves
