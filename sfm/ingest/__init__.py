@@ -1,0 +1,9 @@
+"""From a folder of files to a collection of sound photos with cameras, thumbnails and masks."""
+
+from __future__ import annotations
+
+from sfm.ingest.decode import load_gray, load_rgb
+from sfm.ingest.masks import masks_dir
+from sfm.ingest.stage import ingest, thumbnail_path
+
+__all__ = ["ingest", "load_gray", "load_rgb", "masks_dir", "thumbnail_path"]

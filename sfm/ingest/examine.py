@@ -1,0 +1,204 @@
+"""One file: is it a sound photo, what are its size and metadata, and its thumbnail."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycolmap
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from sfm.ingest.budget import PixelBudget
+from sfm.ingest.decode import (
+    UnusablePhotoError,
+    open_photo,
+    reduced,
+    stored_orientation,
+    stored_size,
+    upright_rgb,
+)
+from sfm.ingest.discover import FoundFile
+from sfm.ingest.exif import Metadata, read_metadata
+from sfm.types import Exif
+from sfm.workspace import atomic_write_bytes
+
+MIN_SIZE = 32
+"""Photos with a shorter side below this hold nothing to match, px."""
+
+_READ_IN_PLACE = frozenset({"JPEG", "MPO", "PNG", "TIFF", "BMP"})
+_COPIED_AS_JPEG = frozenset({"HEIF", "WEBP", "AVIF"})
+_MARK = "converted by sfm from "
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A sound photo."""
+
+    sha256: str
+    width: int
+    """Of the pixels that the model refers to: as stored, or of the upright copy, px."""
+    height: int
+    orientation: int
+    exif: Exif
+    device: str
+    copy_suffix: str
+    """`.jpg` or `.png` when COLMAP cannot read the file and gets a copy; empty when read in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A file that cannot be used."""
+
+    reason: str
+    lasting: bool
+    """True when the content is at fault, so that looking again is of no use until the file changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where derived pictures of photos are kept, by the photo's sha256."""
+
+    folder: Path
+    thumbnail_size: int
+
+    def thumbnail(self, sha256: str) -> Path:
+        """Upright JPEG of the photo, `thumbnail_size` px at most."""
+        return self.folder / "thumbs" / f"{sha256}.jpg"
+
+    def copy(self, sha256: str, suffix: str) -> Path:
+        """Upright copy of a photo that COLMAP cannot read, linked to its place."""
+        return self.folder / "converted" / f"{sha256}{suffix}"
+
+    def holds(self, photo: Examined) -> bool:
+        """True when all derived pictures of a photo are there."""
+        paths = [self.thumbnail(photo.sha256)]
+        if photo.copy_suffix:
+            paths.append(self.copy(photo.sha256, photo.copy_suffix))
+        return all(path.is_file() for path in paths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    photo: Examined
+    thumbnail: bytes
+    copy: bytes
+
+
+def examine(file: FoundFile, shelf: Shelf, budget: PixelBudget) -> Examined | Unusable:
+    """Decode a photo completely, and write its thumbnail and, where COLMAP needs it, an upright copy.
+
+    Raises:
+        OSError: the thumbnail or copy cannot be written.
+    """
+    try:
+        pictures = _read(file, shelf.thumbnail_size, budget)
+    except UnusablePhotoError as error:
+        return Unusable(str(error), lasting=True)
+    except OSError as error:
+        return _unusable_by_os_error(file.path, error)
+    except MemoryError:
+        return Unusable("too large to decode in the memory that is free", lasting=False)
+    except Exception as error:
+        # Pillow's decoders meet damaged files with nearly every type of exception; none may end the run.
+        return Unusable(f"damaged: {error or type(error).__name__}", lasting=True)
+    photo = pictures.photo
+    atomic_write_bytes(shelf.thumbnail(photo.sha256), pictures.thumbnail)
+    if pictures.copy:
+        atomic_write_bytes(shelf.copy(photo.sha256, photo.copy_suffix), pictures.copy)
+    return photo
+
+
+def origin_of_copy(path: Path) -> str | None:
+    """The sha256 of the photo that a picture was converted from by `examine`; None if it was not."""
+    try:
+        with open_photo(path) as image:
+            mark = image.info.get("comment", image.info.get("Comment"))
+    except (OSError, UnusablePhotoError):
+        return None
+    text = mark.decode("utf-8", errors="replace") if isinstance(mark, bytes) else mark
+    if not isinstance(text, str) or not text.startswith(_MARK):
+        return None
+    return text.removeprefix(_MARK).strip()
+
+
+def _read(file: FoundFile, thumbnail_size: int, budget: PixelBudget) -> _Pictures:
+    if file.size == 0:
+        raise UnusablePhotoError("the file is empty")
+    with file.path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    with open_photo(file.path) as image:
+        width, height = stored_size(image)
+        if min(width, height) < MIN_SIZE:
+            raise UnusablePhotoError(f"only {width} x {height} px")
+        with budget.of(width * height):
+            return _decoded(file.path, image, sha256, thumbnail_size)
+
+
+def _decoded(path: Path, image: Image.Image, sha256: str, thumbnail_size: int) -> _Pictures:
+    size, orientation = stored_size(image), stored_orientation(image)
+    metadata = read_metadata(image, size=size)
+    suffix = _copy_suffix(path, image, size)
+    if not suffix:
+        thumbnail = reduced(image, thumbnail_size)
+        return _Pictures(_examined(sha256, size, orientation, metadata, ""), _jpeg(thumbnail, 85), b"")
+    upright = upright_rgb(image)
+    copy = _marked_copy(upright, suffix, sha256)
+    photo = _examined(sha256, upright.size, 1, metadata, suffix)
+    upright.thumbnail((thumbnail_size, thumbnail_size), Image.Resampling.LANCZOS)
+    return _Pictures(photo, _jpeg(upright, 85), copy)
+
+
+def _examined(
+    sha256: str, size: tuple[int, int], orientation: int, metadata: Metadata, suffix: str
+) -> Examined:
+    return Examined(sha256, *size, orientation, metadata.exif, metadata.device, suffix)
+
+
+def _copy_suffix(path: Path, image: Image.Image, size: tuple[int, int]) -> str:
+    """Suffix of the copy that COLMAP needs, empty when it reads the file itself."""
+    if image.format in _COPIED_AS_JPEG:
+        return ".jpg"
+    if image.format not in _READ_IN_PLACE or image.mode in ("I", "F"):
+        # COLMAP reads 32-bit images, but as black or white.
+        return ".png"
+    if image.format == "TIFF":
+        # Too many kinds of TIFF exist to know beforehand which of them COLMAP's reader takes.
+        bitmap = pycolmap.Bitmap.read(path, True)
+        return "" if bitmap is not None and (bitmap.width, bitmap.height) == size else ".png"
+    return ""
+
+
+def _marked_copy(upright: Image.Image, suffix: str, sha256: str) -> bytes:
+    if suffix == ".jpg":
+        return _jpeg(upright, 95, comment=_MARK + sha256, subsampling=0)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", _MARK + sha256)
+    buffer = io.BytesIO()
+    upright.save(buffer, "PNG", compress_level=1, pnginfo=info)
+    return buffer.getvalue()
+
+
+def _jpeg(image: Image.Image, quality: int, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, **options)
+    return buffer.getvalue()
+
+
+def _unusable_by_os_error(path: Path, error: OSError) -> Unusable:
+    if isinstance(error, UnidentifiedImageError):
+        kind = "a text file" if _looks_like_text(path) else "not a photo in a known format"
+        return Unusable(f"{kind}, whatever its name says", lasting=True)
+    if error.errno is not None:
+        return Unusable(f"cannot be read: {error.strerror}", lasting=False)
+    return Unusable(f"truncated or damaged: {error}", lasting=True)
+
+
+def _looks_like_text(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(512)
+    except OSError:
+        return False
+    return all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in start)

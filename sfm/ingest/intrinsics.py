@@ -1,0 +1,135 @@
+"""Intrinsics that the user knows, as a COLMAP parameter string or a cameras.txt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import pycolmap
+
+from sfm.config.schema import CameraModel
+from sfm.errors import InputError
+
+Size = tuple[int, int]
+
+_MODELS = get_args(CameraModel)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCamera:
+    """Intrinsics for photos of one size."""
+
+    model: str
+    size: Size
+    params: tuple[float, ...]
+
+
+def parse_camera_params(text: str, model: str, size: Size) -> KnownCamera:
+    """Parameters in COLMAP's order, comma-separated.
+
+    Args:
+        text: such as "2559.7, 1536, 1152, -0.0205".
+        model: COLMAP's name of the camera model.
+        size: width and height of the photos, px.
+
+    Raises:
+        InputError: not numbers, not as many as the model has, or impossible for photos of this size.
+    """
+    where = "images.camera_params"
+    return KnownCamera(model, size, _checked(where, model, size, text.split(",")))
+
+
+def read_cameras_file(path: Path) -> tuple[KnownCamera, ...]:
+    """The cameras of a COLMAP cameras.txt, in the order of the file.
+
+    Raises:
+        InputError: the file cannot be read, or a line is not `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...`, or
+            two cameras have the same size, so that photos could not be told apart.
+    """
+    cameras: dict[Size, KnownCamera] = {}
+    ids: set[int] = set()
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        where = f"{path}:{number}"
+        camera_id, camera = _parse_line(where, line.split())
+        if camera_id in ids:
+            raise InputError(f"{where}: camera id {camera_id} occurs twice")
+        if camera.size in cameras:
+            raise InputError(
+                f"{where}: a second camera of {_text(camera.size)} px",
+                hint="photos are told apart by size: give one camera per size",
+            )
+        ids.add(camera_id)
+        cameras[camera.size] = camera
+    if not cameras:
+        raise InputError(f"{path} holds no camera", hint="each line: CAMERA_ID MODEL WIDTH HEIGHT PARAMS...")
+    return tuple(cameras.values())
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"images.cameras_file: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"images.cameras_file: {path} is not a text file",
+            hint="give COLMAP's cameras.txt, not cameras.bin",
+        ) from error
+
+
+def _parse_line(where: str, words: Sequence[str]) -> tuple[int, KnownCamera]:
+    if len(words) < 5:
+        raise InputError(f"{where}: {len(words)} values; wanted CAMERA_ID MODEL WIDTH HEIGHT PARAMS...")
+    model = words[1]
+    if model not in _MODELS:
+        raise InputError(f"{where}: unknown camera model {model}", hint=f"one of {', '.join(_MODELS)}")
+    camera_id, width, height = (_whole_number(where, word) for word in (words[0], *words[2:4]))
+    return camera_id, KnownCamera(model, (width, height), _checked(where, model, (width, height), words[4:]))
+
+
+def _whole_number(where: str, word: str) -> int:
+    if not word.isascii() or not word.isdigit() or not 0 < int(word) < 2**31:
+        raise InputError(f"{where}: {word} is not a positive whole number")
+    return int(word)
+
+
+def _checked(where: str, model: str, size: Size, words: Sequence[str]) -> tuple[float, ...]:
+    camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, *size)
+    names = [name.strip() for name in camera.params_info.split(",")]
+    if len(words) != len(names):
+        raise InputError(
+            f"{where}: {model} takes {len(names)} parameters ({', '.join(names)}), not {len(words)}"
+        )
+    params = tuple(_real_number(where, word) for word in words)
+    focals = [params[i] for i in camera.focal_length_idxs()]
+    if not all(0.05 <= focal / max(size) <= 100 for focal in focals):
+        raise InputError(
+            f"{where}: a focal length of {focals[0]:g} px is impossible for {_text(size)} px",
+            hint="lengths are in pixels of these photos, not in mm and not normalised",
+        )
+    cx, cy = (params[i] for i in camera.principal_point_idxs())
+    if not (0 < cx < size[0] and 0 < cy < size[1]) or (cx <= 1 and cy <= 1):
+        raise InputError(
+            f"{where}: the principal point {cx:g}, {cy:g} lies outside photos of {_text(size)} px",
+            hint="lengths are in pixels of these photos, not in mm and not normalised",
+        )
+    return params
+
+
+def _real_number(where: str, word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where}: {word.strip() or 'an empty value'} is not a number")
+    return value
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"

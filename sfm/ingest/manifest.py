@@ -1,0 +1,102 @@
+"""What is known of each file from earlier runs, so that only new and changed ones are decoded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sfm.ingest.discover import FoundFile
+from sfm.ingest.examine import Examined, Shelf, Unusable
+from sfm.types import Exif
+from sfm.workspace import atomic_write_bytes
+
+_VERSION = 1
+_FILE = "images.json"
+
+Size = tuple[int, int]
+
+
+class Manifest:
+    """Results by relative path, file size and modification time, kept in `cache_dir/images.json`.
+
+    A manifest that is missing, damaged or of other settings counts as empty.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._path = shelf.folder / _FILE
+        self._settings = {"version": _VERSION, "thumbnail_size": shelf.thumbnail_size}
+        self._shelf = shelf
+        self._photos: dict[str, list[Any]] = {}
+        self._masks: dict[str, list[Any]] = {}
+        self.placed: frozenset[str] = frozenset()
+        """Names of the files that earlier runs put into `images_dir`."""
+        self._read()
+
+    def photo(self, file: FoundFile) -> Examined | Unusable | None:
+        """What was found out about this very file, or None."""
+        entry = self._photos.get(file.name)
+        if entry is None or entry[:2] != [file.size, file.mtime_ns]:
+            return None
+        known = _decoded(entry[2])
+        if isinstance(known, Examined) and not self._shelf.holds(known):
+            return None
+        return known
+
+    def set_photo(self, file: FoundFile, result: Examined | Unusable) -> None:
+        """Remember a result; failures that may pass, such as missing permissions, are not remembered."""
+        if isinstance(result, Unusable) and not result.lasting:
+            return
+        self._photos[file.name] = [file.size, file.mtime_ns, asdict(result)]
+
+    def mask(self, path: Path) -> Size | None:
+        """Width and height of a mask that was decoded before, or None."""
+        entry = self._masks.get(str(path))
+        return (entry[2], entry[3]) if entry is not None and entry[:2] == _state(path) else None
+
+    def set_mask(self, path: Path, size: Size) -> None:
+        """Remember that a mask is sound."""
+        self._masks[str(path)] = [*_state(path), *size]
+
+    def save(self, *, present: frozenset[str] | None = None) -> None:
+        """Write the manifest, atomically.
+
+        Args:
+            present: names of the files that still exist; others are forgotten. None keeps all.
+        """
+        if present is not None:
+            self._photos = {name: entry for name, entry in self._photos.items() if name in present}
+        content = {
+            **self._settings,
+            "photos": self._photos,
+            "masks": self._masks,
+            "placed": sorted(self.placed),
+        }
+        # Escaped, because names of files needn't be valid Unicode.
+        atomic_write_bytes(self._path, json.dumps(content).encode("ascii"))
+
+    def _read(self) -> None:
+        try:
+            content = json.loads(self._path.read_bytes())
+            self.placed = frozenset(str(name) for name in content["placed"])
+            if {key: content[key] for key in self._settings} != self._settings:
+                return
+            photos, masks = content["photos"], content["masks"]
+            for entry in photos.values():
+                _decoded(entry[2])
+            self._masks = {str(k): [int(n) for n in v] for k, v in masks.items() if len(v) == 4}
+            self._photos = photos
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+            self._photos, self._masks = {}, {}
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _decoded(fields: dict[str, Any]) -> Examined | Unusable:
+    if "reason" in fields:
+        return Unusable(**fields)
+    return Examined(**{**fields, "exif": Exif(**fields["exif"])})

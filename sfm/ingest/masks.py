@@ -1,0 +1,107 @@
+"""Masks that belong to photos, checked before anything is computed with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sfm.errors import InputError
+from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
+from sfm.ingest.manifest import Manifest
+from sfm.ingest.place import link_masks
+
+_NUM_LISTED = 10
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Maskable:
+    """A photo that may have a mask."""
+
+    name: str
+    """Name in the model."""
+    source_name: str
+    """Name in the user's folder; differs for converted photos."""
+    source: Path
+    size: Size
+    """Of the pixels that the model refers to, px."""
+    orientation: int
+
+
+def masks_dir(cache_dir: Path) -> Path:
+    """The folder to give to COLMAP as `mask_path`: it holds a link `<photo name>.png` for each mask."""
+    return cache_dir / "masks"
+
+
+def find_masks(
+    photos: Sequence[Maskable], folder: Path, manifest: Manifest, *, cache_dir: Path, threads: int
+) -> Mapping[str, Path]:
+    """Masks by name of photo; photos without a mask are not in it.
+
+    A mask is `<photo>.png`, as in COLMAP (`a/b.jpg.png` for `a/b.jpg`; `c.png` also for `c.png`), has the
+    photo's stored pixels, and is black where no keypoints are wanted. Links to all masks, as COLMAP
+    wants them named, are made in `masks_dir(cache_dir)`.
+
+    Raises:
+        InputError: no folder, no mask fits any photo, or masks that are unreadable or of another size.
+    """
+    if not folder.is_dir():
+        raise InputError(f"images.masks: {folder} is not a folder")
+    masks = {photo.name: path for photo in photos for path in _candidates(photo, folder)}
+    if photos and not masks:
+        found = next((p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*.*"))), "nothing")
+        raise InputError(
+            f"images.masks: {folder} has no mask for any photo: looked for {photos[0].source_name}.png and "
+            f"the like, found {found}",
+            hint="name a mask like its photo with .png appended, in the same subfolder",
+        )
+    masked = [photo for photo in photos if photo.name in masks]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        problems = list(pool.map(lambda photo: _problem(photo, masks[photo.name], manifest), masked))
+    _refuse([problem for problem in problems if problem])
+    link_masks(masks, masks_dir(cache_dir))
+    return masks
+
+
+def _candidates(photo: Maskable, folder: Path) -> Iterator[Path]:
+    """At most one path."""
+    names = [f"{photo.name}.png", f"{photo.source_name}.png"]
+    if photo.source_name.lower().endswith(".png"):
+        names.append(photo.source_name)
+    paths = (folder / name for name in names)
+    yield from [path for path in paths if path.is_file() and not path.samefile(photo.source)][:1]
+
+
+def _problem(photo: Maskable, path: Path, manifest: Manifest) -> str:
+    try:
+        size = manifest.mask(path) or _decoded_size(path, manifest)
+    except (OSError, UnusablePhotoError, ValueError, SyntaxError) as error:
+        return f"{path} cannot be read: {error}"
+    if size == photo.size:
+        return ""
+    text = f"{path} is {size[0]} x {size[1]} px, its photo {photo.size[0]} x {photo.size[1]}"
+    turned = photo.orientation >= 5 and size == photo.size[::-1]
+    return f"{text} as stored (the mask is turned upright, as EXIF tells viewers to)" if turned else text
+
+
+def _decoded_size(path: Path, manifest: Manifest) -> Size:
+    with open_photo(path) as image:
+        size = stored_size(image)
+        image.load()
+    manifest.set_mask(path, size)
+    return size
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if not problems:
+        return
+    shown = [*problems[:_NUM_LISTED]]
+    if len(problems) > _NUM_LISTED:
+        shown.append(f"and {len(problems) - _NUM_LISTED} more")
+    raise InputError(
+        f"images.masks: {len(problems)} masks do not fit: " + "; ".join(shown),
+        hint="a mask has exactly the stored pixels of its photo, EXIF orientation not applied",
+    )

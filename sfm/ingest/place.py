@@ -1,0 +1,160 @@
+"""`images_dir` as the photo folder of the model: one entry per photo, under its name in the model."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Set
+from pathlib import Path
+
+from sfm.errors import WorkspaceError
+from sfm.ingest.examine import origin_of_copy
+
+_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+_UNACCEPTABLE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+
+
+class NameNotPossibleError(Exception):
+    """The file system of `images_dir` does not take a photo's name."""
+
+
+def link_photo(source: Path, target: Path, *, owned: bool) -> None:
+    """Let `target` lead to the user's photo `source`: by a link where links are possible, else by a copy.
+
+    Args:
+        source: the user's file.
+        target: place in `images_dir`.
+        owned: True when an earlier run put a file at `target`.
+
+    Raises:
+        NameNotPossibleError: the name is too long or otherwise impossible for the file system.
+        WorkspaceError: something that this program did not put there is in the way.
+        OSError: the folder cannot be written.
+    """
+    source = source.absolute()
+    if target.is_symlink():
+        if os.readlink(target) == str(source):
+            return
+    elif _is_taken(target):
+        if os.path.samefile(source, target) or _same_bytes(source, target):
+            return
+        _refuse_foreign(target, owned=owned)
+    _put(source, target, symbolic=True)
+
+
+def link_copy(source: Path, target: Path, *, owned: bool) -> None:
+    """Let `target` be the converted copy `source`, sharing its disk space if possible; see `link_photo`."""
+    if not target.is_symlink() and _is_taken(target):
+        if os.path.samefile(source, target) or _same_bytes(source, target):
+            return
+        _refuse_foreign(target, owned=owned)
+    _put(source, target, symbolic=False)
+
+
+def link_masks(masks: Mapping[str, Path], folder: Path) -> None:
+    """Make `folder`, which is all ours, hold exactly a link `<name>.png` for each mask."""
+    wanted = {f"{name}.png" for name in masks}
+    for name, path in _files_below(folder):
+        if name not in wanted:
+            path.unlink()
+    for name, source in masks.items():
+        target = folder / f"{name}.png"
+        if not (target.is_symlink() and os.readlink(target) == str(source.absolute())):
+            _put(source.absolute(), target, symbolic=True)
+
+
+def remove_stale(images_dir: Path, *, root: Path, wanted: Set[str], owned: Set[str]) -> tuple[str, ...]:
+    """Remove entries of photos that are no longer there, and folders left empty by that; nothing else.
+
+    Args:
+        images_dir: the model's photo folder.
+        root: the user's photo folder.
+        wanted: names of entries that stay.
+        owned: names that earlier runs put there.
+
+    Returns:
+        Names of the removed entries.
+    """
+    removed = []
+    for name, path in _files_below(images_dir):
+        if name in wanted or not (name in owned or _is_ours(path, root)):
+            continue
+        path.unlink()
+        removed.append(name)
+        _remove_empty_parents(path, images_dir)
+    return tuple(removed)
+
+
+def _is_ours(path: Path, root: Path) -> bool:
+    if path.is_symlink():
+        return Path(os.readlink(path)).is_relative_to(root.absolute())
+    return origin_of_copy(path) is not None
+
+
+def _files_below(folder: Path) -> list[tuple[str, Path]]:
+    paths = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    return sorted((path.relative_to(folder).as_posix(), path) for path in paths)
+
+
+def _remove_empty_parents(path: Path, top: Path) -> None:
+    for folder in path.parents:
+        if folder == top or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+def _is_taken(target: Path) -> bool:
+    try:
+        return target.exists()
+    except OSError as error:
+        raise _named(error, target) from error
+
+
+def _refuse_foreign(target: Path, *, owned: bool) -> None:
+    if target.is_dir() or not (owned or origin_of_copy(target) is not None):
+        raise WorkspaceError(
+            f"{target} was not put there by sfm and stands in the way of a photo of that name",
+            hint="move it elsewhere; OUT/images holds only what sfm puts there",
+        )
+
+
+def _put(source: Path, target: Path, *, symbolic: bool) -> None:
+    # Built beside its place and renamed, so that a killed run leaves no half copy under a photo's name.
+    scratch = target.with_name(f".{uuid.uuid4().hex}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link_or_copy(source, scratch, symbolic=symbolic)
+        os.replace(scratch, target)
+    except OSError as error:
+        raise _named(error, target) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _link_or_copy(source: Path, target: Path, *, symbolic: bool) -> None:
+    for link in (os.symlink, os.link) if symbolic else (os.link,):
+        try:
+            return link(source, target)
+        except OSError as error:
+            # Other errors mean that this file system, or this user, cannot make such links.
+            if error.errno in _FATAL:
+                raise
+    shutil.copyfile(source, target)
+
+
+def _named(error: OSError, target: Path) -> Exception:
+    if error.errno in _UNACCEPTABLE_NAME:
+        return NameNotPossibleError(f"its name is not possible in {target.parent}: {error.strerror}")
+    return error
+
+
+def _same_bytes(a: Path, b: Path) -> bool:
+    if not b.is_file() or a.stat().st_size != b.stat().st_size:
+        return False
+    with a.open("rb") as first, b.open("rb") as second:
+        while block := first.read(1 << 20):
+            if block != second.read(1 << 20):
+                return False
+    return True

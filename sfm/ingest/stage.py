@@ -1,0 +1,224 @@
+"""First stage: a folder of files becomes a collection of sound photos with cameras."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sfm.config.schema import ImagesConfig
+from sfm.errors import InputError
+from sfm.events import EventSink
+from sfm.ingest.cameras import Shot, assign_cameras
+from sfm.ingest.discover import FoundFile, Listing, discover
+from sfm.ingest.examine import Examined, Shelf, Unusable
+from sfm.ingest.manifest import Manifest
+from sfm.ingest.masks import Maskable, find_masks
+from sfm.ingest.names import model_name
+from sfm.ingest.placement import SoundPhoto, name_photos, place_photos
+from sfm.ingest.survey import examine_all
+from sfm.progress import Progress
+from sfm.types import CameraSpec, Collection, Photo, Skipped
+from sfm.workspace import os_errors_as_workspace_errors
+
+_NUM_LISTED = 10
+_RAW_SUFFIXES = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})
+_VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mts"})
+
+
+def ingest(
+    root: Path,
+    *,
+    images_dir: Path,
+    cache_dir: Path,
+    config: ImagesConfig,
+    threads: int,
+    events: EventSink,
+    progress: Progress,
+) -> Collection:
+    """Find, check and name all photos of a folder, and give them cameras and masks.
+
+    Each photo is decoded completely once; later calls reuse what `cache_dir/images.json` says of unchanged
+    files. Afterwards `images_dir` holds one entry per photo under its model name: a link to the user's file,
+    or an upright copy (`x.heic.jpg`) where COLMAP cannot read it. Thumbnails are at `thumbnail_path`.
+
+    Args:
+        root: the user's photos, in any depth of folders; never written to.
+        images_dir: the model's photo folder, only entries of ours are replaced or removed.
+        cache_dir: for thumbnails, converted copies, links to masks and the manifest.
+        config: cameras, masks, size of thumbnails.
+        threads: photos decoded at a time.
+        events: gets `photo`, `skipped`, `duplicate` and `ignored`.
+        progress: counts photos.
+
+    Raises:
+        ConfigError: two kinds of known intrinsics at once.
+        InputError: no such folder, fewer than two usable photos, or masks or intrinsics that do not fit.
+        WorkspaceError: the output cannot be written, or a foreign file stands in a photo's place.
+    """
+    with os_errors_as_workspace_errors(images_dir), _quiet_decoders():
+        listing = _listing(root, images_dir=images_dir, cache_dir=cache_dir, config=config)
+        shelf = Shelf(cache_dir, config.thumbnail_size)
+        manifest = Manifest(shelf)
+        results = examine_all(listing.files, shelf, manifest, threads, progress)
+        skipped = [*listing.unreachable]
+        sound, duplicates = _without_duplicates(listing.files, results, skipped)
+        _refuse_too_few(root, sound, listing, skipped)
+        placed = place_photos(name_photos(sound), root, images_dir, shelf, manifest, skipped)
+        _refuse_too_few(root, placed, listing, skipped)
+        masks = _masks(placed, config, manifest, cache_dir, threads)
+        manifest.save(present=frozenset(file.name for file in listing.files))
+        cameras, camera_ids = assign_cameras([_shot(photo) for photo in placed], config)
+    photos = tuple(_photo(p, images_dir, camera_ids[p.name], masks.get(p.name)) for p in placed)
+    shown = tuple(sorted((Skipped(model_name(s.name), s.reason) for s in skipped), key=lambda s: s.name))
+    collection = Collection(photos, cameras, shown, duplicates)
+    _emit(collection, listing, events)
+    return collection
+
+
+def thumbnail_path(cache_dir: Path, photo: Photo) -> Path:
+    """Upright JPEG of a photo, `ImagesConfig.thumbnail_size` px at most, made by `ingest`."""
+    return Shelf(cache_dir, 0).thumbnail(photo.sha256)
+
+
+@contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Pillow warns of damaged metadata; what matters of it reaches the user as a reason."""
+    # Once around all threads, since filters belong to the whole process.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        warnings.filterwarnings("ignore", category=UserWarning, module="pillow_heif")
+        yield
+
+
+def _listing(root: Path, *, images_dir: Path, cache_dir: Path, config: ImagesConfig) -> Listing:
+    if not root.exists():
+        raise InputError(f"{root} does not exist", hint="give the folder that holds the photos")
+    if not root.is_dir():
+        raise InputError(f"{root} is a file", hint="give the folder that holds the photos")
+    real, output = Path(os.path.realpath(root)), Path(os.path.realpath(images_dir.parent))
+    if real == output or real.is_relative_to(Path(os.path.realpath(images_dir))):
+        raise InputError(f"{root} is the output folder itself", hint="choose another folder for the output")
+    masks = Path(config.masks) if config.masks is not None else None
+    beside = masks is not None and Path(os.path.realpath(masks)) == real
+    excluded = [images_dir.parent, cache_dir, *([masks] if masks is not None and not beside else [])]
+    listing = discover(root, excluded=excluded)
+    return _without_masks(listing) if beside else listing
+
+
+def _without_masks(listing: Listing) -> Listing:
+    """Masks that lie among the photos are no photos."""
+    names = {file.name for file in listing.files}
+    photos = tuple(f for f in listing.files if not (f.name.endswith(".png") and f.name[:-4] in names))
+    return Listing(photos, listing.unreachable, listing.num_ignored, listing.ignored_examples)
+
+
+def _without_duplicates(
+    files: Sequence[FoundFile], results: Mapping[str, Examined | Unusable], skipped: list[Skipped]
+) -> tuple[list[tuple[FoundFile, Examined]], tuple[tuple[str, ...], ...]]:
+    """The first of each group of equal files; the others, and unusable ones, are appended to `skipped`."""
+    groups: dict[str, list[tuple[FoundFile, Examined]]] = {}
+    for file in files:
+        match results[file.name]:
+            case Unusable(reason=reason):
+                skipped.append(Skipped(file.name, reason))
+            case Examined() as found:
+                groups.setdefault(found.sha256, []).append((file, found))
+    for (first, _), *others in groups.values():
+        reason = f"same content as {model_name(first.name)}"
+        skipped += [Skipped(file.name, reason) for file, _ in others]
+    repeated = tuple(
+        tuple(model_name(file.name) for file, _ in group) for group in groups.values() if len(group) > 1
+    )
+    return [group[0] for group in groups.values()], repeated
+
+
+def _refuse_too_few(
+    root: Path, usable: Sequence[object], listing: Listing, skipped: Sequence[Skipped]
+) -> None:
+    if len(usable) >= 2:
+        return
+    if not usable and not skipped:
+        raise InputError(f"no photos under {root}", hint=_hint_for(listing))
+    reasons = [f"{model_name(s.name)}: {s.reason}" for s in skipped[:_NUM_LISTED]]
+    if len(skipped) > _NUM_LISTED:
+        reasons.append(f"and {len(skipped) - _NUM_LISTED} more")
+    count = "only one usable photo" if usable else "no usable photo"
+    why = f" (skipped: {'; '.join(reasons)})" if reasons else ""
+    raise InputError(f"{count} under {root}{why}", hint="a model needs at least two different photos")
+
+
+def _hint_for(listing: Listing) -> str:
+    suffixes = {Path(name).suffix.lower() for name in listing.ignored_examples}
+    if suffixes & _RAW_SUFFIXES:
+        return "convert raw files to JPEG or TIFF first"
+    if suffixes & _VIDEO_SUFFIXES:
+        return "take frames out of a video first: ffmpeg -i VIDEO -r 2 -q:v 2 photos/%05d.jpg"
+    return "photos are .jpg .png .tif .webp .heic .avif .bmp files, in any subfolder"
+
+
+def _masks(
+    photos: Sequence[SoundPhoto], config: ImagesConfig, manifest: Manifest, cache_dir: Path, threads: int
+) -> Mapping[str, Path]:
+    if config.masks is None:
+        return {}
+    maskable = [
+        Maskable(p.name, p.file.name, p.file.path, (p.found.width, p.found.height), p.found.orientation)
+        for p in photos
+    ]
+    try:
+        return find_masks(maskable, Path(config.masks), manifest, cache_dir=cache_dir, threads=threads)
+    finally:
+        # Where one mask is refused, the others need not be decoded again.
+        manifest.save()
+
+
+def _shot(photo: SoundPhoto) -> Shot:
+    found = photo.found
+    return Shot(photo.name, (found.width, found.height), found.exif.focal_px, found.device)
+
+
+def _photo(photo: SoundPhoto, images_dir: Path, camera_id: int, mask: Path | None) -> Photo:
+    found = photo.found
+    return Photo(
+        name=photo.name,
+        path=images_dir / photo.name if found.copy_suffix else photo.file.path,
+        source=photo.file.path,
+        sha256=found.sha256,
+        width=found.width,
+        height=found.height,
+        orientation=found.orientation,
+        camera_id=camera_id,
+        exif=found.exif,
+        mask=mask,
+    )
+
+
+def _emit(collection: Collection, listing: Listing, events: EventSink) -> None:
+    for photo in collection.photos:
+        _emit_photo(photo, collection.cameras[photo.camera_id], events)
+    for skipped in collection.skipped:
+        events.emit("ingest", "skipped", name=skipped.name, reason=skipped.reason)
+    for names in collection.duplicates:
+        events.emit("ingest", "duplicate", names=list(names))
+    if listing.num_ignored:
+        examples = [model_name(name) for name in listing.ignored_examples]
+        events.emit("ingest", "ignored", num_files=listing.num_ignored, examples=examples)
+
+
+def _emit_photo(photo: Photo, camera: CameraSpec, events: EventSink) -> None:
+    # A photo that bears another name in the model than on the disk says where it comes from.
+    renamed = {} if str(photo.source).endswith(photo.name) else {"source": model_name(str(photo.source))}
+    events.emit(
+        "ingest",
+        "photo",
+        name=photo.name,
+        width=photo.width,
+        height=photo.height,
+        camera_id=photo.camera_id,
+        orientation=photo.orientation,
+        has_prior_focal_length=camera.has_prior_focal_length,
+        **renamed,
+    )
