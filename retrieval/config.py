@@ -25,11 +25,11 @@ class RetrievalConfig:
     """First graph: about this many pairs a photo."""
     num_anchors: Annotated[int, Ge(0)] = 10
     """Farthest-point anchor photos, all joined with each other (at most a fifth of the photos)."""
-    num_descriptors: Annotated[int, Ge(1)] = 600
+    num_descriptors: Annotated[int, Ge(1)] = 1000
     """Local descriptors a photo that describe it for retrieval, largest scale first."""
     codebook_size: Annotated[int, Ge(0)] | None = None
     """Number of visual words; null chooses by the amount of data (at most 65536)."""
-    multiple_assignment: Annotated[int, Ge(1)] = 5
+    multiple_assignment: Annotated[int, Ge(1)] = 1
     """Words a query descriptor is assigned to."""
     binary: bool = True
     """Binarised residuals: 32 times smaller, nearly as good."""

@@ -54,6 +54,9 @@ class Edge:
     round: int = 0
 
 
+Edges = dict[Pair, Edge]
+
+
 @dataclass(frozen=True, slots=True)
 class SceneGraph:
     """Images and the pairs proposed between them; immutable, grown by `merged`."""

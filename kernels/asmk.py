@@ -1,0 +1,197 @@
+"""ASMK scoring: how alike a query image is to every image of a data base.
+
+Aggregated selective match kernel of Tolias, Avrithis and Jégou 2013, binarised as in Tolias, Jenicek and
+Chum 2020. The data base is an inverted file: one compact block of codes for each visual word. A query meets
+only the blocks of its own words, so its cost is the number of codes that share a word with it.
+
+One query is processed in a handful of passes over contiguous arrays: its words' blocks are gathered, compared
+and added up per image. That beat blocks of many queries per word (matrix products of signs as well as
+population counts), because the score row of one query stays in cache while it is added to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.uint64] | NDArray[np.float32]
+"""(M, w) uint64: bits packed, padded with zeros; or (M, d) float32: residuals of length one."""
+
+_MAX_COMPARISONS = 1 << 20
+"""Codes compared in one pass; bounds the temporary arrays to about 40 MB a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """An inverted file: the codes of each word, and whose they are.
+
+    offsets: (K + 1,) int64, word i owns rows [offsets[i], offsets[i + 1]).
+    images: (P,) int32 in [0, N), ascending and without repeats within a word.
+    codes: (P, w) uint64, fastest in Fortran order, or (P, d) float32 in C order.
+    inverse_norms: (N,) float64, one over the square root of the number of words of each image; 0 for none.
+    num_bits: divisor of the Hamming distance; unused for float codes.
+    """
+
+    offsets: NDArray[np.int64]
+    images: NDArray[np.int32]
+    codes: Codes
+    inverse_norms: NDArray[np.float64]
+    num_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Aggregated codes of many images, image by image.
+
+    offsets: (Q + 1,) int64, query i owns rows [offsets[i], offsets[i + 1]).
+    words: (M,) int32 in [0, K), ascending and without repeats within a query.
+    codes: (M, w) uint64 or (M, d) float32, as in the postings.
+    """
+
+    offsets: NDArray[np.int64]
+    words: NDArray[np.int32]
+    codes: Codes
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def asmk_scores(
+    postings: Postings, words: NDArray[np.int32], codes: Codes, *, alpha: float = 3.0
+) -> NDArray[np.float64]:
+    """Score one query against all N images.
+
+    score(q, d) = sum over shared words of s^alpha / sqrt(#words of q * #words of d), where s is the
+    similarity of two codes, 1 - 2 hamming / num_bits or the dot product, and counts where not negative.
+
+    Args:
+        postings: the data base.
+        words: (m,) ascending, without repeats.
+        codes: (m, w) uint64 or (m, d) float32, of the same kind as the data base.
+        alpha: selectivity; 3 in the papers.
+
+    Returns:
+        (N,) float64 in [0, 1]; zeros for a query without words.
+
+    Raises:
+        ValueError: the codes do not fit the data base's in kind or width.
+    """
+    _check(postings, codes)
+    scores = np.zeros(len(postings.inverse_norms))
+    if len(words) == 0:
+        return scores
+    selectivity = _selectivity(postings, alpha)
+    for part in _parts(postings, words):
+        images, weights = _matches(postings, words[part], codes[part], selectivity, alpha)
+        scores += np.bincount(images, weights=weights, minlength=len(scores))
+    scores *= postings.inverse_norms
+    scores /= np.sqrt(len(words))
+    return scores
+
+
+def asmk_top_k(
+    postings: Postings,
+    queries: Queries,
+    k: int,
+    *,
+    exclude: NDArray[np.int64] | None = None,
+    alpha: float = 3.0,
+    threads: int | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The k best images of each query, without ever holding a Q x N matrix.
+
+    Args:
+        postings: the data base of N images.
+        queries: Q queries.
+        k: images wanted for each query, at least 1.
+        exclude: (Q,) image that must not be returned for each query (itself), -1 for none.
+        alpha: as in `asmk_scores`.
+        threads: queries are shared out among this many; None takes one for each core. The result does not
+            depend on it.
+
+    Returns:
+        images: (Q, k) int32, best first, equal scores by ascending image; -1 where fewer than k have a score
+            above 0.
+        scores: (Q, k) float64, 0 where the image is -1.
+
+    Raises:
+        ValueError: codes that do not fit, or k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"asmk_top_k: k must be at least 1, not {k}")
+    images = np.full((len(queries), k), -1, np.int32)
+    scores = np.zeros((len(queries), k))
+
+    def rank(row: int) -> None:
+        part = slice(queries.offsets[row], queries.offsets[row + 1])
+        all_scores = asmk_scores(postings, queries.words[part], queries.codes[part], alpha=alpha)
+        if exclude is not None and exclude[row] >= 0:
+            all_scores[exclude[row]] = 0.0
+        best = largest(all_scores, k)
+        images[row, : len(best)] = best
+        scores[row, : len(best)] = all_scores[best]
+
+    with ThreadPoolExecutor(max_workers=threads or os.cpu_count()) as pool:
+        for _ in pool.map(rank, range(len(queries))):
+            pass
+    return images, scores
+
+
+def largest(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Positions of the k largest of (N,) scores above 0, largest first, ties by ascending position."""
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k] if k < len(scores) else 0.0
+    candidates = np.flatnonzero((scores >= threshold) & (scores > 0))
+    order = np.argsort(-scores[candidates], kind="stable")[:k]
+    return candidates[order]
+
+
+def _check(postings: Postings, codes: Codes) -> None:
+    ours, theirs = postings.codes, codes
+    if ours.dtype != theirs.dtype or ours.shape[1:] != theirs.shape[1:]:
+        raise ValueError(
+            f"asmk: codes {theirs.dtype} of width {theirs.shape[1:]} do not fit "
+            f"the data base's {ours.dtype} of width {ours.shape[1:]}"
+        )
+
+
+def _selectivity(postings: Postings, alpha: float) -> NDArray[np.float64]:
+    """s^alpha for each Hamming distance 0 .. all bits; empty for float codes."""
+    if postings.codes.dtype != np.uint64:
+        return np.empty(0)
+    distances = np.arange(64 * postings.codes.shape[1] + 1)
+    return np.maximum(1 - 2 * distances / postings.num_bits, 0.0) ** alpha
+
+
+def _parts(postings: Postings, words: NDArray[np.int32]) -> Iterator[slice]:
+    """Runs of words whose blocks together have at most `_MAX_COMPARISONS` codes (or one word each)."""
+    ends = np.cumsum(postings.offsets[words + 1] - postings.offsets[words])
+    start, done = 0, 0
+    while start < len(words):
+        stop = max(start + 1, int(np.searchsorted(ends, done + _MAX_COMPARISONS, side="right")))
+        yield slice(start, stop)
+        start, done = stop, int(ends[stop - 1])
+
+
+def _matches(
+    postings: Postings, words: NDArray[np.int32], codes: Codes, selectivity: NDArray[np.float64], alpha: float
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Images that share these words, with repeats, and the weight of each meeting."""
+    starts, ends = postings.offsets[words], postings.offsets[words + 1]
+    counts = ends - starts
+    before = np.cumsum(counts) - counts
+    rows = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+    images = postings.images.take(rows)
+    if postings.codes.dtype == np.uint64:
+        distances = np.zeros(len(rows), np.uint16)
+        for column in range(codes.shape[1]):
+            theirs = postings.codes[:, column].take(rows)
+            theirs ^= np.repeat(codes[:, column], counts)
+            distances += np.bitwise_count(theirs)
+        return images, selectivity.take(distances)
+    blocks = [postings.codes[a:b] @ code for a, b, code in zip(starts, ends, codes, strict=True)]
+    return images, np.maximum(np.concatenate(blocks), 0.0).astype(np.float64) ** alpha

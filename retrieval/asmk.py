@@ -1,0 +1,98 @@
+"""From an image's local descriptors to its ASMK codes: one residual for each visual word that it hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.asmk import Codes, Queries
+
+from .codebook import Codebook, Descriptors
+
+_IMAGES_PER_BLOCK = 32
+_EPSILON = 1e-6
+"""Added to the length of a float residual, as the reference does."""
+
+
+def code_bits(dim: int) -> int:
+    """Divisor of the Hamming distance: descriptor length, padded to a multiple of 32 as in the reference."""
+    return 32 * -(-dim // 32)
+
+
+def empty_codes(dim: int, binary: bool) -> Codes:
+    """No codes, with the shape and type that codes of this dimension have."""
+    return np.empty((0, -(-dim // 64)), np.uint64) if binary else np.empty((0, dim), np.float32)
+
+
+def laid_out(codes: Codes) -> Codes:
+    """Codes of an inverted file in the memory order that scoring reads fastest."""
+    order: Literal["F", "C"] = "F" if codes.dtype == np.uint64 else "C"
+    return codes.copy(order=order)
+
+
+def inverse_norms(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One over the square root of each image's number of words, 0 for images without any."""
+    return np.divide(1.0, np.sqrt(counts), out=np.zeros(len(counts)), where=counts > 0)
+
+
+def aggregate(codebook: Codebook, descriptors: Sequence[Descriptors], count: int, *, binary: bool) -> Queries:
+    """Codes of each image, image by image.
+
+    A word's code is the sum of (descriptor - centroid) over the image's descriptors assigned to it, each
+    descriptor counting for its `count` nearest words; then the signs of the sum, or the sum at length one.
+
+    Args:
+        codebook: K words.
+        descriptors: (n, d) float32 of each image; n may be 0.
+        count: multiple assignment.
+        binary: pack signs (component > 0) into uint64; else float32.
+
+    Returns:
+        One entry for each image, words ascending.
+
+    Raises:
+        RetrievalError: descriptors that do not fit the codebook, NaN or infinity.
+    """
+    blocks = [_aggregate_block(codebook, block, count, binary) for block in _blocks(descriptors)]
+    counts = np.concatenate([np.zeros(1, np.int64), *(block[0] for block in blocks)])
+    words = np.concatenate([np.empty(0, np.int32), *(block[1] for block in blocks)])
+    codes = np.concatenate([empty_codes(codebook.dim, binary), *(block[2] for block in blocks)])
+    return Queries(np.cumsum(counts), words, codes)
+
+
+def _blocks(descriptors: Sequence[Descriptors]) -> Iterator[list[Descriptors]]:
+    """A few images at a time, so that residuals never fill the memory."""
+    remaining = iter(descriptors)
+    while block := list(islice(remaining, _IMAGES_PER_BLOCK)):
+        yield block
+
+
+def _aggregate_block(
+    codebook: Codebook, block: list[Descriptors], count: int, binary: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int32], Codes]:
+    """Number of words of each image, and the words and codes of all."""
+    assigned = [codebook.assign(part, count) for part in block]
+    words = np.concatenate(assigned)
+    images = np.repeat(np.arange(len(block)), [len(part) for part in block])
+    keys = (images[:, None] * len(codebook) + words).ravel()
+    order = np.argsort(keys, kind="stable")
+    unique_keys, starts = np.unique(keys[order], return_index=True)
+    rows = order // words.shape[1]
+    residuals = np.concatenate(block)[rows] - codebook.centroids[words.ravel()[order]]
+    sums = np.add.reduceat(residuals, starts, axis=0) if len(starts) else residuals
+    counts = np.bincount(unique_keys // len(codebook), minlength=len(block))
+    codes = pack_signs(sums) if binary else sums / (np.linalg.norm(sums, axis=1, keepdims=True) + _EPSILON)
+    return counts, (unique_keys % len(codebook)).astype(np.int32), codes
+
+
+def pack_signs(residuals: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """(n, d) float32 to (n, ceil(d / 64)) uint64: a bit is set where a component is above 0; zero padding."""
+    packed = np.packbits(residuals > 0, axis=1)
+    num_bytes = 8 * -(-residuals.shape[1] // 64)
+    padded = np.zeros((len(residuals), num_bytes), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(np.uint64)

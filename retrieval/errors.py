@@ -1,0 +1,11 @@
+"""The one error of this package that a user's files or options can cause."""
+
+from __future__ import annotations
+
+
+class RetrievalError(ValueError):
+    """A codebook, index, pair list or option that cannot be used; the message says what and what to do."""
+
+
+class MissingEngineError(RetrievalError):
+    """The configured engine is an optional package that is not installed."""
