@@ -14,6 +14,7 @@ from sfm.progress import Progress, Task
 
 from .intrinsics import free_principal_points
 from .journal import STAGE, Journal
+from .merge import merge_models
 from .options import MapperOptions, mapper_options, pipeline_options
 from .peers import Peer, run_peer
 from .session import Scene
@@ -49,6 +50,7 @@ def reconstruct_graph(
         bench = Workbench(scene, options, _CountOnce(task))
         trials = _continued_models(bench, start)
         trials += _new_models(bench, config, trials, discarded)
+        trials = merge_models(bench, trials, discarded)
     kept = _kept(trials, config, discarded)
     if refine.principal_point != "never":
         for trial in kept:

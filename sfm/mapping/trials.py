@@ -29,7 +29,7 @@ class Workbench:
     on_registered: Callable[[str], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Trial:
     """One model under construction and its story so far."""
 

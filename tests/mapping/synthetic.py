@@ -99,3 +99,8 @@ def _copy_images(old: pycolmap.Database, new: pycolmap.Database) -> None:
     for image in old.read_all_images():
         new.write_image(image, use_image_id=True)
         new.write_keypoints(image.image_id, old.read_keypoints(image.image_id))
+
+
+def shuffled(matches: np.ndarray) -> np.ndarray:
+    """The matches of a pair with the second photo's keypoints dealt out anew."""
+    return np.column_stack((matches[:, 0], np.random.default_rng(0).permutation(matches[:, 1])))

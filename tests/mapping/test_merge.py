@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.events import NullEvents
+from sfm.mapping import reconstruct
+from sfm.progress import SilentProgress
+
+from . import synthetic
+
+
+def run(
+    database: Path, start: tuple[pycolmap.Reconstruction, ...] = ()
+) -> tuple[pycolmap.Reconstruction, ...]:
+    return reconstruct(
+        database,
+        config=RegisterConfig(),
+        refine=RefineConfig(),
+        threads=1,
+        seed=0,
+        events=NullEvents(),
+        progress=SilentProgress(),
+        start=start,
+    ).models
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> tuple[synthetic.Scene, Path]:
+    """Ten photos, and a database that lacks the pairs between the first six and the last four."""
+    folder = tmp_path_factory.mktemp("halves")
+    scene = synthetic.synthesize(folder / "all.db", num_images=10)
+    inside = synthetic.all_pairs(10) - across()
+    return scene, synthetic.keep_pairs(scene.database, folder / "halves.db", inside)
+
+
+def across() -> set[tuple[int, int]]:
+    return {(i, j) for i in range(1, 7) for j in range(7, 11)}
+
+
+def test_models_that_new_pairs_connect_become_one(
+    halves: tuple[synthetic.Scene, Path], tmp_path: Path
+) -> None:
+    scene, apart = halves
+    before = run(apart)
+    together = synthetic.keep_pairs(apart, tmp_path / "together.db", synthetic.all_pairs(10) - across())
+    synthetic.add_pairs(scene.database, together, across())
+
+    after = run(together, before)
+
+    assert [model.num_reg_images() for model in before] == [6, 4]
+    assert [model.num_reg_images() for model in after] == [10]
+    assert synthetic.max_rotation_error_deg(after[0], scene.truth) < 0.2
+
+
+def test_models_that_wrong_matches_connect_stay_apart(
+    halves: tuple[synthetic.Scene, Path], tmp_path: Path
+) -> None:
+    scene, apart = halves
+    before = run(apart)
+    together = synthetic.keep_pairs(apart, tmp_path / "together.db", synthetic.all_pairs(10) - across())
+    with pycolmap.Database.open(scene.database) as true, pycolmap.Database.open(together) as db:
+        for pair in sorted(across()):
+            geometry = true.read_two_view_geometry(*pair)
+            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
+            db.write_two_view_geometry(*pair, geometry)
+
+    after = run(together, before)
+
+    assert [model.num_reg_images() for model in after] == [6, 4]
