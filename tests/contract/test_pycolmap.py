@@ -93,15 +93,6 @@ def test_a_reopened_model_keeps_its_points_and_grows_on(database: pycolmap.Datab
     assert mapper.register_next_image(options, following[0])
 
 
-def test_a_finished_correspondence_graph_takes_no_pairs(database: pycolmap.Database) -> None:
-    geometry = database.read_two_view_geometry(1, 2)
-    database.delete_two_view_geometry(1, 2)
-    cache = pycolmap.DatabaseCache.create(database, pycolmap.DatabaseCacheOptions())
-
-    with pytest.raises(IndexError):
-        cache.correspondence_graph.add_two_view_geometry(1, 2, geometry)
-
-
 def test_the_cache_leaves_out_photos_without_pairs(database: pycolmap.Database) -> None:
     for other in range(2, NUM_IMAGES + 1):
         database.delete_two_view_geometry(1, other)
