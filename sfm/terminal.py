@@ -132,7 +132,7 @@ class _TextTask:
 
     def advance(self, steps: int = 1) -> None:
         self.count.done += steps
-        if time.monotonic() >= self.due:
+        if self.count.done < self.count.total and time.monotonic() >= self.due:
             self.due = time.monotonic() + self.progress.every_s
             self.progress.emit(self.progress.render("running", self.count))
 
