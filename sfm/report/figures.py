@@ -1,0 +1,158 @@
+"""The figures and sentences of the page, from `run.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pycolmap
+
+Run = Mapping[str, Any]
+
+_HIGH_ERROR_PX = 1.5
+_SHORT_TRACKS = 2.6
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One headline figure."""
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the run went: `good`, `partial` or `failed`, a headline, and sentences with advice."""
+
+    grade: str
+    title: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageBar:
+    """One stage's share of the total time."""
+
+    stage: str
+    seconds: float
+    percent: float
+    counts: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraRow:
+    """One camera of one model, as COLMAP names and orders its parameters."""
+
+    model: int
+    camera_id: int
+    kind: str
+    size: str
+    num_images: int
+    params: tuple[tuple[str, str], ...]
+
+
+def tiles(run: Run) -> tuple[Tile, ...]:
+    """Headline figures; those of the geometry are of the largest model."""
+    photos, pairs, models = run["photos"], run["pairs"], run["models"]
+    found = [Tile("Photos registered", f"{photos['registered']} of {photos['readable']}", _skipped(photos))]
+    if models:
+        largest = models[0]
+        found += [
+            Tile("Models", str(len(models)), ", ".join(f"{m['num_images']}" for m in models[:6]) + " photos"),
+            Tile("Points", f"{sum(m['num_points3D'] for m in models):,}", _observations(models)),
+            Tile(
+                "Reprojection error", f"{largest['mean_reprojection_error_px']:.2f} px", "mean, largest model"
+            ),
+            Tile("Track length", f"{largest['mean_track_length']:.1f}", "photos a point, mean"),
+        ]
+    share = f"{100 * pairs['fraction']:.0f} % of all pairs, {pairs['verified']:,} fit"
+    found.append(Tile("Pairs matched", f"{pairs['matched']:,}", share))
+    found.append(
+        Tile("Time", duration(run["seconds"]), f"{run['peak_memory_mb'] / 1000:.1f} GB of memory at most")
+    )
+    return tuple(found)
+
+
+def _skipped(photos: Mapping[str, Any]) -> str:
+    count = len(photos["skipped"])
+    return f"{count} {'file' if count == 1 else 'files'} left out" if count else "all files readable"
+
+
+def _observations(models: Sequence[Mapping[str, Any]]) -> str:
+    return f"{sum(m['num_observations'] for m in models):,} observations"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that matter."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def verdict(run: Run) -> Verdict:
+    """What a person wants to know first."""
+    missing = run["photos"]["readable"] - run["photos"]["registered"]
+    num_models = len(run["models"])
+    if not num_models:
+        return Verdict("failed", "No model could be built", (run["message"], *_advice(run)))
+    if missing:
+        title = f"{missing} {'photo is' if missing == 1 else 'photos are'} not in any model"
+    elif num_models > 1:
+        title = f"Every photo is in, in {num_models} separate models"
+    else:
+        title = "Complete: every photo is in one model"
+    grade = "partial" if missing or num_models > 1 else "good"
+    return Verdict(grade, title, (run["message"], *_advice(run)))
+
+
+def _advice(run: Run) -> Iterator[str]:
+    models = run["models"]
+    if len(models) > 1:
+        yield (
+            "The models stay apart because no pair of photos links them. If they show one scene, take photos "
+            "that lead from one to the other; if they don't, all is well."
+        )
+    if run["photos"]["registered"] < run["photos"]["readable"]:
+        yield "The missing photos come first below, each with the step that failed and what would help."
+    if models and models[0]["mean_reprojection_error_px"] > _HIGH_ERROR_PX:
+        yield (
+            "The reprojection error is high. If the lens is a wide or fisheye one, try another "
+            "images.camera_model; if several cameras or zooms were used, images.camera_sharing=per_image."
+        )
+    if models and models[0]["mean_track_length"] < _SHORT_TRACKS:
+        yield "Most points are seen in two photos only, which leaves them uncertain: more overlap would help."
+
+
+def stage_bars(run: Run) -> tuple[StageBar, ...]:
+    """Stages in order; what lies between them is left out, so percentages needn't add up to 100."""
+    total = max(run["seconds"], sum(stage["seconds"] for stage in run["stages"]), 1e-9)
+    return tuple(
+        StageBar(
+            stage["stage"],
+            stage["seconds"],
+            100 * stage["seconds"] / total,
+            ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in stage["counts"].items()),
+        )
+        for stage in run["stages"]
+    )
+
+
+def camera_rows(models: Sequence[pycolmap.Reconstruction]) -> tuple[CameraRow, ...]:
+    """Cameras that registered photos were taken with."""
+    rows = []
+    for index, model in enumerate(models):
+        images = [model.image(image_id) for image_id in model.reg_image_ids()]
+        for camera_id in sorted({image.camera_id for image in images}):
+            camera = model.camera(camera_id)
+            names = [name.strip() for name in camera.params_info.split(",")]
+            params = tuple((n, f"{v:.6g}") for n, v in zip(names, camera.params, strict=True))
+            size = f"{camera.width} x {camera.height}"
+            count = sum(image.camera_id == camera_id for image in images)
+            rows.append(CameraRow(index, camera_id, camera.model_name, size, count, params))
+    return tuple(rows)

@@ -1,0 +1,138 @@
+"""OUT/report.html: one file, no network, from what the run left in OUT."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pycolmap
+
+from sfm.errors import InputError
+from sfm.events import read_events
+from sfm.export.models import model_indices, read_model
+from sfm.history import History
+from sfm.report.cards import Card, photo_cards
+from sfm.report.figures import Run, camera_rows, duration, stage_bars, tiles, verdict
+from sfm.report.graph import GraphPicture, graph_picture
+from sfm.report.scene import SceneModel, scene_model
+from sfm.report.thumbnails import thumbnail_uris
+from sfm.types import PhotoStatus
+from sfm.workspace import atomic_write_bytes
+
+_MAX_POINTS = 200_000
+"""In all models together: 2.4 MB of page."""
+_MAX_MODELS = 20
+"""Smaller models are listed, not drawn."""
+
+
+def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> Path:
+    """Write OUT/report.html from run.json, events.jsonl, sparse/ and the photos.
+
+    Args:
+        out: workspace of a finished run, with or without models.
+        thumbnails: upright JPEG by image name; what is missing is made from OUT/images.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InputError: OUT has no readable run.json.
+        WorkspaceError: the file cannot be written.
+    """
+    run = _read_run(out)
+    history = History(read_events(out / "events.jsonl"))
+    models = [read_model(out, index) for index in model_indices(out)]
+    scenes = _scenes(models[:_MAX_MODELS], history)
+    outcomes = run["outcomes"]
+    used = [o["name"] for o in outcomes if o["status"] != PhotoStatus.SKIPPED]
+    uris = thumbnail_uris(used, thumbnails or {}, out / "images")
+    cards = photo_cards(outcomes, history, dict(zip(used, uris, strict=True)))
+    picture = graph_picture(history, used, scenes)
+    html = _render(out, run, models, scenes, cards, picture)
+    # A name may hold bytes that are no UTF-8; the page shows a question mark for them.
+    atomic_write_bytes(out / "report.html", html.encode("utf-8", errors="replace"))
+    return out / "report.html"
+
+
+def _read_run(out: Path) -> Run:
+    path = out / "run.json"
+    try:
+        run: Run = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read", hint="a finished `sfm run` writes it") from error
+    return run
+
+
+def _scenes(models: Sequence[pycolmap.Reconstruction], history: History) -> list[SceneModel]:
+    """Models for display; the points that the page can hold are shared out by the models' sizes."""
+    orientations = {name: int(event.get("orientation") or 1) for name, event in history.photos.items()}
+    total = max(sum(model.num_points3D() for model in models), 1)
+    return [
+        scene_model(
+            model, orientations, max_points=_MAX_POINTS * model.num_points3D() // max(total, _MAX_POINTS)
+        )
+        for model in models
+    ]
+
+
+def _render(
+    out: Path,
+    run: Run,
+    models: Sequence[pycolmap.Reconstruction],
+    scenes: Sequence[SceneModel],
+    cards: Sequence[Card],
+    picture: GraphPicture,
+) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sfm.report", "assets"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    ids = {card.name: card.number for card in cards}
+    return environment.get_template("page.html").render(
+        title=out.absolute().name,
+        date=_date(),
+        run=run,
+        verdict=verdict(run),
+        tiles=tiles(run),
+        stages=stage_bars(run),
+        cameras=camera_rows(models),
+        cards=cards,
+        groups=_groups(cards),
+        picture=picture,
+        ids=ids,
+        data=_page_data(scenes, cards, picture, ids),
+        config=json.dumps(run["config"], indent=2),
+    )
+
+
+def _date() -> str:
+    return datetime.datetime.now(tz=datetime.UTC).astimezone().strftime("%d %B %Y, %H:%M")
+
+
+def _groups(cards: Sequence[Card]) -> list[tuple[str, str, int]]:
+    """Key, title and number of cards of each group, in the order of the page."""
+    counts: dict[str, int] = {}
+    for card in cards:
+        counts[card.group] = counts.get(card.group, 0) + 1
+    titles = {"missing": "Not registered", "skipped": "Left out"}
+    return [(group, titles.get(group, group.replace("model", "Model ")), n) for group, n in counts.items()]
+
+
+def _page_data(
+    scenes: Sequence[SceneModel], cards: Sequence[Card], picture: GraphPicture, ids: Mapping[str, int]
+) -> dict[str, Any]:
+    """What the page's scripts read; names only as JSON strings, never as markup."""
+    return {
+        "names": [card.name for card in cards],
+        "facts": [card.facts for card in cards],
+        "models": [scene.packed(ids) for scene in scenes],
+        "links": [[ids[a], ids[b], inliers] for a, b, inliers in picture.links],
+    }

@@ -1,0 +1,111 @@
+"""The report is one offline file, right in every ending of a run, and safe with any file name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sfm.errors import InputError
+from sfm.report import write_report
+from tests.report.browser import open_page
+
+HOSTILE = "</script><script>document.title='owned'</script> \"'&<img src=x onerror=alert(1)>.png"
+
+
+def test_the_page_runs_without_console_errors_and_draws_the_scene(tmp_path, make_run):
+    out = make_run(tmp_path / "out", num_models=2, missing=["lost.png"], skipped=["half.jpg"])
+
+    page = open_page(write_report(out), tmp_path / "profile")
+
+    assert page.console == ()
+    assert 'data-viewer="ready"' in page.dom
+    assert "Model 1 (5)" in page.dom
+
+
+def test_the_page_works_without_any_model(tmp_path, make_run):
+    out = make_run(tmp_path / "out", num_models=0, missing=["a.png", "b.png"])
+
+    page = open_page(write_report(out), tmp_path / "profile")
+
+    assert page.console == ()
+    assert "No model could be built" in page.dom
+    assert "<canvas" not in page.dom
+    assert page.dom.count("too little overlap") == 2
+
+
+def test_hostile_names_stay_text(tmp_path, make_run):
+    name = HOSTILE.replace("/", "\N{DIVISION SLASH}")
+    out = make_run(tmp_path / "out", rename={1: name}, missing=[HOSTILE], skipped=["\udcff.jpg"])
+
+    page = open_page(write_report(out), tmp_path / "profile")
+
+    assert page.console == ()
+    assert "<title>out · LoopSfM report</title>" in page.dom
+    assert "<img src=x" not in page.dom
+    assert _data(out)["names"].count(HOSTILE) == 1
+
+
+def test_nothing_is_loaded_from_elsewhere(tmp_path, make_run):
+    html = write_report(make_run(tmp_path)).read_text()
+
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)
+    assert not re.search(r"https?://|@import|url\(", html)
+    assert "default-src 'none'" in html
+
+
+def test_missing_photos_come_first_with_reason_and_advice(tmp_path, make_run):
+    out = make_run(tmp_path, missing=["zz.png"], skipped=["half.jpg"])
+
+    names = _data(write_report(out).parent)["names"]
+
+    assert names[0] == "zz.png"
+    assert names[-1] == "half.jpg"
+    html = (out / "report.html").read_text()
+    assert "too little overlap" in html
+    assert "go closer" in html
+    assert "truncated file" in html
+
+
+def test_points_and_cameras_of_each_model_are_in_the_page(tmp_path, make_run):
+    out = make_run(tmp_path, num_models=2)
+
+    models = _data(write_report(out).parent)["models"]
+
+    assert [model["count"] for model in models] == [80, 80]
+    assert all(len(model["photos"]) == 5 and len(model["corners"]) == 60 for model in models)
+    assert sorted(photo for model in models for photo in model["photos"]) == list(range(10))
+
+
+def test_given_thumbnails_are_used_and_kept_small(tmp_path, make_run):
+    out = make_run(tmp_path)
+    noisy = tmp_path / "thumb.jpg"
+    Image.effect_noise((1000, 800), 200).save(noisy, quality=95)
+
+    html = write_report(out, thumbnails={"scene0/1.png": noisy}).read_text()
+
+    sizes = [len(uri) for uri in re.findall(r"data:image/jpeg;base64,([^\"]+)", html)]
+    assert len(sizes) == 5
+    assert max(sizes) <= 20_000 * 4 / 3 + 4
+
+
+def test_photos_that_are_gone_leave_a_blank_place(tmp_path, make_run):
+    out = make_run(tmp_path)
+    for photo in (out / "images").rglob("*.png"):
+        photo.unlink()
+
+    assert write_report(out).read_text().count("no picture") == 5
+
+
+def test_without_a_finished_run_there_is_no_report(tmp_path):
+    with pytest.raises(InputError, match=r"run\.json cannot be read"):
+        write_report(tmp_path)
+
+
+def _data(out: Path) -> dict[str, object]:
+    html = (out / "report.html").read_text()
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    return json.loads(text[1])
