@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sfm.config.loading import load_config as load_config
     from sfm.config.schema import Config as Config
     from sfm.database_mapping import map_database as map_database
-    from sfm.doctor import doctor as doctor
+    from sfm.checkup import doctor as doctor
     from sfm.errors import ConfigError as ConfigError
     from sfm.errors import InputError as InputError
     from sfm.errors import MissingDependencyError as MissingDependencyError
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sfm.errors import SfmError as SfmError
     from sfm.errors import WorkspaceError as WorkspaceError
     from sfm.evaluation import evaluate as evaluate
-    from sfm.explain import explain as explain
-    from sfm.export import export as export
+    from sfm.explanation import explain as explain
+    from sfm.exports import export as export
     from sfm.pipeline import match as match
     from sfm.pipeline import retrieve as retrieve
     from sfm.pipeline import run as run
@@ -36,10 +36,10 @@ _WHERE = {
     "Result": ("sfm.result", "Result"),
     "SfmError": ("sfm.errors", "SfmError"),
     "WorkspaceError": ("sfm.errors", "WorkspaceError"),
-    "doctor": ("sfm.doctor", "doctor"),
+    "doctor": ("sfm.checkup", "doctor"),
     "evaluate": ("sfm.evaluation", "evaluate"),
-    "explain": ("sfm.explain", "explain"),
-    "export": ("sfm.export", "export"),
+    "explain": ("sfm.explanation", "explain"),
+    "export": ("sfm.exports", "export"),
     "load_config": ("sfm.config.loading", "load_config"),
     "map_database": ("sfm.database_mapping", "map_database"),
     "match": ("sfm.pipeline", "match"),

@@ -27,7 +27,7 @@ def export_command(out: Path, to: str, destination: Path | None, model: int) -> 
     txt         COLMAP's text files
     ply         coloured points
     """
-    from sfm.export import export
+    from sfm.exports import export
     from sfm.terminal import native_log
 
     with native_log(verbose=False):
@@ -39,7 +39,7 @@ def export_command(out: Path, to: str, destination: Path | None, model: int) -> 
 @click.argument("photo")
 def explain_command(out: Path, photo: str) -> None:
     """Why PHOTO is, or is not, in the model of OUT: pairs tried, their inliers, the step that failed."""
-    from sfm.explain import explain
+    from sfm.explanation import explain
 
     click.echo(explain(out, photo))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from sfm.errors import InputError
 from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.place import link_masks
+from sfm.workspace import atomic_write_bytes
 
 _NUM_LISTED = 10
 
@@ -32,7 +36,11 @@ class Maskable:
 
 
 def masks_dir(cache_dir: Path) -> Path:
-    """The folder to give to COLMAP as `mask_path`: it holds a link `<photo name>.png` for each mask."""
+    """The folder to give to COLMAP as `mask_path`.
+
+    It holds `<photo name>.png` for each photo: a link to its mask, or to one that is white all over, because
+    COLMAP leaves out photos whose mask it doesn't find.
+    """
     return cache_dir / "masks"
 
 
@@ -42,8 +50,7 @@ def find_masks(
     """Masks by name of photo; photos without a mask are not in it.
 
     A mask is `<photo>.png`, as in COLMAP (`a/b.jpg.png` for `a/b.jpg`; `c.png` also for `c.png`), has the
-    photo's stored pixels, and is black where no keypoints are wanted. Links to all masks, as COLMAP
-    wants them named, are made in `masks_dir(cache_dir)`.
+    photo's stored pixels, and is black where no keypoints are wanted. `masks_dir(cache_dir)` is made to fit.
 
     Raises:
         InputError: no folder, no mask fits any photo, or masks that are unreadable or of another size.
@@ -62,8 +69,18 @@ def find_masks(
     with ThreadPoolExecutor(max_workers=threads) as pool:
         problems = list(pool.map(lambda photo: _problem(photo, masks[photo.name], manifest), masked))
     _refuse([problem for problem in problems if problem])
-    link_masks(masks, masks_dir(cache_dir))
+    whites = {photo.name: _white_mask(photo.size, cache_dir) for photo in photos if photo.name not in masks}
+    link_masks({**masks, **whites}, masks_dir(cache_dir))
     return masks
+
+
+def _white_mask(size: Size, cache_dir: Path) -> Path:
+    path = cache_dir / "white_masks" / f"{size[0]}x{size[1]}.png"
+    if not path.is_file():
+        buffer = io.BytesIO()
+        Image.new("1", size, 1).save(buffer, "PNG")
+        atomic_write_bytes(path, buffer.getvalue())
+    return path
 
 
 def _candidates(photo: Maskable, folder: Path) -> Iterator[Path]:

@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from pathlib import Path
 
 from sfm.errors import WorkspaceError
@@ -34,23 +35,18 @@ def link_photo(source: Path, target: Path, *, owned: bool) -> None:
         OSError: the folder cannot be written.
     """
     source = source.absolute()
-    if target.is_symlink():
-        if os.readlink(target) == str(source):
+    with _impossible_names_told(target):
+        if target.is_symlink() and os.readlink(target) == str(source):
             return
-    elif _is_taken(target):
-        if os.path.samefile(source, target) or _same_bytes(source, target):
-            return
-        _refuse_foreign(target, owned=owned)
-    _put(source, target, symbolic=True)
+        if not _holds(target, source, owned=owned):
+            _put(source, target, symbolic=True)
 
 
 def link_copy(source: Path, target: Path, *, owned: bool) -> None:
     """Let `target` be the converted copy `source`, sharing its disk space if possible; see `link_photo`."""
-    if not target.is_symlink() and _is_taken(target):
-        if os.path.samefile(source, target) or _same_bytes(source, target):
-            return
-        _refuse_foreign(target, owned=owned)
-    _put(source, target, symbolic=False)
+    with _impossible_names_told(target):
+        if not _holds(target, source, owned=owned):
+            _put(source, target, symbolic=False)
 
 
 def link_masks(masks: Mapping[str, Path], folder: Path) -> None:
@@ -105,19 +101,35 @@ def _remove_empty_parents(path: Path, top: Path) -> None:
         folder.rmdir()
 
 
-def _is_taken(target: Path) -> bool:
+@contextmanager
+def _impossible_names_told(target: Path) -> Iterator[None]:
     try:
-        return target.exists()
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _in_the_way(Path(error.filename)) from error
     except OSError as error:
-        raise _named(error, target) from error
+        if error.errno not in _UNACCEPTABLE_NAME:
+            raise
+        reason = f"its name is not possible in {target.parent}: {error.strerror}"
+        raise NameNotPossibleError(reason) from error
 
 
-def _refuse_foreign(target: Path, *, owned: bool) -> None:
-    if target.is_dir() or not (owned or origin_of_copy(target) is not None):
-        raise WorkspaceError(
-            f"{target} was not put there by sfm and stands in the way of a photo of that name",
-            hint="move it elsewhere; OUT/images holds only what sfm puts there",
-        )
+def _holds(target: Path, source: Path, *, owned: bool) -> bool:
+    """True when `target` is the file `source` or a copy; False when it may be replaced or is free."""
+    if target.is_symlink() or not target.exists():
+        return False
+    if target.is_file() and (os.path.samefile(source, target) or _same_bytes(source, target)):
+        return True
+    if not target.is_file() or not (owned or origin_of_copy(target) is not None):
+        raise _in_the_way(target)
+    return False
+
+
+def _in_the_way(path: Path) -> WorkspaceError:
+    return WorkspaceError(
+        f"{path} was not put there by sfm and stands in the way of a photo of that name",
+        hint="move it elsewhere; OUT/images holds only what sfm puts there",
+    )
 
 
 def _put(source: Path, target: Path, *, symbolic: bool) -> None:
@@ -127,8 +139,6 @@ def _put(source: Path, target: Path, *, symbolic: bool) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         _link_or_copy(source, scratch, symbolic=symbolic)
         os.replace(scratch, target)
-    except OSError as error:
-        raise _named(error, target) from error
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -144,14 +154,8 @@ def _link_or_copy(source: Path, target: Path, *, symbolic: bool) -> None:
     shutil.copyfile(source, target)
 
 
-def _named(error: OSError, target: Path) -> Exception:
-    if error.errno in _UNACCEPTABLE_NAME:
-        return NameNotPossibleError(f"its name is not possible in {target.parent}: {error.strerror}")
-    return error
-
-
 def _same_bytes(a: Path, b: Path) -> bool:
-    if not b.is_file() or a.stat().st_size != b.stat().st_size:
+    if a.stat().st_size != b.stat().st_size:
         return False
     with a.open("rb") as first, b.open("rb") as second:
         while block := first.read(1 << 20):

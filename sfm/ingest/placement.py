@@ -45,7 +45,6 @@ def place_photos(
     skipped: list[Skipped],
 ) -> list[SoundPhoto]:
     """Make `images_dir` hold these photos; those with names impossible there are appended to `skipped`."""
-    images_dir.mkdir(parents=True, exist_ok=True)
     owned = manifest.placed
     manifest.placed = owned | {photo.name for photo in photos}
     # Before the first link is made: after a kill, the next run must know what is ours.

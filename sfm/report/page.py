@@ -13,7 +13,7 @@ import pycolmap
 
 from sfm.errors import InputError
 from sfm.events import read_events
-from sfm.export.models import model_indices, read_model
+from sfm.exports.models import model_indices, read_model
 from sfm.history import History
 from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import Run, camera_rows, duration, stage_bars, tiles, verdict

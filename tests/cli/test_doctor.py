@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from sfm.cli import main
-from sfm.doctor import Diagnosis, Row, State, doctor
+from sfm.checkup import Diagnosis, Row, State, doctor
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from sfm.errors import WorkspaceError
-from sfm.export import write_models, write_points_ply
+from sfm.exports import write_models, write_points_ply
 
 
 def test_models_are_numbered_largest_first(tmp_path, make_scene):
@@ -45,7 +45,7 @@ def test_a_failed_write_leaves_the_earlier_models(tmp_path, make_scene, monkeypa
     def full_disk(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sfm.export.models.write_model", full_disk)
+    monkeypatch.setattr("sfm.exports.models.write_model", full_disk)
     with pytest.raises(WorkspaceError, match="disk is full"):
         write_models([model, model], tmp_path, text=False)
 

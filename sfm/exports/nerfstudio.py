@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from sfm.export.names import flat_names
-from sfm.export.undistortion import check_photo, undistort
+from sfm.exports.names import flat_names
+from sfm.exports.undistortion import check_photo, undistort
 
 # Names of nerfstudio's parameters, in the order of COLMAP's after fx fy cx cy (or f cx cy).
 _PERSPECTIVE = {

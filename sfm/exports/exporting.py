@@ -10,9 +10,9 @@ from pathlib import Path
 import pycolmap
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
-from sfm.export.models import model_indices, read_model
-from sfm.export.nerfstudio import write_nerfstudio
-from sfm.export.splats import write_3dgs
+from sfm.exports.models import model_indices, read_model
+from sfm.exports.nerfstudio import write_nerfstudio
+from sfm.exports.splats import write_3dgs
 from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
 
 MARKER = "loopsfm_export.json"

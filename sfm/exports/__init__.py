@@ -1,6 +1,6 @@
 """Models as files: COLMAP's own, and what trainers and viewers read."""
 
-from sfm.export.exporting import FORMATS, export
-from sfm.export.models import largest_first, write_models, write_points_ply
+from sfm.exports.exporting import FORMATS, export
+from sfm.exports.models import largest_first, write_models, write_points_ply
 
 __all__ = ["FORMATS", "export", "largest_first", "write_models", "write_points_ply"]

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm.export.names import flat_names
+from sfm.exports.names import flat_names
 
 
 def test_folders_dots_and_spaces_are_flattened():

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pycolmap
 
-from sfm.export.models import write_model
-from sfm.export.names import flat_names
-from sfm.export.undistortion import undistort
+from sfm.exports.models import write_model
+from sfm.exports.names import flat_names
+from sfm.exports.undistortion import undistort
 
 
 def write_3dgs(model: pycolmap.Reconstruction, image_root: Path, folder: Path) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
-from sfm.export import FORMATS, export
+from sfm.exports import FORMATS, export
 
 
 def test_unknown_format_is_refused_with_the_known_ones(tmp_path):

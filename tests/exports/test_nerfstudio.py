@@ -9,7 +9,7 @@ import pycolmap
 import pytest
 from PIL import Image
 
-from sfm.export import export
+from sfm.exports import export
 
 CAMERAS = {
     "SIMPLE_RADIAL": (400.0, 160.0, 120.0, 0.05),

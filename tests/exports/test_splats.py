@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 from PIL import Image
 
-from sfm.export import export
+from sfm.exports import export
 from tests.export.classic_reader import NO_POINT, read_classic
 
 CAMERAS = {

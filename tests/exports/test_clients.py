@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sfm.export import export
+from sfm.exports import export
 
 READER = Path(__file__).parent / "nerfstudio_reader.py"
 # What its dataparsers import; the full dependencies bring Open3D, pymeshlab and a Jupyter server.

@@ -12,7 +12,7 @@ import pycolmap
 from PIL import Image as PillowImage
 
 from sfm.errors import InputError, WorkspaceError
-from sfm.export.models import check_whole, write_model
+from sfm.exports.models import check_whole, write_model
 
 _JPEG_QUALITY = 97
 
