@@ -148,14 +148,15 @@ class RetrievalIndex:
         """
         ends = np.array([(self._position(a), self._position(b)) for a, b in pairs], np.int64).reshape(-1, 2)
         result = np.zeros(len(ends))
-        for asking, asked in (ends.T, ends.T[::-1]):
+        directions = (ends.T,) if self._symmetric else (ends.T, ends.T[::-1])
+        for asking, asked in directions:
             order = np.argsort(asking, kind="stable")
             groups = np.flatnonzero(np.diff(asking[order], prepend=-1))
             for rows in np.split(order, groups[1:]) if len(order) else []:
                 words, codes = self._words_of(int(asking[rows[0]]))
                 scores = asmk_scores(self._postings, words, codes, alpha=self.options.alpha)
                 result[rows] += scores[asked[rows]]
-        return result / 2
+        return result / len(directions)
 
     def save(self, path: Path) -> None:
         """Write codebook and images to one safetensors file, all or nothing."""
@@ -182,6 +183,11 @@ class RetrievalIndex:
     def _set_names(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
         self._positions = {name: i for i, name in enumerate(self._names)}
+
+    @property
+    def _symmetric(self) -> bool:
+        """Whether both images of a pair give the same score."""
+        return self.options.multiple_assignment == 1
 
     def _position(self, name: str) -> int:
         try:

@@ -13,6 +13,9 @@ from scipy.spatial import cKDTree
 from .errors import RetrievalError
 from .scene_graph import Edge, Edges, Pair, Reason
 
+_MICROMETRE = 1e-6
+"""Added to radii: scipy leaves out points at exactly the bound."""
+
 
 def exhaustive(names: Sequence[str]) -> Edges:
     """Every pair."""
@@ -58,7 +61,7 @@ def spatial(positions_m: Mapping[str, NDArray[np.float64]], neighbours: int, max
         return {}
     points = np.array([positions_m[name] for name in names], np.float64).reshape(len(names), 3)
     k = min(neighbours + 1, len(names))  # the photo itself is among its nearest
-    _, ids = cKDTree(points).query(points, k=k, distance_upper_bound=np.nextafter(max_distance_m, np.inf))
+    _, ids = cKDTree(points).query(points, k=k, distance_upper_bound=max_distance_m + _MICROMETRE)
     edges: Edges = {}
     for i, row in enumerate(ids.reshape(len(names), -1).tolist()):
         near = [j for j in row if j != i and j < len(names)][:neighbours]

@@ -3,8 +3,8 @@
     python tools/bench/retrieval_recall.py COLLECTION.db ... [--json OUT]
 
 Each database holds SIFT features and an exhaustive match of one collection. The truth is its pairs with at
-least 30 inliers. For each photo with a true partner, recall@k is the share of min(k, partners) found among the
-first k hits; the figures are means over photos, then over collections.
+least 30 inliers. For each photo with a true partner, recall@k is the share of min(k, partners) found among
+the first k hits; the figures are means over photos, then over collections.
 """
 
 from __future__ import annotations

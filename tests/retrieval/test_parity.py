@@ -1,0 +1,107 @@
+"""The same scores as the published reference, stored and live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.asmk import aggregate
+from retrieval.codebook import Codebook, train_codebook
+from retrieval.index import RetrievalIndex
+
+FIXTURES = Path(__file__).parent / "data" / "asmk.npz"
+"""Inputs and outputs of asmk 2a96d9c: 128 dimensions with 64 words, and 40 dimensions with 32."""
+TOLERANCE = 1e-6
+
+
+def stored(prefix: str) -> tuple[Codebook, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    with np.load(FIXTURES) as file:
+        arrays = {k.removeprefix(prefix + "_"): file[k] for k in file.files if k.startswith(prefix)}
+    owners = arrays["imids"]
+    images = {f"{i:03d}": arrays["desc"][owners == i] for i in range(owners.max() + 1)}
+    return Codebook(arrays["centroids"]), images, arrays
+
+
+def all_scores(index: RetrievalIndex) -> np.ndarray:
+    return np.stack([index.scores(name) for name in index.names])
+
+
+@pytest.mark.parametrize("prefix", ["d128_K64", "d40_K32"])
+def test_stored_words_and_codes(prefix: str) -> None:
+    codebook, images, expected = stored(prefix)
+
+    np.testing.assert_array_equal(codebook.assign(expected["desc"], 5), expected["word_ids_ma5"])
+    np.testing.assert_array_equal(codebook.assign(expected["desc"], 1), expected["word_ids_ma1"])
+    for name, count, key in (("000", 5, "query_img0"), ("001", 1, "db_img1")):
+        ours = aggregate(codebook, [images[name]], count, binary=True)
+        np.testing.assert_array_equal(ours.words, expected[f"{key}_words"])
+        words = ours.codes.view(np.uint8).view(">u4")  # the reference packs into 32 bits, first bit highest
+        width = expected[f"{key}_codes"].shape[1]
+        np.testing.assert_array_equal(words[:, :width], expected[f"{key}_codes"])
+        assert not words[:, width:].any()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key", "binary"),
+    [("d128_K64", "scores", True), ("d128_K64", "scores_nonbinary", False), ("d40_K32", "scores", True)],
+)
+def test_stored_scores(prefix: str, key: str, binary: bool) -> None:
+    codebook, images, expected = stored(prefix)
+
+    index = RetrievalIndex.build(codebook, images, multiple_assignment=5, binary=binary)
+
+    np.testing.assert_allclose(all_scores(index), expected[key], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("dim", [24, 40, 64, 100])
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("multiple_assignment", [1, 5])
+def test_live_engine_agrees(dim: int, binary: bool, multiple_assignment: int, walk) -> None:
+    pytest.importorskip("asmk", reason="needs the asmk extra")
+    from retrieval.reference import ReferenceIndex
+
+    images = walk(8, dim=dim, seed=dim, view=20)
+    images["nothing.jpg"] = np.empty((0, dim), np.float32)
+    images["last.jpg"] = images["003.jpg"][:5]
+    codebook = train_codebook(images.values(), 30)
+    options = {"multiple_assignment": multiple_assignment, "binary": binary}
+
+    ours, theirs = RetrievalIndex(codebook, _options(options)), ReferenceIndex(codebook, **options)
+    for part in (dict(list(images.items())[:4]), dict(list(images.items())[4:])):
+        ours.add(part)
+        theirs.add(part)
+
+    assert ours.names == theirs.names
+    expected = np.stack([theirs.scores(name) for name in theirs.names])
+    np.testing.assert_allclose(all_scores(ours), expected, atol=TOLERANCE)
+    mine, other = ours.all_neighbours(3), theirs.all_neighbours(3)
+    np.testing.assert_array_equal(mine.ids, other.ids)
+    np.testing.assert_allclose(mine.scores, other.scores, atol=TOLERANCE)
+    assert [h.name for h in ours.query("003.jpg", 2)] == [h.name for h in theirs.query("003.jpg", 2)]
+    from retrieval import Pair
+
+    pairs = [Pair.of("000.jpg", "001.jpg"), Pair.of("003.jpg", "nothing.jpg"), Pair.of("004.jpg", "last.jpg")]
+    np.testing.assert_allclose(ours.similarities(pairs), theirs.similarities(pairs), atol=TOLERANCE)
+
+
+def _options(options):
+    from retrieval.index import AsmkOptions
+
+    return AsmkOptions(**options)
+
+
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, walk) -> None:
+    import sys
+
+    from retrieval import RetrievalConfig
+    from retrieval.engine import build_index
+    from retrieval.errors import MissingEngineError
+
+    monkeypatch.setitem(sys.modules, "asmk", None)
+    monkeypatch.delitem(sys.modules, "retrieval.reference", raising=False)
+    images = walk(3)
+
+    with pytest.raises(MissingEngineError, match=r"pip install 'loopsfm\[asmk\]'"):
+        build_index(train_codebook(images.values()), images, RetrievalConfig(engine="asmk"))
