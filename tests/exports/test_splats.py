@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sfm.exports import export
-from tests.export.classic_reader import NO_POINT, read_classic
+from tests.exports.classic_reader import NO_POINT, read_classic
 
 CAMERAS = {
     "PINHOLE": (400.0, 410.0, 160.0, 120.0),
