@@ -1,0 +1,87 @@
+"""`explain` tells one photo's story from the files of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from sfm.errors import InputError
+from sfm.events import EventLog
+from sfm.explanation import explain
+
+
+def test_a_registered_photo(tmp_path, make_run):
+    out = make_run(tmp_path)
+
+    text = explain(out, "scene0/1.png")
+
+    assert text.startswith("scene0/1.png: registered in model 0, 80 points seen\n")
+    assert "320 x 240 px, camera 1 (shared with 4 more)" in text
+    assert "Keypoints     500" in text
+    assert "4 matched (4 knn), 4 verified" in text
+    assert "registered in model 0 (pnp): saw 60, 55 inliers" in text
+
+
+def test_an_unregistered_photo_with_its_pairs_best_first(tmp_path, make_run):
+    out = make_run(tmp_path, missing=["lost.png"])
+    more = {"event": "pair", "reason": "orphan", "round": 2, "num_matches": 120, "num_inliers": 0}
+    EventLog(out / "events.jsonl").emit("match", a="lost.png", b="scene0/3.png", config="undefined", **more)
+
+    lines = explain(out, "lost.png").splitlines()
+
+    assert lines[:3] == [
+        "lost.png: not registered",
+        "Why           too little overlap",
+        "What helps    go closer",
+    ]
+    rows = [line.split() for line in lines if "refused" in line]
+    assert rows[0] == ["scene0/3.png", "orphan", "2", "120", "refused", "0"]
+    assert rows[1] == ["scene0/1.png", "knn", "0", "0.200", "90", "refused", "0"]
+
+
+def test_attempts_to_register_are_listed(tmp_path, make_run):
+    out = make_run(tmp_path, missing=["lost.png"])
+    why = "too few of the visible points agree on one pose"
+    EventLog(out / "events.jsonl").emit(
+        "register", "rejected", model=0, name="lost.png", num_visible=33, why=why
+    )
+
+    assert f"Registration  rejected by model 0: sees 33, {why}" in explain(out, "lost.png")
+
+
+def test_a_run_that_was_stopped_is_explained_from_its_events(tmp_path, make_run):
+    out = make_run(tmp_path, missing=["lost.png"])
+    (out / "run.json").unlink()
+
+    text = explain(out, "lost.png")
+
+    assert "matched with 1 photo, none fits" in text
+
+
+@pytest.mark.parametrize("photo", ["3.png", "scene0/3.png", "e0/3.png"])
+def test_any_unambiguous_ending_will_do(tmp_path, make_run, photo):
+    assert explain(make_run(tmp_path), photo).startswith("scene0/3.png:")
+
+
+def test_an_ambiguous_name_is_refused_with_the_candidates(tmp_path, make_run):
+    out = make_run(tmp_path, num_models=2)
+
+    with pytest.raises(InputError, match=r"could be any of 2 photos: scene0/3\.png, scene1/3\.png"):
+        explain(out, "3.png")
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(tmp_path, make_run):
+    out = make_run(tmp_path, missing=["IMG_2041.JPG"])
+
+    with pytest.raises(InputError, match=r"no photo 'IMG_2014\.jpg'") as caught:
+        explain(out, "IMG_2014.jpg")
+
+    assert "IMG_2041.JPG" in caught.value.hint
+
+
+def test_skipped_files_are_explained_too(tmp_path, make_run):
+    assert "Why           truncated file" in explain(make_run(tmp_path, skipped=["half.jpg"]), "half.jpg")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no record of a run"):
+        explain(tmp_path, "a.jpg")
