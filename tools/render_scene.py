@@ -1,0 +1,103 @@
+"""Render photographs of our own textured scenes, with exact poses, into a folder.
+
+    python tools/render_scene.py data/demo                       # the committed demo
+    python tools/render_scene.py OUT --scene street --views 200  # a long loop
+    python tools/render_scene.py OUT --scene two-squares         # two separate components
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synthetic import Photo, PinholeRadial, Pose, Scene, overview, ring, square, street, walk, write_dataset
+from synthetic.camera import rolled
+
+
+@dataclass(frozen=True, slots=True)
+class Shoot:
+    """What is photographed and how."""
+
+    scene: str = "square"
+    """square, street or two-squares."""
+    views: int = 28
+    width: int = 640
+    height: int = 480
+    focal_factor: float = 0.7
+    """Focal length as a multiple of the longer side."""
+    k1: float = -0.04
+    look_alikes: bool = True
+    rolled: float = 0.0
+    """Share of photos taken with the camera rolled by 90, 180 or 270 degrees."""
+    portrait: float = 0.0
+    """Share of photos whose width and height are exchanged."""
+    shuffle: bool = False
+    """Number the photos in random order instead of along the path."""
+    seed: int = 0
+
+
+def plan(shoot: Shoot) -> list[Photo]:
+    """The photos of a shoot, not yet rendered."""
+    views = _views(shoot)
+    chance = random.Random(shoot.seed)
+    if shoot.shuffle:
+        chance.shuffle(views)
+    digits = max(2, len(str(len(views) - 1)))
+    photos = []
+    for i, (scene, component, pose) in enumerate(views):
+        turn = chance.choice([90, 180, 270]) if chance.random() < shoot.rolled else 0
+        camera = _camera(shoot, portrait=chance.random() < shoot.portrait)
+        photos.append(Photo(f"photo_{i:0{digits}d}.jpg", camera, rolled(pose, turn), scene, component))
+    return photos
+
+
+def main() -> None:
+    """Parse the command line and render."""
+    defaults = Shoot()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder for images/ and gt.json; it must not hold images yet")
+    parser.add_argument("--scene", choices=["square", "street", "two-squares"], default=defaults.scene)
+    for name in ("views", "width", "height", "seed"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
+    for name in ("focal_factor", "k1", "rolled", "portrait"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
+    parser.add_argument("--no-look-alikes", dest="look_alikes", action="store_false")
+    parser.add_argument("--shuffle", action="store_true", help="number the photos in random order")
+    parser.add_argument("--depth", action="store_true", help="also write depth/NAME.npy, metres")
+    parser.add_argument("--quality", type=int, default=88, help="JPEG quality")
+    options = vars(parser.parse_args())
+    out, depth, quality = options.pop("out"), options.pop("depth"), options.pop("quality")
+    if (out / "images").exists() and any((out / "images").iterdir()):
+        parser.error(f"{out / 'images'} already holds files; give an empty folder")
+    shoot = replace(defaults, **options)
+    write_dataset(plan(shoot), out, seed=shoot.seed, quality=quality, with_depth=depth)
+
+
+def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
+    if shoot.scene == "street":
+        place = street(shoot.seed)
+        return [(place, "street", pose) for pose in walk(shoot.views, place.half_size_m, seed=shoot.seed)]
+    if shoot.scene == "two-squares":
+        first = (shoot.views + 1) // 2
+        here = _square_views(replace(shoot, views=first), "first", shoot.seed)
+        return here + _square_views(replace(shoot, views=shoot.views - first), "second", shoot.seed + 1)
+    return _square_views(shoot, "square", shoot.seed)
+
+
+def _square_views(shoot: Shoot, component: str, seed: int) -> list[tuple[Scene, str, Pose]]:
+    """Most photos look across the square, the others at the houses near by."""
+    place = square(seed, look_alikes=shoot.look_alikes)
+    near = shoot.views // 8
+    poses = ring(shoot.views - near, place.half_size_m, seed=seed) + overview(near, place.half_size_m, seed=seed)
+    return [(place, component, pose) for pose in poses]
+
+
+def _camera(shoot: Shoot, *, portrait: bool) -> PinholeRadial:
+    size = (shoot.height, shoot.width) if portrait else (shoot.width, shoot.height)
+    return PinholeRadial(*size, focal_px=shoot.focal_factor * max(size), k1=shoot.k1)
+
+
+if __name__ == "__main__":
+    main()

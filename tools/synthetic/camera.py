@@ -1,0 +1,66 @@
+"""The camera that takes the pictures: COLMAP's SIMPLE_RADIAL, pixel centres at 0.5, and its poses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .quads import Array
+
+
+@dataclass(frozen=True, slots=True)
+class PinholeRadial:
+    """COLMAP's SIMPLE_RADIAL: focal length and principal point in px, one distortion coefficient."""
+
+    width: int
+    height: int
+    focal_px: float
+    k1: float = 0.0
+
+    @property
+    def params(self) -> tuple[float, float, float, float]:
+        """Parameters in COLMAP's order: f, cx, cy, k1."""
+        return self.focal_px, self.width / 2, self.height / 2, self.k1
+
+    def rays(self, supersample: int = 1) -> tuple[Array, Array]:
+        """Normalised (x, y) of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
+        step = 1.0 / supersample
+        u = (np.arange(self.width * supersample) + 0.5) * step - self.width / 2
+        v = (np.arange(self.height * supersample) + 0.5) * step - self.height / 2
+        distorted_x, distorted_y = np.meshgrid(u / self.focal_px, v / self.focal_px)
+        x, y = distorted_x, distorted_y
+        for _ in range(20):  # fixed point of x (1 + k r^2) = distorted x; contracts for the mild k1 used here
+            factor = 1.0 + self.k1 * (x * x + y * y)
+            x, y = distorted_x / factor, distorted_y / factor
+        return x, y
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """cam_from_world: x_cam = rotation @ x_world + translation; camera z forward, y down."""
+
+    rotation: Array
+    translation: Array
+
+    @property
+    def centre(self) -> Array:
+        """Projection centre in the world."""
+        return np.asarray(-self.rotation.T @ self.translation, dtype=np.float64)
+
+
+def look_at(eye: Array, target: Array) -> Pose:
+    """The pose at `eye` that looks at `target`, the world's z up in the picture."""
+    forward = np.asarray(target, dtype=np.float64) - eye
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(forward, right), forward])
+    return Pose(rotation, -rotation @ eye)
+
+
+def rolled(pose: Pose, roll_deg: float) -> Pose:
+    """The same view with the camera turned clockwise about its optical axis (the picture turns the other way)."""
+    c, s = np.cos(np.radians(roll_deg)), np.sin(np.radians(roll_deg))
+    turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    return Pose(turn @ pose.rotation, turn @ pose.translation)

@@ -1,0 +1,75 @@
+"""Photographs of a scene on disk: JPEG files, `gt.json` and, on demand, depth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .camera import PinholeRadial, Pose
+from .layouts import Scene
+from .quads import random_for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """One view to be taken."""
+
+    name: str
+    camera: PinholeRadial
+    pose: Pose
+    scene: Scene
+    component: str
+
+
+def photograph(photo: Photo, *, seed: int, supersample: int = 2, noise: float = 0.8) -> Image.Image:
+    """The picture with exposure a few per cent off and sensor noise; the same for the same seed and name."""
+    rng = random_for(seed, photo.name)
+    colour = photo.scene.renderer().colour(photo.camera, photo.pose, supersample=supersample)
+    return _develop(colour, rng, noise)
+
+
+def write_dataset(
+    photos: Sequence[Photo], out: Path, *, seed: int = 0, quality: int = 88, supersample: int = 2, with_depth: bool = False
+) -> None:
+    """Write `images/`, `gt.json` and, if asked, `depth/NAME.npy` (float32, metres, 0 for the sky) under `out`."""
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    renderers = {id(photo.scene): photo.scene.renderer() for photo in photos}
+    for photo in photos:
+        renderer = renderers[id(photo.scene)]
+        colour = renderer.colour(photo.camera, photo.pose, supersample=supersample)
+        picture = _develop(colour, random_for(seed, photo.name), noise=0.8)
+        picture.save(out / "images" / photo.name, quality=quality)
+        if with_depth:
+            (out / "depth").mkdir(exist_ok=True)
+            np.save(out / "depth" / f"{photo.name}.npy", renderer.depth(photo.camera, photo.pose))
+    (out / "gt.json").write_text(json.dumps(ground_truth(photos), indent=1) + "\n", encoding="utf-8")
+
+
+def ground_truth(photos: Sequence[Photo]) -> dict[str, object]:
+    """The content of `gt.json`; `components` only where the photos show more than one scene."""
+    truth: dict[str, object] = {
+        "images": {p.name: {"R_cw": p.pose.rotation.tolist(), "t_cw": p.pose.translation.tolist()} for p in photos},
+        "cameras": {
+            p.name: {
+                "model": "SIMPLE_RADIAL",
+                "width": p.camera.width,
+                "height": p.camera.height,
+                "params": list(p.camera.params),
+            }
+            for p in photos
+        },
+        "unit": "m",
+    }
+    if len({p.component for p in photos}) > 1:
+        truth["components"] = {p.name: p.component for p in photos}
+    return truth
+
+
+def _develop(colour: np.ndarray, rng: np.random.Generator, noise: float) -> Image.Image:
+    exposed = colour * rng.uniform(0.94, 1.06) + rng.normal(0, noise, colour.shape)
+    return Image.fromarray(np.clip(exposed + 0.5, 0, 255).astype(np.uint8))

@@ -1,0 +1,186 @@
+"""The places: a town square with its furniture, and a street that runs round a block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .facades import TEXELS_PER_M, board, paint, random_front, write
+from .furniture import (
+    balcony,
+    barrel,
+    bunting,
+    crates,
+    fountain,
+    market_stall,
+    planter,
+    poster_column,
+    shop_awning,
+    statue,
+    tree,
+)
+from .lighting import bake_sun
+from .quads import Array, Quad, Texture, prism, random_for, wall
+from .raycast import Renderer
+from .textures import courses, finish, flat
+
+SIGNS = (
+    "CAFE LUNA", "BOOKS", "BAKERY", "HOTEL ORION", "FLOWERS", "CINEMA", "PHARMACY", "RADIO & TV", "TAILOR", "CHEESE",
+    "MUSIC HALL", "CLOCKS", "BICYCLES", "TEA HOUSE", "TOYS", "MAPS", "BARBER", "ANTIQUES", "LIBRARY", "FISH",
+)  # fmt: skip
+HALF_SIZE_M = (12.0, 9.0)
+"""Half the length of the square along x and y."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A lit place ready to be photographed."""
+
+    quads: tuple[Quad, ...]
+    half_size_m: tuple[float, float]
+    """Half extents of the walkable rectangle round the origin."""
+
+    def renderer(self) -> Renderer:
+        """A renderer of this scene under a hazy sky."""
+        return Renderer(self.quads, sky=(np.array([214.0, 222.0, 230.0]), np.array([112.0, 158.0, 214.0])))
+
+
+def square(seed: int = 0, *, look_alikes: bool = True) -> Scene:
+    """A town square of 24 x 18 m closed by houses, with a fountain, a statue, a market, trees.
+
+    With `look_alikes` two of the houses, one in the north row and one in the east row, have the very same front;
+    only their neighbours and what stands before them tell them apart. Other seeds give other squares.
+    """
+    x, y = HALF_SIZE_M
+    quads = [_ground(seed, (2 * x + 4, 2 * y + 4))]
+    rows = (("north", (-x, y), (x, y)), ("east", (x, y), (x, -y)), ("south", (x, -y), (-x, -y)), ("west", (-x, -y), (-x, y)))
+    signs = iter(random_for(seed, "signs").permutation(SIGNS))
+    twin = _twin(seed) if look_alikes else None
+    for name, start, end in rows:
+        slot = {"north": 1, "east": 2}.get(name) if twin is not None else None
+        quads += _row(seed, name, np.array(start), np.array(end), [next(signs) for _ in range(4)], slot, twin)
+    quads += _furniture(seed)
+    return Scene(tuple(bake_sun(quads, azimuth_deg=225, elevation_deg=52)), HALF_SIZE_M)
+
+
+def street(seed: int = 0, *, length_m: float = 40.0, width_m: float = 30.0, lane_m: float = 7.0) -> Scene:
+    """A street round a rectangular block: walking once round it closes a loop that no single view can see across.
+
+    `length_m` and `width_m` are those of the street's middle line.
+    """
+    rng = random_for(seed, "street")
+    quads = [_ground(seed, (length_m + 2 * lane_m, width_m + 2 * lane_m))]
+    outer = np.array([length_m + lane_m, width_m + lane_m]) / 2
+    inner = np.array([length_m - lane_m, width_m - lane_m]) / 2
+    for ring, (half, order) in {"outer": (outer, 1), "inner": (inner, -1)}.items():
+        corner = (half * np.array([[-1, 1], [1, 1], [1, -1], [-1, -1]]))[::order]
+        for side in range(4):
+            start, end = corner[side], corner[(side + 1) % 4]
+            count = max(2, round(float(np.linalg.norm(end - start)) / 6.5))
+            quads += _row(seed, f"{ring} {side}", start, end, list(rng.choice(SIGNS, count)), None, None)
+    return Scene(tuple(bake_sun(quads, azimuth_deg=225, elevation_deg=60)), (length_m / 2, width_m / 2))
+
+
+def _row(
+    seed: int, name: str, start: Array, end: Array, signs: Sequence[str], twin_slot: int | None, twin: Texture | None
+) -> list[Quad]:
+    """Houses side by side; the front that the square sees has `start` on its left."""
+    rng = random_for(seed, name)
+    shares = rng.uniform(0.8, 1.25, len(signs))
+    length = float(np.linalg.norm(end - start))
+    along = (end - start) / length
+    widths = shares / shares.sum() * length
+    if twin is not None and twin_slot is not None:
+        widths = _with_width(widths, twin_slot, twin.shape[1] / TEXELS_PER_M)
+    edge = np.concatenate([[0.0], np.cumsum(widths)])
+    quads: list[Quad] = []
+    for i, sign in enumerate(signs):
+        texture = twin if twin is not None and i == twin_slot else None
+        if texture is None:
+            texture = paint(random_front(rng, widths[i], float(rng.uniform(5.2, 8.2)), sign), rng)
+        quads += _house(rng, start + along * edge[i], start + along * edge[i + 1], texture)
+    return quads
+
+
+def _house(rng: np.random.Generator, left: Array, right: Array, texture: Texture) -> list[Quad]:
+    """A front, side walls that show above lower neighbours, and a tiled roof leaning back."""
+    height = texture.shape[0] / TEXELS_PER_M
+    along = (right - left) / np.linalg.norm(right - left)
+    back = np.array([-along[1], along[0]])
+    bare = finish(courses(rng, 320, 160, stone=(10, 24), colour=(170, 120, 100)), rng)
+    tiles = finish(courses(rng, 200, round(float(np.linalg.norm(right - left)) * 60), stone=(34, 32), colour=(168, 88, 66), spread=0.12), rng)
+    roof = Quad(
+        np.array([*left, height]), np.array([*(right - left), 0.0]), np.array([*(back * 3.0), 2.2]), tiles,
+    )
+    relief = shop_awning(rng, left, right) if rng.random() < 0.6 else balcony(rng, left, right)
+    sides = [wall(left + back * 3, left, 0, height, bare), wall(right, right + back * 3, 0, height, bare)]
+    return [wall(left, right, 0.0, height, texture), roof, *sides, *relief]
+
+
+def _with_width(widths: Array, slot: int, width: float) -> Array:
+    """The same total, one of the widths given."""
+    rest = np.delete(widths, slot)
+    return np.insert(rest * (widths.sum() - width) / rest.sum(), slot, width)
+
+
+def _twin(seed: int) -> Texture:
+    rng = random_for(seed, "twin")
+    return paint(random_front(rng, 5.5, 7.0, "TWIN'S CORNER"), rng)
+
+
+def _ground(seed: int, size_m: tuple[float, float]) -> Quad:
+    """Cobbles with chalk drawings, so that no two places of the ground look the same."""
+    rng = random_for(seed, "ground")
+    rows, columns = round(size_m[1] * TEXELS_PER_M), round(size_m[0] * TEXELS_PER_M)
+    stones = courses(rng, rows, columns, stone=(36, 54), colour=(176, 166, 152), spread=0.13, joint=0.07)
+    picture = Image.fromarray(np.clip(stones, 0, 255).astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    for _ in range(round(size_m[0] * size_m[1] / 14)):
+        _chalk(draw, rng, (rng.uniform(0, columns), rng.uniform(0, rows)))
+    texture = finish(np.asarray(picture, dtype=np.float64), rng, cell=300, strength=0.14)
+    origin = np.array([-size_m[0] / 2, -size_m[1] / 2, 0.0])
+    return Quad(origin, np.array([size_m[0], 0.0, 0.0]), np.array([0.0, size_m[1], 0.0]), texture)
+
+
+def _chalk(draw: ImageDraw.ImageDraw, rng: np.random.Generator, at: tuple[float, float]) -> None:
+    ink = tuple(int(c) for c in rng.choice([(240, 240, 235), (240, 190, 200), (190, 220, 240), (245, 235, 160)]))
+    size = rng.uniform(20, 55)
+    x, y = at
+    kind = rng.integers(4)
+    if kind == 0:
+        draw.ellipse([x - size, y - size, x + size, y + size], outline=ink, width=5)
+        draw.arc([x - size / 2, y - size / 2, x + size / 2, y + size / 2], 20, 160, fill=ink, width=5)
+    elif kind == 1:
+        for step in range(rng.integers(3, 6)):
+            draw.rectangle([x, y + step * size * 0.8, x + size * 0.8, y + (step + 1) * size * 0.8], outline=ink, width=4)
+    elif kind == 2:
+        write(draw, at, str(rng.choice(["SFM", "LOOP", "HELLO", "42", "N>V"])), 4 * size, 1.4 * size, ink)
+    else:
+        angle = np.sort(rng.uniform(0, 2 * np.pi, 7))
+        points = [(x + size * np.cos(a), y + size * np.sin(a)) for a in angle]
+        draw.line([*points, points[0]], fill=ink, width=5)
+
+
+def _furniture(seed: int) -> list[Quad]:
+    """What stands in the square; the path that the photographer walks stays free."""
+    rng = random_for(seed, "furniture")
+    quads = [*fountain(rng, (0.0, 0.0)), *statue(rng, (-3.2, 1.2), "LOOP SFM 1837 REX")]
+    quads += market_stall(rng, (3.8, 0.2), turn_deg=65) + market_stall(rng, (-7.0, 7.6), turn_deg=5)
+    for spot in ((2.0, 2.4), (10.4, -7.6), (-10.6, -5.0)):
+        quads += crates(rng, spot)
+    for spot in ((8.6, 7.4), (-2.0, -7.6), (-0.6, 3.0)):
+        quads += poster_column(rng, spot)
+    for spot in ((-10.4, 7.2), (10.6, -0.8), (4.5, -7.7), (-6.5, -7.6)):
+        quads += tree(rng, spot)
+    for x, y, turn in ((-1.8, -2.6, 15), (1.5, -2.9, -40), (-4.6, -1.2, 80), (-11.2, 0.5, 90), (1.5, 8.2, 0), (11.2, 3.0, 90), (8.0, -8.2, 0)):
+        quads += planter(rng, (x, y), turn_deg=turn)
+    for spot in ((-5.0, 1.9), (2.6, -1.9), (-1.9, 2.2), (4.6, 8.0), (-10.9, 3.4), (11.0, -4.6), (1.2, -8.0), (0.6, 3.4)):
+        quads += barrel(rng, spot)
+    for start, end in (((-11.5, 4.0), (3.0, 8.6)), ((11.5, 4.0), (-2.0, -8.6)), ((-11.5, -5.0), (11.5, -3.5))):
+        quads += bunting(rng, start, end, height_m=4.6, count=26)
+    plinth = board(rng, 120, 480, "THIS WAY  *  THAT WAY  *", (214, 206, 186), (60, 40, 30))
+    stone = finish(flat(96, 96, (150, 150, 150)), rng)
+    return [*quads, *prism((10.4, 5.0), 0.55, 6, (0.0, 1.4), plinth, top=stone)]

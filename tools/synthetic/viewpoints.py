@@ -1,0 +1,55 @@
+"""Where the photographer stands and looks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .camera import Pose, look_at
+from .quads import Array, random_for
+
+
+def ring(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list[Pose]:
+    """Views across the square from an ellipse that stays 2.5 m off the houses, heights and headings jittered."""
+    rng = random_for(seed, "ring")
+    reach = np.array(half_size_m) - 2.5
+    poses = []
+    for angle in 2 * np.pi * np.arange(count) / count:
+        spot = reach * [np.cos(angle), np.sin(angle)] * rng.uniform(0.92, 1.0)
+        eye = np.array([*spot, rng.uniform(1.4, 2.4)])
+        target = np.array([*(-0.55 * spot + rng.uniform(-1.2, 1.2, 2)), rng.uniform(1.4, 2.6)])
+        poses.append(look_at(eye, target))
+    return poses
+
+
+def overview(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list[Pose]:
+    """Views from half-way out towards the nearer houses, as if to photograph the shops."""
+    rng = random_for(seed, "overview")
+    half = np.array(half_size_m)
+    poses = []
+    for angle in 2 * np.pi * (np.arange(count) + 0.5) / count:
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        eye = np.array([*(0.42 * half * direction), rng.uniform(1.5, 1.9)])
+        poses.append(look_at(eye, np.array([*(half * direction), rng.uniform(2.2, 2.8)])))
+    return poses
+
+
+def walk(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list[Pose]:
+    """Once round the rectangle, looking ahead and a little outwards: neighbours overlap, the far sides do not."""
+    rng = random_for(seed, "walk")
+    path = _rounded(half_size_m, np.arange(count) / count)
+    ahead = _rounded(half_size_m, np.arange(count) / count + 0.035)
+    poses = []
+    for spot, goal in zip(path, ahead, strict=True):
+        eye = np.array([*(spot + rng.uniform(-0.4, 0.4, 2)), rng.uniform(1.5, 1.9)])
+        outwards = 0.25 * spot / np.linalg.norm(spot)
+        poses.append(look_at(eye, np.array([*(goal + outwards * rng.uniform(-2, 4)), rng.uniform(1.7, 2.6)])))
+    return poses
+
+
+def _rounded(half_size_m: tuple[float, float], share: Array) -> Array:
+    """Points (N, 2) at these shares of the way round a rectangle."""
+    x, y = half_size_m
+    corner = np.array([[x, -y], [x, y], [-x, y], [-x, -y], [x, -y]])
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corner, axis=0), axis=1))])
+    at = (share % 1.0) * along[-1]
+    return np.stack([np.interp(at, along, corner[:, axis]) for axis in range(2)], axis=1)
