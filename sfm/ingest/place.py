@@ -106,7 +106,8 @@ def _impossible_names_told(target: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise _in_the_way(Path(error.filename)) from error
+        files = (path for path in target.parents if path.exists() and not path.is_dir())
+        raise _in_the_way(next(files, target)) from error
     except OSError as error:
         if error.errno not in _UNACCEPTABLE_NAME:
             raise
