@@ -1,8 +1,8 @@
 """Render photographs of our own textured scenes, with exact poses, into a folder.
 
-    python tools/render_scene.py data/demo                       # the committed demo
-    python tools/render_scene.py OUT --scene street --views 200  # a long loop
-    python tools/render_scene.py OUT --scene two-squares         # two separate components
+python tools/render_scene.py data/demo                       # the committed demo
+python tools/render_scene.py OUT --scene street --views 200  # a long loop
+python tools/render_scene.py OUT --scene two-squares         # two separate components
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def plan(shoot: Shoot) -> list[Photo]:
 def main() -> None:
     """Parse the command line and render."""
     defaults = Shoot()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path, help="folder for images/ and gt.json; it must not hold images yet")
     parser.add_argument("--scene", choices=["square", "street", "two-squares"], default=defaults.scene)
     for name in ("views", "width", "height", "seed"):
@@ -90,7 +92,9 @@ def _square_views(shoot: Shoot, component: str, seed: int) -> list[tuple[Scene, 
     """Most photos look across the square, the others at the houses near by."""
     place = square(seed, look_alikes=shoot.look_alikes)
     near = shoot.views // 8
-    poses = ring(shoot.views - near, place.half_size_m, seed=seed) + overview(near, place.half_size_m, seed=seed)
+    poses = ring(shoot.views - near, place.half_size_m, seed=seed) + overview(
+        near, place.half_size_m, seed=seed
+    )
     return [(place, component, pose) for pose in poses]
 
 

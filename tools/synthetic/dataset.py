@@ -34,7 +34,13 @@ def photograph(photo: Photo, *, seed: int, supersample: int = 2, noise: float = 
 
 
 def write_dataset(
-    photos: Sequence[Photo], out: Path, *, seed: int = 0, quality: int = 88, supersample: int = 2, with_depth: bool = False
+    photos: Sequence[Photo],
+    out: Path,
+    *,
+    seed: int = 0,
+    quality: int = 88,
+    supersample: int = 2,
+    with_depth: bool = False,
 ) -> None:
     """Write `images/`, `gt.json` and, if asked, `depth/NAME.npy` (float32, metres, 0 for the sky) under `out`."""
     (out / "images").mkdir(parents=True, exist_ok=True)
@@ -53,7 +59,9 @@ def write_dataset(
 def ground_truth(photos: Sequence[Photo]) -> dict[str, object]:
     """The content of `gt.json`; `components` only where the photos show more than one scene."""
     truth: dict[str, object] = {
-        "images": {p.name: {"R_cw": p.pose.rotation.tolist(), "t_cw": p.pose.translation.tolist()} for p in photos},
+        "images": {
+            p.name: {"R_cw": p.pose.rotation.tolist(), "t_cw": p.pose.translation.tolist()} for p in photos
+        },
         "cameras": {
             p.name: {
                 "model": "SIMPLE_RADIAL",

@@ -38,7 +38,9 @@ def random_front(rng: np.random.Generator, width_m: float, height_m: float, sign
     wall, trim = _WALLS[rng.integers(len(_WALLS))], _TRIMS[rng.integers(len(_TRIMS))]
     brick = bool(rng.random() < 0.4)
     windows = max(2, round(width_m / rng.uniform(1.5, 2.1)))
-    return Front(width_m, height_m, wall, trim, sign, brick, windows, float(rng.choice([0.0, 0.0, 0.25, 0.4])))
+    return Front(
+        width_m, height_m, wall, trim, sign, brick, windows, float(rng.choice([0.0, 0.0, 0.25, 0.4]))
+    )
 
 
 def paint(front: Front, rng: np.random.Generator) -> Texture:
@@ -53,7 +55,9 @@ def paint(front: Front, rng: np.random.Generator) -> Texture:
     return finish(_grow_ivy(np.asarray(picture, dtype=np.float64), front.ivy, rng), rng)
 
 
-def board(rng: np.random.Generator, rows: int, columns: int, text: str, paper: Colour, ink: Colour) -> Texture:
+def board(
+    rng: np.random.Generator, rows: int, columns: int, text: str, paper: Colour, ink: Colour
+) -> Texture:
     """A painted board or poster with a line of text and random blots."""
     picture = Image.fromarray(flat(rows, columns, paper).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
@@ -67,7 +71,12 @@ def board(rng: np.random.Generator, rows: int, columns: int, text: str, paper: C
 
 
 def write(
-    draw: ImageDraw.ImageDraw, centre: tuple[float, float], text: str, max_width: float, max_height: float, ink: Colour
+    draw: ImageDraw.ImageDraw,
+    centre: tuple[float, float],
+    text: str,
+    max_width: float,
+    max_height: float,
+    ink: Colour,
 ) -> None:
     """Centred text, as large as fits."""
     size = max_height
@@ -78,7 +87,9 @@ def write(
     draw.text(centre, text, fill=_rgb(ink), font=font, anchor="mm")
 
 
-def _details(draw: ImageDraw.ImageDraw, front: Front, rng: np.random.Generator, rows: int, columns: int) -> None:
+def _details(
+    draw: ImageDraw.ImageDraw, front: Front, rng: np.random.Generator, rows: int, columns: int
+) -> None:
     ground_floor = rows - round(2.9 * TEXELS_PER_M)
     storeys = max(1, round(ground_floor / (2.5 * TEXELS_PER_M)))
     pitch = columns / front.windows
@@ -90,21 +101,34 @@ def _details(draw: ImageDraw.ImageDraw, front: Front, rng: np.random.Generator, 
     _shop(draw, front, rng, ground_floor, rows, columns)
     draw.rectangle([0, 0, columns, 0.16 * TEXELS_PER_M], fill=_rgb(front.trim))
     for x in np.arange(0.1, columns / TEXELS_PER_M, 0.6):  # the brackets of the cornice
-        draw.rectangle([x * TEXELS_PER_M, 10, (x + 0.2) * TEXELS_PER_M, 28], fill=_rgb(_scaled(front.trim, 1.5)))
+        draw.rectangle(
+            [x * TEXELS_PER_M, 10, (x + 0.2) * TEXELS_PER_M, 28], fill=_rgb(_scaled(front.trim, 1.5))
+        )
 
 
 def _window(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, top: tuple[float, float], wide: float, tall: float, trim: Colour
+    draw: ImageDraw.ImageDraw,
+    rng: np.random.Generator,
+    top: tuple[float, float],
+    wide: float,
+    tall: float,
+    trim: Colour,
 ) -> None:
     x, y = top
     left, right, low = x - wide / 2, x + wide / 2, y + tall
-    draw.rectangle([left - 6, y - 6, right + 6, low + 6], fill=_rgb(_scaled((235, 230, 220), rng.uniform(0.85, 1))))
+    draw.rectangle(
+        [left - 6, y - 6, right + 6, low + 6], fill=_rgb(_scaled((235, 230, 220), rng.uniform(0.85, 1)))
+    )
     draw.rectangle([left, y, right, low], fill=_rgb(rng.uniform(0.6, 1.4) * np.array([48, 62, 78])))
     curtain = tuple(rng.uniform(120, 235, 3))
     drop = rng.uniform(0.1, 0.9)
     if rng.random() < 0.6:
-        draw.polygon([(left, y), (x, y), (left + 4, y + drop * tall), (left, y + drop * tall)], fill=_rgb(curtain))
-        draw.polygon([(right, y), (x, y), (right - 4, y + drop * tall), (right, y + drop * tall)], fill=_rgb(curtain))
+        draw.polygon(
+            [(left, y), (x, y), (left + 4, y + drop * tall), (left, y + drop * tall)], fill=_rgb(curtain)
+        )
+        draw.polygon(
+            [(right, y), (x, y), (right - 4, y + drop * tall), (right, y + drop * tall)], fill=_rgb(curtain)
+        )
     elif rng.random() < 0.6:
         draw.rectangle([left, y, right, y + drop * tall], fill=_rgb(curtain))
     draw.line([x, y, x, low], fill=_rgb(trim), width=4)
@@ -113,12 +137,16 @@ def _window(
         for side in (left - 8 - wide * 0.4, right + 8):
             draw.rectangle([side, y - 3, side + wide * 0.4, low + 3], fill=_rgb(trim))
             for slat in np.arange(y + 6, low, 15):
-                draw.line([side + 3, slat, side + wide * 0.4 - 3, slat], fill=_rgb(_scaled(trim, 1.7)), width=2)
+                draw.line(
+                    [side + 3, slat, side + wide * 0.4 - 3, slat], fill=_rgb(_scaled(trim, 1.7)), width=2
+                )
     if rng.random() < 0.6:  # a flower box
         draw.rectangle([left - 4, low + 2, right + 4, low + 16], fill=(110, 66, 40))
         for _ in range(9):
             fx, fy, r = rng.uniform(left, right), low + rng.uniform(-10, 4), rng.uniform(3, 8)
-            colour = rng.choice([(210, 40, 60), (240, 200, 60), (230, 120, 180), (70, 130, 60), (90, 150, 70)])
+            colour = rng.choice(
+                [(210, 40, 60), (240, 200, 60), (230, 120, 180), (70, 130, 60), (90, 150, 70)]
+            )
             draw.ellipse([fx - r, fy - r, fx + r, fy + r], fill=_rgb(colour))
 
 
@@ -147,7 +175,9 @@ def _goods(draw: ImageDraw.ImageDraw, rng: np.random.Generator, frame: Sequence[
         x = left + rng.uniform(2, 10)
         while x < right - 16:
             wide, tall = rng.uniform(14, 38), rng.uniform(0.35, 0.85) * (low - top) / 3
-            draw.rectangle([x, shelf - tall, min(x + wide, right - 2), shelf - 2], fill=_rgb(rng.uniform(40, 240, 3)))
+            draw.rectangle(
+                [x, shelf - tall, min(x + wide, right - 2), shelf - 2], fill=_rgb(rng.uniform(40, 240, 3))
+            )
             x += wide + rng.uniform(2, 16)
 
 
@@ -156,8 +186,16 @@ def _grow_ivy(colour: Array, amount: float, rng: np.random.Generator) -> Array:
     if amount == 0:
         return colour
     rows, columns = colour.shape[:2]
-    where = fractal(rng, rows, columns, cell=120, octaves=5) + np.linspace(-0.6, 0.5, rows)[:, None] + 2 * amount - 1
-    leaf = np.array([58, 98, 44]) * (1 + 0.5 * fractal(rng, rows, columns, cell=10, octaves=3, gain=0.9))[..., None]
+    where = (
+        fractal(rng, rows, columns, cell=120, octaves=5)
+        + np.linspace(-0.6, 0.5, rows)[:, None]
+        + 2 * amount
+        - 1
+    )
+    leaf = (
+        np.array([58, 98, 44])
+        * (1 + 0.5 * fractal(rng, rows, columns, cell=10, octaves=3, gain=0.9))[..., None]
+    )
     return np.where(where[..., None] > 0.35, leaf, colour)
 
 

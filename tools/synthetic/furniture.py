@@ -18,7 +18,14 @@ def fountain(rng: np.random.Generator, at: Spot) -> list[Quad]:
     shaft = finish(courses(rng, 160, 240, stone=(26, 30), colour=(200, 190, 165)), rng, cell=30)
     quads = prism(at, 1.7, 12, (0.0, 0.65), stone, top=water)
     quads += prism(at, 0.35, 8, (0.65, 2.1), shaft)
-    return quads + prism(at, 0.8, 8, (2.1, 2.4), finish(courses(rng, 28, 500, stone=(14, 46), colour=(200, 194, 180)), rng, cell=30), top=water)
+    return quads + prism(
+        at,
+        0.8,
+        8,
+        (2.1, 2.4),
+        finish(courses(rng, 28, 500, stone=(14, 46), colour=(200, 194, 180)), rng, cell=30),
+        top=water,
+    )
 
 
 def statue(rng: np.random.Generator, at: Spot, text: str) -> list[Quad]:
@@ -32,13 +39,23 @@ def statue(rng: np.random.Generator, at: Spot, text: str) -> list[Quad]:
 
 def _plinth(rng: np.random.Generator, words: str) -> Texture:
     """One painted board for each side."""
-    return np.concatenate([board(rng, 90, 130, word, (206, 198, 186), (70, 50, 40)) for word in words.split()], axis=1)
+    return np.concatenate(
+        [board(rng, 90, 130, word, (206, 198, 186), (70, 50, 40)) for word in words.split()], axis=1
+    )
 
 
 def market_stall(rng: np.random.Generator, at: Spot, *, turn_deg: float) -> list[Quad]:
     """A counter full of fruit under a striped awning on four posts."""
     wood = planks(rng, 90, 560, (160, 112, 68), count=26)
-    fruit = finish(rng.choice(np.array([(210, 60, 40), (230, 160, 40), (120, 160, 60), (150, 60, 110)]), (12, 24)).repeat(9, 0).repeat(9, 1).astype(float), rng, cell=9, strength=0.3)  # noqa: E501
+    fruit = finish(
+        rng.choice(np.array([(210, 60, 40), (230, 160, 40), (120, 160, 60), (150, 60, 110)]), (12, 24))
+        .repeat(9, 0)
+        .repeat(9, 1)
+        .astype(float),
+        rng,
+        cell=9,
+        strength=0.3,
+    )  # noqa: E501
     quads = box(at, (2.2, 1.0), (0.0, 0.9), wood, top=fruit, turn_deg=turn_deg)
     c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
     turn = np.array([[c, -s], [s, c]])
@@ -88,7 +105,10 @@ def planter(rng: np.random.Generator, at: Spot, *, turn_deg: float) -> list[Quad
     """A painted trough with a hedge full of flowers."""
     words = ("ROSES", "MINT", "DAHLIA", "TULIPS", "SAGE", "POPPY")
     colour = rng.uniform(110, 220, 3)
-    sides = [board(rng, 60, 110 if i % 2 == 0 else 50, str(rng.choice(words)), colour, (40, 30, 30)) for i in range(4)]
+    sides = [
+        board(rng, 60, 110 if i % 2 == 0 else 50, str(rng.choice(words)), colour, (40, 30, 30))
+        for i in range(4)
+    ]
     quads = box(at, (1.3, 0.6), (0.0, 0.55), np.concatenate(sides, axis=1), turn_deg=turn_deg)
     hedge = leaves(rng, 50, 320, (96, 140, 66))
     for _ in range(160):
@@ -100,9 +120,20 @@ def planter(rng: np.random.Generator, at: Spot, *, turn_deg: float) -> list[Quad
 def barrel(rng: np.random.Generator, at: Spot) -> list[Quad]:
     """A barrel with a painted number."""
     wood = planks(rng, 80, 240, rng.uniform(100, 190, 3), count=16)
-    label = [board(rng, 34, 60, str(rng.integers(10, 99)), rng.uniform(150, 250, 3), (30, 30, 30)) for _ in range(4)]
+    label = [
+        board(rng, 34, 60, str(rng.integers(10, 99)), rng.uniform(150, 250, 3), (30, 30, 30))
+        for _ in range(4)
+    ]
     wood[24:58] = np.concatenate(label, axis=1)
-    return prism(at, 0.38, 8, (0.0, 0.95), wood, top=planks(rng, 60, 60, (140, 104, 70)), turn_deg=float(rng.uniform(0, 45)))
+    return prism(
+        at,
+        0.38,
+        8,
+        (0.0, 0.95),
+        wood,
+        top=planks(rng, 60, 60, (140, 104, 70)),
+        turn_deg=float(rng.uniform(0, 45)),
+    )
 
 
 def bunting(rng: np.random.Generator, start: Spot, end: Spot, *, height_m: float, count: int) -> list[Quad]:
@@ -124,7 +155,9 @@ def _pennant(rng: np.random.Generator) -> Texture:
     cloth = np.ones((42, 40, 3)) * rng.uniform(120, 250, 3)
     for _ in range(4):
         row, column = rng.integers(0, 34), rng.integers(0, 32)
-        cloth[row : row + rng.integers(6, 20), column : column + rng.integers(6, 20)] = rng.uniform(20, 250, 3)
+        cloth[row : row + rng.integers(6, 20), column : column + rng.integers(6, 20)] = rng.uniform(
+            20, 250, 3
+        )
     return finish(cloth, rng, cell=20)
 
 
@@ -134,7 +167,9 @@ def shop_awning(rng: np.random.Generator, left: Array, right: Array) -> list[Qua
     length = float(np.linalg.norm(right - left))
     wide = min(2.4, 0.5 * length)
     start = left + along * rng.uniform(0.2, length - wide - 0.2) + out
-    cloth = stripes(rng, 80, round(wide * 80), rng.uniform(60, 230, 3), (236, 232, 220), count=2 * round(wide * 2) + 1)
+    cloth = stripes(
+        rng, 80, round(wide * 80), rng.uniform(60, 230, 3), (236, 232, 220), count=2 * round(wide * 2) + 1
+    )
     edge = np.array([*(along * wide), 0.0])
     valance = board(rng, 24, round(wide * 80), "* * *", rng.uniform(120, 240, 3), (40, 30, 30))
     return [
@@ -150,7 +185,13 @@ def balcony(rng: np.random.Generator, left: Array, right: Array) -> list[Quad]:
     centre = left + along * rng.uniform(1.3, length - 1.3) + out * 0.45
     colours = rng.uniform(40, 245, (4, 30, 3)).repeat(20, axis=0).repeat(16, axis=1)
     turn = float(np.degrees(np.arctan2(along[1], along[0])))
-    return box((float(centre[0]), float(centre[1])), (2.0, 0.8), (3.0, 3.9), finish(colours, rng, cell=20), turn_deg=turn)
+    return box(
+        (float(centre[0]), float(centre[1])),
+        (2.0, 0.8),
+        (3.0, 3.9),
+        finish(colours, rng, cell=20),
+        turn_deg=turn,
+    )
 
 
 def _directions(left: Array, right: Array) -> tuple[Array, Array]:

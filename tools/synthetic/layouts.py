@@ -56,7 +56,12 @@ def square(seed: int = 0, *, look_alikes: bool = True) -> Scene:
     """
     x, y = HALF_SIZE_M
     quads = [_ground(seed, (2 * x + 4, 2 * y + 4))]
-    rows = (("north", (-x, y), (x, y)), ("east", (x, y), (x, -y)), ("south", (x, -y), (-x, -y)), ("west", (-x, -y), (-x, y)))
+    rows = (
+        ("north", (-x, y), (x, y)),
+        ("east", (x, y), (x, -y)),
+        ("south", (x, -y), (-x, -y)),
+        ("west", (-x, -y), (-x, y)),
+    )
     signs = iter(random_for(seed, "signs").permutation(SIGNS))
     twin = _twin(seed) if look_alikes else None
     for name, start, end in rows:
@@ -85,7 +90,13 @@ def street(seed: int = 0, *, length_m: float = 40.0, width_m: float = 30.0, lane
 
 
 def _row(
-    seed: int, name: str, start: Array, end: Array, signs: Sequence[str], twin_slot: int | None, twin: Texture | None
+    seed: int,
+    name: str,
+    start: Array,
+    end: Array,
+    signs: Sequence[str],
+    twin_slot: int | None,
+    twin: Texture | None,
 ) -> list[Quad]:
     """Houses side by side; the front that the square sees has `start` on its left."""
     rng = random_for(seed, name)
@@ -111,9 +122,22 @@ def _house(rng: np.random.Generator, left: Array, right: Array, texture: Texture
     along = (right - left) / np.linalg.norm(right - left)
     back = np.array([-along[1], along[0]])
     bare = finish(courses(rng, 320, 160, stone=(10, 24), colour=(170, 120, 100)), rng)
-    tiles = finish(courses(rng, 200, round(float(np.linalg.norm(right - left)) * 60), stone=(34, 32), colour=(168, 88, 66), spread=0.12), rng)
+    tiles = finish(
+        courses(
+            rng,
+            200,
+            round(float(np.linalg.norm(right - left)) * 60),
+            stone=(34, 32),
+            colour=(168, 88, 66),
+            spread=0.12,
+        ),
+        rng,
+    )
     roof = Quad(
-        np.array([*left, height]), np.array([*(right - left), 0.0]), np.array([*(back * 3.0), 2.2]), tiles,
+        np.array([*left, height]),
+        np.array([*(right - left), 0.0]),
+        np.array([*(back * 3.0), 2.2]),
+        tiles,
     )
     relief = shop_awning(rng, left, right) if rng.random() < 0.6 else balcony(rng, left, right)
     sides = [wall(left + back * 3, left, 0, height, bare), wall(right, right + back * 3, 0, height, bare)]
@@ -146,7 +170,9 @@ def _ground(seed: int, size_m: tuple[float, float]) -> Quad:
 
 
 def _chalk(draw: ImageDraw.ImageDraw, rng: np.random.Generator, at: tuple[float, float]) -> None:
-    ink = tuple(int(c) for c in rng.choice([(240, 240, 235), (240, 190, 200), (190, 220, 240), (245, 235, 160)]))
+    ink = tuple(
+        int(c) for c in rng.choice([(240, 240, 235), (240, 190, 200), (190, 220, 240), (245, 235, 160)])
+    )
     size = rng.uniform(20, 55)
     x, y = at
     kind = rng.integers(4)
@@ -155,7 +181,9 @@ def _chalk(draw: ImageDraw.ImageDraw, rng: np.random.Generator, at: tuple[float,
         draw.arc([x - size / 2, y - size / 2, x + size / 2, y + size / 2], 20, 160, fill=ink, width=5)
     elif kind == 1:
         for step in range(rng.integers(3, 6)):
-            draw.rectangle([x, y + step * size * 0.8, x + size * 0.8, y + (step + 1) * size * 0.8], outline=ink, width=4)
+            draw.rectangle(
+                [x, y + step * size * 0.8, x + size * 0.8, y + (step + 1) * size * 0.8], outline=ink, width=4
+            )
     elif kind == 2:
         write(draw, at, str(rng.choice(["SFM", "LOOP", "HELLO", "42", "N>V"])), 4 * size, 1.4 * size, ink)
     else:
@@ -175,11 +203,32 @@ def _furniture(seed: int) -> list[Quad]:
         quads += poster_column(rng, spot)
     for spot in ((-10.4, 7.2), (10.6, -0.8), (4.5, -7.7), (-6.5, -7.6)):
         quads += tree(rng, spot)
-    for x, y, turn in ((-1.8, -2.6, 15), (1.5, -2.9, -40), (-4.6, -1.2, 80), (-11.2, 0.5, 90), (1.5, 8.2, 0), (11.2, 3.0, 90), (8.0, -8.2, 0)):
+    for x, y, turn in (
+        (-1.8, -2.6, 15),
+        (1.5, -2.9, -40),
+        (-4.6, -1.2, 80),
+        (-11.2, 0.5, 90),
+        (1.5, 8.2, 0),
+        (11.2, 3.0, 90),
+        (8.0, -8.2, 0),
+    ):
         quads += planter(rng, (x, y), turn_deg=turn)
-    for spot in ((-5.0, 1.9), (2.6, -1.9), (-1.9, 2.2), (4.6, 8.0), (-10.9, 3.4), (11.0, -4.6), (1.2, -8.0), (0.6, 3.4)):
+    for spot in (
+        (-5.0, 1.9),
+        (2.6, -1.9),
+        (-1.9, 2.2),
+        (4.6, 8.0),
+        (-10.9, 3.4),
+        (11.0, -4.6),
+        (1.2, -8.0),
+        (0.6, 3.4),
+    ):
         quads += barrel(rng, spot)
-    for start, end in (((-11.5, 4.0), (3.0, 8.6)), ((11.5, 4.0), (-2.0, -8.6)), ((-11.5, -5.0), (11.5, -3.5))):
+    for start, end in (
+        ((-11.5, 4.0), (3.0, 8.6)),
+        ((11.5, 4.0), (-2.0, -8.6)),
+        ((-11.5, -5.0), (11.5, -3.5)),
+    ):
         quads += bunting(rng, start, end, height_m=4.6, count=26)
     plinth = board(rng, 120, 480, "THIS WAY  *  THAT WAY  *", (214, 206, 186), (60, 40, 30))
     stone = finish(flat(96, 96, (150, 150, 150)), rng)

@@ -19,7 +19,9 @@ SUN = np.array([0.66, 0.60, 0.48])
 def bake_sun(quads: Sequence[Quad], *, azimuth_deg: float, elevation_deg: float) -> list[Quad]:
     """The same quads lit by a sun in the given direction (azimuth from +x towards +y); both sides of a quad alike."""
     azimuth, elevation = np.radians(azimuth_deg), np.radians(elevation_deg)
-    sun = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    sun = np.array(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+    )
     return [_lit(quad, quads, sun) for quad in quads]
 
 
@@ -30,7 +32,9 @@ def _lit(quad: Quad, blockers: Sequence[Quad], sun: Array) -> Quad:
     points = quad.origin + u[..., None] * quad.edge_u + v[..., None] * quad.edge_v + 0.01 * quad.normal
     free = _sunny(points.reshape(-1, 3), blockers, sun).reshape(shape) if facing > 0 else np.zeros(shape)
     rows, columns = quad.texture.shape[:2]
-    soft = np.asarray(Image.fromarray(free.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR))
+    soft = np.asarray(
+        Image.fromarray(free.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
+    )
     light = AMBIENT * (0.85 + 0.15 * abs(quad.normal[2])) + soft[..., None] * (facing * SUN)
     return replace(quad, texture=np.clip(quad.texture * light, 0, 255).astype(np.uint8))
 

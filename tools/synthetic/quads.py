@@ -48,8 +48,14 @@ def wall(start: Array, end: Array, bottom: float, top: float, texture: Texture) 
 
 
 def prism(
-    centre: tuple[float, float], radius: float, sides: int, z: tuple[float, float], texture: Texture,
-    *, top: Texture | None = None, turn_deg: float = 0.0,
+    centre: tuple[float, float],
+    radius: float,
+    sides: int,
+    z: tuple[float, float],
+    texture: Texture,
+    *,
+    top: Texture | None = None,
+    turn_deg: float = 0.0,
 ) -> list[Quad]:
     """An upright prism; the texture is wound once round its sides. A top needs an even number of sides."""
     angle = np.radians(turn_deg) + 2 * np.pi * np.arange(sides + 1) / sides
@@ -65,8 +71,13 @@ def prism(
 
 
 def box(
-    centre: tuple[float, float], size: tuple[float, float], z: tuple[float, float], side: Texture,
-    *, top: Texture | None = None, turn_deg: float = 0.0,
+    centre: tuple[float, float],
+    size: tuple[float, float],
+    z: tuple[float, float],
+    side: Texture,
+    *,
+    top: Texture | None = None,
+    turn_deg: float = 0.0,
 ) -> list[Quad]:
     """A box turned about the vertical, with a lid; the texture is wound once round its sides."""
     c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))

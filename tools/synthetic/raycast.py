@@ -57,8 +57,11 @@ class Renderer:
         columns = x.min(axis=0), x.max(axis=0)
         rows = y.min(axis=1), y.max(axis=1)
         hits = _Hits(
-            quad=np.full(x.shape, -1, np.int32), u=np.zeros_like(x), v=np.zeros_like(x),
-            depth=np.full_like(x, np.inf), slant=np.ones_like(x),
+            quad=np.full(x.shape, -1, np.int32),
+            u=np.zeros_like(x),
+            v=np.zeros_like(x),
+            depth=np.full_like(x, np.inf),
+            slant=np.ones_like(x),
         )
         for index, quad in enumerate(self._quads):
             origin = pose.rotation @ quad.origin + pose.translation
@@ -93,14 +96,19 @@ class Renderer:
                 offset += len(pixels[-1])
         self._pixels = np.concatenate(pixels)
         self._start, self._width, self._height = (np.array(a, np.int32) for a in (start, width, height))
-        self._first_level, self._num_levels = np.array(self._first, np.int32), np.array(self._levels, np.int32)
+        self._first_level, self._num_levels = (
+            np.array(self._first, np.int32),
+            np.array(self._levels, np.int32),
+        )
         self._texels_per_m = np.array(density, np.float32)
 
     def _sample(self, hits: _Hits, seen: NDArray[np.bool_], pixel_angle: float) -> Float32:
         """Bilinear colour at the hits, from the reduction whose texels are about as large as the footprint."""
         quad = hits.quad[seen]
         footprint = hits.depth[seen] * pixel_angle / np.sqrt(np.maximum(hits.slant[seen], 0.02))
-        wanted = np.floor(np.log2(np.maximum(footprint * self._texels_per_m[quad], 1e-6)) + SOFTNESS).astype(np.int32)
+        wanted = np.floor(np.log2(np.maximum(footprint * self._texels_per_m[quad], 1e-6)) + SOFTNESS).astype(
+            np.int32
+        )
         level = self._first_level[quad] + np.clip(wanted, 0, self._num_levels[quad] - 1)
         width, height, start = self._width[level], self._height[level], self._start[level]
         column = np.clip(hits.u[seen] * width - 0.5, 0, width - 1).astype(np.float32)
@@ -120,7 +128,12 @@ class Renderer:
 
 
 def _intersect(
-    hits: _Hits, index: int, corner: tuple[Array, Array, Array], x: Float32, y: Float32, window: tuple[slice, slice]
+    hits: _Hits,
+    index: int,
+    corner: tuple[Array, Array, Array],
+    x: Float32,
+    y: Float32,
+    window: tuple[slice, slice],
 ) -> None:
     """Enter one quad, given in the camera's frame, where it is nearer than what is there."""
     if x.size == 0:
@@ -147,7 +160,9 @@ def _dot(vector: Array, x: Float32, y: Float32) -> Float32:
     return np.asarray(a * x + b * y + c, dtype=np.float32)
 
 
-def _bounds(origin: Array, edge_u: Array, edge_v: Array) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _bounds(
+    origin: Array, edge_u: Array, edge_v: Array
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Range of x and of y, normalised, of the part of the quad in front of the camera; None if there is none."""
     ring = [origin, origin + edge_u, origin + edge_u + edge_v, origin + edge_v]
     kept: list[Array] = []
@@ -159,7 +174,10 @@ def _bounds(origin: Array, edge_u: Array, edge_v: Array) -> tuple[tuple[float, f
     if not kept:
         return None
     flat = np.array([point[:2] / point[2] for point in kept])
-    return (float(flat[:, 0].min()), float(flat[:, 0].max())), (float(flat[:, 1].min()), float(flat[:, 1].max()))
+    return (float(flat[:, 0].min()), float(flat[:, 0].max())), (
+        float(flat[:, 1].min()),
+        float(flat[:, 1].max()),
+    )
 
 
 def _covered(low: Float32, high: Float32, start: float, stop: float) -> slice:

@@ -12,7 +12,9 @@ from .quads import Array, Texture
 Colour = Sequence[float]
 
 
-def fractal(rng: np.random.Generator, rows: int, columns: int, *, cell: float, octaves: int = 5, gain: float = 0.6) -> Array:
+def fractal(
+    rng: np.random.Generator, rows: int, columns: int, *, cell: float, octaves: int = 5, gain: float = 0.6
+) -> Array:
     """Smooth noise of about -1..1; the coarsest features are `cell` texels wide, each octave half as wide."""
     total = np.zeros((rows, columns))
     weight = norm = 1.0
@@ -38,7 +40,13 @@ def flat(rows: int, columns: int, colour: Colour) -> Array:
 
 
 def courses(
-    rng: np.random.Generator, rows: int, columns: int, *, stone: tuple[float, float], colour: Colour, spread: float = 0.14,
+    rng: np.random.Generator,
+    rows: int,
+    columns: int,
+    *,
+    stone: tuple[float, float],
+    colour: Colour,
+    spread: float = 0.14,
     joint: float = 0.08,
 ) -> Array:
     """Bricks or cobbles in courses, each stone of its own shade; `stone` is (height, width) in texels."""
@@ -61,7 +69,9 @@ def planks(rng: np.random.Generator, rows: int, columns: int, colour: Colour, *,
     shade = 1 + 0.2 * rng.uniform(-1, 1, count)[board]
     gap = np.where((np.arange(columns) * count / columns) % 1 < 0.06, 0.45, 1.0)
     grain = fractal(rng, max(rows // 8, 2), columns, cell=12, octaves=3)
-    grain = np.asarray(Image.fromarray(grain.astype(np.float32)).resize((columns, rows), Image.Resampling.BICUBIC))
+    grain = np.asarray(
+        Image.fromarray(grain.astype(np.float32)).resize((columns, rows), Image.Resampling.BICUBIC)
+    )
     return finish(np.asarray(colour) * (shade * gap * (1 + 0.18 * grain))[..., None], rng, cell=24)
 
 
@@ -71,7 +81,11 @@ def leaves(rng: np.random.Generator, rows: int, columns: int, colour: Colour) ->
     return finish(np.asarray(colour) * (1 + 0.45 * noise)[..., None], rng, cell=8, strength=0.25)
 
 
-def stripes(rng: np.random.Generator, rows: int, columns: int, a: Colour, b: Colour, *, count: int) -> Texture:
+def stripes(
+    rng: np.random.Generator, rows: int, columns: int, a: Colour, b: Colour, *, count: int
+) -> Texture:
     """The cloth of an awning."""
     band = (np.arange(columns) * count // columns) % 2
-    return finish(np.where(band[None, :, None] == 0, np.asarray(a), np.asarray(b)) * np.ones((rows, 1, 1)), rng, cell=40)
+    return finish(
+        np.where(band[None, :, None] == 0, np.asarray(a), np.asarray(b)) * np.ones((rows, 1, 1)), rng, cell=40
+    )

@@ -1,0 +1,190 @@
+"""A model scored against ground truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sfm.errors import InputError
+from sfm.evaluation.alignment import TrajectoryError, trajectory_error
+from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
+from sfm.evaluation.metrics import THRESHOLDS_DEG, PairErrors, auc, auc_histogram, pair_errors, recall
+from sfm.evaluation.model_poses import Poses, find_models, read_poses
+from sfm.evaluation.names import match_names
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Figures of one component (or of all pooled): angles in degrees, shares in per cent."""
+
+    num_photos: int
+    num_registered: int
+    """Photos in the model that is scored: the largest, or the component's own."""
+    auc: Mapping[int, float]
+    """Exact area under the recall curve by threshold."""
+    auc_1deg_bins: Mapping[int, float]
+    rra: Mapping[int, float]
+    rta: Mapping[int, float]
+    rotation_median_deg: float
+    translation_median_deg: float
+    ate: TrajectoryError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a reconstruction compares with ground truth."""
+
+    overall: Score
+    """Pairs of all components pooled; the ATE only where there is one component."""
+    components: Mapping[str, Score]
+    """Each against its best model; empty where the ground truth has one frame."""
+    num_registered_in_any: int
+    """Photos of the ground truth in any model."""
+    model_sizes: tuple[int, ...]
+    """Photos of each model that the ground truth knows, most first."""
+    photos_in_wrong_model: tuple[str, ...]
+    """Photos in a model most of whose photos show another scene."""
+    unknown_photos: tuple[str, ...]
+    """Photos of the models that the ground truth does not know."""
+    unit: str | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything as JSON values."""
+        return {
+            **_score_dict(self.overall),
+            "registered_in_any_model": self.num_registered_in_any,
+            "model_sizes": list(self.model_sizes),
+            "photos_in_wrong_model": list(self.photos_in_wrong_model),
+            "unknown_photos": list(self.unknown_photos),
+            "unit": self.unit,
+            "components": {name: _score_dict(score) for name, score in self.components.items()},
+        }
+
+    def table(self) -> str:
+        """The figures as text, a line a component."""
+        head = "".join(f"{f'AUC@{t}':>8}" for t in THRESHOLDS_DEG)
+        lines = [f"{'':<24}{'photos':>9}{head}{'RRA@5':>8}{'RTA@5':>8}{'ATE':>11}{'ATE/ext.':>10}"]
+        rows = self.components if len(self.components) > 1 else {}
+        lines += [_row(name, score) for name, score in rows.items()]
+        lines.append(_row("all", self.overall))
+        sizes = " + ".join(map(str, self.model_sizes)) or "none"
+        lines.append(f"models: {sizes}; {self.num_registered_in_any} photos in any")
+        if self.components:
+            lines.append(f"photos in a wrong model: {', '.join(self.photos_in_wrong_model) or 'none'}")
+        if self.unknown_photos:
+            lines.append(f"not in the ground truth: {len(self.unknown_photos)} photos")
+        return "\n".join(lines)
+
+
+def evaluate(model: Path, gt: Path) -> Evaluation:
+    """Score the models at `model` (a model, a folder of models or a workspace) against `gt`.
+
+    Without components the largest model is scored and photos outside it count as missing. With components each
+    is scored against the model that holds most of its photos.
+
+    Raises:
+        InputError: no model or no ground truth, a damaged file, or no photo in common.
+    """
+    truth = load_ground_truth(gt)
+    models = [read_poses(folder) for folder in find_models(model)]
+    return evaluate_poses(models, truth, where=str(model))
+
+
+def evaluate_poses(models: Sequence[Poses], truth: GroundTruth, *, where: str = "the model") -> Evaluation:
+    """`evaluate` on poses in memory; without any model everything is missing.
+
+    Raises:
+        InputError: models were given but share no photo with the ground truth.
+    """
+    names = match_names({name for poses in models for name in poses}, truth.poses)
+    unknown = sorted({name for poses in models for name in poses} - names.keys())
+    if models and not names:
+        ours, theirs = (", ".join(sorted(some)[:3]) for some in (unknown, truth.poses))
+        raise InputError(f"{where} and the ground truth have no photo in common: {ours} … against {theirs} …")
+    known = [{names[name]: pose for name, pose in poses.items() if name in names} for poses in models]
+    known.sort(key=len, reverse=True)
+    groups = truth.groups()
+    best = {label: _best_model(known, members) for label, members in groups.items()}
+    errors = {
+        label: pair_errors(best[label], truth.poses, members, min_baseline=truth.min_baseline)
+        for label, members in groups.items()
+    }
+    scores = {label: _score(best[label], truth, members, errors[label]) for label, members in groups.items()}
+    return Evaluation(
+        overall=_pooled(list(scores.values()), PairErrors.joined(list(errors.values()))),
+        components=scores if truth.components is not None else {},
+        num_registered_in_any=len({name for poses in known for name in poses}),
+        model_sizes=tuple(len(poses) for poses in known),
+        photos_in_wrong_model=_in_wrong_model(known, truth),
+        unknown_photos=tuple(unknown),
+        unit=truth.unit,
+    )
+
+
+def _best_model(models: Sequence[Poses], members: Sequence[str]) -> Poses:
+    """The model with most of these photos, the earlier of equals."""
+    wanted = set(members)
+    return max(models, key=lambda poses: len(wanted & poses.keys()), default={})
+
+
+def _score(model: Poses, truth: GroundTruth, members: Sequence[str], errors: PairErrors) -> Score:
+    ate = trajectory_error(model, truth.poses, members)
+    return _figures(len(members), len(model.keys() & set(members)), errors, ate)
+
+
+def _pooled(scores: Sequence[Score], errors: PairErrors) -> Score:
+    ate = scores[0].ate if len(scores) == 1 else None
+    photos = sum(score.num_photos for score in scores)
+    return _figures(photos, sum(score.num_registered for score in scores), errors, ate)
+
+
+def _figures(num_photos: int, num_registered: int, errors: PairErrors, ate: TrajectoryError | None) -> Score:
+    pose = errors.pose_deg
+    return Score(
+        num_photos=num_photos,
+        num_registered=num_registered,
+        auc={t: auc(pose, t) for t in THRESHOLDS_DEG},
+        auc_1deg_bins={t: auc_histogram(pose, t) for t in THRESHOLDS_DEG},
+        rra={t: recall(errors.rotation_deg, t) for t in (5, 15)},
+        rta={t: recall(errors.translation_deg, t) for t in (5, 15)},
+        rotation_median_deg=float(np.median(errors.rotation_deg)) if len(pose) else 180.0,
+        translation_median_deg=float(np.median(errors.translation_deg)) if len(pose) else 180.0,
+        ate=ate,
+    )
+
+
+def _in_wrong_model(models: Sequence[Poses], truth: GroundTruth) -> tuple[str, ...]:
+    """Photos whose scene is not the commonest one of their model; the larger share decides, then the name."""
+    if truth.components is None:
+        return ()
+    wrong: set[str] = set()
+    for poses in models:
+        counts = Counter(truth.components[name] for name in poses)
+        main = min(counts, key=lambda label: (-counts[label], label), default="")
+        wrong.update(name for name in poses if truth.components[name] != main)
+    return tuple(sorted(wrong))
+
+
+def _score_dict(score: Score) -> dict[str, object]:
+    return {
+        "photos": score.num_photos,
+        "registered": score.num_registered,
+        "auc": {str(t): value for t, value in score.auc.items()},
+        "auc_1deg_bins": {str(t): value for t, value in score.auc_1deg_bins.items()},
+        "rra": {str(t): value for t, value in score.rra.items()},
+        "rta": {str(t): value for t, value in score.rta.items()},
+        "rotation_median_deg": score.rotation_median_deg,
+        "translation_median_deg": score.translation_median_deg,
+        "ate": None if score.ate is None else asdict(score.ate),
+    }
+
+
+def _row(name: str, score: Score) -> str:
+    figures = "".join(f"{score.auc[t]:8.2f}" for t in THRESHOLDS_DEG)
+    ate = f"{score.ate.raw:11.4g}{score.ate.normalised:10.2e}" if score.ate else f"{'-':>11}{'-':>10}"
+    photos = f"{score.num_registered}/{score.num_photos}"
+    return f"{name:<24}{photos:>9}{figures}{score.rra[5]:8.2f}{score.rta[5]:8.2f}{ate}"

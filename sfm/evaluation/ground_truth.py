@@ -1,0 +1,114 @@
+"""True poses, from a `gt.json` or from a COLMAP model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from sfm.errors import InputError
+from sfm.evaluation.model_poses import Poses, find_models, read_poses
+
+_ROTATION_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """True poses of photos, in one frame, or in one per component."""
+
+    poses: Poses
+    """cam_from_world by photo name, sorted."""
+    components: Mapping[str, str] | None
+    """Scene of each photo where the photos show several scenes whose frames are unrelated."""
+    unit: str | None
+    """Unit of length, `m` or None where the scale is arbitrary."""
+
+    @property
+    def min_baseline(self) -> float:
+        """Cameras nearer to each other than this have no baseline whose direction is known: 1 mm."""
+        return 1e-3 if self.unit == "m" else 1e-9
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Photo names by component; one group named "" without components."""
+        if self.components is None:
+            return {"": tuple(self.poses)}
+        labels = sorted(set(self.components.values()))
+        return {label: tuple(n for n in self.poses if self.components[n] == label) for label in labels}
+
+
+def load_ground_truth(path: Path) -> GroundTruth:
+    """Read `gt.json`, a folder that holds one, or a COLMAP model folder (several models are components).
+
+    Raises:
+        InputError: nothing of the kind is there, or it is damaged; the message names file and entry.
+    """
+    if path.is_dir() and (path / "gt.json").is_file():
+        path = path / "gt.json"
+    if path.is_file():
+        return _from_json(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist", hint="give a gt.json or the folder of a COLMAP model")
+    return _from_models(find_models(path))
+
+
+def _from_models(folders: tuple[Path, ...]) -> GroundTruth:
+    if len(folders) == 1:
+        return GroundTruth(read_poses(folders[0]), None, None)
+    poses: dict[str, pycolmap.Rigid3d] = {}
+    components: dict[str, str] = {}
+    for folder in folders:
+        for name, pose in read_poses(folder).items():
+            if name not in poses:  # a photo in two models counts in the first, COLMAP's larger one
+                poses[name], components[name] = pose, folder.name
+    return GroundTruth(dict(sorted(poses.items())), components, None)
+
+
+def _from_json(path: Path) -> GroundTruth:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not a readable JSON file: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("images"), dict) or not content["images"]:
+        raise InputError(f'{path}: expected {{"images": {{NAME: {{"R_cw": 3x3, "t_cw": 3}}}}}}')
+    poses = {name: _pose(entry, f"{path}: image {name!r}") for name, entry in content["images"].items()}
+    unit = content.get("unit")
+    if unit is not None and not isinstance(unit, str):
+        raise InputError(f"{path}: unit must be a string or null, found {unit!r}")
+    return GroundTruth(dict(sorted(poses.items())), _components(content.get("components"), poses, path), unit)
+
+
+def _pose(entry: object, where: str) -> pycolmap.Rigid3d:
+    fields = entry if isinstance(entry, dict) else {}
+    try:
+        rotation = np.array(fields["R_cw"], dtype=np.float64)
+        translation = np.array(fields["t_cw"], dtype=np.float64)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{where}: R_cw (3x3) and t_cw (3) must be given as numbers") from error
+    if rotation.shape != (3, 3) or translation.shape != (3,):
+        raise InputError(
+            f"{where}: R_cw is {rotation.shape} and t_cw {translation.shape}, not (3, 3) and (3,)"
+        )
+    if not np.all(np.isfinite(translation)) or not _is_rotation(rotation):
+        raise InputError(f"{where}: R_cw is not a rotation or t_cw is not finite")
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), translation)
+
+
+def _is_rotation(matrix: np.ndarray) -> bool:
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
+    return off < _ROTATION_TOLERANCE and float(np.linalg.det(matrix)) > 0
+
+
+def _components(content: object, poses: Poses, path: Path) -> Mapping[str, str] | None:
+    if content is None:
+        return None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: components must map photo names to scenes")
+    missing = sorted(set(poses) - set(content))
+    if missing:
+        raise InputError(f"{path}: components lacks {', '.join(missing[:5])}")
+    return {name: str(content[name]) for name in poses}

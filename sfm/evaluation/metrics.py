@@ -1,0 +1,122 @@
+"""Pairwise pose errors and what is made of them: AUC, RRA, RTA.
+
+Conventions: pairs i < j over all photos of the ground truth; the error of a pair is the larger of the rotation
+error and of the angle between the translation directions, sign included; a pair with a missing photo has 180°.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm.evaluation.model_poses import Poses
+
+Array = NDArray[np.float64]
+THRESHOLDS_DEG = (1, 3, 5, 10, 20, 30)
+MISSING_DEG = 180.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairErrors:
+    """Errors of all pairs i < j of N photos in the order (0,1), (0,2), …, each (N (N - 1) / 2,) in degrees."""
+
+    rotation_deg: Array
+    translation_deg: Array
+
+    @property
+    def pose_deg(self) -> Array:
+        """The larger of both."""
+        return np.maximum(self.rotation_deg, self.translation_deg)
+
+    @staticmethod
+    def joined(parts: Sequence[PairErrors]) -> PairErrors:
+        """The pairs of several groups of photos one after another."""
+        return PairErrors(
+            np.concatenate([part.rotation_deg for part in parts] or [np.zeros(0)]),
+            np.concatenate([part.translation_deg for part in parts] or [np.zeros(0)]),
+        )
+
+
+def pair_errors(
+    estimated: Poses, true: Poses, names: Sequence[str], *, min_baseline: float = 0.0
+) -> PairErrors:
+    """Relative pose errors of all pairs of `names`.
+
+    Args:
+        estimated: poses of one model; photos that are not in it make their pairs fail.
+        true: poses of all `names`.
+        names: photos, as in `true`.
+        min_baseline: pairs whose true centres are nearer than this count by rotation alone.
+    """
+    present = np.array([name in estimated for name in names])
+    any_pose = next(iter(true.values())) if true else None
+    rotation, translation = _stacked([estimated.get(name, any_pose) for name in names])
+    true_rotation, true_translation = _stacked([true[name] for name in names])
+    parts = []
+    for i in range(len(names) - 1):
+        later = slice(i + 1, None)
+        relative = _relative(rotation, translation, i)
+        wanted = _relative(true_rotation, true_translation, i)
+        part = _errors(relative, wanted, min_baseline)
+        missing = ~(present[i] & present[later])
+        part.rotation_deg[missing] = part.translation_deg[missing] = MISSING_DEG
+        parts.append(part)
+    return PairErrors.joined(parts)
+
+
+def auc(errors_deg: Array, threshold_deg: float) -> float:
+    """Area under the recall curve up to the threshold, per cent, exact.
+
+    The curve is COLMAP's: linear between (0, 0) and the points (k-th smallest error, k / N), level from the
+    last of them to the threshold.
+    """
+    if len(errors_deg) == 0:
+        return 0.0
+    errors = np.sort(errors_deg)
+    recall = np.arange(1, len(errors) + 1) / len(errors)
+    within = int(np.searchsorted(errors, threshold_deg, side="right"))
+    last = recall[within - 1] if within else 0.0
+    x = np.concatenate([[0.0], errors[:within], [threshold_deg]])
+    y = np.concatenate([[0.0], recall[:within], [last]])
+    return float(100 * np.trapezoid(y, x) / threshold_deg)
+
+
+def auc_histogram(errors_deg: Array, threshold_deg: int) -> float:
+    """The same area from bins of one degree, per cent: the mean recall at 1, 2, … degrees (PoseDiffusion's mAA)."""
+    if len(errors_deg) == 0:
+        return 0.0
+    return float(np.mean([recall(errors_deg, limit) for limit in range(1, threshold_deg + 1)]))
+
+
+def recall(errors_deg: Array, threshold_deg: float) -> float:
+    """Share of pairs with an error below the threshold, per cent: RRA of rotations, RTA of translations."""
+    return float(100 * np.mean(errors_deg < threshold_deg)) if len(errors_deg) else 0.0
+
+
+def _stacked(poses: Sequence[object]) -> tuple[Array, Array]:
+    """Rotation matrices (N, 3, 3) and translations (N, 3) of cam_from_world."""
+    matrices = np.array([pose.matrix() for pose in poses], dtype=np.float64).reshape(-1, 3, 4)  # type: ignore[attr-defined]
+    return matrices[:, :, :3], matrices[:, :, 3]
+
+
+def _relative(rotation: Array, translation: Array, i: int) -> tuple[Array, Array]:
+    """camj_from_cami for all j > i."""
+    relative = rotation[i + 1 :] @ rotation[i].T
+    return relative, translation[i + 1 :] - relative @ translation[i]
+
+
+def _errors(estimated: tuple[Array, Array], true: tuple[Array, Array], min_baseline: float) -> PairErrors:
+    turn = estimated[0] @ true[0].transpose(0, 2, 1)
+    # atan2 of sine and cosine: acos alone loses half of the digits near 0.
+    sine = np.linalg.norm(turn - turn.transpose(0, 2, 1), axis=(1, 2)) / np.sqrt(8)
+    cosine = (np.trace(turn, axis1=1, axis2=2) - 1) / 2
+    rotation = np.degrees(np.arctan2(sine, cosine))
+    cross = np.linalg.norm(np.cross(estimated[1], true[1]), axis=1)
+    dot = np.sum(estimated[1] * true[1], axis=1)
+    direction = np.degrees(np.arctan2(cross, dot))
+    direction[np.linalg.norm(estimated[1], axis=1) == 0] = MISSING_DEG  # photos collapsed into one point
+    direction[np.linalg.norm(true[1], axis=1) <= min_baseline] = 0.0
+    return PairErrors(rotation, direction)
