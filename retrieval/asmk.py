@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from kernels.asmk import Codes, Queries
 
-from .codebook import Codebook, Descriptors
+from .codebook import Codebook, Descriptors, check_descriptors
 
-_IMAGES_PER_BLOCK = 32
+_RESIDUALS_PER_BLOCK = 1 << 24
+"""Components of residuals held at a time, 64 MB."""
 _EPSILON = 1e-6
 """Added to the length of a float residual, as the reference does."""
 
@@ -57,17 +57,25 @@ def aggregate(codebook: Codebook, descriptors: Sequence[Descriptors], count: int
     Raises:
         RetrievalError: descriptors that do not fit the codebook, NaN or infinity.
     """
-    blocks = [_aggregate_block(codebook, block, count, binary) for block in _blocks(descriptors)]
+    limit = max(1, _RESIDUALS_PER_BLOCK // (count * codebook.dim))
+    blocks = [_aggregate_block(codebook, block, count, binary) for block in _blocks(descriptors, limit)]
     counts = np.concatenate([np.zeros(1, np.int64), *(block[0] for block in blocks)])
     words = np.concatenate([np.empty(0, np.int32), *(block[1] for block in blocks)])
     codes = np.concatenate([empty_codes(codebook.dim, binary), *(block[2] for block in blocks)])
     return Queries(np.cumsum(counts), words, codes)
 
 
-def _blocks(descriptors: Sequence[Descriptors]) -> Iterator[list[Descriptors]]:
-    """A few images at a time, so that residuals never fill the memory."""
-    remaining = iter(descriptors)
-    while block := list(islice(remaining, _IMAGES_PER_BLOCK)):
+def _blocks(descriptors: Sequence[Descriptors], limit: int) -> Iterator[list[Descriptors]]:
+    """Images that together have at most `limit` descriptors, or one image alone."""
+    block: list[Descriptors] = []
+    rows = 0
+    for array in descriptors:
+        if block and rows + len(array) > limit:
+            yield block
+            block, rows = [], 0
+        block.append(array)
+        rows += len(array)
+    if block:
         yield block
 
 
@@ -75,14 +83,14 @@ def _aggregate_block(
     codebook: Codebook, block: list[Descriptors], count: int, binary: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], Codes]:
     """Number of words of each image, and the words and codes of all."""
-    assigned = [codebook.assign(part, count) for part in block]
-    words = np.concatenate(assigned)
+    stacked = np.concatenate([check_descriptors(part, codebook.dim) for part in block])
+    words = codebook.assign(stacked, count)
     images = np.repeat(np.arange(len(block)), [len(part) for part in block])
     keys = (images[:, None] * len(codebook) + words).ravel()
     order = np.argsort(keys, kind="stable")
     unique_keys, starts = np.unique(keys[order], return_index=True)
     rows = order // words.shape[1]
-    residuals = np.concatenate(block)[rows] - codebook.centroids[words.ravel()[order]]
+    residuals = stacked[rows] - codebook.centroids[words.ravel()[order]]
     sums = np.add.reduceat(residuals, starts, axis=0) if len(starts) else residuals
     counts = np.bincount(unique_keys // len(codebook), minlength=len(block))
     codes = pack_signs(sums) if binary else sums / (np.linalg.norm(sums, axis=1, keepdims=True) + _EPSILON)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import RetrievalError
-from .tensor_files import expect, load_arrays, save_arrays
+from .tensor_files import Array, expect, load_arrays, save_arrays
 
 Descriptors = NDArray[np.float32]
 """(n, d) float32 local descriptors of one image."""
@@ -20,8 +20,8 @@ Descriptors = NDArray[np.float32]
 MIN_SIZE, MAX_SIZE = 64, 65536
 _KIND = "retrieval codebook"
 _ITERATIONS = 10
-_DESCRIPTORS_PER_WORD = 20
-_SAMPLE_PER_WORD = 64
+_WORDS_PER_ROOT = 10.0
+_SAMPLE_PER_WORD = 32
 """k-means sees at most this many descriptors a word; more does not move the centroids."""
 
 
@@ -69,12 +69,20 @@ class Codebook:
         Raises:
             RetrievalError: missing, damaged or foreign file, or centroids that cannot be used.
         """
-        arrays, _ = load_arrays(path, _KIND)
-        centroids = cast(NDArray[np.float32], expect(path, arrays, "centroids", np.float32, 2))
-        try:
-            return cls(centroids)
-        except RetrievalError as error:
-            raise RetrievalError(f"{path}: {error}") from error
+        return codebook_from(path, load_arrays(path, _KIND)[0])
+
+
+def codebook_from(path: Path, arrays: Mapping[str, Array]) -> Codebook:
+    """The codebook among the arrays of the file `path`.
+
+    Raises:
+        RetrievalError: no centroids, or some that cannot be used; names the file.
+    """
+    centroids = cast(NDArray[np.float32], expect(path, arrays, "centroids", np.float32, 2))
+    try:
+        return Codebook(centroids)
+    except RetrievalError as error:
+        raise RetrievalError(f"{path}: {error}") from error
 
 
 def check_descriptors(descriptors: Descriptors, dim: int) -> Descriptors:
@@ -93,8 +101,12 @@ def check_descriptors(descriptors: Descriptors, dim: int) -> Descriptors:
 
 
 def codebook_size(num_descriptors: int) -> int:
-    """Number of words that suits this many descriptors: one for 20, within [64, 65536]."""
-    return int(np.clip(num_descriptors // _DESCRIPTORS_PER_WORD, MIN_SIZE, MAX_SIZE))
+    """Number of words that suits this many descriptors: 10 times the square root, within [64, 65536].
+
+    Small collections want a word for about 15 descriptors; with more photos recall hardly depends on it,
+    while the cost of k-means grows with it.
+    """
+    return int(np.clip(_WORDS_PER_ROOT * np.sqrt(num_descriptors), MIN_SIZE, MAX_SIZE))
 
 
 def train_codebook(descriptors: Iterable[Descriptors], size: int | None = None, *, seed: int = 0) -> Codebook:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kernels.asmk import Codes, Postings, Queries
 
 from .asmk import code_bits, empty_codes, inverse_norms, laid_out
-from .codebook import Codebook
+from .codebook import Codebook, codebook_from
 from .errors import RetrievalError
 from .tensor_files import Array, expect, load_arrays, save_arrays
 
@@ -64,7 +64,7 @@ def load(path: Path) -> StoredIndex:
     """
     arrays, metadata = load_arrays(path, _KIND)
     header = _header(path, metadata)
-    codebook = Codebook(cast(NDArray[np.float32], expect(path, arrays, "centroids", np.float32, 2)))
+    codebook = codebook_from(path, arrays)
     names, options = tuple(header["names"]), header["options"]
     like = empty_codes(codebook.dim, options["binary"])
     posting_offsets, posting_images, posting_codes = _rows(path, arrays, "posting", "images", like)
@@ -85,8 +85,16 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise RetrievalError(f"{path}: damaged header; delete the file and run again") from error
     if header.get("version") != _VERSION:
         raise RetrievalError(f"{path}: index of version {header.get('version')}, expected {_VERSION}")
-    _check(path, complete)
+    _check(path, complete and _valid(header["names"], header["options"]))
     return header
+
+
+def _valid(names: object, options: Mapping[str, object]) -> bool:
+    """Whether names are different strings and options have the right types."""
+    count, binary, alpha = options["multiple_assignment"], options["binary"], options["alpha"]
+    numbers = isinstance(count, int) and count >= 1 and isinstance(binary, bool) and isinstance(alpha, float)
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return numbers and texts and len(set(cast(list[str], names))) == len(cast(list[str], names))
 
 
 def _rows(

@@ -48,7 +48,7 @@ def test_training_is_repeatable_and_follows_the_seed() -> None:
 def test_a_large_collection_is_sampled_over_all_images() -> None:
     far_apart = [np.full((500, 4), 10.0 * i, np.float32) for i in range(5)]
 
-    codebook = train_codebook(far_apart, 5)
+    codebook = train_codebook(far_apart, 25)
 
     distances = np.linalg.norm(codebook.centroids[:, None] - np.array([p[0] for p in far_apart]), axis=2)
     assert distances.min(axis=0).max() < 1.0

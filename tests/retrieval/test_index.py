@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from retrieval import Pair, RetrievalConfig, RetrievalError
@@ -152,6 +154,28 @@ def test_unusable_requests_are_named(walk) -> None:
     assert len(index) == 3
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("version", 99),
+        ("names", ["a", "a", "b", "c"]),
+        ("names", [1, 2, 3, 4]),
+        ("options", {"binary": True}),
+    ],
+)
+def test_damaged_headers_are_refused(walk, tmp_path: Path, part: str, value: object) -> None:
+    path = tmp_path / "index"
+    build(walk(4)).save(path)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    header = json.loads(metadata["header"])
+    header[part] = value
+    save_file(load_file(path), path, {**metadata, "header": json.dumps(header)})
+
+    with pytest.raises(RetrievalError, match="index"):
+        RetrievalIndex.load(path)
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_a_stored_index_answers_alike_and_grows(walk, tmp_path: Path, binary: bool) -> None:
     images = walk(12, prefix="außen/schön ")
@@ -191,11 +215,10 @@ def test_damaged_and_foreign_index_files_are_named(walk, tmp_path: Path) -> None
         ("posting_offsets", lambda a: a[:-1]),
         ("posting_codes", lambda a: a[:-1]),
         ("query_codes", lambda a: a.astype(np.float64)),
+        ("centroids", lambda a: a * np.nan),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(walk, tmp_path: Path, name: str, change) -> None:
-    from safetensors import safe_open
-
     path = tmp_path / "index"
     build(walk(4)).save(path)
     with safe_open(path, framework="numpy") as file:

@@ -34,7 +34,8 @@ class Trial:
 
     num_descriptors: int = 1000
     subset: Literal["largest", "random", "strided"] = "largest"
-    descriptors_per_word: int = 20
+    words_per_root: float = 10.0
+    """Codebook size over the square root of the number of descriptors."""
     multiple_assignment: int = 1
     binary: bool = True
     transform: Literal["", "rotated", "whitened"] = ""
@@ -107,7 +108,7 @@ def similarity(truth: Truth, trial: Trial) -> tuple[NDArray[np.float64], int]:
     if trial.baseline == "vlad":
         return _vlad(descriptors), 64
     total = sum(map(len, descriptors.values()))
-    size = max(16, total // trial.descriptors_per_word)
+    size = int(trial.words_per_root * np.sqrt(total))
     codebook = train_codebook(descriptors.values(), size)
     index = RetrievalIndex.build(
         codebook, descriptors, multiple_assignment=trial.multiple_assignment, binary=trial.binary
@@ -142,14 +143,12 @@ def recall(scores: NDArray[np.float64], matches: NDArray[np.bool_], depth: int) 
 
 
 def trials() -> Iterator[Trial]:
-    """Changes one at a time, and of those that depend on each other."""
+    """The default, and one change at a time."""
     base = Trial()
     yield base
-    yield from (replace(base, multiple_assignment=m) for m in (2, 5))
-    yield from (replace(base, descriptors_per_word=n) for n in (5, 10, 40, 80))
+    yield from (replace(base, words_per_root=w) for w in (5.0, 20.0))
     yield from (replace(base, num_descriptors=n) for n in (300, 600, 2000))
-    yield from (replace(base, num_descriptors=600, descriptors_per_word=n) for n in (5, 10))
-    yield replace(base, num_descriptors=2000, descriptors_per_word=40)
+    yield from (replace(base, multiple_assignment=m) for m in (2, 5))
     yield from (replace(base, binary=False, multiple_assignment=m) for m in (1, 5))
     yield from (replace(base, transform=t) for t in ("rotated", "whitened"))
     yield from (replace(base, alpha=a) for a in (1.0, 2.0, 5.0))
