@@ -145,7 +145,7 @@ def _row(name: str, attempt: PairTry, history: History) -> tuple[str, ...]:
         other,
         attempt.reason,
         str(attempt.round),
-        "" if score is None else f"{score:.3f}",
+        f"{score:.3f}" if score else "",
         str(attempt.num_matches),
         str(attempt.num_inliers) if attempt.verified else "refused",
         attempt.config.lower() if attempt.verified else "",

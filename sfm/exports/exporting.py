@@ -10,7 +10,7 @@ from pathlib import Path
 import pycolmap
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
-from sfm.exports.models import model_indices, read_model
+from sfm.exports.models import model_indices, read_model, write_points_ply, write_text
 from sfm.exports.nerfstudio import write_nerfstudio
 from sfm.exports.splats import write_3dgs
 from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
@@ -77,12 +77,12 @@ def _refuse_foreign(destination: Path) -> None:
 
 
 def _write_txt(model: pycolmap.Reconstruction, _: Path, folder: Path) -> Names:
-    model.write_text(folder)
+    write_text(model, folder)
     return {}
 
 
 def _write_ply(model: pycolmap.Reconstruction, _: Path, folder: Path) -> Names:
-    model.export_PLY(folder / "points.ply")
+    write_points_ply([model], folder / "points.ply")
     return {}
 
 

@@ -49,10 +49,19 @@ def write_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool) -> 
     model.write_binary(folder)
     check_whole(model, folder)
     if text:
-        model.write_text(folder)
-        for name in ("cameras.txt", "images.txt", "points3D.txt"):
-            if not (folder / name).read_bytes().endswith(b"\n"):
-                raise _short(folder / name)
+        write_text(model, folder)
+
+
+def write_text(model: pycolmap.Reconstruction, folder: Path) -> None:
+    """Write the `.txt` files of one model.
+
+    Raises:
+        WorkspaceError: a file came out short.
+    """
+    model.write_text(folder)
+    for name in ("cameras.txt", "images.txt", "points3D.txt"):
+        if not (folder / name).read_bytes().endswith(b"\n"):
+            raise _short(folder / name)
 
 
 def check_whole(model: pycolmap.Reconstruction, folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from sfm.exports.models import write_points_ply
 from sfm.exports.names import flat_names
 from sfm.exports.undistortion import check_photo, undistort
 
@@ -127,4 +128,4 @@ def _world_from_camera(image: pycolmap.Image) -> np.ndarray:
 def _write_points(model: pycolmap.Reconstruction, path: Path) -> None:
     turned = pycolmap.Reconstruction(model)
     turned.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(_APPLIED[:3, :3]), np.zeros(3)))
-    turned.export_PLY(path)
+    write_points_ply([turned], path)

@@ -170,7 +170,7 @@
     paintCameras();
   }
   function paintPoints() {
-    const density = Math.min(Math.max(Math.sqrt(20000 / Math.max(model.count, 1)), 0.5), 2);
+    const density = Math.min(Math.max(Math.sqrt(20000 / Math.max(model.count, 1)), 0.5), 3);
     gl.useProgram(pointProgram);
     gl.uniformMatrix4fv(uniform(pointProgram, "clip_from_world"), false, clipFromWorld);
     gl.uniform1f(uniform(pointProgram, "extent"), model.extent);
