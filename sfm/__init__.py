@@ -6,6 +6,7 @@ Everything a user calls is listed here and loaded on first use, so that `import 
 from __future__ import annotations
 
 import importlib
+import zlib as _zlib  # noqa: F401 - libz must come before pycolmap, whose own copy it would otherwise bind to
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ so that a changed photo or option drops just what depends on it. COLMAP ignores 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -85,7 +86,7 @@ class FeatureDatabase:
             known = {row[1]: row for row in db.execute("SELECT * FROM loopsfm_images")}
             current = {photo.name: photo for photo in collection.photos}
             gone = [row[0] for name, row in known.items() if name not in current]
-            changed = [row[0] for n, row in known.items() if n in current and row[2] != current[n].sha256]
+            changed = [row[0] for n, row in known.items() if n in current and row[2] != _content(current[n])]
             _drop_features(db, [*gone, *changed])
             _drop_images(db, gone)
             _write_cameras(db, collection.cameras.values())
@@ -231,7 +232,7 @@ def _write_image(db: sqlite3.Connection, image_id: int, photo: Photo, signature:
     )
     db.execute(
         "INSERT OR REPLACE INTO loopsfm_images VALUES (?, ?, ?, ?)",
-        (image_id, photo.name, photo.sha256, signature),
+        (image_id, photo.name, _content(photo), signature),
     )
 
 
@@ -255,6 +256,13 @@ def _write_pose_priors(db: sqlite3.Connection, collection: Collection) -> None:
             wgs84,
         )
         db.execute("INSERT INTO pose_priors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _content(photo: Photo) -> str:
+    """What a photo's features depend on: its own bytes and those of its mask."""
+    if photo.mask is None:
+        return photo.sha256
+    return photo.sha256 + hashlib.sha256(photo.mask.read_bytes()).hexdigest()
 
 
 def _camera_signature(camera: CameraSpec) -> str:

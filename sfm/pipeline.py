@@ -18,7 +18,7 @@ from sfm.database import FeatureDatabase, StageKeys
 from sfm.describe import describe
 from sfm.errors import InputError
 from sfm.events import EventSink
-from sfm.ingest import ingest
+from sfm.ingest import ingest, masks_dir
 from sfm.mapping import MappingResult, ViewGraph, reconstruct
 from sfm.matching import MatchReport, match_pairs
 from sfm.outputs import finish
@@ -62,7 +62,7 @@ class Session:
     def keys(self) -> StageKeys:
         """Keys of everything that the database's content depends on besides the photos."""
         config, seed = self.config, self.config.run.seed
-        features = content_key("features", _FEATURES_VERSION, config.sift, config.images.masks)
+        features = content_key("features", _FEATURES_VERSION, config.sift)
         matches = content_key("matches", _MATCHES_VERSION, features, config.matching)
         return StageKeys(
             features, matches, content_key("geometries", _GEOMETRIES_VERSION, matches, config.verify, seed)
@@ -140,7 +140,7 @@ def _described(session: Session, photos: Path) -> tuple[Collection, FeatureDatab
             collection,
             database,
             images_dir=space.images,
-            masks_dir=space.cache / "masks" if any(p.mask for p in collection.photos) else None,
+            masks_dir=masks_dir(space.cache) if any(p.mask for p in collection.photos) else None,
             config=config.sift,
             threads=session.threads,
             events=space.events,

@@ -95,6 +95,12 @@ def _adjusted(
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     options = copy.deepcopy(options)
     options.refine_principal_point = principal_points
+    solver = options.ceres.solver_options
+    solver.gradient_tolerance, solver.function_tolerance = (
+        1e-4,
+        1e-8,
+    )  # COLMAP's end too early for a comparison
+    solver.max_num_iterations = 100
     pycolmap.create_default_bundle_adjuster(options, config, adjusted).solve()
     adjusted.update_point_3d_errors()
     return adjusted

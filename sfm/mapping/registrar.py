@@ -12,6 +12,7 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import EventSink
 from sfm.progress import Progress, Task
 
+from .focal import estimate_focal_lengths
 from .intrinsics import free_principal_points
 from .journal import STAGE, Journal
 from .merge import merge_models
@@ -44,6 +45,10 @@ def reconstruct_graph(
 ) -> MappingResult:
     """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
     scene = Scene.open(database)
+    for camera_id, focal_px in estimate_focal_lengths(database, seed=seed).items():
+        if camera_id in scene.cache.cameras and camera_id not in fixed_cameras:
+            _set_focal_length(scene.cache.camera(camera_id), focal_px)
+            events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
     options = mapper_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
     discarded = Journal()
     with progress.task("register", len(scene.name_of), unit="photos") as task:
@@ -88,6 +93,13 @@ def reconstruct_with_peer(
         _note_model(journal, model)
         journal.publish(events, index)
     return MappingResult(models, ViewGraph.read(database))
+
+
+def _set_focal_length(camera: pycolmap.Camera, focal_px: float) -> None:
+    params = list(camera.params)
+    for index in camera.focal_length_idxs():
+        params[index] = focal_px
+    camera.params = params
 
 
 class _CountOnce:
