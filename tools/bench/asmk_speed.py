@@ -3,7 +3,8 @@
     python tools/bench/asmk_speed.py --images 1000 [--descriptors 100 --words 8192 --assignment 5]
 
 Synthetic clustered descriptors, 128 dimensions, binary codes. The reference answers only the first
-`--queries` images, and its time is scaled up; scores must agree within 1e-6 on those first.
+`--queries` images, and its time is scaled up; scores must agree within 1e-6 on those first. Both engines look
+words up with the same exact faiss index; `times_faster` is of scoring alone.
 """
 
 from __future__ import annotations
@@ -53,19 +54,27 @@ def main() -> None:
     )
     asked = list(images)[: arguments.queries]
     rows, their_seconds = _timed(lambda: np.stack([theirs.scores(name) for name in asked]))
+    _, lookup_seconds = _timed(
+        lambda: [codebook.assign(images[name], arguments.assignment) for name in asked]
+    )
     difference = float(np.abs(rows - np.stack([ours.scores(name) for name in asked])).max())
     if difference > 1e-6:
         raise SystemExit(f"scores differ by {difference}: no speed is stated")
     _, seconds = _timed(lambda: ours.all_neighbours(TOP_K, threads=arguments.threads))
-    their_total = their_seconds * len(images) / len(asked)
+    scale = len(images) / len(asked)
+    scoring = (their_seconds - lookup_seconds) * scale  # ours looks words up once, when images are added
     record = {
         **vars(arguments),
         "max_difference": difference,
         "build_seconds": round(build_seconds, 2),
         "asmk_build_seconds": round(their_build_seconds, 2),
         "all_against_all_seconds": round(seconds, 2),
-        "asmk_all_against_all_seconds": round(their_total, 1),
-        "times_faster": round(their_total / seconds, 1),
+        "asmk_all_against_all_seconds": round(scoring, 1),
+        "asmk_word_lookup_seconds": round(lookup_seconds * scale, 1),
+        "times_faster": round(scoring / seconds, 1),
+        "times_faster_end_to_end": round(
+            (their_build_seconds + their_seconds * scale) / (build_seconds + seconds), 1
+        ),
     }
     print(json.dumps(record))
 
