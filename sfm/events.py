@@ -38,7 +38,7 @@ class EventLog:
     def emit(self, stage: str, event: str, **fields: object) -> None:
         """Append one event; `fields` must be JSON values or have a sensible `str`."""
         record = {"t": round(time.time(), 3), "stage": stage, "event": event, **fields}
-        with self._path.open("a", encoding="utf-8") as file:
+        with self._path.open("a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(json.dumps(record, default=str, ensure_ascii=False) + "\n")
 
 
@@ -65,7 +65,7 @@ def read_events(path: Path) -> Iterator[Mapping[str, JsonValue]]:
     """Events in the order written; a last line torn by a kill is left out."""
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"):
         try:
             yield json.loads(line)
         except json.JSONDecodeError:

@@ -13,6 +13,7 @@ from sfm.database import FeatureDatabase
 from sfm.diagnosis import EventIndex
 from sfm.events import read_events
 from sfm.exports.models import write_models, write_points_ply
+from sfm.ingest import thumbnail_path
 from sfm.pair_proposal import save_scene_graph
 from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
 from sfm.report import write_report
@@ -38,11 +39,13 @@ def finish(session: Session, collection: Collection, database: FeatureDatabase, 
         if config.export.points_ply:
             write_points_ply(loop.models, space.root / "points.ply")
         save_scene_graph(loop.scene_graph, space.cache)
-    outcomes = photo_outcomes(collection, loop.models, EventIndex(read_events(space.events_path)))
+    index = EventIndex(read_events(space.events_path), verify=config.verify, register=config.register)
+    outcomes = photo_outcomes(collection, loop.models, index)
     record = _record(session, collection, database, loop, outcomes)
     atomic_write_json(space.run_json, record)
     if config.export.report:
-        write_report(space.root)
+        thumbnails = {photo.name: thumbnail_path(space.cache, photo) for photo in collection.photos}
+        write_report(space.root, thumbnails={n: path for n, path in thumbnails.items() if path.exists()})
     return Result(space.root, loop.models, record)
 
 

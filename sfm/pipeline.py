@@ -192,10 +192,11 @@ def _match_edges(session: Session, database: FeatureDatabase, edges: Mapping[Pai
 
 def _matched(session: Session, proposed: SceneGraph, database: FeatureDatabase) -> SceneGraph:
     """Match the proposed pairs; the graph that comes back also holds pairs matched in earlier runs."""
+    graph = proposed.merged(earlier_edges(session.workspace.cache, database))
     with session.stage("match") as counts:
-        report = _match_edges(session, database, proposed.edges)
+        report = _match_edges(session, database, graph.edges)
         counts.update(matched=report.matched, cached=report.cached, verified=report.verified)
-    return proposed.merged(earlier_edges(session.workspace.cache, database))
+    return graph
 
 
 def _registered(

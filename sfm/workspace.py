@@ -201,8 +201,13 @@ def atomic_write_json(path: Path, value: object) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that takes the place of `path` when the block ends well."""
+    """A scratch folder that takes the place of `path` when the block ends well.
+
+    What a killed process left of the same folder is removed; the workspace's lock keeps others away.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     scratch.mkdir()
     try:

@@ -49,10 +49,11 @@ def grow(
         if isinstance(outcome, Stuck):
             return
         on_registered(outcome.name)
-        refine_local(session, outcome.name)
         if why == "check" or _has_grown(session, refined):
-            refine_global(session, why, journal)
+            refine_global(session, why, journal)  # includes what a local adjustment would do
             refined = _Size.of(session)
+        else:
+            refine_local(session, outcome.name)
     if refined != _Size.of(session):
         refine_global(session, "enough", journal)
 

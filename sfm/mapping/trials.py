@@ -101,8 +101,9 @@ class _Contest:
             return cls(bench, candidates, journal, find_seeds(session, candidates))
 
     def probe(self) -> list[Trial]:
-        """Models of a few photos each, best first; where the set is small, one that is just started."""
-        count = _NUM_PROBES if len(self.candidates) > 2 * _PROBE_IMAGES else 1
+        """Models of a few photos each, best first; a single started one where that is not worth its time."""
+        unsure = len(self.candidates) > 2 * _PROBE_IMAGES and bool(self.seeds) and self.seeds[0].level > 0
+        count = _NUM_PROBES if unsure else 1
         probes: list[Trial] = []
         while len(probes) < count and (trial := self.begin(probes)):
             if count > 1:
