@@ -1,0 +1,51 @@
+"""The collections that are measured: where their photos and their truth are, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSet:
+    """One collection of photos."""
+
+    name: str
+    photos: Path
+    truth: Path | None
+    """`gt.json`, or else `reference.json`, another program's result that shows gross errors only."""
+
+    @property
+    def truth_is_measured(self) -> bool:
+        """Whether the truth is ground truth."""
+        return self.truth is not None and self.truth.name == "gt.json"
+
+    def content_key(self) -> str:
+        """Hash of names and bytes of all its files."""
+        return files_key(self.photos, sorted(path for path in self.photos.rglob("*") if path.is_file()))
+
+
+def find_set(name: str, data: Path) -> PhotoSet:
+    """The set of this name under `data`, or at this path: a folder with `images/`, or of photos.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = next((path for path in (data / name, Path(name)) if path.is_dir()), None)
+    if folder is None:
+        raise FileNotFoundError(f"no photo set {name!r}: neither {data / name} nor {name} is a folder")
+    folder = folder.resolve()
+    photos = folder / "images" if (folder / "images").is_dir() else folder
+    truth = next((folder / f for f in ("gt.json", "reference.json") if (folder / f).is_file()), None)
+    return PhotoSet(folder.name, photos, truth)
+
+
+def files_key(root: Path, files: Iterable[Path]) -> str:
+    """Hash of the relative names and the bytes of files."""
+    total = hashlib.sha256()
+    for file in files:
+        total.update(str(file.relative_to(root)).encode(errors="surrogateescape") + b"\0")
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()[:16]
