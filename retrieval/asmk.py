@@ -39,8 +39,10 @@ def inverse_norms(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(1.0, np.sqrt(counts), out=np.zeros(len(counts)), where=counts > 0)
 
 
-def aggregate(codebook: Codebook, descriptors: Sequence[Descriptors], count: int, *, binary: bool) -> Queries:
-    """Codes of each image, image by image.
+def aggregate(
+    codebook: Codebook, descriptors: Sequence[Descriptors], counts: Sequence[int], *, binary: bool
+) -> list[Queries]:
+    """Codes of each image, image by image, for several multiple assignments at the price of one word lookup.
 
     A word's code is the sum of (descriptor - centroid) over the image's descriptors assigned to it, each
     descriptor counting for its `count` nearest words; then the signs of the sum, or the sum at length one.
@@ -48,21 +50,37 @@ def aggregate(codebook: Codebook, descriptors: Sequence[Descriptors], count: int
     Args:
         codebook: K words.
         descriptors: (n, d) float32 of each image; n may be 0.
-        count: multiple assignment.
+        counts: multiple assignments wanted.
         binary: pack signs (component > 0) into uint64; else float32.
 
     Returns:
-        One entry for each image, words ascending.
+        For each of `counts`, one entry for each image, words ascending.
 
     Raises:
         RetrievalError: descriptors that do not fit the codebook, NaN or infinity.
     """
-    limit = max(1, _RESIDUALS_PER_BLOCK // (count * codebook.dim))
-    blocks = [_aggregate_block(codebook, block, count, binary) for block in _blocks(descriptors, limit)]
-    counts = np.concatenate([np.zeros(1, np.int64), *(block[0] for block in blocks)])
-    words = np.concatenate([np.empty(0, np.int32), *(block[1] for block in blocks)])
-    codes = np.concatenate([empty_codes(codebook.dim, binary), *(block[2] for block in blocks)])
-    return Queries(np.cumsum(counts), words, codes)
+    limit = max(1, _RESIDUALS_PER_BLOCK // (max(counts) * codebook.dim))
+    parts: list[list[Queries]] = [[] for _ in counts]
+    for block in _blocks(descriptors, limit):
+        stacked = np.concatenate([check_descriptors(part, codebook.dim) for part in block])
+        words = codebook.assign(stacked, max(counts))
+        images = np.repeat(np.arange(len(block)), [len(part) for part in block])
+        for part, count in zip(parts, counts, strict=True):
+            sums, keys = _residual_sums(codebook, stacked, words[:, :count], images)
+            offsets = np.searchsorted(keys, np.arange(len(block) + 1) * len(codebook))
+            part.append(Queries(offsets, (keys % len(codebook)).astype(np.int32), _codes(sums, binary)))
+    empty = Queries(np.zeros(1, np.int64), np.empty(0, np.int32), empty_codes(codebook.dim, binary))
+    return [concatenated([empty, *part]) for part in parts]
+
+
+def concatenated(parts: Sequence[Queries]) -> Queries:
+    """The images of all parts, one after the other."""
+    counts = [np.diff(part.offsets) for part in parts]
+    return Queries(
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))]),
+        np.concatenate([part.words for part in parts]),
+        np.concatenate([part.codes for part in parts]),
+    )
 
 
 def _blocks(descriptors: Sequence[Descriptors], limit: int) -> Iterator[list[Descriptors]]:
@@ -79,22 +97,23 @@ def _blocks(descriptors: Sequence[Descriptors], limit: int) -> Iterator[list[Des
         yield block
 
 
-def _aggregate_block(
-    codebook: Codebook, block: list[Descriptors], count: int, binary: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int32], Codes]:
-    """Number of words of each image, and the words and codes of all."""
-    stacked = np.concatenate([check_descriptors(part, codebook.dim) for part in block])
-    words = codebook.assign(stacked, count)
-    images = np.repeat(np.arange(len(block)), [len(part) for part in block])
+def _residual_sums(
+    codebook: Codebook, stacked: Descriptors, words: NDArray[np.int64], images: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Sum of residuals of each (image, word) that occurs, and its key, image * K + word, ascending."""
     keys = (images[:, None] * len(codebook) + words).ravel()
     order = np.argsort(keys, kind="stable")
     unique_keys, starts = np.unique(keys[order], return_index=True)
     rows = order // words.shape[1]
     residuals = stacked[rows] - codebook.centroids[words.ravel()[order]]
-    sums = np.add.reduceat(residuals, starts, axis=0) if len(starts) else residuals
-    counts = np.bincount(unique_keys // len(codebook), minlength=len(block))
-    codes = pack_signs(sums) if binary else sums / (np.linalg.norm(sums, axis=1, keepdims=True) + _EPSILON)
-    return counts, (unique_keys % len(codebook)).astype(np.int32), codes
+    return (np.add.reduceat(residuals, starts, axis=0) if len(starts) else residuals), unique_keys
+
+
+def _codes(sums: NDArray[np.float32], binary: bool) -> Codes:
+    if binary:
+        return pack_signs(sums)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True) + np.float32(_EPSILON)
+    return np.asarray(sums / lengths, np.float32)
 
 
 def pack_signs(residuals: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kernels.asmk import Postings, Queries, asmk_scores, asmk_top_k, largest
 
 from . import index_file
-from .asmk import aggregate, code_bits, empty_codes, inverse_norms, laid_out
+from .asmk import aggregate, code_bits, concatenated, empty_codes, inverse_norms, laid_out
 from .codebook import Codebook, Descriptors
 from .engine import Hit, Neighbours
 from .errors import RetrievalError
@@ -44,7 +44,7 @@ class RetrievalIndex:
         self.options = options
         self._names: tuple[str, ...] = ()
         self._positions: dict[str, int] = {}
-        self._queries = aggregate(codebook, [], 1, binary=options.binary)
+        self._queries = aggregate(codebook, [], [1], binary=options.binary)[0]
         self._postings = Postings(
             np.zeros(len(codebook) + 1, np.int64),
             np.empty(0, np.int32),
@@ -88,13 +88,10 @@ class RetrievalIndex:
         known = sorted(self._positions.keys() & descriptors.keys())
         if known:
             raise RetrievalError(f"already in the index: {known[0]} ({len(known)} in all)")
-        options, arrays = self.options, list(descriptors.values())
-        searched = aggregate(self.codebook, arrays, 1, binary=options.binary)
-        asking = searched
-        if options.multiple_assignment > 1:
-            asking = aggregate(self.codebook, arrays, options.multiple_assignment, binary=options.binary)
-        self._postings = _appended(self._postings, searched)
-        self._queries = _concatenated(self._queries, asking)
+        counts = sorted({1, self.options.multiple_assignment})
+        codes = aggregate(self.codebook, list(descriptors.values()), counts, binary=self.options.binary)
+        self._postings = _appended(self._postings, codes[0])
+        self._queries = concatenated([self._queries, codes[-1]])
         self._set_names(chain(self._names, descriptors))
 
     def query(self, image: str | Descriptors, k: int, keep: Set[str] | None = None) -> list[Hit]:
@@ -122,8 +119,8 @@ class RetrievalIndex:
         if isinstance(image, str):
             words, codes = self._words_of(self._position(image))
         else:
-            options = self.options
-            query = aggregate(self.codebook, [image], options.multiple_assignment, binary=options.binary)
+            counts = [self.options.multiple_assignment]
+            query = aggregate(self.codebook, [image], counts, binary=self.options.binary)[0]
             words, codes = query.words, query.codes
         return asmk_scores(self._postings, words, codes, alpha=self.options.alpha)
 
@@ -215,12 +212,4 @@ def _appended(postings: Postings, images: Queries) -> Postings:
         laid_out(codes),
         np.concatenate([postings.inverse_norms, inverse_norms(counts)]),
         postings.num_bits,
-    )
-
-
-def _concatenated(first: Queries, second: Queries) -> Queries:
-    return Queries(
-        np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
-        np.concatenate([first.words, second.words]),
-        np.concatenate([first.codes, second.codes]),
     )
