@@ -10,10 +10,10 @@ import zlib as _zlib  # noqa: F401 - libz must come before pycolmap, whose own c
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sfm.checkup import doctor as doctor
     from sfm.config.loading import load_config as load_config
     from sfm.config.schema import Config as Config
     from sfm.database_mapping import map_database as map_database
-    from sfm.checkup import doctor as doctor
     from sfm.errors import ConfigError as ConfigError
     from sfm.errors import InputError as InputError
     from sfm.errors import MissingDependencyError as MissingDependencyError

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
-from retrieval.builders import build_scene_graph
 
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
+from retrieval.builders import build_scene_graph
 from retrieval.codebook import Codebook, train_codebook
 from retrieval.engine import ImageIndex, build_index
 from retrieval.errors import RetrievalError

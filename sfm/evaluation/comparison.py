@@ -20,7 +20,7 @@ class Agreement:
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
     max_centre_difference: float
-    """Largest distance of the two centres of a photo, as a fraction of the extent of a (rms from the mean)."""
+    """Largest distance of the two centres of a photo, in units of the extent of a (rms from the mean)."""
     median_centre_difference: float
     max_rotation_difference_deg: float
     median_rotation_difference_deg: float
@@ -29,7 +29,8 @@ class Agreement:
 def compare_models(a: pycolmap.Reconstruction, b: pycolmap.Reconstruction) -> Agreement:
     """Compare the poses of two models by photo name; the order of arguments only sets the unit.
 
-    Photos whose centres all lie on one line leave the rotation about it open, and with it the rotation differences.
+    Photos whose centres all lie on one line leave the rotation about it open; the rotation differences then
+    mean nothing.
 
     Raises:
         InputError: fewer than three common photos, or all in one place: nothing to align by.

@@ -83,8 +83,8 @@ class Evaluation:
 def evaluate(model: Path, gt: Path) -> Evaluation:
     """Score the models at `model` (a model, a folder of models or a workspace) against `gt`.
 
-    Without components the largest model is scored and photos outside it count as missing. With components each
-    is scored against the model that holds most of its photos.
+    Without components the largest model is scored and photos outside it count as missing. With components
+    each is scored against the model that holds most of its photos.
 
     Raises:
         InputError: no model or no ground truth, a damaged file, or no photo in common.

@@ -1,7 +1,8 @@
 """Pairwise pose errors and what is made of them: AUC, RRA, RTA.
 
-Conventions: pairs i < j over all photos of the ground truth; the error of a pair is the larger of the rotation
-error and of the angle between the translation directions, sign included; a pair with a missing photo has 180°.
+Conventions: pairs i < j over all photos of the ground truth; the error of a pair is the larger of the
+rotation error and of the angle between the translation directions, sign included; a pair with a missing photo
+has 180 degrees.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MISSING_DEG = 180.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairErrors:
-    """Errors of all pairs i < j of N photos in the order (0,1), (0,2), …, each (N (N - 1) / 2,) in degrees."""
+    """Errors of all pairs i < j of N photos, ordered (0,1), (0,2), …: arrays (N (N - 1) / 2,), degrees."""
 
     rotation_deg: Array
     translation_deg: Array
@@ -85,7 +86,7 @@ def auc(errors_deg: Array, threshold_deg: float) -> float:
 
 
 def auc_histogram(errors_deg: Array, threshold_deg: int) -> float:
-    """The same area from bins of one degree, per cent: the mean recall at 1, 2, … degrees (PoseDiffusion's mAA)."""
+    """The same from bins of one degree: mean recall at 1, 2, … degrees, per cent (PoseDiffusion's mAA)."""
     if len(errors_deg) == 0:
         return 0.0
     return float(np.mean([recall(errors_deg, limit) for limit in range(1, threshold_deg + 1)]))

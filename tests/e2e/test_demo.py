@@ -1,0 +1,79 @@
+"""The demo: every photo in one model, exactly, from a fraction of the pairs, and everything that the user gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pycolmap
+import pytest
+
+from sfm.evaluation import evaluate
+from tests.e2e.conftest import Command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, sfm_command: Command) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "out"
+    done = sfm_command("run", "--config", ROOT / "configs" / "demo.yaml", f"output={out}")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_every_photo_is_in_one_exact_model(demo: Path, demo_data: Path) -> None:
+    evaluation = evaluate(demo, demo_data / "gt.json").to_dict()
+
+    assert evaluation["registered"] == evaluation["photos"] == len(list((demo_data / "images").iterdir()))
+    assert len(list((demo / "sparse").iterdir())) == 1
+    assert evaluation["auc"]["3"] >= 95  # type: ignore[index]
+
+
+def test_half_of_the_pairs_were_enough(demo: Path) -> None:
+    pairs = json.loads((demo / "run.json").read_text())["pairs"]
+
+    assert pairs["fraction"] < 0.5
+    assert pairs["verified"] <= pairs["matched"]
+
+
+def test_the_output_opens_as_a_colmap_dataset(demo: Path) -> None:
+    model = pycolmap.Reconstruction(demo / "sparse" / "0")
+
+    assert all((demo / "images" / image.name).is_file() for image in model.images.values())
+    colours = {tuple(point.color) for point in model.points3D.values()}
+    assert len(colours) > 100
+
+
+def test_colmap_matches_the_database_again(demo: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "database.db"
+    copy.write_bytes((demo / "database.db").read_bytes())
+    db = pycolmap.Database.open(copy)
+    db.clear_matches()
+    db.clear_two_view_geometries()
+    db.close()
+    names = sorted(path.name for path in (demo / "images").iterdir())[:3]
+    (tmp_path / "pairs.txt").write_text(f"{names[0]} {names[1]}\n{names[1]} {names[2]}\n")
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = tmp_path / "pairs.txt"
+
+    pycolmap.match_image_pairs(copy, pairing_options=pairing, device=pycolmap.Device.cpu)
+
+    assert pycolmap.Database.open(copy).num_verified_image_pairs() == 2
+
+
+def test_each_registered_photo_has_its_story(demo: Path, sfm_command: Command) -> None:
+    name = min(path.name for path in (demo / "images").iterdir())
+
+    story = sfm_command("explain", demo, name).stdout
+
+    assert name in story
+    assert "inliers" in story
+
+
+def test_the_report_is_one_file_that_needs_no_network(demo: Path) -> None:
+    page = (demo / "report.html").read_text()
+
+    assert "28 of 28" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
