@@ -108,21 +108,22 @@ class FeatureDatabase:
 
         COLMAP's list of pairs splits names at blanks. After a kill in between, `sync` restores the names.
         """
-        with closing(self._connect()) as db:
-            ids = dict(db.execute("SELECT name, image_id FROM images"))
-            if not any(character.isspace() for name in ids for character in name):
-                yield {name: name for name in ids}
-                return
-            plain = {name: f"#{image_id}" for name, image_id in ids.items()}
-            with db:
-                db.executemany(
-                    "UPDATE images SET name = ? WHERE name = ?", [(p, n) for n, p in plain.items()]
-                )
-            try:
-                yield plain
-            finally:
-                with db:
-                    db.executemany("UPDATE images SET name = ? WHERE name = ?", list(plain.items()))
+        ids = self.image_ids()
+        if not any(character.isspace() for name in ids for character in name):
+            yield {name: name for name in ids}
+            return
+        plain = {name: f"image{image_id}" for name, image_id in ids.items()}
+        self._rename({hidden: name for name, hidden in plain.items()})
+        try:
+            yield plain
+        finally:
+            self._rename(plain)
+
+    def _rename(self, old_of_new: Mapping[str, str]) -> None:
+        # Never across a call of pycolmap: it brings a SQLite of its own, and two of them holding one file
+        # open in the same process break each other's locks.
+        with closing(self._connect()) as db, db:
+            db.executemany("UPDATE images SET name = ? WHERE name = ?", list(old_of_new.items()))
 
     def image_ids(self) -> dict[str, int]:
         """COLMAP's image id of every image name."""

@@ -16,9 +16,13 @@ from sfm.database import FeatureDatabase
 from sfm.events import EventSink
 from sfm.progress import Progress
 from sfm.types import Collection
+from sfm.workspace import require_space
 
 _BYTES_PER_PIXEL_AND_THREAD = 260
 """Peak memory of pycolmap's SIFT, measured: 1.5 GB a thread at 2400 px on the longer side (4:3)."""
+
+_BYTES_PER_FEATURE = 500
+"""In the database, with orientations beyond the first and SQLite's write-ahead log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ def describe(
     with progress.task("describe", len(todo), unit="photos") as task:
         for start in range(0, len(todo), batch):
             names = todo[start : start + batch]
+            require_space(database.path.parent, len(names) * config.max_num_features * _BYTES_PER_FEATURE)
             pycolmap.extract_features(
                 database.path,
                 images_dir,

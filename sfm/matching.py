@@ -14,10 +14,14 @@ from sfm.config.schema import MatchingConfig, VerifyConfig
 from sfm.database import FeatureDatabase, PairRecord
 from sfm.events import EventSink
 from sfm.progress import Progress
+from sfm.workspace import require_space
 
 _MAX_PAIRS_A_CHUNK = 64
 _MAX_SECONDS_A_CHUNK = 15.0
 """A kill loses at most the chunk in hand: the promise is 64 pairs or 30 seconds."""
+
+_BYTES_PER_PAIR = 100_000
+"""In the database: some thousand matches and inliers of 8 bytes, and SQLite's write-ahead log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ def match_pairs(
         position = 0
         while position < len(todo):
             chunk = todo[position : position + size]
+            require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
             started = time.monotonic()
             _match_chunk(chunk, plain, list_path, database.path, options, geometry)
             seconds = time.monotonic() - started

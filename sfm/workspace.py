@@ -179,6 +179,21 @@ def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
         raise WorkspaceError(f"cannot write to {root}: {error}") from error
 
 
+def require_space(folder: Path, num_bytes: int) -> None:
+    """Refuse to go on when the disk is about to be full: COLMAP aborts the process where SQLite cannot write.
+
+    Raises:
+        WorkspaceError: fewer than `num_bytes` are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise WorkspaceError(
+            f"the disk of {folder} is full: {free / 1e6:.0f} MB free, "
+            f"the next step may need {num_bytes / 1e6:.0f} MB",
+            hint="free some space and run the same command again; what was finished is kept",
+        )
+
+
 def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)

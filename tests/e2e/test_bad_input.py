@@ -1,0 +1,190 @@
+"""Bad input through the command: a message that names the thing, the documented exit code, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import QUICK, Command
+
+
+def assert_refused(done: object, code: int, *words: str) -> None:
+    assert done.returncode == code, (done.returncode, done.stderr)  # type: ignore[attr-defined]
+    error = done.stderr  # type: ignore[attr-defined]
+    assert "Traceback" not in error
+    assert "error:" in error.lower()
+    for word in words:
+        assert word in error
+
+
+def skipped(out: Path) -> dict[str, str]:
+    return {s["name"]: s["reason"] for s in json.loads((out / "run.json").read_text())["photos"]["skipped"]}
+
+
+def test_no_photos(tmp_path: Path, sfm_command: Command) -> None:
+    (tmp_path / "photos").mkdir()
+
+    assert_refused(sfm_command("run", tmp_path / "photos", "-o", tmp_path / "out"), 3, "photos")
+
+
+def test_one_photo(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:
+    for path in sorted(few_photos.iterdir())[1:]:
+        path.unlink()
+
+    assert_refused(sfm_command("run", few_photos, "-o", tmp_path / "out"), 3, "two")
+
+
+def test_a_folder_with_every_kind_of_broken_file_still_gives_a_model(
+    few_photos: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    good = sorted(few_photos.iterdir())
+    whole = good[0].read_bytes()
+    (few_photos / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (few_photos / "zero.jpg").write_bytes(b"")
+    (few_photos / "text.jpg").write_text("not a photo")
+    (few_photos / "twin.jpg").write_bytes(whole)
+    Image.new("RGB", (1, 1)).save(few_photos / "dot.png")
+    Image.fromarray(np.full((480, 640), 30000, np.uint16)).save(few_photos / "flat16.png")
+    Image.open(good[1]).convert("CMYK").save(few_photos / "cmyk.jpg", quality=95)
+    Image.open(good[2]).transpose(Image.Transpose.ROTATE_90).save(few_photos / "rotated.jpg", quality=95)
+
+    done = sfm_command("run", few_photos, "-o", tmp_path / "out", *QUICK)
+
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    registered = {o["name"] for o in run["outcomes"] if o["status"] == "registered"}
+    assert done.returncode == 0, done.stderr
+    assert {"truncated.jpg", "zero.jpg", "text.jpg", "twin.jpg", "dot.png"} <= set(skipped(tmp_path / "out"))
+    assert {path.name for path in good} | {"cmyk.jpg", "rotated.jpg"} <= registered
+    assert sfm_command("explain", tmp_path / "out", "truncated.jpg").returncode == 0
+
+
+def test_odd_names_and_equal_names_in_subfolders(
+    few_photos: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    good = sorted(few_photos.iterdir())
+    (few_photos / "left").mkdir()
+    (few_photos / "right").mkdir()
+    names = [
+        "my photo.jpg",
+        "фото ü.jpg",
+        "line\nbreak.jpg",
+        "left/same.jpg",
+        "right/same.jpg",
+        'q"uote<b>.jpg',
+    ]
+    for path, name in zip(good, names, strict=False):
+        path.rename(few_photos / name)
+
+    done = sfm_command("run", few_photos, "-o", tmp_path / "out", "--threads", "1")
+
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["photos"]["registered"] == len(good)
+    assert {"my photo.jpg", "фото ü.jpg", "left/same.jpg", "right/same.jpg"} <= {
+        o["name"] for o in run["outcomes"]
+    }
+    assert "q&#34;uote&lt;b&gt;" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_formats_that_colmap_cannot_read_are_converted(
+    few_photos: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    good = sorted(few_photos.iterdir())
+    Image.open(good[0]).save(few_photos / "a.webp", quality=95)
+    good[0].unlink()
+
+    done = sfm_command("run", few_photos, "-o", tmp_path / "out", *QUICK)
+
+    names = {path.name for path in (tmp_path / "out" / "images").iterdir()}
+    assert done.returncode == 0, done.stderr
+    assert "a.webp.jpg" in names
+    assert (few_photos / "a.webp").exists()
+
+
+def test_an_output_of_other_photos_is_refused(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(few_photos, other)
+    sfm_command("retrieve", few_photos, "-o", tmp_path / "out", *QUICK)
+    before = (tmp_path / "out" / "database.db").read_bytes()
+
+    done = sfm_command("run", other, "-o", tmp_path / "out")
+
+    assert_refused(done, 5, "holds the reconstruction of", str(few_photos))
+    assert (tmp_path / "out" / "database.db").read_bytes() == before
+
+
+def test_a_mask_of_the_wrong_size(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:
+    (tmp_path / "masks").mkdir()
+    name = min(path.name for path in few_photos.iterdir())
+    Image.new("L", (10, 10), 255).save(tmp_path / "masks" / f"{name}.png")
+
+    done = sfm_command("run", few_photos, "-o", tmp_path / "out", f"images.masks={tmp_path / 'masks'}")
+
+    assert_refused(done, 3, f"{name}.png", "10")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("retrieval:\n  pairs_per_foto: 3\n", ["config.yaml:2", "pairs_per_foto", "pairs_per_photo"]),
+        ("run: {seed: 1}\nrun: {seed: 2}\n", ["config.yaml:2", "run"]),
+        ("run:\n  seed: many\n", ["config.yaml:2", "run.seed", "many"]),
+        ("run:\n\tseed: 1\n", ["config.yaml:2"]),
+        ("a: &a [x, x]\nb: &b [*a, *a]\n", ["config.yaml"]),
+    ],
+    ids=["unknown", "duplicate", "wrong type", "tab", "alias"],
+)
+def test_a_bad_configuration(text: str, words: list[str], tmp_path: Path, sfm_command: Command) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+
+    assert_refused(sfm_command("run", "--config", tmp_path / "config.yaml"), 2, *words)
+
+
+def test_photos_that_share_nothing_end_with_6_and_a_report(tmp_path: Path, sfm_command: Command) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        coarse = rng.integers(0, 255, (60, 80), np.uint8)
+        Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(
+            tmp_path / "photos" / f"{number}.png"
+        )
+
+    done = sfm_command("run", tmp_path / "photos", "-o", tmp_path / "out", "--threads", "1")
+
+    assert_refused(done, 6, "No model", "report.html")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; needs an ordinary user")
+def test_a_read_only_output(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+
+    assert_refused(sfm_command("run", few_photos, "-o", tmp_path / "locked" / "out"), 5, "permission")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(few_photos: Path, tiny_disk: Path, sfm_command: Command) -> None:
+    done = sfm_command("run", few_photos, "-o", tiny_disk / "out", *QUICK)
+
+    assert_refused(done, 5, "full")
