@@ -1,9 +1,9 @@
 """Options of retrieval and of the first scene graph.
 
 Defaults that decide recall were measured by `tools/bench/retrieval_recall.py` on four collections of 23 to 32
-photos with SIFT (share of the true partners among the first 5 and 10 hits): 99.0 and 90.6 % by default; 95.8 and
-88.9 with 600 descriptors, 97.8 and 90.1 with 2000; 82.0 and 74.4 with 1000 random ones instead of the largest;
-97.9 and 88.9 with multiple assignment 2, 93.1 and 82.0 with 5; 99.2 and 92.7 with float residuals.
+photos with SIFT (share of the true partners among the first 5 and 10 hits): 99.0 and 90.6 % by default;
+95.8 and 88.9 with 600 descriptors, 97.8 and 90.1 with 2000; 82.0 and 74.4 with 1000 random ones instead of the
+largest; 97.9 and 88.9 with multiple assignment 2, 93.1 and 82.0 with 5; 99.2 and 92.7 with float residuals.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class RetrievalConfig:
     """Farthest-point anchor photos, all joined with each other (at most a fifth of the photos)."""
     num_descriptors: Annotated[int, Ge(1)] = 1000
     """Local descriptors a photo that describe it for retrieval, largest scale first."""
-    codebook_size: Annotated[int, Ge(0)] | None = None
+    codebook_size: Annotated[int, Ge(1)] | None = None
     """Number of visual words; null: 10 times the square root of the number of descriptors, at most 65536."""
     multiple_assignment: Annotated[int, Ge(1)] = 1
-    """Words that a descriptor of the asking photo counts for. With 1 scores are symmetric; more lowered recall
-    with a codebook trained on the collection (MASt3R-SfM takes 5 with a codebook of its own)."""
+    """Words that a descriptor of the asking photo counts for. With 1 scores are symmetric; more lowers recall
+    with a codebook trained on the collection (MASt3R-SfM takes 5, with a codebook of its own)."""
     binary: bool = True
-    """Binarised residuals: 32 times smaller and faster, nearly as good."""
+    """Binarised residuals: 32 times smaller and quicker to compare, nearly as good."""
     sequential_overlap: Annotated[int, Ge(1)] = 8
     """Mode sequential: each photo is matched with this many that follow it, and with powers of two beyond."""
     loop_detection: bool = True
