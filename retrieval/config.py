@@ -2,8 +2,8 @@
 
 Defaults that decide recall were measured by `tools/bench/retrieval_recall.py` on four collections of 23 to 32
 photos with SIFT (share of the true partners among the first 5 and 10 hits): 99.0 and 90.6 % by default;
-95.8 and 88.9 with 600 descriptors, 97.8 and 90.1 with 2000; 82.0 and 74.4 with 1000 random ones instead of the
-largest; 97.9 and 88.9 with multiple assignment 2, 93.1 and 82.0 with 5; 99.2 and 92.7 with float residuals.
+95.8 and 88.9 with 600 descriptors, 97.8 and 90.1 with 2000; 82.0 and 74.4 with 1000 random ones instead of
+the largest; 97.9 and 88.9 with multiple assignment 2, 93.1 and 82.0 with 5; 99.2 and 92.7 with floats.
 """
 
 from __future__ import annotations
