@@ -14,12 +14,12 @@ from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
 from retrieval.codebook import Codebook, train_codebook
 from retrieval.engine import ImageIndex, build_index
-from retrieval.errors import RetrievalError
+from retrieval.errors import MissingEngineError, RetrievalError
 from retrieval.index import RetrievalIndex
 from sfm.closed_loop import Rank
 from sfm.database import FeatureDatabase
 from sfm.describe import retrieval_descriptors
-from sfm.errors import InputError
+from sfm.errors import InputError, MissingDependencyError
 from sfm.events import EventSink
 from sfm.types import Collection
 from sfm.workspace import atomic_write_json, content_key
@@ -54,6 +54,7 @@ def propose_pairs(
 
     Raises:
         InputError: the pairs file is missing or names unknown photos, or no photo has GPS in mode spatial.
+        MissingDependencyError: the engine asmk is chosen and not installed.
     """
     try:
         index = _index(collection, database, cache_dir, features_key, config, seed)
@@ -64,6 +65,8 @@ def propose_pairs(
             positions_m=positions_enu(collection),
             timestamps=_timestamps(collection),
         )
+    except MissingEngineError as error:
+        raise MissingDependencyError(str(error)) from error
     except RetrievalError as error:
         raise InputError(str(error)) from error
     for pair in graph:
@@ -101,7 +104,7 @@ def positions_enu(collection: Collection) -> dict[str, NDArray[np.float64]]:
     ellipsoid = np.array(
         [[p.exif.latitude_deg, p.exif.longitude_deg, p.exif.altitude_m or 0.0] for p in located]
     )
-    enu = np.asarray(pycolmap.GPSTransform().ellipsoid_to_enu(ellipsoid, *ellipsoid[0, :2]))
+    enu = np.asarray(pycolmap.GPSTransform().ellipsoid_to_enu(ellipsoid, *ellipsoid[0]))
     return {photo.name: position for photo, position in zip(located, enu, strict=True)}
 
 
