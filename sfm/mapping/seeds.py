@@ -19,6 +19,7 @@ from .view_graph import ViewGraph
 
 _MAX_TESTED = 80  # pairs of one component whose relative pose is estimated
 _MAX_TESTED_PER_PHOTO = 8
+_ENOUGH = 12  # seeds that need no relaxation: further pairs aren't tested
 _MIN_POINTS = 15  # a seed that triangulates fewer points is refused
 _RELAXATIONS = ((1.0, 1.0), (0.5, 0.5), (0.3, 0.25))  # factors on inliers and angle, as COLMAP relaxes them
 _ANY_MOTION = len(
@@ -41,8 +42,13 @@ class Seed:
 def find_seeds(session: MapperSession, among: Set[str]) -> list[Seed]:
     """Seeds in `among`, best first: by level, then by inliers x angle x spread x centrality."""
     graph = session.scene.view_graph.restricted(among)
-    seeds = (_test(session, graph, pair) for pair in _promising(graph))
-    return sorted((s for s in seeds if s is not None), key=lambda s: (s.level, -s.score, s.pair))
+    seeds: list[Seed] = []
+    for pair in _promising(graph):
+        if seed := _test(session, graph, pair):
+            seeds.append(seed)
+        if sum(seed.level == 0 for seed in seeds) >= _ENOUGH:
+            break
+    return sorted(seeds, key=lambda seed: (seed.level, -seed.score, seed.pair))
 
 
 def next_seed(seeds: Sequence[Seed], tried: Sequence[Seed], wanted: Set[str]) -> Seed | None:
