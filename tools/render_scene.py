@@ -12,8 +12,19 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthetic import Photo, PinholeRadial, Pose, Scene, overview, ring, square, street, walk, write_dataset
-from synthetic.camera import rolled
+from synthetic import (
+    Photo,
+    PinholeRadial,
+    Pose,
+    Scene,
+    overview,
+    ring,
+    rolled,
+    square,
+    street,
+    walk,
+    write_dataset,
+)
 
 
 @dataclass(frozen=True, slots=True)

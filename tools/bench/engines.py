@@ -1,4 +1,4 @@
-"""Run our engine or one of COLMAP's on a set of photos, each in a process of its own; a failure is a row."""
+"""Run our engine or one of COLMAP's on photos, each run in a process of its own; a failure is a row."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _our_row(photo_set: PhotoSet, seed: int, measured: Measured, record: Record,
 
 
 def _run_peer(engine: str, photo_set: PhotoSet, seed: int, settings: Settings) -> Row:
-    """A mapper of COLMAP on the exhaustive database, whose seconds are added as they were when it was made."""
+    """A mapper of COLMAP on the exhaustive database; the seconds that made it are added as they were then."""
     prepared = prepared_database(photo_set, settings)
     if prepared.failure:
         return _failed(engine, photo_set, seed, prepared)

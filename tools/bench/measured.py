@@ -44,7 +44,7 @@ class Measured:
 def run_measured(
     command: Sequence[str], *, log: Path, time_limit_s: float, environment: Mapping[str, str] | None = None
 ) -> Measured:
-    """Run `command` with its output in the file `log`; past the time limit its whole process group is killed."""
+    """Run `command`, its output in the file `log`; past the time limit its whole process group is killed."""
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -62,18 +62,26 @@ def _run(
     engine: str, database: Path, images: Path, out: Path, seed: int, threads: int
 ) -> Mapping[int, pycolmap.Reconstruction]:
     if engine == "incremental":
-        options = pycolmap.IncrementalPipelineOptions()
-        mapping = pycolmap.incremental_mapping
+        made = pycolmap.incremental_mapping(database, images, out, _incremental_options(seed, threads))
     else:
-        options = pycolmap.GlobalPipelineOptions()
-        options.mapper.num_threads = threads
-        options.mapper.random_seed = seed
-        mapping = pycolmap.global_mapping
+        made = pycolmap.global_mapping(database, images, out, _global_options(seed, threads))
+    return {i: model for i, model in made.items() if model.num_reg_images() >= MIN_MODEL_SIZE}
+
+
+def _incremental_options(seed: int, threads: int) -> pycolmap.IncrementalPipelineOptions:
+    options = pycolmap.IncrementalPipelineOptions()
     options.min_model_size = MIN_MODEL_SIZE
     options.num_threads = threads
     options.random_seed = seed
-    made = mapping(database, images, out, options)
-    return {i: model for i, model in made.items() if model.num_reg_images() >= MIN_MODEL_SIZE}
+    return options
+
+
+def _global_options(seed: int, threads: int) -> pycolmap.GlobalPipelineOptions:
+    options = pycolmap.GlobalPipelineOptions()
+    options.min_model_size = MIN_MODEL_SIZE
+    options.num_threads = options.mapper.num_threads = threads
+    options.random_seed = options.mapper.random_seed = seed
+    return options
 
 
 def main() -> None:

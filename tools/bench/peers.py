@@ -3,9 +3,9 @@
     python tools/bench/peers.py fountain-P11 fox --out peers.json
     python tools/bench/peers.py data/demo --mappers ours,incremental --seeds 1
 
-Peers work on exhaustively matched databases with the cameras and SIFT options that ours uses; such a database is
-made once and kept, and its time counts in every row that uses it. Results are kept, too: a run that was broken off
-goes on where it stopped. Ours is run again when its source code has changed.
+Peers work on exhaustively matched databases with the cameras and SIFT options that ours uses; such a database
+is made once and kept, and its time counts in every row that uses it. Results are kept, too: a run that was
+broken off goes on where it stopped. Ours is run again when its source code has changed.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ def _results(
 
 
 def _key(photo_set: PhotoSet, engine: str, seed: int, settings: Settings) -> str:
-    """What a result depends on: ours on photos, options and our source, a peer's on its database and runner."""
+    """What a result depends on: ours on photos, options and source, a peer's on its database and runner."""
     truth = photo_set.truth.read_text(encoding="utf-8") if photo_set.truth else ""
     common = (truth, settings.threads, pycolmap.__version__)
+    parts: tuple[object, ...]
     if engine == "ours":
         folders = (ROOT / "sfm", ROOT / "retrieval", ROOT / "kernels")
         source = files_key(ROOT, sorted(file for folder in folders for file in folder.rglob("*.py")))

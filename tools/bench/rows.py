@@ -21,7 +21,8 @@ class Row:
 
     set: str
     engine: str
-    seed: int
+    seed: int | None
+    """None in a median."""
     status: str
     """`ok`, or why there is no result."""
     photos: int = 0
@@ -80,7 +81,7 @@ def score(models: Path, truth: Path | None, *, min_model_size: int = 3) -> Score
 
 
 def median_rows(rows: Sequence[Row]) -> list[Row]:
-    """One row for each set and engine: medians over the seeds, models of the seed that is the median in size."""
+    """One row a set and engine: medians over the seeds; the models are those of the seed in the middle."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.set, row.engine), []).append(row)
@@ -96,10 +97,11 @@ def _median(group: Sequence[Row]) -> Row:
     for field in fields(Row):
         column = [getattr(row, field.name) for row in finished]
         numbers = [v for v in column if isinstance(v, int | float) and not isinstance(v, bool)]
-        if field.name in ("seed", "registered", "photos") or len(numbers) < len(column):
+        if field.name in ("registered", "photos") or len(numbers) < len(column):
             values[field.name] = getattr(middle, field.name)
         else:
             values[field.name] = median(numbers)
     failed = len(group) - len(finished)
+    values["seed"] = None
     values["status"] = f"ok, {failed} of {len(group)} failed" if failed else "ok"
     return Row(**values)  # type: ignore[arg-type]

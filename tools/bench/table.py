@@ -15,6 +15,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("set", lambda row: row.set),
     ("N", lambda row: str(row.photos)),
     ("engine", lambda row: row.engine),
+    ("seed", lambda row: "median" if row.seed is None else str(row.seed)),
     ("reg", lambda row: str(row.registered)),
     ("models", lambda row: "+".join(map(str, row.models)) or "none"),
     ("AUC@1", lambda row: _number(row.auc1, 1) + ("*" if row.unmeasured_truth else "")),

@@ -1,7 +1,7 @@
 """Our own textured scenes with exact poses and depth: numpy and Pillow only."""
 
-from .camera import PinholeRadial, Pose, look_at
-from .dataset import Photo, photograph, write_dataset
+from .camera import PinholeRadial, Pose, look_at, rolled
+from .dataset import Photo, write_dataset
 from .layouts import Scene, square, street
 from .raycast import Renderer
 from .viewpoints import overview, ring, walk
@@ -14,8 +14,8 @@ __all__ = [
     "Scene",
     "look_at",
     "overview",
-    "photograph",
     "ring",
+    "rolled",
     "square",
     "street",
     "walk",

@@ -24,7 +24,7 @@ class PinholeRadial:
         return self.focal_px, self.width / 2, self.height / 2, self.k1
 
     def rays(self, supersample: int = 1) -> tuple[Array, Array]:
-        """Normalised (x, y) of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
+        """x and y of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
         step = 1.0 / supersample
         u = (np.arange(self.width * supersample) + 0.5) * step - self.width / 2
         v = (np.arange(self.height * supersample) + 0.5) * step - self.height / 2
@@ -60,7 +60,7 @@ def look_at(eye: Array, target: Array) -> Pose:
 
 
 def rolled(pose: Pose, roll_deg: float) -> Pose:
-    """The same view with the camera turned clockwise about its optical axis (the picture turns the other way)."""
+    """The same view, the camera turned clockwise about its optical axis; the picture turns the other way."""
     c, s = np.cos(np.radians(roll_deg)), np.sin(np.radians(roll_deg))
     turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
     return Pose(turn @ pose.rotation, turn @ pose.translation)

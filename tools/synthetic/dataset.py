@@ -14,6 +14,9 @@ from .camera import PinholeRadial, Pose
 from .layouts import Scene
 from .quads import random_for
 
+NOISE = 0.8
+"""Standard deviation of the sensor noise, of 255 grey levels."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
@@ -26,13 +29,6 @@ class Photo:
     component: str
 
 
-def photograph(photo: Photo, *, seed: int, supersample: int = 2, noise: float = 0.8) -> Image.Image:
-    """The picture with exposure a few per cent off and sensor noise; the same for the same seed and name."""
-    rng = random_for(seed, photo.name)
-    colour = photo.scene.renderer().colour(photo.camera, photo.pose, supersample=supersample)
-    return _develop(colour, rng, noise)
-
-
 def write_dataset(
     photos: Sequence[Photo],
     out: Path,
@@ -42,13 +38,16 @@ def write_dataset(
     supersample: int = 2,
     with_depth: bool = False,
 ) -> None:
-    """Write `images/`, `gt.json` and, if asked, `depth/NAME.npy` (float32, metres, 0 for the sky) under `out`."""
+    """Write `images/`, `gt.json` and, if asked, `depth/NAME.npy` (float32, metres, 0 for the sky).
+
+    Exposure varies by a few per cent and the sensor is noisy; both depend on `seed` and the photo's name only.
+    """
     (out / "images").mkdir(parents=True, exist_ok=True)
     renderers = {id(photo.scene): photo.scene.renderer() for photo in photos}
     for photo in photos:
         renderer = renderers[id(photo.scene)]
         colour = renderer.colour(photo.camera, photo.pose, supersample=supersample)
-        picture = _develop(colour, random_for(seed, photo.name), noise=0.8)
+        picture = _develop(colour, random_for(seed, photo.name))
         picture.save(out / "images" / photo.name, quality=quality)
         if with_depth:
             (out / "depth").mkdir(exist_ok=True)
@@ -78,6 +77,6 @@ def ground_truth(photos: Sequence[Photo]) -> dict[str, object]:
     return truth
 
 
-def _develop(colour: np.ndarray, rng: np.random.Generator, noise: float) -> Image.Image:
-    exposed = colour * rng.uniform(0.94, 1.06) + rng.normal(0, noise, colour.shape)
+def _develop(colour: np.ndarray, rng: np.random.Generator) -> Image.Image:
+    exposed = colour * rng.uniform(0.94, 1.06) + rng.normal(0, NOISE, colour.shape)
     return Image.fromarray(np.clip(exposed + 0.5, 0, 255).astype(np.uint8))

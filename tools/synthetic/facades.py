@@ -13,8 +13,8 @@ from .textures import Colour, courses, finish, flat, fractal
 
 TEXELS_PER_M = 80
 _WALLS = (
-    (226, 190, 130), (206, 120, 92), (150, 178, 168), (214, 206, 186), (192, 150, 160), (140, 158, 190), (222, 168, 96),
-    (176, 190, 140), (200, 96, 80), (236, 220, 170),
+    (226, 190, 130), (206, 120, 92), (150, 178, 168), (214, 206, 186), (192, 150, 160),
+    (140, 158, 190), (222, 168, 96), (176, 190, 140), (200, 96, 80), (236, 220, 170),
 )  # fmt: skip
 _TRIMS = ((44, 84, 72), (110, 40, 38), (38, 62, 104), (90, 66, 44), (30, 30, 34), (150, 110, 40))
 
@@ -203,6 +203,6 @@ def _scaled(colour: Colour, factor: float) -> Array:
     return np.clip(np.asarray(colour, dtype=np.float64) * factor, 0, 255)
 
 
-def _rgb(colour: Colour | Array) -> tuple[int, int, int]:
+def _rgb(colour: Colour) -> tuple[int, int, int]:
     r, g, b = (int(np.clip(c, 0, 255)) for c in colour)
     return r, g, b

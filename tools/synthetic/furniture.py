@@ -47,15 +47,9 @@ def _plinth(rng: np.random.Generator, words: str) -> Texture:
 def market_stall(rng: np.random.Generator, at: Spot, *, turn_deg: float) -> list[Quad]:
     """A counter full of fruit under a striped awning on four posts."""
     wood = planks(rng, 90, 560, (160, 112, 68), count=26)
-    fruit = finish(
-        rng.choice(np.array([(210, 60, 40), (230, 160, 40), (120, 160, 60), (150, 60, 110)]), (12, 24))
-        .repeat(9, 0)
-        .repeat(9, 1)
-        .astype(float),
-        rng,
-        cell=9,
-        strength=0.3,
-    )  # noqa: E501
+    kinds = np.array([(210, 60, 40), (230, 160, 40), (120, 160, 60), (150, 60, 110)], dtype=np.float64)
+    heaps = rng.choice(kinds, (12, 24)).repeat(9, axis=0).repeat(9, axis=1)
+    fruit = finish(heaps, rng, cell=9, strength=0.3)
     quads = box(at, (2.2, 1.0), (0.0, 0.9), wood, top=fruit, turn_deg=turn_deg)
     c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
     turn = np.array([[c, -s], [s, c]])

@@ -28,8 +28,9 @@ from .raycast import Renderer
 from .textures import courses, finish, flat
 
 SIGNS = (
-    "CAFE LUNA", "BOOKS", "BAKERY", "HOTEL ORION", "FLOWERS", "CINEMA", "PHARMACY", "RADIO & TV", "TAILOR", "CHEESE",
-    "MUSIC HALL", "CLOCKS", "BICYCLES", "TEA HOUSE", "TOYS", "MAPS", "BARBER", "ANTIQUES", "LIBRARY", "FISH",
+    "CAFE LUNA", "BOOKS", "BAKERY", "HOTEL ORION", "FLOWERS", "CINEMA", "PHARMACY", "RADIO & TV",
+    "TAILOR", "CHEESE", "MUSIC HALL", "CLOCKS", "BICYCLES", "TEA HOUSE", "TOYS", "MAPS", "BARBER",
+    "ANTIQUES", "LIBRARY", "FISH",
 )  # fmt: skip
 HALF_SIZE_M = (12.0, 9.0)
 """Half the length of the square along x and y."""
@@ -51,8 +52,8 @@ class Scene:
 def square(seed: int = 0, *, look_alikes: bool = True) -> Scene:
     """A town square of 24 x 18 m closed by houses, with a fountain, a statue, a market, trees.
 
-    With `look_alikes` two of the houses, one in the north row and one in the east row, have the very same front;
-    only their neighbours and what stands before them tell them apart. Other seeds give other squares.
+    With `look_alikes` two of the houses, one in the north row and one in the east row, have the very same
+    front; only their neighbours and what stands before them tell them apart. Other seeds give other squares.
     """
     x, y = HALF_SIZE_M
     quads = [_ground(seed, (2 * x + 4, 2 * y + 4))]
@@ -72,7 +73,7 @@ def square(seed: int = 0, *, look_alikes: bool = True) -> Scene:
 
 
 def street(seed: int = 0, *, length_m: float = 40.0, width_m: float = 30.0, lane_m: float = 7.0) -> Scene:
-    """A street round a rectangular block: walking once round it closes a loop that no single view can see across.
+    """A street round a rectangular block: a walk round it closes a loop that no single view can see across.
 
     `length_m` and `width_m` are those of the street's middle line.
     """

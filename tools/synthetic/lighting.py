@@ -17,7 +17,7 @@ SUN = np.array([0.66, 0.60, 0.48])
 
 
 def bake_sun(quads: Sequence[Quad], *, azimuth_deg: float, elevation_deg: float) -> list[Quad]:
-    """The same quads lit by a sun in the given direction (azimuth from +x towards +y); both sides of a quad alike."""
+    """The same quads lit by a sun in the given direction (azimuth from +x towards +y)."""
     azimuth, elevation = np.radians(azimuth_deg), np.radians(elevation_deg)
     sun = np.array(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]

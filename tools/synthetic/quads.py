@@ -16,7 +16,7 @@ Texture = NDArray[np.uint8]
 class Quad:
     """The points `origin + u * edge_u + v * edge_v`, u and v in 0..1, world frame (z up, metres).
 
-    `texture` is (rows, columns, 3) uint8; columns run along u, the first row lies at v = 1 (the top of a wall).
+    `texture` is (rows, columns, 3) uint8; columns run along u, the first row lies at v = 1, a wall's top.
     """
 
     origin: Array

@@ -14,12 +14,12 @@ from .quads import Array, Quad, Texture
 Float32 = NDArray[np.float32]
 NEAR_M = 0.05
 SOFTNESS = 1.0
-"""0.5 takes the reduction nearest to the footprint; more is softer, as a lens is, and gives fewer keypoints."""
+"""0.5 takes the reduction nearest to the footprint; more is softer, as a lens is: fewer keypoints."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Hits:
-    """Nearest hit of each ray: quad index (-1 for sky), texture coordinates, z-depth, footprint on the quad, m."""
+    """Nearest hit of each ray: quad index (-1 for sky), texture coordinates, z-depth, cosine of incidence."""
 
     quad: NDArray[np.int32]
     u: Float32
@@ -73,37 +73,30 @@ class Renderer:
         return hits
 
     def _pack(self) -> None:
-        """Lay out every texture and its halvings one after another."""
-        pixels, start, width, height, self._first, self._levels, density = [], [], [], [], [], [], []
-        shared: dict[int, int] = {}
-        offset = 0
+        """Lay out every texture and its halvings one after another; quads may share a texture."""
+        pixels: list[Texture] = []
+        table: list[tuple[int, int, int]] = []  # first texel, width and height of each level
+        place: dict[int, tuple[int, int]] = {}  # of a texture: its first level and their number
+        texels = 0
         for quad in self._quads:
-            key = id(quad.texture)
-            density.append(quad.texture.shape[0] / quad.size_m[1])
-            if key in shared:  # look-alikes and boxes carry one texture several times
-                self._first.append(self._first[shared[key]])
-                self._levels.append(self._levels[shared[key]])
+            if id(quad.texture) in place:
                 continue
-            shared[key] = len(self._first)
             levels = _halvings(quad.texture)
-            self._first.append(len(start))
-            self._levels.append(len(levels))
+            place[id(quad.texture)] = len(table), len(levels)
             for level in levels:
-                start.append(offset)
-                height.append(level.shape[0])
-                width.append(level.shape[1])
+                table.append((texels, level.shape[1], level.shape[0]))
                 pixels.append(level.reshape(-1, 3))
-                offset += len(pixels[-1])
+                texels += len(pixels[-1])
         self._pixels = np.concatenate(pixels)
-        self._start, self._width, self._height = (np.array(a, np.int32) for a in (start, width, height))
-        self._first_level, self._num_levels = (
-            np.array(self._first, np.int32),
-            np.array(self._levels, np.int32),
-        )
+        self._start, self._width, self._height = np.array(table, np.int32).T
+        self._first_level, self._num_levels = np.array(
+            [place[id(q.texture)] for q in self._quads], np.int32
+        ).T
+        density = [quad.texture.shape[0] / quad.size_m[1] for quad in self._quads]
         self._texels_per_m = np.array(density, np.float32)
 
     def _sample(self, hits: _Hits, seen: NDArray[np.bool_], pixel_angle: float) -> Float32:
-        """Bilinear colour at the hits, from the reduction whose texels are about as large as the footprint."""
+        """Bilinear colour at the hits, from the reduction whose texels are about as large as the pixels."""
         quad = hits.quad[seen]
         footprint = hits.depth[seen] * pixel_angle / np.sqrt(np.maximum(hits.slant[seen], 0.02))
         wanted = np.floor(np.log2(np.maximum(footprint * self._texels_per_m[quad], 1e-6)) + SOFTNESS).astype(
@@ -163,7 +156,7 @@ def _dot(vector: Array, x: Float32, y: Float32) -> Float32:
 def _bounds(
     origin: Array, edge_u: Array, edge_v: Array
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Range of x and of y, normalised, of the part of the quad in front of the camera; None if there is none."""
+    """Range of x and of y, normalised, of what lies in front of the camera; None if nothing does."""
     ring = [origin, origin + edge_u, origin + edge_u + edge_v, origin + edge_v]
     kept: list[Array] = []
     for a, b in zip(ring, ring[1:] + ring[:1], strict=True):

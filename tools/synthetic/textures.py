@@ -9,7 +9,7 @@ from PIL import Image
 
 from .quads import Array, Texture
 
-Colour = Sequence[float]
+Colour = Sequence[float] | Array
 
 
 def fractal(

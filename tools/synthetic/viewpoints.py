@@ -9,7 +9,7 @@ from .quads import Array, random_for
 
 
 def ring(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list[Pose]:
-    """Views across the square from an ellipse that stays 2.5 m off the houses, heights and headings jittered."""
+    """Views across the square from an ellipse 2.5 m off the houses, heights and headings jittered."""
     rng = random_for(seed, "ring")
     reach = np.array(half_size_m) - 2.5
     poses = []
@@ -34,7 +34,7 @@ def overview(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> 
 
 
 def walk(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list[Pose]:
-    """Once round the rectangle, looking ahead and a little outwards: neighbours overlap, the far sides do not."""
+    """Once round the rectangle, looking ahead and a little outwards: only neighbours overlap."""
     rng = random_for(seed, "walk")
     path = _rounded(half_size_m, np.arange(count) / count)
     ahead = _rounded(half_size_m, np.arange(count) / count + 0.035)
