@@ -11,11 +11,20 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import EventSink
 from sfm.progress import Progress
 
+from .cameras import ForeignPhoto, find_foreign_photos
 from .registrar import MappingResult, reconstruct_graph, reconstruct_with_peer
 from .requests import propose_requests
 from .view_graph import TwoView, ViewGraph
 
-__all__ = ["MappingResult", "TwoView", "ViewGraph", "propose_requests", "reconstruct"]
+__all__ = [
+    "ForeignPhoto",
+    "MappingResult",
+    "TwoView",
+    "ViewGraph",
+    "find_foreign_photos",
+    "propose_requests",
+    "reconstruct",
+]
 
 
 def reconstruct(

@@ -62,7 +62,7 @@ def _camera_per_image(
             copied = pycolmap.Image(name=image.name, camera_id=image_id, image_id=image_id)
             scratch.write_image(copied, use_image_id=True)
         for pair_id, geometry in zip(*db.read_two_view_geometries(), strict=True):
-            if len(geometry.inlier_matches) >= _MIN_NUM_INLIERS:
+            if geometry.F is not None and len(geometry.inlier_matches) >= _MIN_NUM_INLIERS:
                 scratch.write_two_view_geometry(*pycolmap.pair_id_to_image_pair(pair_id), geometry)
 
 
