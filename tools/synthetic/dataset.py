@@ -40,7 +40,7 @@ def write_dataset(
 ) -> None:
     """Write `images/`, `gt.json` and, if asked, `depth/NAME.npy` (float32, metres, 0 for the sky).
 
-    Exposure varies by a few per cent and the sensor is noisy; both depend on `seed` and the photo's name only.
+    Exposure varies by a few per cent and the sensor is noisy; both follow from `seed` and the photo's name.
     """
     (out / "images").mkdir(parents=True, exist_ok=True)
     renderers = {id(photo.scene): photo.scene.renderer() for photo in photos}

@@ -1,0 +1,152 @@
+"""Every metric against numbers worked out by hand, and against its promises."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pycolmap
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sfm.evaluation.metrics import auc, auc_histogram, pair_errors, recall
+
+errors = arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 180))
+
+
+def turned(axis: tuple[float, float, float], angle_deg: float) -> pycolmap.Rotation3d:
+    return pycolmap.Rotation3d(np.radians(angle_deg) * np.array(axis))
+
+
+def at(centre: tuple[float, float, float], rotation: pycolmap.Rotation3d | None = None) -> pycolmap.Rigid3d:
+    rotation = rotation or pycolmap.Rotation3d()
+    return pycolmap.Rigid3d(rotation, -(rotation.matrix() @ np.array(centre)))
+
+
+def test_auc_of_two_pairs_is_the_area_worked_out_by_hand() -> None:
+    # Points (0, 0), (1, 0.5), (2, 1), then level to 4: 0.25 + 0.75 + 2 = 3 of 4.
+    assert auc(np.array([2.0, 1.0]), 4) == pytest.approx(75.0)
+
+
+def test_auc_counts_only_errors_within_the_threshold() -> None:
+    # Points (0, 0), (1, 0.5), then level to 3: 0.25 + 1 = 1.25 of 3.
+    assert auc(np.array([1.0, 50.0]), 3) == pytest.approx(100 * 1.25 / 3)
+
+
+def test_auc_of_errors_that_are_all_beyond_is_zero_and_of_none_at_all_too() -> None:
+    assert auc(np.array([10.0, 180.0]), 5) == 0.0
+    assert auc(np.zeros(0), 5) == 0.0
+
+
+def test_auc_of_no_error_is_100() -> None:
+    assert auc(np.zeros(7), 1) == pytest.approx(100.0)
+
+
+@given(errors, st.sampled_from([1, 3, 5, 10, 20, 30]))
+def test_auc_equals_its_direct_integral(values: np.ndarray, threshold: int) -> None:
+    points = [(0.0, 0.0)]
+    points += [(e, (k + 1) / len(values)) for k, e in enumerate(sorted(values)) if e <= threshold]
+    points.append((float(threshold), points[-1][1]))
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
+
+    assert auc(values, threshold) == pytest.approx(100 * area / threshold, abs=1e-9)
+
+
+@given(errors)
+def test_auc_never_falls_as_the_threshold_grows(values: np.ndarray) -> None:
+    areas = [auc(values, t) for t in (1, 3, 5, 10, 20, 30)]
+
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(areas))
+    assert all(0 <= a <= 100 + 1e-9 for a in areas)
+
+
+def test_the_histogram_form_is_the_mean_recall_at_whole_degrees() -> None:
+    # Below 1: one of four; below 2: two; below 3: three.
+    assert auc_histogram(np.array([0.5, 1.5, 2.5, 90.0]), 3) == pytest.approx(100 * (0.25 + 0.5 + 0.75) / 3)
+
+
+def test_recall_is_strict() -> None:
+    assert recall(np.array([4.9, 5.0, 180.0]), 5) == pytest.approx(100 / 3)
+
+
+def test_a_rotation_error_is_the_angle_of_the_relative_rotation() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0))}
+    estimated = {"a": at((0, 0, 0)), "b": at((1, 0, 0), turned((0, 1, 0), 7.0))}
+
+    found = pair_errors(estimated, true, ["a", "b"])
+
+    assert found.rotation_deg == pytest.approx([7.0])
+    assert found.translation_deg == pytest.approx([7.0])  # seen from b, a has moved by as much
+
+
+def test_a_translation_error_is_signed() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0))}
+    estimated = {"a": at((0, 0, 0)), "b": at((-2, 0, 0))}
+
+    found = pair_errors(estimated, true, ["a", "b"])
+
+    assert found.rotation_deg == pytest.approx([0.0])
+    assert found.translation_deg == pytest.approx([180.0])
+
+
+def test_the_pose_error_is_the_larger_of_both() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0))}
+    estimated = {"a": at((0, 0, 0)), "b": at((1, math.tan(math.radians(30)), 0))}
+
+    assert pair_errors(estimated, true, ["a", "b"]).pose_deg == pytest.approx([30.0])
+
+
+def test_pairs_of_a_missing_photo_fail_and_pairs_come_in_order() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0)), "c": at((0, 1, 0))}
+    estimated = {"a": true["a"], "c": true["c"]}
+
+    found = pair_errors(estimated, true, ["a", "b", "c"])
+
+    assert found.pose_deg == pytest.approx([180.0, 0.0, 180.0])  # ab, ac, bc
+
+
+def test_without_a_true_baseline_only_the_rotation_counts() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((0.0005, 0, 0), turned((0, 0, 1), 40))}
+    estimated = {"a": at((0, 0, 0)), "b": at((0, 0.003, 0), turned((0, 0, 1), 42))}
+
+    assert pair_errors(estimated, true, ["a", "b"], min_baseline=1e-3).pose_deg == pytest.approx([2.0])
+    assert pair_errors(estimated, true, ["a", "b"]).pose_deg > 80
+
+
+def test_photos_collapsed_into_one_point_fail() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0))}
+
+    assert pair_errors({"a": true["a"], "b": true["a"]}, true, ["a", "b"]).pose_deg == pytest.approx([180.0])
+
+
+def test_small_rotations_keep_their_digits() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0))}
+    estimated = {"a": true["a"], "b": at((1, 0, 0), turned((1, 0, 0), 1e-6))}
+
+    assert pair_errors(estimated, true, ["a", "b"]).rotation_deg == pytest.approx([1e-6], rel=1e-4)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    scale=st.floats(0.01, 100),
+    shift=st.tuples(*[st.floats(-50, 50)] * 3),
+)
+def test_a_similarity_of_the_world_changes_nothing(
+    seed: int, scale: float, shift: tuple[float, float, float]
+) -> None:
+    rng = np.random.default_rng(seed)
+    true, moved = {}, {}
+    turn = pycolmap.Rotation3d(rng.normal(size=3))
+    for name in "abcd":
+        rotation = pycolmap.Rotation3d(rng.normal(size=3))
+        centre = rng.normal(size=3)
+        true[name] = at(tuple(centre), rotation)
+        moved[name] = at(tuple(scale * (turn.matrix() @ centre) + shift), rotation * turn.inverse())
+
+    found = pair_errors(moved, true, list("abcd"))
+
+    assert found.pose_deg.max() < 1e-3
+    assert auc(found.pose_deg, 1) == pytest.approx(100, abs=0.1)
