@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from .journal import Journal
@@ -26,6 +26,7 @@ def grow(
     journal: Journal,
     *,
     max_images: int | None = None,
+    methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS),
     on_registered: Callable[[str], None],
 ) -> None:
     """Register photos of `candidates` one after the other, adjusting locally each time and globally when due.
@@ -36,7 +37,7 @@ def grow(
     attempts = Attempts()
     refined = _Size.of(session)
     while max_images is None or session.num_registered < max_images:
-        outcome = register_next(session, candidates, attempts, journal)
+        outcome = register_next(session, candidates, attempts, journal, methods)
         why = "grown"
         if isinstance(outcome, Stuck) and refined != _Size.of(session):
             refine_global(session, "stuck", journal)
@@ -49,7 +50,8 @@ def grow(
         if isinstance(outcome, Stuck):
             return
         on_registered(outcome.name)
-        if why == "check" or _has_grown(session, refined):
+        uncertain = why == "check" or outcome.how == Method.STRUCTURE_LESS.how
+        if uncertain or _has_grown(session, refined):
             refine_global(session, why, journal)  # includes what a local adjustment would do
             refined = _Size.of(session)
         else:

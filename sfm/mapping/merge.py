@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from .growth import grow
 from .journal import Journal
 from .session import open_session
-from .steps import refine_global
+from .steps import Method, refine_global
 from .trials import Trial, Workbench
 
 _MIN_COMMON_POINTS = 15
@@ -42,17 +43,26 @@ def merge_models(bench: Workbench, trials: Sequence[Trial], journal: Journal) ->
 
 def _merged(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
     """One model of both, or None when they share too little or contradict each other."""
+    neighbours = bench.scene.view_graph.neighbours
+    if not any(other in large.names for name in small.names for other in neighbours(name)):
+        return None
+    return _joined(bench, large, small, journal) or _absorbed(bench, large, small, journal)
+
+
+def _joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
+    """Both models in the frame of the large one, if a similarity takes the points of one to the other's."""
     points_large, points_small = _common_points(bench, large, small)
     if len(points_large) < _MIN_COMMON_POINTS:
         return None
     large_from_small = _similarity(bench, large, points_small, points_large)
     if large_from_small is None:
         return None
-    merged = Trial(large.seed, copy.deepcopy(large.reconstruction), Journal(list(large.journal.entries)))
+    merged = _copied(large)
     _transfer(bench, merged.reconstruction, small, large_from_small)
     with open_session(bench.scene, bench.options, merged.reconstruction) as session:
         for name in sorted(small.names):
             session.mapper.triangulate_image(bench.options.triangulation, bench.scene.id_of[name])
+            merged.journal.note("registered", name=name, how="merge", num_visible=0, num_inliers=None)
         refine_global(session, "merged", merged.journal)
         merged.names = session.registered
     accepted = _fits(merged, large, small)
@@ -62,10 +72,25 @@ def _merged(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> T
         num_common=len(points_large),
         accepted=accepted,
     )
-    if not accepted:
+    return merged if accepted else None
+
+
+def _absorbed(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
+    """The large model grown by all photos of the small one, whose own poses are forgotten."""
+    merged = _copied(large)
+    with open_session(bench.scene, bench.options, merged.reconstruction) as session:
+        # Never from 2D-2D matches: where those are wrong, nothing of the small model would contradict them.
+        grow(session, small.names, merged.journal, methods=(Method.PNP,), on_registered=bench.on_registered)
+        merged.names = session.registered
+    if not _fits(merged, large, small):
         return None
-    merged.journal.entries += small.journal.entries
+    journal.note("merge", num_images=[len(large.names), len(small.names)], num_common=0, accepted=True)
     return merged
+
+
+def _copied(trial: Trial) -> Trial:
+    journal = Journal(list(trial.journal.entries))
+    return Trial(trial.seed, copy.deepcopy(trial.reconstruction), journal, trial.names)
 
 
 def _common_points(bench: Workbench, large: Trial, small: Trial) -> tuple[Points, Points]:
@@ -120,6 +145,8 @@ def _transfer(
                     other.reconstruction.camera(image.camera_id).params
                 )
             frame = model.frame(image.frame_id)
+            if frame.has_pose():  # another photo of the same rig has brought it along
+                continue
             rig_from_other = other.reconstruction.frame(image.frame_id).rig_from_world
             if rig_from_other is not None:
                 frame.rig_from_world = model_from_other.transform_camera_world(rig_from_other)

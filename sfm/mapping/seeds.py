@@ -77,7 +77,7 @@ def initialise(session: MapperSession, seed: Seed, journal: Journal) -> bool:
         rec.normalize()
         session.mapper.filter_points(options.mapper)
         session.mapper.filter_frames(options.mapper)
-    accepted = rec.num_reg_images() == 2 and rec.num_points3D() >= _MIN_POINTS
+    accepted = session.registered >= set(seed.pair) and rec.num_points3D() >= _MIN_POINTS
     _note(session, seed, accepted, journal)
     return accepted
 

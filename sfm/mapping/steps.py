@@ -71,7 +71,7 @@ def register_next(
     candidates: Set[str],
     attempts: Attempts,
     journal: Journal,
-    methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS),
+    methods: Sequence[Method],
 ) -> Registered | Stuck:
     """Register the most promising of `candidates` and triangulate from it (Schönberger & Frahm 2016, §4).
 

@@ -79,6 +79,8 @@ def best_model(bench: Workbench, candidates: Set[str], journal: Journal) -> Tria
         finished.append(trial)
         if trial.names >= candidates:
             break
+    if not finished:
+        journal.note("no_seed", names=sorted(candidates), num_tried=len(contest.tried))
     finished.sort(key=lambda trial: trial.quality, reverse=True)
     for trial in finished[1:] + probes:
         contest.give_up(trial)
@@ -125,10 +127,13 @@ class _Contest:
         return None
 
     def give_up(self, trial: Trial) -> None:
-        """Record a trial that does not become a model."""
-        if trial.seed is not None:
-            a, b = trial.seed.pair
-            self.journal.note("trial", a=a, b=b, num_images=len(trial.names), kept=False)
+        """Record a trial that does not become a model: its seed when that failed, else how far it got."""
+        a, b = trial.seed.pair if trial.seed else ("", "")
+        if not trial.names:
+            self.journal.entries += [
+                ("seed", {"model": None, **f}) for e, f in trial.journal.entries if e == "seed"
+            ]
+        self.journal.note("trial", a=a, b=b, num_images=len(trial.names), kept=False)
 
 
 def _max_trials(num_photos: int) -> int:

@@ -8,6 +8,11 @@ import pytest
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import NullEvents
 from sfm.mapping import reconstruct
+from sfm.mapping.journal import Journal
+from sfm.mapping.merge import merge_models
+from sfm.mapping.options import mapper_options
+from sfm.mapping.session import Scene as MappedScene
+from sfm.mapping.trials import Trial, Workbench
 from sfm.progress import SilentProgress
 
 from . import synthetic
@@ -71,3 +76,24 @@ def test_models_that_wrong_matches_connect_stay_apart(
     after = run(together, before)
 
     assert [model.num_reg_images() for model in after] == [6, 4]
+
+
+def test_a_model_without_common_points_is_absorbed_photo_by_photo(
+    halves: tuple[synthetic.Scene, Path], tmp_path: Path
+) -> None:
+    scene, apart = halves
+    large, small = run(apart)
+    for point_id in list(small.point3D_ids()):
+        small.delete_point3D(point_id)
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
+    bench = Workbench(MappedScene.open(scene.database), options, lambda name: None)
+    trials = [Trial(None, model, names=frozenset(names(model))) for model in (large, small)]
+
+    (merged,) = merge_models(bench, trials, Journal())
+
+    assert merged.names == names(large) | names(small)
+    assert synthetic.max_rotation_error_deg(merged.reconstruction, scene.truth) < 0.2
+
+
+def names(model: pycolmap.Reconstruction) -> set[str]:
+    return {model.image(i).name for i in model.reg_image_ids()}
