@@ -9,6 +9,9 @@ from .journal import Journal
 from .session import MapperSession
 from .steps import Attempts, Method, Stuck, refine_global, refine_local, register_next
 
+# A photo held by fewer points is settled among its neighbours, with a robust loss, before all are adjusted.
+_FIRM = 100
+
 
 @dataclass(frozen=True, slots=True)
 class _Size:
@@ -51,11 +54,12 @@ def grow(
             return
         on_registered(outcome.name)
         uncertain = why == "check" or outcome.how == Method.STRUCTURE_LESS.how
-        if uncertain or _has_grown(session, refined):
-            refine_global(session, why, journal)  # includes what a local adjustment would do
-            refined = _Size.of(session)
-        else:
+        due = uncertain or _has_grown(session, refined)
+        if not due or outcome.num_inliers < _FIRM:
             refine_local(session, outcome.name)
+        if due:
+            refine_global(session, why, journal)
+            refined = _Size.of(session)
     if refined != _Size.of(session):
         refine_global(session, "enough", journal)
 
