@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sfm.cli import main
 from sfm.checkup import Diagnosis, Row, State, doctor
+from sfm.cli import main
 
 
 @pytest.fixture(scope="module")

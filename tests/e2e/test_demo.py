@@ -1,4 +1,4 @@
-"""The demo: every photo in one model, exactly, from a fraction of the pairs, and everything that the user gets."""
+"""The demo: every photo in one exact model from a fraction of the pairs, and all that the user gets."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pycolmap
@@ -17,9 +18,7 @@ from sfm.mapping import MappingResult, ViewGraph
 from sfm.matching import MatchReport
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
-CHAIN = SceneGraph(
-    NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in zip(NAMES[:5], NAMES[1:6], strict=True)}
-)
+CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
 
 
 def model_of(count: int) -> pycolmap.Reconstruction:

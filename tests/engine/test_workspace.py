@@ -19,6 +19,12 @@ def open_once(out: Path, source: Path) -> None:
         pass
 
 
+def write_half(folder: Path) -> None:
+    with atomic_folder(folder) as scratch:
+        (scratch / "model").write_text("half")
+        raise KeyboardInterrupt
+
+
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -100,9 +106,8 @@ def test_a_failed_folder_leaves_the_earlier_one(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "sparse") as scratch:
         (scratch / "model").write_text("first")
 
-    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "sparse") as scratch:
-        (scratch / "model").write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "sparse")
 
     assert (tmp_path / "sparse" / "model").read_text() == "first"
     assert [p.name for p in tmp_path.iterdir()] == ["sparse"]
