@@ -19,9 +19,9 @@ Descriptors = NDArray[np.float32]
 
 MIN_SIZE, MAX_SIZE = 64, 65536
 _KIND = "retrieval codebook"
-_ITERATIONS = 10
+_ITERATIONS = 6
 _WORDS_PER_ROOT = 10.0
-_SAMPLE_PER_WORD = 32
+_SAMPLE_PER_WORD = 16
 """k-means sees at most this many descriptors a word; more does not move the centroids."""
 
 
@@ -110,7 +110,7 @@ def codebook_size(num_descriptors: int) -> int:
 
 
 def train_codebook(descriptors: Iterable[Descriptors], size: int | None = None, *, seed: int = 0) -> Codebook:
-    """k-means (faiss, 10 iterations, L2) on a sample of a collection's descriptors.
+    """k-means (faiss, 6 iterations, L2) on a sample of a collection's descriptors.
 
     Args:
         descriptors: (n, d) float32 of each image; empty ones are passed over.
