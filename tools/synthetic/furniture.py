@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .facades import board
@@ -28,19 +30,19 @@ def fountain(rng: np.random.Generator, at: Spot) -> list[Quad]:
     )
 
 
-def statue(rng: np.random.Generator, at: Spot, text: str) -> list[Quad]:
+def statue(rng: np.random.Generator, at: Spot, words: Sequence[str]) -> list[Quad]:
     """A plinth with an obelisk of three blocks."""
-    quads = box(at, (1.3, 1.3), (0.0, 0.9), _plinth(rng, text), turn_deg=20)
+    quads = box(at, (1.3, 1.3), (0.0, 0.9), _plinth(rng, words), turn_deg=20)
     for i, (size, low, high) in enumerate(((0.85, 0.9, 1.9), (0.6, 1.9, 2.8), (0.35, 2.8, 3.6))):
         side = finish(courses(rng, 100, 340, stone=(24, 40), colour=(170 + 20 * i, 160, 146)), rng, cell=30)
         quads += box(at, (size, size), (low, high), side, turn_deg=20 + 15 * i)
     return quads
 
 
-def _plinth(rng: np.random.Generator, words: str) -> Texture:
+def _plinth(rng: np.random.Generator, words: Sequence[str]) -> Texture:
     """One painted board for each side."""
     return np.concatenate(
-        [board(rng, 90, 130, word, (206, 198, 186), (70, 50, 40)) for word in words.split()], axis=1
+        [board(rng, 90, 130, word, (206, 198, 186), (70, 50, 40)) for word in words], axis=1
     )
 
 
@@ -77,9 +79,8 @@ def crates(rng: np.random.Generator, at: Spot) -> list[Quad]:
     return quads
 
 
-def poster_column(rng: np.random.Generator, at: Spot) -> list[Quad]:
+def poster_column(rng: np.random.Generator, at: Spot, words: Sequence[str]) -> list[Quad]:
     """A round column pasted with posters."""
-    words = ("OPERA", "CIRCUS", "BALL", "JAZZ", "LOST CAT", "VOTE")
     posters = [board(rng, 190, 90, word, rng.uniform(150, 245, 3), rng.uniform(0, 90, 3)) for word in words]
     return prism(at, 0.6, 12, (0.0, 2.5), np.concatenate(posters, axis=1), top=posters[0][:90].copy())
 
@@ -95,9 +96,8 @@ def tree(rng: np.random.Generator, at: Spot) -> list[Quad]:
     return quads
 
 
-def planter(rng: np.random.Generator, at: Spot, *, turn_deg: float) -> list[Quad]:
+def planter(rng: np.random.Generator, at: Spot, words: Sequence[str], *, turn_deg: float) -> list[Quad]:
     """A painted trough with a hedge full of flowers."""
-    words = ("ROSES", "MINT", "DAHLIA", "TULIPS", "SAGE", "POPPY")
     colour = rng.uniform(110, 220, 3)
     sides = [
         board(rng, 60, 110 if i % 2 == 0 else 50, str(rng.choice(words)), colour, (40, 30, 30))

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .facades import TEXELS_PER_M, board, paint, random_front, write
-from .furniture import (
-    balcony,
-    barrel,
-    bunting,
-    crates,
-    fountain,
-    market_stall,
-    planter,
-    poster_column,
-    shop_awning,
-    statue,
-    tree,
-)
+from .facades import TEXELS_PER_M, paint, random_front, write
+from .furnishing import furnish
+from .furniture import balcony, shop_awning
 from .lighting import bake_sun
-from .quads import Array, Quad, Texture, prism, random_for, wall
+from .quads import Array, Quad, Texture, random_for, wall
 from .raycast import Renderer
-from .textures import courses, finish, flat
+from .textures import courses, finish
+from .words import CHALK, SIGNS, spelled
 
-SIGNS = (
-    "CAFE LUNA", "BOOKS", "BAKERY", "HOTEL ORION", "FLOWERS", "CINEMA", "PHARMACY", "RADIO & TV",
-    "TAILOR", "CHEESE", "MUSIC HALL", "CLOCKS", "BICYCLES", "TEA HOUSE", "TOYS", "MAPS", "BARBER",
-    "ANTIQUES", "LIBRARY", "FISH",
-)  # fmt: skip
 HALF_SIZE_M = (12.0, 9.0)
 """Half the length of the square along x and y."""
 
@@ -49,6 +35,7 @@ class Scene:
         return Renderer(self.quads, sky=(np.array([214.0, 222.0, 230.0]), np.array([112.0, 158.0, 214.0])))
 
 
+@lru_cache(maxsize=2)
 def square(seed: int = 0, *, look_alikes: bool = True) -> Scene:
     """A town square of 24 x 18 m closed by houses, with a fountain, a statue, a market, trees.
 
@@ -63,15 +50,16 @@ def square(seed: int = 0, *, look_alikes: bool = True) -> Scene:
         ("south", (x, -y), (-x, -y)),
         ("west", (-x, -y), (-x, y)),
     )
-    signs = iter(random_for(seed, "signs").permutation(SIGNS))
+    signs = iter(random_for(seed, "signs").permutation(spelled(SIGNS, seed)))
     twin = _twin(seed) if look_alikes else None
     for name, start, end in rows:
         slot = {"north": 1, "east": 2}.get(name) if twin is not None else None
         quads += _row(seed, name, np.array(start), np.array(end), [next(signs) for _ in range(4)], slot, twin)
-    quads += _furniture(seed)
+    quads += furnish(seed)
     return Scene(tuple(bake_sun(quads, azimuth_deg=225, elevation_deg=52)), HALF_SIZE_M)
 
 
+@lru_cache(maxsize=2)
 def street(seed: int = 0, *, length_m: float = 40.0, width_m: float = 30.0, lane_m: float = 7.0) -> Scene:
     """A street round a rectangular block: a walk round it closes a loop that no single view can see across.
 
@@ -86,7 +74,9 @@ def street(seed: int = 0, *, length_m: float = 40.0, width_m: float = 30.0, lane
         for side in range(4):
             start, end = corner[side], corner[(side + 1) % 4]
             count = max(2, round(float(np.linalg.norm(end - start)) / 6.5))
-            quads += _row(seed, f"{ring} {side}", start, end, list(rng.choice(SIGNS, count)), None, None)
+            quads += _row(
+                seed, f"{ring} {side}", start, end, list(rng.choice(spelled(SIGNS, seed), count)), None, None
+            )
     return Scene(tuple(bake_sun(quads, azimuth_deg=225, elevation_deg=60)), (length_m / 2, width_m / 2))
 
 
@@ -153,7 +143,7 @@ def _with_width(widths: Array, slot: int, width: float) -> Array:
 
 def _twin(seed: int) -> Texture:
     rng = random_for(seed, "twin")
-    return paint(random_front(rng, 5.5, 7.0, "TWIN'S CORNER"), rng)
+    return paint(random_front(rng, 5.5, 7.0, spelled(("TWIN'S CORNER",), seed)[0]), rng)
 
 
 def _ground(seed: int, size_m: tuple[float, float]) -> Quad:
@@ -164,13 +154,15 @@ def _ground(seed: int, size_m: tuple[float, float]) -> Quad:
     picture = Image.fromarray(np.clip(stones, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     for _ in range(round(size_m[0] * size_m[1] / 14)):
-        _chalk(draw, rng, (rng.uniform(0, columns), rng.uniform(0, rows)))
+        _chalk(draw, rng, (rng.uniform(0, columns), rng.uniform(0, rows)), spelled(CHALK, seed))
     texture = finish(np.asarray(picture, dtype=np.float64), rng, cell=300, strength=0.14)
     origin = np.array([-size_m[0] / 2, -size_m[1] / 2, 0.0])
     return Quad(origin, np.array([size_m[0], 0.0, 0.0]), np.array([0.0, size_m[1], 0.0]), texture)
 
 
-def _chalk(draw: ImageDraw.ImageDraw, rng: np.random.Generator, at: tuple[float, float]) -> None:
+def _chalk(
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, at: tuple[float, float], words: Sequence[str]
+) -> None:
     ink = tuple(
         int(c) for c in rng.choice([(240, 240, 235), (240, 190, 200), (190, 220, 240), (245, 235, 160)])
     )
@@ -186,51 +178,8 @@ def _chalk(draw: ImageDraw.ImageDraw, rng: np.random.Generator, at: tuple[float,
                 [x, y + step * size * 0.8, x + size * 0.8, y + (step + 1) * size * 0.8], outline=ink, width=4
             )
     elif kind == 2:
-        write(draw, at, str(rng.choice(["SFM", "LOOP", "HELLO", "42", "N>V"])), 4 * size, 1.4 * size, ink)
+        write(draw, at, str(rng.choice(words)), 4 * size, 1.4 * size, ink)
     else:
         angle = np.sort(rng.uniform(0, 2 * np.pi, 7))
         points = [(x + size * np.cos(a), y + size * np.sin(a)) for a in angle]
         draw.line([*points, points[0]], fill=ink, width=5)
-
-
-def _furniture(seed: int) -> list[Quad]:
-    """What stands in the square; the path that the photographer walks stays free."""
-    rng = random_for(seed, "furniture")
-    quads = [*fountain(rng, (0.0, 0.0)), *statue(rng, (-3.2, 1.2), "LOOP SFM 1837 REX")]
-    quads += market_stall(rng, (3.8, 0.2), turn_deg=65) + market_stall(rng, (-7.0, 7.6), turn_deg=5)
-    for spot in ((2.0, 2.4), (10.4, -7.6), (-10.6, -5.0)):
-        quads += crates(rng, spot)
-    for spot in ((8.6, 7.4), (-2.0, -7.6), (-0.6, 3.0)):
-        quads += poster_column(rng, spot)
-    for spot in ((-10.4, 7.2), (10.6, -0.8), (4.5, -7.7), (-6.5, -7.6)):
-        quads += tree(rng, spot)
-    for x, y, turn in (
-        (-1.8, -2.6, 15),
-        (1.5, -2.9, -40),
-        (-4.6, -1.2, 80),
-        (-11.2, 0.5, 90),
-        (1.5, 8.2, 0),
-        (11.2, 3.0, 90),
-        (8.0, -8.2, 0),
-    ):
-        quads += planter(rng, (x, y), turn_deg=turn)
-    for spot in (
-        (-5.0, 1.9),
-        (2.6, -1.9),
-        (-1.9, 2.2),
-        (4.6, 8.0),
-        (-10.9, 3.4),
-        (11.0, -4.6),
-        (1.2, -8.0),
-        (0.6, 3.4),
-    ):
-        quads += barrel(rng, spot)
-    for start, end in (
-        ((-11.5, 4.0), (3.0, 8.6)),
-        ((11.5, 4.0), (-2.0, -8.6)),
-        ((-11.5, -5.0), (11.5, -3.5)),
-    ):
-        quads += bunting(rng, start, end, height_m=4.6, count=26)
-    plinth = board(rng, 120, 480, "THIS WAY  *  THAT WAY  *", (214, 206, 186), (60, 40, 30))
-    stone = finish(flat(96, 96, (150, 150, 150)), rng)
-    return [*quads, *prism((10.4, 5.0), 0.55, 6, (0.0, 1.4), plinth, top=stone)]

@@ -1,0 +1,188 @@
+"""The peer runner: processes that fail or hang become rows, medians are right, results are kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import peers
+import pycolmap
+import pytest
+from measured import run_measured
+from photo_sets import find_set
+from rows import Row, median_rows, score
+from table import render
+
+
+def python(code: str, tmp_path, limit: float = 60.0):
+    return run_measured([sys.executable, "-c", code], log=tmp_path / "log", time_limit_s=limit)
+
+
+def test_a_process_is_measured(tmp_path):
+    found = python("x = bytearray(80_000_000); sum(range(3_000_000)); print('done')", tmp_path)
+
+    assert found.failure == ""
+    assert found.tail.strip() == "done"
+    assert found.peak_memory_mb > 80
+    assert found.cpu_seconds > 0
+    assert 0 < found.seconds < 60
+
+
+def test_a_process_that_hangs_is_stopped_with_its_children(tmp_path):
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(100)'])"
+
+    found = python(code, tmp_path, limit=1.0)
+
+    assert found.timed_out
+    assert found.failure == "stopped after 1 s"
+    assert found.seconds < 20
+
+
+def test_a_process_that_fails_says_how(tmp_path):
+    assert python("raise SystemExit('no luck')", tmp_path).failure == "exit 1: no luck"
+    assert python("import os; os.abort()", tmp_path).failure.startswith("signal 6")
+
+
+def test_medians_are_over_the_seeds_that_finished():
+    rows = [
+        Row(
+            set="s",
+            engine="ours",
+            seed=0,
+            status="ok",
+            photos=5,
+            registered=5,
+            models=(5,),
+            auc5=90.0,
+            map_s=1.0,
+        ),
+        Row(
+            set="s",
+            engine="ours",
+            seed=1,
+            status="ok",
+            photos=5,
+            registered=4,
+            models=(4,),
+            auc5=70.0,
+            map_s=3.0,
+        ),
+        Row(
+            set="s",
+            engine="ours",
+            seed=2,
+            status="ok",
+            photos=5,
+            registered=5,
+            models=(5,),
+            auc5=80.0,
+            map_s=9.0,
+        ),
+        Row(set="s", engine="global", seed=0, status="ok", registered=2, models=(3, 2), auc5=None),
+        Row(set="s", engine="global", seed=1, status="stopped after 9 s"),
+    ]
+
+    ours, peer = median_rows(rows)
+
+    assert (ours.seed, ours.registered, ours.models, ours.auc5, ours.map_s) == (None, 5, (5,), 80.0, 3.0)
+    assert (peer.models, peer.auc5, peer.status) == ((3, 2), None, "ok, 1 of 2 failed")
+
+
+def test_the_table_shows_every_row_in_aligned_columns():
+    rows = [
+        Row(
+            set="a set",
+            engine="ours",
+            seed=0,
+            status="ok",
+            photos=5,
+            models=(3, 2),
+            auc5=81.25,
+            unmeasured_truth=True,
+        )
+    ]
+
+    head, line = render(rows).splitlines()
+
+    assert line[head.index("models") :].startswith("3+2")
+    assert line[head.index("AUC@5") :].startswith("81.2")
+
+
+def test_sets_are_found_by_name_or_path_with_their_truth(tmp_path):
+    (tmp_path / "a" / "images").mkdir(parents=True)
+    (tmp_path / "a" / "reference.json").write_text("{}")
+    (tmp_path / "plain").mkdir()
+
+    named, plain = find_set("a", tmp_path), find_set(str(tmp_path / "plain"), tmp_path)
+
+    assert named.photos == tmp_path / "a" / "images"
+    assert named.truth is not None
+    assert not named.truth_is_measured
+    assert (plain.photos, plain.truth) == (tmp_path / "plain", None)
+    with pytest.raises(FileNotFoundError, match="no photo set 'b'"):
+        find_set("b", tmp_path)
+
+
+def test_the_key_of_a_set_follows_its_content(tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"1")
+    before = find_set(str(tmp_path), tmp_path).content_key()
+
+    (tmp_path / "1.jpg").write_bytes(b"2")
+
+    assert find_set(str(tmp_path), tmp_path).content_key() != before
+
+
+def test_models_of_two_photos_do_not_score(tmp_path):
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs = 2
+    options.num_cameras_per_rig = options.num_frames_per_rig = 1
+    model = pycolmap.synthesize_dataset(options)
+    (tmp_path / "0").mkdir()
+    model.write_binary(tmp_path / "0")
+    entry = {"R_cw": np.eye(3).tolist(), "t_cw": [0, 0, 0]}
+    names = [model.image(i).name for i in model.reg_image_ids()]
+    (tmp_path / "gt.json").write_text(json.dumps({"images": dict.fromkeys(names, entry)}))
+
+    assert score(tmp_path, tmp_path / "gt.json").auc5 == 0.0
+    assert score(tmp_path / "nowhere", tmp_path / "gt.json").auc5 == 0.0
+    assert score(tmp_path, None).auc5 is None
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_a_comparison_is_kept_and_a_broken_set_is_a_row(shared_data, tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.jpg").write_bytes(b"no photo")
+    out = tmp_path / "peers.json"
+    arguments = [
+        "peers.py",
+        "Herz-Jesus-P8",
+        str(tmp_path / "broken"),
+        "--data",
+        str(shared_data),
+        "--seeds",
+        "1",
+    ]
+    arguments += [
+        "--mappers",
+        "incremental",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--out",
+        str(out),
+        "--threads",
+        "2",
+    ]
+    monkeypatch.setattr("sys.argv", arguments)
+
+    peers.main()
+    first = json.loads(out.read_text())["rows"]
+    monkeypatch.setattr(peers, "run_engine", None)  # a second run has nothing to do
+    peers.main()
+
+    assert first[0]["registered"] == 8
+    assert first[0]["auc5"] > 90
+    assert first[1]["status"].startswith("exit 1")
+    assert json.loads(out.read_text())["rows"] == first
+    assert "Herz-Jesus-P8" in capsys.readouterr().out
