@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pycolmap
 
 from retrieval import Edge, Pair, SceneGraph
+from sfm.camera_splits import save_splits, with_splits
 from sfm.closed_loop import LoopResult, Rank, run_closed_loop
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
@@ -20,6 +21,7 @@ from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.ingest import ingest, masks_dir
 from sfm.mapping import MappingResult, ViewGraph, reconstruct
+from sfm.mapping.cameras import find_foreign_photos
 from sfm.matching import MatchReport, match_pairs
 from sfm.outputs import finish
 from sfm.pair_proposal import earlier_edges, propose_pairs
@@ -90,7 +92,11 @@ def run(photos: Path, *, output: Path, config: Config | None = None, progress: P
         proposed, rank = _proposed(session, collection, database)
         graph = _matched(session, proposed, database)
         loop = _registered(session, collection, database, proposed, graph, rank)
-        return finish(session, collection, database, loop)
+        better = _with_own_cameras(session, collection, database, loop)
+        if better is not collection:
+            graph = _matched(session, proposed, database)
+            loop = _registered(session, better, database, proposed, graph, rank)
+        return finish(session, better, database, loop)
 
 
 def retrieve(
@@ -132,6 +138,7 @@ def _described(session: Session, photos: Path) -> tuple[Collection, FeatureDatab
             events=space.events,
             progress=session.progress,
         )
+        collection = with_splits(collection, space.cache)
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
     with session.stage("describe") as counts:
         database = FeatureDatabase(space.database)
@@ -239,6 +246,28 @@ def _registered(
         )
         counts.update(models=len(loop.models), rounds=len(loop.rounds), pairs=len(loop.scene_graph))
     return loop
+
+
+def _with_own_cameras(
+    session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult
+) -> Collection:
+    """The collection with cameras of their own for photos that contradict the focal length they share.
+
+    The geometries of their pairs are then stale, and out of the database.
+    """
+    config, space = session.config, session.workspace
+    if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not loop.models:
+        return collection
+    fixed = frozenset(c.camera_id for c in collection.cameras.values() if c.fixed)
+    foreign = find_foreign_photos(database.path, loop.models, fixed_cameras=fixed, seed=config.run.seed)
+    if not foreign:
+        return collection
+    for photo in foreign:
+        space.events.emit("register", "own_camera", **asdict(photo))
+    save_splits(space.cache, collection, {photo.name: photo.focal_px for photo in foreign})
+    better = with_splits(collection, space.cache)
+    database.sync(better, session.keys())
+    return better
 
 
 def _loop_key(session: Session, collection: Collection, proposed: SceneGraph) -> str:

@@ -109,11 +109,17 @@ def _visible_points(
                 image_id, registered[other]
             )
             for i, j in matches.tolist():
-                if points[j].has_point3D():
+                if points[j].has_point3D() and _vouched(model, points[j].point3D_id, registered.get(name)):
                     point_of.setdefault(i, points[j].point3D_id)
     keypoints = scene.cache.image(image_id).points2D
     xy = np.array([keypoints[i].xy for i in point_of]).reshape(-1, 2)
     return xy, np.array([model.point3D(i).xyz for i in point_of.values()]).reshape(-1, 3)
+
+
+def _vouched(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:  # noqa: N803
+    """Whether two other photos see the point: one that the photo itself fixed would fit any focal length."""
+    observers = {element.image_id for element in model.point3D(point3D_id).track.elements}
+    return len(observers - {image_id}) >= 2
 
 
 def _estimate(

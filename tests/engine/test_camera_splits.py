@@ -1,0 +1,85 @@
+"""Cameras of their own for photos that contradict the one they share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import sfm
+from sfm.camera_splits import save_splits, with_splits
+from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
+from sfm.types import CameraSpec, Collection, Exif, Photo
+
+SHARED = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (768.0, 320.0, 240.0, 0.0), False)
+OPENCV = CameraSpec(2, "OPENCV", 640, 480, (768.0, 768.0, 320.0, 240.0, 0.0, 0.0, 0.0, 0.0), False)
+KNOWN = CameraSpec(3, "PINHOLE", 640, 480, (700.0, 701.0, 320.0, 240.0), True, fixed=True)
+
+
+def photo(name: str, camera_id: int, content: str = "x") -> Photo:
+    return Photo(name, Path(name), Path(name), content, 640, 480, 1, camera_id, Exif())
+
+
+COLLECTION = Collection(
+    tuple(
+        photo(f"{camera.model}{i}", camera.camera_id) for camera in (SHARED, OPENCV, KNOWN) for i in (0, 1)
+    ),
+    {camera.camera_id: camera for camera in (SHARED, OPENCV, KNOWN)},
+)
+
+
+def test_a_remembered_photo_gets_a_camera_of_its_own(tmp_path: Path) -> None:
+    save_splits(tmp_path, COLLECTION, {"SIMPLE_RADIAL1": 1500.0})
+    save_splits(tmp_path, COLLECTION, {"OPENCV0": 400.0})
+
+    split = with_splits(COLLECTION, tmp_path)
+
+    camera_of = {p.name: split.cameras[p.camera_id] for p in split.photos}
+    assert camera_of["SIMPLE_RADIAL1"].params == (1500.0, 320.0, 240.0, 0.0)
+    assert camera_of["OPENCV0"].params == (400.0, 400.0, 320.0, 240.0, 0.0, 0.0, 0.0, 0.0)
+    assert camera_of["SIMPLE_RADIAL0"] == SHARED
+    assert len(split.cameras) == 5
+
+
+@pytest.mark.parametrize("name", ["PINHOLE0", "gone"])
+def test_known_cameras_and_unknown_photos_stay_as_they_are(name: str, tmp_path: Path) -> None:
+    others = Collection((*COLLECTION.photos, photo("gone", 1)), COLLECTION.cameras)
+    save_splits(tmp_path, others, {name: 100.0})
+
+    assert with_splits(COLLECTION, tmp_path) == COLLECTION
+
+
+def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
+    save_splits(tmp_path, COLLECTION, {"OPENCV0": 400.0})
+    changed = tuple(photo(p.name, p.camera_id, "y") for p in COLLECTION.photos)
+
+    assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
+
+
+def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -> None:
+    """A middle crop, enlarged to the size of the others, is a photo of 2.5 times the focal length."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in sorted((demo_data / "images").iterdir())[:12]:
+        shutil.copy(path, photos)
+    zoomed = sorted(photos.iterdir())[6]
+    picture = Image.open(zoomed)
+    width, height = picture.size
+    middle = picture.crop((width * 3 // 10, height * 3 // 10, width * 7 // 10, height * 7 // 10))
+    middle.resize((width, height), Image.Resampling.LANCZOS).save(zoomed, quality=95)
+    config = Config(
+        run=RunConfig(threads=2), sift=SiftConfig(max_num_features=4000), export=ExportConfig(report=False)
+    )
+
+    model = sfm.run(photos, output=tmp_path / "out", config=config).reconstruction
+
+    assert model is not None
+    focal = {image.name: model.camera(image.camera_id).mean_focal_length() for image in model.images.values()}
+    others = [value for name, value in focal.items() if name != zoomed.name]
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    assert [e["name"] for e in events if e["event"] == "own_camera"] == [zoomed.name]
+    assert len(set(others)) == 1
+    assert focal[zoomed.name] == pytest.approx(2.5 * others[0], rel=0.05)
