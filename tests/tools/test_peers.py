@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 
 import numpy as np
@@ -37,6 +39,24 @@ def test_a_process_that_hangs_is_stopped_with_its_children(tmp_path):
     assert found.timed_out
     assert found.failure == "stopped after 1 s"
     assert found.seconds < 20
+
+
+def test_whoever_is_stopped_takes_the_running_process_along(tmp_path):
+    def leave(*_):
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGALRM, leave)
+    signal.setitimer(signal.ITIMER_REAL, 1.5)
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(100)"
+    try:
+        with pytest.raises(SystemExit):
+            python(code, tmp_path)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    child = int((tmp_path / "log").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def test_a_process_that_fails_says_how(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -62,6 +63,7 @@ def run_measured(
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             _kill_group(process.pid, expired)
+            process.wait()
             raise
         finally:
             timer.cancel()
@@ -78,4 +80,5 @@ def run_measured(
 
 def _kill_group(pid: int, expired: threading.Event) -> None:
     expired.set()
-    os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it may end by itself at this very moment
+        os.killpg(pid, signal.SIGKILL)

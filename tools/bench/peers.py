@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -32,6 +33,9 @@ _ENGINES = ("ours", *PEERS)
 def main() -> None:
     """Parse, run what is missing, print."""
     options = _parse()
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # an exit takes the running engine along
     sets = [find_set(name, options.data) for name in options.sets]
     settings = Settings(options.cache.resolve(), options.threads, options.time_limit, tuple(options.option))
     rows = []
