@@ -130,7 +130,7 @@ def shown(request: Request) -> Iterator[Progress]:
 
     display = terminal.choose_display(quiet=request.quiet, log_json=request.log_json, verbose=request.verbose)
     terminal.set_up_logging(display=display, verbose=request.verbose)
-    with terminal.native_log(verbose=request.verbose):
+    with terminal.native_log(verbose=request.verbose), terminal.termination_as_interrupt():
         yield terminal.make_progress(display)
 
 

@@ -79,6 +79,10 @@ def test_ctrl_c_ends_cleanly_and_the_run_can_go_on(
     assert done.returncode == 0, done.stderr
 
 
+def test_kill_ends_a_run_like_ctrl_c(few_photos: Path, tmp_path: Path) -> None:
+    assert stop_when(few_photos, tmp_path / "out", "match", signal.SIGTERM) == 130
+
+
 def test_a_finished_run_computes_nothing_again(undisturbed: Path, sfm_command: Command) -> None:
     done = sfm_command("run", undisturbed.parent / "photos", "-o", undisturbed, *QUICK)
 
