@@ -116,7 +116,7 @@ def _visible_points(
     return xy, np.array([model.point3D(i).xyz for i in point_of.values()]).reshape(-1, 3)
 
 
-def _vouched(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:  # noqa: N803
+def _vouched(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
     """Whether two other photos see the point: one that the photo itself fixed would fit any focal length."""
     observers = {element.image_id for element in model.point3D(point3D_id).track.elements}
     return len(observers - {image_id}) >= 2

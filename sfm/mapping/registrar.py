@@ -22,6 +22,8 @@ from .session import Scene
 from .trials import Trial, Workbench, best_model, continued
 from .view_graph import ViewGraph
 
+_MAX_RENEWED = 100  # photos of a component that later rounds may try to map afresh
+
 
 @dataclass(frozen=True, slots=True)
 class MappingResult:
@@ -56,6 +58,8 @@ def reconstruct_graph(
         trials = _continued_models(bench, start)
         trials += _new_models(bench, config, trials, discarded)
         trials = merge_models(bench, trials, discarded)
+        if start:
+            trials = _renewed_models(bench, trials, discarded)
     kept = _kept(trials, config, discarded)
     if refine.principal_point != "never":
         for trial in kept:
@@ -145,6 +149,21 @@ def _new_models(
             trials.append(trial)
             taken |= trial.names
     return trials
+
+
+def _renewed_models(bench: Workbench, models: Sequence[Trial], discarded: Journal) -> list[Trial]:
+    """The models, unless a fresh start joins what they, grown from fewer pairs, hold apart or leave out."""
+    renewed = list(models)
+    for component in bench.scene.view_graph.components():
+        old = [trial for trial in renewed if trial.names & component]
+        held = frozenset().union(*(trial.names for trial in old))
+        complete = len(old) == 1 and held >= component
+        if complete or not old or len(component) > _MAX_RENEWED:
+            continue
+        fresh = best_model(bench, component, discarded, max_trials=1)
+        if fresh and fresh.names >= held and (len(fresh.names), -1) > (len(held), -len(old)):
+            renewed = [trial for trial in renewed if trial not in old] + [fresh]
+    return renewed
 
 
 def _kept(trials: Sequence[Trial], config: RegisterConfig, discarded: Journal) -> list[Trial]:

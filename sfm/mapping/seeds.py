@@ -13,6 +13,7 @@ import pycolmap
 
 from retrieval import Pair
 
+from .agreement import bearing_vectors
 from .journal import Journal
 from .session import MapperSession
 from .view_graph import ViewGraph
@@ -171,7 +172,5 @@ def _angles_deg(
 def _rays(session: MapperSession, image_id: int, indices: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
     """Unit bearing vectors in the camera frame, (N, 3)."""
     image = session.scene.cache.image(image_id)
-    xy = np.array([image.points2D[int(i)].xy for i in indices])
-    uv = session.scene.cache.camera(image.camera_id).cam_from_img(xy)
-    rays = np.column_stack((uv, np.ones(len(uv))))
+    rays = bearing_vectors(image, session.scene.cache.camera(image.camera_id), indices)
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))

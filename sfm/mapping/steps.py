@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 
 import pycolmap
 
+from .agreement import agreement
 from .journal import Journal
 from .session import MapperSession
 
 _RETRY_GROWTH = 1.1  # a photo that failed is tried again once it sees this many times the points it saw then
+_MIN_AGREEMENT = 0.5  # of the correspondences to registered photos; asked of poses from thin evidence
 _MAX_REGISTRATIONS = 3  # a photo that keeps being filtered out again is given up
 
 
@@ -80,17 +82,17 @@ def register_next(
     num_tried = 0
     for name, method, num_visible in _next_photos(session, candidates, attempts, methods):
         num_tried += 1
+        if why_not := _register(session, name, method):
+            attempts.failed_at[name, method] = num_visible
+            journal.note("rejected", name=name, num_visible=num_visible, why=why_not)
+            continue
+        attempts.num_registrations[name] = attempts.num_registrations.get(name, 0) + 1
         image_id = session.scene.id_of[name]
-        if _register(session, image_id, method):
-            attempts.num_registrations[name] = attempts.num_registrations.get(name, 0) + 1
-            registered = Registered(
-                name, method.how, num_visible, session.reconstruction.image(image_id).num_points3D
-            )
-            session.mapper.triangulate_image(session.options.triangulation, image_id)
-            journal.note("registered", **asdict(registered), lenient=method is Method.LENIENT_PNP)
-            return registered
-        attempts.failed_at[name, method] = num_visible
-        journal.note("rejected", name=name, num_visible=num_visible, why=_REJECTED[method])
+        num_inliers = session.reconstruction.image(image_id).num_points3D
+        session.mapper.triangulate_image(session.options.triangulation, image_id)
+        registered = Registered(name, method.how, num_visible, num_inliers)
+        journal.note("registered", **asdict(registered), lenient=method is Method.LENIENT_PNP)
+        return registered
     return Stuck(num_tried)
 
 
@@ -99,6 +101,7 @@ _REJECTED = {
     Method.STRUCTURE_LESS: "too few of the correspondences to registered photos agree on one pose",
     Method.LENIENT_PNP: "few points are visible, and too few of them agree on one pose",
 }
+_CONTRADICTED = "the pose that was found contradicts most correspondences to registered photos"
 
 
 def _next_photos(
@@ -115,8 +118,16 @@ def _next_photos(
             count = session.observations.num_visible_correspondences
         for name in _by_agreement(session, [session.scene.name_of[i] for i in ids]):
             num_visible = count(session.scene.id_of[name])
+            if structure_less and not _sees_few_points(session, name):
+                continue
             if name in candidates and attempts.may_try(name, method, num_visible):
                 yield name, method, num_visible
+
+
+def _sees_few_points(session: MapperSession, name: str) -> bool:
+    """Whether points may be missing; a photo that sees many and fits none is only refused more slowly."""
+    num_visible = session.observations.num_visible_points3D(session.scene.id_of[name])
+    return bool(num_visible < 2 * session.options.mapper.abs_pose_min_num_inliers)
 
 
 def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
@@ -127,10 +138,19 @@ def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: graph.support(name, registered) < needed)
 
 
-def _register(session: MapperSession, image_id: int, method: Method) -> bool:
+def _register(session: MapperSession, name: str, method: Method) -> str:
+    """Why the photo could not be registered; empty when it was."""
+    image_id, options = session.scene.id_of[name], _options(session, method)
     if method is Method.STRUCTURE_LESS:
-        return bool(session.mapper.register_next_structure_less_image(session.options.mapper, image_id))
-    return bool(session.mapper.register_next_image(_options(session, method), image_id))
+        found = session.mapper.register_next_structure_less_image(options, image_id)
+    else:
+        found = session.mapper.register_next_image(options, image_id)
+    if not found:
+        return _REJECTED[method]
+    if method is not Method.PNP and agreement(session, name) < _MIN_AGREEMENT:
+        session.observations.deregister_frame(session.reconstruction.image(image_id).frame_id)
+        return _CONTRADICTED
+    return ""
 
 
 def _options(session: MapperSession, method: Method) -> pycolmap.IncrementalMapperOptions:

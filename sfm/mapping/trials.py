@@ -63,7 +63,9 @@ def extend(bench: Workbench, trial: Trial, candidates: Set[str], max_images: int
         trial.names = session.registered
 
 
-def best_model(bench: Workbench, candidates: Set[str], journal: Journal) -> Trial | None:
+def best_model(
+    bench: Workbench, candidates: Set[str], journal: Journal, *, max_trials: int | None = None
+) -> Trial | None:
     """The model of `candidates` that registers most of them, from several seeds; None when no seed works.
 
     Trials end as soon as one registers every candidate. `journal` is told of the trials that were given up.
@@ -71,7 +73,7 @@ def best_model(bench: Workbench, candidates: Set[str], journal: Journal) -> Tria
     contest = _Contest.open(bench, candidates, journal)
     probes = contest.probe()
     finished: list[Trial] = []
-    for _ in range(_max_trials(len(candidates))):
+    for _ in range(max_trials or _max_trials(len(candidates))):
         trial = probes.pop(0) if probes and not finished else contest.begin(finished)
         if trial is None:
             break

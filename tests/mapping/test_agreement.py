@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.events import NullEvents
+from sfm.mapping import reconstruct
+from sfm.mapping.agreement import agreement
+from sfm.mapping.options import mapper_options
+from sfm.mapping.session import Scene, open_session
+from sfm.progress import SilentProgress
+
+from . import synthetic
+
+
+def test_matches_agree_with_true_poses_and_contradict_false_ones(tmp_path: Path) -> None:
+    database = synthetic.synthesize(tmp_path / "database.db").database
+    (model,) = reconstruct(
+        database,
+        config=RegisterConfig(),
+        refine=RefineConfig(),
+        threads=1,
+        seed=0,
+        events=NullEvents(),
+        progress=SilentProgress(),
+    ).models
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
+    turned = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, 0.5])), np.array([0.5, 0, 0]))
+
+    with open_session(Scene.open(database), options, model) as session:
+        name = model.image(3).name
+        true = agreement(session, name)
+        frame = model.frame(model.image(3).frame_id)
+        frame.rig_from_world = turned * frame.rig_from_world
+        false = agreement(session, name)
+
+    assert true > 0.95
+    assert false < 0.3
