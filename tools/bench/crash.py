@@ -95,7 +95,7 @@ def run_and_kill(photos: Path, out: Path, after_s: float) -> bool:
 def difference(whole: Path, other: Path) -> dict[str, object]:
     """Registered photos and camera centres of two workspaces, model by model."""
     first, second = models(whole), models(other)
-    shifts = [compare_models(a, b).max_center_difference for a, b in zip(first, second, strict=False)]
+    shifts = [compare_models(a, b).max_centre_difference for a, b in zip(first, second, strict=False)]
     same = [names(m) for m in first] == [names(m) for m in second]
     return {"same_photos": same, "max_centre_shift": max(shifts, default=0.0)}
 
