@@ -24,7 +24,7 @@ class RetrievalConfig:
     """How the first pairs are chosen: retrieval (look-alikes by ASMK), exhaustive, sequential
     (capture order), spatial (GPS radius) or pairs (a file of two names per line)."""
     engine: Literal["native", "asmk"] = "native"
-    """ASMK implementation: ours, or the reference package (pip install 'loopsfm[asmk]')."""
+    """ASMK implementation: ours, or the reference package (pip install asmk==0.1.1)."""
     exhaustive_max_photos: Annotated[int, Ge(0)] = 30
     """With mode retrieval, collections up to this size match every pair: choosing saves nothing there."""
     pairs_per_photo: Annotated[float, Ge(0.5)] = 6.0

@@ -20,7 +20,7 @@ try:
     from asmk.codebook import Codebook as AsmkCodebook
     from asmk.index import initialize_index
 except ImportError as error:
-    raise MissingEngineError("retrieval.engine=asmk needs a package: pip install 'loopsfm[asmk]'") from error
+    raise MissingEngineError("retrieval.engine=asmk needs a package: pip install asmk==0.1.1") from error
 
 
 class ReferenceIndex:

@@ -171,7 +171,7 @@ def _faiss_gpu() -> Row:
 def _asmk() -> Row:
     if importlib.util.find_spec("asmk"):
         return Row("asmk", State.OK, _version("asmk"))
-    return Row("asmk", State.NOTE, "not installed", "no retrieval.engine=asmk", "pip install 'loopsfm[asmk]'")
+    return Row("asmk", State.NOTE, "not installed", "no retrieval.engine=asmk", "pip install asmk==0.1.1")
 
 
 def _triton() -> Row:

@@ -15,7 +15,7 @@ from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.mapping import reconstruct
 from sfm.outputs import finish
-from sfm.pipeline import SILENT, Session
+from sfm.pipeline import SILENT, AnyPath, Session
 from sfm.progress import Progress
 from sfm.result import Result
 from sfm.types import CameraSpec, Collection, Exif, Photo
@@ -23,7 +23,7 @@ from sfm.workspace import Workspace, os_errors_as_workspace_errors
 
 
 def map_database(
-    database: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
+    database: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> Result:
     """Reconstruct from the verified pairs of a COLMAP database; the database itself is only read.
 
@@ -37,10 +37,9 @@ def map_database(
         InputError: the file is missing, is not a COLMAP database, or holds no verified pair.
         WorkspaceError: `output` is in use, foreign or not writable.
     """
-    config = config or Config()
+    config, database, output = config or Config(), Path(database), Path(output)
     pycolmap.set_random_seed(config.run.seed)
     with os_errors_as_workspace_errors(output), Workspace(output, source=database) as workspace:
-        workspace.events_path.unlink(missing_ok=True)
         session = Session(workspace, config, progress)
         _copy(database, workspace.database)
         copy = FeatureDatabase(workspace.database)

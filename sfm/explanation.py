@@ -21,7 +21,7 @@ def explain(out: Path, photo: str) -> str:
     """Say what became of a photo and why: pairs tried, their inliers, every attempt to register it.
 
     Args:
-        out: workspace of a run, finished or not.
+        out: workspace of a finished run.
         photo: name in the model, its last part, or any ending of it that no other photo shares.
 
     Returns:
@@ -33,6 +33,10 @@ def explain(out: Path, photo: str) -> str:
     index = EventIndex(read_events(out / "events.jsonl"))
     outcomes = _outcomes(out)
     known = {**index.history.photos, **index.history.skipped, **outcomes}
+    if not known and (out / "cache" / "events.jsonl").is_file():
+        raise InputError(
+            f"{out}: the run there has not finished", hint="run the same `sfm run` command again to continue"
+        )
     if not known:
         raise InputError(f"{out}: no record of a run there", hint="give the output folder of an `sfm run`")
     name = _resolve(photo, sorted(known))

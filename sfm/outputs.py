@@ -43,6 +43,7 @@ def finish(session: Session, collection: Collection, database: FeatureDatabase, 
     outcomes = photo_outcomes(collection, loop.models, index)
     record = _record(session, collection, database, loop, outcomes)
     atomic_write_json(space.run_json, record)
+    space.publish_events()
     if config.export.report:
         thumbnails = {photo.name: thumbnail_path(space.cache, photo) for photo in collection.photos}
         write_report(space.root, thumbnails={n: path for n, path in thumbnails.items() if path.exists()})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,9 @@ from sfm.describe import retrieval_descriptors
 from sfm.errors import InputError, MissingDependencyError
 from sfm.events import EventSink
 from sfm.types import Collection
-from sfm.workspace import atomic_write_json, content_key
+from sfm.workspace import atomic_write_bytes, atomic_write_json, content_key
+
+log = logging.getLogger(__name__)
 
 _VERSION = 1
 _SCENE_GRAPH = "scene_graph.json"
@@ -53,9 +57,10 @@ def propose_pairs(
         The scene graph, and a function that ranks the photos most similar to a photo, for later requests.
 
     Raises:
-        InputError: the pairs file is missing or names unknown photos, or no photo has GPS in mode spatial.
+        InputError: the pairs file is missing or names unknown photos.
         MissingDependencyError: the engine asmk is chosen and not installed.
     """
+    config = _with_positions(collection, config)
     try:
         index = _index(collection, database, cache_dir, features_key, config, seed)
         graph = build_scene_graph(
@@ -86,6 +91,21 @@ def propose_pairs(
         return [(hit.name, hit.score) for hit in index.query(name, count)] if index else []
 
     return graph, rank
+
+
+def _with_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:
+    """Mode retrieval in the place of spatial where no photo has a position."""
+    if config.mode != "spatial" or any(p.exif.latitude_deg is not None for p in collection.photos):
+        return config
+    log.warning("no photo has a GPS position: retrieval.mode=retrieval is used instead of spatial")
+    return replace(config, mode="retrieval")
+
+
+def save_pair_list(graph: SceneGraph, cache_dir: Path) -> Path:
+    """Write the proposed pairs as `retrieval.pairs_file` takes them: two names a line, a tab between."""
+    path = cache_dir / "proposed_pairs.txt"
+    atomic_write_bytes(path, "".join(f"{pair.a}\t{pair.b}\n" for pair in graph).encode())
+    return path
 
 
 def needs_index(num_photos: int, config: RetrievalConfig) -> bool:

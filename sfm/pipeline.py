@@ -24,14 +24,17 @@ from sfm.mapping import MappingResult, ViewGraph, reconstruct
 from sfm.mapping.cameras import find_foreign_photos
 from sfm.matching import MatchReport, match_pairs
 from sfm.outputs import finish
-from sfm.pair_proposal import earlier_edges, propose_pairs
+from sfm.pair_proposal import earlier_edges, propose_pairs, save_pair_list
 from sfm.progress import Progress, SilentProgress
+from sfm.record import peak_memory_mb
 from sfm.result import Result
 from sfm.types import Collection, Skipped, StageReport
 from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
 
 _FEATURES_VERSION = _MATCHES_VERSION = _GEOMETRIES_VERSION = _REGISTER_VERSION = 1
 """Raised when a change of code changes what the stage computes: earlier results are then computed again."""
+
+AnyPath = str | os.PathLike[str]
 
 SILENT = SilentProgress()
 
@@ -58,7 +61,7 @@ class Session:
         counts: dict[str, int | float] = {}
         yield counts
         seconds = round(time.monotonic() - started, 3)
-        self.stages.append(StageReport(name, seconds, counts))
+        self.stages.append(StageReport(name, seconds, counts, peak_memory_mb()))
         self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)
 
     def keys(self) -> StageKeys:
@@ -71,7 +74,9 @@ class Session:
         )
 
 
-def run(photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT) -> Result:
+def run(
+    photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
+) -> Result:
     """Reconstruct a folder of photos; run again with the same folders to continue or to add photos.
 
     Args:
@@ -87,8 +92,8 @@ def run(photos: Path, *, output: Path, config: Config | None = None, progress: P
         InputError: fewer than two readable photos, or unusable masks or intrinsics.
         WorkspaceError: `output` is in use, foreign or not writable.
     """
-    with _session(photos, output, config or Config(), progress) as session:
-        collection, database = _described(session, photos)
+    with _session(Path(photos), Path(output), config or Config(), progress) as session:
+        collection, database = _described(session, Path(photos))
         proposed, rank = _proposed(session, collection, database)
         graph = _matched(session, proposed, database)
         loop = _registered(session, collection, database, proposed, graph, rank)
@@ -100,20 +105,22 @@ def run(photos: Path, *, output: Path, config: Config | None = None, progress: P
 
 
 def retrieve(
-    photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
+    photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> SceneGraph:
     """Propose the pairs worth matching: the first scene graph. See `run` for arguments and errors."""
-    with _session(photos, output, config or Config(), progress) as session:
-        collection, database = _described(session, photos)
-        return _proposed(session, collection, database)[0]
+    with _session(Path(photos), Path(output), config or Config(), progress) as session:
+        collection, database = _described(session, Path(photos))
+        graph, _ = _proposed(session, collection, database)
+        save_pair_list(graph, session.workspace.cache)
+        return graph
 
 
 def match(
-    photos: Path, *, output: Path, config: Config | None = None, progress: Progress = SILENT
+    photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> MatchReport:
     """Match and verify the pairs of the first scene graph. See `run` for arguments and errors."""
-    with _session(photos, output, config or Config(), progress) as session:
-        collection, database = _described(session, photos)
+    with _session(Path(photos), Path(output), config or Config(), progress) as session:
+        collection, database = _described(session, Path(photos))
         proposed, _ = _proposed(session, collection, database)
         return _match_edges(session, database, proposed.edges)
 
@@ -122,7 +129,6 @@ def match(
 def _session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[Session]:
     pycolmap.set_random_seed(config.run.seed)
     with os_errors_as_workspace_errors(output), Workspace(output, source=source) as workspace:
-        workspace.events_path.unlink(missing_ok=True)
         yield Session(workspace, config, progress)
 
 

@@ -142,6 +142,8 @@ class StageReport:
     stage: str
     seconds: float
     counts: Mapping[str, int | float] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+    """Largest resident memory of the process up to the stage's end."""
 
 
 def sorted_pairs(pairs: Sequence[Pair]) -> tuple[Pair, ...]:

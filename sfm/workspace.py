@@ -63,21 +63,32 @@ class Workspace:
 
     @property
     def events_path(self) -> Path:
-        """Every decision, one JSON object a line."""
-        return self.root / "events.jsonl"
+        """Every decision of the run in progress, one JSON object a line."""
+        return self.cache / "events.jsonl"
 
     @property
     def events(self) -> EventLog:
-        """Appends to `events.jsonl`."""
+        """Appends to the events of the run in progress."""
         return EventLog(self.events_path)
 
+    def publish_events(self) -> None:
+        """Put the events of this run in the place of the last finished run's, `OUT/events.jsonl`."""
+        shutil.copyfile(self.events_path, self.cache / "events.finished")
+        os.replace(self.cache / "events.finished", self.root / "events.jsonl")
+
     def __enter__(self) -> Workspace:
-        with os_errors_as_workspace_errors(self.root):
+        try:
             self._refuse_foreign()
             self.cache.mkdir(parents=True, exist_ok=True)
             self._acquire_lock()
-            if self._marker() is None:
+            if self._marker() is None or not self._has_results():
                 self._write_marker()
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self.root} cannot be used as output: {(error.strerror or str(error)).lower()}",
+                hint="choose another output folder",
+            ) from error
+        self.events_path.unlink(missing_ok=True)
         return self
 
     def __exit__(
@@ -114,6 +125,8 @@ class Workspace:
         marker = self._marker()
         if marker is None:
             self._refuse_unless_empty()
+        elif not self._has_results():
+            return
         elif marker.get("source") != str(self.source) and not self._was_moved(Path(str(marker["source"]))):
             raise WorkspaceError(
                 f"{self.root} holds the reconstruction of {marker.get('source')}, not of {self.source}",
@@ -123,11 +136,22 @@ class Workspace:
     def _refuse_unless_empty(self) -> None:
         # `cache` alone is what a run leaves that was killed before it wrote its marker.
         entries = [p.name for p in self.root.iterdir() if p.name != "cache"] if self.root.exists() else []
-        if entries:
+        if entries and not self._links_to_source():
             raise WorkspaceError(
                 f"{self.root} is not empty and was not made by sfm (it holds {entries[0]})",
                 hint="choose a new or empty output folder",
             )
+
+    def _has_results(self) -> bool:
+        """False when no run has come as far as a database: the folder is then anybody's."""
+        return self.database.exists() or self.run_json.exists()
+
+    def _links_to_source(self) -> bool:
+        """True for a workspace of these photos whose `cache` was deleted."""
+        if not self.database.exists() or not self.images.is_dir():
+            return False
+        links = (Path(os.readlink(path)) for path in self.images.rglob("*") if path.is_symlink())
+        return any(target.is_relative_to(self.source) for target in links)
 
     def _was_moved(self, earlier: Path) -> bool:
         """True when the photos that this workspace knows now lie under `source` instead of `earlier`."""

@@ -46,7 +46,7 @@ def retrieve_command(request: Request) -> None:
         [
             f"pairs       {len(graph)} of {len(graph.images)} photos ({', '.join(counts)})",
             f"connected   {len(graph.components())} component(s)",
-            f"each pair   {output / 'events.jsonl'}",
+            f"each pair   {output / 'cache' / 'proposed_pairs.txt'}",
         ],
     )
 

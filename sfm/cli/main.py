@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import sys
+from typing import NoReturn
 
 import click
 
@@ -38,8 +39,23 @@ class _Group(click.Group):
             _report(ctx, error)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            _say(ctx, "interrupted", "interrupted; run the same command again to continue")
-            ctx.exit(EXIT_INTERRUPTED)
+            _interrupted(ctx)
+        except (ImportError, RuntimeError) as error:
+            if not _caused_by_interrupt(error):
+                raise
+            _interrupted(ctx)
+
+
+def _interrupted(ctx: click.Context) -> NoReturn:
+    _say(ctx, "interrupted", "interrupted; run the same command again to continue")
+    ctx.exit(EXIT_INTERRUPTED)
+
+
+def _caused_by_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C lies behind an error: packages that are being imported turn it into errors of theirs."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

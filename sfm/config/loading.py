@@ -13,7 +13,7 @@ from sfm.errors import ConfigError
 
 from .document import compose, read_document, scalar_value
 from .options import Option, from_flat
-from .presets import preset_path
+from .presets import in_checkout, preset_path
 from .schema import Config
 from .values import Problem, Setting, check_document, check_value, find_option, shorten
 
@@ -38,9 +38,13 @@ def load_config(
     """
     problems: list[str] = []
     values: dict[str, object] = {}
-    for source in (preset_path(preset) if preset else None, path):
-        if source is not None:
-            _take(_from_file(source), values, problems)
+    if preset:
+        _take(_from_file(preset_path(preset)), values, problems)
+        if not in_checkout():
+            # What the demo's paths point to is in the repository only.
+            values = {name: value for name, value in values.items() if name not in ("photos", "output")}
+    if path is not None:
+        _take(_from_file(path), values, problems)
     _take(_from_overrides(overrides), values, problems)
     if problems:
         raise ConfigError("\n".join(_bounded(problems)))

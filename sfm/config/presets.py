@@ -29,6 +29,10 @@ def preset_path(name: str) -> Path:
     return _folder() / f"{name}.yaml"
 
 
+def in_checkout() -> bool:
+    """Whether the package runs from a checkout: presets in `configs/`, and the demo's photos there."""
+    return not (_PACKAGE / "presets").is_dir()
+
+
 def _folder() -> Path:
-    installed = _PACKAGE / "presets"
-    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
+    return _PACKAGE.parent / "configs" if in_checkout() else _PACKAGE / "presets"

@@ -58,7 +58,7 @@ class SiftConfig:
     """Larger photos are reduced to this longer side before detection, px; bounds memory (about 1.5 GB a
     thread)."""
     max_num_features: Annotated[int, Ge(16)] = 8192
-    """Keypoints a photo, largest scale first."""
+    """Keypoints a photo, largest scale first; one with two orientations counts once, and is stored twice."""
     peak_threshold: Annotated[float, Gt(0)] = 0.02 / 3
     """Contrast below which a keypoint is dropped; lower finds more on weak texture."""
     edge_threshold: Annotated[float, Gt(0)] = 10.0

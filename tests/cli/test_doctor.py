@@ -74,4 +74,4 @@ def test_a_missing_extra_is_only_a_note(monkeypatch: pytest.MonkeyPatch) -> None
     diagnosis = doctor()
 
     assert diagnosis.is_healthy
-    assert row(diagnosis, "asmk").remedy == "pip install 'loopsfm[asmk]'"
+    assert row(diagnosis, "asmk").remedy == "pip install asmk==0.1.1"

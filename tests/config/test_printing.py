@@ -79,7 +79,8 @@ def test_the_json_schema_knows_types_ranges_defaults_and_texts() -> None:
         "type": "integer",
         "minimum": 16,
         "default": 8192,
-        "description": "Keypoints a photo, largest scale first.",
+        "description": "Keypoints a photo, largest scale first; "
+        "one with two orientations counts once, and is stored twice.",
     }
 
 

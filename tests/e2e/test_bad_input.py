@@ -113,12 +113,23 @@ def test_an_output_of_other_photos_is_refused(few_photos: Path, tmp_path: Path, 
     other = tmp_path / "other"
     shutil.copytree(few_photos, other)
     sfm_command("retrieve", few_photos, "-o", tmp_path / "out", *QUICK)
+    pairs = (tmp_path / "out" / "cache" / "proposed_pairs.txt").read_text().splitlines()
     before = (tmp_path / "out" / "database.db").read_bytes()
 
     done = sfm_command("run", other, "-o", tmp_path / "out")
 
     assert_refused(done, 5, "holds the reconstruction of", str(few_photos))
     assert (tmp_path / "out" / "database.db").read_bytes() == before
+    assert len(pairs) == 28
+
+
+def test_positions_that_do_not_exist_are_done_without(
+    few_photos: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    done = sfm_command("run", few_photos, "-o", tmp_path / "out", "--preset", "drone", *QUICK)
+
+    assert done.returncode == 0, done.stderr
+    assert "no photo has a GPS position" in done.stderr
 
 
 def test_a_mask_of_the_wrong_size(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:

@@ -71,6 +71,20 @@ def test_each_registered_photo_has_its_story(demo: Path, sfm_command: Command) -
     assert "inliers" in story
 
 
+def test_the_readme_example_runs(
+    demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for path in sorted((demo_data / "images").iterdir())[:4]:
+        (tmp_path / "photos" / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    example = (ROOT / "README.md").read_text().split("```python")[1].split("```")[0]
+
+    exec(compile(example, "README.md", "exec"), {})
+
+    assert "registered  4 of 4 photos" in capsys.readouterr().out
+
+
 def test_the_report_is_one_file_that_needs_no_network(demo: Path) -> None:
     page = (demo / "report.html").read_text()
 

@@ -16,8 +16,8 @@ from sfm.evaluation import compare_models
 from tests.e2e.conftest import QUICK, Command, arguments
 
 
-def events(out: Path) -> list[dict[str, object]]:
-    path = out / "events.jsonl"
+def events(out: Path, *, finished: bool = True) -> list[dict[str, object]]:
+    path = out / "events.jsonl" if finished else out / "cache" / "events.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -29,7 +29,7 @@ def stop_when(photos: Path, out: Path, stage: str, how: signal.Signals) -> int:
     )
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if any(e["event"] == "stage" and e["stage"] == before for e in events(out)):
+        if any(e["event"] == "stage" and e["stage"] == before for e in events(out, finished=False)):
             process.send_signal(how)
             break
         time.sleep(0.02)

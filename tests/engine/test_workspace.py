@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,10 +39,50 @@ def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 def test_a_workspace_of_other_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    open_once(tmp_path / "out", tmp_path / "a")
+    with Workspace(tmp_path / "out", source=tmp_path / "a") as space:
+        space.database.write_bytes(b"")
 
     with pytest.raises(WorkspaceError, match="holds the reconstruction of"):
         open_once(tmp_path / "out", tmp_path / "b")
+
+
+def test_a_folder_that_a_mistyped_command_left_is_free(tmp_path: Path) -> None:
+    open_once(tmp_path / "out", tmp_path / "mistyped")
+
+    open_once(tmp_path / "out", tmp_path / "photos")
+
+
+def test_a_workspace_without_its_cache_is_recognised_by_its_photos(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"photo")
+    with Workspace(out, source=photos) as space:
+        space.database.write_bytes(b"")
+        space.images.mkdir()
+        (space.images / "a.jpg").symlink_to(photos / "a.jpg")
+    shutil.rmtree(out / "cache")
+
+    with pytest.raises(WorkspaceError, match="not made by sfm"):
+        open_once(out, tmp_path / "other")
+    open_once(out, photos)
+
+
+def test_a_dangling_link_as_output_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(WorkspaceError, match="cannot be used as output"):
+        open_once(tmp_path / "out", tmp_path / "photos")
+
+
+def test_a_run_that_fails_leaves_the_events_of_the_last(tmp_path: Path) -> None:
+    with Workspace(tmp_path / "out", source=tmp_path) as space:
+        space.events.emit("ingest", "photo", name="a.jpg")
+        space.publish_events()
+
+    with Workspace(tmp_path / "out", source=tmp_path) as space:
+        space.events.emit("ingest", "photo", name="b.jpg")
+
+    assert "a.jpg" in (tmp_path / "out" / "events.jsonl").read_text()
 
 
 def test_photos_that_moved_together_are_recognised(tmp_path: Path) -> None:
@@ -49,6 +90,7 @@ def test_photos_that_moved_together_are_recognised(tmp_path: Path) -> None:
     before.mkdir()
     (before / "a.jpg").write_bytes(b"photo")
     with Workspace(out, source=before) as space:
+        space.database.write_bytes(b"")
         space.images.mkdir()
         (space.images / "a.jpg").symlink_to(before / "a.jpg")
     before.rename(after)

@@ -103,5 +103,5 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, walk) -> None
     monkeypatch.delitem(sys.modules, "retrieval.reference", raising=False)
     images = walk(3)
 
-    with pytest.raises(MissingEngineError, match=r"pip install 'loopsfm\[asmk\]'"):
+    with pytest.raises(MissingEngineError, match="pip install asmk"):
         build_index(train_codebook(images.values()), images, RetrievalConfig(engine="asmk"))
