@@ -59,6 +59,8 @@ def continued(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[
 def extend(bench: Workbench, trial: Trial, candidates: Set[str], max_images: int | None = None) -> None:
     """Grow a trial's model from where it stands."""
     with open_session(bench.scene, bench.options, trial.reconstruction) as session:
+        for name in sorted(session.registered):  # the seed's two photos, or those of an earlier round
+            bench.on_registered(name)
         grow(session, candidates, trial.journal, max_images=max_images, on_registered=bench.on_registered)
         trial.names = session.registered
 
