@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from sfm.history import History, PairTry
 _MAX_ROWS = 20
 
 
-def explain(out: Path, photo: str) -> str:
+def explain(out: str | os.PathLike[str], photo: str) -> str:
     """Say what became of a photo and why: pairs tried, their inliers, every attempt to register it.
 
     Args:
@@ -30,6 +31,7 @@ def explain(out: Path, photo: str) -> str:
     Raises:
         InputError: OUT is not a workspace, or there is no such photo, or several.
     """
+    out = Path(out)
     index = EventIndex(read_events(out / "events.jsonl"))
     outcomes = _outcomes(out)
     known = {**index.history.photos, **index.history.skipped, **outcomes}

@@ -21,6 +21,8 @@ from sfm.events import EventLog
 
 FORMAT = 1
 MARKER = "workspace.json"
+_SCRATCH = ".sfm-scratch"
+"""Ends the names of folders in the making, so that only our own leftovers are ever removed."""
 
 
 class Workspace:
@@ -245,14 +247,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     What a killed process left of the same folder is removed; the workspace's lock keeps others away.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*"):
+    for leftover in path.parent.glob(f".{path.name}.????????{_SCRATCH}"):
         shutil.rmtree(leftover, ignore_errors=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
     scratch.mkdir()
     try:
         yield scratch
         if path.exists():
-            old = path.with_name(f".{path.name}.old.{uuid.uuid4().hex[:8]}")
+            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
             path.rename(old)
             scratch.rename(path)
             shutil.rmtree(old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -80,7 +81,7 @@ class Evaluation:
         return "\n".join(lines)
 
 
-def evaluate(model: Path, gt: Path) -> Evaluation:
+def evaluate(model: str | os.PathLike[str], gt: str | os.PathLike[str]) -> Evaluation:
     """Score the models at `model` (a model, a folder of models or a workspace) against `gt`.
 
     Without components the largest model is scored and photos outside it count as missing. With components
@@ -89,8 +90,8 @@ def evaluate(model: Path, gt: Path) -> Evaluation:
     Raises:
         InputError: no model or no ground truth, a damaged file, or no photo in common.
     """
-    truth = load_ground_truth(gt)
-    models = [read_poses(folder) for folder in find_models(model)]
+    truth = load_ground_truth(Path(gt))
+    models = [read_poses(folder) for folder in find_models(Path(model))]
     return evaluate_poses(models, truth, where=str(model))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,7 +22,13 @@ MARKER = "loopsfm_export.json"
 Names = Mapping[str, str]
 
 
-def export(out: Path, *, to: str, destination: Path | None = None, model: int = 0) -> Path:
+def export(
+    out: str | os.PathLike[str],
+    *,
+    to: str,
+    destination: str | os.PathLike[str] | None = None,
+    model: int = 0,
+) -> Path:
     """Write model `model` of workspace OUT for another program.
 
     Args:
@@ -43,15 +50,20 @@ def export(out: Path, *, to: str, destination: Path | None = None, model: int = 
         near = difflib.get_close_matches(to, FORMATS, n=1)
         hint = f"did you mean {near[0]}?" if near else ""
         raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
-    out = _finished(out)
-    destination = (destination or out / "export" / to).expanduser().absolute()
-    _refuse_foreign(destination)
-    reconstruction = read_model(out, model)
-    with os_errors_as_workspace_errors(destination), atomic_folder(destination) as folder:
-        names = FORMATS[to](reconstruction, out / "images", folder)
+    root = _finished(Path(out))
+    target = Path(destination or root / "export" / to).expanduser().absolute()
+    _refuse_foreign(target)
+    if to in _WITH_PHOTOS and not (root / "images").is_dir():
+        raise InputError(
+            f"{root} has no photos: it was made from a database by `sfm map`",
+            hint="export it with --to txt or ply, or reconstruct the photos with `sfm run`",
+        )
+    reconstruction = read_model(root, model)
+    with os_errors_as_workspace_errors(target), atomic_folder(target) as folder:
+        names = FORMATS[to](reconstruction, root / "images", folder)
         marker = {"format": to, "model": model, "photos": {new: old for old, new in sorted(names.items())}}
         (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
-    return destination
+    return target
 
 
 def _finished(out: Path) -> Path:
@@ -92,3 +104,4 @@ FORMATS: Mapping[str, Callable[[pycolmap.Reconstruction, Path, Path], Names]] = 
     "txt": _write_txt,
     "ply": _write_ply,
 }
+_WITH_PHOTOS = ("3dgs", "nerfstudio")

@@ -155,6 +155,16 @@ def test_a_failed_folder_leaves_the_earlier_one(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["sparse"]
 
 
+def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".sparse.backup01").mkdir()
+    (tmp_path / ".sparse.0123abcd.sfm-scratch").mkdir()
+
+    with atomic_folder(tmp_path / "sparse"):
+        pass
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".sparse.backup01", "sparse"]
+
+
 def test_atomic_writes_leave_no_scratch_files(tmp_path: Path) -> None:
     atomic_write_bytes(tmp_path / "sub" / "file", b"one")
     atomic_write_bytes(tmp_path / "sub" / "file", b"two")
