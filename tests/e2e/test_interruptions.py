@@ -67,7 +67,7 @@ def test_a_killed_run_continues_to_the_same_model(
     assert_same_model(undisturbed, tmp_path / "out")
 
 
-@pytest.mark.parametrize("stage", ["describe", "match"])
+@pytest.mark.parametrize("stage", ["describe", "match", "register"])
 def test_ctrl_c_ends_cleanly_and_the_run_can_go_on(
     stage: str, few_photos: Path, tmp_path: Path, sfm_command: Command
 ) -> None:
