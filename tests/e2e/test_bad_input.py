@@ -181,18 +181,30 @@ def test_a_read_only_output(few_photos: Path, tmp_path: Path, sfm_command: Comma
     assert_refused(sfm_command("run", few_photos, "-o", tmp_path / "locked" / "out"), 5, "permission")
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MB."""
-    folder = tmp_path / "disk"
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A disk of its own at `folder` while the test runs."""
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if mounted.returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("needs the right to mount a small tmpfs")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    yield from mounted(tmp_path / "disk", "size=3m")
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that refuses to be written."""
+    yield from mounted(tmp_path / "disk", "ro,size=3m")
+
+
+def test_a_read_only_disk(few_photos: Path, read_only_disk: Path, sfm_command: Command) -> None:
+    assert_refused(sfm_command("run", few_photos, "-o", read_only_disk / "out"), 5, "read-only")
 
 
 def test_a_full_disk(few_photos: Path, tiny_disk: Path, sfm_command: Command) -> None:
