@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -73,12 +73,6 @@ class SceneGraph:
     def merged(self, pairs: Mapping[Pair, Edge]) -> SceneGraph:
         """This graph and `pairs`; an edge already here keeps its first reason and round."""
         return SceneGraph(self.images, {**pairs, **self.edges})
-
-    def restricted(self, names: Iterable[str]) -> SceneGraph:
-        """The part of the graph between `names`."""
-        kept = set(names)
-        edges = {p: e for p, e in self.edges.items() if p.a in kept and p.b in kept}
-        return SceneGraph(tuple(n for n in self.images if n in kept), edges)
 
     def to_networkx(self) -> nx.Graph[str]:
         """Undirected graph; edge attributes `score`, `reason` (str) and `round`."""

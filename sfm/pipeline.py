@@ -221,14 +221,13 @@ def _registered(
     rank: Rank,
 ) -> LoopResult:
     config, space = session.config, session.workspace
-    fixed = frozenset(c.camera_id for c in collection.cameras.values() if c.fixed)
 
     def reconstruct_from(start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
         return reconstruct(
             database.path,
             config=config.register,
             refine=config.refine,
-            fixed_cameras=fixed,
+            fixed_cameras=collection.fixed_cameras,
             threads=session.threads,
             seed=config.run.seed,
             events=events,
@@ -264,8 +263,9 @@ def _with_own_cameras(
     config, space = session.config, session.workspace
     if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not loop.models:
         return collection
-    fixed = frozenset(c.camera_id for c in collection.cameras.values() if c.fixed)
-    foreign = find_foreign_photos(database.path, loop.models, fixed_cameras=fixed, seed=config.run.seed)
+    foreign = find_foreign_photos(
+        database.path, loop.models, fixed_cameras=collection.fixed_cameras, seed=config.run.seed
+    )
     if not foreign:
         return collection
     for photo in foreign:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +86,11 @@ class Collection:
         """Names of all photos, in order."""
         return tuple(photo.name for photo in self.photos)
 
+    @property
+    def fixed_cameras(self) -> frozenset[int]:
+        """Ids of the cameras whose intrinsics the user gave."""
+        return frozenset(camera_id for camera_id, camera in self.cameras.items() if camera.fixed)
+
 
 @dataclass(frozen=True, slots=True)
 class PairRequest:
@@ -144,8 +149,3 @@ class StageReport:
     counts: Mapping[str, int | float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     """Largest resident memory of the process up to the stage's end."""
-
-
-def sorted_pairs(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    """Pairs in canonical order, without repeats."""
-    return tuple(sorted(set(pairs)))

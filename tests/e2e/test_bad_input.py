@@ -16,9 +16,9 @@ from PIL import Image
 from tests.e2e.conftest import QUICK, Command
 
 
-def assert_refused(done: object, code: int, *words: str) -> None:
-    assert done.returncode == code, (done.returncode, done.stderr)  # type: ignore[attr-defined]
-    error = done.stderr  # type: ignore[attr-defined]
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, (done.returncode, done.stderr)
+    error = done.stderr
     assert "Traceback" not in error
     assert "error:" in error.lower()
     for word in words:
