@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .codebook import Codebook, Descriptors
 from .config import RetrievalConfig
+from .errors import RetrievalError
 from .scene_graph import Pair
 
 
@@ -58,6 +59,17 @@ class ImageIndex(Protocol):
 
     def similarities(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """(len(pairs),) similarity of both images, mean of both directions."""
+
+
+def refuse_known(present: Set[str], added: Set[str]) -> None:
+    """Refuse to add an image twice, whichever the engine.
+
+    Raises:
+        RetrievalError: a name that is already there.
+    """
+    known = sorted(present & added)
+    if known:
+        raise RetrievalError(f"already in the index: {known[0]} ({len(known)} in all)")
 
 
 def build_index(

@@ -15,7 +15,7 @@ from kernels.asmk import Postings, Queries, asmk_scores, asmk_top_k, largest
 from . import index_file
 from .asmk import aggregate, code_bits, concatenated, empty_codes, inverse_norms, laid_out
 from .codebook import Codebook, Descriptors
-from .engine import Hit, Neighbours
+from .engine import Hit, Neighbours, refuse_known
 from .errors import RetrievalError
 from .scene_graph import Pair
 
@@ -85,9 +85,7 @@ class RetrievalIndex:
         Raises:
             RetrievalError: a name that is already there, or descriptors that cannot be used.
         """
-        known = sorted(self._positions.keys() & descriptors.keys())
-        if known:
-            raise RetrievalError(f"already in the index: {known[0]} ({len(known)} in all)")
+        refuse_known(self._positions.keys(), descriptors.keys())
         counts = sorted({1, self.options.multiple_assignment})
         codes = aggregate(self.codebook, list(descriptors.values()), counts, binary=self.options.binary)
         self._postings = _appended(self._postings, codes[0])

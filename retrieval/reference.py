@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kernels.asmk import largest
 
 from .codebook import Codebook, Descriptors, check_descriptors
-from .engine import Hit, Neighbours
+from .engine import Hit, Neighbours, refuse_known
 from .errors import MissingEngineError, RetrievalError
 from .scene_graph import Pair
 
@@ -56,9 +56,7 @@ class ReferenceIndex:
         Raises:
             RetrievalError: a name that is already there, or descriptors that cannot be used.
         """
-        known = sorted(self._descriptors.keys() & descriptors.keys())
-        if known:
-            raise RetrievalError(f"already in the index: {known[0]} ({len(known)} in all)")
+        refuse_known(self._descriptors.keys(), descriptors.keys())
         arrays = [check_descriptors(array, self._codebook.dim) for array in descriptors.values()]
         first, vectors = len(self._descriptors), np.concatenate([np.empty((0, self._codebook.dim)), *arrays])
         self._descriptors.update(descriptors)
