@@ -13,7 +13,8 @@ class Case:
     """How far one output is from its fixture.
 
     `error` is the largest absolute difference, `excess` the largest of |difference| - rtol * |expected|,
-    which passes up to `atol`. Comparisons of sets are 0 (equal) or the number of differing members, with atol 0.
+    which passes up to `atol`. Comparisons of sets are 0 (equal) or the number of differing members, and
+    pass at 0 alone.
     """
 
     name: str
