@@ -4,6 +4,7 @@ SfmError                     one line and a hint, never a traceback      exit 1
 ├─ ConfigError               bad key, type or value in YAML or on the command line   exit 2
 ├─ InputError                photos, masks, databases or models that cannot be used  exit 3
 ├─ MissingDependencyError    an optional package is not installed        exit 4
+├─ WeightsError              network weights are missing, damaged, foreign or hostile exit 4
 ├─ WorkspaceError            OUT is locked, foreign, damaged or not writable         exit 5
 └─ ReconstructionError       the photos were read but no model came out  exit 6
 
@@ -37,6 +38,12 @@ class InputError(SfmError):
 
 class MissingDependencyError(SfmError):
     """An optional package that this configuration needs is not installed."""
+
+    exit_code = 4
+
+
+class WeightsError(SfmError):
+    """A file of network weights that is missing, damaged, hostile, or not the one that it should be."""
 
     exit_code = 4
 
