@@ -1,9 +1,9 @@
 """A photo as the network sees it: resized, cropped about its centre to whole patches, and where those lay.
 
 As in the image loading of the DUSt3R and MASt3R demos (Wang et al., CVPR 2024; Leroy et al., ECCV 2024), on
-which the published weights are evaluated: the longer side becomes `size` px, Lanczos when shrinking and bicubic
-otherwise, and the crop is a multiple of 16 px both ways. Size 224 is theirs too: the shorter side becomes
-224 px and a square is cropped.
+which the published weights are evaluated: the longer side becomes `size` px, Lanczos when shrinking and
+bicubic otherwise, and the crop is a multiple of 16 px both ways. Size 224 is theirs too: the shorter side
+becomes 224 px and a square is cropped.
 """
 
 from __future__ import annotations
