@@ -16,10 +16,10 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
+from sfm.backends import MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, Tee, replay
 from sfm.mapping import MappingResult, ViewGraph, propose_requests
-from sfm.matching import MatchReport
 from sfm.types import PairRequest, RoundReport
 from sfm.workspace import atomic_folder, atomic_write_json
 

@@ -150,6 +150,47 @@ class FeatureDatabase:
         keypoints = np.frombuffer(k_data or b"", np.float32).reshape(rows, k_cols)
         return keypoints, np.frombuffer(d_data or b"", np.uint8).reshape(rows, d_cols)
 
+    def keypoint_positions(self) -> dict[str, NDArray[np.float32]]:
+        """Positions `(n, 2) float32` (px) of the keypoints of every image that has any."""
+        query = "SELECT name, rows, cols, data FROM images JOIN keypoints USING (image_id)"
+        with closing(self._connect()) as db:
+            rows = db.execute(query).fetchall()
+        return {
+            name: np.frombuffer(data or b"", np.float32).reshape(num, cols)[:, :2].copy()
+            for name, num, cols, data in rows
+        }
+
+    def matched_pairs(self) -> set[Pair]:
+        """Pairs whose matches are known, verified or not."""
+        with closing(self._connect()) as db:
+            names = dict(db.execute("SELECT image_id, name FROM images"))
+            ids = [image_ids_of_pair(pair_id) for (pair_id,) in db.execute("SELECT pair_id FROM matches")]
+        return {Pair.of(names[a], names[b]) for a, b in ids}
+
+    def add_matches(
+        self,
+        keypoints: Mapping[str, NDArray[np.float32]],
+        matches: Mapping[Pair, NDArray[np.uint32]],
+    ) -> None:
+        """Write keypoints and matches of pairs, all or nothing.
+
+        Args:
+            keypoints: positions `(n, 2)` (px) of all keypoints of an image, those it had first, unchanged.
+            matches: `(m, 2)` indices of keypoints of the first and the second image of a pair.
+        """
+        with closing(self._connect()) as db, db:
+            ids = dict(db.execute("SELECT name, image_id FROM images"))
+            for name, xy in keypoints.items():
+                data = np.ascontiguousarray(xy, np.float32)
+                row = (ids[name], len(data), 2, data.tobytes())
+                db.execute("INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)", row)
+            for pair, indices in matches.items():
+                low, high = sorted((ids[pair.a], ids[pair.b]))
+                ordered = indices if ids[pair.a] == low else indices[:, ::-1]
+                data = np.ascontiguousarray(ordered, np.uint32)
+                row = (low * _MAX_IMAGE_ID + high, len(data), 2, data.tobytes())
+                db.execute("INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?)", row)
+
     def pairs(self) -> dict[Pair, PairRecord]:
         """All pairs that have been matched and verified."""
         query = (

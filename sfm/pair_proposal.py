@@ -18,9 +18,9 @@ from retrieval.codebook import Codebook, train_codebook
 from retrieval.engine import ImageIndex, build_index
 from retrieval.errors import MissingEngineError, RetrievalError
 from retrieval.index import RetrievalIndex
+from sfm.backends import Backend
 from sfm.closed_loop import Rank
 from sfm.database import FeatureDatabase
-from sfm.describe import retrieval_descriptors
 from sfm.errors import InputError, MissingDependencyError
 from sfm.events import EventSink
 from sfm.types import Collection
@@ -37,7 +37,7 @@ def propose_pairs(
     database: FeatureDatabase,
     *,
     cache_dir: Path,
-    features_key: str,
+    backend: Backend,
     config: RetrievalConfig,
     seed: int,
     events: EventSink,
@@ -48,7 +48,7 @@ def propose_pairs(
         collection: photos, described in `database`.
         database: features of the photos.
         cache_dir: keeps the codebook and the index; photos added later are added to them.
-        features_key: key of the options that the features were made with.
+        backend: describes photos for retrieval.
         config: retrieval options.
         seed: of the codebook's training.
         events: receives an `edge` event a pair and a `graph` event.
@@ -62,7 +62,7 @@ def propose_pairs(
     """
     config = _with_positions(collection, config)
     try:
-        index = _index(collection, database, cache_dir, features_key, config, seed)
+        index = _index(collection, database, cache_dir, backend, config, seed)
         graph = build_scene_graph(
             collection.names,
             config,
@@ -136,7 +136,7 @@ def _index(
     collection: Collection,
     database: FeatureDatabase,
     cache_dir: Path,
-    features_key: str,
+    backend: Backend,
     config: RetrievalConfig,
     seed: int,
 ) -> ImageIndex | None:
@@ -146,17 +146,16 @@ def _index(
     options = (config.engine, config.num_descriptors, config.binary, config.multiple_assignment)
     # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
     size_class = len(collection.photos).bit_length()
-    codebook_key = content_key(
-        "codebook", _VERSION, features_key, seed, config.num_descriptors, config.codebook_size, size_class
-    )
+    training = (seed, config.num_descriptors, config.codebook_size, size_class)
+    codebook_key = content_key("codebook", _VERSION, backend.keys().features, *training)
     photos = [(photo.name, photo.sha256) for photo in collection.photos]
     path = (
         cache_dir / "index" / f"{content_key('index', _VERSION, codebook_key, options, photos)}.safetensors"
     )
     if path.exists():
         return RetrievalIndex.load(path)
-    descriptors = retrieval_descriptors(database, collection.names, num_descriptors=config.num_descriptors)
-    codebook = _codebook(
+    descriptors = backend.retrieval_descriptors(collection, database, collection.names)
+    codebook = backend.codebook() or _codebook(
         cache_dir / "index" / f"codebook-{codebook_key}.safetensors", descriptors, config, seed
     )
     index = build_index(codebook, descriptors, config)

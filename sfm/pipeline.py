@@ -12,17 +12,17 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Edge, Pair, SceneGraph
+from sfm.backends import Backend, MatchReport, Surroundings
+from sfm.backends.choice import open_backend
 from sfm.camera_splits import save_splits, with_splits
 from sfm.closed_loop import LoopResult, Rank, run_closed_loop
 from sfm.config.schema import Config
-from sfm.database import FeatureDatabase, StageKeys
-from sfm.describe import describe
+from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.events import EventSink
-from sfm.ingest import ingest, masks_dir
+from sfm.ingest import ingest
 from sfm.mapping import MappingResult, ViewGraph, reconstruct
 from sfm.mapping.cameras import find_foreign_photos
-from sfm.matching import MatchReport, match_pairs
 from sfm.outputs import finish
 from sfm.pair_proposal import earlier_edges, propose_pairs, save_pair_list
 from sfm.progress import Progress, SilentProgress
@@ -31,8 +31,8 @@ from sfm.result import Result
 from sfm.types import Collection, Skipped, StageReport
 from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
 
-_FEATURES_VERSION = _MATCHES_VERSION = _GEOMETRIES_VERSION = _REGISTER_VERSION = 1
-"""Raised when a change of code changes what the stage computes: earlier results are then computed again."""
+_REGISTER_VERSION = 1
+"""Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 AnyPath = str | os.PathLike[str]
 
@@ -52,7 +52,7 @@ class Session:
     @property
     def threads(self) -> int:
         """Threads to use."""
-        return self.config.run.threads or len(os.sched_getaffinity(0))
+        return num_threads(self.config)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, int | float]]:
@@ -64,14 +64,17 @@ class Session:
         self.stages.append(StageReport(name, seconds, counts, peak_memory_mb()))
         self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)
 
-    def keys(self) -> StageKeys:
-        """Keys of everything that the database's content depends on besides the photos."""
-        config, seed = self.config, self.config.run.seed
-        features = content_key("features", _FEATURES_VERSION, config.sift)
-        matches = content_key("matches", _MATCHES_VERSION, features, config.matching)
-        return StageKeys(
-            features, matches, content_key("geometries", _GEOMETRIES_VERSION, matches, config.verify, seed)
-        )
+
+@dataclass(slots=True)
+class PhotoSession(Session):
+    """A run that starts from photos, with what describes and matches them."""
+
+    backend: Backend = field(kw_only=True)
+
+
+def num_threads(config: Config) -> int:
+    """Threads to use: as configured, else one for each core that this process may run on."""
+    return config.run.threads or len(os.sched_getaffinity(0))
 
 
 def run(
@@ -95,11 +98,11 @@ def run(
     with _session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = _described(session, Path(photos))
         proposed, rank = _proposed(session, collection, database)
-        graph = _matched(session, proposed, database)
+        graph = _matched(session, collection, proposed, database)
         loop = _registered(session, collection, database, proposed, graph, rank)
         better = _with_own_cameras(session, collection, database, loop)
         if better is not collection:
-            graph = _matched(session, proposed, database)
+            graph = _matched(session, better, proposed, database)
             loop = _registered(session, better, database, proposed, graph, rank)
         return finish(session, better, database, loop)
 
@@ -122,17 +125,19 @@ def match(
     with _session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = _described(session, Path(photos))
         proposed, _ = _proposed(session, collection, database)
-        return _match_edges(session, database, proposed.edges)
+        return _match_edges(session, collection, database, proposed.edges)
 
 
 @contextmanager
-def _session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[Session]:
+def _session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
     pycolmap.set_random_seed(config.run.seed)
     with os_errors_as_workspace_errors(output), Workspace(output, source=source) as workspace:
-        yield Session(workspace, config, progress)
+        backend = open_backend(Surroundings(workspace, config, num_threads(config), progress))
+        workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
+        yield PhotoSession(workspace, config, progress, backend=backend)
 
 
-def _described(session: Session, photos: Path) -> tuple[Collection, FeatureDatabase]:
+def _described(session: PhotoSession, photos: Path) -> tuple[Collection, FeatureDatabase]:
     space, config = session.workspace, session.config
     with session.stage("ingest") as counts:
         collection = ingest(
@@ -148,39 +153,32 @@ def _described(session: Session, photos: Path) -> tuple[Collection, FeatureDatab
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
     with session.stage("describe") as counts:
         database = FeatureDatabase(space.database)
-        database.sync(collection, session.keys())
-        report = describe(
-            collection,
-            database,
-            images_dir=space.images,
-            masks_dir=masks_dir(space.cache) if any(p.mask for p in collection.photos) else None,
-            config=config.sift,
-            threads=session.threads,
-            events=space.events,
-            progress=session.progress,
-        )
+        database.sync(collection, session.backend.keys())
+        report = session.backend.describe(collection, database)
         counts.update(described=report.described, cached=report.cached, failed=len(report.failed))
     return _without(collection, report.failed), database
 
 
-def _without(collection: Collection, failed: Sequence[str]) -> Collection:
-    """The collection without photos that COLMAP could not read although our decoder could."""
+def _without(collection: Collection, failed: Mapping[str, str]) -> Collection:
+    """The collection without photos that the backend could not use although our decoder could read them."""
     if not failed:
         return collection
     kept = tuple(photo for photo in collection.photos if photo.name not in failed)
-    skipped = tuple(Skipped(name, "COLMAP could not read it; save it as JPEG or PNG") for name in failed)
+    skipped = tuple(Skipped(name, reason) for name, reason in failed.items())
     if len(kept) < 2:
         raise InputError("fewer than two photos could be read: " + "; ".join(s.name for s in skipped))
     return Collection(kept, collection.cameras, collection.skipped + skipped, collection.duplicates)
 
 
-def _proposed(session: Session, collection: Collection, database: FeatureDatabase) -> tuple[SceneGraph, Rank]:
+def _proposed(
+    session: PhotoSession, collection: Collection, database: FeatureDatabase
+) -> tuple[SceneGraph, Rank]:
     with session.stage("retrieve") as counts:
         graph, rank = propose_pairs(
             collection,
             database,
             cache_dir=session.workspace.cache,
-            features_key=session.keys().features,
+            backend=session.backend,
             config=session.config.retrieval,
             seed=session.config.run.seed,
             events=session.workspace.events,
@@ -189,38 +187,33 @@ def _proposed(session: Session, collection: Collection, database: FeatureDatabas
     return graph, rank
 
 
-def _match_edges(session: Session, database: FeatureDatabase, edges: Mapping[Pair, Edge]) -> MatchReport:
-    return match_pairs(
-        edges,
-        database,
-        scratch_dir=session.workspace.cache,
-        config=session.config.matching,
-        verify=session.config.verify,
-        threads=session.threads,
-        seed=session.config.run.seed,
-        events=session.workspace.events,
-        progress=session.progress,
-    )
+def _match_edges(
+    session: PhotoSession, collection: Collection, database: FeatureDatabase, edges: Mapping[Pair, Edge]
+) -> MatchReport:
+    return session.backend.match(edges, collection, database)
 
 
-def _matched(session: Session, proposed: SceneGraph, database: FeatureDatabase) -> SceneGraph:
+def _matched(
+    session: PhotoSession, collection: Collection, proposed: SceneGraph, database: FeatureDatabase
+) -> SceneGraph:
     """Match the proposed pairs; the graph that comes back also holds pairs matched in earlier runs."""
     graph = proposed.merged(earlier_edges(session.workspace.cache, database))
     with session.stage("match") as counts:
-        report = _match_edges(session, database, graph.edges)
+        report = _match_edges(session, collection, database, graph.edges)
         counts.update(matched=report.matched, cached=report.cached, verified=report.verified)
     return graph
 
 
 def _registered(
-    session: Session,
+    session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
     proposed: SceneGraph,
     graph: SceneGraph,
     rank: Rank,
 ) -> LoopResult:
-    config, space = session.config, session.workspace
+    config = session.backend.adapted(session.config, collection)
+    space = session.workspace
 
     def reconstruct_from(start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
         return reconstruct(
@@ -233,10 +226,12 @@ def _registered(
             events=events,
             progress=session.progress,
             start=start,
+            focal_guesses=session.backend.focal_guesses(collection),
+            depth=session.backend.depth(collection),
         )
 
     def match_requested(edges: Mapping[Pair, Edge]) -> MatchReport:
-        return _match_edges(session, database, edges)
+        return _match_edges(session, collection, database, edges)
 
     with session.stage("register") as counts:
         loop = run_closed_loop(
@@ -254,7 +249,7 @@ def _registered(
 
 
 def _with_own_cameras(
-    session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult
+    session: PhotoSession, collection: Collection, database: FeatureDatabase, loop: LoopResult
 ) -> Collection:
     """The collection with cameras of their own for photos that contradict the focal length they share.
 
@@ -272,17 +267,17 @@ def _with_own_cameras(
         space.events.emit("register", "own_camera", **asdict(photo))
     save_splits(space.cache, collection, {photo.name: photo.focal_px for photo in foreign})
     better = with_splits(collection, space.cache)
-    database.sync(better, session.keys())
+    database.sync(better, session.backend.keys())
     return better
 
 
-def _loop_key(session: Session, collection: Collection, proposed: SceneGraph) -> str:
+def _loop_key(session: PhotoSession, collection: Collection, proposed: SceneGraph) -> str:
     config = session.config
     photos = [(p.name, p.sha256, collection.cameras[p.camera_id]) for p in collection.photos]
     return content_key(
         "register",
         _REGISTER_VERSION,
-        session.keys(),
+        session.backend.keys(),
         photos,
         sorted(proposed.edges),
         config.register,

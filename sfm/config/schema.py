@@ -88,6 +88,59 @@ class MatchingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Mast3rConfig:
+    """The mast3r backend: a network that matches photos densely; needs weights (`sfm weights`)."""
+
+    weights_dir: str | None = None
+    """Folder of the weights; null: $LOOPSFM_WEIGHTS, else the user's cache folder."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the network runs."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of encoder and decoder. auto: bf16 on CUDA, fp32 elsewhere."""
+    image_size: Annotated[int, Ge(32), Le(2048)] = 512
+    """Longer side of the network's images, px; the weights were trained at 512."""
+    batch_size: Annotated[int, Ge(1)] | None = None
+    """Pairs at a time; null: by free memory. Halved when memory runs out."""
+    compile: bool = False
+    """Compile the network first: minutes once, quicker pairs."""
+    token_cache_gb: Annotated[float, Ge(0)] = 20.0
+    """Disk space for encoded photos, GB (1.6 MB a photo at 512 px); beyond it photos are encoded again."""
+    subsample_px: Annotated[int, Ge(1)] = 8
+    """Matches start from every so-many-th pixel of the network's images."""
+    min_confidence: Annotated[float, Ge(0)] = 1.001
+    """Matches with a smaller descriptor confidence are dropped."""
+    one_direction_first: bool = True
+    """Infer a pair in one direction first, and in the other only when enough matches were found."""
+    min_first_matches: Annotated[int, Ge(0)] = 40
+    """Confident matches that one direction must give for the other to be inferred."""
+    depth: Literal["never", "few", "all"] = "few"
+    """Depth of photos, for low overlap and metric scale: never, of each photo from its first few kept pairs,
+    or of both photos of every kept pair."""
+    depth_pairs_per_photo: Annotated[int, Ge(1)] = 2
+    """With depth=few: kept pairs that depth of a photo is taken from."""
+    depth_lifting: bool = True
+    """Let depth stand in where a photo shares no point with a model but matches one of its photos."""
+    max_keypoints: Annotated[int, Ge(16)] = 8192
+    """Keypoints a photo in the first round."""
+    max_matches: Annotated[int, Ge(16)] = 4096
+    """Matches a pair."""
+    tracks: Literal["canonical", "naive"] = "canonical"
+    """How matches of pairs become keypoints of photos: canonical keypoints carried along the local affine
+    field, or rounded to whole network pixels (for comparison)."""
+    snap_to_sift: bool = False
+    """Move new keypoints onto SIFT corners within a network pixel."""
+    refine_matches: bool = False
+    """Refine matches to less than a pixel by the correlation of descriptors."""
+    coarse_to_fine: bool = False
+    """Match photos larger than the network's images again in windows at full size; slow without a GPU."""
+    max_windows: Annotated[int, Ge(1)] = 16
+    """With coarse_to_fine: window pairs a pair of photos."""
+    oracle: str | None = None
+    """Folder of a scene rendered with depth (tools/render_scene.py --depth) that answers in place of the
+    network; for tests."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyConfig:
     """Two-view geometry: which matches of a pair are consistent with one motion."""
 
@@ -174,12 +227,14 @@ class Config:
     """Folder of photos, relative to this file."""
     output: str | None = None
     """Folder for the result, relative to this file."""
-    backend: Literal["sift"] = "sift"
-    """Matcher: sift (no weights, no GPU needed)."""
+    backend: Literal["auto", "sift", "mast3r"] = "auto"
+    """Matcher: sift (no weights, no GPU needed), mast3r (a network; wide baselines, weak texture), or auto:
+    mast3r where its weights and a GPU are, else sift."""
     run: RunConfig = field(default_factory=RunConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     sift: SiftConfig = field(default_factory=SiftConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    mast3r: Mast3rConfig = field(default_factory=Mast3rConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     register: RegisterConfig = field(default_factory=RegisterConfig)

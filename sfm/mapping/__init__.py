@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pycolmap
@@ -12,11 +12,13 @@ from sfm.events import EventSink
 from sfm.progress import Progress
 
 from .cameras import ForeignPhoto, find_foreign_photos
+from .depth import DepthSource
 from .registrar import MappingResult, reconstruct_graph, reconstruct_with_peer
 from .requests import propose_requests
 from .view_graph import TwoView, ViewGraph
 
 __all__ = [
+    "DepthSource",
     "ForeignPhoto",
     "MappingResult",
     "TwoView",
@@ -38,6 +40,8 @@ def reconstruct(
     events: EventSink,
     progress: Progress,
     start: Sequence[pycolmap.Reconstruction] = (),
+    focal_guesses: Mapping[int, float] | None = None,
+    depth: DepthSource | None = None,
 ) -> MappingResult:
     """Build models from the verified pairs of a COLMAP database; no model is a result, not an error.
 
@@ -51,6 +55,9 @@ def reconstruct(
         events: told of every decision, stage `register`.
         progress: counts registered photos.
         start: models of an earlier round to continue from (our loop only); they are left unchanged.
+        focal_guesses: focal lengths (px) by camera id, for cameras that nothing better is known of (our loop
+            only).
+        depth: depth of single photos, for those that share no point with a model (our loop only).
 
     Returns:
         Models of at least `config.min_model_size` photos, largest first, and the view graph.
@@ -66,6 +73,8 @@ def reconstruct(
             events=events,
             progress=progress,
             start=start,
+            focal_guesses=focal_guesses or {},
+            depth=depth,
         )
     return reconstruct_with_peer(
         database,

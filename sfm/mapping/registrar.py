@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import EventSink
 from sfm.progress import Progress, Task
 
+from .depth import DepthSource
 from .focal import estimate_focal_lengths
 from .intrinsics import free_principal_points
 from .journal import STAGE, Journal
@@ -44,10 +45,13 @@ def reconstruct_graph(
     events: EventSink,
     progress: Progress,
     start: Sequence[pycolmap.Reconstruction],
+    focal_guesses: Mapping[int, float],
+    depth: DepthSource | None,
 ) -> MappingResult:
     """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
-    scene = Scene.open(database)
-    for camera_id, focal_px in estimate_focal_lengths(database, seed=seed).items():
+    scene = Scene.open(database, depth)
+    focal_lengths = {**_unknown_only(scene, focal_guesses), **estimate_focal_lengths(database, seed=seed)}
+    for camera_id, focal_px in focal_lengths.items():
         if camera_id in scene.cache.cameras and camera_id not in fixed_cameras:
             _set_focal_length(scene.cache.camera(camera_id), focal_px)
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
@@ -97,6 +101,16 @@ def reconstruct_with_peer(
         _note_model(journal, model)
         journal.publish(events, index)
     return MappingResult(models, ViewGraph.read(database))
+
+
+def _unknown_only(scene: Scene, focal_guesses: Mapping[int, float]) -> dict[int, float]:
+    """Guesses for cameras whose focal length nobody gave."""
+    cameras = scene.cache.cameras
+    return {
+        camera_id: focal_px
+        for camera_id, focal_px in focal_guesses.items()
+        if camera_id in cameras and not cameras[camera_id].has_prior_focal_length
+    }
 
 
 def _set_focal_length(camera: pycolmap.Camera, focal_px: float) -> None:

@@ -48,6 +48,7 @@ class Trial:
 def continued(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str]) -> Trial:
     """A copy of `start` with tracks from pairs that came since, grown by `candidates`."""
     trial = Trial(None, copy.deepcopy(start))
+    bench.scene.append_new_keypoints(trial.reconstruction)
     with open_session(bench.scene, bench.options, trial.reconstruction) as session:
         for name in sorted(session.registered):  # growing alone would leave old photos' new pairs unused
             session.mapper.triangulate_image(bench.options.triangulation, bench.scene.id_of[name])

@@ -11,11 +11,11 @@ import pycolmap
 import pytest
 
 from retrieval import Edge, Pair, Reason, SceneGraph
+from sfm.backends import MatchReport
 from sfm.closed_loop import LoopResult, run_closed_loop
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, NullEvents, read_events
 from sfm.mapping import MappingResult, ViewGraph
-from sfm.matching import MatchReport
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})

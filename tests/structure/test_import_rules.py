@@ -18,8 +18,8 @@ MODULES = sorted(
 )
 SOLE_OWNERS = {
     "IncrementalMapper": "sfm/mapping",
-    "extract_features": "sfm/describe.py",
-    "match_image_pairs": "sfm/matching.py",
+    "extract_features": "sfm/sift/features.py",
+    "match_image_pairs": "sfm/sift/matching.py",
 }
 """Functions and classes of pycolmap that one room alone may call."""
 

@@ -22,12 +22,13 @@ import pycolmap
 
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
-from sfm.describe import describe
 from sfm.events import NullEvents
 from sfm.ingest import ingest
-from sfm.matching import matching_options, verification_options
 from sfm.progress import SilentProgress
+from sfm.sift.features import describe
+from sfm.sift.matching import matching_options
 from sfm.types import Collection
+from sfm.verification import verification_options
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pycolmap
 
 from retrieval import Edge, Pair
+from sfm.backends.backend import MatchReport
 from sfm.config.schema import MatchingConfig, VerifyConfig
-from sfm.database import FeatureDatabase, PairRecord
+from sfm.database import FeatureDatabase
 from sfm.events import EventSink
 from sfm.progress import Progress
+from sfm.verification import record_pairs, verification_options, write_pair_list
 from sfm.workspace import require_space
 
 _MAX_PAIRS_A_CHUNK = 64
@@ -22,15 +23,6 @@ _MAX_SECONDS_A_CHUNK = 15.0
 
 _BYTES_PER_PAIR = 100_000
 """In the database: some thousand matches and inliers of 8 bytes, and SQLite's write-ahead log."""
-
-
-@dataclass(frozen=True, slots=True)
-class MatchReport:
-    """Pairs matched now, taken from an earlier run, and verified among both."""
-
-    matched: int
-    cached: int
-    verified: int
 
 
 def match_pairs(
@@ -78,8 +70,7 @@ def match_pairs(
             task.advance(len(chunk))
             size = _next_size(len(chunk), seconds)
     records = database.pairs()
-    _record(edges, todo, records, events)
-    verified = sum(records[pair].verified for pair in edges if pair in records)
+    verified = record_pairs(edges, todo, records, events)
     return MatchReport(len(todo), len(edges) - len(todo), verified)
 
 
@@ -96,16 +87,6 @@ def matching_options(config: MatchingConfig, threads: int) -> pycolmap.FeatureMa
     return options
 
 
-def verification_options(config: VerifyConfig, seed: int) -> pycolmap.TwoViewGeometryOptions:
-    """pycolmap's options for ours."""
-    options = pycolmap.TwoViewGeometryOptions()
-    options.min_num_inliers = config.min_num_inliers
-    options.min_inlier_ratio = config.min_inlier_ratio
-    options.ransac.max_error = config.max_error_px
-    options.ransac.random_seed = seed
-    return options
-
-
 def _next_size(size: int, seconds: float) -> int:
     by_time = int(size * _MAX_SECONDS_A_CHUNK / max(seconds, 1e-3))
     return max(1, min(_MAX_PAIRS_A_CHUNK, by_time))
@@ -119,28 +100,7 @@ def _match_chunk(
     options: pycolmap.FeatureMatchingOptions,
     geometry: pycolmap.TwoViewGeometryOptions,
 ) -> None:
-    lines = [f"{plain[pair.a]} {plain[pair.b]}\n" for pair in pairs]
-    list_path.write_text("".join(lines), encoding="utf-8")
+    write_pair_list(list_path, pairs, plain)
     pairing = pycolmap.ImportedPairingOptions()
     pairing.match_list_path = list_path
     pycolmap.match_image_pairs(database_path, options, pairing, geometry, device=pycolmap.Device.cpu)
-
-
-def _record(
-    edges: Mapping[Pair, Edge], matched: Sequence[Pair], records: Mapping[Pair, PairRecord], events: EventSink
-) -> None:
-    fresh = set(matched)
-    for pair in sorted(edges):
-        record = records.get(pair, PairRecord(0, 0, "UNDEFINED"))
-        events.emit(
-            "match",
-            "pair",
-            a=pair.a,
-            b=pair.b,
-            round=edges[pair].round,
-            reason=str(edges[pair].reason),
-            num_matches=record.num_matches,
-            num_inliers=record.num_inliers if record.verified else 0,
-            config=record.config,
-            cached=pair not in fresh,
-        )

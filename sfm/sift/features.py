@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from sfm.backends.backend import DescribeReport
 from sfm.config.schema import SiftConfig
 from sfm.database import FeatureDatabase
 from sfm.events import EventSink
@@ -23,15 +23,6 @@ _BYTES_PER_PIXEL_AND_THREAD = 260
 
 _BYTES_PER_FEATURE = 500
 """In the database, with orientations beyond the first and SQLite's write-ahead log."""
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeReport:
-    """Number of photos described now, taken from an earlier run, and left without features."""
-
-    described: int
-    cached: int
-    failed: tuple[str, ...]
 
 
 def describe(
@@ -80,7 +71,7 @@ def describe(
     after = database.num_keypoints()
     for name in collection.names:
         events.emit("describe", "features", name=name, num_keypoints=after.get(name), cached=name in before)
-    failed = tuple(name for name in todo if name not in after)
+    failed = {name: "COLMAP could not read it; save it as JPEG or PNG" for name in todo if name not in after}
     return DescribeReport(len(todo) - len(failed), len(collection.photos) - len(todo), failed)
 
 

@@ -1,0 +1,97 @@
+"""COLMAP's SIFT as a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import Edge, Pair
+from retrieval.codebook import Codebook
+from sfm.backends.backend import DescribeReport, MatchReport, Surroundings
+from sfm.config.schema import Config
+from sfm.database import FeatureDatabase, StageKeys
+from sfm.ingest import masks_dir
+from sfm.mapping.depth import DepthSource
+from sfm.types import Collection
+from sfm.workspace import content_key
+
+from .features import describe, retrieval_descriptors
+from .matching import match_pairs
+
+_FEATURES_VERSION = _MATCHES_VERSION = _GEOMETRIES_VERSION = 1
+"""Raised when a change of code changes what the step computes: earlier results are then computed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiftBackend:
+    """See `sfm.backends.Backend`."""
+
+    surroundings: Surroundings
+    name: str = "sift"
+    notice: str = ""
+
+    def keys(self) -> StageKeys:
+        """Features depend on the options of SIFT, matches on those and on matching, and so on."""
+        config = self.surroundings.config
+        features = content_key("features", _FEATURES_VERSION, config.sift)
+        matches = content_key("matches", _MATCHES_VERSION, features, config.matching)
+        geometries = content_key("geometries", _GEOMETRIES_VERSION, matches, config.verify, config.run.seed)
+        return StageKeys(features, matches, geometries)
+
+    def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
+        """SIFT keypoints and descriptors, into the database."""
+        around = self.surroundings
+        masked = any(photo.mask for photo in collection.photos)
+        return describe(
+            collection,
+            database,
+            images_dir=around.workspace.images,
+            masks_dir=masks_dir(around.workspace.cache) if masked else None,
+            config=around.config.sift,
+            threads=around.threads,
+            events=around.workspace.events,
+            progress=around.progress,
+        )
+
+    def retrieval_descriptors(
+        self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """RootSIFT of each photo's largest keypoints."""
+        count = self.surroundings.config.retrieval.num_descriptors
+        return retrieval_descriptors(database, names, num_descriptors=count)
+
+    def codebook(self) -> Codebook | None:
+        """Trained on the collection."""
+        return None
+
+    def match(
+        self, edges: Mapping[Pair, Edge], collection: Collection, database: FeatureDatabase
+    ) -> MatchReport:
+        """Mutual nearest descriptors, verified, a few pairs at a time."""
+        around = self.surroundings
+        return match_pairs(
+            edges,
+            database,
+            scratch_dir=around.workspace.cache,
+            config=around.config.matching,
+            verify=around.config.verify,
+            threads=around.threads,
+            seed=around.config.run.seed,
+            events=around.workspace.events,
+            progress=around.progress,
+        )
+
+    def focal_guesses(self, collection: Collection) -> Mapping[int, float]:
+        """SIFT sees none."""
+        return {}
+
+    def depth(self, collection: Collection) -> DepthSource | None:
+        """SIFT sees none."""
+        return None
+
+    def adapted(self, config: Config, collection: Collection) -> Config:
+        """The defaults are made for SIFT."""
+        return config

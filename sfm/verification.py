@@ -1,0 +1,90 @@
+"""Two-view geometry of matched pairs: options, a list of pairs for COLMAP, and what came out as events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Edge, Pair
+from sfm.config.schema import VerifyConfig
+from sfm.database import FeatureDatabase, PairRecord
+from sfm.events import EventSink
+from sfm.progress import Progress
+
+_CHUNK = 256
+
+
+def verification_options(config: VerifyConfig, seed: int) -> pycolmap.TwoViewGeometryOptions:
+    """pycolmap's options for ours."""
+    options = pycolmap.TwoViewGeometryOptions()
+    options.min_num_inliers = config.min_num_inliers
+    options.min_inlier_ratio = config.min_inlier_ratio
+    options.ransac.max_error = config.max_error_px
+    options.ransac.random_seed = seed
+    return options
+
+
+def write_pair_list(path: Path, pairs: Iterable[Pair], plain: Mapping[str, str]) -> None:
+    """A list of pairs as COLMAP reads it; `plain` maps names to names without blanks."""
+    lines = [f"{plain[pair.a]} {plain[pair.b]}\n" for pair in pairs]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def verify_pairs(
+    pairs: Sequence[Pair],
+    database: FeatureDatabase,
+    *,
+    scratch_dir: Path,
+    options: pycolmap.TwoViewGeometryOptions,
+    progress: Progress,
+) -> None:
+    """Estimate the two-view geometry of pairs whose matches are in the database.
+
+    Args:
+        pairs: matched pairs without a geometry.
+        database: receives the geometries, a chunk at a time.
+        scratch_dir: for the list of pairs that COLMAP reads.
+        options: thresholds; RANSAC is seeded for each pair anew, so results don't depend on the chunks.
+        progress: counts pairs.
+    """
+    list_path = scratch_dir / "pairs.txt"
+    with progress.task("verify", len(pairs), unit="pairs") as task, database.plain_names() as plain:
+        for start in range(0, len(pairs), _CHUNK):
+            chunk = pairs[start : start + _CHUNK]
+            write_pair_list(list_path, chunk, plain)
+            pycolmap.verify_matches(database.path, list_path, options)
+            task.advance(len(chunk))
+
+
+def record_pairs(
+    edges: Mapping[Pair, Edge],
+    matched: Iterable[Pair],
+    records: Mapping[Pair, PairRecord],
+    events: EventSink,
+    *,
+    why: Mapping[Pair, str] | None = None,
+) -> int:
+    """Emit a `pair` event for every edge; `matched` are those matched now. Returns the number verified.
+
+    `why` says for pairs that were given up before verification what was wrong with them.
+    """
+    fresh, reasons = set(matched), why or {}
+    for pair in sorted(edges):
+        record = records.get(pair, PairRecord(0, 0, "UNDEFINED"))
+        given_up = {"why": reasons[pair]} if pair in reasons else {}
+        events.emit(
+            "match",
+            "pair",
+            a=pair.a,
+            b=pair.b,
+            round=edges[pair].round,
+            reason=str(edges[pair].reason),
+            num_matches=record.num_matches,
+            num_inliers=record.num_inliers if record.verified else 0,
+            config=record.config,
+            cached=pair not in fresh,
+            **given_up,
+        )
+    return sum(records[pair].verified for pair in edges if pair in records)
