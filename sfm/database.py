@@ -86,7 +86,7 @@ class FeatureDatabase:
             known = {row[1]: row for row in db.execute("SELECT * FROM loopsfm_images")}
             current = {photo.name: photo for photo in collection.photos}
             gone = [row[0] for name, row in known.items() if name not in current]
-            changed = [row[0] for n, row in known.items() if n in current and row[2] != _content(current[n])]
+            changed = [row[0] for n, row in known.items() if n in current and row[2] != photo_content(current[n])]
             _drop_features(db, [*gone, *changed])
             _drop_images(db, gone)
             _write_cameras(db, collection.cameras.values())
@@ -274,7 +274,7 @@ def _write_image(db: sqlite3.Connection, image_id: int, photo: Photo, signature:
     )
     db.execute(
         "INSERT OR REPLACE INTO loopsfm_images VALUES (?, ?, ?, ?)",
-        (image_id, photo.name, _content(photo), signature),
+        (image_id, photo.name, photo_content(photo), signature),
     )
 
 
@@ -300,8 +300,8 @@ def _write_pose_priors(db: sqlite3.Connection, collection: Collection) -> None:
         db.execute("INSERT INTO pose_priors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
-def _content(photo: Photo) -> str:
-    """What a photo's features depend on: its own bytes and those of its mask."""
+def photo_content(photo: Photo) -> str:
+    """Identity of what a photo's features depend on: its own bytes and those of its mask."""
     if photo.mask is None:
         return photo.sha256
     return photo.sha256 + hashlib.sha256(photo.mask.read_bytes()).hexdigest()

@@ -17,7 +17,17 @@ from .presets import in_checkout, preset_path
 from .schema import Config
 from .values import Problem, Setting, check_document, check_value, find_option, shorten
 
-PATH_OPTIONS = frozenset({"photos", "output", "images.masks", "images.cameras_file", "retrieval.pairs_file"})
+PATH_OPTIONS = frozenset(
+    {
+        "photos",
+        "output",
+        "images.masks",
+        "images.cameras_file",
+        "mast3r.weights_dir",
+        "mast3r.oracle",
+        "retrieval.pairs_file",
+    }
+)
 """Options whose text is a path: relative to the file that sets them, or to the current folder."""
 
 _MAX_SHOWN = 20

@@ -1,0 +1,157 @@
+"""Results of pair inference on disk, in segments of up to a few hundred pairs; none is computed twice.
+
+A million pairs as a million files would be a fault of its own. Each flush writes one small segment; once
+there are many of them they are joined to a large one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from sfm.workspace import atomic_write_bytes
+
+from .types import DenseMatches, ViewDepth
+
+Key = tuple[str, str]
+"""Content of the first and of the second photo."""
+
+_MAX_SMALL_SEGMENTS = 8
+_SMALL = 64
+_LARGE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class PairResult:
+    """What inference found out about one pair."""
+
+    matches: DenseMatches
+    """Empty for pairs that were refused or failed."""
+    why: str = ""
+    """Why there are no matches, in words for the user; empty when there are."""
+    depth_a: ViewDepth | None = None
+    depth_b: ViewDepth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    segment: Path
+    index: int
+
+
+class PairStore:
+    """Pair results by content of both photos.
+
+    Args:
+        folder: names everything that results depend on besides the two photos.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._places: dict[Key, _Place] = {}
+        self._counts: dict[Path, int] = {}
+        for path in sorted(folder.glob("segment_*.safetensors")):
+            self._add_segment(path)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, key: Key) -> PairResult:
+        """The result of a pair.
+
+        Raises:
+            KeyError: never computed.
+        """
+        place = self._places[key]
+        with safe_open(place.segment, framework="numpy") as file:
+            return _read(file, place.index)
+
+    def add(self, results: Mapping[Key, PairResult]) -> None:
+        """Write results as one segment, whole or not at all."""
+        if not results:
+            return
+        self._write(list(results), list(results.values()))
+        small = [path for path, count in self._counts.items() if count < _SMALL]
+        if len(small) >= _MAX_SMALL_SEGMENTS:
+            self._join(small)
+
+    def _join(self, segments: Sequence[Path]) -> None:
+        keys = [key for key, place in self._places.items() if place.segment in set(segments)]
+        for start in range(0, len(keys), _LARGE):
+            chunk = keys[start : start + _LARGE]
+            self._write(chunk, [self.get(key) for key in chunk])
+        for path in segments:
+            self._counts.pop(path)
+            path.unlink(missing_ok=True)
+
+    def _write(self, keys: Sequence[Key], results: Sequence[PairResult]) -> None:
+        number = 1 + max((int(path.stem.rpartition("_")[2]) for path in self._counts), default=0)
+        path = self.folder / f"segment_{number:06d}.safetensors"
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for index, result in enumerate(results):
+            arrays.update(_arrays(index, result))
+        header = {
+            "keys": json.dumps(keys),
+            "whys": json.dumps([result.why for result in results]),
+            "depths": json.dumps([[_note(r.depth_a), _note(r.depth_b)] for r in results]),
+        }
+        atomic_write_bytes(path, save(arrays, header))
+        self._add_segment(path)
+
+    def _add_segment(self, path: Path) -> None:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                keys = json.loads(file.metadata()["keys"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            path.unlink(missing_ok=True)  # damaged: its pairs are computed again
+            return
+        self._counts[path] = len(keys)
+        for index, (a, b) in enumerate(keys):
+            self._places[a, b] = _Place(path, index)
+
+
+def _note(depth: ViewDepth | None) -> list[float] | None:
+    return None if depth is None else [depth.stride, float(depth.focal_px)]
+
+
+def _arrays(index: int, result: PairResult) -> dict[str, NDArray[np.generic]]:
+    matches = result.matches
+    arrays: dict[str, NDArray[np.generic]] = {
+        f"{index}.xy": np.ascontiguousarray(np.hstack((matches.xy_a, matches.xy_b)), np.float32),
+        f"{index}.confidence": np.ascontiguousarray(matches.confidence, np.float32),
+    }
+    for view, depth in (("a", result.depth_a), ("b", result.depth_b)):
+        if depth is not None:
+            # Metres as float32: float16 would round far away to decimetres.
+            arrays[f"{index}.depth_{view}"] = np.ascontiguousarray(depth.depth, np.float32)
+            arrays[f"{index}.depth_{view}_confidence"] = np.ascontiguousarray(depth.confidence, np.float16)
+    return arrays
+
+
+def _read(file: safe_open, index: int) -> PairResult:
+    header = file.metadata()
+    xy = file.get_tensor(f"{index}.xy")
+    matches = DenseMatches(xy[:, :2].copy(), xy[:, 2:].copy(), file.get_tensor(f"{index}.confidence"))
+    notes = json.loads(header["depths"])[index]
+    depths = [
+        None
+        if note is None
+        else ViewDepth(
+            file.get_tensor(f"{index}.depth_{view}"),
+            file.get_tensor(f"{index}.depth_{view}_confidence").astype(np.float32),
+            int(note[0]),
+            float(note[1]),
+        )
+        for view, note in zip("ab", notes, strict=True)
+    ]
+    return PairResult(matches, json.loads(header["whys"])[index], *depths)

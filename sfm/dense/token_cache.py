@@ -1,0 +1,83 @@
+"""Encoded photos on disk: bf16, memory-mapped, within a bound; what doesn't fit is encoded again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from sfm.mast3r.predictor import EncodedPhoto
+from sfm.workspace import atomic_write_bytes
+
+_TOKENS = "tokens"
+
+
+class TokenCache:
+    """Tokens by content of photo; one file a photo, the one unused for longest deleted first.
+
+    Args:
+        folder: names everything that tokens depend on besides the photo (weights, image size).
+        max_bytes: bound of all files together.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self._sizes = {path: path.stat().st_size for path in sorted(folder.glob("*/*.safetensors"))}
+
+    def __contains__(self, content: str) -> bool:
+        return self._path(content) in self._sizes
+
+    def get(self, content: str, name: str, size: tuple[int, int]) -> EncodedPhoto | None:
+        """The encoded photo, memory-mapped; None when it isn't there or the file is damaged."""
+        path = self._path(content)
+        if path not in self._sizes:
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                tokens = file.get_tensor(_TOKENS)
+        except (OSError, SafetensorError):
+            self._forget(path)
+            return None
+        if tokens.ndim != 2 or len(tokens) * 256 != size[0] * size[1]:
+            self._forget(path)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return EncodedPhoto(name, tokens, size)
+
+    def put(self, content: str, tokens: torch.Tensor) -> None:
+        """Keep tokens (N, D) of one photo, if one photo fits the bound at all."""
+        data = save({_TOKENS: tokens.detach().to("cpu", torch.bfloat16).contiguous()})
+        if len(data) > self.max_bytes:
+            return
+        self._make_room(len(data))
+        path = self._path(content)
+        atomic_write_bytes(path, data)
+        self._sizes[path] = len(data)
+
+    def _make_room(self, needed: int) -> None:
+        if sum(self._sizes.values()) + needed <= self.max_bytes:
+            return
+        for path in sorted(self._sizes, key=_last_use):
+            self._forget(path)
+            if sum(self._sizes.values()) + needed <= self.max_bytes:
+                return
+
+    def _forget(self, path: Path) -> None:
+        self._sizes.pop(path, None)
+        path.unlink(missing_ok=True)
+
+    def _path(self, content: str) -> Path:
+        return self.folder / content[:2] / f"{content}.safetensors"
+
+
+def _last_use(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
