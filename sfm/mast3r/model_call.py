@@ -45,6 +45,8 @@ def parse_model_call(text: str) -> NetworkArchitecture:
     for keyword in call.keywords:
         if keyword.arg is None:
             raise ArchitectureError("network description: `**` is not understood")
+        if keyword.arg in arguments:
+            raise ArchitectureError(f"network description: {_shown(keyword.arg)} is given twice")
         arguments[keyword.arg] = _value(keyword.arg, keyword.value)
     return _from_arguments(arguments)
 
@@ -69,19 +71,15 @@ def _value(name: str, node: ast.expr) -> object:
 
 
 def _scalar(name: str, node: ast.expr) -> object:
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-    if isinstance(node, ast.UnaryOp) and negative:
-        node = node.operand
-    value: object = None
-    if isinstance(node, ast.Name) and node.id == "inf":
-        value = math.inf
-    elif isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, str | int | float)):
+    sign = 1
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        sign, node = -1, node.operand
+    value: object = math.inf if isinstance(node, ast.Name) and node.id == "inf" else None
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float | None):
         value = node.value
-    else:
-        raise ArchitectureError(
-            f"network description: {name} must be a plain value, not {_shown(ast.unparse(node))}"
-        )
-    if not negative:
+    elif value is None:
+        raise ArchitectureError(f"network description: {name} must be a plain value")
+    if sign == 1:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ArchitectureError(f"network description: {name}: only numbers can be negative")
@@ -119,7 +117,7 @@ def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
     left.pop("desc_conf_mode", None)
     two_confs = _choice(left, "two_confs", True, False)
     if left:
-        unknown = ", ".join(sorted(_shown(str(name)) for name in left))
+        unknown = ", ".join(sorted(_shown(name) for name in left))
         raise ArchitectureError(
             f"network description: unknown arguments {unknown}; this may be another kind of network"
         )
@@ -140,9 +138,7 @@ def _integer(name: str, value: object) -> int:
         or value != value // 1
         or abs(value) > 1e9
     ):
-        raise ArchitectureError(
-            f"network description: {name} must be a whole number, not {_shown(repr(value))}"
-        )
+        raise ArchitectureError(f"network description: {name} must be a whole number, not {_shown(value)}")
     return int(value)
 
 
@@ -152,9 +148,7 @@ def _pattern(left: dict[str, object], name: str, pattern: str, example: str) -> 
     value = left.pop(name)
     found = re.fullmatch(pattern, value, re.ASCII) if isinstance(value, str) else None
     if found is None:
-        raise ArchitectureError(
-            f"network description: {name} must be like '{example}', not {_shown(repr(value))}"
-        )
+        raise ArchitectureError(f"network description: {name} must be like '{example}', not {_shown(value)}")
     return found[found.lastindex or 0]
 
 
@@ -162,7 +156,7 @@ def _choice(left: dict[str, object], name: str, *choices: object) -> object:
     value = left.pop(name, None)
     if value is not None and not any(type(value) is type(c) and value == c for c in choices):
         options = " or ".join(map(str, choices))
-        raise ArchitectureError(f"network description: {name} must be {options}, not {_shown(repr(value))}")
+        raise ArchitectureError(f"network description: {name} must be {options}, not {_shown(value)}")
     return value
 
 
@@ -175,9 +169,7 @@ def _mode(left: dict[str, object], name: str, default: float) -> float:
         low, high = (_number(name, end) for end in value[1:])
         if high == math.inf:
             return low
-    raise ArchitectureError(
-        f"network description: {name} must be ('exp', low, inf), not {_shown(repr(value))}"
-    )
+    raise ArchitectureError(f"network description: {name} must be ('exp', low, inf), not {_shown(value)}")
 
 
 def _number(name: str, value: object) -> float:
@@ -186,10 +178,13 @@ def _number(name: str, value: object) -> float:
             return float(value)
     except (ValueError, OverflowError):
         pass
-    raise ArchitectureError(f"network description: {name}: {_shown(repr(value))} is not a number")
+    raise ArchitectureError(f"network description: {name}: {_shown(value)} is not a number")
 
 
-def _shown(text: str) -> str:
-    """Foreign text, short and on one line."""
-    text = " ".join(text.split())
+def _shown(value: object) -> str:
+    """Something foreign, short and on one line."""
+    try:
+        text = " ".join((value if isinstance(value, str) else repr(value)).split())
+    except (ValueError, RecursionError):
+        return f"an enormous {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:80]} ..."
