@@ -57,6 +57,7 @@ class PairStore:
         self.folder = folder
         self._places: dict[Key, _Place] = {}
         self._counts: dict[Path, int] = {}
+        self._depths: dict[Key, tuple[str, ...]] = {}
         for path in sorted(folder.glob("segment_*.safetensors")):
             self._add_segment(path)
 
@@ -75,6 +76,20 @@ class PairStore:
         place = self._places[key]
         with safe_open(place.segment, framework="numpy") as file:
             return _read(file, place.index)
+
+    def depth_contents(self) -> list[str]:
+        """Content of a photo for each result that holds depth of it."""
+        return [content for contents in self._depths.values() for content in contents]
+
+    def depths(self, content: str) -> list[ViewDepth]:
+        """All stored depths of one photo, by key of their pairs."""
+        found = []
+        for key in sorted(key for key, contents in self._depths.items() if content in contents):
+            result = self.get(key)
+            found += [
+                d for c, d in zip(key, (result.depth_a, result.depth_b), strict=True) if c == content and d
+            ]
+        return found
 
     def add(self, results: Mapping[Key, PairResult]) -> None:
         """Write results as one segment, whole or not at all."""
@@ -112,12 +127,16 @@ class PairStore:
         try:
             with safe_open(path, framework="numpy") as file:
                 keys = json.loads(file.metadata()["keys"])
+                depths = json.loads(file.metadata()["depths"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             path.unlink(missing_ok=True)  # damaged: its pairs are computed again
             return
         self._counts[path] = len(keys)
         for index, (a, b) in enumerate(keys):
             self._places[a, b] = _Place(path, index)
+            bought = tuple(c for c, note in zip((a, b), depths[index], strict=True) if note is not None)
+            if bought:
+                self._depths[a, b] = bought
 
 
 def _note(depth: ViewDepth | None) -> list[float] | None:

@@ -57,7 +57,7 @@ class EncodedPhotos:
         return found
 
     def encode_missing(self, progress: Progress) -> tuple[int, dict[str, str]]:
-        """Encode all photos that the cache lacks; returns how many, and name and reason of those that failed."""
+        """Encode all photos that the cache lacks; returns how many, and why each of the others failed."""
         todo = [name for name in sorted(self.photos) if self.photos[name].sha256 not in self.cache]
         todo.sort(key=lambda name: self.maps[name].size)
         failed: dict[str, str] = {}

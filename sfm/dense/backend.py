@@ -1,0 +1,185 @@
+"""The mast3r backend: dense pair inference, made keypoints and tracks for COLMAP's database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import Edge, Pair
+from retrieval.codebook import Codebook
+from sfm.backends.backend import DescribeReport, MatchReport, Surroundings
+from sfm.config.schema import Config
+from sfm.database import FeatureDatabase, StageKeys
+from sfm.mapping.depth import DepthSource
+from sfm.mast3r.predictor import PairPredictor
+from sfm.types import Collection
+from sfm.verification import record_pairs, verification_options, verify_pairs
+from sfm.workspace import content_key
+
+from .depth_maps import DepthMaps, merged_depth
+from .focal_guesses import guess_focal_lengths
+from .inference import PairInference
+from .matching import infer_pairs
+from .minting import mint_into
+from .pair_store import PairStore
+from .photo_map import PhotoMap
+from .photos import EncodedPhotos, photo_maps
+from .predictors import Loaded, open_predictor
+from .token_cache import TokenCache
+from .types import ViewDepth
+
+_TOKENS_VERSION = _PAIRS_VERSION = _KEYPOINTS_VERSION = _GEOMETRIES_VERSION = 1
+"""Raised when a change of code changes what the step computes: earlier results are then computed again."""
+
+_NOISE_NETWORK_PX = 1.25
+"""Three standard deviations of a keypoint's position, in pixels of the network's image."""
+
+
+@dataclass(slots=True)
+class Mast3rBackend:
+    """See `sfm.backends.Backend`."""
+
+    surroundings: Surroundings
+    loaded: Loaded
+    name: str = "mast3r"
+    _photos: EncodedPhotos | None = field(default=None, repr=False)
+
+    @classmethod
+    def open(cls, surroundings: Surroundings) -> Mast3rBackend:
+        """Load the network that the configuration asks for; raises as `open_predictor`."""
+        return cls(surroundings, open_predictor(surroundings.config.mast3r))
+
+    @property
+    def notice(self) -> str:
+        """The licence of the weights."""
+        return self.loaded.notice
+
+    @property
+    def predictor(self) -> PairPredictor:
+        """The network."""
+        return self.loaded.predictor
+
+    def keys(self) -> StageKeys:
+        """Keypoints come from pairs, so what matches depend on, features depend on too."""
+        around = self.surroundings
+        config, dense = around.config, around.config.mast3r
+        minting = (
+            dense.max_keypoints,
+            dense.max_matches,
+            dense.tracks,
+            dense.snap_to_sift,
+        )
+        features = content_key("keypoints", _KEYPOINTS_VERSION, self._pairs_key(), minting)
+        geometries = content_key("geometries", _GEOMETRIES_VERSION, features, config.verify, config.run.seed)
+        return StageKeys(features, features, geometries)
+
+    def _tokens_key(self) -> str:
+        dense = self.surroundings.config.mast3r
+        return content_key("tokens", _TOKENS_VERSION, self.predictor.key, dense.image_size)
+
+    def _pairs_key(self) -> str:
+        dense = self.surroundings.config.mast3r
+        options = (
+            dense.subsample_px,
+            dense.min_confidence,
+            dense.one_direction_first,
+            dense.min_first_matches,
+            dense.depth,
+            dense.depth_pairs_per_photo,
+            dense.refine_matches,
+            dense.coarse_to_fine,
+            dense.max_windows,
+        )
+        return content_key("pairs", _PAIRS_VERSION, self._tokens_key(), options)
+
+    def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
+        """Encode every photo."""
+        around, dense = self.surroundings, self.surroundings.config.mast3r
+        maps, refused = photo_maps(collection, dense.image_size)
+        folder = around.workspace.cache / "tokens" / self._tokens_key()
+        cache = TokenCache(folder, int(dense.token_cache_gb * 1e9))
+        photos = {photo.name: photo for photo in collection.photos if photo.name in maps}
+        self._photos = EncodedPhotos(photos, maps, self.predictor, cache, dense.image_size, around.threads)
+        encoded, failed = self._photos.encode_missing(around.progress)
+        for name in sorted(photos.keys() - failed.keys()):
+            height, width = maps[name].size
+            around.workspace.events.emit("describe", "encoded", name=name, width=width, height=height)
+        return DescribeReport(encoded, len(photos) - encoded - len(failed), {**refused, **failed})
+
+    def retrieval_descriptors(
+        self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """The strongest whitened tokens of each photo."""
+        assert self._photos is not None, "describe comes first"
+        count = min(self.surroundings.config.retrieval.num_descriptors, self.loaded.max_descriptors)
+        return {n: self.predictor.retrieval_features(self._photos[n], count) for n in names}
+
+    def codebook(self) -> Codebook | None:
+        """The official one, where its file is."""
+        return self.loaded.codebook
+
+    def match(
+        self, edges: Mapping[Pair, Edge], collection: Collection, database: FeatureDatabase
+    ) -> MatchReport:
+        """Infer pairs, mint keypoints for what is new, verify."""
+        around, config = self.surroundings, self.surroundings.config
+        assert self._photos is not None, "describe comes first"
+        matched = database.matched_pairs()
+        todo = sorted(pair for pair in edges if pair not in matched)
+        error_px = self._error_px(config.verify.max_error_px)
+        inference = PairInference(
+            self.predictor, self._photos, config.mast3r, config.verify.min_num_inliers, error_px
+        )
+        results = infer_pairs(todo, inference, self._store(), self._photos.photos, around.progress)
+        mint_into(database, results, self._photos, config.mast3r)
+        verified_already = database.pairs()
+        verify_pairs(
+            sorted(pair for pair in edges if pair not in verified_already),
+            database,
+            scratch_dir=around.workspace.cache,
+            options=verification_options(replace(config.verify, max_error_px=error_px), config.run.seed),
+            progress=around.progress,
+        )
+        why = {pair: result.why for pair, result in results.items() if result.why}
+        verified = record_pairs(edges, todo, database.pairs(), around.workspace.events, why=why)
+        return MatchReport(len(todo), len(edges) - len(todo), verified)
+
+    def _store(self) -> PairStore:
+        return PairStore(self.surroundings.workspace.cache / "pairs" / self._pairs_key())
+
+    def focal_guesses(self, collection: Collection) -> Mapping[int, float]:
+        """Medians over the focal lengths that the points of each camera's photos imply."""
+        return guess_focal_lengths(collection, self._depth_views(collection), self._maps)
+
+    def depth(self, collection: Collection) -> DepthSource | None:
+        """Depth of the photos that it was bought for."""
+        if not self.surroundings.config.mast3r.depth_lifting:
+            return None
+        merged = {name: merged_depth(views) for name, views in self._depth_views(collection).items()}
+        return DepthMaps(merged, self._maps, metric=True) if merged else None
+
+    def adapted(self, config: Config, collection: Collection) -> Config:
+        """Thresholds in photo pixels that grow with the size of a network pixel."""
+        register = config.register
+        error = self._error_px(register.filter_max_reproj_error_px)
+        wide = max(register.abs_pose_max_error_px, 3 * error)
+        scaled = replace(register, filter_max_reproj_error_px=error, abs_pose_max_error_px=wide)
+        return replace(config, register=scaled)
+
+    @property
+    def _maps(self) -> Mapping[str, PhotoMap]:
+        assert self._photos is not None, "describe comes first"
+        return self._photos.maps
+
+    def _depth_views(self, collection: Collection) -> dict[str, list[ViewDepth]]:
+        store = self._store()
+        views = {photo.name: store.depths(photo.sha256) for photo in collection.photos}
+        return {name: some for name, some in views.items() if some}
+
+    def _error_px(self, configured: float) -> float:
+        scale = median(photo_map.photo_px for photo_map in self._maps.values())
+        return round(max(configured, _NOISE_NETWORK_PX * scale), 3)

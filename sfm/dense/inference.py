@@ -1,0 +1,215 @@
+"""Pair inference as a cascade: one direction and descriptors for every pair, the other direction for
+promising pairs, depth only where it is wanted. Each photo is encoded once, by `photos.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import pycolmap
+import torch
+from numpy.typing import NDArray
+
+from retrieval import Pair
+from sfm.config.schema import Mast3rConfig
+from sfm.mast3r.canonical import estimate_focal
+from sfm.mast3r.correspondences import Correspondences, match_direction, merge_directions
+from sfm.mast3r.predictor import DecodedPairs, EncodedPhoto, PairPredictor
+
+from .memory import guess_batch, memory_errors_halve
+from .pair_store import PairResult
+from .photos import EncodedPhotos
+from .types import DenseMatches, ViewDepth
+
+_DEPTH_STRIDE = 4
+_TESTED_MATCHES = 1000
+"""A quick test of geometry needs no more."""
+
+NO_MATCHES = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
+
+WantsDepth = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class PairInference:
+    """Runs the network over pairs of photos."""
+
+    predictor: PairPredictor
+    photos: EncodedPhotos
+    config: Mast3rConfig
+    min_num_inliers: int
+    max_error_px: float
+    """Photo px, of the quick geometric test that decides whether depth is worth its price."""
+
+    def run(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> Iterator[tuple[Pair, PairResult]]:
+        """Results of all pairs, grouped by image sizes; a pair that fails has its reason as result.
+
+        Args:
+            pairs: pairs of photos that have been encoded.
+            wants_depth: asked for each photo of a pair that will be kept, in the order of the results.
+        """
+        for sizes, group in groupby(sorted(pairs, key=self._order), key=self._sizes):
+            members = list(group)
+            pixels = sum(height * width for height, width in sizes)
+            batch = self.config.batch_size or guess_batch(pixels, self.predictor.device)
+            for start in range(0, len(members), batch):
+                yield from self._run_batch(members[start : start + batch], wants_depth)
+
+    def _sizes(self, pair: Pair) -> tuple[tuple[int, int], tuple[int, int]]:
+        return self.photos.maps[pair.a].size, self.photos.maps[pair.b].size
+
+    def _order(self, pair: Pair) -> tuple[object, Pair]:
+        return self._sizes(pair), pair
+
+    def _run_batch(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> Iterator[tuple[Pair, PairResult]]:
+        failed: list[tuple[Pair, PairResult]] = []
+
+        def give_up(some: Sequence[Pair], why: str) -> None:
+            failed.extend((pair, PairResult(NO_MATCHES, why)) for pair in some)
+
+        for results in memory_errors_halve(pairs, lambda some: self._infer(some, wants_depth), give_up):
+            yield from results
+        yield from failed
+
+    def _infer(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> list[tuple[Pair, PairResult]]:
+        with torch.inference_mode():
+            first = [self.photos[pair.a] for pair in pairs]
+            second = [self.photos[pair.b] for pair in pairs]
+            forward = _Direction(self.predictor.decode(first, second), range(len(pairs)), self.config)
+            going_on = [row for row in range(len(pairs)) if self._promising(forward, row)]
+            backward = self._backward(first, second, going_on)
+            results = {row: self._refused(forward, row) for row in range(len(pairs)) if row not in going_on}
+            kept = []
+            for row in going_on:
+                results[row] = self._merged(pairs[row], forward, backward, row)
+                if not results[row].why and self._is_geometric(results[row].matches):
+                    kept.append(row)
+            self._add_depth(pairs, results, kept, forward, backward, wants_depth)
+        return [(pair, results[row]) for row, pair in enumerate(pairs)]
+
+    def _promising(self, forward: _Direction, row: int) -> bool:
+        if not forward.is_finite(row):
+            return False
+        if not self.config.one_direction_first:
+            return True
+        return self._num_confident(forward, row) >= self.config.min_first_matches
+
+    def _num_confident(self, direction: _Direction, row: int) -> int:
+        return int((direction.matches(row).confidence >= self.config.min_confidence).sum())
+
+    def _refused(self, forward: _Direction, row: int) -> PairResult:
+        if not forward.is_finite(row):
+            return PairResult(NO_MATCHES, _NOT_FINITE)
+        return PairResult(NO_MATCHES, f"{self._num_confident(forward, row)} confident matches one way")
+
+    def _backward(
+        self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto], rows: Sequence[int]
+    ) -> _Direction | None:
+        """The other direction of some rows: view 1 is then the second photo."""
+        if not rows:
+            return None
+        decoded = self.predictor.decode([second[row] for row in rows], [first[row] for row in rows])
+        return _Direction(decoded, rows, self.config)
+
+    def _merged(self, pair: Pair, forward: _Direction, backward: _Direction | None, row: int) -> PairResult:
+        """Matches of both directions in photo pixels."""
+        assert backward is not None
+        if not backward.is_finite(row):
+            return PairResult(NO_MATCHES, _NOT_FINITE)
+        found = merge_directions(forward.matches(row), backward.matches(row).swapped())
+        keep = found.confidence >= self.config.min_confidence
+        maps = self.photos.maps
+        matches = DenseMatches(
+            maps[pair.a].to_photo(_numpy(found.xy1)[keep]),
+            maps[pair.b].to_photo(_numpy(found.xy2)[keep]),
+            np.asarray(_numpy(found.confidence)[keep], np.float32),
+        )
+        return PairResult(matches, "" if len(matches.confidence) else "no confident match")
+
+    def _is_geometric(self, matches: DenseMatches) -> bool:
+        """Whether enough matches fit one fundamental matrix."""
+        if len(matches.confidence) < self.min_num_inliers:
+            return False
+        rows = np.linspace(0, len(matches.confidence) - 1, _TESTED_MATCHES).astype(np.int64)
+        rows = np.unique(rows)
+        options = pycolmap.RANSACOptions()
+        options.max_error, options.random_seed, options.max_num_trials = self.max_error_px, 0, 500
+        found = pycolmap.estimate_fundamental_matrix(
+            matches.xy_a[rows].astype(np.float64), matches.xy_b[rows].astype(np.float64), options
+        )
+        share = len(matches.confidence) / len(rows)
+        return found is not None and found["num_inliers"] * share >= self.min_num_inliers
+
+    def _add_depth(
+        self,
+        pairs: Sequence[Pair],
+        results: dict[int, PairResult],
+        kept: Sequence[int],
+        forward: _Direction,
+        backward: _Direction | None,
+        wants_depth: WantsDepth,
+    ) -> None:
+        """Depth of each photo of kept pairs in its own frame: it is view 1 of one of the two directions."""
+        if backward is None:
+            return
+        want_a = [row for row in kept if wants_depth(pairs[row].a)]
+        want_b = [row for row in kept if wants_depth(pairs[row].b)]
+        depths_a, depths_b = forward.depths(want_a), backward.depths(want_b)
+        for row in {*want_a, *want_b}:
+            result = results[row]
+            results[row] = PairResult(result.matches, result.why, depths_a.get(row), depths_b.get(row))
+
+
+_NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
+
+
+class _Direction:
+    """One decoded direction of a batch, with descriptors and matches of its rows."""
+
+    def __init__(self, decoded: DecodedPairs, rows: Sequence[int], config: Mast3rConfig) -> None:
+        self._decoded = decoded
+        self._index = {row: index for index, row in enumerate(rows)}
+        self._maps = [*decoded.descriptors(1), *decoded.descriptors(2)]
+        self._finite = torch.stack([torch.isfinite(m).flatten(1).all(dim=1) for m in self._maps]).all(dim=0)
+        self._matches: dict[int, Correspondences] = {}
+        self._config = config
+
+    def is_finite(self, row: int) -> bool:
+        return bool(self._finite[self._index[row]])
+
+    def matches(self, row: int) -> Correspondences:
+        """Reciprocal matches of the two views, network pixels."""
+        if row not in self._matches:
+            desc_1, conf_1, desc_2, conf_2 = (m[self._index[row]] for m in self._maps)
+            self._matches[row] = match_direction(
+                desc_1, desc_2, conf_1, conf_2, subsample=self._config.subsample_px
+            )
+        return self._matches[row]
+
+    def depths(self, rows: Sequence[int]) -> dict[int, ViewDepth]:
+        """Depth of view 1, where it is finite."""
+        if not rows:
+            return {}
+        points, confidence = self._decoded.points(1, [self._index[row] for row in rows])
+        return {row: _view_depth(p, c) for row, p, c in zip(rows, points, confidence, strict=True)}
+
+
+def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
+    """Depth on the kept grid, and the focal length, of points (H, W, 3) in the view's own frame."""
+    xyz = _numpy(points.float())
+    depth = np.where(np.isfinite(xyz).all(axis=2) & (xyz[..., 2] > 0), xyz[..., 2], np.nan)
+    certain = np.nan_to_num(_numpy(confidence.float()), nan=1.0, posinf=6e4)
+    step = slice(None, None, _DEPTH_STRIDE)
+    return ViewDepth(
+        np.asarray(depth[step, step], np.float32),
+        np.asarray(certain[step, step], np.float32),
+        _DEPTH_STRIDE,
+        float(estimate_focal(xyz)),
+    )
+
+
+def _numpy(tensor: torch.Tensor | NDArray[np.generic]) -> NDArray[np.generic]:
+    return tensor.cpu().numpy() if isinstance(tensor, torch.Tensor) else tensor

@@ -1,0 +1,85 @@
+"""Pairs through the network, kept on disk as they come; what was inferred before is not inferred again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from retrieval import Pair
+from sfm.config.schema import Mast3rConfig
+from sfm.progress import Progress
+from sfm.types import Photo
+from sfm.workspace import require_space
+
+from .inference import PairInference
+from .pair_store import Key, PairResult, PairStore
+
+_MAX_PAIRS_A_FLUSH = 64
+_MAX_SECONDS_A_FLUSH = 15.0
+"""A kill loses at most the pairs since the last flush: the promise is 64 pairs or 30 seconds."""
+
+_BYTES_PER_PAIR = 400_000
+"""In the store and in the database."""
+
+
+def pair_key(pair: Pair, photos: Mapping[str, Photo]) -> Key:
+    """Identity of a pair's result: the content of its photos."""
+    return photos[pair.a].sha256, photos[pair.b].sha256
+
+
+def infer_pairs(
+    pairs: Sequence[Pair],
+    inference: PairInference,
+    store: PairStore,
+    photos: Mapping[str, Photo],
+    progress: Progress,
+) -> dict[Pair, PairResult]:
+    """Results of all pairs, from the store or from the network.
+
+    Args:
+        pairs: pairs of encoded photos.
+        inference: the network and its options.
+        store: receives new results, at least every 64 pairs.
+        photos: photos by name.
+        progress: counts pairs.
+    """
+    budget = _DepthBudget(inference.config, store, photos, pairs)
+    todo = [pair for pair in pairs if pair_key(pair, photos) not in store]
+    fresh: dict[Key, PairResult] = {}
+    last_flush = time.monotonic()
+    with progress.task("match", len(todo), unit="pairs") as task:
+        for pair, result in inference.run(todo, budget.wants):
+            budget.note(pair, result)
+            fresh[pair_key(pair, photos)] = result
+            task.advance(1)
+            if len(fresh) >= _MAX_PAIRS_A_FLUSH or time.monotonic() - last_flush > _MAX_SECONDS_A_FLUSH:
+                _flush(store, fresh)
+                last_flush = time.monotonic()
+        _flush(store, fresh)
+    return {pair: store.get(pair_key(pair, photos)) for pair in pairs}
+
+
+def _flush(store: PairStore, fresh: dict[Key, PairResult]) -> None:
+    store.folder.mkdir(parents=True, exist_ok=True)
+    require_space(store.folder, len(fresh) * _BYTES_PER_PAIR)
+    store.add(fresh)
+    fresh.clear()
+
+
+class _DepthBudget:
+    """Which photos still want depth: each from its first few kept pairs, counting those of earlier runs."""
+
+    def __init__(
+        self, config: Mast3rConfig, store: PairStore, photos: Mapping[str, Photo], pairs: Sequence[Pair]
+    ) -> None:
+        self._limit = {"never": 0, "few": config.depth_pairs_per_photo, "all": None}[config.depth]
+        contents = {photo.sha256: photo.name for photo in photos.values()}
+        self._count = Counter(contents[content] for content in store.depth_contents() if content in contents)
+
+    def wants(self, name: str) -> bool:
+        return self._limit is None or self._count[name] < self._limit
+
+    def note(self, pair: Pair, result: PairResult) -> None:
+        self._count[pair.a] += result.depth_a is not None
+        self._count[pair.b] += result.depth_b is not None
