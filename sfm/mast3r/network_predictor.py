@@ -1,0 +1,156 @@
+"""The network behind the interface of pair inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sfm.errors import InputError
+
+from .network import Mast3rNetwork, Size, ViewLayers
+from .predictor import EncodedPhoto, NetworkPhoto
+from .retrieval_head import RetrievalHead
+
+_ROWS_ON_CPU, _ROWS_ON_DEVICE = 1, 8
+"""Pairs whose heads run at once: their maps at full resolution would else be most of the memory."""
+
+
+class NetworkPredictor:
+    """A network with its weights on a device; implements `PairPredictor`.
+
+    NaN and infinity, from damaged weights or from half precision, come out as they are.
+
+    Attributes:
+        key: identity of the weights, for names of cached results.
+        allow_tf32: lets CUDA round float32 products to TF32, which is faster and about 1e-3 less exact.
+    """
+
+    def __init__(
+        self,
+        network: Mast3rNetwork,
+        key: str,
+        *,
+        retrieval_head: RetrievalHead | None = None,
+        allow_tf32: bool = False,
+    ) -> None:
+        self._network = network
+        self._retrieval_head = retrieval_head.to(network.device) if retrieval_head else None
+        self.key = key
+        self.allow_tf32 = allow_tf32
+
+    @property
+    def token_dim(self) -> int:
+        """Channels of a token."""
+        return self._network.architecture.encoder_dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._network.device
+
+    def encode(self, photos: Sequence[NetworkPhoto]) -> Tensor:
+        """Tokens (B, N, D) float32 of photos of one size.
+
+        Raises:
+            ValueError: sides that are no multiples of 16 px, or photos of several sizes.
+            torch.OutOfMemoryError: the batch is too large for the device.
+        """
+        pixels = torch.from_numpy(np.stack([photo.pixels for photo in photos])).to(self.device)
+        # Divided on the CPU's way on every device: exactly (x / 255 - 0.5) / 0.5 in float32.
+        levels = torch.arange(256, dtype=torch.float32).div_(255).sub_(0.5).div_(0.5).to(self.device)
+        images = levels[pixels.int()].permute(0, 3, 1, 2)
+        with self._running():
+            return self._network.encode(images)
+
+    def decode(self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto]) -> NetworkPairs:
+        """One direction of B pairs; all first photos have one size, all second photos have one size.
+
+        Raises:
+            ValueError: several sizes, or as many first as second photos are not given.
+            torch.OutOfMemoryError: the batch is too large for the device.
+        """
+        tokens1, size1 = self._stacked(first)
+        tokens2, size2 = self._stacked(second)
+        with self._running():
+            return NetworkPairs(self, self._network.decode(tokens1, size1, tokens2, size2))
+
+    def retrieval_features(self, photo: EncodedPhoto, count: int) -> NDArray[np.float32]:
+        """The `count` strongest local descriptors (n, E) for retrieval, strongest first; n <= count.
+
+        Raises:
+            InputError: the predictor has no retrieval head.
+        """
+        if self._retrieval_head is None:
+            raise InputError(
+                "retrieval with the network's own features needs the weights of the retrieval head",
+                hint="run `sfm weights` to see which file is missing",
+            )
+        with self._running():
+            tokens = photo.tokens[None].to(self.device)
+            features: NDArray[np.float32] = self._retrieval_head.local(tokens, count)[0][0].cpu().numpy()
+        return features
+
+    def _stacked(self, photos: Sequence[EncodedPhoto]) -> tuple[Tensor, Size]:
+        sizes = {photo.size for photo in photos}
+        if len(sizes) != 1:
+            raise ValueError(f"decode: photos of one size expected, not of {len(sizes)}")
+        return torch.stack([photo.tokens for photo in photos]).to(self.device), sizes.pop()
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Without gradients, and float32 as exact as asked for; PyTorch's own default rounds convolutions."""
+        with torch.inference_mode():
+            if self.device.type != "cuda":
+                yield
+                return
+            matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+            before = matmul.allow_tf32, cudnn.allow_tf32
+            matmul.allow_tf32 = cudnn.allow_tf32 = self.allow_tf32
+            try:
+                yield
+            finally:
+                matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPairs:
+    """One direction of a batch of pairs after the decoder; implements `DecodedPairs`."""
+
+    predictor: NetworkPredictor
+    views: tuple[ViewLayers, ViewLayers]
+
+    def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+        """Descriptors (B, H, W, 24) of unit length and their confidence (B, H, W) > 0, float32."""
+        return self._head(self.predictor._network.descriptors, view, rows)
+
+    def points(self, view: int, rows: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+        """Points (B, H, W, 3) in the camera frame of view 1 and their confidence (B, H, W) > 1, float32."""
+        return self._head(self.predictor._network.points, view, rows)
+
+    def _head(
+        self,
+        head: Callable[[int, ViewLayers], tuple[Tensor, Tensor]],
+        view: int,
+        rows: Sequence[int] | None,
+    ) -> tuple[Tensor, Tensor]:
+        if view not in (1, 2):
+            raise ValueError(f"view must be 1 or 2, not {view}")
+        layers = self.views[view - 1]
+        chosen = list(range(len(layers)) if rows is None else rows)
+        at_once = _ROWS_ON_CPU if self.predictor.device.type == "cpu" else _ROWS_ON_DEVICE
+        parts = [chosen[i : i + at_once] for i in range(0, len(chosen), at_once)] or [[]]
+        with self.predictor._running():
+            answers = [
+                head(view, layers.rows(torch.tensor(part, dtype=torch.int64, device=self.predictor.device)))
+                for part in parts
+            ]
+        values, confidences = zip(*answers, strict=True)
+        if len(answers) == 1:
+            return values[0], confidences[0]
+        return torch.cat(values), torch.cat(confidences)
