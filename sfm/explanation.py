@@ -154,7 +154,7 @@ def _row(name: str, attempt: PairTry, history: History) -> tuple[str, ...]:
         f"{score:.3f}" if score else "",
         str(attempt.num_matches),
         str(attempt.num_inliers) if attempt.verified else "refused",
-        attempt.config.lower() if attempt.verified else "",
+        attempt.config.lower() if attempt.verified else attempt.why,
         "" if model is None else str(model),
     )
 

@@ -27,6 +27,8 @@ class PairTry:
     """Matches that agree with one two-view geometry; 0 when the pair was refused."""
     config: str
     """COLMAP's kind of two-view geometry."""
+    why: str = ""
+    """Why the matcher gave the pair up before verification; empty when it didn't."""
 
     @property
     def verified(self) -> bool:
@@ -105,6 +107,7 @@ class History:
             num_matches=event["num_matches"],
             num_inliers=event["num_inliers"],
             config=str(event["config"]),
+            why=str(event.get("why", "")),
         )
 
     def _request(self, event: Event) -> None:

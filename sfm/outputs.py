@@ -63,6 +63,8 @@ def _record(
     return RunRecord(
         status="ok" if loop.models else "no_model",
         message=verdict(loop, len(collection.photos), registered),
+        backend=session.backend_name,
+        notice=session.notice,
         config=session.config,
         photos=PhotosRecord(num_files, len(collection.photos), registered, collection.skipped),
         models=model_records(loop.models),

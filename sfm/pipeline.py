@@ -54,6 +54,16 @@ class Session:
         """Threads to use."""
         return num_threads(self.config)
 
+    @property
+    def backend_name(self) -> str:
+        """The matcher of this run; none where matches were given."""
+        return ""
+
+    @property
+    def notice(self) -> str:
+        """What the user must know before using the result."""
+        return ""
+
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, int | float]]:
         """Time a stage; what the block puts into the mapping are its counts."""
@@ -70,6 +80,16 @@ class PhotoSession(Session):
     """A run that starts from photos, with what describes and matches them."""
 
     backend: Backend = field(kw_only=True)
+
+    @property
+    def backend_name(self) -> str:
+        """The matcher of this run."""
+        return self.backend.name
+
+    @property
+    def notice(self) -> str:
+        """What the matcher's makers ask to be known."""
+        return self.backend.notice
 
 
 def num_threads(config: Config) -> int:

@@ -74,6 +74,10 @@ class RunRecord:
     status: str
     """`ok`, or `no_model` when the photos were read but no model came out."""
     message: str
+    backend: str
+    """The matcher that was used; empty for `sfm map`."""
+    notice: str
+    """What must be known before the result is used, such as the licence of weights; mostly empty."""
     config: Config
     photos: PhotosRecord
     models: tuple[ModelRecord, ...]

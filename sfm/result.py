@@ -39,6 +39,8 @@ class Result:
                 f"reprojection error {model.mean_reprojection_error_px:.2f} px, "
                 f"track length {model.mean_track_length:.1f}"
             )
+        if run.backend:
+            lines.append(f"matcher     {run.backend}")
         lines.append(
             f"pairs       {run.pairs.matched} matched, {run.pairs.verified} verified "
             f"({100 * run.pairs.fraction:.0f} % of exhaustive)"

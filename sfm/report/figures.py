@@ -68,8 +68,9 @@ def tiles(run: Run) -> tuple[Tile, ...]:
             ),
             Tile("Track length", f"{largest['mean_track_length']:.1f}", "photos a point, mean"),
         ]
+    matcher = f" by {run['backend']}" if run.get("backend") else ""
     share = f"{100 * pairs['fraction']:.0f} % of all pairs, {pairs['verified']:,} fit"
-    found.append(Tile("Pairs matched", f"{pairs['matched']:,}", share))
+    found.append(Tile(f"Pairs matched{matcher}", f"{pairs['matched']:,}", share))
     found.append(
         Tile("Time", duration(run["seconds"]), f"{run['peak_memory_mb'] / 1000:.1f} GB of memory at most")
     )

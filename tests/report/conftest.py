@@ -97,6 +97,8 @@ def _record(
     return {
         "status": "ok" if models else "no_model",
         "message": f"{len(registered)} of {readable} photos registered.",
+        "backend": "sift",
+        "notice": "",
         "versions": {"loopsfm": "0.1.0"},
         "config": dataclasses.asdict(Config()),
         "photos": {
