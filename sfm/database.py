@@ -86,7 +86,8 @@ class FeatureDatabase:
             known = {row[1]: row for row in db.execute("SELECT * FROM loopsfm_images")}
             current = {photo.name: photo for photo in collection.photos}
             gone = [row[0] for name, row in known.items() if name not in current]
-            changed = [row[0] for n, row in known.items() if n in current and row[2] != photo_content(current[n])]
+            kept = [(row, current[name]) for name, row in known.items() if name in current]
+            changed = [row[0] for row, photo in kept if row[2] != photo_content(photo)]
             _drop_features(db, [*gone, *changed])
             _drop_images(db, gone)
             _write_cameras(db, collection.cameras.values())
