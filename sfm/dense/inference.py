@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
 from sfm.mast3r.canonical import estimate_focal
-from sfm.mast3r.correspondences import Correspondences, match_direction, merge_directions
+from sfm.mast3r.correspondences import DescriptorMap, Direction, match_direction, merge_directions
 from sfm.mast3r.predictor import DecodedPairs, EncodedPhoto, PairPredictor
 
 from .memory import guess_batch, memory_errors_halve
@@ -30,7 +30,8 @@ _TESTED_MATCHES = 1000
 
 NO_MATCHES = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
 
-WantsDepth = Callable[[str], bool]
+WantsDepth = Callable[[Pair, str], bool]
+"""Whether depth of a photo is to be bought with a pair; the same question may be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class PairInference:
 
         Args:
             pairs: pairs of photos that have been encoded.
-            wants_depth: asked for each photo of a pair that will be kept, in the order of the results.
+            wants_depth: asked for both photos of each pair that will be kept, in the order of the pairs.
         """
         for sizes, group in groupby(sorted(pairs, key=self._order), key=self._sizes):
             members = list(group)
@@ -78,7 +79,8 @@ class PairInference:
         with torch.inference_mode():
             first = [self.photos[pair.a] for pair in pairs]
             second = [self.photos[pair.b] for pair in pairs]
-            forward = _Direction(self.predictor.decode(first, second), range(len(pairs)), self.config)
+            decoded = self.predictor.decode(first, second)
+            forward = _Decoded(decoded, range(len(pairs)), self.config, first_is=1)
             going_on = [row for row in range(len(pairs)) if self._promising(forward, row)]
             backward = self._backward(first, second, going_on)
             results = {row: self._refused(forward, row) for row in range(len(pairs)) if row not in going_on}
@@ -90,42 +92,43 @@ class PairInference:
             self._add_depth(pairs, results, kept, forward, backward, wants_depth)
         return [(pair, results[row]) for row, pair in enumerate(pairs)]
 
-    def _promising(self, forward: _Direction, row: int) -> bool:
+    def _promising(self, forward: _Decoded, row: int) -> bool:
         if not forward.is_finite(row):
             return False
         if not self.config.one_direction_first:
             return True
         return self._num_confident(forward, row) >= self.config.min_first_matches
 
-    def _num_confident(self, direction: _Direction, row: int) -> int:
-        return int((direction.matches(row).confidence >= self.config.min_confidence).sum())
+    def _num_confident(self, forward: _Decoded, row: int) -> int:
+        found = merge_directions(forward.direction(row))
+        return int((found.confidence >= self.config.min_confidence).sum())
 
-    def _refused(self, forward: _Direction, row: int) -> PairResult:
+    def _refused(self, forward: _Decoded, row: int) -> PairResult:
         if not forward.is_finite(row):
             return PairResult(NO_MATCHES, _NOT_FINITE)
         return PairResult(NO_MATCHES, f"{self._num_confident(forward, row)} confident matches one way")
 
     def _backward(
         self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto], rows: Sequence[int]
-    ) -> _Direction | None:
+    ) -> _Decoded | None:
         """The other direction of some rows: view 1 is then the second photo."""
         if not rows:
             return None
         decoded = self.predictor.decode([second[row] for row in rows], [first[row] for row in rows])
-        return _Direction(decoded, rows, self.config)
+        return _Decoded(decoded, rows, self.config, first_is=2)
 
-    def _merged(self, pair: Pair, forward: _Direction, backward: _Direction | None, row: int) -> PairResult:
+    def _merged(self, pair: Pair, forward: _Decoded, backward: _Decoded | None, row: int) -> PairResult:
         """Matches of both directions in photo pixels."""
         assert backward is not None
         if not backward.is_finite(row):
             return PairResult(NO_MATCHES, _NOT_FINITE)
-        found = merge_directions(forward.matches(row), backward.matches(row).swapped())
+        found = merge_directions(forward.direction(row), backward.direction(row))
         keep = found.confidence >= self.config.min_confidence
         maps = self.photos.maps
         matches = DenseMatches(
-            maps[pair.a].to_photo(_numpy(found.xy1)[keep]),
-            maps[pair.b].to_photo(_numpy(found.xy2)[keep]),
-            np.asarray(_numpy(found.confidence)[keep], np.float32),
+            maps[pair.a].to_photo(found.xy_a[keep]),
+            maps[pair.b].to_photo(found.xy_b[keep]),
+            found.confidence[keep],
         )
         return PairResult(matches, "" if len(matches.confidence) else "no confident match")
 
@@ -148,15 +151,15 @@ class PairInference:
         pairs: Sequence[Pair],
         results: dict[int, PairResult],
         kept: Sequence[int],
-        forward: _Direction,
-        backward: _Direction | None,
+        forward: _Decoded,
+        backward: _Decoded | None,
         wants_depth: WantsDepth,
     ) -> None:
         """Depth of each photo of kept pairs in its own frame: it is view 1 of one of the two directions."""
         if backward is None:
             return
-        want_a = [row for row in kept if wants_depth(pairs[row].a)]
-        want_b = [row for row in kept if wants_depth(pairs[row].b)]
+        want_a = [row for row in kept if wants_depth(pairs[row], pairs[row].a)]
+        want_b = [row for row in kept if wants_depth(pairs[row], pairs[row].b)]
         depths_a, depths_b = forward.depths(want_a), backward.depths(want_b)
         for row in {*want_a, *want_b}:
             result = results[row]
@@ -166,28 +169,35 @@ class PairInference:
 _NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
 
 
-class _Direction:
-    """One decoded direction of a batch, with descriptors and matches of its rows."""
+class _Decoded:
+    """One decoded direction of a batch, with descriptors and matches of its rows.
 
-    def __init__(self, decoded: DecodedPairs, rows: Sequence[int], config: Mast3rConfig) -> None:
+    `first_is` says which view the first photo of each pair is.
+    """
+
+    def __init__(
+        self, decoded: DecodedPairs, rows: Sequence[int], config: Mast3rConfig, *, first_is: int
+    ) -> None:
         self._decoded = decoded
         self._index = {row: index for index, row in enumerate(rows)}
-        self._maps = [*decoded.descriptors(1), *decoded.descriptors(2)]
-        self._finite = torch.stack([torch.isfinite(m).flatten(1).all(dim=1) for m in self._maps]).all(dim=0)
-        self._matches: dict[int, Correspondences] = {}
-        self._config = config
+        self._maps_a = decoded.descriptors(first_is)
+        self._maps_b = decoded.descriptors(3 - first_is)
+        finite = [torch.isfinite(m).flatten(1).all(dim=1) for m in (*self._maps_a, *self._maps_b)]
+        self._finite = torch.stack(finite).all(dim=0).tolist()
+        self._directions: dict[int, Direction] = {}
+        self._subsample = config.subsample_px
 
     def is_finite(self, row: int) -> bool:
+        """False where damaged weights or too little precision show."""
         return bool(self._finite[self._index[row]])
 
-    def matches(self, row: int) -> Correspondences:
-        """Reciprocal matches of the two views, network pixels."""
-        if row not in self._matches:
-            desc_1, conf_1, desc_2, conf_2 = (m[self._index[row]] for m in self._maps)
-            self._matches[row] = match_direction(
-                desc_1, desc_2, conf_1, conf_2, subsample=self._config.subsample_px
-            )
-        return self._matches[row]
+    def direction(self, row: int) -> Direction:
+        """Reciprocal matches of the row's two photos."""
+        if row not in self._directions:
+            index = self._index[row]
+            a, b = (DescriptorMap(d[index], c[index]) for d, c in (self._maps_a, self._maps_b))
+            self._directions[row] = match_direction(a, b, subsample=self._subsample)
+        return self._directions[row]
 
     def depths(self, rows: Sequence[int]) -> dict[int, ViewDepth]:
         """Depth of view 1, where it is finite."""
@@ -199,9 +209,9 @@ class _Direction:
 
 def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
     """Depth on the kept grid, and the focal length, of points (H, W, 3) in the view's own frame."""
-    xyz = _numpy(points.float())
+    xyz = _numpy(points)
     depth = np.where(np.isfinite(xyz).all(axis=2) & (xyz[..., 2] > 0), xyz[..., 2], np.nan)
-    certain = np.nan_to_num(_numpy(confidence.float()), nan=1.0, posinf=6e4)
+    certain = np.nan_to_num(_numpy(confidence), nan=1.0, posinf=6e4)
     step = slice(None, None, _DEPTH_STRIDE)
     return ViewDepth(
         np.asarray(depth[step, step], np.float32),
@@ -211,5 +221,6 @@ def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
     )
 
 
-def _numpy(tensor: torch.Tensor | NDArray[np.generic]) -> NDArray[np.generic]:
-    return tensor.cpu().numpy() if isinstance(tensor, torch.Tensor) else tensor
+def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.float().cpu().numpy()
+    return array

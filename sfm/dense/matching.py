@@ -44,13 +44,12 @@ def infer_pairs(
         photos: photos by name.
         progress: counts pairs.
     """
-    budget = _DepthBudget(inference.config, store, photos, pairs)
+    budget = _DepthBudget(inference.config, store, photos)
     todo = [pair for pair in pairs if pair_key(pair, photos) not in store]
     fresh: dict[Key, PairResult] = {}
     last_flush = time.monotonic()
     with progress.task("match", len(todo), unit="pairs") as task:
         for pair, result in inference.run(todo, budget.wants):
-            budget.note(pair, result)
             fresh[pair_key(pair, photos)] = result
             task.advance(1)
             if len(fresh) >= _MAX_PAIRS_A_FLUSH or time.monotonic() - last_flush > _MAX_SECONDS_A_FLUSH:
@@ -70,16 +69,18 @@ def _flush(store: PairStore, fresh: dict[Key, PairResult]) -> None:
 class _DepthBudget:
     """Which photos still want depth: each from its first few kept pairs, counting those of earlier runs."""
 
-    def __init__(
-        self, config: Mast3rConfig, store: PairStore, photos: Mapping[str, Photo], pairs: Sequence[Pair]
-    ) -> None:
+    def __init__(self, config: Mast3rConfig, store: PairStore, photos: Mapping[str, Photo]) -> None:
         self._limit = {"never": 0, "few": config.depth_pairs_per_photo, "all": None}[config.depth]
         contents = {photo.sha256: photo.name for photo in photos.values()}
         self._count = Counter(contents[content] for content in store.depth_contents() if content in contents)
+        self._promised: set[tuple[Pair, str]] = set()
 
-    def wants(self, name: str) -> bool:
-        return self._limit is None or self._count[name] < self._limit
-
-    def note(self, pair: Pair, result: PairResult) -> None:
-        self._count[pair.a] += result.depth_a is not None
-        self._count[pair.b] += result.depth_b is not None
+    def wants(self, pair: Pair, name: str) -> bool:
+        """Counted when promised, not when delivered: pairs of one batch are asked for together."""
+        if (pair, name) in self._promised:
+            return True
+        if self._limit is not None and self._count[name] >= self._limit:
+            return False
+        self._promised.add((pair, name))
+        self._count[name] += 1
+        return True

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +158,7 @@ def _arrays(index: int, result: PairResult) -> dict[str, NDArray[np.generic]]:
     return arrays
 
 
-def _read(file: safe_open, index: int) -> PairResult:
+def _read(file: Any, index: int) -> PairResult:
     header = file.metadata()
     xy = file.get_tensor(f"{index}.xy")
     matches = DenseMatches(xy[:, :2].copy(), xy[:, 2:].copy(), file.get_tensor(f"{index}.confidence"))
