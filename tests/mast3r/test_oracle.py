@@ -1,0 +1,401 @@
+"""The oracle answers as the network would that knew the truth, and refuses what is not a rendered scene."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sfm.errors import InputError
+from sfm.mast3r.image_input import network_photo
+from sfm.mast3r.oracle import OracleOptions, OraclePredictor
+from sfm.mast3r.oracle_scene import depth_at, load_scene
+from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto, PairPredictor
+
+TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
+EXACT = OracleOptions(noise_px=0, confidence_noise=0, depth_noise=0, scale_noise=0)
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wall, the ground and a box before the wall, in six photos of 160 x 120 px with distortion.
+
+    left, right and close see the same, away looks into the open, elsewhere is another place with the same
+    coordinates as left.
+    """
+    sys.path[:0] = [] if TOOLS in sys.path else [TOOLS]
+    from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
+    from synthetic.quads import Quad, box, wall
+
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    ground = Quad(np.array([-9.0, -9, 0]), np.array([18.0, 0, 0]), np.array([0, 18.0, 0]), grey)
+    back = wall(np.array([-9.0, 5]), np.array([9.0, 5]), 0, 2.6, grey)
+    place = Scene((ground, back, *box((0, 2), (1.5, 1.0), (0, 1.2), grey)), (9.0, 9.0))
+    camera = PinholeRadial(160, 120, focal_px=130, k1=-0.05)
+    aim = np.array([0.0, 4.0, 1.0])
+
+    def photo(name: str, eye: list[float], target: np.ndarray = aim, component: str = "here") -> Photo:
+        return Photo(f"{name}.jpg", camera, look_at(np.array(eye), target), place, component)
+
+    photos = [
+        photo("left", [-3.0, -4, 1.6]),
+        photo("right", [1.0, -4.5, 1.7]),
+        photo("close", [0.5, -1.5, 1.6]),
+        photo("away", [-3.0, -4, 1.6], np.array([-1.0, -20, 6])),
+        photo("elsewhere", [-3.0, -4, 1.6], component="there"),
+        replace(photo("upright", [1.0, -4, 1.6]), camera=PinholeRadial(120, 160, focal_px=130)),
+    ]
+    folder = tmp_path_factory.mktemp("room")
+    write_dataset(photos, folder, supersample=1, with_depth=True)
+    return folder
+
+
+@pytest.fixture
+def copied(room: Path, tmp_path: Path) -> Path:
+    """A room that may be damaged."""
+    (tmp_path / "depth").mkdir()
+    for file in (room / "depth").iterdir():
+        (tmp_path / "depth" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "gt.json").write_bytes((room / "gt.json").read_bytes())
+    return tmp_path
+
+
+def encoded(oracle: OraclePredictor, *names: str) -> list[EncodedPhoto]:
+    photos = []
+    for name in names:
+        rows, columns = oracle.grid(f"{name}.jpg").size
+        blank = NetworkPhoto(f"{name}.jpg", np.zeros((rows, columns, 3), np.uint8))
+        photos.append(EncodedPhoto(blank.name, oracle.encode([blank])[0], blank.size))
+    return photos
+
+
+def matched(oracle: OraclePredictor, a: str, b: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mutual nearest neighbours: linear pixels of both photos and the geometric mean of the confidences."""
+    pairs = oracle.decode(encoded(oracle, a), encoded(oracle, b))
+    (d1, c1), (d2, c2) = pairs.descriptors(1), pairs.descriptors(2)
+    similar = d1.reshape(-1, 24) @ d2.reshape(-1, 24).T
+    forth, back = similar.argmax(1), similar.argmax(0)
+    i = torch.nonzero(back[forth] == torch.arange(len(forth)))[:, 0]
+    confidence = torch.sqrt(c1.reshape(-1)[i] * c2.reshape(-1)[forth[i]])
+    return i.numpy(), forth[i].numpy(), confidence.numpy()
+
+
+def projected(oracle: OraclePredictor, points: np.ndarray, name: str) -> np.ndarray:
+    """Network pixels (N, 2) of world points in a photo."""
+    view = oracle.view(f"{name}.jpg")
+    local = points @ view.rotation.T + view.translation
+    return oracle.grid(view.name).to_network(view.camera.img_from_cam(local))
+
+
+def pixel_errors(oracle: OraclePredictor, a: str, b: str) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each match from the truth in network pixels of `b`, and its confidence."""
+    i, j, confidence = matched(oracle, a, b)
+    where = projected(oracle, oracle.points(f"{a}.jpg").reshape(-1, 3)[i], b)
+    columns = oracle.grid(f"{b}.jpg").size[1]
+    return np.linalg.norm(where - np.stack([j % columns, j // columns], axis=1), axis=1), confidence
+
+
+def test_it_is_a_predictor(room: Path) -> None:
+    oracle: PairPredictor = OraclePredictor(room, size=SIZE)
+    pixels = np.zeros((120, 160, 3), np.uint8)
+    photos = [network_photo(pixels, f"{name}.jpg", size=SIZE)[0] for name in ("left", "right", "close")]
+
+    tokens = oracle.encode(photos)
+    left, right, close = (EncodedPhoto(p.name, t, p.size) for p, t in zip(photos, tokens, strict=True))
+    pairs = oracle.decode([left, right], [close, left])
+
+    assert tokens.shape == (3, 6 * 8, oracle.token_dim)
+    for view in (1, 2):
+        descriptors, confidence = pairs.descriptors(view)
+        assert descriptors.shape == (2, 96, 128, 24)
+        assert confidence.shape == (2, 96, 128)
+        assert descriptors.dtype == confidence.dtype == torch.float32
+        torch.testing.assert_close(descriptors.norm(dim=-1), torch.ones(2, 96, 128))
+        assert confidence.min() > 0
+        assert 10 < confidence.max() < 45
+        points, certainty = pairs.points(view)
+        assert points.shape == (2, 96, 128, 3)
+        assert points.isfinite().all()
+        assert certainty.min() > 1
+        assert torch.equal(pairs.points(view, [1])[0], points[1:])  # rows do not depend on each other
+        assert torch.equal(pairs.descriptors(view, [1])[0], descriptors[1:])
+
+
+def test_a_pixels_world_point_projects_onto_it(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+    for name in ("left", "upright"):
+        points = oracle.points(f"{name}.jpg")
+        rows, columns = points.shape[:2]
+        seen = np.isfinite(points[..., 0])
+        x, y = np.meshgrid(np.arange(columns), np.arange(rows))
+
+        where = projected(oracle, points[seen], name)
+
+        assert 0.5 < seen.mean() < 1  # the rest is sky
+        np.testing.assert_allclose(where, np.stack([x, y], axis=-1)[seen], atol=1e-3)
+
+
+def test_points_between_pixels_lie_on_the_surfaces(room: Path) -> None:
+    """Network pixels fall between the photo's; wall, ground and box are planes that points must be on."""
+    points = OraclePredictor(room, size=SIZE).points("left.jpg").reshape(-1, 3)
+    x, y, z = points[np.isfinite(points[:, 0])].T
+
+    off = np.min(np.abs([z, y - 5, z - 1.2, y - 1.5, x + 0.75]), axis=0)
+    assert np.quantile(off, 0.95) < 1e-4
+    assert off.max() < 0.2  # at the edges the nearest pixel's depth holds
+
+
+def test_confident_matches_are_right(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+    for b in ("right", "close", "upright"):
+        error, confidence = pixel_errors(oracle, "left", b)
+        good = confidence > 1
+
+        assert good.sum() > 500
+        assert (error[good] < 1.5).mean() > 0.9
+        assert (error[good] < 3).mean() > 0.97
+
+
+def test_without_noise_matches_are_as_exact_as_pixels_allow(room: Path) -> None:
+    error, confidence = pixel_errors(OraclePredictor(room, size=SIZE, options=EXACT), "left", "right")
+
+    assert (error[confidence > 3] < 1).mean() > 0.98
+
+
+def test_confidence_follows_visibility(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE, options=EXACT)
+    _, confidence = oracle.decode(encoded(oracle, "left"), encoded(oracle, "right")).descriptors(1)
+    points = oracle.points("left.jpg")
+    flat = confidence[0].numpy()
+
+    sky = np.isnan(points[..., 0])
+    inside = np.zeros_like(sky)
+    where = projected(oracle, points[~sky], "right")
+    inside[~sky] = (where >= 0).all(axis=1) & (where <= [127, 95]).all(axis=1)
+    x, y, z = np.moveaxis(points, -1, 0)  # the right photo cannot see the left side of the box
+    left_side = (np.abs(x + 0.75) < 1e-3) & (y > 1.75) & (z > 0.1) & (z < 1.1)
+    assert flat[sky].max() < 0.2
+    assert left_side.sum() > 20
+    assert flat[left_side].max() < 0.5
+    assert flat[~inside].max() < 0.5
+    assert np.median(flat[inside & ~left_side]) > 3
+
+
+def test_points_are_exact_in_the_frame_of_the_first_photo(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE, options=EXACT)
+    pairs = oracle.decode(encoded(oracle, "left"), encoded(oracle, "right"))
+    frame = oracle.view("left.jpg")
+
+    for view, name in ((1, "left.jpg"), (2, "right.jpg")):
+        truth = oracle.points(name) @ frame.rotation.T + frame.translation
+        seen = np.isfinite(truth[..., 0])
+        points, confidence = (part[0].numpy() for part in pairs.points(view))
+        np.testing.assert_allclose(points[seen], truth[seen], atol=1e-4)
+        assert confidence[seen].min() > 1.3
+        assert confidence[~seen].max() < 1.1
+
+
+def test_depth_errors_are_as_large_as_asked(room: Path) -> None:
+    noisy = OraclePredictor(room, size=SIZE, options=replace(EXACT, depth_noise=0.05, scale_noise=0.1))
+    truth = OraclePredictor(room, size=SIZE, options=EXACT)
+    names = ("right", "close", "upright", "left")
+    scales, spreads = [], []
+    for a in names:
+        for b in names:
+            wrong, exact = (
+                o.decode(encoded(o, a), encoded(o, b)).points(1)[0].numpy()[..., 2] for o in (noisy, truth)
+            )
+            ratio = np.log(wrong / exact)[np.isfinite(truth.points(f"{a}.jpg")[..., 0])[None]]
+            scales.append(np.median(ratio))
+            spreads.append(ratio.std())
+
+    assert 0.05 < np.std(scales) < 0.2
+    assert 0.02 < np.mean(spreads) < 0.08
+
+
+def test_other_places_share_nothing(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+    pairs = oracle.decode(encoded(oracle, "left"), encoded(oracle, "elsewhere"))
+
+    for view in (1, 2):
+        assert pairs.descriptors(view)[1].max() < 0.5
+        assert pairs.points(view)[0].isfinite().all()
+    i, j, _ = matched(oracle, "left", "elsewhere")
+    assert (i == j).mean() < 0.05  # the same coordinates, but not the same place
+
+
+def test_wrong_matches_are_as_many_as_asked_and_confident(room: Path) -> None:
+    shares = {}
+    for wrong in (0.0, 0.25):
+        oracle = OraclePredictor(room, size=SIZE, options=replace(EXACT, wrong_matches=wrong))
+        error, confidence = pixel_errors(oracle, "left", "right")
+        shares[wrong] = (error[confidence > 3] > 8).mean()
+
+    assert shares[0.0] < 0.01
+    assert 0.2 < shares[0.25] < 0.6  # both views have exchanged patches
+
+
+def test_tokens_are_alike_where_photos_show_the_same(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+    photos = dict(
+        zip(
+            ("left", "right", "away", "elsewhere"),
+            encoded(oracle, "left", "right", "away", "elsewhere"),
+            strict=True,
+        )
+    )
+    strong = {name: oracle.retrieval_features(photo, 20) for name, photo in photos.items()}
+
+    def alike(a: str, b: str) -> float:
+        unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (strong[a], strong[b])]
+        return float((unit[0] @ unit[1].T).max(axis=1).mean())
+
+    assert strong["left"].shape == (20, oracle.token_dim)
+    assert strong["left"].dtype == np.float32
+    assert np.all(np.diff(np.linalg.norm(strong["left"], axis=1)) <= 0)
+    assert alike("left", "right") > 0.7
+    assert alike("left", "right") > alike("left", "away") + 0.2
+    assert alike("left", "right") > alike("left", "elsewhere") + 0.2
+
+
+def test_answers_are_reproducible_and_the_key_says_which(room: Path) -> None:
+    one, same = OraclePredictor(room, size=SIZE), OraclePredictor(room, size=SIZE)
+    others = [
+        OraclePredictor(room, size=160),
+        OraclePredictor(room, size=SIZE, square_ok=True),
+        OraclePredictor(room, size=SIZE, options=OracleOptions(seed=1)),
+    ]
+
+    answers = [o.decode(encoded(o, "left"), encoded(o, "right")).descriptors(1) for o in (one, same)]
+
+    assert torch.equal(answers[0][0], answers[1][0])
+    assert torch.equal(answers[0][1], answers[1][1])
+    assert one.key == same.key
+    assert len({one.key, *(other.key for other in others)}) == 4
+
+
+def test_depth_between_surfaces_is_one_of_them() -> None:
+    depth = np.array([[2.0, 2.0, 9.0], [2.0, 2.0, 9.0], [0.0, 0.0, 9.0]], np.float32)
+    where = np.array([[1.5, 0.5], [1.9, 0.7], [2.2, 0.7], [0.9, 2.4], [1.0, 1.0], [-5, 0.0], [9, 9.0]])
+
+    assert depth_at(depth, where).tolist() == pytest.approx([2, 2, 9, 0, 2, 2, 9])
+
+
+def test_depth_of_a_slanted_plane_is_exact_between_pixels() -> None:
+    x, y = np.meshgrid(np.arange(8) + 0.5, np.arange(6) + 0.5)
+    depth = (1 / (0.2 + 0.002 * x - 0.003 * y)).astype(np.float32)
+    where = np.random.default_rng(0).uniform([0.5, 0.5], [7.5, 5.5], (50, 2))
+
+    expected = 1 / (0.2 + 0.002 * where[:, 0] - 0.003 * where[:, 1])
+    np.testing.assert_allclose(depth_at(depth, where), expected, rtol=1e-6)
+
+
+def test_a_photo_of_another_size_is_refused(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+    (left,) = encoded(oracle, "left")
+
+    with pytest.raises(InputError, match=r"left\.jpg: .* 64 x 48 px, but .* 128 x 96 px"):
+        oracle.decode([left], [replace(left, size=(48, 64))])
+    with pytest.raises(InputError, match="128 x 96"):
+        oracle.encode([NetworkPhoto("left.jpg", np.zeros((48, 64, 3), np.uint8))])
+
+
+def test_a_photo_that_is_not_in_the_scene_is_named(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+
+    with pytest.raises(InputError, match=r"gt\.json has no photo 'other\.jpg'"):
+        oracle.encode([NetworkPhoto("other.jpg", np.zeros((96, 128, 3), np.uint8))])
+
+
+class Touched:
+    """Unpickling this would leave a file behind."""
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return Path.touch, (Path("unpickled"),)
+
+
+def _saved(content: object) -> Callable[[Path], None]:
+    return lambda path: np.save(path, content, allow_pickle=True)
+
+
+DAMAGE = {
+    "missing": (lambda path: path.unlink(), "no depth of photo left.jpg"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:500]), "not a readable depth map"),
+    "empty": (lambda path: path.write_bytes(b""), "not a readable depth map"),
+    "pickle": (_saved(np.array([Touched()], object)), "not a readable depth map"),
+    "another size": (_saved(np.ones((12, 16), np.float32)), r"expected \(120, 160\) float32"),
+    "whole numbers": (_saved(np.ones((120, 160), np.int64)), r"expected \(120, 160\) float32"),
+    "not finite": (_saved(np.full((120, 160), np.nan, np.float32)), "finite and not negative"),
+    "negative": (_saved(np.full((120, 160), -1, np.float32)), "finite and not negative"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_depth_is_named(copied: Path, kind: str) -> None:
+    damage, words = DAMAGE[kind]
+    damage(copied / "depth" / "left.jpg.npy")
+
+    with pytest.raises(InputError, match=words) as caught:
+        OraclePredictor(copied, size=SIZE).points("left.jpg")
+
+    assert "left.jpg.npy" in str(caught.value)
+    assert caught.value.hint
+    assert not Path("unpickled").exists()
+
+
+def test_depth_of_nothing_at_all_is_refused(copied: Path) -> None:
+    for file in (copied / "depth").iterdir():
+        np.save(file, np.zeros_like(np.load(file)))
+
+    with pytest.raises(InputError, match="show nothing at all"):
+        OraclePredictor(copied, size=SIZE)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["images"], {}, "'images' must map"),
+        (["cameras"], [], "'cameras' must map"),
+        (["components"], "one", "'components' must map"),
+        (["images", "left.jpg"], None, "'left.jpg': R_cw"),
+        (["images", "left.jpg", "R_cw"], [[1, 0, 0], [0, 1, 0], [0, 0, 2]], "'left.jpg': R_cw must be"),
+        (["images", "left.jpg", "R_cw"], "no", "'left.jpg': R_cw"),
+        (["images", "left.jpg", "t_cw"], [0, 0, float("nan")], "3 finite numbers"),
+        (["images", "../../etc/passwd"], {}, "is not a photo name|etc/passwd"),
+        (["cameras", "left.jpg"], None, "camera of 'left.jpg': model must be"),
+        (["cameras", "left.jpg", "model"], "FISHEYE", "not 'FISHEYE'"),
+        (["cameras", "left.jpg", "params"], [1.0], "is no camera of model SIMPLE_RADIAL"),
+        (["cameras", "left.jpg", "params"], [float("inf"), 1, 1, 0], "is no camera"),
+        (["cameras", "left.jpg", "width"], -5, "is no camera"),
+        (["cameras", "left.jpg", "height"], "tall", "must be numbers"),
+    ],
+)
+def test_a_damaged_ground_truth_is_named(copied: Path, path: list[str], value: object, words: str) -> None:
+    file = copied / "gt.json"
+    content = json.loads(file.read_text())
+    entry = content
+    for key in path[:-1]:
+        entry = entry[key]
+    entry[path[-1]] = value
+    file.write_text(json.dumps(content))
+
+    with pytest.raises(InputError, match=words) as caught:
+        load_scene(copied)
+
+    assert "gt.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_not_a_ground_truth_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "gt.json").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"gt\.json"):
+        OraclePredictor(tmp_path)
