@@ -178,7 +178,7 @@ def test_confidence_follows_visibility(room: Path) -> None:
     sky = np.isnan(points[..., 0])
     inside = np.zeros_like(sky)
     where = projected(oracle, points[~sky], "right")
-    inside[~sky] = (where >= 0).all(axis=1) & (where <= [127, 95]).all(axis=1)
+    inside[~sky] = (where >= -0.5).all(axis=1) & (where < [127.5, 95.5]).all(axis=1)
     x, y, z = np.moveaxis(points, -1, 0)  # the right photo cannot see the left side of the box
     left_side = (np.abs(x + 0.75) < 1e-3) & (y > 1.75) & (z > 0.1) & (z < 1.1)
     assert flat[sky].max() < 0.2
