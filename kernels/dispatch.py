@@ -1,0 +1,85 @@
+"""Which version of a kernel runs: the torch one, which defines it, or the fused Triton one."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, cast
+
+from torch import Tensor
+
+Backend = Literal["torch", "triton"]
+
+VARIABLE = "LOOPSFM_KERNELS"
+"""Environment variable that forces a version, `torch` or `triton`."""
+
+log = logging.getLogger(__name__)
+_asked: ContextVar[Backend | None] = ContextVar("_asked", default=None)
+
+
+@contextmanager
+def use_backend(backend: Backend) -> Iterator[None]:
+    """Force a version of every kernel called inside, whatever the environment says; for tests, benchmarks."""
+    token = _asked.set(_known(backend))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def backend_for(x: Tensor) -> Backend:
+    """The version that runs for a tensor: as forced, else Triton on CUDA where it is installed, else torch.
+
+    Raises:
+        ValueError: the environment variable has another value than `torch` or `triton`.
+        RuntimeError: Triton is forced, but isn't installed, or cannot run where `x` is.
+    """
+    forced = _asked.get() or _known(os.environ.get(VARIABLE) or None)
+    if forced == "triton":
+        _require_triton(x)
+        return forced
+    if forced or not x.is_cuda:
+        return "torch"
+    return "triton" if _triton_or_say_so() else "torch"
+
+
+@functools.cache
+def has_triton() -> bool:
+    """Whether Triton is installed; it isn't imported."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def interprets() -> bool:
+    """Whether Triton's kernels run in its interpreter, without a GPU; decided before its first import."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@functools.cache
+def _triton_or_say_so() -> bool:
+    """Whether Triton is installed; where it isn't, one line in the log."""
+    if not has_triton():
+        log.info("triton is not installed: kernels run in plain torch, which is slower on a GPU")
+    return has_triton()
+
+
+def _known(name: str | None) -> Backend | None:
+    if name == "torch" or name == "triton" or name is None:
+        return cast("Backend | None", name)
+    raise ValueError(f"kernels: no version {name!r}; {VARIABLE} is torch or triton")
+
+
+def _require_triton(x: Tensor) -> None:
+    if not has_triton():
+        raise RuntimeError(
+            "kernels: triton was asked for and is not installed: pip install 'loopsfm[kernels]'"
+        )
+    if not x.is_cuda and not interprets():
+        raise RuntimeError(
+            f"kernels: triton was asked for and cannot run on {x.device}; "
+            "set TRITON_INTERPRET=1 before the start to interpret its kernels"
+        )

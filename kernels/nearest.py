@@ -1,0 +1,132 @@
+"""For each descriptor of one set, the most similar one of another, without a matrix of all similarities.
+
+The matrix product runs tile by tile. Of each tile only the row maxima are kept, a vectorised reduction while
+the tile is in cache, and positions are looked up at the end, inside the one tile that won. That leaves little
+but the product itself: pruning by bounds over blocks of smooth maps costs more than it saves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kernels.dispatch import backend_for
+
+_TILE = 1 << 21
+"""Similarities in a tile on the CPU, 8 MB: in cache, and large enough for products at full speed."""
+_TILE_ROWS = 2048
+_DEVICE_TILE = 1 << 26
+"""Similarities in a tile elsewhere, 256 MB."""
+_LEAST = 64
+"""Rows and columns below which products may take another path, and round otherwise than the large ones."""
+
+
+def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The row of `b` with the largest dot product with each row of `a`: exact, the first one on ties.
+
+    Products are float32 sums of float32 products; similarities that differ by less than their rounding may be
+    ordered either way. On CUDA the torch version obeys torch's setting of TF32, the Triton one has none.
+
+    Args:
+        a: (N, d) floating, N >= 0.
+        b: (M, d) floating, M >= 0, on the device of `a`.
+
+    Returns:
+        indices: (N,) int64 in [0, M). A row with a NaN or infinity, of `a` or of `b`, matches nothing: -1 for
+            rows of `a` without a match.
+        similarity: (N,) float32, the dot products; -inf where the index is -1.
+
+    Raises:
+        ValueError: the shapes, types or devices don't fit.
+    """
+    _check(a, b)
+    kept_a, kept_b = finite_rows(a), finite_rows(b)
+    if kept_a is None and kept_b is None and len(a) and len(b):
+        return _nearest_finite(a, b)
+    indices = torch.full((len(a),), -1, dtype=torch.int64, device=a.device)
+    similarity = torch.full((len(a),), -torch.inf, device=a.device)
+    queries = a if kept_a is None else a[kept_a]
+    base = b if kept_b is None else b[kept_b]
+    if len(queries) and len(base):
+        found, values = _nearest_finite(queries, base)
+        rows = slice(None) if kept_a is None else kept_a
+        indices[rows] = found if kept_b is None else kept_b[found]
+        similarity[rows] = values
+    return indices, similarity
+
+
+def finite_rows(x: Tensor) -> Tensor | None:
+    """Positions (K,) int64 of the rows of (N, d) without NaN or infinity; None where that is all of them."""
+    # One pass over everything, in the usual case.
+    if bool(torch.isfinite(x.sum(dtype=torch.float32))):
+        return None
+    finite = torch.isfinite(x).all(dim=1)
+    return None if bool(finite.all()) else finite.nonzero().squeeze(1)
+
+
+def nearest_torch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The definition, for N, M >= 1 and finite rows; every other version is tested against this one."""
+    a, b = a.float(), b.float()
+    if a.device.type != "cpu":
+        return _nearest_on_device(a, b)
+    base = _padded(b)
+    parts = [_nearest_on_host(_padded(rows), base) for rows in torch.split(a, _TILE_ROWS)]
+    indices, similarity = (torch.cat(column) for column in zip(*parts, strict=True))
+    return indices[: len(a)], similarity[: len(a)]
+
+
+def _check(a: Tensor, b: Tensor) -> None:
+    fits = a.dim() == b.dim() == 2 and a.shape[1] == b.shape[1] and a.device == b.device
+    if not fits or not a.is_floating_point() or not b.is_floating_point():
+        raise ValueError(
+            f"nearest: (N, d) and (M, d) of floats on one device wanted, not {tuple(a.shape)} {a.dtype} "
+            f"on {a.device} and {tuple(b.shape)} {b.dtype} on {b.device}"
+        )
+
+
+def _nearest_finite(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if backend_for(a) == "triton":
+        from kernels.nearest_triton import nearest_triton
+
+        return nearest_triton(a, b)
+    return nearest_torch(a, b)
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """At least `_LEAST` rows: the last one is repeated, which never comes first among equals."""
+    missing = _LEAST - len(rows)
+    return rows if missing <= 0 else torch.cat((rows, rows[-1:].expand(missing, -1)))
+
+
+def _nearest_on_host(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices and similarities (R,), R >= `_LEAST`; row maxima of each tile first, positions at the end."""
+    width = min(_TILE // len(queries), len(base))
+    # The last tile overlaps the one before instead of being narrow.
+    starts = [min(start, len(base) - width) for start in range(0, len(base), width)]
+    tile = torch.empty(len(queries), width)
+    best = torch.full((len(queries),), -torch.inf)
+    winner = torch.zeros(len(queries), dtype=torch.int64)
+    for number, start in enumerate(starts):
+        largest = torch.mm(queries, base[start : start + width].T, out=tile).amax(dim=1)
+        winner[largest > best] = number
+        torch.maximum(best, largest, out=best)
+    indices = torch.empty_like(winner)
+    for number in torch.unique(winner).tolist():
+        rows = (winner == number).nonzero().squeeze(1)
+        here = base[starts[number] : starts[number] + width]
+        found = torch.mm(_padded(queries[rows]), here.T).argmax(dim=1)[: len(rows)]
+        indices[rows] = found + starts[number]
+    return indices, best
+
+
+def _nearest_on_device(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices and similarities (N,) without waiting for the device between tiles."""
+    best = torch.full((len(a),), -torch.inf, device=a.device)
+    indices = torch.zeros(len(a), dtype=torch.int64, device=a.device)
+    width = max(_DEVICE_TILE // len(a), 1)
+    for start in range(0, len(b), width):
+        largest, found = (a @ b[start : start + width].T).max(dim=1)
+        better = largest > best
+        best = torch.where(better, largest, best)
+        indices = torch.where(better, found + start, indices)
+    return indices, best
