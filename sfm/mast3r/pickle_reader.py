@@ -1,8 +1,8 @@
 """Pickles read as data: nothing that they name is imported, made or called.
 
-Where Python's own unpickler would call a function, this reader notes its name and its arguments. Which names
-may occur is a list of the caller's; any other is refused, although it would have been harmless here, because a
-file that holds one is not what it claims to be.
+Where Python's own unpickler would call a function, this reader notes its name and its arguments. The caller
+lists which names may occur; any other is refused, although it would have been harmless here, because a file
+that holds one is not what it claims to be.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mmap import mmap
+from typing import IO
 
 _MAX_SHOWN = 120
 
@@ -49,7 +46,7 @@ class Described:
     """For kinds of mappings."""
 
 
-def read_pickle(source: IO[bytes] | mmap, *, allowed: frozenset[str], max_opcodes: int) -> object:
+def read_pickle(source: IO[bytes], *, allowed: frozenset[str], max_opcodes: int) -> object:
     """The value of a binary pickle (protocols 2 to 5) from plain data, `Described` and `GlobalName`.
 
     Sets become lists.

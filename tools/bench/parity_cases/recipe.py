@@ -1,5 +1,5 @@
-"""Deterministic weights and inputs: pure functions of a name, a shape and a seed, so that every implementation
-can make the same ones. The fixtures were computed with them.
+"""Deterministic weights and inputs: pure functions of a name, a shape and a seed, so that everybody can make
+the same ones. The fixtures were computed with them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 def weight(name: str, shape: Sequence[int], seed: int = 0) -> NDArray[np.float32]:
     """The parameter called `name`, scaled so that activations keep their size through the network."""
-    z = _normal(name, shape, seed)
+    z = normal(name, shape, seed)
     if name == "mask_token" or (len(shape) < 2 and not _is_norm(name)):
         value = 0.02 * z
     elif _is_norm(name):
         value = 1.0 + 0.02 * z if name.endswith("weight") else 0.02 * z
     else:
-        # Kernel and stride of these transposed convolutions are equal: a pixel of theirs sees one of the input.
+        # Kernel and stride of these transposed convolutions are equal: a pixel sees one of the input.
         transposed = "act_postprocess.0.1." in name or "act_postprocess.1.1." in name
         value = z / np.sqrt(shape[0] if transposed else np.prod(shape[1:]))
         if name.endswith(".dpt.head.4.weight"):
@@ -36,8 +36,8 @@ def state_dict(shapes: Mapping[str, Sequence[int]], seed: int = 0) -> dict[str, 
 def retrieval_weights(dim: int, seed: int = 0) -> dict[str, NDArray[np.float64]]:
     """A retrieval head without training: whitening of tokens with `dim` channels."""
     return {
-        "prewhiten.m": 0.05 * _normal("retrieval.prewhiten.m", (1, dim), seed),
-        "prewhiten.p": _normal("retrieval.prewhiten.p", (dim, dim), seed) / np.sqrt(dim),
+        "prewhiten.m": 0.05 * normal("retrieval.prewhiten.m", (1, dim), seed),
+        "prewhiten.p": normal("retrieval.prewhiten.p", (dim, dim), seed) / np.sqrt(dim),
     }
 
 
@@ -62,7 +62,7 @@ def _generator(name: str, seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64((start + seed) % 2**64))
 
 
-def _normal(name: str, shape: Sequence[int], seed: int) -> NDArray[np.float64]:
+def normal(name: str, shape: Sequence[int], seed: int = 0) -> NDArray[np.float64]:
     return _generator(name, seed).standard_normal(tuple(shape))
 
 
