@@ -63,6 +63,7 @@ def _generator(name: str, seed: int) -> np.random.Generator:
 
 
 def normal(name: str, shape: Sequence[int], seed: int = 0) -> NDArray[np.float64]:
+    """Standard normal numbers of this shape, in C order."""
     return _generator(name, seed).standard_normal(tuple(shape))
 
 
