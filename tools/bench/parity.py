@@ -3,8 +3,8 @@
     python tools/bench/parity.py DIR [--only network ...] [--device cuda] [--json]
 
 Configurations, sizes and seeds are read from the files. One line a comparison: whether it passed, and the
-largest absolute difference; then a line a kind. Exits with 1 on any failure, or where no fixture was found. The
-full-size network needs 3 GB of memory, 6 GB where it is also compared in float64.
+largest absolute difference; then a line a kind. Exits with 1 on any failure, or where no fixture was found.
+The full-size network needs 3 GB of memory, 6 GB where it is also compared in float64.
 """
 
 from __future__ import annotations
