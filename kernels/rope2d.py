@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
+
+from kernels.dispatch import backend_for
 
 
 def rope2d(x: Tensor, positions: Tensor, *, base: float = 100.0) -> Tensor:
@@ -33,12 +37,20 @@ def rope2d(x: Tensor, positions: Tensor, *, base: float = 100.0) -> Tensor:
             f"rope2d: positions are (B, N, 2) integers, not {tuple(positions.shape)} "
             f"{positions.dtype} for x of {tuple(x.shape)}"
         )
-    return rope2d_torch(x, positions, base)
+    frequencies = _frequencies(x.shape[-1] // 4, base, x.device)
+    if x.dtype != torch.float64 and backend_for(x) == "triton":
+        from kernels.rope2d_triton import rope2d_triton
+
+        return rope2d_triton(x, positions, frequencies)
+    return rope2d_torch(x, positions, frequencies)
 
 
-def rope2d_torch(x: Tensor, positions: Tensor, base: float) -> Tensor:
+def rope2d_torch(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
     """The definition; every other version is tested against this one."""
-    cos, sin = _rotations(positions, x.shape[-1] // 4, base, x.dtype)
+    angles = (positions.float()[..., None] * frequencies).unsqueeze(1)
+    if x.dtype == torch.float64:
+        angles = angles.double()
+    cos, sin = angles.cos(), angles.sin()
     # One copy of a view into fused projections is six times faster than four passes over its strides.
     wide = x.to(cos.dtype).contiguous()
     halves = (*x.shape[:-1], 2, 2, x.shape[-1] // 4)
@@ -50,11 +62,10 @@ def rope2d_torch(x: Tensor, positions: Tensor, base: float) -> Tensor:
     return out.to(x.dtype)
 
 
-def _rotations(positions: Tensor, quarter: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (B, 1, N, 2, C/4) of the angles of each token."""
-    steps = torch.arange(quarter, device=positions.device, dtype=torch.float32) / quarter
-    frequencies = 1.0 / base**steps
-    angles = (positions.float()[..., None] * frequencies).unsqueeze(1)
-    if dtype == torch.float64:
-        angles = angles.double()
-    return angles.cos(), angles.sin()
+@functools.lru_cache(maxsize=16)
+def _frequencies(quarter: int, base: float, device: torch.device) -> Tensor:
+    """Radians (C/4,) that one step along an axis turns each pair of channels by."""
+    # Kept across calls, so it must not belong to the inference mode of the first one.
+    with torch.inference_mode(False):
+        steps = torch.arange(quarter, device=device, dtype=torch.float32) / quarter
+        return 1.0 / base**steps
