@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..dense.types import PixelMap
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkPhoto:
@@ -18,6 +20,9 @@ class NetworkPhoto:
     name: str
     pixels: NDArray[np.uint8]
     """(H, W, 3) RGB, H and W multiples of 16; the network normalises to [-1, 1] itself."""
+    window: PixelMap | None = None
+    """Where the pixels lie in the upright photo, when they are a window of it and not the whole photo; the
+    network doesn't ask."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -34,6 +39,8 @@ class EncodedPhoto:
     """(N, D), N = (H / 16) * (W / 16) in row-major order; bf16 from the cache, or fp32."""
     size: tuple[int, int]
     """(H, W), px of the network's image."""
+    window: PixelMap | None = None
+    """As in `NetworkPhoto`."""
 
 
 class DecodedPairs(Protocol):
