@@ -202,7 +202,14 @@ def _photo_formats() -> Row:
 
 
 def _weights() -> Row:
-    return Row("weights", State.OK, "none needed: the sift backend has none")
+    from sfm.mast3r.weights import find_weights, weights_folder
+
+    folder = weights_folder()
+    missing = [file.official.kind for file in find_weights(folder) if file.path is None]
+    if not missing:
+        return Row("weights", State.OK, f"found in {folder}")
+    found = f"{', '.join(missing)} not in {folder}"
+    return Row("weights", State.NOTE, found, "no backend=mast3r; sift needs none", "sfm weights --download")
 
 
 def _machine() -> Row:

@@ -15,6 +15,7 @@ from .arguments import LOG_JSON
 from .engine import map_command, match_command, retrieve_command, run_command
 from .inspection import config_command, doctor_command
 from .results import eval_command, explain_command, export_command
+from .weights import weights_command
 
 _EPILOG = """\b
 Exit codes:
@@ -22,7 +23,7 @@ Exit codes:
   1    failed for another reason that the message names
   2    wrong command line or configuration
   3    photos, masks, database or model cannot be used
-  4    something that this configuration needs is not installed
+  4    something that this configuration needs is not installed, or weights cannot be used
   5    the output folder is in use, foreign, damaged or not writable
   6    the photos were read, but no model came out (OUT/report.html says why)
   130  interrupted; the same command continues
@@ -113,5 +114,6 @@ for _command in (
     eval_command,
     config_command,
     doctor_command,
+    weights_command,
 ):
     main.add_command(_command)

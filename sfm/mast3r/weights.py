@@ -81,6 +81,11 @@ def weights_folder(configured: str | Path | None = None, environ: Mapping[str, s
         return Path(configured).expanduser().absolute()
     if environ.get(VARIABLE):
         return Path(environ[VARIABLE]).expanduser().absolute()
+    return default_folder(environ)
+
+
+def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The weights folder in the user's cache folder."""
     cache = environ.get("XDG_CACHE_HOME") or ""
     # Relative ones are to be ignored, says the XDG base directory specification.
     root = Path(cache) if os.path.isabs(cache) else Path("~/.cache").expanduser()

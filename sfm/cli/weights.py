@@ -1,0 +1,121 @@
+"""The command about the network's weights: which there are, and fetching them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .arguments import LOG_JSON
+
+if TYPE_CHECKING:
+    from sfm.mast3r.weights import FoundFile
+    from sfm.progress import Progress
+
+
+@click.command("weights")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--config", "config_path", metavar="FILE", type=click.Path(path_type=Path), help="YAML.")
+@click.option("--download", is_flag=True, help="Fetch what is missing; run again to go on.")
+@click.option("--accept", is_flag=True, help="Files that have changed are the right ones from now on.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--log-json", is_flag=True, help="Progress on stderr as a JSON object a line.")
+def weights_command(
+    overrides: tuple[str, ...],
+    config_path: Path | None,
+    download: bool,
+    accept: bool,
+    as_json: bool,
+    quiet: bool,
+    log_json: bool,
+) -> None:
+    """The mast3r backend's weights: where each file is expected, its size, and how to get it.
+
+    The folder is mast3r.weights_dir, else $LOOPSFM_WEIGHTS, else in the user's cache folder.
+    """
+    from sfm.config.loading import load_config
+    from sfm.mast3r.weights import find_weights, weights_folder
+
+    click.get_current_context().meta[LOG_JSON] = log_json
+    folder = weights_folder(load_config(config_path, overrides=overrides).mast3r.weights_dir)
+    if accept:
+        from sfm.mast3r.weights_store import WeightsStore
+
+        WeightsStore(folder).accept()
+    if download:
+        from sfm import terminal
+
+        display = terminal.choose_display(quiet=quiet, log_json=log_json, verbose=False)
+        with terminal.termination_as_interrupt():
+            _fetch_missing(folder, terminal.make_progress(display))
+    files = find_weights(folder)
+    click.echo(json.dumps(_as_json(folder, files), indent=2) if as_json else "\n".join(_lines(folder, files)))
+
+
+def _fetch_missing(folder: Path, progress: Progress) -> None:
+    """Fetch, read and pin each missing file.
+
+    Raises:
+        WeightsError: one could not be fetched, or isn't what it should be.
+    """
+    from sfm.errors import WeightsError
+    from sfm.mast3r.download import UnreachableError, by_hand, download
+    from sfm.mast3r.weights import find_weights
+    from sfm.mast3r.weights_store import WeightsStore
+
+    missing = [file.official for file in find_weights(folder) if file.path is None]
+    for number, official in enumerate(missing):
+        try:
+            download(official, folder, progress=progress)
+        except UnreachableError as error:
+            raise WeightsError(str(error), hint=by_hand(missing[number:], folder)) from error
+        WeightsStore(folder).admit(official.kind)
+
+
+def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
+    from sfm.mast3r.licence import LICENCE_NOTICE
+
+    lines = [f"folder      {folder}", ""]
+    for file in files:
+        official = file.official
+        size = f"about {official.num_bytes / 1e6:,.1f} MB"
+        if file.path is not None:
+            state = f"found       {file.num_bytes / 1e6:,.1f} MB"
+        elif file.num_bytes:
+            state = f"incomplete  {file.num_bytes / 1e6:,.1f} MB of {size}"
+        else:
+            state = f"missing     {size}"
+        lines += [f"{official.kind:<11} {state}", f"{'':11} {file.path or folder / official.name}"]
+        lines += [f"{'':11} {official.url}"] if file.path is None else []
+        if file.path is None and official.hub_id:
+            stem = Path(official.name).stem
+            lines.append(f"{'':11} or from the Hugging Face hub: {official.hub_id},")
+            lines.append(f"{'':11} its config.json and model.safetensors in {folder / stem}")
+        lines.append("")
+    if any(file.path is None for file in files):
+        lines += ["To fetch what is missing: sfm weights --download", ""]
+    return [*lines, click.wrap_text(LICENCE_NOTICE, 100)]
+
+
+def _as_json(folder: Path, files: Sequence[FoundFile]) -> dict[str, object]:
+    from sfm.mast3r.licence import LICENCE_NOTICE
+
+    return {
+        "folder": str(folder),
+        "files": [
+            {
+                "kind": file.official.kind,
+                "found": file.path is not None,
+                "path": str(file.path or folder / file.official.name),
+                "bytes": file.num_bytes,
+                "expected_bytes": file.official.num_bytes,
+                "url": file.official.url,
+            }
+            for file in files
+        ],
+        "licence": LICENCE_NOTICE,
+    }
