@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,18 @@ _SEEN_CONFIDENCE = (3.0, 18.0)
 _UNSEEN_CONFIDENCE = 0.15
 _NO_POINT_CONFIDENCE = 0.12
 _CACHED_PHOTOS = 64
+
+
+class Shown(NamedTuple):
+    """What a network image shows: a photo, or a window of it."""
+
+    name: str
+    window: PixelMap | None = None
+
+    @property
+    def label(self) -> str:
+        """Tells the windows of a photo apart, so that each has noise of its own."""
+        return self.name if self.window is None else f"{self.name} {self.window}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,7 @@ class OraclePredictor:
     _views: dict[str, TrueView] = field(init=False, repr=False)
     _footprint: float = field(init=False)
     _centre: Float64 = field(init=False, repr=False)
-    _points: OrderedDict[str, Float64] = field(init=False, repr=False, default_factory=OrderedDict)
+    _points: OrderedDict[Shown, Float64] = field(init=False, repr=False, default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         self._views = load_scene(self.folder)
@@ -97,13 +110,14 @@ class OraclePredictor:
 
     def encode(self, photos: Sequence[NetworkPhoto]) -> torch.Tensor:
         """Tokens (B, N, 64) float32: features of the point at each patch's centre, weak where nothing is."""
-        return torch.from_numpy(np.stack([self._tokens(p.name, p.size) for p in photos])).to(self.device)
+        return torch.from_numpy(np.stack([self._tokens(p) for p in photos])).to(self.device)
 
     def decode(self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto]) -> OraclePairs:
         """One direction of B pairs; the tokens are not looked at, names and sizes are enough."""
         for photo in (*first, *second):
-            self._check_size(photo.name, photo.size)
-        return OraclePairs(self, tuple((a.name, b.name) for a, b in zip(first, second, strict=True)))
+            self._check_size(photo)
+        shown = zip(map(_shown, first), map(_shown, second), strict=True)
+        return OraclePairs(self, tuple(shown))
 
     def retrieval_features(self, photo: EncodedPhoto, count: int) -> NDArray[np.float32]:
         """The `count` strongest tokens (n, 64), strongest first."""
@@ -111,8 +125,10 @@ class OraclePredictor:
         order = np.argsort(-np.linalg.norm(tokens, axis=1), kind="stable")[:count]
         return np.ascontiguousarray(tokens[order])
 
-    def grid(self, name: str) -> PixelMap:
+    def grid(self, name: str, window: PixelMap | None = None) -> PixelMap:
         """Where the network's pixels lie in a photo."""
+        if window is not None:
+            return window
         return pixel_map(self.view(name).photo_size, name, size=self.size, square_ok=self.square_ok)
 
     def view(self, name: str) -> TrueView:
@@ -124,15 +140,16 @@ class OraclePredictor:
             )
         return self._views[name]
 
-    def points(self, name: str) -> Float64:
+    def points(self, name: str, window: PixelMap | None = None) -> Float64:
         """World points (H, W, 3) of a photo's network pixels, NaN where nothing is."""
-        if name in self._points:
-            self._points.move_to_end(name)
+        shown = Shown(name, window)
+        if shown in self._points:
+            self._points.move_to_end(shown)
         else:
-            self._points[name] = self.view(name).world_points(self.grid(name))
+            self._points[shown] = self.view(name).world_points(self.grid(*shown))
             if len(self._points) > _CACHED_PHOTOS:
                 self._points.popitem(last=False)
-        return self._points[name]
+        return self._points[shown]
 
     def random(self, *names: str) -> np.random.Generator:
         """Random numbers that belong to these names alone."""
@@ -152,19 +169,21 @@ class OraclePredictor:
         """Size of what a network pixel typically covers, metres."""
         return self._footprint
 
-    def _tokens(self, name: str, size: tuple[int, int]) -> Float32:
-        self._check_size(name, size)
-        centres = self.points(name)[PATCH // 2 :: PATCH, PATCH // 2 :: PATCH].reshape(-1, 3)
+    def _tokens(self, photo: NetworkPhoto) -> Float32:
+        self._check_size(photo)
+        shown, name = _shown(photo), photo.name
+        centres = self.points(*shown)[PATCH // 2 :: PATCH, PATCH // 2 :: PATCH].reshape(-1, 3)
         rng = self.random("tokens", self.view(name).component)
         waves = rng.normal(size=(_TOKEN_DIM // 2, 3)) / (_TOKEN_REACH_PX * self._footprint)
         phase = (centres - self._centre) @ waves.T + rng.uniform(0, 2 * np.pi, len(waves))
         tokens = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
-        noise = self.random("token noise", name).normal(size=tokens.shape)
+        noise = self.random("token noise", shown.label).normal(size=tokens.shape)
         empty = np.isnan(centres[:, 0])
         return np.where(empty[:, None], 0.1 * noise, tokens + 0.05 * noise).astype(np.float32)
 
-    def _check_size(self, name: str, size: tuple[int, int]) -> None:
-        expected = self.grid(name).size
+    def _check_size(self, photo: NetworkPhoto | EncodedPhoto) -> None:
+        name, size = photo.name, photo.size
+        expected = self.grid(*_shown(photo)).size
         if size != expected:
             raise InputError(
                 f"{name}: the network's image is {size[1]} x {size[0]} px, but the oracle's photo "
@@ -188,7 +207,7 @@ class OraclePairs:
     """One direction of a batch of pairs."""
 
     oracle: OraclePredictor
-    names: tuple[tuple[str, str], ...]
+    shown: tuple[tuple[Shown, Shown], ...]
     """First and second photo of each pair."""
 
     def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -203,19 +222,19 @@ class OraclePairs:
         """
         return self._stacked([self._camera_points(view, *pair) for pair in self._chosen(rows)])
 
-    def _chosen(self, rows: Sequence[int] | None) -> list[tuple[str, str]]:
-        return [self.names[row] for row in (range(len(self.names)) if rows is None else rows)]
+    def _chosen(self, rows: Sequence[int] | None) -> list[tuple[Shown, Shown]]:
+        return [self.shown[row] for row in (range(len(self.shown)) if rows is None else rows)]
 
     def _stacked(self, maps: Sequence[tuple[Float32, Float32]]) -> tuple[torch.Tensor, torch.Tensor]:
         values, confidence = (np.stack(part) for part in zip(*maps, strict=True))
         device = self.oracle.device
         return torch.from_numpy(values).to(device), torch.from_numpy(confidence).to(device)
 
-    def _descriptors(self, view: int, first: str, second: str) -> tuple[Float32, Float32]:
+    def _descriptors(self, view: int, first: Shown, second: Shown) -> tuple[Float32, Float32]:
         oracle = self.oracle
         own, other = (first, second) if view == 1 else (second, first)
-        rng = oracle.random("descriptors", first, second, str(view))
-        points, quality = oracle.points(own), self._quality(own, other)
+        rng = oracle.random("descriptors", first.label, second.label, str(view))
+        points, quality = oracle.points(*own), self._quality(own, other)
         shape = quality.shape
         if oracle.options.wrong_matches > 0:
             source = _exchanged_patches(shape, oracle.options.wrong_matches, rng)
@@ -224,7 +243,9 @@ class OraclePairs:
         empty = np.isnan(points[:, 0])
         reach = oracle.options.noise_px * self._pixel_sizes(own, points)
         displaced = points + reach[:, None] * rng.normal(size=points.shape)
-        descriptors = oracle.features(np.where(empty[:, None], 0.0, displaced), oracle.view(own).component)
+        descriptors = oracle.features(
+            np.where(empty[:, None], 0.0, displaced), oracle.view(own.name).component
+        )
         noise = rng.normal(size=(int(empty.sum()), descriptors.shape[1]))
         descriptors[empty] = noise / np.linalg.norm(noise, axis=1, keepdims=True)
         low, high = _SEEN_CONFIDENCE
@@ -233,13 +254,13 @@ class OraclePairs:
         confidence *= np.exp(rng.normal(0, oracle.options.confidence_noise, confidence.shape))
         return descriptors.reshape(*shape, -1), confidence.reshape(shape).astype(np.float32)
 
-    def _camera_points(self, view: int, first: str, second: str) -> tuple[Float32, Float32]:
+    def _camera_points(self, view: int, first: Shown, second: Shown) -> tuple[Float32, Float32]:
         oracle, options = self.oracle, self.oracle.options
         own, other = (first, second) if view == 1 else (second, first)
-        taker, frame = oracle.view(own), oracle.view(first)
-        rng = oracle.random("points", first, second, str(view))
-        scale = np.exp(options.scale_noise * oracle.random("scale", first, second).normal())
-        points, quality = oracle.points(own), self._quality(own, other)
+        taker, frame = oracle.view(own.name), oracle.view(first.name)
+        rng = oracle.random("points", first.label, second.label, str(view))
+        scale = np.exp(options.scale_noise * oracle.random("scale", first.label, second.label).normal())
+        points, quality = oracle.points(*own), self._quality(own, other)
         empty = np.isnan(points[..., 0])
         centre = -taker.rotation.T @ taker.translation
         rays = np.where(empty[..., None], taker.rotation[2] * 1e4 * oracle.footprint, points - centre)
@@ -255,26 +276,30 @@ class OraclePairs:
         extra *= np.exp(rng.normal(0, options.confidence_noise, extra.shape))
         return (scale * local).astype(np.float32), (1 + extra).astype(np.float32)
 
-    def _quality(self, own: str, other: str) -> Float64:
+    def _quality(self, own: Shown, other: Shown) -> Float64:
         """How well the other photo shows each point, (H, W): 1 from the same distance, 0 if not at all."""
         oracle = self.oracle
-        here, there = oracle.view(own), oracle.view(other)
-        shape = oracle.grid(own).size
+        here, there = oracle.view(own.name), oracle.view(other.name)
+        shape = oracle.grid(*own).size
         if here.component != there.component:
             return np.zeros(shape)
-        points = oracle.points(own).reshape(-1, 3)
-        seen, far = there.sees(points, oracle.grid(other))
+        points = oracle.points(*own).reshape(-1, 3)
+        seen, far = there.sees(points, oracle.grid(*other))
         near = self._pixel_sizes(own, points)
-        far *= pixel_angle(there, oracle.grid(other))
+        far *= pixel_angle(there, oracle.grid(*other))
         quality = np.zeros(len(points))
         quality[seen] = np.minimum(near[seen], far[seen]) / np.maximum(near[seen], far[seen])
         return quality.reshape(shape)
 
-    def _pixel_sizes(self, name: str, points: Float64) -> Float64:
+    def _pixel_sizes(self, shown: Shown, points: Float64) -> Float64:
         """What the photo's network pixels cover at world points (N, 3), metres."""
-        view = self.oracle.view(name)
+        view = self.oracle.view(shown.name)
         depth = points @ view.rotation[2] + view.translation[2]
-        return np.asarray(depth * pixel_angle(view, self.oracle.grid(name)), np.float64)
+        return np.asarray(depth * pixel_angle(view, self.oracle.grid(*shown)), np.float64)
+
+
+def _shown(photo: NetworkPhoto | EncodedPhoto) -> Shown:
+    return Shown(photo.name, photo.window)
 
 
 def _exchanged_patches(shape: tuple[int, ...], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
