@@ -69,7 +69,7 @@ class Mast3rNetwork(nn.Module):
 
     @classmethod
     def from_tensors(cls, architecture: NetworkArchitecture, tensors: Mapping[str, Tensor]) -> Mast3rNetwork:
-        """A network that uses `tensors` as its weights, without copying them.
+        """A network that uses `tensors` as its weights, without copying but those of the convolutions.
 
         Args:
             architecture: of the network.
@@ -82,6 +82,9 @@ class Mast3rNetwork(nn.Module):
         with torch.device("meta"):
             network = cls(architecture)
         network.load_state_dict({name: tensors[name] for name in network.state_dict()}, assign=True)
+        for heads in (network.downstream_head1, network.downstream_head2):
+            # A quarter faster than contiguous weights (CPU, 512 x 384).
+            heads.dpt.to(memory_format=torch.channels_last)
         return network.requires_grad_(False).eval()
 
     @property

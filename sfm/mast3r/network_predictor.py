@@ -62,7 +62,7 @@ class NetworkPredictor:
             torch.OutOfMemoryError: the batch is too large for the device.
         """
         pixels = torch.from_numpy(np.stack([photo.pixels for photo in photos])).to(self.device)
-        # Divided on the CPU's way on every device: exactly (x / 255 - 0.5) / 0.5 in float32.
+        # Looked up, so that every device gives what the CPU's division gives.
         levels = torch.arange(256, dtype=torch.float32).div_(255).sub_(0.5).div_(0.5).to(self.device)
         images = levels[pixels.int()].permute(0, 3, 1, 2)
         with self._running():
