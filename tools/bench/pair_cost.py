@@ -5,9 +5,9 @@
     python tools/bench/pair_cost.py --device cuda     and pairs a second on a GPU, 512 x 384
 
 The published way runs, for each pair, the encoder on both photos, the decoder in both directions and both
-heads of all four views. Ours encodes each photo once; a pair costs one direction and two descriptor maps until
-it is refused, both directions and four descriptor maps once it is kept, and two point maps more where depth is
-wanted. Weights are random, which does not change the cost. Prints one JSON object.
+heads of all four views. Ours encodes each photo once; a pair costs one direction and two descriptor maps
+until it is refused, both directions and four descriptor maps once it is kept, and two point maps more where
+depth is wanted. Weights are random, which does not change the cost. Prints one JSON object.
 """
 
 from __future__ import annotations
