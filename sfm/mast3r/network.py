@@ -110,9 +110,13 @@ class Mast3rNetwork(nn.Module):
             module.to(heads)
 
     def compile_blocks(self) -> None:
-        """Compile the transformer's blocks with `torch.compile`; every block of a kind shares the code."""
+        """Compile the transformer's blocks with `torch.compile`; every block of a kind shares the code.
+
+        Shapes are compiled one by one, because PyTorch 2.13 fails on the decoder with sizes left open. After
+        eight of them (PyTorch's limit) further ones run uncompiled.
+        """
         for block in chain(self.enc_blocks, self.dec_blocks, self.dec_blocks2):
-            block.compile()
+            block.compile(dynamic=False)
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of photos, which serve every pair that they are in.
