@@ -3,6 +3,9 @@
 python tools/render_scene.py data/demo                       # the committed demo
 python tools/render_scene.py OUT --scene street --views 200  # a long loop
 python tools/render_scene.py OUT --scene two-squares         # two separate components
+python tools/render_scene.py OUT --scene chain --views 10    # no point is in three photos
+python tools/render_scene.py OUT --scene spin --views 12     # all from one spot
+python tools/render_scene.py OUT --plain --depth             # shapes without texture
 """
 
 from __future__ import annotations
@@ -18,13 +21,23 @@ from synthetic import (
     Pose,
     Scene,
     overview,
+    pan,
+    promenade,
     ring,
     rolled,
     square,
     street,
+    stroll,
     walk,
+    whitewashed,
     write_dataset,
 )
+
+SCENES = ("square", "street", "two-squares", "chain", "spin")
+CHAIN_DISTANCE_M = 6.0
+CHAIN_STEP = 0.62
+"""Of the width that a photo of a chain shows: above a half, so that the next but one shows nothing of it."""
+SPIN_SPOT = (6.5, 3.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,7 @@ class Shoot:
     """What is photographed and how."""
 
     scene: str = "square"
-    """square, street or two-squares."""
+    """square, street, two-squares, chain or spin."""
     views: int = 28
     width: int = 640
     height: int = 480
@@ -40,6 +53,8 @@ class Shoot:
     """Focal length as a multiple of the longer side."""
     k1: float = -0.04
     look_alikes: bool = True
+    plain: bool = False
+    """Without texture: hardly a keypoint, but all of the depth."""
     rolled: float = 0.0
     """Share of photos taken with the camera rolled by 90, 180 or 270 degrees."""
     portrait: float = 0.0
@@ -59,6 +74,7 @@ def plan(shoot: Shoot) -> list[Photo]:
     photos = []
     for i, (scene, component, pose) in enumerate(views):
         turn = chance.choice([90, 180, 270]) if chance.random() < shoot.rolled else 0
+        scene = whitewashed(scene) if shoot.plain else scene
         camera = _camera(shoot, portrait=chance.random() < shoot.portrait)
         photos.append(Photo(f"photo_{i:0{digits}d}.jpg", camera, rolled(pose, turn), scene, component))
     return photos
@@ -71,12 +87,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder for images/ and gt.json; it must not hold images yet")
-    parser.add_argument("--scene", choices=["square", "street", "two-squares"], default=defaults.scene)
+    parser.add_argument("--scene", choices=SCENES, default=defaults.scene)
     for name in ("views", "width", "height", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
     for name in ("focal_factor", "k1", "rolled", "portrait"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
     parser.add_argument("--no-look-alikes", dest="look_alikes", action="store_false")
+    parser.add_argument("--plain", action="store_true", help="without texture")
     parser.add_argument("--shuffle", action="store_true", help="number the photos in random order")
     parser.add_argument("--depth", action="store_true", help="also write depth/NAME.npy, metres")
     parser.add_argument("--quality", type=int, default=88, help="JPEG quality")
@@ -85,6 +102,8 @@ def main() -> None:
     if (out / "images").exists() and any((out / "images").iterdir()):
         parser.error(f"{out / 'images'} already holds files; give an empty folder")
     shoot = replace(defaults, **options)
+    if shoot.scene == "chain" and (shoot.rolled or shoot.portrait):
+        parser.error("--scene chain: photos are neither rolled nor portrait, so that their overlap is known")
     write_dataset(plan(shoot), out, seed=shoot.seed, quality=quality, with_depth=depth)
 
 
@@ -96,7 +115,21 @@ def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
         first = (shoot.views + 1) // 2
         here = _square_views(replace(shoot, views=first), "first", shoot.seed)
         return here + _square_views(replace(shoot, views=shoot.views - first), "second", shoot.seed + 1)
+    if shoot.scene == "chain":
+        return _chain_views(shoot)
+    if shoot.scene == "spin":
+        place = square(shoot.seed, look_alikes=shoot.look_alikes)
+        return [(place, "square", pose) for pose in pan(shoot.views, SPIN_SPOT, seed=shoot.seed)]
     return _square_views(shoot, "square", shoot.seed)
+
+
+def _chain_views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
+    """Photos of a front side by side: each shares its margins with its neighbours, nothing with others."""
+    shown = 2 * CHAIN_DISTANCE_M * float(_camera(shoot, portrait=False).rays()[0].max())
+    step = CHAIN_STEP * shown
+    place = promenade(shoot.seed, length_m=step * (shoot.views - 1) + 1.5 * shown)
+    poses = stroll(shoot.views, step, CHAIN_DISTANCE_M, seed=shoot.seed)
+    return [(place, "promenade", pose) for pose in poses]
 
 
 def _square_views(shoot: Shoot, component: str, seed: int) -> list[tuple[Scene, str, Pose]]:

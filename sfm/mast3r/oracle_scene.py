@@ -27,6 +27,7 @@ _SAME_SURFACE = 0.05
 """Relative difference of neighbouring depths up to which they are taken for one surface."""
 _DEPTH_TOLERANCE = 0.02
 """Relative difference of depths up to which a photo sees a point rather than something before it."""
+_SAME_RAY = 1e-3
 _HINT = "give the folder that `tools/render_scene.py OUT --depth` wrote"
 
 
@@ -98,6 +99,10 @@ class TrueView:
         seen = np.asarray(np.isfinite(where).all(axis=1), np.bool_)
         pixels = grid.to_network(np.where(seen[:, None], where, -1e6))
         seen &= (pixels >= -0.5).all(axis=1) & (pixels < np.array(grid.size[::-1]) - 0.5).all(axis=1)
+        # far outside the picture radial distortion turns back, and would bring points in that no ray meets
+        back = np.asarray(self.camera.cam_from_img(where[seen]), np.float64)
+        straight = local[seen, :2] / local[seen, 2:]
+        seen[seen] = np.abs(back - straight).max(axis=1) < _SAME_RAY
         there = depth_at(self.depth(), where[seen])
         seen[seen] = np.abs(there - local[seen, 2]) < _DEPTH_TOLERANCE * local[seen, 2]
         return seen, local[:, 2]

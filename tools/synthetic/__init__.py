@@ -2,9 +2,9 @@
 
 from .camera import PinholeRadial, Pose, look_at, rolled
 from .dataset import Photo, write_dataset
-from .layouts import Scene, square, street
+from .layouts import Scene, promenade, square, street, whitewashed
 from .raycast import Renderer
-from .viewpoints import overview, ring, walk
+from .viewpoints import overview, pan, ring, stroll, walk
 
 __all__ = [
     "Photo",
@@ -14,10 +14,14 @@ __all__ = [
     "Scene",
     "look_at",
     "overview",
+    "pan",
+    "promenade",
     "ring",
     "rolled",
     "square",
     "street",
+    "stroll",
     "walk",
+    "whitewashed",
     "write_dataset",
 ]

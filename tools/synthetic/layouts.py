@@ -1,9 +1,9 @@
-"""The places: a town square with its furniture, and a street that runs round a block."""
+"""The places: a town square with its furniture, a street that runs round a block, and a promenade."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,15 +11,16 @@ from PIL import Image, ImageDraw
 
 from .facades import TEXELS_PER_M, paint, random_front, write
 from .furnishing import furnish
-from .furniture import balcony, shop_awning
+from .furniture import balcony, barrel, crates, planter, poster_column, shop_awning
 from .lighting import bake_sun
 from .quads import Array, Quad, Texture, random_for, wall
 from .raycast import Renderer
 from .textures import courses, finish
-from .words import CHALK, SIGNS, spelled
+from .words import CHALK, PLANTS, POSTERS, SIGNS, spelled
 
 HALF_SIZE_M = (12.0, 9.0)
 """Half the length of the square along x and y."""
+_HAZE = (np.array([214.0, 222.0, 230.0]), np.array([112.0, 158.0, 214.0]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +30,12 @@ class Scene:
     quads: tuple[Quad, ...]
     half_size_m: tuple[float, float]
     """Half extents of the walkable rectangle round the origin."""
+    sky: tuple[Array, Array] = _HAZE
+    """RGB at the horizon and at the zenith."""
 
     def renderer(self) -> Renderer:
-        """A renderer of this scene under a hazy sky."""
-        return Renderer(self.quads, sky=(np.array([214.0, 222.0, 230.0]), np.array([112.0, 158.0, 214.0])))
+        """A renderer of this scene."""
+        return Renderer(self.quads, sky=self.sky)
 
 
 @lru_cache(maxsize=2)
@@ -80,6 +83,45 @@ def street(seed: int = 0, *, length_m: float = 40.0, width_m: float = 30.0, lane
     return Scene(tuple(bake_sun(quads, azimuth_deg=225, elevation_deg=60)), (length_m / 2, width_m / 2))
 
 
+@lru_cache(maxsize=2)
+def promenade(seed: int = 0, *, length_m: float = 80.0) -> Scene:
+    """A straight row of tall houses along the x axis, seen from negative y, with small things before it.
+
+    Nothing is to be seen beyond the fronts, so that how much a photo shows is known from where it was taken.
+    """
+    rng = random_for(seed, "promenade")
+    half = length_m / 2
+    count = max(2, round(length_m / 6.0))
+    signs = [str(sign) for _ in range(0, count, len(SIGNS)) for sign in rng.permutation(spelled(SIGNS, seed))]
+    ends = np.array([-half, 0.0]), np.array([half, 0.0])
+    quads = [_ground(seed, (length_m, 20.0))]
+    quads += _row(seed, "promenade", *ends, signs[:count], None, None, heights_m=(7.0, 8.5))
+    posters, plants = spelled(POSTERS, seed), spelled(PLANTS, seed)
+    for x in np.arange(-half + 1.0, half - 1.0, 1.9):
+        spot = float(x + rng.uniform(-0.5, 0.5)), float(rng.uniform(-2.6, -1.0))
+        kind = rng.integers(10)
+        if kind < 3:
+            quads += barrel(rng, spot)
+        elif kind < 6:
+            quads += crates(rng, spot)
+        elif kind < 9:
+            quads += planter(rng, spot, plants, turn_deg=float(rng.uniform(-30, 30)))
+        else:
+            quads += poster_column(rng, spot, [str(word) for word in rng.permutation(posters)])
+    return Scene(tuple(bake_sun(quads, azimuth_deg=235, elevation_deg=50)), (half, 10.0))
+
+
+@lru_cache(maxsize=2)
+def whitewashed(scene: Scene) -> Scene:
+    """The same shapes in plain plaster under a sky of the same colour: depth, but hardly any texture."""
+    sun = np.array([0.5, -0.5, 0.7])
+    quads = [
+        replace(quad, texture=np.full((8, 8, 3), round(200 + 4 * float(quad.normal @ sun)), np.uint8))
+        for quad in scene.quads
+    ]
+    return Scene(tuple(quads), scene.half_size_m, (np.full(3, 200.0), np.full(3, 200.0)))
+
+
 def _row(
     seed: int,
     name: str,
@@ -88,6 +130,8 @@ def _row(
     signs: Sequence[str],
     twin_slot: int | None,
     twin: Texture | None,
+    *,
+    heights_m: tuple[float, float] = (5.2, 8.2),
 ) -> list[Quad]:
     """Houses side by side; the front that the square sees has `start` on its left."""
     rng = random_for(seed, name)
@@ -102,7 +146,7 @@ def _row(
     for i, sign in enumerate(signs):
         texture = twin if twin is not None and i == twin_slot else None
         if texture is None:
-            texture = paint(random_front(rng, widths[i], float(rng.uniform(5.2, 8.2)), sign), rng)
+            texture = paint(random_front(rng, widths[i], float(rng.uniform(*heights_m)), sign), rng)
         quads += _house(rng, start + along * edge[i], start + along * edge[i + 1], texture)
     return quads
 

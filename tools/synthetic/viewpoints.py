@@ -46,6 +46,31 @@ def walk(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list
     return poses
 
 
+def stroll(count: int, step_m: float, distance_m: float, *, seed: int = 0) -> list[Pose]:
+    """Along a front on the x axis, facing it, from left to right; hardly any chance in it."""
+    rng = random_for(seed, "stroll")
+    poses = []
+    for x in step_m * (np.arange(count) - (count - 1) / 2):
+        eye = np.array(
+            [x + rng.uniform(-0.1, 0.1), -distance_m * rng.uniform(0.95, 1.05), rng.uniform(1.5, 1.9)]
+        )
+        turn = np.radians(rng.uniform(-1.5, 1.5))
+        aim = [distance_m * np.sin(turn), distance_m * np.cos(turn), rng.uniform(0.2, 0.8)]
+        poses.append(look_at(eye, eye + aim))
+    return poses
+
+
+def pan(count: int, spot: tuple[float, float], *, seed: int = 0) -> list[Pose]:
+    """Once round on the spot: every photo from the very same point."""
+    rng = random_for(seed, "pan")
+    eye = np.array([*spot, 1.7])
+    poses = []
+    for angle in 2 * np.pi * np.arange(count) / count:
+        aim = [10 * np.cos(angle), 10 * np.sin(angle), rng.uniform(-0.8, 1.2)]
+        poses.append(look_at(eye, eye + aim))
+    return poses
+
+
 def _rounded(half_size_m: tuple[float, float], share: Array) -> Array:
     """Points (N, 2) at these shares of the way round a rectangle."""
     x, y = half_size_m
