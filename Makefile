@@ -1,6 +1,7 @@
 # make demo   install into .venv and reconstruct the demo scene
 # make test   install into .venv, lint, type-check, run the quick tests
 # make check  the same without tests
+# make test-kernels  also install triton (1 GB) and run the tests of kernels, its versions interpreted
 # make clean  remove .venv, caches and out/
 
 SHELL := /bin/bash
@@ -12,7 +13,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(if $(shell $(p) -c '$(SUPPORTED)' 2>/dev/null && echo yes),$(p))))
 MARKERS ?= not slow and not weights
 
-.PHONY: demo test check slow clean
+.PHONY: demo test check slow test-kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.stamp-demo
@@ -28,6 +29,9 @@ check: $(VENV)/.stamp-dev
 
 slow: $(VENV)/.stamp-dev
 	$(BIN)/pytest -m "slow and not weights"
+
+test-kernels: $(VENV)/.stamp-kernels
+	TRITON_INTERPRET=1 $(BIN)/pytest tests/kernels
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -48,3 +52,7 @@ $(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[asmk]'
 	@touch $@
+
+$(VENV)/.stamp-kernels: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,asmk,kernels]'
+	@touch $@ $(VENV)/.stamp-dev $(VENV)/.stamp-demo

@@ -110,8 +110,8 @@ class DescriptorPair:
             raise ValueError(f"reciprocal: the subsampling is at least 1, not {subsample}")
         height, width = self.shapes[0]
         device = self._tables[0].device
-        y = torch.arange(subsample // 2, height, subsample, device=device)
-        x = torch.arange(subsample // 2, width, subsample, device=device)
+        y = torch.arange(height, device=device)[subsample // 2 :: subsample]
+        x = torch.arange(width, device=device)[subsample // 2 :: subsample]
         return torch.cartesian_prod(y, x).flip(1)
 
     def _walk(self, start: Tensor, *, basin: bool) -> PixelPairs:

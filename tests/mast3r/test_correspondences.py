@@ -1,0 +1,142 @@
+"""Correspondences against stored results and against loops over single pixels."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels.reciprocal import DescriptorPair
+from sfm.mast3r.correspondences import (
+    Correspondences,
+    DescriptorMap,
+    match_direction,
+    merge_cautiously,
+    merge_directions,
+)
+
+Table = dict[tuple[int, int, int, int], float]
+sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+def random_map(size: tuple[int, int], seed: int) -> DescriptorMap:
+    """Few distinct whole-numbered descriptors: walks meet, and products are exact."""
+    rng = np.random.default_rng(seed)
+    descriptors = rng.integers(-3, 4, size=(*size, 3)).astype(np.float32)
+    return DescriptorMap(torch.from_numpy(descriptors), torch.from_numpy(rng.random(size, np.float32) + 0.1))
+
+
+def table(found: Correspondences) -> Table:
+    """Confidence by x, y in a and x, y in b."""
+    rows = np.column_stack((found.xy_a, found.xy_b)).tolist()
+    assert len({tuple(row) for row in rows}) == len(rows), "a pair occurs twice"
+    assert rows == sorted(rows, key=lambda row: (row[1], row[0], row[3], row[2]))
+    return {tuple(row): conf for row, conf in zip(rows, found.confidence.tolist(), strict=True)}
+
+
+def by_definition(
+    directions: list[tuple[DescriptorMap, DescriptorMap]], subsample: int, *, cautious: bool = False
+) -> Table:
+    """Matches of each map's grid in either direction; whoever comes first sets the confidence."""
+    merged: Table = {}
+    for a, b in directions:
+        width_a, width_b = a.descriptors.shape[1], b.descriptors.shape[1]
+        forward = DescriptorPair(a.descriptors, b.descriptors).from_grid(subsample)
+        backward = DescriptorPair(b.descriptors, a.descriptors).from_grid(subsample)
+        pairs = list(zip(forward.first.tolist(), forward.second.tolist(), strict=True))
+        pairs += zip(backward.second.tolist(), backward.first.tolist(), strict=True)
+        for i, j in pairs:
+            conf_a, conf_b = float(a.confidence.flatten()[i]), float(b.confidence.flatten()[j])
+            conf = min(conf_a, conf_b) if cautious else math.sqrt(conf_a * conf_b)
+            merged.setdefault((i % width_a, i // width_a, j % width_b, j // width_b), conf)
+    return merged
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes, sizes, st.integers(1, 4), st.integers(0, 2**16))
+def test_both_directions(size_a: tuple[int, int], size_b: tuple[int, int], subsample: int, seed: int) -> None:
+    a1, a2 = random_map(size_a, seed), random_map(size_a, seed + 1)
+    b1, b2 = random_map(size_b, seed + 2), random_map(size_b, seed + 3)
+
+    first = match_direction(a1, b1, subsample=subsample)
+    found = merge_directions(first, match_direction(a2, b2, subsample=subsample))
+
+    assert table(found) == pytest.approx(by_definition([(a1, b1), (a2, b2)], subsample))
+    assert table(merge_directions(first)) == pytest.approx(by_definition([(a1, b1)], subsample))
+    assert table(merge_cautiously(first)) == pytest.approx(
+        by_definition([(a1, b1)], subsample, cautious=True)
+    )
+
+
+@settings(deadline=None, max_examples=20)
+@given(sizes, sizes, st.integers(0, 2**16))
+def test_the_photos_may_change_their_places(
+    size_a: tuple[int, int], size_b: tuple[int, int], seed: int
+) -> None:
+    a, b = random_map(size_a, seed), random_map(size_b, seed + 1)
+
+    found = table(merge_directions(match_direction(a, b, subsample=2)))
+
+    swapped = table(merge_directions(match_direction(b, a, subsample=2)))
+    assert {(*key[2:], *key[:2]): conf for key, conf in swapped.items()} == found
+
+
+def test_a_tolerance_keeps_start_pixels_of_either_photo() -> None:
+    a, b = random_map((9, 12), 0), random_map((8, 6), 1)
+
+    found = merge_cautiously(match_direction(a, b, subsample=4, pixel_tol=5.0))
+
+    starts_a = {(x, y) for y in (2, 6) for x in (2, 6, 10)}
+    starts_b = {(x, y) for y in (2, 6) for x in (2,)}
+    assert len(found.xy_a)
+    assert all(key[:2] in starts_a or key[2:] in starts_b for key in table(found))
+
+
+@pytest.mark.shared
+def test_stored_results(shared_data: Path) -> None:
+    with np.load(shared_data.parent / "parity" / "corres" / "c48x64_64x48.npz") as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    maps = {
+        view: DescriptorMap(torch.from_numpy(arrays[f"desc{view}"]), torch.from_numpy(arrays[f"qonf{view}"]))
+        for view in ("11", "21", "22", "12")
+    }
+    for subsample in (4, 8):
+        first = match_direction(maps["11"], maps["21"], subsample=subsample)
+        second = match_direction(maps["12"], maps["22"], subsample=subsample)
+        tolerant = match_direction(maps["11"], maps["21"], subsample=subsample, pixel_tol=5)
+        results = {
+            f"sym_S{subsample}": merge_directions(first, second),
+            f"nonsym_S{subsample}_tol0": merge_cautiously(first),
+            f"nonsym_S{subsample}_tol5": merge_cautiously(tolerant),
+        }
+        for name, found in results.items():
+            assert np.array_equal(found.xy_a, arrays[f"{name}_xy1"])
+            assert np.array_equal(found.xy_b, arrays[f"{name}_xy2"])
+            np.testing.assert_allclose(found.confidence, arrays[f"{name}_conf"], rtol=1e-6)
+
+
+def test_descriptors_without_numbers_give_no_correspondence() -> None:
+    a, b = random_map((6, 6), 0), random_map((6, 6), 1)
+    a.descriptors.fill_(torch.nan)
+
+    found = merge_directions(match_direction(a, b, subsample=1))
+
+    assert found.xy_a.shape == found.xy_b.shape == (0, 2)
+    assert found.xy_a.dtype == np.int64
+    assert found.confidence.dtype == np.float32
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    a, b = random_map((6, 6), 0), random_map((5, 4), 1)
+
+    with pytest.raises(ValueError, match="not of one map"):
+        DescriptorMap(a.descriptors, b.confidence)
+    with pytest.raises(ValueError, match="one pair"):
+        merge_directions(match_direction(a, b), match_direction(b, a))
+    with pytest.raises(ValueError, match="one pair"):
+        merge_directions()
