@@ -70,7 +70,8 @@ def _centroids(content: object) -> NDArray[np.float32]:
     array = _array(state.get("centroids") if isinstance(state, dict) else None)
     if array.ndim != 2 or len(array) != size or not 1 <= array.shape[1] <= _MAX_DIM:
         raise ValueError(f"centroids have shape {array.shape}, params.size is {size}")
-    return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # becomes infinity, which is refused
+        return np.ascontiguousarray(array, np.float32)
 
 
 def _array(value: object) -> NDArray[np.floating]:
