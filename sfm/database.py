@@ -168,6 +168,18 @@ class FeatureDatabase:
             ids = [image_ids_of_pair(pair_id) for (pair_id,) in db.execute("SELECT pair_id FROM matches")]
         return {Pair.of(names[a], names[b]) for a, b in ids}
 
+    def matches(self) -> dict[Pair, NDArray[np.uint32]]:
+        """Matches `(m, 2)` of every matched pair: rows of keypoints of its first and of its second image."""
+        with closing(self._connect()) as db:
+            names = dict(db.execute("SELECT image_id, name FROM images"))
+            rows = db.execute("SELECT pair_id, rows, cols, data FROM matches").fetchall()
+        found = {}
+        for pair_id, num, cols, data in rows:
+            low, high = (names[i] for i in image_ids_of_pair(pair_id))
+            indices = np.frombuffer(data or b"", np.uint32).reshape(num, cols)
+            found[Pair.of(low, high)] = indices.copy() if low < high else indices[:, ::-1].copy()
+        return found
+
     def add_matches(
         self,
         keypoints: Mapping[str, NDArray[np.float32]],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from retrieval import Edge, Pair
@@ -16,15 +17,17 @@ from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.mapping.depth import DepthSource
 from sfm.mast3r.predictor import PairPredictor
+from sfm.mast3r.retrieval_head import RetrievalHead
+from sfm.mast3r.whitening import fit_whitening
 from sfm.types import Collection
 from sfm.verification import record_pairs, verification_options, verify_pairs
 from sfm.workspace import content_key
 
+from .database_writer import mint_into
 from .depth_maps import DepthMaps, merged_depth
 from .focal_guesses import guess_focal_lengths
 from .inference import PairInference
 from .matching import infer_pairs
-from .minting import mint_into
 from .pair_store import PairStore
 from .photo_map import PhotoMap
 from .photos import EncodedPhotos, photo_maps
@@ -34,6 +37,11 @@ from .types import ViewDepth
 
 _TOKENS_VERSION = _PAIRS_VERSION = _KEYPOINTS_VERSION = _GEOMETRIES_VERSION = 1
 """Raised when a change of code changes what the step computes: earlier results are then computed again."""
+
+_MAX_LOCAL = 300
+"""Local descriptors a photo that the published retrieval uses."""
+
+_TOKEN_SAMPLE = 100_000
 
 _NOISE_NETWORK_PX = 1.25
 """Three standard deviations of a keypoint's position, in pixels of the network's image."""
@@ -115,8 +123,11 @@ class Mast3rBackend:
     ) -> Mapping[str, NDArray[np.float32]]:
         """The strongest whitened tokens of each photo."""
         assert self._photos is not None, "describe comes first"
-        count = min(self.surroundings.config.retrieval.num_descriptors, self.loaded.max_descriptors)
-        return {n: self.predictor.retrieval_features(self._photos[n], count) for n in names}
+        photos, count = self._photos, min(self.surroundings.config.retrieval.num_descriptors, _MAX_LOCAL)
+        if self.loaded.has_retrieval_head:
+            return {name: self.predictor.retrieval_features(photos[name], count) for name in names}
+        head = RetrievalHead(fit_whitening(_token_sample(photos, names, self.surroundings.config.run.seed)))
+        return {name: head.local(photos[name].tokens[None], count)[0][0].numpy() for name in names}
 
     def codebook(self) -> Codebook | None:
         """The official one, where its file is."""
@@ -135,7 +146,7 @@ class Mast3rBackend:
             self.predictor, self._photos, config.mast3r, config.verify.min_num_inliers, error_px
         )
         results = infer_pairs(todo, inference, self._store(), self._photos.photos, around.progress)
-        mint_into(database, results, self._photos, config.mast3r)
+        mint_into(database, results, self._photos, config.mast3r, around.threads)
         verified_already = database.pairs()
         verify_pairs(
             sorted(pair for pair in edges if pair not in verified_already),
@@ -183,3 +194,15 @@ class Mast3rBackend:
     def _error_px(self, configured: float) -> float:
         scale = median(photo_map.photo_px for photo_map in self._maps.values())
         return round(max(configured, _NOISE_NETWORK_PX * scale), 3)
+
+
+def _token_sample(photos: EncodedPhotos, names: Sequence[str], seed: int) -> torch.Tensor:
+    """Tokens (n, D) of photos spread over the collection, an equal share of each."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = sorted(names)[:: max(1, len(names) // 500)]
+    share = max(1, _TOKEN_SAMPLE // len(chosen))
+    samples = []
+    for name in chosen:
+        tokens = photos[name].tokens
+        samples.append(tokens[torch.randperm(len(tokens), generator=generator)[:share]].float())
+    return torch.cat(samples)

@@ -5,7 +5,7 @@ promising pairs, depth only where it is wanted. Each photo is encoded once, by `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -33,6 +33,9 @@ NO_MATCHES = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.floa
 WantsDepth = Callable[[Pair, str], bool]
 """Whether depth of a photo is to be bought with a pair; the same question may be asked again."""
 
+Finer = Callable[[Pair, DenseMatches, DenseMatches], DenseMatches]
+"""Better matches of a pair from its matches and from a sample of those that fit one fundamental matrix."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairInference:
@@ -44,6 +47,8 @@ class PairInference:
     min_num_inliers: int
     max_error_px: float
     """Photo px, of the quick geometric test that decides whether depth is worth its price."""
+    finer: Finer | None = None
+    """Applied to the matches of the pairs that pass that test."""
 
     def run(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> Iterator[tuple[Pair, PairResult]]:
         """Results of all pairs, grouped by image sizes; a pair that fails has its reason as result.
@@ -57,7 +62,8 @@ class PairInference:
             pixels = sum(height * width for height, width in sizes)
             batch = self.config.batch_size or guess_batch(pixels, self.predictor.device)
             for start in range(0, len(members), batch):
-                yield from self._run_batch(members[start : start + batch], wants_depth)
+                for pair, result in self._run_batch(members[start : start + batch], wants_depth):
+                    yield pair, self._refined(pair, result)
 
     def _sizes(self, pair: Pair) -> tuple[tuple[int, int], tuple[int, int]]:
         return self.photos.maps[pair.a].size, self.photos.maps[pair.b].size
@@ -80,44 +86,35 @@ class PairInference:
             first = [self.photos[pair.a] for pair in pairs]
             second = [self.photos[pair.b] for pair in pairs]
             decoded = self.predictor.decode(first, second)
-            forward = _Decoded(decoded, range(len(pairs)), self.config, first_is=1)
-            going_on = [row for row in range(len(pairs)) if self._promising(forward, row)]
+            forward = DecodedDirection(decoded, range(len(pairs)), self.config, first_is=1)
+            going_on = [row for row in range(len(pairs)) if forward.is_promising(row)]
             backward = self._backward(first, second, going_on)
             results = {row: self._refused(forward, row) for row in range(len(pairs)) if row not in going_on}
             kept = []
             for row in going_on:
                 results[row] = self._merged(pairs[row], forward, backward, row)
-                if not results[row].why and self._is_geometric(results[row].matches):
+                if not results[row].why and self._agreeing(results[row].matches) is not None:
                     kept.append(row)
             self._add_depth(pairs, results, kept, forward, backward, wants_depth)
         return [(pair, results[row]) for row, pair in enumerate(pairs)]
 
-    def _promising(self, forward: _Decoded, row: int) -> bool:
-        if not forward.is_finite(row):
-            return False
-        if not self.config.one_direction_first:
-            return True
-        return self._num_confident(forward, row) >= self.config.min_first_matches
-
-    def _num_confident(self, forward: _Decoded, row: int) -> int:
-        found = merge_directions(forward.direction(row))
-        return int((found.confidence >= self.config.min_confidence).sum())
-
-    def _refused(self, forward: _Decoded, row: int) -> PairResult:
+    def _refused(self, forward: DecodedDirection, row: int) -> PairResult:
         if not forward.is_finite(row):
             return PairResult(NO_MATCHES, _NOT_FINITE)
-        return PairResult(NO_MATCHES, f"{self._num_confident(forward, row)} confident matches one way")
+        return PairResult(NO_MATCHES, f"{forward.num_confident(row)} confident matches one way")
 
     def _backward(
         self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto], rows: Sequence[int]
-    ) -> _Decoded | None:
+    ) -> DecodedDirection | None:
         """The other direction of some rows: view 1 is then the second photo."""
         if not rows:
             return None
         decoded = self.predictor.decode([second[row] for row in rows], [first[row] for row in rows])
-        return _Decoded(decoded, rows, self.config, first_is=2)
+        return DecodedDirection(decoded, rows, self.config, first_is=2)
 
-    def _merged(self, pair: Pair, forward: _Decoded, backward: _Decoded | None, row: int) -> PairResult:
+    def _merged(
+        self, pair: Pair, forward: DecodedDirection, backward: DecodedDirection | None, row: int
+    ) -> PairResult:
         """Matches of both directions in photo pixels."""
         assert backward is not None
         if not backward.is_finite(row):
@@ -132,27 +129,37 @@ class PairInference:
         )
         return PairResult(matches, "" if len(matches.confidence) else "no confident match")
 
-    def _is_geometric(self, matches: DenseMatches) -> bool:
-        """Whether enough matches fit one fundamental matrix."""
+    def _refined(self, pair: Pair, result: PairResult) -> PairResult:
+        agreeing = None if self.finer is None or result.why else self._agreeing(result.matches)
+        if self.finer is None or agreeing is None:
+            return result
+        return replace(result, matches=self.finer(pair, result.matches, agreeing))
+
+    def _agreeing(self, matches: DenseMatches) -> DenseMatches | None:
+        """A sample of the matches that fit one fundamental matrix; None where they are too few."""
         if len(matches.confidence) < self.min_num_inliers:
-            return False
+            return None
         rows = np.linspace(0, len(matches.confidence) - 1, _TESTED_MATCHES).astype(np.int64)
         rows = np.unique(rows)
         options = pycolmap.RANSACOptions()
-        options.max_error, options.random_seed, options.max_num_trials = self.max_error_px, 0, 500
+        options.max_error, options.random_seed = self.max_error_px, 0
+        options.min_num_trials, options.max_num_trials = 50, 500
         found = pycolmap.estimate_fundamental_matrix(
             matches.xy_a[rows].astype(np.float64), matches.xy_b[rows].astype(np.float64), options
         )
         share = len(matches.confidence) / len(rows)
-        return found is not None and found["num_inliers"] * share >= self.min_num_inliers
+        if found is None or found["num_inliers"] * share < self.min_num_inliers:
+            return None
+        rows = rows[found["inlier_mask"]]
+        return DenseMatches(matches.xy_a[rows], matches.xy_b[rows], matches.confidence[rows])
 
     def _add_depth(
         self,
         pairs: Sequence[Pair],
         results: dict[int, PairResult],
         kept: Sequence[int],
-        forward: _Decoded,
-        backward: _Decoded | None,
+        forward: DecodedDirection,
+        backward: DecodedDirection | None,
         wants_depth: WantsDepth,
     ) -> None:
         """Depth of each photo of kept pairs in its own frame: it is view 1 of one of the two directions."""
@@ -169,7 +176,7 @@ class PairInference:
 _NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
 
 
-class _Decoded:
+class DecodedDirection:
     """One decoded direction of a batch, with descriptors and matches of its rows.
 
     `first_is` says which view the first photo of each pair is.
@@ -185,18 +192,31 @@ class _Decoded:
         finite = [torch.isfinite(m).flatten(1).all(dim=1) for m in (*self._maps_a, *self._maps_b)]
         self._finite = torch.stack(finite).all(dim=0).tolist()
         self._directions: dict[int, Direction] = {}
-        self._subsample = config.subsample_px
+        self._config = config
 
     def is_finite(self, row: int) -> bool:
         """False where damaged weights or too little precision show."""
         return bool(self._finite[self._index[row]])
+
+    def is_promising(self, row: int) -> bool:
+        """Whether the other direction of the row is worth its price."""
+        if not self.is_finite(row):
+            return False
+        if not self._config.one_direction_first:
+            return True
+        return self.num_confident(row) >= self._config.min_first_matches
+
+    def num_confident(self, row: int) -> int:
+        """Matches of this direction alone that are confident enough."""
+        found = merge_directions(self.direction(row))
+        return int((found.confidence >= self._config.min_confidence).sum())
 
     def direction(self, row: int) -> Direction:
         """Reciprocal matches of the row's two photos."""
         if row not in self._directions:
             index = self._index[row]
             a, b = (DescriptorMap(d[index], c[index]) for d, c in (self._maps_a, self._maps_b))
-            self._directions[row] = match_direction(a, b, subsample=self._subsample)
+            self._directions[row] = match_direction(a, b, subsample=self._config.subsample_px)
         return self._directions[row]
 
     def depths(self, rows: Sequence[int]) -> dict[int, ViewDepth]:

@@ -11,11 +11,10 @@ import torch
 from retrieval.codebook import Codebook
 from sfm.config.schema import Mast3rConfig
 from sfm.errors import MissingDependencyError
+from sfm.mast3r.licence import LICENCE_NOTICE
 from sfm.mast3r.predictor import PairPredictor
 
 log = logging.getLogger(__name__)
-
-_ORACLE_DESCRIPTORS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,8 @@ class Loaded:
 
     predictor: PairPredictor
     codebook: Codebook | None
-    max_descriptors: int
-    """Local descriptors a photo that retrieval was made for."""
+    has_retrieval_head: bool
+    """False where retrieval must learn its whitening from the photos."""
     notice: str
     """The licence of the weights; empty for the oracle."""
 
@@ -42,13 +41,38 @@ def open_predictor(config: Mast3rConfig) -> Loaded:
         from sfm.mast3r.oracle import OraclePredictor
 
         log.warning("mast3r.oracle: the ground truth of %s answers in place of the network", config.oracle)
-        return Loaded(
-            OraclePredictor(Path(config.oracle), size=config.image_size), None, _ORACLE_DESCRIPTORS, ""
-        )
-    device = choose_device(config.device)
-    from sfm.mast3r.loading import load_predictor
+        return Loaded(OraclePredictor(Path(config.oracle), size=config.image_size), None, True, "")
+    return _open_network(config, choose_device(config.device))
 
-    return load_predictor(config, device, choose_dtype(config.precision, device))
+
+def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
+    from sfm.mast3r.network import Mast3rNetwork
+    from sfm.mast3r.network_predictor import NetworkPredictor
+    from sfm.mast3r.retrieval_head import RetrievalHead
+    from sfm.mast3r.weights import WeightsKind, find_weights, weights_folder
+    from sfm.mast3r.weights_store import WeightsStore
+
+    folder = weights_folder(config.weights_dir)
+    store = WeightsStore(folder)
+    stored = store.network()
+    there = {file.official.kind for file in find_weights(folder) if file.path is not None}
+    head = RetrievalHead(store.retrieval_head()) if WeightsKind.RETRIEVAL in there else None
+    # The official words belong to the official whitening.
+    codebook = store.codebook() if head is not None and WeightsKind.CODEBOOK in there else None
+    dtype = choose_dtype(config.precision, device)
+    network = Mast3rNetwork.from_tensors(stored.architecture, stored.tensors).to(device)
+    network.set_precision(dtype)
+    if config.compile:
+        network.compile_blocks()
+    if notice := store.show_once():
+        log.warning("%s", notice)
+    log.info("mast3r on %s, %s", device, str(dtype).removeprefix("torch."))
+    if head is None:
+        log.info("retrieval head not found; whitening is learned from the photos")
+    key = f"{stored.key[:16]}-{str(dtype).removeprefix('torch.')}"
+    return Loaded(
+        NetworkPredictor(network, key, retrieval_head=head), codebook, head is not None, LICENCE_NOTICE
+    )
 
 
 def choose_device(wanted: str) -> torch.device:
