@@ -23,6 +23,7 @@ from sfm.types import Collection
 from sfm.verification import record_pairs, verification_options, verify_pairs
 from sfm.workspace import content_key
 
+from .corners import sift_corners
 from .database_writer import mint_into
 from .depth_maps import DepthMaps, merged_depth
 from .focal_guesses import guess_focal_lengths
@@ -59,6 +60,7 @@ class Mast3rBackend:
     @classmethod
     def open(cls, surroundings: Surroundings) -> Mast3rBackend:
         """Load the network that the configuration asks for; raises as `open_predictor`."""
+        torch.set_num_threads(surroundings.threads)
         return cls(surroundings, open_predictor(surroundings.config.mast3r))
 
     @property
@@ -146,7 +148,8 @@ class Mast3rBackend:
             self.predictor, self._photos, config.mast3r, config.verify.min_num_inliers, error_px
         )
         results = infer_pairs(todo, inference, self._store(), self._photos.photos, around.progress)
-        mint_into(database, results, self._photos, config.mast3r, around.threads)
+        corners = sift_corners(collection, around) if results and config.mast3r.snap_to_sift else None
+        mint_into(database, results, self._photos, config.mast3r, around.threads, corners)
         verified_already = database.pairs()
         verify_pairs(
             sorted(pair for pair in edges if pair not in verified_already),
