@@ -34,6 +34,8 @@ def kinds() -> list[str]:
 
 def run(kind: str, folder: Path, device: str) -> Iterator[Case]:
     """Cases of one kind; an exception becomes a failed case, so that the other kinds still run."""
+    # Float32 means float32: TF32 differs by 1e-3.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         find = importlib.import_module(f"parity_cases.{kind}").cases
         on_device = {"device": device} if "device" in inspect.signature(find).parameters else {}
@@ -51,8 +53,6 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="for the network and the kernels")
     parser.add_argument("--json", action="store_true", help="one JSON object in the end, nothing else")
     arguments = parser.parse_args()
-    # Float32 means float32: TF32 differs by 1e-3.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     rows: list[dict[str, object]] = []
     summaries: dict[str, dict[str, object]] = {}
     for kind in arguments.only:

@@ -1,0 +1,50 @@
+"""What tests of the network share: the stored fixtures, and the small network whose outputs they hold."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
+
+
+@pytest.fixture(scope="session")
+def parity_data() -> Path:
+    """Fixtures in the repository, laid out for the parity bench."""
+    sys.path[:0] = [] if str(BENCH) in sys.path else [str(BENCH)]
+    return Path(__file__).parent / "data" / "parity"
+
+
+@pytest.fixture(scope="session")
+def shared_parity(shared_data: Path, parity_data: Path) -> Path:
+    """The whole collection of fixtures."""
+    folder = shared_data.parent / "parity"
+    if not folder.is_dir():
+        pytest.skip(f"no parity fixtures at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_tensors(parity_data: Path) -> dict[str, torch.Tensor]:
+    """Weights of the small network; not to be changed."""
+    from parity_cases import networks, recipe
+
+    manifest = networks.read_manifest(parity_data / "tiny" / "manifest.json")
+    weights = recipe.state_dict(manifest.shapes, manifest.seed)
+    return {name: torch.from_numpy(values) for name, values in weights.items()}
+
+
+@pytest.fixture
+def small_network(parity_data: Path, small_tensors: dict[str, torch.Tensor]) -> object:
+    """The small network, its own copy."""
+    from parity_cases import networks
+
+    from sfm.mast3r.network import Mast3rNetwork
+
+    manifest = networks.read_manifest(parity_data / "tiny" / "manifest.json")
+    return Mast3rNetwork.from_tensors(
+        manifest.architecture, {name: tensor.clone() for name, tensor in small_tensors.items()}
+    )
