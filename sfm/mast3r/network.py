@@ -93,21 +93,31 @@ class Mast3rNetwork(nn.Module):
         """Where the weights are."""
         return self.enc_norm.weight.device
 
-    def set_precision(self, transformer: torch.dtype, heads: torch.dtype = torch.float32) -> None:
+    def set_precision(
+        self,
+        transformer: torch.dtype,
+        *,
+        descriptors: torch.dtype = torch.float32,
+        points: torch.dtype = torch.float32,
+    ) -> None:
         """Choose the type of matrix products and convolutions, converting weights in place.
 
-        Norms, residual sums, the patch embedding and the final formulas stay in float32.
+        Norms, residual sums, the patch embedding and the final formulas stay in float32. With random weights at
+        256 x 192 a bf16 transformer leaves descriptors at a mean cosine of 0.99998 to those of float32, and
+        points within 1.3 % (root mean square); bf16 in both heads as well, 0.99997 and 2.6 %.
 
         Args:
             transformer: of the encoder's and the decoder's blocks.
-            heads: float32 is how the network was trained; half precision costs descriptors some accuracy.
+            descriptors: of the descriptor head.
+            points: of the point head.
         """
         blocks = chain(self.enc_blocks, self.dec_blocks, self.dec_blocks2, [self.decoder_embed])
         for module in (module for block in blocks for module in block.modules()):
             if isinstance(module, nn.Linear):
                 module.to(transformer)
-        for module in (self.downstream_head1, self.downstream_head2):
-            module.to(heads)
+        for heads in (self.downstream_head1, self.downstream_head2):
+            heads.head_local_features.to(descriptors)
+            heads.dpt.to(points)
 
     def compile_blocks(self) -> None:
         """Compile the transformer's blocks with `torch.compile`; every block of a kind shares the code.

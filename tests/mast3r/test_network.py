@@ -162,20 +162,20 @@ def test_any_multiple_of_sixteen(small_tensors, grids) -> None:
 
 
 @pytest.mark.parametrize(
-    ("transformer", "heads", "bound"),
+    ("types", "bound"),
     [
-        (torch.bfloat16, torch.float32, 0.1),
-        (torch.float16, torch.float32, 0.02),
-        (torch.bfloat16, torch.bfloat16, 0.1),
+        ((torch.bfloat16, torch.float32, torch.float32), 0.1),
+        ((torch.float16, torch.float32, torch.float32), 0.02),
+        ((torch.bfloat16, torch.bfloat16, torch.bfloat16), 0.1),
     ],
 )
-def test_half_precision_stays_near(small_network, transformer, heads, bound) -> None:
+def test_half_precision_stays_near(small_network, types, bound) -> None:
     predictor = NetworkPredictor(small_network, "small")
     photos = photo("a"), photo("b")
     a, b = encoded(predictor, *photos)
     exact = all_maps(predictor.decode([a], [b]))
 
-    small_network.set_precision(transformer, heads)
+    small_network.set_precision(types[0], descriptors=types[1], points=types[2])
     a, b = encoded(predictor, *photos)
     halved = all_maps(predictor.decode([a], [b]))
 

@@ -150,7 +150,7 @@ def throughput(arguments: argparse.Namespace, photos: int, pairs: int, size: Siz
     one = statistics.median(
         _seconds(lambda i=i: published(slow, pictures[i], pictures[i + 1]), device) for i in few
     )
-    network.set_precision(torch.bfloat16, getattr(torch, arguments.heads))
+    network.set_precision(torch.bfloat16, descriptors=getattr(torch, arguments.descriptors))
     if arguments.compile:
         network.compile_blocks()
     fast = NetworkPredictor(network, "bfloat16")
@@ -173,7 +173,7 @@ def throughput(arguments: argparse.Namespace, photos: int, pairs: int, size: Siz
         "device": name,
         "size": f"{size[1]}x{size[0]}",
         "batch": arguments.batch,
-        "heads": arguments.heads,
+        "descriptors": arguments.descriptors,
         "compiled": arguments.compile,
         "published_way_float32_pairs_a_second": round(1 / one, 3),
         "published_way_tf32": arguments.tf32,
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of the CPU; as many as cores by default")
     parser.add_argument("--device", help="measure pairs a second there, such as cuda")
     parser.add_argument("--batch", type=int, default=16, help="pairs at once on the device")
-    parser.add_argument("--heads", default="bfloat16", choices=("float32", "bfloat16"))
+    parser.add_argument("--descriptors", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--compile", action="store_true", help="torch.compile on the device")
     parser.add_argument(
         "--tf32", action="store_true", help="let the published way use TF32, as it does by default"
