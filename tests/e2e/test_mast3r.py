@@ -1,0 +1,160 @@
+"""The mast3r backend from photos to model, with the oracle of a rendered scene in place of the network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+from PIL import Image
+
+from sfm.evaluation import compare_models
+from tests.e2e.conftest import Command, arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=160", "export.report=false")
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten photos of 320 x 240 px with their true depth."""
+    folder = tmp_path_factory.mktemp("oracle") / "scene"
+    words = ["--views", "10", "--width", "320", "--height", "240", "--depth"]
+    subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "render_scene.py"), str(folder), *words],
+        check=True,
+        timeout=200,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(scene: Path, tmp_path_factory: pytest.TempPathFactory, sfm_command: Command) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "out"
+    done = sfm_command("run", scene / "images", "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    assert done.returncode == 0, done.stderr
+    assert "matcher     mast3r" in done.stdout
+    return out
+
+
+def pairs(out: Path) -> list[dict[str, object]]:
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    return [event for event in events if event["event"] == "pair"]
+
+
+def test_every_photo_is_registered_where_it_was(scene: Path, finished: Path, sfm_command: Command) -> None:
+    run = json.loads((finished / "run.json").read_text())
+    assert run["backend"] == "mast3r"
+    assert run["photos"]["registered"] == 10
+    assert len(run["models"]) == 1
+    assert run["models"][0]["mean_track_length"] > 2.5
+    scored = sfm_command("eval", finished, scene / "gt.json", "--json")
+    # A pixel of the network is two of the photo; matches on whole network pixels would be off by half of one.
+    assert json.loads(scored.stdout)["auc"]["3"] > 80
+
+
+def test_keypoints_lie_between_pixels_of_the_network(finished: Path) -> None:
+    with pycolmap.Database.open(finished / "database.db") as database:
+        xy = np.vstack(
+            [database.read_keypoints(image.image_id)[:, :2] for image in database.read_all_images()]
+        )
+    on_grid = np.abs((xy - 1.0) % 2.0) < 1e-3
+    assert np.mean(on_grid.all(axis=1)) < 0.2
+
+
+def test_the_same_command_again_computes_nothing(
+    scene: Path, finished: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out, symlinks=True)
+    again = sfm_command("run", scene / "images", "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    assert again.returncode == 0, again.stderr
+    assert all(pair["cached"] for pair in pairs(out))
+    assert_same_model(finished, out)
+
+
+def test_a_killed_run_continues_to_the_same_model(
+    scene: Path, finished: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    out = tmp_path / "out"
+    command = ("run", scene / "images", "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    process = subprocess.Popen(arguments(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while process.poll() is None and time.monotonic() < deadline:
+        if any((out / "cache" / "pairs").glob("*/segment_*")):
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    assert process.wait(60) == -signal.SIGKILL
+    assert sfm_command(*command).returncode == 0
+    assert_same_model(finished, out)
+
+
+def test_added_photos_cost_only_their_own_pairs(scene: Path, tmp_path: Path, sfm_command: Command) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    names = sorted(path.name for path in (scene / "images").iterdir())
+    photos.mkdir()
+    for name in names[:8]:
+        shutil.copy(scene / "images" / name, photos)
+    command = ("run", photos, "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    assert sfm_command(*command).returncode == 0
+    with pycolmap.Database.open(out / "database.db") as database:
+        before = {i.name: database.read_keypoints(i.image_id) for i in database.read_all_images()}
+    shutil.copy(scene / "images" / names[8], photos)
+    assert sfm_command(*command).returncode == 0
+    fresh = [pair for pair in pairs(out) if not pair["cached"]]
+    assert fresh
+    assert all(names[8] in (pair["a"], pair["b"]) for pair in fresh)
+    with pycolmap.Database.open(out / "database.db") as database:
+        for image in database.read_all_images():
+            if image.name in before:
+                kept = database.read_keypoints(image.image_id)[: len(before[image.name])]
+                assert np.array_equal(kept, before[image.name])
+
+
+def test_a_photo_that_the_network_cannot_take_is_left_out(
+    scene: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(scene / "images", photos)
+    Image.new("RGB", (640, 40), "grey").save(photos / "strip.jpg")
+    done = sfm_command("run", photos, "-o", tmp_path / "out", *OPTIONS, f"mast3r.oracle={scene}")
+    assert done.returncode == 0, done.stderr
+    (outcome,) = (
+        outcome
+        for outcome in json.loads((tmp_path / "out" / "run.json").read_text())["outcomes"]
+        if outcome["name"] == "strip.jpg"
+    )
+    assert outcome["status"] == "skipped"
+    assert "640 x 40" in outcome["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["mast3r.weights_dir=nowhere"], 4, "weights not found"),
+        (["mast3r.oracle=nowhere"], 3, "nowhere"),
+    ],
+)
+def test_missing_weights_are_named(
+    options: list[str], code: int, message: str, few_photos: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    done = sfm_command("run", few_photos, "-o", tmp_path / "out", "backend=mast3r", *options)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def assert_same_model(first: Path, second: Path) -> None:
+    agreement = compare_models(
+        pycolmap.Reconstruction(first / "sparse" / "0"), pycolmap.Reconstruction(second / "sparse" / "0")
+    )
+    assert agreement.only_in_a == agreement.only_in_b == ()
+    assert agreement.max_centre_difference <= 1e-3
