@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 from sfm.errors import InputError
 from sfm.mast3r.architecture import NetworkArchitecture
+from sfm.mast3r.model_call import from_hub_config
 from sfm.mast3r.network import Mast3rNetwork
 from sfm.mast3r.network_predictor import NetworkPredictor
 from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
 from sfm.mast3r.retrieval_head import RetrievalHead
+from sfm.mast3r.tensor_shapes import expected_shapes
 from sfm.mast3r.whitening import fit_whitening
 
 
@@ -98,6 +101,44 @@ def test_parity_bench_reports_failures_and_goes_on(parity_data, tmp_path, monkey
     assert "stopped by" in failed[0]["name"]
     assert failed[1]["error"] == pytest.approx(1e-3, rel=0.01)
     assert report["kinds"]["rope"]["cases"] == 3
+
+
+def test_parity_bench_reads_configuration_seed_and_sizes(parity_data, tmp_path) -> None:
+    """Outputs of our own for another network, in the layout of the full-size fixtures."""
+    import parity
+    from parity_cases import network as cases
+    from parity_cases import networks, recipe
+
+    config = json.loads((parity_data / "tiny" / "manifest.json").read_text())["config"]
+    config |= {"enc_embed_dim": 32, "enc_depth": 1, "enc_num_heads": 2}
+    config |= {"dec_embed_dim": 48, "dec_depth": 10, "dec_num_heads": 3}
+    shapes = expected_shapes(from_hub_config(config))
+    params = {
+        name: {"shape": shapes[name], "sha256_f32": hashlib.sha256(values).hexdigest()[:16]}
+        for name, values in recipe.state_dict(shapes, seed=3).items()
+    }
+    manifest = tmp_path / "manifest_other.json"
+    manifest.write_text(json.dumps({"config": config, "seed": 3, "params": params}))
+    built, _ = networks.build(manifest, "cpu")
+    views = cases._decoded(built, *(cases.full_image("q32x48", view, 3) for view in (1, 2)))
+    points, confidence = (tensor.numpy() for tensor in built.points(1, views[0]))
+    pixels = points.reshape(-1)
+    statistics = [pixels.mean(), pixels.std(), pixels.min(), pixels.max(), np.abs(pixels).sum()]
+    arrays = {
+        "res11_pts3d_s3": points[:, ::3, ::3],
+        "res11_pts3d_stats": np.array(statistics, np.float64),
+        "res11_conf_s5": confidence[:, ::5, ::5],
+        "decout10_view2_tok_s2_ch_s7": views[1].layers[3][:, ::2, ::7].numpy(),
+    }
+    (tmp_path / "full").mkdir()
+    np.savez(tmp_path / "full" / "q32x48.npz", **arrays)
+
+    found = list(parity.run("network", tmp_path, "cpu"))
+
+    assert [case.passed for case in found] == [True] * 5
+    manifest.write_text(json.dumps({"config": config, "seed": 4, "params": params}))
+    networks.build.cache_clear()
+    assert not any(case.passed for case in parity.run("network", tmp_path, "cpu"))
 
 
 def test_parity_bench_without_fixtures_fails(parity_data, tmp_path, monkeypatch, capsys) -> None:
