@@ -1,0 +1,150 @@
+"""The mast3r backend on rendered scenes, the oracle in the network's place, one option apart at a time.
+
+    python tools/bench/dense_runs.py [--cases tracks chain ...] [--size 160] [--cache FOLDER]
+
+Each case renders its scene once (with depth) and runs `sfm run` in a process of its own for each variant:
+
+- tracks: canonical keypoints against naive ones (matches on whole network pixels, union-find)
+- chain: no point is in three photos; with depth lifting, without, and SIFT
+- spin: all photos from one spot; with depth and without
+- plain: walls without texture; the oracle against SIFT
+- two-squares: two components
+- street: 100 photos
+
+Prints one JSON object: for each variant photos registered, models, AUC, mean track length, reprojection error
+(px), pairs and seconds by stage. The oracle is no network: figures compare what follows inference, nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scene, and what is run on it."""
+
+    scene: tuple[str, ...]
+    """Arguments of render_scene.py."""
+    variants: dict[str, tuple[str, ...]]
+    """Options of `sfm run` by name."""
+    options: tuple[str, ...] = ()
+    """Options of all variants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where scenes are kept and how large the network's images are."""
+
+    cache: Path
+    size: int
+    threads: int
+
+
+CASES = {
+    "tracks": Case(
+        ("--views", "28"),
+        {"canonical": (), "naive": ("mast3r.tracks=naive",)},
+        ("retrieval.exhaustive_max_photos=0",),
+    ),
+    "chain": Case(
+        ("--scene", "chain", "--views", "12"),
+        {"lifting": (), "no lifting": ("mast3r.depth_lifting=false",), "sift": ("backend=sift",)},
+    ),
+    "spin": Case(
+        ("--scene", "spin", "--views", "12"),
+        {"depth": (), "no depth": ("mast3r.depth_lifting=false",), "sift": ("backend=sift",)},
+    ),
+    "plain": Case(("--plain", "--views", "20"), {"oracle": (), "sift": ("backend=sift",)}),
+    "two-squares": Case(("--scene", "two-squares", "--views", "28"), {"oracle": ()}),
+    "street": Case(("--scene", "street", "--views", "100"), {"oracle": ()}),
+}
+
+
+def main() -> int:
+    """Run the chosen cases and print their figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=sorted(CASES), default=sorted(CASES))
+    parser.add_argument("--size", type=int, default=160, help="longer side of the network's images, px")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cache", type=Path, help="keeps rendered scenes and results between calls")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(args.cache or Path(scratch), args.size, args.threads)
+        figures = {name: run_case(bench, name) for name in args.cases}
+    print(json.dumps({"size": args.size, "threads": args.threads, "cases": figures}, indent=2))
+    return 0
+
+
+def run_case(bench: Bench, name: str) -> dict[str, Any]:
+    """All variants of a case."""
+    case = CASES[name]
+    scene = bench.cache / name / "scene"
+    if not (scene / "gt.json").exists():
+        shutil.rmtree(scene, ignore_errors=True)
+        _python(ROOT / "tools" / "render_scene.py", scene, *case.scene, "--depth")
+    return {variant: run_variant(bench, name, variant, scene) for variant in case.variants}
+
+
+def run_variant(bench: Bench, name: str, variant: str, scene: Path) -> dict[str, Any]:
+    """One `sfm run` and its figures."""
+    case, out = CASES[name], bench.cache / name / f"out {variant}"
+    shutil.rmtree(out, ignore_errors=True)
+    options = ["backend=mast3r", f"mast3r.oracle={scene}", f"mast3r.image_size={bench.size}"]
+    options += [*case.options, *case.variants[variant], "export.report=false"]
+    started = time.monotonic()
+    done = _python("-m", "sfm", "run", scene / "images", "-o", out, f"--threads={bench.threads}", *options)
+    figures: dict[str, Any] = {"exit": done.returncode, "seconds": round(time.monotonic() - started, 1)}
+    if not (out / "run.json").exists():
+        return {**figures, "error": done.stderr.splitlines()[-1:]}
+    run = json.loads((out / "run.json").read_text())
+    figures |= {
+        "photos": run["photos"]["readable"],
+        "registered": run["photos"]["registered"],
+        "models": [model["num_images"] for model in run["models"]],
+        "pairs": run["pairs"]["matched"],
+        "verified": run["pairs"]["verified"],
+        "stages": {stage["stage"]: stage["seconds"] for stage in run["stages"]},
+        "peak_memory_mb": run["peak_memory_mb"],
+    }
+    if run["models"]:
+        keys = ("mean_track_length", "mean_reprojection_error_px", "num_points3D", "num_observations")
+        figures |= {key: run["models"][0][key] for key in keys}
+        figures |= accuracy(out, scene / "gt.json")
+    return figures
+
+
+def accuracy(out: Path, truth: Path) -> dict[str, Any]:
+    """Accuracy of the largest model; photos that are not in it count as infinitely wrong."""
+    done = _python("-m", "sfm", "eval", out, truth, "--json")
+    if done.returncode:
+        return {"eval_error": done.stderr.splitlines()[-1:]}
+    scored = json.loads(done.stdout)
+    return {
+        "auc": {threshold: scored["auc"][threshold] for threshold in ("1", "3", "5", "10")},
+        "rotation_median_deg": scored["rotation_median_deg"],
+        "translation_median_deg": scored["translation_median_deg"],
+    }
+
+
+def _python(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, check=False, timeout=3000
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
