@@ -68,8 +68,8 @@ def download(
         UnreachableError: no connection to the server.
         WeightsError: the server's answer isn't the file, no disk space, or another process is fetching it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(str(folder / f".{official.name}.lock"), blocking=False), ExitStack() as stack:
             fetch = _Fetch(official, folder, timeout_s, _Meter(progress or SilentProgress(), stack))
             fetch.to_the_end(attempts, wait_s)

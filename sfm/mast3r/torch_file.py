@@ -27,6 +27,8 @@ from .stored_tensors import FETCH_AGAIN, StoredTensor
 _MAX_PICKLE_BYTES = 64 << 20
 _MAX_OPCODES = 400_000
 """A training run's file needs about 120,000."""
+_ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, struct.error)
+"""What the standard library raises over damaged archives."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 _STORAGES = {
@@ -86,7 +88,7 @@ class TorchFile:
                 f"{path}: its pickle is refused: {error}",
                 hint=f"nothing of it was executed; do not trust this copy, and {FETCH_AGAIN}",
             ) from error
-        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        except (*_ZIP_ERRORS, OSError, ValueError) as error:
             raise self._damaged(shown(error)) from error
         if not isinstance(content, dict):
             raise WeightsError(f"{path}: holds {shown(content)}, expected a dict with args and model")

@@ -191,6 +191,7 @@ class WeightsStore:
             write(scratch)
             with scratch.open("rb+") as file:
                 os.fsync(file.fileno())
+            scratch.chmod(0o644)  # safetensors makes files that only their owner can read
             os.replace(scratch, path)
             self.record.remember(path)
             return True

@@ -1,0 +1,321 @@
+"""Downloads go on where they were interrupted, and end in the whole file or in a message."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sfm.errors import WeightsError
+from sfm.mast3r.download import UnreachableError, download
+from sfm.mast3r.weights import OFFICIAL_FILES, OfficialFile, WeightsKind, partial_path
+from tools.write_checkpoint import write_codebook
+
+from .weights_server import Behaviour, serving
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> bytes:
+    """A codebook of 3 MB."""
+    numbers = np.random.default_rng(0).normal(size=(750, 1024)).astype(np.float32)
+    return write_codebook(tmp_path / "original.pkl", numbers).read_bytes()
+
+
+@pytest.fixture
+def behaviour(content: bytes) -> Behaviour:
+    return Behaviour(content)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def official(behaviour: Behaviour) -> Iterator[OfficialFile]:
+    with serving(behaviour) as address:
+        url = f"{address}/codebook.pkl"
+        size = len(behaviour.content)
+        yield OfficialFile(WeightsKind.CODEBOOK, "codebook.pkl", url, size, schemes=("http",))
+
+
+class Meter:
+    """Counts what a display would show."""
+
+    def __init__(self) -> None:
+        self.total = self.done = 0
+
+    @contextmanager
+    def task(self, title: str, total: int, *, unit: str = "") -> Iterator[Meter]:
+        self.total += total
+        yield self
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+
+
+def fetch(official: OfficialFile, folder: Path, progress: Meter | None = None) -> Path:
+    return download(official, folder, progress=progress, wait_s=0.01, timeout_s=5)
+
+
+def left(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def test_a_whole_file_with_progress(official: OfficialFile, folder: Path, content: bytes) -> None:
+    meter = Meter()
+
+    path = fetch(official, folder, meter)
+
+    assert path == folder / "codebook.pkl"
+    assert path.read_bytes() == content
+    assert left(folder) == {"codebook.pkl"}
+    assert (meter.done, meter.total) == (3, 3)
+
+
+def test_broken_connections_go_on_where_they_broke(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    behaviour.breaks_after = [1_000_000, 500_000]
+    meter = Meter()
+
+    path = fetch(official, folder, meter)
+
+    assert path.read_bytes() == content
+    assert behaviour.ranges == [None, "bytes=1000000-", "bytes=1500000-"]
+    assert meter.done == 3
+
+
+def test_a_later_call_goes_on(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    behaviour.breaks_after = [1_200_000, *[0] * 6]
+    with pytest.raises(WeightsError, match=r"1\.2 MB are there") as caught:
+        fetch(official, folder)
+    assert "the same command continues" in caught.value.hint
+    assert left(folder) == {"codebook.pkl.part", "codebook.pkl.part.json"}
+    behaviour.breaks_after.clear()
+    behaviour.ranges.clear()
+
+    assert fetch(official, folder).read_bytes() == content
+    assert behaviour.ranges == ["bytes=1200000-"]
+
+
+def test_an_interrupt_keeps_what_arrived(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    class Stop(Meter):
+        def advance(self, steps: int = 1) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(official, folder, Stop())
+    kept = partial_path(official, folder).stat().st_size
+    assert kept >= 1_000_000
+
+    assert fetch(official, folder).read_bytes() == content
+    assert behaviour.ranges == [None, f"bytes={kept}-"]
+
+
+def test_a_server_without_ranges_begins_again(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    behaviour.breaks_after = [1_000_000]
+    behaviour.ignores_range = True
+
+    assert fetch(official, folder).read_bytes() == content
+
+
+@pytest.mark.parametrize("shift", [1, -7])
+def test_another_part_than_was_asked_for_is_not_used(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes, shift: int
+) -> None:
+    behaviour.breaks_after = [1_000_000]
+    behaviour.shifts_range = shift
+
+    assert fetch(official, folder).read_bytes() == content
+    assert behaviour.ranges == [None, "bytes=1000000-", None]
+
+
+@pytest.mark.parametrize("etag", ['"second"', None])
+def test_a_file_that_changed_meanwhile_is_fetched_whole(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes, etag: str | None
+) -> None:
+    behaviour.etag = etag and '"first"'
+    behaviour.breaks_after = [1_000_000, *[0] * 6]
+    with pytest.raises(WeightsError):
+        fetch(official, folder)
+    behaviour.breaks_after.clear()
+    behaviour.etag = etag
+    behaviour.content = content[:-1] + b" ."
+
+    assert fetch(official, folder).read_bytes() == behaviour.content
+
+
+def test_a_part_that_is_longer_than_the_file_is_dropped(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    behaviour.breaks_after = [2_000_000, *[0] * 6]
+    with pytest.raises(WeightsError):
+        fetch(official, folder)
+    with partial_path(official, folder).open("ab") as file:
+        file.write(bytes(5_000_000))
+    behaviour.breaks_after.clear()
+
+    assert fetch(official, folder).read_bytes() == content
+
+
+def test_a_complete_part_needs_no_connection(official: OfficialFile, folder: Path, content: bytes) -> None:
+    fetch(official, folder).rename(partial_path(official, folder))
+    note = f'{{"url": "{official.url}", "validator": null, "total": {len(content)}}}'
+    (folder / "codebook.pkl.part.json").write_text(note)
+
+    assert download(official, folder).read_bytes() == content
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"url": "https://elsewhere"}', "[" * 100_000])
+def test_a_part_of_unknown_origin_is_dropped(
+    official: OfficialFile, folder: Path, content: bytes, note: str
+) -> None:
+    folder.mkdir()
+    partial_path(official, folder).write_bytes(b"something else")
+    (folder / "codebook.pkl.part.json").write_text(note)
+
+    assert fetch(official, folder).read_bytes() == content
+
+
+def test_busy_servers_are_asked_again(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    behaviour.statuses = [503, 429, 502]
+
+    assert fetch(official, folder).read_bytes() == content
+
+
+@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (500, 5)])
+def test_refusals_say_where_the_file_goes(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, status: int, requests: int
+) -> None:
+    behaviour.status = status
+
+    with pytest.raises(WeightsError, match=f"the server answers {status}"):
+        fetch(official, folder)
+    assert len(behaviour.ranges) == requests
+    assert left(folder) == set()
+
+
+def test_a_web_page_is_not_kept(official: OfficialFile, folder: Path, behaviour: Behaviour) -> None:
+    behaviour.content_type = "text/html; charset=utf-8"
+
+    with pytest.raises(WeightsError, match="sent a web page") as caught:
+        fetch(official, folder)
+    assert str(folder) in caught.value.hint
+    assert left(folder) == set()
+
+
+def test_other_contents_are_not_kept(official: OfficialFile, folder: Path, behaviour: Behaviour) -> None:
+    behaviour.content = b"<html>" + behaviour.content
+
+    with pytest.raises(WeightsError, match=r"sent something else.*a web page"):
+        fetch(official, folder)
+    assert left(folder) == set()
+
+
+@pytest.mark.parametrize("size", [100, 30_000_000])
+def test_sizes_that_cannot_be_right(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, size: int
+) -> None:
+    behaviour.content = bytes(size)
+
+    with pytest.raises(WeightsError, match=r"expected about 3\.1 MB"):
+        fetch(official, folder)
+
+
+def test_answers_without_a_length(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    behaviour.sends_length = False
+
+    assert fetch(official, folder).read_bytes() == content
+    behaviour.content = bytes(30_000_000)
+    with pytest.raises(WeightsError, match="sends more than the file has"):
+        fetch(official, folder)
+
+
+def test_a_full_disk_is_noticed_first(
+    official: OfficialFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 1000))
+
+    with pytest.raises(WeightsError, match="the download needs") as caught:
+        fetch(official, folder)
+    assert "mast3r.weights_dir" in caught.value.hint
+
+
+def test_no_connection(folder: Path) -> None:
+    with serving(Behaviour(b"")) as address:
+        pass
+    closed = OfficialFile(WeightsKind.CODEBOOK, "c.pkl", f"{address}/c.pkl", 10, schemes=("http",))
+
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1 cannot be reached") as caught:
+        fetch(closed, folder)
+    assert closed.url in caught.value.hint
+    assert str(folder) in caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a", "file:///etc/passwd", "ftp://example.org/a", "a"])
+def test_nothing_but_https(folder: Path, url: str) -> None:
+    with pytest.raises(WeightsError, match="instead of https"):
+        fetch(OfficialFile(WeightsKind.NETWORK, "n.pth", url, 10), folder)
+
+
+@pytest.mark.parametrize("location", ["ftp://example.org/a", "file:///etc/passwd"])
+def test_no_redirect_to_another_protocol(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, location: str
+) -> None:
+    behaviour.status, behaviour.location = 302, location
+
+    with pytest.raises(WeightsError):
+        fetch(official, folder)
+    assert left(folder) == set()
+
+
+def test_redirects_within_the_protocol_are_followed(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+) -> None:
+    behaviour.statuses, behaviour.location = [302], official.url
+
+    assert fetch(official, folder).read_bytes() == content
+
+
+def test_two_processes_do_not_write_the_same_file(
+    official: OfficialFile, folder: Path, behaviour: Behaviour
+) -> None:
+    class Nested(Meter):
+        def advance(self, steps: int = 1) -> None:
+            fetch(official, folder)
+
+    with pytest.raises(WeightsError, match="another process is fetching it"):
+        fetch(official, folder, Nested())
+
+
+def test_a_folder_that_cannot_be_made(official: OfficialFile, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(WeightsError, match="cannot be written"):
+        fetch(official, tmp_path / "file" / "weights")
+
+
+def test_published_addresses() -> None:
+    assert all(
+        official.url.startswith("https://download.europe.naverlabs.com/") for official in OFFICIAL_FILES
+    )
+    assert all(os.path.basename(official.url) == official.name for official in OFFICIAL_FILES)
+    assert all(official.schemes == ("https",) for official in OFFICIAL_FILES)

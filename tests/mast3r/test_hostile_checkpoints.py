@@ -1,0 +1,289 @@
+"""Files that are not checkpoints, or worse, are refused, and nothing of them is executed."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import os
+import pickle
+import struct
+import time
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sfm.errors import WeightsError
+from sfm.mast3r.checkpoint import load_network_checkpoint
+from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
+from sfm.mast3r.torch_file import TorchFile
+from tools.bench.parity_cases import recipe
+from tools.write_checkpoint import (
+    TINY,
+    model_call,
+    write_codebook,
+    write_retrieval_head,
+)
+
+from .checkpoint_files import (
+    Executes,
+    refused,
+    rewritten,
+    with_pickle,
+    write_changed,
+)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the tiny network with changes to its state and to what lies beside it."""
+    return functools.partial(write_changed, tmp_path / "network.pth")
+
+
+@pytest.fixture
+def bait(tmp_path: Path) -> Path:
+    """Exists once something from a file was executed."""
+    return tmp_path / "executed"
+
+
+@pytest.mark.parametrize("where", ["args", "model", "optimizer", "inside args", "instead of a tensor"])
+@pytest.mark.parametrize("what", ["os.system", "builtins.eval", "builtins.getattr"])
+def test_hostile_calls_are_refused_and_not_made(
+    network: Callable[..., Path], bait: Path, where: str, what: str
+) -> None:
+    if what == "os.system":
+        attack = Executes(os.system, f"touch {bait}")
+    elif what == "builtins.eval":
+        attack = Executes(eval, f"open({str(bait)!r}, 'w').close()")
+    else:
+        attack = Executes(getattr, b"", "join")
+    if where == "inside args":
+        path = network(args=argparse.Namespace(model=model_call(TINY), extra=[{"deep": (attack,)}]))
+    elif where == "instead of a tensor":
+        path = network({"enc_norm.weight": attack})
+    else:
+        path = network(**{where: attack})
+
+    message = refused(load_network_checkpoint, path)
+
+    assert not bait.exists()
+    assert "refers to" in message
+    assert what.rpartition(".")[2] in message
+
+
+def test_a_description_of_the_network_is_not_evaluated(network: Callable[..., Path], bait: Path) -> None:
+    for text in (
+        f"open({str(bait)!r}, 'w')",
+        model_call(TINY).replace("'RoPE100'", f"open({str(bait)!r}, 'w')"),
+        model_call(TINY) + ";import os",
+        "(" * 3000,
+        "",
+    ):
+        refused(load_network_checkpoint, network(args=argparse.Namespace(model=text)))
+
+    assert not bait.exists()
+
+
+PICKLES = {
+    "a persistent id of its own": b"\x80\x02}X\x05\x00\x00\x00modelX\x01\x00\x00\x00xQs.",
+    "a text opcode": b"\x80\x02cos\nsystem\n(S'true'\ntR.",
+    "an instance": b"\x80\x02(ios\nsystem\n.",
+    "an extension": b"\x80\x02\x82\x01.",
+    "a huge memo index": b"\x80\x02}r\xff\xff\xff\xff.",
+    "a missing memo entry": b"\x80\x02h\x07.",
+    "a key twice": b"\x80\x02}(X\x01\x00\x00\x00aK\x01X\x01\x00\x00\x00aK\x02u.",
+    "a list as key": b"\x80\x02}]K\x01s.",
+    "a deep tuple as key": b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",
+    "a deep tuple": b"\x80\x02)" + b"\x85" * 390_000 + b".",
+    "endless instructions": b"\x80\x02" + b"N0" * 400_001 + b".",
+    "many instructions": b"\x80\x02" + b"]" * 400_001 + b".",
+    "an empty stack": b"\x80\x02.",
+    "two values": b"\x80\x02NN.",
+    "no end": b"\x80\x02}",
+    "nothing": b"",
+    "no mark": b"\x80\x02t.",
+    "state for a list": b"\x80\x02]}b.",
+    "items for a number": b"\x80\x02K\x01NNs.",
+    "a call of a text": b"\x80\x02X\x01\x00\x00\x00a)R.",
+    "a giant text": b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7f.",
+    "giant bytes": b"\x80\x04\x8e\x00\x00\x00\x00\x00\x01\x00\x00.",
+    "a giant number": b"\x80\x02\x8b\xff\xff\xff\x7f.",
+    "no text in it": b"\x80\x02X\x02\x00\x00\x00\xff\xfe.",
+    "a number": b"\x80\x02K\x05.",
+    "itself": b"\x80\x02]q\x00h\x00a.",
+}
+
+
+@pytest.mark.parametrize("pickled", PICKLES.values(), ids=PICKLES.keys())
+def test_odd_pickles_are_refused_at_once(tmp_path: Path, pickled: bytes) -> None:
+    path = with_pickle(write_retrieval_head(tmp_path / "r.pth", 8), pickled)
+    started = time.monotonic()
+
+    refused(load_retrieval_head, path)
+
+    assert time.monotonic() - started < 20
+
+
+def rebuilt(numel: int, offset: object, shape: object, stride: object, key: str = "0") -> bytes:
+    """A checkpoint's pickle with one tensor, however little sense it makes."""
+
+    class Storage:
+        pass
+
+    class Pickler(pickle._Pickler):  # type: ignore[name-defined]
+        def persistent_id(self, value: object) -> object:
+            if isinstance(value, Storage):
+                return ("storage", torch.FloatStorage, key, "cpu", numel)
+            return None
+
+    class Tensor:
+        def __reduce__(self) -> object:
+            arguments = (Storage(), offset, shape, stride, False, OrderedDict())
+            return torch._utils._rebuild_tensor_v2, arguments
+
+    buffer = io.BytesIO()
+    args = argparse.Namespace(nfeat=300, prewhiten=True)
+    Pickler(buffer, 2).dump({"args": args, "model": {"prewhiten.m": Tensor()}})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("pickled", "said"),
+    [
+        (rebuilt(8, 0, (1, 1 << 40), (0, 0)), "larger than its 8 stored numbers"),
+        (rebuilt(8, 0, (1 << 40,), (1,)), "larger than its 8 stored numbers"),
+        (rebuilt(8, 4, (1, 8), (8, 1)), "larger than its 8 stored numbers"),
+        (rebuilt(8, 0, (2, 2), (1 << 47, 1)), "larger than its 8 stored numbers"),
+        (rebuilt(8, -1, (1, 8), (8, 1)), "no valid shape"),
+        (rebuilt(8, 0, (1, -8), (8, 1)), "no valid shape"),
+        (rebuilt(8, 0, (1, 8), (-8, 1)), "no valid shape"),
+        (rebuilt(8, 0, (1, 8), (1,)), "no valid shape"),
+        (rebuilt(8, 0, (1,) * 9, (1,) * 9), "no valid shape"),
+        (rebuilt(8, 0, (1, "8"), (8, 1)), "no valid shape"),
+        (rebuilt(8, True, (1, 8), (8, 1)), "no valid shape"),
+        (rebuilt(1 << 40, 0, (1, 8), (8, 1)), "missing or of another size"),
+        (rebuilt(8, 0, (1, 8), (8, 1), key="7"), "missing or of another size"),
+        (rebuilt(8, 0, (1, 8), (8, 1), key="../data.pkl"), "missing or of another size"),
+    ],
+)
+def test_tensors_that_the_file_cannot_hold(tmp_path: Path, pickled: bytes, said: str) -> None:
+    torch.save({"model": torch.zeros(8)}, tmp_path / "t.pth")
+
+    assert said in refused(load_retrieval_head, with_pickle(tmp_path / "t.pth", pickled))
+
+
+def test_archives_that_torch_does_not_write(network: Callable[..., Path], tmp_path: Path) -> None:
+    good = write_retrieval_head(tmp_path / "r.pth", 8)
+
+    bomb = rewritten(good, lambda _, data: data, compression=zipfile.ZIP_DEFLATED)
+    assert "compressed" in refused(load_retrieval_head, bomb)
+    big = rewritten(good, lambda name, data: b"big" if name == "byteorder" else data)
+    assert "not little-endian" in refused(load_retrieval_head, big)
+    headless = rewritten(good, lambda name, data: None if name == "data.pkl" else data)
+    assert "not one of torch.save" in refused(load_retrieval_head, headless)
+    script = rewritten(good, lambda name, data: data)
+    with zipfile.ZipFile(script, "a") as archive:
+        archive.writestr("r/constants.pkl", b"")
+    assert "TorchScript" in refused(load_retrieval_head, script)
+    double = rewritten(good, lambda name, data: data)
+    with zipfile.ZipFile(double, "a") as archive:
+        archive.writestr("other/data.pkl", b"")
+    assert "two parts are called data.pkl" in refused(load_retrieval_head, double)
+
+
+def test_changed_numbers_are_noticed(tmp_path: Path) -> None:
+    path = write_retrieval_head(tmp_path / "r.pth", 8)
+    number = struct.pack("<d", recipe.retrieval_weights(8)["prewhiten.m"][0, 3])
+    data = path.read_bytes()
+    assert data.count(number) == 1
+    path.write_bytes(data.replace(number, struct.pack("<d", 0.5)))
+
+    assert "another checksum" in refused(load_retrieval_head, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty file"),
+        (b"<!DOCTYPE html>\n<html><head><title>404", "a web page"),
+        (b"\xef\xbb\xbf  <html>", "a web page"),
+        (b'<?xml version="1.0"?><Error>', "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", "git-lfs"),
+        (b'{"error": "not found"}', "JSON"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"\x00" * 4096, "only zeros"),
+        (b"hello, world", "unknown format"),
+        (b"PK\x03\x04" + b"\x00" * 100, "damaged or truncated"),
+        (pickle.dumps({"model": 1}), "a plain pickle"),
+    ],
+)
+def test_files_that_are_something_else(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+
+    assert said in refused(load_network_checkpoint, path)
+    assert said in refused(load_retrieval_head, path)
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    assert "no such file" in refused(load_network_checkpoint, tmp_path / "none.pth")
+    assert "no such file" in refused(load_network_checkpoint, tmp_path)
+    assert "a folder" in refused(load_retrieval_head, tmp_path)
+
+
+def test_truncated_at_any_place(network: Callable[..., Path]) -> None:
+    path = network()
+    data = path.read_bytes()
+
+    for size in (4, 100, 10_000, len(data) // 2, len(data) - 1000, len(data) - 1):
+        path.write_bytes(data[:size])
+        refused(load_network_checkpoint, path)
+
+
+def test_each_kind_of_file_says_what_it_is(network: Callable[..., Path], tmp_path: Path) -> None:
+    head = write_retrieval_head(tmp_path / "head.pth", 8)
+    codebook = write_codebook(tmp_path / "codebook.pkl", np.zeros((2, 8), np.float32))
+    old = tmp_path / "old.pth"
+    torch.save({"model": {}}, old, _use_new_zipfile_serialization=False)
+    dust3r = network(args=argparse.Namespace(model="AsymmetricCroCo3DStereo(pos_embed='RoPE100')"))
+
+    assert "is not a call of AsymmetricMASt3R" in refused(load_network_checkpoint, dust3r)
+    assert "holds the retrieval head" in refused(load_network_checkpoint, head)
+    assert "a plain pickle" in refused(load_network_checkpoint, codebook)
+    assert "a plain pickle" in refused(load_network_checkpoint, old)
+    assert "no retrieval settings" in refused(load_retrieval_head, network())
+    torch.save({"model": {"enc_norm.weight": torch.zeros(1)}, "croco_kwargs": {}}, tmp_path / "croco.pth")
+    assert "not MASt3R's" in refused(load_network_checkpoint, tmp_path / "croco.pth")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pth")
+    assert "expected a dict" in refused(load_network_checkpoint, tmp_path / "tensor.pth")
+    torch.save({"args": argparse.Namespace(model=model_call(TINY))}, tmp_path / "empty.pth")
+    assert "no state dict 'model'" in refused(load_network_checkpoint, tmp_path / "empty.pth")
+    torch.save({"args": argparse.Namespace(model=model_call(TINY)), "model": {}}, tmp_path / "empty.pth")
+    assert "missing (patch_embed.proj.weight" in refused(load_network_checkpoint, tmp_path / "empty.pth")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "r.pth"
+    if not path.exists():
+        write_retrieval_head(path, 8)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
+
+    try:
+        load_retrieval_head(damaged)
+        TorchFile(damaged).fields("args")
+    except WeightsError:
+        pass

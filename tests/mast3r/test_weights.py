@@ -1,0 +1,314 @@
+"""Weights are found where they should be, pinned as first seen, and converted once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections import namedtuple
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sfm.errors import WeightsError
+from sfm.mast3r.architecture import NetworkArchitecture
+from sfm.mast3r.licence import LICENCE_NOTICE
+from sfm.mast3r.model_call import from_hub_config
+from sfm.mast3r.tensor_shapes import ALIASES, expected_shapes
+from sfm.mast3r.weights import (
+    OFFICIAL_FILES,
+    WeightsKind,
+    available,
+    default_folder,
+    find_weights,
+    network_file,
+    weights_folder,
+)
+from sfm.mast3r.weights_record import WeightsRecord
+from sfm.mast3r.weights_store import CONVERTED, WeightsStore
+from tools.write_checkpoint import (
+    OFFICIAL,
+    TINY,
+    write_codebook,
+    write_hub_network,
+    write_network,
+    write_retrieval_head,
+)
+
+NETWORK, RETRIEVAL, CODEBOOK = OFFICIAL_FILES
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("LOOPSFM_WEIGHTS", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("originals")
+    shapes = expected_shapes(from_hub_config(TINY))
+    numbers = torch.randn(max(torch.Size(shape).numel() for shape in shapes.values())) * 0.01
+    state = {name: numbers[: torch.Size(shape).numel()].view(shape) for name, shape in shapes.items()}
+    write_network(folder / NETWORK.name, TINY, state)
+    write_retrieval_head(folder / RETRIEVAL.name, 128, num_words=9)
+    write_codebook(folder / CODEBOOK.name, np.random.default_rng(1).normal(size=(9, 128)))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, originals: Path) -> Path:
+    """A weights folder with all files, links to save time."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for path in originals.iterdir():
+        os.link(path, folder / path.name)
+    return folder
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Change a file without changing what it is linked to."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_where_weights_are_looked_for(tmp_path: Path, cache: Path) -> None:
+    env = {"LOOPSFM_WEIGHTS": str(tmp_path / "env"), "XDG_CACHE_HOME": str(cache)}
+
+    assert weights_folder(tmp_path / "option", env) == tmp_path / "option"
+    assert weights_folder("~/w", env) == Path.home() / "w"
+    assert weights_folder(None, env) == tmp_path / "env"
+    assert weights_folder(None, {"XDG_CACHE_HOME": str(cache)}) == cache / "loopsfm" / "weights"
+    for environ in ({}, {"XDG_CACHE_HOME": ""}, {"XDG_CACHE_HOME": "not/absolute"}, {"LOOPSFM_WEIGHTS": ""}):
+        assert weights_folder(None, environ) == Path.home() / ".cache" / "loopsfm" / "weights"
+
+
+def test_expected_sizes_are_those_of_the_shapes() -> None:
+    assert from_hub_config(OFFICIAL) == NetworkArchitecture()
+    shapes = expected_shapes(NetworkArchitecture())
+    numbers = sum(torch.Size(shape).numel() for name, shape in shapes.items() if name not in ALIASES)
+
+    assert NETWORK.num_bytes == numbers * 4
+    assert RETRIEVAL.num_bytes == 1024 * 1024 * 8 + 1024 * 8
+    assert CODEBOOK.num_bytes == 256 << 20
+
+
+def test_found_missing_and_incomplete(folder: Path) -> None:
+    assert available(folder)
+    assert network_file(folder) == folder / NETWORK.name
+    (folder / NETWORK.name).unlink()
+    (folder / f"{NETWORK.name}.part").write_bytes(bytes(77))
+
+    network, retrieval, codebook = find_weights(folder)
+
+    assert (network.path, network.num_bytes) == (None, 77)
+    assert retrieval.path == folder / RETRIEVAL.name
+    assert codebook.num_bytes == (folder / CODEBOOK.name).stat().st_size
+    assert not available(folder)
+    assert network_file(folder) is None
+    assert not available(folder / "none")
+
+
+def test_missing_weights_say_what_to_fetch(tmp_path: Path) -> None:
+    store = WeightsStore(tmp_path / "none")
+
+    for load, official in ((store.network, NETWORK), (store.retrieval_head, RETRIEVAL)):
+        with pytest.raises(WeightsError, match="weights not found") as caught:
+            load()
+        assert official.url in caught.value.hint
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_network_is_converted_once_and_again_when_damaged(folder: Path) -> None:
+    first = WeightsStore(folder).network()
+    (made,) = (folder / CONVERTED).glob("*.safetensors")
+    before = made.stat()
+
+    again = WeightsStore(folder).network()
+
+    assert (made.stat().st_ino, made.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert again.architecture == first.architecture == from_hub_config(TINY)
+    assert again.key == first.key
+    assert len(again.key) == 64
+    assert set(again.tensors) == set(first.tensors)
+    assert all(torch.equal(again.tensors[name], first.tensors[name]) for name in list(first.tensors)[::50])
+    assert all(tensor.dtype == torch.float32 for tensor in again.tensors.values())
+
+    made.write_bytes(made.read_bytes()[:1000])
+    WeightsRecord(folder).remember(made)
+    assert set(WeightsStore(folder).network().tensors) == set(first.tensors)
+    assert made.stat().st_size == before.st_size
+    assert [path.name for path in made.parent.iterdir() if path.suffix == ".part"] == []
+
+
+def test_a_damaged_converted_file_is_made_again(folder: Path) -> None:
+    store = WeightsStore(folder)
+    words = store.codebook().centroids
+    (made,) = (folder / CONVERTED).glob("codebook-*")
+
+    made.write_bytes(made.read_bytes()[:-5])
+    assert np.array_equal(store.codebook().centroids, words)
+    made.write_bytes(b"")
+    store.record.remember(made)
+    assert np.array_equal(store.codebook().centroids, words)
+    made.unlink()
+    assert np.array_equal(store.codebook().centroids, words)
+    assert made.is_file()
+
+
+def test_a_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hashlib
+
+    hashed: list[str] = []
+    real = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda f, kind: hashed.append(f.name) or real(f, kind))
+    record, path = WeightsRecord(folder), folder / CODEBOOK.name
+
+    digest = record.digest(path)
+    assert record.digest(path) == WeightsRecord(folder).digest(path) == digest
+    assert len(hashed) == 1
+    os.utime(path, (1, 1))
+    assert record.digest(path) == digest
+    assert len(hashed) == 2
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_changed_file_is_refused_until_accepted(folder: Path, originals: Path) -> None:
+    store = WeightsStore(folder)
+    first = store.codebook()
+    other = write_codebook(folder.parent / "other.pkl", np.ones((9, 128))).read_bytes()
+    replace(folder / CODEBOOK.name, other)
+
+    for _ in range(2):
+        with pytest.raises(WeightsError, match="not the file that was used first") as caught:
+            store.codebook()
+        assert "sfm weights --accept" in caught.value.hint
+    store.accept()
+
+    assert (store.codebook().centroids == 1).all()
+    assert len(list((folder / CONVERTED).glob("codebook-*"))) == 1
+    replace(folder / CODEBOOK.name, (originals / CODEBOOK.name).read_bytes())
+    with pytest.raises(WeightsError, match="not the file that was used first"):
+        store.codebook()
+    assert not np.array_equal(first.centroids, np.ones((9, 128)))
+
+
+def test_a_file_that_could_not_be_read_is_not_pinned(folder: Path) -> None:
+    store, path = WeightsStore(folder), folder / RETRIEVAL.name
+    good = path.read_bytes()
+    replace(path, good[:-50])
+    for _ in range(2):
+        with pytest.raises(WeightsError, match="damaged or truncated"):
+            store.retrieval_head()
+        with pytest.raises(WeightsError, match="damaged or truncated"):
+            store.admit(WeightsKind.RETRIEVAL)
+
+    replace(path, good)
+
+    assert store.retrieval_head().nfeat == 300
+
+
+def test_damaged_files_are_not_accepted(folder: Path) -> None:
+    store = WeightsStore(folder)
+    store.codebook()
+    replace(folder / CODEBOOK.name, b"<html>")
+
+    with pytest.raises(WeightsError, match="a web page"):
+        store.accept()
+    with pytest.raises(WeightsError, match="not the file that was used first"):
+        store.codebook()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"format": 9}', '{"format": 1, "files": {"a": 3}}', "[" * 100_000]
+)
+def test_a_damaged_record_is_not_taken_for_none(folder: Path, text: str) -> None:
+    (folder / NETWORK.name).unlink()
+    (folder / "weights.json").write_text(text)
+    store = WeightsStore(folder)
+
+    with pytest.raises(WeightsError, match=r"weights\.json: damaged"):
+        store.retrieval_head()
+    store.accept()
+
+    assert store.retrieval_head().nfeat == 300
+    assert json.loads((folder / "weights.json").read_text())["format"] == 1
+
+
+def test_the_hubs_form_is_used_as_it_is(folder: Path) -> None:
+    (folder / NETWORK.name).unlink()
+    hub = folder / Path(NETWORK.name).stem
+    state = {name: torch.zeros(shape) for name, shape in expected_shapes(from_hub_config(TINY)).items()}
+    write_hub_network(hub, TINY, state)
+    store = WeightsStore(folder)
+
+    network = store.network()
+
+    assert network.architecture == from_hub_config(TINY)
+    assert not list(folder.glob(f"{CONVERTED}/network-*"))
+    config = json.loads((hub / "config.json").read_text())
+    (hub / "config.json").write_text(json.dumps(config | {"conf_mode": ["exp", 3, "inf"]}))
+    with pytest.raises(WeightsError, match=r"config\.json: not the file that was used first"):
+        store.network()
+    store.accept()
+    assert store.network().key != network.key
+
+
+def test_a_folder_that_cannot_be_written(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder and real(path, mode))
+    store = WeightsStore(folder)
+
+    store.codebook()
+
+    assert not (folder / "weights.json").exists()
+    assert not (folder / CONVERTED).exists()
+    assert len(list(cache.rglob("codebook-*.safetensors"))) == 1
+    replace(folder / CODEBOOK.name, b"other")
+    with pytest.raises(WeightsError, match="not the file that was used first"):
+        store.codebook()
+    assert default_folder().is_relative_to(cache)
+
+
+def test_where_nothing_can_be_kept_weights_still_load(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    store = WeightsStore(folder)
+
+    assert len(store.codebook()) == 9
+    assert store.retrieval_head().nfeat == 300
+    assert store.show_once() == store.show_once() == LICENCE_NOTICE
+    assert not list(folder.glob("*.json"))
+
+
+def test_a_full_disk_leaves_the_original_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 0))
+
+    assert len(WeightsStore(folder).codebook()) == 9
+    assert not list((folder / CONVERTED).glob("*.safetensors"))
+
+
+def test_the_licence_is_shown_once_for_each_folder(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+
+    assert WeightsStore(folder).show_once() == LICENCE_NOTICE
+    assert WeightsStore(folder).show_once() == ""
+    assert WeightsStore(other).show_once() == LICENCE_NOTICE
+    assert "non-commercial" in LICENCE_NOTICE
+
+
+def test_the_record_can_be_read_by_others(folder: Path) -> None:
+    WeightsStore(folder).retrieval_head()
+    record: Mapping[str, Mapping[str, object]] = json.loads((folder / "weights.json").read_text())
+
+    assert list(record["files"]) == [RETRIEVAL.name]
+    assert stat.S_IMODE((folder / "weights.json").stat().st_mode) & 0o400
