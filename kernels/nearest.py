@@ -2,19 +2,29 @@
 
 The matrix product runs tile by tile. Of each tile only the row maxima are kept, a vectorised reduction while
 the tile is in cache, and positions are looked up at the end, inside the one tile that won. That leaves little
-but the product itself: pruning by bounds over blocks of smooth maps costs more than it saves.
+but the product itself: pruning by bounds over blocks of smooth maps costs more than it saves. Every thread
+has a share of the base to itself; threads that met after each tile would mostly wait on a busy machine.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from kernels.dispatch import backend_for
 
-_TILE = 1 << 21
-"""Similarities in a tile on the CPU, 8 MB: in cache, and large enough for products at full speed."""
-_TILE_ROWS = 2048
+T = TypeVar("T")
+
+_TILE = 1 << 20
+"""Similarities in a tile on the CPU, 4 MB: in cache, and large enough for products at full speed."""
+_TILE_ROWS = 1024
+_SHARE = 1 << 22
+"""Similarities that are worth a thread, about 2 ms."""
 _DEVICE_TILE = 1 << 26
 """Similarities in a tile elsewhere, 256 MB."""
 _LEAST = 64
@@ -66,12 +76,10 @@ def finite_rows(x: Tensor) -> Tensor | None:
 
 def nearest_torch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """The definition, for N, M >= 1 and finite rows; every other version is tested against this one."""
-    a, b = a.float(), b.float()
+    a, b = a.detach().float(), b.detach().float()
     if a.device.type != "cpu":
         return _nearest_on_device(a, b)
-    base = _padded(b)
-    parts = [_nearest_on_host(_padded(rows), base) for rows in torch.split(a, _TILE_ROWS)]
-    indices, similarity = (torch.cat(column) for column in zip(*parts, strict=True))
+    indices, similarity = _nearest_on_host(_padded(a), _padded(b))
     return indices[: len(a)], similarity[: len(a)]
 
 
@@ -99,7 +107,41 @@ def _padded(rows: Tensor) -> Tensor:
 
 
 def _nearest_on_host(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices and similarities (R,), R >= `_LEAST`; row maxima of each tile first, positions at the end."""
+    """Indices and similarities (N,), N and M >= `_LEAST`."""
+    most = min(len(queries) * len(base) // _SHARE, len(base) // _LEAST)
+    threads = max(1, min(torch.get_num_threads(), most))
+    bounds = [len(base) * share // threads for share in range(threads + 1)]
+    shares = [base[start:end] for start, end in pairwise(bounds)]
+    parts = _in_single_threads(lambda share: _nearest_of_share(queries, share), shares)
+    indices, best = parts[0]
+    for start, (found, largest) in zip(bounds[1:], parts[1:], strict=False):
+        better = largest > best
+        indices, best = torch.where(better, found + start, indices), torch.where(better, largest, best)
+    return indices, best
+
+
+def _in_single_threads(function: Callable[[Tensor], T], shares: list[Tensor]) -> list[T]:
+    """Results for all shares, each in a thread of its own, in which torch starts no others."""
+    before = torch.get_num_threads()
+    try:
+        # Holds for the calling thread, and for threads that start later; hence the second call.
+        with ThreadPoolExecutor(len(shares), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(function, shares))
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def _nearest_of_share(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices and similarities (N,) of a part of the base."""
+    parts = [_nearest_of_rows(rows, base) for rows in torch.split(queries, _TILE_ROWS)]
+    indices, similarity = (torch.cat(column) for column in zip(*parts, strict=True))
+    return indices, similarity
+
+
+def _nearest_of_rows(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices and similarities (R,), R <= `_TILE_ROWS`: maxima of each tile first, positions at the end."""
+    queries, num = _padded(queries), len(queries)
     width = min(_TILE // len(queries), len(base))
     # The last tile overlaps the one before instead of being narrow.
     starts = [min(start, len(base) - width) for start in range(0, len(base), width)]
@@ -116,7 +158,7 @@ def _nearest_on_host(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         here = base[starts[number] : starts[number] + width]
         found = torch.mm(_padded(queries[rows]), here.T).argmax(dim=1)[: len(rows)]
         indices[rows] = found + starts[number]
-    return indices, best
+    return indices[:num], best[:num]
 
 
 def _nearest_on_device(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +21,18 @@ from kernels.nearest import nearest
 FIXTURES = Path(__file__).parent / "data" / "nn_smooth.npz"
 
 
-@pytest.fixture(params=["one tile", "many tiles"])
-def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The same with tiles so small that any input has several, rows and columns."""
-    if request.param == "many tiles":
+@pytest.fixture(params=["one tile", "many tiles", "many threads"])
+def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same with tiles so small that any input has several, rows and columns, and with threads for few."""
+    before = torch.get_num_threads()
+    if request.param != "one tile":
         monkeypatch.setattr(module, "_TILE_ROWS", 70)
         monkeypatch.setattr(module, "_TILE", 70 * 64)
-    return str(request.param)
+    if request.param == "many threads":
+        monkeypatch.setattr(module, "_SHARE", 1)
+        torch.set_num_threads(3)
+    yield str(request.param)
+    torch.set_num_threads(before)
 
 
 def whole_numbers(count: int, depth: int, seed: int, most: int = 2) -> Tensor:
@@ -81,6 +89,31 @@ def test_stored_results() -> None:
 
         assert np.array_equal(nearest(a, b)[0], stored["exhaustive_nn1to2"])
         assert np.array_equal(nearest(b, a)[0], stored["exhaustive_nn2to1"])
+
+
+def test_torchs_threads_are_as_many_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SHARE", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        nearest(torch.randn(70, 24), torch.randn(700, 24))
+
+        with ThreadPoolExecutor(1) as pool:
+            assert (torch.get_num_threads(), pool.submit(torch.get_num_threads).result()) == (3, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_results_are_plain_tensors(mode: Callable[[], AbstractContextManager[None]]) -> None:
+    with mode():
+        a, b = torch.randn(200, 24), torch.randn(70000, 24)
+    a, b = (a, b) if a.is_inference() else (a.requires_grad_(), b.requires_grad_())
+
+    indices, similarity = nearest(a, b)
+
+    indices += 1
+    assert not similarity.requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
