@@ -209,7 +209,9 @@ def _weights() -> Row:
     if not missing:
         return Row("weights", State.OK, f"found in {folder}")
     found = f"{', '.join(missing)} not in {folder}"
-    return Row("weights", State.NOTE, found, "no backend=mast3r; sift needs none", "sfm weights --download")
+    without_network = "no backend=mast3r; sift needs none"
+    cost = without_network if "network" in missing else "mast3r learns retrieval from the photos instead"
+    return Row("weights", State.NOTE, found, cost, "sfm weights --download")
 
 
 def _machine() -> Row:
