@@ -60,6 +60,7 @@ def test_parity_with_stored_outputs(parity_data, kind, least) -> None:
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("kind", "least"), [("network", 330), ("rope", 5), ("retrieval", 46)])
 def test_parity_with_the_whole_collection(shared_parity, kind, least) -> None:
     import parity
