@@ -61,7 +61,8 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
     codebook = store.codebook() if head is not None and WeightsKind.CODEBOOK in there else None
     dtype = choose_dtype(config.precision, device)
     network = Mast3rNetwork.from_tensors(stored.architecture, stored.tensors).to(device)
-    network.set_precision(dtype)
+    # Descriptors follow the transformer; points, which are exponentials, need every digit.
+    network.set_precision(dtype, descriptors=dtype)
     if config.compile:
         network.compile_blocks()
     if notice := store.show_once():

@@ -12,7 +12,7 @@ Each case renders its scene once (with depth) and runs `sfm run` in a process of
 - street: 100 photos
 
 Prints one JSON object: for each variant photos registered, models, AUC, mean track length, reprojection error
-(px), pairs and seconds by stage. The oracle is no network: figures compare what follows inference, nothing else.
+(px), pairs and seconds by stage. The oracle is no network: what is compared is what follows inference.
 """
 
 from __future__ import annotations
