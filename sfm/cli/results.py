@@ -8,17 +8,44 @@ from pathlib import Path
 
 import click
 
+from .arguments import is_override
+
 _PATH = click.Path(path_type=Path)
 
 
 @click.command("export")
 @click.argument("out", type=_PATH)
-@click.option("--to", required=True, metavar="FORMAT", help="3dgs, nerfstudio, txt or ply.")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--to", required=True, metavar="FORMAT", help="3dgs, nerfstudio, txt, ply or views.")
 @click.option("-d", "--destination", type=_PATH, help="New folder; OUT/export/FORMAT when not given.")
 @click.option(
     "--model", type=click.IntRange(min=0), default=0, show_default=True, help="Which of OUT/sparse."
 )
-def export_command(out: Path, to: str, destination: Path | None, model: int) -> None:
+@click.option("--depth", is_flag=True, help="nerfstudio: depth maps too, 16-bit PNG of the photos' size.")
+@click.option(
+    "--min-confidence", type=click.FloatRange(min=0), help="Depth below it is left out.  [default: 1.5]"
+)
+@click.option(
+    "--pairs-per-view", type=click.IntRange(min=1), help="Pairs for the depth of a photo.  [default: 3]"
+)
+@click.option("--points", type=click.IntRange(min=1), help="views: points of the cloud.  [default: 2000000]")
+@click.option("--full-size", is_flag=True, help="views: depth of the photos' size, not the network's.")
+@click.option("--metres", is_flag=True, help="views: in metres as the network sees them.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing but errors.")
+def export_command(
+    out: Path,
+    overrides: tuple[str, ...],
+    to: str,
+    destination: Path | None,
+    model: int,
+    depth: bool,
+    min_confidence: float | None,
+    pairs_per_view: int | None,
+    points: int | None,
+    full_size: bool,
+    metres: bool,
+    quiet: bool,
+) -> None:
     """Write a model of OUT for another program.
 
     \b
@@ -26,12 +53,32 @@ def export_command(out: Path, to: str, destination: Path | None, model: int) -> 
     nerfstudio  transforms.json
     txt         COLMAP's text files
     ply         coloured points
-    """
-    from sfm.exports import export
-    from sfm.terminal import native_log
+    views       depth and confidence of each photo, a dense cloud, and a GLB scene
 
-    with native_log(verbose=False):
-        click.echo(export(out, to=to, destination=destination, model=model))
+    Depth comes from the network of the mast3r backend, whatever backend OUT was made with. KEY=VALUE
+    overrides an option of that run, such as mast3r.device=cpu.
+    """
+    from sfm import terminal
+    from sfm.exports import DepthOptions, export
+
+    for text in overrides:
+        if not is_override(text):
+            raise click.UsageError(f"unexpected argument {text!r}: only KEY=VALUE may follow OUT")
+    wanted: dict[str, object] = {
+        "min_confidence": min_confidence,
+        "pairs_per_view": pairs_per_view,
+        "max_points": points,
+        "full_size": full_size or None,
+        "metres": metres or None,
+        "overrides": overrides or None,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    options = DepthOptions(**given) if given or depth or to == "views" else None  # type: ignore[arg-type]
+    display = terminal.choose_display(quiet=quiet, log_json=False, verbose=False)
+    terminal.set_up_logging(display=display, verbose=False)
+    with terminal.native_log(verbose=False), terminal.termination_as_interrupt():
+        progress = terminal.make_progress(display)
+        click.echo(export(out, to=to, destination=destination, model=model, depth=options, progress=progress))
 
 
 @click.command("explain")

@@ -8,18 +8,20 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import pycolmap
-
 from sfm.errors import ConfigError, InputError, WorkspaceError
 from sfm.exports.models import model_indices, read_model, write_points_ply, write_text
 from sfm.exports.nerfstudio import write_nerfstudio
+from sfm.exports.source import DepthOptions, Source
 from sfm.exports.splats import write_3dgs
+from sfm.progress import Progress, SilentProgress
 from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
 
 MARKER = "loopsfm_export.json"
 """File in every exported folder: says that it is ours, and which exported name stands for which photo."""
 
 Names = Mapping[str, str]
+
+SILENT = SilentProgress()
 
 
 def export(
@@ -28,28 +30,42 @@ def export(
     to: str,
     destination: str | os.PathLike[str] | None = None,
     model: int = 0,
+    depth: DepthOptions | None = None,
+    progress: Progress = SILENT,
 ) -> Path:
     """Write model `model` of workspace OUT for another program.
 
     Args:
         out: workspace of a finished run.
         to: one of `FORMATS`: `3dgs` (undistorted photos and a PINHOLE model), `nerfstudio`
-            (`transforms.json`), `txt` (COLMAP's text files), `ply` (coloured points).
+            (`transforms.json`), `txt` (COLMAP's text files), `ply` (coloured points), `views` (depth and
+            confidence of each photo, a dense cloud and a GLB scene; asks the network of the mast3r backend,
+            whatever backend the model was made with).
         destination: new or empty folder, or an earlier export, which is replaced; OUT/export/<to> by default.
         model: index in OUT/sparse.
+        depth: how `views` asks for depth; with `nerfstudio`, writes depth maps beside the photos.
+        progress: told how far `views` is.
 
     Returns:
         The folder written.
 
     Raises:
-        ConfigError: the format is not known.
+        ConfigError: the format is not known, or has no depth.
         InputError: OUT has no such model, or a photo is missing or has changed.
+        WeightsError: depth is wanted, and the network's weights are missing or unusable.
+        MissingDependencyError: depth is wanted, and the network cannot run here.
+        ReconstructionError: no photo's depth agrees with the model.
         WorkspaceError: the destination holds something else or cannot be written.
     """
     if to not in FORMATS:
         near = difflib.get_close_matches(to, FORMATS, n=1)
         hint = f"did you mean {near[0]}?" if near else ""
         raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
+    if depth is not None and to not in _WITH_DEPTH:
+        known = " and ".join(_WITH_DEPTH)
+        raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"{known} have")
+    if depth is not None and depth.metres and to != "views":
+        raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
     _refuse_foreign(target)
@@ -58,9 +74,9 @@ def export(
             f"{root} has no photos: it was made from a database by `sfm map`",
             hint="export it with --to txt or ply, or reconstruct the photos with `sfm run`",
         )
-    reconstruction = read_model(root, model)
+    source = Source(root, read_model(root, model), depth, progress)
     with os_errors_as_workspace_errors(target), atomic_folder(target) as folder:
-        names = FORMATS[to](reconstruction, root / "images", folder)
+        names = FORMATS[to](source, folder)
         marker = {"format": to, "model": model, "photos": {new: old for old, new in sorted(names.items())}}
         (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     return target
@@ -88,20 +104,32 @@ def _refuse_foreign(destination: Path) -> None:
         )
 
 
-def _write_txt(model: pycolmap.Reconstruction, _: Path, folder: Path) -> Names:
-    write_text(model, folder)
+def _write_3dgs(source: Source, folder: Path) -> Names:
+    return write_3dgs(source.model, source.images, folder)
+
+
+def _write_txt(source: Source, folder: Path) -> Names:
+    write_text(source.model, folder)
     return {}
 
 
-def _write_ply(model: pycolmap.Reconstruction, _: Path, folder: Path) -> Names:
-    write_points_ply([model], folder / "points.ply")
+def _write_ply(source: Source, folder: Path) -> Names:
+    write_points_ply([source.model], folder / "points.ply")
     return {}
 
 
-FORMATS: Mapping[str, Callable[[pycolmap.Reconstruction, Path, Path], Names]] = {
-    "3dgs": write_3dgs,
+def _write_views(source: Source, folder: Path) -> Names:
+    from sfm.exports.views import write_views
+
+    return write_views(source, folder)
+
+
+FORMATS: Mapping[str, Callable[[Source, Path], Names]] = {
+    "3dgs": _write_3dgs,
     "nerfstudio": write_nerfstudio,
     "txt": _write_txt,
     "ply": _write_ply,
+    "views": _write_views,
 }
-_WITH_PHOTOS = ("3dgs", "nerfstudio")
+_WITH_PHOTOS = ("3dgs", "nerfstudio", "views")
+_WITH_DEPTH = ("views", "nerfstudio")

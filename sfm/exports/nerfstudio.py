@@ -12,6 +12,7 @@ import pycolmap
 
 from sfm.exports.models import write_points_ply
 from sfm.exports.names import flat_names
+from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo, undistort
 
 # Names of nerfstudio's parameters, in the order of COLMAP's after fx fy cx cy (or f cx cy).
@@ -34,19 +35,22 @@ _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 _APPLIED = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 
 
-def write_nerfstudio(model: pycolmap.Reconstruction, image_root: Path, folder: Path) -> Mapping[str, str]:
-    """Write `transforms.json`, `images/` and `sparse_pc.ply`.
+def write_nerfstudio(source: Source, folder: Path) -> Mapping[str, str]:
+    """Write `transforms.json`, `images/`, `sparse_pc.ply`, and `depths/` where depth is wanted.
 
     The photos are the original files when all cameras fit nerfstudio's OPENCV or OPENCV_FISHEYE model (one
     of them for all), and undistorted otherwise. `transform_matrix` is world_from_cam with OpenGL camera axes
-    (x right, y up, z back), in the model's world turned by `applied_transform`, as are the points.
+    (x right, y up, z back), in the model's world turned by `applied_transform`, as are the points. Depth maps
+    are 16-bit PNGs of the photos' size in steps of `depth_unit_scale_factor`, 0 where unknown.
 
     Returns:
         The exported file's name by image name.
 
     Raises:
         InputError: a photo is missing or has changed since the run.
+        WeightsError, MissingDependencyError, ReconstructionError: see `depth_of_model`.
     """
+    model, image_root = source.model, source.images
     images = folder / "images"
     images.mkdir(parents=True)
     names = flat_names(model.image(image_id).name for image_id in model.reg_image_ids())
@@ -56,11 +60,13 @@ def write_nerfstudio(model: pycolmap.Reconstruction, image_root: Path, folder: P
         file_names = {name: name for name in names.values()}
     else:
         file_names = _copy_photos(model, image_root, names, images)
+    frames = _frames(model, file_names, camera_model)
     scene = {
         "camera_model": camera_model,
         "applied_transform": _APPLIED[:3].tolist(),
         "ply_file_path": "sparse_pc.ply",
-        "frames": _frames(model, file_names, camera_model),
+        **_depths(source, model, frames, folder),
+        "frames": frames,
     }
     (folder / "transforms.json").write_text(json.dumps(scene, indent=1) + "\n", encoding="utf-8")
     _write_points(model, folder / "sparse_pc.ply")
@@ -102,6 +108,23 @@ def _frames(
         }
         for image in images
     ]
+
+
+def _depths(
+    source: Source, model: pycolmap.Reconstruction, frames: list[dict[str, object]], folder: Path
+) -> dict[str, object]:
+    """Write depth maps where they are wanted, name them in `frames`, and say what a step of theirs is."""
+    if source.depth is None:
+        return {}
+    from sfm.exports.depth_images import write_depth_images
+
+    files: dict[int, Path] = {}
+    for frame in frames:
+        frame["depth_file_path"] = f"depths/{Path(str(frame['file_path'])).stem}.png"
+        files[int(str(frame["colmap_im_id"]))] = folder / str(frame["depth_file_path"])
+    (folder / "depths").mkdir()
+    unit = write_depth_images(source, model, files)
+    return {"depth_unit_scale_factor": unit}
 
 
 def _intrinsics(camera: pycolmap.Camera, camera_model: str) -> dict[str, float]:

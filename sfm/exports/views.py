@@ -1,0 +1,102 @@
+"""Export of depth, confidence, a dense cloud and a scene: what the network sees, in the model's frame."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+
+from sfm.exports.dense_cloud import Cloud, dense_cloud, write_cloud_ply
+from sfm.exports.depth_set import DepthSet, depth_of_model
+from sfm.exports.glb import write_glb
+from sfm.exports.names import flat_names
+from sfm.exports.source import DepthOptions, Source
+from sfm.exports.view_files import png_unit, write_view
+
+log = logging.getLogger(__name__)
+
+_CONVENTIONS = {
+    "depth": "float32 along the optical axis, in `unit`; 0 is unknown or masked out",
+    "depth_png": "16 bit, times `png_unit`; 0 is unknown, masked out, or below `min_confidence`",
+    "confidence": "float32 > 1 as the network gives it; 8-bit PNG: 255 (1 - 1 / confidence)",
+    "pixels": "centres at 0.5; photo position = scale * pixel + offset; photos as stored, EXIF not applied",
+    "intrinsics": "of the map's pixels, lens distortion left out; `photo_camera` has it, in COLMAP's terms",
+}
+
+
+def write_views(source: Source, folder: Path) -> Mapping[str, str]:
+    """Write `depth/`, `confidence/`, `points.ply`, `scene.glb` and `views.json`.
+
+    Returns:
+        The files' stem by image name.
+
+    Raises:
+        WeightsError, MissingDependencyError: there is no network, or not the device.
+        InputError: a photo is missing or has changed since the run.
+        ReconstructionError: no photo's depth agrees with the model.
+    """
+    options = source.depth or DepthOptions()
+    with depth_of_model(source, folder) as depths:
+        stems = {name: PurePosixPath(flat).stem for name, flat in flat_names(depths.views).items()}
+        cloud = dense_cloud(
+            depths,
+            min_confidence=options.min_confidence,
+            max_points=options.max_points,
+            progress=source.progress,
+        )
+        write_cloud_ply(cloud, folder / "points.ply")
+        orientations = {name: photo.orientation for name, photo in depths.network.photos.items()}
+        write_glb(depths.model, cloud, orientations, folder / "scene.glb")
+        unit = png_unit(depths.views.values())
+        too_far = _write_maps(source, depths, stems, unit, folder)
+        summary = _summary(source, depths, stems, cloud, unit) | {"num_too_far_for_png": too_far}
+    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    (folder / "views.json").write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
+    for name, why in depths.left_out.items():
+        log.warning("%s: no depth: %s", name, why)
+    return stems
+
+
+def _write_maps(source: Source, depths: DepthSet, stems: Mapping[str, str], unit: float, folder: Path) -> int:
+    """All photos' files; returns how many pixels were too far for the PNG files."""
+    options = source.depth or DepthOptions()
+    for part in ("depth", "confidence"):
+        (folder / part).mkdir()
+    num_too_far = 0
+    with source.progress.task("files", len(stems), unit="photos") as task:
+        for name, stem in stems.items():
+            view = depths.full_view(name) if options.full_size else depths.view(name)
+            usable = view.usable(options.min_confidence)
+            num_too_far += write_view(view, depths.views[name], stem, folder, usable, unit)
+            task.advance()
+    return num_too_far
+
+
+def _summary(
+    source: Source, depths: DepthSet, stems: Mapping[str, str], cloud: Cloud, unit: float
+) -> dict[str, object]:
+    options = source.depth or DepthOptions()
+    return {
+        "unit": "m" if options.metres else "unit of the model",
+        "metres_per_model_unit": depths.metres_per_unit,
+        "png_unit": unit,
+        "conventions": _CONVENTIONS,
+        "min_confidence": options.min_confidence,
+        "pairs_per_view": options.pairs_per_view,
+        "full_size": options.full_size,
+        "network": depths.network.loaded.predictor.key,
+        "image_size": depths.network.image_size,
+        "notice": depths.network.loaded.notice,
+        "points": {
+            "written": len(cloud.xyz),
+            "wanted_at_most": options.max_points,
+            "confident_pixels": cloud.num_confident,
+            "left_out_at_depth_edges": cloud.num_edges,
+            "left_out_as_conflicting": cloud.num_conflicts,
+            "voxel": cloud.voxel,
+        },
+        "views": {name: {"file": stems[name], **asdict(view.fit)} for name, view in depths.views.items()},
+        "without_depth": dict(depths.left_out),
+    }
