@@ -12,7 +12,7 @@ import hashlib
 import json
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +37,7 @@ _TOKEN_REACH_PX = 32.0
 _SEEN_CONFIDENCE = (3.0, 18.0)
 _UNSEEN_CONFIDENCE = 0.15
 _NO_POINT_CONFIDENCE = 0.12
-_CACHED_PHOTOS = 64
+_REMEMBERED = 64
 
 
 class Shown(NamedTuple):
@@ -50,6 +50,22 @@ class Shown(NamedTuple):
     def label(self) -> str:
         """Tells the windows of a photo apart, so that each has noise of its own."""
         return self.name if self.window is None else f"{self.name} {self.window}"
+
+
+class _Recent:
+    """The last results of a function of what network images show."""
+
+    def __init__(self, compute: Callable[..., Float64]) -> None:
+        self._compute = compute
+        self._results: OrderedDict[tuple[Shown, ...], Float64] = OrderedDict()
+
+    def __call__(self, *shown: Shown) -> Float64:
+        if shown not in self._results:
+            self._results[shown] = self._compute(*shown)
+            if len(self._results) > _REMEMBERED:
+                self._results.popitem(last=False)
+        self._results.move_to_end(shown)
+        return self._results[shown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +110,16 @@ class OraclePredictor:
     _views: dict[str, TrueView] = field(init=False, repr=False)
     _footprint: float = field(init=False)
     _centre: Float64 = field(init=False, repr=False)
-    _points: OrderedDict[Shown, Float64] = field(init=False, repr=False, default_factory=OrderedDict)
+    _points: _Recent = field(init=False, repr=False)
+    _qualities: _Recent = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._views = load_scene(self.folder)
         sample = list(self._views.values())[:: max(1, len(self._views) // 16)]
         self._footprint = typical_footprint(sample, {view.name: self.grid(view.name) for view in sample})
         self._centre = np.mean([-v.rotation.T @ v.translation for v in self._views.values()], axis=0)
+        self._points = _Recent(lambda shown: self.view(shown.name).world_points(self.grid(*shown)))
+        self._qualities = _Recent(self._compare)
         self.key = self._identity()
 
     @property
@@ -142,14 +161,17 @@ class OraclePredictor:
 
     def points(self, name: str, window: PixelMap | None = None) -> Float64:
         """World points (H, W, 3) of a photo's network pixels, NaN where nothing is."""
-        shown = Shown(name, window)
-        if shown in self._points:
-            self._points.move_to_end(shown)
-        else:
-            self._points[shown] = self.view(name).world_points(self.grid(*shown))
-            if len(self._points) > _CACHED_PHOTOS:
-                self._points.popitem(last=False)
-        return self._points[shown]
+        return self._points(Shown(name, window))
+
+    def quality(self, own: Shown, other: Shown) -> Float64:
+        """How well the other photo shows each point, (H, W): 1 from the same distance, 0 if not at all."""
+        return self._qualities(own, other)
+
+    def pixel_sizes(self, shown: Shown, points: Float64) -> Float64:
+        """What the photo's network pixels cover at world points (N, 3), metres."""
+        view = self.view(shown.name)
+        depth = points @ view.rotation[2] + view.translation[2]
+        return np.asarray(depth * pixel_angle(view, self.grid(*shown)), np.float64)
 
     def random(self, *names: str) -> np.random.Generator:
         """Random numbers that belong to these names alone."""
@@ -190,6 +212,18 @@ class OraclePredictor:
                 f"of that name gives {expected[1]} x {expected[0]} px",
                 hint="mast3r.oracle must be the rendered scene whose photos are reconstructed",
             )
+
+    def _compare(self, own: Shown, other: Shown) -> Float64:
+        here, there = self.view(own.name), self.view(other.name)
+        shape = self.grid(*own).size
+        if here.component != there.component:
+            return np.zeros(shape)
+        points = self.points(*own).reshape(-1, 3)
+        seen = there.sees(points, self.grid(*other))
+        near, far = (self.pixel_sizes(shown, points[seen]) for shown in (own, other))
+        quality = np.zeros(len(points))
+        quality[seen] = np.minimum(near, far) / np.maximum(near, far)
+        return quality.reshape(shape)
 
     def _identity(self) -> str:
         """Changes with poses, cameras, depth files, size and options."""
@@ -234,15 +268,15 @@ class OraclePairs:
         oracle = self.oracle
         own, other = (first, second) if view == 1 else (second, first)
         rng = oracle.random("descriptors", first.label, second.label, str(view))
-        points, quality = oracle.points(*own), self._quality(own, other)
+        points, quality = oracle.points(*own), oracle.quality(own, other)
         shape = quality.shape
         if oracle.options.wrong_matches > 0:
             source = _exchanged_patches(shape, oracle.options.wrong_matches, rng)
             points, quality = points.reshape(-1, 3)[source], quality.reshape(-1)[source]
         points, quality = points.reshape(-1, 3), quality.reshape(-1)
         empty = np.isnan(points[:, 0])
-        reach = oracle.options.noise_px * self._pixel_sizes(own, points)
-        displaced = points + reach[:, None] * rng.normal(size=points.shape)
+        reach = oracle.options.noise_px * oracle.pixel_sizes(own, points)
+        displaced = points + reach[:, None] * rng.standard_normal(points.shape, np.float32)
         descriptors = oracle.features(
             np.where(empty[:, None], 0.0, displaced), oracle.view(own.name).component
         )
@@ -260,7 +294,7 @@ class OraclePairs:
         taker, frame = oracle.view(own.name), oracle.view(first.name)
         rng = oracle.random("points", first.label, second.label, str(view))
         scale = np.exp(options.scale_noise * oracle.random("scale", first.label, second.label).normal())
-        points, quality = oracle.points(*own), self._quality(own, other)
+        points, quality = oracle.points(*own), oracle.quality(own, other)
         empty = np.isnan(points[..., 0])
         centre = -taker.rotation.T @ taker.translation
         rays = np.where(empty[..., None], taker.rotation[2] * 1e4 * oracle.footprint, points - centre)
@@ -275,27 +309,6 @@ class OraclePairs:
         extra[empty] = 0.02
         extra *= np.exp(rng.normal(0, options.confidence_noise, extra.shape))
         return (scale * local).astype(np.float32), (1 + extra).astype(np.float32)
-
-    def _quality(self, own: Shown, other: Shown) -> Float64:
-        """How well the other photo shows each point, (H, W): 1 from the same distance, 0 if not at all."""
-        oracle = self.oracle
-        here, there = oracle.view(own.name), oracle.view(other.name)
-        shape = oracle.grid(*own).size
-        if here.component != there.component:
-            return np.zeros(shape)
-        points = oracle.points(*own).reshape(-1, 3)
-        seen, far = there.sees(points, oracle.grid(*other))
-        near = self._pixel_sizes(own, points)
-        far *= pixel_angle(there, oracle.grid(*other))
-        quality = np.zeros(len(points))
-        quality[seen] = np.minimum(near[seen], far[seen]) / np.maximum(near[seen], far[seen])
-        return quality.reshape(shape)
-
-    def _pixel_sizes(self, shown: Shown, points: Float64) -> Float64:
-        """What the photo's network pixels cover at world points (N, 3), metres."""
-        view = self.oracle.view(shown.name)
-        depth = points @ view.rotation[2] + view.translation[2]
-        return np.asarray(depth * pixel_angle(view, self.oracle.grid(*shown)), np.float64)
 
 
 def _shown(photo: NetworkPhoto | EncodedPhoto) -> Shown:

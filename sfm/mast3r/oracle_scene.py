@@ -88,11 +88,8 @@ class TrueView:
         points[depth == 0] = np.nan
         return np.asarray(points.reshape(rows, columns, 3), np.float64)
 
-    def sees(self, points: Float64, grid: PixelMap) -> tuple[NDArray[np.bool_], Float64]:
-        """Which world points (N, 3) this photo shows within its network image, and their z-depth (N,).
-
-        NaN points are not seen; depths of points that are not seen mean nothing.
-        """
+    def sees(self, points: Float64, grid: PixelMap) -> NDArray[np.bool_]:
+        """Which world points (N, 3) this photo shows within its network image; none that are NaN."""
         local = points @ self.rotation.T + self.translation
         local[~(local[:, 2] > 0)] = [0.0, 0.0, -1.0]
         where = np.asarray(self.camera.img_from_cam(local), np.float64)
@@ -105,7 +102,7 @@ class TrueView:
         seen[seen] = np.abs(back - straight).max(axis=1) < _SAME_RAY
         there = depth_at(self.depth(), where[seen])
         seen[seen] = np.abs(there - local[seen, 2]) < _DEPTH_TOLERANCE * local[seen, 2]
-        return seen, local[:, 2]
+        return seen
 
 
 def depth_at(depth: Float32, where: Float64) -> Float64:

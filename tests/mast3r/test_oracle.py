@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from sfm.dense.types import PixelMap
 from sfm.errors import InputError
+from sfm.mast3r.correspondences import DescriptorMap, match_direction, merge_directions
 from sfm.mast3r.image_input import network_photo
 from sfm.mast3r.oracle import OracleOptions, OraclePredictor
 from sfm.mast3r.oracle_scene import depth_at, load_scene
@@ -161,6 +163,51 @@ def test_confident_matches_are_right(room: Path) -> None:
         assert good.sum() > 500
         assert (error[good] < 1.5).mean() > 0.9
         assert (error[good] < 3).mean() > 0.97
+
+
+def test_both_directions_give_correspondences_that_are_right(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+    left, right = encoded(oracle, "left", "right")
+
+    def direction(a: EncodedPhoto, b: EncodedPhoto) -> list[DescriptorMap]:
+        pairs = oracle.decode([a], [b])
+        return [DescriptorMap(d[0], c[0]) for d, c in (pairs.descriptors(1), pairs.descriptors(2))]
+
+    found = merge_directions(
+        match_direction(*direction(left, right), subsample=4),
+        match_direction(*reversed(direction(right, left)), subsample=4),
+    )
+
+    good = found.confidence > 1
+    x, y = found.xy_a[good].T
+    error = np.linalg.norm(
+        projected(oracle, oracle.points("left.jpg")[y, x], "right") - found.xy_b[good], axis=1
+    )
+    assert good.sum() > 500
+    assert (error < 1.5).mean() > 0.9
+
+
+def test_a_window_of_a_photo_is_a_closer_look(room: Path) -> None:
+    """The middle of the left photo at twice its size, matched with the whole of the right one."""
+    oracle = OraclePredictor(room, size=SIZE, options=EXACT)
+    window = PixelMap(scale=(0.5, 0.5), crop=(96, 72), size=(96, 128))
+    photo = NetworkPhoto("left.jpg", np.zeros((96, 128, 3), np.uint8), window)
+
+    closer = EncodedPhoto(photo.name, oracle.encode([photo])[0], photo.size, window)
+    pairs = oracle.decode([closer], encoded(oracle, "right"))
+    (d1, c1), (d2, _) = pairs.descriptors(1), pairs.descriptors(2)
+    found = (d1.reshape(-1, 24) @ d2.reshape(-1, 24).T).argmax(1).numpy()
+    seen = c1.reshape(-1).numpy() > 3
+
+    points = oracle.points("left.jpg", window)
+    middle = oracle.view("left.jpg").camera.img_from_cam(
+        points[48, 64] @ oracle.view("left.jpg").rotation.T + oracle.view("left.jpg").translation
+    )
+    assert middle == pytest.approx([0.5 * (96 + 64.5), 0.5 * (72 + 48.5)], abs=1e-3)
+    where = projected(oracle, points.reshape(-1, 3)[seen], "right")
+    error = np.linalg.norm(where - np.stack([found % 128, found // 128], axis=1)[seen], axis=1)
+    assert seen.mean() > 0.3
+    assert (error < 1).mean() > 0.95
 
 
 def test_without_noise_matches_are_as_exact_as_pixels_allow(room: Path) -> None:
