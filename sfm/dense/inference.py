@@ -21,6 +21,7 @@ from sfm.mast3r.predictor import DecodedPairs, EncodedPhoto, PairPredictor
 
 from .memory import guess_batch, memory_errors_halve
 from .pair_store import PairResult
+from .photo_map import PhotoMap
 from .photos import EncodedPhotos
 from .types import DenseMatches, ViewDepth
 
@@ -119,14 +120,8 @@ class PairInference:
         assert backward is not None
         if not backward.is_finite(row):
             return PairResult(NO_MATCHES, _NOT_FINITE)
-        found = merge_directions(forward.direction(row), backward.direction(row))
-        keep = found.confidence >= self.config.min_confidence
-        maps = self.photos.maps
-        matches = DenseMatches(
-            maps[pair.a].to_photo(found.xy_a[keep]),
-            maps[pair.b].to_photo(found.xy_b[keep]),
-            found.confidence[keep],
-        )
+        maps = self.photos.maps[pair.a], self.photos.maps[pair.b]
+        matches = matches_of_both(forward, backward, row, maps)
         return PairResult(matches, "" if len(matches.confidence) else "no confident match")
 
     def _refined(self, pair: Pair, result: PairResult) -> PairResult:
@@ -192,7 +187,7 @@ class DecodedDirection:
         finite = [torch.isfinite(m).flatten(1).all(dim=1) for m in (*self._maps_a, *self._maps_b)]
         self._finite = torch.stack(finite).all(dim=0).tolist()
         self._directions: dict[int, Direction] = {}
-        self._config = config
+        self.config = config
 
     def is_finite(self, row: int) -> bool:
         """False where damaged weights or too little precision show."""
@@ -202,21 +197,21 @@ class DecodedDirection:
         """Whether the other direction of the row is worth its price."""
         if not self.is_finite(row):
             return False
-        if not self._config.one_direction_first:
+        if not self.config.one_direction_first:
             return True
-        return self.num_confident(row) >= self._config.min_first_matches
+        return self.num_confident(row) >= self.config.min_first_matches
 
     def num_confident(self, row: int) -> int:
         """Matches of this direction alone that are confident enough."""
         found = merge_directions(self.direction(row))
-        return int((found.confidence >= self._config.min_confidence).sum())
+        return int((found.confidence >= self.config.min_confidence).sum())
 
     def direction(self, row: int) -> Direction:
         """Reciprocal matches of the row's two photos."""
         if row not in self._directions:
             index = self._index[row]
             a, b = (DescriptorMap(d[index], c[index]) for d, c in (self._maps_a, self._maps_b))
-            self._directions[row] = match_direction(a, b, subsample=self._config.subsample_px)
+            self._directions[row] = match_direction(a, b, subsample=self.config.subsample_px)
         return self._directions[row]
 
     def depths(self, rows: Sequence[int]) -> dict[int, ViewDepth]:
@@ -225,6 +220,23 @@ class DecodedDirection:
             return {}
         points, confidence = self._decoded.points(1, [self._index[row] for row in rows])
         return {row: _view_depth(p, c) for row, p, c in zip(rows, points, confidence, strict=True)}
+
+
+def matches_of_both(
+    forward: DecodedDirection, backward: DecodedDirection, row: int, maps: tuple[PhotoMap, PhotoMap]
+) -> DenseMatches:
+    """Confident matches of a row from both directions.
+
+    Args:
+        forward: the direction whose view 1 is the first photo.
+        backward: the other one; finite, as `forward` is.
+        row: of the batch.
+        maps: from pixels of both network images to photo px.
+    """
+    found = merge_directions(forward.direction(row), backward.direction(row))
+    keep = found.confidence >= forward.config.min_confidence
+    xy_a, xy_b = (xy[keep].astype(np.float32) for xy in (found.xy_a, found.xy_b))
+    return DenseMatches(maps[0].to_photo(xy_a), maps[1].to_photo(xy_b), found.confidence[keep])
 
 
 def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:

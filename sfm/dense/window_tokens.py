@@ -1,0 +1,148 @@
+"""Windows of photos after the encoder: encoded when first asked for, kept in memory within a bound."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sfm.ingest.decode import UnusablePhotoError, load_rgb
+from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
+
+from .memory import memory_errors_halve
+from .photos import EncodedPhotos
+from .windows import Windows, lay_windows, upright_size
+
+log = logging.getLogger(__name__)
+
+_MAX_TOKEN_BYTES = 1_000_000_000
+"""Tokens of about 600 windows of 512 x 384 px."""
+_MAX_PIXEL_BYTES = 300_000_000
+_BATCH = {"cuda": 16}
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """Values by key, the least recently used dropped where they exceed a bound together; never the last one.
+
+    Args:
+        max_bytes: bound.
+        num_bytes: size of a value.
+    """
+
+    def __init__(self, max_bytes: int, num_bytes: Callable[[V], int]) -> None:
+        self._max_bytes, self._num_bytes = max_bytes, num_bytes
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._total = 0
+
+    def get(self, key: K) -> V | None:
+        """The value, from now on the most recently used; None when it was dropped."""
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value under a key that has none."""
+        self._values[key] = value
+        self._total += self._num_bytes(value)
+        while self._total > self._max_bytes and len(self._values) > 1:
+            self._total -= self._num_bytes(self._values.popitem(last=False)[1])
+
+
+@dataclass(slots=True)
+class WindowTokens:
+    """Encoded windows by photo and index."""
+
+    photos: EncodedPhotos
+    max_windows: int
+    """Pairs of windows that are matched for a pair of photos."""
+    num_encoded: int = 0
+    """Windows that went through the encoder so far."""
+    _windows: dict[str, Windows] = field(default_factory=dict, repr=False)
+    _tokens: Recent[tuple[str, int], EncodedPhoto] = field(
+        default_factory=lambda: Recent(_MAX_TOKEN_BYTES, lambda photo: photo.tokens.nbytes), repr=False
+    )
+    _pixels: Recent[str, NDArray[np.uint8]] = field(
+        default_factory=lambda: Recent(_MAX_PIXEL_BYTES, lambda pixels: pixels.nbytes), repr=False
+    )
+
+    def windows(self, name: str) -> Windows:
+        """Where a photo's windows lie."""
+        if name not in self._windows:
+            photos = self.photos
+            self._windows[name] = lay_windows(photos.maps[name], photos.image_size, self.max_windows)
+        return self._windows[name]
+
+    def encoded(self, name: str, indices: Sequence[int]) -> dict[int, EncodedPhoto]:
+        """Encoded windows of a photo by index; those that could not be read or encoded are missing.
+
+        Raises:
+            OSError, EncodingError: the photo isn't cut, and as for `EncodedPhotos`.
+        """
+        windows = self.windows(name)
+        if not windows.maps:
+            return {index: self.photos[name] for index in indices}
+        found = {index: self._tokens.get((name, index)) for index in indices}
+        here = {index: window for index, window in found.items() if window is not None}
+        return here | self._encode(name, [index for index in found if index not in here])
+
+    def _encode(self, name: str, indices: Sequence[int]) -> dict[int, EncodedPhoto]:
+        pixels = self._read(name) if indices else None
+        if pixels is None:
+            return {}
+        image = pixels
+
+        def encode(some: Sequence[int]) -> dict[int, EncodedPhoto]:
+            photos = [self._cut(name, index, image) for index in some]
+            rows = self.photos.predictor.encode(photos).detach().to("cpu", torch.bfloat16)
+            return {
+                index: EncodedPhoto(name, tokens.clone(), photo.size, photo.window)
+                for index, photo, tokens in zip(some, photos, rows, strict=True)
+            }
+
+        def give_up(some: Sequence[int], why: str) -> None:
+            log.warning("%s: window %s is left out: %s", name, *some, why)
+
+        fresh: dict[int, EncodedPhoto] = {}
+        batch = _BATCH.get(self.photos.predictor.device.type, 2)
+        for start in range(0, len(indices), batch):
+            for encoded in memory_errors_halve(indices[start : start + batch], encode, give_up):
+                fresh |= encoded
+        for index, window in fresh.items():
+            self._tokens.put((name, index), window)
+        self.num_encoded += len(fresh)
+        return fresh
+
+    def _cut(self, name: str, index: int, pixels: NDArray[np.uint8]) -> NetworkPhoto:
+        window = self.windows(name).maps[index]
+        (x, y), (height, width) = window.crop, window.size
+        return NetworkPhoto(name, np.ascontiguousarray(pixels[y : y + height, x : x + width]), window)
+
+    def _read(self, name: str) -> NDArray[np.uint8] | None:
+        """Upright pixels (H, W, 3) that windows are cut from; None when the photo cannot be read any more."""
+        pixels = self._pixels.get(name)
+        if pixels is None:
+            windows = self.windows(name)
+            try:
+                pixels = load_rgb(self.photos.photos[name].path)
+            except (OSError, UnusablePhotoError) as error:
+                log.warning("%s: its windows are left out: %s", name, error)
+                return None
+            whole = upright_size(windows.photo)
+            if pixels.shape[1::-1] != whole:
+                log.warning("%s: its windows are left out: the photo has changed", name)
+                return None
+            if windows.resized != whole:
+                small = Image.fromarray(pixels).resize(windows.resized, Image.Resampling.LANCZOS)
+                pixels = np.asarray(small)
+            self._pixels.put(name, pixels)
+        return pixels
