@@ -23,6 +23,7 @@ from sfm.types import Collection
 from sfm.verification import record_pairs, verification_options, verify_pairs
 from sfm.workspace import content_key
 
+from .coarse_to_fine import WindowMatcher
 from .corners import sift_corners
 from .database_writer import mint_into
 from .depth_maps import DepthMaps, merged_depth
@@ -35,6 +36,8 @@ from .photos import EncodedPhotos, photo_maps
 from .predictors import Loaded, open_predictor
 from .token_cache import TokenCache
 from .types import ViewDepth
+from .window_tokens import WindowTokens
+from .windows import matched_px
 
 _TOKENS_VERSION = _PAIRS_VERSION = _KEYPOINTS_VERSION = _GEOMETRIES_VERSION = 1
 """Raised when a change of code changes what the step computes: earlier results are then computed again."""
@@ -145,7 +148,12 @@ class Mast3rBackend:
         todo = sorted(pair for pair in edges if pair not in matched)
         error_px = self._error_px(config.verify.max_error_px)
         inference = PairInference(
-            self.predictor, self._photos, config.mast3r, config.verify.min_num_inliers, error_px
+            self.predictor,
+            self._photos,
+            config.mast3r,
+            config.verify.min_num_inliers,
+            self._error_px(config.verify.max_error_px, whole_photos=True),
+            self._window_matcher(),
         )
         results = infer_pairs(todo, inference, self._store(), self._photos.photos, around.progress)
         corners = sift_corners(collection, around) if results and config.mast3r.snap_to_sift else None
@@ -161,6 +169,13 @@ class Mast3rBackend:
         why = {pair: result.why for pair, result in results.items() if result.why}
         verified = record_pairs(edges, todo, database.pairs(), around.workspace.events, why=why)
         return MatchReport(len(todo), len(edges) - len(todo), verified)
+
+    def _window_matcher(self) -> WindowMatcher | None:
+        assert self._photos is not None, "describe comes first"
+        dense = self.surroundings.config.mast3r
+        if not dense.coarse_to_fine:
+            return None
+        return WindowMatcher(self.predictor, dense, WindowTokens(self._photos, dense.max_windows))
 
     def _store(self) -> PairStore:
         return PairStore(self.surroundings.workspace.cache / "pairs" / self._pairs_key())
@@ -194,8 +209,10 @@ class Mast3rBackend:
         views = {photo.name: store.depths(photo.sha256) for photo in collection.photos}
         return {name: some for name, some in views.items() if some}
 
-    def _error_px(self, configured: float) -> float:
-        scale = median(photo_map.photo_px for photo_map in self._maps.values())
+    def _error_px(self, configured: float, *, whole_photos: bool = False) -> float:
+        """Of matches as they are in the end, or of those of whole photos, before windows make them finer."""
+        matched = matched_px(self._maps, self.surroundings.config.mast3r)
+        scale = median(self._maps[name].photo_px if whole_photos else px for name, px in matched.items())
         return round(max(configured, _NOISE_NETWORK_PX * scale), 3)
 
 

@@ -15,6 +15,7 @@ from .keypoints import KeypointOptions, mint_keypoints
 from .masking import load_masks, without_masked
 from .pair_store import PairResult
 from .photos import EncodedPhotos
+from .windows import matched_px
 
 _NO_INDICES = np.zeros((0, 2), np.uint32)
 
@@ -45,7 +46,7 @@ def mint_into(
         for pair, result in results.items()
         if len(result.matches.confidence)
     }
-    scale = {name: photo_map.photo_px for name, photo_map in photos.maps.items()}
+    scale = matched_px(photos.maps, config)
     existing = database.keypoint_positions()
     if config.tracks == "naive":
         from .naive import naive_keypoints
