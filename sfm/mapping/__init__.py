@@ -57,7 +57,8 @@ def reconstruct(
         start: models of an earlier round to continue from (our loop only); they are left unchanged.
         focal_guesses: focal lengths (px) by camera id, for cameras that nothing better is known of (our loop
             only).
-        depth: depth of single photos, for those that share no point with a model (our loop only).
+        depth: depth of single photos, for those that share no point with a model or have no parallax, and for
+            the scale of models where it is metric (our loop only).
 
     Returns:
         Models of at least `config.min_model_size` photos, largest first, and the view graph.

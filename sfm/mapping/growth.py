@@ -29,7 +29,7 @@ def grow(
     journal: Journal,
     *,
     max_images: int | None = None,
-    methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS),
+    methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS, Method.LIFTED),
     on_registered: Callable[[str], None],
 ) -> None:
     """Register photos of `candidates` one after the other, adjusting locally each time and globally when due.
@@ -38,9 +38,11 @@ def grow(
     be registered: better poses often let in photos that failed before. The model is left globally adjusted.
     """
     attempts = Attempts()
+    safe = [method for method in methods if method is not Method.LIFTED]
+    resorts = [method for method in methods if method is Method.LIFTED] + [Method.LENIENT_PNP]
     refined = _Size.of(session)
     while max_images is None or session.num_registered < max_images:
-        outcome = register_next(session, candidates, attempts, journal, methods)
+        outcome = register_next(session, candidates, attempts, journal, safe)
         why = "grown"
         if isinstance(outcome, Stuck) and refined != _Size.of(session):
             refine_global(session, "stuck", journal)
@@ -48,7 +50,7 @@ def grow(
             attempts.forgive()
             continue
         if isinstance(outcome, Stuck):
-            outcome = register_next(session, candidates, attempts, journal, (Method.LENIENT_PNP,))
+            outcome = register_next(session, candidates, attempts, journal, resorts)
             why = "check"
         if isinstance(outcome, Stuck):
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pycolmap
 
@@ -59,6 +59,13 @@ def mapper_options(
         adjustment.print_summary = False
         adjustment.ceres.solver_options.num_threads = threads
     return MapperOptions(pipeline, mapper, _lenient(mapper), triangulation, local_ba, global_ba)
+
+
+def with_two_view_tracks(options: MapperOptions) -> MapperOptions:
+    """Points that two photos see alone are triangulated too; COLMAP leaves them out."""
+    triangulation = copy.copy(options.triangulation)
+    triangulation.ignore_two_view_tracks = False
+    return replace(options, triangulation=triangulation)
 
 
 def _lenient(options: pycolmap.IncrementalMapperOptions) -> pycolmap.IncrementalMapperOptions:

@@ -13,16 +13,19 @@ from sfm.events import EventSink
 from sfm.progress import Progress, Task
 
 from .depth import DepthSource
+from .depth_model import has_parallax
 from .focal import estimate_focal_lengths
 from .intrinsics import free_principal_points
 from .journal import STAGE, Journal
 from .merge import merge_models
+from .metric_scale import metric_scale, scale_to_metres
 from .options import MapperOptions, mapper_options, pipeline_options
 from .peers import Peer, run_peer
 from .session import Scene
-from .trials import Trial, Workbench, best_model, continued
+from .trials import Trial, Workbench, best_model, continued, rebuilt
 from .view_graph import ViewGraph
 
+_MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
 _MAX_RENEWED = 100  # photos of a component that later rounds may try to map afresh
 
 
@@ -61,15 +64,16 @@ def reconstruct_graph(
         bench = Workbench(scene, options, _CountOnce(task))
         trials = _continued_models(bench, start)
         trials += _new_models(bench, config, trials, discarded)
-        trials = merge_models(bench, trials, discarded)
+        trials = _merged_models(bench, trials, discarded)
         if start:
             trials = _renewed_models(bench, trials, discarded)
     kept = _kept(trials, config, discarded)
-    if refine.principal_point != "never":
-        for trial in kept:
+    for trial in kept:
+        if refine.principal_point != "never" and _has_evidence(scene, trial):
             _free_principal_points(
                 trial, options, fixed_cameras, evidence=refine.principal_point == "evidence"
             )
+        _scale_to_metres(scene, trial)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
     for index, trial in enumerate(kept):
@@ -138,8 +142,13 @@ def _continued_models(bench: Workbench, start: Sequence[pycolmap.Reconstruction]
     everyone = frozenset(bench.scene.id_of)
     taken = frozenset(image.name for model in start for image in _registered(model))
     trials: list[Trial] = []
+    min_angle = bench.options.mapper.filter_min_tri_angle
     for model in sorted(start, key=lambda model: -model.num_reg_images()):
-        trial = continued(bench, model, everyone - taken)
+        if bench.scene.depth is None or has_parallax(model, min_angle):
+            trial = continued(bench, model, everyone - taken)
+        else:
+            near = bench.scene.view_graph.component(min(image.name for image in _registered(model)))
+            trial = rebuilt(bench, model, near - taken)
         taken |= trial.names
         trials.append(trial)
     return trials
@@ -165,6 +174,12 @@ def _new_models(
     return trials
 
 
+def _merged_models(bench: Workbench, trials: Sequence[Trial], discarded: Journal) -> list[Trial]:
+    """The models, with those joined that fit together; models from depth alone stay as they are."""
+    lifted = [trial for trial in trials if trial.from_depth]
+    return merge_models(bench, [trial for trial in trials if not trial.from_depth], discarded) + lifted
+
+
 def _renewed_models(bench: Workbench, models: Sequence[Trial], discarded: Journal) -> list[Trial]:
     """The models, unless a fresh start joins what they, grown from fewer pairs, hold apart or leave out."""
     renewed = list(models)
@@ -188,6 +203,25 @@ def _kept(trials: Sequence[Trial], config: RegisterConfig, discarded: Journal) -
             why = f"fewer than {config.min_model_size} photos"
             discarded.note("dropped_model", names=sorted(trial.names), why=why)
     return sorted(kept, key=lambda trial: (-len(trial.names), min(trial.names)))
+
+
+def _has_evidence(scene: Scene, trial: Trial) -> bool:
+    """Whether the observations of a model could tell of principal points."""
+    if scene.depth is None:
+        return True
+    return not trial.from_depth and trial.reconstruction.compute_mean_track_length() >= _MIN_TRACK_LENGTH
+
+
+def _scale_to_metres(scene: Scene, trial: Trial) -> None:
+    if found := metric_scale(scene, trial.reconstruction):
+        scale_to_metres(trial.reconstruction, found)
+        trial.journal.note(
+            "metric_scale",
+            source="mast3r",
+            scale=round(found.scale, 6),
+            spread=round(found.spread, 4),
+            num_images=found.num_images,
+        )
 
 
 def _free_principal_points(

@@ -73,6 +73,11 @@ class MapperSession:
         """Number of photos that have a pose."""
         return int(self.reconstruction.num_reg_images())
 
+    def recount(self) -> None:
+        """Let the mapper know of photos that were registered without it; it counts them when it begins."""
+        self.mapper.end_reconstruction(False)
+        self.mapper.begin_reconstruction(self.reconstruction)
+
 
 @contextmanager
 def open_session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import time
 from collections.abc import Iterator, Sequence, Set
@@ -11,6 +12,8 @@ import pycolmap
 
 from .agreement import agreement
 from .journal import Journal
+from .lifting import lifted_pose
+from .photo_depth import fit_to_points
 from .session import MapperSession
 
 _RETRY_GROWTH = 1.1  # a photo that failed is tried again once it sees this many times the points it saw then
@@ -24,9 +27,9 @@ class Registered:
 
     name: str
     how: str
-    """pnp | structure_less."""
+    """pnp | structure_less | lifted."""
     num_visible: int
-    """Points of the model (pnp) or correspondences to its photos (structure_less) that the photo sees."""
+    """Points of the model (pnp) or correspondences to its photos (the others) that the photo sees."""
     num_inliers: int
 
 
@@ -60,12 +63,14 @@ class Method(enum.Enum):
 
     PNP = "pnp"
     STRUCTURE_LESS = "structure_less"
+    LIFTED = "lifted"
+    """From points that depth lifts into the model; nothing where the scene has no depth."""
     LENIENT_PNP = "lenient pnp"
 
     @property
     def how(self) -> str:
         """The way in the words of the events."""
-        return "structure_less" if self is Method.STRUCTURE_LESS else "pnp"
+        return "pnp" if self is Method.LENIENT_PNP else self.value
 
 
 def register_next(
@@ -89,7 +94,8 @@ def register_next(
         attempts.num_registrations[name] = attempts.num_registrations.get(name, 0) + 1
         image_id = session.scene.id_of[name]
         num_inliers = session.reconstruction.image(image_id).num_points3D
-        session.mapper.triangulate_image(session.options.triangulation, image_id)
+        if method is not Method.LIFTED:
+            session.mapper.triangulate_image(session.options.triangulation, image_id)
         registered = Registered(name, method.how, num_visible, num_inliers)
         journal.note("registered", **asdict(registered), lenient=method is Method.LENIENT_PNP)
         return registered
@@ -99,6 +105,7 @@ def register_next(
 _REJECTED = {
     Method.PNP: "too few of the visible points agree on one pose",
     Method.STRUCTURE_LESS: "too few of the correspondences to registered photos agree on one pose",
+    Method.LIFTED: "too few points lifted by depth agree on one pose",
     Method.LENIENT_PNP: "few points are visible, and too few of them agree on one pose",
 }
 _CONTRADICTED = "the pose that was found contradicts most correspondences to registered photos"
@@ -109,6 +116,9 @@ def _next_photos(
 ) -> Iterator[tuple[str, Method, int]]:
     """Photos to try as (name, method, number visible), best first; evaluated lazily as the model stands."""
     for method in methods:
+        if method is Method.LIFTED:
+            yield from _liftable(session, candidates, attempts)
+            continue
         structure_less = method is Method.STRUCTURE_LESS
         if structure_less and not session.options.pipeline.structure_less_registration_fallback:
             continue
@@ -122,6 +132,24 @@ def _next_photos(
                 continue
             if name in candidates and attempts.may_try(name, method, num_visible):
                 yield name, method, num_visible
+
+
+def _liftable(
+    session: MapperSession, candidates: Set[str], attempts: Attempts
+) -> Iterator[tuple[str, Method, int]]:
+    """Photos that match registered ones but see few points, most matches first; none without depth."""
+    if session.scene.depth is None:
+        return
+    graph, registered = session.scene.view_graph, session.registered
+    count = {
+        name: sum(graph.num_inliers(name, other) for other in graph.neighbours(name) if other in registered)
+        for name in sorted(candidates - registered)
+    }
+    for name in _by_agreement(session, sorted(count, key=lambda name: -count[name])):
+        if not count[name] or not _sees_few_points(session, name):
+            continue
+        if attempts.may_try(name, Method.LIFTED, count[name]):
+            yield name, Method.LIFTED, count[name]
 
 
 def _sees_few_points(session: MapperSession, name: str) -> bool:
@@ -141,6 +169,8 @@ def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
 def _register(session: MapperSession, name: str, method: Method) -> str:
     """Why the photo could not be registered; empty when it was."""
     image_id, options = session.scene.id_of[name], _options(session, method)
+    if method is Method.LIFTED:
+        return _lift(session, name)
     if method is Method.STRUCTURE_LESS:
         found = session.mapper.register_next_structure_less_image(options, image_id)
     else:
@@ -151,6 +181,33 @@ def _register(session: MapperSession, name: str, method: Method) -> str:
         session.observations.deregister_frame(session.reconstruction.image(image_id).frame_id)
         return _CONTRADICTED
     return ""
+
+
+def _lift(session: MapperSession, name: str) -> str:
+    """Why depth does not register the photo; empty when it did."""
+    found = lifted_pose(
+        session, name, lambda other: fit_to_points(session.scene, session.reconstruction, other)
+    )
+    if found is None:
+        return _REJECTED[Method.LIFTED]
+    rec, image_id = session.reconstruction, session.scene.id_of[name]
+    frame = rec.frame(rec.image(image_id).frame_id)
+    frame.set_cam_from_world(rec.image(image_id).camera_id, found.cam_from_world)
+    session.observations.register_frame(frame.frame_id)
+    # Where no three photos overlap, tracks of two are all there is.
+    options = copy.copy(session.options.triangulation)
+    options.ignore_two_view_tracks = False
+    session.mapper.triangulate_image(options, image_id)
+    why_not = ""
+    if rec.image(image_id).num_points3D < session.options.mapper.abs_pose_min_num_inliers:
+        why_not = "too few of its matches can be triangulated"
+    elif agreement(session, name) < _MIN_AGREEMENT:
+        why_not = _CONTRADICTED
+    if why_not:
+        session.observations.deregister_frame(frame.frame_id)
+    else:
+        session.recount()
+    return why_not
 
 
 def _options(session: MapperSession, method: Method) -> pycolmap.IncrementalMapperOptions:

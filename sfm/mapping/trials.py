@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pycolmap
 
+from .depth_model import build_depth_model
 from .growth import grow
 from .journal import Journal
-from .options import MapperOptions
+from .options import MapperOptions, with_two_view_tracks
+from .photo_depth import is_contradicted
 from .seeds import Seed, find_seeds, initialise, next_seed
 from .session import Scene, open_session
 from .steps import refine_global
 
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
+_MIN_OBSERVATIONS = 15  # a photo, of a model that needs no depth
 _MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); larger sets: 2
 
 
@@ -38,6 +41,8 @@ class Trial:
     reconstruction: pycolmap.Reconstruction
     journal: Journal = field(default_factory=Journal)
     names: frozenset[str] = frozenset()
+    from_depth: bool = False
+    """Whether its points come from depth alone; a mapper would filter them for want of parallax."""
 
     @property
     def quality(self) -> tuple[int, int]:
@@ -57,6 +62,15 @@ def continued(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[
     return trial
 
 
+def rebuilt(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str]) -> Trial:
+    """A new model in place of one from depth alone; a copy of it where the new one would lose photos."""
+    names = frozenset(start.image(i).name for i in start.reg_image_ids())
+    fresh = best_model(bench, names | candidates, Journal())
+    if fresh is not None and fresh.names >= names:
+        return fresh
+    return Trial(None, copy.deepcopy(start), names=names, from_depth=True)
+
+
 def extend(bench: Workbench, trial: Trial, candidates: Set[str], max_images: int | None = None) -> None:
     """Grow a trial's model from where it stands."""
     with open_session(bench.scene, bench.options, trial.reconstruction) as session:
@@ -72,7 +86,47 @@ def best_model(
     """The model of `candidates` that registers most of them, from several seeds; None when no seed works.
 
     Trials end as soon as one registers every candidate. `journal` is told of the trials that were given up.
+    Where photos have depth, it is asked when seeds fail: for tracks of two photos, then for a whole model.
     """
+    found = _best_of_seeds(bench, candidates, journal, max_trials)
+    if bench.scene.depth is None:
+        return found
+    if not _is_large(bench, found):
+        relaxed = replace(bench, options=with_two_view_tracks(bench.options))
+        found = _larger(found, _best_of_seeds(relaxed, candidates, journal, max_trials))
+    if found and _is_large(bench, found) and not is_contradicted(bench.scene, found.reconstruction):
+        return found
+    return _larger(found, _from_depth(bench, candidates))
+
+
+def _is_large(bench: Workbench, trial: Trial | None) -> bool:
+    """Whether a trial has the photos and points of a model; without parallax, noise makes few points."""
+    return (
+        trial is not None
+        and len(trial.names) >= bench.options.pipeline.min_model_size
+        and trial.reconstruction.compute_num_observations() >= _MIN_OBSERVATIONS * len(trial.names)
+    )
+
+
+def _larger(first: Trial | None, second: Trial | None) -> Trial | None:
+    """The trial with more photos; the first when they have as many."""
+    return second if second and (first is None or len(second.names) > len(first.names)) else first
+
+
+def _from_depth(bench: Workbench, candidates: Set[str]) -> Trial | None:
+    journal = Journal()
+    model = build_depth_model(bench.scene, bench.options, candidates, journal)
+    if model is None:
+        return None
+    names = frozenset(model.image(i).name for i in model.reg_image_ids())
+    for name in sorted(names):
+        bench.on_registered(name)
+    return Trial(None, model, journal, names, from_depth=True)
+
+
+def _best_of_seeds(
+    bench: Workbench, candidates: Set[str], journal: Journal, max_trials: int | None
+) -> Trial | None:
     contest = _Contest.open(bench, candidates, journal)
     probes = contest.probe()
     finished: list[Trial] = []

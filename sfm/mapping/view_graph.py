@@ -91,6 +91,10 @@ class ViewGraph:
         parts = (set(part) for part in nx.connected_components(self._graph))
         return sorted(parts, key=lambda part: (-len(part), min(part)))
 
+    def component(self, name: str) -> set[str]:
+        """Photos connected with `name`, itself included."""
+        return set(nx.node_connected_component(self._graph, name))
+
     def degree(self, name: str) -> int:
         """Number of verified pairs of a photo."""
         return int(self._graph.degree[name]) if name in self._graph else 0
