@@ -134,18 +134,20 @@ def _in_single_threads(function: Callable[[Tensor], T], shares: list[Tensor]) ->
 @torch.no_grad()
 def _nearest_of_share(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     """Indices and similarities (N,) of a part of the base."""
-    parts = [_nearest_of_rows(rows, base) for rows in torch.split(queries, _TILE_ROWS)]
+    # One for all rows: allocated anew, it would leave holes in the heap.
+    tile = torch.empty(min(_TILE, len(queries) * len(base)))
+    parts = [_nearest_of_rows(rows, base, tile) for rows in torch.split(queries, _TILE_ROWS)]
     indices, similarity = (torch.cat(column) for column in zip(*parts, strict=True))
     return indices, similarity
 
 
-def _nearest_of_rows(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+def _nearest_of_rows(queries: Tensor, base: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """Indices and similarities (R,), R <= `_TILE_ROWS`: maxima of each tile first, positions at the end."""
     queries, num = _padded(queries), len(queries)
-    width = min(_TILE // len(queries), len(base))
+    width = min(len(memory) // len(queries), len(base))
+    tile = memory[: len(queries) * width].view(len(queries), width)
     # The last tile overlaps the one before instead of being narrow.
     starts = [min(start, len(base) - width) for start in range(0, len(base), width)]
-    tile = torch.empty(len(queries), width)
     best = torch.full((len(queries),), -torch.inf)
     winner = torch.zeros(len(queries), dtype=torch.int64)
     for number, start in enumerate(starts):
