@@ -52,6 +52,8 @@ class WindowMatcher:
         chosen = choose_pairs(a.inside(agreeing.xy_a), b.inside(agreeing.xy_b), self.config.max_windows)
         with torch.inference_mode():
             found = self._match(pair, chosen, (a, b))
+        if not found:
+            return coarse
         step = self.config.subsample_px
         fine = step * a.photo_px, step * b.photo_px
         whole = step * a.photo.photo_px, step * b.photo.photo_px
