@@ -1,0 +1,241 @@
+"""The correspondence field of a pair: where any point of one photo lies in the other, from noisy matches.
+
+Around each match the field is affine to first order. So each match gets an affine map, fitted robustly to its
+neighbours, and a point is carried over by the maps of the matches around it. Averaging over neighbours takes
+away most of the rounding of matches to whole pixels, and a match without neighbours that agree with it (a
+wrong one, or one at a depth edge) gets no map.
+
+All coordinates here are network pixels: photo px over the photo's `photo_px`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .affine_fits import AffineFits, areas, fit_affine_maps, inverses, turns_over
+from .neighbours import nearest_points
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOptions:
+    """How a field is fitted; lengths in network px."""
+
+    num_neighbours: int = 14
+    """Matches that a map is fitted to beside its own, at most."""
+    radius: float = 24.0
+    """How far away they may be: three cells of the matcher's grid."""
+    min_support: int = 5
+    """Neighbours that must be consistent with a match before it is believed."""
+    max_stretch: float = 4.0
+    """Largest local change of scale between two photos; neighbours that need more are on another surface."""
+    slack: float = 2.0
+    """Added to what the stretch allows, for noise."""
+    reach: float = 6.0
+    """How far from the nearest confirmed match a point may be carried over."""
+    agreement: float = 1.0
+    """How far apart the predictions of the nearest maps may lie."""
+    max_residual: float = 1.0
+    """Largest typical residual of the neighbours that a map is believed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Points carried over; rows that aren't `valid` mean nothing."""
+
+    xy: Array
+    """(N, 2)."""
+    jacobian: Array
+    """(N, 2, 2), of the target with respect to the source."""
+    sigma: Array
+    """(N,) standard error of a coordinate, px, from how well the matches around agree."""
+    confidence: Array
+    """(N,) mean confidence of the matches around."""
+    valid: Mask
+    """(N,)."""
+
+    def select(self, rows: NDArray[np.intp]) -> Prediction:
+        """Some of the points."""
+        return Prediction(
+            self.xy[rows], self.jacobian[rows], self.sigma[rows], self.confidence[rows], self.valid[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AffineField:
+    """Matches a -> b that their neighbours confirm, each with its affine map."""
+
+    source: Array
+    """(M, 2) in a."""
+    target: Array
+    """(M, 2) in b: not the match's own position, but where the map takes `source`."""
+    jacobian: Array
+    """(M, 2, 2), b with respect to a."""
+    sigma: Array
+    """(M,) standard error of a coordinate of `target`, px."""
+    confidence: Array
+    """(M,) mean over the neighbours."""
+    options: FieldOptions
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def swapped(self) -> AffineField:
+        """The field b -> a: the same maps inverted."""
+        inverse = inverses(self.jacobian)
+        sigma = self.sigma * np.sqrt(areas(inverse))
+        return AffineField(self.target, self.source, inverse, sigma, self.confidence, self.options)
+
+    def predict(self, points: Array) -> Prediction:
+        """Carry points (N, 2) of a over to b.
+
+        Valid where a match is near, the maps around agree, and the way back through the matches that are
+        nearest in b leads home: at an occlusion it leads elsewhere.
+        """
+        there = self._forward(points)
+        back = self.swapped()._forward(there.xy)
+        home = np.linalg.norm(back.xy - points, axis=1)
+        limit = self.options.agreement * np.maximum(np.sqrt(areas(back.jacobian)), 1.0)
+        valid = there.valid & back.valid & (home < limit)
+        return Prediction(there.xy, there.jacobian, there.sigma, there.confidence, valid)
+
+    def _forward(self, points: Array) -> Prediction:
+        """The mean of those maps around that agree with the nearest one."""
+        if len(self) == 0 or len(points) == 0:
+            return _nothing(len(points))
+        count = min(_BLENDED, len(self))
+        distance, node = nearest_points(self.source, points, count)
+        step, jacobian = points[:, None] - self.source[node], self.jacobian[node]
+        said = self.target[node] + jacobian[..., 0] * step[..., :1] + jacobian[..., 1] * step[..., 1:]
+        apart = np.linalg.norm(said - said[:, :1], axis=2)
+        limit = self.options.agreement * np.maximum(np.sqrt(areas(jacobian[:, 0])), 1.0)
+        agrees = (apart < limit[:, None]) & (distance < 2 * self.options.reach)
+        near = np.exp(-0.5 * (distance / np.maximum(_BLEND_WIDTH, distance[:, :1])) ** 2)
+        weight = near * agrees / (_SIGMA_FLOOR + self.sigma[node]) ** 2
+        valid = (distance[:, 0] < self.options.reach) & ((near * agrees).sum(1) > _MAJORITY * near.sum(1))
+        share = weight / np.maximum(weight.sum(1, keepdims=True), 1e-9)
+        return Prediction(
+            (share[..., None] * said).sum(1),
+            (share[..., None, None] * jacobian).sum(1),
+            (share * self.sigma[node]).sum(1),
+            (share * self.confidence[node]).sum(1),
+            valid,
+        )
+
+
+_BLENDED = 8
+"""Maps that are averaged; their neighbourhoods overlap, so more of them add little."""
+_BLEND_WIDTH = 8.0
+_SIGMA_FLOOR = 0.05
+_MAJORITY = 0.75
+_MAX_AREA_CHANGE = 36.0
+_MIN_SPREAD = 2.0
+
+
+def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOptions) -> AffineField:
+    """The field a -> b of M matches.
+
+    Args:
+        a: (M, 2) float32, positions in the first photo, network px.
+        b: (M, 2) float32, positions in the second.
+        confidence: (M,) float32 > 0, weights of the least squares.
+        options: see there.
+    """
+    if len(a) <= options.min_support:
+        return _empty(options)
+    options, stride = _adapted(options, a)
+    distance, index = nearest_points(a, a, min(stride * options.num_neighbours + 1, len(a)))
+    distance, index = distance[:, ::stride], index[:, ::stride]
+    dx, dy = _differences(a, index), _differences(b, index)
+    apart = np.sqrt(dy[0] ** 2 + dy[1] ** 2)
+    # Matches on one surface keep their distances up to a change of scale; a wrong match is near nobody.
+    together = (apart <= options.max_stretch * distance + options.slack) & (
+        distance <= options.max_stretch * apart + options.slack
+    )
+    together &= distance <= options.radius
+    rows = np.flatnonzero(together.sum(1) > options.min_support)  # the match itself is among them
+    if len(rows) == 0:
+        return _empty(options)
+    width = 0.6 * np.maximum(distance[rows, -1:], 1.0)
+    prior = _clipped(confidence)[index[rows]] * np.exp(-0.5 * (distance[rows] / width) ** 2) * together[rows]
+    fits = fit_affine_maps(dx[:, rows], dy[:, rows], prior)
+    options = _tolerant(options, fits)
+    good = _believed(fits, options)
+    rows, prior = rows[good], prior[good]
+    return AffineField(
+        a[rows],
+        b[rows] + fits.offset[good],
+        fits.jacobian[good],
+        fits.sigma[good],
+        (prior * confidence[index[rows]]).sum(1) / prior.sum(1),
+        options,
+    )
+
+
+def _adapted(options: FieldOptions, a: Array) -> tuple[FieldOptions, int]:
+    """Options for how far apart the matches lie, and which share of the nearest ones to take as neighbours.
+
+    The defaults are made for starts on every eighth pixel in both photos. Of denser matches not all are
+    neighbours, because these have to span some pixels; where they are sparser, points are carried further.
+    """
+    some = a[:: max(1, len(a) // _SAMPLE)]
+    radius = float(np.median(nearest_points(a, some, min(options.num_neighbours + 1, len(a)))[0][:, -1]))
+    stride = round(min((_LEAST_SPAN / max(radius, 1e-3)) ** 2, _MAX_STRIDE))
+    stretch = min(max(radius / _USUAL_SPAN, 1.0), _MAX_STRETCH)
+    return replace(options, radius=stretch * options.radius, reach=stretch * options.reach), max(stride, 1)
+
+
+_SAMPLE = 500
+_LEAST_SPAN = 8.0
+_USUAL_SPAN = 15.0
+_MAX_STRIDE = 16
+_MAX_STRETCH = 4.0
+
+
+def _tolerant(options: FieldOptions, fits: AffineFits) -> FieldOptions:
+    """Options for how noisy the matches are: those of whole photos may be told in the pixels of windows."""
+    usual = float(np.median(fits.scale))
+    noise = min(max(_USUAL_RESIDUALS * usual / options.max_residual, 1.0), _MAX_NOISE)
+    return replace(options, max_residual=noise * options.max_residual, agreement=noise * options.agreement)
+
+
+_USUAL_RESIDUALS = 1.5
+"""Maps with residuals of more than so many times the median are at depth edges or among wrong matches."""
+_MAX_NOISE = 4.0
+
+
+def _believed(fits: AffineFits, options: FieldOptions) -> Mask:
+    """Maps that are determined, mirror if most do, and that their own match and most neighbours confirm."""
+    area, mirrored = areas(fits.jacobian), turns_over(fits.jacobian)
+    own = np.linalg.norm(fits.offset, axis=1)
+    good = (fits.support > 0.5) & (own < 3 * fits.scale + 0.5) & (fits.scale < options.max_residual)
+    good &= (fits.spread > _MIN_SPREAD) & (fits.effective > 4)
+    good &= (area > 1 / _MAX_AREA_CHANGE) & (area < _MAX_AREA_CHANGE)
+    return np.asarray(good & (mirrored == (np.count_nonzero(mirrored & good) > good.sum() / 2)))
+
+
+def _differences(xy: Array, index: NDArray[np.intp]) -> Array:
+    """(2, n, k) positions of the neighbours relative to each match."""
+    return np.stack([xy[index, i] - xy[:, i, None] for i in range(2)])
+
+
+def _clipped(confidence: Array) -> Array:
+    """Weights from confidences, whose scale differs from pair to pair and which span orders of magnitude."""
+    return np.asarray(np.clip(confidence / np.median(confidence), 0.1, 10.0), np.float32)
+
+
+def _nothing(n: int) -> Prediction:
+    zero = np.zeros((n, 2), np.float32)
+    one = np.ones(n, np.float32)
+    return Prediction(zero, np.tile(np.eye(2, dtype=np.float32), (n, 1, 1)), one, one, np.zeros(n, bool))
+
+
+def _empty(options: FieldOptions) -> AffineField:
+    zero = np.zeros((0, 2), np.float32)
+    nothing = np.zeros(0, np.float32)
+    return AffineField(zero, zero, np.zeros((0, 2, 2), np.float32), nothing, nothing, options)
