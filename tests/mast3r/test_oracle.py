@@ -79,14 +79,16 @@ def encoded(oracle: OraclePredictor, *names: str) -> list[EncodedPhoto]:
 
 
 def matched(oracle: OraclePredictor, a: str, b: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mutual nearest neighbours: linear pixels of both photos and the geometric mean of the confidences."""
+    """Mutual nearest neighbours of every third pixel of `a`, by linear pixel, and their confidence."""
     pairs = oracle.decode(encoded(oracle, a), encoded(oracle, b))
     (d1, c1), (d2, c2) = pairs.descriptors(1), pairs.descriptors(2)
-    similar = d1.reshape(-1, 24) @ d2.reshape(-1, 24).T
-    forth, back = similar.argmax(1), similar.argmax(0)
-    i = torch.nonzero(back[forth] == torch.arange(len(forth)))[:, 0]
-    confidence = torch.sqrt(c1.reshape(-1)[i] * c2.reshape(-1)[forth[i]])
-    return i.numpy(), forth[i].numpy(), confidence.numpy()
+    flat1, flat2 = d1.reshape(-1, 24), d2.reshape(-1, 24)
+    i = torch.arange(0, len(flat1), 3)
+    j = (flat1[i] @ flat2.T).argmax(1)
+    mutual = (flat2[j] @ flat1.T).argmax(1) == i
+    i, j = i[mutual], j[mutual]
+    confidence = torch.sqrt(c1.reshape(-1)[i] * c2.reshape(-1)[j])
+    return i.numpy(), j.numpy(), confidence.numpy()
 
 
 def projected(oracle: OraclePredictor, points: np.ndarray, name: str) -> np.ndarray:
@@ -160,7 +162,7 @@ def test_confident_matches_are_right(room: Path) -> None:
         error, confidence = pixel_errors(oracle, "left", b)
         good = confidence > 1
 
-        assert good.sum() > 500
+        assert good.sum() > 150
         assert (error[good] < 1.5).mean() > 0.9
         assert (error[good] < 3).mean() > 0.97
 
