@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
+from sfm.errors import SfmError
+from sfm.ingest.decode import UnusablePhotoError
 from sfm.mast3r.canonical import estimate_focal
 from sfm.mast3r.correspondences import DescriptorMap, Direction, match_direction, merge_directions
 from sfm.mast3r.predictor import DecodedPairs, EncodedPhoto, PairPredictor
@@ -78,9 +80,23 @@ class PairInference:
         def give_up(some: Sequence[Pair], why: str) -> None:
             failed.extend((pair, PairResult(NO_MATCHES, why)) for pair in some)
 
-        for results in memory_errors_halve(pairs, lambda some: self._infer(some, wants_depth), give_up):
+        for pair in pairs:
+            if why := self._unreadable(pair):
+                give_up([pair], why)
+        lost = {pair for pair, _ in failed}
+        whole = [pair for pair in pairs if pair not in lost]
+        for results in memory_errors_halve(whole, lambda some: self._infer(some, wants_depth), give_up):
             yield from results
         yield from failed
+
+    def _unreadable(self, pair: Pair) -> str:
+        """Why a photo that the cache no longer holds could not be encoded again; empty when it could."""
+        for name in pair:
+            try:
+                self.photos[name]
+            except (OSError, SfmError, UnusablePhotoError) as error:
+                return f"{name} can no longer be read: {error}"
+        return ""
 
     def _infer(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> list[tuple[Pair, PairResult]]:
         with torch.inference_mode():
@@ -160,8 +176,10 @@ class PairInference:
         """Depth of each photo of kept pairs in its own frame: it is view 1 of one of the two directions."""
         if backward is None:
             return
-        want_a = [row for row in kept if wants_depth(pairs[row], pairs[row].a)]
-        want_b = [row for row in kept if wants_depth(pairs[row], pairs[row].b)]
+        # Pair by pair, so that the answers don't depend on how pairs are batched.
+        wanted = {row: [wants_depth(pairs[row], name) for name in pairs[row]] for row in kept}
+        want_a = [row for row in kept if wanted[row][0]]
+        want_b = [row for row in kept if wanted[row][1]]
         depths_a, depths_b = forward.depths(want_a), backward.depths(want_b)
         for row in {*want_a, *want_b}:
             result = results[row]

@@ -21,7 +21,8 @@ from .memory import memory_errors_halve
 from .photo_map import PhotoMap
 from .token_cache import TokenCache
 
-_IN_MEMORY = 64
+_IN_MEMORY = 256
+"""Photos; more than any batch of pairs has."""
 _BATCH = 16
 
 
@@ -42,7 +43,7 @@ class EncodedPhotos:
 
         Raises:
             OSError: the photo can no longer be read.
-            EncodingError: the network gives no finite tokens for it.
+            UnusablePhotoError: nor be used.
         """
         found = self._recent.get(name)
         if found is None:
