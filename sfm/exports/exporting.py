@@ -74,7 +74,7 @@ def export(
             f"{root} has no photos: it was made from a database by `sfm map`",
             hint="export it with --to txt or ply, or reconstruct the photos with `sfm run`",
         )
-    source = Source(root, read_model(root, model), depth, progress)
+    source = Source(root, read_model(root, model), model, depth, progress)
     with os_errors_as_workspace_errors(target), atomic_folder(target) as folder:
         names = FORMATS[to](source, folder)
         marker = {"format": to, "model": model, "photos": {new: old for old, new in sorted(names.items())}}

@@ -45,6 +45,8 @@ class Source:
     root: Path
     """The workspace."""
     model: pycolmap.Reconstruction
+    index: int = 0
+    """Of the model in the workspace."""
     depth: DepthOptions | None = None
     """None where depth isn't asked for."""
     progress: Progress = field(default_factory=SilentProgress)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
+from sfm.events import read_events
 from sfm.exports.dense_cloud import Cloud, dense_cloud, write_cloud_ply
 from sfm.exports.depth_set import DepthSet, depth_of_model
 from sfm.exports.glb import write_glb
@@ -79,7 +80,7 @@ def _summary(
 ) -> dict[str, object]:
     options = source.depth or DepthOptions()
     return {
-        "unit": "m" if options.metres else "unit of the model",
+        "unit": "m" if options.metres or _is_metric(source) else "unit of the model",
         "metres_per_model_unit": depths.metres_per_unit,
         "png_unit": unit,
         "conventions": _CONVENTIONS,
@@ -100,3 +101,9 @@ def _summary(
         "views": {name: {"file": stems[name], **asdict(view.fit)} for name, view in depths.views.items()},
         "without_depth": dict(depths.left_out),
     }
+
+
+def _is_metric(source: Source) -> bool:
+    """Whether the run has scaled the model to metres."""
+    events = read_events(source.root / "events.jsonl")
+    return any(e.get("event") == "metric_scale" and e.get("model") == source.index for e in events)

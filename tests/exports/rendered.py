@@ -15,8 +15,7 @@ import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfm.mast3r.image_input import pixel_map
-from sfm.mast3r.oracle_scene import TrueView, load_scene
+from sfm.mast3r.oracle_scene import TrueView, depth_at, load_scene
 
 UNIT_M = 2.5
 """Metres per unit of the model."""
@@ -143,7 +142,7 @@ def _add_points(model: pycolmap.Reconstruction, views: Mapping[str, TrueView], c
     tracks: list[list[pycolmap.TrackElement]] = [[] for _ in points]
     for image_id, name in enumerate(sorted(views), 1):
         view, image = views[name], model.image(image_id)
-        seen, _ = view.sees(points.copy(), pixel_map(view.photo_size, name, size=SIZE))
+        seen = _seen(view, points)
         local = np.array([image.cam_from_world() * point for point in points[seen]])
         found = [pycolmap.Point2D(xy) for xy in model.camera(image_id).img_from_cam(local)]
         image.points2D = pycolmap.Point2DList(found)
@@ -153,6 +152,14 @@ def _add_points(model: pycolmap.Reconstruction, views: Mapping[str, TrueView], c
     for point, track in zip(points, tracks, strict=True):
         if len(track) >= 2:
             model.add_point3D(point, pycolmap.Track(track), grey)
+
+
+def _seen(view: TrueView, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which world points (N, 3) a photo shows, hidden by nothing."""
+    local = points @ view.rotation.T + view.translation
+    where = np.nan_to_num(view.camera.img_from_cam(local), nan=-1.0)
+    inside = ((where > 0) & (where < view.photo_size)).all(axis=1) & (local[:, 2] > 0)
+    return inside & (np.abs(depth_at(view.depth(), where) / local[:, 2] - 1) < 0.02)
 
 
 def _points(views: Mapping[str, TrueView], count: int) -> NDArray[np.float64]:

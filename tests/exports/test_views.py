@@ -218,6 +218,16 @@ def test_depth_in_metres_has_poses_in_metres(scene: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(np.array(about["cam_from_world"])[:, 3], expected)
 
 
+def test_a_model_that_the_run_has_scaled_to_metres_is_said_to_be(scene: Path, tmp_path: Path) -> None:
+    workspace(scene, tmp_path / "out")
+    events = [{"stage": "register", "event": "metric_scale", "model": model} for model in (1, 0)]
+    lines = "\n".join(json.dumps(event) for event in events[:1])
+    for content, unit in ((lines, "unit of the model"), (lines + "\n" + json.dumps(events[1]), "m")):
+        (tmp_path / "out" / "events.jsonl").write_text(content)
+        folder = export(tmp_path / "out", to="views")
+        assert json.loads((folder / "views.json").read_text())["unit"] == unit
+
+
 def test_a_photo_with_too_few_points_takes_the_scale_of_the_others(scene: Path, tmp_path: Path) -> None:
     model = workspace(scene, tmp_path / "out")
     close = next(image for image in model.images.values() if image.name == "close.jpg")
