@@ -30,22 +30,30 @@ from sfm.progress import SilentProgress
 from sfm.types import Collection, Exif, Photo
 
 TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
-SIZE = 128
+SIZE = 64
 A, B, SMALL = "photo_00.jpg", "photo_01.jpg", "photo_02.jpg"
 PAIR = Pair(A, B)
 Few = tuple[DenseMatches, DenseMatches, WindowMatcher]
-FEW = Mast3rConfig(image_size=SIZE, coarse_to_fine=True, max_windows=4)
+FEW = Mast3rConfig(image_size=SIZE, coarse_to_fine=True, max_windows=4, min_first_matches=10)
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two photos four times as large as the network's images and one as large as those."""
+    """A box before a wall, in two photos four times as large as the network's images and one as large as those."""
     sys.path[:0] = [] if TOOLS in sys.path else [TOOLS]
-    from render_scene import Shoot, plan
-    from synthetic import PinholeRadial, write_dataset
+    from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
+    from synthetic.quads import Quad, box, wall
 
-    photos = plan(Shoot(views=16, width=4 * SIZE, height=3 * SIZE))[:3]
-    photos[2] = replace(photos[2], camera=PinholeRadial(SIZE, SIZE * 3 // 4, focal_px=0.7 * SIZE))
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    ground = Quad(np.array([-9.0, -9, 0]), np.array([18.0, 0, 0]), np.array([0, 18.0, 0]), grey)
+    back = wall(np.array([-9.0, 5]), np.array([9.0, 5]), 0, 4.0, grey)
+    place = Scene((ground, back, *box((0, 2), (1.5, 1.0), (0, 1.2), grey)), (9.0, 9.0))
+    eyes = {A: (-1.0, -4.0, 1.6, 4), B: (0.6, -4.5, 1.9, 4), SMALL: (0.0, -4.0, 1.5, 1)}
+    photos = []
+    for name, (x, y, z, times) in eyes.items():
+        camera = PinholeRadial(times * SIZE, times * SIZE * 3 // 4, focal_px=0.8 * times * SIZE, k1=-0.04)
+        pose = look_at(np.array([x, y, z]), np.array([0.0, 4.0, 1.0]))
+        photos.append(Photo(name, camera, pose, place, "here"))
     folder = tmp_path_factory.mktemp("scene")
     write_dataset(photos, folder, supersample=1, with_depth=True)
     return folder
