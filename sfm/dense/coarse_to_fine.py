@@ -12,7 +12,7 @@ from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
 from sfm.mast3r.predictor import EncodedPhoto, PairPredictor
 
-from .inference import DecodedDirection, matches_of_both
+from .decoded_direction import DecodedDirection, matches_of_both
 from .joining import joined
 from .memory import guess_batch, memory_errors_halve
 from .types import DenseMatches

@@ -13,6 +13,7 @@ from sfm.database import FeatureDatabase
 
 from .keypoints import KeypointOptions, mint_keypoints
 from .masking import load_masks, without_masked
+from .naive import naive_keypoints
 from .pair_store import PairResult
 from .photos import EncodedPhotos
 from .windows import matched_px
@@ -49,8 +50,6 @@ def mint_into(
     scale = matched_px(photos.maps, config)
     existing = database.keypoint_positions()
     if config.tracks == "naive":
-        from .naive import naive_keypoints
-
         minted = naive_keypoints(pairs, scale, existing)
     else:
         options = KeypointOptions(max_keypoints=config.max_keypoints, max_matches=config.max_matches)

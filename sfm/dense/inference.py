@@ -11,25 +11,23 @@ from itertools import groupby
 import numpy as np
 import pycolmap
 import torch
-from numpy.typing import NDArray
 
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
 from sfm.errors import SfmError
 from sfm.ingest.decode import UnusablePhotoError
-from sfm.mast3r.canonical import estimate_focal
-from sfm.mast3r.correspondences import DescriptorMap, Direction, match_direction, merge_directions
-from sfm.mast3r.predictor import DecodedPairs, EncodedPhoto, PairPredictor
+from sfm.mast3r.predictor import EncodedPhoto, PairPredictor
 
+from .decoded_direction import DecodedDirection, matches_of_both
 from .memory import guess_batch, memory_errors_halve
 from .pair_store import PairResult
-from .photo_map import PhotoMap
 from .photos import EncodedPhotos
-from .types import DenseMatches, ViewDepth
+from .types import DenseMatches
 
-_DEPTH_STRIDE = 4
 _TESTED_MATCHES = 1000
 """A quick test of geometry needs no more."""
+
+_NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
 
 NO_MATCHES = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
 
@@ -184,93 +182,3 @@ class PairInference:
         for row in {*want_a, *want_b}:
             result = results[row]
             results[row] = PairResult(result.matches, result.why, depths_a.get(row), depths_b.get(row))
-
-
-_NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
-
-
-class DecodedDirection:
-    """One decoded direction of a batch, with descriptors and matches of its rows.
-
-    `first_is` says which view the first photo of each pair is.
-    """
-
-    def __init__(
-        self, decoded: DecodedPairs, rows: Sequence[int], config: Mast3rConfig, *, first_is: int
-    ) -> None:
-        self._decoded = decoded
-        self._index = {row: index for index, row in enumerate(rows)}
-        self._maps_a = decoded.descriptors(first_is)
-        self._maps_b = decoded.descriptors(3 - first_is)
-        finite = [torch.isfinite(m).flatten(1).all(dim=1) for m in (*self._maps_a, *self._maps_b)]
-        self._finite = torch.stack(finite).all(dim=0).tolist()
-        self._directions: dict[int, Direction] = {}
-        self.config = config
-
-    def is_finite(self, row: int) -> bool:
-        """False where damaged weights or too little precision show."""
-        return bool(self._finite[self._index[row]])
-
-    def is_promising(self, row: int) -> bool:
-        """Whether the other direction of the row is worth its price."""
-        if not self.is_finite(row):
-            return False
-        if not self.config.one_direction_first:
-            return True
-        return self.num_confident(row) >= self.config.min_first_matches
-
-    def num_confident(self, row: int) -> int:
-        """Matches of this direction alone that are confident enough."""
-        found = merge_directions(self.direction(row))
-        return int((found.confidence >= self.config.min_confidence).sum())
-
-    def direction(self, row: int) -> Direction:
-        """Reciprocal matches of the row's two photos."""
-        if row not in self._directions:
-            index = self._index[row]
-            a, b = (DescriptorMap(d[index], c[index]) for d, c in (self._maps_a, self._maps_b))
-            self._directions[row] = match_direction(a, b, subsample=self.config.subsample_px)
-        return self._directions[row]
-
-    def depths(self, rows: Sequence[int]) -> dict[int, ViewDepth]:
-        """Depth of view 1, where it is finite."""
-        if not rows:
-            return {}
-        points, confidence = self._decoded.points(1, [self._index[row] for row in rows])
-        return {row: _view_depth(p, c) for row, p, c in zip(rows, points, confidence, strict=True)}
-
-
-def matches_of_both(
-    forward: DecodedDirection, backward: DecodedDirection, row: int, maps: tuple[PhotoMap, PhotoMap]
-) -> DenseMatches:
-    """Confident matches of a row from both directions.
-
-    Args:
-        forward: the direction whose view 1 is the first photo.
-        backward: the other one; finite, as `forward` is.
-        row: of the batch.
-        maps: from pixels of both network images to photo px.
-    """
-    found = merge_directions(forward.direction(row), backward.direction(row))
-    keep = found.confidence >= forward.config.min_confidence
-    xy_a, xy_b = (xy[keep].astype(np.float32) for xy in (found.xy_a, found.xy_b))
-    return DenseMatches(maps[0].to_photo(xy_a), maps[1].to_photo(xy_b), found.confidence[keep])
-
-
-def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
-    """Depth on the kept grid, and the focal length, of points (H, W, 3) in the view's own frame."""
-    xyz = _numpy(points)
-    depth = np.where(np.isfinite(xyz).all(axis=2) & (xyz[..., 2] > 0), xyz[..., 2], np.nan)
-    certain = np.nan_to_num(_numpy(confidence), nan=1.0, posinf=6e4)
-    step = slice(None, None, _DEPTH_STRIDE)
-    return ViewDepth(
-        np.asarray(depth[step, step], np.float32),
-        np.asarray(certain[step, step], np.float32),
-        _DEPTH_STRIDE,
-        float(estimate_focal(xyz)),
-    )
-
-
-def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.float().cpu().numpy()
-    return array
