@@ -66,12 +66,9 @@ class DecodedDirection:
 
     def refined(self, row: int, xy_a: NDArray[np.float32], xy_b: NDArray[np.float32]) -> NDArray[np.float32]:
         """Positions (M, 2) in the second photo, between pixels, of matches of a row; network px."""
-        index = self._index[row]
-        moved = refine_by_descriptors(
-            self._maps_a[0][index],
-            self._maps_b[0][index],
-            *(torch.from_numpy(xy).to(self._maps_a[0].device) for xy in (xy_a, xy_b)),
-        )
+        index, device = self._index[row], self._maps_a[0].device
+        a, b = (torch.from_numpy(xy).to(device) for xy in (xy_a, xy_b))
+        moved = refine_by_descriptors(self._maps_a[0][index], self._maps_b[0][index], a, b)
         return _numpy(moved)
 
     def depths(self, rows: Sequence[int]) -> dict[int, ViewDepth]:
