@@ -39,7 +39,7 @@ FEW = Mast3rConfig(image_size=SIZE, coarse_to_fine=True, max_windows=4, min_firs
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A box before a wall, in two photos four times as large as the network's images and one as large as those."""
+    """A box before a wall: two photos four times as large as the network's images and one as large."""
     sys.path[:0] = [] if TOOLS in sys.path else [TOOLS]
     from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
     from synthetic.quads import Quad, box, wall
