@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import sfm
 from retrieval import Pair
-from sfm.config.schema import Mast3rConfig
+from sfm.config.schema import Config, ExportConfig, ImagesConfig, Mast3rConfig, RunConfig
 from sfm.dense.coarse_to_fine import WindowMatcher
 from sfm.dense.inference import PairInference
 from sfm.dense.joining import joined
@@ -37,9 +38,8 @@ Few = tuple[DenseMatches, DenseMatches, WindowMatcher]
 FEW = Mast3rConfig(image_size=SIZE, coarse_to_fine=True, max_windows=4, min_first_matches=10)
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A box before a wall: two photos four times as large as the network's images and one as large."""
+def render(folder: Path, eyes: dict[str, tuple[float, float, float, int]]) -> Path:
+    """A box before a wall, seen from these places by cameras so many times as large as the network."""
     sys.path[:0] = [] if TOOLS in sys.path else [TOOLS]
     from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
     from synthetic.quads import Quad, box, wall
@@ -48,15 +48,20 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ground = Quad(np.array([-9.0, -9, 0]), np.array([18.0, 0, 0]), np.array([0, 18.0, 0]), grey)
     back = wall(np.array([-9.0, 5]), np.array([9.0, 5]), 0, 4.0, grey)
     place = Scene((ground, back, *box((0, 2), (1.5, 1.0), (0, 1.2), grey)), (9.0, 9.0))
-    eyes = {A: (-1.0, -4.0, 1.6, 4), B: (0.6, -4.5, 1.9, 4), SMALL: (0.0, -4.0, 1.5, 1)}
     photos = []
     for name, (x, y, z, times) in eyes.items():
         camera = PinholeRadial(times * SIZE, times * SIZE * 3 // 4, focal_px=0.8 * times * SIZE, k1=-0.04)
         pose = look_at(np.array([x, y, z]), np.array([0.0, 4.0, 1.0]))
         photos.append(Photo(name, camera, pose, place, "here"))
-    folder = tmp_path_factory.mktemp("scene")
     write_dataset(photos, folder, supersample=1, with_depth=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photos four times as large as the network's images and one as large as those."""
+    eyes = {A: (-1.0, -4.0, 1.6, 4), B: (0.6, -4.5, 1.9, 4), SMALL: (0.0, -4.0, 1.5, 1)}
+    return render(tmp_path_factory.mktemp("scene"), eyes)
 
 
 @pytest.fixture(scope="module")
@@ -318,3 +323,29 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [recent.get(name) for name in "abc"] == [4, None, 4]
     recent.put("huge", 99)
     assert [recent.get(name) for name in ("a", "c", "huge")] == [None, None, 99]
+
+
+@pytest.mark.slow
+def test_a_whole_run_is_more_exact_with_windows(tmp_path: Path) -> None:
+    eyes = {f"{i}.jpg": (-3.0 + 1.5 * i, -4.0 - 0.3 * (i % 2), 1.5 + 0.2 * i, 4) for i in range(5)}
+    folder = render(tmp_path / "scene", eyes)
+    errors_deg, points = [], []
+    for windows in (False, True):
+        dense = replace(FEW, coarse_to_fine=windows, max_windows=16, oracle=str(folder))
+        config = Config(
+            backend="mast3r",
+            mast3r=dense,
+            images=ImagesConfig(camera_sharing="single"),
+            export=ExportConfig(report=False),
+            run=RunConfig(threads=1),
+        )
+        result = sfm.run(folder / "images", output=tmp_path / str(windows), config=config)
+        model = result.reconstruction
+        assert model is not None
+        assert model.num_reg_images() == len(eyes)
+        scores = sfm.evaluate(tmp_path / str(windows), folder / "gt.json")
+        errors_deg.append(scores.overall.rotation_median_deg)
+        points.append(model.num_points3D())
+
+    assert errors_deg[1] < 0.5 * errors_deg[0]
+    assert points[1] > 3 * points[0]
