@@ -28,8 +28,7 @@ def naive_keypoints(
 ) -> MintedKeypoints:
     """Keypoints are the whole network pixels that matches lie on; tracks are what their matches connect.
 
-    A new keypoint lies at the mean of the matches on its pixel: where they all are, if the matcher gives whole
-    pixels.
+    A new keypoint lies at the mean of the matches on its pixel. Whole pixels stay where they are.
 
     Args:
         pairs: dense matches, photo px; those that aren't finite or negative are refused.

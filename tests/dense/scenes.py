@@ -56,6 +56,10 @@ class Camera:
         return np.asarray(np.where(inside[:, None], uv, np.nan))
 
     @property
+    def cam_from_world(self) -> pycolmap.Rigid3d:
+        return pycolmap.Rigid3d(pycolmap.Rotation3d(self.rotation), self.translation)
+
+    @property
     def colmap_camera(self) -> pycolmap.Camera:
         """The camera in photo px."""
         h, w = self.size

@@ -1,0 +1,144 @@
+"""Correspondence fields: sub-pixel, robust, silent at depth edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sfm.dense.local_affine import AffineField, FieldOptions, fit_affine_field
+from tests.dense.scenes import Noise, make_scene, neighbour_pairs
+
+Array = NDArray[np.float32]
+
+
+def grid(step: int = 8, size: int = 200) -> Array:
+    x, y = np.meshgrid(np.arange(4, size, step), np.arange(4, size, step))
+    return np.column_stack((x.ravel(), y.ravel())).astype(np.float32) + np.float32(0.5)
+
+
+def homography(points: Array, *, mirrored: bool = False) -> Array:
+    """A slanted plane seen by another camera."""
+    x, y = points.astype(np.float64).T
+    depth = 1 + 0.0008 * x - 0.0004 * y
+    u, v = (1.05 * x - 0.11 * y + 12) / depth, (0.1 * x + 0.97 * y + 20) / depth
+    return np.column_stack((400 - u if mirrored else u, v)).astype(np.float32)
+
+
+def whole_pixels(points: Array, noise: float = 0.35) -> Array:
+    rng = np.random.default_rng(0)
+    return (np.round(points - 0.5 + rng.normal(0, noise, points.shape)) + 0.5).astype(np.float32)
+
+
+def fitted(a: Array, b: Array) -> AffineField:
+    return fit_affine_field(a, b, np.ones(len(a), np.float32), FieldOptions())
+
+
+def test_exact_affine_matches_give_exact_maps() -> None:
+    matrix, shift = np.array([[0.9, -0.3], [0.2, 1.1]]), np.array([30.0, 5.0])
+    a = grid()
+    b = (a @ matrix.T + shift).astype(np.float32)
+    points = np.random.default_rng(1).uniform(10, 190, (100, 2)).astype(np.float32)
+
+    said = fitted(a, b).predict(points)
+
+    assert said.valid.all()
+    np.testing.assert_allclose(said.xy, points @ matrix.T + shift, atol=2e-3)
+    np.testing.assert_allclose(said.jacobian, np.broadcast_to(matrix, (100, 2, 2)), atol=2e-3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_matches_on_whole_pixels_give_predictions_between_them(mirrored: bool) -> None:
+    a = grid()
+    exact = homography(a, mirrored=mirrored)
+    b = whole_pixels(exact)
+    points = np.random.default_rng(1).uniform(10, 190, (500, 2)).astype(np.float32)
+
+    said = fitted(a, b).predict(points)
+
+    error = np.linalg.norm(said.xy - homography(points, mirrored=mirrored), axis=1)
+    assert said.valid.mean() > 0.95
+    assert np.median(error) < 0.25
+    assert np.median(np.linalg.norm(b - exact, axis=1)) > 0.45
+
+
+def test_wrong_matches_change_next_to_nothing() -> None:
+    a = grid()
+    b = whole_pixels(homography(a))
+    rng = np.random.default_rng(2)
+    wrong = rng.random(len(a)) < 0.25
+    b[wrong] = rng.uniform(0, 200, (int(wrong.sum()), 2))
+
+    field = fitted(a, b)
+
+    near = np.linalg.norm(field.target - homography(field.source), axis=1)
+    assert np.mean(near < 1) > 0.995
+    assert len(field) > 0.9 * np.sum(~wrong)
+
+
+def test_random_matches_give_no_field() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.uniform(0, 300, (2, 900, 2)).astype(np.float32)
+
+    field = fitted(a, b)
+
+    assert len(field) < 9
+    assert field.predict(grid()).valid.mean() < 0.02
+
+
+def test_both_directions_agree() -> None:
+    a = grid()
+    field = fitted(a, whole_pixels(homography(a)))
+    there = field.predict(grid(13))
+
+    back = field.swapped().predict(there.xy[there.valid])
+
+    np.testing.assert_allclose(back.xy[back.valid], grid(13)[there.valid][back.valid], atol=0.3)
+
+
+def test_nothing_is_said_far_from_matches() -> None:
+    a = grid()
+    field = fitted(a, homography(a))
+
+    assert not field.predict(np.array([[-30.0, 50.0], [100.0, 260.0]], np.float32)).valid.any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 6])
+def test_too_few_matches_give_no_field(count: int) -> None:
+    a = grid()[:count]
+
+    field = fitted(a, homography(a))
+
+    assert len(field) == 0
+    assert not field.predict(grid()).valid.any()
+
+
+@pytest.mark.parametrize("step", [2, 4, 16])
+def test_denser_and_sparser_matches_serve_as_well(step: int) -> None:
+    a = grid(step, 400)
+    points = np.random.default_rng(1).uniform(20, 380, (300, 2)).astype(np.float32)
+
+    said = fitted(a, whole_pixels(homography(a))).predict(points)
+
+    error = np.linalg.norm(said.xy - homography(points), axis=1)[said.valid]
+    assert said.valid.mean() > 0.9
+    assert np.median(error) < 0.3
+
+
+def test_predictions_at_depth_edges_are_rarely_wrong() -> None:
+    scene = make_scene(6)
+    pair = neighbour_pairs(scene, 1)[0]
+    a, b = scene.by_name[pair.a], scene.by_name[pair.b]
+    dense = scene.matches(pair, noise=Noise(wrong=0.2))
+    field = fit_affine_field(dense.xy_a / 2, dense.xy_b / 2, dense.confidence, FieldOptions())
+    x, y = np.meshgrid(np.arange(4.0, 250, 3), np.arange(4.0, 190, 3))
+    uv = np.column_stack((x.ravel(), y.ravel()))
+
+    said = field.predict(a.pixels.to_photo(uv) / 2)
+
+    truth = scene.transfer(a, b, uv)
+    error = np.linalg.norm(b.pixels.to_network(said.xy * 2) - truth, axis=1)
+    # The scene is full of edges: seen at 256 px, a third of it is within a few pixels of one.
+    assert said.valid[np.isfinite(error)].mean() > 0.6
+    assert np.nanmedian(error[said.valid]) < 0.3
+    assert np.nanmean(error[said.valid] > 2) < 0.02
