@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sfm.errors import WorkspaceError
 from sfm.exports.depth_set import DepthSet
 from sfm.exports.thinning import ThinnedCloud
-from sfm.exports.view_maps import Mask, ViewMap, depth_edges
+from sfm.exports.view_maps import Mask, ViewMap
 from sfm.progress import Progress
 
 _NEIGHBOURS = 8
@@ -55,7 +55,7 @@ def dense_cloud(depths: DepthSet, *, min_confidence: float, max_points: int, pro
         for name in sorted(depths.views):
             view = depths.view(name)
             usable = view.usable(min_confidence)
-            smooth = usable & ~depth_edges(view.depth)
+            smooth = usable & ~view.edges()
             points, certain = view.world_points(smooth), view.confidence[smooth]
             wrong = _contradicted(depths, view, points, certain, min_confidence)
             keep = ~wrong & np.isfinite(points[:, 0])
@@ -88,7 +88,7 @@ def _contradicted(
             continue
         other = depths.view(ids[other_id])
         pixel, depth, seen = _seen_by(other, points)
-        surface = np.where(depth_edges(other.depth), 0.0, other.depth).ravel()[pixel]
+        surface = np.where(other.edges(), 0.0, other.depth).ravel()[pixel]
         certain = other.confidence.ravel()[pixel]
         before = seen & (depth < (1 - _TOLERANCE) * surface) & (certain >= least)
         wrong |= before & (confidence < certain)

@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
-from sfm.exports.depth_set import depth_of_model
+from sfm.exports.depth_of_model import depth_of_model
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.view_files import depth_png, png_unit
 

@@ -19,8 +19,11 @@ Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-_EDGE_RATIO = 1.05
-"""Between the depths of neighbouring pixels, beyond which they belong to different surfaces."""
+_STEEPEST = 20.0
+"""Change of depth by the width of a pixel there, beyond which neighbours belong to different surfaces:
+surfaces seen at an angle below 3 degrees count as edges."""
+_LEAST_JUMP = 0.03
+"""Relative change of depth below which nothing is an edge, however narrow the view."""
 _STRIP = 1 << 19
 """Pixels that are resampled at a time, which bounds memory."""
 
@@ -90,26 +93,25 @@ class ViewMap:
         local = rays * self.depth[where][:, None].astype(np.float64)
         return np.asarray((local - pose.translation) @ pose.rotation.matrix(), np.float64)
 
+    def edges(self) -> Mask:
+        """(H, W): pixels next to a jump in depth, which the network blurs to points between the surfaces."""
+        focal = self.camera.mean_focal_length() / ((self.grid.scale[0] + self.grid.scale[1]) / 2)
+        jump = np.log1p(max(_STEEPEST / focal, _LEAST_JUMP))
+        logs = np.log(np.where(self.depth > 0, self.depth, np.nan))
+        edges = np.zeros(self.depth.shape, np.bool_)
+        for axis in (0, 1):
+            near, far = (np.moveaxis(edges, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
+            apart = np.moveaxis(np.abs(np.diff(logs, axis=axis)) > jump, axis, 0)
+            near |= apart
+            far |= apart
+        return edges
+
     def widest_ray(self) -> Float64:
         """Largest |x / z| and |y / z| within the map, (2,)."""
         border = np.ones(self.depth.shape, np.bool_)
         border[1:-1, 1:-1] = False
         rays = np.abs(_rays(self.camera, self.grid.centres()[border.ravel()])[:, :2])
         return np.asarray(np.nan_to_num(np.fmax.reduce(rays), nan=np.inf), np.float64)
-
-
-def depth_edges(depth: Float32) -> Mask:
-    """(H, W): pixels next to a jump in depth, which the network blurs to points between the surfaces."""
-    logs = np.log(np.where(depth > 0, depth, np.nan))
-    with np.errstate(invalid="ignore"):
-        across = np.abs(np.diff(logs, axis=1)) > np.log(_EDGE_RATIO)
-        down = np.abs(np.diff(logs, axis=0)) > np.log(_EDGE_RATIO)
-    edges = np.zeros(depth.shape, np.bool_)
-    edges[:, 1:] |= across
-    edges[:, :-1] |= across
-    edges[1:] |= down
-    edges[:-1] |= down
-    return edges
 
 
 def turned_to_stored(upright: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from sfm.events import read_events
 from sfm.exports.dense_cloud import Cloud, dense_cloud, write_cloud_ply
-from sfm.exports.depth_set import DepthSet, depth_of_model
+from sfm.exports.depth_of_model import depth_of_model
+from sfm.exports.depth_set import DepthSet
 from sfm.exports.glb import write_glb
 from sfm.exports.names import flat_names
 from sfm.exports.source import DepthOptions, Source

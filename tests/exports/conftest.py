@@ -8,6 +8,8 @@ from pathlib import Path
 import pycolmap
 import pytest
 
+from tests.exports.rendered import room
+
 MakeScene = Callable[..., pycolmap.Reconstruction]
 
 
@@ -42,3 +44,11 @@ def synthesize(
     (out / "sparse" / "0").mkdir(parents=True)
     model.write(out / "sparse" / "0")
     return model
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rendered room with its depth."""
+    folder = tmp_path_factory.mktemp("room")
+    room(folder)
+    return folder

@@ -25,6 +25,8 @@ TURN = pycolmap.Rotation3d(np.array([0.3, -0.5, 0.2]))
 SHIFT = np.array([4.0, -1.0, 2.0])
 MODEL_FROM_WORLD = pycolmap.Sim3d(1 / UNIT_M, TURN, SHIFT)
 
+WORLD_FROM_MODEL = MODEL_FROM_WORLD.inverse()
+
 GROUND, WALL, BOX = (200, 60, 60), (60, 60, 200), (60, 200, 60)
 
 _TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
@@ -175,3 +177,17 @@ def _points(views: Mapping[str, TrueView], count: int) -> NDArray[np.float64]:
         rays = np.column_stack((flat, np.ones(len(flat))))
         found.append((rays * depth[rows, columns, None] - view.translation) @ view.rotation)
     return np.concatenate(found)
+
+
+def description(folder: Path, name: str) -> dict:
+    return json.loads((folder / "depth" / f"{name}.json").read_text())
+
+
+def maps(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.load(folder / part / f"{name}.npy") for part in ("depth", "confidence"))
+
+
+def world(points: np.ndarray) -> np.ndarray:
+    """Metres, from the model's unit."""
+    rotation = WORLD_FROM_MODEL.rotation.matrix()
+    return WORLD_FROM_MODEL.scale * points @ rotation.T + WORLD_FROM_MODEL.translation

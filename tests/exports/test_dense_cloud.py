@@ -13,7 +13,7 @@ from sfm.dense.photo_map import PhotoMap
 from sfm.dense.types import ViewDepth
 from sfm.exports.partners import Covisibility
 from sfm.exports.thinning import ThinnedCloud
-from sfm.exports.view_maps import Grid, depth_edges, resampled_view, turned_to_stored
+from sfm.exports.view_maps import Grid, ViewMap, resampled_view, turned_to_stored
 from sfm.ingest.decode import TRANSPOSE
 from sfm.mast3r.image_input import pixel_map
 
@@ -51,14 +51,20 @@ def test_the_grid_says_where_turned_pixels_lie(orientation: int) -> None:
     assert not grid.pixels(np.array([[-5.0, 3.0], [np.nan, np.nan], [1e9, 3.0]]))[1].any()
 
 
-def test_edges_are_jumps_not_slopes() -> None:
-    depth = np.full((6, 8), 2.0, np.float32) + 0.05 * np.arange(8, dtype=np.float32)
-    depth[:, 5:] += 1
+@pytest.mark.parametrize(("focal", "edges"), [(400.0, [4, 5]), (4000.0, [4, 5]), (20.0, [])])
+def test_edges_are_jumps_for_the_width_of_a_pixel(focal: float, edges: list[int]) -> None:
+    """Depth rises by 2.5 % from column to column, and once by a half."""
+    depth = np.full((6, 8), 2.0, np.float32) * 1.025 ** np.arange(8, dtype=np.float32)
+    depth[:, 5:] *= 1.5
     depth[0, 0] = 0  # unknown: no surface, no edge
+    camera = pycolmap.Camera(model="SIMPLE_PINHOLE", width=16, height=12, params=[2 * focal, 8, 6])
+    grid = Grid((2.0, 2.0), (0.0, 0.0), (8, 6))
 
-    edges = depth_edges(depth)
-
-    np.testing.assert_array_equal(edges, np.isin(np.arange(8), [4, 5])[None].repeat(6, axis=0))
+    for turned in (False, True):
+        shown = np.ascontiguousarray(depth.T) if turned else depth
+        found = ViewMap(pycolmap.Image(), camera, grid, shown, np.ones_like(shown)).edges()
+        expected = np.isin(np.arange(8), edges)[None].repeat(6, axis=0)
+        np.testing.assert_array_equal(found, expected.T if turned else expected)
 
 
 def test_resampling_to_an_undistorted_photo_keeps_depth() -> None:
