@@ -44,7 +44,7 @@ def mint_keypoints(
         existing_matches: index matches of earlier rounds, so that their tracks are known.
         corners: (C, 2) positions of a repeatable detector's corners, photo px: new keypoints near them are
             moved onto them, and so are their observations in other photos.
-        threads: for the correspondence fields; the result doesn't depend on it.
+        threads: for the correspondence fields and the positions; the result doesn't depend on it.
 
     Returns:
         Tables for every photo of `pairs` and `existing`, and the matches of every pair of `pairs`. New
@@ -62,7 +62,7 @@ def mint_keypoints(
     with ThreadPoolExecutor(threads) as pool:
         for photo in minting.order():
             minting.process(photo, pool)
-    return minting.finish(existing)
+        return minting.finish(existing, pool)
 
 
 def _check_photos(names: Iterable[str], photo_px: Mapping[str, float], existing: Mapping[str, Table]) -> None:

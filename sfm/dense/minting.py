@@ -185,21 +185,22 @@ class Minting:
         )
         state.links.append(carry(self._table, rows, state.field_from(photo), target, options))
 
-    def finish(self, existing: Mapping[str, Table]) -> MintedKeypoints:
+    def finish(self, existing: Mapping[str, Table], pool: Executor) -> MintedKeypoints:
         """Settle the tracks and number what has a match."""
-        links = [(state.pair, state.ends, Edges.joined(state.links)) for state in self._states]
-        edges = Edges.joined([part for _, _, part in links])
+        edges = Edges.joined([part for state in self._states for part in state.links])
+        bounds = np.cumsum([0, *(sum(map(len, state.links)) for state in self._states)])
+        for state in self._states:
+            state.links.clear()
         rounds = SettleOptions().rounds if self._options.refine else 0
         settling = SettleOptions(rounds=rounds, tolerance=self._options.edge_tolerance)
         anchors = Anchors(self._table.frozen, self._table.snapped)
-        xy, kept = settle(self._table.xy, edges, anchors, settling)
+        xy, kept = settle(self._table.xy, edges, anchors, settling, pool)
         sound = np.all(np.isfinite(xy) & (xy >= 0), axis=1)
         kept &= sound[edges.source] & sound[edges.target]
         numbering = Numbering(self._table, xy * self._px[self._table.photo, None])
-        bounds = np.cumsum([0, *(len(part) for _, _, part in links)])
-        for (pair, ends, part), start in zip(links, bounds[:-1], strict=True):
-            chosen = most_confident(part, kept[start : start + len(part)], self._options.max_matches)
-            numbering.add(pair, ends, part.select(chosen))
+        for state, start, stop in zip(self._states, bounds[:-1], bounds[1:], strict=True):
+            chosen = most_confident(edges.confidence[start:stop], kept[start:stop], self._options.max_matches)
+            numbering.add(state.pair, state.ends, edges.select(start + chosen))
         return numbering.result(self._names, existing, self._refused)
 
     def _usable(self, dense: DenseMatches) -> Mask:

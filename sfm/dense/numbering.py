@@ -15,10 +15,10 @@ from .local_affine import Mask
 from .track_table import Rows, TrackTable
 
 
-def most_confident(edges: Edges, kept: Mask, limit: int) -> Rows:
-    """At most `limit` of the edges `kept`, ascending; equally confident ones by position."""
+def most_confident(confidence: NDArray[np.float32], kept: Mask, limit: int) -> Rows:
+    """At most `limit` of the positions `kept`, ascending; of the equally confident the first."""
     rows = np.flatnonzero(kept)
-    return np.sort(rows[np.argsort(-edges.confidence[rows], kind="stable")][:limit])
+    return np.sort(rows[np.argsort(-confidence[rows], kind="stable")][:limit])
 
 
 class Numbering:

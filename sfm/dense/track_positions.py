@@ -8,7 +8,8 @@ several tracks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from .affine_fits import areas, inverses
 from .carrying import Edges
 from .local_affine import Array, Mask
 from .track_splitting import components, consistent_parts
+from .track_table import Rows
 
 Exact = NDArray[np.float64]
 
@@ -47,7 +49,9 @@ class Anchors:
     """How exact such a detector is, network px."""
 
 
-def settle(xy: Array, edges: Edges, anchors: Anchors, options: SettleOptions) -> tuple[Array, Mask]:
+def settle(
+    xy: Array, edges: Edges, anchors: Anchors, options: SettleOptions, pool: Executor
+) -> tuple[Array, Mask]:
     """Move keypoints to where their links want them, and cut links that contradict the others.
 
     Args:
@@ -55,19 +59,45 @@ def settle(xy: Array, edges: Edges, anchors: Anchors, options: SettleOptions) ->
         edges: links between them.
         anchors: see there; a track without a frozen keypoint keeps its oldest one (smallest row) in place.
         options: see there.
+        pool: tracks don't depend on each other; blocks of them are settled side by side.
 
     Returns:
         (n, 2) positions, and (E,) which edges are kept.
     """
-    system = _System(xy, edges, anchors, options)
-    moved = xy.astype(np.float64)
+    moved, kept = xy.copy(), np.zeros(len(edges), bool)
+
+    def settle_block(block: Rows) -> tuple[Rows, Exact, Mask]:
+        part = edges.select(block)
+        rows, local = np.unique(np.stack((part.source, part.target)), return_inverse=True)
+        part = replace(part, source=local[0], target=local[1])
+        held = replace(anchors, frozen=anchors.frozen[rows], snapped=anchors.snapped[rows])
+        return rows, *_settled(_System(xy[rows], part, held, options), xy[rows].astype(np.float64))
+
+    blocks = _blocks(len(xy), edges)
+    for block, (rows, positions, good) in zip(blocks, pool.map(settle_block, blocks), strict=True):
+        moved[rows] = positions
+        kept[block] = good
+    return moved, kept
+
+
+def _blocks(num_rows: int, edges: Edges) -> list[Rows]:
+    """All edges in blocks of whole tracks, small enough for the processor's cache and for memory."""
+    track = components(num_rows, edges.source, edges.target)[edges.source]
+    order = np.argsort(track, kind="stable")
+    starts = np.flatnonzero(np.diff(track[order], prepend=-1))
+    block = starts // _BLOCK_EDGES
+    return np.split(order, starts[np.flatnonzero(np.diff(block)) + 1]) if len(order) else []
+
+
+_BLOCK_EDGES = 30_000
+
+
+def _settled(system: _System, moved: Exact) -> tuple[Exact, Mask]:
+    """Positions, and which links are kept."""
     for _ in range(_PASSES):
-        off = system.residuals(moved) / options.tolerance
-        part = consistent_parts(len(xy), edges.source, edges.target, np.clip(1 - off**2, -1, 1))
-        kept = (off < 1) & (part[edges.source] == part[edges.target])
+        kept = system.consistent(moved)
         moved = system.solve(moved, kept)
-    kept &= system.residuals(moved) < options.tolerance
-    return moved.astype(np.float32), kept
+    return moved, kept & (system.misfit(moved) < 1)
 
 
 _PASSES = 2
@@ -108,10 +138,17 @@ class _System:
             xy = xy + _DAMPING * step
         return xy
 
-    def residuals(self, xy: Exact) -> Exact:
-        """(E,) how far each link is off, px of the photo that sees the surface larger."""
+    def consistent(self, xy: Exact) -> Mask:
+        """(E,) links that fit, and whose track the links that don't fit leave whole."""
+        edges, misfit = self._edges, self.misfit(xy)
+        part = consistent_parts(len(xy), edges.source, edges.target, np.clip(1 - misfit**2, -1, 1))
+        return np.asarray((misfit < 1) & (part[edges.source] == part[edges.target]))
+
+    def misfit(self, xy: Exact) -> Exact:
+        """(E,) how far each link is off, in tolerances, where the surface is seen larger."""
         forth, _ = self._predictions(xy)
-        return np.asarray(np.linalg.norm(forth - xy[self._edges.target], axis=1) * self._magnification)
+        off = np.linalg.norm(forth - xy[self._edges.target], axis=1) * self._magnification
+        return np.asarray(off / self._options.tolerance)
 
     def _predictions(self, xy: Exact) -> tuple[Exact, Exact]:
         """Where each link's target and source should be."""

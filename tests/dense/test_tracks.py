@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sfm.dense.carrying import Edges
-from sfm.dense.track_positions import Anchors, SettleOptions, settle
+from sfm.dense.track_positions import Anchors, SettleOptions
+from sfm.dense.track_positions import settle as settle_with
 from sfm.dense.track_splitting import components, consistent_parts
 from sfm.dense.track_table import TrackTable
 
@@ -162,6 +165,13 @@ def affine_track(num: int, seed: int, noise: float) -> tuple[NDArray[np.float32]
         np.ones(len(source), np.float32),
     )
     return truth.astype(np.float32), start.astype(np.float32), edges
+
+
+def settle(
+    xy: NDArray[np.float32], edges: Edges, anchors: Anchors, options: SettleOptions
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    with ThreadPoolExecutor(2) as pool:
+        return settle_with(xy, edges, anchors, options, pool)
 
 
 def nothing_held(num: int) -> Anchors:
