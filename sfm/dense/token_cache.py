@@ -10,10 +10,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from sfm.mast3r.predictor import EncodedPhoto
-from sfm.workspace import atomic_write_bytes
+from sfm.config.schema import Mast3rConfig
+from sfm.mast3r.predictor import EncodedPhoto, PairPredictor
+from sfm.workspace import atomic_write_bytes, content_key
+
+_VERSION = 1
+"""Raised when a change of code changes what tokens are: photos are then encoded again."""
 
 _TOKENS = "tokens"
+
+
+def tokens_key(predictor: PairPredictor, config: Mast3rConfig) -> str:
+    """Identity of all that a photo's tokens depend on besides the photo."""
+    return content_key("tokens", _VERSION, predictor.key, config.image_size)
+
+
+def open_token_cache(cache_dir: Path, predictor: PairPredictor, config: Mast3rConfig) -> TokenCache:
+    """The encoded photos in a workspace's `cache_dir`."""
+    folder = cache_dir / "tokens" / tokens_key(predictor, config)
+    return TokenCache(folder, int(config.token_cache_gb * 1e9))
 
 
 class TokenCache:

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from sfm.config.schema import Mast3rConfig
 from sfm.mast3r.predictor import PairPredictor
-from sfm.workspace import content_key
 
 from .depth_maps import merged_depth
 from .memory import guess_batch, memory_errors_halve
 from .photos import EncodedPhotos
 from .types import ViewDepth
-
-_TOKENS_VERSION = 1
-"""As in `backend.py`, whose folder of tokens is read here."""
 
 
 class NoDepthError(Exception):
@@ -93,8 +87,3 @@ class ViewInference:
             ViewDepth(d, c, 1, float("nan")) if ok.any() else None
             for d, c, ok in zip(depth.astype(np.float32), certain.astype(np.float32), known, strict=True)
         ]
-
-
-def tokens_folder(cache: Path, predictor: PairPredictor, config: Mast3rConfig) -> Path:
-    """Where a run with the same network and image size keeps its encoded photos."""
-    return cache / "tokens" / content_key("tokens", _TOKENS_VERSION, predictor.key, config.image_size)

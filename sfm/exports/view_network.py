@@ -17,8 +17,8 @@ from sfm.dense.masking import load_masks
 from sfm.dense.photo_map import PhotoMap
 from sfm.dense.photos import EncodedPhotos, photo_maps
 from sfm.dense.predictors import Loaded, open_predictor
-from sfm.dense.token_cache import TokenCache
-from sfm.dense.view_depth import ViewInference, tokens_folder
+from sfm.dense.token_cache import open_token_cache
+from sfm.dense.view_depth import ViewInference
 from sfm.errors import InputError, MissingDependencyError, WeightsError
 from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo
@@ -74,7 +74,7 @@ def open_network(source: Source, scratch: Path) -> ViewNetwork:
     cache = source.root / "cache"
     # The export of a workspace that may only be read still works, without its tokens for next time.
     cache = cache if cache.is_dir() and os.access(cache, os.W_OK) else scratch
-    tokens = TokenCache(tokens_folder(cache, loaded.predictor, dense), int(dense.token_cache_gb * 1e9))
+    tokens = open_token_cache(cache, loaded.predictor, dense)
     threads = config.run.threads or len(os.sched_getaffinity(0))
     encoded = EncodedPhotos(photos, maps, loaded.predictor, tokens, dense.image_size, threads)
     inference = ViewInference(loaded.predictor, encoded, dense.batch_size)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sfm.config.schema import Config
 from sfm.dense.photo_map import PhotoMap
-from sfm.dense.view_depth import NoDepthError, ViewInference, tokens_folder
+from sfm.dense.view_depth import NoDepthError, ViewInference
 from sfm.mast3r.image_input import pixel_map
 from sfm.mast3r.predictor import EncodedPhoto
 
@@ -123,20 +121,3 @@ def test_a_pair_that_is_not_finite_is_left_out() -> None:
 def test_no_depth_comes_with_its_reason(partners: list[str], options: dict, words: str) -> None:
     with pytest.raises(NoDepthError, match=words):
         inference(**options).depth("a", partners)
-
-
-def test_the_tokens_of_the_run_are_found_again(tmp_path: Path) -> None:
-    """An export must not encode again what the run has encoded."""
-    from sfm.backends import Surroundings
-    from sfm.dense.backend import Mast3rBackend
-    from sfm.dense.predictors import Loaded
-    from sfm.progress import SilentProgress
-    from sfm.workspace import Workspace
-
-    network, config = Network({}), Config()
-    loaded = Loaded(network, None, True, "")
-    space = Workspace(tmp_path / "out", source=tmp_path)
-    backend = Mast3rBackend(Surroundings(space, config, 1, SilentProgress()), loaded)
-
-    expected = space.cache / "tokens" / backend._tokens_key()
-    assert tokens_folder(space.cache, network, config.mast3r) == expected
