@@ -124,9 +124,10 @@ class Mast3rConfig:
     """Keypoints a photo in the first round."""
     max_matches: Annotated[int, Ge(16)] = 4096
     """Matches a pair."""
-    tracks: Literal["canonical", "naive"] = "canonical"
+    tracks: Literal["canonical", "naive", "union-find"] = "canonical"
     """How matches of pairs become keypoints of photos: canonical keypoints carried along the local affine
-    field, or rounded to whole network pixels (for comparison)."""
+    field; for comparison naive, rounded to whole network pixels, and union-find, the same without the tracks
+    that hold two keypoints of a photo."""
     snap_to_sift: bool = False
     """Move new keypoints onto SIFT corners within a network pixel."""
     refine_matches: bool = False

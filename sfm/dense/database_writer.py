@@ -16,6 +16,7 @@ from .masking import load_masks, without_masked
 from .naive import naive_keypoints
 from .pair_store import PairResult
 from .photos import EncodedPhotos
+from .unconfirmed import with_unconfirmed
 from .windows import matched_px
 
 _NO_INDICES = np.zeros((0, 2), np.uint32)
@@ -49,8 +50,10 @@ def mint_into(
     }
     scale = matched_px(photos.maps, config)
     existing = database.keypoint_positions()
-    if config.tracks == "naive":
-        minted = naive_keypoints(pairs, scale, existing)
+    if config.tracks != "canonical":
+        minted = naive_keypoints(
+            pairs, scale, existing, conflicts="keep" if config.tracks == "naive" else "drop"
+        )
     else:
         options = KeypointOptions(max_keypoints=config.max_keypoints, max_matches=config.max_matches)
         minted = mint_keypoints(
@@ -62,5 +65,6 @@ def mint_into(
             corners=corners,
             threads=threads,
         )
+        minted = with_unconfirmed(minted, pairs, scale, config.max_matches)
     empty = {pair: _NO_INDICES for pair in results}
     database.add_matches(minted.keypoints, {**empty, **minted.matches})

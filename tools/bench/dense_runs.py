@@ -4,15 +4,17 @@
 
 Each case renders its scene once (with depth) and runs `sfm run` in a process of its own for each variant:
 
-- tracks: canonical keypoints against naive ones (matches on whole network pixels, union-find)
+- tracks: canonical keypoints against naive ones (matches on whole network pixels, left to COLMAP to join) and
+  union-find (the same, without the tracks that hold two keypoints of a photo)
 - chain: no point is in three photos, intrinsics given; with depth lifting, without, SIFT; intrinsics unknown
 - spin: all photos from one spot; with depth and without
 - plain: walls without texture; the oracle against SIFT
 - two-squares: two components
 - street: 100 photos
 
-Prints one JSON object: for each variant photos registered, models, AUC, mean track length, reprojection error
-(px), pairs and seconds by stage. The oracle is no network: what is compared is what follows inference.
+Prints one JSON object: for each variant photos registered, models, AUC, mean track length (with and without a
+photo's second keypoint in one track), reprojection error (px), pairs and seconds by stage. The oracle is no
+network: what is compared is what follows inference.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pycolmap
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,8 +63,7 @@ _CHAIN_CAMERA = "images.camera_params=448,320,240,-0.04"
 CASES = {
     "tracks": Case(
         ("--views", "28"),
-        {"canonical": (), "naive": ("mast3r.tracks=naive",)},
-        ("retrieval.exhaustive_max_photos=0",),
+        {"canonical": (), "naive": ("mast3r.tracks=naive",), "union-find": ("mast3r.tracks=union-find",)},
     ),
     "chain": Case(
         ("--scene", "chain", "--views", "12"),
@@ -131,8 +135,15 @@ def run_variant(bench: Bench, name: str, variant: str, scene: Path) -> dict[str,
     if run["models"]:
         keys = ("mean_track_length", "mean_reprojection_error_px", "num_points3D", "num_observations")
         figures |= {key: run["models"][0][key] for key in keys}
+        figures["photos_per_point"] = photos_per_point(out / "sparse" / "0")
         figures |= accuracy(out, scene / "gt.json")
     return figures
+
+
+def photos_per_point(path: Path) -> float:
+    """Mean number of different photos in a track: COLMAP also counts a photo's second keypoint."""
+    points = pycolmap.Reconstruction(path).points3D.values()
+    return statistics.fmean(len({e.image_id for e in point.track.elements}) for point in points)
 
 
 def accuracy(out: Path, truth: Path) -> dict[str, Any]:
