@@ -23,6 +23,8 @@ from .track_splitting import components
 from .track_table import Rows, TrackTable
 from .voting import canonical_keypoints
 
+_RIM = 0.25
+"""Network px beyond the outermost matches of a photo where a settled keypoint is still believed."""
 _MAX_PX = 1e5
 """No photo is larger; positions beyond are nonsense."""
 
@@ -195,7 +197,9 @@ class Minting:
         settling = SettleOptions(rounds=rounds, tolerance=self._options.edge_tolerance)
         anchors = Anchors(self._table.frozen, self._table.snapped)
         xy, kept = settle(self._table.xy, edges, anchors, settling, pool)
-        sound = np.all(np.isfinite(xy) & (xy >= 0), axis=1)
+        low, high = self._bounds[self._table.photo].swapaxes(0, 1)
+        inside = np.all((xy >= low - _RIM) & (xy <= high + _RIM), axis=1)
+        sound = np.all(np.isfinite(xy) & (xy >= 0), axis=1) & (inside | self._table.frozen)
         kept &= sound[edges.source] & sound[edges.target]
         numbering = Numbering(self._table, xy * self._px[self._table.photo, None])
         for state, start, stop in zip(self._states, bounds[:-1], bounds[1:], strict=True):
