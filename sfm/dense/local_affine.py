@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 class FieldOptions:
     """How a field is fitted; lengths in network px."""
 
-    num_neighbours: int = 14
+    num_neighbours: int = 10
     """Matches that a map is fitted to beside its own, at most."""
     radius: float = 24.0
     """How far away they may be: three cells of the matcher's grid."""
@@ -134,7 +134,7 @@ _BLEND_WIDTH = 8.0
 _SIGMA_FLOOR = 0.05
 _MAJORITY = 0.75
 _MAX_AREA_CHANGE = 36.0
-_MIN_SPREAD = 2.0
+_MIN_SPREAD = 1.0
 
 
 def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOptions) -> AffineField:

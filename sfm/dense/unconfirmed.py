@@ -22,7 +22,7 @@ from .keypoint_values import Indices, MintedKeypoints
 from .naive import naive_keypoints
 from .types import DenseMatches
 
-_ENOUGH = 300
+_ENOUGH = 150
 """Canonical matches of a pair that need no others beside them."""
 
 _RADIUS = 4.0

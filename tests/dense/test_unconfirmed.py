@@ -33,7 +33,7 @@ def test_far_matches_are_added_and_near_ones_are_not() -> None:
 
 
 def test_rich_pairs_stay_as_they_are() -> None:
-    rich = minted(300)
+    rich = minted(150)
     out = with_unconfirmed(rich, {PAIR: dense((21, 400), (100, 200))}, PX, 1000)
     assert np.array_equal(out.matches[PAIR], rich.matches[PAIR])
     assert all(np.array_equal(out.keypoints[n], rich.keypoints[n]) for n in "ab")
