@@ -28,7 +28,7 @@ from sfm.workspace import atomic_write_bytes, atomic_write_json, content_key
 
 log = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _SCENE_GRAPH = "scene_graph.json"
 
 
@@ -147,13 +147,14 @@ def _index(
     # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
     size_class = len(collection.photos).bit_length()
     training = (seed, config.num_descriptors, config.codebook_size, size_class)
-    codebook_key = content_key("codebook", _VERSION, backend.keys().features, *training)
+    codebook_key = content_key("codebook", _VERSION, backend.retrieval_key(collection), *training)
     photos = [(photo.name, photo.sha256) for photo in collection.photos]
     path = (
         cache_dir / "index" / f"{content_key('index', _VERSION, codebook_key, options, photos)}.safetensors"
     )
     if path.exists():
         return RetrievalIndex.load(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptors = backend.retrieval_descriptors(collection, database, collection.names)
     codebook = backend.codebook() or _codebook(
         cache_dir / "index" / f"codebook-{codebook_key}.safetensors", descriptors, config, seed
@@ -172,7 +173,6 @@ def _codebook(
 ) -> Codebook:
     if path.exists():
         return Codebook.load(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     codebook = train_codebook(descriptors.values(), config.codebook_size, seed=seed)
     codebook.save(path)
     return codebook

@@ -34,6 +34,8 @@ from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
 _REGISTER_VERSION = 1
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
+_LISTED = 5
+
 AnyPath = str | os.PathLike[str]
 
 SILENT = SilentProgress()
@@ -186,7 +188,12 @@ def _without(collection: Collection, failed: Mapping[str, str]) -> Collection:
     kept = tuple(photo for photo in collection.photos if photo.name not in failed)
     skipped = tuple(Skipped(name, reason) for name, reason in failed.items())
     if len(kept) < 2:
-        raise InputError("fewer than two photos could be read: " + "; ".join(s.name for s in skipped))
+        listed = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:_LISTED])
+        rest = f"; and {len(skipped) - _LISTED} more" if len(skipped) > _LISTED else ""
+        raise InputError(
+            f"fewer than two photos could be used: {listed}{rest}",
+            hint="a model needs at least two different photos",
+        )
     return Collection(kept, collection.cameras, collection.skipped + skipped, collection.duplicates)
 
 

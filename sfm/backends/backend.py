@@ -69,6 +69,10 @@ class Backend(Protocol):
         """Do the work that is needed once for each photo, and was not done before."""
         ...
 
+    def retrieval_key(self, collection: Collection) -> str:
+        """Key of everything that retrieval's descriptors depend on besides the photo itself."""
+        ...
+
     def retrieval_descriptors(
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:

@@ -34,5 +34,5 @@ def _wanted(surroundings: Surroundings) -> str:
     if missing := why_not(config.mast3r):
         log.info("backend sift (mast3r: %s)", missing)
         return "sift"
-    log.info("backend mast3r (weights and a GPU are there)")
+    log.info("backend mast3r")
     return "mast3r"

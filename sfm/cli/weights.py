@@ -38,6 +38,7 @@ def weights_command(
     The folder is mast3r.weights_dir, else $LOOPSFM_WEIGHTS, else in the user's cache folder.
     """
     from sfm.config.loading import load_config
+    from sfm.errors import WeightsError
     from sfm.mast3r.weights import find_weights, weights_folder
 
     click.get_current_context().meta[LOG_JSON] = log_json
@@ -45,6 +46,10 @@ def weights_command(
     if accept:
         from sfm.mast3r.weights_store import WeightsStore
 
+        if not any(file.path is not None for file in find_weights(folder)):
+            raise WeightsError(
+                f"{folder} holds no weights to accept", hint="sfm weights lists what goes there"
+            )
         WeightsStore(folder).accept()
     if download:
         from sfm import terminal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from sfm.config.schema import Mast3rConfig
 
 
@@ -11,8 +9,6 @@ def why_not(config: Mast3rConfig) -> str:
     """Why `backend: auto` doesn't take mast3r, in a few words; empty when it does."""
     if config.oracle is not None:
         return ""
-    if importlib.util.find_spec("sfm.mast3r.weights") is None:
-        return "not in this version"
     from sfm.mast3r.weights import network_file
 
     if network_file(config.weights_dir) is None:

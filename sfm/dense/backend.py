@@ -118,6 +118,13 @@ class Mast3rBackend:
             around.workspace.events.emit("describe", "encoded", name=name, width=width, height=height)
         return DescribeReport(encoded, len(photos) - encoded - len(failed), {**refused, **failed})
 
+    def retrieval_key(self, collection: Collection) -> str:
+        """The tokens and what whitens them: the official head, or one learned from these very photos."""
+        parts = tokens_key(self.predictor, self.surroundings.config.mast3r), self.loaded.has_codebook
+        if self.loaded.has_retrieval_head:
+            return content_key("retrieval", 1, *parts)
+        return content_key("whitening", 1, *parts, [photo.sha256 for photo in collection.photos])
+
     def retrieval_descriptors(
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
@@ -142,14 +149,7 @@ class Mast3rBackend:
         matched = database.matched_pairs()
         todo = sorted(pair for pair in edges if pair not in matched)
         error_px = self._error_px(config.verify.max_error_px)
-        inference = PairInference(
-            self.predictor,
-            self._photos,
-            config.mast3r,
-            config.verify.min_num_inliers,
-            self._error_px(config.verify.max_error_px, whole_photos=True),
-            self._window_matcher(),
-        )
+        inference = PairInference(self.predictor, self._photos, config.mast3r, self._window_matcher())
         results = infer_pairs(todo, inference, self._store(), self._photos.photos, around.progress)
         corners = sift_corners(collection, around) if results and config.mast3r.snap_to_sift else None
         mint_into(database, results, self._photos, config.mast3r, around.threads, corners)
@@ -213,10 +213,8 @@ class Mast3rBackend:
         views = {photo.name: store.depths(photo.sha256) for photo in collection.photos}
         return {name: some for name, some in views.items() if some}
 
-    def _error_px(self, configured: float, *, whole_photos: bool = False) -> float:
-        """Of matches as they are in the end, or of those of whole photos, before windows make them finer."""
-        matched = matched_px(self._maps, self.surroundings.config.mast3r)
-        scale = median(self._maps[name].photo_px if whole_photos else px for name, px in matched.items())
+    def _error_px(self, configured: float) -> float:
+        scale = median(matched_px(self._maps, self.surroundings.config.mast3r).values())
         return round(max(configured, _NOISE_NETWORK_PX * scale), 3)
 
 

@@ -66,7 +66,7 @@ def merged_depth(views: Sequence[ViewDepth]) -> ViewDepth:
 def _bilinear(view: ViewDepth, grid: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Depth and confidence at grid positions (N, 2); at depth edges those of the nearest grid point."""
     height, width = view.depth.shape
-    inside = (grid > -0.5).all(axis=1) & (grid[:, 0] < width - 0.5 + 1) & (grid[:, 1] < height - 0.5 + 1)
+    inside = (grid > -0.5).all(axis=1) & (grid[:, 0] < width + 0.5) & (grid[:, 1] < height + 0.5)
     clipped = np.clip(grid, 0, [width - 1, height - 1])
     low = np.minimum(clipped.astype(np.int64), [max(width - 2, 0), max(height - 2, 0)])
     part = clipped - low

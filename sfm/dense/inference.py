@@ -26,6 +26,11 @@ from .types import DenseMatches
 
 _TESTED_MATCHES = 1000
 """A quick test of geometry needs no more."""
+_MIN_AGREEING = 15
+"""Matches that fit one fundamental matrix, for depth and windows to be worth their price. This test has
+thresholds of its own: results are kept for runs with other options of verification and other photos."""
+_MAX_ERROR_NETWORK_PX = 1.25
+_MAX_ERROR_PX = 4.0
 
 _NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
 
@@ -45,9 +50,6 @@ class PairInference:
     predictor: PairPredictor
     photos: EncodedPhotos
     config: Mast3rConfig
-    min_num_inliers: int
-    max_error_px: float
-    """Photo px, of the quick geometric test that decides whether depth is worth its price."""
     finer: Finer | None = None
     """Applied to the matches of the pairs that pass that test."""
 
@@ -108,7 +110,7 @@ class PairInference:
             kept = []
             for row in going_on:
                 results[row] = self._merged(pairs[row], forward, backward, row)
-                if not results[row].why and self._agreeing(results[row].matches) is not None:
+                if not results[row].why and self._agreeing(pairs[row], results[row].matches) is not None:
                     kept.append(row)
             self._add_depth(pairs, results, kept, forward, backward, wants_depth)
         return [(pair, results[row]) for row, pair in enumerate(pairs)]
@@ -139,25 +141,26 @@ class PairInference:
         return PairResult(matches, "" if len(matches.confidence) else "no confident match")
 
     def _refined(self, pair: Pair, result: PairResult) -> PairResult:
-        agreeing = None if self.finer is None or result.why else self._agreeing(result.matches)
+        agreeing = None if self.finer is None or result.why else self._agreeing(pair, result.matches)
         if self.finer is None or agreeing is None:
             return result
         return replace(result, matches=self.finer(pair, result.matches, agreeing))
 
-    def _agreeing(self, matches: DenseMatches) -> DenseMatches | None:
+    def _agreeing(self, pair: Pair, matches: DenseMatches) -> DenseMatches | None:
         """A sample of the matches that fit one fundamental matrix; None where they are too few."""
-        if len(matches.confidence) < self.min_num_inliers:
+        if len(matches.confidence) < _MIN_AGREEING:
             return None
         rows = np.linspace(0, len(matches.confidence) - 1, _TESTED_MATCHES).astype(np.int64)
         rows = np.unique(rows)
         options = pycolmap.RANSACOptions()
-        options.max_error, options.random_seed = self.max_error_px, 0
+        pixel = max(self.photos.maps[name].photo_px for name in pair)
+        options.max_error, options.random_seed = max(_MAX_ERROR_PX, _MAX_ERROR_NETWORK_PX * pixel), 0
         options.min_num_trials, options.max_num_trials = 50, 500
         found = pycolmap.estimate_fundamental_matrix(
             matches.xy_a[rows].astype(np.float64), matches.xy_b[rows].astype(np.float64), options
         )
         share = len(matches.confidence) / len(rows)
-        if found is None or found["num_inliers"] * share < self.min_num_inliers:
+        if found is None or found["num_inliers"] * share < _MIN_AGREEING:
             return None
         rows = rows[found["inlier_mask"]]
         return DenseMatches(matches.xy_a[rows], matches.xy_b[rows], matches.confidence[rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
@@ -35,7 +36,7 @@ def infer_pairs(
     photos: Mapping[str, Photo],
     progress: Progress,
 ) -> dict[Pair, PairResult]:
-    """Results of all pairs, from the store or from the network.
+    """Results of all pairs, from the store or from the network; their depth stays in the store.
 
     Args:
         pairs: pairs of encoded photos.
@@ -49,17 +50,26 @@ def infer_pairs(
     fresh: dict[Key, PairResult] = {}
     last_flush = time.monotonic()
     with progress.task("match", len(todo), unit="pairs") as task:
-        for pair, result in inference.run(todo, budget.wants):
-            fresh[pair_key(pair, photos)] = result
-            task.advance(1)
-            if len(fresh) >= _MAX_PAIRS_A_FLUSH or time.monotonic() - last_flush > _MAX_SECONDS_A_FLUSH:
-                _flush(store, fresh)
-                last_flush = time.monotonic()
-        _flush(store, fresh)
-    return {pair: store.get(pair_key(pair, photos)) for pair in pairs}
+        try:
+            for pair, result in inference.run(todo, budget.wants):
+                fresh[pair_key(pair, photos)] = result
+                task.advance(1)
+                if len(fresh) >= _MAX_PAIRS_A_FLUSH or time.monotonic() - last_flush > _MAX_SECONDS_A_FLUSH:
+                    _flush(store, fresh)
+                    last_flush = time.monotonic()
+        finally:  # Ctrl-C loses no finished pair
+            _flush(store, fresh)
+    return {pair: _without_depth(store.get(pair_key(pair, photos))) for pair in pairs}
+
+
+def _without_depth(result: PairResult) -> PairResult:
+    """What keypoints are made of; the depth of all pairs together would fill the memory."""
+    return replace(result, depth_a=None, depth_b=None)
 
 
 def _flush(store: PairStore, fresh: dict[Key, PairResult]) -> None:
+    if not fresh:
+        return
     store.folder.mkdir(parents=True, exist_ok=True)
     require_space(store.folder, len(fresh) * _BYTES_PER_PAIR)
     store.add(fresh)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
+
+from sfm.machine import free_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,7 +28,7 @@ def free_bytes(device: torch.device) -> int:
     """Free memory of a device; of the machine where the device shares it."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free_memory()
 
 
 def is_memory_error(error: BaseException) -> bool:

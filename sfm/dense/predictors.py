@@ -26,7 +26,12 @@ class Loaded:
     has_retrieval_head: bool
     """False where retrieval must learn its whitening from the photos."""
     notice: str
-    """The licence of the weights; empty for the oracle."""
+    """The licence of the weights, or that there were none."""
+
+    @property
+    def has_codebook(self) -> bool:
+        """Whether the visual words came with the network."""
+        return self.codebook is not None
 
 
 def open_predictor(config: Mast3rConfig) -> Loaded:
@@ -41,7 +46,8 @@ def open_predictor(config: Mast3rConfig) -> Loaded:
         from sfm.mast3r.oracle import OraclePredictor
 
         log.warning("mast3r.oracle: the ground truth of %s answers in place of the network", config.oracle)
-        return Loaded(OraclePredictor(Path(config.oracle), size=config.image_size), None, True, "")
+        notice = "The ground truth of a rendered scene answered in place of the network (mast3r.oracle)."
+        return Loaded(OraclePredictor(Path(config.oracle), size=config.image_size), None, True, notice)
     return _open_network(config, choose_device(config.device))
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from sfm.errors import WeightsError
 
-FETCH_AGAIN: Final = "get the file again: sfm weights --download"
+FETCH_AGAIN: Final = "delete the file and get it again: sfm weights --download"
 """The hint of most failures."""
 _LISTED = 4
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sfm.errors import WeightsError
+
 VARIABLE: Final = "LOOPSFM_WEIGHTS"
 """Environment variable that names the weights folder."""
 
@@ -76,12 +78,20 @@ class FoundFile:
 
 
 def weights_folder(configured: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the weights: as configured, else $LOOPSFM_WEIGHTS, else in the user's cache folder."""
-    if configured is not None:
-        return Path(configured).expanduser().absolute()
-    if environ.get(VARIABLE):
-        return Path(environ[VARIABLE]).expanduser().absolute()
-    return default_folder(environ)
+    """The folder of the weights: as configured, else $LOOPSFM_WEIGHTS, else in the user's cache folder.
+
+    Raises:
+        WeightsError: it is a file.
+    """
+    chosen, origin = configured, "mast3r.weights_dir"
+    if chosen is None and environ.get(VARIABLE):
+        chosen, origin = environ[VARIABLE], f"${VARIABLE}"
+    if chosen is None:
+        return default_folder(environ)
+    folder = Path(chosen).expanduser().absolute()
+    if folder.is_file():
+        raise WeightsError(f"{origin}: {folder} is a file", hint=f"give its folder: {folder.parent}")
+    return folder
 
 
 def default_folder(environ: Mapping[str, str] = os.environ) -> Path:

@@ -56,6 +56,12 @@ class SiftBackend:
             progress=around.progress,
         )
 
+    def retrieval_key(self, collection: Collection) -> str:
+        """The options of SIFT, and how many descriptors are taken."""
+        return content_key(
+            "retrieval", 1, self.keys().features, self.surroundings.config.retrieval.num_descriptors
+        )
+
     def retrieval_descriptors(
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:

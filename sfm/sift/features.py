@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sfm.backends.backend import DescribeReport
 from sfm.config.schema import SiftConfig
 from sfm.database import FeatureDatabase
 from sfm.events import EventSink
+from sfm.machine import free_memory
 from sfm.progress import Progress
 from sfm.types import Collection
 from sfm.workspace import require_space
@@ -93,8 +93,7 @@ def extraction_options(config: SiftConfig, threads: int) -> pycolmap.FeatureExtr
 def bounded_threads(threads: int, max_image_size: int) -> int:
     """At most `threads`, and no more than half of the free memory allows at this image size (px)."""
     needed = 0.75 * max_image_size**2 * _BYTES_PER_PIXEL_AND_THREAD
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(threads, int(free / 2 / needed)))
+    return max(1, min(threads, int(free_memory() / 2 / needed)))
 
 
 def retrieval_descriptors(

@@ -94,7 +94,7 @@ def described(path: Path, orientation: int = 1) -> Photo:
 
 def matched(photos: EncodedPhotos, config: Mast3rConfig, pair: Pair = PAIR) -> Few:
     """Coarse and fine matches of a pair, and what made them."""
-    whole = PairInference(photos.predictor, photos, config, 15, 5.0)
+    whole = PairInference(photos.predictor, photos, config)
     matcher = WindowMatcher(photos.predictor, config, WindowTokens(photos, config.max_windows))
     ((_, coarse),) = whole.run([pair], lambda *_: False)
     ((_, fine),) = replace(whole, finer=matcher).run([pair], lambda *_: False)
@@ -139,7 +139,7 @@ def test_matches_are_several_times_more_exact_and_more(
 def test_each_window_is_encoded_once(few: Few) -> None:
     _, fine, matcher = few
     before = matcher.tokens.num_encoded
-    again = PairInference(matcher.predictor, matcher.tokens.photos, FEW, 15, 5.0, matcher)
+    again = PairInference(matcher.predictor, matcher.tokens.photos, FEW, matcher)
 
     ((_, second),) = again.run([PAIR], lambda *_: False)
 

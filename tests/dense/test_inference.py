@@ -14,7 +14,7 @@ from PIL import Image
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
 from sfm.dense.inference import PairInference
-from sfm.dense.matching import infer_pairs
+from sfm.dense.matching import infer_pairs, pair_key
 from sfm.dense.pair_store import PairResult, PairStore
 from sfm.dense.photo_map import PhotoMap
 from sfm.dense.photos import EncodedPhotos
@@ -110,8 +110,11 @@ def infer(
     size = (WIDTH * 2, HEIGHT * 2)
     maps = {name: PhotoMap(pixel_map(size, name, size=64), size) for name in photos}
     encoded = EncodedPhotos(photos, maps, network, TokenCache(folder / "tokens", 10**6), 64, 1)
-    inference = PairInference(network, encoded, config, min_num_inliers=15, max_error_px=4.0)
-    return infer_pairs(pairs, inference, PairStore(folder / "pairs"), photos, SilentProgress())
+    inference = PairInference(network, encoded, config)
+    store = PairStore(folder / "pairs")
+    results = infer_pairs(pairs, inference, store, photos, SilentProgress())
+    assert all(result.depth_a is result.depth_b is None for result in results.values())
+    return {pair: store.get(pair_key(pair, photos)) for pair in pairs}
 
 
 NEAR, FAR = Pair(NAMES[0], NAMES[1]), Pair(NAMES[0], NAMES[4])

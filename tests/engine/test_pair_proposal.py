@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from retrieval import RetrievalConfig
-from sfm.pair_proposal import needs_index, positions_enu
+from retrieval import RetrievalConfig, SceneGraph
+from retrieval.codebook import Codebook
+from sfm.events import NullEvents
+from sfm.pair_proposal import needs_index, positions_enu, propose_pairs
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), False)
@@ -42,3 +45,56 @@ def test_small_collections_need_no_index() -> None:
     assert needs_index(31, RetrievalConfig())
     assert not needs_index(1000, RetrievalConfig(mode="exhaustive"))
     assert needs_index(10, RetrievalConfig(mode="sequential"))
+
+
+class WordsOfItsOwn:
+    """A backend whose visual words come with it."""
+
+    def __init__(self) -> None:
+        chance = np.random.default_rng(0)
+        self.words = Codebook(chance.standard_normal((8, 4)).astype(np.float32))
+        self.key = "first"
+        self.asked = 0
+
+    def retrieval_key(self, collection: Collection) -> str:
+        return self.key
+
+    def retrieval_descriptors(
+        self, collection: Collection, database: object, names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        self.asked += 1
+        chance = np.random.default_rng(1)
+        return {name: chance.standard_normal((20, 4)).astype(np.float32) for name in names}
+
+    def codebook(self) -> Codebook:
+        return self.words
+
+
+def propose(backend: WordsOfItsOwn, cache: Path) -> SceneGraph:
+    photos = tuple(located(f"{i:02d}.jpg", Exif()) for i in range(12))
+    graph, _ = propose_pairs(
+        Collection(photos, {}),
+        None,  # type: ignore[arg-type]
+        cache_dir=cache,
+        backend=backend,  # type: ignore[arg-type]
+        config=RetrievalConfig(exhaustive_max_photos=0),
+        seed=0,
+        events=NullEvents(),
+    )
+    return graph
+
+
+def test_visual_words_may_come_with_the_backend_into_a_fresh_workspace(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    assert len(propose(backend, tmp_path / "cache")) > 0
+    assert not list((tmp_path / "cache" / "index").glob("codebook-*"))
+
+
+def test_the_index_is_made_again_when_what_descriptors_depend_on_has_changed(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path)
+    propose(backend, tmp_path)
+    assert backend.asked == 1
+    backend.key = "another whitening"
+    propose(backend, tmp_path)
+    assert backend.asked == 2
