@@ -32,6 +32,9 @@ class KeypointOptions:
     """Of a pair, at most; the most confident are kept."""
     min_confidence: float = 0.0
     """Dense matches below are left out."""
+    max_hops: int = 2
+    """Pairs that a keypoint is carried along one after the other. Their errors add up, and alike for all
+    keypoints around: along a rendered street of 100 photos at 128 px AUC@1 is 52 without a limit, 70 with."""
     refine: bool = True
     """Settle the positions of a track among all its pairs, and cut links that contradict them."""
     edge_tolerance: float = 2.0

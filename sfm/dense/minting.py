@@ -180,6 +180,7 @@ class Minting:
             for edges in state.links:
                 linked[edges.target] = True
             rows = rows[~linked[rows]]
+        rows = rows[self._table.hops[rows] < self._options.max_hops]
         room = max(0, self._options.max_keypoints - self._num_new(other))
         target = Target(other, self._bounds[other], self._corners[other], room)
         options = CarryOptions(

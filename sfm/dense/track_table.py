@@ -23,6 +23,7 @@ class TrackTable:
         self._track = np.zeros(1024, np.int64)
         self._next = np.zeros(1024, np.int64)
         self._frozen = np.zeros(1024, np.bool_)
+        self._hops = np.zeros(1024, np.int64)
         self._snapped = np.zeros(1024, np.bool_)
         self._rows: list[Rows] = [np.zeros(0, np.int64) for _ in range(num_photos)]
 
@@ -54,6 +55,11 @@ class TrackTable:
         """(n,) whether the position is a corner that a detector found."""
         return self._snapped[: self._count]
 
+    @property
+    def hops(self) -> Rows:
+        """(n,) pairs that lie between each row and the keypoint that its track began with."""
+        return self._hops[: self._count]
+
     def of_photo(self, photo: int) -> Rows:
         """Rows of one photo, in the order of their birth."""
         return self._rows[photo]
@@ -70,6 +76,7 @@ class TrackTable:
         """New keypoints (m, 2) in the tracks of the rows `of` (m,), no track twice."""
         rows = self._append(photo, xy)
         self._track[rows] = self._track[of]
+        self._hops[rows] = self._hops[of] + 1
         self._next[rows] = self._next[of]
         self._next[of] = rows
         return rows
@@ -134,7 +141,7 @@ class TrackTable:
         self._count += len(xy)
         if self._count > len(self._photo):
             size = max(self._count, 2 * len(self._photo))
-            for name in ("_photo", "_xy", "_track", "_next", "_frozen", "_snapped"):
+            for name in ("_photo", "_xy", "_track", "_next", "_frozen", "_snapped", "_hops"):
                 old = getattr(self, name)
                 new = np.zeros((size, *old.shape[1:]), old.dtype)
                 new[: len(old)] = old
