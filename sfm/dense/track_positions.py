@@ -8,7 +8,6 @@ several tracks.
 
 from __future__ import annotations
 
-import itertools
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -51,14 +50,13 @@ class Anchors:
 
 
 def settle(
-    xy: Array, edges: Edges, missing: Rows, anchors: Anchors, options: SettleOptions, pool: Executor
+    xy: Array, edges: Edges, anchors: Anchors, options: SettleOptions, pool: Executor
 ) -> tuple[Array, Mask]:
     """Move keypoints to where their links want them, and cut links that contradict the others.
 
     Args:
         xy: (n, 2) positions at which the edges were measured, network px of each keypoint's photo.
         edges: links between them.
-        missing: (A, 2) keypoints of one track whose photos were matched, and yet they have no link.
         anchors: see there; a track without a frozen keypoint keeps its oldest one (smallest row) in place.
         options: see there.
         pool: tracks don't depend on each other; blocks of them are settled side by side.
@@ -68,42 +66,27 @@ def settle(
     """
     moved, kept = xy.copy(), np.zeros(len(edges), bool)
 
-    def settle_block(block: tuple[Rows, Rows]) -> tuple[Rows, Exact, Mask]:
-        part = edges.select(block[0])
+    def settle_block(block: Rows) -> tuple[Rows, Exact, Mask]:
+        part = edges.select(block)
         rows, local = np.unique(np.stack((part.source, part.target)), return_inverse=True)
         part = replace(part, source=local[0], target=local[1])
         held = replace(anchors, frozen=anchors.frozen[rows], snapped=anchors.snapped[rows])
-        absent = np.searchsorted(rows, missing[block[1]])
-        return rows, *_settled(_System(xy[rows], part, absent, held, options), xy[rows].astype(np.float64))
+        return rows, *_settled(_System(xy[rows], part, held, options), xy[rows].astype(np.float64))
 
-    blocks = _blocks(len(xy), edges, missing)
-    for (block, _), (rows, positions, good) in zip(blocks, pool.map(settle_block, blocks), strict=True):
+    blocks = _blocks(len(xy), edges)
+    for block, (rows, positions, good) in zip(blocks, pool.map(settle_block, blocks), strict=True):
         moved[rows] = positions
         kept[block] = good
     return moved, kept
 
 
-def _blocks(num_rows: int, edges: Edges, missing: Rows) -> list[tuple[Rows, Rows]]:
-    """Edges and missing links in blocks of whole tracks, small enough for memory and cache."""
-    if len(edges) == 0:
-        return []
-    track = components(num_rows, edges.source, edges.target)
-    size = np.bincount(track[edges.source], minlength=int(track.max()) + 1)
-    block = (np.cumsum(size) - size) // _BLOCK_EDGES
-    # Only where other links lead from one end to the other does a missing one say something.
-    first, second = track[missing].T
-    blocks = [
-        _members(of, int(block.max()) + 1)
-        for of in (block[track[edges.source]], np.where(first == second, block[first], -1))
-    ]
-    return [part for part in zip(*blocks, strict=True) if len(part[0])]
-
-
-def _members(group: Rows, count: int) -> list[Rows]:
-    """Positions in `group` of 0, of 1, …, of count - 1, ascending."""
-    order = np.argsort(group, kind="stable")
-    bounds = np.searchsorted(group[order], np.arange(count + 1))
-    return [order[start:stop] for start, stop in itertools.pairwise(bounds)]
+def _blocks(num_rows: int, edges: Edges) -> list[Rows]:
+    """All edges in blocks of whole tracks, small enough for the processor's cache and for memory."""
+    track = components(num_rows, edges.source, edges.target)[edges.source]
+    order = np.argsort(track, kind="stable")
+    starts = np.flatnonzero(np.diff(track[order], prepend=-1))
+    block = starts // _BLOCK_EDGES
+    return np.split(order, starts[np.flatnonzero(np.diff(block)) + 1]) if len(order) else []
 
 
 _BLOCK_EDGES = 30_000
@@ -124,10 +107,8 @@ _PASSES = 2
 class _System:
     """The links of all tracks, seen from both ends."""
 
-    def __init__(
-        self, xy: Array, edges: Edges, missing: Rows, anchors: Anchors, options: SettleOptions
-    ) -> None:
-        self._xy, self._missing = xy.astype(np.float64), missing
+    def __init__(self, xy: Array, edges: Edges, anchors: Anchors, options: SettleOptions) -> None:
+        self._xy = xy.astype(np.float64)
         self._edges, self._anchors, self._options = edges, anchors, options
         self._there: Exact = edges.jacobian.astype(np.float64)
         self._back = inverses(self._there)
@@ -160,12 +141,7 @@ class _System:
     def consistent(self, xy: Exact) -> Mask:
         """(E,) links that fit, and whose track the links that don't fit leave whole."""
         edges, misfit = self._edges, self.misfit(xy)
-        part = consistent_parts(
-            len(xy),
-            np.concatenate((edges.source, self._missing[:, 0])),
-            np.concatenate((edges.target, self._missing[:, 1])),
-            np.concatenate((np.clip(1 - misfit**2, -1, 1), np.full(len(self._missing), _MISSING))),
-        )
+        part = consistent_parts(len(xy), edges.source, edges.target, np.clip(1 - misfit**2, -1, 1))
         return np.asarray((misfit < 1) & (part[edges.source] == part[edges.target]))
 
     def misfit(self, xy: Exact) -> Exact:
@@ -195,8 +171,6 @@ class _System:
 
 
 _DAMPING = 0.8
-_MISSING = -0.15
-"""Evidence of a missing link, beside +1 of one that fits and -1 of one that doesn't."""
 
 
 def _times(matrices: Exact, vectors: Exact) -> Exact:
