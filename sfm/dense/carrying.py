@@ -96,7 +96,7 @@ def carry(
 ) -> Edges:
     """Carry keypoints `rows` of one photo over to another.
 
-    A keypoint whose track is there already is matched to it. Otherwise, if the field is firm there, it is
+    A keypoint whose track is there already is matched to it if the field says so, too. Otherwise it is
     matched to a keypoint at most `merge_radius` away, both tracks becoming one, or appended where the field
     puts it.
 
@@ -112,7 +112,7 @@ def carry(
     keep = np.flatnonzero(said.valid & inside)
     rows, said = rows[keep], said.select(keep)
     target = _of_same_track(table, rows, to.photo)
-    strange = np.flatnonzero((target < 0) & said.firm)
+    strange = np.flatnonzero(target < 0)
     target[strange], crowded = _joined(table, rows[strange], said.xy[strange], to.photo, options)
     fresh = strange[(target[strange] < 0) & ~crowded]
     fresh = _thinned(fresh, said, options.merge_radius)[: to.room]

@@ -58,18 +58,11 @@ class Prediction:
     """(N,) mean confidence of the matches around."""
     valid: Mask
     """(N,)."""
-    firm: Mask
-    """(N,) valid, and matches lie all around the point in both photos: nothing is extrapolated."""
 
     def select(self, rows: NDArray[np.intp]) -> Prediction:
         """Some of the points."""
         return Prediction(
-            self.xy[rows],
-            self.jacobian[rows],
-            self.sigma[rows],
-            self.confidence[rows],
-            self.valid[rows],
-            self.firm[rows],
+            self.xy[rows], self.jacobian[rows], self.sigma[rows], self.confidence[rows], self.valid[rows]
         )
 
 
@@ -109,8 +102,7 @@ class AffineField:
         home = np.linalg.norm(back.xy - points, axis=1)
         limit = self.options.agreement * np.maximum(np.sqrt(areas(back.jacobian)), 1.0)
         valid = there.valid & back.valid & (home < limit)
-        firm = valid & there.firm & back.firm
-        return Prediction(there.xy, there.jacobian, there.sigma, there.confidence, valid, firm)
+        return Prediction(there.xy, there.jacobian, there.sigma, there.confidence, valid)
 
     def _forward(self, points: Array) -> Prediction:
         """The mean of those maps around that agree with the nearest one."""
@@ -126,8 +118,6 @@ class AffineField:
         near = np.exp(-0.5 * (distance / np.maximum(_BLEND_WIDTH, distance[:, :1])) ** 2)
         weight = near * agrees / (_SIGMA_FLOOR + self.sigma[node]) ** 2
         valid = (distance[:, 0] < self.options.reach) & ((near * agrees).sum(1) > _MAJORITY * near.sum(1))
-        lean = np.linalg.norm((agrees[..., None] * step).sum(1), axis=1)
-        surrounded = (lean < _SURROUNDED * (agrees * distance).sum(1)) | (distance[:, 0] < _ON)
         share = weight / np.maximum(weight.sum(1, keepdims=True), 1e-9)
         return Prediction(
             (share[..., None] * said).sum(1),
@@ -135,7 +125,6 @@ class AffineField:
             (share * self.sigma[node]).sum(1),
             (share * self.confidence[node]).sum(1),
             valid,
-            valid & surrounded,
         )
 
 
@@ -143,15 +132,9 @@ _BLENDED = 8
 """Maps that are averaged; their neighbourhoods overlap, so more of them add little."""
 _BLEND_WIDTH = 8.0
 _SIGMA_FLOOR = 0.05
-_MAJORITY = 0.65
-_SURROUNDED = 0.65
-"""A point lies among matches if these lie, on average, at most this share of their distance to one side."""
-_ON = 1.0
-"""Or if one of them is this near."""
+_MAJORITY = 0.75
 _MAX_AREA_CHANGE = 36.0
 _MIN_SPREAD = 1.0
-_MIN_EFFECTIVE = 3.2
-_WIDTH = 0.8
 
 
 def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOptions) -> AffineField:
@@ -165,8 +148,9 @@ def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOption
     """
     if len(a) <= options.min_support:
         return _empty(options)
-    options = _adapted(options, a)
-    distance, index = _neighbours(a, options.num_neighbours)
+    options, stride = _adapted(options, a)
+    distance, index = nearest_points(a, a, min(stride * options.num_neighbours + 1, len(a)))
+    distance, index = distance[:, ::stride], index[:, ::stride]
     dx, dy = _differences(a, index), _differences(b, index)
     apart = np.sqrt(dy[0] ** 2 + dy[1] ** 2)
     # Matches on one surface keep their distances up to a change of scale; a wrong match is near nobody.
@@ -177,7 +161,7 @@ def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOption
     rows = np.flatnonzero(together.sum(1) > options.min_support)  # the match itself is among them
     if len(rows) == 0:
         return _empty(options)
-    width = _WIDTH * np.maximum(distance[rows, -1:], 1.0)
+    width = 0.6 * np.maximum(distance[rows, -1:], 1.0)
     prior = _clipped(confidence)[index[rows]] * np.exp(-0.5 * (distance[rows] / width) ** 2) * together[rows]
     fits = fit_affine_maps(dx[:, rows], dy[:, rows], prior)
     options = _tolerant(options, fits)
@@ -193,42 +177,29 @@ def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOption
     )
 
 
-def _neighbours(a: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
-    """Distances and rows (M, count + 1) of each match itself and of others around it.
+def _adapted(options: FieldOptions, a: Array) -> tuple[FieldOptions, int]:
+    """Options for how far apart the matches lie, and which share of the nearest ones to take as neighbours.
 
-    Where matches are dense, not the nearest ones are taken but every second, or third …: neighbours have to
-    span some pixels to tell a map from noise.
+    The defaults are made for starts on every eighth pixel in both photos. Of denser matches not all are
+    neighbours, because these have to span some pixels; where they are sparser, points are carried further.
     """
-    distance, index = nearest_points(a, a, min(_MAX_STRIDE * count + 1, len(a)))
-    count = min(count, len(a) - 1)
-    stride = np.ones(len(a), np.intp)
-    for wider in range(2, (distance.shape[1] - 1) // count + 1):
-        stride[distance[:, (wider - 1) * count] < _LEAST_SPAN] = wider
-    chosen = np.arange(count + 1) * stride[:, None]
-    return np.take_along_axis(distance, chosen, 1), np.take_along_axis(index, chosen, 1)
-
-
-_MAX_STRIDE = 5
-_LEAST_SPAN = 9.0
-
-
-def _adapted(options: FieldOptions, a: Array) -> FieldOptions:
-    """Options that carry further where matches are sparser than starts on every eighth pixel make them."""
     some = a[:: max(1, len(a) // _SAMPLE)]
-    distance, _ = nearest_points(a, some, min(_USUAL_COUNT + 1, len(a)))
-    stretch = min(max(float(np.median(distance[:, -1])) / _USUAL_SPAN, 1.0), _MAX_STRETCH)
-    return replace(options, radius=stretch * options.radius, reach=stretch * options.reach)
+    radius = float(np.median(nearest_points(a, some, min(options.num_neighbours + 1, len(a)))[0][:, -1]))
+    stride = round(min((_LEAST_SPAN / max(radius, 1e-3)) ** 2, _MAX_STRIDE))
+    stretch = min(max(radius / _USUAL_SPAN, 1.0), _MAX_STRETCH)
+    return replace(options, radius=stretch * options.radius, reach=stretch * options.reach), max(stride, 1)
 
 
 _SAMPLE = 500
-_USUAL_COUNT = 14
+_LEAST_SPAN = 8.0
 _USUAL_SPAN = 15.0
+_MAX_STRIDE = 16
 _MAX_STRETCH = 4.0
 
 
 def _tolerant(options: FieldOptions, fits: AffineFits) -> FieldOptions:
     """Options for how noisy the matches are: those of whole photos may be told in the pixels of windows."""
-    usual = float(np.median(fits.scale / _noise_gain(fits)))
+    usual = float(np.median(fits.scale))
     noise = min(max(_USUAL_RESIDUALS * usual / options.max_residual, 1.0), _MAX_NOISE)
     return replace(options, max_residual=noise * options.max_residual, agreement=noise * options.agreement)
 
@@ -242,16 +213,10 @@ def _believed(fits: AffineFits, options: FieldOptions) -> Mask:
     """Maps that are determined, mirror if most do, and that their own match and most neighbours confirm."""
     area, mirrored = areas(fits.jacobian), turns_over(fits.jacobian)
     own = np.linalg.norm(fits.offset, axis=1)
-    good = (fits.support > 0.5) & (own < 3 * fits.scale + 0.5)
-    good &= fits.scale < options.max_residual * _noise_gain(fits)
-    good &= (fits.spread > _MIN_SPREAD) & (fits.effective > _MIN_EFFECTIVE)
+    good = (fits.support > 0.5) & (own < 3 * fits.scale + 0.5) & (fits.scale < options.max_residual)
+    good &= (fits.spread > _MIN_SPREAD) & (fits.effective > 4)
     good &= (area > 1 / _MAX_AREA_CHANGE) & (area < _MAX_AREA_CHANGE)
     return np.asarray(good & (mirrored == (np.count_nonzero(mirrored & good) > good.sum() / 2)))
-
-
-def _noise_gain(fits: AffineFits) -> Array:
-    """(n,) size of residuals beside the noise of a photo: that of the source comes in through the map."""
-    return np.asarray(np.sqrt((1 + (fits.jacobian**2).sum((1, 2)) / 2) / 2))
 
 
 def _differences(xy: Array, index: NDArray[np.intp]) -> Array:
@@ -267,8 +232,7 @@ def _clipped(confidence: Array) -> Array:
 def _nothing(n: int) -> Prediction:
     zero = np.zeros((n, 2), np.float32)
     one = np.ones(n, np.float32)
-    no = np.zeros(n, bool)
-    return Prediction(zero, np.tile(np.eye(2, dtype=np.float32), (n, 1, 1)), one, one, no, no)
+    return Prediction(zero, np.tile(np.eye(2, dtype=np.float32), (n, 1, 1)), one, one, np.zeros(n, bool))
 
 
 def _empty(options: FieldOptions) -> AffineField:

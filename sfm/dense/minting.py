@@ -197,7 +197,7 @@ class Minting:
         rounds = SettleOptions().rounds if self._options.refine else 0
         settling = SettleOptions(rounds=rounds, tolerance=self._options.edge_tolerance)
         anchors = Anchors(self._table.frozen, self._table.snapped)
-        xy, kept = settle(self._table.xy, edges, self._missing(edges), anchors, settling, pool)
+        xy, kept = settle(self._table.xy, edges, anchors, settling, pool)
         low, high = self._bounds[self._table.photo].swapaxes(0, 1)
         inside = np.all((xy >= low - _RIM) & (xy <= high + _RIM), axis=1)
         sound = np.all(np.isfinite(xy) & (xy >= 0), axis=1) & (inside | self._table.frozen)
@@ -207,14 +207,6 @@ class Minting:
             chosen = most_confident(edges.confidence[start:stop], kept[start:stop], self._options.max_matches)
             numbering.add(state.pair, state.ends, edges.select(start + chosen))
         return numbering.result(self._names, existing, self._refused)
-
-    def _missing(self, edges: Edges) -> Rows:
-        """(A, 2) keypoints of one track in both photos of a pair that doesn't link them."""
-        shared = [self._table.shared(*state.ends) for state in self._states]
-        rows = np.concatenate([np.zeros((0, 2), np.int64), *shared])
-        links = np.stack((edges.source, edges.target), 1)
-        keys = [np.sort(ends, axis=1) @ np.array([len(self._table), 1]) for ends in (rows, links)]
-        return rows[~np.isin(*keys)]
 
     def _usable(self, dense: DenseMatches) -> Mask:
         xy = np.hstack((dense.xy_a, dense.xy_b))

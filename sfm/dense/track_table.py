@@ -116,14 +116,6 @@ class TrackTable:
         self._track[members[moved]] = older[pair[moved]]
         return possible
 
-    def shared(self, a: int, b: int) -> Rows:
-        """(m, 2) rows of photo `a` and of photo `b` that belong to the same track."""
-        rows_a, rows_b = self._rows[a], self._rows[b]
-        _, first, second = np.intersect1d(
-            self._track[rows_a], self._track[rows_b], assume_unique=True, return_indices=True
-        )
-        return np.stack((rows_a[first], rows_b[second]), 1)
-
     def any_frozen(self, rows: Rows) -> Mask:
         """(m,) whether the track of each row has a frozen keypoint."""
         index, members = self._walk(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
@@ -82,19 +81,6 @@ def test_given_tracks_are_kept_and_known_as_frozen() -> None:
     assert table.join(a[:1], c[:1])[0]
     assert table.track[b[1]] == table.track[c[0]]
     assert table.any_frozen(np.array([b[1], loose[0]])).tolist() == [True, False]
-
-
-def test_shared_tracks_of_two_photos_are_found() -> None:
-    table = TrackTable(3)
-    seeds = table.add_tracks(0, points(4))
-    seen = table.add_observations(1, points(2), seeds[[3, 1]])
-    table.add_tracks(1, points(2))
-
-    assert sorted(table.shared(0, 1).tolist()) == [
-        [int(seeds[1]), int(seen[1])],
-        [int(seeds[3]), int(seen[0])],
-    ]
-    assert table.shared(0, 2).shape == (0, 2)
 
 
 def test_the_table_outgrows_its_first_size() -> None:
@@ -182,14 +168,10 @@ def affine_track(num: int, seed: int, noise: float) -> tuple[NDArray[np.float32]
 
 
 def settle(
-    xy: NDArray[np.float32],
-    edges: Edges,
-    anchors: Anchors,
-    options: SettleOptions,
-    missing: Rows = np.zeros((0, 2), np.int64),  # noqa: B008
+    xy: NDArray[np.float32], edges: Edges, anchors: Anchors, options: SettleOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     with ThreadPoolExecutor(2) as pool:
-        return settle_with(xy, edges, missing, anchors, options, pool)
+        return settle_with(xy, edges, anchors, options, pool)
 
 
 def nothing_held(num: int) -> Anchors:
@@ -237,26 +219,3 @@ def test_a_link_that_contradicts_the_others_is_cut() -> None:
 
     assert np.flatnonzero(~kept).tolist() == [wrong]
     assert np.linalg.norm(settled - truth, axis=1).max() < 0.4
-
-
-def test_parts_that_hang_together_by_one_link_only_come_apart() -> None:
-    """Two points of the scene with a wrong link between them, where nearly all of the photos were matched."""
-    first, second = affine_track(5, 1, 0.02)[1:], affine_track(5, 2, 0.02)[1:]
-    xy = np.concatenate((first[0], second[0]))
-    bridge = Edges(
-        np.array([0]),
-        np.array([5]),
-        xy[5:6],
-        np.eye(2, dtype=np.float32)[None],
-        *np.full((2, 1), 0.1, np.float32),
-    )
-    other = second[1]
-    edges = Edges.joined([first[1], replace(other, source=other.source + 5, target=other.target + 5), bridge])
-    across = np.array([(i, j) for i in range(5) for j in range(5, 10) if (i, j) != (0, 5)])
-
-    _, kept = settle(xy, edges, nothing_held(10), SettleOptions())
-    _, kept_knowing = settle(xy, edges, nothing_held(10), SettleOptions(), across)
-
-    assert kept.all()
-    assert np.flatnonzero(~kept_knowing).tolist() == [len(edges) - 1]
-    assert len(bridge) == 1
