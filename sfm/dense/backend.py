@@ -35,7 +35,7 @@ from .photo_map import PhotoMap
 from .photos import EncodedPhotos, photo_maps
 from .predictors import Loaded, open_predictor
 from .token_cache import open_token_cache, tokens_key
-from .types import ViewDepth
+from .types import NOISE_NETWORK_PX, ViewDepth
 from .window_tokens import WindowTokens
 from .windows import matched_px
 
@@ -47,9 +47,6 @@ _MAX_LOCAL = 300
 
 _TOKEN_SAMPLE = 100_000
 
-_NOISE_NETWORK_PX = 1.25
-"""Three standard deviations of a keypoint's position, in pixels of the network's image."""
-
 
 @dataclass(slots=True)
 class Mast3rBackend:
@@ -59,6 +56,7 @@ class Mast3rBackend:
     loaded: Loaded
     name: str = "mast3r"
     _photos: EncodedPhotos | None = field(default=None, repr=False)
+    _opened_store: PairStore | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, surroundings: Surroundings) -> Mast3rBackend:
@@ -173,7 +171,11 @@ class Mast3rBackend:
         return WindowMatcher(self.predictor, dense, WindowTokens(self._photos, dense.max_windows))
 
     def _store(self) -> PairStore:
-        return PairStore(self.surroundings.workspace.cache / "pairs" / self._pairs_key())
+        """Opened once: opening reads the headers of all segments."""
+        if self._opened_store is None:
+            folder = self.surroundings.workspace.cache / "pairs" / self._pairs_key()
+            self._opened_store = PairStore(folder)
+        return self._opened_store
 
     def focal_guesses(self, collection: Collection) -> Mapping[int, float]:
         """Medians over the focal lengths that the points of each camera's photos imply."""
@@ -215,7 +217,7 @@ class Mast3rBackend:
 
     def _error_px(self, configured: float) -> float:
         scale = median(matched_px(self._maps, self.surroundings.config.mast3r).values())
-        return round(max(configured, _NOISE_NETWORK_PX * scale), 3)
+        return round(max(configured, NOISE_NETWORK_PX * scale), 3)
 
 
 def _token_sample(photos: EncodedPhotos, names: Sequence[str], seed: int) -> torch.Tensor:

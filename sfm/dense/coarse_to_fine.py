@@ -14,7 +14,7 @@ from sfm.mast3r.predictor import EncodedPhoto, PairPredictor
 
 from .decoded_direction import DecodedDirection, matches_of_both
 from .joining import joined
-from .memory import guess_batch, memory_errors_halve
+from .memory import guess_batch, in_batches
 from .types import DenseMatches
 from .window_tokens import WindowTokens
 from .windows import Windows, choose_pairs
@@ -76,9 +76,8 @@ class WindowMatcher:
         def give_up(some: Sequence[WindowPair], why: str) -> None:
             log.warning("%s, %s: windows %s are left out: %s", *pair, some[0], why)
 
-        for start in range(0, len(todo), batch):
-            for matches in memory_errors_halve(todo[start : start + batch], infer, give_up):
-                found |= matches
+        for matches in in_batches(todo, batch, infer, give_up):
+            found |= matches
         return found
 
     def _infer(

@@ -22,14 +22,13 @@ from .decoded_direction import DecodedDirection, matches_of_both
 from .memory import guess_batch, memory_errors_halve
 from .pair_store import PairResult
 from .photos import EncodedPhotos
-from .types import DenseMatches
+from .types import NOISE_NETWORK_PX, DenseMatches
 
 _TESTED_MATCHES = 1000
 """A quick test of geometry needs no more."""
 _MIN_AGREEING = 15
 """Matches that fit one fundamental matrix, for depth and windows to be worth their price. This test has
 thresholds of its own: results are kept for runs with other options of verification and other photos."""
-_MAX_ERROR_NETWORK_PX = 1.25
 _MAX_ERROR_PX = 4.0
 
 _NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
@@ -38,6 +37,9 @@ NO_MATCHES = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.floa
 
 WantsDepth = Callable[[Pair, str], bool]
 """Whether depth of a photo is to be bought with a pair; the same question may be asked again."""
+
+Outcome = tuple[Pair, PairResult, DenseMatches | None]
+"""A pair's result, and a sample of its matches that fit one fundamental matrix where enough of them do."""
 
 Finer = Callable[[Pair, DenseMatches, DenseMatches], DenseMatches]
 """Better matches of a pair from its matches and from a sample of those that fit one fundamental matrix."""
@@ -65,8 +67,8 @@ class PairInference:
             pixels = sum(height * width for height, width in sizes)
             batch = self.config.batch_size or guess_batch(pixels, self.predictor.device)
             for start in range(0, len(members), batch):
-                for pair, result in self._run_batch(members[start : start + batch], wants_depth):
-                    yield pair, self._refined(pair, result)
+                for pair, result, agreeing in self._run_batch(members[start : start + batch], wants_depth):
+                    yield pair, self._refined(pair, result, agreeing)
 
     def _sizes(self, pair: Pair) -> tuple[tuple[int, int], tuple[int, int]]:
         return self.photos.maps[pair.a].size, self.photos.maps[pair.b].size
@@ -74,16 +76,16 @@ class PairInference:
     def _order(self, pair: Pair) -> tuple[object, Pair]:
         return self._sizes(pair), pair
 
-    def _run_batch(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> Iterator[tuple[Pair, PairResult]]:
-        failed: list[tuple[Pair, PairResult]] = []
+    def _run_batch(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> Iterator[Outcome]:
+        failed: list[Outcome] = []
 
         def give_up(some: Sequence[Pair], why: str) -> None:
-            failed.extend((pair, PairResult(NO_MATCHES, why)) for pair in some)
+            failed.extend((pair, PairResult(NO_MATCHES, why), None) for pair in some)
 
         for pair in pairs:
             if why := self._unreadable(pair):
                 give_up([pair], why)
-        lost = {pair for pair, _ in failed}
+        lost = {pair for pair, *_ in failed}
         whole = [pair for pair in pairs if pair not in lost]
         for results in memory_errors_halve(whole, lambda some: self._infer(some, wants_depth), give_up):
             yield from results
@@ -98,7 +100,7 @@ class PairInference:
                 return f"{name} can no longer be read: {error}"
         return ""
 
-    def _infer(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> list[tuple[Pair, PairResult]]:
+    def _infer(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> list[Outcome]:
         with torch.inference_mode():
             first = [self.photos[pair.a] for pair in pairs]
             second = [self.photos[pair.b] for pair in pairs]
@@ -107,13 +109,13 @@ class PairInference:
             going_on = [row for row in range(len(pairs)) if forward.is_promising(row)]
             backward = self._backward(first, second, going_on)
             results = {row: self._refused(forward, row) for row in range(len(pairs)) if row not in going_on}
-            kept = []
+            agreeing: dict[int, DenseMatches] = {}
             for row in going_on:
                 results[row] = self._merged(pairs[row], forward, backward, row)
-                if not results[row].why and self._agreeing(pairs[row], results[row].matches) is not None:
-                    kept.append(row)
-            self._add_depth(pairs, results, kept, forward, backward, wants_depth)
-        return [(pair, results[row]) for row, pair in enumerate(pairs)]
+                if (sample := self._agreeing(pairs[row], results[row].matches)) is not None:
+                    agreeing[row] = sample
+            self._add_depth(pairs, results, list(agreeing), forward, backward, wants_depth)
+        return [(pair, results[row], agreeing.get(row)) for row, pair in enumerate(pairs)]
 
     def _refused(self, forward: DecodedDirection, row: int) -> PairResult:
         if not forward.is_finite(row):
@@ -140,8 +142,7 @@ class PairInference:
         matches = matches_of_both(forward, backward, row, maps)
         return PairResult(matches, "" if len(matches.confidence) else "no confident match")
 
-    def _refined(self, pair: Pair, result: PairResult) -> PairResult:
-        agreeing = None if self.finer is None or result.why else self._agreeing(pair, result.matches)
+    def _refined(self, pair: Pair, result: PairResult, agreeing: DenseMatches | None) -> PairResult:
         if self.finer is None or agreeing is None:
             return result
         return replace(result, matches=self.finer(pair, result.matches, agreeing))
@@ -154,7 +155,7 @@ class PairInference:
         rows = np.unique(rows)
         options = pycolmap.RANSACOptions()
         pixel = max(self.photos.maps[name].photo_px for name in pair)
-        options.max_error, options.random_seed = max(_MAX_ERROR_PX, _MAX_ERROR_NETWORK_PX * pixel), 0
+        options.max_error, options.random_seed = max(_MAX_ERROR_PX, NOISE_NETWORK_PX * pixel), 0
         options.min_num_trials, options.max_num_trials = 50, 500
         found = pycolmap.estimate_fundamental_matrix(
             matches.xy_a[rows].astype(np.float64), matches.xy_b[rows].astype(np.float64), options

@@ -39,6 +39,17 @@ def is_memory_error(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
+def in_batches(
+    items: Sequence[T],
+    size: int,
+    work: Callable[[Sequence[T]], R],
+    give_up: Callable[[Sequence[T], str], None],
+) -> Iterator[R]:
+    """Results of `work` on `size` items at a time; fewer where memory runs out (`memory_errors_halve`)."""
+    for start in range(0, len(items), size):
+        yield from memory_errors_halve(items[start : start + size], work, give_up)
+
+
 def memory_errors_halve(
     items: Sequence[T], work: Callable[[Sequence[T]], R], give_up: Callable[[Sequence[T], str], None]
 ) -> Iterator[R]:

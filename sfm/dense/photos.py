@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from sfm.types import Collection, Photo
 
 from .memory import memory_errors_halve
 from .photo_map import PhotoMap
+from .recent import Recent
 from .token_cache import TokenCache
 
 _IN_MEMORY = 256
@@ -36,7 +36,9 @@ class EncodedPhotos:
     cache: TokenCache
     image_size: int
     threads: int
-    _recent: OrderedDict[str, EncodedPhoto] = field(default_factory=OrderedDict)
+    _recent: Recent[str, EncodedPhoto] = field(
+        default_factory=lambda: Recent(_IN_MEMORY, lambda _: 1), repr=False
+    )
 
     def __getitem__(self, name: str) -> EncodedPhoto:
         """The encoded photo.
@@ -51,10 +53,7 @@ class EncodedPhotos:
             found = self.cache.get(photo.sha256, name, self.maps[name].size)
             if found is None:
                 ((_, found),) = self._encode([self._load(name)])
-            self._recent[name] = found
-            while len(self._recent) > _IN_MEMORY:
-                self._recent.popitem(last=False)
-        self._recent.move_to_end(name)
+            self._recent.put(name, found)
         return found
 
     def encode_missing(self, progress: Progress) -> tuple[int, dict[str, str]]:
@@ -66,9 +65,7 @@ class EncodedPhotos:
             for _, same_size in groupby(todo, key=lambda name: self.maps[name].size):
                 for names in _batches(list(same_size), _BATCH if self.predictor.device.type != "cpu" else 2):
                     for name, encoded in self._encode_readable(names, failed):
-                        self._recent[name] = encoded
-                        while len(self._recent) > _IN_MEMORY:
-                            self._recent.popitem(last=False)
+                        self._recent.put(name, encoded)
                     task.advance(len(names))
         return len(todo) - len(failed), failed
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+NOISE_NETWORK_PX = 1.25
+"""Three standard deviations of a match's position, in pixels of the network's image."""
+
 
 @dataclass(frozen=True, slots=True)
 class PixelMap:

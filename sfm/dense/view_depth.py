@@ -12,7 +12,7 @@ import torch
 from sfm.mast3r.predictor import PairPredictor
 
 from .depth_maps import merged_depth
-from .memory import guess_batch, memory_errors_halve
+from .memory import guess_batch, in_batches
 from .photos import EncodedPhotos
 from .types import ViewDepth
 
@@ -67,13 +67,12 @@ class ViewInference:
             members = list(group)
             pixels = size[0] * size[1] + sizes[name].size[0] * sizes[name].size[1]
             batch = self.batch_size or guess_batch(pixels, self.predictor.device)
-            for start in range(0, len(members), batch):
-                for found in memory_errors_halve(members[start : start + batch], infer, give_up):
-                    for partner, view in found:
-                        if view is None:
-                            reasons.append("the network's points are not finite; try mast3r.precision=fp32")
-                        else:
-                            yield partner, view
+            for found in in_batches(members, batch, infer, give_up):
+                for partner, view in found:
+                    if view is None:
+                        reasons.append("the network's points are not finite; try mast3r.precision=fp32")
+                    else:
+                        yield partner, view
 
     def _infer(self, name: str, partners: Sequence[str]) -> list[ViewDepth | None]:
         with torch.inference_mode():

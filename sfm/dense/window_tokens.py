@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +14,9 @@ from PIL import Image
 from sfm.ingest.decode import UnusablePhotoError, load_rgb
 from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
 
-from .memory import memory_errors_halve
+from .memory import in_batches
 from .photos import EncodedPhotos
+from .recent import Recent
 from .windows import Windows, lay_windows, upright_size
 
 log = logging.getLogger(__name__)
@@ -26,36 +25,6 @@ _MAX_TOKEN_BYTES = 1_000_000_000
 """Tokens of about 600 windows of 512 x 384 px."""
 _MAX_PIXEL_BYTES = 300_000_000
 _BATCH = {"cuda": 16}
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Recent(Generic[K, V]):
-    """Values by key, the least recently used dropped where they exceed a bound together; never the last one.
-
-    Args:
-        max_bytes: bound.
-        num_bytes: size of a value.
-    """
-
-    def __init__(self, max_bytes: int, num_bytes: Callable[[V], int]) -> None:
-        self._max_bytes, self._num_bytes = max_bytes, num_bytes
-        self._values: OrderedDict[K, V] = OrderedDict()
-        self._total = 0
-
-    def get(self, key: K) -> V | None:
-        """The value, from now on the most recently used; None when it was dropped."""
-        if key in self._values:
-            self._values.move_to_end(key)
-        return self._values.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        """Keep a value under a key that has none."""
-        self._values[key] = value
-        self._total += self._num_bytes(value)
-        while self._total > self._max_bytes and len(self._values) > 1:
-            self._total -= self._num_bytes(self._values.popitem(last=False)[1])
 
 
 @dataclass(slots=True)
@@ -86,7 +55,7 @@ class WindowTokens:
         """Encoded windows of a photo by index; those that could not be read or encoded are missing.
 
         Raises:
-            OSError, EncodingError: the photo isn't cut, and as for `EncodedPhotos`.
+            OSError, UnusablePhotoError: the photo isn't cut, and as for `EncodedPhotos`.
         """
         windows = self.windows(name)
         if not windows.maps:
@@ -114,9 +83,8 @@ class WindowTokens:
 
         fresh: dict[int, EncodedPhoto] = {}
         batch = _BATCH.get(self.photos.predictor.device.type, 2)
-        for start in range(0, len(indices), batch):
-            for encoded in memory_errors_halve(indices[start : start + batch], encode, give_up):
-                fresh |= encoded
+        for encoded in in_batches(indices, batch, encode, give_up):
+            fresh |= encoded
         for index, window in fresh.items():
             self._tokens.put((name, index), window)
         self.num_encoded += len(fresh)

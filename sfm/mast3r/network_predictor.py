@@ -45,11 +45,6 @@ class NetworkPredictor:
         self.allow_tf32 = allow_tf32
 
     @property
-    def token_dim(self) -> int:
-        """Channels of a token."""
-        return self._network.architecture.encoder_dim
-
-    @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self._network.device

@@ -73,11 +73,6 @@ class PairPredictor(Protocol):
         ...
 
     @property
-    def token_dim(self) -> int:
-        """Channels of a token."""
-        ...
-
-    @property
     def device(self) -> torch.device:
         """Where `decode` wants its tokens."""
         ...
