@@ -96,7 +96,7 @@ def _spatial(
         raise RetrievalError("retrieval.mode=spatial: no photo has a GPS position; use mode retrieval")
     edges = spatial(located, config.spatial_neighbours, config.spatial_max_distance_m)
     if index is not None:
-        wanted = int(np.ceil(config.pairs_per_photo))
+        wanted = int(np.ceil(config.wanted_pairs_per_photo))
         lost = [name for name in names if name not in located]
         pairs = {Pair.of(name, hit.name) for name in lost for hit in index.query(name, wanted)}
         edges.update(_scored(index, sorted(pairs)))

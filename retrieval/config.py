@@ -8,10 +8,13 @@ the largest; 97.9 and 88.9 with multiple assignment 2, 93.1 and 82.0 with 5; 99.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge
+
+_BEFORE_LOOP = 2.0
+_WITHOUT_LOOP = 6.0
 
 SceneGraphMode = Literal["retrieval", "exhaustive", "sequential", "spatial", "pairs"]
 
@@ -27,8 +30,9 @@ class RetrievalConfig:
     """ASMK implementation: ours, or the reference package (pip install asmk==0.1.1)."""
     exhaustive_max_photos: Annotated[int, Ge(0)] = 30
     """With mode retrieval, collections up to this size match every pair: choosing saves nothing there."""
-    pairs_per_photo: Annotated[float, Ge(0.5)] = 6.0
-    """First graph: about this many pairs a photo."""
+    pairs_per_photo: Annotated[float, Ge(0.5)] | None = None
+    """First graph: about this many pairs a photo; null: 2, which the closed loop makes firm where it is not,
+    or 6 where the loop is switched off."""
     num_anchors: Annotated[int, Ge(0)] = 10
     """Farthest-point anchor photos, all joined with each other (at most a fifth of the photos)."""
     num_descriptors: Annotated[int, Ge(1)] = 1000
@@ -50,3 +54,12 @@ class RetrievalConfig:
     """Mode spatial: farther photos are not matched."""
     pairs_file: str | None = None
     """Mode pairs: text file, two names a line, relative to the photo folder."""
+
+    @property
+    def wanted_pairs_per_photo(self) -> float:
+        """`pairs_per_photo`, or what it is where no loop follows."""
+        return _WITHOUT_LOOP if self.pairs_per_photo is None else self.pairs_per_photo
+
+    def before_loop(self) -> RetrievalConfig:
+        """These options where the closed loop goes on from the first graph."""
+        return self if self.pairs_per_photo is not None else replace(self, pairs_per_photo=_BEFORE_LOOP)

@@ -54,10 +54,10 @@ def retrieval_edges(
         priors: pairs known from elsewhere; those of photos that are not in the index are left out.
     """
     names = index.names
-    budget = int(np.ceil(config.pairs_per_photo * len(names)))
+    budget = int(np.ceil(config.wanted_pairs_per_photo * len(names)))
     if len(names) < 2:
         return {}
-    neighbours = index.all_neighbours(int(np.ceil(_CANDIDATES_PER_WANTED * config.pairs_per_photo)))
+    neighbours = index.all_neighbours(int(np.ceil(_CANDIDATES_PER_WANTED * config.wanted_pairs_per_photo)))
     mutual, one_sided = ranked_links(neighbours)
     anchored = _anchor_links(index, mutual, config.num_anchors)
     given = _prior_links(names, priors or {})

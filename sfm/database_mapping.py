@@ -9,10 +9,10 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Edge, Reason, SceneGraph
-from sfm.closed_loop import LoopResult
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError
+from sfm.loop import LoopResult
 from sfm.mapping import reconstruct
 from sfm.outputs import finish
 from sfm.pipeline import SILENT, AnyPath, Session

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pycolmap
 
-from sfm.closed_loop import LoopResult
 from sfm.database import FeatureDatabase
 from sfm.diagnosis import EventIndex
 from sfm.events import read_events
 from sfm.exports.models import write_models, write_points_ply
 from sfm.ingest import thumbnail_path
+from sfm.loop import LoopResult
 from sfm.pair_proposal import save_scene_graph
 from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
 from sfm.report import write_report

@@ -19,10 +19,10 @@ from retrieval.engine import ImageIndex, build_index
 from retrieval.errors import MissingEngineError, RetrievalError
 from retrieval.index import RetrievalIndex
 from sfm.backends import Backend
-from sfm.closed_loop import Rank
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError, MissingDependencyError
 from sfm.events import EventSink
+from sfm.loop import Rank
 from sfm.types import Collection
 from sfm.workspace import atomic_write_bytes, atomic_write_json, content_key
 

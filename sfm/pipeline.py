@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pycolmap
 
-from retrieval import Edge, Pair, SceneGraph
+from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
 from sfm.backends import Backend, MatchReport, Surroundings
 from sfm.backends.choice import open_backend
 from sfm.camera_splits import save_splits, with_splits
-from sfm.closed_loop import LoopResult, Rank, run_closed_loop
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.ingest import ingest
+from sfm.loop import LoopResult, Rank, run_closed_loop
 from sfm.mapping import MappingResult, ViewGraph, reconstruct
 from sfm.mapping.cameras import find_foreign_photos
 from sfm.outputs import finish
@@ -206,12 +206,16 @@ def _proposed(
             database,
             cache_dir=session.workspace.cache,
             backend=session.backend,
-            config=session.config.retrieval,
+            config=_first_graph_options(session.config),
             seed=session.config.run.seed,
             events=session.workspace.events,
         )
         counts.update(pairs=len(graph), components=len(graph.components()))
     return graph, rank
+
+
+def _first_graph_options(config: Config) -> RetrievalConfig:
+    return config.retrieval.before_loop() if config.register.max_rounds else config.retrieval
 
 
 def _match_edges(

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from retrieval import Pair, Reason
-
 Orientation = int
 """EXIF orientation tag, 1..8; 1 means that the stored pixels are upright."""
 
@@ -92,16 +90,6 @@ class Collection:
         return frozenset(camera_id for camera_id, camera in self.cameras.items() if camera.fixed)
 
 
-@dataclass(frozen=True, slots=True)
-class PairRequest:
-    """A pair that the registrar wants matched."""
-
-    pair: Pair
-    reason: Reason
-    gain: float
-    """Expected gain, comparable within a round; higher is asked first."""
-
-
 class PhotoStatus(enum.StrEnum):
     """How a photo ended."""
 
@@ -131,11 +119,14 @@ class RoundReport:
 
     round: int
     asked: Mapping[str, int]
-    """Number of requests by reason."""
+    """Number of pairs by reason."""
     matched: int
     verified: int
+    verified_by_reason: Mapping[str, int]
     registered_before: int
+    """0 in rounds before the first registration."""
     registered_after: int
+    models_before: int
     models_after: int
     seconds: float
 

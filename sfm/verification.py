@@ -65,8 +65,8 @@ def record_pairs(
     events: EventSink,
     *,
     why: Mapping[Pair, str] | None = None,
-) -> int:
-    """Emit a `pair` event for every edge; `matched` are those matched now. Returns the number verified.
+) -> dict[Pair, int]:
+    """Emit a `pair` event for every edge; `matched` are those matched now. Returns inliers of verified pairs.
 
     `why` says for pairs that were given up before verification what was wrong with them.
     """
@@ -87,4 +87,5 @@ def record_pairs(
             cached=pair not in fresh,
             **given_up,
         )
-    return sum(records[pair].verified for pair in edges if pair in records)
+    known = {pair: records[pair] for pair in sorted(edges) if pair in records}
+    return {pair: record.num_inliers for pair, record in known.items() if record.verified}

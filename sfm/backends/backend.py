@@ -41,11 +41,17 @@ class DescribeReport:
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
-    """Pairs matched now, taken from an earlier run, and verified among both."""
+    """Pairs matched now, taken from an earlier run, and the verified ones among both."""
 
     matched: int
     cached: int
-    verified: int
+    inliers: Mapping[Pair, int]
+    """Inliers of each verified pair."""
+
+    @property
+    def verified(self) -> int:
+        """Number of verified pairs."""
+        return len(self.inliers)
 
 
 class Backend(Protocol):

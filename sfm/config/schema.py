@@ -163,11 +163,13 @@ class RegisterConfig:
     """Smaller models are dropped."""
     max_models: Annotated[int, Ge(1)] = 50
     """At most this many separate models."""
-    max_rounds: Annotated[int, Ge(0)] = 4
-    """Rounds of asking retrieval for more pairs; 0 switches the closed loop off."""
+    max_rounds: Annotated[int, Ge(0)] = 6
+    """Rounds of asking retrieval for more pairs once there are models; 0 switches the closed loop off."""
+    pairs_per_photo: Annotated[float, Ge(0)] = 6.0
+    """Budget: about this many pairs a photo are matched, the first graph included, and fewer where the models
+    need no more."""
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
-    """Budget: the loop stops when this many pairs a photo have been matched (small collections may use them
-    all)."""
+    """Hard limit for what decides whether photos are in the model, as long as asking for it pays."""
     init_min_num_inliers: Annotated[int, Ge(15)] = 100
     """A seed pair needs this many inliers; relaxed when no pair has them."""
     init_min_tri_angle_deg: Annotated[float, Gt(0)] = 16.0

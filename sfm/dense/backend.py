@@ -160,8 +160,8 @@ class Mast3rBackend:
             progress=around.progress,
         )
         why = {pair: result.why for pair, result in results.items() if result.why}
-        verified = record_pairs(edges, todo, database.pairs(), around.workspace.events, why=why)
-        return MatchReport(len(todo), len(edges) - len(todo), verified)
+        inliers = record_pairs(edges, todo, database.pairs(), around.workspace.events, why=why)
+        return MatchReport(len(todo), len(edges) - len(todo), inliers)
 
     def _window_matcher(self) -> WindowMatcher | None:
         assert self._photos is not None, "describe comes first"

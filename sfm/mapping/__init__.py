@@ -1,4 +1,4 @@
-"""Camera poses and points from verified pairs, and the pairs that a reconstruction shows to be missing."""
+"""Camera poses and points from verified pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sfm.progress import Progress
 from .cameras import ForeignPhoto, find_foreign_photos
 from .depth import DepthSource
 from .registrar import MappingResult, reconstruct_graph, reconstruct_with_peer
-from .requests import propose_requests
 from .view_graph import TwoView, ViewGraph
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "TwoView",
     "ViewGraph",
     "find_foreign_photos",
-    "propose_requests",
     "reconstruct",
 ]
 

@@ -70,8 +70,8 @@ def match_pairs(
             task.advance(len(chunk))
             size = _next_size(len(chunk), seconds)
     records = database.pairs()
-    verified = record_pairs(edges, todo, records, events)
-    return MatchReport(len(todo), len(edges) - len(todo), verified)
+    inliers = record_pairs(edges, todo, records, events)
+    return MatchReport(len(todo), len(edges) - len(todo), inliers)
 
 
 def matching_options(config: MatchingConfig, threads: int) -> pycolmap.FeatureMatchingOptions:

@@ -61,7 +61,7 @@ def test_every_problem_is_reported_at_once_with_line_key_and_nearest_name(write:
 
 
 def test_an_option_of_another_section_is_suggested(write: Write) -> None:
-    assert "did you mean 'retrieval.pairs_per_photo'?" in refusal(write("pairs_per_photo: 5\n"))
+    assert "did you mean 'retrieval.num_descriptors'?" in refusal(write("num_descriptors: 5\n"))
 
 
 def test_a_dotted_name_in_a_file_says_how_to_write_it(write: Write) -> None:

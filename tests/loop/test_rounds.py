@@ -12,10 +12,10 @@ import pytest
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.backends import MatchReport
-from sfm.closed_loop import LoopResult, run_closed_loop
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, NullEvents, read_events
-from sfm.mapping import MappingResult, ViewGraph
+from sfm.loop import LoopResult, run_closed_loop
+from sfm.mapping import MappingResult, TwoView, ViewGraph
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
@@ -33,12 +33,15 @@ def model_of(count: int) -> pycolmap.Reconstruction:
 
 
 class Engine:
-    """Stands in for matching and registration: each round that matches something registers one more photo."""
+    """Stands in for matching and registration. Photos verify that lie next but one, farther ones in later
+    rounds; each registration after the first adds one photo.
+    """
 
     def __init__(self) -> None:
         self.matched: list[set[Pair]] = []
         self.starts: list[int] = []
-        self.verified = 1
+        self.verifies = True
+        self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
         registered = start[0].num_reg_images() if start else 4
@@ -48,14 +51,21 @@ class Engine:
 
     def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
         self.matched.append(set(edges))
-        return MatchReport(len(edges), 0, self.verified)
+        near = [
+            pair
+            for pair, edge in edges.items()
+            if self.verifies and abs(NAMES.index(pair.a) - NAMES.index(pair.b)) <= 2 * edge.round
+        ]
+        self.known.update(dict.fromkeys(near, TwoView(200, "uncalibrated", 0.5)))
+        return MatchReport(len(edges), 0, dict.fromkeys(near, 200))
 
     def view_graph(self) -> ViewGraph:
-        return ViewGraph(NAMES)
+        return ViewGraph(NAMES, self.known)
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
-        others = [other for other in NAMES if other != name]
-        return [(other, 1.0 - 0.01 * i) for i, other in enumerate(others)][:count]
+        here = NAMES.index(name)
+        others = sorted((abs(here - i), other) for i, other in enumerate(NAMES) if other != name)
+        return [(other, 1.0 - 0.1 * distance) for distance, other in others][:count]
 
 
 def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink | None = None) -> LoopResult:
@@ -76,9 +86,21 @@ def test_rounds_continue_the_model_of_the_last(tmp_path: Path) -> None:
 
     result = run(engine, tmp_path, RegisterConfig(max_rounds=2))
 
-    assert engine.starts == [0, 4, 5]
-    assert [(r.registered_before, r.registered_after) for r in result.rounds] == [(4, 5), (5, 6)]
-    assert result.models[0].num_reg_images() == 6
+    assert engine.starts[:2] == [0, 4]
+    after = [r for r in result.rounds if r.models_before]
+    assert all(r.registered_after - r.registered_before == (r.verified > 0) for r in after)
+    assert result.models[0].num_reg_images() == 4 + len([r for r in after if r.verified])
+
+
+def test_the_first_rounds_firm_up_the_graph_without_any_model(tmp_path: Path) -> None:
+    engine = Engine()
+
+    result = run(engine, tmp_path, RegisterConfig(max_rounds=1))
+
+    first = result.rounds[0]
+    assert (first.round, first.registered_after, first.models_after) == (1, 0, 0)
+    assert set(first.asked) >= {"orphan", "weak"}  # photos 6 and 7 have no partner, the ends of the chain one
+    assert min(result.view_graph.degree(name) for name in NAMES) >= 2
 
 
 def test_no_pair_is_asked_for_twice(tmp_path: Path) -> None:
@@ -95,9 +117,9 @@ def test_no_pair_is_asked_for_twice(tmp_path: Path) -> None:
 def test_the_budget_is_kept(tmp_path: Path) -> None:
     engine = Engine()
 
-    result = run(engine, tmp_path, RegisterConfig(max_pairs_per_photo=1.0))
+    result = run(engine, tmp_path, RegisterConfig(pairs_per_photo=1.0, max_pairs_per_photo=1.5))
 
-    assert len(CHAIN) < len(result.scene_graph) <= len(NAMES)
+    assert len(CHAIN) < len(result.scene_graph) <= 1.5 * len(NAMES)
 
 
 def test_without_rounds_nothing_is_asked(tmp_path: Path) -> None:
@@ -109,11 +131,22 @@ def test_without_rounds_nothing_is_asked(tmp_path: Path) -> None:
 
 def test_a_round_that_verifies_nothing_does_not_register_again(tmp_path: Path) -> None:
     engine = Engine()
-    engine.verified = 0
+    engine.verifies = False
 
-    run(engine, tmp_path, RegisterConfig(max_rounds=4))
+    result = run(engine, tmp_path, RegisterConfig(max_rounds=4))
 
     assert engine.starts == [0]
+    assert not any(r.verified for r in result.rounds)
+
+
+def test_colmaps_mappers_get_the_firm_graph_and_no_further_rounds(tmp_path: Path) -> None:
+    engine = Engine()
+
+    result = run(engine, tmp_path, RegisterConfig(mapper="global"))
+
+    assert engine.starts == [0]
+    assert result.rounds
+    assert all(r.models_before == 0 for r in result.rounds)
 
 
 def test_a_finished_run_registers_nothing_again_and_tells_the_same_story(tmp_path: Path) -> None:
@@ -147,6 +180,7 @@ def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None
     result = run(resumed, tmp_path / "rounds", config)
     expected = run(undisturbed, tmp_path / "other", config)
 
-    assert killed.matched == resumed.matched == undisturbed.matched
-    assert resumed.starts == [4]
+    assert killed.matched == [undisturbed.matched[0]]
+    assert resumed.matched == undisturbed.matched
+    assert resumed.starts == undisturbed.starts
     assert [replace(r, seconds=0) for r in result.rounds] == [replace(r, seconds=0) for r in expected.rounds]

@@ -1,0 +1,20 @@
+"""The closed loop between registration and retrieval: what is weak, which pairs could mend it, and whether
+they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps order and what resuming needs.
+"""
+
+from .ranking import Rank
+from .requests import Candidate, PairRequest
+from .rounds import LoopResult, registered_names, run_closed_loop
+from .rules import propose_requests
+from .situation import Situation
+
+__all__ = [
+    "Candidate",
+    "LoopResult",
+    "PairRequest",
+    "Rank",
+    "Situation",
+    "propose_requests",
+    "registered_names",
+    "run_closed_loop",
+]

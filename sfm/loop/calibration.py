@@ -1,0 +1,88 @@
+"""How likely two photos of a given similarity are to verify, learned from the pairs tried so far.
+
+Similarities mean different things on different collections and with different descriptors. What they have in
+common is a floor, the similarity of photos that show nothing in common, and that pairs far above it verify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from retrieval import Pair
+
+from .ranking import Rank
+
+_SAMPLE = 32
+"""Photos whose similarity to all others is looked at for the floor."""
+_FLOOR_PERCENTILE = 25.0
+_HALF_ABOVE_FLOOR = 4.0
+"""Times the floor at which half of the pairs verify, before any was tried."""
+_SLOPE = 2.0
+"""Of the log odds by the logarithm of similarity; on six collections with SIFT 1.5 to 3."""
+_OFFSET_SPREAD, _SLOPE_SPREAD = 1.0, 0.5
+
+Array = NDArray[np.float64]
+
+
+class Calibration:
+    """From similarity to the chance to verify: a logistic curve over the logarithm of similarity.
+
+    Its two parameters are the most probable ones given the outcomes and a prior about the collection's floor.
+    """
+
+    def __init__(self, floor: float, similarity: Array, verified: NDArray[np.bool_]) -> None:
+        self._half = max(_HALF_ABOVE_FLOOR * floor, 1e-12)
+        x, y = self._log(similarity), verified.astype(np.float64)
+
+        def cost(parameters: Array) -> tuple[float, Array]:
+            offset, slope = parameters
+            logit = offset + slope * x
+            error = expit(logit) - y
+            value = np.sum(np.logaddexp(0, logit) - y * logit)
+            value += (offset / _OFFSET_SPREAD) ** 2 / 2 + ((slope - _SLOPE) / _SLOPE_SPREAD) ** 2 / 2
+            gradient = np.array(
+                [
+                    error.sum() + offset / _OFFSET_SPREAD**2,
+                    error @ x + (slope - _SLOPE) / _SLOPE_SPREAD**2,
+                ]
+            )
+            return float(value), gradient
+
+        found = minimize(cost, np.array([0.0, _SLOPE]), jac=True, method="BFGS")
+        self.offset, self.slope = (float(value) for value in found.x)
+
+    @classmethod
+    def learn(
+        cls,
+        names: Sequence[str],
+        rank: Rank,
+        verified: Set[Pair],
+        tried: Set[Pair],
+        similarity: Mapping[Pair, float],
+    ) -> Calibration:
+        """Fit to all tried pairs whose similarity is known."""
+        known = sorted(pair for pair in tried if similarity.get(pair, 0.0) > 0)
+        values = np.array([similarity[pair] for pair in known])
+        outcomes = np.array([pair in verified for pair in known], bool)
+        return cls(_floor(names, rank), values, outcomes)
+
+    def chance(self, similarity: float) -> float:
+        """Probability in [0, 1]; 0 where nothing is alike."""
+        if similarity <= 0:
+            return 0.0
+        return float(expit(self.offset + self.slope * self._log(np.array([similarity]))[0]))
+
+    def _log(self, similarity: Array) -> Array:
+        return np.asarray(np.log(np.maximum(similarity, 1e-12) / self._half), np.float64)
+
+
+def _floor(names: Sequence[str], rank: Rank) -> float:
+    """Similarity of photos with nothing in common: low among all that a sample has to the others."""
+    sample = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, _SAMPLE).astype(np.int64))]
+    scores = [score for name in sample for _, score in rank(name, len(names))]
+    return float(np.percentile(scores, _FLOOR_PERCENTILE)) if scores else 0.0

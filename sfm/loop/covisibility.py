@@ -1,0 +1,110 @@
+"""Which photos of a model see the same points, told from its poses instead of from matches.
+
+A point that one photo observes is predicted in another if it projects inside it, is seen there under a
+similar angle and at a similar size, and does not lie behind what that photo itself observes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from retrieval import Pair
+
+Array = NDArray[np.float64]
+
+_POINTS_PER_PHOTO = 100
+_NEAR_PHOTOS = 40
+"""Photos compared with each photo: those whose observed points lie nearest in the middle."""
+_MAX_ANGLE_COS = float(np.cos(np.deg2rad(40.0)))
+"""SIFT and the network match surfaces turned by less than this."""
+_MAX_SCALE = 2.5
+_GRID = 8
+_BEHIND = 1.25
+"""Times the depth that a photo observes around: beyond, a point is taken for hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    image: pycolmap.Image
+    camera: pycolmap.Camera
+    centre: Array
+    xyz: Array
+    """(n, 3) some of the points that it observes, in the world."""
+    depth: Array
+    """(grid cells,) median depth of all that it observes, NaN where nothing."""
+
+
+def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
+    """Share of the points of each of two photos predicted in the other, the smaller one, above 0.
+
+    Photos far from each other are not compared: cost is linear in the number of photos.
+    """
+    views = [view for i in sorted(model.reg_image_ids()) if (view := _view(model, model.image(i)))]
+    if len(views) < 2:
+        return {}
+    middles = np.array([np.median(view.xyz, axis=0) for view in views])
+    count = min(len(views), _NEAR_PHOTOS + 1)
+    near = np.asarray(cKDTree(middles).query(middles, k=count)[1], np.int64)
+    shares: dict[tuple[int, int], float] = {}
+    for b, others in enumerate(near.tolist()):
+        rows = [a for a in others if a != b]
+        for a, share in zip(rows, _shares([views[a] for a in rows], views[b]), strict=True):
+            shares[a, b] = share
+    overlaps: dict[Pair, float] = {}
+    for (a, b), share in shares.items():
+        both = min(share, shares.get((b, a), 0.0))
+        if a < b and both > 0:
+            overlaps[Pair.of(views[a].image.name, views[b].image.name)] = both
+    return overlaps
+
+
+def _view(model: pycolmap.Reconstruction, image: pycolmap.Image) -> _View | None:
+    """What a photo observes; None for one without points."""
+    observed = [point.point3D_id for point in image.points2D if point.has_point3D()]
+    if not observed:
+        return None
+    xyz = np.array([model.point3D(i).xyz for i in observed])
+    camera = model.camera(image.camera_id)
+    in_cam = np.asarray(image.cam_from_world() * xyz)
+    cells, inside = _cells(camera, in_cam)
+    depth = np.full(_GRID * _GRID, np.nan)
+    for cell in np.unique(cells[inside]):
+        depth[cell] = np.median(in_cam[inside & (cells == cell), 2])
+    chosen = np.linspace(0, len(xyz) - 1, min(len(xyz), _POINTS_PER_PHOTO)).astype(np.int64)
+    return _View(image, camera, image.projection_center(), xyz[chosen], depth)
+
+
+def _shares(sources: Sequence[_View], target: _View) -> list[float]:
+    """Of each source's points the share that the target is predicted to see."""
+    if not sources:
+        return []
+    xyz = np.concatenate([view.xyz for view in sources])
+    counts = [len(view.xyz) for view in sources]
+    centres = np.repeat([view.centre for view in sources], counts, axis=0)
+    in_cam = np.asarray(target.image.cam_from_world() * xyz)
+    cells, seen = _cells(target.camera, in_cam)
+    from_source, from_target = xyz - centres, xyz - target.centre
+    far, near = np.linalg.norm(from_source, axis=1), np.linalg.norm(from_target, axis=1)
+    scale = far / np.maximum(near, 1e-12)
+    seen &= np.einsum("ij,ij->i", from_source, from_target) >= _MAX_ANGLE_COS * far * near
+    seen &= (scale <= _MAX_SCALE) & (scale >= 1 / _MAX_SCALE)
+    around = target.depth[cells]
+    seen &= np.isnan(around) | (in_cam[:, 2] <= _BEHIND * around)
+    ends = np.cumsum(counts)
+    return [float(part.mean()) for part in np.split(seen, ends[:-1])]
+
+
+def _cells(camera: pycolmap.Camera, in_cam: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Grid cell in which each point (n, 3) of the camera's frame is seen, and whether it is seen at all."""
+    in_front = in_cam[:, 2] > 1e-9
+    safe = np.where(in_front[:, None], in_cam, (0.0, 0.0, 1.0))
+    uv = np.asarray(camera.img_from_cam(safe)) / (camera.width, camera.height)
+    seen = in_front & np.all((uv >= 0) & (uv < 1), axis=1)
+    column, row = np.clip(np.nan_to_num(uv * _GRID), 0, _GRID - 1).astype(np.int64).T
+    return row * _GRID + column, seen

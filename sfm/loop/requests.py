@@ -1,0 +1,60 @@
+"""What the closed loop asks for: a request, with its candidates in the order to try them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retrieval import Pair, Reason
+
+MUST_HAVE = frozenset({Reason.ORPHAN, Reason.BRIDGE})
+"""Reasons that decide which photos are in the model; the others make it more exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pair that may answer a request, and how likely it is to verify, in (0, 1]."""
+
+    pair: Pair
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairRequest:
+    """A weakness of the model or of the view graph, and the pairs that could mend it.
+
+    Attributes:
+        reason: what is weak.
+        subject: the photo, or the two photos, that it is about.
+        candidates: pairs not yet tried, best first.
+        wanted: number of verified pairs that satisfies the request.
+        worth: what each of them gains, comparable among all requests.
+    """
+
+    reason: Reason
+    subject: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    wanted: int
+    worth: float
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON values; `from_json` takes them back."""
+        return {
+            "reason": str(self.reason),
+            "subject": list(self.subject),
+            "candidates": [[c.pair.a, c.pair.b, c.chance] for c in self.candidates],
+            "wanted": self.wanted,
+            "worth": self.worth,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> PairRequest:
+        """The request that `to_json` wrote."""
+        return cls(
+            Reason(stored["reason"]),
+            tuple(stored["subject"]),
+            tuple(Candidate(Pair.of(a, b), chance) for a, b, chance in stored["candidates"]),
+            stored["wanted"],
+            stored["worth"],
+        )

@@ -1,0 +1,201 @@
+"""Which pairs a view graph and its models show to be missing. Pure: nothing is matched here.
+
+Before registration the view graph alone is looked at: a photo without a partner, one that hangs on few, parts
+that nothing joins. That is cheap, since nothing is reconstructed, and it lets the first graph be thin.
+Afterwards the models tell which photos were left out, which models lie apart, and which photos see the same
+points although no pair says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import combinations, islice
+
+import numpy as np
+
+from retrieval import Pair, Reason
+
+from .requests import Candidate, PairRequest
+from .situation import Situation
+
+_PHOTO = 2.0
+"""Worth of a pair that brings a photo into the model."""
+_FIRM_DEGREE = 3
+"""Verified partners that hold a photo firmly: with two a wrong one cannot be told from a right one."""
+_HELD_DEGREE = 2
+"""The same once the photo is in a model, which has tested it."""
+_ENOUGH_DEGREE = 5
+"""More partners do not help a photo with few observations: it shows little that can be matched."""
+_PER_PHOTO = 12
+"""Candidates by rank that a photo without partner or model asks for at most, each round."""
+_PER_WEAK = 4
+_PER_MODEL_PAIR = 8
+_MAX_MODEL_PAIRS = 20
+_PER_CUT = 6
+_FIRST_CHANCE = 0.6
+"""Of the best pair across two parts."""
+_LEAST_CHANCE = 0.02
+_DECAY = 0.88
+"""Each further rank is likelier to be wrong."""
+_FEW_OBSERVATIONS = 0.2
+"""Of a model's median: photos with fewer are weak."""
+
+
+def propose_requests(now: Situation) -> list[PairRequest]:
+    """All that is weak now, with candidates that were never tried; the order is deterministic."""
+    rules = (
+        [_orphans, _between_models, _across_cuts, _weak, _loops]
+        if now.after_registration
+        else [_unmatched, _between_parts, _across_cuts, _thinly_matched, _loops]
+    )
+    return [request for rule in rules for request in rule(now) if request.candidates]
+
+
+def _unmatched(now: Situation) -> Iterator[PairRequest]:
+    """Photos without any verified pair x their next ranks."""
+    for name in now.graph.names:
+        if now.graph.degree(name) == 0:
+            candidates = tuple(_by_rank(now, name, now.alike(name, _PER_PHOTO)))
+            yield PairRequest(Reason.ORPHAN, (name,), candidates, wanted=2, worth=_PHOTO)
+
+
+def _thinly_matched(now: Situation) -> Iterator[PairRequest]:
+    """Photos with few verified pairs x their partners' partners, and x their next ranks."""
+    for name in now.graph.names:
+        degree = now.graph.degree(name)
+        if 0 < degree < _FIRM_DEGREE:
+            candidates = _merged(
+                _along_paths(now, name, now.second_neighbours(name, _PER_WEAK)),
+                _by_rank(now, name, now.alike(name, _PER_WEAK)),
+            )
+            wanted = _FIRM_DEGREE - degree
+            yield PairRequest(Reason.WEAK, (name,), candidates, wanted, worth=0.5 / degree)
+
+
+def _between_parts(now: Situation) -> Iterator[PairRequest]:
+    """Parts of the view graph that nothing joins x their best look-alikes outside."""
+    parts = [part for part in now.graph.components() if len(part) > 1]
+    for part in parts[1:]:
+        outside = {name for other in parts for name in other if other is not part}
+        candidates = _across(now, sorted(part), outside)
+        first = min(part)
+        yield PairRequest(Reason.BRIDGE, (first,), candidates, wanted=2, worth=float(np.log1p(len(part))))
+
+
+def _orphans(now: Situation) -> Iterator[PairRequest]:
+    """Unregistered photos x next ranks, x partners' partners, and x photos that share points with those."""
+    everyone = frozenset(now.graph.names)
+    targets = now.registered or everyone
+    for name in sorted(everyone - now.registered):
+        candidates = _merged(
+            _along_paths(now, name, now.second_neighbours(name, _PER_PHOTO, targets)),
+            _by_rank(now, name, now.alike(name, _PER_PHOTO, targets)),
+        )
+        yield PairRequest(Reason.ORPHAN, (name,), candidates, wanted=_FIRM_DEGREE, worth=_PHOTO)
+
+
+def _between_models(now: Situation) -> Iterator[PairRequest]:
+    """Two models x their best look-alikes; they may simply be two scenes, so little is asked each round."""
+    for first, second in islice(combinations(now.members, 2), _MAX_MODEL_PAIRS):
+        small, large = sorted((first, second), key=len)
+        candidates = _across(now, sorted(small), large.keys())
+        worth = float(np.log1p(len(small)))
+        yield PairRequest(Reason.BRIDGE, (min(small), min(large)), candidates, wanted=3, worth=worth)
+
+
+def _across_cuts(now: Situation) -> Iterator[PairRequest]:
+    """Where one verified pair alone holds two parts together: pairs that would hold them a second time."""
+    for cut in now.graph.bridges():
+        if min(now.graph.degree(cut.a), now.graph.degree(cut.b)) < 2:
+            continue  # a photo hanging on one pair is asked for itself
+        near_a = [cut.a, *(n for n in now.graph.neighbours(cut.a) if n != cut.b)]
+        near_b = [cut.b, *(n for n in now.graph.neighbours(cut.b) if n != cut.a)]
+        pairs = (Pair.of(a, b) for a, b in _diagonally(near_a, near_b) if now.fresh(a, b))
+        candidates = tuple(
+            Candidate(pair, _FIRST_CHANCE * _DECAY**i) for i, pair in enumerate(islice(pairs, _PER_CUT))
+        )
+        yield PairRequest(Reason.BRIDGE, (cut.a, cut.b), candidates, wanted=2, worth=0.8)
+
+
+def _weak(now: Situation) -> Iterator[PairRequest]:
+    """Registered photos with few observations or partners x partners' partners in their model."""
+    for photos in now.members:
+        few = _FEW_OBSERVATIONS * float(np.median(list(photos.values())))
+        for name in sorted(photos):
+            degree = now.graph.degree(name)
+            if degree >= (_HELD_DEGREE if photos[name] >= few else _ENOUGH_DEGREE):
+                continue
+            candidates = _merged(
+                _along_paths(now, name, now.second_neighbours(name, _PER_WEAK, photos.keys())),
+                _by_rank(now, name, now.alike(name, _PER_WEAK, photos.keys())),
+            )
+            wanted = max(1, _HELD_DEGREE - degree)
+            yield PairRequest(Reason.WEAK, (name,), candidates, wanted, worth=0.3)
+
+
+def _loops(now: Situation) -> Iterator[PairRequest]:
+    """Photos that should match although no chain of few pairs says so."""
+    for link in now.missing_links:
+        candidates = (Candidate(link.pair, link.chance),)
+        yield PairRequest(Reason.LOOP, tuple(link.pair), candidates, wanted=1, worth=link.worth)
+
+
+def _across(now: Situation, part: Sequence[str], others: Set[str]) -> tuple[Candidate, ...]:
+    """Best look-alikes between a part and others, with those first that their partners resemble, too."""
+    score: dict[Pair, float] = {}
+    depth = _PER_PHOTO * (1 + now.round)
+    for name in part:
+        for other, value in now.rank(name, depth):
+            if other in others and now.fresh(name, other):
+                pair = Pair.of(name, other)
+                score[pair] = max(score.get(pair, 0.0), value)
+    expanded = {pair: value + _echo(now, pair, score) for pair, value in score.items()}
+    best = sorted(expanded, key=lambda pair: (-expanded[pair], pair))[: _PER_MODEL_PAIR * now.round]
+    return tuple(Candidate(pair, _FIRST_CHANCE * _DECAY**i) for i, pair in enumerate(best))
+
+
+def _echo(now: Situation, pair: Pair, score: Mapping[Pair, float]) -> float:
+    """Mean similarity of the partners of both photos, each to the other photo: right pairs come in groups."""
+    values = [
+        score.get(Pair.of(near, far), 0.0)
+        for name, far in (pair, pair[::-1])
+        for near in now.graph.neighbours(name)[:_FIRM_DEGREE]
+        if near != far
+    ]
+    return float(np.mean(values)) if values else 0.0
+
+
+def _by_rank(now: Situation, name: str, others: Sequence[tuple[str, float]]) -> list[Candidate]:
+    return [
+        Candidate(Pair.of(name, other), _rounded(max(_LEAST_CHANCE, now.chance(score))))
+        for other, score in others
+    ]
+
+
+def _along_paths(now: Situation, name: str, found: Sequence[tuple[str, float]]) -> list[Candidate]:
+    return [
+        Candidate(Pair.of(name, other), _rounded(0.9 * path * now.luck(name)))
+        for other, path in found
+        if path > 0
+    ]
+
+
+def _merged(*lists: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Each pair once, likeliest first; one that two rules name is likelier than either thought."""
+    chance: dict[Pair, float] = {}
+    for candidate in (c for part in lists for c in part):
+        before = chance.get(candidate.pair, 0.0)
+        chance[candidate.pair] = 1 - (1 - before) * (1 - candidate.chance)
+    best = sorted(chance, key=lambda pair: (-_rounded(chance[pair]), pair))
+    return tuple(Candidate(pair, _rounded(chance[pair])) for pair in best)
+
+
+def _diagonally(first: Sequence[str], second: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """All combinations, those near the front of both lists first."""
+    order = sorted((i + j, i, j) for i in range(len(first)) for j in range(len(second)))
+    return ((first[i], second[j]) for _, i, j in order)
+
+
+def _rounded(value: float) -> float:
+    """To six digits, so that the order does not hang on the last bit of a product."""
+    return round(value, 6)

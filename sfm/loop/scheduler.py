@@ -1,0 +1,194 @@
+"""Which candidate is tried next: batch by batch, by expected gain, learning which reasons pay.
+
+A request is closed as soon as enough of its candidates verified, and its next candidate counts for less
+after every one that did not. So a photo whose first look-alike is right costs one pair, and one whose right
+partners rank far down is asked for as long as that is worth more than what else could be asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from retrieval import Edge, Pair, Reason
+
+from .requests import MUST_HAVE, Candidate, PairRequest
+
+Try = Callable[[Mapping[Pair, Edge]], Set[Pair]]
+"""Matches pairs and says which of them verified."""
+
+_PRIOR_PAIRS = 4.0
+"""Pairs of a reason that have to be tried before outcomes outweigh what the rules expected."""
+_AFTER_FAILURE = 0.8
+_MIN_GAIN = 0.06
+"""Expected gain below which a pair is not worth its price."""
+_MIN_GAIN_BEYOND = 0.1
+"""The same once the usual number of pairs a photo is spent."""
+
+
+@dataclass(slots=True)
+class Experience:
+    """What requests of each reason came to on this collection."""
+
+    tried: Counter[Reason] = field(default_factory=Counter)
+    verified: Counter[Reason] = field(default_factory=Counter)
+    expected: defaultdict[Reason, float] = field(default_factory=lambda: defaultdict(float))
+    answered: Counter[Reason] = field(default_factory=Counter)
+    mended: Counter[Reason] = field(default_factory=Counter)
+
+    def chance(self, reason: Reason, prior: float) -> float:
+        """How likely a candidate is to verify, from what a rule thinks and how right it was so far."""
+        ratio = (self.verified[reason] + _PRIOR_PAIRS) / (self.expected[reason] + _PRIOR_PAIRS)
+        return min(1.0, prior * ratio)
+
+    def payoff(self, reason: Reason) -> float:
+        """Share of the requests with verified pairs whose weakness was gone after registration, in (0, 1]."""
+        return (self.mended[reason] + 4.0) / (self.answered[reason] + 4.0)
+
+    def learn(self, reason: Reason, prior: float, verified: bool) -> None:
+        """Remember one pair."""
+        self.tried[reason] += 1
+        self.expected[reason] += prior
+        self.verified[reason] += verified
+
+    def settle(self, reason: Reason, mended: bool) -> None:
+        """Remember what became of a request that had verified pairs, after the next registration."""
+        self.answered[reason] += 1
+        self.mended[reason] += mended
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Numbers of pairs that may still be matched."""
+
+    usual: int
+    """For any reason."""
+    most: int
+    """For what decides whether photos are in the model, while it pays; at least `usual`."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request that is being worked on."""
+
+    request: PairRequest
+    verified: int = 0
+    failed: int = 0
+
+    @property
+    def satisfied(self) -> bool:
+        return self.verified >= self.request.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was asked, in order, each pair for one reason, and which pairs verified."""
+
+    edges: Mapping[Pair, Edge]
+    verified: frozenset[Pair]
+    answered: tuple[PairRequest, ...]
+    """Requests of which at least one candidate verified."""
+
+
+def work_off(
+    requests: Sequence[PairRequest],
+    try_pairs: Try,
+    *,
+    budget: Budget,
+    experience: Experience,
+    round: int,
+    batch_size: int,
+) -> Outcome:
+    """Try candidates until all requests are satisfied, none is worth its price, or the budget is spent.
+
+    Deterministic: what is tried next depends on the requests and on earlier outcomes alone.
+
+    Args:
+        requests: this round's.
+        try_pairs: matches and verifies a batch.
+        budget: pairs that may be matched.
+        experience: of earlier rounds; grows.
+        round: number of this round, noted in the edges.
+        batch_size: pairs that are matched before outcomes are looked at.
+    """
+    works = [_Open(request) for request in requests]
+    by_pair: defaultdict[Pair, list[_Open]] = defaultdict(list)
+    for work in works:
+        for candidate in work.request.candidates:
+            by_pair[candidate.pair].append(work)
+    edges: dict[Pair, Edge] = {}
+    verified: set[Pair] = set()
+    while batch := _next_batch(works, edges, budget, experience, batch_size):
+        chosen = {
+            c.pair: Edge(round_gain(gain), work.request.reason, round) for work, c, gain in batch.values()
+        }
+        found = try_pairs(chosen)
+        edges.update(chosen)
+        verified |= found
+        for work, candidate, _ in batch.values():
+            experience.learn(work.request.reason, candidate.chance, candidate.pair in found)
+        for pair in chosen:
+            for work in by_pair[pair]:
+                work.verified += pair in found
+                work.failed += pair not in found
+    answered = tuple(work.request for work in works if work.verified)
+    return Outcome(edges, frozenset(verified), answered)
+
+
+def round_gain(gain: float) -> float:
+    """Gains to six digits within [0, 1], so that no order hangs on the last bit of a product."""
+    return round(min(max(gain, 0.0), 1.0), 6)
+
+
+_Batch = dict[Pair, tuple[_Open, Candidate, float]]
+
+
+def _next_batch(
+    works: Sequence[_Open],
+    tried: Mapping[Pair, Edge],
+    budget: Budget,
+    experience: Experience,
+    batch_size: int,
+) -> _Batch:
+    """The untried candidates of highest expected gain, each pair once, for the request that it gains most."""
+    offers: list[tuple[float, Pair, _Open, Candidate]] = []
+    for work in works:
+        if work.satisfied:
+            continue
+        for place, candidate in enumerate(_next_candidates(work, tried, experience)):
+            gain = _gain(work, candidate, place, experience)
+            offers.append((round_gain(gain), candidate.pair, work, candidate))
+    offers.sort(key=lambda offer: (-offer[0], offer[1]))
+    batch: _Batch = {}
+    for gain, pair, work, candidate in offers:
+        spent = len(tried) + len(batch)
+        within = spent < budget.usual
+        needed = work.request.reason in MUST_HAVE and spent < budget.most
+        if pair in batch or not (within or needed) or len(batch) >= batch_size:
+            continue
+        if gain >= (_MIN_GAIN if within else _MIN_GAIN_BEYOND):
+            batch[pair] = (work, candidate, gain)
+    return batch
+
+
+def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], experience: Experience) -> list[Candidate]:
+    """As many of a request's next candidates as it is likely to need."""
+    missing = work.request.wanted - work.verified
+    found: list[Candidate] = []
+    likely = 0.0
+    for candidate in work.request.candidates:
+        if candidate.pair in tried:
+            continue
+        found.append(candidate)
+        likely += experience.chance(work.request.reason, candidate.chance)
+        if likely >= missing or len(found) >= 3 * missing:
+            break
+    return found
+
+
+def _gain(work: _Open, candidate: Candidate, place: int, experience: Experience) -> float:
+    """Expected gain of a candidate when `place` others of the same request are tried with it."""
+    reason = work.request.reason
+    chance = experience.chance(reason, candidate.chance) * _AFTER_FAILURE**work.failed
+    return work.request.worth * experience.payoff(reason) * chance / (1 + work.verified + 0.5 * place)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from retrieval import Pair, Reason
+from sfm.loop import PairRequest, Rank, Situation, propose_requests
+from sfm.loop.missing_links import MissingLink
+from sfm.mapping import TwoView, ViewGraph
+
+NAMES = tuple(f"{i}.jpg" for i in range(10))
+
+
+def pair(i: int, j: int) -> Pair:
+    return Pair.of(NAMES[i], NAMES[j])
+
+
+def graph(*edges: tuple[int, int]) -> ViewGraph:
+    return ViewGraph(NAMES, {pair(i, j): TwoView(200, "uncalibrated", 0.5) for i, j in edges})
+
+
+def clique(*indices: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in indices for j in indices if i < j]
+
+
+def model(*indices: int) -> Mapping[str, int]:
+    return {NAMES[i]: 500 for i in indices}
+
+
+def rank_by_number(name: str, k: int) -> list[tuple[str, float]]:
+    """Photos are the more alike the closer their numbers."""
+    i = NAMES.index(name)
+    order = sorted((abs(i - j), j) for j in range(len(NAMES)) if j != i)
+    return [(NAMES[j], 1 / distance) for distance, j in order[:k]]
+
+
+def nothing_alike(name: str, k: int) -> list[tuple[str, float]]:
+    return []
+
+
+def propose(
+    view_graph: ViewGraph,
+    *models: Mapping[str, int],
+    tried: tuple[Pair, ...] = (),
+    rank: Rank = rank_by_number,
+    after_registration: bool = True,
+    links: tuple[MissingLink, ...] = (),
+) -> list[PairRequest]:
+    seen = frozenset(view_graph.edges) | set(tried)
+    return propose_requests(
+        Situation(view_graph, models, seen, rank, 1, after_registration, lambda score: score / 2, links)
+    )
+
+
+def asked(requests: list[PairRequest], reason: Reason, name: str) -> list[Pair]:
+    return [c.pair for r in requests if r.reason is reason and name in r.subject for c in r.candidates]
+
+
+def test_an_orphan_asks_for_its_best_registered_look_alikes_first() -> None:
+    view_graph = graph((0, 1), (1, 2), (0, 2), (3, 4), (0, 3), (0, 4), *((0, i) for i in range(6, 10)))
+
+    requests = propose(view_graph, model(0, 1, 2, 3, 4, 6, 7, 8, 9))
+
+    found = asked(requests, Reason.ORPHAN, NAMES[5])
+    assert found[:2] == [pair(4, 5), pair(5, 6)]
+    assert all(NAMES[5] in p for p in found)
+
+
+def test_an_orphan_asks_for_the_neighbours_of_the_photo_that_it_matched() -> None:
+    requests = propose(graph((0, 1), (1, 2), (0, 2), (1, 9)), model(0, 1, 2), rank=nothing_alike)
+
+    assert asked(requests, Reason.ORPHAN, NAMES[9]) == [pair(0, 9), pair(2, 9)]
+
+
+def test_pairs_tried_before_are_never_asked_again() -> None:
+    tried = tuple(pair(i, j) for i in range(9) for j in range(i + 1, 10) if (i, j) != (3, 7))
+
+    requests = propose(graph((0, 1), (1, 2), (0, 2)), model(*range(7)), tried=tried)
+
+    assert {c.pair for r in requests for c in r.candidates} == {pair(3, 7)}
+
+
+def test_candidates_of_a_request_are_different_and_likeliest_first() -> None:
+    for request in propose(graph((0, 1), (1, 2), (0, 2), (1, 9), (5, 6)), model(0, 1, 2)):
+        chances = [c.chance for c in request.candidates]
+        assert chances == sorted(chances, reverse=True)
+        assert len({c.pair for c in request.candidates}) == len(chances)
+        assert all(0 < chance <= 1 for chance in chances)
+
+
+def test_requests_do_not_depend_on_the_order_of_photos_within_models() -> None:
+    view_graph = graph((0, 1), (1, 2), (0, 2), (5, 6), (6, 7), (5, 7))
+
+    assert propose(view_graph, model(0, 1, 2), model(5, 6, 7)) == propose(
+        view_graph, model(2, 0, 1), model(7, 5, 6)
+    )
+
+
+def test_two_healthy_models_ask_for_a_few_bridges_only() -> None:
+    view_graph = graph(*clique(*range(5)), *clique(*range(5, 10)))
+
+    requests = propose(view_graph, model(*range(5)), model(*range(5, 10)))
+
+    (request,) = requests
+    assert request.reason is Reason.BRIDGE
+    assert 0 < len(request.candidates) <= 8
+    assert request.candidates[0].pair == pair(4, 5)
+    assert all((NAMES.index(c.pair.a) < 5) != (NAMES.index(c.pair.b) < 5) for c in request.candidates)
+
+
+def test_one_edge_between_two_parts_is_asked_to_be_doubled() -> None:
+    view_graph = graph(*clique(*range(5)), *clique(*range(5, 10)), (2, 7))
+
+    (request,) = propose(view_graph, model(*range(10)), rank=nothing_alike)
+
+    assert request.reason is Reason.BRIDGE
+    numbers = [(NAMES.index(c.pair.a), NAMES.index(c.pair.b)) for c in request.candidates]
+    assert all(a < 5 <= b for a, b in numbers)
+    assert all(a == 2 or b == 7 for a, b in numbers[:2])
+
+
+def test_a_complete_model_without_weak_spots_asks_for_nothing() -> None:
+    everything = [(i, j) for i in range(10) for j in range(i + 1, 10) if j - i < 4]
+
+    assert propose(graph(*everything), model(*range(10))) == []
+
+
+def test_what_poses_show_to_be_missing_is_asked() -> None:
+    everything = [(i, j) for i in range(10) for j in range(i + 1, 10) if j - i < 4]
+
+    (request,) = propose(graph(*everything), model(*range(10)), links=(MissingLink(pair(0, 9), 0.8, 0.4),))
+
+    assert (request.reason, request.candidates[0].pair, request.wanted) == (Reason.LOOP, pair(0, 9), 1)
+
+
+def test_a_registered_photo_with_few_observations_asks_for_partners() -> None:
+    thin = {**model(*range(9)), NAMES[9]: 20}
+
+    requests = propose(graph(*clique(*range(9)), (8, 9), (7, 9)), thin)
+
+    assert {r.reason for r in requests} == {Reason.WEAK}
+    assert asked(requests, Reason.WEAK, NAMES[9])
+
+
+def test_without_any_model_photos_ask_for_look_alikes_among_all() -> None:
+    requests = propose(graph())
+
+    assert {r.candidates[0].pair for r in requests} <= {pair(i, i + 1) for i in range(9)}
+    assert {r.subject for r in requests} == {(name,) for name in NAMES}
+
+
+def test_before_registration_a_photo_without_partner_counts_for_more_than_one_with_few() -> None:
+    requests = propose(graph(*clique(*range(8)), (7, 8)), after_registration=False)
+
+    (lonely,) = [r for r in requests if r.reason is Reason.ORPHAN]
+    (thin,) = [r for r in requests if r.reason is Reason.WEAK]
+    assert lonely.subject == (NAMES[9],)
+    assert thin.subject == (NAMES[8],)
+    assert lonely.worth > thin.worth
+    assert thin.wanted == 2
+
+
+def test_before_registration_parts_of_the_graph_ask_to_be_joined() -> None:
+    requests = propose(graph(*clique(*range(5)), *clique(*range(5, 10))), after_registration=False)
+
+    (request,) = requests
+    assert request.reason is Reason.BRIDGE
+    assert request.candidates[0].pair == pair(4, 5)

@@ -1,0 +1,144 @@
+"""Photos described once, pairs matched when first asked for: experiments with many scene graphs share both.
+
+A run gets a database of its own that holds just the pairs of its graph; what they would have cost is told by
+the mean time of a pair, measured when pairs are matched here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from photo_sets import PhotoSet
+
+from retrieval import Edge, Pair, Reason
+from sfm.backends import MatchReport, Surroundings
+from sfm.config.schema import Config
+from sfm.database import FeatureDatabase
+from sfm.events import NullEvents
+from sfm.ingest import ingest
+from sfm.progress import SilentProgress
+from sfm.sift import SiftBackend
+from sfm.types import Collection
+from sfm.workspace import Workspace, atomic_write_json
+
+_TABLES = ("matches", "two_view_geometries")
+_BASE = "base.db"
+"""Photos and features without any pair."""
+
+
+@dataclass(slots=True)
+class MatchedStore:
+    """One collection: its workspace, photos and features, and every pair that any experiment asked for."""
+
+    workspace: Workspace
+    collection: Collection
+    database: FeatureDatabase
+    backend: SiftBackend
+    describe_s: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All photos."""
+        return self.collection.names
+
+    def ensure(self, pairs: Iterable[Pair]) -> None:
+        """Match what has not been matched yet, and remember how long it took."""
+        edges = {pair: Edge(0.0, Reason.USER) for pair in pairs}
+        started = time.monotonic()
+        report = self.backend.match(edges, self.collection, self.database)
+        if report.matched:
+            timing = self._timing()
+            timing["seconds"] += time.monotonic() - started
+            timing["pairs"] += report.matched
+            atomic_write_json(self._timing_path, timing)
+
+    @property
+    def seconds_per_pair(self) -> float:
+        """Mean over all pairs matched so far, in all runs; 0 when none was."""
+        timing = self._timing()
+        return timing["seconds"] / max(timing["pairs"], 1)
+
+    def new_database(self, path: Path) -> FeatureDatabase:
+        """A database with all photos and features and no pair; an earlier one at the path is replaced."""
+        base = self.workspace.cache / _BASE
+        if not base.exists():
+            scratch = base.with_suffix(".new")
+            shutil.copyfile(self.database.path, scratch)
+            with closing(sqlite3.connect(scratch)) as db:
+                for table in _TABLES:
+                    db.execute(f"DELETE FROM {table}")
+                db.commit()
+                db.execute("VACUUM")
+            scratch.rename(base)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(base, path)
+        return FeatureDatabase(path)
+
+    def give(self, edges: Mapping[Pair, Edge], database: FeatureDatabase) -> MatchReport:
+        """Copy results of pairs to a run's database, matching what is missing; reports as a backend does."""
+        known = database.pairs()
+        wanted = [pair for pair in edges if pair not in known]
+        self.ensure(wanted)
+        ids = self.database.image_ids()
+        numbers = [(_pair_id(ids[pair.a], ids[pair.b]),) for pair in wanted]
+        with closing(sqlite3.connect(database.path)) as db:
+            db.execute("ATTACH DATABASE ? AS store", (str(self.database.path),))
+            db.execute("CREATE TEMP TABLE wanted (pair_id INTEGER PRIMARY KEY)")
+            db.executemany("INSERT INTO wanted VALUES (?)", numbers)
+            for table in _TABLES:
+                source = f"SELECT * FROM store.{table} WHERE pair_id IN (SELECT pair_id FROM wanted)"
+                db.execute(f"INSERT OR REPLACE INTO main.{table} {source}")
+            db.commit()
+        records = database.pairs()
+        found = {pair: records[pair] for pair in sorted(edges) if pair in records}
+        inliers = {pair: record.num_inliers for pair, record in found.items() if record.verified}
+        return MatchReport(len(wanted), len(edges) - len(wanted), inliers)
+
+    @property
+    def _timing_path(self) -> Path:
+        return self.workspace.cache / "timing.json"
+
+    def _timing(self) -> dict[str, float]:
+        if not self._timing_path.exists():
+            return {"pairs": 0, "seconds": 0.0}
+        timing: dict[str, float] = json.loads(self._timing_path.read_text(encoding="utf-8"))
+        return timing
+
+
+@contextmanager
+def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int) -> Iterator[MatchedStore]:
+    """The store of a set of photos below `cache`, its photos described."""
+    folder = cache / f"{photo_set.name}-{photo_set.content_key()}"
+    with Workspace(folder, source=photo_set.photos) as workspace:
+        backend = SiftBackend(Surroundings(workspace, config, threads, SilentProgress()))
+        collection = ingest(
+            photo_set.photos,
+            images_dir=workspace.images,
+            cache_dir=workspace.cache,
+            config=config.images,
+            threads=threads,
+            events=NullEvents(),
+            progress=SilentProgress(),
+        )
+        database = FeatureDatabase(workspace.database)
+        database.sync(collection, backend.keys())
+        started = time.monotonic()
+        report = backend.describe(collection, database)
+        path = workspace.cache / "describe.json"
+        if report.described:
+            atomic_write_json(path, time.monotonic() - started)
+            (workspace.cache / _BASE).unlink(missing_ok=True)
+        describe_s = float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
+        yield MatchedStore(workspace, collection, database, backend, describe_s)
+
+
+def _pair_id(first: int, second: int) -> int:
+    low, high = sorted((first, second))
+    return low * 2147483647 + high
