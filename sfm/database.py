@@ -58,13 +58,21 @@ class StageKeys:
 class FeatureDatabase:
     """A COLMAP database kept in step with a collection of photos.
 
+    Args:
+        path: made where it is missing.
+        read_only: only look: the file must exist, and a process that writes to it isn't disturbed.
+
     Raises:
         WorkspaceError: the file is not a COLMAP database.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._mode = "ro" if read_only else "rw"
         try:
+            if read_only:
+                self.image_ids()
+                return
             pycolmap.Database.open(path).close()
             with closing(self._connect()) as connection, connection:
                 connection.executescript(_OUR_TABLES)
@@ -72,7 +80,9 @@ class FeatureDatabase:
             raise WorkspaceError(f"{path} is not a usable COLMAP database: {error}") from error
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=30)
+        # As a URI, since only those say how to open; `rw` makes no file, which pycolmap has done by then.
+        uri = f"{self.path.absolute().as_uri()}?mode={self._mode}"
+        connection = sqlite3.connect(uri, uri=True, timeout=30)
         connection.execute("PRAGMA foreign_keys = OFF")
         return connection
 

@@ -69,7 +69,7 @@ def propose_pairs(
         index = open_index(
             collection, database, cache_dir=cache_dir, backend=backend, config=config, seed=seed
         )
-    with _errors_for_users():
+    with errors_for_users():
         graph = build_scene_graph(
             collection.names,
             config,
@@ -99,7 +99,7 @@ def propose_pairs(
 
 
 @contextmanager
-def _errors_for_users() -> Iterator[None]:
+def errors_for_users() -> Iterator[None]:
     """Errors of the retrieval package as those that end the command."""
     try:
         yield
@@ -164,7 +164,7 @@ def open_index(
     A file in `cache_dir/index` that cannot be read, or that holds other photos or another matcher's words, is
     named in a warning and replaced. See `propose_pairs` for arguments and errors.
     """
-    with _errors_for_users():
+    with errors_for_users():
         return _index(collection, database, cache_dir / "index", backend, config, seed)
 
 
