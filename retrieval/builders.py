@@ -67,10 +67,11 @@ def build_scene_graph(
             no index where the mode needs one, or more photos than mode mast3r-sfm can compare.
     """
     known = _Known(tuple(names), config, index, positions_m or {}, timestamps or {}, seed)
-    edges: Edges = {}
     for mode in config.modes:
         if mode not in _BUILDERS:
             raise RetrievalError(f"retrieval.mode: there is no mode {mode!r}; there are {', '.join(MODES)}")
+    edges: Edges = {}
+    for mode in config.modes:
         edges = {**_BUILDERS[mode](known), **edges}
     return SceneGraph(tuple(names), edges)
 

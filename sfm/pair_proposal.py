@@ -220,7 +220,8 @@ def _stored_codebook(path: Path) -> Codebook | None:
     try:
         return Codebook.load(path)
     except RetrievalError as error:
-        log.warning("the visual words are trained again: %s", error)
+        log.warning("damaged visual words are deleted, and trained again when needed: %s", error)
+        path.unlink()
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from sfm.config.schema import ImagesConfig
 from sfm.errors import InputError
 from sfm.events import NullEvents
 from sfm.ingest import ingest
+from sfm.ingest.discover import PHOTO_SUFFIXES
+from sfm.ingest.names import model_name
 from sfm.photo_names import resolve_photo
 from sfm.progress import SilentProgress
 from sfm.types import Collection, Photo
@@ -69,7 +70,7 @@ class QueryFiles:
                     progress=SilentProgress(),
                     min_photos=0,
                 )
-                yield cls(scratch, collection, dict(_sound(links, collection)))
+                yield cls(scratch, collection, dict(_sound(links, given, collection)))
 
     def resolve(self, queries: Sequence[str], collection: Collection) -> list[Query]:
         """Each query as a photo of the collection, by content or by name, or as a foreign one.
@@ -90,27 +91,42 @@ class QueryFiles:
 
 
 def _linked(queries: Sequence[str], photos_dir: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    """Each query that is a file, with the name of the link to it."""
+    """Each query that is a file, with the name of the link to it below `folder`."""
     for number, text in enumerate(dict.fromkeys(queries)):
         for path in (Path(text).expanduser(), photos_dir / text):
             if path.is_dir():
                 raise InputError(f"{text} is a folder", hint="--query takes one photo; it may be repeated")
             if path.exists():
-                # The content says what kind of photo it is, whatever the suffix.
-                link = f"{number:06d}.jpg"
-                os.symlink(path.resolve(), folder / link)
-                yield text, link
+                link = Path(_photo_name(path))
+                if (folder / link).exists():
+                    link = Path(f"{number:06d}") / link
+                    (folder / link).parent.mkdir()
+                (folder / link).symlink_to(path.resolve())
+                yield text, link.as_posix()
                 break
 
 
-def _sound(links: Mapping[str, str], collection: Collection) -> Iterator[tuple[str, Photo]]:
-    photos = {photo.source.name: photo for photo in collection.photos}
+def _photo_name(path: Path) -> str:
+    """The file's own name; another one where that would have it passed over, whatever it holds."""
+    is_seen = path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+    return path.name if is_seen else "query.jpg"
+
+
+def _sound(links: Mapping[str, str], folder: Path, collection: Collection) -> Iterator[tuple[str, Photo]]:
+    """The photo of each link.
+
+    Raises:
+        InputError: a link to something else.
+    """
+    photos = {photo.source.relative_to(folder).as_posix(): photo for photo in collection.photos}
     reasons = {skipped.name: skipped.reason for skipped in collection.skipped}
-    first = {name: group[0] for group in collection.duplicates for name in group}
+    same = {name: group[0] for group in collection.duplicates for name in group}
+    by_name = {model_name(link): photo for link, photo in photos.items()}
     for text, link in links.items():
-        photo = photos.get(first.get(link, link))
+        name = model_name(link)
+        photo = by_name.get(same.get(name, name))
         if photo is None:
-            raise InputError(f"{text} cannot be used as a query: {reasons.get(link, 'it cannot be read')}")
+            raise InputError(f"{text} cannot be used as a query: {reasons.get(name, 'it cannot be read')}")
         yield text, photo
 
 

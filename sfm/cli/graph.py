@@ -66,16 +66,19 @@ def _lines(figures: Connectivity) -> Iterator[str]:
 
 
 def _described(graph: GraphFigures) -> str:
-    whole = "in one piece"
-    if len(graph.components) > 1:
-        shown = ", ".join(map(str, graph.components[:_MAX_LISTED]))
-        more = ", …" if len(graph.components) > _MAX_LISTED else ""
-        whole = f"{len(graph.components)} components of {shown}{more} photos"
-    return f"{whole}; {graph.min_degree} to {graph.max_degree} pairs a photo, median {graph.median_degree:g}"
+    degrees = f"{graph.min_degree} to {graph.max_degree} pairs a photo, median {graph.median_degree:g}"
+    if len(graph.components) <= 1:
+        return f"in one piece; {degrees}"
+    parts = [str(size) for size in graph.components if size > 1]
+    singles = len(graph.components) - len(parts)
+    sizes = parts[:_MAX_LISTED] + ["…"] * (len(parts) > _MAX_LISTED)
+    words = [f"{', '.join(sizes)} photos"] * bool(parts) + [f"{singles} single"] * bool(singles)
+    return f"{len(graph.components)} components ({' and '.join(words)}); {degrees}"
 
 
 def _table(title: str, rows: Mapping[str, Tally]) -> Iterator[str]:
-    yield f"  {title:<12}{'proposed':>9}{'matched':>9}{'verified':>9}"
+    if rows:
+        yield f"  {title:<12}{'proposed':>9}{'matched':>9}{'verified':>9}"
     for name, tally in rows.items():
         share = f"  {100 * tally.share:.0f} %" if tally.matched else ""
         yield f"  {name:<12}{tally.proposed:>9}{tally.matched:>9}{tally.verified:>9}{share}"
