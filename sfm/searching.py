@@ -1,4 +1,4 @@
-"""Which photos look like a given one: the pipeline as far as retrieval, then queries"""
+"""Which photos look like a given one: the pipeline as far as retrieval, then queries."""
 
 from __future__ import annotations
 

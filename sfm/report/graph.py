@@ -165,7 +165,8 @@ def _without_poses(names: Sequence[str], pairs: Pairs) -> Positions:
     """Photos that share pairs near each other; on a grid when there are too many or none do."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(names)
-    graph.add_edges_from(pair for pair, drawn in pairs.items() if drawn.verified and {*pair} <= {*names})
+    known = {*names}
+    graph.add_edges_from(pair for pair, drawn in pairs.items() if drawn.verified and {*pair} <= known)
     if 3 <= len(names) <= _MAX_SPRING and graph.number_of_edges() * 2 >= len(names):
         placed = nx.spring_layout(graph, seed=0, iterations=60)
         xy = _to_unit(np.array([placed[name] for name in names]))

@@ -77,7 +77,7 @@ def write_svg(
     """
     places = {name: (x, y) for name, x, y, _ in picture.nodes}
     linked = {name for a, b, inliers in picture.links if inliers > 0 for name in (a, b)}
-    text = template("graph.svg").render(
+    text = template("graph.svg", text=_text).render(
         picture=picture,
         title=title,
         subtitle=subtitle,
