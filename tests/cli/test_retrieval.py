@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -106,6 +108,18 @@ def test_a_photo_that_is_not_in_the_index_finds_its_neighbours_and_leaves_no_tra
     assert not list((finished / "cache").glob("queries-*"))
 
 
+def test_the_reference_engine_answers_alike(finished: Path, all_photos: list[Path]) -> None:
+    pytest.importorskip("asmk")
+    asked = ("--query", "photo_05.jpg", "--query", all_photos[1])
+
+    ours, theirs = search(finished, *asked), search(finished, *asked, "retrieval.engine=asmk")
+
+    for one, other in zip(ours["queries"], theirs["queries"], strict=True):
+        assert found(one) == found(other)
+        scores = [[hit["score"] for hit in answer["found"]] for answer in (one, other)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
 def test_the_list_and_the_sheet_show_the_same(finished: Path, all_photos: list[Path], tmp_path: Path) -> None:
     done = sfm_command("retrieve", "-o", finished, "--query", "photo_05.jpg", "--query", all_photos[1])
 
@@ -151,6 +165,29 @@ def test_queries_that_cannot_be_asked_are_named(
     assert done.exit_code == 3
     assert all(word in done.stderr for word in words), done.stderr
     assert not list((finished / "cache").glob("queries-*"))
+
+
+def test_a_damaged_index_is_named_and_made_again(finished: Path) -> None:
+    expected = search(finished, "--query", "photo_05.jpg")
+    (index,) = (p for p in (finished / "cache" / "index").iterdir() if not p.name.startswith("codebook-"))
+    index.write_bytes(index.read_bytes()[:-1000])
+
+    # in a process of its own, whose standard error is the user's
+    command = [
+        sys.executable,
+        "-m",
+        "sfm",
+        "retrieve",
+        "-o",
+        str(finished),
+        "--query",
+        "photo_05.jpg",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+    assert f"the retrieval index is made again: {index}" in done.stderr
+    assert json.loads(done.stdout) == expected
 
 
 def test_a_blank_query_finds_nothing_and_says_why(finished: Path, tmp_path: Path) -> None:

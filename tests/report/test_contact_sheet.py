@@ -94,7 +94,8 @@ def test_any_name_is_a_node_in_graphml_and_svg(tmp_path: Path) -> None:
     drawing = ElementTree.parse(tmp_path / "g.svg").getroot()
     titles = [title.text for title in drawing.findall(".//{*}circle/{*}title")]
     assert titles == [*HOSTILE, "line%0Abreak%01.jpg"]
-    assert len(drawing.findall(".//{*}path")) == 3 + 1
+    # a line of the legend and one of the drawing for each kind of pair, and for the only link
+    assert len(drawing.findall(".//{*}path")) == 2 * (3 + 1)
 
 
 def test_every_reason_has_a_colour() -> None:
