@@ -35,8 +35,8 @@ _MAX_LISTED = 10
 def retrieve_command(request: Request, queries: tuple[str, ...], top: int | None, as_json: bool) -> None:
     """Choose the pairs worth matching, or rank the photos by how much they look like one (--query).
 
-    PHOTOS and KEY=VALUE are as for `sfm run`, and nothing is matched. retrieval.mode says how pairs are chosen:
-    retrieval, exhaustive, sequential, spatial, pairs (with retrieval.pairs_file) or mast3r-sfm (with
+    PHOTOS and KEY=VALUE are as for `sfm run`, and nothing is matched. retrieval.mode says how pairs are
+    chosen: retrieval, exhaustive, sequential, spatial, pairs (with retrieval.pairs_file) or mast3r-sfm (with
     retrieval.mast3r_sfm_graph), or several of them: retrieval.mode=sequential+spatial.
 
     With --query, list the photos that look most like IMG and show them on a contact sheet, OUT/query.html.
