@@ -79,7 +79,8 @@ class RetrievalConfig:
     """Mode pairs: text file, two names a line, relative to the photo folder."""
     mast3r_sfm_graph: Mast3rSfmGraph = "retrieval-20-10"
     """Mode mast3r-sfm: retrieval-A-K (A key photos joined with each other, K nearest neighbours of each, the
-    photo itself counted as one), complete, swin-K, logwin-K or oneref-R (windows also with -noncyclic)."""
+    photo itself counted as one; the first key photo is drawn by run.seed), complete, swin-K, logwin-K or
+    oneref-R (windows also with -noncyclic)."""
 
     @property
     def modes(self) -> tuple[str, ...]:

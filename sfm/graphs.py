@@ -62,9 +62,12 @@ def graph(out: str | os.PathLike[str], *, destination: str | os.PathLike[str] | 
 
 def counted_pairs(figures: Connectivity) -> str:
     """How many pairs there are and how far they have come, in words."""
-    total = figures.total
-    words = f"{total.proposed} pairs, {total.matched} matched, {total.verified} verified"
-    return f"{words} ({100 * total.share:.0f} %)" if total.matched else words
+    total, possible = figures.total, figures.num_photos * (figures.num_photos - 1) // 2
+    of_all = f" ({100 * total.proposed / possible:.0f} % of all pairs)" if possible else ""
+    of_matched = f" ({100 * total.share:.0f} % of those)" if total.matched else ""
+    return (
+        f"{total.proposed} proposed{of_all}, {total.matched} matched, {total.verified} verified{of_matched}"
+    )
 
 
 def _scenes(out: Path) -> list[SceneModel]:

@@ -43,10 +43,8 @@ def graph_command(out: Path, output: Path | None, as_json: bool) -> None:
 def _lines(figures: Connectivity) -> Iterator[str]:
     from sfm.graphs import counted_pairs
 
-    possible = figures.num_photos * (figures.num_photos - 1) // 2
-    share = f", {100 * figures.total.proposed / possible:.0f} % of all" if possible else ""
     yield f"photos      {figures.num_photos}"
-    yield f"pairs       {counted_pairs(figures)}{share}"
+    yield f"pairs       {counted_pairs(figures)}"
     yield f"scene graph {_described(figures.scene_graph)}"
     yield f"view graph  {_described(figures.view_graph)}"
     yield from _table("reason", figures.reasons)

@@ -210,7 +210,8 @@ def test_the_graph_of_a_finished_run(finished: Path) -> None:
     records = FeatureDatabase(finished / "database.db", read_only=True).pairs()
     figures = json.loads(record.stdout)
     assert plain.exit_code == record.exit_code == 0
-    assert f"pairs       {len(records)} pairs, {len(records)} matched" in plain.stdout
+    share = f"{100 * len(records) / 28:.0f} % of all pairs"
+    assert f"pairs       {len(records)} proposed ({share}), {len(records)} matched, " in plain.stdout
     assert f"graph       {finished / 'graph.graphml'}" in plain.stdout
     assert figures["total"]["verified"] == sum(pair.verified for pair in records.values())
     graph = nx.read_graphml(finished / "graph.graphml")
