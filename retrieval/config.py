@@ -13,26 +13,53 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from .text_form import TextForm
+
+MODES = ("retrieval", "exhaustive", "sequential", "spatial", "pairs", "mast3r-sfm")
+"""Ways to choose the first pairs."""
+
+_ANY_MODE = f"({'|'.join(MODES)})"
+_WIDTH = r"(-\d{1,9})?(-noncyclic)?"
+
+SceneGraphModes = Annotated[
+    str,
+    TextForm(
+        rf"{_ANY_MODE}(\+{_ANY_MODE})*",
+        f"{', '.join(map(repr, MODES[:-1]))} or {MODES[-1]!r}, or several of them joined by '+'",
+        (*MODES, "sequential+spatial", "pairs+retrieval"),
+    ),
+]
+"""One mode, or a mixture such as `sequential+spatial`."""
+
+Mast3rSfmGraph = Annotated[
+    str,
+    TextForm(
+        rf"complete|swin{_WIDTH}|logwin{_WIDTH}|oneref(-\d{{1,9}})?|retrieval-\d{{1,9}}-\d{{1,9}}",
+        "complete, swin-K, logwin-K, oneref-R (windows also with -noncyclic) or retrieval-A-K",
+        ("retrieval-20-10", "complete", "swin-3-noncyclic", "logwin-4", "oneref-0"),
+    ),
+]
+"""A string that `mast3r_sfm_graph.pair_graph` reads."""
+
 _BEFORE_LOOP = 2.0
 _WITHOUT_LOOP = 6.0
-
-SceneGraphMode = Literal["retrieval", "exhaustive", "sequential", "spatial", "pairs"]
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalConfig:
     """Which pairs are matched first."""
 
-    mode: SceneGraphMode = "retrieval"
-    """How the first pairs are chosen: retrieval (look-alikes by ASMK), exhaustive, sequential
-    (capture order), spatial (GPS radius) or pairs (a file of two names per line)."""
+    mode: SceneGraphModes = "retrieval"
+    """How the first pairs are chosen: retrieval (look-alikes by ASMK), exhaustive, sequential (capture
+    order), spatial (GPS radius), pairs (a file of two names per line), mast3r-sfm (the graphs of that paper).
+    Several joined by + propose their pairs one after another: sequential+spatial, pairs+retrieval."""
     engine: Literal["native", "asmk"] = "native"
     """ASMK implementation: ours, or the reference package (pip install asmk==0.1.1)."""
     exhaustive_max_photos: Annotated[int, Ge(0)] = 30
     """With mode retrieval, collections up to this size match every pair: choosing saves nothing there."""
     pairs_per_photo: Annotated[float, Ge(0.5)] | None = None
-    """First graph: about this many pairs a photo; null: 2, which the closed loop makes firm where it is not,
-    or 6 where the loop is switched off."""
+    """First graph: about this many pairs a photo that mode retrieval chooses; null: 2, which the closed loop
+    makes firm where it is not, or 6 where the loop is switched off."""
     num_anchors: Annotated[int, Ge(0)] = 10
     """Farthest-point anchor photos, all joined with each other (at most a fifth of the photos)."""
     num_descriptors: Annotated[int, Ge(1)] = 1000
@@ -54,6 +81,15 @@ class RetrievalConfig:
     """Mode spatial: farther photos are not matched."""
     pairs_file: str | None = None
     """Mode pairs: text file, two names a line, relative to the photo folder."""
+    mast3r_sfm_graph: Mast3rSfmGraph = "retrieval-20-10"
+    """Mode mast3r-sfm: retrieval-A-K (A key photos joined with each other, K nearest neighbours of each, the
+    photo itself counted as one; the first key photo is drawn by run.seed), complete, swin-K, logwin-K or
+    oneref-R (windows also with -noncyclic)."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes that `mode` joins, in order, each once."""
+        return tuple(dict.fromkeys(self.mode.split("+")))
 
     @property
     def wanted_pairs_per_photo(self) -> float:

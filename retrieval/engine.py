@@ -54,6 +54,9 @@ class ImageIndex(Protocol):
     def query(self, image: str | Descriptors, k: int, keep: Set[str] | None = None) -> list[Hit]:
         """The k best other images, best first, of those in `keep` (None: all); only scores above 0."""
 
+    def scores(self, image: str | Descriptors) -> NDArray[np.float64]:
+        """(N,) scores of all images in order of `names`, the asking one included."""
+
     def all_neighbours(self, k: int, *, threads: int | None = None) -> Neighbours:
         """The k best other images of every image."""
 

@@ -85,6 +85,11 @@ def pair_graph(
     return graph if prefilter is None else _filtered(graph, count, prefilter)
 
 
+def needs_similarity(text: str) -> bool:
+    """Whether the graph that a string names depends on what the images look like."""
+    return text.split("-")[0] == "retrieval"
+
+
 def retrieval_graph(similarity: Similarity, key_images: int, neighbours: int, *, seed: int = 0) -> PairGraph:
     """Key images joined with each other, the rest with the nearest of them, and each image's neighbours.
 

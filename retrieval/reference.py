@@ -69,8 +69,9 @@ class ReferenceIndex:
     def query(self, image: str | Descriptors, k: int, keep: Set[str] | None = None) -> list[Hit]:
         """The k best other images, best first, of those in `keep` (None: all); only scores above 0."""
         scores, names = self.scores(image), self.names
+        itself = image if isinstance(image, str) else None
         for i, name in enumerate(names):
-            if name == image or (keep is not None and name not in keep):
+            if name == itself or (keep is not None and name not in keep):
                 scores[i] = 0.0
         return [Hit(names[i], float(scores[i])) for i in largest(scores, k)]
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from sfm.evaluation import evaluate as evaluate
     from sfm.explanation import explain as explain
     from sfm.exports import export as export
+    from sfm.graphs import graph as graph
     from sfm.pipeline import match as match
     from sfm.pipeline import retrieve as retrieve
     from sfm.pipeline import run as run
     from sfm.result import Result as Result
+    from sfm.searching import search as search
 
 _WHERE = {
     "Config": ("sfm.config.schema", "Config"),
@@ -41,11 +43,13 @@ _WHERE = {
     "evaluate": ("sfm.evaluation", "evaluate"),
     "explain": ("sfm.explanation", "explain"),
     "export": ("sfm.exports", "export"),
+    "graph": ("sfm.graphs", "graph"),
     "load_config": ("sfm.config.loading", "load_config"),
     "map_database": ("sfm.database_mapping", "map_database"),
     "match": ("sfm.pipeline", "match"),
     "retrieve": ("sfm.pipeline", "retrieve"),
     "run": ("sfm.pipeline", "run"),
+    "search": ("sfm.searching", "search"),
 }
 
 __all__ = list(_WHERE)

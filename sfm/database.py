@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +59,21 @@ class StageKeys:
 class FeatureDatabase:
     """A COLMAP database kept in step with a collection of photos.
 
+    Args:
+        path: made where it is missing.
+        read_only: only look: the file must exist, and a process that writes to it isn't disturbed.
+
     Raises:
         WorkspaceError: the file is not a COLMAP database.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         try:
+            if read_only:
+                self.image_ids()
+                return
             pycolmap.Database.open(path).close()
             with closing(self._connect()) as connection, connection:
                 connection.executescript(_OUR_TABLES)
@@ -72,7 +81,9 @@ class FeatureDatabase:
             raise WorkspaceError(f"{path} is not a usable COLMAP database: {error}") from error
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=30)
+        # As a URI, since only those say how to open; `rw` makes no file, which pycolmap has done by then.
+        uri = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rw'}"
+        connection = sqlite3.connect(uri, uri=True, timeout=30)
         connection.execute("PRAGMA foreign_keys = OFF")
         return connection
 
@@ -129,7 +140,17 @@ class FeatureDatabase:
     def image_ids(self) -> dict[str, int]:
         """COLMAP's image id of every image name."""
         with closing(self._connect()) as db:
-            return dict(db.execute("SELECT name, image_id FROM images ORDER BY name"))
+            return {name: image_id for image_id, name in sorted(self._names(db).items(), key=itemgetter(1))}
+
+    def _names(self, db: sqlite3.Connection) -> dict[int, str]:
+        """Image names by id; whoever only looks sees the real ones even while they are hidden from COLMAP."""
+        names = dict(db.execute("SELECT image_id, name FROM images"))
+        if (
+            self._read_only
+            and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'loopsfm_images'").fetchone()
+        ):
+            names.update(db.execute("SELECT image_id, name FROM loopsfm_images"))
+        return names
 
     def num_keypoints(self) -> dict[str, int]:
         """Number of keypoints of every image that has been described."""
@@ -211,7 +232,7 @@ class FeatureDatabase:
             "FROM matches m JOIN two_view_geometries g USING (pair_id)"
         )
         with closing(self._connect()) as db:
-            names = dict(db.execute("SELECT image_id, name FROM images"))
+            names = self._names(db)
             rows = db.execute(query).fetchall()
         records = {}
         for pair_id, num_matches, num_inliers, config in rows:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from sfm.diagnosis import Diagnosis, EventIndex
 from sfm.errors import InputError
 from sfm.events import read_events
 from sfm.history import History, PairTry
+from sfm.photo_names import resolve_photo
 
 _MAX_ROWS = 20
 
@@ -41,7 +41,7 @@ def explain(out: str | os.PathLike[str], photo: str) -> str:
         )
     if not known:
         raise InputError(f"{out}: no record of a run there", hint="give the output folder of an `sfm run`")
-    name = _resolve(photo, sorted(known))
+    name = resolve_photo(photo, sorted(known))
     return "\n".join(_story(name, index, outcomes.get(name))) + "\n"
 
 
@@ -54,29 +54,6 @@ def _outcomes(out: Path) -> dict[str, Mapping[str, Any]]:
         return {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["outcomes"]}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged", hint="run `sfm run` again") from error
-
-
-def _resolve(photo: str, names: Sequence[str]) -> str:
-    if photo in names:
-        return photo
-    parts = PurePosixPath(photo).parts
-    matches = [name for name in names if PurePosixPath(name).parts[-len(parts) :] == parts]
-    matches = matches or [name for name in names if name.endswith(photo)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        shown = ", ".join(matches[:5])
-        raise InputError(
-            f"{photo!r} could be any of {len(matches)} photos: {shown}", hint="give more of the name"
-        )
-    raise InputError(f"no photo {photo!r} in this run", hint=_nearest(photo, names))
-
-
-def _nearest(photo: str, names: Sequence[str]) -> str:
-    by_base = {PurePosixPath(name).name: name for name in names}
-    near = difflib.get_close_matches(PurePosixPath(photo).name, by_base, n=3, cutoff=0.4)
-    shown = [by_base[base] for base in near] or list(names[:3])
-    return f"did you mean {', '.join(shown)}?" if near else f"it has {', '.join(shown)}, …"
 
 
 def _story(name: str, index: EventIndex, outcome: Mapping[str, Any] | None) -> Iterator[str]:

@@ -35,6 +35,11 @@ class PairTry:
         """True when the pair went into the view graph."""
         return self.num_inliers > 0
 
+    @property
+    def layer(self) -> str:
+        """What a picture tells pairs apart by: the reason of verified ones, or `refused`."""
+        return self.reason if self.verified else "refused"
+
     def other(self, name: str) -> str:
         """The photo of the pair that isn't `name`."""
         return self.pair.b if name == self.pair.a else self.pair.a

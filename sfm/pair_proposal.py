@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from retrieval.codebook import Codebook, train_codebook
 from retrieval.engine import ImageIndex, build_index
 from retrieval.errors import MissingEngineError, RetrievalError
 from retrieval.index import RetrievalIndex
+from retrieval.mast3r_sfm_graph import needs_similarity
 from sfm.backends import Backend
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError, MissingDependencyError
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _VERSION = 2
 _SCENE_GRAPH = "scene_graph.json"
+_PROPOSED = "proposed_graph.json"
 
 
 def propose_pairs(
@@ -61,19 +64,21 @@ def propose_pairs(
         MissingDependencyError: the engine asmk is chosen and not installed.
     """
     config = _with_positions(collection, config)
-    try:
-        index = _index(collection, database, cache_dir, backend, config, seed)
+    index = None
+    if needs_index(len(collection.photos), config):
+        index = open_index(
+            collection, database, cache_dir=cache_dir, backend=backend, config=config, seed=seed
+        )
+    with errors_for_users():
         graph = build_scene_graph(
             collection.names,
             config,
             index=index,
             positions_m=positions_enu(collection),
             timestamps=_timestamps(collection),
+            seed=seed,
         )
-    except MissingEngineError as error:
-        raise MissingDependencyError(str(error)) from error
-    except RetrievalError as error:
-        raise InputError(str(error)) from error
+    _save(graph, cache_dir / _PROPOSED)
     for pair in graph:
         edge = graph.edges[pair]
         events.emit(
@@ -93,12 +98,25 @@ def propose_pairs(
     return graph, rank
 
 
+@contextmanager
+def errors_for_users() -> Iterator[None]:
+    """Errors of the retrieval package as those that end the command."""
+    try:
+        yield
+    except MissingEngineError as error:
+        raise MissingDependencyError(str(error)) from error
+    except RetrievalError as error:
+        raise InputError(str(error)) from error
+
+
 def _with_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:
-    """Mode retrieval in the place of spatial where no photo has a position."""
-    if config.mode != "spatial" or any(p.exif.latitude_deg is not None for p in collection.photos):
+    """Where no photo has a position, the other modes without spatial; mode retrieval where there is none."""
+    located = any(photo.exif.latitude_deg is not None for photo in collection.photos)
+    if located or "spatial" not in config.modes:
         return config
-    log.warning("no photo has a GPS position: retrieval.mode=retrieval is used instead of spatial")
-    return replace(config, mode="retrieval")
+    mode = "+".join(mode for mode in config.modes if mode != "spatial") or "retrieval"
+    log.warning("no photo has a GPS position: retrieval.mode=%s is used instead of %s", mode, config.mode)
+    return replace(config, mode=mode)
 
 
 def save_pair_list(graph: SceneGraph, cache_dir: Path) -> Path:
@@ -110,10 +128,10 @@ def save_pair_list(graph: SceneGraph, cache_dir: Path) -> Path:
 
 def needs_index(num_photos: int, config: RetrievalConfig) -> bool:
     """Whether similarity decides anything: not where all pairs are matched anyway."""
-    exhaustive = config.mode == "exhaustive" or (
-        config.mode == "retrieval" and num_photos <= config.exhaustive_max_photos
-    )
-    return not exhaustive
+    if "mast3r-sfm" in config.modes and needs_similarity(config.mast3r_sfm_graph):
+        return True
+    small = "retrieval" in config.modes and num_photos <= config.exhaustive_max_photos
+    return not (small or "exhaustive" in config.modes)
 
 
 def positions_enu(collection: Collection) -> dict[str, NDArray[np.float64]]:
@@ -132,47 +150,88 @@ def _timestamps(collection: Collection) -> dict[str, float]:
     return {p.name: p.exif.timestamp_s for p in collection.photos if p.exif.timestamp_s is not None}
 
 
-def _index(
+def open_index(
     collection: Collection,
     database: FeatureDatabase,
+    *,
     cache_dir: Path,
     backend: Backend,
     config: RetrievalConfig,
     seed: int,
-) -> ImageIndex | None:
-    """The index over all photos, from an earlier run when they are the same; None when nothing needs it."""
-    if not needs_index(len(collection.photos), config):
-        return None
+) -> ImageIndex:
+    """The index over all photos: that of an earlier run where it is of these photos, else a new one.
+
+    A file in `cache_dir/index` that cannot be read, or that holds other photos or another matcher's words, is
+    named in a warning and replaced. See `propose_pairs` for arguments and errors.
+    """
+    with errors_for_users():
+        return _index(collection, database, cache_dir / "index", backend, config, seed)
+
+
+def _index(
+    collection: Collection,
+    database: FeatureDatabase,
+    folder: Path,
+    backend: Backend,
+    config: RetrievalConfig,
+    seed: int,
+) -> ImageIndex:
     options = (config.engine, config.num_descriptors, config.binary, config.multiple_assignment)
     # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
     size_class = len(collection.photos).bit_length()
     training = (seed, config.num_descriptors, config.codebook_size, size_class)
     codebook_key = content_key("codebook", _VERSION, backend.retrieval_key(collection), *training)
     photos = [(photo.name, photo.sha256) for photo in collection.photos]
-    path = (
-        cache_dir / "index" / f"{content_key('index', _VERSION, codebook_key, options, photos)}.safetensors"
-    )
-    if path.exists():
-        return RetrievalIndex.load(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{content_key('index', _VERSION, codebook_key, options, photos)}.safetensors"
+    codebook_path = folder / f"codebook-{codebook_key}.safetensors"
+    codebook = backend.codebook() or _stored_codebook(codebook_path)
+    if (stored := _stored_index(path, collection, codebook)) is not None:
+        return stored
+    folder.mkdir(parents=True, exist_ok=True)
     descriptors = backend.retrieval_descriptors(collection, database, collection.names)
-    codebook = backend.codebook() or _codebook(
-        cache_dir / "index" / f"codebook-{codebook_key}.safetensors", descriptors, config, seed
-    )
+    codebook = codebook or _trained_codebook(codebook_path, descriptors, config, seed)
     index = build_index(codebook, descriptors, config)
     if isinstance(index, RetrievalIndex):
-        for stale in path.parent.glob("*.safetensors"):
+        for stale in folder.glob("*.safetensors"):
             if not stale.name.startswith("codebook-"):
                 stale.unlink()
         index.save(path)
     return index
 
 
-def _codebook(
+def _stored_index(path: Path, collection: Collection, codebook: Codebook | None) -> RetrievalIndex | None:
+    if not path.exists():
+        return None
+    try:
+        index = RetrievalIndex.load(path)
+    except RetrievalError as error:
+        log.warning("the retrieval index is made again: %s", error)
+        return None
+    same_words = codebook is None or np.array_equal(index.codebook.centroids, codebook.centroids)
+    if index.names != collection.names or not same_words:
+        log.warning("the retrieval index is made again: %s is of other photos or of another matcher", path)
+        return None
+    return index
+
+
+def _stored_codebook(path: Path) -> Codebook | None:
+    if not path.exists():
+        return None
+    try:
+        return Codebook.load(path)
+    except RetrievalError as error:
+        log.warning("damaged visual words are deleted, and trained again when needed: %s", error)
+        path.unlink()
+        return None
+
+
+def _trained_codebook(
     path: Path, descriptors: Mapping[str, NDArray[np.float32]], config: RetrievalConfig, seed: int
 ) -> Codebook:
-    if path.exists():
-        return Codebook.load(path)
+    if not any(len(array) for array in descriptors.values()):
+        log.warning("no photo has a single feature: none can be compared with another")
+        (dim,) = {array.shape[1] for array in descriptors.values()}
+        return Codebook(np.zeros((1, dim), np.float32))
     codebook = train_codebook(descriptors.values(), config.codebook_size, seed=seed)
     codebook.save(path)
     return codebook
@@ -180,18 +239,36 @@ def _codebook(
 
 def save_scene_graph(graph: SceneGraph, cache_dir: Path) -> None:
     """Keep every proposed pair with its reason, so that a later run knows what was matched and why."""
+    _save(graph, cache_dir / _SCENE_GRAPH)
+
+
+def _save(graph: SceneGraph, path: Path) -> None:
     edges = [
         [p.a, p.b, graph.edges[p].score, str(graph.edges[p].reason), graph.edges[p].round] for p in graph
     ]
-    atomic_write_json(cache_dir / _SCENE_GRAPH, {"images": list(graph.images), "edges": edges})
+    atomic_write_json(path, {"images": list(graph.images), "edges": edges})
+
+
+def stored_edges(cache_dir: Path) -> dict[Pair, Edge]:
+    """All pairs of the last finished run, and those that the last run of all began with.
+
+    Raises:
+        InputError: a file that cannot be read as ours; names it.
+    """
+    return {**_load(cache_dir / _PROPOSED), **_load(cache_dir / _SCENE_GRAPH)}
+
+
+def _load(path: Path) -> dict[Pair, Edge]:
+    if not path.exists():
+        return {}
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))["edges"]
+        return {Pair.of(a, b): Edge(score, Reason(reason), number) for a, b, score, reason, number in stored}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged", hint="delete it; only reasons of pairs are lost") from error
 
 
 def earlier_edges(cache_dir: Path, database: FeatureDatabase) -> dict[Pair, Edge]:
     """Pairs that the last finished run matched and that are still in the database."""
-    path = cache_dir / _SCENE_GRAPH
-    if not path.exists():
-        return {}
-    matched = database.pairs()
-    stored = json.loads(path.read_text(encoding="utf-8"))["edges"]
-    edges = {Pair.of(a, b): Edge(score, Reason(reason), number) for a, b, score, reason, number in stored}
+    edges, matched = _load(cache_dir / _SCENE_GRAPH), database.pairs()
     return {pair: edge for pair, edge in edges.items() if pair in matched}

@@ -117,7 +117,7 @@ def run(
         InputError: fewer than two readable photos, or unusable masks or intrinsics.
         WorkspaceError: `output` is in use, foreign or not writable.
     """
-    with _session(Path(photos), Path(output), config or Config(), progress) as session:
+    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = _described(session, Path(photos))
         proposed, rank = _proposed(session, collection, database)
         graph = _matched(session, collection, proposed, database)
@@ -133,7 +133,7 @@ def retrieve(
     photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> SceneGraph:
     """Propose the pairs worth matching: the first scene graph. See `run` for arguments and errors."""
-    with _session(Path(photos), Path(output), config or Config(), progress) as session:
+    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = _described(session, Path(photos))
         graph, _ = _proposed(session, collection, database)
         save_pair_list(graph, session.workspace.cache)
@@ -144,14 +144,15 @@ def match(
     photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> MatchReport:
     """Match and verify the pairs of the first scene graph. See `run` for arguments and errors."""
-    with _session(Path(photos), Path(output), config or Config(), progress) as session:
+    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = _described(session, Path(photos))
         proposed, _ = _proposed(session, collection, database)
         return _match_edges(session, collection, database, proposed.edges)
 
 
 @contextmanager
-def _session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
+def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
+    """A run over the photos below `source`, with its workspace open and its matcher loaded."""
     pycolmap.set_random_seed(config.run.seed)
     with os_errors_as_workspace_errors(output), Workspace(output, source=source) as workspace:
         backend = open_backend(Surroundings(workspace, config, num_threads(config), progress))
@@ -160,6 +161,11 @@ def _session(source: Path, output: Path, config: Config, progress: Progress) -> 
 
 
 def _described(session: PhotoSession, photos: Path) -> tuple[Collection, FeatureDatabase]:
+    return with_features(session, ingested(session, photos))
+
+
+def ingested(session: PhotoSession, photos: Path) -> Collection:
+    """Stage: the photos, read and checked."""
     space, config = session.workspace, session.config
     with session.stage("ingest") as counts:
         collection = ingest(
@@ -173,8 +179,13 @@ def _described(session: PhotoSession, photos: Path) -> tuple[Collection, Feature
         )
         collection = with_splits(collection, space.cache)
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
+    return collection
+
+
+def with_features(session: PhotoSession, collection: Collection) -> tuple[Collection, FeatureDatabase]:
+    """Stage: the photos described, without those that could not be."""
     with session.stage("describe") as counts:
-        database = FeatureDatabase(space.database)
+        database = FeatureDatabase(session.workspace.database)
         database.sync(collection, session.backend.keys())
         report = session.backend.describe(collection, database)
         counts.update(described=report.described, cached=report.cached, failed=len(report.failed))

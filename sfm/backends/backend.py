@@ -85,6 +85,16 @@ class Backend(Protocol):
         """Local descriptors `(n, D) float32` of described photos, for retrieval."""
         ...
 
+    def foreign_descriptors(
+        self, photos: Collection, collection: Collection, scratch: Workspace
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Descriptors for retrieval of photos beside the (described) collection, comparable to its own.
+
+        Nothing of them enters the workspace: what has to be written goes to `scratch`, which holds `photos`.
+        A photo that cannot be described is left out.
+        """
+        ...
+
     def codebook(self) -> Codebook | None:
         """The visual words that came with the backend; None when they are to be trained on the photos."""
         ...

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LOG_JSON = "sfm.log_json"
 """Key in click's shared `meta`: errors are to be JSON as well."""
+
+PHOTOS = "[PHOTOS] [KEY=VALUE]..."
+"""Positional arguments of the commands that start from photos, as help shows them."""
 
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 
@@ -39,6 +42,11 @@ class Request:
     quiet: bool
     log_json: bool
     verbose: bool
+
+    @classmethod
+    def option_names(cls) -> frozenset[str]:
+        """Names of the options that a request takes; a command may have others of its own."""
+        return frozenset(field.name for field in fields(cls))
 
     @property
     def paths(self) -> list[str]:
@@ -68,18 +76,19 @@ class Request:
         return config
 
 
-def engine_options(arguments: str) -> Callable[[Callable[[Request], None]], Callable[..., None]]:
+def engine_options(arguments: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Options of the commands that compute, and the positional `arguments` as help shows them.
 
-    The command receives all of them as one `Request`.
+    The command receives all of them as one `Request`, and options of its own by name.
     """
 
-    def decorate(command: Callable[[Request], None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def with_request(**options: object) -> None:
-            request = Request(**options)  # type: ignore[arg-type]
+            shared = {name: options.pop(name) for name in Request.option_names()}
+            request = Request(**shared)  # type: ignore[arg-type]
             click.get_current_context().meta[LOG_JSON] = request.log_json
-            command(request)
+            command(request, **options)
 
         decorated: Callable[..., None] = with_request
         for option in reversed(_ENGINE_OPTIONS):

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import click
 
-from .arguments import Request, engine_options, one_path, photos_and_config, shown
+from .arguments import PHOTOS, Request, engine_options, one_path, photos_and_config, shown
 from .summary import result_lines
-
-_PHOTOS = "[PHOTOS] [KEY=VALUE]..."
 
 
 @click.command("run")
-@engine_options(_PHOTOS)
+@engine_options(PHOTOS)
 def run_command(request: Request) -> None:
     """Reconstruct a folder of photos; run again to continue or to add photos.
 
@@ -29,30 +27,8 @@ def run_command(request: Request) -> None:
     _require_model(result.run.status == "ok", result.run.message, result.output)
 
 
-@click.command("retrieve")
-@engine_options(_PHOTOS)
-def retrieve_command(request: Request) -> None:
-    """Choose the pairs worth matching, and stop there; arguments as for `sfm run`."""
-    import sfm
-
-    photos, config = photos_and_config(request)
-    output = Path(str(config.output))
-    with shown(request) as progress:
-        graph = sfm.retrieve(photos, output=output, config=config, progress=progress)
-    reasons = sorted({str(edge.reason) for edge in graph.edges.values()})
-    counts = (f"{sum(e.reason == reason for e in graph.edges.values())} {reason}" for reason in reasons)
-    _conclude(
-        request,
-        [
-            f"pairs       {len(graph)} of {len(graph.images)} photos ({', '.join(counts)})",
-            f"connected   {len(graph.components())} component(s)",
-            f"each pair   {output / 'cache' / 'proposed_pairs.txt'}",
-        ],
-    )
-
-
 @click.command("match")
-@engine_options(_PHOTOS)
+@engine_options(PHOTOS)
 def match_command(request: Request) -> None:
     """Match and verify the first pairs, and stop there.
 

@@ -12,9 +12,11 @@ import click
 from sfm.errors import EXIT_INTERRUPTED, SfmError
 
 from .arguments import LOG_JSON
-from .engine import map_command, match_command, retrieve_command, run_command
+from .engine import map_command, match_command, run_command
+from .graph import graph_command
 from .inspection import config_command, doctor_command
 from .results import eval_command, explain_command, export_command
+from .retrieval import retrieve_command
 from .weights import weights_command
 
 _EPILOG = """\b
@@ -111,6 +113,7 @@ for _command in (
     map_command,
     export_command,
     explain_command,
+    graph_command,
     eval_command,
     config_command,
     doctor_command,

@@ -21,7 +21,7 @@ from sfm.mast3r.retrieval_head import RetrievalHead
 from sfm.mast3r.whitening import fit_whitening
 from sfm.types import Collection
 from sfm.verification import record_pairs, verification_options, verify_pairs
-from sfm.workspace import content_key
+from sfm.workspace import Workspace, content_key
 
 from .coarse_to_fine import WindowMatcher
 from .corners import sift_corners
@@ -127,11 +127,26 @@ class Mast3rBackend:
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
         """The strongest whitened tokens of each photo."""
-        assert self._photos is not None, "describe comes first"
-        photos, count = self._photos, min(self.surroundings.config.retrieval.num_descriptors, _MAX_LOCAL)
+        return self._strongest_tokens(self._encoded, names, collection.names)
+
+    def foreign_descriptors(
+        self, photos: Collection, collection: Collection, scratch: Workspace
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """The strongest tokens of photos beside the collection, whitened as its own are."""
+        there = Mast3rBackend(replace(self.surroundings, workspace=scratch), self.loaded)
+        failed = there.describe(photos, FeatureDatabase(scratch.database)).failed
+        encoded = [name for name in photos.names if name not in failed]
+        return self._strongest_tokens(there._encoded, encoded, collection.names)
+
+    def _strongest_tokens(
+        self, photos: EncodedPhotos, names: Sequence[str], collection: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Without the official head, whitening is learned from `collection`, which must be described here."""
+        count = min(self.surroundings.config.retrieval.num_descriptors, _MAX_LOCAL)
         if self.loaded.has_retrieval_head:
             return {name: self.predictor.retrieval_features(photos[name], count) for name in names}
-        head = RetrievalHead(fit_whitening(_token_sample(photos, names, self.surroundings.config.run.seed)))
+        sample = _token_sample(self._encoded, collection, self.surroundings.config.run.seed)
+        head = RetrievalHead(fit_whitening(sample))
         return {name: head.local(photos[name].tokens[None], count)[0][0].numpy() for name in names}
 
     def codebook(self) -> Codebook | None:
@@ -143,14 +158,13 @@ class Mast3rBackend:
     ) -> MatchReport:
         """Infer pairs, mint keypoints for what is new, verify."""
         around, config = self.surroundings, self.surroundings.config
-        assert self._photos is not None, "describe comes first"
         matched = database.matched_pairs()
         todo = sorted(pair for pair in edges if pair not in matched)
         error_px = self._error_px(config.verify.max_error_px)
-        inference = PairInference(self.predictor, self._photos, config.mast3r, self._window_matcher())
-        results = infer_pairs(todo, inference, self._store(), self._photos.photos, around.progress)
+        inference = PairInference(self.predictor, self._encoded, config.mast3r, self._window_matcher())
+        results = infer_pairs(todo, inference, self._store(), self._encoded.photos, around.progress)
         corners = sift_corners(collection, around) if results and config.mast3r.snap_to_sift else None
-        mint_into(database, results, self._photos, config.mast3r, around.threads, corners)
+        mint_into(database, results, self._encoded, config.mast3r, around.threads, corners)
         verified_already = database.pairs()
         verify_pairs(
             sorted(pair for pair in edges if pair not in verified_already),
@@ -164,11 +178,10 @@ class Mast3rBackend:
         return MatchReport(len(todo), len(edges) - len(todo), inliers)
 
     def _window_matcher(self) -> WindowMatcher | None:
-        assert self._photos is not None, "describe comes first"
         dense = self.surroundings.config.mast3r
         if not dense.coarse_to_fine:
             return None
-        return WindowMatcher(self.predictor, dense, WindowTokens(self._photos, dense.max_windows))
+        return WindowMatcher(self.predictor, dense, WindowTokens(self._encoded, dense.max_windows))
 
     def _store(self) -> PairStore:
         """Opened once: opening reads the headers of all segments."""
@@ -206,9 +219,13 @@ class Mast3rBackend:
         return replace(config, register=scaled, refine=refine)
 
     @property
-    def _maps(self) -> Mapping[str, PhotoMap]:
+    def _encoded(self) -> EncodedPhotos:
         assert self._photos is not None, "describe comes first"
-        return self._photos.maps
+        return self._photos
+
+    @property
+    def _maps(self) -> Mapping[str, PhotoMap]:
+        return self._encoded.maps
 
     def _depth_views(self, collection: Collection) -> dict[str, list[ViewDepth]]:
         store = self._store()

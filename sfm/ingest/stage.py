@@ -37,6 +37,7 @@ def ingest(
     threads: int,
     events: EventSink,
     progress: Progress,
+    min_photos: int = 2,
 ) -> Collection:
     """Find, check and name all photos of a folder, and give them cameras and masks.
 
@@ -52,10 +53,12 @@ def ingest(
         threads: photos decoded at a time.
         events: gets `photo`, `skipped`, `duplicate` and `ignored`.
         progress: counts photos.
+        min_photos: fewer usable ones are refused.
 
     Raises:
         ConfigError: two kinds of known intrinsics at once.
-        InputError: no such folder, fewer than two usable photos, or masks or intrinsics that do not fit.
+        InputError: no such folder, fewer than `min_photos` usable photos, or masks or intrinsics that do not
+            fit.
         WorkspaceError: the output cannot be written, or a foreign file stands in a photo's place.
     """
     with os_errors_as_workspace_errors(images_dir), _quiet_decoders():
@@ -65,9 +68,11 @@ def ingest(
         results = examine_all(listing.files, shelf, manifest, threads, progress)
         skipped = [*listing.unreachable]
         sound, duplicates = _without_duplicates(listing.files, results, skipped)
-        _refuse_too_few(root, sound, listing, skipped)
+        if len(sound) < min_photos:
+            raise _too_few(root, sound, listing, skipped)
         placed = place_photos(name_photos(sound), root, images_dir, shelf, manifest, skipped)
-        _refuse_too_few(root, placed, listing, skipped)
+        if len(placed) < min_photos:
+            raise _too_few(root, placed, listing, skipped)
         masks = _masks(placed, config, manifest, cache_dir, threads)
         manifest.save(present=frozenset(file.name for file in listing.files))
         cameras, camera_ids = assign_cameras([_shot(photo) for photo in placed], config)
@@ -135,19 +140,17 @@ def _without_duplicates(
     return [group[0] for group in groups.values()], repeated
 
 
-def _refuse_too_few(
+def _too_few(
     root: Path, usable: Sequence[object], listing: Listing, skipped: Sequence[Skipped]
-) -> None:
-    if len(usable) >= 2:
-        return
+) -> InputError:
     if not usable and not skipped:
-        raise InputError(f"no photos under {root}", hint=_hint_for(listing))
+        return InputError(f"no photos under {root}", hint=_hint_for(listing))
     reasons = [f"{model_name(s.name)}: {s.reason}" for s in skipped[:_NUM_LISTED]]
     if len(skipped) > _NUM_LISTED:
         reasons.append(f"and {len(skipped) - _NUM_LISTED} more")
     count = "only one usable photo" if usable else "no usable photo"
     why = f" (skipped: {'; '.join(reasons)})" if reasons else ""
-    raise InputError(f"{count} under {root}{why}", hint="a model needs at least two different photos")
+    return InputError(f"{count} under {root}{why}", hint="a model needs at least two different photos")
 
 
 def _hint_for(listing: Listing) -> str:

@@ -6,18 +6,36 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import Pair
-from sfm.history import History
 from sfm.report.scene import SceneModel
 
 Positions = dict[str, tuple[float, float]]
 
 REFUSED = "refused"
+PROPOSED = "proposed"
+
+GREY = "#8c97a5"
+INK: Mapping[str, str] = {
+    "exhaustive": "#4f86f0",
+    "knn": "#4f86f0",
+    "anchor": "#1fa697",
+    "connect": "#8b6cf0",
+    "sequence": "#2f9ee0",
+    "gps": "#4c9f50",
+    "user": "#6b7a2f",
+    "orphan": "#f0862c",
+    "bridge": "#e5484d",
+    "loop": "#d6409f",
+    "weak": "#c29a1b",
+    "suspect": "#a15c3a",
+}
+"""Colour of verified pairs by reason; all others are grey."""
 
 # All in px of the picture, which the page scales to its width.
 _WIDTH = 1200.0
@@ -29,14 +47,46 @@ _MAX_SPRING = 400
 """Beyond this many photos without poses, springs take too long and show only a ball."""
 
 
+class DrawnPair(Protocol):
+    """What is drawn of a pair."""
+
+    @property
+    def layer(self) -> str:
+        """A `retrieval.Reason` for verified pairs, `refused` or `proposed` for others."""
+        ...
+
+    @property
+    def verified(self) -> bool:
+        """Whether it fits one motion of the camera."""
+        ...
+
+    @property
+    def num_inliers(self) -> int:
+        """0 for pairs that are not verified."""
+        ...
+
+
+Pairs = Mapping[Pair, DrawnPair]
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeGroup:
-    """All verified pairs with one reason, or all refused ones, as one SVG path."""
+    """All verified pairs with one reason, all refused or all unmatched ones, as one SVG path."""
 
     reason: str
-    """A `retrieval.Reason`, or `refused`."""
+    """A `retrieval.Reason`, `refused` or `proposed`."""
     count: int
     path: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether these are verified pairs."""
+        return self.reason not in (REFUSED, PROPOSED)
+
+    @property
+    def ink(self) -> str:
+        """Colour of the path."""
+        return INK.get(self.reason, GREY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +116,11 @@ class GraphPicture:
     """The two names and the number of inliers, 0 for refused pairs."""
 
 
-def graph_picture(history: History, names: Sequence[str], models: Sequence[SceneModel]) -> GraphPicture:
+def graph_picture(pairs: Pairs, names: Sequence[str], models: Sequence[SceneModel]) -> GraphPicture:
     """Lay out the photos: each model in a box, as its cameras spread most, and in the last box the rest.
 
     Args:
-        history: the pairs.
+        pairs: what came of them.
         names: all readable photos.
         models: largest first.
     """
@@ -80,16 +130,16 @@ def graph_picture(history: History, names: Sequence[str], models: Sequence[Scene
         groups.append((f"model {index}", _seen_flat(model, {n for n in names if model_of.get(n) == index})))
     rest = [name for name in names if name not in model_of]
     if rest:
-        groups.append(("not registered" if models else "all photos", _without_poses(rest, history)))
+        groups.append(("not registered" if models else "all photos", _without_poses(rest, pairs)))
     boxes, places = _pack(groups)
     return GraphPicture(
         (max((box.x + box.width for box in boxes), default=0.0) + _GAP - _WIDTH) / 2,
         _WIDTH,
         max((box.y + box.height for box in boxes), default=0.0) + _GAP,
         boxes,
-        _edge_groups(history, places),
+        _edge_groups(pairs, places),
         tuple((name, *places[name], model_of.get(name, -1)) for name in names),
-        tuple((t.pair.a, t.pair.b, t.num_inliers) for t in history.pairs.values() if _drawn(t.pair, places)),
+        tuple((*pair, drawn.num_inliers) for pair, drawn in pairs.items() if _has_both(places, pair)),
     )
 
 
@@ -111,11 +161,12 @@ def _to_unit(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.clip((xy - (low + high) / 2) / extent + 0.5, 0.0, 1.0))
 
 
-def _without_poses(names: Sequence[str], history: History) -> Positions:
+def _without_poses(names: Sequence[str], pairs: Pairs) -> Positions:
     """Photos that share pairs near each other; on a grid when there are too many or none do."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(names)
-    graph.add_edges_from(pair for pair, t in history.pairs.items() if t.verified and {*pair} <= {*names})
+    known = {*names}
+    graph.add_edges_from(pair for pair, drawn in pairs.items() if drawn.verified and {*pair} <= known)
     if 3 <= len(names) <= _MAX_SPRING and graph.number_of_edges() * 2 >= len(names):
         placed = nx.spring_layout(graph, seed=0, iterations=60)
         xy = _to_unit(np.array([placed[name] for name in names]))
@@ -146,16 +197,16 @@ def _pack(groups: Sequence[tuple[str, Positions]]) -> tuple[tuple[Box, ...], Pos
     return tuple(boxes), placed
 
 
-def _drawn(pair: Pair, places: Positions) -> bool:
+def _has_both(places: Positions, pair: Pair) -> bool:
     return pair.a in places and pair.b in places
 
 
-def _edge_groups(history: History, places: Mapping[str, tuple[float, float]]) -> tuple[EdgeGroup, ...]:
+def _edge_groups(pairs: Pairs, places: Positions) -> tuple[EdgeGroup, ...]:
     lines: defaultdict[str, list[str]] = defaultdict(list)
-    for pair, attempt in history.pairs.items():
-        if pair.a in places and pair.b in places:
+    for pair, drawn in pairs.items():
+        if _has_both(places, pair):
             (ax, ay), (bx, by) = places[pair.a], places[pair.b]
-            lines[attempt.reason if attempt.verified else REFUSED].append(f"M{ax:g} {ay:g}L{bx:g} {by:g}")
-    # Refused pairs first, so that verified ones are drawn over them.
-    order = sorted(lines, key=lambda reason: (reason != REFUSED, reason))
+            lines[drawn.layer].append(f"M{ax:g} {ay:g}L{bx:g} {by:g}")
+    # Verified pairs last, so that they are drawn over the others.
+    order = sorted(lines, key=lambda layer: (layer != PROPOSED, layer != REFUSED, layer))
     return tuple(EdgeGroup(reason, len(lines[reason]), "".join(lines[reason])) for reason in order)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pycolmap
 
 from sfm.errors import InputError
@@ -19,6 +17,7 @@ from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import Run, camera_rows, duration, stage_bars, tiles, verdict
 from sfm.report.graph import GraphPicture, graph_picture
 from sfm.report.scene import SceneModel, scene_model
+from sfm.report.templates import now, template
 from sfm.report.thumbnails import thumbnail_uris
 from sfm.types import PhotoStatus
 from sfm.workspace import atomic_write_bytes
@@ -51,7 +50,7 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     used = [o["name"] for o in outcomes if o["status"] != PhotoStatus.SKIPPED]
     uris = thumbnail_uris(used, thumbnails or {}, out / "images")
     cards = photo_cards(outcomes, history, dict(zip(used, uris, strict=True)))
-    picture = graph_picture(history, used, scenes)
+    picture = graph_picture(history.pairs, used, scenes)
     html = _render(out, run, models, scenes, cards, picture)
     # A name may hold bytes that are no UTF-8; the page shows a question mark for them.
     atomic_write_bytes(out / "report.html", html.encode("utf-8", errors="replace"))
@@ -87,18 +86,10 @@ def _render(
     cards: Sequence[Card],
     picture: GraphPicture,
 ) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sfm.report", "assets"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = duration
     ids = {card.name: card.number for card in cards}
-    return environment.get_template("page.html").render(
+    return template("page.html", duration=duration).render(
         title=out.absolute().name,
-        date=_date(),
+        date=now(),
         run=run,
         verdict=verdict(run),
         tiles=tiles(run),
@@ -111,10 +102,6 @@ def _render(
         data=_page_data(scenes, cards, picture, ids),
         config=json.dumps(run["config"], indent=2),
     )
-
-
-def _date() -> str:
-    return datetime.datetime.now(tz=datetime.UTC).astimezone().strftime("%d %B %Y, %H:%M")
 
 
 def _groups(cards: Sequence[Card]) -> list[tuple[str, str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from sfm.database import FeatureDatabase, StageKeys
 from sfm.ingest import masks_dir
 from sfm.mapping.depth import DepthSource
 from sfm.types import Collection
-from sfm.workspace import content_key
+from sfm.workspace import Workspace, content_key
 
 from .features import describe, retrieval_descriptors
 from .matching import match_pairs
@@ -68,6 +68,17 @@ class SiftBackend:
         """RootSIFT of each photo's largest keypoints."""
         count = self.surroundings.config.retrieval.num_descriptors
         return retrieval_descriptors(database, names, num_descriptors=count)
+
+    def foreign_descriptors(
+        self, photos: Collection, collection: Collection, scratch: Workspace
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """RootSIFT of photos beside the collection, by way of a database of their own."""
+        there = replace(self, surroundings=replace(self.surroundings, workspace=scratch))
+        database = FeatureDatabase(scratch.database)
+        database.sync(photos, self.keys())
+        failed = there.describe(photos, database).failed
+        described = [name for name in photos.names if name not in failed]
+        return there.retrieval_descriptors(photos, database, described)
 
     def codebook(self) -> Codebook | None:
         """Trained on the collection."""

@@ -44,7 +44,9 @@ def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sfm.cli.engine, "photos_and_config", fail)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["config", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["retrieve", "--help"], ["graph", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from sfm.cli import main\n"
@@ -71,7 +73,18 @@ def test_help_is_quick() -> None:
 def test_help_names_commands_presets_and_exit_codes() -> None:
     text = sfm_command("--help").output
 
-    for command in ("run", "retrieve", "match", "map", "export", "explain", "eval", "config", "doctor"):
+    for command in (
+        "run",
+        "retrieve",
+        "match",
+        "map",
+        "export",
+        "explain",
+        "graph",
+        "eval",
+        "config",
+        "doctor",
+    ):
         assert f"\n  {command}  " in text
     for code in (0, 1, 2, 3, 4, 5, 6, EXIT_INTERRUPTED):
         assert f"\n    {code} " in text

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from retrieval.text_form import TextForm
 from sfm.config.loading import PATH_OPTIONS, load_config
 from sfm.config.options import Option, from_flat, schema_tree
 from sfm.config.printing import config_as_dict, config_as_yaml, config_schema
@@ -29,6 +30,9 @@ TEXT = st.text(min_size=1, max_size=30).filter(_is_filename)
 def _values(option: Option) -> st.SearchStrategy[object]:
     if option.name in PATH_OPTIONS:
         return st.none() | TEXT.map(lambda text: os.path.normpath(os.path.join("/somewhere", text)))
+    forms = [note for note in getattr(option.annotation, "__metadata__", ()) if isinstance(note, TextForm)]
+    if forms:
+        return st.from_regex(forms[0].pattern, fullmatch=True, alphabet=st.characters(codec="ascii"))
     if option.name == "images.camera_params":
         return st.none() | TEXT
     limited = st.from_type(option.annotation)

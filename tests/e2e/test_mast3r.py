@@ -49,6 +49,29 @@ def pairs(out: Path) -> list[dict[str, object]]:
     return [event for event in events if event["event"] == "pair"]
 
 
+def test_photos_in_the_collection_and_beside_it_are_looked_up_with_the_runs_own_network(
+    scene: Path, finished: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    # Other bytes under the name of a photo: the oracle sees what that photo shows.
+    Image.open(scene / "images" / "photo_03.jpg").save(tmp_path / "photo_03.jpg", quality=60)
+
+    done = sfm_command(
+        "retrieve", "-o", finished, "--query", tmp_path / "photo_03.jpg", "--query", "photo_03.jpg", "--json"
+    )
+
+    assert done.returncode == 0, done.stderr
+    beside, inside = json.loads(done.stdout)["queries"]
+    assert not beside["in_collection"]
+    assert beside["num_descriptors"] > 0
+    assert beside["found"][0]["name"] == "photo_03.jpg"
+    # The same tokens, whitened alike, find the same photos.
+    assert [hit["name"] for hit in beside["found"][1:]] == [hit["name"] for hit in inside["found"]]
+    assert [hit["score"] for hit in beside["found"][1:]] == pytest.approx(
+        [hit["score"] for hit in inside["found"]]
+    )
+    assert any(hit["verified"] for hit in inside["found"])
+
+
 def test_every_photo_is_registered_where_it_was(scene: Path, finished: Path, sfm_command: Command) -> None:
     run = json.loads((finished / "run.json").read_text())
     assert run["backend"] == "mast3r"

@@ -159,3 +159,31 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(WorkspaceError, match=r"database\.db is not a usable COLMAP database"):
         FeatureDatabase(tmp_path / "database.db")
+
+
+def test_looking_at_a_database_sees_real_names_and_changes_nothing(tmp_path: Path) -> None:
+    database = FeatureDatabase(tmp_path / "database.db")
+    database.sync(collection(photo("my photo.jpg"), photo("b.jpg")), KEYS)
+    database.add_matches(
+        {"my photo.jpg": np.zeros((3, 2), np.float32), "b.jpg": np.zeros((3, 2), np.float32)},
+        {Pair("b.jpg", "my photo.jpg"): np.zeros((3, 2), np.uint32)},
+    )
+
+    with database.plain_names():
+        before = database.path.read_bytes()
+        looking = FeatureDatabase(database.path, read_only=True)
+        assert set(looking.image_ids()) == {"my photo.jpg", "b.jpg"}
+        assert looking.pairs() == {}
+        assert database.path.read_bytes() == before
+
+    with pytest.raises(WorkspaceError, match=r"none\.db is not a usable COLMAP database"):
+        FeatureDatabase(tmp_path / "none.db", read_only=True)
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_database_of_colmaps_own_can_be_looked_at(tmp_path: Path) -> None:
+    pycolmap.Database.open(tmp_path / "colmap.db").close()
+    before = (tmp_path / "colmap.db").read_bytes()
+
+    assert FeatureDatabase(tmp_path / "colmap.db", read_only=True).image_ids() == {}
+    assert (tmp_path / "colmap.db").read_bytes() == before

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from retrieval import RetrievalConfig, SceneGraph
 from retrieval.codebook import Codebook
+from retrieval.index import RetrievalIndex
+from retrieval.mast3r_sfm_graph import pair_graph
+from sfm.errors import InputError
 from sfm.events import NullEvents
-from sfm.pair_proposal import needs_index, positions_enu, propose_pairs
+from sfm.pair_proposal import needs_index, positions_enu, propose_pairs, save_scene_graph, stored_edges
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), False)
@@ -45,6 +49,9 @@ def test_small_collections_need_no_index() -> None:
     assert needs_index(31, RetrievalConfig())
     assert not needs_index(1000, RetrievalConfig(mode="exhaustive"))
     assert needs_index(10, RetrievalConfig(mode="sequential"))
+    assert not needs_index(10, RetrievalConfig(mode="sequential+retrieval"))
+    assert not needs_index(1000, RetrievalConfig(mode="sequential+exhaustive"))
+    assert needs_index(10, RetrievalConfig(mode="mast3r-sfm+exhaustive"))
 
 
 class WordsOfItsOwn:
@@ -70,14 +77,14 @@ class WordsOfItsOwn:
         return self.words
 
 
-def propose(backend: WordsOfItsOwn, cache: Path) -> SceneGraph:
+def propose(backend: WordsOfItsOwn, cache: Path, **options: object) -> SceneGraph:
     photos = tuple(located(f"{i:02d}.jpg", Exif()) for i in range(12))
     graph, _ = propose_pairs(
         Collection(photos, {}),
         None,  # type: ignore[arg-type]
         cache_dir=cache,
         backend=backend,  # type: ignore[arg-type]
-        config=RetrievalConfig(exhaustive_max_photos=0),
+        config=RetrievalConfig(exhaustive_max_photos=0, **options),  # type: ignore[arg-type]
         seed=0,
         events=NullEvents(),
     )
@@ -98,3 +105,124 @@ def test_the_index_is_made_again_when_what_descriptors_depend_on_has_changed(tmp
     backend.key = "another whitening"
     propose(backend, tmp_path)
     assert backend.asked == 2
+
+
+WORDS = Codebook(np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32))
+
+
+def index_file(cache: Path) -> Path:
+    (path,) = (path for path in (cache / "index").iterdir() if not path.name.startswith("codebook-"))
+    return path
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an index at all", b"\xff" * 200])
+def test_a_damaged_index_is_made_again_with_a_warning(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = WordsOfItsOwn()
+    before = propose(backend, tmp_path)
+    path = index_file(tmp_path)
+    path.write_bytes(damage or path.read_bytes()[:-100])
+
+    assert propose(backend, tmp_path) == before
+    assert "the retrieval index is made again" in caplog.text
+    assert str(path) in caplog.text
+    assert RetrievalIndex.load(path).names == before.images
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        RetrievalIndex.build(WORDS, {f"other{i}": np.ones((3, 4), np.float32) for i in range(12)}),
+        RetrievalIndex.build(
+            Codebook(np.eye(7, dtype=np.float32)),
+            {f"{i:02d}.jpg": np.eye(7, dtype=np.float32) for i in range(12)},
+        ),
+    ],
+    ids=["of other photos", "of another backend"],
+)
+def test_a_foreign_index_is_made_again_with_a_warning(
+    tmp_path: Path, foreign: RetrievalIndex, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = WordsOfItsOwn()
+    before = propose(backend, tmp_path)
+    foreign.save(index_file(tmp_path))
+
+    assert propose(backend, tmp_path) == before
+    assert "is of other photos or of another matcher" in caplog.text
+
+
+class Trained(WordsOfItsOwn):
+    """A backend whose visual words are trained on the collection."""
+
+    def codebook(self) -> None:  # type: ignore[override]
+        return None
+
+
+def test_damaged_visual_words_are_trained_again_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = propose(Trained(), tmp_path)
+    (words,) = (tmp_path / "index").glob("codebook-*")
+    words.write_bytes(b"no words")
+
+    assert propose(Trained(), tmp_path) == before
+    assert "damaged visual words are deleted" in caplog.text
+    index_file(tmp_path).unlink()
+    assert propose(Trained(), tmp_path) == before
+    assert len(Codebook.load(words)) > 0
+
+
+class Featureless(Trained):
+    """A backend that finds nothing in the photos."""
+
+    def retrieval_descriptors(
+        self, collection: Collection, database: object, names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        return {name: np.empty((0, 4), np.float32) for name in names}
+
+
+def test_photos_without_features_give_no_pairs_and_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        assert len(propose(Featureless(), tmp_path)) == 0
+    assert "no photo has a single feature" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "used"),
+    [("spatial", "retrieval"), ("sequential+spatial", "sequential"), ("spatial+pairs", "pairs")],
+)
+def test_without_positions_the_other_modes_are_used(
+    tmp_path: Path, mode: str, used: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pairs.txt").write_text("00.jpg 07.jpg\n", encoding="utf-8")
+    options = {"pairs_file": str(tmp_path / "pairs.txt")}
+
+    graph = propose(WordsOfItsOwn(), tmp_path, mode=mode, **options)
+
+    assert graph == propose(WordsOfItsOwn(), tmp_path, mode=used, **options)
+    assert f"retrieval.mode={used} is used instead of {mode}" in caplog.text
+
+
+def test_the_graph_of_mast3r_sfm_comes_from_the_backends_descriptors(tmp_path: Path) -> None:
+    graph = propose(WordsOfItsOwn(), tmp_path, mode="mast3r-sfm", mast3r_sfm_graph="retrieval-4-2")
+
+    index = RetrievalIndex.load(index_file(tmp_path))
+    similarity = np.array([index.scores(name) for name in index.names])
+    assert set(graph.edges) == set(pair_graph("retrieval-4-2", 12, similarity=similarity).edges(index.names))
+
+
+def test_proposed_pairs_are_on_record_until_the_next_proposal(tmp_path: Path) -> None:
+    graph = propose(WordsOfItsOwn(), tmp_path)
+    assert stored_edges(tmp_path) == graph.edges
+
+    other = propose(WordsOfItsOwn(), tmp_path, mode="sequential", loop_detection=False)
+    assert stored_edges(tmp_path) == other.edges
+
+    save_scene_graph(graph, tmp_path)
+    assert stored_edges(tmp_path) == {**other.edges, **graph.edges}
+    (tmp_path / "scene_graph.json").write_text("[]")
+    with pytest.raises(InputError, match=r"scene_graph\.json is damaged"):
+        stored_edges(tmp_path)

@@ -1,0 +1,76 @@
+"""Which photos look like a given one: the pipeline as far as retrieval, then queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sfm.config.schema import Config
+from sfm.pair_proposal import open_index
+from sfm.pair_states import known_edges, pair_states
+from sfm.pipeline import SILENT, AnyPath, ingested, photo_session, with_features
+from sfm.progress import Progress
+from sfm.queries import SearchResult, answer_queries
+from sfm.query_files import QueryFiles
+from sfm.report.contact_sheet import write_contact_sheet
+
+
+def search(
+    photos: AnyPath,
+    queries: Sequence[str],
+    *,
+    output: AnyPath,
+    top: int = 20,
+    config: Config | None = None,
+    progress: Progress = SILENT,
+) -> SearchResult:
+    """Rank the photos of a folder by how much they look like others; nothing is matched.
+
+    Args:
+        photos: folder of photos, as for `run`.
+        queries: each the name of one of the photos, the last part of its name, or the path of any photo.
+        output: workspace, where descriptors and the index are kept; receives `query.html`.
+        top: photos that are looked for, a query.
+        config: all options; None takes the defaults. With other ones than an earlier run of the same output
+            had, what that run computed from them is computed again.
+        progress: told how far each stage is.
+
+    Returns:
+        The photos found and the contact sheet.
+
+    Raises:
+        InputError: a query that is neither a sound photo nor the name of one; and as `run`.
+        WorkspaceError: as `run`.
+    """
+    source, given = Path(photos), list(dict.fromkeys(map(str, queries)))
+    with photo_session(source, Path(output), config or Config(), progress) as session:
+        space, options = session.workspace, session.config
+        with QueryFiles.opened(given, source, space.cache, options.images, session.threads) as files:
+            collection = ingested(session, source)
+            asked = files.resolve(given, collection)
+            collection, database = with_features(session, collection)
+            with session.stage("retrieve"):
+                index = open_index(
+                    collection,
+                    database,
+                    cache_dir=space.cache,
+                    backend=session.backend,
+                    config=options.retrieval,
+                    seed=options.run.seed,
+                )
+                pairs = pair_states(known_edges(space.root), database.pairs(), collection.names)
+                answers = answer_queries(
+                    asked,
+                    files=files,
+                    index=index,
+                    backend=session.backend,
+                    collection=collection,
+                    pairs=pairs,
+                    cache_dir=space.cache,
+                    top=top,
+                )
+            num_photos = len(collection.photos)
+            sheet = write_contact_sheet(
+                space.root, answers, num_photos=num_photos, top=top, has_graph=bool(pairs)
+            )
+            return SearchResult(tuple(answers), sheet, num_photos)
