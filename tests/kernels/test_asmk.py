@@ -98,7 +98,7 @@ def test_top_k_is_the_head_of_the_sorted_scores(threads: int, binary: bool) -> N
     images = random_images(np.random.default_rng(1), 30, 2, binary)
     postings = inverted(images)
 
-    ids, scores = asmk_top_k(postings, images, 4, exclude=np.arange(30), threads=threads)
+    ids, scores = asmk_top_k(postings, [images], 4, exclude=np.arange(30), threads=threads)
 
     for i in range(30):
         expected = asmk_scores(postings, *row(images, i))
@@ -111,7 +111,7 @@ def test_top_k_is_the_head_of_the_sorted_scores(threads: int, binary: bool) -> N
 def test_more_hits_wanted_than_there_are_images() -> None:
     images = random_images(np.random.default_rng(2), 3, 1, True)
 
-    ids, scores = asmk_top_k(inverted(images), images, 10)
+    ids, scores = asmk_top_k(inverted(images), [images], 10)
 
     assert ids.shape == scores.shape == (3, 10)
     assert (ids[:, 3:] == -1).all()
@@ -130,4 +130,4 @@ def test_codes_of_another_kind_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         asmk_scores(inverted(binary), *row(floats, 0))
     with pytest.raises(ValueError, match="at least 1"):
-        asmk_top_k(inverted(binary), binary, 0)
+        asmk_top_k(inverted(binary), [binary], 0)
