@@ -4,9 +4,9 @@ Aggregated selective match kernel of Tolias, Avrithis and Jégou 2013, binarised
 Chum 2020. The data base is an inverted file: one compact block of codes for each visual word. A query meets
 only the blocks of its own words, so its cost is the number of codes that share a word with it.
 
-The numpy version below defines the scores: a query's blocks are gathered, compared and added up per image in a
-handful of passes. Large data bases run compiled (`asmk_numba`) or, on request or where torch has CUDA, on a GPU
-(`asmk_torch`); both are tested against it.
+The numpy version below defines the scores: a query's blocks are gathered, compared and added up per image in
+a handful of passes. Large data bases run compiled (`asmk_numba`) or, on request or where torch has CUDA, on a
+GPU (`asmk_torch`); both are tested against it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ Best: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
 
 _WORTH_COMPILING = 1 << 17
 """Codes in a data base from which on compiled code is faster, its start included."""
+_MERGED_ROWS = 4096
 _MAX_COMPARISONS = 1 << 20
 """Codes compared in one pass; bounds the temporary arrays to about 40 MB a thread."""
 
@@ -40,8 +41,8 @@ class Postings:
     """An inverted file: the codes of each word, and whose they are.
 
     offsets: (K + 1,) int64, word i owns rows [offsets[i], offsets[i + 1]).
-    images: (P,) int32 in [0, N), ascending and without repeats within a word; checked where they are used, since
-        they may lie in a file that has not been read.
+    images: (P,) int32 in [0, N), ascending and without repeats within a word; checked where they are used,
+        since they may lie in a file that has not been read.
     codes: (P, w) uint64, fastest in Fortran order, or (P, d) float32 in C order.
     inverse_norms: (N,) float64, one over the square root of the number of words of each image; 0 for none.
     num_bits: divisor of the Hamming distance; unused for float codes.
@@ -146,9 +147,15 @@ def asmk_top_k(
 
 def merged_best(parts: Iterable[Best], k: int) -> Best:
     """The k best of several rankings of the same queries over different images; ties by ascending image."""
-    images, scores = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
-    order = np.lexsort((np.where(images < 0, np.iinfo(np.int32).max, images), -scores))[:, :k]
-    return np.take_along_axis(images, order, 1), np.take_along_axis(scores, order, 1)
+    columns = list(zip(*parts, strict=True))
+    images, scores = (np.empty((len(column[0]), k), column[0].dtype) for column in columns)
+    for start in range(0, len(images), _MERGED_ROWS):
+        rows = slice(start, start + _MERGED_ROWS)
+        ids, values = (np.concatenate([part[rows] for part in column], axis=1) for column in columns)
+        order = np.lexsort((np.where(ids < 0, np.iinfo(np.int32).max, ids), -values))[:, :k]
+        images[rows] = np.take_along_axis(ids, order, 1)
+        scores[rows] = np.take_along_axis(values, order, 1)
+    return images, scores
 
 
 def largest(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
@@ -182,9 +189,7 @@ def _ranking(
     return partial(_top_k, postings, k, alpha, threads)
 
 
-def _scores(
-    postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: float
-) -> NDArray[np.float64]:
+def _scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: float) -> NDArray[np.float64]:
     """Scores of one query; the definition."""
     scores = np.zeros(len(postings.inverse_norms))
     table = selectivity(postings, alpha)
@@ -262,5 +267,7 @@ def _matches(
             theirs ^= np.repeat(codes[:, column], counts)
             distances += np.bitwise_count(theirs)
         return images, table.take(distances)
-    blocks = [postings.codes[a:b] @ code for a, b, code in zip(starts, ends, codes, strict=True)]
+    # einsum, since a BLAS rounds a row's product by how many rows there are
+    pairs = zip(starts, ends, codes, strict=True)
+    blocks = [np.einsum("ij,j->i", postings.codes[a:b], code) for a, b, code in pairs]
     return images, np.maximum(np.concatenate(blocks), 0.0).astype(np.float64) ** alpha

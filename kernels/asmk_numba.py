@@ -1,8 +1,8 @@
-"""ASMK scoring compiled by numba: every core, words' blocks read once for many queries; imported where it runs.
+"""ASMK scoring compiled by numba, words' blocks read once for many queries; imported where it runs.
 
 A tile of queries is scored in two passes. The first goes word by word, so that a block of the inverted file
-stays in cache while all queries of the tile meet it, and writes one number a meeting. The second goes query by
-query, so that one row of scores stays in cache while those numbers are added to it and its best are chosen.
+stays in cache while all queries of the tile meet it, and writes one number a meeting. The second goes query
+by query, so that one row of scores stays in cache while those numbers are added to it and its best chosen.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _DAMAGE = {_FOREIGN_IMAGE: "it names images that it does not have", _NOT_FINITE:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _compiled(**options: object) -> Callable[[F], F]:
+def _compiled(fastmath: bool | set[str] = False) -> Callable[[F], F]:
     """Compile without the interpreter's lock; keep the result on disk where a place can be written to."""
 
     def decorate(function: F) -> F:
         try:
-            return cast(F, njit(nogil=True, cache=True, **options)(function))
+            return cast(F, njit(nogil=True, cache=True, fastmath=fastmath)(function))
         except RuntimeError:  # numba found no folder for its cache
-            return cast(F, njit(nogil=True, **options)(function))
+            return cast(F, njit(nogil=True, fastmath=fastmath)(function))
 
     return decorate
 
@@ -100,9 +100,12 @@ class _Tile:
 
     def __init__(self, postings: Postings, queries: Queries, start: int, stop: int, alpha: float) -> None:
         rows = slice(int(queries.offsets[start]), int(queries.offsets[stop]))
-        self.postings = postings
-        self.words = queries.words[rows]
-        self.codes = np.ascontiguousarray(queries.codes[rows])
+        # Read-only all of them, as mapped files are: else numba compiles for either.
+        self.blocks, self.images = _frozen(postings.offsets), _frozen(postings.images)
+        self.norms = _frozen(postings.inverse_norms)
+        self.base = _frozen(postings.codes.T if postings.codes.dtype == np.uint64 else postings.codes)
+        self.words = _frozen(queries.words[rows])
+        self.codes = _frozen(queries.codes[rows])
         self.offsets = queries.offsets[start : stop + 1] - queries.offsets[start]
         self.alpha = alpha
         self.dtype = _result_type(postings)
@@ -117,18 +120,15 @@ class _Tile:
         """First pass: a number for each meeting."""
         self.scratch = scratch
         order = np.argsort(self.words, kind="stable")
-        blocks, codes = self.postings.offsets, self.postings.codes
-        if codes.dtype == np.uint64:
-            _distances(blocks, codes.T, self.words, self.codes, order, self.places, scratch)
+        meetings = (self.blocks, self.base, self.words, self.codes, order, self.places, scratch)
+        if self.base.dtype == np.uint64:
+            _distances(*meetings)
         else:
-            _weights(blocks, codes, self.words, self.codes, order, self.places, scratch, self.alpha)
+            _weights(*meetings, self.alpha)
 
     def add_up(self, row: NDArray[np.float64]) -> int:
         """Second pass of the only query: all its scores."""
-        base = self.postings
-        norms = base.inverse_norms
-        places = (self.words, self.offsets, self.places, self.scratch, self.table)
-        return _add_up(base.offsets, base.images, norms, *places, 0, row)
+        return _add_up(0, row, *self._meetings())
 
     def rank(
         self,
@@ -138,10 +138,18 @@ class _Tile:
         best: NDArray[np.float64],
     ) -> int:
         """Second pass: the best images of each query."""
-        base = self.postings
-        norms = base.inverse_norms
-        places = (self.words, self.offsets, self.places, self.scratch, self.table)
-        return _rank(base.offsets, base.images, norms, *places, row, exclude, images, best)
+        return _rank(row, exclude, images, best, *self._meetings())
+
+    def _meetings(self) -> tuple[NDArray[Any], ...]:
+        queries = (self.words, self.offsets, self.places)
+        return (self.blocks, self.images, self.norms, *queries, self.scratch, self.table)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written to, in C order."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def _raise(outcome: int) -> None:
@@ -149,7 +157,6 @@ def _raise(outcome: int) -> None:
         raise ValueError(f"asmk: the data base is damaged: {_DAMAGE[outcome]}")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
 def _bit_count(context: Any, bits: Any) -> Any:
     """Number of bits that are set in a uint64; numba has no np.bitwise_count."""
 
@@ -157,6 +164,9 @@ def _bit_count(context: Any, bits: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+_count: Any = intrinsic(_bit_count)
 
 
 @_compiled()
@@ -171,11 +181,11 @@ def _distances(
         out = scratch[places[row] : places[row] + count]
         column, mine = columns[0, start : start + count], codes[row, 0]
         for j in range(count):
-            out[j] = _bit_count(column[j] ^ mine)
+            out[j] = _count(column[j] ^ mine)
         for c in range(1, len(columns)):
             column, mine = columns[c, start : start + count], codes[row, c]
             for j in range(count):
-                out[j] += _bit_count(column[j] ^ mine)
+                out[j] += _count(column[j] ^ mine)
 
 
 # Sums may be taken in any order, as in a BLAS; NaN stays NaN.
@@ -207,6 +217,8 @@ def _weights(
 
 @_compiled()
 def _add_up(
+    query: int,
+    row: Any,
     blocks: Any,
     images: Any,
     norms: Any,
@@ -215,8 +227,6 @@ def _add_up(
     places: Any,
     scratch: Any,
     table: Any,
-    query: int,
-    row: Any,
 ) -> int:
     """Scores of one query, into `row`."""
     row[:] = 0.0
@@ -241,6 +251,10 @@ def _add_up(
 
 @_compiled()
 def _rank(
+    row: Any,
+    exclude: Any,
+    best_images: Any,
+    best_scores: Any,
     blocks: Any,
     images: Any,
     norms: Any,
@@ -249,16 +263,12 @@ def _rank(
     places: Any,
     scratch: Any,
     table: Any,
-    row: Any,
-    exclude: Any,
-    best_images: Any,
-    best_scores: Any,
 ) -> int:
     """The best images of each query of a tile."""
     for query in range(len(offsets) - 1):
         if offsets[query] == offsets[query + 1]:
             continue
-        outcome = _add_up(blocks, images, norms, words, offsets, places, scratch, table, query, row)
+        outcome = _add_up(query, row, blocks, images, norms, words, offsets, places, scratch, table)
         if outcome != _FINE:
             return outcome
         if exclude[query] >= 0:
@@ -271,7 +281,7 @@ def _rank(
 
 @_compiled()
 def _choose(row: Any, images: Any, scores: Any) -> int:
-    """The largest of `row` above 0, largest first, ties by ascending position; a heap with the worst on top."""
+    """The largest of `row` above 0, largest first, ties by ascending position: a heap, the worst on top."""
     size, k = 0, len(images)
     for j in range(len(row)):
         if row[j] <= (scores[0] if size == k else 0.0):

@@ -1,7 +1,7 @@
 """ASMK scoring with torch, for a GPU; imported only where it runs.
 
-A tile of queries is expanded to all its meetings with codes of the data base; they are compared at once, added
-up into a tile of scores, and the best are chosen.
+A tile of queries is expanded to all its meetings with codes of the data base; they are compared at once,
+added up into a tile of scores, and the best are chosen.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DevicePostings:
         self._norms = self._sent(postings.inverse_norms)
         self._table = self._sent(selectivity(postings, alpha))
         num_images = len(postings.inverse_norms)
-        if len(self._images) and not (0 <= int(self._images.min()) and int(self._images.max()) < num_images):
+        if len(self._images) and not (int(self._images.min()) >= 0 and int(self._images.max()) < num_images):
             raise ValueError("asmk: the data base is damaged: it names images that it does not have")
 
     @torch.inference_mode()
