@@ -29,7 +29,7 @@ Codes = NDArray[np.uint64] | NDArray[np.float32]
 Best: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
 """(Q, k) int32 images, best first, -1 where there are no more, and their scores, 0 there."""
 
-_WORTH_COMPILING = 1 << 17
+_WORTH_COMPILING = 1 << 16
 """Codes in a data base from which on compiled code is faster, its start included."""
 _MERGED_ROWS = 4096
 _MAX_COMPARISONS = 1 << 20

@@ -14,8 +14,8 @@ from kernels.asmk import Codes, Queries
 from .codebook import Codebook, Descriptors, check_descriptors
 from .errors import RetrievalError
 
-_RESIDUALS_PER_BLOCK = 1 << 19
-"""Components of residuals held at a time, 2 MB: they stay in cache, and add little to an index in memory."""
+_RESIDUALS_PER_BLOCK = 1 << 17
+"""Components of residuals held at a time, half a MB: they stay in cache, and add little to an index in memory."""
 _LOOKUP_ROWS = 2048
 """Descriptors looked up at a time; faiss then keeps 8 MB of distances."""
 _MAX_DESCRIPTORS = 2**31 - 1
@@ -117,7 +117,7 @@ class Assigned:
             stacked = _stacked(self.descriptors[block.images])
             residuals = stacked.take(order // count if count > 1 else order, axis=0)
             residuals -= self.codebook.centroids.take(keys % len(self.codebook), axis=0)
-            codes = _codes(np.add.reduceat(residuals, starts, axis=0), out.dtype == np.uint64)
+            codes = _codes(_sums(residuals, starts), out.dtype == np.uint64)
             part = slice(done, done + len(starts))
             out[part if rows is None else rows[part]] = codes
             done += len(starts)
@@ -156,6 +156,18 @@ def _blocks(lengths: Sequence[int], limit: int) -> Iterator[_Block]:
 
 def _stacked(parts: Sequence[Descriptors]) -> Descriptors:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _sums(residuals: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Sum of each run of rows; most runs have one."""
+    lengths = np.diff(starts, append=len(residuals))
+    sums = residuals.take(starts, axis=0)
+    several = lengths > 1
+    if several.any():
+        rows = np.repeat(several, lengths)
+        ends = np.cumsum(lengths[several])
+        sums[several] = np.add.reduceat(residuals[rows], ends - lengths[several], axis=0)
+    return sums
 
 
 def _codes(sums: NDArray[np.float32], binary: bool) -> Codes:
