@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,9 @@ from .codebook import Codebook, Descriptors, check_descriptors
 from .errors import RetrievalError
 
 _RESIDUALS_PER_BLOCK = 1 << 17
-"""Components of residuals held at a time, half a MB: they stay in cache, and add little to an index in memory."""
-_LOOKUP_ROWS = 2048
-"""Descriptors looked up at a time; faiss then keeps 8 MB of distances."""
+"""Components of residuals held at a time, half a MB: they stay in cache."""
+_LOOKUP_ROWS = 512
+"""Descriptors looked up at a time; faiss then keeps 2 MB of distances."""
 _MAX_DESCRIPTORS = 2**31 - 1
 _EPSILON = 1e-6
 """Added to the length of a float residual, as the reference does."""
@@ -100,27 +102,46 @@ class Assigned:
     def codes(self, count: int, *, binary: bool) -> Queries:
         """Codes of all images, image by image."""
         offsets, words = self.words_of_images(count)
-        codes = np.ascontiguousarray(empty_codes(len(words), self.codebook.dim, binary))
-        self.write_codes(cast(Codes, codes), count)
-        return Queries(offsets, words, cast(Codes, codes))
+        codes = cast(Codes, np.ascontiguousarray(empty_codes(len(words), self.codebook.dim, binary)))
+        self.write_codes(codes, count, offsets)
+        return Queries(offsets, words, codes)
 
-    def write_codes(self, out: Codes, count: int, rows: NDArray[np.int32] | None = None) -> None:
-        """Write the codes, ordered by image and word, to `rows` of `out`; to the first rows by default."""
-        done, count = 0, min(count, self.words.shape[1])
-        for block in self._blocks(count):
-            keys = self._keys(block, count)
-            order = np.argsort(keys, kind="stable")
-            keys = keys[order]
-            starts = np.flatnonzero(np.diff(keys, prepend=-1))
-            if len(starts) == 0:
-                continue
-            stacked = _stacked(self.descriptors[block.images])
-            residuals = stacked.take(order // count if count > 1 else order, axis=0)
-            residuals -= self.codebook.centroids.take(keys % len(self.codebook), axis=0)
-            codes = _codes(_sums(residuals, starts), out.dtype == np.uint64)
-            part = slice(done, done + len(starts))
-            out[part if rows is None else rows[part]] = codes
-            done += len(starts)
+    def write_codes(
+        self,
+        out: Codes,
+        count: int,
+        offsets: NDArray[np.int64],
+        rows: NDArray[np.int32] | None = None,
+    ) -> None:
+        """Write the codes, on all cores.
+
+        Args:
+            out: one row for each word of each image.
+            count: multiple assignment.
+            offsets: where the words of each image begin, as `words_of_images` says.
+            rows: row of `out` for each code, ordered by image and word; None: in this order.
+        """
+
+        def write(block: _Block) -> None:
+            part = slice(int(offsets[block.images.start]), int(offsets[block.images.stop]))
+            if part.start < part.stop:
+                out[part if rows is None else rows[part]] = self._block_codes(block, count, out.dtype)
+
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            for _ in pool.map(write, self._blocks(count)):
+                pass
+
+    def _block_codes(self, block: _Block, count: int, dtype: np.dtype[Any]) -> Codes:
+        """Codes of a block with at least one descriptor."""
+        count = min(count, self.words.shape[1])
+        keys = self._keys(block, count)
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        stacked = _stacked(self.descriptors[block.images])
+        residuals = stacked.take(order // count if count > 1 else order, axis=0)
+        residuals -= self.codebook.centroids.take(keys % len(self.codebook), axis=0)
+        return _codes(_sums(residuals, starts), dtype == np.uint64)
 
     def _blocks(self, count: int) -> Iterator[_Block]:
         limit = max(1, _RESIDUALS_PER_BLOCK // (count * self.codebook.dim))

@@ -15,7 +15,7 @@ from .asmk import Assigned, code_bits, empty_codes, inverse_norms
 from .codebook import Codebook, Descriptors
 
 MAX_POSTINGS = 2**31 - 1
-_BATCH_ROWS, _MIN_BATCH_BYTES, _MAX_BATCH_BYTES = 1 << 18, 4 << 20, 64 << 20
+_BATCH_ROWS, _MIN_BATCH_BYTES, _MAX_BATCH_BYTES = 1 << 18, 1 << 18, 64 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ def build_segment(
     offsets, words = assigned.words_of_images(1)
     rows, order = _sorted_places(words, len(codebook))
     codes = empty_codes(len(words), codebook.dim, binary)
-    assigned.write_codes(codes, 1, rows)
+    assigned.write_codes(codes, 1, offsets, rows)
     owners = np.repeat(np.arange(len(descriptors), dtype=np.int32), np.diff(offsets))
     postings = Postings(
         _offsets(np.bincount(words, minlength=len(codebook))),
