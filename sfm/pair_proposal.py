@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,10 @@ from sfm.workspace import atomic_write_bytes, atomic_write_json, content_key
 
 log = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _SCENE_GRAPH = "scene_graph.json"
+_INDEXED = "photos.json"
+"""Beside an index: the photos in it, and the hash of each."""
 
 
 def propose_pairs(
@@ -140,32 +143,58 @@ def _index(
     config: RetrievalConfig,
     seed: int,
 ) -> ImageIndex | None:
-    """The index over all photos, from an earlier run when they are the same; None when nothing needs it."""
+    """The index over all photos, grown from an earlier run's where that holds; None when nothing needs it."""
     if not needs_index(len(collection.photos), config):
         return None
     options = (config.engine, config.num_descriptors, config.binary, config.multiple_assignment)
     # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
     size_class = len(collection.photos).bit_length()
     training = (seed, config.num_descriptors, config.codebook_size, size_class)
-    codebook_key = content_key("codebook", _VERSION, backend.retrieval_key(collection), *training)
-    photos = [(photo.name, photo.sha256) for photo in collection.photos]
-    path = (
-        cache_dir / "index" / f"{content_key('index', _VERSION, codebook_key, options, photos)}.safetensors"
-    )
-    if path.exists():
-        return RetrievalIndex.load(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptors = backend.retrieval_descriptors(collection, database, collection.names)
-    codebook = backend.codebook() or _codebook(
-        cache_dir / "index" / f"codebook-{codebook_key}.safetensors", descriptors, config, seed
-    )
-    index = build_index(codebook, descriptors, config)
-    if isinstance(index, RetrievalIndex):
-        for stale in path.parent.glob("*.safetensors"):
-            if not stale.name.startswith("codebook-"):
-                stale.unlink()
-        index.save(path)
+    source = backend.retrieval_key(collection)
+    codebook_key = content_key("codebook", _VERSION, source, *training)
+    folder = cache_dir / "index" / content_key("index", _VERSION, codebook_key, options)
+    hashes = {photo.name: photo.sha256 for photo in collection.photos}
+    index = _earlier_index(folder, source, hashes)
+    missing = hashes.keys() - set(index.names if index else ())
+    if index and not missing:
+        return index
+    _remove_other_indices(folder)
+    names = [name for name in collection.names if name in missing]
+    descriptors = backend.retrieval_descriptors(collection, database, names)
+    if index:
+        index.add(descriptors)
+    else:
+        codebook = backend.codebook() or _codebook(
+            cache_dir / "index" / f"codebook-{codebook_key}.safetensors", descriptors, config, seed
+        )
+        built = build_index(codebook, descriptors, config, source=source)
+        if not isinstance(built, RetrievalIndex):
+            return built
+        index = built
+    index.save(folder)
+    atomic_write_json(folder / _INDEXED, hashes)
     return index
+
+
+def _earlier_index(folder: Path, source: str, hashes: Mapping[str, str]) -> RetrievalIndex | None:
+    """The index of an earlier run, unless one of its photos has gone or changed since."""
+    if not (folder / _INDEXED).exists():
+        return None
+    indexed = json.loads((folder / _INDEXED).read_text(encoding="utf-8"))
+    if any(hashes.get(name) != sha256 for name, sha256 in indexed.items()):
+        return None
+    index = RetrievalIndex.load(folder, source=source)
+    # A run that ended between writing the two has photos in one that are not in the other.
+    return index if set(index.names) == indexed.keys() else None
+
+
+def _remove_other_indices(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for stale in folder.parent.iterdir():
+        if stale.is_dir() and stale != folder:
+            shutil.rmtree(stale)
+        elif stale.is_file() and not stale.name.startswith("codebook-"):
+            stale.unlink()
 
 
 def _codebook(
