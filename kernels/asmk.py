@@ -21,7 +21,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .dispatch import compiles, has_cuda_already
+from .dispatch import compiles, cuda_has_room
 
 Codes = NDArray[np.uint64] | NDArray[np.float32]
 """(M, w) uint64: bits packed, padded with zeros; or (M, d) float32: residuals of length one."""
@@ -31,6 +31,8 @@ Best: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
 
 _WORTH_COMPILING = 1 << 16
 """Codes in a data base from which on compiled code is faster, its start included."""
+_DEVICE_MEMORY = 8 << 30
+"""Free memory of a GPU that is chosen unasked, beside the data base: more than tiles take."""
 _MERGED_ROWS = 4096
 _MAX_COMPARISONS = 1 << 20
 """Codes compared in one pass; bounds the temporary arrays to about 40 MB a thread."""
@@ -107,7 +109,7 @@ def asmk_top_k(
     queries: Iterable[Queries],
     k: int,
     *,
-    exclude: NDArray[np.int64] | None = None,
+    exclude: NDArray[np.int64],
     alpha: float = 3.0,
     threads: int | None = None,
     device: str | None = None,
@@ -122,7 +124,8 @@ def asmk_top_k(
         alpha: as in `asmk_scores`.
         threads: queries are shared out among this many; None takes one for each core. The result does not
             depend on it.
-        device: a torch device; None takes the CPU, or CUDA where torch is in use already and has it.
+        device: a torch device; None takes the CPU, or CUDA where torch is in use already and has
+            a device with room.
 
     Returns:
         images: (Q, k) int32, best first, equal scores by ascending image; -1 where fewer than k have a score
@@ -135,14 +138,14 @@ def asmk_top_k(
     if k < 1:
         raise ValueError(f"asmk_top_k: k must be at least 1, not {k}")
     rank = _ranking(postings, k, alpha, threads or os.cpu_count() or 1, device)
-    found: list[Best] = [(np.empty((0, k), np.int32), np.empty((0, k)))]
+    images, scores = np.empty((len(exclude), k), np.int32), np.empty((len(exclude), k))
     done = 0
     for batch in queries:
         _check(postings, batch.codes)
-        excluded = None if exclude is None else exclude[done : done + len(batch)]
-        found.append(rank(batch, np.full(len(batch), -1, np.int64) if excluded is None else excluded))
+        rows = slice(done, done + len(batch))
+        images[rows], scores[rows] = rank(batch, exclude[rows])
         done += len(batch)
-    return np.concatenate([ids for ids, _ in found]), np.concatenate([scores for _, scores in found])
+    return images, scores
 
 
 def merged_best(parts: Iterable[Best], k: int) -> Best:
@@ -178,11 +181,12 @@ def _ranking(
     postings: Postings, k: int, alpha: float, threads: int, device: str | None
 ) -> Callable[[Queries, NDArray[np.int64]], Best]:
     """The function that ranks a batch of queries: on the device, compiled, or in numpy."""
-    if device is not None or (len(postings.images) >= _WORTH_COMPILING and has_cuda_already()):
+    large = len(postings.images) >= _WORTH_COMPILING
+    if device is not None or (large and cuda_has_room(postings.codes.nbytes + _DEVICE_MEMORY)):
         from .asmk_torch import DevicePostings  # torch, where nothing else may need it
 
         return partial(DevicePostings(postings, alpha, device or "cuda").top_k, k)
-    if compiles(len(postings.images) >= _WORTH_COMPILING):
+    if compiles(large):
         from . import asmk_numba  # half a second, and more on its first use
 
         return partial(asmk_numba.top_k, postings, k, alpha, threads)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .asmk import Best, Codes, Postings, Queries, selectivity
 
-_MIN_SCRATCH, _MAX_SCRATCH = 4 << 20, 64 << 20
+_MIN_SCRATCH, _MAX_SCRATCH = 1 << 20, 64 << 20
 """Bytes of a thread's tile; large tiles read the inverted file less often."""
 _FINE, _FOREIGN_IMAGE, _NOT_FINITE = 0, 1, 2
 _DAMAGE = {_FOREIGN_IMAGE: "it names images that it does not have", _NOT_FINITE: "its codes are not finite"}

@@ -71,11 +71,16 @@ def has_numba() -> bool:
     return True
 
 
-def has_cuda_already() -> bool:
-    """Whether torch is imported already and has a CUDA device; the plain versions, if forced, have none."""
+def cuda_has_room(num_bytes: int) -> bool:
+    """Whether torch is imported already and has a CUDA device with so much free memory.
+
+    The plain versions, if forced, run on the CPU.
+    """
     forced = _asked.get() or _known(os.environ.get(VARIABLE) or None)
     torch = sys.modules.get("torch")
-    return forced != "torch" and torch is not None and bool(torch.cuda.is_available())
+    if forced == "torch" or torch is None or not torch.cuda.is_available():
+        return False
+    return bool(torch.cuda.mem_get_info()[0] >= num_bytes)
 
 
 @functools.cache

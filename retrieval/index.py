@@ -135,7 +135,7 @@ class RetrievalIndex:
             RetrievalError: the index comes from a damaged file.
         """
         k = max(1, min(k, len(self) - 1))
-        best: Best = (np.full((len(self), k), -1, np.int32), np.zeros((len(self), k)))
+        best: Best = (np.full((0, k), -1, np.int32), np.zeros((0, k)))
         first = 0
         for segment in self._segments:
             itself = np.arange(len(self)) - first

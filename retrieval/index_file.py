@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -105,7 +106,8 @@ def save(
     os.replace(unfinished, folder / _LIST)
     for path in folder.glob(f"*-*{_SUFFIX}"):
         if path.name != codebook_file and path.name not in files.values():
-            path.unlink()
+            with suppress(PermissionError):  # Windows keeps files that are mapped; the next save removes them
+                path.unlink()
     return FileNames(folder, codebook_file, files)
 
 

@@ -80,13 +80,16 @@ def build_segment(
     """
     assigned = Assigned.of(codebook, list(descriptors.values()), multiple_assignment)
     offsets, words = assigned.words_of_images(1)
-    rows, order = _sorted_places(words, len(codebook))
-    codes = empty_codes(len(words), codebook.dim, binary)
+    counts = np.bincount(words, minlength=len(codebook))
+    rows = _sorted_places(words, len(codebook))
+    del words  # what is gone before the codes come adds nothing to the most that is held
+    images = np.empty(len(rows), np.int32)
+    images[rows] = np.repeat(np.arange(len(descriptors), dtype=np.int32), np.diff(offsets))
+    codes = empty_codes(len(rows), codebook.dim, binary)
     assigned.write_codes(codes, 1, offsets, rows)
-    owners = np.repeat(np.arange(len(descriptors), dtype=np.int32), np.diff(offsets))
     postings = Postings(
-        _offsets(np.bincount(words, minlength=len(codebook))),
-        owners.take(order),
+        _offsets(counts),
+        images,
         codes,
         inverse_norms(np.diff(offsets)),
         code_bits(codebook.dim),
@@ -136,14 +139,14 @@ def _moved(postings: Postings, shifts: NDArray[np.int64]) -> NDArray[np.int32]:
     return places
 
 
-def _sorted_places(words: NDArray[np.int32], num_words: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Place of each entry when entries are sorted by word, order kept within a word; and the inverse."""
+def _sorted_places(words: NDArray[np.int32], num_words: int) -> NDArray[np.int32]:
+    """Place of each entry when entries are sorted by word, order kept within a word."""
     # numpy sorts integers of 16 bits by radix, in linear time
     kind = np.uint16 if num_words <= 1 << 16 else np.int32
-    order = np.argsort(words.astype(kind), kind="stable").astype(np.int32)
+    order = np.argsort(words.astype(kind), kind="stable")
     places = np.empty(len(order), np.int32)
     places[order] = np.arange(len(order), dtype=np.int32)
-    return places, order
+    return places
 
 
 def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ class WordsOfItsOwn:
         self.words = Codebook(chance.standard_normal((8, 4)).astype(np.float32))
         self.key = "first"
         self.asked = 0
+        self.described: list[str] = []
 
     def retrieval_key(self, collection: Collection) -> str:
         return self.key
@@ -63,6 +65,7 @@ class WordsOfItsOwn:
         self, collection: Collection, database: object, names: Sequence[str]
     ) -> dict[str, np.ndarray]:
         self.asked += 1
+        self.described = list(names)
         chance = np.random.default_rng(1)
         return {name: chance.standard_normal((20, 4)).astype(np.float32) for name in names}
 
@@ -70,8 +73,10 @@ class WordsOfItsOwn:
         return self.words
 
 
-def propose(backend: WordsOfItsOwn, cache: Path) -> SceneGraph:
-    photos = tuple(located(f"{i:02d}.jpg", Exif()) for i in range(12))
+def propose(backend: WordsOfItsOwn, cache: Path, count: int = 12, changed: int = -1) -> SceneGraph:
+    photos = tuple(
+        replace(located(f"{i:02d}.jpg", Exif()), sha256="y" if i == changed else "x") for i in range(count)
+    )
     graph, _ = propose_pairs(
         Collection(photos, {}),
         None,  # type: ignore[arg-type]
@@ -98,3 +103,37 @@ def test_the_index_is_made_again_when_what_descriptors_depend_on_has_changed(tmp
     backend.key = "another whitening"
     propose(backend, tmp_path)
     assert backend.asked == 2
+
+
+def test_added_photos_are_added_to_the_index(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path, count=12)
+    codes = set(tmp_path.glob("index/*/segment-*"))
+
+    graph = propose(backend, tmp_path, count=14)
+
+    assert backend.described == ["12.jpg", "13.jpg"]
+    assert len(graph.images) == 14
+    assert codes < set(tmp_path.glob("index/*/segment-*"))
+
+
+def test_the_index_is_made_again_when_a_photo_has_changed_or_gone(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path, count=14)
+    propose(backend, tmp_path, count=14, changed=3)
+    assert len(backend.described) == 14
+    propose(backend, tmp_path, count=13, changed=3)
+    assert (backend.asked, len(backend.described)) == (3, 13)
+
+
+def test_an_index_whose_run_ended_before_its_photos_were_noted_is_made_again(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path, count=12)
+    (noted,) = tmp_path.glob("index/*/photos.json")
+    earlier = noted.read_bytes()
+    propose(backend, tmp_path, count=14)
+    noted.write_bytes(earlier)
+
+    propose(backend, tmp_path, count=14)
+
+    assert (backend.asked, len(backend.described)) == (3, 14)
