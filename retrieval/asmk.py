@@ -91,20 +91,22 @@ class Assigned:
 
     def words_of_images(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Where the words of each image begin, (N + 1,), and the words, ascending within an image."""
-        parts, counts = [np.empty(0, np.int32)], [np.zeros(1, np.int64)]
+        found, counts = np.empty(len(self.words) * count, np.int32), [np.zeros(1, np.int64)]
+        done = 0
         for block in self._blocks(count):
             keys = np.unique(self._keys(block, count))
-            parts.append((keys % len(self.codebook)).astype(np.int32))
+            found[done : done + len(keys)] = keys % len(self.codebook)
+            done += len(keys)
             images = keys // len(self.codebook)
             counts.append(np.bincount(images, minlength=block.images.stop - block.images.start))
-        return np.cumsum(np.concatenate(counts)), np.concatenate(parts)
+        return np.cumsum(np.concatenate(counts)), found[:done]
 
     def codes(self, count: int, *, binary: bool) -> Queries:
         """Codes of all images, image by image."""
         offsets, words = self.words_of_images(count)
         codes = cast(Codes, np.ascontiguousarray(empty_codes(len(words), self.codebook.dim, binary)))
         self.write_codes(codes, count, offsets)
-        return Queries(offsets, words, codes)
+        return Queries(offsets, words.copy(), codes)
 
     def write_codes(
         self,
