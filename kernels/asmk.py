@@ -145,6 +145,7 @@ def asmk_top_k(
         rows = slice(done, done + len(batch))
         images[rows], scores[rows] = rank(batch, exclude[rows])
         done += len(batch)
+        del batch  # before the next is made
     return images, scores
 
 

@@ -86,7 +86,7 @@ def _ranges(postings: Postings, queries: Queries, threads: int, limit: int) -> I
     """Ranges of queries that meet at most `limit` codes (or one query), and that keep all threads busy."""
     lengths = (postings.offsets[1:] - postings.offsets[:-1]).take(queries.words)
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])[queries.offsets]
-    limit = max(1, min(limit, int(ends[-1]) // (2 * threads)))
+    limit = max(1, min(limit, -(-int(ends[-1]) // threads)))
     start = 0
     while start < len(queries):
         stop = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
