@@ -123,7 +123,7 @@ def asmk_top_k(
         exclude: (Q,) image that must not be returned for each query (itself), -1 for none.
         alpha: as in `asmk_scores`.
         threads: queries are shared out among this many; None takes one for each core. The result does not
-            depend on it.
+            depend on it, but for the rounding of float codes.
         device: a torch device; None takes the CPU, or CUDA where torch is in use already and has
             a device with room.
 

@@ -190,14 +190,25 @@ def _distances(
 
 # Sums may be taken in any order, as in a BLAS; NaN stays NaN.
 @_compiled(fastmath={"reassoc", "contract", "nsz"})
+def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
+    """Weights of one query code."""
+    for j in range(len(block)):
+        theirs = block[j]
+        product = np.float32(0)
+        for t in range(len(code)):
+            product += code[t] * theirs[t]
+        scratch[j] = product
+    _raise_to(alpha, scratch[: len(block)])
+
+
+@_compiled(fastmath={"reassoc", "contract", "nsz"})
 def _weights(
     blocks: Any, base: Any, words: Any, codes: Any, order: Any, places: Any, scratch: Any, alpha: float
 ) -> None:
     """Dot products of each query code with the block of its word, to the power of alpha; 0 where negative.
 
     Sixteen at once, four codes by four, read each number a quarter as often as one by one. Where fewer than
-    four are left, the last stands in for the others, so that a product is rounded alike whatever it is
-    computed with.
+    four are left, the last stands in for the others; one or two query codes go alone.
     """
     zero = np.float32(0)
     first, end = 0, 0
@@ -206,6 +217,11 @@ def _weights(
         if first == end:
             while end < len(order) and words[order[end]] == word:
                 end += 1
+        if end - first <= 2:
+            row = order[first]
+            _weights_of_one(base[blocks[word] : blocks[word + 1]], codes[row], scratch[places[row] :], alpha)
+            first += 1
+            continue
         r0, r1 = order[first], order[min(first + 1, end - 1)]
         r2, r3 = order[min(first + 2, end - 1)], order[min(first + 3, end - 1)]
         first = min(first + 4, end)

@@ -207,7 +207,8 @@ def test_batches_and_small_tiles_change_nothing(
         found = asmk_top_k(postings, batches, 5, exclude=np.arange(30), threads=threads)
 
     np.testing.assert_array_equal(found[0], expected[0])
-    np.testing.assert_array_equal(found[1], expected[1])
+    # products of floats are rounded by how many are computed together
+    np.testing.assert_allclose(found[1], expected[1], atol=0 if binary else 1e-7)
 
 
 def part(images: Queries, start: int, stop: int) -> Queries:
