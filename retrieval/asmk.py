@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -115,7 +113,7 @@ class Assigned:
         offsets: NDArray[np.int64],
         rows: NDArray[np.int32] | None = None,
     ) -> None:
-        """Write the codes, on all cores.
+        """Write the codes, some images at a time: threads would mostly wait for the interpreter's lock.
 
         Args:
             out: one row for each word of each image.
@@ -124,14 +122,10 @@ class Assigned:
             rows: row of `out` for each code, ordered by image and word; None: in this order.
         """
 
-        def write(block: _Block) -> None:
+        for block in self._blocks(count):
             part = slice(int(offsets[block.images.start]), int(offsets[block.images.stop]))
             if part.start < part.stop:
                 out[part if rows is None else rows[part]] = self._block_codes(block, count, out.dtype)
-
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            for _ in pool.map(write, self._blocks(count)):
-                pass
 
     def _block_codes(self, block: _Block, count: int, dtype: np.dtype[Any]) -> Codes:
         """Codes of a block with at least one descriptor."""
