@@ -4,24 +4,36 @@ Aggregated selective match kernel of Tolias, Avrithis and Jégou 2013, binarised
 Chum 2020. The data base is an inverted file: one compact block of codes for each visual word. A query meets
 only the blocks of its own words, so its cost is the number of codes that share a word with it.
 
-One query is processed in a handful of passes over contiguous arrays: its words' blocks are gathered, compared
-and added up per image. That beat blocks of many queries per word (matrix products of signs as well as
-population counts), because the score row of one query stays in cache while it is added to.
+The numpy version below defines the scores: a query's blocks are gathered, compared and added up per image in
+a handful of passes. Large data bases run compiled (`asmk_numba`) or, on request or where torch has CUDA, on a
+GPU (`asmk_torch`); both are tested against it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dispatch import compiles, cuda_has_room
+
 Codes = NDArray[np.uint64] | NDArray[np.float32]
 """(M, w) uint64: bits packed, padded with zeros; or (M, d) float32: residuals of length one."""
 
+Best: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
+"""(Q, k) int32 images, best first, -1 where there are no more, and their scores, 0 there."""
+
+_WORTH_COMPILING = 1 << 16
+"""Codes in a data base from which on compiled code is faster, its start included."""
+_DEVICE_MEMORY = 8 << 30
+"""Free memory of a GPU that is chosen unasked, beside the data base: more than tiles take."""
+_MERGED_ROWS = 4096
 _MAX_COMPARISONS = 1 << 20
 """Codes compared in one pass; bounds the temporary arrays to about 40 MB a thread."""
 
@@ -31,7 +43,8 @@ class Postings:
     """An inverted file: the codes of each word, and whose they are.
 
     offsets: (K + 1,) int64, word i owns rows [offsets[i], offsets[i + 1]).
-    images: (P,) int32 in [0, N), ascending and without repeats within a word.
+    images: (P,) int32 in [0, N), ascending and without repeats within a word; checked where they are used,
+        since they may lie in a file that has not been read.
     codes: (P, w) uint64, fastest in Fortran order, or (P, d) float32 in C order.
     inverse_norms: (N,) float64, one over the square root of the number of words of each image; 0 for none.
     num_bits: divisor of the Hamming distance; unused for float codes.
@@ -79,40 +92,40 @@ def asmk_scores(
         (N,) float64 in [0, 1]; zeros for a query without words.
 
     Raises:
-        ValueError: the codes do not fit the data base's in kind or width.
+        ValueError: the codes do not fit the data base's in kind or width, or the data base is damaged.
     """
     _check(postings, codes)
-    scores = np.zeros(len(postings.inverse_norms))
     if len(words) == 0:
-        return scores
-    selectivity = _selectivity(postings, alpha)
-    for part in _parts(postings, words):
-        images, weights = _matches(postings, words[part], codes[part], selectivity, alpha)
-        scores += np.bincount(images, weights=weights, minlength=len(scores))
-    scores *= postings.inverse_norms
-    scores /= np.sqrt(len(words))
-    return scores
+        return np.zeros(len(postings.inverse_norms))
+    if compiles(len(postings.images) >= _WORTH_COMPILING):
+        from . import asmk_numba  # half a second, and more on its first use
+
+        return asmk_numba.scores(postings, words, codes, alpha)
+    return _scores(postings, words, codes, alpha)
 
 
 def asmk_top_k(
     postings: Postings,
-    queries: Queries,
+    queries: Iterable[Queries],
     k: int,
     *,
-    exclude: NDArray[np.int64] | None = None,
+    exclude: NDArray[np.int64],
     alpha: float = 3.0,
     threads: int | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    device: str | None = None,
+) -> Best:
     """The k best images of each query, without ever holding a Q x N matrix.
 
     Args:
         postings: the data base of N images.
-        queries: Q queries.
+        queries: batches of queries, Q in all; each is asked for when the one before is done.
         k: images wanted for each query, at least 1.
         exclude: (Q,) image that must not be returned for each query (itself), -1 for none.
         alpha: as in `asmk_scores`.
         threads: queries are shared out among this many; None takes one for each core. The result does not
-            depend on it.
+            depend on it, but for the rounding of float codes.
+        device: a torch device; None takes the CPU, or CUDA where torch is in use already and has
+            a device with room.
 
     Returns:
         images: (Q, k) int32, best first, equal scores by ascending image; -1 where fewer than k have a score
@@ -120,25 +133,32 @@ def asmk_top_k(
         scores: (Q, k) float64, 0 where the image is -1.
 
     Raises:
-        ValueError: codes that do not fit, or k < 1.
+        ValueError: codes that do not fit, k < 1, or a damaged data base.
     """
     if k < 1:
         raise ValueError(f"asmk_top_k: k must be at least 1, not {k}")
-    images = np.full((len(queries), k), -1, np.int32)
-    scores = np.zeros((len(queries), k))
+    rank = _ranking(postings, k, alpha, threads or os.cpu_count() or 1, device)
+    images, scores = np.empty((len(exclude), k), np.int32), np.empty((len(exclude), k))
+    done = 0
+    for batch in queries:
+        _check(postings, batch.codes)
+        rows = slice(done, done + len(batch))
+        images[rows], scores[rows] = rank(batch, exclude[rows])
+        done += len(batch)
+        del batch  # before the next is made
+    return images, scores
 
-    def rank(row: int) -> None:
-        part = slice(queries.offsets[row], queries.offsets[row + 1])
-        all_scores = asmk_scores(postings, queries.words[part], queries.codes[part], alpha=alpha)
-        if exclude is not None and exclude[row] >= 0:
-            all_scores[exclude[row]] = 0.0
-        best = largest(all_scores, k)
-        images[row, : len(best)] = best
-        scores[row, : len(best)] = all_scores[best]
 
-    with ThreadPoolExecutor(max_workers=threads or os.cpu_count()) as pool:
-        for _ in pool.map(rank, range(len(queries))):
-            pass
+def merged_best(parts: Iterable[Best], k: int) -> Best:
+    """The k best of several rankings of the same queries over different images; ties by ascending image."""
+    columns = list(zip(*parts, strict=True))
+    images, scores = (np.empty((len(column[0]), k), column[0].dtype) for column in columns)
+    for start in range(0, len(images), _MERGED_ROWS):
+        rows = slice(start, start + _MERGED_ROWS)
+        ids, values = (np.concatenate([part[rows] for part in column], axis=1) for column in columns)
+        order = np.lexsort((np.where(ids < 0, np.iinfo(np.int32).max, ids), -values))[:, :k]
+        images[rows] = np.take_along_axis(ids, order, 1)
+        scores[rows] = np.take_along_axis(values, order, 1)
     return images, scores
 
 
@@ -150,6 +170,73 @@ def largest(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     return candidates[order]
 
 
+def selectivity(postings: Postings, alpha: float) -> NDArray[np.float64]:
+    """s^alpha for each Hamming distance 0 .. all bits; empty for float codes."""
+    if postings.codes.dtype != np.uint64:
+        return np.empty(0)
+    distances = np.arange(64 * postings.codes.shape[1] + 1)
+    return np.maximum(1 - 2 * distances / postings.num_bits, 0.0) ** alpha
+
+
+def _ranking(
+    postings: Postings, k: int, alpha: float, threads: int, device: str | None
+) -> Callable[[Queries, NDArray[np.int64]], Best]:
+    """The function that ranks a batch of queries: on the device, compiled, or in numpy."""
+    large = len(postings.images) >= _WORTH_COMPILING
+    if device is not None or (large and cuda_has_room(postings.codes.nbytes + _DEVICE_MEMORY)):
+        from .asmk_torch import DevicePostings  # torch, where nothing else may need it
+
+        return partial(DevicePostings(postings, alpha, device or "cuda").top_k, k)
+    if compiles(large):
+        from . import asmk_numba  # half a second, and more on its first use
+
+        return partial(asmk_numba.top_k, postings, k, alpha, threads)
+    return partial(_top_k, postings, k, alpha, threads)
+
+
+def _scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: float) -> NDArray[np.float64]:
+    """Scores of one query; the definition."""
+    scores = np.zeros(len(postings.inverse_norms))
+    table = selectivity(postings, alpha)
+    for part in _parts(postings, words):
+        images, weights = _matches(postings, words[part], codes[part], table, alpha)
+        if len(images) and (images.min() < 0 or images.max() >= len(scores)):
+            raise ValueError("asmk: the data base is damaged: it names images that it does not have")
+        scores += np.bincount(images, weights=weights, minlength=len(scores))
+    scores *= postings.inverse_norms
+    scores /= np.sqrt(len(words)) if len(words) else 1.0
+    if not np.isfinite(scores).all():
+        raise ValueError("asmk: the data base is damaged: its codes are not finite")
+    return scores
+
+
+def _top_k(
+    postings: Postings,
+    k: int,
+    alpha: float,
+    threads: int,
+    queries: Queries,
+    exclude: NDArray[np.int64],
+) -> Best:
+    """The best images of a batch of queries, in numpy."""
+    images = np.full((len(queries), k), -1, np.int32)
+    scores = np.zeros((len(queries), k))
+
+    def rank(row: int) -> None:
+        part = slice(queries.offsets[row], queries.offsets[row + 1])
+        all_scores = _scores(postings, queries.words[part], queries.codes[part], alpha)
+        if exclude[row] >= 0:
+            all_scores[exclude[row]] = 0.0
+        best = largest(all_scores, k)
+        images[row, : len(best)] = best
+        scores[row, : len(best)] = all_scores[best]
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for _ in pool.map(rank, range(len(queries))):
+            pass
+    return images, scores
+
+
 def _check(postings: Postings, codes: Codes) -> None:
     ours, theirs = postings.codes, codes
     if ours.dtype != theirs.dtype or ours.shape[1:] != theirs.shape[1:]:
@@ -157,14 +244,6 @@ def _check(postings: Postings, codes: Codes) -> None:
             f"asmk: codes {theirs.dtype} of width {theirs.shape[1:]} do not fit "
             f"the data base's {ours.dtype} of width {ours.shape[1:]}"
         )
-
-
-def _selectivity(postings: Postings, alpha: float) -> NDArray[np.float64]:
-    """s^alpha for each Hamming distance 0 .. all bits; empty for float codes."""
-    if postings.codes.dtype != np.uint64:
-        return np.empty(0)
-    distances = np.arange(64 * postings.codes.shape[1] + 1)
-    return np.maximum(1 - 2 * distances / postings.num_bits, 0.0) ** alpha
 
 
 def _parts(postings: Postings, words: NDArray[np.int32]) -> Iterator[slice]:
@@ -178,7 +257,7 @@ def _parts(postings: Postings, words: NDArray[np.int32]) -> Iterator[slice]:
 
 
 def _matches(
-    postings: Postings, words: NDArray[np.int32], codes: Codes, selectivity: NDArray[np.float64], alpha: float
+    postings: Postings, words: NDArray[np.int32], codes: Codes, table: NDArray[np.float64], alpha: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Images that share these words, with repeats, and the weight of each meeting."""
     starts, ends = postings.offsets[words], postings.offsets[words + 1]
@@ -192,6 +271,8 @@ def _matches(
             theirs = postings.codes[:, column].take(rows)
             theirs ^= np.repeat(codes[:, column], counts)
             distances += np.bitwise_count(theirs)
-        return images, selectivity.take(distances)
-    blocks = [postings.codes[a:b] @ code for a, b, code in zip(starts, ends, codes, strict=True)]
+        return images, table.take(distances)
+    # einsum, since a BLAS rounds a row's product by how many rows there are
+    pairs = zip(starts, ends, codes, strict=True)
+    blocks = [np.einsum("ij,j->i", postings.codes[a:b], code) for a, b, code in pairs]
     return images, np.maximum(np.concatenate(blocks), 0.0).astype(np.float64) ** alpha

@@ -1,4 +1,4 @@
-"""Which version of a kernel runs: the torch one, which defines it, or the fused Triton one."""
+"""Which version of a kernel runs: the plain one, which defines it, or a fused or compiled one."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import functools
 import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from torch import Tensor
+if TYPE_CHECKING:  # kernels over numpy arrays do without it
+    from torch import Tensor
 
 Backend = Literal["torch", "triton"]
 
 VARIABLE = "LOOPSFM_KERNELS"
-"""Environment variable that forces a version, `torch` or `triton`."""
+"""Environment variable that forces a version, `torch` (kernels over arrays: numpy) or `triton` (numba)."""
 
 log = logging.getLogger(__name__)
 _asked: ContextVar[Backend | None] = ContextVar("_asked", default=None)
@@ -46,6 +48,39 @@ def backend_for(x: Tensor) -> Backend:
     if forced or not x.is_cuda:
         return "torch"
     return "triton" if _triton_or_say_so() else "torch"
+
+
+def compiles(worth_it: bool) -> bool:
+    """Whether a kernel over numpy arrays runs compiled by numba: as forced, else where that is worth it.
+
+    Raises:
+        ValueError: the environment variable has another value than `torch` or `triton`.
+    """
+    forced = _asked.get() or _known(os.environ.get(VARIABLE) or None)
+    return forced != "torch" and (worth_it or forced == "triton") and has_numba()
+
+
+@functools.cache
+def has_numba() -> bool:
+    """Whether numba can be imported, which this does; where it can't, one line in the log says why."""
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        log.info("numba cannot be used: ASMK scoring is ten times slower (%s)", error)
+        return False
+    return True
+
+
+def cuda_has_room(num_bytes: int) -> bool:
+    """Whether torch is imported already and has a CUDA device with so much free memory.
+
+    The plain versions, if forced, run on the CPU.
+    """
+    forced = _asked.get() or _known(os.environ.get(VARIABLE) or None)
+    torch = sys.modules.get("torch")
+    if forced == "torch" or torch is None or not torch.cuda.is_available():
+        return False
+    return bool(torch.cuda.mem_get_info()[0] >= num_bytes)
 
 
 @functools.cache

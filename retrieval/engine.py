@@ -76,9 +76,9 @@ def refuse_known(present: Set[str], added: Set[str]) -> None:
 
 
 def build_index(
-    codebook: Codebook, descriptors: Mapping[str, Descriptors], config: RetrievalConfig
+    codebook: Codebook, descriptors: Mapping[str, Descriptors], config: RetrievalConfig, *, source: str = ""
 ) -> ImageIndex:
-    """The index of the configured engine over these images.
+    """The index of the configured engine over these images; `source` says what the descriptors are.
 
     Raises:
         RetrievalError: descriptors that cannot be used.
@@ -93,5 +93,9 @@ def build_index(
     from .index import RetrievalIndex  # it imports this module
 
     return RetrievalIndex.build(
-        codebook, descriptors, multiple_assignment=config.multiple_assignment, binary=config.binary
+        codebook,
+        descriptors,
+        multiple_assignment=config.multiple_assignment,
+        binary=config.binary,
+        source=source,
     )

@@ -1,34 +1,28 @@
-"""The native engine: an ASMK inverted file that grows by appending and answers for names or descriptors."""
+"""The native engine: ASMK inverted files that grow by appending and answer for names or descriptors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from itertools import chain
+import os
+from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.asmk import Postings, Queries, asmk_scores, asmk_top_k, largest
+from kernels.asmk import Best, Queries, asmk_scores, asmk_top_k, largest, merged_best
 
 from . import index_file
-from .asmk import aggregate, code_bits, concatenated, empty_codes, inverse_norms, laid_out
+from .asmk import aggregate
 from .codebook import Codebook, Descriptors
 from .engine import Hit, Neighbours, refuse_known
 from .errors import RetrievalError
+from .index_file import AsmkOptions
 from .scene_graph import Pair
+from .segment import MAX_POSTINGS, Segment, build_segment, merged
 
-
-@dataclass(frozen=True, slots=True)
-class AsmkOptions:
-    """How images are described; equal for all images of an index."""
-
-    multiple_assignment: int = 1
-    """Words that a descriptor of a query counts for; images that are searched use one."""
-    binary: bool = True
-    alpha: float = 3.0
-    """Selectivity: exponent of the similarity of two codes."""
+__all__ = ["AsmkOptions", "RetrievalIndex"]
 
 
 class RetrievalIndex:
@@ -37,21 +31,21 @@ class RetrievalIndex:
     With multiple assignment above 1 a score depends on which image asks, since the asking image is described
     by more words; `similarity` is the mean of both directions. An image without descriptors stays in the
     index and is never found.
+
+    Images lie in segments that never change. Adding some makes a segment of them; it is joined with those
+    before it that are less than twice as large, so that N images lie in at most log2(N) segments and each is
+    copied as many times at most, however they were added.
     """
 
-    def __init__(self, codebook: Codebook, options: AsmkOptions) -> None:
+    def __init__(self, codebook: Codebook, options: AsmkOptions, *, source: str = "") -> None:
         self.codebook = codebook
         self.options = options
+        self.source = source
+        """What the descriptors are (a backend's key): those of another source cannot be compared."""
+        self._segments: tuple[Segment, ...] = ()
         self._names: tuple[str, ...] = ()
         self._positions: dict[str, int] = {}
-        self._queries = aggregate(codebook, [], [1], binary=options.binary)[0]
-        self._postings = Postings(
-            np.zeros(len(codebook) + 1, np.int64),
-            np.empty(0, np.int32),
-            empty_codes(codebook.dim, options.binary),
-            np.empty(0),
-            code_bits(codebook.dim),
-        )
+        self._files: index_file.FileNames | None = None
 
     @classmethod
     def build(
@@ -61,13 +55,14 @@ class RetrievalIndex:
         *,
         multiple_assignment: int = 1,
         binary: bool = True,
+        source: str = "",
     ) -> RetrievalIndex:
         """An index of these images, (n, d) float32 descriptors each, n may be 0.
 
         Raises:
             RetrievalError: descriptors that do not fit the codebook, NaN or infinity.
         """
-        index = cls(codebook, AsmkOptions(multiple_assignment, binary))
+        index = cls(codebook, AsmkOptions(multiple_assignment, binary), source=source)
         index.add(descriptors)
         return index
 
@@ -79,18 +74,27 @@ class RetrievalIndex:
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def num_segments(self) -> int:
+        """In how many segments the images lie."""
+        return len(self._segments)
+
     def add(self, descriptors: Mapping[str, Descriptors]) -> None:
-        """Append images; the index equals one built from all images at once.
+        """Append images; the index answers as one built from all images at once.
 
         Raises:
             RetrievalError: a name that is already there, or descriptors that cannot be used.
         """
         refuse_known(self._positions.keys(), descriptors.keys())
-        counts = sorted({1, self.options.multiple_assignment})
-        codes = aggregate(self.codebook, list(descriptors.values()), counts, binary=self.options.binary)
-        self._postings = _appended(self._postings, codes[0])
-        self._queries = concatenated([self._queries, codes[-1]])
-        self._set_names(chain(self._names, descriptors))
+        if not descriptors:
+            return
+        added = build_segment(
+            self.codebook,
+            descriptors,
+            multiple_assignment=self.options.multiple_assignment,
+            binary=self.options.binary,
+        )
+        self._set_segments(_compact([*self._segments, added]))
 
     def query(self, image: str | Descriptors, k: int, keep: Set[str] | None = None) -> list[Hit]:
         """The k best images, best first.
@@ -115,21 +119,41 @@ class RetrievalIndex:
     def scores(self, image: str | Descriptors) -> NDArray[np.float64]:
         """(N,) scores of all images in order of `names`, the asking one included."""
         if isinstance(image, str):
-            words, codes = self._words_of(self._position(image))
-        else:
-            counts = [self.options.multiple_assignment]
-            query = aggregate(self.codebook, [image], counts, binary=self.options.binary)[0]
-            words, codes = query.words, query.codes
-        return asmk_scores(self._postings, words, codes, alpha=self.options.alpha)
+            return self._scores(self._query_of(self._position(image)))
+        count, binary = self.options.multiple_assignment, self.options.binary
+        return self._scores(aggregate(self.codebook, [image], count, binary=binary))
 
-    def all_neighbours(self, k: int, *, threads: int | None = None) -> Neighbours:
-        """The k best other images of every image; k may exceed their number."""
+    def all_neighbours(self, k: int, *, threads: int | None = None, device: str | None = None) -> Neighbours:
+        """The k best other images of every image; k may exceed their number.
+
+        Args:
+            k: neighbours wanted.
+            threads: shared out among this many; None: one for each core.
+            device: a torch device; None takes the CPU, or CUDA where torch is in use already and has it.
+
+        Raises:
+            RetrievalError: the index comes from a damaged file.
+        """
         k = max(1, min(k, len(self) - 1))
-        itself = np.arange(len(self))
-        ids, scores = asmk_top_k(
-            self._postings, self._queries, k, exclude=itself, alpha=self.options.alpha, threads=threads
-        )
-        return Neighbours(self._names, ids, scores)
+        best: Best = (np.full((0, k), -1, np.int32), np.zeros((0, k)))
+        first = 0
+        for segment in self._segments:
+            itself = np.arange(len(self)) - first
+            itself[(itself < 0) | (itself >= len(segment))] = -1
+            with self._damage_named():
+                images, scores = asmk_top_k(
+                    segment.postings,
+                    (batch for asking in self._segments for batch in asking.batches()),
+                    k,
+                    exclude=itself,
+                    alpha=self.options.alpha,
+                    threads=threads,
+                    device=device,
+                )
+            images[images >= 0] += np.int32(first)
+            best = (images, scores) if first == 0 else merged_best([best, (images, scores)], k)
+            first += len(segment)
+        return Neighbours(self._names, *best)
 
     def similarity(self, pair: Pair) -> float:
         """Similarity of two images in [0, 1], the same whichever asks."""
@@ -147,36 +171,40 @@ class RetrievalIndex:
         for asking, asked in directions:
             order = np.argsort(asking, kind="stable")
             groups = np.flatnonzero(np.diff(asking[order], prepend=-1))
-            for rows in np.split(order, groups[1:]) if len(order) else []:
-                words, codes = self._words_of(int(asking[rows[0]]))
-                scores = asmk_scores(self._postings, words, codes, alpha=self.options.alpha)
+            for rows, scores in self._scores_of_groups(asking, np.split(order, groups[1:])):
                 result[rows] += scores[asked[rows]]
         return result / len(directions)
 
-    def save(self, path: Path) -> None:
-        """Write codebook and images to one safetensors file, all or nothing."""
-        options = {
-            "multiple_assignment": self.options.multiple_assignment,
-            "binary": self.options.binary,
-            "alpha": self.options.alpha,
-        }
-        index_file.save(path, self.codebook, self._names, self._postings, self._queries, options)
+    def save(self, folder: Path) -> None:
+        """Write codebook and images to a folder; what lies there already from before is left as it is."""
+        parts = (self.codebook, self.options, self.source, self._segments)
+        self._files = index_file.save(folder.resolve(), *parts, self._files)
 
     @classmethod
-    def load(cls, path: Path) -> RetrievalIndex:
-        """Read what `save` wrote.
+    def load(cls, folder: Path, *, source: str | None = None) -> RetrievalIndex:
+        """Open what `save` wrote. Codes stay on disk and are read where they are used.
+
+        Args:
+            folder: of the index.
+            source: what the descriptors must be; None: anything.
 
         Raises:
-            RetrievalError: missing, damaged or foreign file.
+            RetrievalError: missing, damaged or foreign files, or descriptors of another source.
         """
-        stored = index_file.load(path)
-        index = cls(stored.codebook, AsmkOptions(**stored.options))
-        index._postings, index._queries = stored.postings, stored.queries
-        index._set_names(stored.names)
+        stored = index_file.load(folder.resolve())
+        if source is not None and stored.source != source:
+            raise RetrievalError(
+                f"{folder}: holds descriptors of {stored.source or 'unknown source'}, not of {source}; "
+                "build the index again"
+            )
+        index = cls(stored.codebook, stored.options, source=stored.source)
+        index._set_segments(stored.segments)
+        index._files = stored.files
         return index
 
-    def _set_names(self, names: Iterable[str]) -> None:
-        self._names = tuple(names)
+    def _set_segments(self, segments: Sequence[Segment]) -> None:
+        self._segments = tuple(segments)
+        self._names = tuple(name for segment in segments for name in segment.names)
         self._positions = {name: i for i, name in enumerate(self._names)}
 
     @property
@@ -190,24 +218,55 @@ class RetrievalIndex:
         except KeyError:
             raise RetrievalError(f"not in the index: {name}") from None
 
-    def _words_of(self, position: int) -> tuple[NDArray[np.int32], NDArray[np.uint64] | NDArray[np.float32]]:
-        part = slice(self._queries.offsets[position], self._queries.offsets[position + 1])
-        return self._queries.words[part], self._queries.codes[part]
+    def _query_of(self, position: int) -> Queries:
+        for segment in self._segments:
+            if position < len(segment):
+                with self._damage_named():
+                    return segment.queries(position, position + 1)
+            position -= len(segment)
+        raise IndexError(position)
+
+    def _scores(self, query: Queries) -> NDArray[np.float64]:
+        """(N,) scores of all images for one query."""
+        words, codes, alpha = query.words, query.codes, self.options.alpha
+        with self._damage_named():
+            parts = [asmk_scores(part.postings, words, codes, alpha=alpha) for part in self._segments]
+        return np.concatenate([np.empty(0), *parts])
+
+    def _scores_of_groups(
+        self, asking: NDArray[np.int64], groups: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Rows with the same asking image, and its scores, on all cores."""
+
+        def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            return self._scores(self._query_of(int(asking[rows[0]])))
+
+        filled = [rows for rows in groups if len(rows)]
+        threads = os.cpu_count() or 1
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            # a few at a time: each result has as many numbers as there are images
+            for i in range(0, len(filled), 4 * threads):
+                part = filled[i : i + 4 * threads]
+                yield from zip(part, pool.map(score, part), strict=True)
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """Damage that shows when codes are read from a file is an error that names it."""
+        try:
+            yield
+        except RetrievalError:
+            raise
+        except ValueError as error:
+            folder = self._files.folder if self._files else "index"
+            raise RetrievalError(f"{folder}: {error}; delete it and run again") from error
 
 
-def _appended(postings: Postings, images: Queries) -> Postings:
-    """The inverted file with more images, numbered on from the last; linear in its size."""
-    num_words = len(postings.offsets) - 1
-    counts = np.diff(images.offsets)
-    old_words = np.repeat(np.arange(num_words, dtype=np.int32), np.diff(postings.offsets))
-    words = np.concatenate([old_words, images.words])
-    owners = np.repeat(np.arange(len(images), dtype=np.int32) + len(postings.inverse_norms), counts)
-    order = np.argsort(words, kind="stable")  # the old part is sorted already, images ascend
-    codes = np.concatenate([postings.codes, images.codes]).take(order, axis=0)
-    return Postings(
-        np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(words, minlength=num_words))]),
-        np.concatenate([postings.images, owners]).take(order),
-        laid_out(codes),
-        np.concatenate([postings.inverse_norms, inverse_norms(counts)]),
-        postings.num_bits,
-    )
+def _compact(segments: list[Segment]) -> list[Segment]:
+    """Join the last segments until each is at least twice as large as the one after it."""
+    while len(segments) > 1:
+        first, second = segments[-2:]
+        total = len(first.rows) + len(second.rows)
+        if len(first) >= 2 * len(second) or total > MAX_POSTINGS:
+            break
+        segments[-2:] = [merged(first, second)]
+    return segments

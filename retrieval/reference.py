@@ -58,12 +58,13 @@ class ReferenceIndex:
         """
         refuse_known(self._descriptors.keys(), descriptors.keys())
         arrays = [check_descriptors(array, self._codebook.dim) for array in descriptors.values()]
-        first, vectors = len(self._descriptors), np.concatenate([np.empty((0, self._codebook.dim)), *arrays])
+        none = np.empty((0, self._codebook.dim), np.float32)
+        first, vectors = len(self._descriptors), np.concatenate([none, *arrays])
         self._descriptors.update(descriptors)
         if len(vectors) == 0:
             return
         owners = np.repeat(np.arange(first, first + len(arrays)), [len(array) for array in arrays])
-        quantized = self._method.codebook.quantize(vectors.astype(np.float32), owners, multiple_assignment=1)
+        quantized = self._method.codebook.quantize(vectors, owners, multiple_assignment=1)
         self._method.inverted_file.add(*self._method.kernel.aggregate(*quantized))
 
     def query(self, image: str | Descriptors, k: int, keep: Set[str] | None = None) -> list[Hit]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +13,15 @@ from numpy.typing import NDArray
 
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
-from retrieval.codebook import Codebook, train_codebook
-from retrieval.engine import ImageIndex, build_index
-from retrieval.errors import MissingEngineError, RetrievalError
-from retrieval.index import RetrievalIndex
 from retrieval.mast3r_sfm_graph import needs_similarity
 from sfm.backends import Backend
 from sfm.database import FeatureDatabase
-from sfm.errors import InputError, MissingDependencyError
+from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.loop import Rank
+from sfm.photo_index import errors_for_users, open_index
 from sfm.types import Collection
-from sfm.workspace import atomic_write_bytes, atomic_write_json, content_key
+from sfm.workspace import atomic_write_bytes, atomic_write_json
 
 log = logging.getLogger(__name__)
 
@@ -98,17 +93,6 @@ def propose_pairs(
     return graph, rank
 
 
-@contextmanager
-def errors_for_users() -> Iterator[None]:
-    """Errors of the retrieval package as those that end the command."""
-    try:
-        yield
-    except MissingEngineError as error:
-        raise MissingDependencyError(str(error)) from error
-    except RetrievalError as error:
-        raise InputError(str(error)) from error
-
-
 def _with_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:
     """Where no photo has a position, the other modes without spatial; mode retrieval where there is none."""
     located = any(photo.exif.latitude_deg is not None for photo in collection.photos)
@@ -148,93 +132,6 @@ def positions_enu(collection: Collection) -> dict[str, NDArray[np.float64]]:
 
 def _timestamps(collection: Collection) -> dict[str, float]:
     return {p.name: p.exif.timestamp_s for p in collection.photos if p.exif.timestamp_s is not None}
-
-
-def open_index(
-    collection: Collection,
-    database: FeatureDatabase,
-    *,
-    cache_dir: Path,
-    backend: Backend,
-    config: RetrievalConfig,
-    seed: int,
-) -> ImageIndex:
-    """The index over all photos: that of an earlier run where it is of these photos, else a new one.
-
-    A file in `cache_dir/index` that cannot be read, or that holds other photos or another matcher's words, is
-    named in a warning and replaced. See `propose_pairs` for arguments and errors.
-    """
-    with errors_for_users():
-        return _index(collection, database, cache_dir / "index", backend, config, seed)
-
-
-def _index(
-    collection: Collection,
-    database: FeatureDatabase,
-    folder: Path,
-    backend: Backend,
-    config: RetrievalConfig,
-    seed: int,
-) -> ImageIndex:
-    options = (config.engine, config.num_descriptors, config.binary, config.multiple_assignment)
-    # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
-    size_class = len(collection.photos).bit_length()
-    training = (seed, config.num_descriptors, config.codebook_size, size_class)
-    codebook_key = content_key("codebook", _VERSION, backend.retrieval_key(collection), *training)
-    photos = [(photo.name, photo.sha256) for photo in collection.photos]
-    path = folder / f"{content_key('index', _VERSION, codebook_key, options, photos)}.safetensors"
-    codebook_path = folder / f"codebook-{codebook_key}.safetensors"
-    codebook = backend.codebook() or _stored_codebook(codebook_path)
-    if (stored := _stored_index(path, collection, codebook)) is not None:
-        return stored
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptors = backend.retrieval_descriptors(collection, database, collection.names)
-    codebook = codebook or _trained_codebook(codebook_path, descriptors, config, seed)
-    index = build_index(codebook, descriptors, config)
-    if isinstance(index, RetrievalIndex):
-        for stale in folder.glob("*.safetensors"):
-            if not stale.name.startswith("codebook-"):
-                stale.unlink()
-        index.save(path)
-    return index
-
-
-def _stored_index(path: Path, collection: Collection, codebook: Codebook | None) -> RetrievalIndex | None:
-    if not path.exists():
-        return None
-    try:
-        index = RetrievalIndex.load(path)
-    except RetrievalError as error:
-        log.warning("the retrieval index is made again: %s", error)
-        return None
-    same_words = codebook is None or np.array_equal(index.codebook.centroids, codebook.centroids)
-    if index.names != collection.names or not same_words:
-        log.warning("the retrieval index is made again: %s is of other photos or of another matcher", path)
-        return None
-    return index
-
-
-def _stored_codebook(path: Path) -> Codebook | None:
-    if not path.exists():
-        return None
-    try:
-        return Codebook.load(path)
-    except RetrievalError as error:
-        log.warning("damaged visual words are deleted, and trained again when needed: %s", error)
-        path.unlink()
-        return None
-
-
-def _trained_codebook(
-    path: Path, descriptors: Mapping[str, NDArray[np.float32]], config: RetrievalConfig, seed: int
-) -> Codebook:
-    if not any(len(array) for array in descriptors.values()):
-        log.warning("no photo has a single feature: none can be compared with another")
-        (dim,) = {array.shape[1] for array in descriptors.values()}
-        return Codebook(np.zeros((1, dim), np.float32))
-    codebook = train_codebook(descriptors.values(), config.codebook_size, seed=seed)
-    codebook.save(path)
-    return codebook
 
 
 def save_scene_graph(graph: SceneGraph, cache_dir: Path) -> None:

@@ -14,8 +14,8 @@ from retrieval.engine import Hit, ImageIndex
 from sfm.backends import Backend
 from sfm.errors import InputError
 from sfm.ingest import thumbnail_path
-from sfm.pair_proposal import errors_for_users
 from sfm.pair_states import PairState
+from sfm.photo_index import errors_for_users
 from sfm.query_files import Query, QueryFiles
 from sfm.types import Collection
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfm.config.schema import Config
-from sfm.pair_proposal import open_index
 from sfm.pair_states import known_edges, pair_states
+from sfm.photo_index import open_index
 from sfm.pipeline import SILENT, AnyPath, ingested, photo_session, with_features
 from sfm.progress import Progress
 from sfm.queries import SearchResult, answer_queries

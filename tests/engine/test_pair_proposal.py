@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,7 @@ class WordsOfItsOwn:
         self.words = Codebook(chance.standard_normal((8, 4)).astype(np.float32))
         self.key = "first"
         self.asked = 0
+        self.described: list[str] = []
 
     def retrieval_key(self, collection: Collection) -> str:
         return self.key
@@ -70,6 +73,7 @@ class WordsOfItsOwn:
         self, collection: Collection, database: object, names: Sequence[str]
     ) -> dict[str, np.ndarray]:
         self.asked += 1
+        self.described = list(names)
         chance = np.random.default_rng(1)
         return {name: chance.standard_normal((20, 4)).astype(np.float32) for name in names}
 
@@ -77,8 +81,12 @@ class WordsOfItsOwn:
         return self.words
 
 
-def propose(backend: WordsOfItsOwn, cache: Path, **options: object) -> SceneGraph:
-    photos = tuple(located(f"{i:02d}.jpg", Exif()) for i in range(12))
+def propose(
+    backend: WordsOfItsOwn, cache: Path, count: int = 12, changed: int = -1, **options: object
+) -> SceneGraph:
+    photos = tuple(
+        replace(located(f"{i:02d}.jpg", Exif()), sha256="y" if i == changed else "x") for i in range(count)
+    )
     graph, _ = propose_pairs(
         Collection(photos, {}),
         None,  # type: ignore[arg-type]
@@ -107,11 +115,42 @@ def test_the_index_is_made_again_when_what_descriptors_depend_on_has_changed(tmp
     assert backend.asked == 2
 
 
-WORDS = Codebook(np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32))
+def test_added_photos_are_added_to_the_index(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path, count=12)
+    codes = set(tmp_path.glob("index/*/segment-*"))
+
+    graph = propose(backend, tmp_path, count=14)
+
+    assert backend.described == ["12.jpg", "13.jpg"]
+    assert len(graph.images) == 14
+    assert codes < set(tmp_path.glob("index/*/segment-*"))
 
 
-def index_file(cache: Path) -> Path:
-    (path,) = (path for path in (cache / "index").iterdir() if not path.name.startswith("codebook-"))
+def test_the_index_is_made_again_when_a_photo_has_changed_or_gone(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path, count=14)
+    propose(backend, tmp_path, count=14, changed=3)
+    assert len(backend.described) == 14
+    propose(backend, tmp_path, count=13, changed=3)
+    assert (backend.asked, len(backend.described)) == (3, 13)
+
+
+def test_an_index_whose_run_ended_before_its_photos_were_noted_is_made_again(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path, count=12)
+    (noted,) = tmp_path.glob("index/*/photos.json")
+    earlier = noted.read_bytes()
+    propose(backend, tmp_path, count=14)
+    noted.write_bytes(earlier)
+
+    propose(backend, tmp_path, count=14)
+
+    assert (backend.asked, len(backend.described)) == (3, 14)
+
+
+def index_folder(cache: Path) -> Path:
+    (path,) = (path for path in (cache / "index").iterdir() if path.is_dir())
     return path
 
 
@@ -121,35 +160,31 @@ def test_a_damaged_index_is_made_again_with_a_warning(
 ) -> None:
     backend = WordsOfItsOwn()
     before = propose(backend, tmp_path)
-    path = index_file(tmp_path)
-    path.write_bytes(damage or path.read_bytes()[:-100])
+    for part in ("index.json", "codebook-*", "segment-*", "photos.json"):
+        (path,) = index_folder(tmp_path).glob(part)
+        content = path.read_bytes()
+        path.write_bytes(damage or content[:-10])
+        assert propose(backend, tmp_path) == before
+        assert "the retrieval index is made again" in caplog.text
+        caplog.clear()
+        assert set(RetrievalIndex.load(index_folder(tmp_path)).names) == set(before.images)
 
-    assert propose(backend, tmp_path) == before
-    assert "the retrieval index is made again" in caplog.text
-    assert str(path) in caplog.text
-    assert RetrievalIndex.load(path).names == before.images
 
-
-@pytest.mark.parametrize(
-    "foreign",
-    [
-        RetrievalIndex.build(WORDS, {f"other{i}": np.ones((3, 4), np.float32) for i in range(12)}),
-        RetrievalIndex.build(
-            Codebook(np.eye(7, dtype=np.float32)),
-            {f"{i:02d}.jpg": np.eye(7, dtype=np.float32) for i in range(12)},
-        ),
-    ],
-    ids=["of other photos", "of another backend"],
-)
-def test_a_foreign_index_is_made_again_with_a_warning(
-    tmp_path: Path, foreign: RetrievalIndex, caplog: pytest.LogCaptureFixture
+def test_an_index_of_another_backend_is_made_again_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = WordsOfItsOwn()
     before = propose(backend, tmp_path)
-    foreign.save(index_file(tmp_path))
+    codebook = Codebook(np.eye(7, dtype=np.float32))
+    descriptors = {name: np.eye(7, dtype=np.float32) for name in before.images}
+    folder = index_folder(tmp_path)
+    noted = (folder / "photos.json").read_bytes()
+    shutil.rmtree(folder)
+    RetrievalIndex.build(codebook, descriptors, source="another").save(folder)
+    (folder / "photos.json").write_bytes(noted)
 
     assert propose(backend, tmp_path) == before
-    assert "is of other photos or of another matcher" in caplog.text
+    assert "the retrieval index is made again" in caplog.text
 
 
 class Trained(WordsOfItsOwn):
@@ -166,10 +201,9 @@ def test_damaged_visual_words_are_trained_again_with_a_warning(
     (words,) = (tmp_path / "index").glob("codebook-*")
     words.write_bytes(b"no words")
 
+    shutil.rmtree(index_folder(tmp_path))
     assert propose(Trained(), tmp_path) == before
-    assert "damaged visual words are deleted" in caplog.text
-    index_file(tmp_path).unlink()
-    assert propose(Trained(), tmp_path) == before
+    assert "damaged visual words are trained again" in caplog.text
     assert len(Codebook.load(words)) > 0
 
 
@@ -209,7 +243,7 @@ def test_without_positions_the_other_modes_are_used(
 def test_the_graph_of_mast3r_sfm_comes_from_the_backends_descriptors(tmp_path: Path) -> None:
     graph = propose(WordsOfItsOwn(), tmp_path, mode="mast3r-sfm", mast3r_sfm_graph="retrieval-4-2")
 
-    index = RetrievalIndex.load(index_file(tmp_path))
+    index = RetrievalIndex.load(index_folder(tmp_path))
     similarity = np.array([index.scores(name) for name in index.names])
     assert set(graph.edges) == set(pair_graph("retrieval-4-2", 12, similarity=similarity).edges(index.names))
 

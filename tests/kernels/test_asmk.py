@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kernels import asmk
-from kernels.asmk import Codes, Postings, Queries, asmk_scores, asmk_top_k, largest
+from kernels import asmk, dispatch
+from kernels.asmk import Best, Codes, Postings, Queries, asmk_scores, asmk_top_k, largest, merged_best
+from kernels.dispatch import Backend, use_backend
 
 NUM_WORDS = 7
 
@@ -98,7 +103,7 @@ def test_top_k_is_the_head_of_the_sorted_scores(threads: int, binary: bool) -> N
     images = random_images(np.random.default_rng(1), 30, 2, binary)
     postings = inverted(images)
 
-    ids, scores = asmk_top_k(postings, images, 4, exclude=np.arange(30), threads=threads)
+    ids, scores = asmk_top_k(postings, [images], 4, exclude=np.arange(30), threads=threads)
 
     for i in range(30):
         expected = asmk_scores(postings, *row(images, i))
@@ -108,10 +113,149 @@ def test_top_k_is_the_head_of_the_sorted_scores(threads: int, binary: bool) -> N
         np.testing.assert_array_equal(scores[i, : len(best)], expected[best])
 
 
+@pytest.fixture(params=["compiled", "torch"])
+def other_version(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Versions that are compared with the numpy one; the device for torch, None for numba."""
+    if request.param == "torch":
+        yield "cpu"
+        return
+    pytest.importorskip("numba", reason="needs numba")
+    with use_backend("triton"):
+        yield None
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("alpha", [1.0, 3.0])
+def test_every_version_ranks_alike(other_version: str | None, width: int, binary: bool, alpha: float) -> None:
+    images = random_images(np.random.default_rng(width), 40, width, binary)
+    postings = inverted(images)
+    with use_backend("torch"):
+        expected = asmk_top_k(postings, [images], 7, exclude=np.arange(40), alpha=alpha)
+
+    ids, scores = asmk_top_k(
+        postings, [images], 7, exclude=np.arange(40), alpha=alpha, threads=3, device=other_version
+    )
+
+    np.testing.assert_array_equal(ids, expected[0])
+    np.testing.assert_allclose(scores, expected[1], atol=1e-6)
+
+
+def test_compiled_scores_of_one_query_are_those_of_numpy() -> None:
+    pytest.importorskip("numba", reason="needs numba")
+    images = random_images(np.random.default_rng(4), 25, 2, True)
+    postings = inverted(images)
+
+    for i in range(25):
+        with use_backend("torch"):
+            expected = asmk_scores(postings, *row(images, i))
+        with use_backend("triton"):
+            np.testing.assert_array_equal(asmk_scores(postings, *row(images, i)), expected)
+
+
+@given(seed=st.integers(0, 1000), k=st.integers(1, 12))
+@settings(max_examples=30, deadline=None)
+def test_compiled_choice_takes_equal_scores_in_order(seed: int, k: int) -> None:
+    """Few different scores, so that many are equal."""
+    asmk_numba = pytest.importorskip("kernels.asmk_numba", reason="needs numba")
+    scores = np.random.default_rng(seed).integers(0, 4, 30) / 4
+    ids, best = np.full(k, -1, np.int32), np.zeros(k)
+
+    assert asmk_numba._choose(scores.copy(), ids, best) == 0
+
+    expected = largest(scores, k)
+    assert ids.tolist() == expected.tolist() + [-1] * (k - len(expected))
+    np.testing.assert_array_equal(best[: len(expected)], scores[expected])
+
+
+@pytest.mark.parametrize("version", ["torch", "triton"])
+def test_damage_is_an_error_and_not_a_crash(version: Backend) -> None:
+    if version == "triton":
+        pytest.importorskip("numba", reason="needs numba")
+    images = random_images(np.random.default_rng(5), 20, 4, False)
+    good = inverted(images)
+    foreign = replace(good, images=good.images + np.int32(1000))
+    negative = replace(good, images=good.images - np.int32(1000))
+    not_finite = replace(good, codes=good.codes * np.float32(np.nan))
+
+    with use_backend(version):
+        for damaged in (foreign, negative, not_finite):
+            with pytest.raises(ValueError, match="damaged"):
+                asmk_top_k(damaged, [images], 3, exclude=np.arange(20))
+            with pytest.raises(ValueError, match="damaged"):
+                asmk_scores(damaged, *row(images, int(np.argmax(np.diff(images.offsets)))))
+
+
+@pytest.mark.parametrize("version", ["torch", "triton"])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("binary", [True, False])
+def test_batches_and_small_tiles_change_nothing(
+    version: Backend, threads: int, binary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if version == "triton":
+        asmk_numba = pytest.importorskip("kernels.asmk_numba", reason="needs numba")
+    images = random_images(np.random.default_rng(6), 30, 2 if binary else 40, binary)
+    postings = inverted(images)
+    with use_backend(version):
+        expected = asmk_top_k(postings, [images], 5, exclude=np.arange(30))
+    batches = [part(images, a, b) for a, b in ((0, 1), (1, 1), (1, 17), (17, 30))]
+
+    if version == "triton":
+        monkeypatch.setattr(asmk_numba, "_MIN_SCRATCH", 1)
+        monkeypatch.setattr(asmk_numba, "_MAX_SCRATCH", 1)
+    with use_backend(version):
+        found = asmk_top_k(postings, batches, 5, exclude=np.arange(30), threads=threads)
+
+    np.testing.assert_array_equal(found[0], expected[0])
+    # products of floats are rounded by how many are computed together
+    np.testing.assert_allclose(found[1], expected[1], atol=0 if binary else 1e-7)
+
+
+def part(images: Queries, start: int, stop: int) -> Queries:
+    """Some of the images."""
+    rows = slice(images.offsets[start], images.offsets[stop])
+    offsets = images.offsets[start : stop + 1] - images.offsets[start]
+    return Queries(offsets, images.words[rows], images.codes[rows])
+
+
+@given(seed=st.integers(0, 1000), k=st.integers(1, 6))
+@settings(max_examples=30, deadline=None)
+def test_rankings_of_parts_merge_into_the_ranking_of_all(seed: int, k: int) -> None:
+    scores = np.random.default_rng(seed).integers(0, 4, (3, 20)) / 4
+
+    def best(start: int, stop: int) -> Best:
+        ids, values = np.full((3, k), -1, np.int32), np.zeros((3, k))
+        for i, line in enumerate(scores[:, start:stop]):
+            chosen = largest(line, k)
+            ids[i, : len(chosen)], values[i, : len(chosen)] = chosen + start, line[chosen]
+        return ids, values
+
+    merged = merged_best([best(0, 9), best(9, 20)], k)
+
+    np.testing.assert_array_equal(merged[0], best(0, 20)[0])
+    np.testing.assert_array_equal(merged[1], best(0, 20)[1])
+
+
+def test_without_numba_numpy_runs_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    dispatch.has_numba.cache_clear()
+    images = random_images(np.random.default_rng(7), 5, 1, True)
+
+    with caplog.at_level("INFO", logger="kernels.dispatch"), use_backend("triton"):
+        ids, _ = asmk_top_k(inverted(images), [images], 3, exclude=np.arange(5))
+
+    assert ids.shape == (5, 3)
+    assert "numba cannot be used" in caplog.text
+    monkeypatch.undo()
+    dispatch.has_numba.cache_clear()
+
+
 def test_more_hits_wanted_than_there_are_images() -> None:
     images = random_images(np.random.default_rng(2), 3, 1, True)
 
-    ids, scores = asmk_top_k(inverted(images), images, 10)
+    ids, scores = asmk_top_k(inverted(images), [images], 10, exclude=np.full(3, -1))
 
     assert ids.shape == scores.shape == (3, 10)
     assert (ids[:, 3:] == -1).all()
@@ -130,4 +274,4 @@ def test_codes_of_another_kind_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         asmk_scores(inverted(binary), *row(floats, 0))
     with pytest.raises(ValueError, match="at least 1"):
-        asmk_top_k(inverted(binary), binary, 0)
+        asmk_top_k(inverted(binary), [binary], 0, exclude=np.arange(4))

@@ -80,3 +80,31 @@ print(rope2d(torch.ones(1, 1, 2, 4), torch.zeros(1, 2, 2, dtype=int)).shape)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
 
     assert out.stdout.strip() == "torch.Size([1, 1, 2, 4])", out.stderr
+
+
+def test_compiled_kernels_run_as_forced_or_where_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "has_numba", lambda: True)
+    assert dispatch.compiles(True)
+    assert not dispatch.compiles(False)
+    with use_backend("torch"):
+        assert not dispatch.compiles(True)
+    with use_backend("triton"):
+        assert dispatch.compiles(False)
+
+    monkeypatch.setenv(VARIABLE, "torch")
+    assert not dispatch.compiles(True)
+    monkeypatch.setenv(VARIABLE, "fortran")
+    with pytest.raises(ValueError, match="fortran"):
+        dispatch.compiles(True)
+
+
+def test_the_index_needs_neither_torch_nor_numba_to_start() -> None:
+    code = """
+import sys
+import retrieval.index
+print({"torch", "numba"} & set(sys.modules))
+"""
+
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+    assert out.stdout.strip() == "set()", out.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,33 +156,63 @@ def test_unusable_requests_are_named(walk) -> None:
     assert len(index) == 3
 
 
+def listed(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "index.json").read_text())
+
+
+def segment_files(folder: Path) -> list[Path]:
+    return [folder / name for name in listed(folder)["segments"]]
+
+
+def rewrite(path: Path, change: Callable[[dict[str, np.ndarray], dict[str, str]], None]) -> None:
+    """Change arrays and metadata of a safetensors file."""
+    with safe_open(path, framework="numpy") as file:
+        metadata = dict(file.metadata())
+    arrays = load_file(path)
+    change(arrays, metadata)
+    save_file(arrays, path, metadata)
+
+
 @pytest.mark.parametrize(
     ("part", "value"),
     [
+        ("kind", "a poem"),
         ("version", 99),
-        ("names", ["a", "a", "b", "c"]),
-        ("names", [1, 2, 3, 4]),
+        ("source", None),
         ("options", {"binary": True}),
+        ("options", {"binary": 1, "multiple_assignment": 1, "alpha": 3.0}),
+        ("options", {"binary": True, "multiple_assignment": 0, "alpha": 3.0}),
+        ("options", {"binary": True, "multiple_assignment": 1, "alpha": float("nan")}),
+        ("segments", "all"),
+        ("segments", ["../elsewhere"]),
+        ("segments", ["segment-gone.safetensors"]),
+        ("codebook", 3),
     ],
 )
-def test_damaged_headers_are_refused(walk, tmp_path: Path, part: str, value: object) -> None:
-    path = tmp_path / "index"
-    build(walk(4)).save(path)
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata()
-    header = json.loads(metadata["header"])
-    header[part] = value
-    save_file(load_file(path), path, {**metadata, "header": json.dumps(header)})
+def test_damaged_lists_are_refused(walk, tmp_path: Path, part: str, value: object) -> None:
+    build(walk(4)).save(tmp_path / "index")
+    record = listed(tmp_path / "index")
+    record[part] = value
+    (tmp_path / "index" / "index.json").write_text(json.dumps(record))
 
     with pytest.raises(RetrievalError, match="index"):
-        RetrievalIndex.load(path)
+        RetrievalIndex.load(tmp_path / "index")
+
+
+@pytest.mark.parametrize("content", [b"", b"no index", b"[]", b"\xff\xfe", b"[" * 100_000])
+def test_foreign_lists_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "index.json").write_bytes(content)
+
+    with pytest.raises(RetrievalError, match=r"index\.json"):
+        RetrievalIndex.load(tmp_path)
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_a_stored_index_answers_alike_and_grows(walk, tmp_path: Path, binary: bool) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_stored_index_answers_alike_and_grows(walk, tmp_path: Path, binary: bool, count: int) -> None:
     images = walk(12, prefix="außen/schön ")
     items = list(images.items())
-    index = build(dict(items[:9]), binary=binary, multiple_assignment=2)
+    index = build(dict(items[:9]), binary=binary, multiple_assignment=count)
     index.save(tmp_path / "index")
 
     loaded = RetrievalIndex.load(tmp_path / "index")
@@ -193,42 +225,161 @@ def test_a_stored_index_answers_alike_and_grows(walk, tmp_path: Path, binary: bo
         np.testing.assert_array_equal(loaded.scores(name), index.scores(name))
 
 
-def test_damaged_and_foreign_index_files_are_named(walk, tmp_path: Path) -> None:
-    path = tmp_path / "index"
-    build(walk(4)).save(path)
-    data = path.read_bytes()
-    (tmp_path / "torn").write_bytes(data[: len(data) // 2])
-    (tmp_path / "text").write_text("no index")
-    Codebook(np.eye(2, dtype=np.float32)).save(tmp_path / "codebook")
+def test_adding_a_few_writes_one_small_file_and_leaves_the_others(walk, tmp_path: Path) -> None:
+    images = list(walk(24).items())
+    build(dict(images[:20])).save(tmp_path / "index")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "index").iterdir()}
 
-    for name in ("torn", "text", "codebook", "gone"):
-        with pytest.raises(RetrievalError, match=name):
-            RetrievalIndex.load(tmp_path / name)
+    index = RetrievalIndex.load(tmp_path / "index")
+    index.add(dict(images[20:22]))
+    index.save(tmp_path / "index")
+    index.save(tmp_path / "index")
+
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "index").iterdir()}
+    assert len(after) == len(before) + 1
+    assert all(after[name] == time for name, time in before.items() if name != "index.json")
+    old, new = (path.stat().st_size for path in segment_files(tmp_path / "index"))
+    assert new < old / 5
+
+
+def test_segments_that_were_joined_leave_no_files_behind(walk, tmp_path: Path) -> None:
+    images = list(walk(9).items())
+    index = build(dict(images[:4]))
+    index.save(tmp_path / "index")
+
+    for name, descriptors in images[4:]:
+        index.add({name: descriptors})
+        index.save(tmp_path / "index")
+
+    loaded = RetrievalIndex.load(tmp_path / "index")
+    assert loaded.names == index.names
+    assert loaded.num_segments == index.num_segments <= 4
+    assert len(list((tmp_path / "index").iterdir())) == 2 + index.num_segments
+
+
+@given(parts=st.lists(st.integers(1, 40), max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_however_images_were_added_segments_are_few(parts: list[int]) -> None:
+    index = RetrievalIndex.build(Codebook(np.eye(2, dtype=np.float32)), {})
+    for i, count in enumerate(parts):
+        index.add({f"{i} {j}": np.ones((1, 2), np.float32) for j in range(count)})
+
+    assert len(index) == sum(parts)
+    assert index.num_segments <= 1 + np.log2(max(1, len(index)))
+
+
+def test_saving_over_another_index_replaces_it(walk, tmp_path: Path) -> None:
+    build(walk(5, prefix="old ")).save(tmp_path / "index")
+
+    build(walk(3, prefix="new ")).save(tmp_path / "index")
+
+    assert RetrievalIndex.load(tmp_path / "index").names == ("new 000.jpg", "new 001.jpg", "new 002.jpg")
+    assert len(list((tmp_path / "index").iterdir())) == 3
+
+
+def test_damaged_and_foreign_files_are_named(walk, tmp_path: Path) -> None:
+    build(walk(4)).save(tmp_path / "index")
+    build(walk(4)).save(tmp_path / "other")
+    (path,) = segment_files(tmp_path / "index")
+    whole = path.read_bytes()
+    (foreign,) = segment_files(tmp_path / "other")
+
+    for content in (whole[: len(whole) // 2], b"", b"no segment", foreign.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(RetrievalError, match=path.name):
+            RetrievalIndex.load(tmp_path / "index")
+    path.unlink()
+    with pytest.raises(RetrievalError, match=path.name):
+        RetrievalIndex.load(tmp_path / "index")
+    with pytest.raises(RetrievalError, match="gone"):
+        RetrievalIndex.load(tmp_path / "gone")
+
+
+def test_another_backends_index_is_refused(walk, tmp_path: Path) -> None:
+    images = walk(4)
+    codebook = train_codebook(images.values(), 20)
+    RetrievalIndex.build(codebook, images, source="sift 1000").save(tmp_path / "index")
+
+    assert RetrievalIndex.load(tmp_path / "index", source="sift 1000").source == "sift 1000"
+    with pytest.raises(RetrievalError, match="descriptors of sift 1000, not of mast3r"):
+        RetrievalIndex.load(tmp_path / "index", source="mast3r")
+    with pytest.raises(RetrievalError, match=r"must be \(n, 40\) float32"):
+        RetrievalIndex.load(tmp_path / "index").query(np.zeros((2, 24), np.float32), 3)
 
 
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("posting_images", lambda a: a + 100),
-        ("query_words", lambda a: a - 1),
-        ("query_offsets", lambda a: a[::-1].copy()),
-        ("posting_offsets", lambda a: a[:-1]),
-        ("posting_codes", lambda a: a[:-1]),
-        ("query_codes", lambda a: a.astype(np.float64)),
-        ("centroids", lambda a: a * np.nan),
+        ("words", lambda a: a[::-1].copy()),
+        ("words", lambda a: a - 1),
+        ("words", lambda a: a + 1000),
+        ("counts", lambda a: a + 1),
+        ("counts", lambda a: -a),
+        ("images", lambda a: a[:-1]),
+        ("codes", lambda a: a[:, :-1].copy()),
+        ("codes", lambda a: a.astype(np.float64)),
+        ("offsets", lambda a: a[::-1].copy()),
+        ("offsets", lambda a: a[:-1]),
+        ("rows", lambda a: a.astype(np.int64)),
+        ("asking_offsets", lambda a: a + 1),
+        ("asking_words", lambda a: a[1:]),
+        ("asking_codes", lambda a: a[:-1]),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(walk, tmp_path: Path, name: str, change) -> None:
-    path = tmp_path / "index"
-    build(walk(4)).save(path)
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata()
-    arrays = load_file(path)
-    arrays[name] = change(arrays[name])
-    save_file(arrays, path, metadata)
+    build(walk(4), multiple_assignment=2).save(tmp_path / "index")
+    (path,) = segment_files(tmp_path / "index")
+    rewrite(path, lambda arrays, _: arrays.update({name: change(arrays[name])}))
+
+    with pytest.raises(RetrievalError, match=path.name):
+        RetrievalIndex.load(tmp_path / "index")
+
+
+@pytest.mark.parametrize("names", ['["a", "a", "b", "c"]', "[1, 2, 3, 4]", '["a"]', "{", '"abcd"'])
+def test_damaged_names_are_refused(walk, tmp_path: Path, names: str) -> None:
+    build(walk(4)).save(tmp_path / "index")
+    (path,) = segment_files(tmp_path / "index")
+    rewrite(path, lambda _, metadata: metadata.update(names=names))
 
     with pytest.raises(RetrievalError, match="index"):
-        RetrievalIndex.load(path)
+        RetrievalIndex.load(tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "binary"),
+    [
+        ("images", lambda a: a + 100, True),
+        ("images", lambda a: a - 100, False),
+        ("rows", lambda a: a + 10**6, True),
+        ("rows", lambda a: a - 10**6, True),
+        ("codes", lambda a: np.full_like(a, np.nan), False),
+    ],
+)
+def test_damage_in_what_is_only_mapped_shows_on_use(
+    walk, tmp_path: Path, name: str, change, binary: bool
+) -> None:
+    build(walk(4), binary=binary).save(tmp_path / "index")
+    (path,) = segment_files(tmp_path / "index")
+    rewrite(path, lambda arrays, _: arrays.update({name: change(arrays[name])}))
+
+    index = RetrievalIndex.load(tmp_path / "index")
+
+    with pytest.raises(RetrievalError, match="damaged"):
+        index.query("001.jpg", 3)
+    with pytest.raises(RetrievalError, match="damaged"):
+        index.all_neighbours(3)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_photos_of_nothing_in_common(binary: bool) -> None:
+    eye = np.eye(6, dtype=np.float32)
+    images = {f"{i}": eye[i : i + 1] + np.float32(0.1) for i in range(6)}
+
+    index = RetrievalIndex.build(Codebook(eye), images, binary=binary)
+
+    assert (index.all_neighbours(3).ids == -1).all()
+    assert index.query("2", 5) == []
+    assert index.similarity(Pair.of("0", "1")) == 0.0
 
 
 def test_the_configuration_chooses_engine_and_options(walk) -> None:

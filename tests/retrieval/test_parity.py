@@ -35,7 +35,7 @@ def test_stored_words_and_codes(prefix: str) -> None:
     np.testing.assert_array_equal(codebook.assign(expected["desc"], 5), expected["word_ids_ma5"])
     np.testing.assert_array_equal(codebook.assign(expected["desc"], 1), expected["word_ids_ma1"])
     for name, count, key in (("000", 5, "query_img0"), ("001", 1, "db_img1")):
-        ours = aggregate(codebook, [images[name]], [count], binary=True)[0]
+        ours = aggregate(codebook, [images[name]], count, binary=True)
         np.testing.assert_array_equal(ours.words, expected[f"{key}_words"])
         words = ours.codes.view(np.uint8).view(">u4")  # the reference packs into 32 bits, first bit highest
         width = expected[f"{key}_codes"].shape[1]

@@ -160,7 +160,7 @@ def _asmk(file: Arrays) -> Iterator[Case]:
             differing = int((words != expected[f"word_ids_ma{assignments}"]).sum())
             yield count(f"asmk {name} words, {assignments} each", differing)
         for image, assignments, key in (("000", 5, "query_img0"), ("001", 1, "db_img1")):
-            ours = aggregate(codebook, [images[image]], [assignments], binary=True)[0]
+            ours = aggregate(codebook, [images[image]], assignments, binary=True)
             yield compare(f"asmk {name} {key}_words", ours.words, expected[f"{key}_words"], atol=0)
             # The reference packs into 32 bits, first bit highest.
             packed = ours.codes.view(np.uint8).view(">u4")[:, : expected[f"{key}_codes"].shape[1]]

@@ -1,0 +1,153 @@
+"""The retrieval index over all photos of a run: an earlier one where it holds, grown by photos added since.
+
+Files in the index folder that cannot be read, or that hold other photos or another matcher's words, are named
+in a warning and made again: they are a cache, and no reason to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import RetrievalConfig
+from retrieval.codebook import Codebook, train_codebook
+from retrieval.engine import ImageIndex, build_index
+from retrieval.errors import MissingEngineError, RetrievalError
+from retrieval.index import RetrievalIndex
+from sfm.backends import Backend
+from sfm.database import FeatureDatabase
+from sfm.errors import InputError, MissingDependencyError
+from sfm.types import Collection
+from sfm.workspace import atomic_write_json, content_key
+
+log = logging.getLogger(__name__)
+
+_VERSION = 3
+_INDEXED = "photos.json"
+"""Beside an index: the photos in it, and the hash of each."""
+
+
+@contextmanager
+def errors_for_users() -> Iterator[None]:
+    """Errors of the retrieval package as those that end the command."""
+    try:
+        yield
+    except MissingEngineError as error:
+        raise MissingDependencyError(str(error)) from error
+    except RetrievalError as error:
+        raise InputError(str(error)) from error
+
+
+def open_index(
+    collection: Collection,
+    database: FeatureDatabase,
+    *,
+    cache_dir: Path,
+    backend: Backend,
+    config: RetrievalConfig,
+    seed: int,
+) -> ImageIndex:
+    """The index over all photos.
+
+    Args:
+        collection: photos, described in `database`.
+        database: features of the photos.
+        cache_dir: keeps the codebook and the index.
+        backend: describes photos for retrieval.
+        config: retrieval options.
+        seed: of the codebook's training.
+
+    Raises:
+        InputError: descriptors that cannot be used.
+        MissingDependencyError: the engine asmk is chosen and not installed.
+    """
+    with errors_for_users():
+        return _index(collection, database, cache_dir / "index", backend, config, seed)
+
+
+def _index(
+    collection: Collection,
+    database: FeatureDatabase,
+    parent: Path,
+    backend: Backend,
+    config: RetrievalConfig,
+    seed: int,
+) -> ImageIndex:
+    options = (config.engine, config.num_descriptors, config.binary, config.multiple_assignment)
+    # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
+    size_class = len(collection.photos).bit_length()
+    training = (seed, config.num_descriptors, config.codebook_size, size_class)
+    source = backend.retrieval_key(collection)
+    codebook_key = content_key("codebook", _VERSION, source, *training)
+    folder = parent / content_key("index", _VERSION, codebook_key, options)
+    codebook_path = parent / f"codebook-{codebook_key}.safetensors"
+    hashes = {photo.name: photo.sha256 for photo in collection.photos}
+    index = _earlier_index(folder, source, hashes)
+    missing = hashes.keys() - set(index.names if index else ())
+    if index and not missing:
+        return index
+    _remove_other_indices(folder)
+    names = [name for name in collection.names if name in missing]
+    descriptors = backend.retrieval_descriptors(collection, database, names)
+    if index:
+        index.add(descriptors)
+    else:
+        codebook = backend.codebook() or _codebook(codebook_path, descriptors, config, seed)
+        built = build_index(codebook, descriptors, config, source=source)
+        if not isinstance(built, RetrievalIndex):
+            return built
+        index = built
+    index.save(folder)
+    atomic_write_json(folder / _INDEXED, hashes)
+    return index
+
+
+def _earlier_index(folder: Path, source: str, hashes: Mapping[str, str]) -> RetrievalIndex | None:
+    """The index of an earlier run, unless it is damaged or one of its photos has gone or changed since."""
+    if not (folder / _INDEXED).exists():
+        return None
+    try:
+        indexed = json.loads((folder / _INDEXED).read_text(encoding="utf-8"))
+        if any(hashes.get(name) != sha256 for name, sha256 in indexed.items()):
+            return None
+        index = RetrievalIndex.load(folder, source=source)
+    except (RetrievalError, ValueError, AttributeError) as error:
+        log.warning("the retrieval index is made again: %s", error)
+        return None
+    # A run that ended between writing the two has photos in one that are not in the other.
+    return index if set(index.names) == indexed.keys() else None
+
+
+def _remove_other_indices(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for stale in folder.parent.iterdir():
+        if stale.is_dir() and stale != folder:
+            shutil.rmtree(stale)
+        elif stale.is_file() and not stale.name.startswith("codebook-"):
+            stale.unlink()
+
+
+def _codebook(
+    path: Path, descriptors: Mapping[str, NDArray[np.float32]], config: RetrievalConfig, seed: int
+) -> Codebook:
+    """The words of an earlier run, else trained on these descriptors."""
+    if path.exists():
+        try:
+            return Codebook.load(path)
+        except RetrievalError as error:
+            log.warning("damaged visual words are trained again: %s", error)
+            path.unlink()
+    if not any(len(array) for array in descriptors.values()):
+        log.warning("no photo has a single feature: none can be compared with another")
+        (dim,) = {array.shape[1] for array in descriptors.values()}
+        return Codebook(np.zeros((1, dim), np.float32))
+    codebook = train_codebook(descriptors.values(), config.codebook_size, seed=seed)
+    codebook.save(path)
+    return codebook
