@@ -44,6 +44,8 @@ class RetrievalConfig:
     with a codebook trained on the collection (MASt3R-SfM takes 5, with a codebook of its own)."""
     binary: bool = True
     """Binarised residuals: 32 times smaller and quicker to compare, nearly as good."""
+    query_expansion: bool = True
+    """Re-rank look-alikes by what their own look-alikes say: finds partners that rank far down."""
     sequential_overlap: Annotated[int, Ge(1)] = 8
     """Mode sequential: each photo is matched with this many that follow it, and with powers of two beyond."""
     loop_detection: bool = True
