@@ -6,13 +6,18 @@ and by that of theirs, each step weighing half of the last:
 
     s' = (s + w P s + w^2 P^2 s) / (1 + w + w^2)
 
-with P the kNN graph, either direction, rows scaled to 1. It is average query expansion (Chum et al. 2007)
-on scores instead of descriptors and, carried on for ever, diffusion (Iscen et al. 2017). Both were measured
-(`tools/bench/retrieval_recall.py`): more steps, a wider graph or equal weights bring more photos among the
-first 20 and lose right ones among the first 5. Everything is sparse and linear in the number of images.
+with P the scores of each image's nearest neighbours, scaled to a sum of 1. It is average query expansion
+(Chum et al. 2007) on scores instead of descriptors and, carried on for ever, diffusion (Iscen et al. 2017).
+Measured by `tools/bench/retrieval_recall.py`: more neighbours, more steps or equal weights find more partners
+among the first 20 and lose right ones among the first 5. Dividing by what an image scores with everyone, as
+against hubs, only harms: in photos of one place those that score highest show most of it.
+
+The lists that go in are cut off, so that everything is sparse and linear in the number of images.
 """
 
 from __future__ import annotations
+
+from collections import defaultdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +26,12 @@ from scipy.sparse import csr_array
 from .engine import Hit, ImageIndex, Neighbours
 
 _NEAREST = 5
-"""Neighbours of each image in the graph, besides the images that it is among the nearest of."""
+"""Neighbours of each image that are asked in turn."""
 _WEIGHT = 0.5
 _STEPS = 2
 _TOTAL_WEIGHT = sum(_WEIGHT**step for step in range(_STEPS + 1))
 _DEPTH = 50
-"""Neighbours of each image that are re-ranked."""
+"""Length of the lists that are added up."""
 _BLOCK = 2048
 """Images re-ranked at a time, which bounds the candidates in memory."""
 
@@ -43,14 +48,15 @@ def expanded(neighbours: Neighbours, k: int) -> Neighbours:
     Images without neighbours stay without.
 
     Args:
-        neighbours: N images, lists as long as one can afford; the first 5 make the graph.
+        neighbours: N images; their lists are added up, the first 5 of each are asked in turn.
         k: at most this many, at least 1.
 
     Returns:
         Scores in [0, 1], highest first, equal ones by ascending position; ids are -1 where there are no more.
     """
-    scores = _scores(neighbours)
-    step = _graph(scores, neighbours)
+    scores, step = _sparse(neighbours), _sparse(neighbours, _NEAREST)
+    sums = np.asarray(step.sum(axis=1)).ravel()
+    step.data /= np.repeat(sums, np.diff(step.indptr))
     ids = np.full((len(neighbours.names), k), -1, np.int32)
     best = np.zeros(ids.shape)
     for start in range(0, len(ids), _BLOCK):
@@ -66,51 +72,56 @@ def expanded(neighbours: Neighbours, k: int) -> Neighbours:
 class ExpandedRanking:
     """The photos most similar to a photo, by expanded scores where these reach, by similarity beyond.
 
-    The expansion covers all images at once and is computed when it is first asked for.
+    Equal to `neighbours_expanded`, but looks only at the photo asked for and its neighbours' neighbours: for
+    the few photos of a large index that are asked for later. The lists of photos once seen are kept.
     """
 
     def __init__(self, index: ImageIndex) -> None:
         self._index = index
-        self._rows = {name: row for row, name in enumerate(index.names)}
-        self._expanded: Neighbours | None = None
+        self._positions = {name: position for position, name in enumerate(index.names)}
+        self._lists: dict[str, list[Hit]] = {}
 
     def query(self, name: str, k: int) -> list[Hit]:
-        """The k best others of an image of the index, best first.
+        """The k best others of an image of the index, best first; scores in [0, 1].
 
         Raises:
             RetrievalError: an unknown name.
         """
-        if name not in self._rows:
-            return self._index.query(name, k)  # which refuses it
-        if self._expanded is None:
-            self._expanded = neighbours_expanded(self._index, _DEPTH)
-        hits = self._expanded.hits(self._rows[name])[:k]
-        if len(hits) == k:
-            return hits
-        present = {hit.name for hit in hits}
-        floor = hits[-1].score if hits else 1.0
-        rest = [hit for hit in self._index.query(name, k) if hit.name not in present]
-        beyond = [Hit(hit.name, min(floor, hit.score / _TOTAL_WEIGHT)) for hit in rest]
-        return hits + beyond[: k - len(hits)]
+        scores: dict[str, float] = defaultdict(float)
+        weights = {name: 1.0 / _TOTAL_WEIGHT}
+        for _ in range(_STEPS + 1):
+            onward: dict[str, float] = defaultdict(float)
+            for image, weight in weights.items():
+                hits = self._hits(image)
+                total = sum(hit.score for hit in hits[:_NEAREST])
+                for hit in hits:
+                    scores[hit.name] += weight * hit.score
+                for hit in hits[:_NEAREST]:
+                    onward[hit.name] += _WEIGHT * weight * hit.score / total
+            weights = onward
+        scores.pop(name, None)
+        order = sorted(scores, key=lambda other: (-scores[other], self._positions[other]))
+        found = [Hit(other, scores[other]) for other in order[:k]]
+        return found + self._beyond(name, k, found) if len(found) < k else found
+
+    def _hits(self, name: str) -> list[Hit]:
+        if name not in self._lists:
+            self._lists[name] = self._index.query(name, _DEPTH)
+        return self._lists[name]
+
+    def _beyond(self, name: str, k: int, found: list[Hit]) -> list[Hit]:
+        """What similarity ranks below the expanded hits, with scores on their scale."""
+        known = {hit.name for hit in found}
+        floor = min((hit.score for hit in found), default=1.0)
+        rest = [hit for hit in self._index.query(name, k) if hit.name not in known]
+        return [Hit(hit.name, min(floor, hit.score / _TOTAL_WEIGHT)) for hit in rest[: k - len(found)]]
 
 
-def _scores(neighbours: Neighbours) -> csr_array:
-    """(N, N) sparse scores, rows ask."""
-    count, depth = neighbours.ids.shape
-    asking = np.repeat(np.arange(count), depth)
-    found = neighbours.ids.ravel() >= 0
-    ends = (asking[found], neighbours.ids.ravel()[found])
-    return csr_array((neighbours.scores.ravel()[found], ends), shape=(count, count))
-
-
-def _graph(scores: csr_array, neighbours: Neighbours) -> csr_array:
-    """(N, N) sparse: the kNN graph in either direction, rows scaled to a sum of 1 or empty."""
-    nearest = Neighbours(neighbours.names, neighbours.ids[:, :_NEAREST], neighbours.scores[:, :_NEAREST])
-    graph = _scores(nearest)
-    graph = graph.maximum(graph.T).tocsr()
-    sums = np.asarray(graph.sum(axis=1)).ravel()
-    graph.data /= np.repeat(sums, np.diff(graph.indptr))
-    return graph
+def _sparse(neighbours: Neighbours, depth: int | None = None) -> csr_array:
+    """(N, N) scores of the first `depth` neighbours, rows ask."""
+    ids, scores = neighbours.ids[:, :depth], neighbours.scores[:, :depth]
+    asking, rank = np.nonzero(ids >= 0)
+    return csr_array((scores[asking, rank], (asking, ids[asking, rank])), shape=(len(ids), len(ids)))
 
 
 def _keep_best(found: csr_array, start: int, ids: NDArray[np.int32], scores: NDArray[np.float64]) -> None:

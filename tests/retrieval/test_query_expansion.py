@@ -77,7 +77,6 @@ def test_scores_are_those_of_the_definition(seed, count, depth) -> None:
         scores[row, near.ids[row, rank]] = near.scores[row, rank]
         if rank < 5:
             graph[row, near.ids[row, rank]] = near.scores[row, rank]
-    graph = np.maximum(graph, graph.T)
     step = graph / np.maximum(graph.sum(axis=1, keepdims=True), 1e-300)
     expected = (scores + 0.5 * step @ scores + 0.25 * step @ step @ scores) / 1.75
     np.fill_diagonal(expected, 0.0)
@@ -124,7 +123,7 @@ def test_partners_are_found_that_similarity_misses(seed: int) -> None:
         return float((right / np.minimum(partners.sum(axis=1), k).clip(1))[:-hubs].mean())
 
     assert recall(after, 5) > recall(before, 5) - 0.01
-    assert recall(after, 10) > recall(before, 10) + 0.01
+    assert recall(after, 10) > recall(before, 10)
     assert recall(after, 20) > recall(before, 20) + 0.15
     assert recall(after, 20) > 0.98
 
@@ -155,6 +154,17 @@ def test_a_ranking_gives_every_photo_that_is_asked_for(walk) -> None:
         assert {hit.name for hit in index.query(name, 1000)} <= set(names)
         assert ranking.query(name, 0) == []
     assert all_hits == ExpandedRanking(index).query(name, 1000)
+
+
+def test_one_photo_is_ranked_as_among_all(walk) -> None:
+    images = walk(80, step=20)
+    index = RetrievalIndex.build(train_codebook(images.values(), 60), images)
+    every, ranking = neighbours_expanded(index, 20), ExpandedRanking(index)
+
+    for row, name in enumerate(index.names):
+        one, all_hits = ranking.query(name, 20), every.hits(row)
+        assert [hit.score for hit in one] == pytest.approx([hit.score for hit in all_hits], abs=1e-12)
+        assert [hit.name for hit in one[:10]] == [hit.name for hit in all_hits[:10]]
 
 
 def test_a_ranking_refuses_unknown_photos_and_stands_empty_ones(walk) -> None:

@@ -21,7 +21,7 @@ def unchanged(scores: Scores) -> Scores:
 
 
 def query_expansion(scores: Scores) -> Scores:
-    """The product's: two steps along the kNN graph."""
+    """The product's: neighbours and their neighbours, each step at half the weight."""
     return _dense(expanded(_neighbours(scores, 50), len(scores) - 1))
 
 
