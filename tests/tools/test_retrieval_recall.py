@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rerankings import RERANKINGS
 from retrieval_recall import measure, ranked, recall
-from retrieval_truth import Truth, asked_photos
+from retrieval_truth import Sample, Truth, asked_photos
 from vocabulary_tree import _completed
 
 from retrieval.codebook import train_codebook
@@ -45,8 +45,8 @@ def test_only_photos_that_ask_count() -> None:
 
 
 def test_all_photos_ask_in_small_collections_and_a_growing_sample_in_large_ones() -> None:
-    assert asked_photos(100, 5).tolist() == list(range(100))
-    few, more = asked_photos(300, 10), asked_photos(300, 20)
+    assert asked_photos(100, Sample(5, 100)).tolist() == list(range(100))
+    few, more = asked_photos(300, Sample(10, 100)), asked_photos(300, Sample(20, 100))
     assert len(few) == 10
     assert len(more) == 20
     assert set(few.tolist()) < set(more.tolist()) < set(range(300))

@@ -27,7 +27,7 @@ import pycolmap
 from numpy.typing import NDArray
 from photo_sets import find_set
 from rerankings import RERANKINGS, Scores
-from retrieval_truth import Truth, prepare_truth
+from retrieval_truth import Sample, Truth, prepare_truth
 from vocabulary_tree import tree_ranking
 
 from retrieval import RetrievalConfig
@@ -189,7 +189,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the photo sets")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/loopsfm-bench/retrieval"))
     parser.add_argument("--k", type=int, nargs="+", default=[5, 10, 20])
-    parser.add_argument("--sample", type=int, default=24, help="photos that ask, of more than 100")
+    parser.add_argument("--sample", type=int, default=24, help="photos that ask, in large sets")
+    parser.add_argument("--all-up-to", type=int, default=100, help="size of the sets whose photos all ask")
     parser.add_argument("--tree-words", type=int, nargs="+", default=[1024, 4096])
     parser.add_argument("--options", action="store_true", help="vary ASMK's options, not the re-ranking")
     parser.add_argument("--threads", type=int, default=2)
@@ -199,10 +200,9 @@ def main() -> None:
     config = Config()
     config = replace(config, sift=replace(config.sift, max_num_features=_FEATURES))
     cache = options.cache.expanduser()
+    sample = Sample(options.sample, options.all_up_to)
     truths = [
-        prepare_truth(
-            find_set(name, options.data), cache, config, sample=options.sample, threads=options.threads
-        )
+        prepare_truth(find_set(name, options.data), cache, config, sample=sample, threads=options.threads)
         for name in options.sets
     ]
     print(header(truths, options.k), flush=True)

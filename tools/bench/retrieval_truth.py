@@ -1,8 +1,8 @@
 """Which photos of a collection show the same place: SIFT, all pairs matched and verified, kept between runs.
 
-A pair is true when it has at least 30 verified inliers. In collections of more than 100 photos only a sample
-(drawn with a fixed seed) is matched with all others: what is measured is then the mean over these photos
-instead of all, and each one's partners are still known completely.
+A pair is true when it has at least 30 verified inliers. In large collections only a sample (drawn with
+a fixed seed) is matched with all others: what is measured is then the mean over these photos instead of all,
+and each one's partners are still known completely.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -28,8 +29,13 @@ from sfm.sift.matching import match_pairs
 from sfm.workspace import content_key
 
 MIN_INLIERS = 30
-_ALL_ASKED_UP_TO = 100
-"""In larger collections a sample of photos asks."""
+
+
+class Sample(NamedTuple):
+    """Which photos are matched with all others: all of a collection, or `size` of a larger one."""
+
+    size: int
+    all_up_to: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,14 +57,14 @@ class Truth:
     """What making it took in this run; next to nothing where all was there."""
 
 
-def prepare_truth(photo_set: PhotoSet, cache: Path, config: Config, *, sample: int, threads: int) -> Truth:
+def prepare_truth(photo_set: PhotoSet, cache: Path, config: Config, *, sample: Sample, threads: int) -> Truth:
     """Describe and match what `cache` doesn't hold yet; a run that was stopped goes on where it was.
 
     Args:
         photo_set: the photos.
         cache: holds a folder a collection.
         config: `images`, `sift`, `matching`, `verify` and the seed are used.
-        sample: photos that are matched with all others, in collections of more than 100.
+        sample: how many photos are matched with all others.
         threads: of describing and matching.
     """
     started = time.perf_counter()
@@ -111,10 +117,10 @@ def prepare_truth(photo_set: PhotoSet, cache: Path, config: Config, *, sample: i
     )
 
 
-def asked_photos(count: int, sample: int) -> NDArray[np.int64]:
+def asked_photos(count: int, sample: Sample) -> NDArray[np.int64]:
     """Positions of the photos that ask, ascending: all, or a sample; a larger sample only adds photos."""
     drawn = np.random.default_rng(0).permutation(count)
-    return np.sort(drawn if count <= _ALL_ASKED_UP_TO else drawn[:sample])
+    return np.sort(drawn if count <= sample.all_up_to else drawn[: sample.size])
 
 
 def _keys(config: Config) -> StageKeys:
