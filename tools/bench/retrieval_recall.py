@@ -170,14 +170,14 @@ def header(truths: Sequence[Truth], depths: Sequence[int]) -> str:
     depth = "/".join(map(str, depths))
     names = "  ".join(f"{truth.name:>14s}" for truth in truths)
     asking = "  ".join(f"{len(truth.asked)} of {len(truth.names)}".rjust(14) for truth in truths)
-    return f"{'recall@' + depth:34s}{'mean':>14s}  {names}\n{'photos asking':34s}{'':14s}  {asking}"
+    return f"{'recall@' + depth:36s}{'mean':>14s}  {names}\n{'photos asking':36s}{'':14s}  {asking}"
 
 
 def line(row: Row, depths: Sequence[int]) -> str:
     """A row of the table."""
     means = "/".join(f"{row.mean(k):.1f}" for k in depths)
     cells = ["/".join(f"{found[k]:.0f}" for k in depths).rjust(14) for found in row.recall.values()]
-    return f"{row.method:34s}{means:>14s}  {'  '.join(cells)}  {sum(row.seconds.values()):8.1f} s"
+    return f"{row.method:36s}{means:>14s}  {'  '.join(cells)}  {sum(row.seconds.values()):8.1f} s"
 
 
 def main() -> None:
