@@ -4,8 +4,9 @@
 
 For each photo with a true partner (`retrieval_truth.py` says what that is), recall@k is the share of
 min(k, partners) found among its first k hits; the figures are means over photos, then over collections, in
-percent. One SIFT setting serves all: 2,048 features a photo, with a second orientation about 3,300. A first
-run makes the databases and keeps them (an hour on two cores for the default sets); later runs read them.
+percent. One SIFT setting serves all; with whole levels of the pyramid and second orientations 2,048 features
+are about 3,200. A first run makes the databases and keeps them in --cache; a run that was stopped goes on
+where it was, and later runs read them.
 
 `--options` varies the options of ASMK and of the descriptors, one at a time, instead of the re-ranking.
 """
@@ -37,7 +38,6 @@ from sfm.config.schema import Config
 from sfm.sift.features import largest_features
 
 SETS = ("saharov32", "monstree", "kitchen25", "dup_cereal", "lund_street", "fox", "caliterra", "bonsai292")
-_FEATURES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=SETS, help="names of folders in --data")
     parser.add_argument("--data", type=Path, required=True, help="folder of the photo sets")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/loopsfm-bench/retrieval"))
+    parser.add_argument("--features", type=int, default=2048, help="SIFT features a photo, about")
     parser.add_argument("--k", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--sample", type=int, default=24, help="photos that ask, in large sets")
     parser.add_argument("--all-up-to", type=int, default=100, help="size of the sets whose photos all ask")
@@ -198,8 +199,8 @@ def main() -> None:
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     config = Config()
-    config = replace(config, sift=replace(config.sift, max_num_features=_FEATURES))
-    cache = options.cache.expanduser()
+    config = replace(config, sift=replace(config.sift, max_num_features=options.features))
+    cache = options.cache.expanduser() / f"sift-{options.features}"
     sample = Sample(options.sample, options.all_up_to)
     truths = [
         prepare_truth(find_set(name, options.data), cache, config, sample=sample, threads=options.threads)

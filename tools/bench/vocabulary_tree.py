@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from retrieval_truth import Truth
 
 _ITERATIONS = 12
-"""Of k-means; COLMAP's 3 rounds of 100 take hours here. On `kitchen25` with 1,024 words 100 gave no more."""
+"""Of k-means, in one round; COLMAP's 3 rounds of 100 take 25 times as long. On `kitchen25` with
+1,024 words 100 iterations gave a recall of 87, 91 and 95 % (k = 5, 10, 20) where 12 gave 81, 92 and 95; two
+trainings of the same tree differ by up to 3 points, since COLMAP's aren't seeded."""
 _SAMPLE_PER_WORD = 64
 _EMBEDDING_DIM = 64  # COLMAP's default for the Hamming embedding
 
