@@ -12,8 +12,8 @@ from retrieval import RetrievalConfig
 from retrieval.codebook import Codebook, train_codebook
 from retrieval.index import RetrievalIndex
 from retrieval.query_expansion import ExpandedRanking
-from sfm.closed_loop import Rank
 from sfm.events import NullEvents
+from sfm.loop import Rank
 from sfm.pair_proposal import propose_pairs
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
