@@ -6,9 +6,9 @@ Each step answers a failure that plain k-nearest neighbours show. In order of pr
    form cliques of near-duplicates; as long as the candidates leave the photos in several pieces, each piece
    is joined to its most similar outside photo (one step of Boruvka's algorithm at a time).
 2. Pairs known from elsewhere: capture order, positions.
-3. Mutual neighbours. A pair in which each photo is among the other's k best is right far more often than a
-   one-sided one. They are taken rank by rank, not by score: scores of photos with much texture are higher
-   throughout, and a list sorted by score would spend the budget on them.
+3. Mutual neighbours, re-ranked by query expansion. A pair in which each photo is among the other's k best is
+   right far more often than a one-sided one. They are taken rank by rank, not by score: scores of photos with
+   much texture are higher throughout, and a list sorted by score would spend the budget on them.
 4. Anchors. A few photos far from each other in similarity (farthest-point sampling, as in MASt3R-SfM) are
    joined with each other, and every photo with its nearest anchor: long-range links that cliques lack.
 5. One-sided neighbours, again rank by rank, for what is left.
@@ -29,6 +29,7 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from .config import RetrievalConfig
 from .engine import ImageIndex, Neighbours
+from .query_expansion import neighbours_expanded
 from .scene_graph import Edge, Edges, Pair, Reason
 
 _CANDIDATES_PER_WANTED = 2.0
@@ -50,22 +51,27 @@ def retrieval_edges(
 
     Args:
         index: all photos.
-        config: `pairs_per_photo` and `num_anchors` are used.
+        config: `pairs_per_photo`, `num_anchors` and `query_expansion` are used.
         priors: pairs known from elsewhere; those of photos that are not in the index are left out.
     """
     names = index.names
     budget = int(np.ceil(config.wanted_pairs_per_photo * len(names)))
     if len(names) < 2:
         return {}
-    neighbours = index.all_neighbours(int(np.ceil(_CANDIDATES_PER_WANTED * config.wanted_pairs_per_photo)))
+    wanted = int(np.ceil(_CANDIDATES_PER_WANTED * config.wanted_pairs_per_photo))
+    neighbours = (
+        neighbours_expanded(index, wanted) if config.query_expansion else index.all_neighbours(wanted)
+    )
     mutual, one_sided = ranked_links(neighbours)
     anchored = _anchor_links(index, mutual, config.num_anchors)
     given = _prior_links(names, priors or {})
-    candidates = list(dict.fromkeys([*given, *mutual, *anchored, *one_sided]))
+    score_of = _scored(index, dict.fromkeys([*given, *mutual, *anchored, *one_sided]))
+    # query expansion also finds images that share no word with the one that asks
+    candidates = [link for link, score in score_of.items() if score > 0 or link in given]
     connecting = _connecting_links(index, candidates)
+    score_of.update(_scored(index, connecting))
     candidates += connecting
-    scores = index.similarities([_pair(names, link) for link in candidates])
-    spanning = _spanning_links(len(names), candidates, scores)
+    spanning = _spanning_links(len(names), candidates, np.array([score_of[link] for link in candidates]))
     chosen = list(dict.fromkeys([*spanning, *candidates]))[:budget]
     reasons = {
         **dict.fromkeys(anchored, Reason.ANCHOR),
@@ -73,7 +79,6 @@ def retrieval_edges(
         **dict.fromkeys(connecting, Reason.CONNECT),
         **given,
     }
-    score_of = dict(zip(candidates, scores.tolist(), strict=True))
     return {_pair(names, link): Edge(score_of[link], reasons[link]) for link in chosen}
 
 
@@ -94,6 +99,13 @@ def ranked_links(neighbours: Neighbours) -> tuple[list[Link], list[Link]]:
     is_mutual = (times[order] == 2).tolist()
     mutual = [link for link, both in zip(links, is_mutual, strict=True) if both]
     return mutual, [link for link, both in zip(links, is_mutual, strict=True) if not both]
+
+
+def _scored(index: ImageIndex, links: Iterable[Link]) -> dict[Link, float]:
+    """The similarity of each link's photos, in the order of the links."""
+    wanted = list(links)
+    scores = index.similarities([_pair(index.names, link) for link in wanted]).tolist()
+    return dict(zip(wanted, scores, strict=True))
 
 
 def _anchor_links(index: ImageIndex, mutual: list[Link], limit: int) -> list[Link]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
+from retrieval.engine import ImageIndex
 from retrieval.mast3r_sfm_graph import needs_similarity
+from retrieval.query_expansion import ExpandedRanking
 from sfm.backends import Backend
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError
@@ -87,10 +89,15 @@ def propose_pairs(
         )
     events.emit("retrieve", "graph", round=0, edges=len(graph), components=len(graph.components()))
 
-    def rank(name: str, count: int) -> list[tuple[str, float]]:
-        return [(hit.name, hit.score) for hit in index.query(name, count)] if index else []
+    return graph, _rank(index, config)
 
-    return graph, rank
+
+def _rank(index: ImageIndex | None, config: RetrievalConfig) -> Rank:
+    """Ranking for later requests; an index that was not needed finds nothing."""
+    if index is None:
+        return lambda name, count: []
+    query = ExpandedRanking(index).query if config.query_expansion else index.query
+    return lambda name, count: [(hit.name, hit.score) for hit in query(name, count)]
 
 
 def _with_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:

@@ -103,12 +103,13 @@ def retrieval_descriptors(
 
     Large keypoints are repeatable over the widest range of distances, so they tell places apart best.
     """
-    return {name: _largest(*database.features(name), num_descriptors) for name in names}
+    return {name: largest_features(*database.features(name), num_descriptors) for name in names}
 
 
-def _largest(
+def largest_features(
     keypoints: NDArray[np.float32], descriptors: NDArray[np.uint8], count: int
 ) -> NDArray[np.float32]:
+    """RootSIFT `(min(n, count), 128) float32`, unit length, of the largest of n keypoints."""
     if keypoints.shape[1] == 6:
         shape = keypoints[:, 2:]
         scale = np.abs(shape[:, 0] * shape[:, 3] - shape[:, 1] * shape[:, 2])

@@ -1,10 +1,14 @@
-"""How well retrieval finds the photos that match, by the options that decide it.
+"""How well retrieval finds the photos that match, against COLMAP's vocabulary tree, and by its options.
 
-    python tools/bench/retrieval_recall.py COLLECTION.db ... [--json OUT]
+    python tools/bench/retrieval_recall.py --data FOLDER [--sets fox ...] [--k 5 10] [--options] [--json F]
 
-Each database holds SIFT features and an exhaustive match of one collection. The truth is its pairs with at
-least 30 inliers. For each photo with a true partner, recall@k is the share of min(k, partners) found among
-the first k hits; the figures are means over photos, then over collections.
+For each photo with a true partner (`retrieval_truth.py` says what that is), recall@k is the share of
+min(k, partners) found among its first k hits; the figures are means over photos, then over collections, in
+percent. One SIFT setting serves all; with whole levels of the pyramid and second orientations 2,048 features
+are about 3,200. A first run makes the databases and keeps them in --cache; a run that was stopped goes on
+where it was, and later runs read them.
+
+`--options` varies the options of ASMK and of the descriptors, one at a time, instead of the re-ranking.
 """
 
 from __future__ import annotations
@@ -12,178 +16,223 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache as cached
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+from photo_sets import find_set
+from rerankings import RERANKINGS, Scores
+from retrieval_truth import Sample, Truth, prepare_truth
+from vocabulary_tree import tree_ranking
 
-from retrieval.codebook import Codebook, Descriptors, train_codebook
+from retrieval import RetrievalConfig
+from retrieval.codebook import Descriptors, train_codebook
 from retrieval.index import RetrievalIndex
+from sfm.config.schema import Config
+from sfm.sift.features import largest_features
 
-MIN_INLIERS = 30
-DEPTHS = (5, 10)
+SETS = ("saharov32", "monstree", "kitchen25", "dup_cereal", "lund_street", "fox", "caliterra", "bonsai292")
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One setting of everything that was varied."""
+class Setting:
+    """Everything that is varied in how photos are described and compared."""
 
-    num_descriptors: int = 1000
-    subset: Literal["largest", "random", "strided"] = "largest"
+    num_descriptors: int = RetrievalConfig().num_descriptors
+    subset: Literal["largest", "random"] = "largest"
     words_per_root: float = 10.0
     """Codebook size over the square root of the number of descriptors."""
     multiple_assignment: int = 1
     binary: bool = True
-    transform: Literal["", "rotated", "whitened"] = ""
     alpha: float = 3.0
-    baseline: Literal["", "vlad"] = ""
+
+
+Method = Callable[[Truth], NDArray[np.int64]]
+"""(N, N - 1) positions of all other photos, best first, for each photo."""
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """A collection: (n, 6) keypoints and (n, 128) uint8 SIFT of each photo, and which photos match."""
+class Row:
+    """Recall of one method on all sets."""
 
-    name: str
-    keypoints: dict[str, NDArray[np.float32]]
-    sift: dict[str, NDArray[np.uint8]]
-    matches: NDArray[np.bool_]
+    method: str
+    recall: dict[str, dict[int, float]]
+    """In percent by collection and k."""
+    seconds: dict[str, float]
+    """By collection: codebook, index and scores where they are new, of re-ranking alone where not."""
 
-
-def read_truth(path: Path) -> Truth:
-    """Features and verified pairs of a COLMAP database."""
-    with pycolmap.Database.open(path) as database:
-        images = sorted(database.read_all_images(), key=lambda image: image.name)
-        rows = {image.image_id: i for i, image in enumerate(images)}
-        matches = np.zeros((len(images), len(images)), bool)
-        pair_ids, inliers = database.read_two_view_geometry_num_inliers()
-        for pair_id, count in zip(pair_ids, inliers, strict=True):
-            a, b = pycolmap.pair_id_to_image_pair(pair_id)
-            matches[rows[a], rows[b]] = matches[rows[b], rows[a]] = count >= MIN_INLIERS
-        keypoints = {image.name: database.read_keypoints(image.image_id) for image in images}
-        sift = {image.name: database.read_descriptors(image.image_id).data for image in images}
-    return Truth(path.stem, keypoints, sift, matches)
+    def mean(self, k: int) -> float:
+        """Over collections."""
+        return float(np.mean([found[k] for found in self.recall.values()]))
 
 
-def describe(truth: Truth, trial: Trial) -> dict[str, Descriptors]:
-    """The chosen subset of each photo's descriptors, at length one."""
-    rng = np.random.default_rng(0)
-    chosen: dict[str, Descriptors] = {}
-    for name, sift in truth.sift.items():
-        rows = _subset(truth.keypoints[name], trial, rng)
-        array = sift[rows].astype(np.float32)  # RootSIFT already: pycolmap stores the square roots
-        chosen[name] = np.ascontiguousarray(
-            array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-6)
-        )
-    if trial.transform:
-        matrix = _projection(np.concatenate(list(chosen.values())), trial.transform, rng)
-        chosen = {name: np.ascontiguousarray(array @ matrix) for name, array in chosen.items()}
-    return chosen
+def recall(ranking: NDArray[np.int64], truth: Truth, k: int) -> float:
+    """Mean share of min(k, partners) found among the first k hits, of the photos that ask and have partners.
 
-
-def _subset(keypoints: NDArray[np.float32], trial: Trial, rng: np.random.Generator) -> NDArray[np.int64]:
-    count = min(trial.num_descriptors, len(keypoints))
-    if trial.subset == "random":
-        return rng.choice(len(keypoints), count, replace=False)
-    if trial.subset == "strided":
-        return np.linspace(0, len(keypoints) - 1, count).astype(np.int64)
-    scale = np.abs(keypoints[:, 2] * keypoints[:, 5] - keypoints[:, 3] * keypoints[:, 4])
-    return np.argsort(-scale, kind="stable")[:count]
-
-
-def _projection(sample: Descriptors, kind: str, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random rotation, or PCA with components scaled to the fourth root of whitening's strength."""
-    if kind == "rotated":
-        return np.linalg.qr(rng.standard_normal((sample.shape[1],) * 2))[0].astype(np.float32)
-    values, vectors = np.linalg.eigh(np.cov(sample.T.astype(np.float64)))
-    return np.asarray(vectors * np.maximum(values, 1e-9) ** -0.25, np.float32)
-
-
-def similarity(truth: Truth, trial: Trial) -> tuple[NDArray[np.float64], int]:
-    """(N, N) scores, rows ask; and the number of words."""
-    descriptors = describe(truth, trial)
-    if trial.baseline == "vlad":
-        return _vlad(descriptors), 64
-    total = sum(map(len, descriptors.values()))
-    size = int(trial.words_per_root * np.sqrt(total))
-    codebook = train_codebook(descriptors.values(), size)
-    index = RetrievalIndex.build(
-        codebook, descriptors, multiple_assignment=trial.multiple_assignment, binary=trial.binary
-    )
-    index.options = replace(index.options, alpha=trial.alpha)
-    return np.stack([index.scores(name) for name in index.names]), size
-
-
-def _vlad(descriptors: dict[str, Descriptors]) -> NDArray[np.float64]:
-    """Cosine of VLAD vectors: 64 words, residuals normalised per word, signed square root."""
-    codebook = train_codebook(descriptors.values(), 64)
-    vectors = np.stack([_vlad_vector(codebook, array) for array in descriptors.values()])
-    return vectors @ vectors.T
-
-
-def _vlad_vector(codebook: Codebook, array: Descriptors) -> NDArray[np.float64]:
-    words = codebook.assign(array)[:, 0]
-    sums = np.zeros(codebook.centroids.shape)
-    np.add.at(sums, words, array - codebook.centroids[words])
-    sums /= np.linalg.norm(sums, axis=1, keepdims=True) + 1e-9
-    flat = (np.sign(sums) * np.sqrt(np.abs(sums))).ravel()
-    return np.asarray(flat / (np.linalg.norm(flat) + 1e-9), np.float64)
-
-
-def recall(scores: NDArray[np.float64], matches: NDArray[np.bool_], depth: int) -> float:
-    """Mean share of min(depth, partners) found among the first `depth` hits."""
-    masked = np.where(np.eye(len(scores), dtype=bool), -1.0, scores)
-    best = np.argsort(-masked, axis=1, kind="stable")[:, :depth]
-    found = np.take_along_axis(matches, best, axis=1).sum(axis=1)
-    wanted = np.minimum(matches.sum(axis=1), depth)
+    Args:
+        ranking: (N, M) positions, best first, for each photo; its own position is not among them.
+        truth: which pairs are true.
+        k: hits that count.
+    """
+    partners = truth.partners[truth.asked]
+    wanted = np.minimum(partners.sum(axis=1), k)
+    found = np.take_along_axis(partners, ranking[truth.asked, :k], axis=1).sum(axis=1)
     return float((found[wanted > 0] / wanted[wanted > 0]).mean())
 
 
-def trials() -> Iterator[Trial]:
+@cached
+def similarities(truth: Truth, setting: Setting) -> Scores:
+    """(N, N) ASMK scores, rows ask."""
+    rng = np.random.default_rng(0)
+    described = {
+        name: _described(keypoints, sift, setting, rng)
+        for name, keypoints, sift in zip(truth.names, truth.keypoints, truth.sift, strict=True)
+    }
+    size = int(setting.words_per_root * np.sqrt(sum(map(len, described.values()))))
+    index = RetrievalIndex.build(
+        train_codebook(described.values(), size),
+        described,
+        multiple_assignment=setting.multiple_assignment,
+        binary=setting.binary,
+    )
+    index.options = replace(index.options, alpha=setting.alpha)
+    return np.stack([index.scores(name) for name in index.names])
+
+
+def ranked(scores: Scores) -> NDArray[np.int64]:
+    """(N, N - 1) positions of all others, best first, equal ones in their order."""
+    count = len(scores)
+    order = np.argsort(np.where(np.eye(count, dtype=bool), np.inf, -scores), axis=1, kind="stable")
+    return order[:, : count - 1]
+
+
+def _described(
+    keypoints: NDArray[np.float32], sift: NDArray[np.uint8], setting: Setting, rng: np.random.Generator
+) -> Descriptors:
+    if setting.subset == "largest":
+        return largest_features(keypoints, sift, setting.num_descriptors)
+    rows = rng.permutation(len(sift))[: setting.num_descriptors]
+    return largest_features(keypoints[rows], sift[rows], len(rows))
+
+
+def option_settings() -> Iterator[Setting]:
     """The default, and one change at a time."""
-    base = Trial()
+    base = Setting()
     yield base
+    yield from (replace(base, num_descriptors=n) for n in (600, 1500, 2000))
+    yield replace(base, subset="random")
     yield from (replace(base, words_per_root=w) for w in (5.0, 20.0))
-    yield from (replace(base, num_descriptors=n) for n in (300, 600, 2000))
     yield from (replace(base, multiple_assignment=m) for m in (2, 5))
-    yield from (replace(base, binary=False, multiple_assignment=m) for m in (1, 5))
-    yield from (replace(base, transform=t) for t in ("rotated", "whitened"))
-    yield from (replace(base, alpha=a) for a in (1.0, 2.0, 5.0))
-    yield from (replace(base, subset=s) for s in ("random", "strided"))
-    yield replace(base, baseline="vlad")
+    yield from (replace(base, alpha=a) for a in (1.0, 2.0, 4.0))
+    yield replace(base, binary=False)
+
+
+def settings_methods() -> dict[str, Method]:
+    """ASMK by its options, re-ranked as in the product."""
+    base = asdict(Setting())
+    methods: dict[str, Method] = {}
+    for setting in option_settings():
+        changed = [f"{key}={value}" for key, value in asdict(setting).items() if value != base[key]]
+        methods[", ".join(changed) or "default"] = partial(_asmk, setting, RERANKINGS["query expansion"])
+    return methods
+
+
+def reranking_methods(tree_words: Sequence[int], threads: int) -> dict[str, Method]:
+    """Vocabulary trees of several sizes, and ASMK with every re-ranking."""
+    trees = {f"tree, {words} words": partial(tree_ranking, words, threads) for words in tree_words}
+    ours = {f"ASMK, {name}": partial(_asmk, Setting(), rerank) for name, rerank in RERANKINGS.items()}
+    return {**trees, **ours}
+
+
+def _asmk(setting: Setting, rerank: Callable[[Scores], Scores], truth: Truth) -> NDArray[np.int64]:
+    return ranked(rerank(similarities(truth, setting)))
+
+
+def measure(method: str, rank: Method, truths: Sequence[Truth], depths: Sequence[int]) -> Row:
+    """Recall and seconds of one method on all collections."""
+    found, seconds = {}, {}
+    for truth in truths:
+        started = time.perf_counter()
+        ranking = rank(truth)
+        seconds[truth.name] = time.perf_counter() - started
+        found[truth.name] = {k: 100 * recall(ranking, truth, k) for k in depths}
+    return Row(method, found, seconds)
+
+
+def header(truths: Sequence[Truth], depths: Sequence[int]) -> str:
+    """The first two lines of the table: collections, and how many photos ask."""
+    depth = "/".join(map(str, depths))
+    names = "  ".join(f"{truth.name:>14s}" for truth in truths)
+    asking = "  ".join(f"{len(truth.asked)} of {len(truth.names)}".rjust(14) for truth in truths)
+    return f"{'recall@' + depth:36s}{'mean':>14s}  {names}\n{'photos asking':36s}{'':14s}  {asking}"
+
+
+def line(row: Row, depths: Sequence[int]) -> str:
+    """A row of the table."""
+    means = "/".join(f"{row.mean(k):.1f}" for k in depths)
+    cells = ["/".join(f"{found[k]:.0f}" for k in depths).rjust(14) for found in row.recall.values()]
+    return f"{row.method:36s}{means:>14s}  {'  '.join(cells)}  {sum(row.seconds.values()):8.1f} s"
 
 
 def main() -> None:
-    """Run all trials on all databases and print a table, then one JSON line."""
+    """Measure all methods on all collections; print a table, then one line of JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("databases", type=Path, nargs="+")
+    parser.add_argument("--sets", nargs="+", default=SETS, help="names of folders in --data")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the photo sets")
+    parser.add_argument("--cache", type=Path, default=Path("~/.cache/loopsfm-bench/retrieval"))
+    parser.add_argument("--features", type=int, default=2048, help="SIFT features a photo, about")
+    parser.add_argument("--k", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--sample", type=int, default=24, help="photos that ask, in large sets")
+    parser.add_argument("--all-up-to", type=int, default=100, help="size of the sets whose photos all ask")
+    parser.add_argument("--tree-words", type=int, nargs="+", default=[1024, 4096])
+    parser.add_argument("--options", action="store_true", help="vary ASMK's options, not the re-ranking")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    truths = [read_truth(path) for path in arguments.databases]
-    records = []
-    for trial in trials():
-        started = time.perf_counter()
-        results = {truth.name: similarity(truth, trial) for truth in truths}
-        per_set = {
-            truth.name: [round(100 * recall(results[truth.name][0], truth.matches, k), 1) for k in DEPTHS]
-            for truth in truths
+    options = parser.parse_args()
+    pycolmap.logging.minloglevel = 2
+    config = Config()
+    config = replace(config, sift=replace(config.sift, max_num_features=options.features))
+    cache = options.cache.expanduser() / f"sift-{options.features}"
+    sample = Sample(options.sample, options.all_up_to)
+    truths = [
+        prepare_truth(find_set(name, options.data), cache, config, sample=sample, threads=options.threads)
+        for name in options.sets
+    ]
+    print(header(truths, options.k), flush=True)
+    rows = []
+    methods = (
+        settings_methods() if options.options else reranking_methods(options.tree_words, options.threads)
+    )
+    for name, rank in methods.items():
+        rows.append(measure(name, rank, truths, options.k))
+        print(line(rows[-1], options.k), flush=True)
+    report = json.dumps(
+        {
+            "pycolmap": pycolmap.__version__,
+            "k": options.k,
+            "sets": {
+                truth.name: {
+                    "photos": len(truth.names),
+                    "asking": len(truth.asked),
+                    "partners": float(truth.partners[truth.asked].sum(axis=1).mean()),
+                    "features": float(np.mean([len(sift) for sift in truth.sift])),
+                }
+                for truth in truths
+            },
+            "rows": [{**asdict(row), "mean": {k: round(row.mean(k), 2) for k in options.k}} for row in rows],
         }
-        mean = np.mean(list(per_set.values()), axis=0).round(1).tolist()
-        seconds = round(time.perf_counter() - started, 1)
-        records.append({"trial": asdict(trial), "recall": per_set, "mean": mean, "seconds": seconds})
-        changed = {k: v for k, v in asdict(trial).items() if v != getattr(Trial(), k)}
-        print(
-            f"{mean[0]:5.1f} {mean[1]:5.1f} {seconds:6.1f} s  {changed or 'default'}  {per_set}", flush=True
-        )
-    line = json.dumps({"pycolmap": pycolmap.__version__, "depths": DEPTHS, "trials": records})
-    if arguments.json:
-        arguments.json.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    )
+    if options.json:
+        options.json.write_text(report + "\n", encoding="utf-8")
+    print(report)
 
 
 if __name__ == "__main__":
