@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 class FieldOptions:
     """How a field is fitted; lengths in network px."""
 
-    num_neighbours: int = 10
+    num_neighbours: int = 14
     """Matches that a map is fitted to beside its own, at most."""
     radius: float = 24.0
     """How far away they may be: three cells of the matcher's grid."""
@@ -200,7 +200,7 @@ def _adapted(options: FieldOptions, a: Array) -> tuple[FieldOptions, int]:
 
 _SAMPLE = 500
 _LEAST_SPAN = 8.0
-_USUAL_SPAN = 15.0
+_USUAL_SPAN = 18.0
 _MAX_STRIDE = 16
 _MAX_STRETCH = 4.0
 
