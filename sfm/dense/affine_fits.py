@@ -1,14 +1,14 @@
 """Many small maps at once, each fitted robustly to a few neighbours.
 
-A photo of a plane is mapped to another one by a homography, which near a point is affine but for a common
-divisor: y = o + J x / (1 + v x). Leaving v out would move o by half of the curvature times the variance of the
-neighbours, the same way all over a surface, and so in all photos of a walk along a street.
+Between two photos of a plane the map is a homography: affine around a point but for a common divisor, y = o +
+J x / (1 + v x). Without v, o would be off by half of the curvature times the variance of the neighbours, the
+same way all over a surface; along a walk that adds up from pair to pair.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ _MIN_DEVIATION = 0.1
 _USUAL_BEND = 0.02
 """Standard deviation of a component of v, 1 / px: holds v where the neighbours don't determine it."""
 _MAX_TILT = 0.6
+"""Divisors are this near to 1: beyond, a map says nothing of where it was fitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +66,27 @@ def fit_affine_maps(dx: Array, dy: Array, prior: Array) -> AffineFits:
     bend = np.zeros((len(prior), 2), prior.dtype)
     for number in range(_ROUNDS):
         if number < _AFFINE_ROUNDS:
-            jacobian, offset, spread = _weighted_fit(dx, dy, weight)
-            square = (_residuals(jacobian, offset, dx, dy) ** 2).sum(0)
+            fit = _affine_fit(dx, dy, weight)
         else:
-            jacobian, offset, bend, spread, square = _bent_fit(dx, dy, weight, scale, bend)
+            fit = _bent_fit(dx, dy, weight, scale, bend)
+        bend = fit.bend
         # The first maps are pulled by wrong matches: what counts as typical shrinks round by round.
-        typical = np.sqrt(_dot(weight, square) / np.maximum(weight.sum(1), 1e-6))
+        typical = np.sqrt(_dot(weight, fit.square) / np.maximum(weight.sum(1), 1e-6))
         scale = np.clip(typical, _MIN_SCALE, scale)
-        weight = prior / (1 + square / (4 * scale[:, None] ** 2)) ** 2
+        weight = prior / (1 + fit.square / (4 * scale[:, None] ** 2)) ** 2
     total = np.maximum(weight.sum(1), 1e-6)
     effective = total**2 / np.maximum(_dot(weight, weight), 1e-6)
-    variance = np.maximum(_dot(weight, square) / total / 2, _MIN_DEVIATION**2)
-    agrees = square < (3 * scale[:, None] + 0.5) ** 2
+    variance = np.maximum(_dot(weight, fit.square) / total / 2, _MIN_DEVIATION**2)
+    agrees = fit.square < (3 * scale[:, None] + 0.5) ** 2
     return AffineFits(
-        jacobian,
-        offset,
-        bend,
+        fit.jacobian,
+        fit.offset,
+        fit.bend,
         scale,
         (prior * agrees).sum(1) / np.maximum(prior.sum(1), 1e-6),
         np.sqrt(variance / np.maximum(effective - 4, 1)),
         effective,
-        spread,
+        fit.spread,
     )
 
 
@@ -112,13 +113,33 @@ def _determinants(matrices: Matrices) -> Matrices:
     return matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
 
 
-def _bent_fit(
-    dx: Array, dy: Array, weight: Array, scale: Array, bend: Array
-) -> tuple[Array, Array, Array, Array, Array]:
-    """J (n, 2, 2), o (n, 2), v (n, 2), the spread (n,) and squared residuals (n, k) by weighted least squares.
+class _Fit(NamedTuple):
+    """Maps by weighted least squares."""
 
-    A Gauss-Newton step from the v so far, `bend`: with z = x / (1 + v x), a change u of v makes of o + J z, to
-    first order, o + J z - J z (u z), so that u is found from what of the products of z no affine map explains.
+    jacobian: Array
+    """(n, 2, 2)."""
+    offset: Array
+    """(n, 2)."""
+    bend: Array
+    """(n, 2)."""
+    spread: Array
+    """(n,) see `AffineFits`."""
+    square: Array
+    """(n, k) squared residuals."""
+
+
+def _affine_fit(dx: Array, dy: Array, weight: Array) -> _Fit:
+    """Maps with v = 0."""
+    jacobian, offset, spread = _weighted_fit(dx, dy, weight)
+    square = (_residuals(jacobian, offset, dx, dy) ** 2).sum(0)
+    return _Fit(jacobian, offset, np.zeros_like(offset), spread, square)
+
+
+def _bent_fit(dx: Array, dy: Array, weight: Array, scale: Array, bend: Array) -> _Fit:
+    """Maps with v, by a Gauss-Newton step from `bend`.
+
+    With z = x / (1 + v x), a change u of v makes of o + J z, to first order, o + J z - J z (u z): u is found
+    from what of the products of z no affine map explains.
     """
     z = dx / divisors((bend.T[..., None] * dx).sum(0))
     values = np.concatenate((dy, z[:1] * z[:1], z[:1] * z[1:], z[1:] * z[1:]))
@@ -135,16 +156,16 @@ def _bent_fit(
     square = ((rest[:2] + np.einsum("na,iank->ink", step, curve)) ** 2).sum(0)
     offset = constant[:, :2] + np.einsum("na,ian->ni", step, _curves(jacobian, constant[:, 2:].T))
     turned = np.einsum("na,ianj->nij", step, _curves(jacobian, slope[:, 2:].swapaxes(0, 1)))
-    return jacobian + turned, offset, bend + step, spread, square
+    return _Fit(jacobian + turned, offset, bend + step, spread, square)
 
 
 def divisors(tilt: Array) -> Array:
-    """1 + v x of v x, not far from 1: beyond, a map says nothing of where it was fitted."""
+    """1 + v x, of v x."""
     return np.asarray(1 + np.clip(tilt, -_MAX_TILT, _MAX_TILT))
 
 
 def _curves(jacobian: Array, products: Array) -> Array:
-    """(2, 2, n, ...) of J x (v x): its components per component of v, from products (3, n, ...) xx, xy, yy."""
+    """(2, 2, n, ...) components of J x (v x) per component of v, from products (3, n, ...): xx, xy, yy."""
     factor = jacobian.reshape(len(jacobian), 2, 2, *[1] * (products.ndim - 2))
     return np.stack(
         [
@@ -178,7 +199,9 @@ def _weighted_fit(dx: Array, dy: Array, weight: Array) -> tuple[Array, Array, Ar
     for i in range(len(dy)):
         jacobian[:, i, 0] = (yx[i][0] * d - yx[i][1] * b) / determinant
         jacobian[:, i, 1] = (yx[i][1] * a - yx[i][0] * b) / determinant
-    offset = np.stack(mean_y, 1) - jacobian[..., 0] * mean_x[0][:, None] - jacobian[..., 1] * mean_x[1][:, None]
+    offset = (
+        np.stack(mean_y, 1) - jacobian[..., 0] * mean_x[0][:, None] - jacobian[..., 1] * mean_x[1][:, None]
+    )
     half = (a + d) / 2
     narrow = half - np.sqrt(np.maximum(half**2 - determinant, 0))
     return jacobian, offset, np.sqrt(np.maximum(narrow, 0))

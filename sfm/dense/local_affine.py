@@ -1,9 +1,9 @@
 """The correspondence field of a pair: where any point of one photo lies in the other, from noisy matches.
 
-Around each match the field is affine to first order. So each match gets an affine map, fitted robustly to its
-neighbours, and a point is carried over by the maps of the matches around it. Averaging over neighbours takes
-away most of the rounding of matches to whole pixels, and a match without neighbours that agree with it (a
-wrong one, or one at a depth edge) gets no map.
+Around each match the field is that of a plane. So each match gets an affine map with a perspective divisor,
+fitted robustly to its neighbours, and a point is carried over by the maps of the matches around it. Averaging
+over neighbours takes away most of the rounding of matches to whole pixels, and a match without neighbours
+that agree with it (a wrong one, or one at a depth edge) gets no map.
 
 All coordinates here are network pixels: photo px over the photo's `photo_px`.
 """
