@@ -91,7 +91,7 @@ class AffineField:
         """The field b -> a: the same maps inverted."""
         inverse = inverses(self.jacobian)
         sigma = self.sigma * np.sqrt(areas(inverse))
-        bend = -(inverse * self.bend[..., None]).sum(1)
+        bend = np.asarray(-(inverse * self.bend[..., None]).sum(1), np.float32)
         return AffineField(self.target, self.source, inverse, bend, sigma, self.confidence, self.options)
 
     def predict(self, points: Array) -> Prediction:
@@ -118,7 +118,7 @@ class AffineField:
         moved = (jacobian[..., 0] * step[..., :1] + jacobian[..., 1] * step[..., 1:]) / divisor
         said = self.target[node] + moved
         bent = moved[..., :, None] * self.bend[node][..., None, :]
-        jacobian = (jacobian - bent) / divisor[..., None]
+        jacobian = np.asarray((jacobian - bent) / divisor[..., None], np.float32)
         apart = np.linalg.norm(said - said[:, :1], axis=2)
         limit = self.options.agreement * np.maximum(np.sqrt(areas(jacobian[:, 0])), 1.0)
         agrees = (apart < limit[:, None]) & (distance < 2 * self.options.reach)
