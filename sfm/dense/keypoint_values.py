@@ -34,7 +34,8 @@ class KeypointOptions:
     """Dense matches below are left out."""
     max_hops: int = 2
     """Pairs that a keypoint is carried along one after the other. Their errors add up, and alike for all
-    keypoints around: along a rendered street of 100 photos at 128 px AUC@1 is 52 without a limit, 70 with."""
+    keypoints around: along a rendered street of 100 photos at 128 px, adjusted from the true poses, AUC@1 is
+    84 without a limit and 88 with it; points are in 8.4 photos either way."""
     refine: bool = True
     """Settle the positions of a track among all its pairs, and cut links that contradict them."""
     edge_tolerance: float = 2.0

@@ -1,9 +1,9 @@
 """The correspondence field of a pair: where any point of one photo lies in the other, from noisy matches.
 
-Around each match the field is affine to first order. So each match gets an affine map, fitted robustly to its
-neighbours, and a point is carried over by the maps of the matches around it. Averaging over neighbours takes
-away most of the rounding of matches to whole pixels, and a match without neighbours that agree with it (a
-wrong one, or one at a depth edge) gets no map.
+Around each match the field is that of a plane. So each match gets an affine map with a perspective divisor,
+fitted robustly to its neighbours, and a point is carried over by the maps of the matches around it. Averaging
+over neighbours takes away most of the rounding of matches to whole pixels, and a match without neighbours
+that agree with it (a wrong one, or one at a depth edge) gets no map.
 
 All coordinates here are network pixels: photo px over the photo's `photo_px`.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .affine_fits import AffineFits, areas, fit_affine_maps, inverses, turns_over
+from .affine_fits import AffineFits, areas, divisors, fit_affine_maps, inverses, turns_over
 from .neighbours import nearest_points
 
 Array = NDArray[np.float32]
@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 class FieldOptions:
     """How a field is fitted; lengths in network px."""
 
-    num_neighbours: int = 10
+    num_neighbours: int = 14
     """Matches that a map is fitted to beside its own, at most."""
     radius: float = 24.0
     """How far away they may be: three cells of the matcher's grid."""
@@ -76,6 +76,8 @@ class AffineField:
     """(M, 2) in b: not the match's own position, but where the map takes `source`."""
     jacobian: Array
     """(M, 2, 2), b with respect to a."""
+    bend: Array
+    """(M, 2) v of each map `target` + J x / (1 + v x), 1 / px."""
     sigma: Array
     """(M,) standard error of a coordinate of `target`, px."""
     confidence: Array
@@ -89,7 +91,8 @@ class AffineField:
         """The field b -> a: the same maps inverted."""
         inverse = inverses(self.jacobian)
         sigma = self.sigma * np.sqrt(areas(inverse))
-        return AffineField(self.target, self.source, inverse, sigma, self.confidence, self.options)
+        bend = np.asarray(-(inverse * self.bend[..., None]).sum(1), np.float32)
+        return AffineField(self.target, self.source, inverse, bend, sigma, self.confidence, self.options)
 
     def predict(self, points: Array) -> Prediction:
         """Carry points (N, 2) of a over to b.
@@ -111,7 +114,11 @@ class AffineField:
         count = min(_BLENDED, len(self))
         distance, node = nearest_points(self.source, points, count)
         step, jacobian = points[:, None] - self.source[node], self.jacobian[node]
-        said = self.target[node] + jacobian[..., 0] * step[..., :1] + jacobian[..., 1] * step[..., 1:]
+        divisor = divisors((self.bend[node] * step).sum(2))[..., None]
+        moved = (jacobian[..., 0] * step[..., :1] + jacobian[..., 1] * step[..., 1:]) / divisor
+        said = self.target[node] + moved
+        bent = moved[..., :, None] * self.bend[node][..., None, :]
+        jacobian = np.asarray((jacobian - bent) / divisor[..., None], np.float32)
         apart = np.linalg.norm(said - said[:, :1], axis=2)
         limit = self.options.agreement * np.maximum(np.sqrt(areas(jacobian[:, 0])), 1.0)
         agrees = (apart < limit[:, None]) & (distance < 2 * self.options.reach)
@@ -171,6 +178,7 @@ def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOption
         a[rows],
         b[rows] + fits.offset[good],
         fits.jacobian[good],
+        fits.bend[good],
         fits.sigma[good],
         (prior * confidence[index[rows]]).sum(1) / prior.sum(1),
         options,
@@ -192,7 +200,7 @@ def _adapted(options: FieldOptions, a: Array) -> tuple[FieldOptions, int]:
 
 _SAMPLE = 500
 _LEAST_SPAN = 8.0
-_USUAL_SPAN = 15.0
+_USUAL_SPAN = 18.0
 _MAX_STRIDE = 16
 _MAX_STRETCH = 4.0
 
@@ -238,4 +246,4 @@ def _nothing(n: int) -> Prediction:
 def _empty(options: FieldOptions) -> AffineField:
     zero = np.zeros((0, 2), np.float32)
     nothing = np.zeros(0, np.float32)
-    return AffineField(zero, zero, np.zeros((0, 2, 2), np.float32), nothing, nothing, options)
+    return AffineField(zero, zero, np.zeros((0, 2, 2), np.float32), zero, nothing, nothing, options)

@@ -62,6 +62,48 @@ def test_matches_on_whole_pixels_give_predictions_between_them(mirrored: bool) -
     assert np.median(np.linalg.norm(b - exact, axis=1)) > 0.45
 
 
+def steep(points: Array) -> Array:
+    """A wall along a walk: from end to end the scale changes by a factor of two, and the area by eight."""
+    x, y = points.astype(np.float64).T
+    depth = 1 + 0.005 * x
+    return np.column_stack(((1.4 * x + 8) / depth, (1.3 * y + 0.1 * x + 30) / depth)).astype(np.float32)
+
+
+def test_perspective_moves_no_point_aside() -> None:
+    """Errors must cancel over a surface: those that don't would move the camera."""
+    points = np.random.default_rng(1).uniform(20, 180, (500, 2)).astype(np.float32)
+    there, back = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        a = grid() + rng.uniform(-4, 4, 2).astype(np.float32)
+        dither = rng.uniform(-0.5, 0.5, a.shape)
+        b = (np.round(steep(a) + rng.normal(0, 0.2, a.shape) + dither) - dither).astype(np.float32)
+        field = fitted(a, b)
+        said, home = field.predict(points), field.swapped().predict(steep(points))
+        there.append((said.xy - steep(points))[said.valid].mean(0))
+        back.append((home.xy - points)[home.valid].mean(0))
+
+    assert np.linalg.norm(np.mean(there, axis=0)) < 0.008
+    assert np.linalg.norm(np.mean(back, axis=0)) < 0.015
+
+
+def test_maps_of_a_plane_are_those_of_its_homography_and_so_are_their_inverses() -> None:
+    a = grid()
+    field = fitted(a, steep(a))
+    points = np.random.default_rng(1).uniform(40, 160, (200, 2)).astype(np.float32)
+    step = np.array([[0.5, 0], [0, 0.5]], np.float32)
+
+    said = field.predict(points)
+    back = field.swapped().predict(steep(points))
+
+    slope = np.stack([steep(points + d) - steep(points - d) for d in step], axis=2)
+    assert said.valid.mean() > 0.96
+    assert back.valid.mean() > 0.96
+    np.testing.assert_allclose(said.xy[said.valid], steep(points)[said.valid], atol=0.02)
+    np.testing.assert_allclose(said.jacobian[said.valid], slope[said.valid], atol=0.02)
+    np.testing.assert_allclose(back.xy[back.valid], points[back.valid], atol=0.02)
+
+
 def test_wrong_matches_change_next_to_nothing() -> None:
     a = grid()
     b = whole_pixels(homography(a))
