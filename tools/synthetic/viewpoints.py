@@ -46,6 +46,31 @@ def walk(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list
     return poses
 
 
+def tour(
+    count: int,
+    corners: Array,
+    *,
+    seed: int = 0,
+    name: str = "tour",
+    ahead_m: float = 5.0,
+    glance_m: float = 2.5,
+) -> list[Pose]:
+    """Along a path with these corners (N, 2), metres, looking ahead and to both sides by chance.
+
+    The last photo is a step before the last corner, so that tours can follow one another.
+    """
+    rng = random_for(seed, name)
+    length = float(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum())
+    at = length * np.arange(count) / count
+    poses = []
+    for spot, goal in zip(_on_path(corners, at), _on_path(corners, at + ahead_m), strict=True):
+        ahead = (goal - spot) / np.linalg.norm(goal - spot)
+        aim = goal + rng.uniform(-glance_m, glance_m) * np.array([-ahead[1], ahead[0]])
+        eye = np.array([*(spot + rng.uniform(-0.4, 0.4, 2)), rng.uniform(1.5, 1.9)])
+        poses.append(look_at(eye, np.array([*aim, rng.uniform(1.7, 2.6)])))
+    return poses
+
+
 def stroll(count: int, step_m: float, distance_m: float, *, seed: int = 0) -> list[Pose]:
     """Along a front on the x axis, facing it, from left to right; hardly any chance in it."""
     rng = random_for(seed, "stroll")
@@ -78,3 +103,11 @@ def _rounded(half_size_m: tuple[float, float], share: Array) -> Array:
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corner, axis=0), axis=1))])
     at = (share % 1.0) * along[-1]
     return np.stack([np.interp(at, along, corner[:, axis]) for axis in range(2)], axis=1)
+
+
+def _on_path(corners: Array, at_m: Array) -> Array:
+    """Points (N, 2) so many metres along a path, which goes straight on beyond its last corner."""
+    last = corners[-1] - corners[-2]
+    path = np.vstack([corners, corners[-1] + 20.0 * last / np.linalg.norm(last)])
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    return np.stack([np.interp(at_m, along, path[:, axis]) for axis in range(2)], axis=1)

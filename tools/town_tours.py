@@ -1,0 +1,53 @@
+"""The photographer's ways through the towns of `synthetic.towns`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from synthetic import Pose, Scene, bridge, bridged_centre, crossings, district, facades, mouth, tour
+
+_SMALL_TOUR = 120
+"""Fewer photos than this get two blocks instead of four: neighbours must overlap."""
+_EIGHT = ((1, 0), (1, 1), (0, 1), (0, 0), (1, 0), (1, 1), (2, 1), (2, 0), (1, 0))
+_FOUR_LOOPS = (
+    *_EIGHT, (1, 1), (1, 2), (0, 2), (0, 1), (1, 1), (1, 2), (2, 2), (2, 1), (1, 1), (1, 0),
+)  # fmt: skip
+"""Crossings passed; streets that are walked twice are walked in the same direction."""
+_BRIDGE_COLUMNS = 2
+_ALLEY_SHARE = 20
+"""One photo in so many is taken in the alley."""
+
+
+def district_views(views: int, seed: int, *, look_alikes: bool) -> list[tuple[Scene, Pose]]:
+    """Through all streets of a grid, several loops in one tour, which ends where it began."""
+    rows = 1 if views < _SMALL_TOUR else 2
+    build = facades if look_alikes else district
+    way = _EIGHT if rows == 1 else _FOUR_LOOPS
+    path = _corners(crossings(2, rows), way)
+    place = build(seed, columns=2, rows=rows)
+    return [(place, pose) for pose in tour(views, path, seed=seed)]
+
+
+def bridge_views(views: int, seed: int) -> list[tuple[Scene, Pose]]:
+    """A figure of eight through one district, the alley, a figure of eight through the other."""
+    place = bridge(seed, columns=_BRIDGE_COLUMNS, rows=1)
+    gate = mouth()
+    at = crossings(_BRIDGE_COLUMNS, 1, bridged_centre(_BRIDGE_COLUMNS))
+    turn = np.array([at[2, 0, 0], gate[1]])  # in the street, before the alley
+    west = np.vstack(
+        [turn, _corners(at, ((2, 0), (1, 0), (1, 1), (0, 1), (0, 0), (1, 0), (1, 1), (2, 1))), turn]
+    )
+    alley = np.array([turn, [0.0, gate[1]], [0.0, -gate[1]], -turn])
+    in_alley = max(6, views // _ALLEY_SHARE)
+    in_west = (views - in_alley) // 2
+    poses = [
+        *tour(in_west, west, seed=seed, name="west"),
+        *tour(in_alley, alley, seed=seed, name="alley", ahead_m=2.0, glance_m=0.6),
+        *tour(views - in_alley - in_west, -west[::-1], seed=seed, name="east"),
+    ]
+    return [(place, pose) for pose in poses]
+
+
+def _corners(at: np.ndarray, way: Sequence[tuple[int, int]]) -> np.ndarray:
+    return np.array([at[i, j] for i, j in way])
