@@ -14,8 +14,11 @@ _FOUR_LOOPS = (
     *_EIGHT, (1, 1), (1, 2), (0, 2), (0, 1), (1, 1), (1, 2), (2, 2), (2, 1), (1, 1), (1, 0),
 )  # fmt: skip
 """Crossings passed; streets that are walked twice are walked in the same direction."""
+_GLANCE_M = 2.5
+_GLANCE_AT_TWINS_M = 3.5
+"""To the side, 5 m ahead."""
 _BRIDGE_COLUMNS = 2
-_ALLEY_SHARE = 20
+_ALLEY_SHARE = 10
 """One photo in so many is taken in the alley."""
 
 
@@ -26,7 +29,8 @@ def district_views(views: int, seed: int, *, look_alikes: bool) -> list[tuple[Sc
     way = _EIGHT if rows == 1 else _FOUR_LOOPS
     path = _corners(crossings(2, rows), way)
     place = build(seed, columns=2, rows=rows)
-    return [(place, pose) for pose in tour(views, path, seed=seed)]
+    glance_m = _GLANCE_AT_TWINS_M if look_alikes else _GLANCE_M
+    return [(place, pose) for pose in tour(views, path, seed=seed, glance_m=glance_m)]
 
 
 def bridge_views(views: int, seed: int) -> list[tuple[Scene, Pose]]:
@@ -43,7 +47,7 @@ def bridge_views(views: int, seed: int) -> list[tuple[Scene, Pose]]:
     in_west = (views - in_alley) // 2
     poses = [
         *tour(in_west, west, seed=seed, name="west"),
-        *tour(in_alley, alley, seed=seed, name="alley", ahead_m=2.0, glance_m=0.6),
+        *tour(in_alley, alley, seed=seed, name="alley", ahead_m=3.0, glance_m=0.6),
         *tour(views - in_alley - in_west, -west[::-1], seed=seed, name="east"),
     ]
     return [(place, pose) for pose in poses]

@@ -13,10 +13,10 @@ from .textures import courses, finish
 from .words import spelled
 
 
-def twin_front(seed: int, name: str = "twin") -> Texture:
-    """A front for several houses."""
-    rng = random_for(seed, name)
-    return paint(random_front(rng, 5.5, 7.0, spelled(("TWIN'S CORNER",), seed)[0]), rng)
+def twin_front(seed: int, number: int = 0) -> Texture:
+    """A front for several houses; each number is another one, with words of its own."""
+    rng = random_for(seed, f"twin {number}" if number else "twin")
+    return paint(random_front(rng, 5.5, 7.0, spelled(("TWIN'S CORNER",), seed + number)[0]), rng)
 
 
 def house_row(

@@ -78,7 +78,7 @@ def facades(seed: int = 0, *, columns: int = 2, rows: int = 2) -> Scene:
     order = [long[i] for i in chance.permutation(len(long))]
     twins: dict[str, dict[int, Texture]] = {}
     for number in range(min(_TWINS, len(order) // 2)):
-        front = twin_front(seed, f"twin {number}")
+        front = twin_front(seed, number)
         for row in order[number :: min(_TWINS, len(order) // 2)][:_PLACES_PER_TWIN]:
             twins[row.name] = {int(chance.integers(row.num_houses)): front}
     return _built(seed, houses, [_ground(seed, "ground", columns, rows, (0.0, 0.0))], twins)
