@@ -47,7 +47,7 @@ def bridge_views(views: int, seed: int) -> list[tuple[Scene, Pose]]:
     in_west = (views - in_alley) // 2
     poses = [
         *tour(in_west, west, seed=seed, name="west"),
-        *tour(in_alley, alley, seed=seed, name="alley", ahead_m=3.0, glance_m=0.6),
+        *tour(in_alley, alley, seed=seed, name="alley", glance_m=0.5, sway_m=0.2),
         *tour(views - in_alley - in_west, -west[::-1], seed=seed, name="east"),
     ]
     return [(place, pose) for pose in poses]

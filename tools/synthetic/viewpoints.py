@@ -54,6 +54,7 @@ def tour(
     name: str = "tour",
     ahead_m: float = 5.0,
     glance_m: float = 2.5,
+    sway_m: float = 0.4,
 ) -> list[Pose]:
     """Along a path with these corners (N, 2), metres, looking ahead and to both sides by chance.
 
@@ -66,7 +67,7 @@ def tour(
     for spot, goal in zip(_on_path(corners, at), _on_path(corners, at + ahead_m), strict=True):
         ahead = (goal - spot) / np.linalg.norm(goal - spot)
         aim = goal + rng.uniform(-glance_m, glance_m) * np.array([-ahead[1], ahead[0]])
-        eye = np.array([*(spot + rng.uniform(-0.4, 0.4, 2)), rng.uniform(1.5, 1.9)])
+        eye = np.array([*(spot + rng.uniform(-sway_m, sway_m, 2)), rng.uniform(1.5, 1.9)])
         poses.append(look_at(eye, np.array([*aim, rng.uniform(1.7, 2.6)])))
     return poses
 
