@@ -14,9 +14,8 @@ _FOUR_LOOPS = (
     *_EIGHT, (1, 1), (1, 2), (0, 2), (0, 1), (1, 1), (1, 2), (2, 2), (2, 1), (1, 1), (1, 0),
 )  # fmt: skip
 """Crossings passed; streets that are walked twice are walked in the same direction."""
-_GLANCE_M = 2.5
-_GLANCE_AT_TWINS_M = 3.5
-"""To the side, 5 m ahead."""
+_AT_HOUSES = {"glance_m": 1.0, "sweep_m": 5.0}
+"""Where houses look alike they are looked at, on both sides in turn."""
 _BRIDGE_COLUMNS = 2
 _ALLEY_SHARE = 10
 """One photo in so many is taken in the alley."""
@@ -29,8 +28,8 @@ def district_views(views: int, seed: int, *, look_alikes: bool) -> list[tuple[Sc
     way = _EIGHT if rows == 1 else _FOUR_LOOPS
     path = _corners(crossings(2, rows), way)
     place = build(seed, columns=2, rows=rows)
-    glance_m = _GLANCE_AT_TWINS_M if look_alikes else _GLANCE_M
-    return [(place, pose) for pose in tour(views, path, seed=seed, glance_m=glance_m)]
+    looks = _AT_HOUSES if look_alikes else {}
+    return [(place, pose) for pose in tour(views, path, seed=seed, **looks)]
 
 
 def bridge_views(views: int, seed: int) -> list[tuple[Scene, Pose]]:

@@ -55,8 +55,12 @@ def tour(
     ahead_m: float = 5.0,
     glance_m: float = 2.5,
     sway_m: float = 0.4,
+    sweep_m: float = 0.0,
 ) -> list[Pose]:
-    """Along a path with these corners (N, 2), metres, looking ahead and to both sides by chance.
+    """Along a path with these corners (N, 2), metres, looking ahead and to both sides.
+
+    Of the way aside, `ahead_m` in front, `glance_m` is by chance; `sweep_m` goes from left to right and back
+    within ten photos.
 
     The last photo is a step before the last corner, so that tours can follow one another.
     """
@@ -64,9 +68,11 @@ def tour(
     length = float(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum())
     at = length * np.arange(count) / count
     poses = []
-    for spot, goal in zip(_on_path(corners, at), _on_path(corners, at + ahead_m), strict=True):
+    sweep = sweep_m * np.sin(2 * np.pi * np.arange(count) / 10)
+    ways = zip(_on_path(corners, at), _on_path(corners, at + ahead_m), sweep, strict=True)
+    for spot, goal, swept in ways:
         ahead = (goal - spot) / np.linalg.norm(goal - spot)
-        aim = goal + rng.uniform(-glance_m, glance_m) * np.array([-ahead[1], ahead[0]])
+        aim = goal + (swept + rng.uniform(-glance_m, glance_m)) * np.array([-ahead[1], ahead[0]])
         eye = np.array([*(spot + rng.uniform(-sway_m, sway_m, 2)), rng.uniform(1.5, 1.9)])
         poses.append(look_at(eye, np.array([*aim, rng.uniform(1.7, 2.6)])))
     return poses
