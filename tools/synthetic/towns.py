@@ -20,7 +20,7 @@ PITCH_M = (18.0, 16.0)
 """Distance between the middle lines of two streets along x and y."""
 LANE_M = 7.0
 HOUSE_M = 6.5
-ALLEY_M = 2.6
+ALLEY_M = 4.0
 ALLEY_LEG_M = 7.0
 """Of each of the three legs of the alley between two districts, measured along its middle line."""
 _MIN_TWIN_ROW_M = 8.5

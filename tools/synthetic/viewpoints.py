@@ -47,7 +47,7 @@ def walk(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list
 
 
 def tour(
-    count: int,
+    at_m: Array,
     corners: Array,
     *,
     seed: int = 0,
@@ -57,19 +57,14 @@ def tour(
     sway_m: float = 0.4,
     sweep_m: float = 0.0,
 ) -> list[Pose]:
-    """Along a path with these corners (N, 2), metres, looking ahead and to both sides.
+    """From so many metres along a path with these corners (N, 2), looking ahead and to both sides.
 
     Of the way aside, `ahead_m` in front, `glance_m` is by chance; `sweep_m` goes from left to right and back
-    within ten photos.
-
-    The last photo is a step before the last corner, so that tours can follow one another.
-    """
+    within ten photos."""
     rng = random_for(seed, name)
-    length = float(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum())
-    at = length * np.arange(count) / count
     poses = []
-    sweep = sweep_m * np.sin(2 * np.pi * np.arange(count) / 10)
-    ways = zip(_on_path(corners, at), _on_path(corners, at + ahead_m), sweep, strict=True)
+    sweep = sweep_m * np.sin(2 * np.pi * np.arange(len(at_m)) / 10)
+    ways = zip(_on_path(corners, at_m), _on_path(corners, at_m + ahead_m), sweep, strict=True)
     for spot, goal, swept in ways:
         ahead = (goal - spot) / np.linalg.norm(goal - spot)
         aim = goal + (swept + rng.uniform(-glance_m, glance_m)) * np.array([-ahead[1], ahead[0]])
