@@ -60,7 +60,8 @@ def tour(
     """From so many metres along a path with these corners (N, 2), looking ahead and to both sides.
 
     Of the way aside, `ahead_m` in front, `glance_m` is by chance; `sweep_m` goes from left to right and back
-    within ten photos."""
+    within ten photos.
+    """
     rng = random_for(seed, name)
     poses = []
     sweep = sweep_m * np.sin(2 * np.pi * np.arange(len(at_m)) / 10)
