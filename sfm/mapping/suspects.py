@@ -31,7 +31,9 @@ _SUPPORTED = 0.5  # of its matches within tracks: the pair is trusted
 _PURE = 0.8  # of its matches within tracks: then the others are trusted, too
 _SUSPECT = 0.35  # of its matches within tracks: fewer, and the pair is a suspect ...
 _AGAINST = 0.7  # ... if contradicted matches and surroundings add up to this ...
-_FIRM = 0.06  # ... and the way round is made of pairs as strong as this ...
+_FIRM = 0.045
+"""... and the way round is made of pairs as strong as this: where it is weaker, as in `kitchen25` (0.033), a
+true wide baseline looks the same. Streets with look-alikes have 0.058 and more ..."""
 _FIRMER = 2.0  # ... and so many times stronger than the pair itself
 _MIN_KNOWN = 5  # matches between tracks, for a share of them to mean anything
 _MAX_PASSES = 4
