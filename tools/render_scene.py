@@ -5,6 +5,9 @@ python tools/render_scene.py OUT --scene street --views 200  # a long loop
 python tools/render_scene.py OUT --scene two-squares         # two separate components
 python tools/render_scene.py OUT --scene chain --views 10    # no point is in three photos
 python tools/render_scene.py OUT --scene spin --views 12     # all from one spot
+python tools/render_scene.py OUT --scene district --views 200  # several loops through streets
+python tools/render_scene.py OUT --scene bridge --views 200    # two districts and an alley between them
+python tools/render_scene.py OUT --scene facades --views 200   # streets with look-alike houses
 python tools/render_scene.py OUT --plain --depth             # shapes without texture
 """
 
@@ -32,8 +35,9 @@ from synthetic import (
     whitewashed,
     write_dataset,
 )
+from town_tours import bridge_views, district_views
 
-SCENES = ("square", "street", "two-squares", "chain", "spin")
+SCENES = ("square", "street", "two-squares", "chain", "spin", "district", "bridge", "facades")
 CHAIN_DISTANCE_M = 6.0
 CHAIN_STEP = 0.62
 """Of the width that a photo of a chain shows: above a half, so that the next but one shows nothing of it."""
@@ -45,7 +49,7 @@ class Shoot:
     """What is photographed and how."""
 
     scene: str = "square"
-    """square, street, two-squares, chain or spin."""
+    """One of `SCENES`."""
     views: int = 28
     width: int = 640
     height: int = 480
@@ -120,6 +124,11 @@ def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
     if shoot.scene == "spin":
         place = square(shoot.seed, look_alikes=shoot.look_alikes)
         return [(place, "square", pose) for pose in pan(shoot.views, SPIN_SPOT, seed=shoot.seed)]
+    if shoot.scene == "bridge":
+        return [(place, "bridge", pose) for place, pose in bridge_views(shoot.views, shoot.seed)]
+    if shoot.scene in ("district", "facades"):
+        views = district_views(shoot.views, shoot.seed, look_alikes=shoot.scene == "facades")
+        return [(place, shoot.scene, pose) for place, pose in views]
     return _square_views(shoot, "square", shoot.seed)
 
 

@@ -13,16 +13,22 @@ from sfm.progress import Progress
 
 from .cameras import ForeignPhoto, find_foreign_photos
 from .depth import DepthSource
+from .pair_matches import PairMatches
 from .registrar import MappingResult, reconstruct_graph, reconstruct_with_peer
+from .suspects import Suspect, SuspectReport, find_suspects
 from .view_graph import TwoView, ViewGraph
 
 __all__ = [
     "DepthSource",
     "ForeignPhoto",
     "MappingResult",
+    "PairMatches",
+    "Suspect",
+    "SuspectReport",
     "TwoView",
     "ViewGraph",
     "find_foreign_photos",
+    "find_suspects",
     "reconstruct",
 ]
 

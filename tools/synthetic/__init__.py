@@ -4,7 +4,8 @@ from .camera import PinholeRadial, Pose, look_at, rolled
 from .dataset import Photo, write_dataset
 from .layouts import Scene, promenade, square, street, whitewashed
 from .raycast import Renderer
-from .viewpoints import overview, pan, ring, stroll, walk
+from .towns import bridge, bridged_centre, crossings, district, facades, mouth
+from .viewpoints import overview, pan, ring, stroll, tour, walk
 
 __all__ = [
     "Photo",
@@ -12,7 +13,13 @@ __all__ = [
     "Pose",
     "Renderer",
     "Scene",
+    "bridge",
+    "bridged_centre",
+    "crossings",
+    "district",
+    "facades",
     "look_at",
+    "mouth",
     "overview",
     "pan",
     "promenade",
@@ -21,6 +28,7 @@ __all__ = [
     "square",
     "street",
     "stroll",
+    "tour",
     "walk",
     "whitewashed",
     "write_dataset",

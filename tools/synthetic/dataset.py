@@ -43,7 +43,8 @@ def write_dataset(
     Exposure varies by a few per cent and the sensor is noisy; both follow from `seed` and the photo's name.
     """
     (out / "images").mkdir(parents=True, exist_ok=True)
-    renderers = {id(photo.scene): photo.scene.renderer() for photo in photos}
+    scenes = {id(photo.scene): photo.scene for photo in photos}
+    renderers = {key: scene.renderer() for key, scene in scenes.items()}
     for photo in photos:
         renderer = renderers[id(photo.scene)]
         colour = renderer.colour(photo.camera, photo.pose, supersample=supersample)

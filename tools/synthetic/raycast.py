@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +40,18 @@ class Renderer:
 
     def colour(self, camera: PinholeRadial, pose: Pose, *, supersample: int = 2) -> NDArray[np.float32]:
         """The picture, (height, width, 3) float32 in 0..255, averaged over `supersample`² rays a pixel."""
-        x, y = (axis.astype(np.float32) for axis in camera.rays(supersample))
+        x, y = _rays(camera, supersample)
         hits = self._cast(x, y, pose)
-        picture = self._sky_colour(x, y, pose)
         seen = hits.quad >= 0
+        picture = np.empty((*x.shape, 3), np.float32)
+        picture[~seen] = self._sky_colour(x[~seen], y[~seen], pose)
         picture[seen] = self._sample(hits, seen, 1.0 / (camera.focal_px * supersample))
         shape = (camera.height, supersample, camera.width, supersample, 3)
         return np.asarray(picture.reshape(shape).mean(axis=(1, 3)), dtype=np.float32)
 
     def depth(self, camera: PinholeRadial, pose: Pose) -> NDArray[np.float32]:
         """z-depth at the pixel centres, (height, width) float32, metres; 0 where there is only sky."""
-        x, y = (axis.astype(np.float32) for axis in camera.rays())
+        x, y = _rays(camera, 1)
         hits = self._cast(x, y, pose)
         return np.where(hits.quad >= 0, hits.depth, np.float32(0))
 
@@ -118,6 +120,13 @@ class Renderer:
         up = pose.rotation[0, 2] * x + pose.rotation[1, 2] * y + pose.rotation[2, 2]
         height = np.clip(up / np.sqrt(x * x + y * y + 1), 0, 1)[..., None]
         return np.asarray(self._sky[0] * (1 - height) + self._sky[1] * height, dtype=np.float32)
+
+
+@lru_cache(maxsize=4)
+def _rays(camera: PinholeRadial, supersample: int) -> tuple[Float32, Float32]:
+    """The camera's rays; most photos of a scene have one camera."""
+    x, y = camera.rays(supersample)
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 def _intersect(

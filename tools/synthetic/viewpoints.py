@@ -46,6 +46,34 @@ def walk(count: int, half_size_m: tuple[float, float], *, seed: int = 0) -> list
     return poses
 
 
+def tour(
+    at_m: Array,
+    corners: Array,
+    *,
+    seed: int = 0,
+    name: str = "tour",
+    ahead_m: float = 5.0,
+    glance_m: float = 2.5,
+    sway_m: float = 0.4,
+    sweep_m: float = 0.0,
+) -> list[Pose]:
+    """From so many metres along a path with these corners (N, 2), looking ahead and to both sides.
+
+    Of the way aside, `ahead_m` in front, `glance_m` is by chance; `sweep_m` goes from left to right and back
+    within ten photos.
+    """
+    rng = random_for(seed, name)
+    poses = []
+    sweep = sweep_m * np.sin(2 * np.pi * np.arange(len(at_m)) / 10)
+    ways = zip(_on_path(corners, at_m), _on_path(corners, at_m + ahead_m), sweep, strict=True)
+    for spot, goal, swept in ways:
+        ahead = (goal - spot) / np.linalg.norm(goal - spot)
+        aim = goal + (swept + rng.uniform(-glance_m, glance_m)) * np.array([-ahead[1], ahead[0]])
+        eye = np.array([*(spot + rng.uniform(-sway_m, sway_m, 2)), rng.uniform(1.5, 1.9)])
+        poses.append(look_at(eye, np.array([*aim, rng.uniform(1.7, 2.6)])))
+    return poses
+
+
 def stroll(count: int, step_m: float, distance_m: float, *, seed: int = 0) -> list[Pose]:
     """Along a front on the x axis, facing it, from left to right; hardly any chance in it."""
     rng = random_for(seed, "stroll")
@@ -78,3 +106,11 @@ def _rounded(half_size_m: tuple[float, float], share: Array) -> Array:
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corner, axis=0), axis=1))])
     at = (share % 1.0) * along[-1]
     return np.stack([np.interp(at, along, corner[:, axis]) for axis in range(2)], axis=1)
+
+
+def _on_path(corners: Array, at_m: Array) -> Array:
+    """Points (N, 2) so many metres along a path, which goes straight on beyond its last corner."""
+    last = corners[-1] - corners[-2]
+    path = np.vstack([corners, corners[-1] + 20.0 * last / np.linalg.norm(last)])
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    return np.stack([np.interp(at_m, along, path[:, axis]) for axis in range(2)], axis=1)

@@ -1,0 +1,62 @@
+"""Keypoints and inlier matches of all verified pairs, read from the database once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pycolmap
+
+from retrieval import Pair
+
+from .view_graph import MIN_NUM_INLIERS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairMatches:
+    """What the photos of a view graph share."""
+
+    keypoints: Mapping[str, npt.NDArray[np.float64]]
+    """Of each photo, (N, 2), px."""
+    sizes: Mapping[str, tuple[int, int]]
+    """Width and height of each photo, px."""
+    inliers: Mapping[Pair, npt.NDArray[np.int64]]
+    """Of each verified pair, (M, 2): keypoint of `pair.a`, keypoint of `pair.b`."""
+
+    @classmethod
+    def read(cls, database: Path, *, min_num_inliers: int = MIN_NUM_INLIERS) -> PairMatches:
+        """Read a COLMAP database; pairs with fewer inliers are left out, as in `ViewGraph.read`."""
+        with pycolmap.Database.open(database) as db:
+            images = {image.image_id: image for image in db.read_all_images()}
+            cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
+            keypoints = {
+                image.name: np.asarray(db.read_keypoints(image_id)[:, :2], dtype=np.float64)
+                for image_id, image in images.items()
+            }
+            inliers: dict[Pair, npt.NDArray[np.int64]] = {}
+            for pair_id, geometry in zip(*db.read_two_view_geometries(), strict=True):
+                matches = np.asarray(geometry.inlier_matches, dtype=np.int64)
+                if len(matches) < min_num_inliers:
+                    continue
+                name_1, name_2 = (images[i].name for i in pycolmap.pair_id_to_image_pair(pair_id))
+                inliers[Pair.of(name_1, name_2)] = matches if name_1 < name_2 else matches[:, ::-1]
+        sizes = {
+            image.name: (cameras[image.camera_id].width, cameras[image.camera_id].height)
+            for image in images.values()
+        }
+        return cls(keypoints, sizes, dict(sorted(inliers.items())))
+
+    def diagonal_px(self, name: str) -> float:
+        """Length of a photo's diagonal."""
+        return float(np.hypot(*self.sizes[name]))
+
+    def num_pairs_of_keypoints(self) -> dict[str, npt.NDArray[np.int64]]:
+        """In how many pairs each keypoint of a photo is matched, (N,)."""
+        counts = {name: np.zeros(len(xy), dtype=np.int64) for name, xy in self.keypoints.items()}
+        for pair, matches in self.inliers.items():
+            counts[pair.a][np.unique(matches[:, 0])] += 1
+            counts[pair.b][np.unique(matches[:, 1])] += 1
+        return counts

@@ -1,0 +1,107 @@
+"""Look-alike pairs are named by what the other pairs say, on dense and on thin graphs; true ones are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sfm.mapping.suspects import find_suspects
+
+from .wall import Wall, chain, name, pair
+
+PLACES = [1.0 * i for i in range(24)]
+TWINS = (4.0, 20.0, 3.0)
+"""One stretch of 3 at 4 and at 20: photos 1 to 6 and 17 to 22 show all of it."""
+FALSE = [(i, j) for i in range(2, 6) for j in range(18, 22)]
+
+
+def with_false_pairs(reach: int) -> tuple[Wall, dict[tuple[int, int], np.ndarray]]:
+    wall = Wall(PLACES, twins=TWINS)
+    return wall, chain(wall, reach) | {ends: wall.false_matches(*ends) for ends in FALSE}
+
+
+def test_a_graph_without_look_alikes_names_none() -> None:
+    for reach in (1, 2, 5):
+        wall = Wall(PLACES)
+
+        report = find_suspects(wall.matches(chain(wall, reach)))
+
+        assert report.suspects == ()
+        assert not report.ambiguous
+
+
+@pytest.mark.parametrize("reach", [5, 3, 2])
+def test_the_false_pairs_are_named_and_no_true_one_on_dense_and_thin_graphs(reach: int) -> None:
+    wall, inliers = with_false_pairs(reach)
+
+    report = find_suspects(wall.matches(inliers))
+
+    assert {suspect.pair for suspect in report.suspects} == {pair(*ends) for ends in FALSE}
+    assert report.ambiguous
+    assert all(0 < suspect.score <= 1 for suspect in report.suspects)
+
+
+def test_a_single_false_pair_is_named_with_its_evidence_but_makes_no_ambiguous_collection() -> None:
+    wall = Wall(PLACES, twins=TWINS)
+    inliers = chain(wall, 3) | {(3, 19): wall.false_matches(3, 19)}
+
+    report = find_suspects(wall.matches(inliers))
+
+    (suspect,) = report.suspects
+    assert suspect.pair == pair(3, 19)
+    assert suspect.evidence.num_inliers == len(inliers[3, 19])
+    assert suspect.evidence.support < 0.1
+    assert suspect.evidence.num_hops >= 5
+    assert str(len(inliers[3, 19])) in suspect.why
+    assert name(3) in suspect.why
+    assert not report.ambiguous
+
+
+def test_a_true_loop_closure_is_not_named() -> None:
+    """The way back is matched with the way there by two pairs only, which share a third of what they show."""
+    wall = Wall([*PLACES[:12], *(11.0 - i for i in range(1, 12))])
+    closing = [(0, 18), (1, 17)]
+    inliers = chain(wall, 1) | {ends: wall.true_matches(*ends) for ends in closing}
+
+    assert find_suspects(wall.matches(inliers)).suspects == ()
+
+
+def test_what_alone_joins_two_parts_is_never_named() -> None:
+    """Nothing can contradict it."""
+    wall, inliers = with_false_pairs(3)
+    cut = {ends: m for ends, m in inliers.items() if ends == (3, 19) or ends[1] < 10 or ends[0] >= 10}
+
+    assert find_suspects(wall.matches(cut)).suspects == ()
+
+
+def test_the_deciding_pairs_are_untried_and_lead_to_neighbours_of_the_other_photo() -> None:
+    wall = Wall(PLACES, twins=TWINS)
+    matches = wall.matches(chain(wall, 3) | {(3, 19): wall.false_matches(3, 19)})
+    tried = {pair(3, 18), pair(4, 19)}
+
+    (suspect,) = find_suspects(matches, tried=tried).suspects
+
+    assert len(suspect.deciding) == 3
+    assert not tried & set(suspect.deciding)
+    for asked in suspect.deciding:
+        (photo,) = {asked.a, asked.b} & {name(3), name(19)}
+        (third,) = {asked.a, asked.b} - {photo}
+        other = name(19) if photo == name(3) else name(3)
+        assert abs(int(third[:3]) - int(other[:3])) <= 3
+
+
+def test_the_report_does_not_depend_on_the_order_of_the_pairs() -> None:
+    wall, inliers = with_false_pairs(3)
+    matches = wall.matches(inliers)
+    turned = type(matches)(
+        matches.keypoints, matches.sizes, dict(sorted(matches.inliers.items(), reverse=True))
+    )
+
+    assert find_suspects(turned) == find_suspects(matches)
+
+
+def test_no_pairs_and_one_pair_are_no_suspects() -> None:
+    wall = Wall([0.0, 1.0])
+
+    assert find_suspects(wall.matches({})).suspects == ()
+    assert find_suspects(wall.matches({(0, 1): wall.true_matches(0, 1)})).suspects == ()
