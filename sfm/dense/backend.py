@@ -39,7 +39,8 @@ from .types import NOISE_NETWORK_PX, ViewDepth
 from .window_tokens import WindowTokens
 from .windows import matched_px
 
-_PAIRS_VERSION = _KEYPOINTS_VERSION = _GEOMETRIES_VERSION = 1
+_PAIRS_VERSION = _GEOMETRIES_VERSION = 1
+_KEYPOINTS_VERSION = 2
 """Raised when a change of code changes what the step computes: earlier results are then computed again."""
 
 _MAX_LOCAL = 300
