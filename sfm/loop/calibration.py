@@ -20,10 +20,10 @@ from .ranking import Rank
 _SAMPLE = 32
 """Photos whose similarity to all others is looked at for the floor."""
 _FLOOR_PERCENTILE = 25.0
-_HALF_ABOVE_FLOOR = 4.0
+_HALF_ABOVE_FLOOR = 2.0
 """Times the floor at which half of the pairs verify, before any was tried."""
-_SLOPE = 2.0
-"""Of the log odds by the logarithm of similarity; on six collections with SIFT 1.5 to 3."""
+_SLOPE = 3.0
+"""Of the log odds by the logarithm of similarity; 2 to 4 on four collections with SIFT."""
 _OFFSET_SPREAD, _SLOPE_SPREAD = 1.0, 0.5
 
 Array = NDArray[np.float64]

@@ -130,7 +130,7 @@ def _weak(now: Situation) -> Iterator[PairRequest]:
                 _by_rank(now, name, now.alike(name, _PER_WEAK, photos.keys())),
             )
             wanted = max(1, _HELD_DEGREE - degree)
-            yield PairRequest(Reason.WEAK, (name,), candidates, wanted, worth=0.3)
+            yield PairRequest(Reason.WEAK, (name,), candidates, wanted, worth=0.2)
 
 
 def _loops(now: Situation) -> Iterator[PairRequest]:

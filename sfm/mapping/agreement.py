@@ -1,4 +1,4 @@
-"""Whether the pose of a photo agrees with the verified matches to its registered neighbours."""
+"""Whether poses agree with the verified matches between registered photos."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from .session import MapperSession
+from .session import MapperSession, Scene
 
 _MAX_ERROR_PX = 8.0  # a fresh pose is rough
 
@@ -21,9 +21,26 @@ def agreement(session: MapperSession, name: str) -> float:
     errors = [np.zeros(0)]
     for other in session.scene.view_graph.neighbours(name):
         if other in registered:
-            errors.append(_epipolar_errors_px(session, session.scene.id_of[other], session.scene.id_of[name]))
+            ids = session.scene.id_of[other], session.scene.id_of[name]
+            errors.append(_epipolar_errors_px(session.scene, session.reconstruction, *ids))
     found = np.concatenate(errors)
     return float(np.mean(found <= _MAX_ERROR_PX)) if len(found) else 0.0
+
+
+def contradicted_share(scene: Scene, model: pycolmap.Reconstruction) -> float:
+    """Share of the verified pairs within a model that most of their own matches contradict, in [0, 1].
+
+    A model that is right keeps nearly all pairs, those of other places that look alike excepted. One that
+    took a wrong turn contradicts the pairs across it, however many points it has and however small their
+    errors.
+    """
+    ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
+    pairs = [pair for pair in scene.view_graph.edges if pair.a in ids and pair.b in ids]
+    contradicted = [
+        np.median(_epipolar_errors_px(scene, model, ids[pair.a], ids[pair.b])) > _MAX_ERROR_PX
+        for pair in pairs
+    ]
+    return float(np.mean(contradicted)) if pairs else 0.0
 
 
 def bearing_vectors(
@@ -35,10 +52,11 @@ def bearing_vectors(
     return np.column_stack((camera.cam_from_img(xy), np.ones(len(xy))))
 
 
-def _epipolar_errors_px(session: MapperSession, id_1: int, id_2: int) -> npt.NDArray[np.float64]:
+def _epipolar_errors_px(
+    scene: Scene, rec: pycolmap.Reconstruction, id_1: int, id_2: int
+) -> npt.NDArray[np.float64]:
     """Sampson distance of the matches of two registered photos, px; (N,)."""
-    rec = session.reconstruction
-    matches = session.scene.cache.correspondence_graph.extract_matches_between_images(id_1, id_2)
+    matches = scene.cache.correspondence_graph.extract_matches_between_images(id_1, id_2)
     images = rec.image(id_1), rec.image(id_2)
     cameras = [rec.camera(image.camera_id) for image in images]
     x_1, x_2 = (bearing_vectors(images[k], cameras[k], matches[:, k]) for k in (0, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .metric_scale import metric_scale, scale_to_metres
 from .options import MapperOptions, mapper_options, pipeline_options
 from .peers import Peer, run_peer
 from .session import Scene
-from .trials import Trial, Workbench, best_model, continued, rebuilt
+from .trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, rebuilt
 from .view_graph import ViewGraph
 
 _MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
@@ -186,13 +186,21 @@ def _renewed_models(bench: Workbench, models: Sequence[Trial], discarded: Journa
     for component in bench.scene.view_graph.components():
         old = [trial for trial in renewed if trial.names & component]
         held = frozenset().union(*(trial.names for trial in old))
-        complete = len(old) == 1 and held >= component
+        sound = all(trial.contradicted <= MAX_CONTRADICTED for trial in old)
+        complete = len(old) == 1 and held >= component and sound
         if complete or not old or len(component) > _MAX_RENEWED:
             continue
         fresh = best_model(bench, component, discarded, max_trials=1)
-        if fresh and fresh.names >= held and (len(fresh.names), -1) > (len(held), -len(old)):
+        if fresh and fresh.names >= held and _is_better(fresh, old, held, sound=sound):
             renewed = [trial for trial in renewed if trial not in old] + [fresh]
     return renewed
+
+
+def _is_better(fresh: Trial, old: Sequence[Trial], held: Set[str], *, sound: bool) -> bool:
+    """Whether a new model of all photos that some models hold is worth more than they."""
+    if not sound and len(old) == 1:
+        return fresh.quality > old[0].quality
+    return (len(fresh.names), -1) > (len(held), -len(old))
 
 
 def _kept(trials: Sequence[Trial], config: RegisterConfig, discarded: Journal) -> list[Trial]:

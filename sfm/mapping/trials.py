@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pycolmap
 
+from .agreement import contradicted_share
 from .depth_model import build_depth_model
 from .growth import grow
 from .journal import Journal
@@ -20,6 +21,8 @@ from .steps import refine_global
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
 _MIN_OBSERVATIONS = 15  # a photo, of a model that needs no depth
+MAX_CONTRADICTED = 0.05
+"""Share of contradicted pairs that a model may have; look-alikes alone rarely are more."""
 _MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); larger sets: 2
 
 
@@ -44,10 +47,14 @@ class Trial:
     from_depth: bool = False
     """Whether its points come from depth alone; a mapper would filter them for want of parallax."""
 
+    contradicted: float = 0.0
+    """Share of the verified pairs that the poses contradict, once the model is grown."""
+
     @property
-    def quality(self) -> tuple[int, int]:
-        """Larger is better: photos registered, then observations."""
-        return len(self.names), self.reconstruction.compute_num_observations()
+    def quality(self) -> tuple[float, int]:
+        """Larger is better: photos registered, less where pairs contradict their poses; then observations."""
+        photos = len(self.names) * (1 - self.contradicted)
+        return round(photos, 3), self.reconstruction.compute_num_observations()
 
 
 def continued(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str]) -> Trial:
@@ -59,6 +66,7 @@ def continued(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[
             session.mapper.triangulate_image(bench.options.triangulation, bench.scene.id_of[name])
         refine_global(session, "reopened", trial.journal)
     extend(bench, trial, candidates)
+    trial.contradicted = contradicted_share(bench.scene, trial.reconstruction)
     return trial
 
 
@@ -85,7 +93,8 @@ def best_model(
 ) -> Trial | None:
     """The model of `candidates` that registers most of them, from several seeds; None when no seed works.
 
-    Trials end as soon as one registers every candidate. `journal` is told of the trials that were given up.
+    Trials end as soon as one registers every candidate and contradicts few pairs. `journal` is told of the
+    trials that were given up.
     Where photos have depth, it is asked when seeds fail: for tracks of two photos, then for a whole model.
     """
     found = _best_of_seeds(bench, candidates, journal, max_trials)
@@ -135,8 +144,9 @@ def _best_of_seeds(
         if trial is None:
             break
         extend(bench, trial, candidates)
+        trial.contradicted = contradicted_share(bench.scene, trial.reconstruction)
         finished.append(trial)
-        if trial.names >= candidates:
+        if trial.names >= candidates and trial.contradicted <= MAX_CONTRADICTED:
             break
     if not finished:
         journal.note("no_seed", names=sorted(candidates), num_tried=len(contest.tried))
