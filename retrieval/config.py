@@ -58,7 +58,7 @@ class RetrievalConfig:
     Several joined by + propose their pairs one after another: sequential+spatial, pairs+retrieval."""
     engine: Literal["native", "asmk"] = "native"
     """ASMK implementation: ours, or the reference package (pip install asmk==0.1.1)."""
-    exhaustive_max_photos: Annotated[int, Ge(0)] = 30
+    exhaustive_max_photos: Annotated[int, Ge(0)] = 20
     """With mode retrieval, collections up to this size match every pair: choosing saves nothing there."""
     pairs_per_photo: Annotated[float, Ge(0.5)] | None = None
     """First graph: about this many pairs a photo that mode retrieval chooses; null: 2, which the closed loop

@@ -47,8 +47,8 @@ def test_no_gps_no_positions() -> None:
 
 
 def test_small_collections_need_no_index() -> None:
-    assert not needs_index(30, RetrievalConfig())
-    assert needs_index(31, RetrievalConfig())
+    assert not needs_index(20, RetrievalConfig())
+    assert needs_index(21, RetrievalConfig())
     assert not needs_index(1000, RetrievalConfig(mode="exhaustive"))
     assert needs_index(10, RetrievalConfig(mode="sequential"))
     assert not needs_index(10, RetrievalConfig(mode="sequential+retrieval"))

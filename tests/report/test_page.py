@@ -57,6 +57,18 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path, make_run):
     assert "default-src 'none'" in html
 
 
+def test_each_round_says_what_was_asked_what_fitted_and_what_it_gained(tmp_path, make_run):
+    html = write_report(make_run(tmp_path)).read_text()
+
+    rows = re.findall(r"<tr>(.*?)</tr>", html[html.index("Rounds of the loop") :], re.DOTALL)
+    cells = [re.sub(r"<[^>]*>", "|", row) for row in rows[1:3]]
+    assert "4 loop (1 fit)" in cells[0]
+    assert "before the first reconstruction" in cells[0]
+    assert "3 orphan (2 fit)" in cells[1]
+    assert "4 → 5" in cells[1]
+    assert "2 → 1" in cells[1]
+
+
 def test_missing_photos_come_first_with_reason_and_advice(tmp_path, make_run):
     out = make_run(tmp_path, missing=["zz.png"], skipped=["half.jpg"])
 
