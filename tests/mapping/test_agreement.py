@@ -8,7 +8,7 @@ import pycolmap
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import NullEvents
 from sfm.mapping import reconstruct
-from sfm.mapping.agreement import agreement
+from sfm.mapping.agreement import agreement, contradicted_share
 from sfm.mapping.options import mapper_options
 from sfm.mapping.session import Scene, open_session
 from sfm.progress import SilentProgress
@@ -39,3 +39,28 @@ def test_matches_agree_with_true_poses_and_contradict_false_ones(tmp_path: Path)
 
     assert true > 0.95
     assert false < 0.3
+
+
+def test_a_model_that_took_a_wrong_turn_contradicts_the_pairs_across_it(tmp_path: Path) -> None:
+    database = synthetic.synthesize(tmp_path / "database.db").database
+    (model,) = reconstruct(
+        database,
+        config=RegisterConfig(),
+        refine=RefineConfig(),
+        threads=1,
+        seed=0,
+        events=NullEvents(),
+        progress=SilentProgress(),
+    ).models
+    scene = Scene.open(database)
+    images = sorted(model.reg_image_ids())
+    assert contradicted_share(scene, model) == 0.0
+
+    half = set(images[: len(images) // 2])
+    turned = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.2, 0.0])), np.array([0.5, 0, 0]))
+    for image_id in half:  # one half moved as a whole: within it everything agrees as before
+        frame = model.frame(model.image(image_id).frame_id)
+        frame.rig_from_world = frame.rig_from_world * turned
+    across = sum((scene.id_of[p.a] in half) != (scene.id_of[p.b] in half) for p in scene.view_graph.edges)
+
+    assert contradicted_share(scene, model) >= 0.9 * across / len(scene.view_graph) > 0.1
