@@ -23,6 +23,7 @@ _PROBE_IMAGES = 8
 _MIN_OBSERVATIONS = 15  # a photo, of a model that needs no depth
 MAX_CONTRADICTED = 0.05
 """Share of contradicted pairs that a model may have; look-alikes alone rarely are more."""
+_MAX_COMPLETE = 2  # models of all photos; where both contradict pairs, these are likely look-alikes
 _MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); larger sets: 2
 
 
@@ -146,7 +147,8 @@ def _best_of_seeds(
         extend(bench, trial, candidates)
         trial.contradicted = contradicted_share(bench.scene, trial.reconstruction)
         finished.append(trial)
-        if trial.names >= candidates and trial.contradicted <= MAX_CONTRADICTED:
+        complete = [one.contradicted for one in finished if one.names >= candidates]
+        if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
             break
     if not finished:
         journal.note("no_seed", names=sorted(candidates), num_tried=len(contest.tried))
