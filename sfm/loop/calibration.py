@@ -53,7 +53,8 @@ class Calibration:
             )
             return float(value), gradient
 
-        found = minimize(cost, np.array([0.0, _SLOPE]), jac=True, method="BFGS")
+        bounds = [(None, None), (0.0, None)]  # more similar is never less likely
+        found = minimize(cost, np.array([0.0, _SLOPE]), jac=True, method="L-BFGS-B", bounds=bounds)
         self.offset, self.slope = (float(value) for value in found.x)
 
     @classmethod
