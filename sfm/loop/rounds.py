@@ -36,8 +36,12 @@ from .situation import Situation
 
 _EVENTS = "events.jsonl"
 _MAX_GRAPH_ROUNDS = 3
+_MAX_IDLE_ROUNDS = 2
+"""Rounds whose verified pairs brought no photo and joined no models, before the loop ends."""
 _LOOK_ALIKES = 30
 """Ranks of each photo that may close a loop."""
+_FIRM_BRIDGE = 30
+"""Inliers of a pair that is believed to join two parts; it is verified with fewer."""
 _BATCH_PER_PHOTO = 0.1
 _MIN_BATCH = 8
 
@@ -124,8 +128,16 @@ class _Loop:
 
     def mend_models(self) -> None:
         """Rounds after which the models are continued."""
+        idle = 0
         for _ in range(self.config.max_rounds):
             if not self._round():
+                break
+            last = self.history[-1]
+            changed = (
+                last.registered_after != last.registered_before or last.models_after != last.models_before
+            )
+            idle = 0 if changed else idle + 1
+            if idle >= _MAX_IDLE_ROUNDS:
                 break
 
     def register(self) -> None:
@@ -227,7 +239,8 @@ class _Loop:
                     gain=edge.score,
                     round=edge.round,
                 )
-            return self.match(edges).inliers.keys()
+            found = self.match(edges).inliers
+            return {pair for pair, count in found.items() if _counts(edges[pair].reason, count)}
 
         budget = Budget(
             usual=max(0, int(self.config.pairs_per_photo * photos) - spent),
@@ -259,6 +272,11 @@ class _Loop:
 
     def _round_folder(self, number: int) -> Path:
         return self.folder / f"{number:02d}"
+
+
+def _counts(reason: Reason, num_inliers: int) -> bool:
+    """Whether a verified pair answers a request: what joins two parts must be more than a chance likeness."""
+    return reason is not Reason.BRIDGE or num_inliers >= _FIRM_BRIDGE
 
 
 def _similarities(names: Sequence[str], rank: Rank) -> dict[Pair, float]:

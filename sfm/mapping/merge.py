@@ -10,17 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from .agreement import contradicted_share
 from .growth import grow
 from .journal import Journal
 from .session import open_session
 from .steps import Method, refine_global
-from .trials import Trial, Workbench
+from .trials import MAX_CONTRADICTED, Trial, Workbench
 
 _MIN_COMMON_POINTS = 15
 _MIN_INLIER_RATIO = 0.3
 _MAX_ERROR = 0.03  # of the median distance from camera to point
 _MIN_COMMON_TRACKS = 30  # points seen from both sides after adjustment
 _MIN_KEPT = 0.9  # share of both models' observations that must survive
+_MAX_CONTRADICTED_GROWTH = 0.01
 _MAX_ERROR_GROWTH = 1.3  # of the mean reprojection error
 
 Points = npt.NDArray[np.float64]
@@ -65,7 +67,7 @@ def _joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> T
             merged.journal.note("registered", name=name, how="merge", num_visible=0, num_inliers=None)
         refine_global(session, "merged", merged.journal)
         merged.names = session.registered
-    accepted = _fits(merged, large, small)
+    accepted = _fits(bench, merged, large, small)
     journal.note(
         "merge",
         num_images=[len(large.names), len(small.names)],
@@ -82,7 +84,7 @@ def _absorbed(bench: Workbench, large: Trial, small: Trial, journal: Journal) ->
         # Never from 2D-2D matches: where those are wrong, nothing of the small model would contradict them.
         grow(session, small.names, merged.journal, methods=(Method.PNP,), on_registered=bench.on_registered)
         merged.names = session.registered
-    if not _fits(merged, large, small):
+    if not _fits(bench, merged, large, small):
         return None
     journal.note("merge", num_images=[len(large.names), len(small.names)], num_common=0, accepted=True)
     return merged
@@ -153,11 +155,16 @@ def _transfer(
             model.register_frame(image.frame_id)
 
 
-def _fits(merged: Trial, large: Trial, small: Trial) -> bool:
+def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
     """Whether both sides hold together after adjustment as well as they did apart."""
     if not merged.names >= large.names | small.names:
         return False
     parts = large.reconstruction, small.reconstruction
+    # A join at the wrong place, between look-alikes, contradicts the pairs at the right one.
+    contradicted = max(contradicted_share(bench.scene, part) for part in parts)
+    merged.contradicted = contradicted_share(bench.scene, merged.reconstruction)
+    if merged.contradicted > max(MAX_CONTRADICTED, contradicted + _MAX_CONTRADICTED_GROWTH):
+        return False
     before = sum(part.compute_num_observations() for part in parts)
     error = max(part.compute_mean_reprojection_error() for part in parts)
     return (
