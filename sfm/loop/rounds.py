@@ -170,12 +170,13 @@ class _Loop:
             return False
         self.graph = self.graph.merged(outcome.edges)
         self.view_graph = self.read_view_graph()
+        verified = sorted(pair for pair in outcome.edges if pair in self.view_graph)
         report = RoundReport(
             round=number,
             asked=dict(Counter(str(edge.reason) for edge in outcome.edges.values())),
             matched=len(outcome.edges),
-            verified=len(outcome.verified),
-            verified_by_reason=dict(Counter(str(outcome.edges[p].reason) for p in sorted(outcome.verified))),
+            verified=len(verified),
+            verified_by_reason=dict(Counter(str(outcome.edges[pair].reason) for pair in verified)),
             registered_before=len(before),
             registered_after=len(before),
             models_before=num_models,
@@ -183,13 +184,13 @@ class _Loop:
             seconds=0.0,
         )
         self.history.append(report)
-        if outcome.verified and self.registered:
+        if verified and self.registered:
             self.register()
             self._learn(outcome.answered, before)
         report = _finished(report, self.models, time.monotonic() - started)
         self.history[-1] = report
         self.events.emit("loop", "round", **asdict(report))
-        return bool(outcome.verified)
+        return bool(verified)
 
     def _requests(self, number: int) -> list[PairRequest]:
         """This round's requests: those of an interrupted run, or new ones, written before any is tried."""

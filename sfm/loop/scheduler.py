@@ -16,7 +16,7 @@ from retrieval import Edge, Pair, Reason
 from .requests import MUST_HAVE, Candidate, PairRequest
 
 Try = Callable[[Mapping[Pair, Edge]], Set[Pair]]
-"""Matches pairs and says which of them verified."""
+"""Matches pairs and says which of them verified, firmly enough for their reason."""
 
 _PRIOR_PAIRS = 4.0
 """Pairs of a reason that have to be tried before outcomes outweigh what the rules expected."""
