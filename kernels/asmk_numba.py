@@ -3,6 +3,7 @@
 A tile of queries is scored in two passes. The first goes word by word, so that a block of the inverted file
 stays in cache while all queries of the tile meet it, and writes one number a meeting. The second goes query
 by query, so that one row of scores stays in cache while those numbers are added to it and its best chosen.
+All threads work on the same tile: the larger it is, the less often the inverted file is read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -20,7 +22,11 @@ from numpy.typing import NDArray
 from .asmk import Best, Codes, Postings, Queries, selectivity
 
 _MIN_SCRATCH, _MAX_SCRATCH = 1 << 20, 64 << 20
-"""Bytes of a thread's tile; large tiles read the inverted file less often."""
+"""Bytes of a tile's meetings."""
+_FLOAT_SHARE, _BINARY_SHARE = 8, 4
+"""The meetings of a tile take at most this part of what the codes do."""
+_PARTS = 4
+"""Parts of a tile for each thread: none waits long for the last."""
 _FINE, _FOREIGN_IMAGE, _NOT_FINITE = 0, 1, 2
 _DAMAGE = {_FOREIGN_IMAGE: "it names images that it does not have", _NOT_FINITE: "its codes are not finite"}
 
@@ -43,7 +49,8 @@ def scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: fl
     """Scores of one query with at least one word, as `asmk.asmk_scores`."""
     query = Queries(np.array([0, len(words)], np.int64), words, codes)
     tile = _Tile(postings, query, 0, 1, alpha)
-    tile.compare(np.empty(tile.size, tile.dtype))
+    tile.scratch = np.empty(tile.size, tile.dtype)
+    tile.compare(0, len(words))
     row = np.empty(len(postings.inverse_norms))
     _raise(tile.add_up(row))
     if not np.isfinite(row).all():
@@ -57,21 +64,20 @@ def top_k(
     """The best images of a batch of queries, as `asmk.asmk_top_k`."""
     images = np.full((len(queries), k), -1, np.int32)
     best = np.zeros((len(queries), k))
-    limit = int(np.clip(postings.codes.nbytes // (4 * threads), _MIN_SCRATCH, _MAX_SCRATCH))
-    ranges = iter(list(_ranges(postings, queries, threads, limit // _result_type(postings).itemsize)))
-
-    def work(_: int) -> None:
-        scratch, row = np.empty(limit // _result_type(postings).itemsize, _result_type(postings)), np.empty(0)
-        for start, stop in ranges:
-            tile = _Tile(postings, queries, start, stop, alpha)
-            scratch = scratch if tile.size <= len(scratch) else np.empty(tile.size, tile.dtype)
-            row = row if len(row) else np.empty(len(postings.inverse_norms))
-            tile.compare(scratch)
-            _raise(tile.rank(row, exclude[start:stop], images[start:stop], best[start:stop]))
-
+    dtype = _result_type(postings)
+    share = _FLOAT_SHARE if dtype == np.float32 else _BINARY_SHARE
+    size = int(np.clip(postings.codes.nbytes // share, _MIN_SCRATCH, _MAX_SCRATCH)) // dtype.itemsize
+    scratch = np.empty(0, dtype)
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        for _ in pool.map(work, range(threads)):
-            pass
+        for start, stop in _ranges(postings, queries, size):
+            tile = _Tile(postings, queries, start, stop, alpha)
+            scratch = scratch if tile.size <= len(scratch) else np.empty(max(size, tile.size), dtype)
+            tile.scratch = scratch
+            for _ in pool.map(tile.compare, *_shares(len(tile.words), threads)):
+                pass
+            rank = partial(tile.rank, exclude[start:stop], images[start:stop], best[start:stop])
+            for _ in pool.map(rank, *_shares(stop - start, threads)):
+                pass
     return images, best
 
 
@@ -82,17 +88,24 @@ def _result_type(postings: Postings) -> np.dtype[Any]:
     return np.dtype(np.uint8 if 64 * postings.codes.shape[1] < 256 else np.uint16)
 
 
-def _ranges(postings: Postings, queries: Queries, threads: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Ranges of queries that meet at most `limit` codes (or one query), and that keep all threads busy."""
+def _ranges(postings: Postings, queries: Queries, limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of queries that meet at most `limit` codes (or one query), as alike as that allows."""
     lengths = (postings.offsets[1:] - postings.offsets[:-1]).take(queries.words)
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])[queries.offsets]
-    limit = max(1, min(limit, -(-int(ends[-1]) // threads)))
     start = 0
     while start < len(queries):
-        stop = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
+        left = int(ends[-1] - ends[start])
+        share = left / max(1, -(-left // max(1, limit)))
+        stop = int(np.searchsorted(ends, ends[start] + share, side="right")) - 1
         stop = min(max(stop, start + 1), len(queries))
         yield start, stop
         start = stop
+
+
+def _shares(count: int, threads: int) -> tuple[list[int], list[int]]:
+    """Starts and stops of parts of `count` things."""
+    edges = np.linspace(0, count, _PARTS * threads + 1).astype(int).tolist()
+    return edges[:-1], edges[1:]
 
 
 class _Tile:
@@ -105,7 +118,11 @@ class _Tile:
         self.norms = _frozen(postings.inverse_norms)
         self.base = _frozen(postings.codes.T if postings.codes.dtype == np.uint64 else postings.codes)
         self.words = _frozen(queries.words[rows])
-        self.codes = _frozen(queries.codes[rows])
+        if queries.rows is None or self.base.dtype == np.uint64:
+            self.codes = _frozen(queries.codes_of(start, stop))
+            self.rows = _frozen(np.arange(len(self.words), dtype=np.int32))
+        else:
+            self.codes, self.rows = _frozen(queries.codes), _frozen(queries.rows[rows])
         self.offsets = queries.offsets[start : stop + 1] - queries.offsets[start]
         self.alpha = alpha
         self.dtype = _result_type(postings)
@@ -113,18 +130,19 @@ class _Tile:
         self.places = np.concatenate([np.zeros(1, np.int64), places])
         self.size = int(self.places[-1])
         self.scratch = np.empty(0, self.dtype)
+        # numpy sorts integers of 16 bits by radix, in linear time
+        kind = np.uint16 if len(postings.offsets) <= 1 << 16 else np.int32
+        self.order = np.argsort(self.words.astype(kind), kind="stable")
         # Hamming distances become weights in the second pass, products in the first.
         self.table = selectivity(postings, alpha)
 
-    def compare(self, scratch: NDArray[Any]) -> None:
-        """First pass: a number for each meeting."""
-        self.scratch = scratch
-        order = np.argsort(self.words, kind="stable")
-        meetings = (self.blocks, self.base, self.words, self.codes, order, self.places, scratch)
+    def compare(self, start: int, stop: int) -> None:
+        """First pass: a number for each meeting of these codes of the tile, counted by ascending word."""
+        asking = (self.words, self.codes, self.rows, self.order[start:stop], self.places)
         if self.base.dtype == np.uint64:
-            _distances(*meetings)
+            _distances(self.blocks, self.base, *asking, self.scratch)
         else:
-            _weights(*meetings, self.alpha)
+            _weights(self.blocks, self.base, *asking, self.scratch, self.alpha)
 
     def add_up(self, row: NDArray[np.float64]) -> int:
         """Second pass of the only query: all its scores."""
@@ -132,13 +150,15 @@ class _Tile:
 
     def rank(
         self,
-        row: NDArray[np.float64],
         exclude: NDArray[np.int64],
         images: NDArray[np.int32],
         best: NDArray[np.float64],
-    ) -> int:
-        """Second pass: the best images of each query."""
-        return _rank(row, exclude, images, best, *self._meetings())
+        start: int,
+        stop: int,
+    ) -> None:
+        """Second pass: the best images of these queries of the tile."""
+        row = np.empty(len(self.norms))
+        _raise(_rank(start, stop, row, exclude, images, best, *self._meetings()))
 
     def _meetings(self) -> tuple[NDArray[Any], ...]:
         queries = (self.words, self.offsets, self.places)
@@ -171,7 +191,7 @@ _count: Any = intrinsic(_bit_count)
 
 @_compiled()
 def _distances(
-    blocks: Any, columns: Any, words: Any, codes: Any, order: Any, places: Any, scratch: Any
+    blocks: Any, columns: Any, words: Any, codes: Any, rows: Any, order: Any, places: Any, scratch: Any
 ) -> None:
     """Hamming distances of each query code to the block of its word; codes of the data base by column."""
     for i in range(len(order)):
@@ -179,11 +199,11 @@ def _distances(
         start = blocks[words[row]]
         count = blocks[words[row] + 1] - start
         out = scratch[places[row] : places[row] + count]
-        column, mine = columns[0, start : start + count], codes[row, 0]
+        column, mine = columns[0, start : start + count], codes[rows[row], 0]
         for j in range(count):
             out[j] = _count(column[j] ^ mine)
         for c in range(1, len(columns)):
-            column, mine = columns[c, start : start + count], codes[row, c]
+            column, mine = columns[c, start : start + count], codes[rows[row], c]
             for j in range(count):
                 out[j] += _count(column[j] ^ mine)
 
@@ -203,7 +223,15 @@ def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
 
 @_compiled(fastmath={"reassoc", "contract", "nsz"})
 def _weights(
-    blocks: Any, base: Any, words: Any, codes: Any, order: Any, places: Any, scratch: Any, alpha: float
+    blocks: Any,
+    base: Any,
+    words: Any,
+    codes: Any,
+    rows: Any,
+    order: Any,
+    places: Any,
+    scratch: Any,
+    alpha: float,
 ) -> None:
     """Dot products of each query code with the block of its word, to the power of alpha; 0 where negative.
 
@@ -219,13 +247,14 @@ def _weights(
                 end += 1
         if end - first <= 2:
             row = order[first]
-            _weights_of_one(base[blocks[word] : blocks[word + 1]], codes[row], scratch[places[row] :], alpha)
+            block = base[blocks[word] : blocks[word + 1]]
+            _weights_of_one(block, codes[rows[row]], scratch[places[row] :], alpha)
             first += 1
             continue
         r0, r1 = order[first], order[min(first + 1, end - 1)]
         r2, r3 = order[min(first + 2, end - 1)], order[min(first + 3, end - 1)]
         first = min(first + 4, end)
-        q0, q1, q2, q3 = codes[r0], codes[r1], codes[r2], codes[r3]
+        q0, q1, q2, q3 = codes[rows[r0]], codes[rows[r1]], codes[rows[r2]], codes[rows[r3]]
         p0, p1, p2, p3 = places[r0], places[r1], places[r2], places[r3]
         count = blocks[word + 1] - blocks[word]
         block = base[blocks[word] : blocks[word + 1]]
@@ -319,6 +348,8 @@ def _add_up(
 
 @_compiled()
 def _rank(
+    start: int,
+    stop: int,
     row: Any,
     exclude: Any,
     best_images: Any,
@@ -332,8 +363,8 @@ def _rank(
     scratch: Any,
     table: Any,
 ) -> int:
-    """The best images of each query of a tile."""
-    for query in range(len(offsets) - 1):
+    """The best images of queries [start, stop) of a tile."""
+    for query in range(start, stop):
         if offsets[query] == offsets[query + 1]:
             continue
         outcome = _add_up(query, row, blocks, images, norms, words, offsets, places, scratch, table)

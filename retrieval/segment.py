@@ -15,7 +15,8 @@ from .asmk import Assigned, code_bits, empty_codes, inverse_norms
 from .codebook import Codebook, Descriptors
 
 MAX_POSTINGS = 2**31 - 1
-_BATCH_ROWS, _MIN_BATCH_BYTES, _MAX_BATCH_BYTES = 1 << 18, 1 << 18, 64 << 20
+_BATCH_ROWS = 1 << 18
+"""Codes that ask at a time; where they lie and their words take 4 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,18 +54,14 @@ class Segment:
         rows = np.asarray(self.rows[self.offsets[start] : self.offsets[stop]])
         _check(rows, len(self.rows))
         words = np.searchsorted(self.postings.offsets, rows, side="right").astype(np.int32) - np.int32(1)
-        codes = np.ascontiguousarray(self.postings.codes[rows])
-        return Queries(self.offsets[start : stop + 1] - self.offsets[start], words, cast(Codes, codes))
+        return Queries(self.offsets[start : stop + 1] - self.offsets[start], words, self.postings.codes, rows)
 
     def batches(self) -> Iterator[Queries]:
-        """All images as queries, some at a time: memory stays in proportion to the segment."""
-        codes = self.postings.codes
-        share = int(np.clip(codes.nbytes // 8, _MIN_BATCH_BYTES, _MAX_BATCH_BYTES))
-        limit = min(_BATCH_ROWS, share // max(1, codes[:1].nbytes))
+        """All images as queries, some at a time."""
         ends = self.offsets if self.asking is None else self.asking.offsets
         start = 0
         while start < len(self):
-            stop = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
+            stop = int(np.searchsorted(ends, ends[start] + _BATCH_ROWS, side="right")) - 1
             stop = min(max(stop, start + 1), len(self))
             yield self.queries(start, stop)
             start = stop
