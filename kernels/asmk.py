@@ -213,7 +213,7 @@ def _scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: f
             raise ValueError("asmk: the data base is damaged: it names images that it does not have")
         scores += np.bincount(images, weights=weights, minlength=len(scores))
     scores *= postings.inverse_norms
-    scores /= np.sqrt(len(words)) if len(words) else 1.0
+    scores *= 1 / np.sqrt(max(1, len(words)))
     if not np.isfinite(scores).all():
         raise ValueError("asmk: the data base is damaged: its codes are not finite")
     return scores

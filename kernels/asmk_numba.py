@@ -327,22 +327,24 @@ def _add_up(
 ) -> int:
     """Scores of one query, into `row`."""
     row[:] = 0.0
-    limit = np.uint32(len(row))
     for i in range(offsets[query], offsets[query + 1]):
         start = blocks[words[i]]
         count = blocks[words[i] + 1] - start
         owners, found = images[start : start + count], scratch[places[i] : places[i] + count]
+        largest = np.uint32(0)
         for j in range(count):
-            image = np.uint32(owners[j])
-            if image >= limit:
-                return _FOREIGN_IMAGE
-            if len(table):
-                row[image] += table[int(found[j])]
-            else:
-                row[image] += found[j]
-    length = math.sqrt(offsets[query + 1] - offsets[query])
+            largest = max(largest, np.uint32(owners[j]))
+        if count and largest >= np.uint32(len(row)):
+            return _FOREIGN_IMAGE
+        if len(table):
+            for j in range(count):
+                row[np.uint32(owners[j])] += table[np.uint32(found[j])]
+        else:
+            for j in range(count):
+                row[np.uint32(owners[j])] += found[j]
+    length = 1 / math.sqrt(offsets[query + 1] - offsets[query])
     for j in range(len(row)):
-        row[j] = row[j] * norms[j] / length
+        row[j] = row[j] * norms[j] * length
     return _FINE
 
 
