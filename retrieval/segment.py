@@ -39,8 +39,10 @@ class Segment:
     def __len__(self) -> int:
         return len(self.names)
 
-    def queries(self, start: int, stop: int) -> Queries:
-        """Images [start, stop) as queries.
+    def queries(
+        self, start: int, stop: int, words_of_rows: NDArray[np.unsignedinteger] | None = None
+    ) -> Queries:
+        """Images [start, stop) as queries; where all are asked, the word of each row is known already.
 
         Raises:
             ValueError: the segment comes from a damaged file.
@@ -53,17 +55,22 @@ class Segment:
             return Queries(offsets, words, self.asking.codes[part])
         rows = np.asarray(self.rows[self.offsets[start] : self.offsets[stop]])
         _check(rows, len(self.rows))
-        words = np.searchsorted(self.postings.offsets, rows, side="right").astype(np.int32) - np.int32(1)
+        if words_of_rows is None:
+            words = np.searchsorted(self.postings.offsets, rows, side="right").astype(np.int32) - np.int32(1)
+        else:
+            words = words_of_rows[rows].astype(np.int32)
         return Queries(self.offsets[start : stop + 1] - self.offsets[start], words, self.postings.codes, rows)
 
     def batches(self) -> Iterator[Queries]:
         """All images as queries, some at a time."""
+        counts = np.diff(self.postings.offsets)
+        words = np.repeat(np.arange(len(counts), dtype=np.min_scalar_type(len(counts))), counts)
         ends = self.offsets if self.asking is None else self.asking.offsets
         start = 0
         while start < len(self):
             stop = int(np.searchsorted(ends, ends[start] + _BATCH_ROWS, side="right")) - 1
             stop = min(max(stop, start + 1), len(self))
-            yield self.queries(start, stop)
+            yield self.queries(start, stop, words)
             start = stop
 
 
