@@ -15,8 +15,8 @@ from .asmk import Assigned, code_bits, empty_codes, inverse_norms
 from .codebook import Codebook, Descriptors
 
 MAX_POSTINGS = 2**31 - 1
-_BATCH_ROWS = 1 << 18
-"""Codes that ask at a time; where they lie and their words take 4 MB."""
+_BINARY_BATCH, _FLOAT_BATCH = 1 << 16, 1 << 18
+"""Codes that ask at a time: enough for a tile or more, and what says where they lie is small beside them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,10 +65,11 @@ class Segment:
         """All images as queries, some at a time."""
         counts = np.diff(self.postings.offsets)
         words = np.repeat(np.arange(len(counts), dtype=np.min_scalar_type(len(counts))), counts)
+        limit = _BINARY_BATCH if self.postings.codes.dtype == np.uint64 else _FLOAT_BATCH
         ends = self.offsets if self.asking is None else self.asking.offsets
         start = 0
         while start < len(self):
-            stop = int(np.searchsorted(ends, ends[start] + _BATCH_ROWS, side="right")) - 1
+            stop = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
             stop = min(max(stop, start + 1), len(self))
             yield self.queries(start, stop, words)
             start = stop
