@@ -179,7 +179,7 @@ def _numba() -> Row:
 
     if has_numba():
         return Row("numba", State.OK, _version("numba"))
-    cost = "retrieval on the CPU compares in numpy: several times slower above 1,000 photos"
+    cost = "retrieval on the CPU compares in numpy: three to twelve times slower"
     return Row("numba", State.NOTE, "cannot be used", cost, "pip install --upgrade numba")
 
 
