@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,15 +63,24 @@ class Queries:
 
     offsets: (Q + 1,) int64, query i owns rows [offsets[i], offsets[i + 1]).
     words: (M,) int32 in [0, K), ascending and without repeats within a query.
-    codes: (M, w) uint64 or (M, d) float32, as in the postings.
+    codes: (M, w) uint64 or (M, d) float32, as in the postings; more of them where there are rows.
+    rows: (M,) int32, which row of the codes belongs to each word; None: the one in its place. An inverted
+        file's own images are asked for without a copy of their codes.
     """
 
     offsets: NDArray[np.int64]
     words: NDArray[np.int32]
     codes: Codes
+    rows: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def codes_of(self, start: int, stop: int) -> Codes:
+        """Codes of queries [start, stop) in C order, one row for each word."""
+        part = slice(int(self.offsets[start]), int(self.offsets[stop]))
+        codes = self.codes[part if self.rows is None else self.rows[part]]
+        return cast(Codes, np.ascontiguousarray(codes))
 
 
 def asmk_scores(
@@ -204,7 +213,7 @@ def _scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: f
             raise ValueError("asmk: the data base is damaged: it names images that it does not have")
         scores += np.bincount(images, weights=weights, minlength=len(scores))
     scores *= postings.inverse_norms
-    scores /= np.sqrt(len(words)) if len(words) else 1.0
+    scores *= 1 / np.sqrt(max(1, len(words)))
     if not np.isfinite(scores).all():
         raise ValueError("asmk: the data base is damaged: its codes are not finite")
     return scores
@@ -224,7 +233,7 @@ def _top_k(
 
     def rank(row: int) -> None:
         part = slice(queries.offsets[row], queries.offsets[row + 1])
-        all_scores = _scores(postings, queries.words[part], queries.codes[part], alpha)
+        all_scores = _scores(postings, queries.words[part], queries.codes_of(row, row + 1), alpha)
         if exclude[row] >= 0:
             all_scores[exclude[row]] = 0.0
         best = largest(all_scores, k)

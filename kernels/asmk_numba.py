@@ -3,51 +3,42 @@
 A tile of queries is scored in two passes. The first goes word by word, so that a block of the inverted file
 stays in cache while all queries of the tile meet it, and writes one number a meeting. The second goes query
 by query, so that one row of scores stays in cache while those numbers are added to it and its best chosen.
+All threads work on the same tile: the larger it is, the less often the inverted file is read.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from . import asmk_loops
 from .asmk import Best, Codes, Postings, Queries, selectivity
+from .asmk_loops import FINE, FOREIGN_IMAGE, NOT_FINITE
 
 _MIN_SCRATCH, _MAX_SCRATCH = 1 << 20, 64 << 20
-"""Bytes of a thread's tile; large tiles read the inverted file less often."""
-_FINE, _FOREIGN_IMAGE, _NOT_FINITE = 0, 1, 2
-_DAMAGE = {_FOREIGN_IMAGE: "it names images that it does not have", _NOT_FINITE: "its codes are not finite"}
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _compiled(fastmath: bool | set[str] = False) -> Callable[[F], F]:
-    """Compile without the interpreter's lock; keep the result on disk where a place can be written to."""
-
-    def decorate(function: F) -> F:
-        try:
-            return cast(F, njit(nogil=True, cache=True, fastmath=fastmath)(function))
-        except RuntimeError:  # numba found no folder for its cache
-            return cast(F, njit(nogil=True, fastmath=fastmath)(function))
-
-    return decorate
+"""Bytes of a tile's meetings."""
+_FLOAT_SHARE, _BINARY_SHARE = 8, 4
+"""The meetings of a tile take at most this part of what the codes do."""
+_PARTS = 4
+"""Parts of a tile for each thread: none waits long for the last."""
+_DAMAGE = {FOREIGN_IMAGE: "it names images that it does not have", NOT_FINITE: "its codes are not finite"}
 
 
 def scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: float) -> NDArray[np.float64]:
     """Scores of one query with at least one word, as `asmk.asmk_scores`."""
     query = Queries(np.array([0, len(words)], np.int64), words, codes)
     tile = _Tile(postings, query, 0, 1, alpha)
-    tile.compare(np.empty(tile.size, tile.dtype))
+    tile.scratch = np.empty(tile.size, tile.dtype)
+    tile.compare(0, len(words))
     row = np.empty(len(postings.inverse_norms))
     _raise(tile.add_up(row))
     if not np.isfinite(row).all():
-        _raise(_NOT_FINITE)
+        _raise(NOT_FINITE)
     return row
 
 
@@ -57,21 +48,20 @@ def top_k(
     """The best images of a batch of queries, as `asmk.asmk_top_k`."""
     images = np.full((len(queries), k), -1, np.int32)
     best = np.zeros((len(queries), k))
-    limit = int(np.clip(postings.codes.nbytes // (4 * threads), _MIN_SCRATCH, _MAX_SCRATCH))
-    ranges = iter(list(_ranges(postings, queries, threads, limit // _result_type(postings).itemsize)))
-
-    def work(_: int) -> None:
-        scratch, row = np.empty(limit // _result_type(postings).itemsize, _result_type(postings)), np.empty(0)
-        for start, stop in ranges:
-            tile = _Tile(postings, queries, start, stop, alpha)
-            scratch = scratch if tile.size <= len(scratch) else np.empty(tile.size, tile.dtype)
-            row = row if len(row) else np.empty(len(postings.inverse_norms))
-            tile.compare(scratch)
-            _raise(tile.rank(row, exclude[start:stop], images[start:stop], best[start:stop]))
-
+    dtype = _result_type(postings)
+    share = _FLOAT_SHARE if dtype == np.float32 else _BINARY_SHARE
+    size = int(np.clip(postings.codes.nbytes // share, _MIN_SCRATCH, _MAX_SCRATCH)) // dtype.itemsize
+    scratch = np.empty(0, dtype)
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        for _ in pool.map(work, range(threads)):
-            pass
+        for start, stop in _ranges(postings, queries, size):
+            tile = _Tile(postings, queries, start, stop, alpha)
+            scratch = scratch if tile.size <= len(scratch) else np.empty(max(size, tile.size), dtype)
+            tile.scratch = scratch
+            for _ in pool.map(tile.compare, *_shares(len(tile.words), threads)):
+                pass
+            rank = partial(tile.rank, exclude[start:stop], images[start:stop], best[start:stop])
+            for _ in pool.map(rank, *_shares(stop - start, threads)):
+                pass
     return images, best
 
 
@@ -82,17 +72,24 @@ def _result_type(postings: Postings) -> np.dtype[Any]:
     return np.dtype(np.uint8 if 64 * postings.codes.shape[1] < 256 else np.uint16)
 
 
-def _ranges(postings: Postings, queries: Queries, threads: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Ranges of queries that meet at most `limit` codes (or one query), and that keep all threads busy."""
+def _ranges(postings: Postings, queries: Queries, limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of queries that meet at most `limit` codes (or one query), as alike as that allows."""
     lengths = (postings.offsets[1:] - postings.offsets[:-1]).take(queries.words)
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])[queries.offsets]
-    limit = max(1, min(limit, -(-int(ends[-1]) // threads)))
     start = 0
     while start < len(queries):
-        stop = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
+        left = int(ends[-1] - ends[start])
+        share = left / max(1, -(-left // max(1, limit)))
+        stop = int(np.searchsorted(ends, ends[start] + share, side="right")) - 1
         stop = min(max(stop, start + 1), len(queries))
         yield start, stop
         start = stop
+
+
+def _shares(count: int, threads: int) -> tuple[list[int], list[int]]:
+    """Starts and stops of parts of `count` things."""
+    edges = np.linspace(0, count, _PARTS * threads + 1).astype(int).tolist()
+    return edges[:-1], edges[1:]
 
 
 class _Tile:
@@ -105,7 +102,11 @@ class _Tile:
         self.norms = _frozen(postings.inverse_norms)
         self.base = _frozen(postings.codes.T if postings.codes.dtype == np.uint64 else postings.codes)
         self.words = _frozen(queries.words[rows])
-        self.codes = _frozen(queries.codes[rows])
+        if queries.rows is None or self.base.dtype == np.uint64:
+            self.codes = _frozen(queries.codes_of(start, stop))
+            self.rows = _frozen(np.arange(len(self.words), dtype=np.int32))
+        else:
+            self.codes, self.rows = _frozen(queries.codes), _frozen(queries.rows[rows])
         self.offsets = queries.offsets[start : stop + 1] - queries.offsets[start]
         self.alpha = alpha
         self.dtype = _result_type(postings)
@@ -113,32 +114,35 @@ class _Tile:
         self.places = np.concatenate([np.zeros(1, np.int64), places])
         self.size = int(self.places[-1])
         self.scratch = np.empty(0, self.dtype)
+        # numpy sorts integers of 16 bits by radix, in linear time
+        kind = np.uint16 if len(postings.offsets) <= 1 << 16 else np.int32
+        self.order = np.argsort(self.words.astype(kind), kind="stable")
         # Hamming distances become weights in the second pass, products in the first.
         self.table = selectivity(postings, alpha)
 
-    def compare(self, scratch: NDArray[Any]) -> None:
-        """First pass: a number for each meeting."""
-        self.scratch = scratch
-        order = np.argsort(self.words, kind="stable")
-        meetings = (self.blocks, self.base, self.words, self.codes, order, self.places, scratch)
+    def compare(self, start: int, stop: int) -> None:
+        """First pass: a number for each meeting of these codes of the tile, counted by ascending word."""
+        asking = (self.words, self.codes, self.rows, self.order[start:stop], self.places)
         if self.base.dtype == np.uint64:
-            _distances(*meetings)
+            asmk_loops.distances(self.blocks, self.base, *asking, self.scratch)
         else:
-            _weights(*meetings, self.alpha)
+            asmk_loops.weights(self.blocks, self.base, *asking, self.scratch, self.alpha)
 
     def add_up(self, row: NDArray[np.float64]) -> int:
         """Second pass of the only query: all its scores."""
-        return _add_up(0, row, *self._meetings())
+        return asmk_loops.add_up(0, row, *self._meetings())
 
     def rank(
         self,
-        row: NDArray[np.float64],
         exclude: NDArray[np.int64],
         images: NDArray[np.int32],
         best: NDArray[np.float64],
-    ) -> int:
-        """Second pass: the best images of each query."""
-        return _rank(row, exclude, images, best, *self._meetings())
+        start: int,
+        stop: int,
+    ) -> None:
+        """Second pass: the best images of these queries of the tile."""
+        row = np.empty(len(self.norms))
+        _raise(asmk_loops.rank(start, stop, row, exclude, images, best, *self._meetings()))
 
     def _meetings(self) -> tuple[NDArray[Any], ...]:
         queries = (self.words, self.offsets, self.places)
@@ -153,247 +157,5 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _raise(outcome: int) -> None:
-    if outcome != _FINE:
+    if outcome != FINE:
         raise ValueError(f"asmk: the data base is damaged: {_DAMAGE[outcome]}")
-
-
-def _bit_count(context: Any, bits: Any) -> Any:
-    """Number of bits that are set in a uint64; numba has no np.bitwise_count."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
-
-
-_count: Any = intrinsic(_bit_count)
-
-
-@_compiled()
-def _distances(
-    blocks: Any, columns: Any, words: Any, codes: Any, order: Any, places: Any, scratch: Any
-) -> None:
-    """Hamming distances of each query code to the block of its word; codes of the data base by column."""
-    for i in range(len(order)):
-        row = order[i]
-        start = blocks[words[row]]
-        count = blocks[words[row] + 1] - start
-        out = scratch[places[row] : places[row] + count]
-        column, mine = columns[0, start : start + count], codes[row, 0]
-        for j in range(count):
-            out[j] = _count(column[j] ^ mine)
-        for c in range(1, len(columns)):
-            column, mine = columns[c, start : start + count], codes[row, c]
-            for j in range(count):
-                out[j] += _count(column[j] ^ mine)
-
-
-# Sums may be taken in any order, as in a BLAS; NaN stays NaN.
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
-def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
-    """Weights of one query code."""
-    for j in range(len(block)):
-        theirs = block[j]
-        product = np.float32(0)
-        for t in range(len(code)):
-            product += code[t] * theirs[t]
-        scratch[j] = product
-    _raise_to(alpha, scratch[: len(block)])
-
-
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
-def _weights(
-    blocks: Any, base: Any, words: Any, codes: Any, order: Any, places: Any, scratch: Any, alpha: float
-) -> None:
-    """Dot products of each query code with the block of its word, to the power of alpha; 0 where negative.
-
-    Sixteen at once, four codes by four, read each number a quarter as often as one by one. Where fewer than
-    four are left, the last stands in for the others; one or two query codes go alone.
-    """
-    zero = np.float32(0)
-    first, end = 0, 0
-    while first < len(order):
-        word = words[order[first]]
-        if first == end:
-            while end < len(order) and words[order[end]] == word:
-                end += 1
-        if end - first <= 2:
-            row = order[first]
-            _weights_of_one(base[blocks[word] : blocks[word + 1]], codes[row], scratch[places[row] :], alpha)
-            first += 1
-            continue
-        r0, r1 = order[first], order[min(first + 1, end - 1)]
-        r2, r3 = order[min(first + 2, end - 1)], order[min(first + 3, end - 1)]
-        first = min(first + 4, end)
-        q0, q1, q2, q3 = codes[r0], codes[r1], codes[r2], codes[r3]
-        p0, p1, p2, p3 = places[r0], places[r1], places[r2], places[r3]
-        count = blocks[word + 1] - blocks[word]
-        block = base[blocks[word] : blocks[word + 1]]
-        for j in range(0, count, 4):
-            j1, j2, j3 = min(j + 1, count - 1), min(j + 2, count - 1), min(j + 3, count - 1)
-            c0, c1, c2, c3 = block[j], block[j1], block[j2], block[j3]
-            s00 = s01 = s02 = s03 = zero
-            s10 = s11 = s12 = s13 = zero
-            s20 = s21 = s22 = s23 = zero
-            s30 = s31 = s32 = s33 = zero
-            for t in range(len(q0)):
-                s00 += q0[t] * c0[t]
-                s01 += q0[t] * c1[t]
-                s02 += q0[t] * c2[t]
-                s03 += q0[t] * c3[t]
-                s10 += q1[t] * c0[t]
-                s11 += q1[t] * c1[t]
-                s12 += q1[t] * c2[t]
-                s13 += q1[t] * c3[t]
-                s20 += q2[t] * c0[t]
-                s21 += q2[t] * c1[t]
-                s22 += q2[t] * c2[t]
-                s23 += q2[t] * c3[t]
-                s30 += q3[t] * c0[t]
-                s31 += q3[t] * c1[t]
-                s32 += q3[t] * c2[t]
-                s33 += q3[t] * c3[t]
-            scratch[p0 + j], scratch[p0 + j1] = s00, s01
-            scratch[p0 + j2], scratch[p0 + j3] = s02, s03
-            scratch[p1 + j], scratch[p1 + j1] = s10, s11
-            scratch[p1 + j2], scratch[p1 + j3] = s12, s13
-            scratch[p2 + j], scratch[p2 + j1] = s20, s21
-            scratch[p2 + j2], scratch[p2 + j3] = s22, s23
-            scratch[p3 + j], scratch[p3 + j1] = s30, s31
-            scratch[p3 + j2], scratch[p3 + j3] = s32, s33
-        _raise_to(alpha, scratch[p0 : p0 + count])
-        if r1 != r0:
-            _raise_to(alpha, scratch[p1 : p1 + count])
-        if r2 != r1:
-            _raise_to(alpha, scratch[p2 : p2 + count])
-        if r3 != r2:
-            _raise_to(alpha, scratch[p3 : p3 + count])
-
-
-@_compiled()
-def _raise_to(alpha: float, similarities: Any) -> None:
-    """Similarities become weights."""
-    for j in range(len(similarities)):
-        s = similarities[j]
-        if s < 0:
-            similarities[j] = 0
-        elif alpha == 3.0:
-            similarities[j] = s * s * s
-        else:
-            similarities[j] = s**alpha
-
-
-@_compiled()
-def _add_up(
-    query: int,
-    row: Any,
-    blocks: Any,
-    images: Any,
-    norms: Any,
-    words: Any,
-    offsets: Any,
-    places: Any,
-    scratch: Any,
-    table: Any,
-) -> int:
-    """Scores of one query, into `row`."""
-    row[:] = 0.0
-    limit = np.uint32(len(row))
-    for i in range(offsets[query], offsets[query + 1]):
-        start = blocks[words[i]]
-        count = blocks[words[i] + 1] - start
-        owners, found = images[start : start + count], scratch[places[i] : places[i] + count]
-        for j in range(count):
-            image = np.uint32(owners[j])
-            if image >= limit:
-                return _FOREIGN_IMAGE
-            if len(table):
-                row[image] += table[int(found[j])]
-            else:
-                row[image] += found[j]
-    length = math.sqrt(offsets[query + 1] - offsets[query])
-    for j in range(len(row)):
-        row[j] = row[j] * norms[j] / length
-    return _FINE
-
-
-@_compiled()
-def _rank(
-    row: Any,
-    exclude: Any,
-    best_images: Any,
-    best_scores: Any,
-    blocks: Any,
-    images: Any,
-    norms: Any,
-    words: Any,
-    offsets: Any,
-    places: Any,
-    scratch: Any,
-    table: Any,
-) -> int:
-    """The best images of each query of a tile."""
-    for query in range(len(offsets) - 1):
-        if offsets[query] == offsets[query + 1]:
-            continue
-        outcome = _add_up(query, row, blocks, images, norms, words, offsets, places, scratch, table)
-        if outcome != _FINE:
-            return outcome
-        if exclude[query] >= 0:
-            row[exclude[query]] = 0.0
-        outcome = _choose(row, best_images[query], best_scores[query])
-        if outcome != _FINE:
-            return outcome
-    return _FINE
-
-
-@_compiled()
-def _choose(row: Any, images: Any, scores: Any) -> int:
-    """The largest of `row` above 0, largest first, ties by ascending position: a heap, the worst on top."""
-    size, k = 0, len(images)
-    for j in range(len(row)):
-        if row[j] <= (scores[0] if size == k else 0.0):
-            continue
-        if not math.isfinite(row[j]):
-            return _NOT_FINITE
-        if size < k:
-            size += 1
-            _rise(images, scores, size - 1, j, row[j])
-        else:
-            _sink(images, scores, size, j, row[j])
-    for last in range(size - 1, 0, -1):
-        image, score = images[last], scores[last]
-        images[last], scores[last] = images[0], scores[0]
-        _sink(images, scores, last, image, score)
-    return _FINE
-
-
-@_compiled()
-def _rise(images: Any, scores: Any, at: int, image: int, score: float) -> None:
-    """Add an entry at the end of the heap."""
-    while at > 0:
-        above = (at - 1) // 2
-        if scores[above] < score or (scores[above] == score and images[above] > image):
-            break
-        images[at], scores[at] = images[above], scores[above]
-        at = above
-    images[at], scores[at] = image, score
-
-
-@_compiled()
-def _sink(images: Any, scores: Any, size: int, image: int, score: float) -> None:
-    """Put an entry in the place of the worst of a heap of this size."""
-    at = 0
-    while 2 * at + 1 < size:
-        below = 2 * at + 1
-        other = below + 1
-        if other < size and (
-            scores[other] < scores[below]
-            or (scores[other] == scores[below] and images[other] > images[below])
-        ):
-            below = other
-        if score < scores[below] or (score == scores[below] and image > images[below]):
-            break
-        images[at], scores[at] = images[below], scores[below]
-        at = below
-    images[at], scores[at] = image, score

@@ -58,7 +58,7 @@ class DevicePostings:
         """(stop - start, N) float64 scores of some queries."""
         rows = slice(int(queries.offsets[start]), int(queries.offsets[stop]))
         words = self._sent(queries.words[rows]).long()
-        codes = self._sent(_signed(queries.codes[rows]))
+        codes = self._sent(_signed(queries.codes_of(start, stop)))
         sizes = self._sent(np.diff(queries.offsets[start : stop + 1]))
         owners = torch.repeat_interleave(torch.arange(stop - start, device=self._device), sizes)
         num_images = len(self._norms)

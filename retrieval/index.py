@@ -228,7 +228,7 @@ class RetrievalIndex:
 
     def _scores(self, query: Queries) -> NDArray[np.float64]:
         """(N,) scores of all images for one query."""
-        words, codes, alpha = query.words, query.codes, self.options.alpha
+        words, codes, alpha = query.words, query.codes_of(0, 1), self.options.alpha
         with self._damage_named():
             parts = [asmk_scores(part.postings, words, codes, alpha=alpha) for part in self._segments]
         return np.concatenate([np.empty(0), *parts])

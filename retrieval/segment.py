@@ -15,7 +15,8 @@ from .asmk import Assigned, code_bits, empty_codes, inverse_norms
 from .codebook import Codebook, Descriptors
 
 MAX_POSTINGS = 2**31 - 1
-_BATCH_ROWS, _MIN_BATCH_BYTES, _MAX_BATCH_BYTES = 1 << 18, 1 << 18, 64 << 20
+_BINARY_BATCH, _FLOAT_BATCH = 1 << 16, 1 << 18
+"""Codes that ask at a time: enough for a tile or more, and what says where they lie is small beside them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +39,10 @@ class Segment:
     def __len__(self) -> int:
         return len(self.names)
 
-    def queries(self, start: int, stop: int) -> Queries:
-        """Images [start, stop) as queries.
+    def queries(
+        self, start: int, stop: int, words_of_rows: NDArray[np.unsignedinteger] | None = None
+    ) -> Queries:
+        """Images [start, stop) as queries; where all are asked, the word of each row is known already.
 
         Raises:
             ValueError: the segment comes from a damaged file.
@@ -52,21 +55,23 @@ class Segment:
             return Queries(offsets, words, self.asking.codes[part])
         rows = np.asarray(self.rows[self.offsets[start] : self.offsets[stop]])
         _check(rows, len(self.rows))
-        words = np.searchsorted(self.postings.offsets, rows, side="right").astype(np.int32) - np.int32(1)
-        codes = np.ascontiguousarray(self.postings.codes[rows])
-        return Queries(self.offsets[start : stop + 1] - self.offsets[start], words, cast(Codes, codes))
+        if words_of_rows is None:
+            words = np.searchsorted(self.postings.offsets, rows, side="right").astype(np.int32) - np.int32(1)
+        else:
+            words = words_of_rows[rows].astype(np.int32)
+        return Queries(self.offsets[start : stop + 1] - self.offsets[start], words, self.postings.codes, rows)
 
     def batches(self) -> Iterator[Queries]:
-        """All images as queries, some at a time: memory stays in proportion to the segment."""
-        codes = self.postings.codes
-        share = int(np.clip(codes.nbytes // 8, _MIN_BATCH_BYTES, _MAX_BATCH_BYTES))
-        limit = min(_BATCH_ROWS, share // max(1, codes[:1].nbytes))
+        """All images as queries, some at a time."""
+        counts = np.diff(self.postings.offsets)
+        words = np.repeat(np.arange(len(counts), dtype=np.min_scalar_type(len(counts))), counts)
+        limit = _BINARY_BATCH if self.postings.codes.dtype == np.uint64 else _FLOAT_BATCH
         ends = self.offsets if self.asking is None else self.asking.offsets
         start = 0
         while start < len(self):
             stop = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
             stop = min(max(stop, start + 1), len(self))
-            yield self.queries(start, stop)
+            yield self.queries(start, stop, words)
             start = stop
 
 

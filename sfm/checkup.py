@@ -174,6 +174,15 @@ def _asmk() -> Row:
     return Row("asmk", State.NOTE, "not installed", "no retrieval.engine=asmk", "pip install asmk==0.1.1")
 
 
+def _numba() -> Row:
+    from kernels.dispatch import has_numba  # it may be installed and refuse this numpy
+
+    if has_numba():
+        return Row("numba", State.OK, _version("numba"))
+    cost = "retrieval on the CPU compares in numpy: three to twelve times slower"
+    return Row("numba", State.NOTE, "cannot be used", cost, "pip install --upgrade numba")
+
+
 def _triton() -> Row:
     if importlib.util.find_spec("triton"):
         return Row("triton", State.OK, _version("triton"))
@@ -247,6 +256,7 @@ _PROBES: dict[str, Callable[[], Row]] = {
     "torch device": _torch_device,
     "faiss GPU": _faiss_gpu,
     "asmk": _asmk,
+    "numba": _numba,
     "triton": _triton,
     "photo formats": _photo_formats,
     "weights": _weights,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from kernels.dispatch import has_numba
 from sfm.checkup import Diagnosis, Row, State, doctor
 from sfm.cli import main
 
@@ -66,6 +68,20 @@ def test_a_missing_required_package_ends_with_4(monkeypatch: pytest.MonkeyPatch)
     assert done.exit_code == 4
     assert "pip install roma" in done.stdout
     assert "sfm run will not work: roma" in done.stderr
+
+
+def test_retrieval_without_numba_is_slower_and_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    has_numba.cache_clear()
+
+    diagnosis = doctor()
+
+    assert diagnosis.is_healthy
+    assert row(diagnosis, "numba").state is State.NOTE
+    assert "slower" in row(diagnosis, "numba").cost
+    monkeypatch.undo()
+    has_numba.cache_clear()
+    assert row(doctor(), "numba").state is State.OK
 
 
 def test_a_missing_extra_is_only_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,23 @@ def test_every_version_ranks_alike(other_version: str | None, width: int, binary
     np.testing.assert_allclose(scores, expected[1], atol=1e-6)
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_codes_that_lie_elsewhere_ask_alike(other_version: str | None, binary: bool) -> None:
+    """The inverted file's own images, by rows of their codes; bits in Fortran order, as an index has them."""
+    images = random_images(np.random.default_rng(8), 30, 3, binary)
+    order = np.argsort(images.words, kind="stable")
+    rows = np.argsort(order).astype(np.int32)
+    postings = inverted(images)
+    postings = replace(postings, codes=np.asfortranarray(postings.codes) if binary else postings.codes)
+    own = Queries(images.offsets, images.words, postings.codes, rows)
+    expected = asmk_top_k(postings, [images], 6, exclude=np.arange(30), device=other_version)
+
+    for version in (other_version, None):
+        ids, scores = asmk_top_k(postings, [own], 6, exclude=np.arange(30), threads=2, device=version)
+        np.testing.assert_array_equal(ids, expected[0])
+        np.testing.assert_allclose(scores, expected[1], atol=1e-6)
+
+
 def test_compiled_scores_of_one_query_are_those_of_numpy() -> None:
     pytest.importorskip("numba", reason="needs numba")
     images = random_images(np.random.default_rng(4), 25, 2, True)
@@ -157,11 +174,11 @@ def test_compiled_scores_of_one_query_are_those_of_numpy() -> None:
 @settings(max_examples=30, deadline=None)
 def test_compiled_choice_takes_equal_scores_in_order(seed: int, k: int) -> None:
     """Few different scores, so that many are equal."""
-    asmk_numba = pytest.importorskip("kernels.asmk_numba", reason="needs numba")
+    asmk_loops = pytest.importorskip("kernels.asmk_loops", reason="needs numba")
     scores = np.random.default_rng(seed).integers(0, 4, 30) / 4
     ids, best = np.full(k, -1, np.int32), np.zeros(k)
 
-    assert asmk_numba._choose(scores.copy(), ids, best) == 0
+    assert asmk_loops.choose(scores.copy(), ids, best) == 0
 
     expected = largest(scores, k)
     assert ids.tolist() == expected.tolist() + [-1] * (k - len(expected))
