@@ -66,7 +66,7 @@ def has_numba() -> bool:
     try:
         import numba  # noqa: F401
     except ImportError as error:
-        log.info("numba cannot be used: ASMK scoring is ten times slower (%s)", error)
+        log.info("numba cannot be used: ASMK scoring is three to twelve times slower (%s)", error)
         return False
     return True
 
