@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from sfm.backends import MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, NullEvents, read_events
 from sfm.loop import LoopResult, run_closed_loop
-from sfm.mapping import MappingResult, TwoView, ViewGraph
+from sfm.mapping import MappingResult, SuspectReport, TwoView, ViewGraph
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
@@ -41,6 +41,8 @@ class Engine:
         self.matched: list[set[Pair]] = []
         self.starts: list[int] = []
         self.verifies = True
+        self.suspects = SuspectReport((), ambiguous=False)
+        self.asked_about: list[set[Pair]] = []
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
@@ -62,6 +64,10 @@ class Engine:
     def view_graph(self) -> ViewGraph:
         return ViewGraph(NAMES, self.known)
 
+    def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
+        self.asked_about.append(set(tried))
+        return self.suspects
+
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
         here = NAMES.index(name)
         others = sorted((abs(here - i), other) for i, other in enumerate(NAMES) if other != name)
@@ -75,6 +81,7 @@ def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink 
         reconstruct=engine.reconstruct,
         match=engine.match,
         read_view_graph=engine.view_graph,
+        read_suspects=engine.read_suspects,
         rank=engine.rank,
         config=config,
         events=events or NullEvents(),
