@@ -28,6 +28,7 @@ _FOCAL_FACTORS = (0.5, 0.55, 0.6, 0.66, 0.72, 0.79, 0.86, 0.95, 1.04, 1.14, 1.25
 _NUM_STRONGEST = 150  # pairs that choose among them
 _MIN_TRIPLETS = 10  # fewer choose nothing: the cameras are taken as they are
 _CLOSED_DEG = 1.0
+_ESSENTIAL = (2, 3)  # calibrated and uncalibrated geometries; the others are of a homography
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +53,7 @@ class _TwoView:
             geometry.E = second.calibration_matrix().T @ geometry.F @ first.calibration_matrix()
         row = np.arange(len(self.points), dtype=np.uint32)
         geometry.inlier_matches = np.column_stack([row, row])
-        if geometry.E is None and geometry.H is None:
+        if (geometry.E if int(geometry.config) in _ESSENTIAL else geometry.H) is None:
             return None
         found = pycolmap.estimate_two_view_geometry_pose(first, self.points, second, self.points_to, geometry)
         if not found or geometry.cam2_from_cam1 is None:
