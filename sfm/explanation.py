@@ -16,6 +16,7 @@ from sfm.history import History, PairTry
 from sfm.photo_names import resolve_photo
 
 _MAX_ROWS = 20
+_MAX_SUSPECTS = 5
 
 
 def explain(out: str | os.PathLike[str], photo: str) -> str:
@@ -69,6 +70,7 @@ def _story(name: str, index: EventIndex, outcome: Mapping[str, Any] | None) -> I
         yield f"Pairs         {_asked(tries)}"
         yield from _table(name, tries, history)
     yield from _registration(name, history)
+    yield from _look_alikes(name, history)
 
 
 def _headline(name: str, index: EventIndex, outcome: Mapping[str, Any] | None) -> Iterator[str]:
@@ -152,6 +154,15 @@ def _registration(name: str, history: History) -> Iterator[str]:
         )
     for number, line in enumerate(lines):
         yield f"{'' if number else 'Registration':14}{line}"
+
+
+def _look_alikes(name: str, history: History) -> Iterator[str]:
+    found = history.suspects.get(name, ())
+    for number, event in enumerate(found[:_MAX_SUSPECTS]):
+        other = event["b"] if event["a"] == name else event["a"]
+        yield f"{'' if number else 'Look-alikes':14}probably no true pair with {other}: {event['why']}"
+    if len(found) > _MAX_SUSPECTS:
+        yield f"{'':14}and {len(found) - _MAX_SUSPECTS} more, less sure"
 
 
 def _model(event: Mapping[str, Any]) -> str:

@@ -59,6 +59,7 @@ class History:
         filtered: why a photo was taken out of its model again, by photo.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
+        suspects: the `suspect` events of the pairs of each photo, surest first.
     """
 
     def __init__(self, events: Iterable[Event]) -> None:
@@ -72,6 +73,7 @@ class History:
         self.filtered: dict[str, str] = {}
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
+        self.suspects: defaultdict[str, list[Event]] = defaultdict(list)
         self._tries: defaultdict[str, list[PairTry]] = defaultdict(list)
         for event in events:
             if reader := _READERS.get(str(event.get("event"))):
@@ -119,6 +121,10 @@ class History:
         for name in (event["a"], event["b"]):
             self.requests[name].append(event)
 
+    def _suspect(self, event: Event) -> None:
+        for name in (event["a"], event["b"]):
+            self.suspects[name].append(event)
+
     def _registered(self, event: Event) -> None:
         # Attempts at models that were thrown away carry no model number.
         if event.get("model") is not None:
@@ -145,6 +151,7 @@ _READERS = {
     "edge": History._edge,
     "pair": History._pair,
     "request": History._request,
+    "suspect": History._suspect,
     "registered": History._registered,
     "rejected": History._rejected,
     "filtered": History._filtered,

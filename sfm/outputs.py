@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pycolmap
@@ -13,6 +14,7 @@ from sfm.diagnosis import EventIndex
 from sfm.events import read_events
 from sfm.exports.models import write_models, write_points_ply
 from sfm.ingest import thumbnail_path
+from sfm.look_alikes import LookAlikes, look_alikes
 from sfm.loop import LoopResult
 from sfm.pair_proposal import save_scene_graph
 from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
@@ -39,9 +41,14 @@ def finish(session: Session, collection: Collection, database: FeatureDatabase, 
         if config.export.points_ply:
             write_points_ply(loop.models, space.root / "points.ply")
         save_scene_graph(loop.scene_graph, space.cache)
+    with session.stage("suspects") as counts:
+        alike = look_alikes(database.path)
+        counts.update(named=len(alike.suspects))
+    for suspect in alike.suspects:
+        space.events.emit("suspects", "suspect", **asdict(suspect))
     index = EventIndex(read_events(space.events_path), verify=config.verify, register=config.register)
     outcomes = photo_outcomes(collection, loop.models, index)
-    record = _record(session, collection, database, loop, outcomes)
+    record = _record(session, collection, database, loop, outcomes, alike)
     atomic_write_json(space.run_json, record)
     space.publish_events()
     if config.export.report:
@@ -56,6 +63,7 @@ def _record(
     database: FeatureDatabase,
     loop: LoopResult,
     outcomes: Sequence[PhotoOutcome],
+    alike: LookAlikes,
 ) -> RunRecord:
     pairs = database.pairs()
     registered = sum(outcome.status is PhotoStatus.REGISTERED for outcome in outcomes)
@@ -72,6 +80,9 @@ def _record(
         stages=tuple(session.stages),
         rounds=loop.rounds,
         outcomes=tuple(outcomes),
+        suspects=alike.suspects,
+        ambiguous=alike.ambiguous,
+        look_alikes_note=alike.note,
         seconds=round(time.monotonic() - session.started, 3),
         peak_memory_mb=peak_memory_mb(),
         versions=versions(),

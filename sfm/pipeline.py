@@ -20,6 +20,7 @@ from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.ingest import ingest
+from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult, Rank, run_closed_loop
 from sfm.mapping import MappingResult, ViewGraph, reconstruct
 from sfm.mapping.cameras import find_foreign_photos
@@ -282,6 +283,7 @@ def _registered(
             reconstruct=reconstruct_from,
             match=match_requested,
             read_view_graph=lambda: ViewGraph.read(database.path),
+            read_suspects=lambda tried: read_suspects(database.path, tried),
             rank=rank,
             config=config.register,
             events=space.events,

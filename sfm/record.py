@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pycolmap
 
 from sfm.config.schema import Config
+from sfm.look_alikes import SuspectPair
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
 
 _PACKAGES = ("loopsfm", "pycolmap", "numpy", "torch", "faiss-cpu", "asmk", "scipy", "networkx", "pillow")
@@ -85,6 +86,12 @@ class RunRecord:
     stages: tuple[StageReport, ...]
     rounds: tuple[RoundReport, ...]
     outcomes: tuple[PhotoOutcome, ...]
+    suspects: tuple[SuspectPair, ...]
+    """Verified pairs that are probably a look-alike's, surest first."""
+    ambiguous: bool
+    """Whether there are so many that the model may be folded."""
+    look_alikes_note: str
+    """What to do where it may be, or why nobody looked for look-alikes; mostly empty."""
     seconds: float
     peak_memory_mb: float
     versions: Mapping[str, str]

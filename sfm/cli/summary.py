@@ -13,12 +13,18 @@ _MAX_LISTED = 10
 
 def result_lines(result: Result) -> list[str]:
     """Figures, photos left out with the reason, and where everything is."""
-    lines = [result.summary(), *_left_out(result)]
+    lines = [result.summary(), *_look_alikes(result), *_left_out(result)]
     if result.models:
         lines.append(f"model       {result.output / 'sparse' / '0'}")
     if result.run.config.export.report:
         lines.append(f"report      {result.output / 'report.html'}")
     return lines
+
+
+def _look_alikes(result: Result) -> Iterator[str]:
+    if result.run.ambiguous:
+        yield f"look-alikes {len(result.run.suspects)} pairs join places that only look the same."
+        yield f"  {result.run.look_alikes_note}"
 
 
 def _left_out(result: Result) -> Iterator[str]:

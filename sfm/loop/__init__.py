@@ -7,13 +7,16 @@ from .requests import Candidate, PairRequest
 from .rounds import LoopResult, registered_names, run_closed_loop
 from .rules import propose_requests
 from .situation import Situation
+from .suspects import ReadSuspects, deciding_requests
 
 __all__ = [
     "Candidate",
     "LoopResult",
     "PairRequest",
     "Rank",
+    "ReadSuspects",
     "Situation",
+    "deciding_requests",
     "propose_requests",
     "registered_names",
     "run_closed_loop",

@@ -33,6 +33,7 @@ from .requests import MUST_HAVE, PairRequest
 from .rules import propose_requests
 from .scheduler import Budget, Experience, Outcome, work_off
 from .situation import Situation
+from .suspects import ReadSuspects, deciding_requests
 
 _EVENTS = "events.jsonl"
 _MAX_GRAPH_ROUNDS = 3
@@ -66,6 +67,7 @@ def run_closed_loop(
     reconstruct: Reconstruct,
     match: Match,
     read_view_graph: Callable[[], ViewGraph],
+    read_suspects: ReadSuspects,
     rank: Rank,
     config: RegisterConfig,
     events: EventSink,
@@ -78,11 +80,12 @@ def run_closed_loop(
         reconstruct: continues the given models with all verified pairs.
         match: matches and verifies pairs, writing them to the database.
         read_view_graph: the verified pairs in the database.
+        read_suspects: the verified pairs that look like look-alikes'.
         rank: photos most similar to a photo, best first, with scores.
         config: number of rounds and budget; no round at all where `max_rounds` is 0.
         events: receives `request` and `round` events.
     """
-    loop = _Loop(graph, folder, reconstruct, match, read_view_graph, rank, config, events)
+    loop = _Loop(graph, folder, reconstruct, match, read_view_graph, read_suspects, rank, config, events)
     if config.max_rounds > 0:
         loop.firm_up_graph()
     loop.register()
@@ -105,6 +108,7 @@ class _Loop:
     reconstruct: Reconstruct
     match: Match
     read_view_graph: Callable[[], ViewGraph]
+    read_suspects: ReadSuspects
     rank: Rank
     config: RegisterConfig
     events: EventSink
@@ -222,6 +226,8 @@ class _Loop:
             links,
         )
         requests = propose_requests(situation)
+        if self.registered:
+            requests += deciding_requests(self.read_suspects(tried), num_photos=len(names))
         atomic_write_json(path, [request.to_json() for request in requests])
         return requests
 

@@ -14,11 +14,13 @@ from sfm.progress import Progress
 from .cameras import ForeignPhoto, find_foreign_photos
 from .depth import DepthSource
 from .pair_matches import PairMatches
+from .pair_rotations import read_rotations
 from .registrar import MappingResult, reconstruct_graph, reconstruct_with_peer
 from .suspects import Suspect, SuspectReport, find_suspects
-from .view_graph import TwoView, ViewGraph
+from .view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
 
 __all__ = [
+    "MIN_NUM_INLIERS",
     "DepthSource",
     "ForeignPhoto",
     "MappingResult",
@@ -29,6 +31,7 @@ __all__ = [
     "ViewGraph",
     "find_foreign_photos",
     "find_suspects",
+    "read_rotations",
     "reconstruct",
 ]
 

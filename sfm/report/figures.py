@@ -12,6 +12,11 @@ Run = Mapping[str, Any]
 
 _HIGH_ERROR_PX = 1.5
 _SHORT_TRACKS = 2.6
+_MAX_SUSPECTS = 20
+_FEW_SUSPECTS = (
+    "These pairs match although other pairs say that their photos show different places. They are few: as a "
+    "rule chance matches, or true pairs taken from far apart, that do the model no harm."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,23 @@ class CameraRow:
     size: str
     num_images: int
     params: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookAlikes:
+    """What is said of look-alikes: one paragraph, the surest suspect pairs, and how many more there are."""
+
+    lead: str
+    pairs: tuple[Mapping[str, Any], ...]
+    num_more: int
+
+
+def look_alikes(run: Run) -> LookAlikes | None:
+    """The section on look-alikes; None where there is nothing to say."""
+    pairs, note = run.get("suspects", ()), run.get("look_alikes_note", "")
+    if not pairs and not note:
+        return None
+    return LookAlikes(note or _FEW_SUSPECTS, tuple(pairs[:_MAX_SUSPECTS]), max(0, len(pairs) - _MAX_SUSPECTS))
 
 
 def tiles(run: Run) -> tuple[Tile, ...]:
@@ -114,6 +136,8 @@ def verdict(run: Run) -> Verdict:
 
 def _advice(run: Run) -> Iterator[str]:
     models = run["models"]
+    if run.get("ambiguous"):
+        yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
     if len(models) > 1:
         yield (
             "The models stay apart because no pair of photos links them. If they show one scene, take photos "

@@ -14,7 +14,7 @@ from sfm.events import read_events
 from sfm.exports.models import model_indices, read_model
 from sfm.history import History
 from sfm.report.cards import Card, photo_cards
-from sfm.report.figures import Run, camera_rows, duration, stage_bars, tiles, verdict
+from sfm.report.figures import Run, camera_rows, duration, look_alikes, stage_bars, tiles, verdict
 from sfm.report.graph import GraphPicture, graph_picture
 from sfm.report.scene import SceneModel, scene_model
 from sfm.report.templates import now, template
@@ -95,6 +95,7 @@ def _render(
         tiles=tiles(run),
         stages=stage_bars(run),
         cameras=camera_rows(models),
+        look_alikes=look_alikes(run),
         cards=cards,
         groups=_groups(cards),
         picture=picture,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pycolmap
@@ -15,7 +15,8 @@ from sfm.backends import MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, NullEvents, read_events
 from sfm.loop import LoopResult, run_closed_loop
-from sfm.mapping import MappingResult, TwoView, ViewGraph
+from sfm.mapping import MappingResult, Suspect, SuspectReport, TwoView, ViewGraph
+from sfm.mapping.suspects import Evidence
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
@@ -41,6 +42,7 @@ class Engine:
         self.matched: list[set[Pair]] = []
         self.starts: list[int] = []
         self.verifies = True
+        self.asked_about: list[set[Pair]] = []
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
@@ -62,6 +64,10 @@ class Engine:
     def view_graph(self) -> ViewGraph:
         return ViewGraph(NAMES, self.known)
 
+    def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
+        self.asked_about.append(set(tried))
+        return SuspectReport((), ambiguous=False)
+
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
         here = NAMES.index(name)
         others = sorted((abs(here - i), other) for i, other in enumerate(NAMES) if other != name)
@@ -75,6 +81,7 @@ def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink 
         reconstruct=engine.reconstruct,
         match=engine.match,
         read_view_graph=engine.view_graph,
+        read_suspects=engine.read_suspects,
         rank=engine.rank,
         config=config,
         events=events or NullEvents(),
@@ -120,6 +127,31 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     result = run(engine, tmp_path, RegisterConfig(pairs_per_photo=1.0, max_pairs_per_photo=1.5))
 
     assert len(CHAIN) < len(result.scene_graph) <= 1.5 * len(NAMES)
+
+
+class Doubtful(Engine):
+    """Registers all photos at once; the first and the sixth look alike, which any untried pair decides."""
+
+    def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
+        return MappingResult((model_of(len(NAMES)),), self.view_graph())
+
+    def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
+        self.asked_about.append(set(tried))
+        deciding = tuple(Pair(*ends) for ends in combinations(NAMES, 2) if Pair(*ends) not in tried)
+        evidence = Evidence(90, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
+        suspect = Suspect(Pair("0.jpg", "5.jpg"), 0.9, "looks alike", evidence, deciding)
+        return SuspectReport((suspect,), ambiguous=True)
+
+
+def test_suspects_are_asked_about_once_models_are_there(tmp_path: Path) -> None:
+    engine = Doubtful()
+
+    result = run(engine, tmp_path, RegisterConfig(max_rounds=1, pairs_per_photo=20.0))
+
+    asked = {pair for pair, edge in result.scene_graph.edges.items() if edge.reason is Reason.SUSPECT}
+    assert asked
+    assert len(engine.asked_about) == 1  # not before registration
+    assert not asked & engine.asked_about[0]
 
 
 def test_without_rounds_nothing_is_asked(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from sfm.mapping.suspects import find_suspects
+from sfm.mapping.suspects import Evidence, _is_suspect, find_suspects
 
 from .wall import Wall, chain, name, pair
 
@@ -55,6 +58,28 @@ def test_a_single_false_pair_is_named_with_its_evidence_but_makes_no_ambiguous_c
     assert str(len(inliers[3, 19])) in suspect.why
     assert name(3) in suspect.why
     assert not report.ambiguous
+
+
+@pytest.mark.parametrize(("turned_deg", "named"), [(0.5, False), (6.0, True)])
+def test_a_pair_that_turns_the_cameras_as_the_others_do_is_not_named(turned_deg: float, named: bool) -> None:
+    wall = Wall(PLACES, twins=TWINS)
+    inliers = chain(wall, 3) | {(3, 19): wall.false_matches(3, 19)}
+    rotations = {pair(*ends): np.eye(3) for ends in inliers}
+    rotations[pair(3, 19)] = Rotation.from_euler("y", turned_deg, degrees=True).as_matrix()
+
+    suspects = find_suspects(wall.matches(inliers), rotations=rotations).suspects
+
+    assert bool(suspects) == named
+    if named:
+        assert suspects[0].evidence.turn_error_deg == pytest.approx(turned_deg, abs=0.01)
+
+
+def test_a_pair_of_which_little_is_known_is_not_named_unless_its_surroundings_disagree() -> None:
+    known = Evidence(20, 0.004, 0.25, 0.0, 0.1, 0.2, 8, 2, None)
+
+    assert _is_suspect(known)
+    assert not _is_suspect(replace(known, context=0.31))
+    assert _is_suspect(replace(known, context=0.31, num_known=10, contradicted=0.5))
 
 
 def test_a_true_loop_closure_is_not_named() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
+import pycolmap
 
 from retrieval import Pair
 from sfm.mapping.pair_matches import PairMatches
@@ -73,6 +75,21 @@ class Wall:
             dict.fromkeys(names, SIZE),
             {pair(*ends): found for ends, found in sorted(inliers.items())},
         )
+
+    def write_database(self, path: Path, inliers: dict[tuple[int, int], np.ndarray]) -> None:
+        """A COLMAP database with these pairs; it knows their matches and nothing of their geometry."""
+        with pycolmap.Database.open(path) as db:
+            focal_px = 1.2 * SIZE[0]
+            camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", focal_px, *SIZE)
+            db.write_camera(camera, use_camera_id=True)
+            for photo in range(len(self.places)):
+                image_id = db.write_image(pycolmap.Image(name=name(photo), camera_id=1))
+                db.write_keypoints(image_id, self.keypoints(photo).astype(np.float32))
+            for (first, second), found in sorted(inliers.items()):
+                geometry = pycolmap.TwoViewGeometry()
+                geometry.config = pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED
+                geometry.inlier_matches = found.astype(np.uint32)
+                db.write_two_view_geometry(first + 1, second + 1, geometry)
 
 
 def name(photo: int) -> str:

@@ -38,6 +38,20 @@ def test_an_unregistered_photo_with_its_pairs_best_first(tmp_path, make_run):
     assert rows[1] == ["scene0/1.png", "knn", "0", "0.200", "90", "refused", "0"]
 
 
+def test_look_alikes_are_told_surest_first(tmp_path, make_run):
+    out = make_run(tmp_path)
+    for other in (2, 3):
+        pair = {"a": "scene0/1.png", "b": f"scene0/{other}.png", "score": 1 / other, "num_inliers": 60}
+        EventLog(out / "events.jsonl").emit("suspects", "suspect", why=f"reason {other}", **pair)
+
+    lines = explain(out, "scene0/1.png").splitlines()
+
+    assert lines[-2] == "Look-alikes   probably no true pair with scene0/2.png: reason 2"
+    assert lines[-1] == "              probably no true pair with scene0/3.png: reason 3"
+    assert "probably no true pair with scene0/1.png: reason 3" in explain(out, "scene0/3.png")
+    assert "Look-alikes" not in explain(out, "scene0/4.png")
+
+
 def test_attempts_to_register_are_listed(tmp_path, make_run):
     out = make_run(tmp_path, missing=["lost.png"])
     why = "too few of the visible points agree on one pose"

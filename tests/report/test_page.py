@@ -37,6 +37,23 @@ def test_the_page_works_without_any_model(tmp_path, make_run):
     assert page.dom.count("too little overlap") == 2
 
 
+def test_look_alikes_have_a_section_with_what_to_do(tmp_path, make_run):
+    out = make_run(tmp_path / "out")
+    assert 'id="look-alikes"' not in write_report(out).read_text()
+    run = json.loads((out / "run.json").read_text())
+    pair = {"a": "scene0/1.png", "b": "scene0/3.png", "score": 0.9, "num_inliers": 61, "why": "it <differs>"}
+    told = {"suspects": [pair] * 25, "ambiguous": True, "look_alikes_note": "Take photos between."}
+    (out / "run.json").write_text(json.dumps({**run, **told}))
+
+    html = write_report(out).read_text()
+
+    section = html[html.index('id="look-alikes"') :]
+    assert "Take photos between." in section
+    assert section.count("it &lt;differs&gt;") == 20
+    assert "and 5 more" in section
+    assert "25 pairs join places that only look the same" in html
+
+
 def test_hostile_names_stay_text(tmp_path, make_run):
     name = HOSTILE.replace("/", "\N{DIVISION SLASH}")
     out = make_run(tmp_path / "out", rename={1: name}, missing=[HOSTILE], skipped=["\udcff.jpg"])

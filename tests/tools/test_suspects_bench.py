@@ -71,12 +71,14 @@ def test_a_thin_graph_keeps_some_pairs_of_each_photo_always_the_same() -> None:
 def test_the_look_alikes_of_dup_cereal_are_named_and_fountain_is_plain(shared_data, tmp_path) -> None:
     (exhaustive,) = measure("dup_cereal", shared_data, tmp_path, [], 2)
     (plain,) = measure("fountain-P11", shared_data, tmp_path, [], 2)
+    whole, thin = measure("eth3d_pipes", shared_data, tmp_path, [4], 2)
 
     assert exhaustive.named_false >= 0.9 * exhaustive.false > 90
     assert exhaustive.named_true <= 0.02 * exhaustive.true
     assert exhaustive.ambiguous
     assert plain.named == 0
     assert not plain.ambiguous
+    assert whole.named == thin.named == 0
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ from sfm.evaluation.comparison import registered_poses
 from sfm.evaluation.evaluate import evaluate_poses
 from sfm.evaluation.model_poses import Poses
 from sfm.events import EventLog
+from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult, Rank, run_closed_loop
 from sfm.mapping import ViewGraph, reconstruct
 from sfm.pair_proposal import propose_pairs
@@ -180,6 +181,7 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
         ),
         match=lambda edges: store.give(edges, database),
         read_view_graph=lambda: ViewGraph.read(database.path),
+        read_suspects=lambda tried: read_suspects(database.path, tried),
         rank=rank,
         config=register,
         events=events,

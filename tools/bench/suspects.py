@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from photo_sets import find_set
 from retrieval import Pair
 from sfm.config.schema import Config
 from sfm.mapping.pair_matches import PairMatches
+from sfm.mapping.pair_rotations import Rotation, read_rotations
 from sfm.mapping.suspects import find_suspects
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,10 +96,11 @@ def measure(name: str, data: Path, cache: Path, per_photo: Sequence[int], thread
     made = prepare(find_set(str(folder), data).photos, cache, threads=threads, config=config)
     started = time.process_time()
     matches = PairMatches.read(Path(made.database))
+    rotations = read_rotations(Path(made.database), matches)
     read_s = time.process_time() - started
     labels = pair_labels(name, folder, matches)
     graphs = [(None, matches), *((count, thinned(matches, count)) for count in per_photo)]
-    return [_row(name, count, graph, labels, read_s) for count, graph in graphs]
+    return [_row(name, count, graph, rotations, labels, read_s) for count, graph in graphs]
 
 
 def thinned(matches: PairMatches, per_photo: int, *, seed: int = 1) -> PairMatches:
@@ -113,10 +115,16 @@ def thinned(matches: PairMatches, per_photo: int, *, seed: int = 1) -> PairMatch
 
 
 def _row(
-    name: str, per_photo: int | None, graph: PairMatches, labels: dict[Pair, Label], read_s: float
+    name: str,
+    per_photo: int | None,
+    graph: PairMatches,
+    rotations: Mapping[Pair, Rotation],
+    labels: Mapping[Pair, Label],
+    read_s: float,
 ) -> Row:
     started = time.process_time()
-    report = find_suspects(graph)
+    turns = {pair: matrix for pair, matrix in rotations.items() if pair in graph.inliers}
+    report = find_suspects(graph, rotations=turns)
     find_s = time.process_time() - started
     inliers = {pair: len(m) for pair, m in graph.inliers.items()}
     named = {suspect.pair for suspect in report.suspects}

@@ -1,0 +1,46 @@
+"""Suspects that matter are asked about, a few of each crowd; others cost no pair."""
+
+from __future__ import annotations
+
+from retrieval import Pair, Reason
+from sfm.loop import deciding_requests
+from sfm.mapping import Suspect, SuspectReport
+from sfm.mapping.suspects import Evidence
+
+
+def suspect(a: int, b: int, *, inliers: int = 80, score: float = 0.9, deciding: int = 2) -> Suspect:
+    evidence = Evidence(inliers, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
+    asked = tuple(Pair.of(f"{a:03d}", f"{b + 1 + i:03d}") for i in range(deciding))
+    return Suspect(Pair.of(f"{a:03d}", f"{b:03d}"), score, "why", evidence, asked)
+
+
+def test_a_firm_suspect_is_asked_about_with_its_deciding_pairs() -> None:
+    found = suspect(0, 50)
+
+    (request,) = deciding_requests(SuspectReport((found,), ambiguous=False), num_photos=100)
+
+    assert request.reason is Reason.SUSPECT
+    assert request.subject == ("000", "050")
+    assert tuple(candidate.pair for candidate in request.candidates) == found.deciding
+    assert all(0 < candidate.chance < 1 for candidate in request.candidates)
+
+
+def test_weak_or_unsure_suspects_and_those_without_a_question_cost_nothing() -> None:
+    weak, mute = suspect(0, 50, inliers=29), suspect(2, 52, deciding=0)
+    unsure = suspect(4, 54, score=0.3)
+
+    assert deciding_requests(SuspectReport((weak, mute, unsure), ambiguous=False), num_photos=100) == []
+    (request,) = deciding_requests(SuspectReport((weak, mute, unsure), ambiguous=True), num_photos=100)
+    assert request.subject == ("004", "054")
+    assert deciding_requests(SuspectReport((), ambiguous=False), num_photos=100) == []
+    assert deciding_requests(None, num_photos=100) == []
+
+
+def test_of_a_crowd_a_few_are_asked_about_each_photo_once() -> None:
+    crowd = tuple(suspect(a, b) for a in range(10) for b in range(50, 60))
+
+    requests = deciding_requests(SuspectReport(crowd, ambiguous=True), num_photos=20)
+
+    assert len(requests) == 5
+    photos = [name for request in requests for name in request.subject]
+    assert len(set(photos)) == len(photos)
