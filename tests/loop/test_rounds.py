@@ -11,7 +11,7 @@ import pycolmap
 import pytest
 
 from retrieval import Edge, Pair, Reason, SceneGraph
-from sfm.backends import MatchReport
+from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, NullEvents, read_events
 from sfm.loop import LoopResult, run_closed_loop
@@ -51,7 +51,7 @@ class Engine:
         events.emit("register", "model", num_images=registered + bool(start))
         return MappingResult((model_of(registered + bool(start)),), self.view_graph())
 
-    def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         self.matched.append(set(edges))
         near = [
             pair
@@ -200,8 +200,8 @@ def test_a_finished_run_registers_nothing_again_and_tells_the_same_story(tmp_pat
 
 def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None:
     class Killed(Engine):
-        def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
-            super().match(edges)
+        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+            super().match(edges, guides)
             raise KeyboardInterrupt
 
     config = RegisterConfig(max_rounds=1)
