@@ -24,7 +24,10 @@ _BAND_ERRORS = 3.0
 _SEARCH = 3.0
 """Half the width of the band that is searched, in those of the inner band."""
 _MAX_RATIO = 0.75
-"""Of the distances to the nearest and to the second nearest descriptor of the searched band."""
+"""Of the distances to the nearest and to the second nearest descriptor of the searched band.
+Measured on 40 pairs of each of three sets: chance gives 1.7 to 4.2 % of the matches; with 0.8, which finds
+12 to 36 % more right ones, 2.8 to 6.5 %.
+"""
 _MAX_DISTANCE = 0.7 * 512
 """Between descriptors, which COLMAP makes 512 long."""
 _MIN_OVER_CHANCE = 4.0

@@ -16,7 +16,9 @@ Array = NDArray[np.float64]
 _DEPTH_POINTS = 8
 _DEPTH_MARGIN = 1.5
 """Partners are sought up to so many times deeper than the points around are, and as many times nearer.
-Measured on pairs of three sets: 10 finds 5 % less than 1.5, among more rivals, and 1.3 nothing more."""
+Measured on 40 pairs of each of three sets: 10 finds 3 to 6 % fewer right matches, 1.2 finds 2 to 7 % more but
+leaves little room for what stands before or behind the points that the model has.
+"""
 _TINY = 1e-12
 
 
