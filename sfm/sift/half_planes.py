@@ -52,7 +52,7 @@ class HalfPlanes:
 
     angle_a, angle_b: (n,), (m,) of the half-plane of each ray.
     along_b: (m,) between the baseline, away from camera a, and the ray.
-    radius_b: (m,) distance from an epipolar line, at depth 1, over the sine of the angle of the half-planes.
+    radius_b: (m,) distance from an epipolar line near by, at depth 1, over the sine of the angle between.
     low_a, high_a: (n,) least and largest `along_b` of the partner, by the depths around.
     """
 

@@ -87,6 +87,7 @@ class Row:
 def main() -> None:
     """Measure, print, write JSON."""
     options = _parse()
+    pycolmap.logging.minloglevel = 2
     rows = []
     for name in options.sets:
         config = load_config(overrides=[*options.option, "run.seed=0"])
@@ -230,7 +231,7 @@ def _text(row: Row) -> str:
     for name in ("blind", "guided", "both"):
         way: Way = getattr(row, name)
         lines.append(
-            f"  {name:7} {way.cpu_s_per_pair:.4f} CPU s/pair {way.verified:4} verified {way.inliers:7} inliers"
+            f"  {name:6} {way.cpu_s_per_pair:.4f} CPU s/pair {way.verified:4} verified, {way.inliers} inliers"
         )
     lines.append(
         f"  guided took {row.accepted} of {row.pairs}; blind found {row.blind_inliers_there} inliers there"
