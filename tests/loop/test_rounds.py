@@ -200,43 +200,6 @@ def test_a_finished_run_registers_nothing_again_and_tells_the_same_story(tmp_pat
     assert stories[0] == stories[1] != []
 
 
-class Seeing(Engine):
-    """Registers every photo at once, and finds look-alikes farther away only after that."""
-
-    MODEL = model_of(len(NAMES))
-
-    def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
-        self.starts.append(len(NAMES) if start else 0)
-        return MappingResult((self.MODEL,), self.view_graph())
-
-    def rank(self, name: str, count: int) -> list[tuple[str, float]]:
-        return super().rank(name, count if self.starts else 1)
-
-
-def test_pairs_within_a_model_are_matched_with_its_poses_the_same_again_after_a_kill(tmp_path: Path) -> None:
-    class Killed(Seeing):
-        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-            if guides:
-                raise KeyboardInterrupt
-            return super().match(edges, guides)
-
-    config = RegisterConfig(max_rounds=1)
-    killed, resumed, undisturbed, plain = Killed(), Seeing(), Seeing(), Seeing()
-    with pytest.raises(KeyboardInterrupt):
-        run(killed, tmp_path / "rounds", config)
-    resumed.starts = killed.starts  # look-alikes don't change by a kill
-
-    run(resumed, tmp_path / "rounds", config)
-    run(undisturbed, tmp_path / "rounds of another", config)
-    run(plain, tmp_path / "plain", replace(config, guided=False))
-
-    guided = [pair for guides in undisturbed.guided for pair in guides]
-    assert guided
-    assert resumed.guided[-1] == undisturbed.guided[-1]
-    assert plain.matched == undisturbed.matched
-    assert not any(plain.guided)
-
-
 def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None:
     class Killed(Engine):
         def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
@@ -256,3 +219,43 @@ def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None
     assert resumed.matched == undisturbed.matched
     assert resumed.starts == undisturbed.starts
     assert [replace(r, seconds=0) for r in result.rounds] == [replace(r, seconds=0) for r in expected.rounds]
+
+
+class Seeing(Engine):
+    """Registers every photo at once, and finds look-alikes farther away only after that."""
+
+    def __init__(self, model: pycolmap.Reconstruction) -> None:
+        super().__init__()
+        self.model = model
+
+    def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
+        self.starts.append(len(NAMES) if start else 0)
+        return MappingResult((self.model,), self.view_graph())
+
+    def rank(self, name: str, count: int) -> list[tuple[str, float]]:
+        return super().rank(name, count if self.starts else 1)
+
+
+def test_pairs_within_a_model_are_matched_with_its_poses_the_same_again_after_a_kill(tmp_path: Path) -> None:
+    class Killed(Seeing):
+        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+            if guides:
+                raise KeyboardInterrupt
+            return super().match(edges, guides)
+
+    config = RegisterConfig(max_rounds=1)
+    model = model_of(len(NAMES))
+    killed, resumed, undisturbed, plain = Killed(model), Seeing(model), Seeing(model), Seeing(model)
+    with pytest.raises(KeyboardInterrupt):
+        run(killed, tmp_path / "rounds", config)
+    resumed.starts = killed.starts  # look-alikes don't change by a kill
+
+    run(resumed, tmp_path / "rounds", config)
+    run(undisturbed, tmp_path / "rounds of another", config)
+    run(plain, tmp_path / "plain", replace(config, guided=False))
+
+    guided = [pair for guides in undisturbed.guided for pair in guides]
+    assert guided
+    assert resumed.guided[-1] == undisturbed.guided[-1]
+    assert plain.matched == undisturbed.matched
+    assert not any(plain.guided)
