@@ -8,29 +8,16 @@ meetings.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from .compiled import compiled
 
 FINE, FOREIGN_IMAGE, NOT_FINITE = 0, 1, 2
 """What adding up and choosing find."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _compiled(fastmath: bool | set[str] = False) -> Callable[[F], F]:
-    """Compile without the interpreter's lock; keep the result on disk where a place can be written to."""
-
-    def decorate(function: F) -> F:
-        try:
-            return cast(F, njit(nogil=True, cache=True, fastmath=fastmath)(function))
-        except RuntimeError:  # numba found no folder for its cache
-            return cast(F, njit(nogil=True, fastmath=fastmath)(function))
-
-    return decorate
 
 
 def _bit_count(context: Any, bits: Any) -> Any:
@@ -45,7 +32,7 @@ def _bit_count(context: Any, bits: Any) -> Any:
 _count: Any = intrinsic(_bit_count)
 
 
-@_compiled()
+@compiled()
 def distances(
     blocks: Any, columns: Any, words: Any, codes: Any, rows: Any, order: Any, places: Any, scratch: Any
 ) -> None:
@@ -65,7 +52,7 @@ def distances(
 
 
 # Sums may be taken in any order, as in a BLAS; NaN stays NaN.
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
     """Weights of one query code."""
     for j in range(len(block)):
@@ -77,7 +64,7 @@ def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
     _raise_to(alpha, scratch[: len(block)])
 
 
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def weights(
     blocks: Any,
     base: Any,
@@ -155,7 +142,7 @@ def weights(
             _raise_to(alpha, scratch[p3 : p3 + count])
 
 
-@_compiled()
+@compiled()
 def _raise_to(alpha: float, similarities: Any) -> None:
     """Similarities become weights."""
     for j in range(len(similarities)):
@@ -168,7 +155,7 @@ def _raise_to(alpha: float, similarities: Any) -> None:
             similarities[j] = s**alpha
 
 
-@_compiled()
+@compiled()
 def add_up(
     query: int,
     row: Any,
@@ -204,7 +191,7 @@ def add_up(
     return FINE
 
 
-@_compiled()
+@compiled()
 def rank(
     start: int,
     stop: int,
@@ -236,7 +223,7 @@ def rank(
     return FINE
 
 
-@_compiled()
+@compiled()
 def choose(row: Any, images: Any, scores: Any) -> int:
     """The largest of `row` above 0, largest first, ties by ascending position: a heap, the worst on top."""
     size, k = 0, len(images)
@@ -257,7 +244,7 @@ def choose(row: Any, images: Any, scores: Any) -> int:
     return FINE
 
 
-@_compiled()
+@compiled()
 def _rise(images: Any, scores: Any, at: int, image: int, score: float) -> None:
     """Add an entry at the end of the heap."""
     while at > 0:
@@ -269,7 +256,7 @@ def _rise(images: Any, scores: Any, at: int, image: int, score: float) -> None:
     images[at], scores[at] = image, score
 
 
-@_compiled()
+@compiled()
 def _sink(images: Any, scores: Any, size: int, image: int, score: float) -> None:
     """Put an entry in the place of the worst of a heap of this size."""
     at = 0

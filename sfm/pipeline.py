@@ -12,7 +12,7 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
-from sfm.backends import Backend, MatchReport, Surroundings
+from sfm.backends import NO_GUIDES, Backend, Guides, MatchReport, Surroundings
 from sfm.backends.choice import open_backend
 from sfm.camera_splits import save_splits, with_splits
 from sfm.config.schema import Config
@@ -231,9 +231,13 @@ def _first_graph_options(config: Config) -> RetrievalConfig:
 
 
 def _match_edges(
-    session: PhotoSession, collection: Collection, database: FeatureDatabase, edges: Mapping[Pair, Edge]
+    session: PhotoSession,
+    collection: Collection,
+    database: FeatureDatabase,
+    edges: Mapping[Pair, Edge],
+    guides: Guides = NO_GUIDES,
 ) -> MatchReport:
-    return session.backend.match(edges, collection, database)
+    return session.backend.match(edges, collection, database, guides=guides)
 
 
 def _matched(
@@ -273,8 +277,8 @@ def _registered(
             depth=session.backend.depth(collection),
         )
 
-    def match_requested(edges: Mapping[Pair, Edge]) -> MatchReport:
-        return _match_edges(session, collection, database, edges)
+    def match_requested(edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+        return _match_edges(session, collection, database, edges, guides)
 
     with session.stage("register") as counts:
         loop = run_closed_loop(

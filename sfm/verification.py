@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pycolmap
@@ -65,15 +65,19 @@ def record_pairs(
     events: EventSink,
     *,
     why: Mapping[Pair, str] | None = None,
+    guided: Container[Pair] = (),
 ) -> dict[Pair, int]:
     """Emit a `pair` event for every edge; `matched` are those matched now. Returns inliers of verified pairs.
 
-    `why` says for pairs that were given up before verification what was wrong with them.
+    `why` says for pairs that were given up before verification what was wrong with them;
+    `guided` are those whose matches come from the pose that a model gave.
     """
     fresh, reasons = set(matched), why or {}
     for pair in sorted(edges):
         record = records.get(pair, PairRecord(0, 0, "UNDEFINED"))
-        given_up = {"why": reasons[pair]} if pair in reasons else {}
+        notes: dict[str, object] = {"why": reasons[pair]} if pair in reasons else {}
+        if pair in guided:
+            notes["guided"] = True
         events.emit(
             "match",
             "pair",
@@ -85,7 +89,7 @@ def record_pairs(
             num_inliers=record.num_inliers if record.verified else 0,
             config=record.config,
             cached=pair not in fresh,
-            **given_up,
+            **notes,
         )
     known = {pair: records[pair] for pair in sorted(edges) if pair in records}
     return {pair: record.num_inliers for pair, record in known.items() if record.verified}

@@ -3,5 +3,15 @@ SIFT, `mast3r` the dense network; the rest of the engine sees the one interface.
 """
 
 from .backend import Backend, DescribeReport, MatchReport, Surroundings
+from .guide import NO_GUIDES, Guide, Guides, GuideView
 
-__all__ = ["Backend", "DescribeReport", "MatchReport", "Surroundings"]
+__all__ = [
+    "NO_GUIDES",
+    "Backend",
+    "DescribeReport",
+    "Guide",
+    "GuideView",
+    "Guides",
+    "MatchReport",
+    "Surroundings",
+]

@@ -18,6 +18,8 @@ from sfm.progress import Progress
 from sfm.types import Collection
 from sfm.workspace import Workspace
 
+from .guide import NO_GUIDES, Guides
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -100,9 +102,18 @@ class Backend(Protocol):
         ...
 
     def match(
-        self, edges: Mapping[Pair, Edge], collection: Collection, database: FeatureDatabase
+        self,
+        edges: Mapping[Pair, Edge],
+        collection: Collection,
+        database: FeatureDatabase,
+        *,
+        guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """Match and verify pairs that the database doesn't hold yet; emits a `pair` event for every edge."""
+        """Match and verify pairs that the database doesn't hold yet; emits a `pair` event for every edge.
+
+        Where a model knows how two photos stand to each other, `guides` says so. It may be wrong about that:
+        a guide may make a pair cheaper, or find more, but no pair fails for it.
+        """
         ...
 
     def focal_guesses(self, collection: Collection) -> Mapping[int, float]:

@@ -170,6 +170,9 @@ class RegisterConfig:
     need no more."""
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
     """Hard limit for what decides whether photos are in the model, as long as asking for it pays."""
+    guided: bool = True
+    """Match pairs of photos of one model near their epipolar lines first (backend sift): cheaper, and more is
+    found. Pairs matched before keep what they have."""
     init_min_num_inliers: Annotated[int, Ge(15)] = 100
     """A seed pair needs this many inliers; relaxed when no pair has them."""
     init_min_tri_angle_deg: Annotated[float, Gt(0)] = 16.0

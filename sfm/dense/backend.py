@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from retrieval import Edge, Pair
 from retrieval.codebook import Codebook
 from sfm.backends.backend import DescribeReport, MatchReport, Surroundings
+from sfm.backends.guide import NO_GUIDES, Guides
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.mapping.depth import DepthSource
@@ -155,9 +156,18 @@ class Mast3rBackend:
         return self.loaded.codebook
 
     def match(
-        self, edges: Mapping[Pair, Edge], collection: Collection, database: FeatureDatabase
+        self,
+        edges: Mapping[Pair, Edge],
+        collection: Collection,
+        database: FeatureDatabase,
+        *,
+        guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """Infer pairs, mint keypoints for what is new, verify."""
+        """Infer pairs, mint keypoints for what is new, verify.
+
+        Guides are not used: the network sees whole photos, so a known pose spares it nothing, and its matches
+        are no fewer without.
+        """
         around, config = self.surroundings, self.surroundings.config
         matched = database.matched_pairs()
         todo = sorted(pair for pair in edges if pair not in matched)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
-from sfm.backends import MatchReport
+from sfm.backends import NO_GUIDES, Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, Tee, replay
 from sfm.mapping import MappingResult, ViewGraph
@@ -27,6 +27,7 @@ from sfm.types import RoundReport
 from sfm.workspace import atomic_folder, atomic_write_json
 
 from .calibration import Calibration
+from .guides import guides_of
 from .missing_links import missing_links
 from .ranking import Rank
 from .requests import MUST_HAVE, PairRequest
@@ -47,7 +48,7 @@ _BATCH_PER_PHOTO = 0.1
 _MIN_BATCH = 8
 
 Reconstruct = Callable[[Sequence[pycolmap.Reconstruction], EventSink], MappingResult]
-Match = Callable[[Mapping[Pair, Edge]], MatchReport]
+Match = Callable[[Mapping[Pair, Edge], Guides], MatchReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def run_closed_loop(
         graph: pairs matched so far.
         folder: where rounds are kept; its name must depend on everything that the result depends on.
         reconstruct: continues the given models with all verified pairs.
-        match: matches and verifies pairs, writing them to the database.
+        match: matches and verifies pairs, writing them to the database, with what the models say of some.
         read_view_graph: the verified pairs in the database.
         read_suspects: the verified pairs that look like look-alikes'.
         rank: photos most similar to a photo, best first, with scores.
@@ -246,7 +247,8 @@ class _Loop:
                     gain=edge.score,
                     round=edge.round,
                 )
-            found = self.match(edges).inliers
+            known = guides_of(self.models, edges) if self.config.guided else NO_GUIDES
+            found = self.match(edges, known).inliers
             return {pair for pair, count in found.items() if _counts(edges[pair].reason, count)}
 
         budget = Budget(

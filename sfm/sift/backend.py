@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from retrieval import Edge, Pair
 from retrieval.codebook import Codebook
 from sfm.backends.backend import DescribeReport, MatchReport, Surroundings
+from sfm.backends.guide import NO_GUIDES, Guides
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.ingest import masks_dir
@@ -85,13 +86,22 @@ class SiftBackend:
         return None
 
     def match(
-        self, edges: Mapping[Pair, Edge], collection: Collection, database: FeatureDatabase
+        self,
+        edges: Mapping[Pair, Edge],
+        collection: Collection,
+        database: FeatureDatabase,
+        *,
+        guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """Mutual nearest descriptors, verified, a few pairs at a time."""
+        """Mutual nearest descriptors, verified, a few pairs at a time.
+
+        Pairs with a guide are first matched near their epipolar lines alone.
+        """
         around = self.surroundings
         return match_pairs(
             edges,
             database,
+            guides=guides,
             scratch_dir=around.workspace.cache,
             config=around.config.matching,
             verify=around.config.verify,

@@ -10,12 +10,15 @@ import pycolmap
 
 from retrieval import Edge, Pair
 from sfm.backends.backend import MatchReport
+from sfm.backends.guide import NO_GUIDES, Guides
 from sfm.config.schema import MatchingConfig, VerifyConfig
 from sfm.database import FeatureDatabase
 from sfm.events import EventSink
 from sfm.progress import Progress
 from sfm.verification import record_pairs, verification_options, write_pair_list
 from sfm.workspace import require_space
+
+from .guided_pairs import match_guided
 
 _MAX_PAIRS_A_CHUNK = 64
 _MAX_SECONDS_A_CHUNK = 15.0
@@ -29,6 +32,7 @@ def match_pairs(
     edges: Mapping[Pair, Edge],
     database: FeatureDatabase,
     *,
+    guides: Guides = NO_GUIDES,
     scratch_dir: Path,
     config: MatchingConfig,
     verify: VerifyConfig,
@@ -44,6 +48,7 @@ def match_pairs(
     Args:
         edges: proposed pairs.
         database: holds the features, receives matches and two-view geometries.
+        guides: relative poses of some of the pairs; what they find nothing for is matched without.
         scratch_dir: for the list of pairs that COLMAP reads.
         config: descriptor matching.
         verify: geometric verification.
@@ -54,14 +59,30 @@ def match_pairs(
     """
     done = database.pairs()
     todo = sorted(pair for pair in edges if pair not in done)
+    known = [pair for pair in todo if pair in guides]
+    guided = (
+        match_guided(
+            known,
+            guides,
+            database,
+            scratch_dir=scratch_dir,
+            verify=verify,
+            threads=threads,
+            seed=seed,
+            progress=progress,
+        )
+        if known
+        else frozenset()
+    )
+    blind = [pair for pair in todo if pair not in guided]
     options = matching_options(config, threads)
     geometry = verification_options(verify, seed)
     list_path = scratch_dir / "pairs.txt"
     size = min(_MAX_PAIRS_A_CHUNK, 8 * threads)
-    with progress.task("match", len(todo), unit="pairs") as task, database.plain_names() as plain:
+    with progress.task("match", len(blind), unit="pairs") as task, database.plain_names() as plain:
         position = 0
-        while position < len(todo):
-            chunk = todo[position : position + size]
+        while position < len(blind):
+            chunk = blind[position : position + size]
             require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
             started = time.monotonic()
             _match_chunk(chunk, plain, list_path, database.path, options, geometry)
@@ -70,7 +91,7 @@ def match_pairs(
             task.advance(len(chunk))
             size = _next_size(len(chunk), seconds)
     records = database.pairs()
-    inliers = record_pairs(edges, todo, records, events)
+    inliers = record_pairs(edges, todo, records, events, guided=guided)
     return MatchReport(len(todo), len(edges) - len(todo), inliers)
 
 

@@ -11,7 +11,7 @@ import pycolmap
 import pytest
 
 from retrieval import Edge, Pair, Reason, SceneGraph
-from sfm.backends import MatchReport
+from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, NullEvents, read_events
 from sfm.loop import LoopResult, run_closed_loop
@@ -40,6 +40,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.matched: list[set[Pair]] = []
+        self.guided: list[dict[Pair, list[list[float]]]] = []
         self.starts: list[int] = []
         self.verifies = True
         self.asked_about: list[set[Pair]] = []
@@ -51,8 +52,9 @@ class Engine:
         events.emit("register", "model", num_images=registered + bool(start))
         return MappingResult((model_of(registered + bool(start)),), self.view_graph())
 
-    def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         self.matched.append(set(edges))
+        self.guided.append({pair: guide.b_from_a.matrix().tolist() for pair, guide in guides.items()})
         near = [
             pair
             for pair, edge in edges.items()
@@ -200,8 +202,8 @@ def test_a_finished_run_registers_nothing_again_and_tells_the_same_story(tmp_pat
 
 def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None:
     class Killed(Engine):
-        def match(self, edges: Mapping[Pair, Edge]) -> MatchReport:
-            super().match(edges)
+        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+            super().match(edges, guides)
             raise KeyboardInterrupt
 
     config = RegisterConfig(max_rounds=1)
@@ -213,6 +215,47 @@ def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None
     expected = run(undisturbed, tmp_path / "other", config)
 
     assert killed.matched == [undisturbed.matched[0]]
+    assert resumed.guided == undisturbed.guided
     assert resumed.matched == undisturbed.matched
     assert resumed.starts == undisturbed.starts
     assert [replace(r, seconds=0) for r in result.rounds] == [replace(r, seconds=0) for r in expected.rounds]
+
+
+class Seeing(Engine):
+    """Registers every photo at once, and finds look-alikes farther away only after that."""
+
+    def __init__(self, model: pycolmap.Reconstruction) -> None:
+        super().__init__()
+        self.model = model
+
+    def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
+        self.starts.append(len(NAMES) if start else 0)
+        return MappingResult((self.model,), self.view_graph())
+
+    def rank(self, name: str, count: int) -> list[tuple[str, float]]:
+        return super().rank(name, count if self.starts else 1)
+
+
+def test_pairs_within_a_model_are_matched_with_its_poses_the_same_again_after_a_kill(tmp_path: Path) -> None:
+    class Killed(Seeing):
+        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+            if guides:
+                raise KeyboardInterrupt
+            return super().match(edges, guides)
+
+    config = RegisterConfig(max_rounds=1)
+    model = model_of(len(NAMES))
+    killed, resumed, undisturbed, plain = Killed(model), Seeing(model), Seeing(model), Seeing(model)
+    with pytest.raises(KeyboardInterrupt):
+        run(killed, tmp_path / "rounds", config)
+    resumed.starts = killed.starts  # look-alikes don't change by a kill
+
+    run(resumed, tmp_path / "rounds", config)
+    run(undisturbed, tmp_path / "rounds of another", config)
+    run(plain, tmp_path / "plain", replace(config, guided=False))
+
+    guided = [pair for guides in undisturbed.guided for pair in guides]
+    assert guided
+    assert resumed.guided[-1] == undisturbed.guided[-1]
+    assert plain.matched == undisturbed.matched
+    assert not any(plain.guided)

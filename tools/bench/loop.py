@@ -118,7 +118,7 @@ def _measure(
     folder.mkdir(parents=True, exist_ok=True)
     pycolmap.set_random_seed(config.run.seed)
     started = time.monotonic()
-    loop = _mapped(graph, store, folder, config, threads)
+    loop = mapped(graph, store, folder, config, threads)
     seconds = time.monotonic() - started
     count, pairs = len(store.names), len(loop.scene_graph)
     poses = [registered_poses(model) for model in loop.models]
@@ -147,7 +147,7 @@ def _measure(
     return row, poses[0] if poses else {}
 
 
-def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threads: int) -> LoopResult:
+def mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threads: int) -> LoopResult:
     """The models of a graph; only `loop` has rounds."""
     register = config.register if graph == "loop" else replace(config.register, max_rounds=0)
     retrieval = replace(config.retrieval.before_loop(), exhaustive_max_photos=0)
@@ -179,7 +179,7 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
             progress=SilentProgress(),
             start=start,
         ),
-        match=lambda edges: store.give(edges, database),
+        match=lambda edges, guides: store.give(edges, database, guides),
         read_view_graph=lambda: ViewGraph.read(database.path),
         read_suspects=lambda tried: read_suspects(database.path, tried),
         rank=rank,

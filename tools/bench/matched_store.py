@@ -10,7 +10,7 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,14 @@ from pathlib import Path
 from photo_sets import PhotoSet
 
 from retrieval import Edge, Pair, Reason
-from sfm.backends import MatchReport, Surroundings
+from sfm.backends import NO_GUIDES, Guides, MatchReport, Surroundings
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.events import NullEvents
 from sfm.ingest import ingest
 from sfm.progress import SilentProgress
 from sfm.sift import SiftBackend
+from sfm.sift.guided_pairs import match_guided
 from sfm.types import Collection
 from sfm.workspace import Workspace, atomic_write_json
 
@@ -81,10 +82,17 @@ class MatchedStore:
         shutil.copyfile(base, path)
         return FeatureDatabase(path)
 
-    def give(self, edges: Mapping[Pair, Edge], database: FeatureDatabase) -> MatchReport:
-        """Copy results of pairs to a run's database, matching what is missing; reports as a backend does."""
+    def give(
+        self, edges: Mapping[Pair, Edge], database: FeatureDatabase, guides: Guides = NO_GUIDES
+    ) -> MatchReport:
+        """Copy results of pairs to a run's database, matching what is missing; reports as a backend does.
+
+        Pairs with a guide are matched for this run alone, as what is found depends on its model.
+        """
         known = database.pairs()
-        wanted = [pair for pair in edges if pair not in known]
+        new = [pair for pair in edges if pair not in known]
+        guided = self.match_guided(sorted(pair for pair in new if pair in guides), database, guides)
+        wanted = [pair for pair in new if pair not in guided]
         self.ensure(wanted)
         ids = self.database.image_ids()
         numbers = [(_pair_id(ids[pair.a], ids[pair.b]),) for pair in wanted]
@@ -99,7 +107,21 @@ class MatchedStore:
         records = database.pairs()
         found = {pair: records[pair] for pair in sorted(edges) if pair in records}
         inliers = {pair: record.num_inliers for pair, record in found.items() if record.verified}
-        return MatchReport(len(wanted), len(edges) - len(wanted), inliers)
+        return MatchReport(len(new), len(edges) - len(new), inliers)
+
+    def match_guided(self, pairs: Sequence[Pair], database: FeatureDatabase, guides: Guides) -> set[Pair]:
+        """As `sfm.sift.guided_pairs.match_guided`, with the store's options."""
+        config = self.backend.surroundings.config
+        return match_guided(
+            pairs,
+            guides,
+            database,
+            scratch_dir=self.workspace.cache,
+            verify=config.verify,
+            threads=self.backend.surroundings.threads,
+            seed=config.run.seed,
+            progress=SilentProgress(),
+        )
 
     @property
     def _timing_path(self) -> Path:

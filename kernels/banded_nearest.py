@@ -1,0 +1,169 @@
+"""Nearest descriptors of two photos among the pairs of keypoints that a known relative pose allows.
+
+Seen from either camera, a point lies in one half-plane that starts at the baseline. The angle of that
+half-plane is the same for both keypoints of a match; within the half-plane, the depth bounds the angle
+between the baseline and the partner's ray.
+
+The numpy version defines the result with one comparison of every keypoint with every other. Compiled
+(`banded_nearest_numba`), keypoints are sorted by angle and only pairs that are allowed are compared.
+Distances are integers, so both give the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dispatch import compiles
+
+Array = NDArray[np.float64]
+
+NO_DISTANCE = np.iinfo(np.int32).max
+"""Stands for the distance to a neighbour that does not exist."""
+_MAX_DIMENSION = 4096
+"""Up to here squared distances of bytes fit 32 bits with room."""
+_WORTH_COMPILING = 1 << 20
+"""Products of the numbers of keypoints from which on compiled code is faster, its start included."""
+_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Where partners may lie: i of photo a and j of photo b are compared if the half-planes differ by at most
+    `tolerance_b[j]` and `low_a[i] <= along_b[j] <= high_a[i]`. All in rad, all finite.
+
+    angle_a: (n,) float64 in [-pi, pi], of the half-plane.
+    low_a, high_a: (n,) float64, angles between the baseline and the partner's ray.
+    angle_b: (m,) float64 in [-pi, pi], of the half-plane.
+    tolerance_b: (m,) float64 in [0, pi]; pi allows every half-plane.
+    along_b: (m,) float64, angle between the baseline and the ray.
+    """
+
+    angle_a: Array
+    low_a: Array
+    high_a: Array
+    angle_b: Array
+    tolerance_b: Array
+    along_b: Array
+
+    @property
+    def intervals(self) -> tuple[Array, Array, Array, Array]:
+        """(m,) each: angles of photo a are allowed from the first to the second, from the third up, and up to
+        the fourth: the same interval a turn further on and a turn back.
+        """
+        start, end = self.angle_b - self.tolerance_b, self.angle_b + self.tolerance_b
+        return start, end, start + 2 * np.pi, end - 2 * np.pi
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """For each of n keypoints its nearest allowed partner.
+
+    index: (n,) int64, the first of equally near ones, -1 where no partner is allowed.
+    distance: (n,) int32, squared distance to it, `NO_DISTANCE` where there is none.
+    second: (n,) int32, squared distance to the next nearest, `NO_DISTANCE` where there is none.
+    """
+
+    index: NDArray[np.int64]
+    distance: NDArray[np.int32]
+    second: NDArray[np.int32]
+
+    @classmethod
+    def none(cls, count: int) -> Neighbours:
+        """No partner for any keypoint."""
+        return cls(
+            np.full(count, -1, np.int64),
+            np.full(count, NO_DISTANCE, np.int32),
+            np.full(count, NO_DISTANCE, np.int32),
+        )
+
+
+def banded_nearest(
+    bands: Bands, descriptors_a: NDArray[np.uint8], descriptors_b: NDArray[np.uint8]
+) -> tuple[Neighbours, Neighbours]:
+    """The nearest and second nearest allowed partner of every keypoint of both photos.
+
+    Args:
+        bands: which pairs are allowed.
+        descriptors_a: (n, d) uint8.
+        descriptors_b: (m, d) uint8.
+
+    Returns:
+        Partners of the keypoints of photo a, and of those of photo b.
+
+    Raises:
+        ValueError: descriptors that are not uint8 of one width, or that are not as many as their keypoints.
+    """
+    _check(bands, descriptors_a, descriptors_b)
+    if not len(descriptors_a) or not len(descriptors_b):
+        return Neighbours.none(len(descriptors_a)), Neighbours.none(len(descriptors_b))
+    if compiles(len(descriptors_a) * len(descriptors_b) >= _WORTH_COMPILING):
+        from . import banded_nearest_numba  # half a second, and more on its first use
+
+        return banded_nearest_numba.nearest(bands, descriptors_a, descriptors_b)
+    return _nearest(bands, descriptors_a, descriptors_b)
+
+
+def _check(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
+    if a.dtype != np.uint8 or b.dtype != np.uint8 or a.ndim != 2 or a.shape[1:] != b.shape[1:]:
+        raise ValueError(f"banded_nearest: descriptors {a.dtype} {a.shape} and {b.dtype} {b.shape} don't fit")
+    if a.shape[1] > _MAX_DIMENSION:
+        raise ValueError(f"banded_nearest: descriptors of {a.shape[1]} bytes; at most {_MAX_DIMENSION}")
+    counts = {len(bands.angle_a), len(bands.low_a), len(bands.high_a), len(a)}
+    if len(counts) > 1 or len({len(bands.angle_b), len(bands.tolerance_b), len(bands.along_b), len(b)}) > 1:
+        raise ValueError("banded_nearest: not one angle, depth range and descriptor for each keypoint")
+
+
+def _nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[Neighbours, Neighbours]:
+    """The definition."""
+    of_a, of_b = Neighbours.none(len(a)), Neighbours.none(len(b))
+    wide_b = b.astype(np.float64)  # exact for bytes, and fast
+    squares_b = np.einsum("ij,ij->i", wide_b, wide_b)
+    for start in range(0, len(a), _BLOCK):
+        rows = slice(start, min(start + _BLOCK, len(a)))
+        wide_a = a[rows].astype(np.float64)
+        squares = np.einsum("ij,ij->i", wide_a, wide_a)[:, None] + squares_b - 2 * wide_a @ wide_b.T
+        distances = np.where(_allowed(bands, rows), squares, NO_DISTANCE).astype(np.int32)
+        here = _two_smallest(distances)
+        of_a.index[rows], of_a.distance[rows], of_a.second[rows] = here
+        _take_nearer(of_b, *_two_smallest(distances.T), start)
+    return of_a, of_b
+
+
+def _allowed(bands: Bands, rows: slice) -> NDArray[np.bool_]:
+    """(len(rows), m) pairs that may be compared."""
+    start, end, after, before = bands.intervals
+    angle = bands.angle_a[rows, None]
+    turned = ((angle >= start) & (angle <= end)) | (angle >= after) | (angle <= before)
+    low, high = bands.low_a[rows, None], bands.high_a[rows, None]
+    return np.asarray(turned & (bands.along_b >= low) & (bands.along_b <= high))
+
+
+def _two_smallest(
+    distances: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """Column and value of the smallest of each row, and the next smallest value."""
+    here = np.arange(len(distances))
+    first = np.argmin(distances, axis=1)
+    nearest = distances[here, first]
+    rest = distances.copy()
+    rest[here, first] = NO_DISTANCE
+    return np.where(nearest < NO_DISTANCE, first, -1), nearest, rest.min(axis=1)
+
+
+def _take_nearer(
+    best: Neighbours,
+    index: NDArray[np.int64],
+    distance: NDArray[np.int32],
+    second: NDArray[np.int32],
+    start: int,
+) -> None:
+    """Merge a block's neighbours into those of the blocks before it, which win where equally near."""
+    nearer = distance < best.distance
+    best.second[:] = np.where(
+        nearer, np.minimum(best.distance, second), np.minimum(best.second, np.minimum(distance, second))
+    )
+    best.index[nearer] = index[nearer] + start
+    best.distance[nearer] = distance[nearer]
