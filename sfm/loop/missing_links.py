@@ -23,9 +23,9 @@ _FULL_OVERLAP = 0.5
 _INLIERS_OF_ONE = 100
 """Inliers of a pair of conductance 1."""
 _MAX_CONDUCTANCE = 2.0
-_MIN_GAIN = 0.3
+_MIN_GAIN = 0.2
 """log(1 + w R): below, the two photos are held together well enough by the pairs that there are."""
-_WORTH = 0.25
+_WORTH = 0.4
 """Of a unit of gain, in photos."""
 _MOST_CANDIDATES = 3000
 _MIN_CHANCE = 0.4

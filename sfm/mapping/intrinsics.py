@@ -13,6 +13,7 @@ import pycolmap
 
 _MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what the principal point should
 _MIN_SIGMAS = 6.0
+_MIN_SHIFT = 0.0015  # of the longer side: a few wrong matches shift as far, and far less is lost by staying
 _MAX_SHIFT = 0.05  # of the longer side, from the centre of the image
 _MAX_FOCAL_CHANGE = 0.02  # a focal length that moves along shows that the scene can't tell them apart
 
@@ -120,6 +121,8 @@ def _judge(
     why = "supported by the observations"
     if sigmas < _MIN_SIGMAS:
         why = "no significant fall in reprojection error"
+    elif np.abs(shift).max() < _MIN_SHIFT * max(after.width, after.height):
+        why = "too near the centre to matter"
     elif np.abs(shift).max() > _MAX_SHIFT * max(after.width, after.height):
         why = "implausibly far from the centre"
     elif focal_change > _MAX_FOCAL_CHANGE:
