@@ -64,7 +64,7 @@ def compiles(worth_it: bool) -> bool:
 def has_numba() -> bool:
     """Whether numba can be imported, which this does; where it can't, one line in the log says why."""
     try:
-        import numba  # noqa: F401
+        importlib.import_module("numba")
     except ImportError as error:
         log.info("numba cannot be used: ASMK scoring is three to twelve times slower (%s)", error)
         return False

@@ -27,7 +27,6 @@ from sfm.workspace import atomic_write_bytes, atomic_write_json
 
 log = logging.getLogger(__name__)
 
-_VERSION = 2
 _SCENE_GRAPH = "scene_graph.json"
 _PROPOSED = "proposed_graph.json"
 

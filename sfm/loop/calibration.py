@@ -7,6 +7,7 @@ common is a floor, the similarity of photos that show nothing in common, and tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from retrieval import Pair
 
 from .ranking import Rank
 
+_LOOK_ALIKES = 30
+"""Ranks of each photo that may close a loop."""
 _SAMPLE = 32
 """Photos whose similarity to all others is looked at for the floor."""
 _FLOOR_PERCENTILE = 25.0
@@ -27,6 +30,26 @@ _SLOPE = 3.0
 _OFFSET_SPREAD, _SLOPE_SPREAD = 1.0, 0.5
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Similarities:
+    """What retrieval says of a collection; it stays the same from round to round."""
+
+    of_pairs: Mapping[Pair, float]
+    """Of each photo and its first look-alikes, the larger one where both rank each other."""
+    floor: float
+    """Of photos with nothing in common."""
+
+    @classmethod
+    def measured(cls, names: Sequence[str], rank: Rank) -> Similarities:
+        """Ask retrieval for all photos."""
+        of_pairs: dict[Pair, float] = {}
+        for name in names:
+            for other, score in rank(name, _LOOK_ALIKES):
+                pair = Pair.of(name, other)
+                of_pairs[pair] = max(of_pairs.get(pair, 0.0), score)
+        return cls(of_pairs, _floor(names, rank))
 
 
 class Calibration:
@@ -58,19 +81,12 @@ class Calibration:
         self.offset, self.slope = (float(value) for value in found.x)
 
     @classmethod
-    def learn(
-        cls,
-        names: Sequence[str],
-        rank: Rank,
-        verified: Set[Pair],
-        tried: Set[Pair],
-        similarity: Mapping[Pair, float],
-    ) -> Calibration:
+    def learn(cls, measured: Similarities, verified: Set[Pair], tried: Set[Pair]) -> Calibration:
         """Fit to all tried pairs whose similarity is known."""
-        known = sorted(pair for pair in tried if similarity.get(pair, 0.0) > 0)
-        values = np.array([similarity[pair] for pair in known])
+        known = sorted(pair for pair in tried if measured.of_pairs.get(pair, 0.0) > 0)
+        values = np.array([measured.of_pairs[pair] for pair in known])
         outcomes = np.array([pair in verified for pair in known], bool)
-        return cls(_floor(names, rank), values, outcomes)
+        return cls(measured.floor, values, outcomes)
 
     def chance(self, similarity: float) -> float:
         """Probability in [0, 1]; 0 where nothing is alike."""

@@ -26,7 +26,7 @@ _MAX_CONDUCTANCE = 2.0
 _MIN_GAIN = 0.2
 """log(1 + w R): below, the two photos are held together well enough by the pairs that there are."""
 _WORTH = 0.4
-"""Of a unit of gain, in photos."""
+"""Of a unit of gain."""
 _MOST_CANDIDATES = 3000
 _MIN_CHANCE = 0.4
 """Links only make a model more exact: no long shots."""
@@ -34,7 +34,7 @@ _MIN_CHANCE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class MissingLink:
-    """A pair to ask for, how likely it is to verify, and what it gains, in photos."""
+    """A pair to ask for, how likely it is to verify, and what it gains, as in `PairRequest.worth`."""
 
     pair: Pair
     chance: float

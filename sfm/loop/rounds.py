@@ -13,7 +13,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pycolmap
@@ -26,7 +26,7 @@ from sfm.mapping import MappingResult, ViewGraph
 from sfm.types import RoundReport
 from sfm.workspace import atomic_folder, atomic_write_json
 
-from .calibration import Calibration
+from .calibration import Calibration, Similarities
 from .guides import guides_of
 from .missing_links import missing_links
 from .ranking import Rank
@@ -40,8 +40,6 @@ _EVENTS = "events.jsonl"
 _MAX_GRAPH_ROUNDS = 3
 _MAX_IDLE_ROUNDS = 2
 """Rounds whose verified pairs brought no photo and joined no models, before the loop ends."""
-_LOOK_ALIKES = 30
-"""Ranks of each photo that may close a loop."""
 _FIRM_BRIDGE = 30
 """Inliers of a pair that is believed to join two parts; it is verified with fewer."""
 _BATCH_PER_PHOTO = 0.1
@@ -117,8 +115,8 @@ class _Loop:
     history: list[RoundReport] = field(default_factory=list)
     experience: Experience = field(default_factory=Experience)
     view_graph: ViewGraph = field(init=False)
-    similarity: dict[Pair, float] | None = None
-    """Of each photo and its first look-alikes, once it was needed."""
+    similarities: Similarities | None = None
+    """Once they were needed."""
     registered: bool = False
     """Whether registration has been tried."""
 
@@ -169,8 +167,10 @@ class _Loop:
         number, started = len(self.history) + 1, time.monotonic()
         before = registered_names(self.models)
         num_models = len(self.models)
-        requests = self._requests(number)
-        outcome = self._work_off(requests, number)
+        budget = self._budget()
+        if budget.most == 0:
+            return False
+        outcome = self._work_off(self._requests(number), number, budget)
         if not outcome.edges:
             return False
         self.graph = self.graph.merged(outcome.edges)
@@ -192,7 +192,12 @@ class _Loop:
         if verified and self.registered:
             self.register()
             self._learn(outcome.answered, before)
-        report = _finished(report, self.models, time.monotonic() - started)
+        report = replace(
+            report,
+            registered_after=len(registered_names(self.models)),
+            models_after=len(self.models),
+            seconds=round(time.monotonic() - started, 2),
+        )
         self.history[-1] = report
         self.events.emit("loop", "round", **asdict(report))
         return bool(verified)
@@ -206,11 +211,10 @@ class _Loop:
             stored = json.loads(path.read_text(encoding="utf-8"))
             return [PairRequest.from_json(request) for request in stored]
         names, tried = self.view_graph.names, frozenset(self.graph.edges)
-        if self.similarity is None:
-            self.similarity = _similarities(names, self.rank)
-        similarity = self.similarity
-        curve = Calibration.learn(names, self.rank, self.view_graph.edges.keys(), tried, similarity)
-        look_alikes = {pair: curve.chance(score) for pair, score in similarity.items()}
+        if self.similarities is None:
+            self.similarities = Similarities.measured(names, self.rank)
+        curve = Calibration.learn(self.similarities, self.view_graph.edges.keys(), tried)
+        look_alikes = {pair: curve.chance(score) for pair, score in self.similarities.of_pairs.items()}
         links = missing_links(self.models, self.view_graph, tried, look_alikes)
         observations = [
             {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
@@ -232,9 +236,14 @@ class _Loop:
         atomic_write_json(path, [request.to_json() for request in requests])
         return requests
 
-    def _work_off(self, requests: Sequence[PairRequest], number: int) -> Outcome:
+    def _budget(self) -> Budget:
         photos, spent = len(self.graph.images), len(self.graph)
+        return Budget(
+            usual=max(0, int(self.config.pairs_per_photo * photos) - spent),
+            most=max(0, int(self.config.max_pairs_per_photo * photos) - spent),
+        )
 
+    def _work_off(self, requests: Sequence[PairRequest], number: int, budget: Budget) -> Outcome:
         def try_pairs(edges: Mapping[Pair, Edge]) -> Set[Pair]:
             for pair in sorted(edges):
                 edge = edges[pair]
@@ -251,17 +260,13 @@ class _Loop:
             found = self.match(edges, known).inliers
             return {pair for pair, count in found.items() if _counts(edges[pair].reason, count)}
 
-        budget = Budget(
-            usual=max(0, int(self.config.pairs_per_photo * photos) - spent),
-            most=max(0, int(self.config.max_pairs_per_photo * photos) - spent),
-        )
         return work_off(
             requests,
             try_pairs,
             budget=budget,
             experience=self.experience,
             round=number,
-            batch_size=max(_MIN_BATCH, int(_BATCH_PER_PHOTO * photos)),
+            batch_size=max(_MIN_BATCH, int(_BATCH_PER_PHOTO * len(self.graph.images))),
         )
 
     def _learn(self, answered: Sequence[PairRequest], before: Set[str]) -> None:
@@ -286,22 +291,3 @@ class _Loop:
 def _counts(reason: Reason, num_inliers: int) -> bool:
     """Whether a verified pair answers a request: what joins two parts must be more than a chance likeness."""
     return reason is not Reason.BRIDGE or num_inliers >= _FIRM_BRIDGE
-
-
-def _similarities(names: Sequence[str], rank: Rank) -> dict[Pair, float]:
-    """Similarity of each photo and its first look-alikes, the larger one where both rank each other."""
-    similarity: dict[Pair, float] = {}
-    for name in names:
-        for other, score in rank(name, _LOOK_ALIKES):
-            pair = Pair.of(name, other)
-            similarity[pair] = max(similarity.get(pair, 0.0), score)
-    return similarity
-
-
-def _finished(report: RoundReport, models: Sequence[pycolmap.Reconstruction], seconds: float) -> RoundReport:
-    changes = {
-        "registered_after": len(registered_names(models)),
-        "models_after": len(models),
-        "seconds": round(seconds, 2),
-    }
-    return RoundReport(**{**asdict(report), **changes})

@@ -75,15 +75,15 @@ def _thinly_matched(now: Situation) -> Iterator[PairRequest]:
 def _between_parts(now: Situation) -> Iterator[PairRequest]:
     """Parts of the view graph that nothing joins x their best look-alikes outside."""
     parts = [part for part in now.graph.components() if len(part) > 1]
+    linked = frozenset().union(*parts)
     for part in parts[1:]:
-        outside = {name for other in parts for name in other if other is not part}
-        candidates = _across(now, sorted(part), outside)
-        first = min(part)
-        yield PairRequest(Reason.BRIDGE, (first,), candidates, wanted=2, worth=float(np.log1p(len(part))))
+        candidates = _across(now, sorted(part), linked - part)
+        worth = float(np.log1p(len(part)))
+        yield PairRequest(Reason.BRIDGE, (min(part),), candidates, wanted=2, worth=worth)
 
 
 def _orphans(now: Situation) -> Iterator[PairRequest]:
-    """Unregistered photos x next ranks, x partners' partners, and x photos that share points with those."""
+    """Unregistered photos x next ranks, and x partners' partners."""
     everyone = frozenset(now.graph.names)
     targets = now.registered or everyone
     for name in sorted(everyone - now.registered):

@@ -20,6 +20,8 @@ Try = Callable[[Mapping[Pair, Edge]], Set[Pair]]
 
 _PRIOR_PAIRS = 4.0
 """Pairs of a reason that have to be tried before outcomes outweigh what the rules expected."""
+_PRIOR_REQUESTS = 4.0
+"""The same for what became of answered requests."""
 _AFTER_FAILURE = 0.8
 _MIN_GAIN = 0.06
 """Expected gain below which a pair is not worth its price."""
@@ -31,7 +33,6 @@ _MIN_GAIN_BEYOND = 0.1
 class Experience:
     """What requests of each reason came to on this collection."""
 
-    tried: Counter[Reason] = field(default_factory=Counter)
     verified: Counter[Reason] = field(default_factory=Counter)
     expected: defaultdict[Reason, float] = field(default_factory=lambda: defaultdict(float))
     answered: Counter[Reason] = field(default_factory=Counter)
@@ -44,11 +45,10 @@ class Experience:
 
     def payoff(self, reason: Reason) -> float:
         """Share of the requests with verified pairs whose weakness was gone after registration, in (0, 1]."""
-        return (self.mended[reason] + 4.0) / (self.answered[reason] + 4.0)
+        return (self.mended[reason] + _PRIOR_REQUESTS) / (self.answered[reason] + _PRIOR_REQUESTS)
 
     def learn(self, reason: Reason, prior: float, verified: bool) -> None:
         """Remember one pair."""
-        self.tried[reason] += 1
         self.expected[reason] += prior
         self.verified[reason] += verified
 

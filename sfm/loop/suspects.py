@@ -19,7 +19,7 @@ _SURE = 0.5
 _PHOTOS_PER_REQUEST = 4
 """Suspects come in crowds, of which a few decide."""
 _WORTH = 0.3
-"""Of a verified pair, in photos: less than what brings photos in, more than a closer tie."""
+"""Of a verified pair: less than what brings photos in, more than a closer tie."""
 _CHANCE = 0.35
 """That a pair verifies of which it isn't known whether both photos show the same place."""
 

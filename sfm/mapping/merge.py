@@ -160,18 +160,19 @@ def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
     if not merged.names >= large.names | small.names:
         return False
     parts = large.reconstruction, small.reconstruction
-    # A join at the wrong place, between look-alikes, contradicts the pairs at the right one.
-    contradicted = max(contradicted_share(bench.scene, part) for part in parts)
-    merged.contradicted = contradicted_share(bench.scene, merged.reconstruction)
-    if merged.contradicted > max(MAX_CONTRADICTED, contradicted + _MAX_CONTRADICTED_GROWTH):
-        return False
     before = sum(part.compute_num_observations() for part in parts)
     error = max(part.compute_mean_reprojection_error() for part in parts)
-    return (
+    holds = (
         merged.reconstruction.compute_num_observations() >= _MIN_KEPT * before
         and merged.reconstruction.compute_mean_reprojection_error() <= _MAX_ERROR_GROWTH * error
         and _num_common_tracks(merged.reconstruction, large.names) >= _MIN_COMMON_TRACKS
     )
+    if not holds:
+        return False
+    # A join at the wrong place, between look-alikes, contradicts the pairs at the right one.
+    merged.contradicted = contradicted_share(bench.scene, merged.reconstruction)
+    apart = max(large.contradicted, small.contradicted)
+    return merged.contradicted <= max(MAX_CONTRADICTED, apart + _MAX_CONTRADICTED_GROWTH)
 
 
 def _num_common_tracks(model: pycolmap.Reconstruction, side: frozenset[str]) -> int:

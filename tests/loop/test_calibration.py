@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair
-from sfm.loop.calibration import Calibration
+from sfm.loop.calibration import Calibration, Similarities
 
 POSITIVE = st.floats(1e-6, 1.0)
 
@@ -61,7 +61,8 @@ def test_it_learns_from_the_pairs_tried_so_far() -> None:
     pairs = [Pair.of("0", name) for name in names[1:]]
     similarity = dict.fromkeys(pairs, 0.003)
 
-    none = Calibration.learn(names, rank, set(), set(pairs), similarity)
-    all_of_them = Calibration.learn(names, rank, set(pairs), set(pairs), similarity)
+    measured = Similarities(similarity, Similarities.measured(names, rank).floor)
+    none = Calibration.learn(measured, set(), set(pairs))
+    all_of_them = Calibration.learn(measured, set(pairs), set(pairs))
 
     assert none.chance(0.003) < 0.3 < 0.7 < all_of_them.chance(0.003)

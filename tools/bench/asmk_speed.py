@@ -250,8 +250,7 @@ def _measure_theirs(made: Descriptors, size: int, binary: bool, folder: Path) ->
     owners = np.repeat(np.arange(size), made.count)
     known.done, known.seconds = 0, 0.0
     params = {**method.params["query_ivf"], "search": {"topk": TOP_K}}
-    search = lambda: method.query_ivf(vectors[:rows], owners[:rows], step_params=params)  # noqa: E731
-    result, search_s = _timed(search)
+    result, search_s = _timed(lambda: method.query_ivf(vectors[:rows], owners[:rows], step_params=params))
     search_s -= known.seconds
     peak = _memory("VmHWM")
     known.done = 0

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from loop import ROOT, mapped
+from loop import mapped
 from matched_store import MatchedStore, open_store
-from photo_sets import find_set
+from photo_sets import find_set, set_parser
 
 from retrieval import Edge, Pair, Reason
 from sfm.backends import Guide, Guides, GuideView
@@ -244,19 +243,11 @@ def _text(row: Row) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench" / "loop")
+    parser = set_parser(__doc__, "loop")
     parser.add_argument(
         "--model", type=Path, help="folder with a model for each set; else the loop's is built"
     )
     parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
 """The closed loop beside fixed scene graphs: what each registers, how exactly, and with how many pairs.
 
     python tools/bench/loop.py kitchen25 lund_street --seeds 3 --out loop.json
-    python tools/bench/loop.py /tmp/bridge --graphs exhaustive,knn-10,loop
+    python tools/bench/loop.py SCENES/bridge --graphs exhaustive,knn-10,loop
 
 Our registrar maps every graph. Photos are described once and each pair is matched once, by whichever graph
 asks for it first; `match s` is the number of pairs times the mean seconds of a pair. Agreement is the share
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from statistics import median
 import numpy as np
 import pycolmap
 from matched_store import MatchedStore, open_store
-from photo_sets import PhotoSet, find_set
+from photo_sets import PhotoSet, find_set, set_parser
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from retrieval.mast3r_sfm_graph import retrieval_graph
@@ -50,7 +49,6 @@ from sfm.mapping import ViewGraph, reconstruct
 from sfm.pair_proposal import propose_pairs
 from sfm.progress import SilentProgress
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 GRAPHS = ("exhaustive", "knn-5", "knn-10", "knn-20", "anchors-20-10", "loop")
 _CENTRE_TOLERANCE = 0.01
 _ROTATION_TOLERANCE_DEG = 1.0
@@ -281,17 +279,9 @@ def _write(path: Path, rows: Sequence[Row], options: argparse.Namespace) -> None
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench" / "loop")
+    parser = set_parser(__doc__, "loop")
     parser.add_argument("--graphs", type=lambda text: tuple(text.split(",")), default=GRAPHS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pycolmap
 from photo_sets import PhotoSet
 
 from retrieval import Edge, Pair, Reason
@@ -95,7 +96,7 @@ class MatchedStore:
         wanted = [pair for pair in new if pair not in guided]
         self.ensure(wanted)
         ids = self.database.image_ids()
-        numbers = [(_pair_id(ids[pair.a], ids[pair.b]),) for pair in wanted]
+        numbers = [(pycolmap.image_pair_to_pair_id(ids[pair.a], ids[pair.b]),) for pair in wanted]
         with closing(sqlite3.connect(database.path)) as db:
             db.execute("ATTACH DATABASE ? AS store", (str(self.database.path),))
             db.execute("CREATE TEMP TABLE wanted (pair_id INTEGER PRIMARY KEY)")
@@ -159,8 +160,3 @@ def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int
             (workspace.cache / _BASE).unlink(missing_ok=True)
         describe_s = float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
         yield MatchedStore(workspace, collection, database, backend, describe_s)
-
-
-def _pair_id(first: int, second: int) -> int:
-    low, high = sorted((first, second))
-    return low * 2147483647 + high

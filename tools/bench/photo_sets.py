@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +53,22 @@ def files_key(root: Path, files: Iterable[Path]) -> str:
         total.update(str(file.relative_to(root)).encode(errors="surrogateescape") + b"\0")
         total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()[:16]
+
+
+def set_parser(description: str | None, cache: str) -> argparse.ArgumentParser:
+    """Arguments of every bench that runs our engine on sets: which, where they are, and with which options.
+
+    Args:
+        description: the bench's docstring.
+        cache: name of its folder below the user's cache of benches.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench" / cache)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path)
+    return parser
