@@ -2,6 +2,8 @@
 # make test   install into .venv, lint, type-check, run the quick tests
 # make check  the same without tests
 # make test-kernels  also install triton (1 GB) and run the tests of kernels, its versions interpreted
+# make test-search  look for examples that break properties, other ones each time
+# make bench-quick  a few scenes against the committed baseline: names what got worse (minutes)
 # make clean  remove .venv, caches and out/
 
 SHELL := /bin/bash
@@ -13,7 +15,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(if $(shell $(p) -c '$(SUPPORTED)' 2>/dev/null && echo yes),$(p))))
 MARKERS ?= not slow and not weights
 
-.PHONY: demo test check slow test-kernels clean
+.PHONY: demo test check slow bench-quick test-kernels test-search clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.stamp-demo
@@ -32,6 +34,13 @@ slow: $(VENV)/.stamp-dev
 
 test-kernels: $(VENV)/.stamp-kernels
 	TRITON_INTERPRET=1 $(BIN)/pytest tests/kernels
+
+test-search: $(VENV)/.stamp-dev
+	HYPOTHESIS_PROFILE=search $(BIN)/pytest -m "$(MARKERS)" $$(grep -rl --include='test_*.py' '@given' tests)
+
+# `make bench-quick BENCH="--update"` passes options on.
+bench-quick: $(VENV)/.stamp-dev
+	$(BIN)/python tools/bench/quick.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis

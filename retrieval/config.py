@@ -60,6 +60,10 @@ class RetrievalConfig:
     """ASMK implementation: ours, or the reference package (pip install asmk==0.1.1)."""
     exhaustive_max_photos: Annotated[int, Ge(0)] = 20
     """With mode retrieval, collections up to this size match every pair: choosing saves nothing there."""
+    positions: Literal["auto", "never"] = "auto"
+    """Mode retrieval: auto: nearest photos by GPS or known positions are paired, and where nearly all photos
+    have one and these lie far enough apart for their errors, no collection is so small that every pair is
+    matched; never: positions choose no pairs."""
     pairs_per_photo: Annotated[float, Ge(0.5)] | None = None
     """First graph: about this many pairs a photo that mode retrieval chooses; null: 2, which the closed loop
     makes firm where it is not, or 6 where the loop is switched off."""

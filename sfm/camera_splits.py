@@ -8,14 +8,21 @@ it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Set
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pycolmap
 
+from sfm.database import FeatureDatabase
+from sfm.loop import LoopResult
+from sfm.mapping import find_foreign_photos
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.workspace import atomic_write_json
+
+if TYPE_CHECKING:
+    from sfm.pipeline import PhotoSession
 
 _FILE = "camera_splits.json"
 
@@ -46,6 +53,43 @@ def with_splits(collection: Collection, cache_dir: Path) -> Collection:
     return replace(collection, photos=tuple(photos), cameras=cameras)
 
 
+def with_own_cameras(
+    session: PhotoSession,
+    collection: Collection,
+    database: FeatureDatabase,
+    loop: LoopResult,
+    among: Set[str] | None = None,
+) -> Collection:
+    """The collection with cameras of their own for photos that contradict the focal length they share.
+
+    The geometries of their pairs are then stale, and out of the database.
+
+    Args:
+        session: whose workspace remembers them.
+        collection: of the run; one with rigs comes back as it is.
+        database: with the features and pairs of the collection.
+        loop: what registration made of it.
+        among: photos that may get a camera; None: all.
+    """
+    config, space = session.config, session.workspace
+    if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not loop.models:
+        return collection
+    if collection.rigs:
+        return collection
+    found = find_foreign_photos(
+        database.path, loop.models, fixed_cameras=collection.fixed_cameras, seed=config.run.seed
+    )
+    foreign = [photo for photo in found if among is None or photo.name in among]
+    if not foreign:
+        return collection
+    for photo in foreign:
+        space.events.emit("register", "own_camera", **asdict(photo))
+    save_splits(space.cache, collection, {photo.name: photo.focal_px for photo in foreign})
+    better = with_splits(collection, space.cache)
+    database.sync(better, session.backend.keys())
+    return better
+
+
 def _splittable(photo: Photo, collection: Collection) -> bool:
     camera = collection.cameras[photo.camera_id]
     shared = sum(other.camera_id == photo.camera_id for other in collection.photos) > 1
@@ -53,12 +97,13 @@ def _splittable(photo: Photo, collection: Collection) -> bool:
 
 
 def _with_focal(camera: CameraSpec, focal_px: float, camera_id: int) -> CameraSpec:
+    """The camera with the focal length of its photo's points, from which registration is to start."""
     model = pycolmap.Camera.create_from_model_name(
         camera_id, camera.model, focal_px, camera.width, camera.height
     )
     num_focals = len(model.focal_length_idxs())
     params = (focal_px,) * num_focals + camera.params[num_focals:]
-    return replace(camera, camera_id=camera_id, params=params)
+    return replace(camera, camera_id=camera_id, params=params, has_prior_focal_length=True)
 
 
 def _load(cache_dir: Path) -> dict[str, dict[str, str | float]]:

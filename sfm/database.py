@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from retrieval import Pair
 from sfm.errors import WorkspaceError
+from sfm.rigs import write_rigs
 from sfm.types import CameraSpec, Collection, Photo
 
 _OUR_TABLES = """
@@ -113,6 +114,51 @@ class FeatureDatabase:
                 _write_image(db, image_id, photo, signature)
             _drop_geometries(db, recalibrated)
             _write_pose_priors(db, collection)
+        if collection.rigs and all(rig.has_poses for rig in collection.rigs):
+            write_rigs(self.path, collection.rigs)
+
+    def stage_keys(self) -> dict[str, str]:
+        """The keys that `sync` was last called with, by stage; empty in a database of somebody else's."""
+        with closing(self._connect()) as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'loopsfm_keys'").fetchone():
+                return {}
+            return dict(db.execute("SELECT stage, key FROM loopsfm_keys"))
+
+    def cameras(self) -> dict[str, CameraSpec]:
+        """The camera of every image, by name."""
+        query = (
+            "SELECT name, c.camera_id, model, width, height, params, prior_focal_length "
+            "FROM images JOIN cameras c USING (camera_id)"
+        )
+        with closing(self._connect()) as db:
+            rows = db.execute(query).fetchall()
+        found = {}
+        for name, camera_id, model, width, height, data, has_prior in rows:
+            params = tuple(np.frombuffer(data, np.float64).tolist())
+            label = pycolmap.CameraModelId(model).name
+            found[name] = CameraSpec(camera_id, label, width, height, params, bool(has_prior))
+        return found
+
+    def put_features(
+        self, name: str, keypoints: NDArray[np.float32], descriptors: NDArray[np.uint8] | None
+    ) -> None:
+        """Replace an image's features, of which no match must know: keypoints `(n, 2, 4 or 6)`, descriptors
+        `(n, 128)` as `features` gives them, or None for a matcher that has none.
+        """
+        with closing(self._connect()) as db, db:
+            (image_id,) = db.execute("SELECT image_id FROM images WHERE name = ?", (name,)).fetchone()
+            data = np.ascontiguousarray(keypoints, np.float32).tobytes()
+            row = (image_id, *keypoints.shape, data)
+            db.execute("INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)", row)
+            if descriptors is not None:
+                kind, values = int(pycolmap.FeatureExtractorType.SIFT), np.ascontiguousarray(descriptors)
+                entry = (image_id, kind, *values.shape, values.tobytes())
+                db.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?, ?)", entry)
+
+    def write_positions(self, collection: Collection) -> None:
+        """Replace all pose priors by the positions of the photos."""
+        with closing(self._connect()) as db, db:
+            _write_pose_priors(db, collection)
 
     @contextmanager
     def plain_names(self) -> Iterator[Mapping[str, str]]:
@@ -191,13 +237,20 @@ class FeatureDatabase:
 
     def matches(self) -> dict[Pair, NDArray[np.uint32]]:
         """Matches `(m, 2)` of every matched pair: rows of keypoints of its first and of its second image."""
+        return self._index_pairs("matches")
+
+    def inlier_matches(self) -> dict[Pair, NDArray[np.uint32]]:
+        """The same of every pair with a two-view geometry, of the matches that agree with it."""
+        return self._index_pairs("two_view_geometries")
+
+    def _index_pairs(self, table: str) -> dict[Pair, NDArray[np.uint32]]:
         with closing(self._connect()) as db:
             names = dict(db.execute("SELECT image_id, name FROM images"))
-            rows = db.execute("SELECT pair_id, rows, cols, data FROM matches").fetchall()
+            rows = db.execute(f"SELECT pair_id, rows, cols, data FROM {table}").fetchall()
         found = {}
         for pair_id, num, cols, data in rows:
             low, high = (names[i] for i in image_ids_of_pair(pair_id))
-            indices = np.frombuffer(data or b"", np.uint32).reshape(num, cols)
+            indices = np.frombuffer(data or b"", np.uint32).reshape(num, cols or 2)
             found[Pair.of(low, high)] = indices.copy() if low < high else indices[:, ::-1].copy()
         return found
 
@@ -226,10 +279,10 @@ class FeatureDatabase:
                 db.execute("INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?)", row)
 
     def pairs(self) -> dict[Pair, PairRecord]:
-        """All pairs that have been matched and verified."""
+        """All pairs that have been matched and verified; of foreign ones the matches may be gone."""
         query = (
-            "SELECT m.pair_id, m.rows, g.rows, g.config "
-            "FROM matches m JOIN two_view_geometries g USING (pair_id)"
+            "SELECT pair_id, coalesce(m.rows, g.rows), g.rows, g.config "
+            "FROM two_view_geometries g LEFT JOIN matches m USING (pair_id)"
         )
         with closing(self._connect()) as db:
             names = self._names(db)
@@ -313,23 +366,24 @@ def _write_image(db: sqlite3.Connection, image_id: int, photo: Photo, signature:
 
 
 def _write_pose_priors(db: sqlite3.Connection, collection: Collection) -> None:
-    """GPS positions as COLMAP's pose priors: latitude, longitude (deg), altitude (m), WGS84."""
+    """Positions as COLMAP's pose priors: latitude, longitude (deg), altitude (m) on WGS84, or Cartesian."""
     ids = dict(db.execute("SELECT name, image_id FROM images"))
-    unknown = [np.full(n, np.nan).tobytes() for n in (9, 3)]
-    wgs84 = int(pycolmap.PosePriorCoordinateSystem.WGS84)
+    no_gravity = np.full(3, np.nan).tobytes()
+    systems = pycolmap.PosePriorCoordinateSystem
     db.execute("DELETE FROM pose_priors")
     for photo in collection.photos:
-        if photo.exif.latitude_deg is None or photo.exif.longitude_deg is None:
+        if photo.position is None:
             continue
-        position = np.array([photo.exif.latitude_deg, photo.exif.longitude_deg, photo.exif.altitude_m or 0.0])
+        horizontal, vertical = photo.position.sigma_horizontal_m, photo.position.sigma_vertical_m
         row = (
             ids[photo.name],
             ids[photo.name],
             photo.camera_id,
             _CAMERA_SENSOR,
-            position.tobytes(),
-            *unknown,
-            wgs84,
+            np.array(photo.position.xyz).tobytes(),
+            np.diag(np.square([horizontal, horizontal, vertical])).tobytes(),
+            no_gravity,
+            int(systems.WGS84 if photo.position.is_geodetic else systems.CARTESIAN),
         )
         db.execute("INSERT INTO pose_priors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 

@@ -11,13 +11,17 @@ import pycolmap
 from retrieval import Edge, Reason, SceneGraph
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
-from sfm.errors import InputError
+from sfm.database_checks import check_database, forget_impossible_focal_lengths
+from sfm.errors import ConfigError, InputError
+from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult
 from sfm.mapping import reconstruct
 from sfm.outputs import finish
 from sfm.pipeline import SILENT, AnyPath, Session
+from sfm.positions import with_positions
 from sfm.progress import Progress
 from sfm.result import Result
+from sfm.sqlite_files import copy_into, open_read_only
 from sfm.types import CameraSpec, Collection, Exif, Photo
 from sfm.workspace import Workspace, os_errors_as_workspace_errors
 
@@ -30,25 +34,37 @@ def map_database(
     Args:
         database: SQLite file as COLMAP 3 or 4 writes it, with two-view geometries.
         output: workspace; the database is copied into it.
-        config: `register`, `refine`, `export` and `run` are used.
+        config: `register`, `refine`, `georeference`, `export` and `run` are used.
         progress: told how far registration is.
 
     Raises:
-        InputError: the file is missing, is not a COLMAP database, or holds no verified pair.
+        ConfigError: known poses, which only a run from photos can start from.
+        InputError: the file is missing, is not a COLMAP database, contradicts itself, or holds no verified
+            pair; or the positions file cannot be used.
         WorkspaceError: `output` is in use, foreign or not writable.
     """
     config, database, output = config or Config(), Path(database), Path(output)
+    if config.register.poses is not None:
+        raise ConfigError("register.poses is for runs from photos", hint="leave it out, or use sfm run")
     pycolmap.set_random_seed(config.run.seed)
     with os_errors_as_workspace_errors(output), Workspace(output, source=database) as workspace:
         session = Session(workspace, config, progress)
         _copy(database, workspace.database)
+        _refuse_unknown_rigs(workspace.database)
+        for camera_id, focal_px in _forget_impossible_focal_lengths(workspace.database).items():
+            workspace.events.emit("register", "focal_length_ignored", camera_id=camera_id, focal_px=focal_px)
         copy = FeatureDatabase(workspace.database)
         collection = _collection(workspace.database)
+        if config.georeference.positions_file is not None:
+            collection = with_positions(collection, config.georeference)
+            copy.write_positions(collection)
         pairs = copy.pairs()
         graph = SceneGraph(collection.names, {pair: Edge(0.0, Reason.USER) for pair in pairs})
         if not any(record.verified for record in pairs.values()):
             raise InputError(f"{database} holds no verified pair", hint="match its photos first: sfm match")
         with session.stage("register") as counts:
+            ours = config.register.mapper == "graph"
+            report = read_suspects(workspace.database, frozenset()) if ours else None
             result = reconstruct(
                 workspace.database,
                 config=config.register,
@@ -57,26 +73,42 @@ def map_database(
                 seed=config.run.seed,
                 events=workspace.events,
                 progress=progress,
+                suspects=report.doubtful if report else frozenset(),
+                scratch=workspace.cache,
             )
             counts.update(models=len(result.models))
-        return finish(session, collection, copy, LoopResult(result.models, result.view_graph, graph, ()))
+        return finish(
+            session, collection, copy, LoopResult(result.models, result.view_graph, graph, (), report)
+        )
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy made by SQLite itself, so that a write-ahead log beside the source is included."""
+    """A checked copy."""
     if not source.is_file():
         raise InputError(f"{source}: no such database")
     try:
-        with closing(sqlite3.connect(f"file:{source.absolute()}?mode=ro", uri=True)) as db:
-            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            missing = {"cameras", "images", "keypoints", "two_view_geometries"} - tables
-            if missing:
-                raise InputError(f"{source} is not a COLMAP database: it has no table {sorted(missing)[0]}")
+        with open_read_only(source) as db:
+            check_database(db, source)
             target.unlink(missing_ok=True)
-            with closing(sqlite3.connect(target)) as copy:
-                db.backup(copy)
+            copy_into(db, target)
     except sqlite3.DatabaseError as error:
         raise InputError(f"{source} is not a COLMAP database: {error}") from error
+
+
+def _refuse_unknown_rigs(path: Path) -> None:
+    with pycolmap.Database.open(path) as db:
+        for rig in db.read_all_rigs():
+            unknown = [sensor.id for sensor, pose in rig.non_ref_sensors.items() if pose is None]
+            if unknown:
+                raise InputError(
+                    f"{path}: rig {rig.rig_id} does not say how camera {unknown[0]} sits in it",
+                    hint="run from the photos with images.rig_config, or COLMAP's rig_configurator first",
+                )
+
+
+def _forget_impossible_focal_lengths(path: Path) -> dict[int, float]:
+    with closing(sqlite3.connect(path)) as db, db:
+        return forget_impossible_focal_lengths(db)
 
 
 def _collection(path: Path) -> Collection:

@@ -147,7 +147,10 @@ class EventIndex:
         others = [other for other in _names(self.history.tries(name), name) if other in group]
         dropped = self.history.dropped.get(name)
         size = len(dropped["names"]) if dropped else len(group)
-        if dropped or size < self.register.min_model_size:
+        if dropped and size >= self.register.min_model_size:
+            model = f"the model of {_count(size, 'photo')}"
+            reason = f"fits {_listed(others)}, but {model} is dropped: {dropped['why']}"
+        elif dropped or size < self.register.min_model_size:
             reason = (
                 f"fits only {_listed(others)}: a model of {_count(size, 'photo')} is dropped, "
                 f"{self.register.min_model_size} are needed (register.min_model_size)"

@@ -14,6 +14,7 @@ from sfm.errors import InputError
 from sfm.events import read_events
 from sfm.history import History, PairTry
 from sfm.photo_names import resolve_photo
+from sfm.quality_words import quality_in_words, unit_of
 
 _MAX_ROWS = 20
 _MAX_SUSPECTS = 5
@@ -34,7 +35,8 @@ def explain(out: str | os.PathLike[str], photo: str) -> str:
     """
     out = Path(out)
     index = EventIndex(read_events(out / "events.jsonl"))
-    outcomes = _outcomes(out)
+    run = _run(out)
+    outcomes = {entry["name"]: entry for entry in run.get("outcomes", ())}
     known = {**index.history.photos, **index.history.skipped, **outcomes}
     if not known and (out / "cache" / "events.jsonl").is_file():
         raise InputError(
@@ -43,23 +45,35 @@ def explain(out: str | os.PathLike[str], photo: str) -> str:
     if not known:
         raise InputError(f"{out}: no record of a run there", hint="give the output folder of an `sfm run`")
     name = resolve_photo(photo, sorted(known))
-    return "\n".join(_story(name, index, outcomes.get(name))) + "\n"
+    return "\n".join(_story(name, index, outcomes.get(name), run.get("models", ()))) + "\n"
 
 
-def _outcomes(out: Path) -> dict[str, Mapping[str, Any]]:
-    """Outcomes by photo; none when the run was stopped before its end."""
+def _run(out: Path) -> Mapping[str, Any]:
+    """What `run.json` holds; nothing when the run was stopped before its end."""
     path = out / "run.json"
     if not path.is_file():
         return {}
     try:
-        return {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["outcomes"]}
+        run: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(entry["name"], str) for entry in run["outcomes"]):
+            raise ValueError("an outcome without a name")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged", hint="run `sfm run` again") from error
+    return run
 
 
-def _story(name: str, index: EventIndex, outcome: Mapping[str, Any] | None) -> Iterator[str]:
+def _story(
+    name: str,
+    index: EventIndex,
+    outcome: Mapping[str, Any] | None,
+    models: Sequence[Mapping[str, Any]],
+) -> Iterator[str]:
     history = index.history
     yield from _headline(name, index, outcome)
+    if outcome is not None and (quality := outcome.get("quality")):
+        yield f"Held by       {quality_in_words(quality, unit_of(models[outcome['model']]))}"
+    if outcome is not None and outcome.get("doubt"):
+        yield f"In doubt      {outcome['doubt']}"
     if name in history.photos:
         yield ""
         yield f"Read          {_read(history.photos[name], history)}"

@@ -57,12 +57,17 @@ def read_suspects(database: Path, tried: Set[Pair], *, max_pairs: int = MAX_PAIR
     return find_suspects(matches, rotations=read_rotations(database, matches), tried=tried)
 
 
-def look_alikes(database: Path, *, max_pairs: int = MAX_PAIRS) -> LookAlikes:
-    """What a finished run says about look-alikes."""
-    report = read_suspects(database, frozenset(), max_pairs=max_pairs)
+def doubtful_pairs(database: Path) -> frozenset[Pair]:
+    """Pairs of a COLMAP database that registration had better leave for later; none where nobody can look."""
+    report = read_suspects(database, frozenset())
+    return report.doubtful if report else frozenset()
+
+
+def look_alikes(report: SuspectReport | None) -> LookAlikes:
+    """What a finished run says about look-alikes; None where there are too many pairs to look at."""
     if report is None:
         return LookAlikes(
-            note=f"Nobody looked for look-alikes: there are more than {max_pairs:,} verified pairs."
+            note=f"Nobody looked for look-alikes: there are more than {MAX_PAIRS:,} verified pairs."
         )
     suspects = (
         SuspectPair(s.pair.a, s.pair.b, round(s.score, 3), s.evidence.num_inliers, s.why)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pycolmap
 
+from retrieval import Pair
 from sfm.database import FeatureDatabase
 from sfm.diagnosis import EventIndex
 from sfm.events import read_events
 from sfm.exports.models import write_models, write_points_ply
+from sfm.georeferencing import (
+    GEOREFERENCE_FILE,
+    Georeference,
+    GivenFrame,
+    Surveying,
+    georeference,
+)
+from sfm.georeferencing import STAGE as GEOREFERENCING
 from sfm.ingest import thumbnail_path
-from sfm.look_alikes import LookAlikes, look_alikes
+from sfm.look_alikes import LookAlikes, look_alikes, read_suspects
 from sfm.loop import LoopResult
+from sfm.mapping.options import mapper_options
 from sfm.pair_proposal import save_scene_graph
+from sfm.quality import STAGE, judged_photos
 from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
 from sfm.report import write_report
 from sfm.result import Result
@@ -27,28 +38,43 @@ if TYPE_CHECKING:
     from sfm.pipeline import Session
 
 
-def finish(session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult) -> Result:
+def finish(
+    session: Session,
+    collection: Collection,
+    database: FeatureDatabase,
+    loop: LoopResult,
+    *,
+    given: GivenFrame | None = None,
+) -> Result:
     """Write everything that the user gets, and say what became of each photo.
 
-    An earlier run's models, points and report are replaced only by complete new ones.
+    An earlier run's models, points and report are replaced only by complete new ones. Models that grew
+    from a `given` one are not moved.
     """
     space, config = session.workspace, session.config
+    loop, places = _georeferenced(session, collection, database, loop, given)
     with session.stage("export"):
         if space.images.is_dir():
             for model in loop.models:
                 model.extract_colors_for_all_images(space.images)
-        write_models(loop.models, space.root, text=config.export.text)
+        notes = [{GEOREFERENCE_FILE: asdict(place)} for place in places]
+        write_models(loop.models, space.root, text=config.export.text, notes=notes)
         if config.export.points_ply:
             write_points_ply(loop.models, space.root / "points.ply")
         save_scene_graph(loop.scene_graph, space.cache)
     with session.stage("suspects") as counts:
-        alike = look_alikes(database.path)
+        report = loop.suspects or read_suspects(database.path, frozenset())
+        alike = look_alikes(report)
         counts.update(named=len(alike.suspects))
     for suspect in alike.suspects:
         space.events.emit("suspects", "suspect", **asdict(suspect))
     index = EventIndex(read_events(space.events_path), verify=config.verify, register=config.register)
     outcomes = photo_outcomes(collection, loop.models, index)
-    record = _record(session, collection, database, loop, outcomes, alike)
+    with session.stage(STAGE) as counts:
+        doubtful = report.doubtful if report else frozenset()
+        outcomes = _judged(session, collection, database, loop, outcomes, doubtful)
+        counts.update(in_doubt=sum(bool(outcome.doubt) for outcome in outcomes))
+    record = _record(session, collection, database, loop, places, outcomes, alike)
     atomic_write_json(space.run_json, record)
     space.publish_events()
     if config.export.report:
@@ -57,11 +83,85 @@ def finish(session: Session, collection: Collection, database: FeatureDatabase, 
     return Result(space.root, loop.models, record)
 
 
+def _georeferenced(
+    session: Session,
+    collection: Collection,
+    database: FeatureDatabase,
+    loop: LoopResult,
+    given: GivenFrame | None,
+) -> tuple[LoopResult, tuple[Georeference, ...]]:
+    """Stage: the models where their positions say that they stand, and what that rests on."""
+    config = session.config
+    tools = Surveying(
+        database.path,
+        config.georeference,
+        _adjustment(session, collection),
+        collection.fixed_cameras,
+        {photo.name: photo.orientation for photo in collection.photos},
+        config.run.seed,
+        given,
+        collection.rigs,
+        _metric_by_depth(session),
+        config.refine.loss_function,
+    )
+    with session.stage(GEOREFERENCING) as counts:
+        models, places = georeference(loop.models, tools, session.workspace.events)
+        counts.update(georeferenced=sum(place.is_placed for place in places))
+    return replace(loop, models=models), places
+
+
+def _adjustment(session: Session, collection: Collection) -> pycolmap.BundleAdjustmentOptions:
+    """Options of the last adjustment of whole models."""
+    config = session.config
+    return mapper_options(
+        config.register,
+        config.refine,
+        fixed_cameras=collection.fixed_cameras,
+        threads=session.threads,
+        seed=config.run.seed,
+    ).global_ba
+
+
+def _metric_by_depth(session: Session) -> frozenset[int]:
+    """Models that registration scaled to metres by the depth of their photos."""
+    events = read_events(session.workspace.events_path)
+    return frozenset(
+        model
+        for event in events
+        if event.get("event") == "metric_scale" and isinstance(model := event.get("model"), int)
+    )
+
+
+def _judged(
+    session: Session,
+    collection: Collection,
+    database: FeatureDatabase,
+    loop: LoopResult,
+    outcomes: Sequence[PhotoOutcome],
+    doubtful: Set[Pair],
+) -> list[PhotoOutcome]:
+    """The outcomes, those of registered photos with their quality."""
+    judged = judged_photos(
+        database.path,
+        loop.models,
+        _adjustment(session, collection),
+        fixed_cameras=collection.fixed_cameras,
+        doubtful=doubtful,
+    )
+    return [
+        replace(outcome, quality=found.quality, doubt=found.doubt)
+        if (found := judged.get(outcome.name))
+        else outcome
+        for outcome in outcomes
+    ]
+
+
 def _record(
     session: Session,
     collection: Collection,
     database: FeatureDatabase,
     loop: LoopResult,
+    places: Sequence[Georeference],
     outcomes: Sequence[PhotoOutcome],
     alike: LookAlikes,
 ) -> RunRecord:
@@ -75,7 +175,7 @@ def _record(
         notice=session.notice,
         config=session.config,
         photos=PhotosRecord(num_files, len(collection.photos), registered, collection.skipped),
-        models=model_records(loop.models),
+        models=model_records(loop.models, places),
         pairs=PairsRecord.of(len(pairs), sum(r.verified for r in pairs.values()), len(collection.photos)),
         stages=tuple(session.stages),
         rounds=loop.rounds,
@@ -89,6 +189,10 @@ def _record(
     )
 
 
+_FEWEST = 3
+_NO_PARALLAX = ("planar", "panoramic", "planar_or_panoramic")
+
+
 def verdict(loop: LoopResult, num_photos: int, registered: int) -> str:
     """One or two plain sentences on how the run went and, where it failed, at what."""
     if loop.models:
@@ -100,8 +204,18 @@ def verdict(loop: LoopResult, num_photos: int, registered: int) -> str:
             "No model: no two photos share enough matching keypoints. "
             "Take photos with more overlap (60 % or more between neighbours) and more texture in view."
         )
+    if num_photos < _FEWEST:
+        return f"No model: {num_photos} photos are too few; {_FEWEST} that show the same things are needed."
+    count = len(loop.view_graph.edges)
+    flat = sum(edge.config in _NO_PARALLAX for edge in loop.view_graph.edges.values())
+    if 2 * flat > count:
+        return (
+            f"No model: {flat} of {count} matching pairs fit a camera that only turned, or a plane: these "
+            "photos show too little depth. "
+            "Take photos from different places, moving sideways a step at a time."
+        )
     return (
-        f"No model: {len(loop.view_graph.edges)} pairs match (the best with {best} inliers), but from none "
+        f"No model: {count} pairs match (the best with {best} inliers), but from none "
         "of them could a model of three photos be grown. Take photos between the existing ones, moving "
         "sideways a step at a time, so that every part of the scene is in at least three photos."
     )

@@ -7,10 +7,6 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pycolmap
-from numpy.typing import NDArray
-
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
 from retrieval.engine import ImageIndex
@@ -22,6 +18,7 @@ from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.loop import Rank
 from sfm.photo_index import errors_for_users, open_index
+from sfm.positions import positions_m, tell_neighbours
 from sfm.types import Collection
 from sfm.workspace import atomic_write_bytes, atomic_write_json
 
@@ -60,6 +57,7 @@ def propose_pairs(
         MissingDependencyError: the engine asmk is chosen and not installed.
     """
     config = _with_positions(collection, config)
+    use_positions = config.positions == "auto" or "spatial" in config.modes
     index = None
     if needs_index(len(collection.photos), config):
         index = open_index(
@@ -70,10 +68,16 @@ def propose_pairs(
             collection.names,
             config,
             index=index,
-            positions_m=positions_enu(collection),
-            timestamps=_timestamps(collection),
+            positions_m=positions_m(collection) if use_positions else {},
+            timestamps=timestamps(collection),
             seed=seed,
         )
+    publish_graph(graph, cache_dir, events)
+    return graph, ranking(index, config)
+
+
+def publish_graph(graph: SceneGraph, cache_dir: Path, events: EventSink) -> None:
+    """Keep a first scene graph, and tell of each of its pairs."""
     _save(graph, cache_dir / _PROPOSED)
     for pair in graph:
         edge = graph.edges[pair]
@@ -88,11 +92,9 @@ def propose_pairs(
         )
     events.emit("retrieve", "graph", round=0, edges=len(graph), components=len(graph.components()))
 
-    return graph, _rank(index, config)
 
-
-def _rank(index: ImageIndex | None, config: RetrievalConfig) -> Rank:
-    """Ranking for later requests; an index that was not needed finds nothing."""
+def ranking(index: ImageIndex | None, config: RetrievalConfig) -> Rank:
+    """Ranking of the photos most similar to one, for requests; an index that was not needed finds nothing."""
     if index is None:
         return lambda name, count: []
     query = ExpandedRanking(index).query if config.query_expansion else index.query
@@ -100,8 +102,13 @@ def _rank(index: ImageIndex | None, config: RetrievalConfig) -> Rank:
 
 
 def _with_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:
-    """Where no photo has a position, the other modes without spatial; mode retrieval where there is none."""
-    located = any(photo.exif.latitude_deg is not None for photo in collection.photos)
+    """Where no photo has a position, the other modes without spatial; mode retrieval where there is none.
+
+    Where positions tell neighbours, small collections are not matched exhaustively.
+    """
+    located = any(photo.position is not None for photo in collection.photos)
+    if config.positions == "auto" and tell_neighbours(collection):
+        config = replace(config, exhaustive_max_photos=0)
     if located or "spatial" not in config.modes:
         return config
     mode = "+".join(mode for mode in config.modes if mode != "spatial") or "retrieval"
@@ -124,19 +131,8 @@ def needs_index(num_photos: int, config: RetrievalConfig) -> bool:
     return not (small or "exhaustive" in config.modes)
 
 
-def positions_enu(collection: Collection) -> dict[str, NDArray[np.float64]]:
-    """East, north, up `(3,)` in metres of every photo with GPS, relative to the first of them."""
-    located = [p for p in collection.photos if p.exif.latitude_deg is not None]
-    if not located:
-        return {}
-    ellipsoid = np.array(
-        [[p.exif.latitude_deg, p.exif.longitude_deg, p.exif.altitude_m or 0.0] for p in located]
-    )
-    enu = np.asarray(pycolmap.GPSTransform().ellipsoid_to_enu(ellipsoid, *ellipsoid[0]))
-    return {photo.name: position for photo, position in zip(located, enu, strict=True)}
-
-
-def _timestamps(collection: Collection) -> dict[str, float]:
+def timestamps(collection: Collection) -> dict[str, float]:
+    """Capture time in seconds of every photo that has one."""
     return {p.name: p.exif.timestamp_s for p in collection.photos if p.exif.timestamp_s is not None}
 
 

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _VERSION = 3
 _INDEXED = "photos.json"
 """Beside an index: the photos in it, and the hash of each."""
+_MOST_GROWTH = 1.5
+"""Times as many photos in an index whose words stay although the collection has reached a doubling."""
 
 
 @contextmanager
@@ -81,15 +83,27 @@ def _index(
     seed: int,
 ) -> ImageIndex:
     options = (config.engine, config.num_descriptors, config.binary, config.multiple_assignment)
-    # A codebook stays good while a collection grows a little: it is trained anew at each doubling.
-    size_class = len(collection.photos).bit_length()
-    training = (seed, config.num_descriptors, config.codebook_size, size_class)
     source = backend.retrieval_key(collection)
-    codebook_key = content_key("codebook", _VERSION, source, *training)
-    folder = parent / content_key("index", _VERSION, codebook_key, options)
-    codebook_path = parent / f"codebook-{codebook_key}.safetensors"
+
+    def place(size_class: int) -> tuple[Path, Path]:
+        training = (seed, config.num_descriptors, config.codebook_size, size_class)
+        codebook_key = content_key("codebook", _VERSION, source, *training)
+        folder = parent / content_key("index", _VERSION, codebook_key, options)
+        return folder, parent / f"codebook-{codebook_key}.safetensors"
+
     hashes = {photo.name: photo.sha256 for photo in collection.photos}
+    # A codebook stays good while a collection grows a little. It is trained anew at each doubling, but not
+    # for a few photos that happen to reach one.
+    size_class = len(hashes).bit_length()
+    folder, codebook_path = place(size_class)
     index = _earlier_index(folder, source, hashes)
+    if index is None:
+        smaller, _ = place(size_class - 1)
+        index = _earlier_index(smaller, source, hashes)
+        if index and _MOST_GROWTH * len(index.names) >= len(hashes):
+            folder = smaller
+        else:
+            index = None
     missing = hashes.keys() - set(index.names if index else ())
     if index and not missing:
         return index

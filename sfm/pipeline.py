@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pycolmap
@@ -14,25 +14,29 @@ import pycolmap
 from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
 from sfm.backends import NO_GUIDES, Backend, Guides, MatchReport, Surroundings
 from sfm.backends.choice import open_backend
-from sfm.camera_splits import save_splits, with_splits
+from sfm.camera_splits import with_own_cameras, with_splits
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.events import EventSink
+from sfm.georeferencing import GivenFrame
+from sfm.given_poses import GivenPoses, in_frame_of, read_given_poses, triangulated, with_given_cameras
 from sfm.ingest import ingest
+from sfm.ingest.discover import FoundFile
 from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult, Rank, run_closed_loop
-from sfm.mapping import MappingResult, ViewGraph, reconstruct
-from sfm.mapping.cameras import find_foreign_photos
+from sfm.mapping import GivenModels, MappingResult, ViewGraph
 from sfm.outputs import finish
 from sfm.pair_proposal import earlier_edges, propose_pairs, save_pair_list
+from sfm.positions import with_positions
 from sfm.progress import Progress, SilentProgress
 from sfm.record import peak_memory_mb
+from sfm.registration import finished, reconstructed, with_derived_rigs
 from sfm.result import Result
 from sfm.types import Collection, Skipped, StageReport
 from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
 
-_REGISTER_VERSION = 2
+_REGISTER_VERSION = 4
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
@@ -78,11 +82,24 @@ class Session:
         self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)
 
 
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """Models that a run begins with instead of with none."""
+
+    given: GivenModels
+    new: frozenset[str]
+    """Photos that are to be added: every pair that is asked for has one of them."""
+    key: str
+    """Of the models' content, and of how they may change."""
+
+
 @dataclass(slots=True)
 class PhotoSession(Session):
     """A run that starts from photos, with what describes and matches them."""
 
     backend: Backend = field(kw_only=True)
+    poses: GivenPoses | None = None
+    """Known poses that registration begins with."""
 
     @property
     def backend_name(self) -> str:
@@ -121,13 +138,39 @@ def run(
     with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = _described(session, Path(photos))
         proposed, rank = _proposed(session, collection, database)
-        graph = _matched(session, collection, proposed, database)
-        loop = _registered(session, collection, database, proposed, graph, rank)
-        better = _with_own_cameras(session, collection, database, loop)
+        graph = matched(session, collection, proposed, database)
+        if session.poses is not None:
+            return _around_poses(session, session.poses, collection, database, proposed, graph, rank)
+        loop = registered(session, collection, database, proposed, graph, rank)
+        better = with_own_cameras(session, collection, database, loop)
         if better is not collection:
-            graph = _matched(session, better, proposed, database)
-            loop = _registered(session, better, database, proposed, graph, rank)
+            graph = matched(session, better, proposed, database)
+            loop = registered(session, better, database, proposed, graph, rank)
         return finish(session, better, database, loop)
+
+
+def _around_poses(
+    session: PhotoSession,
+    poses: GivenPoses,
+    collection: Collection,
+    database: FeatureDatabase,
+    proposed: SceneGraph,
+    graph: SceneGraph,
+    rank: Rank,
+) -> Result:
+    """The rest of a run that begins with known poses."""
+    with session.stage("triangulate") as counts:
+        given = triangulated(
+            poses, collection, database, threads=session.threads, seed=session.config.run.seed
+        )
+        counts.update(photos=given.models[0].num_reg_images(), points=given.models[0].num_points3D())
+    new = frozenset(collection.names) - poses.images.keys()
+    loop = registered(session, collection, database, proposed, graph, rank, Growing(given, new, poses.key))
+    if not poses.fixed:
+        loop = replace(loop, models=in_frame_of(loop.models, poses))
+    return finish(
+        session, collection, database, loop, given=GivenFrame.of(poses.path, frozenset(poses.images))
+    )
 
 
 def retrieve(
@@ -148,7 +191,7 @@ def match(
     with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = _described(session, Path(photos))
         proposed, _ = _proposed(session, collection, database)
-        return _match_edges(session, collection, database, proposed.edges)
+        return match_edges(session, collection, database, proposed.edges)
 
 
 @contextmanager
@@ -158,15 +201,19 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
     with os_errors_as_workspace_errors(output), Workspace(output, source=source) as workspace:
         backend = open_backend(Surroundings(workspace, config, num_threads(config), progress))
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
-        yield PhotoSession(workspace, config, progress, backend=backend)
+        yield PhotoSession(
+            workspace, config, progress, backend=backend, poses=read_given_poses(config.register)
+        )
 
 
 def _described(session: PhotoSession, photos: Path) -> tuple[Collection, FeatureDatabase]:
     return with_features(session, ingested(session, photos))
 
 
-def ingested(session: PhotoSession, photos: Path) -> Collection:
-    """Stage: the photos, read and checked."""
+def ingested(
+    session: PhotoSession, photos: Path, *, earlier: Sequence[FoundFile] = (), min_photos: int = 2
+) -> Collection:
+    """Stage: the photos, read and checked; `earlier` ones come from elsewhere and keep their names."""
     space, config = session.workspace, session.config
     with session.stage("ingest") as counts:
         collection = ingest(
@@ -177,10 +224,12 @@ def ingested(session: PhotoSession, photos: Path) -> Collection:
             threads=session.threads,
             events=space.events,
             progress=session.progress,
+            min_photos=min_photos,
+            earlier=earlier,
         )
-        collection = with_splits(collection, space.cache)
+        collection = with_positions(with_splits(collection, space.cache), config.georeference)
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
-    return collection
+    return with_given_cameras(collection, session.poses) if session.poses else collection
 
 
 def with_features(session: PhotoSession, collection: Collection) -> tuple[Collection, FeatureDatabase]:
@@ -206,7 +255,7 @@ def _without(collection: Collection, failed: Mapping[str, str]) -> Collection:
             f"fewer than two photos could be used: {listed}{rest}",
             hint="a model needs at least two different photos",
         )
-    return Collection(kept, collection.cameras, collection.skipped + skipped, collection.duplicates)
+    return replace(collection, photos=kept, skipped=collection.skipped + skipped)
 
 
 def _proposed(
@@ -218,7 +267,7 @@ def _proposed(
             database,
             cache_dir=session.workspace.cache,
             backend=session.backend,
-            config=_first_graph_options(session.config),
+            config=first_graph_options(session.config),
             seed=session.config.run.seed,
             events=session.workspace.events,
         )
@@ -226,100 +275,85 @@ def _proposed(
     return graph, rank
 
 
-def _first_graph_options(config: Config) -> RetrievalConfig:
-    return config.retrieval.before_loop() if config.register.max_rounds else config.retrieval
+def first_graph_options(config: Config) -> RetrievalConfig:
+    """Options of the first scene graph: thinner where the closed loop follows."""
+    loop_follows = config.register.max_rounds > 0 and config.register.poses is None
+    return config.retrieval.before_loop() if loop_follows else config.retrieval
 
 
-def _match_edges(
+def match_edges(
     session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
     edges: Mapping[Pair, Edge],
     guides: Guides = NO_GUIDES,
 ) -> MatchReport:
+    """Match and verify pairs that the database does not hold yet."""
     return session.backend.match(edges, collection, database, guides=guides)
 
 
-def _matched(
+def matched(
     session: PhotoSession, collection: Collection, proposed: SceneGraph, database: FeatureDatabase
 ) -> SceneGraph:
-    """Match the proposed pairs; the graph that comes back also holds pairs matched in earlier runs."""
+    """Stage: match the proposed pairs; the graph that comes back also holds pairs matched in earlier runs."""
     graph = proposed.merged(earlier_edges(session.workspace.cache, database))
     with session.stage("match") as counts:
-        report = _match_edges(session, collection, database, graph.edges)
+        report = match_edges(session, collection, database, graph.edges)
         counts.update(matched=report.matched, cached=report.cached, verified=report.verified)
     return graph
 
 
-def _registered(
+def registered(
     session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
     proposed: SceneGraph,
     graph: SceneGraph,
     rank: Rank,
+    growing: Growing | None = None,
 ) -> LoopResult:
-    config = session.backend.adapted(session.config, collection)
-    space = session.workspace
+    """Stage: models from the matched pairs and from those that they show to be missing."""
+    config, space = session.backend.adapted(session.config, collection), session.workspace
+    given = growing.given if growing else None
 
-    def reconstruct_from(start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
-        return reconstruct(
-            database.path,
-            config=config.register,
-            refine=config.refine,
-            fixed_cameras=collection.fixed_cameras,
-            threads=session.threads,
-            seed=config.run.seed,
-            events=events,
-            progress=session.progress,
-            start=start,
-            focal_guesses=session.backend.focal_guesses(collection),
-            depth=session.backend.depth(collection),
+    def reconstruct_from(
+        start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+    ) -> MappingResult:
+        return reconstructed(
+            session, collection, database, start, suspects, events, given=given, finished=False
         )
 
+    def finish_last(
+        models: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+    ) -> Sequence[pycolmap.Reconstruction]:
+        return finished(session, collection, database, models, suspects, events, given=given)
+
     def match_requested(edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-        return _match_edges(session, collection, database, edges, guides)
+        return match_edges(session, collection, database, edges, guides)
 
     with session.stage("register") as counts:
         loop = run_closed_loop(
             graph,
-            folder=space.cache / "rounds" / _loop_key(session, collection, proposed),
+            folder=space.cache / "rounds" / _loop_key(session, collection, proposed, growing),
             reconstruct=reconstruct_from,
+            finish=finish_last,
             match=match_requested,
             read_view_graph=lambda: ViewGraph.read(database.path),
             read_suspects=lambda tried: read_suspects(database.path, tried),
             rank=rank,
             config=config.register,
             events=space.events,
+            models=growing.given.models if growing else (),
+            scope=growing.new if growing else None,
         )
+        loop = with_derived_rigs(session, collection, database, loop)
         counts.update(models=len(loop.models), rounds=len(loop.rounds), pairs=len(loop.scene_graph))
     return loop
 
 
-def _with_own_cameras(
-    session: PhotoSession, collection: Collection, database: FeatureDatabase, loop: LoopResult
-) -> Collection:
-    """The collection with cameras of their own for photos that contradict the focal length they share.
-
-    The geometries of their pairs are then stale, and out of the database.
-    """
-    config, space = session.config, session.workspace
-    if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not loop.models:
-        return collection
-    foreign = find_foreign_photos(
-        database.path, loop.models, fixed_cameras=collection.fixed_cameras, seed=config.run.seed
-    )
-    if not foreign:
-        return collection
-    for photo in foreign:
-        space.events.emit("register", "own_camera", **asdict(photo))
-    save_splits(space.cache, collection, {photo.name: photo.focal_px for photo in foreign})
-    better = with_splits(collection, space.cache)
-    database.sync(better, session.backend.keys())
-    return better
-
-
-def _loop_key(session: PhotoSession, collection: Collection, proposed: SceneGraph) -> str:
+def _loop_key(
+    session: PhotoSession, collection: Collection, proposed: SceneGraph, growing: Growing | None
+) -> str:
     config = session.config
     photos = [(p.name, p.sha256, collection.cameras[p.camera_id]) for p in collection.photos]
     return content_key(
@@ -328,7 +362,9 @@ def _loop_key(session: PhotoSession, collection: Collection, proposed: SceneGrap
         session.backend.keys(),
         photos,
         sorted(proposed.edges),
+        collection.rigs,
         config.register,
         config.refine,
         config.run.seed,
+        *([growing.key] if growing else []),
     )

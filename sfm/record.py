@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pycolmap
 
 from sfm.config.schema import Config
+from sfm.georeferencing import Georeference
 from sfm.look_alikes import SuspectPair
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
 
@@ -38,9 +39,10 @@ class ModelRecord:
     num_observations: int
     mean_reprojection_error_px: float
     mean_track_length: float
+    georeference: Georeference
 
     @classmethod
-    def of(cls, index: int, model: pycolmap.Reconstruction) -> ModelRecord:
+    def of(cls, index: int, model: pycolmap.Reconstruction, place: Georeference) -> ModelRecord:
         """Figures of the model written to `sparse/<index>`."""
         return cls(
             path=f"sparse/{index}",
@@ -49,6 +51,7 @@ class ModelRecord:
             num_observations=model.compute_num_observations(),
             mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
             mean_track_length=round(model.compute_mean_track_length(), 3),
+            georeference=place,
         )
 
 
@@ -114,6 +117,9 @@ def peak_memory_mb() -> float:
     return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
 
 
-def model_records(models: Sequence[pycolmap.Reconstruction]) -> tuple[ModelRecord, ...]:
-    """Figures of all models, in the order of `sparse/`."""
-    return tuple(ModelRecord.of(index, model) for index, model in enumerate(models))
+def model_records(
+    models: Sequence[pycolmap.Reconstruction], places: Sequence[Georeference]
+) -> tuple[ModelRecord, ...]:
+    """Figures of all models, in the order of `sparse/`, and where they stand."""
+    pairs = zip(models, places, strict=True)
+    return tuple(ModelRecord.of(index, model, place) for index, (model, place) in enumerate(pairs))

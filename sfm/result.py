@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pycolmap
 
+from sfm.georeferencing import Georeference
 from sfm.record import RunRecord
+from sfm.report.position import differences_in_words, frame_in_words
 from sfm.types import PhotoOutcome
 
 
@@ -39,6 +41,8 @@ class Result:
                 f"reprojection error {model.mean_reprojection_error_px:.2f} px, "
                 f"track length {model.mean_track_length:.1f}"
             )
+        for index, model in enumerate(run.models):
+            lines += _place_lines(index, model.georeference)
         if run.backend:
             lines.append(f"matcher     {run.backend}")
         lines.append(
@@ -48,3 +52,17 @@ class Result:
         stages = ", ".join(f"{stage.stage} {stage.seconds:.1f} s" for stage in run.stages)
         lines.append(f"time        {run.seconds:.1f} s ({stages})")
         return "\n".join(lines)
+
+
+def _place_lines(index: int, place: Georeference) -> list[str]:
+    """Where a model stands; nothing where no photo has a position."""
+    if not place.num_positions:
+        return []
+    if place.differences is None:
+        return [f"position {index}  none: {place.why}"]
+    words = asdict(place)
+    return [
+        f"position {index}  {frame_in_words(words)}",
+        f"            differences: horizontally {differences_in_words(words['differences'], 'horizontal')}; "
+        f"vertically {differences_in_words(words['differences'], 'vertical')}; {place.why}",
+    ]

@@ -27,6 +27,51 @@ class Exif:
 
 
 @dataclass(frozen=True, slots=True)
+class PositionPrior:
+    """Where a photo's camera is said to have been, and how surely."""
+
+    xyz: tuple[float, float, float]
+    """Latitude and longitude (deg) and altitude (m) on WGS84; or metres in a frame of the user's own."""
+    is_geodetic: bool
+    """Whether `xyz` is a place on Earth."""
+    sigma_horizontal_m: float
+    """Standard deviation of each of x and y, or east and north."""
+    sigma_vertical_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class RigSensor:
+    """One camera of a rig."""
+
+    prefix: str
+    """Begins the names of its photos; what follows is the same for all photos of a frame."""
+    is_reference: bool
+    rotation: tuple[float, ...] | None = None
+    """Of `cam_from_rig`, quaternion w, x, y, z; None where it is not known."""
+    translation: tuple[float, ...] | None = None
+    model: str | None = None
+    """COLMAP's camera model, where the rig's description gives one."""
+    params: tuple[float, ...] | None = None
+
+    @property
+    def has_pose(self) -> bool:
+        """Whether the camera's pose in the rig is known."""
+        return self.is_reference or self.rotation is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """Cameras that are fixed to each other, one of them the reference."""
+
+    sensors: tuple[RigSensor, ...]
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether the poses of all cameras in the rig are known."""
+        return all(sensor.has_pose for sensor in self.sensors)
+
+
+@dataclass(frozen=True, slots=True)
 class CameraSpec:
     """One camera of the database: COLMAP's model name, size in px and parameters in COLMAP's order."""
 
@@ -59,6 +104,8 @@ class Photo:
     camera_id: int
     exif: Exif
     mask: Path | None = None
+    position: PositionPrior | None = None
+    """From the user's file of positions, else from the photo's GPS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +125,8 @@ class Collection:
     skipped: tuple[Skipped, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
     """Groups of names with equal content; all but the first of a group are in `skipped`."""
+    rigs: tuple[Rig, ...] = ()
+    """Of photos whose names begin with the prefixes of their cameras; a frame is what is equal after them."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,6 +148,29 @@ class PhotoStatus(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoQuality:
+    """How well a registered photo's pose is held; None where nothing can be said."""
+
+    residual_px: float | None
+    """Mean distance between its observations and the projections of their points."""
+    tri_angle_deg: float | None
+    """Median over its points of the largest angle between its ray and that of another photo."""
+    sigma_position: float | None
+    """Standard deviation of its centre in the model's unit (metres where the model is georeferenced), under
+    the choice of frame and scale that moves all cameras least."""
+    sigma_rotation_deg: float | None
+    why_no_sigma: str
+    """Why there are no standard deviations; empty where there are."""
+    num_pairs: int
+    """Verified pairs with other photos of its model."""
+    num_neighbours: int
+    """Those of them that the poses agree with: photos that vouch for it."""
+    contradicted: float
+    """Share of the matches of its pairs that belong to pairs which the poses contradict, in [0, 1]; pairs
+    that may be look-alikes' count only where it has no others."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoOutcome:
     """What became of one photo."""
 
@@ -111,6 +183,10 @@ class PhotoOutcome:
     """For photos that are not registered: the step that failed, with its figures, in words."""
     advice: str = ""
     """What the user can do about it."""
+    quality: PhotoQuality | None = None
+    """Of registered photos."""
+    doubt: str = ""
+    """Why a registered photo is probably at a wrong place, in words; empty where nothing speaks for that."""
 
 
 @dataclass(frozen=True, slots=True)

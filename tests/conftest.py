@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure. The same examples each time, so that a clean clone fails for what changed in
+# it; `make test-search` looks for new ones.
+settings.register_profile("loopsfm", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=300)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "loopsfm"))
 
 ROOT = Path(__file__).resolve().parent.parent
 

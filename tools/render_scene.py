@@ -8,6 +8,7 @@ python tools/render_scene.py OUT --scene spin --views 12     # all from one spot
 python tools/render_scene.py OUT --scene district --views 200  # several loops through streets
 python tools/render_scene.py OUT --scene bridge --views 200    # two districts and an alley between them
 python tools/render_scene.py OUT --scene facades --views 200   # streets with look-alike houses
+python tools/render_scene.py OUT --scene terraces --views 200  # the same with pairs of look-alike houses
 python tools/render_scene.py OUT --plain --depth             # shapes without texture
 """
 
@@ -17,6 +18,7 @@ import argparse
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from synthetic import (
     Photo,
@@ -37,7 +39,12 @@ from synthetic import (
 )
 from town_tours import bridge_views, district_views
 
-SCENES = ("square", "street", "two-squares", "chain", "spin", "district", "bridge", "facades")
+SCENES = ("square", "street", "two-squares", "chain", "spin", "district", "bridge", "facades", "terraces")
+_LOOK_ALIKES: dict[str, Literal["none", "houses", "terraces"]] = {
+    "district": "none",
+    "facades": "houses",
+    "terraces": "terraces",
+}
 CHAIN_DISTANCE_M = 6.0
 CHAIN_STEP = 0.62
 """Of the width that a photo of a chain shows: above a half, so that the next but one shows nothing of it."""
@@ -126,8 +133,8 @@ def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
         return [(place, "square", pose) for pose in pan(shoot.views, SPIN_SPOT, seed=shoot.seed)]
     if shoot.scene == "bridge":
         return [(place, "bridge", pose) for place, pose in bridge_views(shoot.views, shoot.seed)]
-    if shoot.scene in ("district", "facades"):
-        views = district_views(shoot.views, shoot.seed, look_alikes=shoot.scene == "facades")
+    if shoot.scene in _LOOK_ALIKES:
+        views = district_views(shoot.views, shoot.seed, look_alikes=_LOOK_ALIKES[shoot.scene])
         return [(place, shoot.scene, pose) for place, pose in views]
     return _square_views(shoot, "square", shoot.seed)
 

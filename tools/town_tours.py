@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from synthetic import Pose, Scene, bridge, bridged_centre, crossings, district, facades, mouth, tour
@@ -21,14 +22,17 @@ _ALLEY_SHARE = 8
 """One photo in so many is taken in the alley."""
 
 
-def district_views(views: int, seed: int, *, look_alikes: bool) -> list[tuple[Scene, Pose]]:
+def district_views(
+    views: int, seed: int, *, look_alikes: Literal["none", "houses", "terraces"]
+) -> list[tuple[Scene, Pose]]:
     """Through all streets of a grid, several loops in one tour, which ends where it began."""
     rows = 1 if views < _SMALL_TOUR else 2
-    build = facades if look_alikes else district
     way = _EIGHT if rows == 1 else _FOUR_LOOPS
     path = _corners(crossings(2, rows), way)
-    place = build(seed, columns=2, rows=rows)
-    looks = _AT_HOUSES if look_alikes else {}
+    if look_alikes == "none":
+        place, looks = district(seed, columns=2, rows=rows), {}
+    else:
+        place, looks = facades(seed, columns=2, rows=rows, terraces=look_alikes == "terraces"), _AT_HOUSES
     at = _evenly(views, 0.0, _length(path))
     return [(place, pose) for pose in tour(at, path, seed=seed, **looks)]
 

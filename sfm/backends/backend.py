@@ -13,7 +13,7 @@ from retrieval import Edge, Pair
 from retrieval.codebook import Codebook
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
-from sfm.mapping.depth import DepthSource
+from sfm.mapping.depth.source import DepthSource
 from sfm.progress import Progress
 from sfm.types import Collection
 from sfm.workspace import Workspace

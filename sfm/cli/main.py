@@ -15,6 +15,7 @@ from .arguments import LOG_JSON
 from .engine import map_command, match_command, run_command
 from .graph import graph_command
 from .inspection import config_command, doctor_command
+from .models import align_command, extend_command, localize_command, merge_command
 from .results import eval_command, explain_command, export_command
 from .retrieval import retrieve_command
 from .weights import weights_command
@@ -111,6 +112,10 @@ for _command in (
     retrieve_command,
     match_command,
     map_command,
+    extend_command,
+    localize_command,
+    merge_command,
+    align_command,
     export_command,
     explain_command,
     graph_command,

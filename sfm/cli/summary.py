@@ -13,7 +13,7 @@ _MAX_LISTED = 10
 
 def result_lines(result: Result) -> list[str]:
     """Figures, photos left out with the reason, and where everything is."""
-    lines = [result.summary(), *_look_alikes(result), *_left_out(result)]
+    lines = [result.summary(), *_look_alikes(result), *_left_out(result), *_in_doubt(result)]
     if result.models:
         lines.append(f"model       {result.output / 'sparse' / '0'}")
     if result.run.config.export.report:
@@ -35,3 +35,18 @@ def _left_out(result: Result) -> Iterator[str]:
         yield f"  {outcome.name}: {outcome.reason or 'not registered'}"
     if len(left) > _MAX_LISTED:
         yield f"  … and {len(left) - _MAX_LISTED} more; see `outcomes` in {result.output / 'run.json'}"
+
+
+def _in_doubt(result: Result) -> Iterator[str]:
+    doubted = [outcome for outcome in result.outcomes if outcome.doubt]
+    if doubted:
+        verb = (
+            "photo is probably at a wrong place"
+            if len(doubted) == 1
+            else "photos are probably at wrong places"
+        )
+        yield f"in doubt    {len(doubted)} {verb}:"
+    for outcome in doubted[:_MAX_LISTED]:
+        yield f"  {outcome.name}: {outcome.doubt}"
+    if len(doubted) > _MAX_LISTED:
+        yield f"  … and {len(doubted) - _MAX_LISTED} more; see `outcomes` in {result.output / 'run.json'}"

@@ -27,6 +27,8 @@ CameraModel = Literal[
     "FOV",
 ]
 
+LossFunction = Literal["evidence", "TRIVIAL", "CAUCHY"]
+
 
 @dataclass(frozen=True, slots=True)
 class ImagesConfig:
@@ -42,6 +44,9 @@ class ImagesConfig:
     cameras_file: str | None = None
     """Known intrinsics as a COLMAP cameras.txt: one camera for all photos, or several told apart by image
     size."""
+    rig_config: str | None = None
+    """Cameras that are fixed to each other, as COLMAP's rig_config.json; unknown poses in the rig are found
+    from a first model."""
     default_focal_factor: Annotated[float, Gt(0)] = 1.2
     """Focal length of photos without EXIF, as a multiple of the longer side (a first guess, refined)."""
     masks: str | None = None
@@ -159,6 +164,12 @@ class RegisterConfig:
 
     mapper: Literal["graph", "incremental", "global", "hierarchical"] = "graph"
     """graph: ours, with the closed loop. The others are COLMAP's own, on the first graph only."""
+    poses: str | None = None
+    """A COLMAP model (or the OUT of a run) with known poses, of photos that are told by name: points are
+    triangulated from them, and the other photos registered around them."""
+    poses_use: Literal["fixed", "refine"] = "fixed"
+    """fixed: poses and intrinsics of that model stay as they are; refine: they are where registration starts,
+    and the result is moved back onto them as a whole."""
     min_model_size: Annotated[int, Ge(2)] = 3
     """Smaller models are dropped."""
     max_models: Annotated[int, Ge(1)] = 50
@@ -183,12 +194,18 @@ class RegisterConfig:
     """RANSAC threshold of registration, px."""
     structure_less_fallback: bool = True
     """Try registration from relative poses when a photo sees too few points."""
-    global_growth_ratio: Annotated[float, Gt(1)] = 1.1
-    """A global bundle adjustment runs when photos or points have grown by this factor since the last."""
+    global_growth_ratio: Annotated[float, Gt(1)] = 1.3
+    """All poses are adjusted when photos or points have grown by this factor since the last time."""
     filter_max_reproj_error_px: Annotated[float, Gt(0)] = 4.0
     """Observations farther off than this are dropped, px."""
     filter_min_tri_angle_deg: Annotated[float, Ge(0)] = 1.5
     """Points seen under a smaller angle are dropped."""
+    processes: Annotated[int, Ge(1)] | None = 1
+    """Processes that map parts of a large collection side by side, which are then joined; they share
+    run.threads, and null starts one a thread. 1: everything is mapped in one piece, a little more
+    exactly."""
+    cluster_size: Annotated[int, Ge(20)] = 250
+    """Photos of such a part, about; collections of fewer than twice as many are mapped in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +217,37 @@ class RefineConfig:
     extra_params: bool = True
     """Refine distortion."""
     principal_point: Literal["evidence", "never", "always"] = "evidence"
-    """Free the principal point in a last adjustment. evidence: only of cameras shared by enough photos."""
+    """Free the principal point in a last adjustment. evidence: of cameras shared by 8 photos or more, where
+    these and photos left out of the adjustment ask for it."""
+    max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "OPENCV"
+    """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by the same
+    evidence; SIMPLE_RADIAL: cameras keep the model that they have."""
+    loss_function: LossFunction = "evidence"
+    """Loss of the last adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
+    those of photos have; else TRIVIAL, least squares."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeoreferenceConfig:
+    """Where models stand: positions of photos, from GPS or a file, as priors and as the result's frame."""
+
+    mode: Literal["auto", "never"] = "auto"
+    """auto: models whose positions tell come out in metres, east, north and up of an origin that is written
+    down, or in the frame of positions_file; never: in a frame of their own."""
+    positions_file: str | None = None
+    """Known positions in place of the photos' GPS, a photo a line: name x y z, in metres, and optionally one
+    or two standard deviations (horizontal, vertical). A first line of column names may give lat, lon, alt."""
+    sigma_horizontal_m: Annotated[float, Gt(0)] = 5.0
+    """Standard deviation of positions, horizontally, where the file gives none: a phone or drone without
+    corrections."""
+    sigma_vertical_m: Annotated[float, Gt(0)] = 10.0
+    """The same vertically; heights by satellite are about half as good."""
+    adjust: Literal["evidence", "never", "always"] = "evidence"
+    """A last bundle adjustment with the positions as robust priors. evidence: kept where the reprojection
+    error does not rise by more than 2 %; never: the model is only moved, turned and scaled."""
+    gravity: Literal["auto", "never"] = "auto"
+    """auto: a model that positions do not place is turned so that +z is up, where its photos were held level
+    enough to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,4 +292,5 @@ class Config:
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     register: RegisterConfig = field(default_factory=RegisterConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
+    georeference: GeoreferenceConfig = field(default_factory=GeoreferenceConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

@@ -16,7 +16,7 @@ from sfm.backends.backend import DescribeReport, MatchReport, Surroundings
 from sfm.backends.guide import NO_GUIDES, Guides
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
-from sfm.mapping.depth import DepthSource
+from sfm.mapping.depth.source import DepthSource
 from sfm.mast3r.predictor import PairPredictor
 from sfm.mast3r.retrieval_head import RetrievalHead
 from sfm.mast3r.whitening import fit_whitening
@@ -215,9 +215,9 @@ class Mast3rBackend:
     def adapted(self, config: Config, collection: Collection) -> Config:
         """Thresholds in photo pixels that grow with the size of a network pixel.
 
-        Principal points stay where they are, unless always freed: dense matches err alike near by, and the
-        test for evidence takes each observation for a witness of its own. Measured on a ring of ten rendered
-        photos: freed by 9 px with "evidence", AUC@3 8; not freed, 90.
+        Principal points stay where they are, unless always freed, and camera models what they are: dense
+        matches err alike near by, and the test for evidence takes each observation for a witness of its own.
+        Measured on a ring of ten rendered photos: freed by 9 px with "evidence", AUC@3 8; not freed, 90.
         """
         register = config.register
         error = self._error_px(register.filter_max_reproj_error_px)
@@ -225,7 +225,9 @@ class Mast3rBackend:
         scaled = replace(register, filter_max_reproj_error_px=error, abs_pose_max_error_px=wide)
         principal_point = config.refine.principal_point
         refine = replace(
-            config.refine, principal_point="never" if principal_point == "evidence" else principal_point
+            config.refine,
+            principal_point="never" if principal_point == "evidence" else principal_point,
+            max_camera_model="SIMPLE_RADIAL",
         )
         return replace(config, register=scaled, refine=refine)
 

@@ -17,7 +17,7 @@ _MAX_RATIO = 1.1
 
 @dataclass(frozen=True, slots=True)
 class DepthMaps:
-    """Depth of photos in their own camera frames; see `sfm.mapping.depth.DepthSource`."""
+    """Depth of photos in their own camera frames; see `sfm.mapping.depth.source.DepthSource`."""
 
     views: Mapping[str, ViewDepth]
     maps: Mapping[str, PhotoMap]

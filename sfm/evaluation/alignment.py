@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import roma
-import torch
 from numpy.typing import NDArray
 
 from sfm.evaluation.model_poses import Poses
@@ -36,7 +34,12 @@ class TrajectoryError:
     """In the unit of the ground truth."""
     normalised: float
     """Divided by the root mean square distance of the true centres from their mean."""
+    frobenius: float
+    """Divided by the root of the sum of their squared distances from it, the Frobenius norm of the centred
+    trajectory, as FlowMap has it: `normalised` over the root of the number of photos."""
     num_photos: int
+    metres: float | None = None
+    """`raw` in metres, where the ground truth knows what they are."""
 
 
 def centres(poses: Poses, names: Sequence[str]) -> Array:
@@ -64,6 +67,9 @@ def fit_similarity(source: Array, target: Array, weights: Array | None = None) -
         or extent(target) == 0
     ):
         return None
+    import roma  # these two take longer to load than all else, and most commands never come here
+    import torch
+
     weight = None if weights is None else torch.from_numpy(weights)
     fit = roma.rigid_points_registration(
         torch.from_numpy(source), torch.from_numpy(target), weights=weight, compute_scaling=True
@@ -84,8 +90,14 @@ def fit_similarity_robustly(source: Array, target: Array, *, iterations: int = 5
     return fit
 
 
-def trajectory_error(estimated: Poses, true: Poses, names: Sequence[str]) -> TrajectoryError | None:
-    """ATE over the photos of `names` that are in the model; None with fewer than three of them."""
+def trajectory_error(
+    estimated: Poses, true: Poses, names: Sequence[str], *, metres_per_unit: float | None = None
+) -> TrajectoryError | None:
+    """ATE over the photos of `names` that are in the model; None with fewer than three of them.
+
+    The root mean square distance of centres of the same photo, after the similarity that makes it least; of
+    photos that are not in the model it says nothing.
+    """
     common = [name for name in names if name in estimated]
     source, target = centres(estimated, common), centres(true, common)
     fit = fit_similarity(source, target)
@@ -93,4 +105,11 @@ def trajectory_error(estimated: Poses, true: Poses, names: Sequence[str]) -> Tra
         return None
     distance = np.linalg.norm(fit.apply(source) - target, axis=1)
     raw = float(np.sqrt(np.mean(distance**2)))
-    return TrajectoryError(raw, raw / extent(target), len(common))
+    normalised = raw / extent(target)
+    return TrajectoryError(
+        raw=raw,
+        normalised=normalised,
+        frobenius=normalised / len(common) ** 0.5,
+        num_photos=len(common),
+        metres=None if metres_per_unit is None else raw * metres_per_unit,
+    )

@@ -12,10 +12,13 @@ import numpy as np
 
 from sfm.errors import InputError
 from sfm.evaluation.alignment import TrajectoryError, trajectory_error
+from sfm.evaluation.colmap_benchmark import BenchmarkScore, colmap_benchmark_score
 from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
 from sfm.evaluation.metrics import THRESHOLDS_DEG, PairErrors, auc, auc_histogram, pair_errors, recall
 from sfm.evaluation.model_poses import Poses, find_models, read_poses
 from sfm.evaluation.names import match_names
+
+_Errors = tuple[PairErrors, PairErrors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Score:
     auc: Mapping[int, float]
     """Exact area under the recall curve by threshold."""
     auc_1deg_bins: Mapping[int, float]
+    """From bins of one degree."""
+    auc_1deg_bins_unsigned: Mapping[int, float]
+    """The same where a translation the wrong way round is right: PoseDiffusion's and VGGT's mAA."""
     rra: Mapping[int, float]
     rta: Mapping[int, float]
     rotation_median_deg: float
@@ -41,6 +47,8 @@ class Evaluation:
 
     overall: Score
     """Pairs of all components pooled; the ATE only where there is one component."""
+    colmap_benchmark: BenchmarkScore
+    """All models at once, by the convention of COLMAP's own benchmark."""
     components: Mapping[str, Score]
     """Each against its best model; empty where the ground truth has one frame."""
     num_registered_in_any: int
@@ -62,6 +70,7 @@ class Evaluation:
             "photos_in_wrong_model": list(self.photos_in_wrong_model),
             "unknown_photos": list(self.unknown_photos),
             "unit": self.unit,
+            "colmap_benchmark": asdict(self.colmap_benchmark),
             "components": {name: _score_dict(score) for name, score in self.components.items()},
         }
 
@@ -72,6 +81,8 @@ class Evaluation:
         rows = self.components if len(self.components) > 1 else {}
         lines += [_row(name, score) for name, score in rows.items()]
         lines.append(_row("all", self.overall))
+        colmap = ", ".join(f"AUC@{t} {area:.2f}" for t, area in self.colmap_benchmark.auc.items())
+        lines.append(f"all models, COLMAP's benchmark convention: {colmap}")
         sizes = " + ".join(map(str, self.model_sizes)) or "none"
         lines.append(f"models: {sizes}; {self.num_registered_in_any} photos in any")
         if self.components:
@@ -110,13 +121,11 @@ def evaluate_poses(models: Sequence[Poses], truth: GroundTruth, *, where: str = 
     known.sort(key=len, reverse=True)
     groups = truth.groups()
     best = {label: _best_model(known, members) for label, members in groups.items()}
-    errors = {
-        label: pair_errors(best[label], truth.poses, members, min_baseline=truth.min_baseline)
-        for label, members in groups.items()
-    }
+    errors = {label: _both_signs(best[label], truth, members) for label, members in groups.items()}
     scores = {label: _score(best[label], truth, members, errors[label]) for label, members in groups.items()}
     return Evaluation(
-        overall=_pooled(list(scores.values()), PairErrors.joined(list(errors.values()))),
+        overall=_pooled(list(scores.values()), list(errors.values())),
+        colmap_benchmark=colmap_benchmark_score(known, truth),
         components=scores if truth.components is not None else {},
         num_registered_in_any=len({name for poses in known for name in poses}),
         model_sizes=tuple(len(poses) for poses in known),
@@ -132,24 +141,36 @@ def _best_model(models: Sequence[Poses], members: Sequence[str]) -> Poses:
     return max(models, key=lambda poses: len(wanted & poses.keys()), default={})
 
 
-def _score(model: Poses, truth: GroundTruth, members: Sequence[str], errors: PairErrors) -> Score:
-    ate = trajectory_error(model, truth.poses, members)
+def _both_signs(model: Poses, truth: GroundTruth, members: Sequence[str]) -> _Errors:
+    """Errors that mind the sign of translations, and errors that do not."""
+    signed, unsigned = (
+        pair_errors(model, truth.poses, members, min_baseline=truth.min_baseline, signed=signed)
+        for signed in (True, False)
+    )
+    return signed, unsigned
+
+
+def _score(model: Poses, truth: GroundTruth, members: Sequence[str], errors: _Errors) -> Score:
+    ate = trajectory_error(model, truth.poses, members, metres_per_unit=truth.metres)
     return _figures(len(members), len(model.keys() & set(members)), errors, ate)
 
 
-def _pooled(scores: Sequence[Score], errors: PairErrors) -> Score:
+def _pooled(scores: Sequence[Score], errors: Sequence[_Errors]) -> Score:
     ate = scores[0].ate if len(scores) == 1 else None
     photos = sum(score.num_photos for score in scores)
-    return _figures(photos, sum(score.num_registered for score in scores), errors, ate)
+    joined = (PairErrors.joined([e[0] for e in errors]), PairErrors.joined([e[1] for e in errors]))
+    return _figures(photos, sum(score.num_registered for score in scores), joined, ate)
 
 
-def _figures(num_photos: int, num_registered: int, errors: PairErrors, ate: TrajectoryError | None) -> Score:
+def _figures(num_photos: int, num_registered: int, both: _Errors, ate: TrajectoryError | None) -> Score:
+    errors, unsigned = both
     pose = errors.pose_deg
     return Score(
         num_photos=num_photos,
         num_registered=num_registered,
         auc={t: auc(pose, t) for t in THRESHOLDS_DEG},
         auc_1deg_bins={t: auc_histogram(pose, t) for t in THRESHOLDS_DEG},
+        auc_1deg_bins_unsigned={t: auc_histogram(unsigned.pose_deg, t) for t in THRESHOLDS_DEG},
         rra={t: recall(errors.rotation_deg, t) for t in (5, 15)},
         rta={t: recall(errors.translation_deg, t) for t in (5, 15)},
         rotation_median_deg=float(np.median(errors.rotation_deg)) if len(pose) else 180.0,
@@ -176,6 +197,7 @@ def _score_dict(score: Score) -> dict[str, object]:
         "registered": score.num_registered,
         "auc": {str(t): value for t, value in score.auc.items()},
         "auc_1deg_bins": {str(t): value for t, value in score.auc_1deg_bins.items()},
+        "auc_1deg_bins_unsigned": {str(t): value for t, value in score.auc_1deg_bins_unsigned.items()},
         "rra": {str(t): value for t, value in score.rra.items()},
         "rta": {str(t): value for t, value in score.rta.items()},
         "rotation_median_deg": score.rotation_median_deg,

@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 
 from sfm.errors import InputError
+from sfm.evaluation.model_cameras import checked_cameras
 from sfm.evaluation.model_poses import Poses, find_models, read_poses
 
 _ROTATION_TOLERANCE = 1e-3
@@ -26,11 +27,27 @@ class GroundTruth:
     """Scene of each photo where the photos show several scenes whose frames are unrelated."""
     unit: str | None
     """Unit of length, `m` or None where the scale is arbitrary."""
+    cameras: Mapping[str, pycolmap.Camera] | None = None
+    """True intrinsics of the photos whose are known, by name."""
+    position_accuracy: float | None = None
+    """Of the true centres, in the unit, where those who measured them state it."""
+    metres_per_unit: float | None = None
+    """Where the frame is of arbitrary scale but has been measured."""
 
     @property
     def min_baseline(self) -> float:
-        """Cameras nearer to each other than this have no baseline whose direction is known: 1 mm."""
+        """Cameras nearer to each other than this have no baseline whose direction is known.
+
+        The stated accuracy of positions; where none is stated 1 mm.
+        """
+        if self.position_accuracy is not None:
+            return self.position_accuracy
         return 1e-3 if self.unit == "m" else 1e-9
+
+    @property
+    def metres(self) -> float | None:
+        """Metres in one unit of length; None where nobody knows."""
+        return 1.0 if self.unit == "m" else self.metres_per_unit
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Photo names by component; one group named "" without components."""
@@ -42,6 +59,10 @@ class GroundTruth:
 
 def load_ground_truth(path: Path) -> GroundTruth:
     """Read `gt.json`, a folder that holds one, or a COLMAP model folder (several models are components).
+
+    A `gt.json` has `images: {NAME: {R_cw, t_cw}}` (x_cam = R_cw x_world + t_cw) and, where they are known,
+    `unit`, `components: {NAME: SCENE}`, `cameras: {NAME: {model, width, height, params}}` (COLMAP's models),
+    `position_accuracy` (in the unit) and `metres_per_unit`.
 
     Raises:
         InputError: nothing of the kind is there, or it is damaged; the message names file and entry.
@@ -78,7 +99,14 @@ def _from_json(path: Path) -> GroundTruth:
     unit = content.get("unit")
     if unit is not None and not isinstance(unit, str):
         raise InputError(f"{path}: unit must be a string or null, found {unit!r}")
-    return GroundTruth(dict(sorted(poses.items())), _components(content.get("components"), poses, path), unit)
+    return GroundTruth(
+        dict(sorted(poses.items())),
+        _components(content.get("components"), poses, path),
+        unit,
+        checked_cameras(content.get("cameras"), poses, str(path)),
+        _length(content, "position_accuracy", path),
+        _length(content, "metres_per_unit", path),
+    )
 
 
 def _pose(entry: object, where: str) -> pycolmap.Rigid3d:
@@ -92,12 +120,13 @@ def _pose(entry: object, where: str) -> pycolmap.Rigid3d:
         raise InputError(
             f"{where}: R_cw is {rotation.shape} and t_cw {translation.shape}, not (3, 3) and (3,)"
         )
-    if not np.all(np.isfinite(translation)) or not _is_rotation(rotation):
+    if not np.all(np.isfinite(translation)) or not is_rotation(rotation):
         raise InputError(f"{where}: R_cw is not a rotation or t_cw is not finite")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), translation)
 
 
-def _is_rotation(matrix: np.ndarray) -> bool:
+def is_rotation(matrix: np.ndarray) -> bool:
+    """Whether (3, 3) is a rotation matrix, to a thousandth; not so with numbers that are not finite."""
     with np.errstate(invalid="ignore", over="ignore"):
         off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
     return off < _ROTATION_TOLERANCE and float(np.linalg.det(matrix)) > 0
@@ -112,3 +141,12 @@ def _components(content: object, poses: Poses, path: Path) -> Mapping[str, str] 
     if missing:
         raise InputError(f"{path}: components lacks {', '.join(missing[:5])}")
     return {name: str(content[name]) for name in poses}
+
+
+def _length(content: Mapping[str, object], key: str, path: Path) -> float | None:
+    value = content.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+        raise InputError(f"{path}: {key} must be a positive number or null, found {value!r}")
+    return float(value)

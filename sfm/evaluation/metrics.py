@@ -42,7 +42,12 @@ class PairErrors:
 
 
 def pair_errors(
-    estimated: Poses, true: Poses, names: Sequence[str], *, min_baseline: float = 0.0
+    estimated: Poses,
+    true: Poses,
+    names: Sequence[str],
+    *,
+    min_baseline: float = 0.0,
+    signed: bool = True,
 ) -> PairErrors:
     """Relative pose errors of all pairs of `names`.
 
@@ -51,17 +56,19 @@ def pair_errors(
         true: poses of all `names`.
         names: photos, as in `true`.
         min_baseline: pairs whose true centres are nearer than this count by rotation alone.
+        signed: whether a translation the wrong way round is wrong; otherwise the error is the smaller of the
+            angle and of what it lacks to 180 degrees, as PoseDiffusion and VGGT have it.
     """
     present = np.array([name in estimated for name in names])
     any_pose = next(iter(true.values())) if true else None
-    rotation, translation = _stacked([estimated.get(name, any_pose) for name in names])
-    true_rotation, true_translation = _stacked([true[name] for name in names])
+    rotation, translation = stacked([estimated.get(name, any_pose) for name in names])
+    true_rotation, true_translation = stacked([true[name] for name in names])
     parts = []
     for i in range(len(names) - 1):
         later = slice(i + 1, None)
-        relative = _relative(rotation, translation, i)
-        wanted = _relative(true_rotation, true_translation, i)
-        part = _errors(relative, wanted, min_baseline)
+        relative = relative_poses(rotation, translation, i, later)
+        wanted = relative_poses(true_rotation, true_translation, i, later)
+        part = relative_errors(relative, wanted, min_baseline, signed=signed)
         missing = ~(present[i] & present[later])
         part.rotation_deg[missing] = part.translation_deg[missing] = MISSING_DEG
         parts.append(part)
@@ -86,7 +93,10 @@ def auc(errors_deg: Array, threshold_deg: float) -> float:
 
 
 def auc_histogram(errors_deg: Array, threshold_deg: int) -> float:
-    """The same from bins of one degree: mean recall at 1, 2, … degrees, per cent (PoseDiffusion's mAA)."""
+    """The same from bins of one degree: mean recall at 1, 2, … degrees, per cent.
+
+    PoseDiffusion's mAA and VGGT's AUC, which take errors that do not mind the sign of translations.
+    """
     if len(errors_deg) == 0:
         return 0.0
     return float(np.mean([recall(errors_deg, limit) for limit in range(1, threshold_deg + 1)]))
@@ -97,19 +107,22 @@ def recall(errors_deg: Array, threshold_deg: float) -> float:
     return float(100 * np.mean(errors_deg < threshold_deg)) if len(errors_deg) else 0.0
 
 
-def _stacked(poses: Sequence[object]) -> tuple[Array, Array]:
+def stacked(poses: Sequence[object]) -> tuple[Array, Array]:
     """Rotation matrices (N, 3, 3) and translations (N, 3) of cam_from_world."""
     matrices = np.array([pose.matrix() for pose in poses], dtype=np.float64).reshape(-1, 3, 4)  # type: ignore[attr-defined]
     return matrices[:, :, :3], matrices[:, :, 3]
 
 
-def _relative(rotation: Array, translation: Array, i: int) -> tuple[Array, Array]:
-    """camj_from_cami for all j > i."""
-    relative = rotation[i + 1 :] @ rotation[i].T
-    return relative, translation[i + 1 :] - relative @ translation[i]
+def relative_poses(rotation: Array, translation: Array, i: int, others: slice) -> tuple[Array, Array]:
+    """Rotations (M, 3, 3) and translations (M, 3) of camj_from_cami for the M photos j of a slice."""
+    relative = rotation[others] @ rotation[i].T
+    return relative, translation[others] - relative @ translation[i]
 
 
-def _errors(estimated: tuple[Array, Array], true: tuple[Array, Array], min_baseline: float) -> PairErrors:
+def relative_errors(
+    estimated: tuple[Array, Array], true: tuple[Array, Array], min_baseline: float, *, signed: bool = True
+) -> PairErrors:
+    """Errors of relative poses, both as `relative_poses` gives them; other arguments as in `pair_errors`."""
     turn = estimated[0] @ true[0].transpose(0, 2, 1)
     # atan2 of sine and cosine: acos alone loses half of the digits near 0.
     sine = np.linalg.norm(turn - turn.transpose(0, 2, 1), axis=(1, 2)) / np.sqrt(8)
@@ -117,7 +130,7 @@ def _errors(estimated: tuple[Array, Array], true: tuple[Array, Array], min_basel
     rotation = np.degrees(np.arctan2(sine, cosine))
     cross = np.linalg.norm(np.cross(estimated[1], true[1]), axis=1)
     dot = np.sum(estimated[1] * true[1], axis=1)
-    direction = np.degrees(np.arctan2(cross, dot))
+    direction = np.degrees(np.arctan2(cross, dot if signed else np.abs(dot)))
     direction[np.linalg.norm(estimated[1], axis=1) == 0] = MISSING_DEG  # photos collapsed into one point
     direction[np.linalg.norm(true[1], axis=1) <= min_baseline] = 0.0
     return PairErrors(rotation, direction)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -48,16 +49,18 @@ def read_poses(folder: Path) -> Poses:
     Raises:
         InputError: there is no such file, it is truncated or malformed, or a name occurs twice.
     """
-    file = _image_file(folder)
-    if file is None:
-        raise InputError(f"{folder} has neither images.bin nor images.txt")
-    entries = _binary_entries(file) if file.suffix == ".bin" else _text_entries(file)
+    file, entries = _entries(folder)
     poses: dict[str, pycolmap.Rigid3d] = {}
-    for name, quaternion, translation in entries:
-        if name in poses:
-            raise InputError(f"{file}: image {name!r} occurs twice")
-        poses[name] = checked_pose(quaternion, translation, f"{file}: image {name!r}")
+    for entry in entries:
+        if entry.name in poses:
+            raise InputError(f"{file}: image {entry.name!r} occurs twice")
+        poses[entry.name] = checked_pose(entry.quaternion, entry.translation, f"{file}: image {entry.name!r}")
     return dict(sorted(poses.items()))
+
+
+def read_camera_ids(folder: Path) -> Mapping[str, int]:
+    """COLMAP's id of the camera of every image of one model, by name; errors as `read_poses`."""
+    return {entry.name: entry.camera_id for entry in _entries(folder)[1]}
 
 
 def checked_pose(
@@ -89,7 +92,18 @@ def _children(folder: Path) -> list[Path]:
     return [child for child in folder.iterdir() if child.is_dir()] if folder.is_dir() else []
 
 
-_Entry = tuple[str, tuple[float, ...], tuple[float, ...]]
+class _Entry(NamedTuple):
+    name: str
+    quaternion: tuple[float, ...]
+    translation: tuple[float, ...]
+    camera_id: int
+
+
+def _entries(folder: Path) -> tuple[Path, Iterator[_Entry]]:
+    file = _image_file(folder)
+    if file is None:
+        raise InputError(f"{folder} has neither images.bin nor images.txt")
+    return file, _binary_entries(file) if file.suffix == ".bin" else _text_entries(file)
 
 
 def _binary_entries(file: Path) -> Iterator[_Entry]:
@@ -112,7 +126,7 @@ def _binary_entries(file: Path) -> Iterator[_Entry]:
         position = end + 9 + _POINT2D_BYTES * num_points
         if position > len(data):
             raise _damaged(file, len(data))
-        yield name, values[1:5], values[5:8]
+        yield _Entry(name, values[1:5], values[5:8], values[8])
 
 
 def _text_entries(file: Path) -> Iterator[_Entry]:
@@ -125,11 +139,11 @@ def _text_entries(file: Path) -> Iterator[_Entry]:
         parts = line.split(maxsplit=9)
         try:
             values = tuple(float(part) for part in parts[1:8])
-            name = parts[9].rstrip("\r\n")
+            camera_id, name = int(parts[8]), parts[9].rstrip("\r\n")
         except (ValueError, IndexError) as error:
             wanted = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
             raise InputError(f"{file}:{number}: expected {wanted!r}, found {line[:80]!r}") from error
-        yield name, values[:4], values[4:]
+        yield _Entry(name, values[:4], values[4:], camera_id)
 
 
 def _damaged(file: Path, size: int) -> InputError:

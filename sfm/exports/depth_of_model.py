@@ -20,7 +20,7 @@ from sfm.exports.depth_set import DepthSet, Fit, ViewRecord, load_raw, save_raw
 from sfm.exports.partners import Covisibility, observed_points
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.view_network import ViewNetwork, open_network
-from sfm.mapping.depth_fit import DepthFit, fit_depth
+from sfm.mapping.depth.fit import DepthFit, fit_depth
 
 _FAR_QUANTILE = 0.999
 

@@ -5,13 +5,13 @@ A truncated model makes readers hang or allocate without bound, so models appear
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pycolmap
 
 from sfm.errors import InputError, WorkspaceError
-from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
+from sfm.workspace import atomic_folder, atomic_write_json, os_errors_as_workspace_errors
 
 
 def largest_first(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
@@ -19,13 +19,20 @@ def largest_first(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Re
     return sorted(models, key=lambda model: -model.num_reg_images())
 
 
-def write_models(models: Sequence[pycolmap.Reconstruction], out: Path, *, text: bool) -> tuple[Path, ...]:
+def write_models(
+    models: Sequence[pycolmap.Reconstruction],
+    out: Path,
+    *,
+    text: bool,
+    notes: Sequence[Mapping[str, object]] = (),
+) -> tuple[Path, ...]:
     """Write OUT/sparse/0, 1, …, largest first; what was there before goes only once they are complete.
 
     Args:
         models: their points should have colours (`Reconstruction.extract_colors_for_all_images`).
         out: workspace.
         text: also write the `.txt` form beside the `.bin` files.
+        notes: for each model, in the same order, JSON values that go beside it, by file name.
 
     Returns:
         The model folders, in order.
@@ -33,9 +40,13 @@ def write_models(models: Sequence[pycolmap.Reconstruction], out: Path, *, text: 
     Raises:
         WorkspaceError: OUT cannot be written.
     """
+    noted = list(zip(models, notes or [{}] * len(models), strict=True))
+    noted.sort(key=lambda pair: -pair[0].num_reg_images())
     with os_errors_as_workspace_errors(out), atomic_folder(out / "sparse") as sparse:
-        for index, model in enumerate(largest_first(models)):
+        for index, (model, note) in enumerate(noted):
             write_model(model, sparse / str(index), text=text)
+            for name, value in note.items():
+                atomic_write_json(sparse / str(index) / name, value)
     return tuple(out / "sparse" / str(index) for index in range(len(models)))
 
 

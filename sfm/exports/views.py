@@ -107,4 +107,5 @@ def _summary(
 def _is_metric(source: Source) -> bool:
     """Whether the run has scaled the model to metres."""
     events = read_events(source.root / "events.jsonl")
-    return any(e.get("event") == "metric_scale" and e.get("model") == source.index for e in events)
+    own = [event for event in events if event.get("model") == source.index]
+    return any(e.get("event") == "metric_scale" or e.get("metric") is True for e in own)

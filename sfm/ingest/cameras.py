@@ -13,7 +13,7 @@ import pycolmap
 from sfm.config.schema import ImagesConfig
 from sfm.errors import ConfigError, InputError
 from sfm.ingest.intrinsics import KnownCamera, Size, parse_camera_params, read_cameras_file
-from sfm.types import CameraSpec
+from sfm.types import CameraSpec, RigSensor
 
 _FOCAL_SPREAD = 1.05
 """Photos made to share a camera have one focal length when theirs differ by less than this factor."""
@@ -29,6 +29,8 @@ class Shot:
     focal_px: float | None = None
     device: str = ""
     """Equal for photos of one camera at one zoom setting; empty when unknown."""
+    sensor: RigSensor | None = None
+    """The camera of a rig that took it: its photos share one camera, whatever their metadata say."""
 
     @property
     def folder(self) -> str:
@@ -64,6 +66,8 @@ def assign_cameras(
 
 
 def _group_key(shot: Shot, sharing: str, *, has_known: bool) -> Hashable:
+    if shot.sensor is not None:
+        return (shot.sensor.prefix,)
     match sharing:
         case "single":
             return None
@@ -80,6 +84,12 @@ def _group_key(shot: Shot, sharing: str, *, has_known: bool) -> Hashable:
 
 def _only_size(group: Sequence[Shot]) -> Size:
     sizes = Counter(shot.size for shot in group)
+    sensor = group[0].sensor
+    if len(sizes) > 1 and sensor is not None:
+        raise InputError(
+            f"images.rig_config: the photos of {sensor.prefix!r} have {len(sizes)} sizes: {_counts(sizes)}",
+            hint="a camera of a rig takes photos of one size",
+        )
     if len(sizes) > 1:
         raise InputError(
             f"images.camera_sharing: single, but the photos have {len(sizes)} sizes: {_counts(sizes)}",
@@ -126,13 +136,17 @@ def _fixed(camera_id: int, known: KnownCamera) -> CameraSpec:
 
 def _guessed(camera_id: int, group: Sequence[Shot], config: ImagesConfig) -> CameraSpec:
     width, height = group[0].size
+    sensor = group[0].sensor
+    if sensor is not None and sensor.model is not None and sensor.params is not None:
+        return CameraSpec(camera_id, sensor.model, width, height, sensor.params, has_prior_focal_length=True)
+    camera_model = sensor.model if sensor is not None and sensor.model is not None else config.camera_model
     focals = [shot.focal_px for shot in group if shot.focal_px is not None]
     focal = median(focals) if focals else config.default_focal_factor * max(width, height)
-    camera = pycolmap.Camera.create_from_model_name(camera_id, config.camera_model, focal, width, height)
+    camera = pycolmap.Camera.create_from_model_name(camera_id, camera_model, focal, width, height)
     # Zoomed photos that must share a camera have no focal length to believe in.
     trusted = bool(focals) and max(focals) <= _FOCAL_SPREAD * min(focals)
     params = tuple(float(value) for value in camera.params)
-    return CameraSpec(camera_id, config.camera_model, width, height, params, has_prior_focal_length=trusted)
+    return CameraSpec(camera_id, camera_model, width, height, params, has_prior_focal_length=trusted)
 
 
 def _counts(sizes: Counter[Size]) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection as Group
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from sfm.ingest.names import unique_name
 from sfm.types import Skipped
 
 PHOTO_SUFFIXES = frozenset(
@@ -66,6 +67,37 @@ def discover(root: Path, *, excluded: Group[Path] = ()) -> Listing:
             unreachable.append(found)
     files.sort(key=lambda file: file.name)
     return Listing(tuple(files), tuple(unreachable), len(ignored), tuple(sorted(ignored)[:_NUM_EXAMPLES]))
+
+
+def with_earlier(listing: Listing, earlier: Sequence[FoundFile], folder: str) -> Listing:
+    """A listing that begins with files from elsewhere, which keep their names.
+
+    Args:
+        listing: of a folder; its files that are among the earlier ones, by their place on the disk, are not
+            listed again, and others of the same name get `folder` before it.
+        earlier: photos that have a name already.
+        folder: what tells names apart.
+    """
+    places = {os.path.realpath(file.path) for file in earlier}
+    taken = {file.name for file in earlier}
+    added = []
+    for file in listing.files:
+        if os.path.realpath(file.path) in places:
+            continue
+        name = unique_name(f"{folder}/{file.name}", taken) if file.name in taken else file.name
+        taken.add(name)
+        added.append(replace(file, name=name))
+    return replace(listing, files=(*earlier, *added))
+
+
+def found_file(name: str, path: Path) -> FoundFile:
+    """The file at `path` under a name of its own.
+
+    Raises:
+        OSError: it is not there.
+    """
+    status = path.stat()
+    return FoundFile(name, path, status.st_size, status.st_mtime_ns)
 
 
 def _entries(root: Path, excluded: set[Path], unreachable: list[Skipped]) -> Iterator[os.DirEntry[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,15 +12,16 @@ from sfm.config.schema import ImagesConfig
 from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.ingest.cameras import Shot, assign_cameras
-from sfm.ingest.discover import FoundFile, Listing, discover
+from sfm.ingest.discover import FoundFile, Listing, discover, with_earlier
 from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.masks import Maskable, find_masks
 from sfm.ingest.names import model_name
 from sfm.ingest.placement import SoundPhoto, name_photos, place_photos
+from sfm.ingest.rigs import check_rig_photos, read_rig_config, sensors_of
 from sfm.ingest.survey import examine_all
 from sfm.progress import Progress
-from sfm.types import CameraSpec, Collection, Photo, Skipped
+from sfm.types import CameraSpec, Collection, Photo, Rig, RigSensor, Skipped
 from sfm.workspace import os_errors_as_workspace_errors
 
 _NUM_LISTED = 10
@@ -38,6 +39,7 @@ def ingest(
     events: EventSink,
     progress: Progress,
     min_photos: int = 2,
+    earlier: Sequence[FoundFile] = (),
 ) -> Collection:
     """Find, check and name all photos of a folder, and give them cameras and masks.
 
@@ -54,20 +56,25 @@ def ingest(
         events: gets `photo`, `skipped`, `duplicate` and `ignored`.
         progress: counts photos.
         min_photos: fewer usable ones are refused.
+        earlier: photos from elsewhere that come first and keep their names: of files in `root`, those among
+            them count once, and others of the same name get one that starts with the folder's.
 
     Raises:
         ConfigError: two kinds of known intrinsics at once.
         InputError: no such folder, fewer than `min_photos` usable photos, or masks or intrinsics that do not
-            fit.
+            fit, or rigs that do not.
         WorkspaceError: the output cannot be written, or a foreign file stands in a photo's place.
     """
+    rigs = read_rig_config(Path(config.rig_config)) if config.rig_config is not None else ()
     with os_errors_as_workspace_errors(images_dir), _quiet_decoders():
         listing = _listing(root, images_dir=images_dir, cache_dir=cache_dir, config=config)
+        listing = with_earlier(listing, earlier, root.resolve().name)
         shelf = Shelf(cache_dir, config.thumbnail_size)
         manifest = Manifest(shelf)
         results = examine_all(listing.files, shelf, manifest, threads, progress)
         skipped = [*listing.unreachable]
-        sound, duplicates = _without_duplicates(listing.files, results, skipped)
+        kept = frozenset(file.name for file in earlier)
+        sound, duplicates = _without_duplicates(listing.files, results, skipped, kept)
         if len(sound) < min_photos:
             raise _too_few(root, sound, listing, skipped)
         placed = place_photos(name_photos(sound), root, images_dir, shelf, manifest, skipped)
@@ -75,10 +82,12 @@ def ingest(
             raise _too_few(root, placed, listing, skipped)
         masks = _masks(placed, config, manifest, cache_dir, threads)
         manifest.save(present=frozenset(file.name for file in listing.files))
-        cameras, camera_ids = assign_cameras([_shot(photo) for photo in placed], config)
+        if config.rig_config is not None:
+            check_rig_photos(Path(config.rig_config), rigs, [photo.name for photo in placed])
+        cameras, camera_ids = assign_cameras(_shots(placed, rigs), config)
     photos = tuple(_photo(p, images_dir, camera_ids[p.name], masks.get(p.name)) for p in placed)
     shown = tuple(sorted((Skipped(model_name(s.name), s.reason) for s in skipped), key=lambda s: s.name))
-    collection = Collection(photos, cameras, shown, duplicates)
+    collection = Collection(photos, cameras, shown, duplicates, rigs)
     _emit(collection, listing, events)
     return collection
 
@@ -121,9 +130,12 @@ def _without_masks(listing: Listing) -> Listing:
 
 
 def _without_duplicates(
-    files: Sequence[FoundFile], results: Mapping[str, Examined | Unusable], skipped: list[Skipped]
+    files: Sequence[FoundFile],
+    results: Mapping[str, Examined | Unusable],
+    skipped: list[Skipped],
+    kept: Set[str],
 ) -> tuple[list[tuple[FoundFile, Examined]], tuple[tuple[str, ...], ...]]:
-    """The first of each group of equal files; the others, and unusable ones, are appended to `skipped`."""
+    """The first of each group of equal files, and all that are `kept`; others are appended to `skipped`."""
     groups: dict[str, list[tuple[FoundFile, Examined]]] = {}
     for file in files:
         match results[file.name]:
@@ -133,11 +145,12 @@ def _without_duplicates(
                 groups.setdefault(found.sha256, []).append((file, found))
     for (first, _), *others in groups.values():
         reason = f"same content as {model_name(first.name)}"
-        skipped += [Skipped(file.name, reason) for file, _ in others]
+        skipped += [Skipped(file.name, reason) for file, _ in others if file.name not in kept]
     repeated = tuple(
         tuple(model_name(file.name) for file, _ in group) for group in groups.values() if len(group) > 1
     )
-    return [group[0] for group in groups.values()], repeated
+    sound = [one for group in groups.values() for i, one in enumerate(group) if i == 0 or one[0].name in kept]
+    return sound, repeated
 
 
 def _too_few(
@@ -178,9 +191,15 @@ def _masks(
         manifest.save()
 
 
-def _shot(photo: SoundPhoto) -> Shot:
+def _shots(photos: Sequence[SoundPhoto], rigs: Sequence[Rig]) -> list[Shot]:
+    prefix_of = sensors_of(rigs, [photo.name for photo in photos])
+    sensor_of = {sensor.prefix: sensor for rig in rigs for sensor in rig.sensors}
+    return [_shot(photo, sensor_of.get(prefix_of.get(photo.name, ""))) for photo in photos]
+
+
+def _shot(photo: SoundPhoto, sensor: RigSensor | None) -> Shot:
     found = photo.found
-    return Shot(photo.name, (found.width, found.height), found.exif.focal_px, found.device)
+    return Shot(photo.name, (found.width, found.height), found.exif.focal_px, found.device, sensor)
 
 
 def _photo(photo: SoundPhoto, images_dir: Path, camera_id: int, mask: Path | None) -> Photo:

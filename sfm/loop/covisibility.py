@@ -40,12 +40,30 @@ class _View:
     """(grid cells,) median depth of all that it observes, NaN where nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Where the points of a model are, each read once although several photos observe it."""
+
+    ids: NDArray[np.uint64]
+    xyz: Array
+
+    @classmethod
+    def of(cls, model: pycolmap.Reconstruction) -> _Points:
+        points = sorted(model.points3D.items())
+        xyz = np.array([point.xyz for _, point in points]).reshape(-1, 3)
+        return cls(np.array([point_id for point_id, _ in points], np.uint64), xyz)
+
+    def at(self, ids: Sequence[int]) -> Array:
+        return np.asarray(self.xyz[np.searchsorted(self.ids, np.array(ids, np.uint64))])
+
+
 def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
     """Share of the points of each of two photos predicted in the other, the smaller one, above 0.
 
     Photos far from each other are not compared: cost is linear in the number of photos.
     """
-    views = [view for i in sorted(model.reg_image_ids()) if (view := _view(model, model.image(i)))]
+    points = _Points.of(model)
+    views = [view for i in sorted(model.reg_image_ids()) if (view := _view(model, points, model.image(i)))]
     if len(views) < 2:
         return {}
     middles = np.array([np.median(view.xyz, axis=0) for view in views])
@@ -64,12 +82,12 @@ def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
     return overlaps
 
 
-def _view(model: pycolmap.Reconstruction, image: pycolmap.Image) -> _View | None:
+def _view(model: pycolmap.Reconstruction, points: _Points, image: pycolmap.Image) -> _View | None:
     """What a photo observes; None for one without points."""
-    observed = [point.point3D_id for point in image.points2D if point.has_point3D()]
+    observed = [point.point3D_id for point in image.get_observation_points2D()]
     if not observed:
         return None
-    xyz = np.array([model.point3D(i).xyz for i in observed])
+    xyz = points.at(observed)
     camera = model.camera(image.camera_id)
     in_cam = np.asarray(image.cam_from_world() * xyz)
     cells, inside = _cells(camera, in_cam)

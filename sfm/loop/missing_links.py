@@ -23,8 +23,10 @@ _FULL_OVERLAP = 0.5
 _INLIERS_OF_ONE = 100
 """Inliers of a pair of conductance 1."""
 _MAX_CONDUCTANCE = 2.0
-_MIN_GAIN = 0.2
-"""log(1 + w R): below, the two photos are held together well enough by the pairs that there are."""
+_MIN_GAIN = 0.7
+"""log(1 + w R): below, the two photos are held together well enough by the pairs that there are ..."""
+_MIN_GAIN_IN_DOUBT = 0.2
+"""... unless some of these pairs may be wrong: true ones must outvote them."""
 _WORTH = 0.4
 """Of a unit of gain."""
 _MOST_CANDIDATES = 3000
@@ -46,6 +48,10 @@ def missing_links(
     view_graph: ViewGraph,
     tried: Set[Pair],
     look_alikes: Mapping[Pair, float],
+    *,
+    in_doubt: bool,
+    limit: int,
+    scope: Set[str] | None = None,
 ) -> list[MissingLink]:
     """Untried pairs that would stiffen the view graph most, each gain given those before it, best first.
 
@@ -54,21 +60,29 @@ def missing_links(
         view_graph: verified pairs.
         tried: all pairs matched so far.
         look_alikes: chance to verify of pairs that retrieval proposes.
+        in_doubt: whether there are pairs that are probably wrong.
+        limit: links to name at most.
+        scope: photos of which each link has one at least; None: all.
     """
-    chance = {
-        pair: value for pair, value in look_alikes.items() if pair not in tried and value >= _MIN_CHANCE
-    }
+
+    def is_open(pair: Pair) -> bool:
+        return pair not in tried and (scope is None or not scope.isdisjoint(pair))
+
+    chance = {pair: value for pair, value in look_alikes.items() if value >= _MIN_CHANCE and is_open(pair)}
     for model in models:
+        names = {model.image(i).name for i in model.reg_image_ids()}
+        if scope is not None and scope.isdisjoint(names):
+            continue
         for pair, share in predicted_overlaps(model).items():
-            if share >= _MIN_OVERLAP and pair not in tried:
+            if share >= _MIN_OVERLAP and is_open(pair):
                 chance[pair] = max(chance.get(pair, 0.0), min(1.0, share / _FULL_OVERLAP))
     likeliest = sorted(chance, key=lambda pair: (-chance[pair], pair))[:_MOST_CANDIDATES]
     held = {pair: _conductance(edge.num_inliers) for pair, edge in view_graph.edges.items()}
     found = stiffening_links(
         held,
         {pair: chance[pair] for pair in likeliest},
-        limit=max(1, len(view_graph.names)),
-        min_gain=_MIN_GAIN,
+        limit=limit,
+        min_gain=_MIN_GAIN_IN_DOUBT if in_doubt else _MIN_GAIN,
     )
     return [MissingLink(pair, round(chance[pair], 6), round(_WORTH * gain, 6)) for pair, gain in found]
 

@@ -10,6 +10,8 @@ from retrieval import Pair, Reason
 
 MUST_HAVE = frozenset({Reason.ORPHAN, Reason.BRIDGE})
 """Reasons that decide which photos are in the model; the others make it more exact."""
+_FIRM_BRIDGE = 30
+"""Inliers of a pair that is believed to join two parts; it is verified with fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,8 @@ class PairRequest:
             stored["wanted"],
             stored["worth"],
         )
+
+
+def answers(reason: Reason, num_inliers: int) -> bool:
+    """Whether a verified pair answers a request: what joins two parts must be more than a chance likeness."""
+    return reason is not Reason.BRIDGE or num_inliers >= _FIRM_BRIDGE

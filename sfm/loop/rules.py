@@ -114,7 +114,7 @@ def _across_cuts(now: Situation) -> Iterator[PairRequest]:
         candidates = tuple(
             Candidate(pair, _FIRST_CHANCE * _DECAY**i) for i, pair in enumerate(islice(pairs, _PER_CUT))
         )
-        yield PairRequest(Reason.BRIDGE, (cut.a, cut.b), candidates, wanted=2, worth=0.8)
+        yield PairRequest(Reason.BRIDGE, (cut.a, cut.b), candidates, wanted=1, worth=0.8)
 
 
 def _weak(now: Situation) -> Iterator[PairRequest]:

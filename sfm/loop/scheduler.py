@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import count
 
 from retrieval import Edge, Pair, Reason
 
@@ -17,6 +18,9 @@ from .requests import MUST_HAVE, Candidate, PairRequest
 
 Try = Callable[[Mapping[Pair, Edge]], Set[Pair]]
 """Matches pairs and says which of them verified, firmly enough for their reason."""
+
+Weakness = tuple[Reason, tuple[str, ...]]
+"""Reason and subject of a request."""
 
 _PRIOR_PAIRS = 4.0
 """Pairs of a reason that have to be tried before outcomes outweigh what the rules expected."""
@@ -37,6 +41,7 @@ class Experience:
     expected: defaultdict[Reason, float] = field(default_factory=lambda: defaultdict(float))
     answered: Counter[Reason] = field(default_factory=Counter)
     mended: Counter[Reason] = field(default_factory=Counter)
+    failed: Counter[Weakness] = field(default_factory=Counter)
 
     def chance(self, reason: Reason, prior: float) -> float:
         """How likely a candidate is to verify, from what a rule thinks and how right it was so far."""
@@ -51,6 +56,10 @@ class Experience:
         """Remember one pair."""
         self.expected[reason] += prior
         self.verified[reason] += verified
+
+    def forgive(self) -> None:
+        """Forget the failures of single requests: new models know better candidates."""
+        self.failed.clear()
 
     def settle(self, reason: Reason, mended: bool) -> None:
         """Remember what became of a request that had verified pairs, after the next registration."""
@@ -74,7 +83,10 @@ class _Open:
 
     request: PairRequest
     verified: int = 0
-    failed: int = 0
+
+    @property
+    def weakness(self) -> Weakness:
+        return self.request.reason, self.request.subject
 
     @property
     def satisfied(self) -> bool:
@@ -99,6 +111,7 @@ def work_off(
     experience: Experience,
     round: int,
     batch_size: int,
+    max_batches: int | None = None,
 ) -> Outcome:
     """Try candidates until all requests are satisfied, none is worth its price, or the budget is spent.
 
@@ -111,6 +124,7 @@ def work_off(
         experience: of earlier rounds; grows.
         round: number of this round, noted in the edges.
         batch_size: pairs that are matched before outcomes are looked at.
+        max_batches: at most so many; None for as many as it takes.
     """
     works = [_Open(request) for request in requests]
     by_pair: defaultdict[Pair, list[_Open]] = defaultdict(list)
@@ -119,7 +133,10 @@ def work_off(
             by_pair[candidate.pair].append(work)
     edges: dict[Pair, Edge] = {}
     verified: set[Pair] = set()
-    while batch := _next_batch(works, edges, budget, experience, batch_size):
+    for _ in count() if max_batches is None else range(max_batches):
+        batch = _next_batch(works, edges, budget, experience, batch_size)
+        if not batch:
+            break
         chosen = {
             c.pair: Edge(round_gain(gain), work.request.reason, round) for work, c, gain in batch.values()
         }
@@ -131,7 +148,7 @@ def work_off(
         for pair in chosen:
             for work in by_pair[pair]:
                 work.verified += pair in found
-                work.failed += pair not in found
+                experience.failed[work.weakness] += pair not in found
     answered = tuple(work.request for work in works if work.verified)
     return Outcome(edges, frozenset(verified), answered)
 
@@ -190,5 +207,5 @@ def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], experience: Experi
 def _gain(work: _Open, candidate: Candidate, place: int, experience: Experience) -> float:
     """Expected gain of a candidate when `place` others of the same request are tried with it."""
     reason = work.request.reason
-    chance = experience.chance(reason, candidate.chance) * _AFTER_FAILURE**work.failed
+    chance = experience.chance(reason, candidate.chance) * _AFTER_FAILURE ** experience.failed[work.weakness]
     return work.request.worth * experience.payoff(reason) * chance / (1 + work.verified + 0.5 * place)

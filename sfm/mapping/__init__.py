@@ -7,22 +7,25 @@ from pathlib import Path
 
 import pycolmap
 
+from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import EventSink
 from sfm.progress import Progress
 
-from .cameras import ForeignPhoto, find_foreign_photos
-from .depth import DepthSource
-from .pair_matches import PairMatches
-from .pair_rotations import read_rotations
-from .registrar import MappingResult, reconstruct_graph, reconstruct_with_peer
-from .suspects import Suspect, SuspectReport, find_suspects
-from .view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
+from .calibration.foreign_cameras import ForeignPhoto, find_foreign_photos
+from .depth.source import DepthSource
+from .evidence.pair_matches import PairMatches
+from .evidence.pair_rotations import read_rotations
+from .evidence.suspects import Suspect, SuspectReport, find_suspects
+from .evidence.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
+from .given_models import GivenModels
+from .registrar import MappingResult, finish_graph_models, reconstruct_graph, reconstruct_with_peer
 
 __all__ = [
     "MIN_NUM_INLIERS",
     "DepthSource",
     "ForeignPhoto",
+    "GivenModels",
     "MappingResult",
     "PairMatches",
     "Suspect",
@@ -31,6 +34,7 @@ __all__ = [
     "ViewGraph",
     "find_foreign_photos",
     "find_suspects",
+    "finish_models",
     "read_rotations",
     "reconstruct",
 ]
@@ -49,6 +53,10 @@ def reconstruct(
     start: Sequence[pycolmap.Reconstruction] = (),
     focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
+    suspects: frozenset[Pair] = frozenset(),
+    finished: bool = True,
+    given: GivenModels | None = None,
+    scratch: Path | None = None,
 ) -> MappingResult:
     """Build models from the verified pairs of a COLMAP database; no model is a result, not an error.
 
@@ -66,6 +74,13 @@ def reconstruct(
             only).
         depth: depth of single photos, for those that share no point with a model or have no parallax, and for
             the scale of models where it is metric (our loop only).
+        suspects: pairs that may be look-alikes': models are grown without them, and then those are let in
+            that agree with the models (our loop only).
+        finished: False leaves models good enough to go on from, for `finish_models` later (our loop only).
+        given: models that somebody else made, which are to be grown and not replaced; `start` are these, or
+            what an earlier round made of them (our loop only).
+        scratch: folder of this run alone for what processes hand to each other, left empty; None: one of
+            the system's (our loop only).
 
     Returns:
         Models of at least `config.min_model_size` photos, largest first, and the view graph.
@@ -83,6 +98,10 @@ def reconstruct(
             start=start,
             focal_guesses=focal_guesses or {},
             depth=depth,
+            suspects=suspects,
+            finished=finished,
+            given=given,
+            scratch=scratch,
         )
     return reconstruct_with_peer(
         database,
@@ -93,4 +112,39 @@ def reconstruct(
         threads=threads,
         seed=seed,
         events=events,
+    )
+
+
+def finish_models(
+    database: Path,
+    models: Sequence[pycolmap.Reconstruction],
+    *,
+    config: RegisterConfig,
+    refine: RefineConfig,
+    fixed_cameras: frozenset[int] = frozenset(),
+    threads: int,
+    seed: int,
+    events: EventSink,
+    depth: DepthSource | None = None,
+    suspects: frozenset[Pair] = frozenset(),
+    given: GivenModels | None = None,
+) -> tuple[pycolmap.Reconstruction, ...]:
+    """The last adjustment of models that `reconstruct` left unfinished; COLMAP's own are finished already.
+
+    See `reconstruct` for the arguments.
+    """
+    if config.mapper != "graph":
+        return tuple(models)
+    return finish_graph_models(
+        database,
+        models,
+        config=config,
+        refine=refine,
+        fixed_cameras=fixed_cameras,
+        threads=threads,
+        seed=seed,
+        events=events,
+        depth=depth,
+        suspects=suspects,
+        given=given,
     )

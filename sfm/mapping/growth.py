@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
+from .adjustment import refine_growing, refine_local
 from .journal import Journal
 from .session import MapperSession
-from .steps import Attempts, Method, Stuck, refine_global, refine_local, register_next
+from .steps import Attempts, Method, Stuck, register_next
 
-# A photo held by fewer points is settled among its neighbours, with a robust loss, before all are adjusted.
 _FIRM = 100
+"""A photo held by fewer points is settled among its neighbours, with a robust loss, at once."""
+_LOCAL_EVERY = 4
+"""Of those that are held firmly only each so-manieth is: the adjustment of all is near."""
+_SMALL = 10
+"""In a model of fewer photos, each one counts."""
+_SETTLED = 1.15
+"""A model with all photos is judged as it is where fewer came than this since it was last adjusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +42,20 @@ def grow(
     """Register photos of `candidates` one after the other, adjusting locally each time and globally when due.
 
     A global adjustment is due when photos or points have grown by the configured ratio, and when nothing can
-    be registered: better poses often let in photos that failed before. The model is left globally adjusted.
+    be registered: better poses often let in photos that failed before. The model is left good enough to be
+    compared with others; the one that is kept is to be adjusted fully.
     """
     attempts = Attempts()
     safe = [method for method in methods if method is not Method.LIFTED]
     resorts = [method for method in methods if method is Method.LIFTED] + [Method.LENIENT_PNP]
-    refined = _Size.of(session)
+    refined, num_firm = _Size.of(session), 0
     while max_images is None or session.num_registered < max_images:
         outcome = register_next(session, candidates, attempts, journal, safe)
         why = "grown"
+        if isinstance(outcome, Stuck) and candidates <= session.registered:
+            break
         if isinstance(outcome, Stuck) and refined != _Size.of(session):
-            refine_global(session, "stuck", journal)
+            refine_growing(session, "stuck", journal)
             refined = _Size.of(session)
             attempts.forgive()
             continue
@@ -57,21 +67,19 @@ def grow(
         on_registered(outcome.name)
         uncertain = why == "check" or outcome.how == Method.STRUCTURE_LESS.how
         due = uncertain or _has_grown(session, refined)
-        if not due or outcome.num_inliers < _FIRM:
+        firm = outcome.num_inliers >= _FIRM
+        num_firm += firm
+        small = session.num_registered < _SMALL
+        if not firm or (not due and (small or num_firm % _LOCAL_EVERY == 0)):
             refine_local(session, outcome.name)
         if due:
-            refine_global(session, why, journal)
+            refine_growing(session, why, journal)
             refined = _Size.of(session)
-    if refined != _Size.of(session):
-        refine_global(session, "enough", journal)
+    if session.num_registered >= _SETTLED * refined.num_images:
+        refine_growing(session, "enough", journal)
 
 
 def _has_grown(session: MapperSession, since: _Size) -> bool:
-    """As COLMAP: by the ratios, or by its absolute steps, since the last global adjustment."""
-    pipeline, now = session.options.pipeline, _Size.of(session)
-    return (
-        now.num_images >= pipeline.ba_global_frames_ratio * since.num_images
-        or now.num_images >= pipeline.ba_global_frames_freq + since.num_images
-        or now.num_points >= pipeline.ba_global_points_ratio * since.num_points
-        or now.num_points >= pipeline.ba_global_points_freq + since.num_points
-    )
+    """By the configured ratio since the last global adjustment."""
+    ratio, now = session.options.growth_ratio, _Size.of(session)
+    return now.num_images >= ratio * since.num_images or now.num_points >= ratio * since.num_points

@@ -10,19 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from .adjustment import refine_growing
 from .agreement import contradicted_share
 from .growth import grow
 from .journal import Journal
 from .session import open_session
-from .steps import Method, refine_global
+from .steps import Method
 from .trials import MAX_CONTRADICTED, Trial, Workbench
 
-_MIN_COMMON_POINTS = 15
+MIN_COMMON_POINTS = 15
 _MIN_INLIER_RATIO = 0.3
-_MAX_ERROR = 0.03  # of the median distance from camera to point
+MAX_ERROR = 0.03  # of the median distance from camera to point
 _MIN_COMMON_TRACKS = 30  # points seen from both sides after adjustment
 _MIN_KEPT = 0.9  # share of both models' observations that must survive
-_MAX_CONTRADICTED_GROWTH = 0.01
+MAX_CONTRADICTED_GROWTH = 0.01
 _MAX_ERROR_GROWTH = 1.3  # of the mean reprojection error
 
 Points = npt.NDArray[np.float64]
@@ -54,18 +55,18 @@ def _merged(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> T
 def _joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
     """Both models in the frame of the large one, if a similarity takes the points of one to the other's."""
     points_large, points_small = _common_points(bench, large, small)
-    if len(points_large) < _MIN_COMMON_POINTS:
+    if len(points_large) < MIN_COMMON_POINTS:
         return None
-    large_from_small = _similarity(bench, large, points_small, points_large)
+    large_from_small = similarity(bench, large, points_small, points_large)
     if large_from_small is None:
         return None
-    merged = _copied(large)
-    _transfer(bench, merged.reconstruction, small, large_from_small)
+    merged = copied(large)
+    transfer_poses(bench, merged.reconstruction, small, large_from_small)
     with open_session(bench.scene, bench.options, merged.reconstruction) as session:
         for name in sorted(small.names):
             session.mapper.triangulate_image(bench.options.triangulation, bench.scene.id_of[name])
             merged.journal.note("registered", name=name, how="merge", num_visible=0, num_inliers=None)
-        refine_global(session, "merged", merged.journal)
+        refine_growing(session, "merged", merged.journal)
         merged.names = session.registered
     accepted = _fits(bench, merged, large, small)
     journal.note(
@@ -79,7 +80,7 @@ def _joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> T
 
 def _absorbed(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
     """The large model grown by all photos of the small one, whose own poses are forgotten."""
-    merged = _copied(large)
+    merged = copied(large)
     with open_session(bench.scene, bench.options, merged.reconstruction) as session:
         # Never from 2D-2D matches: where those are wrong, nothing of the small model would contradict them.
         grow(session, small.names, merged.journal, methods=(Method.PNP,), on_registered=bench.on_registered)
@@ -90,7 +91,8 @@ def _absorbed(bench: Workbench, large: Trial, small: Trial, journal: Journal) ->
     return merged
 
 
-def _copied(trial: Trial) -> Trial:
+def copied(trial: Trial) -> Trial:
+    """The same model and story, to be changed."""
     journal = Journal(list(trial.journal.entries))
     return Trial(trial.seed, copy.deepcopy(trial.reconstruction), journal, trial.names)
 
@@ -116,25 +118,26 @@ def _matched_points(bench: Workbench, large: Trial, small: Trial) -> Iterator[tu
                         yield points_large[i].point3D_id, points_small[j].point3D_id
 
 
-def _similarity(bench: Workbench, large: Trial, source: Points, target: Points) -> pycolmap.Sim3d | None:
+def similarity(bench: Workbench, large: Trial, source: Points, target: Points) -> pycolmap.Sim3d | None:
     """Robust similarity that takes `source` to `target`, or None when too few agree."""
     options = pycolmap.RANSACOptions()
-    options.max_error = _MAX_ERROR * _median_depth(large.reconstruction)
+    options.max_error = MAX_ERROR * median_depth(large.reconstruction)
     options.random_seed = bench.options.mapper.random_seed
     # A mapping, whatever the type stubs of pycolmap 4.2 say.
     found = cast("dict[str, Any] | None", pycolmap.estimate_sim3d_robust(source, target, options))
-    if found is None or found["num_inliers"] < max(_MIN_COMMON_POINTS, _MIN_INLIER_RATIO * len(source)):
+    if found is None or found["num_inliers"] < max(MIN_COMMON_POINTS, _MIN_INLIER_RATIO * len(source)):
         return None
     return cast(pycolmap.Sim3d, found["tgt_from_src"])
 
 
-def _median_depth(model: pycolmap.Reconstruction) -> float:
+def median_depth(model: pycolmap.Reconstruction) -> float:
+    """Of its points in front of its photos, the median of the photos' medians."""
     xyz = np.array([point.xyz for point in model.points3D.values()])
     depths = [np.median((model.image(i).cam_from_world() * xyz)[:, 2]) for i in model.reg_image_ids()]
     return float(np.median(np.abs(depths)))
 
 
-def _transfer(
+def transfer_poses(
     bench: Workbench, model: pycolmap.Reconstruction, other: Trial, model_from_other: pycolmap.Sim3d
 ) -> None:
     """Give `model` the poses of `other`, and the intrinsics of cameras that only `other` has."""
@@ -143,9 +146,8 @@ def _transfer(
         for name in sorted(other.names):
             image = other.reconstruction.image(bench.scene.id_of[name])
             if image.camera_id not in known:
-                model.camera(image.camera_id).params = list(
-                    other.reconstruction.camera(image.camera_id).params
-                )
+                found, camera = other.reconstruction.camera(image.camera_id), model.camera(image.camera_id)
+                camera.model, camera.params = found.model, list(found.params)
             frame = model.frame(image.frame_id)
             if frame.has_pose():  # another photo of the same rig has brought it along
                 continue
@@ -172,7 +174,7 @@ def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
     # A join at the wrong place, between look-alikes, contradicts the pairs at the right one.
     merged.contradicted = contradicted_share(bench.scene, merged.reconstruction)
     apart = max(large.contradicted, small.contradicted)
-    return merged.contradicted <= max(MAX_CONTRADICTED, apart + _MAX_CONTRADICTED_GROWTH)
+    return merged.contradicted <= max(MAX_CONTRADICTED, apart + MAX_CONTRADICTED_GROWTH)
 
 
 def _num_common_tracks(model: pycolmap.Reconstruction, side: frozenset[str]) -> int:

@@ -5,11 +5,23 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import pycolmap
 
 from sfm.config.schema import RefineConfig, RegisterConfig
+
+_LOCAL_ITERATIONS = 10
+_TOLERANCE = 1e-8
+_NEAR_OPTIMUM = 1e8
+"""Trust region of adjustments that start near their end: Gauss-Newton from the first step, a third of the
+steps that Ceres takes from its default, to the same end."""
+_SETTLING_TOLERANCE = 1e-6
+_GROWING_ITERATIONS = 10
+_GROWING_TOLERANCE = 1e-3
+_COVERAGE_GAIN = 0.4
+"""What a point has to add to what others say of its photos; COLMAP's 0.05 takes a quarter more time. In a
+small model each point may be needed: chains without three-view overlap drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +32,23 @@ class MapperOptions:
     mapper: pycolmap.IncrementalMapperOptions
     lenient: pycolmap.IncrementalMapperOptions
     """For photos that nothing else registers: fewer inliers, but a larger share of what they see."""
+    growing: pycolmap.IncrementalMapperOptions
+    """While a model grows, points that add little to what others say are left out of its adjustments."""
+    growing_large: pycolmap.IncrementalMapperOptions
+    """The same with still fewer points, for models of many photos."""
+    growth_ratio: float
+    """Such an adjustment is due when photos or points have grown by this factor."""
     triangulation: pycolmap.IncrementalTriangulatorOptions
     local_ba: pycolmap.BundleAdjustmentOptions
+    growing_ba: pycolmap.BundleAdjustmentOptions
+    """With a robust loss: one pass has to do where the full adjustment filters and repeats."""
     global_ba: pycolmap.BundleAdjustmentOptions
+    settling_ba: pycolmap.BundleAdjustmentOptions
+    """For a grown model whose outliers are to be found: stopped when little changes."""
+    final_ba: pycolmap.BundleAdjustmentOptions
+    """For a settled model."""
+    frozen: bool = False
+    """Whether the poses that a session finds, and the frame of the model, stay as they are."""
 
 
 def pipeline_options(
@@ -37,7 +63,6 @@ def pipeline_options(
     options.ba_refine_extra_params = refine.extra_params
     options.constant_cameras = set(fixed_cameras)
     options.structure_less_registration_fallback = config.structure_less_fallback
-    options.ba_global_frames_ratio = options.ba_global_points_ratio = config.global_growth_ratio
     _set_mapper(options.mapper, config)
     options.mapper.random_seed = options.triangulation.random_seed = seed
     return options
@@ -58,7 +83,23 @@ def mapper_options(
     for adjustment in (local_ba, global_ba):
         adjustment.print_summary = False
         adjustment.ceres.solver_options.num_threads = threads
-    return MapperOptions(pipeline, mapper, _lenient(mapper), triangulation, local_ba, global_ba)
+    global_ba.ceres.solver_options.function_tolerance = _TOLERANCE
+    pipeline.ba_local_max_refinements = 1  # the next adjustment of the whole model filters again
+    local_ba.ceres.solver_options.max_num_iterations = _LOCAL_ITERATIONS
+    return MapperOptions(
+        pipeline=pipeline,
+        mapper=mapper,
+        lenient=_lenient(mapper),
+        growing=_growing(mapper),
+        growing_large=_growing_large(mapper),
+        growth_ratio=config.global_growth_ratio,
+        triangulation=triangulation,
+        local_ba=local_ba,
+        growing_ba=_robust(global_ba),
+        global_ba=global_ba,
+        settling_ba=_near(global_ba, _SETTLING_TOLERANCE),
+        final_ba=_near(global_ba, _TOLERANCE),
+    )
 
 
 def with_two_view_tracks(options: MapperOptions) -> MapperOptions:
@@ -68,12 +109,61 @@ def with_two_view_tracks(options: MapperOptions) -> MapperOptions:
     return replace(options, triangulation=triangulation)
 
 
+def with_frozen_poses(options: MapperOptions) -> MapperOptions:
+    """Sessions that leave alone all poses of the model that they are opened on."""
+    used = (options.mapper, options.lenient, options.growing, options.growing_large)
+    mapper, lenient, growing, growing_large = frozen = [copy.copy(some) for some in used]
+    for some in frozen:
+        some.fix_existing_frames = True
+    return replace(
+        options, mapper=mapper, lenient=lenient, growing=growing, growing_large=growing_large, frozen=True
+    )
+
+
+def with_threads(options: MapperOptions, threads: int) -> MapperOptions:
+    """The same with another number of threads."""
+    changed = {one.name: copy.deepcopy(getattr(options, one.name)) for one in fields(options)}
+    for some in changed.values():
+        if isinstance(some, pycolmap.BundleAdjustmentOptions):
+            some.ceres.solver_options.num_threads = threads
+        elif isinstance(some, pycolmap.IncrementalPipelineOptions | pycolmap.IncrementalMapperOptions):
+            some.num_threads = threads
+    return replace(options, **changed)
+
+
 def _lenient(options: pycolmap.IncrementalMapperOptions) -> pycolmap.IncrementalMapperOptions:
     """Twelve points within 12 px of one pose hardly agree by chance; half of all that are visible must."""
     lenient = copy.copy(options)
     lenient.abs_pose_min_num_inliers = math.ceil(0.4 * options.abs_pose_min_num_inliers)
     lenient.abs_pose_min_inlier_ratio = max(0.5, options.abs_pose_min_inlier_ratio)
     return lenient
+
+
+def _growing(options: pycolmap.IncrementalMapperOptions) -> pycolmap.IncrementalMapperOptions:
+    growing = copy.copy(options)
+    growing.ba_global_ignore_redundant_points3D = True
+    return growing
+
+
+def _growing_large(options: pycolmap.IncrementalMapperOptions) -> pycolmap.IncrementalMapperOptions:
+    growing = _growing(options)
+    growing.ba_global_prune_points_min_coverage_gain = _COVERAGE_GAIN
+    return growing
+
+
+def _robust(options: pycolmap.BundleAdjustmentOptions) -> pycolmap.BundleAdjustmentOptions:
+    robust = copy.deepcopy(options)
+    robust.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
+    robust.ceres.solver_options.max_num_iterations = _GROWING_ITERATIONS
+    robust.ceres.solver_options.function_tolerance = _GROWING_TOLERANCE
+    return robust
+
+
+def _near(options: pycolmap.BundleAdjustmentOptions, tolerance: float) -> pycolmap.BundleAdjustmentOptions:
+    near = copy.deepcopy(options)
+    near.ceres.solver_options.function_tolerance = tolerance
+    near.ceres.solver_options.initial_trust_region_radius = _NEAR_OPTIMUM
+    return near
 
 
 def _set_mapper(options: pycolmap.IncrementalMapperOptions, config: RegisterConfig) -> None:

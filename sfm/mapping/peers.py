@@ -8,7 +8,7 @@ from typing import Literal
 
 import pycolmap
 
-from .view_graph import MIN_NUM_INLIERS, ViewGraph
+from .evidence.view_graph import MIN_NUM_INLIERS, ViewGraph
 
 Peer = Literal["incremental", "global", "hierarchical"]
 Models = dict[int, pycolmap.Reconstruction]
@@ -29,11 +29,8 @@ def run_peer(
     return tuple(sorted(kept, key=lambda model: -model.num_reg_images()))
 
 
-def _incremental(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
-    return pycolmap.incremental_mapping(database, folder, folder, options)
-
-
-def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+def global_options(options: pycolmap.IncrementalPipelineOptions) -> pycolmap.GlobalPipelineOptions:
+    """Options of COLMAP's global pipeline that say the same as those of its incremental one."""
     peer = pycolmap.GlobalPipelineOptions()
     peer.min_num_matches, peer.min_model_size = MIN_NUM_INLIERS, options.min_model_size
     peer.num_threads = peer.mapper.num_threads = options.num_threads
@@ -42,7 +39,15 @@ def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineO
     adjustment.refine_focal_length = options.ba_refine_focal_length
     adjustment.refine_extra_params = options.ba_refine_extra_params
     adjustment.refine_principal_point = options.ba_refine_principal_point
-    return pycolmap.global_mapping(database, folder, folder, peer)
+    return peer
+
+
+def _incremental(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+    return pycolmap.incremental_mapping(database, folder, folder, options)
+
+
+def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+    return pycolmap.global_mapping(database, folder, folder, global_options(options))
 
 
 def _hierarchical(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:

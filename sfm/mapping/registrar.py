@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pycolmap
 
+from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.events import EventSink
 from sfm.progress import Progress, Task
 
-from .depth import DepthSource
-from .depth_model import has_parallax
-from .focal import estimate_focal_lengths
-from .intrinsics import free_principal_points
+from .calibration.focal import estimate_focal_lengths
+from .clusters.bridging import bridged_models
+from .clusters.clustered import clustered_models
+from .components import new_models
+from .depth.depth_model import has_parallax
+from .depth.source import DepthSource
+from .evidence.view_graph import ViewGraph
+from .finishing import finish, note_model
+from .given_models import GivenModels, grafted, known_part
+from .global_start import global_models
 from .journal import STAGE, Journal
+from .late_pairs import let_in, without_refused
 from .merge import merge_models
-from .metric_scale import metric_scale, scale_to_metres
-from .options import MapperOptions, mapper_options, pipeline_options
+from .options import mapper_options, pipeline_options, with_frozen_poses
 from .peers import Peer, run_peer
-from .session import Scene
+from .scene import Scene
+from .soundness import why_undetermined
 from .trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, rebuilt
-from .view_graph import ViewGraph
 
-_MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
-_MAX_RENEWED = 100  # photos of a component that later rounds may try to map afresh
+_MAX_RENEWED = 100  # photos of a component that is mapped afresh whenever it is not complete
+_MIN_RENEWED = 3
+_MOST = 0.9  # of a larger component: fewer photos, and it is mapped afresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +59,83 @@ def reconstruct_graph(
     start: Sequence[pycolmap.Reconstruction],
     focal_guesses: Mapping[int, float],
     depth: DepthSource | None,
+    suspects: frozenset[Pair],
+    finished: bool,
+    given: GivenModels | None = None,
+    scratch: Path | None = None,
 ) -> MappingResult:
     """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
-    scene = Scene.open(database, depth)
-    focal_lengths = {**_unknown_only(scene, focal_guesses), **estimate_focal_lengths(database, seed=seed)}
+    whole = Scene.open(database, depth)
+    focal_lengths = {**_unknown_only(whole, focal_guesses), **estimate_focal_lengths(database, seed=seed)}
     for camera_id, focal_px in focal_lengths.items():
-        if camera_id in scene.cache.cameras and camera_id not in fixed_cameras:
-            _set_focal_length(scene.cache.camera(camera_id), focal_px)
+        if camera_id in whole.cache.cameras and camera_id not in fixed_cameras:
+            _set_focal_length(whole.cache.camera(camera_id), focal_px)
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
+    frozen = given if given is not None and given.frozen else None
+    if frozen:
+        fixed_cameras |= frozen.cameras
     options = mapper_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    if frozen:
+        options = with_frozen_poses(options)
     discarded = Journal()
+    scene = whole.without(suspects)
     with progress.task("register", len(scene.name_of), unit="photos") as task:
         bench = Workbench(scene, options, _CountOnce(task))
-        trials = _continued_models(bench, start)
-        trials += _new_models(bench, config, trials, discarded)
-        trials = _merged_models(bench, trials, discarded)
-        if start:
-            trials = _renewed_models(bench, trials, discarded)
+        trials = _continued_models(bench, start, given)
+        trials += clustered_models(bench, config, trials, discarded, scratch=scratch)
+        trials += new_models(bench, config, trials, discarded)
+        if not frozen:
+            trials = _merged_models(bench, trials, discarded)
+        if given is None:
+            trials = _renewed_models(bench, database, trials, discarded, again=bool(start))
+        if suspects and not frozen:
+            trials = let_in(replace(bench, scene=whole), trials, suspects, discarded)
+    models = [trial.reconstruction for trial in trials]
+    last = without_refused(whole, models, suspects) if finished else scene
     kept = _kept(trials, config, discarded)
-    for trial in kept:
-        if refine.principal_point != "never" and _has_evidence(scene, trial):
-            _free_principal_points(
-                trial, options, fixed_cameras, evidence=refine.principal_point == "evidence"
-            )
-        _scale_to_metres(scene, trial)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
     for index, trial in enumerate(kept):
-        _note_model(trial.journal, trial.reconstruction)
+        if frozen and (base := frozen.base_of(trial.reconstruction)):
+            trial.reconstruction = grafted(base, trial.reconstruction, options)
+        elif finished:
+            model, journal = trial.reconstruction, trial.journal
+            trial.reconstruction = finish(
+                last, model, options, refine, fixed_cameras=fixed_cameras, journal=journal
+            )
+        note_model(trial.journal, trial.reconstruction)
         trial.journal.publish(events, index)
-    return MappingResult(tuple(trial.reconstruction for trial in kept), scene.view_graph)
+    return MappingResult(tuple(trial.reconstruction for trial in kept), whole.view_graph)
+
+
+def finish_graph_models(
+    database: Path,
+    models: Sequence[pycolmap.Reconstruction],
+    *,
+    config: RegisterConfig,
+    refine: RefineConfig,
+    fixed_cameras: frozenset[int],
+    threads: int,
+    seed: int,
+    events: EventSink,
+    depth: DepthSource | None,
+    suspects: frozenset[Pair],
+    given: GivenModels | None = None,
+) -> tuple[pycolmap.Reconstruction, ...]:
+    """Models of our own loop, adjusted for the last time unless frozen; those passed are left unchanged."""
+    whole = Scene.open(database, depth)
+    scene = without_refused(whole, models, suspects)
+    options = mapper_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    done = []
+    for index, model in enumerate(models):
+        journal, kept = Journal(), copy.deepcopy(model)
+        if given is not None and given.frozen and given.base_of(model):
+            done.append(kept)
+            continue
+        done.append(finish(scene, kept, options, refine, fixed_cameras=fixed_cameras, journal=journal))
+        note_model(journal, done[-1])
+        journal.publish(events, index)
+    return tuple(done)
 
 
 def reconstruct_with_peer(
@@ -102,7 +158,7 @@ def reconstruct_with_peer(
         for image_id in sorted(model.reg_image_ids()):
             name, num = model.image(image_id).name, model.image(image_id).num_points3D
             journal.note("registered", name=name, how=mapper, num_visible=num, num_inliers=num)
-        _note_model(journal, model)
+        note_model(journal, model)
         journal.publish(events, index)
     return MappingResult(models, ViewGraph.read(database))
 
@@ -137,15 +193,19 @@ class _CountOnce:
             self._task.advance()
 
 
-def _continued_models(bench: Workbench, start: Sequence[pycolmap.Reconstruction]) -> list[Trial]:
+def _continued_models(
+    bench: Workbench, start: Sequence[pycolmap.Reconstruction], given: GivenModels | None
+) -> list[Trial]:
     """The models of an earlier round, each grown by photos that no other one holds, largest first."""
     everyone = frozenset(bench.scene.id_of)
     taken = frozenset(image.name for model in start for image in _registered(model))
     trials: list[Trial] = []
     min_angle = bench.options.mapper.filter_min_tri_angle
     for model in sorted(start, key=lambda model: -model.num_reg_images()):
-        if bench.scene.depth is None or has_parallax(model, min_angle):
-            trial = continued(bench, model, everyone - taken)
+        if given is not None or bench.scene.depth is None or has_parallax(model, min_angle):
+            reopen = given is None or not any(model is one for one in given.models)
+            known = known_part(model, bench.scene.name_of)
+            trial = continued(bench, known, everyone - taken, reopen=reopen)
         else:
             near = bench.scene.view_graph.component(min(image.name for image in _registered(model)))
             trial = rebuilt(bench, model, near - taken)
@@ -158,41 +218,48 @@ def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
     return [model.image(image_id) for image_id in model.reg_image_ids()]
 
 
-def _new_models(
-    bench: Workbench, config: RegisterConfig, models: Sequence[Trial], discarded: Journal
-) -> list[Trial]:
-    """Models of the photos that `models` leave over, component by component."""
-    trials: list[Trial] = []
-    taken = frozenset().union(*(trial.names for trial in models))
-    for component in bench.scene.view_graph.components():
-        while len(left := component - taken) >= config.min_model_size and len(trials) < config.max_models:
-            trial = best_model(bench, left, discarded)
-            if trial is None or len(trial.names) < config.min_model_size:
-                break
-            trials.append(trial)
-            taken |= trial.names
-    return trials
-
-
 def _merged_models(bench: Workbench, trials: Sequence[Trial], discarded: Journal) -> list[Trial]:
     """The models, with those joined that fit together; models from depth alone stay as they are."""
     lifted = [trial for trial in trials if trial.from_depth]
     return merge_models(bench, [trial for trial in trials if not trial.from_depth], discarded) + lifted
 
 
-def _renewed_models(bench: Workbench, models: Sequence[Trial], discarded: Journal) -> list[Trial]:
-    """The models, unless a fresh start joins what they, grown from fewer pairs, hold apart or leave out."""
+def _renewed_models(
+    bench: Workbench, database: Path, models: Sequence[Trial], discarded: Journal, *, again: bool
+) -> list[Trial]:
+    """The models, unless a fresh start joins what they hold apart or leave out.
+
+    Args:
+        bench: what trials work with.
+        database: that the scene was read from.
+        models: so far.
+        discarded: told of the trials that were given up.
+        again: whether the models were grown from fewer pairs than there are now.
+    """
     renewed = list(models)
     for component in bench.scene.view_graph.components():
-        old = [trial for trial in renewed if trial.names & component]
+        old = sorted((t for t in renewed if t.names & component), key=lambda t: -len(t.names))
         held = frozenset().union(*(trial.names for trial in old))
         sound = all(trial.contradicted <= MAX_CONTRADICTED for trial in old)
-        complete = len(old) == 1 and held >= component and sound
-        if complete or not old or len(component) > _MAX_RENEWED:
+        if (len(old) == 1 and held >= component and sound) or len(component) < _MIN_RENEWED:
             continue
-        fresh = best_model(bench, component, discarded, max_trials=1)
-        if fresh and fresh.names >= held and _is_better(fresh, old, held, sound=sound):
-            renewed = [trial for trial in renewed if trial not in old] + [fresh]
+        if sound and old and len(component) > _MAX_RENEWED:
+            bridged = bridged_models(bench, database, old, component, discarded)
+            renewed = [one for one in renewed if one not in old] + bridged
+            old, held = bridged, frozenset().union(*(trial.names for trial in bridged))
+            if len(old) == 1 and held >= component:
+                continue
+        fresh: list[Trial] = []
+        if again and old and len(component) <= _MAX_RENEWED:
+            found = best_model(bench, component, discarded, max_trials=1)
+            fresh += [found] if found else []
+        if len(component) <= _MAX_RENEWED or len(held) < _MOST * len(component) or len(old) > 1:
+            fresh += global_models(bench, database, component)[:1]
+        for trial in fresh:
+            if trial.names >= held and _is_better(trial, old, held, sound=sound):
+                renewed = [one for one in renewed if one not in old] + [trial]
+                old, held = [trial], trial.names
+                sound = trial.contradicted <= MAX_CONTRADICTED
     return renewed
 
 
@@ -200,53 +267,21 @@ def _is_better(fresh: Trial, old: Sequence[Trial], held: Set[str], *, sound: boo
     """Whether a new model of all photos that some models hold is worth more than they."""
     if not sound and len(old) == 1:
         return fresh.quality > old[0].quality
+    if fresh.contradicted > MAX_CONTRADICTED:
+        return False
     return (len(fresh.names), -1) > (len(held), -len(old))
 
 
 def _kept(trials: Sequence[Trial], config: RegisterConfig, discarded: Journal) -> list[Trial]:
-    """Models that are large enough, largest first, ties by their first photo."""
-    kept = [trial for trial in trials if len(trial.names) >= config.min_model_size]
+    """Models that are large enough and hold together, largest first, ties by their first photo."""
+    kept = []
     for trial in trials:
-        if trial not in kept:
+        if len(trial.names) < config.min_model_size:
             why = f"fewer than {config.min_model_size} photos"
+        else:
+            why = "" if trial.from_depth else why_undetermined(trial.reconstruction)
+        if why:
             discarded.note("dropped_model", names=sorted(trial.names), why=why)
+        else:
+            kept.append(trial)
     return sorted(kept, key=lambda trial: (-len(trial.names), min(trial.names)))
-
-
-def _has_evidence(scene: Scene, trial: Trial) -> bool:
-    """Whether the observations of a model could tell of principal points."""
-    if scene.depth is None:
-        return True
-    return not trial.from_depth and trial.reconstruction.compute_mean_track_length() >= _MIN_TRACK_LENGTH
-
-
-def _scale_to_metres(scene: Scene, trial: Trial) -> None:
-    if found := metric_scale(scene, trial.reconstruction):
-        scale_to_metres(trial.reconstruction, found)
-        trial.journal.note(
-            "metric_scale",
-            source="mast3r",
-            scale=round(found.scale, 6),
-            spread=round(found.spread, 4),
-            num_images=found.num_images,
-        )
-
-
-def _free_principal_points(
-    trial: Trial, options: MapperOptions, fixed_cameras: frozenset[int], *, evidence: bool
-) -> None:
-    trial.reconstruction, found = free_principal_points(
-        trial.reconstruction, options.global_ba, fixed_cameras=fixed_cameras, only_with_evidence=evidence
-    )
-    for point in found:
-        trial.journal.note("principal_point", **asdict(point))
-
-
-def _note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
-    journal.note(
-        "model",
-        num_images=model.num_reg_images(),
-        num_points=model.num_points3D(),
-        mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
-        mean_track_length=round(model.compute_mean_track_length(), 3),
-    )

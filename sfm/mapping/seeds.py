@@ -14,13 +14,14 @@ import pycolmap
 from retrieval import Pair
 
 from .agreement import bearing_vectors
+from .evidence.view_graph import ViewGraph
+from .frames import triangulate_frame_mates
 from .journal import Journal
 from .session import MapperSession
-from .view_graph import ViewGraph
 
 _MAX_TESTED = 80  # pairs of one component whose relative pose is estimated
 _MAX_TESTED_PER_PHOTO = 8
-_ENOUGH = 12  # seeds that need no relaxation: further pairs aren't tested
+_ENOUGH = 6  # seeds that need no relaxation: further pairs aren't tested
 _MIN_POINTS = 15  # a seed that triangulates fewer points is refused
 _RELAXATIONS = ((1.0, 1.0), (0.5, 0.5), (0.3, 0.25))  # factors on inliers and angle, as COLMAP relaxes them
 _ANY_MOTION = len(
@@ -73,6 +74,8 @@ def initialise(session: MapperSession, seed: Seed, journal: Journal) -> bool:
     session.mapper.register_initial_image_pair(options.mapper, *ids, seed.cam_b_from_cam_a)  # type: ignore[call-arg,arg-type]
     for image_id in ids:
         session.mapper.triangulate_image(options.triangulation, image_id)
+    for name in seed.pair:
+        triangulate_frame_mates(session, name, journal)
     if rec.num_points3D() >= _MIN_POINTS:
         session.mapper.adjust_global_bundle(options.mapper, options.global_ba)
         rec.normalize()
@@ -124,6 +127,8 @@ def _test(session: MapperSession, graph: ViewGraph, pair: Pair) -> Seed | None:
     """Estimate the relative pose and the triangulation angle of a pair."""
     id_a, id_b = (session.scene.id_of[name] for name in pair)
     options = session.options.mapper
+    if session.scene.cache.image(id_a).frame_id == session.scene.cache.image(id_b).frame_id:
+        return None  # a rig's cameras tell nothing of how it moves
     pose = session.mapper.estimate_initial_two_view_geometry(_lenient(options), id_a, id_b)
     if pose is None:
         return None
@@ -171,6 +176,6 @@ def _angles_deg(
 
 def _rays(session: MapperSession, image_id: int, indices: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
     """Unit bearing vectors in the camera frame, (N, 3)."""
-    image = session.scene.cache.image(image_id)
-    rays = bearing_vectors(image, session.scene.cache.camera(image.camera_id), indices)
+    camera = session.scene.cache.camera(session.scene.cache.image(image_id).camera_id)
+    rays = bearing_vectors(session.scene.keypoints(image_id)[indices], camera)
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))

@@ -1,19 +1,19 @@
-"""Single steps on one model: register a photo, refine around it, refine everything."""
+"""Single steps on one model: which photo comes next, and registering it."""
 
 from __future__ import annotations
 
 import copy
 import enum
-import time
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field
 
 import pycolmap
 
 from .agreement import agreement
+from .depth.lifting import lifted_pose
+from .depth.photo_depth import fit_to_points
+from .frames import triangulate_frame_mates
 from .journal import Journal
-from .lifting import lifted_pose
-from .photo_depth import fit_to_points
 from .session import MapperSession
 
 _RETRY_GROWTH = 1.1  # a photo that failed is tried again once it sees this many times the points it saw then
@@ -96,6 +96,7 @@ def register_next(
         num_inliers = session.reconstruction.image(image_id).num_points3D
         if method is not Method.LIFTED:
             session.mapper.triangulate_image(session.options.triangulation, image_id)
+        triangulate_frame_mates(session, name, journal)
         registered = Registered(name, method.how, num_visible, num_inliers)
         journal.note("registered", **asdict(registered), lenient=method is Method.LENIENT_PNP)
         return registered
@@ -212,38 +213,3 @@ def _lift(session: MapperSession, name: str) -> str:
 
 def _options(session: MapperSession, method: Method) -> pycolmap.IncrementalMapperOptions:
     return session.options.lenient if method is Method.LENIENT_PNP else session.options.mapper
-
-
-def refine_local(session: MapperSession, name: str) -> None:
-    """Adjust the photo just registered with those that share most points with it."""
-    pipeline = session.options.pipeline
-    session.mapper.iterative_local_refinement(
-        pipeline.ba_local_max_refinements,
-        pipeline.ba_local_max_refinement_change,
-        session.options.mapper,
-        session.options.local_ba,
-        session.options.triangulation,
-        session.scene.id_of[name],
-    )
-
-
-def refine_global(session: MapperSession, why: str, journal: Journal) -> None:
-    """Complete, merge and retriangulate tracks, adjust everything, filter; repeated until little changes."""
-    before, started = session.registered, time.monotonic()
-    pipeline = session.options.pipeline
-    session.mapper.iterative_global_refinement(
-        pipeline.ba_global_max_refinements,
-        pipeline.ba_global_max_refinement_change,
-        session.options.mapper,
-        session.options.global_ba,
-        session.options.triangulation,
-    )
-    journal.note(
-        "global_ba",
-        why=why,
-        num_images=session.num_registered,
-        num_points=session.reconstruction.num_points3D(),
-        seconds=round(time.monotonic() - started, 3),
-    )
-    for name in sorted(before - session.registered):
-        journal.note("filtered", name=name, why="too few observations or implausible intrinsics")

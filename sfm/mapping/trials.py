@@ -8,22 +8,26 @@ from dataclasses import dataclass, field, replace
 
 import pycolmap
 
+from .adjustment import refine_fully, refine_growing
 from .agreement import contradicted_share
-from .depth_model import build_depth_model
+from .depth.depth_model import build_depth_model
+from .depth.photo_depth import is_contradicted
 from .growth import grow
 from .journal import Journal
 from .options import MapperOptions, with_two_view_tracks
-from .photo_depth import is_contradicted
+from .scene import Scene
 from .seeds import Seed, find_seeds, initialise, next_seed
-from .session import Scene, open_session
-from .steps import refine_global
+from .session import open_session
 
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
 _MIN_OBSERVATIONS = 15  # a photo, of a model that needs no depth
-MAX_CONTRADICTED = 0.05
+MAX_CONTRADICTED = 0.06
 """Share of contradicted pairs that a model may have; look-alikes alone rarely are more."""
 _MAX_COMPLETE = 2  # models of all photos; where both contradict pairs, these are likely look-alikes
+_NEARLY_ALL = 0.95
+"""Of more than 100 photos: the few that are missing are looked for around the model, not by another."""
+_LARGE = 100
 _MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); larger sets: 2
 
 
@@ -58,17 +62,26 @@ class Trial:
         return round(photos, 3), self.reconstruction.compute_num_observations()
 
 
-def continued(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str]) -> Trial:
-    """A copy of `start` with tracks from pairs that came since, grown by `candidates`."""
+def continued(
+    bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str], *, reopen: bool = True
+) -> Trial:
+    """A copy of `start` with tracks from pairs that came since, grown by `candidates`.
+
+    Without `reopen` it is taken as it stands: its own photos have no new pairs.
+    """
     trial = Trial(None, copy.deepcopy(start))
     bench.scene.append_new_keypoints(trial.reconstruction)
+    if reopen:
+        _reopen(bench, trial)
+    extend(bench, trial, candidates)
+    return judged(bench, trial)
+
+
+def _reopen(bench: Workbench, trial: Trial) -> None:
     with open_session(bench.scene, bench.options, trial.reconstruction) as session:
         for name in sorted(session.registered):  # growing alone would leave old photos' new pairs unused
             session.mapper.triangulate_image(bench.options.triangulation, bench.scene.id_of[name])
-        refine_global(session, "reopened", trial.journal)
-    extend(bench, trial, candidates)
-    trial.contradicted = contradicted_share(bench.scene, trial.reconstruction)
-    return trial
+        refine_growing(session, "reopened", trial.journal)
 
 
 def rebuilt(bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str]) -> Trial:
@@ -89,6 +102,12 @@ def extend(bench: Workbench, trial: Trial, candidates: Set[str], max_images: int
         trial.names = session.registered
 
 
+def judged(bench: Workbench, trial: Trial) -> Trial:
+    """The trial, once it is known how much of the verified pairs its poses contradict."""
+    trial.contradicted = contradicted_share(bench.scene, trial.reconstruction)
+    return trial
+
+
 def best_model(
     bench: Workbench, candidates: Set[str], journal: Journal, *, max_trials: int | None = None
 ) -> Trial | None:
@@ -101,12 +120,30 @@ def best_model(
     found = _best_of_seeds(bench, candidates, journal, max_trials)
     if bench.scene.depth is None:
         return found
-    if not _is_large(bench, found):
+    settled = _settled(bench, found)
+    if not _is_large(bench, settled):
         relaxed = replace(bench, options=with_two_view_tracks(bench.options))
-        found = _larger(found, _best_of_seeds(relaxed, candidates, journal, max_trials))
-    if found and _is_large(bench, found) and not is_contradicted(bench.scene, found.reconstruction):
+        second = _best_of_seeds(relaxed, candidates, journal, max_trials)
+        settled_second = _settled(relaxed, second)
+        if _larger(settled, settled_second) is settled_second:
+            found, settled = second, settled_second
+    if settled and _is_large(bench, settled) and not is_contradicted(bench.scene, settled.reconstruction):
         return found
-    return _larger(found, _from_depth(bench, candidates))
+    best = _larger(settled, _from_depth(bench, candidates))
+    unchanged = best is not None and found is not None and best is settled and found.names == settled.names
+    return found if unchanged else best
+
+
+def _settled(bench: Workbench, trial: Trial | None) -> Trial | None:
+    """A fully adjusted copy: what noise alone made of photos without parallax is gone from it."""
+    if trial is None:
+        return None
+    journal = Journal(list(trial.journal.entries))
+    settled = Trial(trial.seed, copy.deepcopy(trial.reconstruction), journal, contradicted=trial.contradicted)
+    with open_session(bench.scene, bench.options, settled.reconstruction) as session:
+        refine_fully(session, "settled", journal)
+        settled.names = session.registered
+    return settled
 
 
 def _is_large(bench: Workbench, trial: Trial | None) -> bool:
@@ -145,9 +182,11 @@ def _best_of_seeds(
         if trial is None:
             break
         extend(bench, trial, candidates)
-        trial.contradicted = contradicted_share(bench.scene, trial.reconstruction)
-        finished.append(trial)
-        complete = [one.contradicted for one in finished if one.names >= candidates]
+        finished.append(judged(bench, trial))
+        share = _NEARLY_ALL if len(candidates) > _LARGE else 1.0
+        complete = [
+            one.contradicted for one in finished if len(one.names & candidates) >= share * len(candidates)
+        ]
         if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
             break
     if not finished:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfm.history import History
+from sfm.quality_words import quality_in_words, unit_of
 from sfm.types import PhotoStatus
 
 _ORDER = {PhotoStatus.NOT_REGISTERED: 0, PhotoStatus.REGISTERED: 1, PhotoStatus.SKIPPED: 2}
@@ -24,17 +25,28 @@ class Card:
     thumbnail: str
     """Data URI, may be empty."""
     facts: str
+    quality: str
+    """How well a registered photo is held, in figures."""
+    doubt: str
+    """Why it is probably at a wrong place; mostly empty."""
     reason: str
     advice: str
 
 
 def photo_cards(
-    outcomes: Sequence[Mapping[str, Any]], history: History, thumbnails: Mapping[str, str]
+    outcomes: Sequence[Mapping[str, Any]],
+    models: Sequence[Mapping[str, Any]],
+    history: History,
+    thumbnails: Mapping[str, str],
 ) -> tuple[Card, ...]:
-    """Cards in the order of the page: unregistered photos, registered ones by model, skipped files."""
+    """Cards in the order of the page: unregistered photos, registered ones by model, skipped files.
 
-    def key(outcome: Mapping[str, Any]) -> tuple[int, int, str]:
-        return _ORDER[PhotoStatus(outcome["status"])], outcome["model"] or 0, outcome["name"]
+    Of each model's photos those in doubt come first.
+    """
+
+    def key(outcome: Mapping[str, Any]) -> tuple[int, int, bool, str]:
+        order = _ORDER[PhotoStatus(outcome["status"])]
+        return order, outcome["model"] or 0, not outcome.get("doubt"), outcome["name"]
 
     return tuple(
         Card(
@@ -44,6 +56,8 @@ def photo_cards(
             _group(outcome),
             thumbnails.get(outcome["name"], ""),
             _facts(outcome, history),
+            _quality(outcome, models),
+            outcome.get("doubt", ""),
             outcome["reason"],
             outcome["advice"],
         )
@@ -65,3 +79,8 @@ def _facts(outcome: Mapping[str, Any], history: History) -> str:
     if tries := history.tries(name):
         facts.append(f"{sum(attempt.verified for attempt in tries)} of {len(tries)} pairs")
     return " · ".join(facts)
+
+
+def _quality(outcome: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
+    quality = outcome.get("quality")
+    return quality_in_words(quality, unit_of(models[outcome["model"]])) if quality else ""

@@ -138,6 +138,11 @@ def _advice(run: Run) -> Iterator[str]:
     models = run["models"]
     if run.get("ambiguous"):
         yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
+    if doubted := sum(bool(outcome.get("doubt")) for outcome in run["outcomes"]):
+        yield (
+            f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} probably at a wrong place: "
+            "first among the photos of the model below, with what speaks for that."
+        )
     if len(models) > 1:
         yield (
             "The models stay apart because no pair of photos links them. If they show one scene, take photos "

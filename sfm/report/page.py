@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sfm.history import History
 from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import Run, camera_rows, duration, look_alikes, stage_bars, tiles, verdict
 from sfm.report.graph import GraphPicture, graph_picture
+from sfm.report.position import position_rows, upright_models
 from sfm.report.scene import SceneModel, scene_model
 from sfm.report.templates import now, template
 from sfm.report.thumbnails import thumbnail_uris
@@ -45,11 +46,11 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     run = _read_run(out)
     history = History(read_events(out / "events.jsonl"))
     models = [read_model(out, index) for index in model_indices(out)]
-    scenes = _scenes(models[:_MAX_MODELS], history)
+    scenes = _scenes(models[:_MAX_MODELS], history, upright_models(run["models"]))
     outcomes = run["outcomes"]
     used = [o["name"] for o in outcomes if o["status"] != PhotoStatus.SKIPPED]
     uris = thumbnail_uris(used, thumbnails or {}, out / "images")
-    cards = photo_cards(outcomes, history, dict(zip(used, uris, strict=True)))
+    cards = photo_cards(outcomes, run["models"], history, dict(zip(used, uris, strict=True)))
     picture = graph_picture(history.pairs, used, scenes)
     html = _render(out, run, models, scenes, cards, picture)
     # A name may hold bytes that are no UTF-8; the page shows a question mark for them.
@@ -66,15 +67,20 @@ def _read_run(out: Path) -> Run:
     return run
 
 
-def _scenes(models: Sequence[pycolmap.Reconstruction], history: History) -> list[SceneModel]:
+def _scenes(
+    models: Sequence[pycolmap.Reconstruction], history: History, upright: Set[int]
+) -> list[SceneModel]:
     """Models for display; the points that the page can hold are shared out by the models' sizes."""
     orientations = {name: int(event.get("orientation") or 1) for name, event in history.photos.items()}
     total = max(sum(model.num_points3D() for model in models), 1)
     return [
         scene_model(
-            model, orientations, max_points=_MAX_POINTS * model.num_points3D() // max(total, _MAX_POINTS)
+            model,
+            orientations,
+            max_points=_MAX_POINTS * model.num_points3D() // max(total, _MAX_POINTS),
+            is_upright=index in upright,
         )
-        for model in models
+        for index, model in enumerate(models)
     ]
 
 
@@ -95,6 +101,7 @@ def _render(
         tiles=tiles(run),
         stages=stage_bars(run),
         cameras=camera_rows(models),
+        positions=position_rows(run["models"]),
         look_alikes=look_alikes(run),
         cards=cards,
         groups=_groups(cards),

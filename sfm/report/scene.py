@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from sfm.report.upright import upright_from_world
+from sfm.upright import upright_from_world
 
 HALF_EXTENT = 8.0
 """Half side of the cube that positions are quantised in, in radii of the model."""
@@ -48,7 +48,11 @@ class SceneModel:
 
 
 def scene_model(
-    model: pycolmap.Reconstruction, orientations: Mapping[str, int], *, max_points: int
+    model: pycolmap.Reconstruction,
+    orientations: Mapping[str, int],
+    *,
+    max_points: int,
+    is_upright: bool = False,
 ) -> SceneModel:
     """Thin, turn and scale a model for display.
 
@@ -56,8 +60,9 @@ def scene_model(
         model: its points should have colours.
         orientations: EXIF orientation by image name.
         max_points: a random subset of this many points is kept, the same each time.
+        is_upright: whether +z is up in the model already.
     """
-    turn = upright_from_world(model, orientations)
+    turn = np.eye(3) if is_upright else upright_from_world(model, orientations)
     xyz, rgb = _points(model)
     names, centres, corners = _cameras(model)
     xyz, centres, corners = xyz @ turn.T, centres @ turn.T, corners @ turn.T

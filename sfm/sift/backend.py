@@ -15,7 +15,7 @@ from sfm.backends.guide import NO_GUIDES, Guides
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.ingest import masks_dir
-from sfm.mapping.depth import DepthSource
+from sfm.mapping.depth.source import DepthSource
 from sfm.types import Collection
 from sfm.workspace import Workspace, content_key
 

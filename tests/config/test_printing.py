@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from pathlib import Path
 
@@ -36,9 +37,14 @@ def _values(option: Option) -> st.SearchStrategy[object]:
     if option.name == "images.camera_params":
         return st.none() | TEXT
     limited = st.from_type(option.annotation)
-    if option.default is not None and isinstance(option.default, float):
-        return limited.filter(lambda value: value < float("inf"))
-    return limited.filter(lambda value: value is None or not isinstance(value, int) or value < 2**31)
+    return limited.filter(_can_be_written)
+
+
+def _can_be_written(value: object) -> bool:
+    """Values out of this range are refused when a configuration is read."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or value < 2**31
 
 
 CONFIGS = st.fixed_dictionaries(

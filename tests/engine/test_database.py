@@ -10,8 +10,10 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
+from sfm.config.schema import GeoreferenceConfig
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.errors import WorkspaceError
+from sfm.positions import with_positions
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 KEYS = StageKeys("f", "m", "g")
@@ -135,10 +137,12 @@ def test_gps_becomes_a_pose_prior(tmp_path: Path) -> None:
     database = FeatureDatabase(tmp_path / "database.db")
     gps = Exif(latitude_deg=47.5, longitude_deg=8.5, altitude_m=400.0)
 
-    database.sync(collection(photo("a.jpg", exif=gps), photo("b.jpg")), KEYS)
+    photos = collection(photo("a.jpg", exif=gps), photo("b.jpg"))
+    database.sync(with_positions(photos, GeoreferenceConfig()), KEYS)
 
     (prior,) = pycolmap.Database.open(database.path).read_all_pose_priors()
     assert prior.position.tolist() == [47.5, 8.5, 400.0]
+    np.testing.assert_allclose(prior.position_covariance, np.diag([25.0, 25.0, 100.0]))
     assert prior.coordinate_system == pycolmap.PosePriorCoordinateSystem.WGS84
 
 

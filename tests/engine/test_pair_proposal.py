@@ -16,7 +16,7 @@ from retrieval.index import RetrievalIndex
 from retrieval.mast3r_sfm_graph import pair_graph
 from sfm.errors import InputError
 from sfm.events import NullEvents
-from sfm.pair_proposal import needs_index, positions_enu, propose_pairs, save_scene_graph, stored_edges
+from sfm.pair_proposal import needs_index, propose_pairs, save_scene_graph, stored_edges
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), False)
@@ -24,26 +24,6 @@ CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), Fa
 
 def located(name: str, exif: Exif) -> Photo:
     return Photo(name, Path(name), Path(name), "x", 640, 480, 1, 1, exif)
-
-
-def test_positions_are_metres_east_north_and_up_of_the_first_photo() -> None:
-    photos = (
-        located("a.jpg", Exif(latitude_deg=47.0, longitude_deg=8.0, altitude_m=400.0)),
-        located("b.jpg", Exif(latitude_deg=47.001, longitude_deg=8.0, altitude_m=410.0)),
-        located("c.jpg", Exif(latitude_deg=47.0, longitude_deg=8.001, altitude_m=None)),
-        located("d.jpg", Exif()),
-    )
-
-    positions = positions_enu(Collection(photos, {1: CAMERA}))
-
-    # A degree of latitude is 111.2 km at 47 degrees, one of longitude 76.1 km (WGS84).
-    assert set(positions) == {"a.jpg", "b.jpg", "c.jpg"}
-    np.testing.assert_allclose(positions["b.jpg"], [0, 111.2, 10], atol=0.1)
-    np.testing.assert_allclose(positions["c.jpg"][:2], [76.1, 0], atol=0.1)
-
-
-def test_no_gps_no_positions() -> None:
-    assert positions_enu(Collection((located("a.jpg", Exif()),), {1: CAMERA})) == {}
 
 
 def test_small_collections_need_no_index() -> None:
@@ -125,6 +105,19 @@ def test_added_photos_are_added_to_the_index(tmp_path: Path) -> None:
     assert backend.described == ["12.jpg", "13.jpg"]
     assert len(graph.images) == 14
     assert codes < set(tmp_path.glob("index/*/segment-*"))
+
+
+def test_words_are_chosen_anew_at_a_doubling_but_not_for_a_few_photos_that_reach_it(tmp_path: Path) -> None:
+    backend = WordsOfItsOwn()
+    propose(backend, tmp_path, count=14)
+
+    propose(backend, tmp_path, count=18)
+    assert backend.described == ["14.jpg", "15.jpg", "16.jpg", "17.jpg"]
+    propose(backend, tmp_path, count=18)
+    assert backend.asked == 2
+
+    propose(backend, tmp_path, count=40)
+    assert len(backend.described) == 40
 
 
 def test_the_index_is_made_again_when_a_photo_has_changed_or_gone(tmp_path: Path) -> None:

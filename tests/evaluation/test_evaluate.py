@@ -137,3 +137,6 @@ def test_the_figures_are_json_and_the_table_shows_them(make_poses):
     assert "AUC@3" in lines[0]
     assert [line.split()[:2] for line in lines[1:4]] == [["first", "5/5"], ["second", "4/4"], ["all", "9/9"]]
     assert "photos in a wrong model: none" in lines[-1]
+    assert figures["colmap_benchmark"]["auc"]["0.5"] == pytest.approx(100, abs=1e-2)
+    assert figures["colmap_benchmark"]["num_pairs"] == 5 * 4 + 4 * 3
+    assert "COLMAP's benchmark convention: AUC@0.5" in lines[4]

@@ -150,3 +150,11 @@ def test_a_similarity_of_the_world_changes_nothing(
 
     assert found.pose_deg.max() < 1e-3
     assert auc(found.pose_deg, 1) == pytest.approx(100, abs=0.1)
+
+
+def test_without_its_sign_a_translation_the_wrong_way_round_is_right() -> None:
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0))}
+    estimated = {"a": at((0, 0, 0)), "b": at((-1, math.tan(math.radians(20)), 0))}
+
+    assert pair_errors(estimated, true, ["a", "b"]).translation_deg == pytest.approx([160.0])
+    assert pair_errors(estimated, true, ["a", "b"], signed=False).translation_deg == pytest.approx([20.0])

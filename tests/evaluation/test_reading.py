@@ -11,7 +11,8 @@ import pytest
 
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
-from sfm.evaluation.model_poses import find_models, read_poses
+from sfm.evaluation.model_cameras import camera_entry, read_cameras
+from sfm.evaluation.model_poses import find_models, read_camera_ids, read_poses
 from sfm.evaluation.names import match_names
 
 
@@ -128,6 +129,7 @@ def test_components_group_the_photos(tmp_path):
     assert load_ground_truth(tmp_path).groups() == {"x": ("a", "c"), "y": ("b",)}
 
 
+CAMERA = {"model": "PINHOLE", "width": 10, "height": 8, "params": [9, 9, 5, 4]}
 IDENTITY = {"R_cw": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "t_cw": [0, 0, 0]}
 
 
@@ -148,6 +150,22 @@ IDENTITY = {"R_cw": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "t_cw": [0, 0, 0]}
             "not a rotation",
         ),
         (json.dumps({"images": {"a": IDENTITY}, "unit": 3}), "unit must be"),
+        (json.dumps({"images": {"a": IDENTITY}, "position_accuracy": 0}), "position_accuracy must be"),
+        (json.dumps({"images": {"a": IDENTITY}, "metres_per_unit": "1"}), "metres_per_unit must be"),
+        (json.dumps({"images": {"a": IDENTITY}, "cameras": []}), "cameras must map"),
+        (json.dumps({"images": {"a": IDENTITY}, "cameras": {"a": 3}}), "camera of 'a': COLMAP has no camera"),
+        (
+            json.dumps({"images": {"a": IDENTITY}, "cameras": {"a": {**CAMERA, "params": [1, 2, 3]}}}),
+            "camera of 'a': PINHOLE has the parameters fx, fy, cx, cy",
+        ),
+        (
+            json.dumps({"images": {"a": IDENTITY}, "cameras": {"a": {**CAMERA, "params": [1, "f", 3, 4]}}}),
+            "camera of 'a': parameters must be numbers",
+        ),
+        (
+            json.dumps({"images": {"a": IDENTITY}, "cameras": {"a": {**CAMERA, "width": 0}}}),
+            "camera of 'a': a photo cannot have 0 x 8 pixels",
+        ),
         (
             json.dumps({"images": {"a": IDENTITY, "b": IDENTITY}, "components": {"a": "x"}}),
             "components lacks b",
@@ -194,3 +212,46 @@ def test_pycolmap_still_writes_registered_images_only(model, tmp_path):
     partial.write_binary(tmp_path)
 
     assert len(read_poses(tmp_path)) == 7
+
+
+def test_a_gt_json_holds_cameras_the_accuracy_of_positions_and_metres(tmp_path):
+    content = {"images": {"a": IDENTITY, "b": IDENTITY}, "cameras": {"a": CAMERA}, "metres_per_unit": 2}
+    (tmp_path / "gt.json").write_text(json.dumps({**content, "position_accuracy": 0.02}))
+
+    truth = load_ground_truth(tmp_path)
+
+    assert list(truth.cameras) == ["a"]
+    assert camera_entry(truth.cameras["a"]) == CAMERA
+    assert (truth.position_accuracy, truth.min_baseline, truth.metres) == (0.02, 0.02, 2.0)
+
+
+def test_cameras_of_binary_and_text_models_are_those_that_colmap_wrote(model, model_folder, tmp_path):
+    text = tmp_path / "text"
+    text.mkdir()
+    model.write_text(text)
+
+    for folder in (model_folder, text):
+        cameras, ids = read_cameras(folder), read_camera_ids(folder)
+        for image_id in model.reg_image_ids():
+            image = model.image(image_id)
+            assert camera_entry(cameras[ids[image.name]]) == camera_entry(image.camera)
+
+
+def test_every_truncation_of_cameras_bin_is_refused(model_folder):
+    file = model_folder / "cameras.bin"
+    whole = file.read_bytes()
+    for size in [0, 7, 9, 31, 40, len(whole) // 2, len(whole) - 1]:
+        file.write_bytes(whole[:size])
+
+        with pytest.raises(InputError, match=r"cameras\.bin is truncated"):
+            read_cameras(model_folder)
+
+
+def test_a_camera_model_of_no_known_number_is_refused(model_folder):
+    file = model_folder / "cameras.bin"
+    data = bytearray(file.read_bytes())
+    data[12:16] = struct.pack("<i", 99)
+    file.write_bytes(data)
+
+    with pytest.raises(InputError, match=r"cameras\.bin: camera 1: COLMAP has no camera model of number 99"):
+        read_cameras(model_folder)

@@ -16,7 +16,7 @@ from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, NullEvents, read_events
 from sfm.loop import LoopResult, run_closed_loop
 from sfm.mapping import MappingResult, Suspect, SuspectReport, TwoView, ViewGraph
-from sfm.mapping.suspects import Evidence
+from sfm.mapping.evidence.suspects import Evidence
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
@@ -46,7 +46,9 @@ class Engine:
         self.asked_about: list[set[Pair]] = []
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
-    def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
+    def reconstruct(
+        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+    ) -> MappingResult:
         registered = start[0].num_reg_images() if start else 4
         self.starts.append(registered if start else 0)
         events.emit("register", "model", num_images=registered + bool(start))
@@ -81,6 +83,7 @@ def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink 
         CHAIN,
         folder=folder,
         reconstruct=engine.reconstruct,
+        finish=lambda models, *_: models,
         match=engine.match,
         read_view_graph=engine.view_graph,
         read_suspects=engine.read_suspects,
@@ -108,7 +111,8 @@ def test_the_first_rounds_firm_up_the_graph_without_any_model(tmp_path: Path) ->
 
     first = result.rounds[0]
     assert (first.round, first.registered_after, first.models_after) == (1, 0, 0)
-    assert set(first.asked) >= {"orphan", "weak"}  # photos 6 and 7 have no partner, the ends of the chain one
+    asked = set().union(*(r.asked for r in result.rounds))
+    assert asked >= {"orphan", "weak"}  # photos 6 and 7 have no partner, the ends of the chain one
     assert min(result.view_graph.degree(name) for name in NAMES) >= 2
 
 
@@ -131,29 +135,56 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     assert len(CHAIN) < len(result.scene_graph) <= 1.5 * len(NAMES)
 
 
+def doubted(pair: Pair, deciding: tuple[Pair, ...] = ()) -> Suspect:
+    evidence = Evidence(90, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
+    return Suspect(pair, 0.9, "looks alike", evidence, deciding)
+
+
 class Doubtful(Engine):
     """Registers all photos at once; the first and the sixth look alike, which any untried pair decides."""
 
-    def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
+    def reconstruct(
+        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+    ) -> MappingResult:
         return MappingResult((model_of(len(NAMES)),), self.view_graph())
 
     def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
         self.asked_about.append(set(tried))
         deciding = tuple(Pair(*ends) for ends in combinations(NAMES, 2) if Pair(*ends) not in tried)
-        evidence = Evidence(90, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
-        suspect = Suspect(Pair("0.jpg", "5.jpg"), 0.9, "looks alike", evidence, deciding)
-        return SuspectReport((suspect,), ambiguous=True)
+        return SuspectReport((doubted(Pair("0.jpg", "5.jpg"), deciding),), ambiguous=True)
 
 
-def test_suspects_are_asked_about_once_models_are_there(tmp_path: Path) -> None:
+def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tmp_path: Path) -> None:
     engine = Doubtful()
 
     result = run(engine, tmp_path, RegisterConfig(max_rounds=1, pairs_per_photo=20.0))
 
     asked = {pair for pair, edge in result.scene_graph.edges.items() if edge.reason is Reason.SUSPECT}
     assert asked
-    assert len(engine.asked_about) == 1  # not before registration
+    assert all(r.asked.get("suspect", 0) == 0 for r in result.rounds if r.models_before)
     assert not asked & engine.asked_about[0]
+    assert len({len(tried) for tried in engine.asked_about}) == len(
+        engine.asked_about
+    )  # each time of new pairs
+
+
+def test_suspects_are_handed_on_where_the_last_look_asked_nothing(tmp_path: Path) -> None:
+    result = run(Engine(), tmp_path, RegisterConfig(max_rounds=20))
+
+    assert result.suspects == SuspectReport((), ambiguous=False)
+
+
+def test_what_was_believed_before_a_kill_is_believed_after_it(tmp_path: Path) -> None:
+    class DoubtsLater(Engine):
+        def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
+            return SuspectReport(tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg")), ambiguous=True)
+
+    config = RegisterConfig(max_rounds=1)
+    before = run(Engine(), tmp_path, config)
+
+    after = run(DoubtsLater(), tmp_path, config)
+
+    assert after.scene_graph == before.scene_graph
 
 
 def test_without_rounds_nothing_is_asked(tmp_path: Path) -> None:
@@ -222,15 +253,21 @@ def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None
 
 
 class Seeing(Engine):
-    """Registers every photo at once, and finds look-alikes farther away only after that."""
+    """Registers every photo at once, and matches no requested pair without knowing its poses."""
 
     def __init__(self, model: pycolmap.Reconstruction) -> None:
         super().__init__()
         self.model = model
 
-    def reconstruct(self, start: Sequence[pycolmap.Reconstruction], events: EventSink) -> MappingResult:
+    def reconstruct(
+        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+    ) -> MappingResult:
         self.starts.append(len(NAMES) if start else 0)
         return MappingResult((self.model,), self.view_graph())
+
+    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+        self.verifies = bool(guides)
+        return super().match(edges, guides)
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
         return super().rank(name, count if self.starts else 1)

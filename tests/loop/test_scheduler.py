@@ -70,6 +70,27 @@ def test_a_photo_that_matches_nothing_is_given_up_before_its_candidates_end() ->
     assert 3 <= len(matcher.tried) <= 20
 
 
+def test_failures_count_in_later_batches_until_they_are_forgiven() -> None:
+    request, experience, matcher = ask("x", *(f"{i}" for i in range(100))), Experience(), Matcher()
+
+    def one_batch() -> int:
+        before = len(matcher.tried)
+        outcome = work_off(
+            [request], matcher, budget=PLENTY, experience=experience, round=1, batch_size=2, max_batches=1
+        )
+        request_left = tuple(c for c in request.candidates if c.pair not in matcher.tried)
+        assert len(outcome.edges) == len(matcher.tried) - before <= 2
+        return len(request_left)
+
+    while one_batch() and experience.failed[request.reason, request.subject] < 8:
+        request = ask("x", *(f"{i}" for i in range(len(matcher.tried), 100)))
+    worth_now = work(request, matcher=Matcher(), batch=50, experience=experience)
+    experience.forgive()
+    forgiven = work(request, matcher=Matcher(), batch=50, experience=experience)
+
+    assert len(worth_now.edges) < len(forgiven.edges)
+
+
 def test_worthier_requests_come_first() -> None:
     matcher = Matcher()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from retrieval import Pair, Reason
+from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.loop import deciding_requests
+from sfm.loop.suspects import in_doubt, unasked
 from sfm.mapping import Suspect, SuspectReport
-from sfm.mapping.suspects import Evidence
+from sfm.mapping.evidence.suspects import Evidence
 
 
 def suspect(a: int, b: int, *, inliers: int = 80, score: float = 0.9, deciding: int = 2) -> Suspect:
@@ -44,3 +45,33 @@ def test_of_a_crowd_a_few_are_asked_about_each_photo_once() -> None:
     assert len(requests) == 5
     photos = [name for request in requests for name in request.subject]
     assert len(set(photos)) == len(photos)
+
+
+def test_several_firm_suspects_put_the_pairs_in_doubt_and_weak_ones_do_not() -> None:
+    firm, other, weak = suspect(0, 50), suspect(2, 52), suspect(4, 54, inliers=29)
+
+    assert in_doubt(SuspectReport((firm, other, weak), ambiguous=False))
+    assert not in_doubt(SuspectReport((firm, weak), ambiguous=True))
+    assert not in_doubt(None)
+
+
+def test_a_photo_is_asked_about_once_and_after_registration_only_for_later_pairs() -> None:
+    early, late, done = suspect(0, 50), suspect(2, 52), suspect(4, 54)
+    edges = {
+        early.pair: Edge(0.5, Reason.KNN, 0),
+        late.pair: Edge(0.5, Reason.ORPHAN, 7),
+        done.pair: Edge(0.5, Reason.ORPHAN, 7),
+        Pair("004", "099"): Edge(0.5, Reason.SUSPECT, 3),
+    }
+    graph = SceneGraph(tuple(f"{i:03d}" for i in range(100)), edges)
+    report = SuspectReport((early, late, done), ambiguous=True)
+
+    def left(later_than: int) -> tuple[Suspect, ...]:
+        found = unasked(report, graph, later_than)
+        assert found is not None
+        assert found.ambiguous
+        return found.suspects
+
+    assert left(-1) == (early, late)
+    assert left(5) == (late,)
+    assert unasked(None, graph, -1) is None

@@ -10,7 +10,8 @@ from sfm.events import NullEvents
 from sfm.mapping import reconstruct
 from sfm.mapping.agreement import agreement, contradicted_share
 from sfm.mapping.options import mapper_options
-from sfm.mapping.session import Scene, open_session
+from sfm.mapping.scene import Scene
+from sfm.mapping.session import open_session
 from sfm.progress import SilentProgress
 
 from . import synthetic

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm.mapping.depth_fit import fit_depth, weighted_median
-from sfm.mapping.uncertain_pose import UncertainPoints, refine_pose
+from sfm.mapping.depth.fit import fit_depth, weighted_median
+from sfm.mapping.depth.uncertain_pose import UncertainPoints, refine_pose
 
 from .low_overlap import camera
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import reconstruct
-from sfm.mapping.depth_model import build_depth_model, has_parallax
+from sfm.mapping.depth.depth_model import build_depth_model, has_parallax
+from sfm.mapping.depth.metric_scale import metric_scale
 from sfm.mapping.journal import Journal
-from sfm.mapping.metric_scale import metric_scale
 from sfm.mapping.options import MapperOptions, mapper_options
-from sfm.mapping.session import Scene
+from sfm.mapping.scene import Scene
 from sfm.progress import SilentProgress
 
 from . import low_overlap, synthetic
@@ -148,9 +149,7 @@ def test_without_enough_metric_depth_there_are_no_metres(tmp_path: Path) -> None
 
     def found(names: set[str], metric: bool) -> object:
         depth = low_overlap.KnownDepth({n: v for n, v in views.items() if n in names}, metric=metric)
-        return metric_scale(
-            Scene(mapped.cache, mapped.view_graph, mapped.name_of, mapped.id_of, depth), model
-        )
+        return metric_scale(replace(mapped, depth=depth), model)
 
     names = sorted(views)
     assert found(set(names), metric=True) is not None

@@ -10,10 +10,12 @@ import pytest
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.evaluation.metrics import auc, pair_errors
 from sfm.mapping import DepthSource, MappingResult, reconstruct
+from sfm.mapping.adjustment import refine_growing
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options
-from sfm.mapping.session import Scene, open_session
-from sfm.mapping.steps import Attempts, Method, Registered, Stuck, refine_global, register_next
+from sfm.mapping.scene import Scene
+from sfm.mapping.session import open_session
+from sfm.mapping.steps import Attempts, Method, Registered, Stuck, register_next
 from sfm.progress import SilentProgress
 
 from . import low_overlap, synthetic
@@ -109,7 +111,7 @@ def test_repeated_adjustments_and_later_rounds_do_not_drift(row: tuple[Photos, P
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
     with open_session(Scene.open(database), options, after) as session:
         for _ in range(5):
-            refine_global(session, "again", Journal())
+            refine_growing(session, "again", Journal())
 
     assert len(ids(after)) == 12
     assert np.abs(step_ratios(after, photos) / step_ratios(before, photos) - 1).max() < 0.01

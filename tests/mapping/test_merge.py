@@ -11,7 +11,7 @@ from sfm.mapping import reconstruct
 from sfm.mapping.journal import Journal
 from sfm.mapping.merge import merge_models
 from sfm.mapping.options import mapper_options
-from sfm.mapping.session import Scene as MappedScene
+from sfm.mapping.scene import Scene as MappedScene
 from sfm.mapping.trials import Trial, Workbench
 from sfm.progress import SilentProgress
 

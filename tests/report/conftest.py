@@ -13,6 +13,7 @@ import pytest
 
 from sfm.config.schema import Config
 from sfm.events import EventLog
+from sfm.types import PhotoQuality
 
 MakeRun = Callable[..., Path]
 
@@ -48,6 +49,16 @@ def write_run(
     _emit_pairs(events, [(name, first) for name in missing if first], num_inliers=0)
     (out / "run.json").write_text(json.dumps(_record(models, names, missing, skipped)), encoding="utf-8")
     return out
+
+
+def judge(out: Path, name: str, *, doubt: str = "", sigma_position: float | None = 0.0123) -> None:
+    """Say in run.json how well a photo is held."""
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    outcome = next(outcome for outcome in run["outcomes"] if outcome["name"] == name)
+    sigma = None if sigma_position is None else 0.05
+    quality = PhotoQuality(0.412, 12.34, sigma_position, sigma, "", 4, 1, 0.8)
+    outcome.update(quality=dataclasses.asdict(quality), doubt=doubt)
+    (out / "run.json").write_text(json.dumps(run), encoding="utf-8")
 
 
 def _model(out: Path, index: int, rename: Mapping[int, str]) -> pycolmap.Reconstruction:

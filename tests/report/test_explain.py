@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sfm.errors import InputError
 from sfm.events import EventLog
 from sfm.explanation import explain
+from tests.report.conftest import judge
 
 
 def test_a_registered_photo(tmp_path, make_run):
@@ -19,6 +22,28 @@ def test_a_registered_photo(tmp_path, make_run):
     assert "Keypoints     500" in text
     assert "4 matched (4 knn), 4 verified" in text
     assert "registered in model 0 (pnp): saw 60, 55 inliers" in text
+
+
+def test_how_well_a_photo_is_held_and_why_it_is_in_doubt(tmp_path, make_run):
+    out = make_run(tmp_path)
+    assert "Held by" not in explain(out, "scene0/1.png")  # of a run that did not look
+    judge(out, "scene0/2.png", doubt="80 % of its matches contradict its pose")
+
+    lines = explain(out, "scene0/2.png").splitlines()
+
+    assert lines[1] == "Held by       0.41 px · angles of 12.3° · 1 of 4 photos agree · ± 0.012 units, 0.05°"
+    assert lines[2] == "In doubt      80 % of its matches contradict its pose"
+    assert "In doubt" not in explain(out, "scene0/1.png")
+
+
+def test_positions_are_metres_where_the_model_is(tmp_path, make_run):
+    out = make_run(tmp_path)
+    judge(out, "scene0/2.png", sigma_position=1.25)
+    run = json.loads((out / "run.json").read_text())
+    run["models"][0]["georeference"] = {"scale_from": "positions"}
+    (out / "run.json").write_text(json.dumps(run))
+
+    assert "± 1.2 m, 0.05°" in explain(out, "scene0/2.png")
 
 
 def test_an_unregistered_photo_with_its_pairs_best_first(tmp_path, make_run):

@@ -12,6 +12,7 @@ from PIL import Image
 from sfm.errors import InputError
 from sfm.report import write_report
 from tests.report.browser import open_page
+from tests.report.conftest import judge
 
 HOSTILE = "</script><script>document.title='owned'</script> \"'&<img src=x onerror=alert(1)>.png"
 
@@ -52,6 +53,24 @@ def test_look_alikes_have_a_section_with_what_to_do(tmp_path, make_run):
     assert section.count("it &lt;differs&gt;") == 20
     assert "and 5 more" in section
     assert "25 pairs join places that only look the same" in html
+
+
+def test_photos_in_doubt_come_first_with_what_speaks_against_them(tmp_path, make_run):
+    out = make_run(tmp_path / "out")
+    assert "In doubt" not in write_report(out).read_text()
+    judge(out, "scene0/2.png", sigma_position=None)
+    judge(out, "scene0/4.png", doubt="it <hangs> on one photo")
+
+    html = write_report(out).read_text()
+
+    cards = html.split("<article")[1:]
+    assert "scene0/4.png" in cards[0]
+    assert "In doubt: it &lt;hangs&gt; on one photo" in cards[0]
+    assert "0.41 px · angles of 12.3° · 1 of 4 photos agree · ± 0.012 units, 0.05°" in cards[0]
+    held = next(card for card in cards if "scene0/2.png" in card)
+    assert "1 of 4 photos agree</p>" in held
+    assert sum("In doubt" in card for card in cards) == 1
+    assert "1 registered photo is probably at a wrong place" in html
 
 
 def test_hostile_names_stay_text(tmp_path, make_run):

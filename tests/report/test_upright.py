@@ -6,7 +6,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.report.upright import upright_from_world
+from sfm.upright import is_level, upright_from_world
 
 IN_WORLD = np.array([0.36, -0.48, 0.8])  # a unit vector that is no axis
 
@@ -58,3 +58,17 @@ def test_it_is_a_rotation():
 
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(turn) == pytest.approx(1)
+
+
+AROUND = (0, 70, 140, 210, 280)
+
+
+def test_photos_held_level_are_believed_those_taken_straight_down_too():
+    assert is_level(_model(AROUND), {})
+    assert is_level(_model(AROUND, down=True), {})
+
+
+def test_photos_that_are_rolled_few_or_all_turned_one_way_are_not():
+    assert not is_level(_model(AROUND, roll_deg=30), {})
+    assert not is_level(_model(AROUND[:4]), {})
+    assert not is_level(_model((0, 1, 2, 180, 181)), {})

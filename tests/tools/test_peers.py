@@ -6,19 +6,24 @@ import json
 import os
 import signal
 import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import peers
 import pycolmap
 import pytest
+import runs
 from measured import run_measured
 from photo_sets import find_set
 from rows import Row, median_rows, score
 from table import render
 
 
-def python(code: str, tmp_path, limit: float = 60.0):
-    return run_measured([sys.executable, "-c", code], log=tmp_path / "log", time_limit_s=limit)
+def python(code: str, tmp_path, limit: float = 60.0, memory_mb: float | None = None):
+    command = [sys.executable, "-c", code]
+    return run_measured(command, log=tmp_path / "log", time_limit_s=limit, memory_limit_mb=memory_mb)
 
 
 def test_a_process_is_measured(tmp_path):
@@ -57,6 +62,53 @@ def test_whoever_is_stopped_takes_the_running_process_along(tmp_path):
     child = int((tmp_path / "log").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_memory_is_that_of_all_that_was_started(tmp_path):
+    child = "import time; x = bytearray(90_000_000); time.sleep(0.6)"
+    code = f"import subprocess, sys; [p.wait() for p in [subprocess.Popen([sys.executable, '-c', {child!r}])"
+    code += " for _ in range(2)]]"
+
+    assert python(code, tmp_path).peak_memory_mb > 180
+
+
+def test_whoever_takes_too_much_memory_is_stopped_with_its_children(tmp_path):
+    child = "x = bytearray(300_000_000); import time; time.sleep(100)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+
+    found = python(code, tmp_path, memory_mb=200)
+
+    assert found.out_of_memory
+    assert not found.timed_out
+    assert found.failure.startswith("stopped at ")
+    assert found.seconds < 20
+
+
+def test_what_a_process_leaves_behind_is_stopped(tmp_path):
+    child = "import time; time.sleep(100)"
+    code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid)"
+
+    left = int(python(code, tmp_path).tail)
+
+    deadline = time.monotonic() + 5
+    while _runs(left) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(left)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process does anything: one that nobody has waited for yet is dead, too."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_program_that_is_not_there_is_a_failure(tmp_path):
+    found = run_measured(["/no/such/program"], log=tmp_path / "log", time_limit_s=1)
+
+    assert found.failure == "exit 127: /no/such/program: No such file or directory"
 
 
 def test_a_process_that_fails_says_how(tmp_path):
@@ -106,7 +158,24 @@ def test_medians_are_over_the_seeds_that_finished():
     ours, peer = median_rows(rows)
 
     assert (ours.seed, ours.registered, ours.models, ours.auc5, ours.map_s) == (None, 5, (5,), 80.0, 3.0)
+    assert (ours.spread["auc5"], ours.spread["map_s"], ours.num_seeds) == ((70.0, 90.0), (1.0, 9.0), 3)
     assert (peer.models, peer.auc5, peer.status) == ((3, 2), None, "ok, 1 of 2 failed")
+    assert peer.spread == {}
+
+
+def test_a_median_shows_what_its_seeds_range_over_where_they_differ():
+    steady = Row(set="s", engine="ours", seed=None, status="ok", auc5=80.0, spread={"auc5": (79.98, 80.02)})
+    moving = replace(steady, spread={"auc5": (70.0, 90.0)})
+
+    assert "80.0  " in render([steady])
+    assert "80.0 [70.0..90.0]" in render([moving])
+
+
+def test_a_row_outlives_its_file():
+    row = Row(set="s", engine="ours", seed=1, status="ok", models=(3, 2), curve=(1.0, 2.0))
+    stored = json.loads(json.dumps({**asdict(row), "a_later_figure": 1}))
+
+    assert Row.read(stored) == row
 
 
 def test_the_table_shows_every_row_in_aligned_columns():
@@ -198,7 +267,7 @@ def test_a_comparison_is_kept_and_a_broken_set_is_a_row(shared_data, tmp_path, m
 
     peers.main()
     first = json.loads(out.read_text())["rows"]
-    monkeypatch.setattr(peers, "run_engine", None)  # a second run has nothing to do
+    monkeypatch.setattr(runs, "_run_peer", None)  # a second run has nothing to do
     peers.main()
 
     assert first[0]["registered"] == 8

@@ -71,5 +71,6 @@ def test_facades_repeat_a_few_fronts_in_different_rows_and_a_district_repeats_no
     alike, different = facades(0, columns=2, rows=1), district(0, columns=2, rows=1)
 
     assert places(alike)[560, 440] >= 8  # 5.5 m x 7.0 m at 80 texels a metre, lit each in its own way
+    assert places(facades(0, columns=2, rows=1, terraces=True))[560, 440] >= 2 * 8
     assert places(different)[560, 440] == 0
     assert max(fronts(different).values()) == 1

@@ -1,7 +1,7 @@
 """Photos described once, pairs matched when first asked for: experiments with many scene graphs share both.
 
 A run gets a database of its own that holds just the pairs of its graph; what they would have cost is told by
-the mean time of a pair, measured when pairs are matched here.
+the mean CPU time of a pair, measured once on a sample.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 from photo_sets import PhotoSet
 
@@ -33,6 +35,15 @@ from sfm.workspace import Workspace, atomic_write_json
 _TABLES = ("matches", "two_view_geometries")
 _BASE = "base.db"
 """Photos and features without any pair."""
+_TIMED_PAIRS = 60
+
+
+@dataclass(slots=True)
+class GuidedWork:
+    """What a run spent on pairs that were matched for it alone."""
+
+    pairs: int = 0
+    cpu_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -43,7 +54,6 @@ class MatchedStore:
     collection: Collection
     database: FeatureDatabase
     backend: SiftBackend
-    describe_s: float
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,21 +61,24 @@ class MatchedStore:
         return self.collection.names
 
     def ensure(self, pairs: Iterable[Pair]) -> None:
-        """Match what has not been matched yet, and remember how long it took."""
-        edges = {pair: Edge(0.0, Reason.USER) for pair in pairs}
-        started = time.monotonic()
-        report = self.backend.match(edges, self.collection, self.database)
-        if report.matched:
-            timing = self._timing()
-            timing["seconds"] += time.monotonic() - started
-            timing["pairs"] += report.matched
-            atomic_write_json(self._timing_path, timing)
+        """Match what has not been matched yet."""
+        self.backend.match({pair: Edge(0.0, Reason.USER) for pair in pairs}, self.collection, self.database)
 
     @property
     def seconds_per_pair(self) -> float:
-        """Mean over all pairs matched so far, in all runs; 0 when none was."""
-        timing = self._timing()
-        return timing["seconds"] / max(timing["pairs"], 1)
+        """Mean CPU seconds of matching and verifying a pair, measured once on a sample."""
+        path = self.workspace.cache / "pair_cost.json"
+        if not path.exists():
+            drawn = np.random.default_rng(0)
+            pairs = list(combinations(self.names, 2))
+            chosen = drawn.choice(len(pairs), min(_TIMED_PAIRS, len(pairs)), replace=False)
+            edges = {Pair.of(*pairs[i]): Edge(0.0, Reason.USER) for i in chosen}
+            database = self.new_database(self.workspace.cache / "timing.db")
+            started = time.process_time()
+            self.backend.match(edges, self.collection, database)
+            atomic_write_json(path, (time.process_time() - started) / len(edges))
+            database.path.unlink()
+        return float(json.loads(path.read_text(encoding="utf-8")))
 
     def new_database(self, path: Path) -> FeatureDatabase:
         """A database with all photos and features and no pair; an earlier one at the path is replaced."""
@@ -80,19 +93,30 @@ class MatchedStore:
                 db.execute("VACUUM")
             scratch.rename(base)
         path.parent.mkdir(parents=True, exist_ok=True)
+        for rest in ("-wal", "-shm", "-journal"):  # of a run that was killed
+            path.with_name(path.name + rest).unlink(missing_ok=True)
         shutil.copyfile(base, path)
         return FeatureDatabase(path)
 
     def give(
-        self, edges: Mapping[Pair, Edge], database: FeatureDatabase, guides: Guides = NO_GUIDES
+        self,
+        edges: Mapping[Pair, Edge],
+        database: FeatureDatabase,
+        guides: Guides = NO_GUIDES,
+        spent: GuidedWork | None = None,
     ) -> MatchReport:
         """Copy results of pairs to a run's database, matching what is missing; reports as a backend does.
 
-        Pairs with a guide are matched for this run alone, as what is found depends on its model.
+        Pairs with a guide are matched for this run alone, as what is found depends on its model; what that
+        costs is added to `spent`.
         """
         known = database.pairs()
         new = [pair for pair in edges if pair not in known]
+        started = time.process_time()
         guided = self.match_guided(sorted(pair for pair in new if pair in guides), database, guides)
+        if spent is not None:
+            spent.pairs += len(guided)
+            spent.cpu_s += time.process_time() - started
         wanted = [pair for pair in new if pair not in guided]
         self.ensure(wanted)
         ids = self.database.image_ids()
@@ -124,16 +148,6 @@ class MatchedStore:
             progress=SilentProgress(),
         )
 
-    @property
-    def _timing_path(self) -> Path:
-        return self.workspace.cache / "timing.json"
-
-    def _timing(self) -> dict[str, float]:
-        if not self._timing_path.exists():
-            return {"pairs": 0, "seconds": 0.0}
-        timing: dict[str, float] = json.loads(self._timing_path.read_text(encoding="utf-8"))
-        return timing
-
 
 @contextmanager
 def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int) -> Iterator[MatchedStore]:
@@ -152,11 +166,6 @@ def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int
         )
         database = FeatureDatabase(workspace.database)
         database.sync(collection, backend.keys())
-        started = time.monotonic()
-        report = backend.describe(collection, database)
-        path = workspace.cache / "describe.json"
-        if report.described:
-            atomic_write_json(path, time.monotonic() - started)
+        if backend.describe(collection, database).described:
             (workspace.cache / _BASE).unlink(missing_ok=True)
-        describe_s = float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
-        yield MatchedStore(workspace, collection, database, backend, describe_s)
+        yield MatchedStore(workspace, collection, database, backend)

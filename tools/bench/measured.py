@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from process_tree import MemoryWatch, can_watch
+
 _TAIL_CHARACTERS = 2000
 
 
@@ -24,17 +26,22 @@ class Measured:
     cpu_seconds: float
     """User and system time of the command and of the children that it waited for."""
     peak_memory_mb: float
-    """Largest resident set of the command."""
+    """Most that the command and all that it started held at once; where the system does not tell, the largest
+    resident set of the command alone."""
     exit_code: int
     timed_out: bool
     tail: str
     """The end of what it printed."""
+    out_of_memory: bool = False
+    """Stopped since it held more than it was allowed."""
 
     @property
     def failure(self) -> str:
         """Why it has no result, in a few words; empty on success."""
         if self.timed_out:
             return f"stopped after {self.seconds:.0f} s"
+        if self.out_of_memory:
+            return f"stopped at {self.peak_memory_mb:.0f} MB"
         if self.exit_code == 0:
             return ""
         last = self.tail.strip().splitlines()[-1:] or [""]
@@ -43,42 +50,63 @@ class Measured:
 
 
 def run_measured(
-    command: Sequence[str], *, log: Path, time_limit_s: float, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    time_limit_s: float,
+    memory_limit_mb: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Measured:
-    """Run `command`, its output in the file `log`; past the time limit its whole process group is killed."""
+    """Run `command` in `folder`, its output in the file `log`; past a limit its process group is killed.
+
+    Raises:
+        RuntimeError: a memory limit on a system that does not tell what processes hold.
+    """
+    if memory_limit_mb is not None and not can_watch():
+        raise RuntimeError("memory can be limited only where /proc tells what processes hold")
     started = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                cwd=folder,
+                start_new_session=True,
+            )
+        except OSError as error:  # no such program, or not to be executed
+            return Measured(0.0, 0.0, 0.0, 127, False, f"{command[0]}: {error.strerror}")
         expired = threading.Event()
         timer = threading.Timer(time_limit_s, _kill_group, (process.pid, expired))
         timer.start()
+        watch = MemoryWatch(process.pid, memory_limit_mb, lambda: _kill_group(process.pid))
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            with watch:
+                _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             _kill_group(process.pid, expired)
             process.wait()
             raise
         finally:
             timer.cancel()
+        _kill_group(process.pid)  # what it left behind would disturb the next
     process.returncode = os.waitstatus_to_exitcode(status)
     return Measured(
         seconds=time.monotonic() - started,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_memory_mb=usage.ru_maxrss / 1024,
+        peak_memory_mb=watch.peak_mb or usage.ru_maxrss / 1024,  # which begins with what the parent held
         exit_code=process.returncode,
         timed_out=expired.is_set(),
         tail=log.read_text(encoding="utf-8", errors="replace")[-_TAIL_CHARACTERS:],
+        out_of_memory=watch.is_exceeded,
     )
 
 
-def _kill_group(pid: int, expired: threading.Event) -> None:
-    expired.set()
+def _kill_group(pid: int, expired: threading.Event | None = None) -> None:
+    if expired is not None:
+        expired.set()
     with contextlib.suppress(ProcessLookupError):  # it may end by itself at this very moment
         os.killpg(pid, signal.SIGKILL)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from layouts import DATASETS, DEFAULT_ROOT, load_scene, scene_names, stage
+
+from sfm.errors import SfmError
+
+STAGED = Path.home() / ".cache" / "loopsfm-bench" / "staged"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -31,12 +37,24 @@ class PhotoSet:
         return files_key(self.photos, sorted(path for path in self.photos.rglob("*") if path.is_file()))
 
 
-def find_set(name: str, data: Path) -> PhotoSet:
-    """The set of this name under `data`, or at this path: a folder with `images/`, or of photos.
+def find_set(name: str, data: Path, *, datasets: Path = DEFAULT_ROOT, staged: Path = STAGED) -> PhotoSet:
+    """The set of this name: of a benchmark, under `data`, or at this path.
+
+    Args:
+        name: `DATASET:SCENE[@SUBSET]`, or a folder with `images/` or of photos.
+        data: folder of such folders.
+        datasets: folder of benchmarks' datasets.
+        staged: where a benchmark's scene becomes a folder with `images/`, of links.
 
     Raises:
         FileNotFoundError: there is no such folder.
+        InputError: the benchmark's scene is not there or malformed.
     """
+    if name.partition(":")[0] in DATASETS:
+        scene = load_scene(name, datasets)
+        label = re.sub(r"[^\w.@-]+", "-", scene.name)
+        made = stage(scene, staged / label)
+        return find_set(str(made), data)
     folder = next((path for path in (data / name, Path(name)) if path.is_dir()), None)
     if folder is None:
         raise FileNotFoundError(f"no photo set {name!r}: neither {data / name} nor {name} is a folder")
@@ -44,6 +62,35 @@ def find_set(name: str, data: Path) -> PhotoSet:
     photos = folder / "images" if (folder / "images").is_dir() else folder
     truth = next((folder / f for f in ("gt.json", "reference.json") if (folder / f).is_file()), None)
     return PhotoSet(folder.name, photos, truth)
+
+
+def find_sets(names: Sequence[str], options: argparse.Namespace) -> list[PhotoSet]:
+    """`find_set` of each name for a command, which ends with a message where one cannot be used.
+
+    `DATASET:GROUP[@SUBSET]` are all scenes of a group (`training`, …, or `all`).
+    The photos of each benchmark's scene are listed beside `options.out`, for others to use the same ones.
+    """
+    names = [single for name in names for single in scene_names(name, options.datasets)]
+    try:
+        sets = [
+            find_set(name, options.data, datasets=options.datasets, staged=options.cache / "staged")
+            for name in names
+        ]
+    except (SfmError, FileNotFoundError) as error:
+        hint = f" ({error.hint})" if isinstance(error, SfmError) and error.hint else ""
+        raise SystemExit(f"error: {error}{hint}") from None
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        for name, found in zip(names, sets, strict=True):
+            if name.partition(":")[0] in DATASETS:
+                chosen = found.photos.parent / "photos.txt"
+                (options.out.parent / f"{found.name}-photos.txt").write_bytes(chosen.read_bytes())
+    return sets
+
+
+def add_datasets_option(parser: argparse.ArgumentParser) -> None:
+    """`--datasets`: where `DATASET:SCENE[@SUBSET]` is looked for."""
+    parser.add_argument("--datasets", type=Path, default=DEFAULT_ROOT, help="folder of benchmarks' datasets")
 
 
 def files_key(root: Path, files: Iterable[Path]) -> str:

@@ -1,10 +1,11 @@
 """How well look-alike pairs are named: recall of false pairs, false alarms, on full and on thin graphs.
 
-    python tools/bench/suspects.py                       # all real sets but the largest, and rendered facades
+    python tools/bench/suspects.py                       # all real sets but the largest, and rendered ones
     python tools/bench/suspects.py dup_cereal fox facades-60-1 --per-photo 8 --out suspects.json
 
-A set is a folder of the data or `facades-VIEWS-SEED`, which is rendered. Its exhaustive database is made once
-and kept. A thin graph keeps so many pairs of each photo, drawn by their number of matches with some luck.
+A set is a folder of the data or `SCENE-VIEWS-SEED`, which is rendered: facades or terraces with look-alikes,
+a district or bridge without, the square of the demo (`square-28-0`) with two houses. Its exhaustive database
+is made once and kept. A thin graph keeps so many pairs of each photo, drawn by their matches with some luck.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from photo_sets import find_set
 
 from retrieval import Pair
 from sfm.config.schema import Config
-from sfm.mapping.pair_matches import PairMatches
-from sfm.mapping.pair_rotations import Rotation, read_rotations
-from sfm.mapping.suspects import find_suspects
+from sfm.mapping.evidence.pair_matches import PairMatches
+from sfm.mapping.evidence.pair_rotations import Rotation, read_rotations
+from sfm.mapping.evidence.suspects import find_suspects
 
 ROOT = Path(__file__).resolve().parents[2]
-_RENDERED = ("facades-60-0", "facades-60-1")
+_RENDERED = ("facades-60-0", "facades-60-1", "district-60-0", "bridge-60-0", "square-28-0")
 _RENDERED_FEATURES = 2000
+_SCENES = ("facades", "terraces", "district", "bridge", "square")
 _TOO_LARGE = ("bonsai292",)
 _LUCK = 0.7  # scale of the Gumbel noise on the logarithm of the matches
 _FIRM = 30
@@ -71,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sets", nargs="*", help="folders of the data, or facades-VIEWS-SEED")
+    parser.add_argument("sets", nargs="*", help="folders of the data, or SCENE-VIEWS-SEED")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench")
     parser.add_argument(
@@ -161,13 +163,14 @@ def _all_sets(data: Path) -> list[str]:
 def _photos(name: str, data: Path, cache: Path) -> tuple[Path, Config]:
     """The folder of a set, rendered if need be, and the configuration of its features."""
     config = Config()
-    if not name.startswith("facades-"):
+    scene, *numbers = name.rsplit("-", 2)
+    if scene not in _SCENES or len(numbers) != 2:
         return find_set(name, data).photos.parent, config
-    _, views, seed = name.split("-")
+    views, seed = numbers
     folder = cache / "rendered" / name
     if not (folder / "gt.json").is_file():  # it is written last
         script = [sys.executable, str(ROOT / "tools" / "render_scene.py"), str(folder)]
-        options = ["--scene", "facades", "--views", views, "--seed", seed, "--depth"]
+        options = ["--scene", scene, "--views", views, "--seed", seed, "--depth"]
         subprocess.run([*script, *options], check=True)
     return folder, replace(config, sift=replace(config.sift, max_num_features=_RENDERED_FEATURES))
 

@@ -30,13 +30,13 @@ def tree_ranking(num_words: int, threads: int, truth: Truth) -> NDArray[np.int64
     path = truth.database.parent / f"tree-{num_words}.bin"
     if not path.is_file():
         made = path.with_suffix(".new")
-        _train(truth, num_words, made, threads)
+        train_tree(np.concatenate(truth.sift), num_words, made, threads=threads)
         made.rename(path)
     return _ask(truth, path, threads)
 
 
-def _train(truth: Truth, num_words: int, path: Path, threads: int) -> None:
-    sift = np.concatenate(truth.sift)
+def train_tree(sift: NDArray[np.uint8], num_words: int, path: Path, *, threads: int) -> None:
+    """Write a tree of (n, 128) RootSIFT descriptors, trained on a sample of them."""
     rows = np.random.default_rng(0).permutation(len(sift))[: _SAMPLE_PER_WORD * num_words]
     options = pycolmap.VisualIndex.BuildOptions()
     options.num_visual_words = num_words

@@ -41,8 +41,8 @@ def house_row(
     length = float(np.linalg.norm(end - start))
     along = (end - start) / length
     widths = shares / shares.sum() * length
-    for slot, texture in twins.items():
-        widths = _with_width(widths, slot, texture.shape[1] / TEXELS_PER_M)
+    given = {slot: texture.shape[1] / TEXELS_PER_M for slot, texture in twins.items()}
+    widths = _with_widths(widths, given)
     edge = np.concatenate([[0.0], np.cumsum(widths)])
     quads: list[Quad] = []
     for i, sign in enumerate(signs):
@@ -83,7 +83,14 @@ def _house(rng: np.random.Generator, left: Array, right: Array, texture: Texture
     return [wall(left, right, 0.0, height, texture), roof, *sides]
 
 
-def _with_width(widths: Array, slot: int, width: float) -> Array:
-    """The same total, one of the widths given."""
-    rest = np.delete(widths, slot)
-    return np.insert(rest * (widths.sum() - width) / rest.sum(), slot, width)
+def _with_widths(widths: Array, given: Mapping[int, float]) -> Array:
+    """The same sum, some widths as given, the others in proportion; without others those given give way."""
+    if not given:
+        return widths
+    others = [i for i in range(len(widths)) if i not in given]
+    result = widths.copy()
+    result[list(given)] = list(given.values())
+    if not others:
+        return result * (widths.sum() / result.sum())
+    result[others] = widths[others] * (widths.sum() - sum(given.values())) / widths[others].sum()
+    return result

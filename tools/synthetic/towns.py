@@ -24,6 +24,7 @@ ALLEY_M = 4.0
 ALLEY_LEG_M = 7.0
 """Of each of the three legs of the alley between two districts, measured along its middle line."""
 _MIN_TWIN_ROW_M = 8.5
+_MIN_TERRACE_ROW_M = 10.9
 _TWINS = 4
 _PLACES_PER_TWIN = 3
 
@@ -66,21 +67,24 @@ def district(seed: int = 0, *, columns: int = 2, rows: int = 2) -> Scene:
 
 
 @lru_cache(maxsize=2)
-def facades(seed: int = 0, *, columns: int = 2, rows: int = 2) -> Scene:
+def facades(seed: int = 0, *, columns: int = 2, rows: int = 2, terraces: bool = False) -> Scene:
     """The streets of a district in which a few houses have the very same front as others elsewhere.
 
-    Two houses with one front never stand in one row.
+    Two houses with one front never stand in one row. With `terraces` always two neighbours have such fronts:
+    a view may show nothing but what is elsewhere, too.
     """
     ring, blocks = _grid("facades", columns, rows, (0.0, 0.0))
     houses = [*ring, *blocks]
-    long = [row for row in houses if row.length_m >= _MIN_TWIN_ROW_M]
+    long = [row for row in houses if row.length_m >= (_MIN_TERRACE_ROW_M if terraces else _MIN_TWIN_ROW_M)]
     chance = random_for(seed, "twins")
     order = [long[i] for i in chance.permutation(len(long))]
     twins: dict[str, dict[int, Texture]] = {}
+    width = 2 if terraces else 1
     for number in range(min(_TWINS, len(order) // 2)):
-        front = twin_front(seed, number)
+        fronts = [twin_front(seed, width * number + i) for i in range(width)]
         for row in order[number :: min(_TWINS, len(order) // 2)][:_PLACES_PER_TWIN]:
-            twins[row.name] = {int(chance.integers(row.num_houses)): front}
+            first = int(chance.integers(row.num_houses - width + 1))
+            twins[row.name] = dict(enumerate(fronts, start=first))
     return _built(seed, houses, [_ground(seed, "ground", columns, rows, (0.0, 0.0))], twins)
 
 

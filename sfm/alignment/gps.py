@@ -1,0 +1,76 @@
+"""Where photos were taken: from the pose priors of a database, else from EXIF."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from sfm.errors import InputError
+from sfm.geography import Place, enu_origin, enu_positions, exif_place
+from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
+from sfm.ingest.exif import read_metadata
+from sfm.sqlite_files import open_read_only
+
+_MIN_PLACES = 3
+
+
+def gps_positions(
+    names: list[str], *, database: Path | None, images: Path | None
+) -> tuple[dict[str, NDArray[np.float64]], Place]:
+    """Metres east, north and up (3,) of the photos with GPS and altitude, and the origin of that frame.
+
+    Args:
+        names: photos that are asked about.
+        database: whose pose priors are read; None: EXIF is.
+        images: folder of the photos; only needed without a database.
+
+    Raises:
+        InputError: fewer than three of the photos have a position.
+    """
+    places = _from_database(database, names) if database else _from_exif(images, names) if images else {}
+    level = {name: place for name, place in places.items() if place.altitude_m is not None}
+    if len(level) < _MIN_PLACES:
+        raise InputError(
+            f"{len(level)} of the model's {len(names)} photos have a GPS position with altitude, "
+            f"{_MIN_PLACES} are needed",
+            hint="with a model that is no OUT of a run, say where its photos are: --images FOLDER",
+        )
+    origin = enu_origin(level)
+    return enu_positions(level, origin), origin
+
+
+def _from_database(database: Path, names: list[str]) -> dict[str, Place]:
+    """Read without pycolmap, which would write to the file."""
+    query = (
+        "SELECT name, position FROM pose_priors JOIN images ON image_id = corr_data_id "
+        "WHERE coordinate_system = ? AND position IS NOT NULL"
+    )
+    wanted, wgs84 = set(names), int(pycolmap.PosePriorCoordinateSystem.WGS84)
+    try:
+        with open_read_only(database) as db:
+            rows = db.execute(query, (wgs84,)).fetchall()
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{database} is not a COLMAP 4 database: {error}") from error
+    found = {}
+    for name, position in rows:
+        latitude, longitude, altitude = np.frombuffer(position, np.float64).tolist()
+        if name in wanted and np.isfinite(latitude) and np.isfinite(longitude):
+            found[name] = Place(latitude, longitude, altitude if np.isfinite(altitude) else None)
+    return found
+
+
+def _from_exif(images: Path, names: list[str]) -> dict[str, Place]:
+    found = {}
+    for name in names:
+        try:
+            with open_photo(images / name) as photo:
+                exif = read_metadata(photo, size=stored_size(photo)).exif
+        except (OSError, UnusablePhotoError) as error:
+            raise InputError(f"{images / name} cannot be read: {error}") from error
+        if place := exif_place(exif):
+            found[name] = place
+    return found

@@ -1,0 +1,218 @@
+"""Commands about models that are there already: growing, localising against, joining and placing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import degrees, sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .arguments import Request, engine_options, shown
+from .summary import result_lines
+
+if TYPE_CHECKING:
+    from sfm.config.schema import Config
+    from sfm.extending import Extension, Localisation
+
+_PATH = click.Path(path_type=Path)
+_MAX_LISTED = 10
+_IMAGES = click.option(
+    "--images", type=_PATH, help="Folder of MODEL's photos; needed with a COLMAP model that is no OUT."
+)
+_DATABASE = click.option("--database", type=_PATH, help="Database of a COLMAP model, for its features.")
+
+
+@click.command("extend")
+@engine_options("MODEL PHOTOS [KEY=VALUE]...")
+@click.option("--frozen", is_flag=True, help="Keep MODEL's poses, intrinsics and points to the last bit.")
+@_IMAGES
+@_DATABASE
+def extend_command(request: Request, frozen: bool, images: Path | None, database: Path | None) -> None:
+    """Register new PHOTOS into MODEL; the result goes to OUT, and MODEL is only read.
+
+    MODEL is the OUT of an earlier run, whose options then hold, or a COLMAP model folder with --images. All
+    is adjusted together unless --frozen; the result stands in the frame of MODEL either way. Only pairs with
+    a new photo are matched. PHOTOS that are in MODEL already are left out.
+
+    A COLMAP model keeps its keypoints and points. Without --database its photos are described anew, and a
+    keypoint of the model takes the descriptor that is found where it lies.
+    """
+    import sfm
+
+    model, photos = two_paths(request, "sfm extend MODEL PHOTOS -o OUT")
+    output, config = model_config(request, model)
+    with shown(request) as progress:
+        extension = sfm.extend(
+            model,
+            photos,
+            output=output,
+            frozen=frozen,
+            images=images,
+            database=database,
+            config=config,
+            progress=progress,
+        )
+    if not request.quiet:
+        click.echo("\n".join(_extension_lines(extension)))
+
+
+@click.command("localize")
+@engine_options("MODEL PHOTOS [KEY=VALUE]...")
+@_IMAGES
+@_DATABASE
+@click.option("--json", "as_json", is_flag=True, help="Print OUT/poses.json instead of a table.")
+def localize_command(request: Request, images: Path | None, database: Path | None, as_json: bool) -> None:
+    """Poses of PHOTOS against MODEL, which stays as it is; each photo independently of the others.
+
+    Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, the pose (cam_from_world as
+    COLMAP has it), its inliers and its covariance: 6 x 6, of a rotation vector in rad and the translation in
+    MODEL's unit, both in the camera's frame; or why there is none. Unknown focal lengths are estimated.
+    """
+    import sfm
+
+    model, photos = two_paths(request, "sfm localize MODEL PHOTOS -o OUT")
+    output, config = model_config(request, model)
+    with shown(request) as progress:
+        found = sfm.localize(
+            model,
+            photos,
+            output=output,
+            images=images,
+            database=database,
+            config=config,
+            progress=progress,
+        )
+    if as_json:
+        click.echo((output / "poses.json").read_text(encoding="utf-8"))
+    elif not request.quiet:
+        click.echo("\n".join(_localisation_lines(found)))
+
+
+@click.command("merge")
+@click.argument("a", type=_PATH)
+@click.argument("b", type=_PATH)
+@click.option("-o", "--output", type=_PATH, required=True, help="New folder for the result.")
+@click.option("--database", type=_PATH, help="Database of both, where they share no photo.")
+@click.option("--no-adjust", is_flag=True, help="Keep A to the last bit instead of adjusting all together.")
+def merge_command(a: Path, b: Path, output: Path, database: Path | None, no_adjust: bool) -> None:
+    """Join models A and B into one, OUTPUT/sparse/0, in the frame of A.
+
+    A and B are each the OUT of a run, whose largest model counts, or a COLMAP model folder such as
+    OUT/sparse/1. They must share photos, by name, or points by the matches of their common database. Models
+    that do not fit are refused, with the figures.
+    """
+    import sfm
+    from sfm.terminal import native_log
+
+    with native_log(verbose=False):
+        done = sfm.merge(a, b, output=output, database=database, adjust=not no_adjust)
+    fit = done.fit
+    click.echo(f"joined      {done.model.num_reg_images()} photos, {done.model.num_points3D()} points")
+    click.echo(
+        f"in common   {fit.num_shared_photos} photos; {fit.num_inliers} of {fit.num_points} points agree"
+    )
+    if fit.turn_deg is not None and fit.offset is not None:
+        click.echo(f"differences {fit.turn_deg:.3f} deg, {100 * fit.offset:.3f} % of the extent (median)")
+    click.echo(f"error       {done.model.compute_mean_reprojection_error():.2f} px (mean)")
+    click.echo(f"model       {output / 'sparse' / '0'}")
+
+
+@click.command("align")
+@click.argument("model", type=_PATH)
+@click.option("--to", required=True, metavar="TARGET", help="A gt.json, a COLMAP model or OUT, or gps.")
+@click.option("-o", "--output", type=_PATH, required=True, help="New folder for the result.")
+@click.option("--images", type=_PATH, help="gps: folder of the photos, where MODEL is no OUT.")
+@click.option(
+    "--model",
+    "number",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Which, largest first.",
+)
+def align_command(model: Path, to: str, output: Path, images: Path | None, number: int) -> None:
+    """Move, turn and scale MODEL to where TARGET says that its photos stand; OUTPUT/sparse/0 receives it.
+
+    With gps, TARGET is the GPS of the photos: the model comes to stand in metres east, north and up of an
+    origin amid the photos, which OUTPUT/sparse/0/georeference.json tells (WGS84). Photos that contradict the
+    others have no say; OUTPUT/alignment.json lists how far each is off.
+    """
+    import sfm
+    from sfm.terminal import native_log
+
+    with native_log(verbose=False):
+        done = sfm.align(model, to, output=output, images=images, number=number)
+    used = int(done.inliers.sum())
+    unit = " m" if done.origin else ""
+    click.echo(f"aligned     by {used} of {len(done.names)} photos, scale {done.scale:.6g}")
+    click.echo(
+        f"residuals   median {done.median_residual:.4g}{unit}, rms {done.rms_residual:.4g}{unit} of those "
+        f"used, largest {done.residuals.max():.4g}{unit}"
+    )
+    if done.origin:
+        place = done.origin
+        click.echo(
+            f"origin      {place.latitude_deg:.7f}, {place.longitude_deg:.7f}, {place.altitude_m:.2f} m"
+        )
+    click.echo(f"model       {output / 'sparse' / '0'}")
+
+
+def two_paths(request: Request, usage: str) -> tuple[Path, Path]:
+    """Both positional paths of a command.
+
+    Raises:
+        UsageError: there are not two.
+    """
+    paths = request.paths
+    if len(paths) != 2:
+        raise click.UsageError(f"two paths are needed, not {len(paths)}: {usage}")
+    return Path(paths[0]), Path(paths[1])
+
+
+def model_config(request: Request, model: Path) -> tuple[Path, Config]:
+    """The output, and the options of the run that made `model` unless others are named."""
+    output, record = request.output, model.expanduser() / "run.json"
+    if output is None:
+        raise click.UsageError("where should the result go? Give -o OUT.")
+    if request.config_path is None and request.preset is None and record.is_file():
+        request = replace(request, config_path=record)
+    return output, request.config()
+
+
+def _extension_lines(extension: Extension) -> Iterator[str]:
+    new = [outcome for outcome in extension.added if outcome.status != "skipped"]
+    held = "the model's poses as they were" if extension.frozen else "all poses adjusted"
+    yield f"added       {extension.num_registered} of {len(new)} new photos, {held}"
+    left = [outcome for outcome in extension.added if outcome.status != "registered"]
+    yield from _listed([f"{outcome.name}: {outcome.reason or 'not registered'}" for outcome in left])
+    yield from result_lines(extension.result)
+
+
+def _localisation_lines(found: Localisation) -> Iterator[str]:
+    from sfm.extending import Localised
+
+    yield f"localised   {found.num_localised} of {len(found.queries)} photos"
+    width = max((len(query.name) for query in found.queries), default=0)
+    header = "inliers  error px  sigma deg  sigma centre  focal px"
+    yield f"  {'photo':<{width}}  {header}"
+    for query in found.queries:
+        if isinstance(query, Localised):
+            pose = query.pose
+            angle = degrees(sqrt(float(pose.covariance[:3, :3].trace())))
+            centre = sqrt(float(pose.centre_covariance.trace()))
+            yield (
+                f"  {query.name:<{width}}  {pose.num_inliers:>7}  {pose.error_px:>8.2f}  {angle:>9.4f}  "
+                f"{centre:>12.4g}  {pose.camera.mean_focal_length():.1f} ({pose.intrinsics})"
+            )
+        else:
+            yield f"  {query.name:<{width}}  not localised: {query.reason}"
+    yield f"poses       {found.output / 'poses.json'}"
+
+
+def _listed(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:_MAX_LISTED])
+    if len(lines) > _MAX_LISTED:
+        yield f"  … and {len(lines) - _MAX_LISTED} more"

@@ -1,0 +1,171 @@
+"""`sfm extend`: new photos registered into a model that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import SceneGraph
+from sfm.alignment.robust import fit_models
+from sfm.camera_splits import with_own_cameras
+from sfm.config.schema import Config
+from sfm.database import FeatureDatabase
+from sfm.georeferencing import GivenFrame
+from sfm.loop import LoopResult
+from sfm.mapping import GivenModels
+from sfm.outputs import finish
+from sfm.pair_proposal import earlier_edges
+from sfm.pipeline import (
+    SILENT,
+    AnyPath,
+    Growing,
+    PhotoSession,
+    matched,
+    photo_session,
+    registered,
+    with_features,
+)
+from sfm.progress import Progress
+from sfm.result import Result
+from sfm.types import Collection, PhotoOutcome, PhotoStatus
+from sfm.workspace import atomic_write_json, content_key
+
+from .collection import model_and_new_photos
+from .foreign import load_features, take_over_features
+from .given import GivenModel, open_given
+from .pairs import propose_for_new
+from .photo_files import remember_sources
+from .start import begin, models_in_database
+
+_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What came of the photos that were to be added.
+
+    Attributes:
+        result: the models, as after `run`; those of MODEL and the new photos together.
+        frozen: whether the old poses were held.
+        added: outcome of each new photo, by name; skipped ones, such as those already in the model, with the
+            reason.
+    """
+
+    result: Result
+    frozen: bool
+    added: tuple[PhotoOutcome, ...]
+
+    @property
+    def num_registered(self) -> int:
+        """New photos that are in a model now."""
+        return sum(outcome.status is PhotoStatus.REGISTERED for outcome in self.added)
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON values, for `OUT/extension.json`."""
+        return {"frozen": self.frozen, "registered": self.num_registered, "added": list(self.added)}
+
+
+def extend(
+    model: AnyPath,
+    photos: AnyPath,
+    *,
+    output: AnyPath,
+    frozen: bool = False,
+    images: AnyPath | None = None,
+    database: AnyPath | None = None,
+    config: Config | None = None,
+    progress: Progress = SILENT,
+) -> Extension:
+    """Register new photos into an existing model; the model itself and its photos are only read.
+
+    The result stands in the frame of the model: same origin, orientation and scale. New photos take a camera
+    of the model where EXIF, or without it folder and size, say that it is theirs.
+
+    A model of COLMAP's keeps its keypoints and points. With its `database`, features and pairs come from
+    there; without, the photos are described anew, a keypoint of the model takes the descriptor found where
+    it lies (within a pixel), and the model's own tracks stand in for matches.
+
+    Args:
+        model: output of a run, or a COLMAP model folder.
+        photos: folder of new photos; those that are in the model already are left out, and a name that is
+            taken gets the folder's name before it.
+        output: workspace for the result; not the model's.
+        frozen: keep poses, intrinsics and points of the model to the last bit; else all are adjusted.
+        images: folder of the model's photos, where they are not where a run found them; needed with a COLMAP
+            model.
+        database: database of a COLMAP model.
+        config: all options but the mapper, which is always ours; None takes those of the run that made the
+            model, else the defaults.
+        progress: told how far each stage is.
+
+    Raises:
+        InputError: no such model, a damaged one, missing photos of it, other options than it was made with,
+            or no new photo.
+        WorkspaceError: as `run`.
+    """
+    images, database = (None if p is None else Path(p).expanduser() for p in (images, database))
+    given = open_given(Path(model), images=images, database=database)
+    options = config or given.config() or Config()
+    options = replace(options, register=replace(options.register, mapper="graph", poses=None))
+    photos, output = Path(photos).expanduser(), Path(output)
+    with photo_session(given.root, output, options, progress) as session:
+        begin(given, session.workspace, session.backend.keys())
+        collection, new = model_and_new_photos(session, photos, given)
+        store = FeatureDatabase(session.workspace.database)
+        store.sync(collection, session.backend.keys())
+        load_features(given, store)
+        collection, store = with_features(session, collection)
+        take_over_features(session, given, store)
+        models = models_in_database(given.models, store)
+        remember_sources(session.workspace.cache, collection)
+        growing = Growing(
+            GivenModels(models, frozen=frozen),
+            new,
+            content_key("extend", _VERSION, given.key, frozen, sorted(new)),
+        )
+        loop = _grown(session, collection, store, growing, given)
+        better = with_own_cameras(session, collection, store, loop, among=new)
+        if better is not collection:
+            collection, loop = better, _grown(session, better, store, growing, given)
+        if not frozen:
+            loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
+        result = finish(session, collection, store, loop, given=GivenFrame.of(given.root, given.registered))
+        extension = Extension(result, frozen, _outcomes(result, new, collection))
+        atomic_write_json(output / "extension.json", extension.to_dict())
+        return extension
+
+
+def _grown(
+    session: PhotoSession,
+    collection: Collection,
+    database: FeatureDatabase,
+    growing: Growing,
+    given: GivenModel,
+) -> LoopResult:
+    proposed, rank = propose_for_new(
+        session, collection, database, new=growing.new, registered=given.registered
+    )
+    old = earlier_edges(session.workspace.cache, database)
+    graph = matched(session, collection, proposed, database)
+    graph = SceneGraph(graph.images, {**old, **graph.edges})
+    return registered(session, collection, database, proposed, graph, rank, growing)
+
+
+def _in_frame_of(
+    model: pycolmap.Reconstruction, given: Sequence[pycolmap.Reconstruction]
+) -> pycolmap.Reconstruction:
+    """The model moved back to where the given one stood whose photos it has most of."""
+    base = GivenModels(given).base_of(model)
+    if base is None:
+        return model
+    if fit := fit_models(model, base):
+        model.transform(fit.sim3)
+    return model
+
+
+def _outcomes(result: Result, new: frozenset[str], collection: Collection) -> tuple[PhotoOutcome, ...]:
+    skipped = {skipped.name for skipped in collection.skipped}
+    return tuple(outcome for outcome in result.outcomes if outcome.name in new | skipped)

@@ -1,0 +1,119 @@
+"""Adjusting a model: around a photo just registered, cheaply as a whole while it grows, and fully in the end.
+
+Most of incremental mapping's time goes into global adjustments that move nothing. While a model grows, its
+poses have to be good enough for the next photo to find its place and for wrong observations to stand out; for
+that, a part of the points and one pass suffice. All points, and repeated passes until nothing is filtered any
+more, are for the model that is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Set
+
+import numpy as np
+import pycolmap
+
+from .depth.fit import weighted_median
+from .journal import Journal
+from .session import MapperSession
+
+_MANY = 40  # photos
+_OUTLIER_SIGMAS = 6.0
+"""Of the noise of keypoints. Fewer also lose good keypoints of coarse scales: on `Herz-Jesus-P8` with 3 AUC@1
+falls from 94 to 90, on `eth3d_pipes` and `fountain-P11` it rises with anything between 3 and 8."""
+_MEAN_RESIDUAL = math.sqrt(math.pi / 2)
+"""Mean distance from the origin of normally distributed points of unit variance in x and in y (Rayleigh)."""
+
+
+def refine_local(session: MapperSession, name: str) -> None:
+    """Adjust the photo just registered with those that share most points with it."""
+    pipeline = session.options.pipeline
+    session.mapper.iterative_local_refinement(
+        pipeline.ba_local_max_refinements,
+        pipeline.ba_local_max_refinement_change,
+        session.options.mapper,
+        session.options.local_ba,
+        session.options.triangulation,
+        session.scene.id_of[name],
+    )
+
+
+def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
+    """Complete and merge tracks, adjust all photos with the points that hold them best, filter; once."""
+    before, started = session.registered, time.monotonic()
+    options = session.options
+    growing = options.growing if session.num_registered < _MANY else options.growing_large
+    _complete_and_adjust(session, growing, options.growing_ba, rounds=1)
+    _note(session, why, before, started, journal)
+
+
+def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
+    """Complete and merge tracks, adjust everything, filter, until little changes; then drop outliers, adjust.
+
+    Observations within COLMAP's few pixels pass there even where keypoints are good to a fifth of a pixel.
+    Least squares lets them bend the model, so those beyond a multiple of the noise go.
+    """
+    before, started = session.registered, time.monotonic()
+    options = session.options
+    rounds = options.pipeline.ba_global_max_refinements
+    _complete_and_adjust(session, options.mapper, options.settling_ba, rounds=rounds)
+    limited = copy.copy(options.mapper)
+    limited.filter_max_reproj_error = min(
+        options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * _noise_px(session.reconstruction)
+    )
+    session.mapper.filter_points(limited)
+    session.mapper.adjust_global_bundle(options.mapper, options.final_ba)
+    session.mapper.filter_points(options.mapper)
+    session.mapper.filter_frames(options.mapper)
+    _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
+
+
+def _complete_and_adjust(
+    session: MapperSession,
+    mapper: pycolmap.IncrementalMapperOptions,
+    adjustment: pycolmap.BundleAdjustmentOptions,
+    *,
+    rounds: int,
+) -> None:
+    session.mapper.iterative_global_refinement(
+        rounds,
+        session.options.pipeline.ba_global_max_refinement_change,
+        mapper,
+        adjustment,
+        session.options.triangulation,
+        normalize_reconstruction=not session.options.frozen,
+    )
+
+
+def _noise_px(model: pycolmap.Reconstruction) -> float:
+    """Standard deviation of keypoints in x and in y, by the median residual: outliers have no say in it."""
+    model.update_point_3d_errors()
+    points = model.points3D.values()
+    errors = np.array([point.error for point in points])
+    if len(errors) == 0:
+        return math.inf
+    lengths = np.array([point.track.length() for point in points])
+    return weighted_median(errors, lengths) / _MEAN_RESIDUAL
+
+
+def _note(
+    session: MapperSession,
+    why: str,
+    before: Set[str],
+    started: float,
+    journal: Journal,
+    **more: float,
+) -> None:
+    journal.note(
+        "global_ba",
+        why=why,
+        num_images=session.num_registered,
+        num_points=session.reconstruction.num_points3D(),
+        seconds=round(time.monotonic() - started, 3),
+        **more,
+    )
+    for name in sorted(before - session.registered):
+        journal.note("filtered", name=name, why="too few observations or implausible intrinsics")

@@ -1,0 +1,127 @@
+"""The last adjustment: richer intrinsics where observations clearly ask for them, a loss that suits them."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping, Set
+from dataclasses import replace
+
+import pycolmap
+
+from sfm.config.schema import RefineConfig
+
+from .climbing import Climb, TriedRung, climb
+from .ladder import LADDER, PRINCIPAL_POINT, as_model, freedom
+from .loss import is_robust, with_fitting_loss
+
+_MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what its intrinsics should
+_ROBUST = (1e-4, 12)  # function tolerance and iterations
+_LEAST_SQUARES = (1e-6, 100)
+_FREED_ANYWAY = "freed without asking the observations"
+_FAILED = "the adjustment failed"
+
+
+def free_intrinsics(
+    model: pycolmap.Reconstruction,
+    options: pycolmap.BundleAdjustmentOptions,
+    refine: RefineConfig,
+    *,
+    fixed_cameras: Set[int],
+) -> tuple[pycolmap.Reconstruction, list[TriedRung]]:
+    """The model adjusted for the last time, with the richer intrinsics that its observations support.
+
+    Args:
+        model: globally adjusted; left unchanged.
+        options: of the global adjustment.
+        refine: what may be freed.
+        fixed_cameras: cameras whose intrinsics never change.
+
+    Returns:
+        The adjusted model, or `model` itself when nothing asks for that, and what was tried.
+    """
+    num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
+    climbs: dict[int, Climb] = {}
+    for camera_id, num in sorted(num_images.items()):
+        if num >= _MIN_IMAGES and camera_id not in fixed_cameras:
+            could = freedom(
+                model.camera(camera_id),
+                options,
+                richest=refine.max_camera_model,
+                principal_point=refine.principal_point == "evidence",
+            )
+            climbs[camera_id] = climb(model, camera_id, could)
+    anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
+    shifted = anyway | {camera_id for camera_id, found in climbs.items() if PRINCIPAL_POINT in found.accepted}
+    changed = anyway | {camera_id for camera_id, found in climbs.items() if found.accepted}
+    options = with_fitting_loss(options, model, refine.loss_function)
+    if not changed and not is_robust(options):
+        return model, _tried(climbs, model)
+    free = set(num_images) - fixed_cameras if is_robust(options) else changed
+    adjusted = _adjusted(_started(model, climbs), options, free - shifted, shifted)
+    if adjusted is None:
+        failed = _tried(climbs, model)
+        return model, [replace(one, accepted=False, why=_FAILED) if one.accepted else one for one in failed]
+    return adjusted, _tried(climbs, adjusted) + [_freed_anyway(i, num_images[i]) for i in sorted(anyway)]
+
+
+def _tried(climbs: Mapping[int, Climb], model: pycolmap.Reconstruction) -> list[TriedRung]:
+    """All that was tried, with the shifts of the model's cameras where they changed."""
+    return [one for camera_id, found in climbs.items() for one in found.reached(model.camera(camera_id))]
+
+
+def _freed_anyway(camera_id: int, num_images: int) -> TriedRung:
+    return TriedRung(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)
+
+
+def _started(model: pycolmap.Reconstruction, climbs: Mapping[int, Climb]) -> pycolmap.Reconstruction:
+    """A copy of the model with the cameras that the climbs predict."""
+    started = copy.deepcopy(model)
+    for camera_id, found in climbs.items():
+        if found.accepted:
+            camera, predicted = started.camera(camera_id), found.camera
+            richer = [name for name in LADDER if name in found.accepted]
+            if camera.model_name in LADDER:
+                predicted = as_model(predicted, richer[-1] if richer else camera.model_name)
+            camera.model, camera.params = predicted.model, predicted.params.tolist()
+    return started
+
+
+def _adjusted(
+    model: pycolmap.Reconstruction,
+    options: pycolmap.BundleAdjustmentOptions,
+    centred: Set[int],
+    shifted: Set[int],
+) -> pycolmap.Reconstruction | None:
+    """The model after bundle adjustment, first with the cameras whose principal points stay, then the others.
+
+    None where that fails. COLMAP frees the principal points of all cameras or of none.
+    """
+    for cameras, principal_point in ((centred, False), (shifted, True)):
+        if not cameras and (principal_point or shifted):
+            continue
+        config = pycolmap.BundleAdjustmentConfig()
+        for image_id in model.reg_image_ids():
+            config.add_image(image_id)
+        for camera_id in sorted(set(model.cameras) - cameras):
+            config.set_constant_cam_intrinsics(camera_id)
+        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+        freed = copy.deepcopy(options)
+        freed.refine_principal_point = principal_point
+        solver = freed.ceres.solver_options
+        # Of a robust loss the first steps do nearly all, the last ones take half the time.
+        tolerance, iterations = _ROBUST if is_robust(options) else _LEAST_SQUARES
+        solver.gradient_tolerance, solver.function_tolerance = 1e-4, tolerance
+        solver.max_num_iterations = iterations
+        summary = pycolmap.create_default_bundle_adjuster(freed, config, model).solve()
+        if not summary.is_solution_usable() or any(_is_bogus(model.camera(i)) for i in cameras):
+            return None
+    model.update_point_3d_errors()
+    return model
+
+
+def _is_bogus(camera: pycolmap.Camera) -> bool:
+    """By COLMAP's own bounds while a model grows."""
+    mapper = pycolmap.IncrementalMapperOptions()
+    limits = mapper.min_focal_length_ratio, mapper.max_focal_length_ratio, mapper.max_extra_param
+    return bool(camera.has_bogus_params(*limits))

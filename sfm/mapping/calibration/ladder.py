@@ -1,0 +1,165 @@
+"""The ladder of COLMAP's camera models, and the directions in which a camera may grow richer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pycolmap
+
+Array = npt.NDArray[np.float64]
+
+LADDER = ("SIMPLE_RADIAL", "RADIAL", "OPENCV")
+"""Each contains the one before."""
+PRINCIPAL_POINT = "principal_point"
+
+# Standard deviations of what lenses and sensors do, before any photo is looked at. k1 and the focal length
+# come from bundle adjustment anyway and have none to speak of.
+_SIGMA_CENTRE = 0.02  # of the longer side
+_SIGMAS = {"k2": 0.2, "aspect": 0.004, "p1": 0.002, "p2": 0.002}
+_SIGMA_FREE = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Parameters that are freed together or not at all."""
+
+    name: str
+    """The camera model that has them, or `PRINCIPAL_POINT`."""
+    columns: tuple[int, ...]
+    """Of `Freedom.directions`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Freedom:
+    """A camera, and all that could be freed of it.
+
+    Attributes:
+        camera: of the richest model, projecting as the given one.
+        names: of the directions.
+        directions: (P, D) what a unit step in each direction does to the P parameters of `camera`.
+        prior: (D,) standard deviation of each direction.
+        base: directions that bundle adjustment frees anyway.
+        rungs: in the order in which they are tried.
+    """
+
+    camera: pycolmap.Camera
+    names: tuple[str, ...]
+    directions: Array
+    prior: Array
+    base: tuple[int, ...]
+    rungs: tuple[Rung, ...]
+
+    @property
+    def focal(self) -> tuple[int, ...]:
+        """Directions in which a focal length changes as such, px."""
+        return tuple(i for i, name in enumerate(self.names) if name in ("f", "fx", "fy"))
+
+    def moved(self, step: Array) -> pycolmap.Camera:
+        """The camera after a step (D,) in the directions."""
+        camera = pycolmap.Camera(self.camera.todict())
+        camera.params = (np.asarray(self.camera.params) + self.directions @ step).tolist()
+        return camera
+
+
+def freedom(
+    camera: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions, *, richest: str, principal_point: bool
+) -> Freedom:
+    """What could be freed of a camera.
+
+    Args:
+        camera: of any model; only those of `LADDER` can get another one.
+        options: of the adjustment; say whether focal length and distortion are free.
+        richest: model beyond which the ladder is not climbed.
+        principal_point: whether that is a rung, after further distortion and before fx != fy and tangential
+            distortion, which look much like it.
+    """
+    models = _models(camera, options, richest)
+    wide = as_model(camera, models[-1]) if models else pycolmap.Camera(camera.todict())
+    columns = _columns(camera, wide, options)
+    names = tuple(columns)
+    at = {name: i for i, name in enumerate(names)}
+    rungs = [Rung("RADIAL", (at["k2"],))] if "RADIAL" in models[1:] else []
+    if principal_point:
+        rungs.append(Rung(PRINCIPAL_POINT, (at["cx"], at["cy"])))
+    if "OPENCV" in models[1:]:
+        rungs.append(Rung("OPENCV", (at["aspect"], at["p1"], at["p2"])))
+    climbing = {column for rung in rungs for column in rung.columns}
+    return Freedom(
+        camera=wide,
+        names=names,
+        directions=np.stack(list(columns.values()), axis=1),
+        prior=np.array([_sigma(name, camera, free=at[name] not in climbing) for name in names]),
+        base=tuple(i for i, name in enumerate(names) if i not in climbing and name not in ("cx", "cy")),
+        rungs=tuple(rungs),
+    )
+
+
+def as_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
+    """The camera as one of `LADDER` that is as rich or richer, projecting as before."""
+    wider = pycolmap.Camera(camera.todict())
+    extra = [*camera.params[camera.extra_params_idxs()], 0.0, 0.0, 0.0]
+    fx, fy = camera.focal_length_x, camera.focal_length_y
+    centre = [camera.principal_point_x, camera.principal_point_y]
+    num_extra = {"SIMPLE_RADIAL": 1, "RADIAL": 2, "OPENCV": 4}[model]
+    focal = [fx, fy] if model == "OPENCV" else [(fx + fy) / 2]
+    wider.model = getattr(pycolmap.CameraModelId, model)
+    wider.params = [*focal, *centre, *extra[:num_extra]]
+    return wider
+
+
+def match_camera_models(cache: pycolmap.DatabaseCache, model: pycolmap.Reconstruction) -> None:
+    """Give cameras of the cache and of the model the richer of both camera models, in place.
+
+    A finished model may have richer cameras than its database, and COLMAP refuses to go on with such a one.
+    """
+    for camera_id, camera in model.cameras.items():
+        if camera_id not in cache.cameras or (cached := cache.camera(camera_id)).model == camera.model:
+            continue
+        if {cached.model_name, camera.model_name} <= set(LADDER):
+            if LADDER.index(cached.model_name) < LADDER.index(camera.model_name):
+                poorer, source = cached, camera
+            else:
+                poorer, source = camera, as_model(camera, cached.model_name)
+            poorer.model, poorer.params = source.model, list(source.params)
+
+
+def _models(
+    camera: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions, richest: str
+) -> tuple[str, ...]:
+    """The camera's model and those that it may be given."""
+    if camera.model_name not in LADDER or not options.refine_extra_params:
+        return ()
+    models = LADDER[LADDER.index(camera.model_name) : LADDER.index(richest) + 1]
+    return tuple(model for model in models if model != "OPENCV" or options.refine_focal_length)
+
+
+def _columns(
+    camera: pycolmap.Camera, wide: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions
+) -> dict[str, Array]:
+    """Directions by name."""
+    unit = np.eye(len(wide.params))
+    names = [name.strip() for name in wide.params_info.split(",")]
+    found = {}
+    focal = [unit[i] for i in wide.focal_length_idxs()]
+    if options.refine_focal_length:
+        if len(focal) == 2 and len(camera.focal_length_idxs()) == 1:
+            found["f"] = focal[0] + focal[1]
+            found["aspect"] = wide.mean_focal_length() / 2 * (focal[0] - focal[1])
+        else:
+            found |= {names[i]: unit[i] for i in wide.focal_length_idxs()}
+    found |= dict(zip(("cx", "cy"), (unit[i] for i in wide.principal_point_idxs()), strict=True))
+    if options.refine_extra_params:
+        found |= {names[i]: unit[i] for i in wide.extra_params_idxs()}
+    if "k" in found:  # as COLMAP names the only one of SIMPLE_RADIAL
+        found["k1"] = found.pop("k")
+    return found
+
+
+def _sigma(name: str, camera: pycolmap.Camera, *, free: bool) -> float:
+    if name in ("cx", "cy"):
+        return _SIGMA_CENTRE * max(camera.width, camera.height)
+    if free:
+        return _SIGMA_FREE
+    return _SIGMAS[name]

@@ -1,0 +1,44 @@
+"""The part of a scene that a process of its own maps, as a small COLMAP database."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from pathlib import Path
+
+import pycolmap
+
+from ..scene import Scene
+
+
+def write_part(scene: Scene, names: Set[str], path: Path) -> None:
+    """Write photos, their cameras as the scene has them, and the pairs of the scene between these photos.
+
+    Args:
+        scene: pairs that it leaves out stay out. Nothing is read from its own database.
+        names: photos of the scene; a frame with all that it has.
+        path: a new file. Ids are those of the scene. Only keypoints' positions go in.
+    """
+    cache, ids = scene.cache, {scene.id_of[name] for name in names}
+    frames = [cache.frame(frame_id) for frame_id in sorted({cache.image(i).frame_id for i in ids})]
+    rigs = [cache.rig(rig_id) for rig_id in sorted({frame.rig_id for frame in frames})]
+    sensors = {sensor.id for rig in rigs for sensor in (rig.ref_sensor_id, *rig.non_ref_sensors)}
+    with pycolmap.Database.open(path) as db, pycolmap.DatabaseTransaction(db):
+        for camera_id in sorted(sensors | {cache.image(i).camera_id for i in ids}):
+            db.write_camera(cache.camera(camera_id), use_camera_id=True)
+        for rig in rigs:
+            db.write_rig(rig, use_rig_id=True)
+        for frame in frames:
+            db.write_frame(frame, use_frame_id=True)
+        for image_id in sorted(ids):
+            db.write_image(cache.image(image_id), use_image_id=True)
+            db.write_keypoints(image_id, scene.keypoints(image_id))
+        _write_pairs(scene, names, db)
+
+
+def _write_pairs(scene: Scene, names: Set[str], db: pycolmap.Database) -> None:
+    correspondences = scene.cache.correspondence_graph
+    for pair in scene.view_graph.edges:
+        if pair.a in names and pair.b in names:
+            id_1, id_2 = sorted((scene.id_of[pair.a], scene.id_of[pair.b]))
+            geometry = correspondences.extract_two_view_geometry(id_1, id_2, True)
+            db.write_two_view_geometry(id_1, id_2, geometry)

@@ -1,0 +1,118 @@
+"""One cluster and its models in a folder, as they pass between processes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycolmap
+
+from sfm.config.schema import RegisterConfig
+
+from ..components import new_models
+from ..depth.keypoint_depth import KeypointDepth
+from ..journal import Journal
+from ..options import MapperOptions, with_threads
+from ..scene import Scene
+from ..trials import MAX_CONTRADICTED, Trial, Workbench, best_model
+from .bridging import bridged_models
+from .part_database import write_part
+
+_NEARLY_ALL = 0.95  # of a cluster: what is missing may find its place beside the other clusters
+
+_DATABASE, _TASK, _STORY = "part.db", "task.pickle", "story.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterModels:
+    """What became of a cluster."""
+
+    trials: list[Trial]
+    """Its models, largest first."""
+    discarded: Journal
+    """Of the models that were given up."""
+    seconds: float
+    cpu_s: float
+    """Of the process that mapped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    config: RegisterConfig
+    options: MapperOptions
+    depth: KeypointDepth | None
+
+
+def write_task(
+    folder: Path, bench: Workbench, config: RegisterConfig, names: Set[str], *, threads: int
+) -> None:
+    """All that mapping a cluster needs, in a new folder."""
+    folder.mkdir(parents=True)
+    write_part(bench.scene, names, folder / _DATABASE)
+    task = _Task(config, with_threads(bench.options, threads), KeypointDepth.of(bench.scene, names))
+    (folder / _TASK).write_bytes(pickle.dumps(task))
+
+
+def map_task(folder: Path, on_registered: Callable[[str], None]) -> None:
+    """Map the cluster and leave its models in the folder; the story is written last."""
+    started, cpu_started = time.monotonic(), time.process_time()
+    # Written by `write_task`, in a folder that this run has made and locked.
+    task: _Task = pickle.loads((folder / _TASK).read_bytes())
+    bench = Workbench(Scene.open(folder / _DATABASE, task.depth), task.options, on_registered)
+    discarded = Journal()
+    trials = _models(bench, task.config, folder / _DATABASE, discarded)
+    stories = []
+    for index, trial in enumerate(trials):
+        (folder / str(index)).mkdir(exist_ok=True)
+        trial.reconstruction.write(folder / str(index))
+        stories.append(
+            {
+                "journal": trial.journal.entries,
+                "from_depth": trial.from_depth,
+                "contradicted": trial.contradicted,
+            }
+        )
+    story = {
+        "models": stories,
+        "discarded": discarded.entries,
+        "seconds": round(time.monotonic() - started, 3),
+        "cpu_s": round(time.process_time() - cpu_started, 3),
+    }
+    (folder / _STORY).write_text(json.dumps(story, default=str), encoding="utf-8")
+
+
+def is_mapped(folder: Path) -> bool:
+    """Whether the cluster's models are there."""
+    return (folder / _STORY).is_file()
+
+
+def read_models(folder: Path) -> ClusterModels:
+    """The models of a mapped cluster."""
+    story = json.loads((folder / _STORY).read_text(encoding="utf-8"))
+    trials = []
+    for index, told in enumerate(story["models"]):
+        model = pycolmap.Reconstruction(folder / str(index))
+        journal = Journal([(event, fields) for event, fields in told["journal"]])
+        names = frozenset(model.image(i).name for i in model.reg_image_ids())
+        trials.append(Trial(None, model, journal, names, told["from_depth"], told["contradicted"]))
+    discarded = Journal([(event, fields) for event, fields in story["discarded"]])
+    return ClusterModels(trials, discarded, story["seconds"], story["cpu_s"])
+
+
+def _models(bench: Workbench, config: RegisterConfig, database: Path, discarded: Journal) -> list[Trial]:
+    everyone = frozenset(bench.scene.id_of)
+    first = best_model(bench, everyone, discarded, max_trials=1)
+    if (
+        first is not None
+        and len(first.names) >= _NEARLY_ALL * len(everyone)
+        and first.contradicted <= MAX_CONTRADICTED
+    ):
+        return [first]
+    models = sorted(new_models(bench, config, (), discarded), key=lambda trial: -len(trial.names))
+    if len(models) > 1 and models[0].contradicted <= MAX_CONTRADICTED and not models[0].from_depth:
+        return bridged_models(bench, database, models, everyone, discarded)
+    return models

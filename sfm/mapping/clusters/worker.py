@@ -1,0 +1,43 @@
+"""A process that maps one cluster: `python -m sfm.mapping.clusters.worker FOLDER`.
+
+It tells of each registered photo on a line of its output, and ends when its input closes: then the process
+that asked for the models is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pycolmap
+
+from .task import map_task
+
+_ERRORS_ONLY = 2
+
+
+def main() -> None:
+    """Map the cluster in the folder that the command line names."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's reaches us, too; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    pycolmap.logging.minloglevel = _ERRORS_ONLY
+    map_task(Path(sys.argv[1]), _tell)
+
+
+def _tell(name: str) -> None:
+    # surrogates, in names of files that are not UTF-8, stay escaped
+    print(json.dumps(name), flush=True)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""A model from depth alone, for photos that no seed starts a model of: a camera that only turned, say.
+
+Poses come from keypoints that depth lifts to points, never from triangulation, so that such a model may have
+no parallax at all. COLMAP's filters would take all its points away: such a model isn't handed to a mapper
+again but built anew (see `has_parallax`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Set
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from ..agreement import agreement, bearing_vectors
+from ..journal import Journal
+from ..options import MapperOptions
+from ..scene import Scene
+from ..session import MapperSession, open_session
+from .fit import DepthFit, fit_depth, is_known
+from .lifting import lifted_pose
+from .tracks import LiftedView, add_points, adjust_poses
+
+_MIN_KEYPOINTS = 30  # of known depth in the photo that a model starts from
+_ROOT_SPREAD = 0.05  # of the depth of that photo, which nothing can be compared with yet
+_MIN_INLIER_RATIO = 0.5  # of the lifted points: no track confirms such a pose
+_MIN_OBSERVATIONS = 15
+_NUM_ROUNDS = 3
+_MAX_TESTED = 500  # points of a model whose angle is measured
+
+Array = NDArray[np.float64]
+
+
+def build_depth_model(
+    scene: Scene, options: MapperOptions, candidates: Set[str], journal: Journal
+) -> pycolmap.Reconstruction | None:
+    """A model of those `candidates` that lifted points connect to the best connected one of them.
+
+    Points are means of what the depth of their photos says; poses are adjusted to them, intrinsics are not.
+    The unit is that of the depth of the first photo. None when fewer than two photos hold together.
+    """
+    root = _root(scene, candidates)
+    if root is None:
+        return None
+    model = pycolmap.Reconstruction()
+    with open_session(scene, options, model) as session:
+        views = _registered_views(session, root, candidates)
+        for _ in range(_NUM_ROUNDS):
+            add_points(session, list(views.values()))
+            adjust_poses(model, options.global_ba, constant=scene.id_of[root])
+        add_points(session, list(views.values()))
+        model.update_point_3d_errors()
+        for name in sorted(session.registered):
+            if model.image(scene.id_of[name]).num_points3D < _MIN_OBSERVATIONS:
+                session.observations.deregister_frame(model.image(scene.id_of[name]).frame_id)
+        for name in sorted(session.registered, key=list(views).index):
+            num = model.image(scene.id_of[name]).num_points3D
+            journal.note("registered", name=name, how="depth", num_visible=num, num_inliers=num)
+    return model if model.num_reg_images() > 1 else None
+
+
+def has_parallax(model: pycolmap.Reconstruction, min_angle_deg: float) -> bool:
+    """Whether half of the points are seen under `min_angle_deg` or more, and so survive COLMAP's filter."""
+    points = list(model.points3D.values())
+    step = max(1, len(points) // _MAX_TESTED)
+    centres = {i: model.image(i).projection_center() for i in model.reg_image_ids()}
+    angles = [
+        max(
+            pycolmap.calculate_triangulation_angle(centres[a.image_id], centres[b.image_id], point.xyz)
+            for a, b in itertools.combinations(point.track.elements, 2)
+        )
+        for point in points[::step]
+        if len(point.track.elements) > 1
+    ]
+    return not angles or bool(np.rad2deg(np.median(angles)) >= min_angle_deg)
+
+
+def _root(scene: Scene, candidates: Set[str]) -> str | None:
+    """The photo with depth that shares most inliers with other candidates."""
+    graph = scene.view_graph.restricted(candidates)
+    shared = {name: sum(graph.num_inliers(name, o) for o in graph.neighbours(name)) for name in graph.names}
+    for name in sorted(shared, key=lambda name: (-shared[name], name)):
+        if shared[name] and _own_fit(_depth_at_keypoints(scene, name)) is not None:
+            return name
+    return None
+
+
+def _depth_at_keypoints(scene: Scene, name: str) -> tuple[Array, Array]:
+    """Depth and confidence of all keypoints of a photo, both (N,)."""
+    points2D = scene.cache.image(scene.id_of[name]).points2D
+    xy = np.array([point.xy for point in points2D]).reshape(-1, 2)
+    found = scene.depth.at(name, xy) if scene.depth is not None else None
+    return found or (np.full(len(xy), np.nan), np.ones(len(xy)))
+
+
+def _own_fit(found: tuple[Array, Array]) -> DepthFit | None:
+    """The fit that makes the unit of a photo that of the model."""
+    depth, confidence = found
+    known = is_known(depth, confidence)
+    if np.count_nonzero(known) < _MIN_KEYPOINTS:
+        return None
+    low, high = np.quantile(depth[known], [0.05, 0.95])
+    return DepthFit(1.0, 0.0, _ROOT_SPREAD, float(low), float(high), float(np.median(confidence[known])))
+
+
+def _registered_views(session: MapperSession, root: str, candidates: Set[str]) -> dict[str, LiftedView]:
+    """Photos registered one after the other, those with most matches first, and their lifted keypoints."""
+    graph, views = session.scene.view_graph, dict[str, LiftedView]()
+    fits: dict[str, DepthFit | None] = {}
+    failed_at: dict[str, int] = {}
+    _register(session, root, pycolmap.Rigid3d())
+    fits[root] = _own_fit(_depth_at_keypoints(session.scene, root))
+    views[root] = _view(session, root, fits[root])
+    while True:
+        count = {
+            name: sum(graph.num_inliers(name, other) for other in graph.neighbours(name) if other in views)
+            for name in sorted(candidates - views.keys())
+        }
+        waiting = [name for name in count if count[name] > failed_at.get(name, 0)]
+        if not waiting:
+            return views
+        name = max(waiting, key=lambda name: count[name])
+        failed_at[name] = count[name]
+        found = lifted_pose(session, name, fits.get)
+        if found is None or found.num_inliers < _MIN_INLIER_RATIO * found.num_points:
+            continue
+        _register(session, name, found.cam_from_world)
+        if agreement(session, name) < _MIN_INLIER_RATIO:
+            session.observations.deregister_frame(
+                session.reconstruction.image(session.scene.id_of[name]).frame_id
+            )
+            continue
+        fits[name] = _fit_to_views(session, name, views)
+        views[name] = _view(session, name, fits[name])
+
+
+def _register(session: MapperSession, name: str, cam_from_world: pycolmap.Rigid3d) -> None:
+    image = session.reconstruction.image(session.scene.id_of[name])
+    frame = session.reconstruction.frame(image.frame_id)
+    frame.set_cam_from_world(image.camera_id, cam_from_world)
+    session.observations.register_frame(frame.frame_id)
+
+
+def _view(session: MapperSession, name: str, fit: DepthFit | None) -> LiftedView:
+    image = session.reconstruction.image(session.scene.id_of[name])
+    xy = np.array([point.xy for point in image.points2D]).reshape(-1, 2)
+    num = len(xy)
+    rays = bearing_vectors(xy, session.reconstruction.camera(image.camera_id))
+    depth = sigma = np.full(num, np.nan)
+    if fit is not None:
+        depth, sigma = fit.lift(*_depth_at_keypoints(session.scene, name))
+    return LiftedView(image.image_id, xy, rays, depth, sigma)
+
+
+def _fit_to_views(session: MapperSession, name: str, views: dict[str, LiftedView]) -> DepthFit | None:
+    """How the depth of a registered photo relates to what the others lift at keypoints that they share."""
+    scene, rec = session.scene, session.reconstruction
+    image_id = scene.id_of[name]
+    depth, confidence = _depth_at_keypoints(scene, name)
+    found = [np.zeros((0, 3))]
+    for other in scene.view_graph.neighbours(name):
+        if other in views:
+            view = views[other]
+            matches = scene.cache.correspondence_graph.extract_matches_between_images(view.image_id, image_id)
+            cam_from_other = (
+                rec.image(image_id).cam_from_world() * rec.image(view.image_id).cam_from_world().inverse()
+            )
+            lifted = cam_from_other * view.in_cam[matches[:, 0]]
+            found.append(np.column_stack((depth[matches[:, 1]], confidence[matches[:, 1]], lifted[:, 2])))
+    columns = np.concatenate(found).T
+    return fit_depth(columns[0], columns[1], columns[2])

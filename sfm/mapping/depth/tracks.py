@@ -1,0 +1,139 @@
+"""Points of a model that the depth of its photos gives, where no parallax could."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..session import MapperSession
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class LiftedView:
+    """The keypoints of one registered photo with their depth in the model."""
+
+    image_id: int
+    xy: Array
+    """(N, 2), px."""
+    rays: Array
+    """(N, 3), camera frame, third coordinate 1."""
+    depth: Array
+    """(N,); NaN where unknown."""
+    sigma: Array
+    """(N,), relative standard deviation of the depth; NaN where unknown."""
+
+    @property
+    def in_cam(self) -> Array:
+        """Lifted keypoints in the camera frame, (N, 3); NaN where unknown."""
+        return np.asarray(self.rays * self.depth[:, None])
+
+
+def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
+    """Give the model the tracks of its photos' verified matches, each at the mean of its lifted keypoints.
+
+    Points that the model had are replaced. Matches and observations with a larger reprojection error than the
+    filter allows are left out.
+
+    Args:
+        session: at work on a model in which all `views` are registered.
+        views: all or some of the registered photos.
+    """
+    rec, max_error = session.reconstruction, session.options.mapper.filter_max_reproj_error
+    for point_id in list(rec.point3D_ids()):
+        session.observations.delete_point3D(point_id)
+    photo = np.repeat(np.arange(len(views)), [len(view.depth) for view in views])
+    number = np.concatenate([np.arange(len(view.depth)) for view in views])
+    label = _labels(session, views, max_error)
+    members = _one_per_photo(label, photo)
+    world = [rec.image(view.image_id).cam_from_world().inverse() * view.in_cam for view in views]
+    xyz = _means(np.concatenate(world), np.concatenate([view.sigma for view in views]), label)
+    near = np.concatenate(
+        [_distances(rec, view, xyz[label[photo == i]]) <= max_error for i, view in enumerate(views)]
+    )
+    kept = members[near[members]]
+    kept = kept[np.argsort(label[kept], kind="stable")]
+    for _, group in itertools.groupby(kept.tolist(), key=lambda node: label[node]):
+        if len(track := list(group)) > 1:
+            elements = [pycolmap.TrackElement(views[photo[n]].image_id, int(number[n])) for n in track]
+            session.observations.add_point3D(xyz[label[track[0]]], pycolmap.Track(elements))
+
+
+def adjust_poses(
+    model: pycolmap.Reconstruction, options: pycolmap.BundleAdjustmentOptions, *, constant: int
+) -> None:
+    """Bundle adjustment of all poses but that of image `constant`; points and intrinsics stay."""
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    config.set_constant_rig_from_world_pose(model.image(constant).frame_id)
+    options = copy.deepcopy(options)
+    options.refine_points3D = options.refine_focal_length = options.refine_extra_params = False
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    model.update_point_3d_errors()
+
+
+def _labels(session: MapperSession, views: Sequence[LiftedView], max_error: float) -> Indices:
+    """Number of the track of each keypoint, those of all views in order, (N,)."""
+    graph, rec = session.scene.cache.correspondence_graph, session.reconstruction
+    starts = np.cumsum([0] + [len(view.depth) for view in views])
+    ends = [np.zeros((0, 2), np.int64)]
+    for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
+        matches = graph.extract_matches_between_images(a.image_id, b.image_id).astype(np.int64)
+        if len(matches):
+            one = _transfer_errors(rec, a, b, matches)
+            other = _transfer_errors(rec, b, a, matches[:, ::-1])
+            good = np.fmin(one, other) <= max_error  # either may have no depth
+            ends.append(matches[good] + (starts[i], starts[j]))
+    first, second = np.concatenate(ends).T
+    size = int(starts[-1])
+    links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(size, size))
+    _, label = connected_components(links, directed=False)
+    return np.asarray(label, np.int64)
+
+
+def _transfer_errors(
+    rec: pycolmap.Reconstruction, source: LiftedView, target: LiftedView, matches: Indices
+) -> Array:
+    """From lifted keypoints of `source`, seen by `target`, to their matches there, px, (M,)."""
+    world = rec.image(source.image_id).cam_from_world().inverse() * source.in_cam[matches[:, 0]]
+    return _distances(rec, target, world, matches[:, 1])
+
+
+def _distances(
+    rec: pycolmap.Reconstruction, view: LiftedView, xyz: Array, numbers: Indices | None = None
+) -> Array:
+    """Between keypoints (all, or those with `numbers`) and projections of points, px, (M,); inf behind."""
+    image = rec.image(view.image_id)
+    in_cam = image.cam_from_world() * xyz
+    in_front = in_cam[:, 2] > 1e-9  # False for NaN
+    xy = view.xy if numbers is None else view.xy[numbers]
+    camera = rec.camera(image.camera_id)
+    projected = np.asarray(camera.img_from_cam(np.where(in_front[:, None], in_cam, (0.0, 0.0, 1.0))))
+    return np.where(in_front, np.linalg.norm(projected - xy, axis=1), np.inf)
+
+
+def _one_per_photo(label: Indices, photo: Indices) -> Indices:
+    """Keypoints of tracks, the first of each photo in each track."""
+    size = np.bincount(label)
+    _, first = np.unique(np.column_stack((label, photo)), axis=0, return_index=True)
+    return np.sort(first[size[label[first]] > 1])
+
+
+def _means(xyz: Array, sigma: Array, label: Indices) -> Array:
+    """Mean of the lifted keypoints of each track, weighted by certainty, (L, 3); NaN where none is known."""
+    weight = np.where(np.isfinite(sigma), sigma, np.inf) ** -2.0
+    total = np.bincount(label, weight)
+    sums = [np.bincount(label, weight * np.nan_to_num(column)) for column in xyz.T]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.column_stack(sums) / total[:, None])

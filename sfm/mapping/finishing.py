@@ -1,0 +1,74 @@
+"""The last adjustment of models that are kept: all points, richer intrinsics where supported, metres."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pycolmap
+
+from sfm.config.schema import RefineConfig
+
+from .adjustment import refine_fully
+from .calibration.intrinsics import free_intrinsics
+from .depth.depth_model import has_parallax
+from .depth.metric_scale import metric_scale, scale_to_metres
+from .journal import Journal
+from .options import MapperOptions
+from .scene import Scene
+from .session import open_session
+
+_MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
+
+
+def finish(
+    scene: Scene,
+    model: pycolmap.Reconstruction,
+    options: MapperOptions,
+    refine: RefineConfig,
+    *,
+    fixed_cameras: frozenset[int],
+    journal: Journal,
+) -> pycolmap.Reconstruction:
+    """A grown model, adjusted until little changes; the model that is given may be changed.
+
+    Models from depth alone keep their poses: their points would be filtered for want of parallax.
+    """
+    if scene.depth is None or has_parallax(model, options.mapper.filter_min_tri_angle):
+        with open_session(scene, options, model) as session:
+            for name in sorted(session.registered):  # with the pairs that waited until there was a model
+                session.mapper.triangulate_image(options.triangulation, scene.id_of[name])
+            refine_fully(session, "final", journal)
+        if _has_evidence(scene, model):
+            model, tried = free_intrinsics(model, options.final_ba, refine, fixed_cameras=fixed_cameras)
+            for rung in tried:
+                journal.note("intrinsics", **asdict(rung))
+    _scale_to_metres(scene, model, journal)
+    return model
+
+
+def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
+    """The figures of a model, at the end of its story."""
+    journal.note(
+        "model",
+        num_images=model.num_reg_images(),
+        num_points=model.num_points3D(),
+        mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
+        mean_track_length=round(model.compute_mean_track_length(), 3),
+    )
+
+
+def _has_evidence(scene: Scene, model: pycolmap.Reconstruction) -> bool:
+    """Whether the observations of a model could tell of principal points."""
+    return scene.depth is None or model.compute_mean_track_length() >= _MIN_TRACK_LENGTH
+
+
+def _scale_to_metres(scene: Scene, model: pycolmap.Reconstruction, journal: Journal) -> None:
+    if found := metric_scale(scene, model):
+        scale_to_metres(model, found)
+        journal.note(
+            "metric_scale",
+            source="mast3r",
+            scale=round(found.scale, 6),
+            spread=round(found.spread, 4),
+            num_images=found.num_images,
+        )

@@ -1,0 +1,1 @@
+"""How well each photo of a finished model is held, and which are probably at a wrong place."""

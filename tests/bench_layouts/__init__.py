@@ -1,0 +1,1 @@
+"""Loaders of benchmarks' datasets, on small copies in each dataset's layout."""

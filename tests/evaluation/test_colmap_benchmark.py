@@ -1,0 +1,123 @@
+"""COLMAP's benchmark convention, worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.evaluation.colmap_benchmark import (
+    colmap_auc,
+    colmap_benchmark_score,
+    colmap_recall,
+    ordered_pair_errors,
+)
+from sfm.evaluation.ground_truth import GroundTruth
+
+
+def truth(poses, labels=None, accuracy=None) -> GroundTruth:
+    return GroundTruth(poses, labels, "m", position_accuracy=accuracy)
+
+
+def test_every_pair_counts_in_both_directions(make_poses):
+    poses = make_poses(4)
+
+    errors = ordered_pair_errors([poses], truth(poses))
+
+    assert len(errors) == 12
+    assert errors.max() < 1e-5
+
+
+def test_pairs_of_a_missing_photo_and_across_models_fail(make_poses):
+    poses = make_poses(5)
+    first = {name: poses[name] for name in ("p0.jpg", "p1.jpg")}
+    second = {name: poses[name] for name in ("p2.jpg", "p3.jpg")}
+
+    errors = ordered_pair_errors([first, second], truth(poses))
+
+    assert len(errors) == 20
+    assert (errors < 1e-5).sum() == 4  # both directions within each model
+    assert (errors == 180).sum() == 16
+
+
+def test_a_photo_in_two_models_brings_its_pairs_in_both(make_poses):
+    poses = make_poses(3)
+    some = {name: poses[name] for name in ("p0.jpg", "p1.jpg")}
+
+    errors = ordered_pair_errors([poses, some], truth(poses))
+
+    assert len(errors) == 6 + 2
+
+
+def test_a_model_of_two_scenes_has_a_failure_for_each_pair_across_them(make_poses):
+    poses = make_poses(4)
+    labels = {"p0.jpg": "a", "p1.jpg": "a", "p2.jpg": "b", "p3.jpg": "b"}
+
+    errors = ordered_pair_errors([poses], truth(poses, labels))
+
+    assert len(errors) == 12  # four within the scenes, which are in B; eight across, which are not
+    assert (errors == 180).sum() == 8
+
+
+def test_without_a_model_everything_is_missing_and_without_a_pair_there_is_one_failure(make_poses):
+    poses = make_poses(3)
+
+    assert ordered_pair_errors([], truth(poses)).tolist() == [180.0] * 6
+    assert ordered_pair_errors([], truth(make_poses(1))).tolist() == [180.0]
+
+
+def test_photos_that_the_truth_does_not_know_are_left_out(make_poses):
+    poses = make_poses(3)
+    known = {name: pose for name, pose in poses.items() if name != "p2.jpg"}
+
+    assert len(ordered_pair_errors([poses], truth(known))) == 2
+
+
+def test_a_baseline_below_the_accuracy_of_positions_has_no_direction():
+    here, near = pycolmap.Rigid3d(), pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.0005, 0, 0]))
+    wrong = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0, 1.0, 0]))
+    poses = {"a": here, "b": near}
+
+    assert ordered_pair_errors([{"a": here, "b": wrong}], truth(poses, accuracy=1e-3)).tolist() == [0, 0]
+    assert ordered_pair_errors([{"a": here, "b": wrong}], truth(poses, accuracy=1e-4)).tolist() == [90, 90]
+
+
+def test_errors_up_to_the_least_one_are_none():
+    errors = np.array([0.5, 0.9, 2.0, 180.0])
+
+    # Level at 2/4 up to 1, then from there to (2, 3/4), then level to 4: 0.5 + 0.625 + 1.5 of 4.
+    assert colmap_auc(errors, 4, min_error=1.0) == pytest.approx(100 * 2.625 / 4)
+    # From (0, 0): 0.5 * 0.125 + 0.4 * 0.375 + 1.1 * 0.625 + 2 * 0.75 of 4.
+    assert colmap_auc(errors, 4) == pytest.approx(100 * (0.0625 + 0.15 + 0.6875 + 1.5) / 4)
+    assert colmap_auc(errors, 0.2, min_error=1.0) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "threshold", "area"),
+    [
+        ([0.1, 0.2, 0.3, 0.4, 0.5], 0.25, 24.0),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], 0.5, 50.0),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], 1.0, 75.0),
+        ([0.1, 0.2, 0.3], 1.0, 85.0),
+        ([0.5], 0.3, 0.0),
+        ([0.5], 1.0, 75.0),
+        ([10.0, 20.0, 30.0], 5.0, 0.0),
+        ([0.0, 0.0, 0.0], 0.5, 100.0),
+    ],
+)
+def test_areas_are_those_that_colmaps_own_tests_expect(errors, threshold, area):
+    assert colmap_auc(np.array(errors), threshold) == pytest.approx(area, abs=1e-9)
+
+
+def test_recall_counts_errors_at_the_very_threshold():
+    assert colmap_recall(np.array([1.0, 1.1]), 1.0) == 50.0
+
+
+def test_the_score_has_its_four_thresholds_and_counts_pairs(make_poses):
+    poses = make_poses(4)
+
+    score = colmap_benchmark_score([poses], truth(poses, accuracy=1e-3))
+
+    assert list(score.auc) == list(score.recall) == [0.5, 1.0, 5.0, 10.0]
+    assert list(score.auc.values()) == pytest.approx([100.0] * 4)
+    assert score.num_pairs == 12

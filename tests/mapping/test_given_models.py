@@ -1,0 +1,118 @@
+"""Models that are grown: frozen ones keep every bit, free ones are kept and not made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.events import NullEvents
+from sfm.mapping import GivenModels, reconstruct
+from sfm.progress import SilentProgress
+
+from . import synthetic
+
+OLD = 7
+ALL = 10
+
+
+def run(database: Path, given: GivenModels | None = None) -> pycolmap.Reconstruction:
+    (model,) = reconstruct(
+        database,
+        config=RegisterConfig(),
+        refine=RefineConfig(),
+        threads=1,
+        seed=0,
+        events=NullEvents(),
+        progress=SilentProgress(),
+        start=given.models if given else (),
+        given=given,
+    ).models
+    return model
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Scene:
+    return synthetic.synthesize(tmp_path_factory.mktemp("given") / "all.db", num_images=ALL)
+
+
+@pytest.fixture(scope="module")
+def old(scene: synthetic.Scene) -> pycolmap.Reconstruction:
+    """A model of the first seven photos."""
+    pairs = synthetic.all_pairs(OLD)
+    return run(synthetic.keep_pairs(scene.database, scene.database.parent / "old.db", pairs))
+
+
+@pytest.fixture(scope="module")
+def frozen(scene: synthetic.Scene, old: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    return run(scene.database, GivenModels([old], frozen=True))
+
+
+def test_frozen_poses_and_intrinsics_keep_every_bit(
+    old: pycolmap.Reconstruction, frozen: pycolmap.Reconstruction
+) -> None:
+    for image_id in old.reg_image_ids():
+        before, after = (model.image(image_id).cam_from_world() for model in (old, frozen))
+        assert np.array_equal(before.rotation.quat, after.rotation.quat)
+        assert np.array_equal(before.translation, after.translation)
+    for camera_id, camera in old.cameras.items():
+        assert np.array_equal(camera.params, frozen.camera(camera_id).params)
+
+
+def test_frozen_points_stay_with_all_that_they_had(
+    old: pycolmap.Reconstruction, frozen: pycolmap.Reconstruction
+) -> None:
+    for point_id, point in old.points3D.items():
+        after = frozen.point3D(point_id)
+        assert np.array_equal(point.xyz, after.xyz)
+        assert {(e.image_id, e.point2D_idx) for e in point.track.elements} <= {
+            (e.image_id, e.point2D_idx) for e in after.track.elements
+        }
+
+
+def test_new_photos_fit_a_frozen_model(
+    scene: synthetic.Scene, old: pycolmap.Reconstruction, frozen: pycolmap.Reconstruction
+) -> None:
+    assert frozen.num_reg_images() == ALL
+    assert synthetic.max_rotation_error_deg(frozen, scene.truth) < 0.2
+    assert frozen.compute_mean_reprojection_error() < 1.3 * old.compute_mean_reprojection_error()
+    added = [frozen.image(i).num_points3D for i in frozen.reg_image_ids() if not old.exists_image(i)]
+    assert min(added) > 100
+
+
+def test_a_frozen_model_is_left_alone_itself(scene: synthetic.Scene, old: pycolmap.Reconstruction) -> None:
+    before = {i: old.image(i).cam_from_world().matrix() for i in old.reg_image_ids()}
+    num_points = old.num_points3D()
+
+    run(scene.database, GivenModels([old], frozen=True))
+
+    assert old.num_points3D() == num_points
+    assert all(np.array_equal(before[i], old.image(i).cam_from_world().matrix()) for i in before)
+
+
+def test_photos_that_no_pair_vouches_for_stay_in_a_frozen_model(
+    scene: synthetic.Scene, old: pycolmap.Reconstruction, tmp_path: Path
+) -> None:
+    pairs = {pair for pair in synthetic.all_pairs(ALL) if 3 not in pair}
+    database = synthetic.keep_pairs(scene.database, tmp_path / "some.db", pairs)
+
+    grown = run(database, GivenModels([old], frozen=True))
+
+    poses = [model.image(3).cam_from_world().matrix() for model in (old, grown)]
+    assert grown.num_reg_images() == ALL
+    assert np.array_equal(*poses)
+
+
+def test_a_free_model_grows_and_moves(scene: synthetic.Scene, old: pycolmap.Reconstruction) -> None:
+    free = run(scene.database, GivenModels([old]))
+
+    moved = [
+        float(np.abs(free.image(i).cam_from_world().matrix() - old.image(i).cam_from_world().matrix()).max())
+        for i in old.reg_image_ids()
+    ]
+    assert free.num_reg_images() == ALL
+    assert min(moved) > 0
+    assert synthetic.max_rotation_error_deg(free, scene.truth) < 0.15

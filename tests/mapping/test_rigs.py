@@ -1,0 +1,143 @@
+"""Photos of a rig are registered by their frames, with its geometry known or found."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.database_mapping import map_database
+from sfm.errors import InputError
+from sfm.evaluation.alignment import extent
+from sfm.rigs import derive_rigs, metres_per_unit, write_rigs
+from sfm.types import Rig, RigSensor
+
+from .synthetic import Scene, max_rotation_error_deg
+from .test_registrar import Recorder, names, run
+
+LEFT, RIGHT = "camera000001_", "camera000002_"
+NUM_FRAMES = 8
+UNKNOWN = (Rig((RigSensor(LEFT, True), RigSensor(RIGHT, False))),)
+
+
+def synthesize(path: Path) -> Scene:
+    """Eight frames of a rig of two cameras whose database says nothing of the rig."""
+    pycolmap.set_random_seed(1)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, NUM_FRAMES
+    options.num_points3D = 300
+    options.sensor_from_rig_translation_stddev, options.sensor_from_rig_rotation_stddev = 0.1, 5
+    with pycolmap.Database.open(path) as db:
+        truth = pycolmap.synthesize_dataset(options, db)
+        noise = pycolmap.SyntheticNoiseOptions()
+        noise.point2D_stddev = 0.5
+        pycolmap.synthesize_noise(noise, truth, db)
+    with closing(sqlite3.connect(path)) as db, db:
+        for table in ("rigs", "rig_sensors", "frames", "frame_data"):
+            db.execute(f"DELETE FROM {table}")
+        db.execute("INSERT INTO rigs SELECT camera_id, camera_id, 0 FROM cameras")
+        db.execute("INSERT INTO frames SELECT image_id, camera_id FROM images")
+        db.execute("INSERT INTO frame_data SELECT image_id, image_id, camera_id, 0 FROM images")
+    return Scene(path, truth)
+
+
+def true_pose(truth: pycolmap.Reconstruction) -> pycolmap.Rigid3d:
+    (rig,) = truth.rigs.values()
+    (pose,) = rig.non_ref_sensors.values()
+    assert pose is not None
+    return pose
+
+
+def known(truth: pycolmap.Reconstruction) -> tuple[Rig, ...]:
+    pose = true_pose(truth)
+    x, y, z, w = pose.rotation.quat.tolist()
+    return (
+        Rig((RigSensor(LEFT, True), RigSensor(RIGHT, False, (w, x, y, z), tuple(pose.translation.tolist())))),
+    )
+
+
+def direction_error_deg(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.rad2deg(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))))
+
+
+def test_a_known_rig_is_registered_frame_by_frame_and_each_photo_is_noted(tmp_path: Path) -> None:
+    scene, events = synthesize(tmp_path / "d.db"), Recorder()
+    write_rigs(scene.database, known(scene.truth))
+
+    (model,) = run(scene.database, events=events).models
+
+    assert (model.num_reg_images(), model.num_reg_frames()) == (2 * NUM_FRAMES, NUM_FRAMES)
+    assert max_rotation_error_deg(model, scene.truth) < 0.1
+    registered = [event["name"] for event in events.of("registered")]
+    assert set(registered) == names(model)
+    assert sum(event["how"] == "rig" for event in events.of("registered")) == NUM_FRAMES
+
+
+def test_an_unknown_rig_is_found_from_photos_alone_and_then_holds_them(tmp_path: Path) -> None:
+    scene = synthesize(tmp_path / "d.db")
+    (alone,) = run(scene.database).models
+    alone_error = max_rotation_error_deg(alone, scene.truth)
+
+    rigs = derive_rigs(scene.database, UNKNOWN, alone)
+    (model,) = run(scene.database, start=(alone,)).models
+
+    assert rigs is not None
+    assert rigs[0].has_poses
+    assert (model.num_reg_images(), model.num_reg_frames()) == (2 * NUM_FRAMES, NUM_FRAMES)
+    assert max_rotation_error_deg(model, scene.truth) < alone_error
+    found = next(p for rig in model.rigs.values() for p in rig.non_ref_sensors.values())
+    true = true_pose(scene.truth)
+    assert found is not None
+    assert np.rad2deg(found.rotation.angle_to(true.rotation)) < 0.1
+    assert direction_error_deg(found.translation, true.translation) < 2
+
+
+def test_nothing_changes_when_no_frame_shows_the_rig(tmp_path: Path) -> None:
+    scene = synthesize(tmp_path / "d.db")
+    (model,) = run(scene.database).models
+    for image_id in [i for i in model.reg_image_ids() if model.image(i).name.startswith(RIGHT)]:
+        model.deregister_frame(model.image(image_id).frame_id)
+
+    assert derive_rigs(scene.database, UNKNOWN, model) is None
+    with pycolmap.Database.open(scene.database) as db:
+        assert len(db.read_all_frames()) == 2 * NUM_FRAMES
+
+
+def test_a_database_whose_rigs_lack_a_pose_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    scene = synthesize(tmp_path / "d.db")
+    write_rigs(scene.database, UNKNOWN)
+
+    with pytest.raises(InputError, match=r"rig \d+ does not say how camera 2 sits in it"):
+        map_database(scene.database, output=tmp_path / "out")
+
+
+def test_a_database_with_a_known_rig_is_mapped_with_it(tmp_path: Path) -> None:
+    scene = synthesize(tmp_path / "d.db")
+    write_rigs(scene.database, known(scene.truth))
+
+    result = map_database(scene.database, output=tmp_path / "out")
+
+    assert result.run.photos.registered == 2 * NUM_FRAMES
+    written = pycolmap.Reconstruction(tmp_path / "out/sparse/0")
+    assert written.num_reg_frames() == NUM_FRAMES
+
+
+def test_the_distance_between_its_cameras_gives_the_scale(tmp_path: Path) -> None:
+    scene = synthesize(tmp_path / "d.db")
+    write_rigs(scene.database, known(scene.truth))
+    (model,) = run(scene.database).models
+
+    scale = metres_per_unit(known(scene.truth), model)
+
+    assert scale is not None
+    model.transform(pycolmap.Sim3d(scale, pycolmap.Rotation3d(), np.zeros(3)))
+    sizes = [
+        extent(np.array([m.image(i).projection_center() for i in sorted(m.reg_image_ids())]))
+        for m in (model, scene.truth)
+    ]
+    assert sizes[0] / sizes[1] == pytest.approx(1, abs=0.05)  # by a baseline of a thirtieth of the ring
+    assert metres_per_unit(UNKNOWN, model) is None

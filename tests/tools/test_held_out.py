@@ -1,0 +1,177 @@
+"""Held-out photos: where they are put, what is seen there, and what Gaussians would start from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gaussians
+import numpy as np
+import pycolmap
+import pytest
+import torch
+from held_out import Placed, colour_difference, linked, place_errors, split
+from novel_views import ViewRow, medians, render
+from PIL import Image
+
+WIDTH, HEIGHT, FOCAL = 160, 120, 150.0
+DISTANCE = 4.0
+SHIFTS = (0.0, 0.4, 0.8)
+
+
+def camera() -> pycolmap.Camera:
+    return pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", FOCAL, WIDTH, HEIGHT)
+
+
+def pose(shift: float) -> pycolmap.Rigid3d:
+    """Looking straight at a wall, moved to the right."""
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([-shift, 0.0, 0.0]))
+
+
+def wall(points: np.ndarray) -> np.ndarray:
+    """Grey of the wall at (N, 2) places on it."""
+    return 128 + 60 * np.sin(2.5 * points[:, 0]) * np.cos(2.0 * points[:, 1])
+
+
+def picture(shift: float, gain: float = 1.0) -> Image.Image:
+    x, y = np.meshgrid(np.arange(WIDTH) + 0.5 - WIDTH / 2, np.arange(HEIGHT) + 0.5 - HEIGHT / 2)
+    places = np.stack([x.ravel(), y.ravel()], axis=1) * DISTANCE / FOCAL + [shift, 0.0]
+    return Image.fromarray((gain * wall(places)).reshape(HEIGHT, WIDTH).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> pycolmap.Reconstruction:
+    """Two photos of a wall as a model, and a third beside them; the photos in tmp_path."""
+    for i, shift in enumerate(SHIFTS):
+        picture(shift).convert("RGB").save(tmp_path / f"{i}.png")
+    rng = np.random.default_rng(0)
+    points = np.column_stack([rng.uniform(-1.2, 1.6, 400), rng.uniform(-1, 1, 400), np.full(400, DISTANCE)])
+    model = pycolmap.Reconstruction()
+    model.add_camera_with_trivial_rig(camera())
+    for i, shift in enumerate(SHIFTS[:2], start=1):
+        pixels = camera().img_from_cam(points - [shift, 0, 0])
+        image = pycolmap.Image(name=f"{i - 1}.png", keypoints=pixels, camera_id=1, image_id=i)
+        model.add_image_with_trivial_frame(image, pose(shift))
+    for i, point in enumerate(points):
+        track = pycolmap.Track()
+        track.add_element(1, i)
+        track.add_element(2, i)
+        model.add_point3D(point, track)
+    return model
+
+
+def placed(shift: float = SHIFTS[2]) -> Placed:
+    return Placed("2.png", pose(shift), camera(), ("0.png", "1.png"))
+
+
+def test_every_eighth_photo_is_held_out_in_order() -> None:
+    train, held = split([f"{i:02d}" for i in reversed(range(17))])
+
+    assert held == ["00", "08", "16"]
+    assert len(train) == 14
+    assert not set(train) & set(held)
+
+
+def test_a_photo_in_its_place_sees_what_the_others_see(
+    scene: pycolmap.Reconstruction, tmp_path: Path
+) -> None:
+    right = colour_difference(scene, placed(), tmp_path, tmp_path)
+    wrong = colour_difference(scene, placed(SHIFTS[2] + 0.2), tmp_path, tmp_path)
+
+    assert right is not None
+    assert wrong is not None
+    assert right < 1
+    assert wrong > 5 * right
+
+
+def test_another_exposure_is_no_difference(scene: pycolmap.Reconstruction, tmp_path: Path) -> None:
+    picture(SHIFTS[2], gain=0.6).convert("RGB").save(tmp_path / "2.png")
+
+    found = colour_difference(scene, placed(), tmp_path, tmp_path)
+
+    assert found is not None
+    assert found < 2
+
+
+def test_a_photo_of_another_size_or_without_points_is_not_judged(
+    scene: pycolmap.Reconstruction, tmp_path: Path
+) -> None:
+    assert colour_difference(scene, replace(placed(), partners=()), tmp_path, tmp_path) is None
+    picture(0.0).resize((80, 60)).convert("RGB").save(tmp_path / "2.png")
+    assert colour_difference(scene, placed(), tmp_path, tmp_path) is None
+
+
+def test_errors_are_those_after_a_similarity() -> None:
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(6, 3))
+    reference = {str(i): pycolmap.Rigid3d(pycolmap.Rotation3d(), -c) for i, c in enumerate(centres)}
+    model = {name: pycolmap.Rigid3d(p.rotation, 3 * p.translation) for name, p in reference.items()}
+    size = np.sqrt(np.mean(np.sum((centres[:4] - centres[:4].mean(0)) ** 2, axis=1)))
+    off = pycolmap.Rigid3d(pycolmap.Rotation3d(), model["4"].translation + np.array([0.3 * size, 0, 0]))
+    known = {name: model[name] for name in "0123"}
+
+    one = place_errors(known, [Placed("4", off, camera(), ())], reference, ["4"])
+    lost = place_errors(known, [Placed("4", off, camera(), ())], reference, ["4", "5", "3"])
+
+    assert one.centre_percent == pytest.approx(10, rel=1e-6)
+    assert one.rotation_deg == pytest.approx(0, abs=1e-5)
+    assert lost.centre_percent is None
+
+
+def test_links_follow_the_photos_that_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "a" / name).touch()
+
+    linked(["1.jpg"], tmp_path / "a", tmp_path / "b")
+    linked(["2.jpg"], tmp_path / "a", tmp_path / "b")
+
+    assert [p.name for p in (tmp_path / "b").iterdir()] == ["2.jpg"]
+    assert (tmp_path / "a" / "1.jpg").exists()
+
+
+def test_medians_keep_what_is_missing_missing() -> None:
+    rows = [ViewRow(set="s", engine="ours", seed=i, held=3, localised=3, grey=float(i)) for i in range(3)]
+    lost = [*rows[:2], replace(rows[2], grey=None, psnr_note="no CUDA device")]
+
+    assert medians(rows)[0].grey == 1.0
+    assert medians(lost)[0].grey is None
+    assert "3 of 3" in render(medians(rows))
+
+
+def test_gaussians_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    assert gaussians.missing() == "no CUDA device"
+
+
+def test_gaussians_begin_at_the_points_of_normalised_cameras(
+    scene: pycolmap.Reconstruction, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    scene.write(tmp_path / "model")
+
+    views = gaussians.load_views(tmp_path / "model", tmp_path, tmp_path / "scratch")
+    start = gaussians.initial_parameters(views)
+
+    places = torch.stack([torch.linalg.inv(view.camera_from_world)[:3, 3] for view in views.views])
+    assert torch.allclose(places.norm(dim=1), torch.ones(2), atol=1e-5)
+    local = (
+        views.points @ views.views[0].camera_from_world[:3, :3].T + views.views[0].camera_from_world[:3, 3]
+    )
+    pixels = local @ views.views[0].intrinsics.T
+    pixels = pixels[:, :2] / pixels[:, 2:]
+    wanted = np.array([point.xy for point in scene.image(1).points2D])
+    height, width, _ = views.views[0].pixels.shape
+    assert (height, width) == (HEIGHT, WIDTH)
+    assert np.abs(pixels.numpy() - wanted).max() < 1e-2
+    assert {len(value) for value in start.values()} == {400}
+    assert all(torch.isfinite(value).all() for value in start.values())
+
+
+def test_likeness_of_images() -> None:
+    image = torch.rand(40, 50, 3, generator=torch.Generator().manual_seed(0))
+
+    assert float(gaussians.ssim(image, image)) == pytest.approx(1)
+    assert float(gaussians.ssim(image, 1 - image)) < 0
+    assert gaussians.psnr(image, image + 0.1) == pytest.approx(20, abs=1e-3)

@@ -1,0 +1,95 @@
+"""Databases of the peers: each way of choosing pairs, from the same described photos, made once."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pair_choices
+import peer_database
+import pytest
+
+from sfm.config.loading import load_config
+from sfm.database import FeatureDatabase
+
+PHOTOS = 7
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for path in sorted((demo_data / "images").iterdir())[:PHOTOS]:
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests, so that photos are described once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def prepared(photos: Path, cache: Path, choice: str) -> peer_database.PeerDatabase:
+    config = load_config(overrides=["sift.max_num_features=500"])
+    return peer_database.prepare(photos, cache, threads=2, config=config, choice=choice)
+
+
+def pairs_in(made: peer_database.PeerDatabase) -> set[tuple[str, str]]:
+    """All that were tried, also those without a single match."""
+    return {(pair.a, pair.b) for pair in FeatureDatabase(Path(made.database)).pairs()}
+
+
+@pytest.mark.parametrize("choice", ["vocabulary", "retrieval"])
+def test_few_neighbours_are_few_pairs(
+    photos: Path, cache: Path, choice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_choices, "NEIGHBOURS", 2)
+
+    made = prepared(photos, cache, choice)
+
+    pairs = pairs_in(made)
+    assert made.num_pairs == len(pairs)
+    assert {name for pair in pairs for name in pair} == {path.name for path in photos.iterdir()}
+    assert PHOTOS <= len(pairs) <= 2 * PHOTOS
+    assert made.match_s > 0
+    assert (made.train_s > 0.05) == (choice == "vocabulary")
+
+
+def test_photos_in_order_are_matched_with_those_that_follow(
+    photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_choices, "OVERLAP", 2)
+    names = sorted(path.name for path in photos.iterdir())
+
+    pairs = pairs_in(prepared(photos, cache, "sequential"))
+
+    assert set(itertools.pairwise(names)) <= pairs
+    assert (names[0], names[-1]) not in pairs
+
+
+def test_more_neighbours_than_photos_are_all_pairs_and_one_database(photos: Path, cache: Path) -> None:
+    made = {choice: prepared(photos, cache, choice) for choice in ("exhaustive", "vocabulary", "retrieval")}
+
+    assert len({each.database for each in made.values()}) == 1
+    assert made["exhaustive"].num_pairs == PHOTOS * (PHOTOS - 1) // 2
+
+
+def test_a_database_is_made_once(photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepared(photos, cache, "exhaustive")
+    monkeypatch.setattr(peer_database, "CHOICES", {})
+
+    assert prepared(photos, cache, "exhaustive") == first
+
+
+def test_a_database_that_was_broken_off_is_no_database(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(job: pair_choices.Matching) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(peer_database.CHOICES, "exhaustive", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(photos, tmp_path, "exhaustive")
+
+    assert prepared(photos, tmp_path, "exhaustive").num_verified_pairs > 0

@@ -1,0 +1,183 @@
+"""What each part of our engine is worth: runs without it, beside the whole one.
+
+    python tools/bench/ablations.py fountain-P11 fox kitchen25 --seeds 1
+    python tools/bench/ablations.py saharov32 --only no-loop,codebook-256 --out ablations.json
+    python tools/bench/ablations.py RENDERED --option backend=mast3r --option mast3r.oracle=RENDERED
+
+An ablation is a configuration in `ablations/`, differences only; its first line says what it takes away.
+Those of the dense backend run where `--option backend=mast3r` asks for it. Look-alikes cannot be switched
+off, so there is no ablation of them. Results are kept as those of `peers.py` are, and `report.py` reads them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+from engines import Settings, add_run_options, settings_from
+from peers import rows_of
+from photo_sets import PhotoSet, find_sets
+from result_file import write_results
+from rows import Number, Row, median_rows
+from runs import OWN, Job, run_job
+from table import aligned, number, spread
+
+from sfm.config.loading import load_config
+from sfm.errors import SfmError
+
+FOLDER = Path(__file__).resolve().parent / "ablations"
+_DENSE = "mast3r"
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """One configuration."""
+
+    name: str
+    says: str
+    """Its first line."""
+    options: tuple[str, ...]
+    """`key=value` of all that it sets."""
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it changes nothing but the dense backend."""
+        return all(option.startswith(f"{_DENSE}.") for option in self.options)
+
+
+def read_ablation(path: Path) -> Ablation:
+    """An ablation from its file.
+
+    Raises:
+        ConfigError: the file is no configuration; the message names the key.
+    """
+    load_config(path)
+    text = path.read_text(encoding="utf-8")
+    sections = yaml.safe_load(text)
+    options = [
+        f"{section}.{key}={json.dumps(value) if not isinstance(value, str) else value}"
+        for section, entries in sections.items()
+        for key, value in entries.items()
+    ]
+    return Ablation(path.stem, text.splitlines()[0].lstrip("# "), tuple(options))
+
+
+def all_ablations(folder: Path = FOLDER) -> tuple[Ablation, ...]:
+    """Those of a folder, by name."""
+    return tuple(read_ablation(path) for path in sorted(folder.glob("*.yaml")))
+
+
+def chosen_ablations(only: Sequence[str], *, dense: bool) -> tuple[list[Ablation], list[str]]:
+    """Those that are asked for and can tell something, and a line for each that is left out.
+
+    Raises:
+        ValueError: a name that none has.
+    """
+    known = {ablation.name: ablation for ablation in all_ablations()}
+    if unknown := [name for name in only if name not in known]:
+        raise ValueError(f"no ablation {', '.join(unknown)}; there are {', '.join(known)}")
+    asked = [known[name] for name in only] or list(known.values())
+    skipped = [a.name for a in asked if a.is_dense and not dense]
+    lines = [f"skipped {name}: of the dense backend; add --option backend=mast3r" for name in skipped]
+    return [a for a in asked if a.name not in skipped], lines
+
+
+def rows_for(
+    photo_set: PhotoSet, ablations: Sequence[Ablation], seed: int, settings: Settings, *, fresh: bool
+) -> list[Row]:
+    """The whole engine's row, then one an ablation."""
+    runs = [run_job(Job(photo_set, "ours", OWN, seed), settings, fresh=fresh)]
+    for ablation in ablations:
+        changed = replace(settings, options=(*settings.options, *ablation.options))
+        runs.append(run_job(Job(photo_set, "ours", ablation.name, seed), changed, fresh=fresh))
+    return rows_of(runs)
+
+
+def render(medians: Sequence[Row]) -> str:
+    """A line an ablation, with its difference from the whole engine."""
+    whole = {row.set: row for row in medians if row.choice == OWN}
+
+    def difference(figure: str, digits: int) -> Callable[[Row], str]:
+        def show(row: Row) -> str:
+            mine, theirs = getattr(row, figure), getattr(whole[row.set], figure)
+            text = spread(row, figure, digits)
+            if row.choice == OWN or mine is None or theirs is None:
+                return text
+            return f"{text} ({mine - theirs:+.{digits}f})"
+
+        return show
+
+    def ratio(figure: str) -> Callable[[Row], str]:
+        def show(row: Row) -> str:
+            mine: Number = getattr(row, figure)
+            theirs: Number = getattr(whole[row.set], figure)
+            return number(mine / theirs if mine is not None and theirs else None, 2)
+
+        return show
+
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("set", lambda row: row.set),
+        ("ablation", lambda row: "none" if row.choice == OWN else row.choice),
+        ("reg", difference("registered", 0)),
+        ("models", lambda row: "+".join(map(str, row.models)) or "none"),
+        ("AUC@1", difference("auc1", 1)),
+        ("AUC@5", difference("auc5", 1)),
+        ("ATE", lambda row: "-" if row.ate is None else f"{row.ate:.4g}"),
+        ("pairs", lambda row: number(row.pairs, 0)),
+        ("CPU", ratio("cpu_s")),
+        ("time", ratio("total_s")),
+        ("status", lambda row: row.status),
+    ]
+    return aligned(medians, columns)
+
+
+def main() -> None:
+    """Parse, run what is missing, print."""
+    options = _parse()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    settings = settings_from(options)
+    try:
+        ablations, skipped = chosen_ablations(options.only, dense="backend=mast3r" in options.option)
+    except (SfmError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    sets = find_sets(options.sets, options)
+    rows: list[Row] = []
+    for photo_set in sets:
+        for seed in range(options.seeds):
+            print(f"{photo_set.name}, seed {seed} …", file=sys.stderr, flush=True)
+            rows += rows_for(photo_set, ablations, seed, settings, fresh=options.fresh)
+            if options.out:
+                told = {a.name: a.says for a in ablations}
+                write_results(
+                    options.out,
+                    rows,
+                    median_rows(rows),
+                    threads=settings.threads,
+                    options=settings.options,
+                    notes=told,
+                )
+    print(render(median_rows(rows)))
+    print("\n".join([*(f"{a.name}: {a.says}" for a in ablations), *skipped]))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
+    add_run_options(parser, engines=("ours",), threads=os.cpu_count() or 1)
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), default=[], help="names of ablations, with commas"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

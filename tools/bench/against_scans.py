@@ -1,0 +1,63 @@
+"""A model's points against the laser scans of its scene: accuracy, completeness, F-score; a table or JSON.
+
+python tools/bench/against_scans.py eth3d:pipes OUT/sparse/0 --datasets FOLDER
+python tools/bench/against_scans.py tanks_and_temples:Barn OUT/sparse/0 --cloud OUT/dense.ply
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from layouts import load_scene
+from metrics.model_figures import model_figures
+from metrics.scan_scores import distances_of, scan_scores
+from photo_sets import add_datasets_option
+
+from sfm.errors import SfmError
+
+
+def main() -> None:
+    """Parse, score, print."""
+    options = _parse()
+    try:
+        scene = load_scene(options.scene, options.datasets)
+        distances = options.distances or distances_of(scene)
+        scores = scan_scores(scene, options.model, distances, cloud=options.cloud)
+        figures = model_figures(options.model)
+    except SfmError as error:
+        sys.exit(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
+    if options.json:
+        print(
+            json.dumps({"scene": scene.name, "model": asdict(figures), "scores": [asdict(s) for s in scores]})
+        )
+        return
+    print(
+        f"{scene.name}: {figures.registered} photos, {figures.points} points,"
+        f" track length {figures.mean_track_length:.2f}, reprojection {figures.mean_reprojection_px:.2f} px"
+    )
+    for score in scores:
+        print(
+            f"within {score.distance:g} m: accuracy {score.accuracy:.2f} %,"
+            f" completeness {score.completeness:.2f} %, F-score {score.f_score:.2f} %"
+        )
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scene", help="DATASET:SCENE[@SUBSET]")
+    parser.add_argument("model", type=Path, help="folder of a COLMAP model")
+    parser.add_argument("--cloud", type=Path, help="PLY file in the model's frame, instead of its points")
+    parser.add_argument("--distances", type=float, nargs="+", help="metres; the dataset's own by default")
+    parser.add_argument("--json", action="store_true")
+    add_datasets_option(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""YAML files of the benches, checked against the dataclasses that describe them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from sfm.errors import InputError
+
+T = TypeVar("T")
+_MAX_SHOWN = 8
+
+
+def read_checked(path: Path, kind: type[T]) -> T:
+    """The content of a file as `kind`, a dataclass that forbids what it does not name.
+
+    Raises:
+        InputError: the file cannot be read or is no YAML, or naming each key that is wrong or missing.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    try:
+        return TypeAdapter(kind).validate_python(content, strict=False)
+    except ValidationError as error:
+        problems = [_problem(path, problem["loc"], problem["msg"]) for problem in error.errors()]
+        raise InputError("\n".join(problems[:_MAX_SHOWN])) from error
+
+
+def _problem(path: Path, place: tuple[int | str, ...], message: str) -> str:
+    key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
+    return f"{path}: {key or 'the file'}: {message}"

@@ -1,0 +1,210 @@
+"""All datasets by name: where to get each, which of its scenes are in a folder, and how one is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from layouts.co3d import co3d_sequences, load_co3d
+from layouts.colmap_model import has_model, load_colmap_model, model_folders
+from layouts.eth3d import FOLDERS, Variant, load_eth3d
+from layouts.internet import load_internet
+from layouts.lists import LISTS, scene_list
+from layouts.realestate10k import load_realestate10k, realestate10k_clips
+from layouts.scene import BenchmarkScene, need_count
+from layouts.strecha import load_strecha
+from layouts.subsets import with_subset
+from layouts.tanks_and_temples import load_tanks_and_temples
+from sfm.errors import InputError
+
+DEFAULT_ROOT = Path(os.environ.get("LOOPSFM_DATASETS", Path.home() / "datasets"))
+_ETH3D = "https://www.eth3d.net/datasets: multi_view_{training,test}_dslr"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One dataset below the folder of datasets."""
+
+    name: str
+    title: str
+    get: str
+    """Where to get it, and what of it."""
+    folder: str
+    """Its folder below the folder of datasets."""
+    found: Callable[[Path], list[str]]
+    """Scenes in that folder, given the folder."""
+    place: Callable[[Path, str], Path]
+    """What `load` wants of a scene, from that folder and the scene's name."""
+    load: Callable[[Path, str], BenchmarkScene]
+    list_name: str = ""
+    """Whose list of scenes holds."""
+    subset: str = ""
+    """Of each scene where none is asked for."""
+
+
+def load_scene(name: str, root: Path) -> BenchmarkScene:
+    """The scene `DATASET:SCENE[@SUBSET]` below the folder of datasets.
+
+    Raises:
+        InputError: there is no such dataset or scene, its files are missing or malformed, or its photos are
+            not as many as its list says; the message names the file.
+    """
+    dataset_name, _, rest = name.partition(":")
+    scene, _, subset = rest.partition("@")
+    dataset = DATASETS.get(dataset_name)
+    if dataset is None or not scene:
+        raise InputError(f"no dataset scene {name!r}", hint=f"DATASET:SCENE[@N] with {', '.join(DATASETS)}")
+    folder = root / dataset.folder
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing: {dataset.title}", hint=f"get it from {dataset.get}")
+    loaded = dataset.load(dataset.place(folder, scene), scene)
+    listed = scene_list(dataset.list_name or dataset.name).scenes.get(scene)
+    need_count(len(loaded.names), listed.num_photos if listed else None, loaded.photos, LISTS)
+    return with_subset(loaded, subset or dataset.subset)
+
+
+def scene_names(name: str, root: Path) -> list[str]:
+    """`DATASET:SCENE[@SUBSET]` of each scene of `DATASET:GROUP[@SUBSET]`; `name` where it is no group.
+
+    Groups are those of the dataset's list, and `all`: the whole list, or what is there where there is none.
+    Scenes of a list that are not there stay in, so that nobody averages over others.
+    """
+    dataset_name, _, rest = name.partition(":")
+    group, at, subset = rest.partition("@")
+    dataset = DATASETS.get(dataset_name)
+    if dataset is None:
+        return [name]
+    listed = scene_list(dataset.list_name or dataset.name).scenes
+    scenes = [scene for scene, entry in listed.items() if group in (entry.group, "all")]
+    folder = root / dataset.folder
+    if group == "all" and not listed and folder.is_dir():
+        scenes = dataset.found(folder)
+    return [f"{dataset_name}:{scene}{at}{subset}" for scene in scenes] or [name]
+
+
+def _folder_of(root: Path, scene: str) -> Path:
+    """The scene's folder in the dataset's, or one below, as archives of single parts unpack."""
+    candidates = [root / scene, *sorted(root.glob(f"*/{scene}"))]
+    found = next((path for path in candidates if path.is_dir()), None)
+    if found is None:
+        raise InputError(
+            f"{root / scene} is missing", hint="unpack the scene there, or in a folder beside it"
+        )
+    return found
+
+
+def _listed_scenes(dataset: str, root: Path) -> list[str]:
+    """Scenes of the list that have a folder."""
+    folders = {path.name for pattern in ("*", "*/*") for path in root.glob(pattern) if path.is_dir()}
+    return [scene for scene in scene_list(dataset).scenes if scene in folders]
+
+
+def _with_models(root: Path) -> list[str]:
+    """Folders that hold a COLMAP model as `sparse/`."""
+    folders = [path for pattern in ("*", "*/*") for path in sorted(root.glob(pattern)) if path.is_dir()]
+    return [path.name for path in folders if any(has_model(model) for model in model_folders(path))]
+
+
+def _eth3d_scenes(variant: Variant, root: Path) -> list[str]:
+    """Scenes of which photos or calibration of this variant are there."""
+    photos, calibration = FOLDERS[variant]
+    return [
+        scene
+        for scene in _listed_scenes("eth3d", root)
+        for folder in [_folder_of(root, scene)]
+        if (folder / "images" / photos).is_dir() or (folder / calibration).is_dir()
+    ]
+
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            name="eth3d",
+            title="ETH3D high-resolution multi-view, undistorted",
+            get=f"{_ETH3D}_undistorted.7z; scans: multi_view_training_dslr_scan_eval.7z",
+            folder="eth3d",
+            found=partial(_eth3d_scenes, "undistorted"),
+            place=_folder_of,
+            load=load_eth3d,
+        ),
+        Dataset(
+            name="eth3d-distorted",
+            title="ETH3D high-resolution multi-view, photos as taken",
+            get=f"{_ETH3D}_jpg.7z",
+            folder="eth3d",
+            found=partial(_eth3d_scenes, "distorted"),
+            place=_folder_of,
+            load=partial(load_eth3d, dataset="eth3d-distorted", variant="distorted"),
+            list_name="eth3d",
+        ),
+        Dataset(
+            name="tanks_and_temples",
+            title="Tanks and Temples",
+            get="https://www.tanksandtemples.org/download: image sets, camera poses, alignment, ground truth",
+            folder="tanks_and_temples",
+            found=partial(_listed_scenes, "tanks_and_temples"),
+            place=_folder_of,
+            load=load_tanks_and_temples,
+        ),
+        Dataset(
+            name="strecha",
+            title="Strecha et al., dense multi-view stereo",
+            get="https://github.com/openMVG/SfM_quality_evaluation (Benchmarking_Camera_Calibration_2008)",
+            folder="strecha",
+            found=partial(_listed_scenes, "strecha"),
+            place=_folder_of,
+            load=load_strecha,
+        ),
+        Dataset(
+            name="mipnerf360",
+            title="Mip-NeRF 360",
+            get="https://jonbarron.info/mipnerf360: 360_v2.zip (and the two extra scenes)",
+            folder="mipnerf360",
+            found=_with_models,
+            place=_folder_of,
+            load=partial(load_colmap_model, dataset="mipnerf360"),
+        ),
+        Dataset(
+            name="colmap",
+            title="Any photos with a COLMAP model: SCENE/images, SCENE/sparse/0",
+            get="your own",
+            folder="colmap",
+            found=_with_models,
+            place=_folder_of,
+            load=partial(load_colmap_model, dataset="colmap"),
+        ),
+        Dataset(
+            name="1dsfm",
+            title="1DSfM internet photo collections",
+            get="https://www.cs.cornell.edu/projects/1dsfm: datasets, and the photos of each scene",
+            folder="1dsfm",
+            found=partial(_listed_scenes, "1dsfm"),
+            place=_folder_of,
+            load=load_internet,
+        ),
+        Dataset(
+            name="co3d",
+            title="CO3D v2, ten frames of a sequence",
+            get="https://github.com/facebookresearch/co3d (download script)",
+            folder="co3d",
+            found=co3d_sequences,
+            place=Path.joinpath,
+            load=load_co3d,
+            subset="seed0",
+        ),
+        Dataset(
+            name="realestate10k",
+            title="RealEstate10K, ten frames of a clip",
+            get="https://google.github.io/realestate10k (camera files); frames are cut from the videos",
+            folder="realestate10k",
+            found=realestate10k_clips,
+            place=lambda root, _: root,
+            load=load_realestate10k,
+            subset="seed0",
+        ),
+    )
+}

@@ -1,0 +1,133 @@
+"""One scene of a benchmark, whatever its dataset: its photos, what is known of them, and how well."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from sfm.errors import InputError
+from sfm.evaluation import GroundTruth
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+TruthKind = Literal["measured", "pseudo"]
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """A laser scan, and the matrix (4, 4) that takes its points to the frame of the scene's scans."""
+
+    file: Path
+    world_from_scan: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BenchmarkScene:
+    """Photos to reconstruct and the truth that the result is compared with."""
+
+    dataset: str
+    scene: str
+    photos: Path
+    """The folder to which names of photos are relative."""
+    names: tuple[str, ...]
+    """Of the photos asked for, sorted; `/` between folders. Those that `truth` lacks are reconstructed, too,
+    but not scored."""
+    truth: GroundTruth
+    """cam_from_world, intrinsics where they are shipped, unit and stated accuracy of positions."""
+    kind: TruthKind
+    """Whether cameras were measured (by laser, or with scans' help), or are another program's result."""
+    origin: str
+    """What measured or computed the cameras."""
+    scans: tuple[Scan, ...] = ()
+    scans_from_world: pycolmap.Sim3d | None = None
+    """From the frame of the poses to that of the scans in metres, where the two differ."""
+    crop: Path | None = None
+    """The volume in which points are compared with scans, as Tanks and Temples ships it."""
+    subset: str = ""
+    """Which of the scene's photos these are; empty for all."""
+
+    @property
+    def name(self) -> str:
+        """As `eth3d/pipes` or `tanks_and_temples/Barn@50`."""
+        return f"{self.dataset}/{self.scene}" + (f"@{self.subset}" if self.subset else "")
+
+    def restricted(self, names: Iterable[str], subset: str) -> BenchmarkScene:
+        """The same scene with only these of its photos."""
+        chosen = frozenset(names)
+        poses = {name: pose for name, pose in self.truth.poses.items() if name in chosen}
+        cameras = self.truth.cameras
+        if cameras is not None:
+            cameras = {name: camera for name, camera in cameras.items() if name in chosen}
+        return replace(
+            self,
+            names=tuple(name for name in self.names if name in chosen),
+            truth=replace(self.truth, poses=poses, cameras=cameras),
+            subset=subset,
+        )
+
+
+def photos_in(folder: Path, below: Path | None = None) -> tuple[str, ...]:
+    """Names of the photos that lie directly in a folder, sorted, relative to `below` (or to the folder).
+
+    Raises:
+        InputError: there is no such folder, or no photo in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing", hint="unpack the photos there, as the dataset ships them")
+    found = sorted(
+        path.relative_to(below or folder).as_posix()
+        for path in folder.iterdir()
+        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
+    )
+    if not found:
+        raise InputError(f"{folder} holds no photos", hint=f"expected files {', '.join(PHOTO_SUFFIXES)}")
+    return tuple(found)
+
+
+def need_photos(photos: Path, names: Iterable[str], said_by: Path) -> None:
+    """Refuse ground truth for photos that are not on disk.
+
+    Raises:
+        InputError: names the first missing photo and the file that knows it.
+    """
+    missing = [name for name in names if not (photos / name).is_file()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(
+            f"{photos / missing[0]} is missing{more}: {said_by} knows it",
+            hint="unpack the photos again; names must be as the dataset ships them",
+        )
+
+
+def need_truth(names: Iterable[str], known: Collection[str], photos: Path, said_by: Path) -> None:
+    """Refuse photos of a dataset with poses for all of them that have none.
+
+    Raises:
+        InputError: names the first such photos.
+    """
+    strangers = [name for name in names if name not in known]
+    if strangers:
+        more = " …" if len(strangers) > _NAMED else ""
+        raise InputError(
+            f"{photos}: {', '.join(strangers[:_NAMED])}{more} has no pose in {said_by}",
+            hint="remove photos that are not the dataset's, or unpack the ground truth again",
+        )
+
+
+def need_count(found: int, listed: int | None, photos: Path, lists: Path) -> None:
+    """Refuse a scene with more or fewer photos than the list of its dataset says.
+
+    Raises:
+        InputError: names the folder, both numbers and the list.
+    """
+    if listed is not None and found != listed:
+        raise InputError(
+            f"{photos} has {found} photos where {lists.name} lists {listed}",
+            hint=f"unpack it again; if the dataset has changed or the list is wrong, change {lists}",
+        )

@@ -1,0 +1,1 @@
+"""Figures of models that only benches need."""

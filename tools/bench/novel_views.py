@@ -1,0 +1,203 @@
+"""How good models are for new views: every 8th photo is held out and localised; Gaussians on a GPU.
+
+    python tools/bench/novel_views.py data/demo fox --mappers ours,incremental --seeds 1
+
+An engine maps the other photos. `localised`: held-out photos that `sfm localize` finds a pose for; `centre`,
+`rotation`: its median error against the truth, or without one against our model of all photos; `grey`: median
+difference of grey values between held-out photos and the model's, at its points. `PSNR`: of held-out photos
+under 3D Gaussians trained on the others with the poses of a model of all photos (`gaussians.py`), where CUDA
+and gsplat are there; else the reason why not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import gaussians
+import pycolmap
+from engines import PEERS, Settings, add_run_options, run_python, settings_from
+from held_out import colour_difference, linked, place_errors, read_placed, split
+from mapper_scores import read_models
+from photo_sets import PhotoSet, find_sets
+from result_file import write_results
+from rows import Number
+from runs import MAPPERS, OWN, Job, run_job
+from table import aligned, number
+
+from sfm.errors import InputError
+from sfm.evaluation import load_ground_truth
+from sfm.evaluation.model_poses import Poses, find_models, read_poses
+from sfm.ingest.discover import PHOTO_SUFFIXES
+
+_MIN_PHOTOS = 9
+"""With fewer a model of the others is another scene."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewRow:
+    """Figures of one engine on one set, or medians over seeds."""
+
+    set: str
+    engine: str
+    seed: int | None
+    status: str = "ok"
+    held: int = 0
+    """Photos held out."""
+    localised: int = 0
+    centre_percent: Number = None
+    """Of the extent."""
+    rotation_deg: Number = None
+    grey: Number = None
+    psnr: Number = None
+    psnr_note: str = ""
+    """Why there is no PSNR."""
+    against: str = ""
+    """What poses were compared with."""
+
+
+_COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
+    ("set", lambda row: row.set),
+    ("engine", lambda row: row.engine),
+    ("seed", lambda row: "-" if row.seed is None else str(row.seed)),
+    ("localised", lambda row: f"{row.localised} of {row.held}"),
+    ("centre %", lambda row: number(row.centre_percent, 3)),
+    ("rotation deg", lambda row: number(row.rotation_deg, 3)),
+    ("grey", lambda row: number(row.grey, 2)),
+    ("PSNR", lambda row: number(row.psnr, 2) if row.psnr is not None else f"- ({row.psnr_note})"),
+    ("against", lambda row: row.against),
+    ("status", lambda row: row.status),
+)
+
+
+def render(rows: Sequence[ViewRow]) -> str:
+    """A line a row."""
+    return aligned(rows, _COLUMNS)
+
+
+def measure(photo_set: PhotoSet, engine: str, seed: int, settings: Settings) -> ViewRow:
+    """Hold out, map, localise, look; a failure is a row with its reason."""
+    row = ViewRow(set=photo_set.name, engine=engine, seed=seed)
+    files = sorted(p for p in photo_set.photos.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+    names = [path.relative_to(photo_set.photos).as_posix() for path in files]
+    if len(names) < _MIN_PHOTOS:
+        return replace(row, status=f"{len(names)} photos are too few; {_MIN_PHOTOS} at least")
+    train, held = split(names)
+    place = settings.cache / "held_out" / photo_set.name
+    part = PhotoSet(f"{photo_set.name}-held-out", linked(train, photo_set.photos, place / "train"), None)
+    queries = linked(held, photo_set.photos, place / "held")
+    run = run_job(_job(part, engine, seed), settings)
+    row = _with_gaussians(replace(row, held=len(held)), photo_set, set(held), settings)
+    models = read_models(run.models)
+    if not models:
+        return replace(row, status=run.facts.status if run.facts.status != "ok" else "no model")
+    largest = max(find_models(run.models), key=lambda folder: len(read_poses(folder)))
+    out = place / f"{engine}-{seed}"
+    shutil.rmtree(out, ignore_errors=True)
+    command = ["-m", "sfm", "localize", str(largest), str(queries), "-o", str(out), "--quiet"]
+    command += ["--images", str(part.photos), "--seed", str(seed), "--threads", str(settings.threads)]
+    measured = run_python(command, settings, place / f"{engine}-{seed}.log")
+    if not (out / "poses.json").is_file():
+        return replace(row, status=f"localize: {measured.failure}")
+    placed = read_placed(out / "poses.json")
+    reference, against = _reference(photo_set, seed, settings)
+    errors = place_errors(models[0], placed, reference, [name for name in held if name in reference])
+    model = pycolmap.Reconstruction(largest)
+    greys = [colour_difference(model, photo, queries, part.photos) for photo in placed]
+    known = [grey for grey in greys if grey is not None]
+    return replace(
+        row,
+        localised=len(placed),
+        centre_percent=errors.centre_percent,
+        rotation_deg=errors.rotation_deg,
+        grey=median(known) if known else None,
+        against=against,
+    )
+
+
+def _job(photo_set: PhotoSet, engine: str, seed: int) -> Job:
+    return Job(photo_set, engine, OWN if engine == "ours" else "exhaustive", seed)
+
+
+def _reference(photo_set: PhotoSet, seed: int, settings: Settings) -> tuple[Poses, str]:
+    """Measured poses, or those of our model of all photos: no truth, but it has seen the held-out photos."""
+    if photo_set.truth is not None and photo_set.truth_is_measured:
+        truth = load_ground_truth(photo_set.truth)
+        if truth.components is None:
+            return truth.poses, "truth"
+    models = read_models(run_job(_job(photo_set, "ours", seed), settings).models)
+    return (models[0] if models else {}), "our model of all photos"
+
+
+def _with_gaussians(row: ViewRow, photo_set: PhotoSet, held: set[str], settings: Settings) -> ViewRow:
+    if reason := gaussians.missing():
+        return replace(row, psnr_note=reason)
+    seed = row.seed or 0
+    whole = run_job(_job(photo_set, row.engine, seed), settings)
+    try:
+        model = find_models(whole.models)[0]
+        value = gaussians.held_out_psnr(model, photo_set.photos, held, settings.cache / "gaussians", seed)
+    except (InputError, RuntimeError, ValueError) as error:
+        return replace(row, psnr_note=str(error)[:120])
+    return replace(row, psnr=value)
+
+
+def medians(rows: Sequence[ViewRow]) -> list[ViewRow]:
+    """Over the seeds, of those that finished."""
+    groups: dict[tuple[str, str], list[ViewRow]] = {}
+    for row in rows:
+        groups.setdefault((row.set, row.engine), []).append(row)
+    found = []
+    for group in groups.values():
+        done = [row for row in group if row.status == "ok"] or group
+        found.append(
+            replace(
+                done[0],
+                seed=None,
+                localised=sorted(row.localised for row in done)[(len(done) - 1) // 2],
+                centre_percent=_middle([row.centre_percent for row in done]),
+                rotation_deg=_middle([row.rotation_deg for row in done]),
+                grey=_middle([row.grey for row in done]),
+                psnr=_middle([row.psnr for row in done]),
+            )
+        )
+    return found
+
+
+def _middle(values: Sequence[Number]) -> Number:
+    known = [value for value in values if value is not None]
+    return median(known) if len(known) == len(values) else None
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
+    add_run_options(parser, engines=("ours", *MAPPERS), threads=os.cpu_count() or 1)
+    parser.set_defaults(mappers=("ours", *PEERS))
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    settings = settings_from(options)
+    sets = find_sets(options.sets, options)
+    rows = []
+    for photo_set in sets:
+        for engine in options.mappers:
+            for seed in range(options.seeds):
+                rows.append(measure(photo_set, engine, seed, settings))
+                print(render(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+                if options.out:
+                    threads, changed = settings.threads, settings.options
+                    write_results(options.out, rows, medians(rows), threads=threads, options=changed)
+    print(render(medians(rows)))
+
+
+if __name__ == "__main__":
+    main()

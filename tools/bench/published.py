@@ -1,0 +1,109 @@
+"""Figures that others have published, from `published.yaml`: with their source, and never among ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import mean
+from typing import Literal
+
+from checked_files import read_checked
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+from rows import Row
+
+from sfm.errors import InputError
+
+PUBLISHED = Path(__file__).resolve().parent / "published.yaml"
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PublishedRow:
+    """Figures of one method; None where the source has none."""
+
+    method: str
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Counterpart:
+    """Sets that follow the same protocol when somebody measures them here."""
+
+    sets: str
+    """A pattern of their names."""
+    num_sets: int
+    """All of them; with fewer there is no mean to show."""
+    figures: tuple[str | None, ...]
+    """Field of `rows.Row` for each column; None where ours is another figure."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PublishedTable:
+    """One table of one source."""
+
+    id: str
+    title: str
+    protocol: str
+    source: str
+    confidence: Literal["read", "recalled"]
+    """Whether somebody read the figures in the source, or wrote them down from memory."""
+    columns: tuple[str, ...]
+    rows: tuple[PublishedRow, ...]
+    note: str = ""
+    measured: Counterpart | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class _File:
+    tables: tuple[PublishedTable, ...]
+
+
+def read_published(path: Path = PUBLISHED) -> tuple[PublishedTable, ...]:
+    """The tables of a file, checked.
+
+    Raises:
+        InputError: naming the table and what is wrong with it.
+    """
+    tables = read_checked(path, _File).tables
+    known = {field.name for field in fields(Row)}
+    for table in tables:
+        where = f"{path}: table {table.id!r}"
+        if [other.id for other in tables].count(table.id) > 1:
+            raise InputError(f"{where} is there twice")
+        widths = {row.method: len(row.values) for row in table.rows}
+        if table.measured is not None:
+            widths["measured"] = len(table.measured.figures)
+            if unknown := {f for f in table.measured.figures if f is not None} - known:
+                raise InputError(f"{where}: measured.figures: no such figure: {', '.join(sorted(unknown))}")
+        for name, width in widths.items():
+            if width != len(table.columns):
+                raise InputError(f"{where}: {name}: {width} values for {len(table.columns)} columns")
+        for row in table.rows:
+            if not all(value is None or (math.isfinite(value) and value >= 0) for value in row.values):
+                raise InputError(f"{where}: {row.method}: figures are finite and not negative")
+    return tables
+
+
+def counterparts(table: PublishedTable, medians: Sequence[Row]) -> tuple[PublishedRow, ...]:
+    """Means of what was measured here by the same protocol, an engine a row; none where a set is missing."""
+    if table.measured is None:
+        return ()
+    groups: dict[str, list[Row]] = {}
+    for row in medians:
+        if fnmatchcase(row.set, table.measured.sets):
+            groups.setdefault(row.name, []).append(row)
+    return tuple(
+        PublishedRow(name, tuple(_mean(rows, figure) for figure in table.measured.figures))
+        for name, rows in groups.items()
+        if len(rows) == table.measured.num_sets
+    )
+
+
+def _mean(rows: Sequence[Row], figure: str | None) -> float | None:
+    values = [None if figure is None else getattr(row, figure) for row in rows]
+    known = [float(value) for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None

@@ -1,0 +1,185 @@
+"""Did anything get worse? A few scenes in a few minutes, against figures that are in the repository.
+
+    make bench-quick                                       # or: python tools/bench/quick.py
+    python tools/bench/quick.py --update                   # what is measured now is right from now on
+    python tools/bench/quick.py --scenes demo --option register.filter_max_reproj_error_px=0.05
+
+Photos are reconstructed from the start (accuracy, share of pairs matched), and our mapper runs beside
+COLMAP's incremental one on one database, one after the other, for a ratio of CPU time that means something on
+any machine. Names every scene and figure that got worse by more than `baseline.py` allows, and exits with 1.
+Scenes whose photos are not there are skipped and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from baseline import BASELINE, Figures, compared, read_baseline
+from engines import BENCH, ROOT, Settings, last_line, run_python
+from mapper_cases import is_grid, prepare_case
+from mapper_scores import read_models
+from photo_sets import find_set
+from result_file import provenance
+from rows import Scores, score
+from runs import OWN, Job, run_job
+
+from sfm.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A scene of the guard."""
+
+    name: str
+    path: str = ""
+    """Of its photos, relative to the repository; empty for sets of --data and for grids."""
+    num_seeds: int = 1
+    """More where chance decides much."""
+    timed: bool = True
+    """Whether both mappers run on its database: not where that takes long, or the other gives up early."""
+
+
+SCENES = (
+    Scene("demo", "data/demo"),
+    Scene("grid-100"),
+    Scene("grid-100-alike"),
+    Scene("fountain-P11"),
+    Scene("eth3d_pipes", num_seeds=3, timed=False),
+    Scene("kitchen25", timed=False),
+)
+
+
+def main() -> int:
+    """Measure, compare, tell."""
+    options = _parse()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    settings = Settings(options.cache.resolve(), options.threads, 600.0, tuple(options.option))
+    started = time.monotonic()
+    found: dict[str, dict[str, Figures]] = {}
+    for scene in (s for s in SCENES if s.name in (options.scenes or [s.name])):
+        if missing := _missing(scene, options.data):
+            print(f"skipped  {scene.name}: {missing}", flush=True)
+            continue
+        seeds = range(scene.num_seeds)
+        found[scene.name] = {str(seed): measure(scene, options.data, seed, settings) for seed in seeds}
+        print(f"measured {scene.name} ({time.monotonic() - started:.0f} s)", flush=True)
+    if options.update:
+        _update(options.baseline, found, settings)
+        return 0
+    return judge(options.baseline, found)
+
+
+def judge(path: Path, found: dict[str, dict[str, Figures]]) -> int:
+    """Print what changed; 1 where anything got worse, 2 where there is nothing to compare with."""
+    try:
+        before = read_baseline(path)
+    except InputError as error:
+        print(f"error: {error}")
+        return 2
+    changes = list(compared(before, found))
+    for scene in found.keys() - before.keys():
+        print(f"new      {scene}: not in the baseline")
+    for change in changes:
+        print(f"{'WORSE   ' if change.is_worse else 'ok      '} {change.told()}")
+    worse = [change for change in changes if change.is_worse]
+    if worse:
+        print(f"{len(worse)} of {len(changes)} figures got worse:")
+        print("\n".join(f"  {change.told()}" for change in worse))
+        return 1
+    print(f"nothing of {len(changes)} figures got worse")
+    return 0 if changes else 2
+
+
+def measure(scene: Scene, data: Path, seed: int, settings: Settings) -> Figures:
+    """The figures of one scene and seed; a run that failed registered nothing."""
+    name = str(ROOT / scene.path) if scene.path else scene.name
+    if is_grid(scene.name):
+        return _mapped(scene, name, data, seed, settings, scored=True)
+    photo_set = find_set(name, data)
+    run = run_job(Job(photo_set, "ours", OWN, seed), settings)
+    models = read_models(run.models)
+    figures: dict[str, float | None] = {"registered": len({n for poses in models for n in poses})}
+    figures["pairs_share"] = run.facts.pairs_share
+    if photo_set.truth is not None:
+        figures |= _accuracy(score(run.models, photo_set.truth))
+    if scene.timed and seed == 0:
+        figures |= _mapped(scene, name, data, seed, settings, scored=False)
+    return figures
+
+
+def _mapped(
+    scene: Scene, name: str, data: Path, seed: int, settings: Settings, *, scored: bool
+) -> dict[str, float | None]:
+    """Our mapper and the incremental one on one database: the ratio of their CPU time, and ours scored."""
+    case = prepare_case(name, data, settings)
+    out = settings.cache / "quick" / scene.name  # the case's name may be a path
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    seconds = []
+    for script in (["our_mapping.py"], ["peer_mapping.py", "incremental"]):
+        command = [str(BENCH / script[0]), *script[1:], str(case.database), str(out / script[0])]
+        command += ["--seed", str(seed), "--threads", str(settings.threads)]
+        if script[0] == "our_mapping.py":
+            command += [f"--option={option}" for option in settings.options]
+        measured = run_python(command, settings, out / f"{script[0]}.log")
+        seconds.append(None if measured.failure else last_line(measured)["cpu_s"])
+    ours, peer = seconds
+    figures: dict[str, float | None] = {"cpu_ratio": ours / peer if ours and peer else None}
+    if scored:
+        models = read_models(out / "our_mapping.py")
+        figures["registered"] = len({n for poses in models for n in poses})
+        figures |= _accuracy(score(out / "our_mapping.py", case.truth))
+    return figures
+
+
+def _accuracy(scores: Scores) -> dict[str, float | None]:
+    return {"auc1": scores.auc1, "auc5": scores.auc5, "ate": scores.ate}
+
+
+def _missing(scene: Scene, data: Path) -> str:
+    """Why a scene cannot be measured; empty where it can."""
+    if is_grid(scene.name) or (ROOT / scene.path if scene.path else data / scene.name).is_dir():
+        return ""
+    return f"its photos are not in {data} (--data)" if not scene.path else f"no folder {scene.path}"
+
+
+def _update(path: Path, found: dict[str, dict[str, Figures]], settings: Settings) -> None:
+    """Put what was measured in place of the same scenes' figures."""
+    scenes = dict(read_baseline(path)) if path.is_file() else {}
+    rounded = {
+        scene: {seed: {figure: _rounded(value) for figure, value in f.items()} for seed, f in seeds.items()}
+        for scene, seeds in found.items()
+    }
+    content = {**provenance(settings.threads), "scenes": {**scenes, **rounded}}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"written  {path}")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [scene.name for scene in SCENES]
+    parser.add_argument("--scenes", nargs="+", choices=names, metavar="SCENE", help=", ".join(names))
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench")
+    parser.add_argument("--baseline", type=Path, default=BASELINE)
+    parser.add_argument("--threads", type=int, default=2, help="results hold for the same number only")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="override of ours")
+    parser.add_argument("--update", action="store_true", help="write the baseline, compare with nothing")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,234 @@
+"""One run of one engine on one set, in an empty folder that keeps its models and what it took."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pycolmap
+from engine_files import ExternalEngine, filled_command
+from engines import BENCH, ROOT, Record, Settings, database_path, last_line, prepared_database, run_python
+from measured import Measured, run_measured
+from photo_sets import PhotoSet, files_key
+
+from sfm.ingest.discover import PHOTO_SUFFIXES
+
+OWN = "own"
+"""The choice of pairs of engines that make it themselves."""
+MAPPERS = ("incremental", "global", "hierarchical")
+"""COLMAP's, by pycolmap."""
+_SCRIPTS = {
+    "incremental": ("peer_mapping.py", "incremental"),
+    "global": ("peer_mapping.py", "global"),
+    "hierarchical": ("hierarchical_mapping.py",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An engine, a set and a seed."""
+
+    photo_set: PhotoSet
+    engine: str
+    choice: str
+    """How pairs were chosen, of `pair_choices.CHOICES`, or `OWN`."""
+    seed: int
+    external: ExternalEngine | None = None
+
+    @property
+    def stem(self) -> str:
+        """A name that no other job has."""
+        return f"{self.photo_set.name}-{self.engine}-{self.choice}-{self.seed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a run says of itself, without any truth; seconds are wall clock."""
+
+    status: str
+    """`ok`, or why there is no result."""
+    photos: int = 0
+    models_at: str = ""
+    """Folder of models, relative to that of the run."""
+    reprojection_px: float | None = None
+    """Of the largest model, like the next."""
+    track_length: float | None = None
+    pairs: int | None = None
+    pairs_share: float | None = None
+    describe_s: float | None = None
+    match_s: float | None = None
+    map_s: float | None = None
+    total_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is kept of a job."""
+
+    job: Job
+    facts: Facts
+    folder: Path
+
+    @property
+    def models(self) -> Path:
+        """Where its models are, if there are any."""
+        return self.folder / self.facts.models_at
+
+
+def run_job(job: Job, settings: Settings, *, fresh: bool = False) -> Run:
+    """The run, from the store if it is there; an older one of the same job goes when it is made."""
+    parent = settings.cache / "runs" / job.stem
+    folder = parent / _key(job, settings)
+    if fresh or not (folder / "facts.json").is_file():
+        new = parent / f"{folder.name}.{os.getpid()}"  # another process may run it, too
+        new.mkdir(parents=True)
+        facts = _runner(job)(job, settings, new)
+        (new / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+        for old in parent.iterdir():
+            if old != new:
+                shutil.rmtree(old, ignore_errors=True)
+        new.rename(folder)
+    return Run(job, Facts(**json.loads((folder / "facts.json").read_text(encoding="utf-8"))), folder)
+
+
+def _runner(job: Job) -> Callable[[Job, Settings, Path], Facts]:
+    if job.external is not None:
+        return _run_external
+    return _run_ours if job.engine == "ours" else _run_peer
+
+
+def _key(job: Job, settings: Settings) -> str:
+    """What a result depends on: ours on photos, options and source, a peer's on its database and script."""
+    parts: tuple[object, ...] = (settings.threads, pycolmap.__version__)
+    if job.external is not None:
+        engine = job.external
+        told = (engine.command, sorted(engine.env.items()), engine.model)
+        parts += (job.photo_set.content_key(), *told)
+    elif job.engine == "ours":
+        folders = (ROOT / "sfm", ROOT / "retrieval", ROOT / "kernels")
+        source = files_key(ROOT, sorted(file for folder in folders for file in folder.rglob("*.py")))
+        parts += (job.photo_set.content_key(), settings.options, source)
+    else:
+        script = BENCH / _SCRIPTS[job.engine][0]
+        parts += (database_path(job.photo_set, settings, job.choice), files_key(ROOT, [script]))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _run_ours(job: Job, settings: Settings, folder: Path) -> Facts:
+    """`sfm run` from photos to model; of its workspace models and record are kept."""
+    out = folder / "out"
+    command = ["-m", "sfm", "run", str(job.photo_set.photos), "-o", str(out), "--quiet", *settings.options]
+    command += ["--seed", str(job.seed), "--threads", str(settings.threads)]
+    measured = run_python(command, settings, folder / "log")
+    record_file = out / "run.json"
+    if measured.timed_out or measured.out_of_memory or not record_file.is_file():
+        shutil.rmtree(out, ignore_errors=True)
+        return _failed(measured)
+    record = json.loads(record_file.read_text(encoding="utf-8", errors="surrogateescape"))
+    shutil.copyfile(record_file, folder / "run.json")
+    if (out / "sparse").is_dir():
+        (out / "sparse").rename(folder / "models")
+    shutil.rmtree(out)
+    return _our_facts(record, measured)
+
+
+def _our_facts(record: Record, measured: Measured) -> Facts:
+    seconds: dict[str, float] = {}
+    for stage in record["stages"]:
+        seconds[stage["stage"]] = seconds.get(stage["stage"], 0.0) + stage["seconds"]
+    models = record["models"]
+    largest = models[0] if models else {}
+    return Facts(
+        status="ok" if models else record["message"][:160],
+        photos=record["photos"]["readable"],
+        models_at="models",
+        reprojection_px=largest.get("mean_reprojection_error_px"),
+        track_length=largest.get("mean_track_length"),
+        pairs=record["pairs"]["matched"],
+        pairs_share=record["pairs"]["fraction"],
+        describe_s=seconds.get("describe", 0.0),
+        match_s=seconds.get("match", 0.0),
+        map_s=sum(s for stage, s in seconds.items() if stage not in ("ingest", "describe", "match")),
+        total_s=measured.seconds,
+        cpu_s=measured.cpu_seconds,
+        peak_memory_mb=measured.peak_memory_mb,
+    )
+
+
+def _run_peer(job: Job, settings: Settings, folder: Path) -> Facts:
+    """A mapper of COLMAP on a prepared database; the seconds that made it are added as they were then."""
+    prepared = prepared_database(job.photo_set, settings, job.choice)
+    if prepared.failure:
+        return _failed(prepared)
+    database = last_line(prepared)
+    script, *words = _SCRIPTS[job.engine]
+    command = [str(BENCH / script), *words, database["database"], str(folder / "models")]
+    command += ["--images", database["images"], "--seed", str(job.seed), "--threads", str(settings.threads)]
+    measured = run_python(command, settings, folder / "log")
+    if measured.failure:
+        return replace(_failed(measured), photos=database["num_photos"])
+    mapped = last_line(measured)
+    stages = (database["ingest_s"], database["describe_s"], database["match_s"], mapped["map_s"])
+    num_pairs = database["num_photos"] * (database["num_photos"] - 1) // 2
+    return Facts(
+        status="ok" if mapped["models"] else "no model",
+        photos=database["num_photos"],
+        models_at="models",
+        reprojection_px=mapped["mean_reprojection_error_px"] if mapped["models"] else None,
+        track_length=mapped["mean_track_length"] if mapped["models"] else None,
+        pairs=database["num_pairs"],
+        pairs_share=database["num_pairs"] / num_pairs if num_pairs else 1.0,
+        describe_s=stages[1],
+        match_s=stages[2],
+        map_s=stages[3],
+        total_s=sum(stages),
+        cpu_s=database["cpu_seconds"] + measured.cpu_seconds,
+        peak_memory_mb=max(measured.peak_memory_mb, database["peak_memory_mb"]),
+    )
+
+
+def _run_external(job: Job, settings: Settings, folder: Path) -> Facts:
+    """An engine that the user has installed, within its own limits or those of all runs."""
+    engine = job.external
+    assert engine is not None
+    out = folder / "out"
+    out.mkdir()
+    values = {"photos": str(job.photo_set.photos), "out": str(out)}
+    values |= {"threads": str(settings.threads), "seed": str(job.seed)}
+    command, environment = filled_command(engine, values)
+    limit_gb = engine.memory_limit_gb
+    measured = run_measured(
+        command,
+        log=folder / "log",
+        time_limit_s=engine.time_limit_s or settings.time_limit_s,
+        memory_limit_mb=1000 * limit_gb if limit_gb else settings.memory_limit_mb,
+        environment=environment,
+        folder=out,
+    )
+    photos = sum(path.suffix.lower() in PHOTO_SUFFIXES for path in job.photo_set.photos.rglob("*"))
+    if measured.failure:
+        return replace(_failed(measured), photos=photos)
+    return Facts(
+        status="ok",
+        photos=photos,
+        models_at=f"out/{engine.model}",
+        total_s=measured.seconds,
+        cpu_s=measured.cpu_seconds,
+        peak_memory_mb=measured.peak_memory_mb,
+    )
+
+
+def _failed(measured: Measured) -> Facts:
+    return Facts(
+        status=measured.failure or "no result",
+        total_s=measured.seconds,
+        cpu_s=measured.cpu_seconds,
+        peak_memory_mb=measured.peak_memory_mb,
+    )
