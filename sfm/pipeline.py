@@ -12,6 +12,7 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
+from sfm import interruption
 from sfm.backends import NO_GUIDES, Backend, Guides, MatchReport, Surroundings
 from sfm.backends.choice import open_backend
 from sfm.camera_splits import with_own_cameras, with_splits
@@ -73,10 +74,16 @@ class Session:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, int | float]]:
-        """Time a stage; what the block puts into the mapping are its counts."""
+        """Time a stage; what the block puts into the mapping are its counts.
+
+        Raises:
+            KeyboardInterrupt: one was asked for before the stage ended.
+        """
+        interruption.check()
         started = time.monotonic()
         counts: dict[str, int | float] = {}
         yield counts
+        interruption.check()
         seconds = round(time.monotonic() - started, 3)
         self.stages.append(StageReport(name, seconds, counts, peak_memory_mb()))
         self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)

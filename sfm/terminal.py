@@ -5,13 +5,11 @@ from __future__ import annotations
 import enum
 import json
 import logging
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from sfm.progress import Progress, SilentProgress, Task
@@ -54,23 +52,6 @@ def make_progress(display: Display) -> Progress:
             return TextProgress(_line_text, _to_stderr, every_s=_LINE_EVERY_S)
         case Display.JSON:
             return TextProgress(_json_text, _to_stderr, every_s=_JSON_EVERY_S)
-
-
-@contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """Let `kill` end the command as Ctrl-C does; COLMAP's own handler would print a stack trace.
-
-    Enter after pycolmap has been imported, which installs that handler.
-    """
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextmanager

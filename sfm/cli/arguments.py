@@ -136,10 +136,11 @@ def is_override(argument: str) -> bool:
 def shown(request: Request) -> Iterator[Progress]:
     """Progress for the command as the user asked, with COLMAP's log lines kept back unless verbose."""
     from sfm import terminal
+    from sfm.interruption import interruptible
 
     display = terminal.choose_display(quiet=request.quiet, log_json=request.log_json, verbose=request.verbose)
     terminal.set_up_logging(display=display, verbose=request.verbose)
-    with terminal.native_log(verbose=request.verbose), terminal.termination_as_interrupt():
+    with terminal.native_log(verbose=request.verbose), interruptible():
         yield terminal.make_progress(display)
 
 

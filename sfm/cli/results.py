@@ -60,6 +60,7 @@ def export_command(
     """
     from sfm import terminal
     from sfm.exports import DepthOptions, export
+    from sfm.interruption import interruptible
 
     for text in overrides:
         if not is_override(text):
@@ -76,7 +77,7 @@ def export_command(
     options = DepthOptions(**given) if given or depth or to == "views" else None  # type: ignore[arg-type]
     display = terminal.choose_display(quiet=quiet, log_json=False, verbose=False)
     terminal.set_up_logging(display=display, verbose=False)
-    with terminal.native_log(verbose=False), terminal.termination_as_interrupt():
+    with terminal.native_log(verbose=False), interruptible():
         progress = terminal.make_progress(display)
         click.echo(export(out, to=to, destination=destination, model=model, depth=options, progress=progress))
 

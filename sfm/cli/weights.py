@@ -53,9 +53,10 @@ def weights_command(
         WeightsStore(folder).accept()
     if download:
         from sfm import terminal
+        from sfm.interruption import interruptible
 
         display = terminal.choose_display(quiet=quiet, log_json=log_json, verbose=False)
-        with terminal.termination_as_interrupt():
+        with interruptible():
             _fetch_missing(folder, terminal.make_progress(display))
     files = find_weights(folder)
     click.echo(json.dumps(_as_json(folder, files), indent=2) if as_json else "\n".join(_lines(folder, files)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
-import time
+import sys
 from pathlib import Path
 
 import pycolmap
@@ -21,18 +22,33 @@ def events(out: Path, *, finished: bool = True) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+HALTING = """
+import os, signal, sys
+from sfm.cli.main import main
+from sfm.events import EventLog
+
+def emit(log, stage, event, write=EventLog.emit, **fields):
+    write(log, stage, event, **fields)
+    if (stage, event) == (sys.argv[1], "stage"):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+EventLog.emit = emit
+main(sys.argv[2:])
+"""
+"""The command, but it halts after the stage that its first argument names, however fast the next one is."""
+
+
 def stop_when(photos: Path, out: Path, stage: str, how: signal.Signals) -> int:
-    """Start a run, send `how` as soon as the stage before `stage` has ended, and give the exit code."""
+    """Start a run, send `how` when the stage before `stage` has ended, and give the exit code."""
     before = {"match": "retrieve", "register": "match", "describe": "ingest"}[stage]
+    words = arguments("run", photos, "-o", out, *QUICK)[3:]
     process = subprocess.Popen(
-        arguments("run", photos, "-o", out, *QUICK), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", HALTING, before, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if any(e["event"] == "stage" and e["stage"] == before for e in events(out, finished=False)):
-            process.send_signal(how)
-            break
-        time.sleep(0.02)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), "ended before it was stopped"
+    process.send_signal(how)
+    process.send_signal(signal.SIGCONT)
     return process.wait(60)
 
 

@@ -1,0 +1,50 @@
+"""Ctrl-C that cannot get lost on its way.
+
+Python raises `KeyboardInterrupt` wherever the main thread happens to be. Where that is a callback that C code
+called (a destructor, a ctypes function while numba compiles), the exception is printed and dropped, and the
+command would go on as if nothing had been asked. So the signal is also remembered, and each stage looks.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_asked = False
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C and `kill` end the block by `KeyboardInterrupt`, now or at the next `check`.
+
+    Enter after pycolmap has been imported: it installs a handler of SIGTERM that prints a stack trace.
+    """
+    global _asked
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        global _asked
+        _asked = True
+        raise KeyboardInterrupt
+
+    _asked = False
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        _asked = False
+
+
+def check() -> None:
+    """Raise the interrupt that was asked for, in case it was dropped.
+
+    Raises:
+        KeyboardInterrupt: a signal came since `interruptible` was entered.
+    """
+    if _asked:
+        raise KeyboardInterrupt
