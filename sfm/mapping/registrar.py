@@ -87,7 +87,7 @@ def reconstruct_graph(
         if not frozen:
             trials = _merged_models(bench, trials, discarded)
         if given is None:
-            trials = _renewed_models(bench, database, trials, discarded, again=bool(start))
+            trials = _renewed_models(bench, trials, discarded, again=bool(start))
         if suspects and not frozen:
             trials = let_in(replace(bench, scene=whole), trials, suspects, discarded)
     models = [trial.reconstruction for trial in trials]
@@ -225,13 +225,12 @@ def _merged_models(bench: Workbench, trials: Sequence[Trial], discarded: Journal
 
 
 def _renewed_models(
-    bench: Workbench, database: Path, models: Sequence[Trial], discarded: Journal, *, again: bool
+    bench: Workbench, models: Sequence[Trial], discarded: Journal, *, again: bool
 ) -> list[Trial]:
     """The models, unless a fresh start joins what they hold apart or leave out.
 
     Args:
         bench: what trials work with.
-        database: that the scene was read from.
         models: so far.
         discarded: told of the trials that were given up.
         again: whether the models were grown from fewer pairs than there are now.
@@ -244,7 +243,7 @@ def _renewed_models(
         if (len(old) == 1 and held >= component and sound) or len(component) < _MIN_RENEWED:
             continue
         if sound and old and len(component) > _MAX_RENEWED:
-            bridged = bridged_models(bench, database, old, component, discarded)
+            bridged = bridged_models(bench, old, component, discarded)
             renewed = [one for one in renewed if one not in old] + bridged
             old, held = bridged, frozenset().union(*(trial.names for trial in bridged))
             if len(old) == 1 and held >= component:
@@ -254,7 +253,7 @@ def _renewed_models(
             found = best_model(bench, component, discarded, max_trials=1)
             fresh += [found] if found else []
         if len(component) <= _MAX_RENEWED or len(held) < _MOST * len(component) or len(old) > 1:
-            fresh += global_models(bench, database, component)[:1]
+            fresh += global_models(bench, component)[:1]
         for trial in fresh:
             if trial.names >= held and _is_better(trial, old, held, sound=sound):
                 renewed = [one for one in renewed if one not in old] + [trial]

@@ -22,11 +22,11 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import MappingResult, reconstruct
 from sfm.mapping.clusters.bridging import bridged_models
 from sfm.mapping.clusters.joining import join_models
-from sfm.mapping.clusters.part_database import write_part
 from sfm.mapping.clusters.seams import shared_points
 from sfm.mapping.depth.keypoint_depth import KeypointDepth
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options, with_threads
+from sfm.mapping.part_database import write_part
 from sfm.mapping.scene import Scene
 from sfm.mapping.trials import Trial, Workbench, best_model
 from sfm.progress import SilentProgress
@@ -320,7 +320,7 @@ def test_a_gap_is_bridged_by_a_model_of_the_photos_around_it(chain: synthetic.Sc
     models = parts(bench, range(1, 41), range(41, 51))
     journal = Journal()
 
-    found = bridged_models(bench, chain.database, models, set(bench.scene.id_of), journal)
+    found = bridged_models(bench, models, set(bench.scene.id_of), journal)
 
     assert [len(model.names) for model in found] == [NUM_PHOTOS]
     assert synthetic.max_rotation_error_deg(found[0].reconstruction, chain.truth) < 0.3
@@ -332,7 +332,7 @@ def test_nothing_is_bridged_where_nothing_is_missing(chain: synthetic.Scene) -> 
     bench = workbench(chain.database)
     models = parts(bench, range(1, 41))
 
-    found = bridged_models(bench, chain.database, models, set(models[0].names), Journal())
+    found = bridged_models(bench, models, set(models[0].names), Journal())
 
     assert found == models
 
