@@ -15,35 +15,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import MappingResult, reconstruct
-from sfm.progress import SilentProgress
+from sfm.mapping import MappingResult
 
 from . import synthetic
 from .chain import NUM_PHOTOS, window
-from .test_registrar import Recorder, names, poses
+from .running import Recorder, names, poses, run
 
-SIDE_BY_SIDE: dict[str, object] = {"processes": 2, "cluster_size": 25}
 linux_only = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
 
 
-def run(database: Path, *, events: Recorder | None = None, **options: object) -> MappingResult:
-    return reconstruct(
-        database,
-        config=RegisterConfig(**options),  # type: ignore[arg-type]
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=events or Recorder(),
-        progress=SilentProgress(),
-        scratch=database.parent / "scratch",
-    )
+def side_by_side(database: Path, events: Recorder) -> MappingResult:
+    scratch = database.parent / "scratch"
+    return run(database, events=events, scratch=scratch, processes=2, cluster_size=25)
 
 
 @pytest.fixture(scope="module")
 def joined(chain: synthetic.Scene) -> tuple[MappingResult, Recorder]:
     events = Recorder()
-    return run(chain.database, events=events, **SIDE_BY_SIDE), events
+    return side_by_side(chain.database, events), events
 
 
 def test_two_processes_give_the_model_of_one(
@@ -115,15 +104,7 @@ class Counter:
 def test_photos_are_counted_while_processes_register_them(chain: synthetic.Scene) -> None:
     progress = Counter()
 
-    reconstruct(
-        chain.database,
-        config=RegisterConfig(processes=2, cluster_size=25),
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=Recorder(),
-        progress=progress,
-    )
+    run(chain.database, progress=progress, processes=2, cluster_size=25)
 
     assert progress.count == NUM_PHOTOS
 
@@ -133,7 +114,7 @@ def test_two_components_become_two_models(tmp_path: Path, chain: synthetic.Scene
     database = synthetic.keep_pairs(chain.database.parent / "all.db", tmp_path / "apart.db", apart)
     events = Recorder()
 
-    result = run(database, events=events, **SIDE_BY_SIDE)
+    result = side_by_side(database, events)
 
     assert [model.num_reg_images() for model in result.models] == [26, 24]
     assert len(events.of("cluster")) == 2
@@ -163,7 +144,7 @@ def test_the_cluster_of_a_process_that_is_killed_is_mapped_nevertheless(
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    result = run(chain.database, events=events, **SIDE_BY_SIDE)
+    result = side_by_side(chain.database, events)
     killer.join()
 
     failures = sorted(str(cluster["failure"]) for cluster in events.of("cluster"))
