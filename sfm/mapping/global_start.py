@@ -8,19 +8,15 @@ rest may still register.
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Set
-from contextlib import closing
 from pathlib import Path
 
 import pycolmap
 
-from sfm.sqlite_files import copy_into, open_read_only
-
 from .agreement import agreement
+from .part_database import write_part
 from .peers import global_options
-from .scene import Scene
 from .session import open_session
 from .trials import Trial, Workbench, extend, judged
 
@@ -28,17 +24,16 @@ _MIN_AGREEMENT = 0.6
 """Of the matches of a photo with the others of its model."""
 
 
-def global_models(bench: Workbench, database: Path, candidates: Set[str]) -> list[Trial]:
+def global_models(bench: Workbench, candidates: Set[str]) -> list[Trial]:
     """Models of `candidates` whose poses were found together, largest first.
 
     Args:
-        bench: with the scene that the models are to fit; its pairs are used.
-        database: that the scene was read from; only read.
+        bench: with the scene that the models are to fit; its cameras and pairs are used.
         candidates: photos to place.
     """
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / "database.db"
-        _write_part(bench.scene, database, scratch, candidates)
+        write_part(bench.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, global_options(bench.options.pipeline))
     found = []
     for model in sorted(models.values(), key=lambda model: -model.num_reg_images()):
@@ -47,25 +42,6 @@ def global_models(bench: Workbench, database: Path, candidates: Set[str]) -> lis
             extend(bench, trial, candidates)
             found.append(judged(bench, trial))
     return found
-
-
-def _write_part(scene: Scene, database: Path, path: Path, candidates: Set[str]) -> None:
-    """A copy of the database with the pairs of the scene among `candidates`, and its focal lengths."""
-    kept = {
-        pycolmap.image_pair_to_pair_id(scene.id_of[pair.a], scene.id_of[pair.b])
-        for pair in scene.view_graph.edges
-        if pair.a in candidates and pair.b in candidates
-    }
-    with open_read_only(database) as source:
-        copy_into(source, path)
-    with closing(sqlite3.connect(path)) as copy:
-        rows = copy.execute("SELECT pair_id FROM two_view_geometries").fetchall()
-        gone = [(pair_id,) for (pair_id,) in rows if pair_id not in kept]
-        copy.executemany("DELETE FROM two_view_geometries WHERE pair_id = ?", gone)
-        copy.commit()
-    with pycolmap.Database.open(path) as db:
-        for camera in scene.cache.cameras.values():
-            db.update_camera(camera)
 
 
 def _corrected(bench: Workbench, model: pycolmap.Reconstruction) -> Trial:
