@@ -3,7 +3,8 @@
 Incremental mapping is lost where no photo sees enough points of the model; averaging the relative poses of
 all pairs needs no points. It never doubts, though. So what COLMAP's global mapper (GLOMAP, Pan et al. 2024)
 says is taken as a start: photos that their own pairs contradict leave it, the others are adjusted, and the
-rest may still register.
+rest may still register. Parts that share hardly a point do not stay together: where one lies to the other is
+a guess that adjustment cannot mend.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import pycolmap
 from sfm.sqlite_files import copy_into, open_read_only
 
 from .agreement import agreement
+from .journal import Journal
 from .peers import global_options
 from .scene import Scene
-from .session import open_session
+from .session import MapperSession, open_session
+from .soundness import tied_parts
 from .trials import Trial, Workbench, extend, judged
 
 _MIN_AGREEMENT = 0.6
@@ -45,8 +48,29 @@ def global_models(bench: Workbench, database: Path, candidates: Set[str]) -> lis
         trial = _corrected(bench, model)
         if len(trial.names) >= bench.options.pipeline.min_model_size:
             extend(bench, trial, candidates)
+            _drop_loose_parts(bench, trial)
             found.append(judged(bench, trial))
     return found
+
+
+def _drop_loose_parts(bench: Workbench, trial: Trial) -> None:
+    """Keep the photos that points tie together.
+
+    The others agree with each other and so pass for right one by one, however wrong they are together.
+    """
+    _, *loose = tied_parts(trial.reconstruction)
+    if loose:
+        with open_session(bench.scene, bench.options, trial.reconstruction) as session:
+            for name in sorted(frozenset().union(*loose)):
+                _drop(session, name, "no points tie it to the rest of its model", trial.journal)
+            trial.names = session.registered
+
+
+def _drop(session: MapperSession, name: str, why: str, journal: Journal) -> None:
+    image = session.reconstruction.image(session.scene.id_of[name])
+    if image.has_pose:  # another photo of its rig may have taken it along
+        session.observations.deregister_frame(image.frame_id)
+    journal.note("filtered", name=name, why=why)
 
 
 def _write_part(scene: Scene, database: Path, path: Path, candidates: Set[str]) -> None:
@@ -74,9 +98,7 @@ def _corrected(bench: Workbench, model: pycolmap.Reconstruction) -> Trial:
     with open_session(bench.scene, bench.options, model) as session:
         for name in sorted(session.registered):
             if agreement(session, name) < _MIN_AGREEMENT:
-                frame_id = model.image(bench.scene.id_of[name]).frame_id
-                session.observations.deregister_frame(frame_id)
-                trial.journal.note("filtered", name=name, why="its matches contradict its pose")
+                _drop(session, name, "its matches contradict its pose", trial.journal)
             else:
                 num = model.image(bench.scene.id_of[name]).num_points3D
                 trial.journal.note("registered", name=name, how="global", num_visible=num, num_inliers=num)
