@@ -192,6 +192,9 @@ class RegisterConfig:
     """A photo needs this many 2D-3D inliers to register."""
     abs_pose_max_error_px: Annotated[float, Gt(0)] = 12.0
     """RANSAC threshold of registration, px."""
+    suspects: Literal["hold_back", "trust"] = "hold_back"
+    """Verified pairs that contradict the others, as those of look-alike places do. hold_back: models grow
+    without them, and then those are let in that agree with a model; trust: they count like all others."""
     structure_less_fallback: bool = True
     """Try registration from relative poses when a photo sees too few points."""
     global_growth_ratio: Annotated[float, Gt(1)] = 1.3

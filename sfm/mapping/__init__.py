@@ -75,7 +75,7 @@ def reconstruct(
         depth: depth of single photos, for those that share no point with a model or have no parallax, and for
             the scale of models where it is metric (our loop only).
         suspects: pairs that may be look-alikes': models are grown without them, and then those are let in
-            that agree with the models (our loop only).
+            that agree with the models, unless `config` trusts them (our loop only).
         finished: False leaves models good enough to go on from, for `finish_models` later (our loop only).
         given: models that somebody else made, which are to be grown and not replaced; `start` are these, or
             what an earlier round made of them (our loop only).
@@ -98,7 +98,7 @@ def reconstruct(
             start=start,
             focal_guesses=focal_guesses or {},
             depth=depth,
-            suspects=suspects,
+            suspects=_held_back(suspects, config),
             finished=finished,
             given=given,
             scratch=scratch,
@@ -145,6 +145,10 @@ def finish_models(
         seed=seed,
         events=events,
         depth=depth,
-        suspects=suspects,
+        suspects=_held_back(suspects, config),
         given=given,
     )
+
+
+def _held_back(suspects: frozenset[Pair], config: RegisterConfig) -> frozenset[Pair]:
+    return suspects if config.suspects == "hold_back" else frozenset()

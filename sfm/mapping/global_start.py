@@ -3,7 +3,8 @@
 Incremental mapping is lost where no photo sees enough points of the model; averaging the relative poses of
 all pairs needs no points. It never doubts, though. So what COLMAP's global mapper (GLOMAP, Pan et al. 2024)
 says is taken as a start: photos that their own pairs contradict leave it, the others are adjusted, and the
-rest may still register.
+rest may still register. Parts that share hardly a point do not stay together: where one lies to the other is
+a guess that adjustment cannot mend.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 import pycolmap
 
 from .agreement import agreement
+from .journal import Journal
 from .part_database import write_part
 from .peers import global_options
-from .session import open_session
+from .session import MapperSession, open_session
+from .soundness import tied_parts
 from .trials import Trial, Workbench, extend, judged
 
 _MIN_AGREEMENT = 0.6
@@ -40,8 +43,29 @@ def global_models(bench: Workbench, candidates: Set[str]) -> list[Trial]:
         trial = _corrected(bench, model)
         if len(trial.names) >= bench.options.pipeline.min_model_size:
             extend(bench, trial, candidates)
+            _drop_loose_parts(bench, trial)
             found.append(judged(bench, trial))
     return found
+
+
+def _drop_loose_parts(bench: Workbench, trial: Trial) -> None:
+    """Keep the photos that points tie together.
+
+    The others agree with each other and so pass for right one by one, however wrong they are together.
+    """
+    _, *loose = tied_parts(trial.reconstruction)
+    if loose:
+        with open_session(bench.scene, bench.options, trial.reconstruction) as session:
+            for name in sorted(frozenset().union(*loose)):
+                _drop(session, name, "no points tie it to the rest of its model", trial.journal)
+            trial.names = session.registered
+
+
+def _drop(session: MapperSession, name: str, why: str, journal: Journal) -> None:
+    image = session.reconstruction.image(session.scene.id_of[name])
+    if image.has_pose:
+        session.observations.deregister_frame(image.frame_id)
+    journal.note("filtered", name=name, why=why)
 
 
 def _corrected(bench: Workbench, model: pycolmap.Reconstruction) -> Trial:
@@ -49,10 +73,10 @@ def _corrected(bench: Workbench, model: pycolmap.Reconstruction) -> Trial:
     trial = Trial(None, model)
     with open_session(bench.scene, bench.options, model) as session:
         for name in sorted(session.registered):
+            if not model.image(bench.scene.id_of[name]).has_pose:
+                continue  # dropped with another photo of its rig
             if agreement(session, name) < _MIN_AGREEMENT:
-                frame_id = model.image(bench.scene.id_of[name]).frame_id
-                session.observations.deregister_frame(frame_id)
-                trial.journal.note("filtered", name=name, why="its matches contradict its pose")
+                _drop(session, name, "its matches contradict its pose", trial.journal)
             else:
                 num = model.image(bench.scene.id_of[name]).num_points3D
                 trial.journal.note("registered", name=name, how="global", num_visible=num, num_inliers=num)

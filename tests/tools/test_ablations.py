@@ -15,7 +15,9 @@ from sfm.errors import ConfigError
 def test_each_ablation_is_a_configuration_that_differs_and_says_how() -> None:
     found = all_ablations()
 
-    assert {"no-loop", "no-depth-lifting", "naive-tracks", "codebook-256"} <= {a.name for a in found}
+    assert {"no-loop", "no-depth-lifting", "no-cycle-filter", "naive-tracks", "codebook-256"} <= {
+        a.name for a in found
+    }
     for ablation in found:
         assert len(ablation.says) > 10
         assert load_config(overrides=ablation.options) != load_config()

@@ -5,8 +5,8 @@
     python tools/bench/ablations.py RENDERED --option backend=mast3r --option mast3r.oracle=RENDERED
 
 An ablation is a configuration in `ablations/`, differences only; its first line says what it takes away.
-Those of the dense backend run where `--option backend=mast3r` asks for it. Look-alikes cannot be switched
-off, so there is no ablation of them. Results are kept as those of `peers.py` are, and `report.py` reads them.
+Those of the dense backend run where `--option backend=mast3r` asks for it. Results are kept as those of
+`peers.py` are, and `report.py` reads them.
 """
 
 from __future__ import annotations

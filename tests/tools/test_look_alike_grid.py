@@ -1,0 +1,40 @@
+"""Facades that look alike fold a town, unless pairs that contradict the others are held back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mapper_scores import read_models, score
+from street_grid import Grid, make
+
+from sfm.config.loading import load_config
+from sfm.database_mapping import map_database
+from sfm.evaluation import load_ground_truth
+
+NUM_VIEWS = 100
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alike")
+    make(Grid.parse(f"grid-{NUM_VIEWS}-alike"), folder)
+    return folder
+
+
+@pytest.mark.parametrize(("suspects", "sound"), [("hold_back", True), ("trust", False)])
+def test_holding_suspects_back_is_what_keeps_the_town_from_folding(
+    suspects: str, sound: bool, grid: Path, tmp_path: Path
+) -> None:
+    options = ["run.threads=2", "export.report=false", f"register.suspects={suspects}"]
+
+    map_database(grid / "database.db", output=tmp_path, config=load_config(overrides=options))
+
+    found = score(read_models(tmp_path), load_ground_truth(grid / "gt.json"))
+    assert (found.right == NUM_VIEWS) is sound
+    assert not sound or found.auc3 > 95
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    counts = [event for event in events if event["event"] == "suspects"]
+    assert bool(counts) is sound
+    assert all(c["num_refused"] >= 0.5 * c["num_held_back"] > 0 for c in counts)
