@@ -27,7 +27,7 @@ from mapper_cases import is_grid, prepare_case
 from mapper_scores import read_models
 from photo_sets import find_set
 from result_file import provenance
-from rows import Scores, score
+from rows import Accuracy, accuracy
 from runs import OWN, Job, run_job
 
 from sfm.errors import InputError
@@ -108,7 +108,7 @@ def measure(scene: Scene, data: Path, seed: int, settings: Settings) -> Figures:
     figures: dict[str, float | None] = {"registered": len({n for poses in models for n in poses})}
     figures["pairs_share"] = run.facts.pairs_share
     if photo_set.truth is not None:
-        figures |= _accuracy(score(run.models, photo_set.truth))
+        figures |= _accuracy(accuracy(run.models, photo_set.truth))
     if scene.timed and seed == 0:
         figures |= _mapped(scene, name, data, seed, settings, scored=False)
     return figures
@@ -135,11 +135,11 @@ def _mapped(
     if scored:
         models = read_models(out / "our_mapping.py")
         figures["registered"] = len({n for poses in models for n in poses})
-        figures |= _accuracy(score(out / "our_mapping.py", case.truth))
+        figures |= _accuracy(accuracy(out / "our_mapping.py", case.truth))
     return figures
 
 
-def _accuracy(scores: Scores) -> dict[str, float | None]:
+def _accuracy(scores: Accuracy) -> dict[str, float | None]:
     return {"auc1": scores.auc1, "auc5": scores.auc5, "ate": scores.ate}
 
 
