@@ -270,7 +270,12 @@ def test_no_seeds_are_refused(monkeypatch, capsys):
 def test_options_of_keypoints_and_cameras_reach_the_database_of_the_peers(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(engines, "run_python", lambda command, *_: asked.append(command))
-    options = ("sift.upright=true", "register.filter_max_reproj_error_px=3.0", "images.camera_model=PINHOLE", "images.masks=m")
+    options = (
+        "sift.upright=true",
+        "register.filter_max_reproj_error_px=3.0",
+        "images.camera_model=PINHOLE",
+        "images.masks=m",
+    )
 
     engines.prepared_database(PhotoSet("s", tmp_path, None), Settings(tmp_path / "cache", 1, 1.0, options))
 
@@ -282,7 +287,12 @@ def test_the_key_of_a_database_changes_with_its_options_only(tmp_path):
     collection = Collection(photos=(), cameras={}, skipped=())
     keys = [
         peer_database._key(collection, load_config(overrides=options))
-        for options in ([], ["register.filter_max_reproj_error_px=3.0"], ["sift.upright=true"], ["matching.max_ratio=0.7"])
+        for options in (
+            [],
+            ["register.filter_max_reproj_error_px=3.0"],
+            ["sift.upright=true"],
+            ["matching.max_ratio=0.7"],
+        )
     ]
 
     assert keys[0] == keys[1] == peer_database._key(collection, Config())

@@ -245,7 +245,10 @@ def _parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "sets", nargs="*", help="folders in --data, paths (photos in SET/images or SET), DATASET:SCENE[@N]"
+        "sets",
+        nargs="*",
+        help="folders in --data, paths (photos in SET/images or SET), DATASET:SCENE or DATASET:GROUP, either"
+        " with @N, @seedN or @FILE",
     )
     parser.add_argument("--all", action="store_true", help="every set in --data")
     add_run_options(parser, engines=ENGINES, threads=os.cpu_count() or 1)
@@ -253,7 +256,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--pairs",
         type=chosen_from(tuple(CHOICES)),
-        help=f"how the pairs of COLMAP's mappers are chosen: some of {','.join(CHOICES)}",
+        help=f"how the pairs of COLMAP's mappers are chosen: some of {','.join(CHOICES)}; default:"
+        " exhaustive, with --all vocabulary, too",
     )
     parser.add_argument(
         "--engine-file", type=Path, action="append", default=[], help="see engines.example.yaml"
