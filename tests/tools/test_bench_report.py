@@ -154,6 +154,7 @@ def test_what_was_not_run_counts_nowhere_and_says_why() -> None:
     assert table.num_scored == 1
     assert told(table.lines[1]).items() >= {"sets": "1", "photos registered": "10 of 10"}.items()
     assert lines[1].note == reason
+    assert overall_tables([rows[3]])[0].lines == ()
     assert {cell.text for cell in lines[1].cells} == {"\N{EN DASH}"}
 
 

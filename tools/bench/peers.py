@@ -11,8 +11,9 @@ largest set on the latter only). Peers work on databases with the cameras and SI
 such a database is made once and kept, and its time counts in every row that uses it. Ways to choose pairs are
 in `pair_choices.py`, other engines in a file like `engines.example.yaml`. Each run is a process group of its
 own with limits of time and memory; a failure is a row. Results are kept, too: a run that was broken off goes
-on where it stopped. Ours is run again when its source code has changed, any engine when it was stopped at a
-limit that is higher now, and nothing is thrown away without --prune.
+on where it stopped. Ours is run again when its source code has changed, an engine of a file when its program
+or scripts have, any engine when it was stopped at a limit that is higher now; nothing is thrown away without
+--prune.
 
 Sets: a folder in --data, a path, or a benchmark's scene below --datasets (default: $LOOPSFM_DATASETS), as
 eth3d:pipes. A group is all of its scenes (eth3d:training, tanks_and_temples:all). After @ stands which of the

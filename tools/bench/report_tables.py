@@ -145,9 +145,11 @@ def set_tables(medians: Sequence[Row]) -> list[SetTable]:
 
 
 def _truth(rows: Sequence[Row]) -> str:
+    if rows[0].unmeasured_truth:
+        return "against another program's result"
     if all(row.auc5 is None for row in rows):
         return "no truth: registered photos and agreement with the others"
-    return "against another program's result" if rows[0].unmeasured_truth else "against measured truth"
+    return "against measured truth"
 
 
 def _lines(rows: Sequence[Row]) -> list[Line]:
