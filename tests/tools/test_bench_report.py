@@ -7,12 +7,15 @@ import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from charts import Axis
+from charts import Axis, Point, dot_chart, styles
+from novel_views import ViewRow
 from published import PUBLISHED, counterparts, read_published
-from report import provenance, read_results, write_report
-from report_tables import num_scored, overall_lines, set_tables
+from report import main, write_report
+from report_tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
+from results import provenance, read_results
 from rows import CURVE_STEPS, Row, median_rows
 
 from sfm.errors import InputError
@@ -71,7 +74,7 @@ def test_the_page_needs_no_network_and_escapes_what_engines_say(page: str) -> No
 
 
 def test_the_page_tells_machine_commit_command_date_and_seeds(page: str) -> None:
-    for told in ("a processor", "2, of which each run had 2", "abc", "python peers.py", "2026-01-01", "0, 1"):
+    for told in ("a processor", "2, each run had 2 threads", "abc", "python peers.py", "2026-01-01", "0, 1"):
         assert told in page
 
 
@@ -85,7 +88,7 @@ def test_published_figures_stand_in_their_own_section_only(page: str) -> None:
 
 
 def test_a_curve_and_a_spread_are_drawn(page: str) -> None:
-    assert page.count('class="line"') == 2
+    assert page.count('class="line ') == 2
     assert "80.0\N{EN DASH}90.0" in page
 
 
@@ -93,7 +96,7 @@ def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
     table = (tmp_path / "out" / "results.md").read_text()
     content = json.loads((tmp_path / "out" / "results.json").read_text())
 
-    assert re.search(r"\| a +\| 10 +\| ours +\| 10 .*\*\*85\.0\*\*", table)
+    assert re.search(r"\| a +\| 10 +\| against measured truth .*\| ours +\| 10 .*\*\*85\.0\*\*", table)
     assert len(content["measured"]["rows"]) == len(ROWS)
     assert content["published"][0]["confidence"] == "read"
 
@@ -101,19 +104,76 @@ def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
 def test_overall_figures_are_over_what_is_comparable() -> None:
     rows = [*ROWS, row("only ours", "ours", **{**SCORES, "auc5": 10.0})]
 
-    ours, peer = overall_lines(median_rows(rows))
+    (table,) = overall_tables(median_rows(rows))
 
-    assert [cell.text for cell in ours.cells[:5]] == ["3", "30 of 30", "50.0", "70.0", "85.0"]
-    assert ours.cells[5].text == "0.25"
-    assert (peer.cells[1].text, peer.cells[4].text, peer.cells[5].text) == ("10 of 20", "70.0", "1.00")
-    assert num_scored(median_rows(rows)) == 1
+    ours, peer = (told(line) for line in table.lines)
+    wanted = {"sets": "3", "photos registered": "30 of 30", "AUC@1": "50.0", "AUC@3": "70.0", "AUC@5": "85.0"}
+    assert ours.items() >= {**wanted, "time": "0.25"}.items()
+    wanted = {"photos registered": "10 of 20", "registered %": "50.0", "AUC@5": "70.0", "time": "1.00"}
+    assert peer.items() >= wanted.items()
+    assert table.num_scored == 1
+
+
+def told(line, columns=OVERALL_COLUMNS) -> dict[str, str]:
+    return {title: cell.text for title, cell in zip(columns, line.cells, strict=True)}
 
 
 def test_another_programs_result_is_no_truth_for_means() -> None:
-    rows = [replace(r, unmeasured_truth=True) for r in ROWS]
+    figures = {"rra5": 60.0, "ate_frobenius": 0.0123}
+    pseudo = [replace(r, set="t", unmeasured_truth=True, **figures) for r in ROWS if r.set == "a"]
 
-    assert num_scored(median_rows(rows)) == 0
-    assert overall_lines(median_rows(rows))[0].cells[4].text == "\N{EN DASH}"
+    measured, other = overall_tables(median_rows([*ROWS, *pseudo]))
+    (*_, alone) = overall_tables(median_rows(pseudo))
+
+    assert (measured.num_scored, told(measured.lines[0])["RRA@5"]) == (1, "0.0")
+    assert (other.title, other.num_scored) == ("Against another program's result", 1)
+    wanted = {"RRA@5": "60.0", "ATE / norm": "0.0123", "photos registered": "10 of 10", "AUC@5": "85.0"}
+    assert told(other.lines[0]).items() >= wanted.items()
+    assert told(alone.lines[0]) == told(other.lines[0])
+
+
+def test_an_engine_that_lost_a_set_has_no_mean_of_errors_and_nothing_in_shares() -> None:
+    figures = {**SCORES, "ate_normalised": 0.1}
+    rows = [row(name, engine, **figures) for name in "ab" for engine in ("ours", "incremental")]
+    rows[3] = row("b", "incremental", status="stopped after 9 s", registered=0, models=(), auc5=0.0)
+
+    ours, peer = (told(line) for line in overall_tables(median_rows(rows))[0].lines)
+
+    assert (ours["AUC@5"], ours["ATE / rms"]) == ("80.0", "0.1")
+    assert (peer["AUC@5"], peer["ATE / rms"], peer["seconds"]) == ("40.0", "\N{EN DASH}", "\N{EN DASH}")
+
+
+def test_what_was_not_run_counts_nowhere_and_says_why() -> None:
+    rows = [row(name, engine, **SCORES) for name in "ab" for engine in ("ours", "incremental")]
+    reason = "not measured: the truth is COLMAP's own result on these photos"
+    rows[3] = row("b", "incremental", status=reason, skipped=True, registered=0, models=())
+
+    (table,) = overall_tables(median_rows(rows))
+    lines = set_tables(median_rows(rows))[1].lines
+
+    assert table.num_scored == 1
+    assert told(table.lines[1]).items() >= {"sets": "1", "photos registered": "10 of 10"}.items()
+    assert lines[1].note == reason
+    assert overall_tables([rows[3]])[0].lines == ()
+    assert {cell.text for cell in lines[1].cells} == {"\N{EN DASH}"}
+
+
+def test_times_are_ratios_to_the_peer_at_its_defaults() -> None:
+    peer = row("a", "incremental")
+    changed = replace(peer, variant="sift.upright=true")
+
+    assert reference_of([changed]) == "incremental (sift.upright=true), exhaustive"
+    assert reference_of([changed, peer]) == "incremental, exhaustive"
+
+
+def test_columns_without_any_figure_are_not_shown() -> None:
+    with_truth, without = set_tables([row("a", "ours", **SCORES), row("b", "ours")])
+
+    def shown(table) -> set[str]:
+        return {SET_COLUMNS[i] for part in table.parts for i in part.columns}
+
+    assert shown(with_truth) - shown(without) == {"AUC@1", "AUC@3", "AUC@5"}
+    assert {"models", "registered", "seconds"} <= shown(without)
 
 
 def test_figures_that_look_equal_have_no_best() -> None:
@@ -133,9 +193,132 @@ def test_of_a_run_in_two_files_the_last_one_counts(tmp_path: Path) -> None:
     assert len(found.rows) == len(ROWS)
     assert found.rows[0].auc5 == 1.0
     assert dict(provenance(found))["commit"] == "abc; def"
+    assert found.replaced == ("2.json replaces other figures: a, ours, seed 0 of 1.json",)
+    assert dict(provenance(found))["replaced"] == found.replaced[0]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', '{"rows": [{"set": "a"}]}'])
+def test_the_same_row_in_two_files_is_nothing_to_warn_of(tmp_path: Path) -> None:
+    first = written(tmp_path / "1.json", (replace(ROWS[0], agreement=None, num_points=None),))
+    second = written(tmp_path / "2.json", (replace(ROWS[0], agreement=90.0, num_points=12),))
+
+    assert read_results([first, second]).replaced == ()
+
+
+def test_ours_with_other_options_keeps_a_row_of_its_own(tmp_path: Path) -> None:
+    """In files of before rows told their variant, too."""
+    paths = []
+    for backend in ("sift", "mast3r"):
+        path = written(tmp_path / f"{backend}.json", (ROWS[0], ROWS[2]), options=[f"backend={backend}"])
+        content = json.loads(path.read_text())
+        for entry in content["rows"]:
+            del entry["variant"]
+        path.write_text(json.dumps(content))
+        paths.append(path)
+
+    found = read_results(paths)
+
+    assert [r.name for r in found.rows] == ["ours (sift)", "incremental, exhaustive", "ours (mast3r)"]
+    assert found.replaced == ()
+
+
+def test_a_replaced_row_is_told_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = written(tmp_path / "1.json"), written(tmp_path / "2.json", (replace(ROWS[0], auc5=1.0),))
+    monkeypatch.setattr("sys.argv", ["report.py", str(first), str(second), "--out", str(tmp_path / "out")])
+
+    main()
+
+    assert "warning: 2.json replaces other figures: a, ours" in capsys.readouterr().err
+    assert "2.json replaces other figures" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_refusal_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["report.py", str(tmp_path / "no.json"), "--out", str(tmp_path / "out")])
+
+    with pytest.raises(SystemExit, match=r"no\.json.*peers\.py --out"):
+        main()
+
+
+VIEW = ViewRow(
+    set="fox", engine="ours", seed=0, held=6, localised=5, centre_percent=0.25, psnr_note="no CUDA"
+)
+
+
+def test_held_out_photos_have_a_section_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "views.json"
+    path.write_text(json.dumps({"bench": "novel_views", "rows": [asdict(VIEW)]}))
+
+    results = read_results([path, written(tmp_path / "r.json")])
+    page = write_report(results, tmp_path / "out").read_text()
+    alone = write_report(read_results([path]), tmp_path / "alone").read_text()
+
+    assert "5 of 6" in page.split('<section id="views">')[1]
+    assert "| fox  | ours    | 5 of 6" in (tmp_path / "out" / "results.md").read_text()
+    assert "<h1>1 photo set, 1 engine</h1>" in alone
+    assert '<section id="sets">' not in alone
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(bench="ablations"), "holds no rows for this page: ablations.py wrote it"),
+        (lambda c: c["rows"][1].update(auc5="high"), r"rows\[1\]\.auc5: .*number"),
+        (lambda c: c["rows"][0].update(models=7), r"rows\[0\]\.models: .*list.* found 7"),
+        (lambda c: c["rows"][2].pop("status"), r"rows\[2\]\.status: .*required"),
+        (lambda c: c.update(machine=[]), "machine: expected keys and values"),
+        (lambda c: c.update(options={}), "options: expected a list"),
+    ],
+)
+def test_a_malformed_file_is_refused_by_key(tmp_path: Path, change, message: str) -> None:
+    content = json.loads(written(tmp_path / "r.json").read_text())
+    change(content)
+    (tmp_path / "r.json").write_text(json.dumps(content))
+
+    with pytest.raises(InputError, match=rf"r\.json.*{message}"):
+        read_results([tmp_path / "r.json"])
+
+
+def test_of_a_machine_that_nobody_told_nothing_is_said(tmp_path: Path) -> None:
+    results = read_results([written(tmp_path / "r.json", machine={})])
+
+    assert "cores" not in dict(provenance(results))
+
+
+def test_markdown_tells_status_truth_spread_and_notes(tmp_path: Path, page: str) -> None:
+    table = (tmp_path / "out" / "results.md").read_text()
+
+    assert re.search(
+        r"\| a .*against measured truth +\| ours .*\*\*85\.0\*\* \[80\.0\N{EN DASH}90\.0\].*\| ok +\|", table
+    )
+    assert re.search(r"\| <b> .*no truth.*\| incremental, .*\| exit 1: <script> +\|", table)
+    for published in (t for t in read_published() if t.note):
+        assert f"Note: {published.note}." in table
+
+
+def test_a_failures_reason_has_a_row_of_its_own(page: str) -> None:
+    assert re.search(r'<tr class="why"><td colspan="\d+">exit 1: &lt;script&gt;</td></tr>', page)
+
+
+def test_dots_at_one_place_are_all_seen() -> None:
+    names = [f"engine {i}" for i in range(10)]
+    axes = (Axis("", 0, 100), Axis("", 0, 100))
+
+    chart = dot_chart("", "", axes, {name: [Point(50, 50)] for name in names}, styles(names))
+
+    dots = [dot for series in chart.series for dot in series.dots]
+    apart = [np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(dots) for b in dots[:i]]
+    assert min(apart) > 4
+    assert max(apart) < 30
+
+
+def test_no_two_of_many_engines_look_alike() -> None:
+    looks = styles([str(i) for i in range(24)])
+
+    assert len({(style.hue, style.dash, style.mark) for style in looks.values()}) == 24
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', '{"rows": [1]}'])
 def test_a_file_without_results_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.json").write_text(text)
 

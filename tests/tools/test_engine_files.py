@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -86,6 +87,10 @@ engines:
         ("engines: [{name: x, command: [run, '{out}', '{image}']}]", "unknown placeholder {image}"),
         ("engines: [{name: ours, command: [run, '{out}']}]", "the name is taken"),
         ("engines: [{name: a-b, command: ['{out}']}]", "letters, digits"),
+        (
+            "engines: [{name: x, command: 'run {out}'}]",
+            r"command: Input should be a list of words.*'run {out}'",
+        ),
         ("engines: [{name: x, command: []}]", "the command is empty"),
         ("engines: [{name: x, command: ['{out}'], model: ../y}]", "a path below"),
         ("engines: [{name: x, command: ['{out}'], time_limit_s: 0}]", "positive"),
@@ -114,6 +119,11 @@ def test_a_model_of_another_engine_is_scored(tmp_path: Path, photo_set: PhotoSet
     assert row.curve[0] == 100
     assert row.pairs is None
     assert row.agreement is None
+    assert row.num_points == 100
+    assert row.track_length == pytest.approx(5)
+    assert row.reprojection_px == pytest.approx(0, abs=1e-6)
+    assert (row.rra15, row.colmap_auc1) == (100, pytest.approx(100, abs=1e-3))
+    assert row.ate_frobenius == pytest.approx(row.ate_normalised / 5**0.5)
 
 
 def test_engines_on_one_set_are_compared_with_each_other(tmp_path: Path, photo_set: PhotoSet) -> None:
@@ -144,6 +154,30 @@ def test_a_failure_is_a_row_with_its_reason(
     assert row.status.startswith(status)
     assert (row.photos, row.registered) == (5, 0)
     assert row.auc5 == 0.0
+
+
+def test_a_missing_model_is_told_with_its_place_and_log(tmp_path: Path, photo_set: PhotoSet) -> None:
+    job = Job(photo_set, "mine", OWN, 0, engine(tmp_path, "pass", model="sparse"))
+
+    (row,) = rows_of([run_job(job, settings(tmp_path))])
+
+    assert re.fullmatch(
+        r"no model: CACHE/runs/set-mine-own-0/\w+/out/sparse holds no COLMAP model;"
+        r" its output: CACHE/runs/set-mine-own-0/\w+/log",
+        row.status,
+    )
+
+
+@pytest.mark.parametrize("name", ["images.bin", "points3D.bin"])
+def test_a_damaged_model_is_told_with_its_file(tmp_path: Path, photo_set: PhotoSet, name: str) -> None:
+    code = f"{copying(tmp_path)}; p = sys.argv[2] + '/sparse/0/{name}'; d = open(p, 'rb').read()"
+    code += "; open(p, 'wb').write(d[:len(d) // 2])"
+    job = Job(photo_set, "mine", OWN, 0, engine(tmp_path, code, model="sparse"))
+
+    (row,) = rows_of([run_job(job, settings(tmp_path))])
+
+    assert f"out/sparse/0/{name}" in row.status
+    assert str(tmp_path) not in row.status
 
 
 def test_names_that_the_truth_does_not_know_are_told(tmp_path: Path, photo_set: PhotoSet) -> None:

@@ -10,15 +10,23 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import engines
 import numpy as np
+import peer_database
 import peers
 import pycolmap
 import pytest
 import runs
+from engines import Settings
 from measured import run_measured
-from photo_sets import find_set
-from rows import Row, median_rows, score
+from photo_sets import PhotoSet, find_set
+from rows import CURVE_STEPS, Row, accuracy, median_rows
+from runs import Job
 from table import render
+
+from sfm.config.loading import load_config
+from sfm.config.schema import Config
+from sfm.types import Collection
 
 
 def python(code: str, tmp_path, limit: float = 60.0, memory_mb: float | None = None):
@@ -116,7 +124,7 @@ def test_a_process_that_fails_says_how(tmp_path):
     assert python("import os; os.abort()", tmp_path).failure.startswith("signal 6")
 
 
-def test_medians_are_over_the_seeds_that_finished():
+def test_medians_are_over_the_seeds():
     def finished(seed: int, registered: int, auc5: float, map_s: float) -> Row:
         return Row(
             set="s",
@@ -142,8 +150,141 @@ def test_medians_are_over_the_seeds_that_finished():
 
     assert (ours.seed, ours.registered, ours.models, ours.auc5, ours.map_s) == (None, 5, (5,), 80.0, 3.0)
     assert (ours.spread["auc5"], ours.spread["map_s"], ours.num_seeds) == ((70.0, 90.0), (1.0, 9.0), 3)
-    assert (peer.models, peer.auc5, peer.status) == ((3, 2), None, "ok, 1 of 2 failed")
-    assert peer.spread == {}
+    assert (peer.models, peer.registered, peer.auc5, peer.status) == ((), 0, None, "ok, 1 of 2 failed")
+    assert peer.spread == {"registered": (0, 2)}
+
+
+def test_a_failed_seed_counts_as_nothing_in_shares_and_not_at_all_in_seconds():
+    good = Row(
+        set="s",
+        engine="ours",
+        seed=0,
+        status="ok",
+        photos=5,
+        registered=5,
+        models=(5,),
+        auc5=90.0,
+        rra5=80.0,
+        total_s=10.0,
+        curve=(50.0,) * CURVE_STEPS,
+    )
+    bad = Row(set="s", engine="ours", seed=1, status="stopped after 9 s", photos=5, total_s=9.0)
+
+    (two,) = median_rows([good, bad])
+    (three,) = median_rows([bad, good, replace(bad, seed=2)])
+
+    assert (two.auc5, two.spread["auc5"], two.total_s, two.curve[-1]) == (45.0, (0, 90.0), 10.0, 25.0)
+    assert (three.auc5, three.rra5, three.registered, three.models) == (0, 0, 0, ())
+    assert (three.photos, three.total_s, three.status) == (5, 10.0, "ok, 2 of 3 failed")
+
+
+def test_variants_of_an_engine_have_medians_of_their_own():
+    row = Row(set="s", engine="ours", seed=0, status="ok", auc5=90.0)
+
+    found = median_rows([row, replace(row, variant="mast3r", auc5=50.0)])
+
+    assert [(r.name, r.auc5) for r in found] == [("ours", 90.0), ("ours (mast3r)", 50.0)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "label", "told"),
+    [
+        ("ours", (), None, ""),
+        ("ours", ("backend=mast3r",), None, "mast3r"),
+        ("ours", ("backend=sift", "sift.upright=true"), None, "sift, sift.upright=true"),
+        ("ours", ("backend=sift",), "mine", "mine"),
+        ("ours", (), "before", "before"),
+        ("global", ("backend=mast3r",), "mine", ""),
+        ("global", ("backend=sift", "sift.upright=true"), None, "sift.upright=true"),
+    ],
+)
+def test_what_reaches_an_engine_is_in_its_name(tmp_path, engine, options, label, told):
+    job = Job(PhotoSet("s", tmp_path, None), engine, "exhaustive", 0)
+
+    assert peers.label_of(job, options, label) == told
+
+
+@pytest.mark.parametrize(
+    ("engine", "scene", "origin", "skipped"),
+    [
+        ("incremental", "tanks_and_temples/Barn", "COLMAP on all photos", True),
+        ("hierarchical", "tanks_and_temples/Barn@all", "COLMAP on all photos", True),
+        ("incremental", "tanks_and_temples/Barn@50", "COLMAP on all photos", False),
+        ("global", "tanks_and_temples/Barn", "COLMAP on all photos", False),
+        ("ours", "tanks_and_temples/Barn", "COLMAP on all photos", False),
+        ("incremental", "eth3d/pipes", "aligned with laser scans", False),
+    ],
+)
+def test_colmap_is_not_compared_with_itself(tmp_path, engine, scene, origin, skipped):
+    truth = tmp_path / "reference.json"
+    truth.write_text(json.dumps({"images": {}, "scene": scene, "origin": origin}))
+
+    told = peers.why_skipped(Job(PhotoSet("s", tmp_path, truth), engine, "exhaustive", 0))
+
+    assert told.startswith("not measured: the truth is COLMAP's own") == skipped
+    assert bool(told) == skipped
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--option", "sift.max=3"], "--option: .*'sift.max=3': unknown option"),
+        (["--option", "backend"], "--option: .*expected key=value"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_runs(tmp_path, monkeypatch, arguments, message):
+    (tmp_path / "set").mkdir()
+    monkeypatch.setattr(peers, "run_job", None)
+    monkeypatch.setattr("sys.argv", ["peers.py", str(tmp_path / "set"), *arguments])
+
+    with pytest.raises(SystemExit, match=message):
+        peers.main()
+
+
+def test_no_seeds_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["peers.py", "fox", "--seeds", "0"])
+
+    with pytest.raises(SystemExit):
+        peers.main()
+
+    assert "--seeds: at least 1, found 0" in capsys.readouterr().err
+
+
+def test_options_of_keypoints_and_cameras_reach_the_database_of_the_peers(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(engines, "run_python", lambda command, *_: asked.append(command))
+    options = (
+        "sift.upright=true",
+        "register.filter_max_reproj_error_px=3.0",
+        "images.camera_model=PINHOLE",
+        "images.masks=m",
+    )
+
+    engines.prepared_database(PhotoSet("s", tmp_path, None), Settings(tmp_path / "cache", 1, 1.0, options))
+
+    told = [word for word in asked[0] if word.startswith("--option")]
+    assert told == ["--option=sift.upright=true", "--option=images.camera_model=PINHOLE"]
+
+
+def test_the_key_of_a_database_changes_with_its_options_only(tmp_path):
+    collection = Collection(photos=(), cameras={}, skipped=())
+    keys = [
+        peer_database._key(collection, load_config(overrides=options))
+        for options in (
+            [],
+            ["register.filter_max_reproj_error_px=3.0"],
+            ["sift.upright=true"],
+            ["matching.max_ratio=0.7"],
+        )
+    ]
+
+    assert keys[0] == keys[1] == peer_database._key(collection, Config())
+    assert len(set(keys)) == 3
+    places = [
+        peer_database._place_key(tmp_path, load_config(overrides=options))
+        for options in ([], ["sift.upright=true"], ["images.camera_model=PINHOLE"])
+    ]
+    assert places[0] == places[1] != places[2]
 
 
 def test_a_median_shows_what_its_seeds_range_over_where_they_differ():
@@ -216,9 +357,9 @@ def test_models_of_two_photos_do_not_score(tmp_path):
     names = [model.image(i).name for i in model.reg_image_ids()]
     (tmp_path / "gt.json").write_text(json.dumps({"images": dict.fromkeys(names, entry)}))
 
-    assert score(tmp_path, tmp_path / "gt.json").auc5 == 0.0
-    assert score(tmp_path / "nowhere", tmp_path / "gt.json").auc5 == 0.0
-    assert score(tmp_path, None).auc5 is None
+    assert accuracy(tmp_path, tmp_path / "gt.json").auc5 == 0.0
+    assert accuracy(tmp_path / "nowhere", tmp_path / "gt.json").auc5 == 0.0
+    assert accuracy(tmp_path, None).auc5 is None
 
 
 @pytest.mark.slow

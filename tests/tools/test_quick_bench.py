@@ -75,12 +75,25 @@ def test_what_got_worse_is_printed_and_fails(tmp_path: Path, capsys: pytest.Capt
     assert "else: not in the baseline" in told
 
 
-def test_nothing_to_compare_with_is_no_success(tmp_path: Path) -> None:
+def test_nothing_to_compare_with_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "baseline.json"
     assert quick.judge(path, {"demo": {"0": GOOD}}) == 2
+    assert "quick.py --update writes one" in capsys.readouterr().out
 
     path.write_text(json.dumps({"scenes": {}}))
     assert quick.judge(path, {"demo": {"0": GOOD}}) == 2
+    told = capsys.readouterr().out
+    assert "error: no figure to compare" in told
+    assert "got worse" not in told
+
+
+def test_another_number_of_threads_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(json.dumps({"machine": {"threads": 2}, "scenes": {}}))
+
+    assert quick._other_threads(path, 2) == ""
+    assert "with --threads 2, this with 1" in quick._other_threads(path, 1)
+    assert quick._other_threads(tmp_path / "none.json", 1) == ""
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,7 @@ def main() -> None:
                     options.out,
                     rows,
                     median_rows(rows),
+                    bench="ablations",
                     threads=settings.threads,
                     options=settings.options,
                     notes=told,

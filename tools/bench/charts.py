@@ -10,6 +10,10 @@ WIDTH, HEIGHT = 380.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 12.0, 12.0, 40.0
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _MANY_DECADES = 2.5
+_NUM_HUES, _NUM_DASHES, _NUM_MARKS = 8, 4, 3
+_WIDEST_PX, _THINNEST_PX = 4.0, 1.2
+_NEAR_PX, _APART_PX = 5.0, 6.0
+"""Dots nearer than this hide each other, and are moved around their place by that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,35 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Style:
+    """What tells an engine's lines and dots from others': classes of the page's style sheet."""
+
+    hue: int
+    dash: int
+    mark: int
+    width: float
+    """Of lines, px: later ones are drawn over earlier ones and leave their edges to be seen."""
+
+
+def styles(names: Sequence[str]) -> dict[str, Style]:
+    """A style a name; of 24 no two are the same, and neighbours differ in colour and dashes."""
+    return {
+        name: Style(
+            i % _NUM_HUES,
+            (i + i // _NUM_HUES) % _NUM_DASHES,
+            i // _NUM_HUES % _NUM_MARKS,
+            max(_WIDEST_PX - 0.5 * i, _THINNEST_PX),
+        )
+        for i, name in enumerate(names)
+    }
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """What one engine has on a chart, in pixels."""
 
     name: str
-    hue: int
+    style: Style
     path: str
     """SVG's, empty for dots alone."""
     dots: tuple[Point, ...]
@@ -98,10 +126,10 @@ def line_chart(
     detail: str,
     axes: tuple[Axis, Axis],
     lines: Mapping[str, Sequence[Point]],
-    hues: Mapping[str, int],
+    looks: Mapping[str, Style],
 ) -> Chart:
     """Lines through points in their order, one a name."""
-    return _chart(title, detail, axes, lines, hues, joined=True)
+    return _chart(title, detail, axes, lines, looks, joined=True)
 
 
 def dot_chart(
@@ -109,10 +137,10 @@ def dot_chart(
     detail: str,
     axes: tuple[Axis, Axis],
     dots: Mapping[str, Sequence[Point]],
-    hues: Mapping[str, int],
+    looks: Mapping[str, Style],
 ) -> Chart:
     """Dots alone, one a point."""
-    return _chart(title, detail, axes, dots, hues, joined=False)
+    return _chart(title, detail, axes, dots, looks, joined=False)
 
 
 def _chart(
@@ -120,16 +148,18 @@ def _chart(
     detail: str,
     axes: tuple[Axis, Axis],
     found: Mapping[str, Sequence[Point]],
-    hues: Mapping[str, int],
+    looks: Mapping[str, Style],
     *,
     joined: bool,
 ) -> Chart:
     x_axis, y_axis = axes
     series = []
+    taken: list[Point] = []
     for name, points in found.items():
         placed = [Point(_x(x_axis, p.x), _y(y_axis, p.y), p.text) for p in points]
         path = "M" + "L".join(f"{p.x:.1f},{p.y:.1f}" for p in placed) if joined and placed else ""
-        series.append(Series(name, hues[name], path, () if joined else tuple(placed)))
+        dots = () if joined else tuple(_beside(p, taken) for p in placed)
+        series.append(Series(name, looks[name], path, dots))
     return Chart(
         title,
         detail,
@@ -139,6 +169,18 @@ def _chart(
         tuple(Point(_LEFT, _y(y_axis, tick), f"{tick:g}") for tick in y_axis.ticks()),
         tuple(series),
     )
+
+
+def _beside(point: Point, taken: list[Point]) -> Point:
+    """The dot, or where others have its place already, one on a ring around it; `taken` learns its place."""
+    others = sum(math.hypot(point.x - p.x, point.y - p.y) < _NEAR_PX for p in taken)
+    taken.append(point)
+    if not others:
+        return point
+    ring, turn = 1 + (others - 1) // 6, 2 * math.pi * (others - 1) / 6
+    shift = ring * _APART_PX
+    x, y = point.x + shift * math.cos(turn), point.y + shift * math.sin(turn)
+    return Point(round(x, 1), round(y, 1), point.text)
 
 
 def _x(axis: Axis, value: float) -> float:

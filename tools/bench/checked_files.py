@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from sfm.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 _MAX_SHOWN = 8
@@ -29,8 +32,19 @@ def read_checked(path: Path, kind: type[T]) -> T:
     try:
         return TypeAdapter(kind).validate_python(content, strict=False)
     except ValidationError as error:
-        problems = [_problem(path, problem["loc"], problem["msg"]) for problem in error.errors()]
-        raise InputError("\n".join(problems[:_MAX_SHOWN])) from error
+        raise refused(path, error) from error
+
+
+def refused(path: Path, error: ValidationError, *above: int | str) -> InputError:
+    """An error with a line for each key that is wrong; `above` are the keys that lead to what was checked."""
+    lines = [_problem(path, (*above, *problem["loc"]), _message(problem)) for problem in error.errors()]
+    return InputError("\n".join(lines[:_MAX_SHOWN]))
+
+
+def _message(problem: ErrorDetails) -> str:
+    if problem["type"] == "tuple_type":
+        return f"Input should be a list of words, as [first, second], found {problem['input']!r}"
+    return problem["msg"]
 
 
 def _problem(path: Path, place: tuple[int | str, ...], message: str) -> str:

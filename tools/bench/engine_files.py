@@ -6,9 +6,13 @@ See `engines.example.yaml`. A command is a list of arguments that no shell reads
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import field
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from checked_files import read_checked
@@ -86,6 +90,23 @@ def filled_command(
     """Command and environment with the placeholders put in; `values` has all of `PLACEHOLDERS`."""
     command = tuple(_filled(word, values, engine.name) for word in engine.command)
     return command, {key: _filled(text, values, engine.name) for key, text in engine.env.items()}
+
+
+def command_files(engine: ExternalEngine) -> tuple[tuple[str, str], ...]:
+    """Path and SHA-256 of the program and of each file that its arguments name by an absolute path.
+
+    A script that is mended is another engine; what a script calls cannot be told from here.
+    """
+    words = [shutil.which(engine.command[0]) or "", *filter(os.path.isabs, engine.command[1:])]
+    files = [Path(word) for word in words if os.path.isfile(word) and os.access(word, os.R_OK)]
+    return tuple((str(file), _digest(file, file.stat().st_mtime_ns)) for file in files)
+
+
+@cache
+def _digest(file: Path, mtime_ns: int) -> str:
+    """The time is there to read a file again that changed."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _filled(text: str, values: Mapping[str, str], where: str) -> str:

@@ -15,12 +15,18 @@ from typing import Any
 from measured import Measured, run_measured
 from photo_sets import PhotoSet, add_datasets_option
 
+from sfm.config.loading import load_config
+from sfm.errors import ConfigError
+
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent.parent
 Record = dict[str, Any]
 PEERS = ("incremental", "global")
 LARGE = ("bonsai292",)
 """Sets of which nobody matches all pairs: a vocabulary tree's for them, and only where they are named."""
+
+_CAMERA_OPTIONS = ("camera_model", "camera_sharing", "camera_params", "cameras_file", "default_focal_factor")
+_OF_DATABASES = ("sift.", "matching.", "verify.", *(f"images.{name}" for name in _CAMERA_OPTIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,30 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str], 
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
-    """The settings that the shared options ask for."""
+    """The settings that the shared options ask for; the command ends with a message where one is wrong."""
+    check_options(options.option)
     limit = None if options.memory_limit is None else 1000 * options.memory_limit
     return Settings(
         options.cache.resolve(), options.threads, options.time_limit, tuple(options.option), limit
     )
+
+
+def check_options(options: Sequence[str]) -> None:
+    """End the command with a message where an override is none, before anything runs."""
+    try:
+        load_config(overrides=options)
+    except ConfigError as error:
+        raise SystemExit(f"error: --option: {error}") from error
+
+
+def database_options(options: Sequence[str]) -> tuple[str, ...]:
+    """The overrides that the peers' databases follow, too: cameras, keypoints, matches."""
+    return tuple(option for option in options if option.strip().startswith(_OF_DATABASES))
+
+
+def told_options(options: Sequence[str]) -> str:
+    """Overrides as a name: of the backend its value alone, as `mast3r, matching.guided=true`."""
+    return ", ".join(option.removeprefix("backend=").strip() for option in options)
 
 
 def chosen_from(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
@@ -82,6 +107,7 @@ def prepared_database(photo_set: PhotoSet, settings: Settings, choice: str = "ex
     logs.mkdir(parents=True, exist_ok=True)
     command = [str(BENCH / "peer_database.py"), str(photo_set.photos), str(settings.cache)]
     command += ["--threads", str(settings.threads), "--pairs", choice]
+    command += [f"--option={option}" for option in database_options(settings.options)]
     return run_python(command, settings, logs / f"{photo_set.name}-{choice}-{os.getpid()}.log")
 
 

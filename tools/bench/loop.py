@@ -32,9 +32,10 @@ from statistics import median
 
 import pycolmap
 from graph_runs import graph_run
+from mapper_scores import agreement
 from matched_store import MatchedStore, open_store
 from photo_sets import PhotoSet, find_set, set_parser
-from reference_model import Reference, agreement, medoid
+from reference_model import Reference, medoid
 from result_file import write_results
 
 from sfm.config.loading import load_config
@@ -86,7 +87,12 @@ def main() -> None:
             print(_line(row), file=sys.stderr, flush=True)
             if options.out:
                 write_results(
-                    options.out, rows, medians(rows), threads=options.threads, options=options.option
+                    options.out,
+                    rows,
+                    medians(rows),
+                    bench="loop",
+                    threads=options.threads,
+                    options=options.option,
                 )
     print(_HEAD)
     print("\n".join(_line(row) for row in medians(rows)))

@@ -193,7 +193,13 @@ def _photo_sets(data: Path) -> list[str]:
 def _write(path: Path, rows: Sequence[MapperRow], settings: Settings) -> None:
     middle = medians(rows)
     write_results(
-        path, rows, middle, threads=settings.threads, options=settings.options, criteria=judge(middle)
+        path,
+        rows,
+        middle,
+        bench="mapper",
+        threads=settings.threads,
+        options=settings.options,
+        criteria=judge(middle),
     )
 
 

@@ -39,13 +39,40 @@ class Scores:
     """Photos of any model that are not right."""
 
 
+@dataclass(frozen=True, slots=True)
+class FoundModels:
+    """Models of three photos or more below a folder, largest first."""
+
+    poses: tuple[Poses, ...] = ()
+    folders: tuple[Path, ...] = ()
+    problem: str = ""
+    """Why there are none, or which of them cannot be read; empty where all is well."""
+
+
+def found_models(folder: Path) -> FoundModels:
+    """What an engine left in a folder; whatever is wrong with it is told, not raised."""
+    found: list[tuple[Poses, Path]] = []
+    problems = []
+    try:
+        for model in find_models(folder):
+            try:
+                found.append((read_poses(model), model))
+            except InputError as error:
+                problems.append(str(error))
+    except InputError as error:
+        problems.append(str(error))
+    found = [(poses, model) for poses, model in found if len(poses) >= MIN_MODEL_SIZE]
+    found.sort(key=lambda entry: -len(entry[0]))
+    if not found and not problems:
+        problems.append(f"{folder} holds no model of {MIN_MODEL_SIZE} photos or more")
+    return FoundModels(
+        tuple(poses for poses, _ in found), tuple(model for _, model in found), "; ".join(problems)
+    )
+
+
 def read_models(folder: Path) -> list[Poses]:
     """Poses of the models of three photos or more, largest first; none where nothing was built."""
-    try:
-        found = [read_poses(model) for model in find_models(folder)]
-    except InputError:
-        return []
-    return sorted((poses for poses in found if len(poses) >= MIN_MODEL_SIZE), key=len, reverse=True)
+    return list(found_models(folder).poses)
 
 
 def score(models: Sequence[Poses], truth: GroundTruth) -> Scores:

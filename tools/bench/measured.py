@@ -14,6 +14,8 @@ from pathlib import Path
 
 from process_tree import MemoryWatch, can_watch
 
+TIMED_OUT, OUT_OF_MEMORY = "stopped after ", "stopped at "
+"""How the failure of a process begins that was stopped at a limit."""
 _TAIL_CHARACTERS = 2000
 
 
@@ -39,9 +41,9 @@ class Measured:
     def failure(self) -> str:
         """Why it has no result, in a few words; empty on success."""
         if self.timed_out:
-            return f"stopped after {self.seconds:.0f} s"
+            return f"{TIMED_OUT}{self.seconds:.0f} s"
         if self.out_of_memory:
-            return f"stopped at {self.peak_memory_mb:.0f} MB"
+            return f"{OUT_OF_MEMORY}{self.peak_memory_mb:.0f} MB"
         if self.exit_code == 0:
             return ""
         last = self.tail.strip().splitlines()[-1:] or [""]

@@ -36,6 +36,8 @@ from sfm.evaluation import load_ground_truth
 from sfm.evaluation.model_poses import Poses, find_models, read_poses
 from sfm.ingest.discover import PHOTO_SUFFIXES
 
+BENCH = "novel_views"
+"""What its result files say that they are of."""
 _MIN_PHOTOS = 9
 """With fewer a model of the others is another scene."""
 
@@ -195,7 +197,9 @@ def main() -> None:
                 print(render(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
                 if options.out:
                     threads, changed = settings.threads, settings.options
-                    write_results(options.out, rows, medians(rows), threads=threads, options=changed)
+                    write_results(
+                        options.out, rows, medians(rows), bench=BENCH, threads=threads, options=changed
+                    )
     print(render(medians(rows)))
 
 

@@ -1,6 +1,6 @@
 """COLMAP databases for the peers, with our cameras and our SIFT options, and what they cost.
 
-    python tools/bench/peer_database.py PHOTOS CACHE --threads N [--pairs exhaustive|vocabulary|…]
+    python tools/bench/peer_database.py PHOTOS CACHE --threads N [--pairs vocabulary|…] [--option KEY=VALUE]
 
 prints one line of JSON, a `PeerDatabase`. A database is kept under a key of photos, cameras, options and the
 way in which its pairs were chosen; described photos are kept apart, so that each way begins with the same.
@@ -9,20 +9,23 @@ way in which its pairs were chosen; described photos are kept apart, so that eac
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
-import os
 import resource
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pycolmap
+from one_at_a_time import only_process
 from pair_choices import CHOICES, Matching, choice_key, proposes_all, train
 
+from sfm.config.loading import load_config
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.events import NullEvents
@@ -60,9 +63,10 @@ def prepare(
 ) -> PeerDatabase:
     """Ingest, describe, choose and match pairs, or find that all this has been done before."""
     cache = cache.resolve()
-    place = cache / "photos" / hashlib.sha256(str(photos.resolve()).encode()).hexdigest()[:16]
+    place = cache / "photos" / _place_key(photos, config)
     place.mkdir(parents=True, exist_ok=True)
-    collection, ingest_s = _ingested(photos, place, config, threads)
+    with only_process(place):
+        collection, ingest_s = _ingested(photos, place, config, threads)
     key = _key(collection, config)
     if proposes_all(choice, len(collection.photos)):
         folder = cache / "databases" / key
@@ -73,6 +77,14 @@ def prepare(
         _match(collection, described, folder, choice, config, threads, ingest_s)
     stored = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     return PeerDatabase(**{**stored, "images": str(place / "images")})
+
+
+def _place_key(photos: Path, config: Config) -> str:
+    """Of the folder alone where cameras are found as by default; others' images lie beside."""
+    text = str(photos.resolve())
+    if config.images != Config().images:
+        text += repr(config.images)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _ingested(photos: Path, place: Path, config: Config, threads: int) -> tuple[Collection, float]:
@@ -93,7 +105,7 @@ def _described(collection: Collection, folder: Path, place: Path, config: Config
     """Folder of the database before any matching; `cost.json` beside it says what it took."""
     if (folder / "cost.json").is_file():
         return folder
-    with _replaced(folder) as fresh:
+    with _replaced(folder, "cost.json") as fresh:
         database = FeatureDatabase(fresh / "database.db")
         database.sync(collection, _KEYS)
         started, cpu_before = time.monotonic(), _cpu_seconds()
@@ -126,7 +138,7 @@ def _match(
     cost = json.loads((described / "cost.json").read_text(encoding="utf-8"))
     num_photos = len(collection.photos)
     way = "exhaustive" if proposes_all(choice, num_photos) else choice
-    with _replaced(folder) as fresh:
+    with _replaced(folder, "figures.json") as fresh:
         shutil.copyfile(described / "database.db", fresh / "database.db")
         database = FeatureDatabase(fresh / "database.db")
         job = Matching(database, config, threads, fresh)
@@ -153,15 +165,19 @@ def _match(
 
 
 @contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of `folder` when all went well; another process may do it, too."""
-    fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
+def _replaced(folder: Path, last: str) -> Iterator[Path]:
+    """An empty folder that becomes `folder` when all went well, unless another process was faster.
+
+    `last` is the file that is written last.
+    """
+    fresh = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     fresh.mkdir(parents=True)
     try:
         yield fresh
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        if not (folder / last).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # that one is whole and may be in use
+            fresh.rename(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -200,10 +216,12 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--pairs", choices=sorted(CHOICES), default="exhaustive")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
+    config = load_config(overrides=options.option)
     made = prepare(
-        options.photos, options.cache, threads=options.threads, config=Config(), choice=options.pairs
+        options.photos, options.cache, threads=options.threads, config=config, choice=options.pairs
     )
     print(json.dumps(asdict(made)))
 

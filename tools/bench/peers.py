@@ -11,28 +11,53 @@ largest set on the latter only). Peers work on databases with the cameras and SI
 such a database is made once and kept, and its time counts in every row that uses it. Ways to choose pairs are
 in `pair_choices.py`, other engines in a file like `engines.example.yaml`. Each run is a process group of its
 own with limits of time and memory; a failure is a row. Results are kept, too: a run that was broken off goes
-on where it stopped. Ours is run again when its source code has changed.
+on where it stopped. Ours is run again when its source code has changed, an engine of a file when its program
+or scripts have, any engine when it was stopped at a limit that is higher now; nothing is thrown away without
+--prune.
+
+Sets: a folder in --data, a path, or a benchmark's scene below --datasets (default: $LOOPSFM_DATASETS), as
+eth3d:pipes. A group is all of its scenes (eth3d:training, tanks_and_temples:all). After @ stands which of the
+photos: @50 (regularly chosen), @seed0 (ten drawn), @FILE (names, one a line); without it all.
+
+Two results of ours side by side, from the same machine:
+
+    python tools/bench/peers.py SETS --out r-sift.json --option backend=sift
+    python tools/bench/peers.py SETS --out r-mast3r.json --mappers ours --option backend=mast3r
+    python tools/bench/report.py r-sift.json r-mast3r.json --out report/
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from engine_files import ExternalEngine, read_engines
-from engines import LARGE, PEERS, add_run_options, chosen_from, settings_from
-from mapper_scores import agreement, read_models
+from engines import (
+    LARGE,
+    PEERS,
+    Settings,
+    add_run_options,
+    chosen_from,
+    database_options,
+    settings_from,
+    told_options,
+)
+from mapper_scores import FoundModels, agreement, found_models
+from metrics.model_figures import model_figures
 from pair_choices import CHOICES
 from photo_sets import PhotoSet, find_sets
 from result_file import write_results
-from rows import Row, median_rows, score_poses
-from runs import MAPPERS, OWN, Job, Run, run_job
+from rows import Row, accuracy_of, median_rows
+from runs import MAPPERS, OWN, Job, Run, num_photos, prune, run_job
+from stored_runs import Facts
 from table import render
 
 from sfm.errors import InputError
@@ -40,6 +65,8 @@ from sfm.evaluation import load_ground_truth
 from sfm.evaluation.model_poses import Poses
 
 ENGINES = ("ours", *MAPPERS)
+_ITSELF = "COLMAP on all photos"
+"""The origin of a truth that COLMAP's own result on the same photos would be."""
 
 
 def main() -> None:
@@ -53,23 +80,28 @@ def main() -> None:
     try:
         external = [e for file in options.engine_file for e in read_engines(file, taken=ENGINES)]
     except InputError as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {error}" + (f" ({error.hint})" if error.hint else "")) from error
     notes = {engine.name: engine.note for engine in external}
     rows: list[Row] = []
     for photo_set in sets:
         for seed in range(options.seeds):
-            jobs = list(jobs_of(photo_set, options.mappers, options.pairs, external, seed))
-            runs = []
-            for job in jobs:
+            runs, skipped = [], []
+            for job in jobs_of(photo_set, options.mappers, options.pairs, external, seed):
+                job = replace(job, label=label_of(job, settings.options, options.label))
+                if reason := why_skipped(job):
+                    skipped.append(_row_of(job, status=reason, skipped=True, pairs=None, pairs_share=None))
+                    continue
                 print(f"{job.stem} …", file=sys.stderr, flush=True)
-                runs.append(run_job(job, settings, fresh=options.fresh))
-            rows += rows_of(runs)
-            print(render(rows[-len(runs) :]), file=sys.stderr, flush=True)
+                runs.append(_run(job, settings, options))
+            new = [*rows_of(runs), *skipped]
+            rows += new
+            print(render(new), file=sys.stderr, flush=True)
             if options.out:
                 write_results(
                     options.out,
                     rows,
                     median_rows(rows),
+                    bench="peers",
                     threads=settings.threads,
                     options=settings.options,
                     notes=notes,
@@ -77,6 +109,47 @@ def main() -> None:
     print(render(median_rows(rows)))
     if any(row.unmeasured_truth for row in rows):
         print("* against another program's result, not a measurement")
+
+
+def _run(job: Job, settings: Settings, options: argparse.Namespace) -> Run:
+    run = run_job(job, settings, fresh=options.fresh, retry_failed=options.retry_failed)
+    if run.facts.status != "ok":
+        log = run.folder / "log"
+        where = f"; its output: {log}" if log.is_file() else ""
+        print(f"{job.stem}: {run.facts.status}{where}", file=sys.stderr, flush=True)
+    if options.prune and (removed := prune(job, settings)):
+        print(f"{job.stem}: {removed} other results removed", file=sys.stderr, flush=True)
+    return run
+
+
+def label_of(job: Job, options: Sequence[str], label: str | None) -> str:
+    """What tells an engine's rows from those with other options; empty where none reach it.
+
+    Without a label of the user's own it is the options, of the backend its name alone.
+    """
+    if job.external is not None:
+        return ""
+    if job.engine != "ours":
+        options = database_options(options)
+        return (label or told_options(options)) if options else ""
+    return label or told_options(options)
+
+
+def why_skipped(job: Job) -> str:
+    """Why a job says nothing; empty where it does.
+
+    COLMAP's poses from all photos are what it would be compared with.
+    """
+    if job.engine not in ("incremental", "hierarchical") or job.photo_set.truth is None:
+        return ""
+    try:
+        content = json.loads(job.photo_set.truth.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # which its reader tells better
+        return ""
+    told = content if isinstance(content, dict) else {}
+    if told.get("origin") != _ITSELF or str(told.get("scene")).partition("@")[2] not in ("", "all"):
+        return ""
+    return "not measured: the truth is COLMAP's own result on these photos"
 
 
 def jobs_of(
@@ -100,37 +173,72 @@ def jobs_of(
 
 def rows_of(runs: Sequence[Run]) -> list[Row]:
     """Rows of runs on one set with one seed, scored and compared with each other."""
-    models = [read_models(run.models) for run in runs]
+    found = [found_models(run.models) for run in runs]
     return [
-        _row(run, models[i], [m[0] for j, m in enumerate(models) if j != i and m])
+        _row(run, found[i], [other.poses[0] for j, other in enumerate(found) if j != i and other.poses])
         for i, run in enumerate(runs)
     ]
 
 
-def _row(run: Run, models: Sequence[Poses], others: Sequence[Poses]) -> Row:
-    photo_set = run.job.photo_set
-    facts = asdict(run.facts)
-    del facts["models_at"]
-    row = Row(
-        set=photo_set.name,
-        engine=run.job.engine,
-        choice=run.job.choice,
-        seed=run.job.seed,
+def _row(run: Run, found: FoundModels, others: Sequence[Poses]) -> Row:
+    facts, models, photo_set = run.facts, found.poses, run.job.photo_set
+    row = _row_of(
+        run.job,
         registered=len({name for poses in models for name in poses}),
         models=tuple(map(len, models)),
-        unmeasured_truth=photo_set.truth is not None and not photo_set.truth_is_measured,
-        **facts,
+        **{f.name: getattr(facts, f.name) for f in fields(Facts) if f.name in _TOLD},
     )
-    if row.status == "ok" and not models:
-        row = replace(row, status="no model")
+    if row.status == "ok" and found.problem:
+        row = replace(row, status=f"{'damaged model' if found.folders else 'no model'}: {_kept(run, found)}")
     if others and models:
         row = replace(row, agreement=median(agreement(other, models[0]) for other in others))
-    if photo_set.truth is None:
-        return row
     try:
-        return replace(row, **asdict(score_poses(models, load_ground_truth(photo_set.truth))))
-    except InputError as error:  # an engine that gave its photos other names
-        return replace(row, status=str(error)[:160])
+        if photo_set.truth is not None:
+            row = replace(row, **asdict(accuracy_of(models, load_ground_truth(photo_set.truth))))
+        if models:
+            row = _with_model_figures(row, found.folders[0])
+    except InputError as error:  # an engine that gave its photos other names, or a damaged model
+        row = replace(row, status=_relative(str(error), run))
+    return row
+
+
+_TOLD = frozenset(f.name for f in fields(Row)) - {"photos"}
+
+
+def _row_of(job: Job, **more: Any) -> Row:
+    photo_set = job.photo_set
+    return Row(
+        set=photo_set.name,
+        engine=job.engine,
+        choice=job.choice,
+        variant=job.label,
+        seed=job.seed,
+        photos=num_photos(photo_set),
+        unmeasured_truth=photo_set.truth is not None and not photo_set.truth_is_measured,
+        **more,
+    )
+
+
+def _with_model_figures(row: Row, folder: Path) -> Row:
+    """What the largest model says, where the engine has not told it in the same way."""
+    figures = model_figures(folder)
+    if not figures.points:
+        return replace(row, num_points=0)
+    return replace(
+        row,
+        num_points=figures.points,
+        reprojection_px=figures.mean_reprojection_px if row.reprojection_px is None else row.reprojection_px,
+        track_length=figures.mean_track_length if row.track_length is None else row.track_length,
+    )
+
+
+def _kept(run: Run, found: FoundModels) -> str:
+    return _relative(f"{found.problem}; its output: {run.folder / 'log'}", run)
+
+
+def _relative(text: str, run: Run) -> str:
+    """A message without the cache's place, which means nothing to those who read a report."""
+    return text.replace(str(run.folder.parents[2]), "CACHE")
 
 
 def _parse() -> argparse.Namespace:
@@ -138,7 +246,10 @@ def _parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "sets", nargs="*", help="folders in --data, paths (photos in SET/images or SET), DATASET:SCENE[@N]"
+        "sets",
+        nargs="*",
+        help="folders in --data, paths (photos in SET/images or SET), DATASET:SCENE or DATASET:GROUP, either"
+        " with @N, @seedN or @FILE",
     )
     parser.add_argument("--all", action="store_true", help="every set in --data")
     add_run_options(parser, engines=ENGINES, threads=os.cpu_count() or 1)
@@ -146,12 +257,24 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--pairs",
         type=chosen_from(tuple(CHOICES)),
-        help=f"how the pairs of COLMAP's mappers are chosen: some of {','.join(CHOICES)}",
+        help=f"how the pairs of COLMAP's mappers are chosen: some of {','.join(CHOICES)}; default:"
+        " exhaustive, with --all vocabulary, too",
     )
     parser.add_argument(
         "--engine-file", type=Path, action="append", default=[], help="see engines.example.yaml"
     )
+    parser.add_argument(
+        "--label", metavar="NAME", help="what rows with --option are called; default: the options"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="throw away stored results of the same runs with other options, threads, versions or sources",
+    )
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error(f"--seeds: at least 1, found {options.seeds}")
     if bool(options.sets) == options.all:
         parser.error("name sets, or ask for --all of them")
     if options.all:

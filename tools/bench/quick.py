@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baseline import BASELINE, Figures, compared, read_baseline
-from engines import BENCH, ROOT, Settings, last_line, run_python
+from engines import BENCH, ROOT, Settings, check_options, last_line, run_python
 from mapper_cases import is_grid, prepare_case
 from mapper_scores import read_models
 from photo_sets import find_set
 from result_file import provenance
-from rows import Scores, score
+from rows import Accuracy, accuracy
 from runs import OWN, Job, run_job
 
 from sfm.errors import InputError
@@ -60,6 +60,7 @@ def main() -> int:
     """Measure, compare, tell."""
     options = _parse()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    check_options(options.option)
     settings = Settings(options.cache.resolve(), options.threads, 600.0, tuple(options.option))
     started = time.monotonic()
     found: dict[str, dict[str, Figures]] = {}
@@ -73,6 +74,8 @@ def main() -> int:
     if options.update:
         _update(options.baseline, found, settings)
         return 0
+    if other := _other_threads(options.baseline, options.threads):
+        print(f"warning: {other}")
     return judge(options.baseline, found)
 
 
@@ -81,7 +84,7 @@ def judge(path: Path, found: dict[str, dict[str, Figures]]) -> int:
     try:
         before = read_baseline(path)
     except InputError as error:
-        print(f"error: {error}")
+        print(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
         return 2
     changes = list(compared(before, found))
     for scene in found.keys() - before.keys():
@@ -93,8 +96,11 @@ def judge(path: Path, found: dict[str, dict[str, Figures]]) -> int:
         print(f"{len(worse)} of {len(changes)} figures got worse:")
         print("\n".join(f"  {change.told()}" for change in worse))
         return 1
+    if not changes:
+        print(f"error: no figure to compare: no scene was measured that {path} has")
+        return 2
     print(f"nothing of {len(changes)} figures got worse")
-    return 0 if changes else 2
+    return 0
 
 
 def measure(scene: Scene, data: Path, seed: int, settings: Settings) -> Figures:
@@ -108,7 +114,7 @@ def measure(scene: Scene, data: Path, seed: int, settings: Settings) -> Figures:
     figures: dict[str, float | None] = {"registered": len({n for poses in models for n in poses})}
     figures["pairs_share"] = run.facts.pairs_share
     if photo_set.truth is not None:
-        figures |= _accuracy(score(run.models, photo_set.truth))
+        figures |= _accuracy(accuracy(run.models, photo_set.truth))
     if scene.timed and seed == 0:
         figures |= _mapped(scene, name, data, seed, settings, scored=False)
     return figures
@@ -135,12 +141,26 @@ def _mapped(
     if scored:
         models = read_models(out / "our_mapping.py")
         figures["registered"] = len({n for poses in models for n in poses})
-        figures |= _accuracy(score(out / "our_mapping.py", case.truth))
+        figures |= _accuracy(accuracy(out / "our_mapping.py", case.truth))
     return figures
 
 
-def _accuracy(scores: Scores) -> dict[str, float | None]:
+def _accuracy(scores: Accuracy) -> dict[str, float | None]:
     return {"auc1": scores.auc1, "auc5": scores.auc5, "ate": scores.ate}
+
+
+def _other_threads(path: Path, threads: int) -> str:
+    """What is to be said where the baseline was measured with another number of threads; empty otherwise."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["machine"]["threads"]
+    except (OSError, ValueError, KeyError, TypeError):  # which the comparison tells better
+        return ""
+    if before == threads:
+        return ""
+    return (
+        f"{path.name} was measured with --threads {before}, this with {threads}:"
+        " figures differ without anything being worse"
+    )
 
 
 def _missing(scene: Scene, data: Path) -> str:
@@ -172,10 +192,24 @@ def _parse() -> argparse.Namespace:
     )
     names = [scene.name for scene in SCENES]
     parser.add_argument("--scenes", nargs="+", choices=names, metavar="SCENE", help=", ".join(names))
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench")
-    parser.add_argument("--baseline", type=Path, default=BASELINE)
-    parser.add_argument("--threads", type=int, default=2, help="results hold for the same number only")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared" / "data",
+        help="folder of photo sets (%(default)s)",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "loopsfm-bench",
+        help="where results are kept (%(default)s)",
+    )
+    parser.add_argument(
+        "--baseline", type=Path, default=BASELINE, help="figures to compare with (%(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=2, help="results hold for the same number only (%(default)s)"
+    )
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="override of ours")
     parser.add_argument("--update", action="store_true", help="write the baseline, compare with nothing")
     return parser.parse_args()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from charts import Axis, Chart, Point, dot_chart, line_chart
+from charts import Axis, Chart, Point, Style, dot_chart, line_chart
 from rows import CURVE_STEP_DEG, CURVE_STEPS, Row
 
 _CURVES_FROM_DEG = 0.1
 
 
-def curve_charts(medians: Sequence[Row], hues: Mapping[str, int]) -> list[Chart]:
+def curve_charts(medians: Sequence[Row], looks: Mapping[str, Style]) -> list[Chart]:
     """For each set with a truth, the share of pairs of photos within an error, an engine a line."""
     x_axis = Axis("error of a pair, degrees", _CURVES_FROM_DEG, CURVE_STEP_DEG * CURVE_STEPS, True)
     charts = []
@@ -23,11 +23,11 @@ def curve_charts(medians: Sequence[Row], hues: Mapping[str, int]) -> list[Chart]
         if lines:
             doubt = "; truth by another program" if rows[0].unmeasured_truth else ""
             axes = (x_axis, Axis("pairs, %", 0, 100))
-            charts.append(line_chart(name, f"{rows[0].photos} photos{doubt}", axes, lines, hues))
+            charts.append(line_chart(name, f"{rows[0].photos} photos{doubt}", axes, lines, looks))
     return charts
 
 
-def time_chart(medians: Sequence[Row], hues: Mapping[str, int]) -> Chart | None:
+def time_chart(medians: Sequence[Row], looks: Mapping[str, Style]) -> Chart | None:
     """Seconds of a whole run against the number of photos; None where nothing was timed."""
     timed = [row for row in medians if row.status.startswith("ok") and row.total_s > 0 and row.photos > 0]
     if not timed:
@@ -43,10 +43,10 @@ def time_chart(medians: Sequence[Row], hues: Mapping[str, int]) -> Chart | None:
         ]
         for name, rows in _by_name(timed).items()
     }
-    return dot_chart("Time against photos", "a dot a set; wall clock, photos to model", axes, dots, hues)
+    return dot_chart("Time against photos", "a dot a set; wall clock, photos to model", axes, dots, looks)
 
 
-def pairs_chart(medians: Sequence[Row], hues: Mapping[str, int]) -> Chart | None:
+def pairs_chart(medians: Sequence[Row], looks: Mapping[str, Style]) -> Chart | None:
     """Share of photos registered against the share of pairs matched; None where nobody tells pairs."""
     told = [row for row in medians if row.pairs and row.pairs_share is not None and row.photos > 0]
     if not told:
@@ -63,7 +63,7 @@ def pairs_chart(medians: Sequence[Row], hues: Mapping[str, int]) -> Chart | None
         ]
         for name, rows in _by_name(told).items()
     }
-    return dot_chart("Registered against pairs", "a dot a set", axes, dots, hues)
+    return dot_chart("Registered against pairs", "a dot a set", axes, dots, looks)
 
 
 def _by_set(rows: Sequence[Row]) -> dict[str, list[Row]]:

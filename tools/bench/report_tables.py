@@ -12,8 +12,8 @@ from table import number
 
 NONE, TO = "\N{EN DASH}", "\N{EN DASH}"
 """For no figure, and between the ends of a range."""
-REFERENCE = "incremental, exhaustive"
-"""The engine that times are ratios to."""
+_REFERENCE = ("incremental", "exhaustive")
+"""Engine and choice that times are ratios to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,6 @@ class Cell:
     """Least and most over the seeds, where they can be told apart."""
     best: bool = False
     """Not surpassed by another engine on this set."""
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,16 @@ class Line:
     name: str
     cells: tuple[Cell, ...]
     failed: bool = False
+    note: str = ""
+    """Why there is no result, or how many seeds have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Columns of a table that are shown together: those in which somebody has a figure."""
+
+    title: str
+    columns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,17 @@ class SetTable:
     name: str
     photos: int
     truth: str
+    lines: tuple[Line, ...]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OverallTable:
+    """All engines over the sets with one kind of truth, or over all sets."""
+
+    title: str
+    num_scored: int
+    """Sets over which means are taken: those with this truth that every engine ran on."""
     lines: tuple[Line, ...]
 
 
@@ -60,30 +80,54 @@ def _digits(count: int) -> Callable[[float], str]:
     return lambda value: f"{value:.{count}f}"
 
 
-_COLUMNS = (
+def _significant(value: float) -> str:
+    return f"{value:.3g}"
+
+
+_ACCURACY = (
     _Column("registered", "registered", _digits(0), 1),
-    _Column("AUC@1", "auc1", _digits(1), 1),
-    _Column("AUC@3", "auc3", _digits(1), 1),
-    _Column("AUC@5", "auc5", _digits(1), 1),
-    _Column("ATE", "ate", lambda value: f"{value:.3g}", -1),
+    _Column("%", "registered_share", _digits(0), 0),
+    *(_Column(f"AUC@{t}", f"auc{t}", _digits(1), 1) for t in (1, 3, 5, 10, 20, 30)),
+    *(
+        _Column(f"{name}@{t}", f"{name.lower()}{t}", _digits(1), 1)
+        for t in (5, 15)
+        for name in ("RRA", "RTA")
+    ),
+    *(_Column(f"all models AUC@{t}", f"colmap_auc{t}", _digits(1), 1) for t in (1, 5)),
+    _Column("ATE", "ate", _significant, -1),
+    _Column("ATE / rms", "ate_normalised", _significant, -1),
+    _Column("ATE / norm", "ate_frobenius", _significant, -1),
     _Column("agreement %", "agreement", _digits(0), 0),
+)
+_COST = (
     _Column("px", "reprojection_px", _digits(2), 0),
     _Column("track", "track_length", _digits(1), 0),
+    _Column("points", "num_points", _digits(0), 0),
     _Column("pairs", "pairs", _digits(0), 0),
+    _Column("describe s", "describe_s", _digits(0), 0),
+    _Column("match s", "match_s", _digits(0), 0),
+    _Column("map s", "map_s", _digits(0), 0),
     _Column("seconds", "total_s", _digits(0), -1),
     _Column("CPU s", "cpu_s", _digits(0), -1),
     _Column("MB", "peak_memory_mb", _digits(0), 0),
 )
+_COLUMNS = (*_ACCURACY, *_COST)
+_LEFT_OUT_OF_FAILURES = frozenset(column.figure for column in _COST)
 SET_COLUMNS = ("models", *(column.title for column in _COLUMNS))
+_MEANS = (
+    *((f"AUC@{t}", f"auc{t}", _digits(1)) for t in (1, 3, 5, 10, 20, 30)),
+    ("RRA@5", "rra5", _digits(1)),
+    ("RTA@5", "rta5", _digits(1)),
+    ("ATE / rms", "ate_normalised", _significant),
+    ("ATE / norm", "ate_frobenius", _significant),
+    ("seconds", "total_s", _digits(0)),
+)
+_UNDEFINED_WITHOUT_MODEL = frozenset({"ate_normalised", "ate_frobenius", "total_s"})
+_RATIOS = (("time", "total_s"), ("CPU", "cpu_s"), ("pairs", "pairs"))
 OVERALL_COLUMNS = (
-    "sets",
-    "photos registered",
-    "mean AUC@1",
-    "mean AUC@3",
-    "mean AUC@5",
-    "time",
-    "CPU",
-    "pairs",
+    *("sets", "photos registered", "registered %"),
+    *(title for title, _, _ in _MEANS),
+    *(title for title, _ in _RATIOS),
 )
 
 
@@ -92,101 +136,122 @@ def set_tables(medians: Sequence[Row]) -> list[SetTable]:
     groups: dict[str, list[Row]] = {}
     for row in medians:
         groups.setdefault(row.set, []).append(row)
-    return [
-        SetTable(name, max(row.photos for row in rows), _truth(rows), tuple(_lines(rows)))
-        for name, rows in groups.items()
-    ]
+    tables = []
+    for name, rows in groups.items():
+        lines = _lines(rows)
+        photos = max(row.photos for row in rows)
+        tables.append(SetTable(name, photos, _truth(rows), tuple(lines), _parts(lines)))
+    return tables
 
 
 def _truth(rows: Sequence[Row]) -> str:
+    if rows[0].unmeasured_truth:
+        return "against another program's result"
     if all(row.auc5 is None for row in rows):
         return "no truth: registered photos and agreement with the others"
-    return "against another program's result" if rows[0].unmeasured_truth else "against measured truth"
+    return "against measured truth"
 
 
 def _lines(rows: Sequence[Row]) -> list[Line]:
     best = {column.figure: _best(rows, column) for column in _COLUMNS}
     lines = []
     for row in rows:
-        models = Cell("+".join(map(str, row.models[:5])) + ("+…" if len(row.models) > 5 else "") or "none")
-        cells = [models, *(_cell(row, column, best[column.figure]) for column in _COLUMNS)]
-        if row.status != "ok":
-            cells[0] = Cell(models.text, note=row.status)
-        lines.append(Line(row.name, tuple(cells), failed=not row.status.startswith("ok")))
+        models = "+".join(map(str, row.models[:5])) + ("+…" if len(row.models) > 5 else "") or "none"
+        cells = [_cell(row, column, best[column.figure]) for column in _COLUMNS]
+        first = Cell(NONE if row.skipped else models)
+        note = "" if row.status == "ok" else row.status
+        lines.append(Line(row.name, (first, *cells), failed=not row.is_ok, note=note))
     return lines
 
 
 def _cell(row: Row, column: _Column, best: str | None) -> Cell:
     value = getattr(row, column.figure)
-    if value is None or (not row.status.startswith("ok") and column.better <= 0):
+    if value is None or row.skipped or (not row.is_ok and column.figure in _LEFT_OUT_OF_FAILURES):
         return Cell(NONE)
     text = column.show(value)
     low, high = (column.show(end) for end in row.spread.get(column.figure, (value, value)))
-    return Cell(text, "" if low == high else f"{low}{TO}{high}", text == best)
+    return Cell(text, "" if low == high else f"{low}{TO}{high}", row.is_ok and text == best)
 
 
 def _best(rows: Sequence[Row], column: _Column) -> str | None:
     """As it is shown: what looks equal is equal; None where all are, or nothing is better."""
-    finished = [row for row in rows if row.status.startswith("ok")]
-    values = [v for v in (getattr(row, column.figure) for row in finished) if v is not None]
+    values = [v for v in (getattr(row, column.figure) for row in rows if row.is_ok) if v is not None]
     if not column.better or len({column.show(value) for value in values}) < 2:
         return None
     return column.show(max(values) if column.better > 0 else min(values))
 
 
-def overall_lines(medians: Sequence[Row]) -> list[Line]:
-    """An engine a line: sums, means over the sets with measured truth that all have, ratios of time."""
-    names = list(dict.fromkeys(row.name for row in medians))
-    found = {(row.set, row.name): row for row in medians}
-    sets = list(dict.fromkeys(row.set for row in medians))
-    shared = [name for name in sets if all((name, engine) in found for engine in names)]
-    scored = [s for s in shared if _is_measured(found[s, names[0]])]
+def _parts(lines: Sequence[Line]) -> tuple[Part, ...]:
+    ends = (0, 1 + len(_ACCURACY), len(SET_COLUMNS))
+    parts = []
+    for title, first, end in (("Accuracy", ends[0], ends[1]), ("Model and cost", ends[1], ends[2])):
+        columns = [i for i in range(first, end) if any(line.cells[i].text != NONE for line in lines)]
+        parts.append(Part(title, tuple(columns)))
+    return tuple(part for part in parts if part.columns)
+
+
+def reference_of(medians: Sequence[Row]) -> str:
+    """Name of the engine that times are ratios to, at its defaults where it was measured so."""
+    names = {row.variant: row.name for row in medians if (row.engine, row.choice) == _REFERENCE}
+    return names.get("") or next(iter(names.values()), ", ".join(_REFERENCE))
+
+
+def overall_tables(medians: Sequence[Row]) -> list[OverallTable]:
+    """Over all sets, with means over those with measured truth; and over those with another program's."""
+    run = [row for row in medians if not row.skipped]
+    tables = [_overall("All sets", run, [row for row in run if not row.unmeasured_truth])]
+    if others := [row for row in run if row.unmeasured_truth]:
+        tables.append(_overall("Against another program's result", others, others))
+    return tables
+
+
+def _overall(title: str, rows: Sequence[Row], with_truth: Sequence[Row]) -> OverallTable:
+    """Sums and ratios over `rows`, means over the sets of `with_truth` that every engine ran on."""
+    names = list(dict.fromkeys(row.name for row in rows))
+    found = {(row.set, row.name): row for row in rows}
+    sets = list(dict.fromkeys(row.set for row in rows))
+    scored = [
+        name
+        for name in dict.fromkeys(row.set for row in with_truth if row.auc5 is not None)
+        if all((name, engine) in found for engine in names)
+    ]
+    reference = reference_of(rows)
     lines = []
     for engine in names:
         own = [found[s, engine] for s in sets if (s, engine) in found]
-        means = [
-            mean(getattr(found[s, engine], f) or 0.0 for s in scored)
-            for f in ("auc1", "auc3", "auc5")
-            if scored
-        ]
-        cells = [
-            Cell(str(len(own))),
-            Cell(f"{sum(r.registered for r in own)} of {sum(r.photos for r in own)}"),
-        ]
-        cells += [Cell(f"{value:.1f}") for value in means] or [Cell(NONE)] * 3
-        for figure in ("total_s", "cpu_s", "pairs"):
-            ratio = _ratio(found, sets, engine, figure)
-            cells.append(Cell(number(ratio, 2) if ratio is not None else NONE))
-        lines.append(Line(engine, tuple(cells)))
-    return lines
+        cells = [str(len(own)), f"{sum(r.registered for r in own)} of {sum(r.photos for r in own)}"]
+        shares = [row.registered_share for row in own if row.registered_share is not None]
+        cells.append(f"{mean(shares):.1f}" if shares else NONE)
+        for _, figure, show in _MEANS:
+            value = _mean([found[s, engine] for s in scored], figure)
+            cells.append(NONE if value is None else show(value))
+        for _, figure in _RATIOS:
+            ratio = _ratio(found, sets, (engine, reference), figure)
+            cells.append(NONE if ratio is None else number(ratio, 2))
+        lines.append(Line(engine, tuple(map(Cell, cells))))
+    return OverallTable(title, len(scored), tuple(lines))
 
 
-def num_scored(medians: Sequence[Row]) -> int:
-    """Sets over which `overall_lines` takes means."""
-    names = {row.name for row in medians}
-    engines: dict[str, set[str]] = {}
-    for row in medians:
-        if _is_measured(row):
-            engines.setdefault(row.set, set()).add(row.name)
-    return sum(found == names for found in engines.values())
+def _mean(rows: Sequence[Row], figure: str) -> Number:
+    """A share without a model is 0; of other figures there is no mean where one is missing."""
+    values = [
+        getattr(row, figure) if row.is_ok or figure not in _UNDEFINED_WITHOUT_MODEL else None for row in rows
+    ]
+    if figure not in _UNDEFINED_WITHOUT_MODEL:
+        values = [value or 0.0 for value in values]
+    return mean(values) if values and None not in values else None
 
 
-def _is_measured(row: Row) -> bool:
-    return row.auc5 is not None and not row.unmeasured_truth
-
-
-def _ratio(found: Mapping[tuple[str, str], Row], sets: Sequence[str], engine: str, figure: str) -> Number:
-    """Geometric mean over the sets on which both finished."""
+def _ratio(
+    found: Mapping[tuple[str, str], Row], sets: Sequence[str], names: tuple[str, str], figure: str
+) -> Number:
+    """Geometric mean of one engine's figure over another's, over the sets on which both finished."""
     logs = []
     for name in sets:
-        own, other = found.get((name, engine)), found.get((name, REFERENCE))
-        if (
-            own is None
-            or other is None
-            or not (own.status.startswith("ok") and other.status.startswith("ok"))
-        ):
+        both = [found[name, engine] for engine in names if (name, engine) in found]
+        if len(both) < 2 or not all(row.is_ok for row in both):
             continue
-        mine, theirs = getattr(own, figure), getattr(other, figure)
+        mine, theirs = (getattr(row, figure) for row in both)
         if mine and theirs:
             logs.append(math.log(mine / theirs))
     return math.exp(mean(logs)) if logs else None

@@ -29,6 +29,7 @@ def write_results(
     rows: Sequence[DataclassInstance],
     medians: Sequence[DataclassInstance],
     *,
+    bench: str,
     threads: int,
     options: Sequence[str],
     **more: object,
@@ -39,11 +40,13 @@ def write_results(
         path: of the file.
         rows: of single runs.
         medians: over their seeds.
+        bench: which wrote it, for those who read it.
         threads: that each run had.
         options: changes to the configuration, `KEY=VALUE`.
         more: further entries, JSON values.
     """
     content = {
+        "bench": bench,
         **provenance(threads),
         "options": list(options),
         "rows": [asdict(row) for row in rows],

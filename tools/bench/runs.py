@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pycolmap
-from engine_files import ExternalEngine, filled_command
+from engine_files import ExternalEngine, command_files, filled_command
 from engines import BENCH, ROOT, Record, Settings, database_path, last_line, prepared_database, run_python
-from measured import Measured, run_measured
+from measured import OUT_OF_MEMORY, TIMED_OUT, Measured, run_measured
+from one_at_a_time import only_process
 from photo_sets import PhotoSet, files_key
+from stored_runs import Facts, prune_runs, store_run, stored_facts
 
-from sfm.ingest.discover import PHOTO_SUFFIXES
+from sfm.ingest.discover import discover
 
 OWN = "own"
 """The choice of pairs of engines that make it themselves."""
@@ -39,33 +41,13 @@ class Job:
     """How pairs were chosen, of `pair_choices.CHOICES`, or `OWN`."""
     seed: int
     external: ExternalEngine | None = None
+    label: str = ""
+    """What tells it in tables from the same engine with other options, on which its result's key depends."""
 
     @property
     def stem(self) -> str:
-        """A name that no other job has."""
+        """Where its results are kept, with whatever options."""
         return f"{self.photo_set.name}-{self.engine}-{self.choice}-{self.seed}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a run says of itself, without any truth; seconds are wall clock."""
-
-    status: str
-    """`ok`, or why there is no result."""
-    photos: int = 0
-    models_at: str = ""
-    """Folder of models, relative to that of the run."""
-    reprojection_px: float | None = None
-    """Of the largest model, like the next."""
-    track_length: float | None = None
-    pairs: int | None = None
-    pairs_share: float | None = None
-    describe_s: float | None = None
-    match_s: float | None = None
-    map_s: float | None = None
-    total_s: float = 0.0
-    cpu_s: float = 0.0
-    peak_memory_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +64,50 @@ class Run:
         return self.folder / self.facts.models_at
 
 
-def run_job(job: Job, settings: Settings, *, fresh: bool = False) -> Run:
-    """The run, from the store if it is there; an older one of the same job goes when it is made."""
-    parent = settings.cache / "runs" / job.stem
-    folder = parent / _key(job, settings)
-    if fresh or not (folder / "facts.json").is_file():
-        new = parent / f"{folder.name}.{os.getpid()}"  # another process may run it, too
-        new.mkdir(parents=True)
-        facts = _runner(job)(job, settings, new)
-        (new / "facts.json").write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
-        for old in parent.iterdir():
-            if old != new:
-                shutil.rmtree(old, ignore_errors=True)
-        new.rename(folder)
-    return Run(job, Facts(**json.loads((folder / "facts.json").read_text(encoding="utf-8"))), folder)
+def run_job(job: Job, settings: Settings, *, fresh: bool = False, retry_failed: bool = False) -> Run:
+    """The run, from the store if it is there.
+
+    One that was stopped is made again when its limits are higher now, with `retry_failed` any that failed,
+    with `fresh` all.
+    """
+    folder = _folder(job, settings)
+    limits = _limits(job, settings)
+    with only_process(folder):
+        facts = None if fresh else stored_facts(folder)
+        if facts is None or (facts.status != "ok" and (retry_failed or _may_finish(facts, *limits))):
+            facts = store_run(folder, lambda new: _with_limits(_runner(job)(job, settings, new), *limits))
+    return Run(job, facts, folder)
+
+
+def prune(job: Job, settings: Settings) -> int:
+    """Remove what is kept of the same job with other options, threads, versions or sources, and count it."""
+    return prune_runs(_folder(job, settings))
+
+
+def _folder(job: Job, settings: Settings) -> Path:
+    return settings.cache / "runs" / job.stem / _key(job, settings)
+
+
+def _limits(job: Job, settings: Settings) -> tuple[float, float | None]:
+    """Seconds and megabytes."""
+    engine = job.external
+    if engine is None:
+        return settings.time_limit_s, settings.memory_limit_mb
+    own_mb = 1000 * engine.memory_limit_gb if engine.memory_limit_gb else None
+    return engine.time_limit_s or settings.time_limit_s, own_mb or settings.memory_limit_mb
+
+
+def _with_limits(facts: Facts, time_limit_s: float, memory_limit_mb: float | None) -> Facts:
+    return replace(facts, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb)
+
+
+def _may_finish(facts: Facts, time_limit_s: float, memory_limit_mb: float | None) -> bool:
+    """Whether what stopped a run is less than what it may take now; old facts tell only what it took."""
+    if facts.status.startswith(TIMED_OUT):
+        return time_limit_s > (facts.time_limit_s or facts.total_s)
+    if facts.status.startswith(OUT_OF_MEMORY):
+        return (memory_limit_mb or math.inf) > (facts.memory_limit_mb or facts.peak_memory_mb)
+    return False
 
 
 def _runner(job: Job) -> Callable[[Job, Settings, Path], Facts]:
@@ -110,7 +122,7 @@ def _key(job: Job, settings: Settings) -> str:
     if job.external is not None:
         engine = job.external
         told = (engine.command, sorted(engine.env.items()), engine.model)
-        parts += (job.photo_set.content_key(), *told)
+        parts += (job.photo_set.content_key(), *told, command_files(engine))
     elif job.engine == "ours":
         folders = (ROOT / "sfm", ROOT / "retrieval", ROOT / "kernels")
         source = files_key(ROOT, sorted(file for folder in folders for file in folder.rglob("*.py")))
@@ -130,7 +142,7 @@ def _run_ours(job: Job, settings: Settings, folder: Path) -> Facts:
     record_file = out / "run.json"
     if measured.timed_out or measured.out_of_memory or not record_file.is_file():
         shutil.rmtree(out, ignore_errors=True)
-        return _failed(measured)
+        return _failed(measured, job)
     record = json.loads(record_file.read_text(encoding="utf-8", errors="surrogateescape"))
     shutil.copyfile(record_file, folder / "run.json")
     if (out / "sparse").is_dir():
@@ -166,14 +178,14 @@ def _run_peer(job: Job, settings: Settings, folder: Path) -> Facts:
     """A mapper of COLMAP on a prepared database; the seconds that made it are added as they were then."""
     prepared = prepared_database(job.photo_set, settings, job.choice)
     if prepared.failure:
-        return _failed(prepared)
+        return _failed(prepared, job)
     database = last_line(prepared)
     script, *words = _SCRIPTS[job.engine]
     command = [str(BENCH / script), *words, database["database"], str(folder / "models")]
     command += ["--images", database["images"], "--seed", str(job.seed), "--threads", str(settings.threads)]
     measured = run_python(command, settings, folder / "log")
     if measured.failure:
-        return replace(_failed(measured), photos=database["num_photos"])
+        return _failed(measured, job)
     mapped = last_line(measured)
     stages = (database["ingest_s"], database["describe_s"], database["match_s"], mapped["map_s"])
     num_pairs = database["num_photos"] * (database["num_photos"] - 1) // 2
@@ -203,21 +215,20 @@ def _run_external(job: Job, settings: Settings, folder: Path) -> Facts:
     values = {"photos": str(job.photo_set.photos), "out": str(out)}
     values |= {"threads": str(settings.threads), "seed": str(job.seed)}
     command, environment = filled_command(engine, values)
-    limit_gb = engine.memory_limit_gb
+    time_limit_s, memory_limit_mb = _limits(job, settings)
     measured = run_measured(
         command,
         log=folder / "log",
-        time_limit_s=engine.time_limit_s or settings.time_limit_s,
-        memory_limit_mb=1000 * limit_gb if limit_gb else settings.memory_limit_mb,
+        time_limit_s=time_limit_s,
+        memory_limit_mb=memory_limit_mb,
         environment=environment,
         folder=out,
     )
-    photos = sum(path.suffix.lower() in PHOTO_SUFFIXES for path in job.photo_set.photos.rglob("*"))
     if measured.failure:
-        return replace(_failed(measured), photos=photos)
+        return _failed(measured, job)
     return Facts(
         status="ok",
-        photos=photos,
+        photos=num_photos(job.photo_set),
         models_at=f"out/{engine.model}",
         total_s=measured.seconds,
         cpu_s=measured.cpu_seconds,
@@ -225,10 +236,16 @@ def _run_external(job: Job, settings: Settings, folder: Path) -> Facts:
     )
 
 
-def _failed(measured: Measured) -> Facts:
+def _failed(measured: Measured, job: Job) -> Facts:
     return Facts(
         status=measured.failure or "no result",
+        photos=num_photos(job.photo_set),
         total_s=measured.seconds,
         cpu_s=measured.cpu_seconds,
         peak_memory_mb=measured.peak_memory_mb,
     )
+
+
+def num_photos(photo_set: PhotoSet) -> int:
+    """Files of the set that an engine would take for photos, readable or not."""
+    return len(discover(photo_set.photos).files)

@@ -1,0 +1,86 @@
+"""The report as Markdown tables, for people who read it where no browser is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from novel_views import ViewRow
+from published import PublishedTable
+from report_tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
+from results import Results, provenance
+from rows import Row
+from table import aligned
+
+Published = Sequence[tuple[PublishedTable, Sequence[Any]]]
+VIEW_COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
+    ("set", lambda row: row.set),
+    ("engine", lambda row: row.engine),
+    ("localised", lambda row: f"{row.localised} of {row.held}"),
+    ("centre, % of extent", lambda row: figure(row.centre_percent, 3)),
+    ("rotation °", lambda row: figure(row.rotation_deg, 3)),
+    ("grey", lambda row: figure(row.grey, 3)),
+    ("PSNR", lambda row: figure(row.psnr, 4) if row.psnr is not None or not row.psnr_note else row.psnr_note),
+    ("against", lambda row: row.against or NONE),
+    ("status", lambda row: row.status),
+)
+
+
+def figure(value: float | None, digits: int = 6) -> str:
+    """A figure with so many digits that matter; a dash where there is none."""
+    return NONE if value is None else f"{value:.{digits}g}"
+
+
+def markdown(results: Results, medians: Sequence[Row], published: Published) -> str:
+    """Everything that the page tells, without its charts."""
+    parts = ["# Benchmarks", "\n".join(f"- {key}: {value}" for key, value in provenance(results))]
+    for table in overall_tables(medians):
+        lines = [[line.name, *(cell.text for cell in line.cells)] for line in table.lines]
+        parts += [f"## {table.title}", f"Means over {table.num_scored} sets with truth."]
+        parts.append(_grid(["engine", *OVERALL_COLUMNS], lines))
+    parts += ["## Sets", _sets(medians)]
+    if views := results.view_medians:
+        shown = [[show(row) for _, show in VIEW_COLUMNS] for row in views]
+        parts += ["## Held-out photos", _grid([title for title, _ in VIEW_COLUMNS], shown)]
+    parts += ["## Published by others: not measured here"]
+    for published_table, own in published:
+        parts += _published(published_table, own)
+    return "\n\n".join(parts) + "\n"
+
+
+def _sets(medians: Sequence[Row]) -> str:
+    if not medians:
+        return "None measured."
+    lines = [
+        [t.name, str(t.photos), t.truth, line.name, *_cells(line), line.note or "ok"]
+        for t in set_tables(medians)
+        for line in t.lines
+    ]
+    return _grid(["set", "photos", "truth", "engine", *SET_COLUMNS, "status"], lines)
+
+
+def _cells(line: Line) -> list[str]:
+    return [
+        (f"**{cell.text}**" if cell.best else cell.text) + (f" [{cell.spread}]" if cell.spread else "")
+        for cell in line.cells
+    ]
+
+
+def _published(table: PublishedTable, own: Sequence[Any]) -> list[str]:
+    rows = [[row.method, *map(figure, row.values)] for row in table.rows]
+    rows += [[f"{row.method} (measured here)", *map(figure, row.values)] for row in own]
+    source = f"{table.protocol}. Source: {table.source} ({table.confidence})."
+    parts = [f"### {table.title}", source, _grid(["method", *table.columns], rows)]
+    return [*parts, f"Note: {table.note}."] if table.note else parts
+
+
+def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [["---"] * len(titles), *([text.replace("|", "\\|") for text in row] for row in rows)]
+    columns = [(f"| {title}", _column(i, len(titles))) for i, title in enumerate(titles)]
+    head, *rest = aligned(cells, columns).splitlines()
+    return "\n".join([f"{head} |", *rest])
+
+
+def _column(index: int, count: int) -> Callable[[Sequence[str]], str]:
+    end = " |" if index == count - 1 else ""
+    return lambda row: f"| {row[index]}{end}"
