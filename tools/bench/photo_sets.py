@@ -6,13 +6,15 @@ import argparse
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from layouts import DATASETS, DEFAULT_ROOT, load_scene, scene_names, stage
+from layouts import DATASETS, DEFAULT_ROOT, BenchmarkScene, load_scene, scene_names, stage
+from layouts.scene import scene_name
 
-from sfm.errors import SfmError
+from sfm.errors import InputError, SfmError
 
 STAGED = Path.home() / ".cache" / "loopsfm-bench" / "staged"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -50,11 +52,40 @@ def find_set(name: str, data: Path, *, datasets: Path = DEFAULT_ROOT, staged: Pa
         FileNotFoundError: there is no such folder.
         InputError: the benchmark's scene is not there or malformed.
     """
-    if name.partition(":")[0] in DATASETS:
-        scene = load_scene(name, datasets)
-        label = re.sub(r"[^\w.@-]+", "-", scene.name)
-        made = stage(scene, staged / label)
-        return find_set(str(made), data)
+    if _is_benchmark(name):
+        return _staged_set(load_scene(name, datasets), staged)
+    return _folder_set(name, data)
+
+
+def find_sets(names: Sequence[str], options: argparse.Namespace) -> list[PhotoSet]:
+    """`find_set` of each name for a command, which ends with a message where one cannot be used.
+
+    `DATASET:GROUP[@SUBSET]` are all scenes of a group (`training`, …, or `all`). What is named twice is there
+    once; other photos under the name of a set that is there already are refused.
+    The photos of each benchmark's scene are listed beside `options.out`, for others to use the same ones.
+    """
+    try:
+        return list(_distinct_sets(names, options))
+    except (SfmError, FileNotFoundError) as error:
+        hint = f" ({error.hint})" if isinstance(error, SfmError) and error.hint else ""
+        raise SystemExit(f"error: {error}{hint}") from None
+
+
+def set_name(dataset: str, scene: str, subset: str = "") -> str:
+    """The name of a benchmark's scene among sets, which is one of a folder: `tanks_and_temples-Barn@50`."""
+    return re.sub(r"[^\w.@-]+", "-", scene_name(dataset, scene, subset))
+
+
+def _is_benchmark(name: str) -> bool:
+    return name.partition(":")[0] in DATASETS
+
+
+def _staged_set(scene: BenchmarkScene, staged: Path) -> PhotoSet:
+    folder = stage(scene, staged / set_name(scene.dataset, scene.scene, scene.subset))
+    return _folder_set(str(folder), staged)
+
+
+def _folder_set(name: str, data: Path) -> PhotoSet:
     folder = next((path for path in (data / name, Path(name)) if path.is_dir()), None)
     if folder is None:
         raise FileNotFoundError(f"no photo set {name!r}: neither {data / name} nor {name} is a folder")
@@ -64,28 +95,37 @@ def find_set(name: str, data: Path, *, datasets: Path = DEFAULT_ROOT, staged: Pa
     return PhotoSet(folder.name, photos, truth)
 
 
-def find_sets(names: Sequence[str], options: argparse.Namespace) -> list[PhotoSet]:
-    """`find_set` of each name for a command, which ends with a message where one cannot be used.
+def _distinct_sets(names: Sequence[str], options: argparse.Namespace) -> Iterator[PhotoSet]:
+    """Each set once, staged only when its name is known to be free: staging takes away other photos."""
+    taken: dict[str, tuple[str, object]] = {}
+    for name in chain.from_iterable(scene_names(asked, options.datasets) for asked in names):
+        benchmark = _is_benchmark(name)
+        found = load_scene(name, options.datasets) if benchmark else _folder_set(name, options.data)
+        label, photos = _identity(found)
+        if label not in taken:
+            taken[label] = (name, photos)
+            yield found if isinstance(found, PhotoSet) else _staged_and_listed(found, options)
+        elif taken[label][1] != photos:
+            raise InputError(
+                f"{taken[label][0]} and {name} are different photos under one name, {label}",
+                hint="rename a folder, or measure them in two runs with results of their own",
+            )
 
-    `DATASET:GROUP[@SUBSET]` are all scenes of a group (`training`, …, or `all`).
-    The photos of each benchmark's scene are listed beside `options.out`, for others to use the same ones.
-    """
-    names = [single for name in names for single in scene_names(name, options.datasets)]
-    try:
-        sets = [
-            find_set(name, options.data, datasets=options.datasets, staged=options.cache / "staged")
-            for name in names
-        ]
-    except (SfmError, FileNotFoundError) as error:
-        hint = f" ({error.hint})" if isinstance(error, SfmError) and error.hint else ""
-        raise SystemExit(f"error: {error}{hint}") from None
+
+def _identity(found: BenchmarkScene | PhotoSet) -> tuple[str, object]:
+    """The name that results will have, and which photos they will be of."""
+    if isinstance(found, PhotoSet):
+        return found.name, found.photos
+    return set_name(found.dataset, found.scene, found.subset), (found.photos, found.names)
+
+
+def _staged_and_listed(scene: BenchmarkScene, options: argparse.Namespace) -> PhotoSet:
+    made = _staged_set(scene, options.cache / "staged")
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        for name, found in zip(names, sets, strict=True):
-            if name.partition(":")[0] in DATASETS:
-                chosen = found.photos.parent / "photos.txt"
-                (options.out.parent / f"{found.name}-photos.txt").write_bytes(chosen.read_bytes())
-    return sets
+        chosen = made.photos.parent / "photos.txt"
+        (options.out.parent / f"{made.name}-photos.txt").write_bytes(chosen.read_bytes())
+    return made
 
 
 def add_datasets_option(parser: argparse.ArgumentParser) -> None:

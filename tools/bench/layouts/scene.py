@@ -54,8 +54,8 @@ class BenchmarkScene:
 
     @property
     def name(self) -> str:
-        """As `eth3d/pipes` or `tanks_and_temples/Barn@50`."""
-        return f"{self.dataset}/{self.scene}" + (f"@{self.subset}" if self.subset else "")
+        """As `scene_name` puts it together."""
+        return scene_name(self.dataset, self.scene, self.subset)
 
     def restricted(self, names: Iterable[str], subset: str) -> BenchmarkScene:
         """The same scene with only these of its photos."""
@@ -70,6 +70,11 @@ class BenchmarkScene:
             truth=replace(self.truth, poses=poses, cameras=cameras),
             subset=subset,
         )
+
+
+def scene_name(dataset: str, scene: str, subset: str = "") -> str:
+    """As `eth3d/pipes` or `tanks_and_temples/Barn@50`; an empty subset is all photos."""
+    return f"{dataset}/{scene}" + (f"@{subset}" if subset else "")
 
 
 def photos_in(folder: Path, below: Path | None = None) -> tuple[str, ...]:
