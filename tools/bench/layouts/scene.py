@@ -118,7 +118,7 @@ def need_truth(names: Iterable[str], known: Collection[str], photos: Path, said_
     """
     strangers = [name for name in names if name not in known]
     if strangers:
-        more = " …" if len(strangers) > _NAMED else ""
+        more = f" (and {len(strangers) - _NAMED} more)" if len(strangers) > _NAMED else ""
         raise InputError(
             f"{photos}: {', '.join(strangers[:_NAMED])}{more} has no pose in {said_by}",
             hint="remove photos that are not the dataset's, or unpack the ground truth again",
