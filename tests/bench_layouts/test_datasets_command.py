@@ -152,7 +152,15 @@ def test_the_list_says_where_to_get_each_dataset_its_scenes_and_counts(run):
     code, text = run("list")
 
     assert code == 0
-    for words in ("pipes 14", "Barn 410", "Herz-Jesus-P8 8", "https://www.eth3d.net", "door ?", "memory"):
+    for words in (
+        "seen, unseen: as its own files list them",
+        "pipes 14",
+        "Barn 410",
+        "Herz-Jesus-P8 8",
+        "https://www.eth3d.net",
+        "door ?",
+        "memory",
+    ):
         assert words in text
     entries = {entry["dataset"]: entry for entry in json.loads(run("list", "--json")[1])}
     assert entries["tanks_and_temples"]["photos"]["Courthouse"] == 1106

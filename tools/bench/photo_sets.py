@@ -16,6 +16,15 @@ from layouts.scene import scene_name
 
 from sfm.errors import InputError, SfmError
 
+SETS_HELP = """\
+Sets are folders in --data, paths of folders (photos in SET/images or SET), or scenes of benchmarks, which lie
+as their sites ship them below --datasets or $LOOPSFM_DATASETS (`datasets.py list` tells which there are):
+  eth3d:pipes                   one scene, all its photos
+  eth3d:training                all scenes of a group; tanks_and_temples:all, co3d:seen, …
+  tanks_and_temples:Barn@50     50 photos, regularly sampled; also of a group
+  co3d:CATEGORY/SEQUENCE@seed1  ten photos, drawn by the seed 1
+  eth3d:pipes@FILE              the photos that FILE names, one a line
+  eth3d:training@DIR            those of DIR/SCENE.txt for each scene"""
 STAGED = Path.home() / ".cache" / "loopsfm-bench" / "staged"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -130,7 +139,20 @@ def _staged_and_listed(scene: BenchmarkScene, options: argparse.Namespace) -> Ph
 
 def add_datasets_option(parser: argparse.ArgumentParser) -> None:
     """`--datasets`: where `DATASET:SCENE[@SUBSET]` is looked for."""
-    parser.add_argument("--datasets", type=Path, default=DEFAULT_ROOT, help="folder of benchmarks' datasets")
+    parser.add_argument(
+        "--datasets",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="folder of benchmarks' datasets (default: $LOOPSFM_DATASETS, or else ~/datasets: %(default)s)",
+    )
+
+
+def add_sets_argument(parser: argparse.ArgumentParser) -> None:
+    """`sets`, which `find_sets` finds; the parser's description tells of them with `SETS_HELP`."""
+    parser.add_argument(
+        "sets", nargs="+", metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
+    )
 
 
 def files_key(root: Path, files: Iterable[Path]) -> str:
@@ -150,12 +172,37 @@ def set_parser(description: str | None, cache: str) -> argparse.ArgumentParser:
         cache: name of its folder below the user's cache of benches.
     """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=f"{description or ''}\n{SETS_HELP}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench" / cache)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path)
+    add_sets_argument(parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared" / "data",
+        metavar="DIR",
+        help="folder of photo sets (default: %(default)s)",
+    )
+    add_datasets_option(parser)
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "loopsfm-bench" / cache,
+        metavar="DIR",
+        help="where results are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="of each run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override of our configuration, as for `sfm run`; several times",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file with all results")
     return parser

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from layouts.co3d import co3d_sequences, load_co3d
-from layouts.co3d_split import co3d_split
+from layouts.co3d_split import CATEGORIES, co3d_split
 from layouts.colmap_model import has_model, load_colmap_model, model_folders
 from layouts.eth3d import Variant, has_variant, load_eth3d
 from layouts.internet import load_internet
@@ -45,6 +45,8 @@ class Dataset:
     """Of each scene where none is asked for."""
     split: Callable[[Path, str], list[str]] | None = None
     """Scenes of a group that files of the dataset itself list, given its folder and the group."""
+    groups: tuple[str, ...] = ()
+    """Those that `split` knows."""
 
 
 def load_scene(name: str, root: Path) -> BenchmarkScene:
@@ -182,6 +184,7 @@ DATASETS = {
             found=co3d_sequences,
             load=load_co3d,
             split=co3d_split,
+            groups=tuple(CATEGORIES),
             subset="seed0",
         ),
         Dataset(
