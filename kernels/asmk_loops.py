@@ -65,6 +65,49 @@ def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
 
 
 @compiled(fastmath={"reassoc", "contract", "nsz"})
+def _products_of_four(block: Any, queries: Any, places: Any, scratch: Any) -> None:
+    """Dot products of four query codes with a block, each code's from its place in the scratch memory on.
+
+    Sixteen at once, four codes by four, read each number a quarter as often as one by one.
+    """
+    q0, q1, q2, q3 = queries
+    p0, p1, p2, p3 = places
+    zero, count = np.float32(0), len(block)
+    for j in range(0, count, 4):
+        j1, j2, j3 = min(j + 1, count - 1), min(j + 2, count - 1), min(j + 3, count - 1)
+        c0, c1, c2, c3 = block[j], block[j1], block[j2], block[j3]
+        s00 = s01 = s02 = s03 = zero
+        s10 = s11 = s12 = s13 = zero
+        s20 = s21 = s22 = s23 = zero
+        s30 = s31 = s32 = s33 = zero
+        for t in range(len(q0)):
+            s00 += q0[t] * c0[t]
+            s01 += q0[t] * c1[t]
+            s02 += q0[t] * c2[t]
+            s03 += q0[t] * c3[t]
+            s10 += q1[t] * c0[t]
+            s11 += q1[t] * c1[t]
+            s12 += q1[t] * c2[t]
+            s13 += q1[t] * c3[t]
+            s20 += q2[t] * c0[t]
+            s21 += q2[t] * c1[t]
+            s22 += q2[t] * c2[t]
+            s23 += q2[t] * c3[t]
+            s30 += q3[t] * c0[t]
+            s31 += q3[t] * c1[t]
+            s32 += q3[t] * c2[t]
+            s33 += q3[t] * c3[t]
+        scratch[p0 + j], scratch[p0 + j1] = s00, s01
+        scratch[p0 + j2], scratch[p0 + j3] = s02, s03
+        scratch[p1 + j], scratch[p1 + j1] = s10, s11
+        scratch[p1 + j2], scratch[p1 + j3] = s12, s13
+        scratch[p2 + j], scratch[p2 + j1] = s20, s21
+        scratch[p2 + j2], scratch[p2 + j3] = s22, s23
+        scratch[p3 + j], scratch[p3 + j1] = s30, s31
+        scratch[p3 + j2], scratch[p3 + j3] = s32, s33
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def weights(
     blocks: Any,
     base: Any,
@@ -78,61 +121,27 @@ def weights(
 ) -> None:
     """Dot products of each query code with the block of its word, to the power of alpha; 0 where negative.
 
-    Sixteen at once, four codes by four, read each number a quarter as often as one by one. Where fewer than
-    four are left, the last stands in for the others; one or two query codes go alone.
+    Query codes go by four; where fewer are left, the last stands in for the others. One or two go alone.
     """
-    zero = np.float32(0)
     first, end = 0, 0
     while first < len(order):
         word = words[order[first]]
         if first == end:
             while end < len(order) and words[order[end]] == word:
                 end += 1
+        block = base[blocks[word] : blocks[word + 1]]
         if end - first <= 2:
             row = order[first]
-            block = base[blocks[word] : blocks[word + 1]]
             _weights_of_one(block, codes[rows[row]], scratch[places[row] :], alpha)
             first += 1
             continue
         r0, r1 = order[first], order[min(first + 1, end - 1)]
         r2, r3 = order[min(first + 2, end - 1)], order[min(first + 3, end - 1)]
         first = min(first + 4, end)
-        q0, q1, q2, q3 = codes[rows[r0]], codes[rows[r1]], codes[rows[r2]], codes[rows[r3]]
+        queries = codes[rows[r0]], codes[rows[r1]], codes[rows[r2]], codes[rows[r3]]
         p0, p1, p2, p3 = places[r0], places[r1], places[r2], places[r3]
-        count = blocks[word + 1] - blocks[word]
-        block = base[blocks[word] : blocks[word + 1]]
-        for j in range(0, count, 4):
-            j1, j2, j3 = min(j + 1, count - 1), min(j + 2, count - 1), min(j + 3, count - 1)
-            c0, c1, c2, c3 = block[j], block[j1], block[j2], block[j3]
-            s00 = s01 = s02 = s03 = zero
-            s10 = s11 = s12 = s13 = zero
-            s20 = s21 = s22 = s23 = zero
-            s30 = s31 = s32 = s33 = zero
-            for t in range(len(q0)):
-                s00 += q0[t] * c0[t]
-                s01 += q0[t] * c1[t]
-                s02 += q0[t] * c2[t]
-                s03 += q0[t] * c3[t]
-                s10 += q1[t] * c0[t]
-                s11 += q1[t] * c1[t]
-                s12 += q1[t] * c2[t]
-                s13 += q1[t] * c3[t]
-                s20 += q2[t] * c0[t]
-                s21 += q2[t] * c1[t]
-                s22 += q2[t] * c2[t]
-                s23 += q2[t] * c3[t]
-                s30 += q3[t] * c0[t]
-                s31 += q3[t] * c1[t]
-                s32 += q3[t] * c2[t]
-                s33 += q3[t] * c3[t]
-            scratch[p0 + j], scratch[p0 + j1] = s00, s01
-            scratch[p0 + j2], scratch[p0 + j3] = s02, s03
-            scratch[p1 + j], scratch[p1 + j1] = s10, s11
-            scratch[p1 + j2], scratch[p1 + j3] = s12, s13
-            scratch[p2 + j], scratch[p2 + j1] = s20, s21
-            scratch[p2 + j2], scratch[p2 + j3] = s22, s23
-            scratch[p3 + j], scratch[p3 + j1] = s30, s31
-            scratch[p3 + j2], scratch[p3 + j3] = s32, s33
+        _products_of_four(block, queries, (p0, p1, p2, p3), scratch)
+        count = len(block)
         _raise_to(alpha, scratch[p0 : p0 + count])
         if r1 != r0:
             _raise_to(alpha, scratch[p1 : p1 + count])

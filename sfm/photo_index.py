@@ -92,18 +92,9 @@ def _index(
         return folder, parent / f"codebook-{codebook_key}.safetensors"
 
     hashes = {photo.name: photo.sha256 for photo in collection.photos}
-    # A codebook stays good while a collection grows a little. It is trained anew at each doubling, but not
-    # for a few photos that happen to reach one.
     size_class = len(hashes).bit_length()
-    folder, codebook_path = place(size_class)
-    index = _earlier_index(folder, source, hashes)
-    if index is None:
-        smaller, _ = place(size_class - 1)
-        index = _earlier_index(smaller, source, hashes)
-        if index and _MOST_GROWTH * len(index.names) >= len(hashes):
-            folder = smaller
-        else:
-            index = None
+    own, codebook_path = place(size_class)
+    folder, index = _earlier_of((own, place(size_class - 1)[0]), source, hashes)
     missing = hashes.keys() - set(index.names if index else ())
     if index and not missing:
         return index
@@ -121,6 +112,28 @@ def _index(
     index.save(folder)
     atomic_write_json(folder / _INDEXED, hashes)
     return index
+
+
+def _earlier_of(
+    folders: tuple[Path, Path], source: str, hashes: Mapping[str, str]
+) -> tuple[Path, RetrievalIndex | None]:
+    """The index to go on with and its folder; without one, the folder that a new one belongs in.
+
+    A codebook stays good while a collection grows a little. It is trained anew at each doubling, but not for
+    a few photos that happen to reach one.
+
+    Args:
+        folders: for as many photos as there are now, and for half of them.
+        source: what the descriptors come from.
+        hashes: of the photos there are now, by name.
+    """
+    own, smaller = folders
+    if (index := _earlier_index(own, source, hashes)) is not None:
+        return own, index
+    index = _earlier_index(smaller, source, hashes)
+    if index and _MOST_GROWTH * len(index.names) >= len(hashes):
+        return smaller, index
+    return own, None
 
 
 def _earlier_index(folder: Path, source: str, hashes: Mapping[str, str]) -> RetrievalIndex | None:

@@ -50,7 +50,7 @@ _MAX_GRAPH_ROUNDS = 12
 """Of a batch each, and as many again about verified pairs that are in doubt: they cost no registration, and
 what one batch brings may save the next."""
 _MAX_IDLE_ROUNDS = 2
-"""Rounds whose verified pairs brought no photo and joined no models, before the loop ends."""
+"""Rounds that brought no photo, joined no models and found no pair between two, before the loop ends."""
 _BATCH_PER_PHOTO = 0.1
 _MIN_BATCH = 8
 
@@ -199,7 +199,9 @@ class _Loop:
                 break
             last = self.history[-1]
             changed = (
-                last.registered_after != last.registered_before or last.models_after != last.models_before
+                last.registered_after != last.registered_before
+                or last.models_after != last.models_before
+                or str(Reason.BRIDGE) in last.verified_by_reason  # some more may join what these do not yet
             )
             idle = 0 if changed else idle + 1
             if idle >= _MAX_IDLE_ROUNDS:

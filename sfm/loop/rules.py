@@ -95,10 +95,19 @@ def _orphans(now: Situation) -> Iterator[PairRequest]:
 
 
 def _between_models(now: Situation) -> Iterator[PairRequest]:
-    """Two models x their best look-alikes; they may simply be two scenes, so little is asked each round."""
+    """Two models x their best look-alikes, and x partners' partners where few pairs cross already.
+
+    They may simply be two scenes, so little is asked each round.
+    """
     for first, second in islice(combinations(now.members, 2), _MAX_MODEL_PAIRS):
         small, large = sorted((first, second), key=len)
-        candidates = _across(now, sorted(small), large.keys())
+        candidates = _merged(
+            _across(now, sorted(small), large.keys()),
+            *(
+                _along_paths(now, name, now.second_neighbours(name, _PER_WEAK, large.keys()))
+                for name in sorted(small)
+            ),
+        )
         worth = float(np.log1p(len(small)))
         yield PairRequest(Reason.BRIDGE, (min(small), min(large)), candidates, wanted=3, worth=worth)
 

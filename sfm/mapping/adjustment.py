@@ -9,23 +9,19 @@ more, are for the model that is kept.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Set
 
-import numpy as np
 import pycolmap
 
-from .depth.fit import weighted_median
 from .journal import Journal
+from .residuals import noise_px, residual_lengths
 from .session import MapperSession
 
 _MANY = 40  # photos
 _OUTLIER_SIGMAS = 6.0
 """Of the noise of keypoints. Fewer also lose good keypoints of coarse scales: on `Herz-Jesus-P8` with 3 AUC@1
 falls from 94 to 90, on `eth3d_pipes` and `fountain-P11` it rises with anything between 3 and 8."""
-_MEAN_RESIDUAL = math.sqrt(math.pi / 2)
-"""Mean distance from the origin of normally distributed points of unit variance in x and in y (Rayleigh)."""
 
 
 def refine_local(session: MapperSession, name: str) -> None:
@@ -61,9 +57,8 @@ def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
     rounds = options.pipeline.ba_global_max_refinements
     _complete_and_adjust(session, options.mapper, options.settling_ba, rounds=rounds)
     limited = copy.copy(options.mapper)
-    limited.filter_max_reproj_error = min(
-        options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * _noise_px(session.reconstruction)
-    )
+    noise = noise_px(residual_lengths(session.reconstruction))
+    limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)
     session.mapper.filter_points(limited)
     session.mapper.adjust_global_bundle(options.mapper, options.final_ba)
     session.mapper.filter_points(options.mapper)
@@ -86,17 +81,6 @@ def _complete_and_adjust(
         session.options.triangulation,
         normalize_reconstruction=not session.options.frozen,
     )
-
-
-def _noise_px(model: pycolmap.Reconstruction) -> float:
-    """Standard deviation of keypoints in x and in y, by the median residual: outliers have no say in it."""
-    model.update_point_3d_errors()
-    points = model.points3D.values()
-    errors = np.array([point.error for point in points])
-    if len(errors) == 0:
-        return math.inf
-    lengths = np.array([point.track.length() for point in points])
-    return weighted_median(errors, lengths) / _MEAN_RESIDUAL
 
 
 def _note(

@@ -3,69 +3,69 @@
 Incremental mapping is lost where no photo sees enough points of the model; averaging the relative poses of
 all pairs needs no points. It never doubts, though. So what COLMAP's global mapper (GLOMAP, Pan et al. 2024)
 says is taken as a start: photos that their own pairs contradict leave it, the others are adjusted, and the
-rest may still register.
+rest may still register. Parts that share hardly a point do not stay together: where one lies to the other is
+a guess that adjustment cannot mend.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Set
-from contextlib import closing
 from pathlib import Path
 
 import pycolmap
 
-from sfm.sqlite_files import copy_into, open_read_only
-
 from .agreement import agreement
+from .journal import Journal
+from .part_database import write_part
 from .peers import global_options
-from .scene import Scene
-from .session import open_session
+from .session import MapperSession, open_session
+from .soundness import tied_parts
 from .trials import Trial, Workbench, extend, judged
 
 _MIN_AGREEMENT = 0.6
 """Of the matches of a photo with the others of its model."""
 
 
-def global_models(bench: Workbench, database: Path, candidates: Set[str]) -> list[Trial]:
+def global_models(bench: Workbench, candidates: Set[str]) -> list[Trial]:
     """Models of `candidates` whose poses were found together, largest first.
 
     Args:
-        bench: with the scene that the models are to fit; its pairs are used.
-        database: that the scene was read from; only read.
+        bench: with the scene that the models are to fit; its cameras and pairs are used.
         candidates: photos to place.
     """
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / "database.db"
-        _write_part(bench.scene, database, scratch, candidates)
+        write_part(bench.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, global_options(bench.options.pipeline))
     found = []
     for model in sorted(models.values(), key=lambda model: -model.num_reg_images()):
         trial = _corrected(bench, model)
         if len(trial.names) >= bench.options.pipeline.min_model_size:
             extend(bench, trial, candidates)
+            _drop_loose_parts(bench, trial)
             found.append(judged(bench, trial))
     return found
 
 
-def _write_part(scene: Scene, database: Path, path: Path, candidates: Set[str]) -> None:
-    """A copy of the database with the pairs of the scene among `candidates`, and its focal lengths."""
-    kept = {
-        pycolmap.image_pair_to_pair_id(scene.id_of[pair.a], scene.id_of[pair.b])
-        for pair in scene.view_graph.edges
-        if pair.a in candidates and pair.b in candidates
-    }
-    with open_read_only(database) as source:
-        copy_into(source, path)
-    with closing(sqlite3.connect(path)) as copy:
-        rows = copy.execute("SELECT pair_id FROM two_view_geometries").fetchall()
-        gone = [(pair_id,) for (pair_id,) in rows if pair_id not in kept]
-        copy.executemany("DELETE FROM two_view_geometries WHERE pair_id = ?", gone)
-        copy.commit()
-    with pycolmap.Database.open(path) as db:
-        for camera in scene.cache.cameras.values():
-            db.update_camera(camera)
+def _drop_loose_parts(bench: Workbench, trial: Trial) -> None:
+    """Keep the photos that points tie together.
+
+    The others agree with each other and so pass for right one by one, however wrong they are together.
+    """
+    _, *loose = tied_parts(trial.reconstruction)
+    if loose:
+        with open_session(bench.scene, bench.options, trial.reconstruction) as session:
+            for name in sorted(frozenset().union(*loose)):
+                _drop(session, name, "no points tie it to the rest of its model", trial.journal)
+            trial.names = session.registered
+
+
+def _drop(session: MapperSession, name: str, why: str, journal: Journal) -> None:
+    image = session.reconstruction.image(session.scene.id_of[name])
+    if image.has_pose:
+        session.observations.deregister_frame(image.frame_id)
+    journal.note("filtered", name=name, why=why)
 
 
 def _corrected(bench: Workbench, model: pycolmap.Reconstruction) -> Trial:
@@ -73,10 +73,10 @@ def _corrected(bench: Workbench, model: pycolmap.Reconstruction) -> Trial:
     trial = Trial(None, model)
     with open_session(bench.scene, bench.options, model) as session:
         for name in sorted(session.registered):
+            if not model.image(bench.scene.id_of[name]).has_pose:
+                continue  # dropped with another photo of its rig
             if agreement(session, name) < _MIN_AGREEMENT:
-                frame_id = model.image(bench.scene.id_of[name]).frame_id
-                session.observations.deregister_frame(frame_id)
-                trial.journal.note("filtered", name=name, why="its matches contradict its pose")
+                _drop(session, name, "its matches contradict its pose", trial.journal)
             else:
                 num = model.image(bench.scene.id_of[name]).num_points3D
                 trial.journal.note("registered", name=name, how="global", num_visible=num, num_inliers=num)

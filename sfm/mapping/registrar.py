@@ -66,11 +66,8 @@ def reconstruct_graph(
 ) -> MappingResult:
     """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
     whole = Scene.open(database, depth)
-    focal_lengths = {**_unknown_only(whole, focal_guesses), **estimate_focal_lengths(database, seed=seed)}
-    for camera_id, focal_px in focal_lengths.items():
-        if camera_id in whole.cache.cameras and camera_id not in fixed_cameras:
-            _set_focal_length(whole.cache.camera(camera_id), focal_px)
-            events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
+    guesses = {**_unknown_only(whole, focal_guesses), **estimate_focal_lengths(database, seed=seed)}
+    _set_focal_lengths(whole, guesses, fixed_cameras, events)
     frozen = given if given is not None and given.frozen else None
     if frozen:
         fixed_cameras |= frozen.cameras
@@ -78,20 +75,11 @@ def reconstruct_graph(
     if frozen:
         options = with_frozen_poses(options)
     discarded = Journal()
-    scene = whole.without(suspects)
-    with progress.task("register", len(scene.name_of), unit="photos") as task:
-        bench = Workbench(scene, options, _CountOnce(task))
-        trials = _continued_models(bench, start, given)
-        trials += clustered_models(bench, config, trials, discarded, scratch=scratch)
-        trials += new_models(bench, config, trials, discarded)
-        if not frozen:
-            trials = _merged_models(bench, trials, discarded)
-        if given is None:
-            trials = _renewed_models(bench, database, trials, discarded, again=bool(start))
-        if suspects and not frozen:
-            trials = let_in(replace(bench, scene=whole), trials, suspects, discarded)
+    with progress.task("register", len(whole.name_of), unit="photos") as task:
+        bench = Workbench(whole, options, _CountOnce(task))
+        trials = _grown_models(bench, config, start, given, suspects, discarded, scratch=scratch)
     models = [trial.reconstruction for trial in trials]
-    last = without_refused(whole, models, suspects) if finished else scene
+    last = without_refused(whole, models, suspects) if finished else whole
     kept = _kept(trials, config, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
@@ -173,11 +161,18 @@ def _unknown_only(scene: Scene, focal_guesses: Mapping[int, float]) -> dict[int,
     }
 
 
-def _set_focal_length(camera: pycolmap.Camera, focal_px: float) -> None:
-    params = list(camera.params)
-    for index in camera.focal_length_idxs():
-        params[index] = focal_px
-    camera.params = params
+def _set_focal_lengths(
+    scene: Scene, focal_lengths: Mapping[int, float], fixed_cameras: Set[int], events: EventSink
+) -> None:
+    """Focal lengths, px by camera id, for the cameras of the scene that may change."""
+    for camera_id, focal_px in focal_lengths.items():
+        if camera_id in scene.cache.cameras and camera_id not in fixed_cameras:
+            camera = scene.cache.camera(camera_id)
+            params = list(camera.params)
+            for index in camera.focal_length_idxs():
+                params[index] = focal_px
+            camera.params = params
+            events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
 
 
 class _CountOnce:
@@ -191,6 +186,31 @@ class _CountOnce:
         if name not in self._seen:
             self._seen.add(name)
             self._task.advance()
+
+
+def _grown_models(
+    bench: Workbench,
+    config: RegisterConfig,
+    start: Sequence[pycolmap.Reconstruction],
+    given: GivenModels | None,
+    suspects: Set[Pair],
+    discarded: Journal,
+    *,
+    scratch: Path | None,
+) -> list[Trial]:
+    """Models of all photos, grown without the suspect pairs, which are let in last where they agree."""
+    frozen = bench.options.frozen
+    sure = replace(bench, scene=bench.scene.without(suspects))
+    trials = _continued_models(sure, start, given)
+    trials += clustered_models(sure, config, trials, discarded, scratch=scratch)
+    trials += new_models(sure, config, trials, discarded)
+    if not frozen:
+        trials = _merged_models(sure, trials, discarded)
+    if given is None:
+        trials = _renewed_models(sure, trials, discarded, again=bool(start))
+    if suspects and not frozen:
+        trials = let_in(bench, trials, suspects, discarded)
+    return trials
 
 
 def _continued_models(
@@ -225,13 +245,12 @@ def _merged_models(bench: Workbench, trials: Sequence[Trial], discarded: Journal
 
 
 def _renewed_models(
-    bench: Workbench, database: Path, models: Sequence[Trial], discarded: Journal, *, again: bool
+    bench: Workbench, models: Sequence[Trial], discarded: Journal, *, again: bool
 ) -> list[Trial]:
     """The models, unless a fresh start joins what they hold apart or leave out.
 
     Args:
         bench: what trials work with.
-        database: that the scene was read from.
         models: so far.
         discarded: told of the trials that were given up.
         again: whether the models were grown from fewer pairs than there are now.
@@ -244,7 +263,7 @@ def _renewed_models(
         if (len(old) == 1 and held >= component and sound) or len(component) < _MIN_RENEWED:
             continue
         if sound and old and len(component) > _MAX_RENEWED:
-            bridged = bridged_models(bench, database, old, component, discarded)
+            bridged = bridged_models(bench, old, component, discarded)
             renewed = [one for one in renewed if one not in old] + bridged
             old, held = bridged, frozenset().union(*(trial.names for trial in bridged))
             if len(old) == 1 and held >= component:
@@ -254,7 +273,7 @@ def _renewed_models(
             found = best_model(bench, component, discarded, max_trials=1)
             fresh += [found] if found else []
         if len(component) <= _MAX_RENEWED or len(held) < _MOST * len(component) or len(old) > 1:
-            fresh += global_models(bench, database, component)[:1]
+            fresh += global_models(bench, component)[:1]
         for trial in fresh:
             if trial.names >= held and _is_better(trial, old, held, sound=sound):
                 renewed = [one for one in renewed if one not in old] + [trial]

@@ -1,10 +1,17 @@
-"""Whether the points of a finished model say where its photos are."""
+"""Whether the points of a model say where its photos are."""
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pycolmap
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
 from .evidence.view_graph import MIN_NUM_INLIERS
+
+_TYING_POINTS = 15
+"""That two parts of a model see: each has its own noise, and three would fix a similarity without any."""
 
 
 def why_undetermined(model: pycolmap.Reconstruction) -> str:
@@ -17,3 +24,35 @@ def why_undetermined(model: pycolmap.Reconstruction) -> str:
     if num_points < MIN_NUM_INLIERS:
         return f"only {num_points} points are left of it, as of photos from almost one spot"
     return ""
+
+
+def tied_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
+    """Names of the registered photos by part, the largest first; the points of one part tie its photos.
+
+    Photos that see enough points together are a part, and so are, again and again, parts that do. Bundle
+    adjustment says nothing of how one part lies to another.
+    """
+    images = sorted(model.reg_image_ids())
+    names = np.array([model.image(image_id).name for image_id in images])
+    part: npt.NDArray[np.integer] = np.arange(len(images))
+    seen = _sightings(model, images)
+    while True:
+        members = sp.csr_array((np.ones(len(part)), (np.arange(len(part)), part)))
+        by_part = ((seen @ members) > 0).astype(np.int32)  # points x parts
+        num_parts, joined = connected_components((by_part.T @ by_part) >= _TYING_POINTS, directed=False)
+        part = joined[part]
+        if num_parts == by_part.shape[1]:
+            break
+    parts = [frozenset(names[part == number].tolist()) for number in range(num_parts)]
+    return sorted(parts, key=lambda part: (-len(part), min(part)))
+
+
+def _sightings(model: pycolmap.Reconstruction, images: list[int]) -> sp.csr_array:
+    """Points x images, 1 where an image observes a point."""
+    column = {image_id: index for index, image_id in enumerate(images)}
+    tracks = [{e.image_id for e in point.track.elements} for point in model.points3D.values()]
+    rows = np.repeat(np.arange(len(tracks)), [len(track) for track in tracks])
+    columns = np.array([column[image_id] for track in tracks for image_id in track], dtype=np.int64)
+    return sp.csr_array(
+        (np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=(len(tracks), len(images))
+    )

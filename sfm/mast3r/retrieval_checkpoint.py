@@ -26,15 +26,7 @@ def load_retrieval_head(path: Path) -> RetrievalHeadWeights:
         WeightsError: missing, damaged, hostile, another kind of checkpoint, or with NaN or infinity.
     """
     require_zip(path)
-    file = TorchFile(path)
-    arguments = file.fields("args")
-    if arguments is None or "nfeat" not in arguments:
-        raise WeightsError(f"{path}: has no retrieval settings (args.nfeat)", hint=_WRONG_FILE)
-    stored = file.tensors("model")
-    if any(name.startswith("backbone.") for name in stored):
-        raise WeightsError(f"{path}: holds a network of its own; only heads over MASt3R's encoder are read")
-    if arguments.get("featweights", "l2norm") != "l2norm":
-        raise WeightsError(f"{path}: args.featweights is {shown(arguments['featweights'])}, expected l2norm")
+    arguments, stored = _settings_and_tensors(path)
     hidden = _hidden_dims(path, arguments.get("hdims"))
     dim = _token_dim(path, stored, hidden)
     residual = bool(arguments.get("residual"))
@@ -70,6 +62,20 @@ def load_retrieval_head(path: Path) -> RetrievalHeadWeights:
         image_size=_image_size(path, arguments.get("imsize", 512)),
         num_clusters=_num_clusters(path, arguments.get("nclusters")),
     )
+
+
+def _settings_and_tensors(path: Path) -> tuple[dict[str, object], StoredTensors]:
+    """What the file holds, if it is a head over MASt3R's encoder."""
+    file = TorchFile(path)
+    arguments = file.fields("args")
+    if arguments is None or "nfeat" not in arguments:
+        raise WeightsError(f"{path}: has no retrieval settings (args.nfeat)", hint=_WRONG_FILE)
+    stored = file.tensors("model")
+    if any(name.startswith("backbone.") for name in stored):
+        raise WeightsError(f"{path}: holds a network of its own; only heads over MASt3R's encoder are read")
+    if arguments.get("featweights", "l2norm") != "l2norm":
+        raise WeightsError(f"{path}: args.featweights is {shown(arguments['featweights'])}, expected l2norm")
+    return arguments, stored
 
 
 def _token_dim(path: Path, stored: StoredTensors, hidden: tuple[int, ...]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import islice
 from pathlib import Path
 
 import pycolmap
@@ -59,9 +60,9 @@ def match_pairs(
     """
     done = database.pairs()
     todo = sorted(pair for pair in edges if pair not in done)
-    known = [pair for pair in todo if pair in guides]
-    guided = (
-        match_guided(
+    guided: Set[Pair] = frozenset()
+    if known := [pair for pair in todo if pair in guides]:
+        guided = match_guided(
             known,
             guides,
             database,
@@ -71,27 +72,18 @@ def match_pairs(
             seed=seed,
             progress=progress,
         )
-        if known
-        else frozenset()
-    )
     blind = [pair for pair in todo if pair not in guided]
-    options = matching_options(config, threads)
-    geometry = verification_options(verify, seed)
-    list_path = scratch_dir / "pairs.txt"
+    options, geometry = matching_options(config, threads), verification_options(verify, seed)
     size = min(_MAX_PAIRS_A_CHUNK, 8 * threads)
     with progress.task("match", len(blind), unit="pairs") as task, database.plain_names() as plain:
-        position = 0
-        while position < len(blind):
-            chunk = blind[position : position + size]
+        waiting = iter(blind)
+        while chunk := list(islice(waiting, size)):
             require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
             started = time.monotonic()
-            _match_chunk(chunk, plain, list_path, database.path, options, geometry)
-            seconds = time.monotonic() - started
-            position += len(chunk)
+            _match_chunk(chunk, plain, scratch_dir / "pairs.txt", database.path, options, geometry)
             task.advance(len(chunk))
-            size = _next_size(len(chunk), seconds)
-    records = database.pairs()
-    inliers = record_pairs(edges, todo, records, events, guided=guided)
+            size = _next_size(len(chunk), time.monotonic() - started)
+    inliers = record_pairs(edges, todo, database.pairs(), events, guided=guided)
     return MatchReport(len(todo), len(edges) - len(todo), inliers)
 
 

@@ -296,3 +296,46 @@ def test_pairs_within_a_model_are_matched_with_its_poses_the_same_again_after_a_
     assert resumed.guided[-1] == undisturbed.guided[-1]
     assert plain.matched == undisturbed.matched
     assert not any(plain.guided)
+
+
+class Apart(Engine):
+    """Two models that stay apart; after them the first `num_lucky` rounds verify pairs between them."""
+
+    def __init__(self, num_lucky: int) -> None:
+        super().__init__()
+        self.num_lucky = num_lucky
+        self.known.update(dict.fromkeys([Pair("5.jpg", "6.jpg")], TwoView(200, "uncalibrated", 0.5)))
+
+    def reconstruct(
+        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+    ) -> MappingResult:
+        self.starts.append(len(start))
+        second = model_of(len(NAMES) - 4)
+        for image_id, name in zip(sorted(second.reg_image_ids()), NAMES[4:], strict=True):
+            second.image(image_id).name = name
+        return MappingResult((model_of(4), second), self.view_graph())
+
+    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+        lucky = 0 < len(self.starts) <= self.num_lucky
+        found = [p for p in sorted(edges) if lucky and (NAMES.index(p.a) < 4) != (NAMES.index(p.b) < 4)]
+        self.known.update(dict.fromkeys(found, TwoView(200, "uncalibrated", 0.5)))
+        self.matched.append(set(edges))
+        return MatchReport(len(edges), 0, dict.fromkeys(found, 200))
+
+    def rank(self, name: str, count: int) -> list[tuple[str, float]]:
+        """Nothing before there are models; then one photo of the other, each round the next."""
+        half, place = divmod(NAMES.index(name), 4)
+        turn = len(self.starts) if half == 0 else -len(self.starts)
+        other = NAMES[4 * (1 - half) + (place + turn) % 4]
+        return [(other, 0.9)] if self.starts and count else []
+
+
+@pytest.mark.parametrize("num_lucky", [0, 1, 3])
+def test_models_apart_are_asked_about_as_long_as_pairs_between_them_verify(
+    num_lucky: int, tmp_path: Path
+) -> None:
+    engine = Apart(num_lucky)
+
+    run(engine, tmp_path, RegisterConfig(max_rounds=5, pairs_per_photo=20.0, max_pairs_per_photo=20.0))
+
+    assert len(engine.starts) == 1 + num_lucky

@@ -165,3 +165,14 @@ def test_before_registration_parts_of_the_graph_ask_to_be_joined() -> None:
     (request,) = requests
     assert request.reason is Reason.BRIDGE
     assert request.candidates[0].pair == pair(4, 5)
+
+
+def test_models_that_a_pair_joins_already_ask_for_the_partners_of_its_photos() -> None:
+    joined = graph(*clique(*range(5)), *clique(*range(5, 10)), (2, 7))
+
+    requests = propose(joined, model(*range(5)), model(*range(5, 10)), rank=nothing_alike)
+
+    (request,) = (r for r in requests if len(r.subject) == 2 and set(r.subject) == {NAMES[0], NAMES[5]})
+    assert request.reason is Reason.BRIDGE
+    wanted = {pair(2, i) for i in (5, 6, 8, 9)} | {pair(i, 7) for i in (0, 1, 3, 4)}
+    assert {candidate.pair for candidate in request.candidates} == wanted

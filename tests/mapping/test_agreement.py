@@ -6,34 +6,18 @@ import numpy as np
 import pycolmap
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.events import NullEvents
-from sfm.mapping import reconstruct
 from sfm.mapping.agreement import agreement, contradicted_share
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
 from sfm.mapping.session import open_session
-from sfm.progress import SilentProgress
 
 from . import synthetic
-
-
-def model_of(database: Path) -> pycolmap.Reconstruction:
-    """The one model that the pairs of a database give."""
-    (model,) = reconstruct(
-        database,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=NullEvents(),
-        progress=SilentProgress(),
-    ).models
-    return model
+from .running import run
 
 
 def test_matches_agree_with_true_poses_and_contradict_false_ones(tmp_path: Path) -> None:
     database = synthetic.synthesize(tmp_path / "database.db").database
-    model = model_of(database)
+    (model,) = run(database).models
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
     turned = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, 0.5])), np.array([0.5, 0, 0]))
 
@@ -50,7 +34,7 @@ def test_matches_agree_with_true_poses_and_contradict_false_ones(tmp_path: Path)
 
 def test_a_model_that_took_a_wrong_turn_contradicts_the_pairs_across_it(tmp_path: Path) -> None:
     database = synthetic.synthesize(tmp_path / "database.db").database
-    model = model_of(database)
+    (model,) = run(database).models
     scene = Scene.open(database)
     images = sorted(model.reg_image_ids())
     assert contradicted_share(scene, model) == 0.0

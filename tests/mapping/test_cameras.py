@@ -7,10 +7,9 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.events import NullEvents
-from sfm.mapping import ForeignPhoto, find_foreign_photos, reconstruct
-from sfm.progress import SilentProgress
+from sfm.mapping import ForeignPhoto, find_foreign_photos
+
+from .running import run
 
 NUM_POINTS = 400
 ZOOMED = 6
@@ -50,16 +49,7 @@ def photograph(path: Path, *, zoom: float) -> Path:
 
 
 def foreign(database: Path, fixed_cameras: frozenset[int] = frozenset()) -> list[ForeignPhoto]:
-    models = reconstruct(
-        database,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        fixed_cameras=fixed_cameras,
-        threads=1,
-        seed=0,
-        events=NullEvents(),
-        progress=SilentProgress(),
-    ).models
+    models = run(database, fixed_cameras=fixed_cameras).models
     assert models
     return find_foreign_photos(database, models, fixed_cameras=fixed_cameras, seed=0)
 

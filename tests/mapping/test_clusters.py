@@ -1,4 +1,4 @@
-"""Clusters mapped by processes of their own and joined: as by one process, whatever happens to these."""
+"""Clusters mapped by processes of their own: as by one process, whatever happens to these."""
 
 from __future__ import annotations
 
@@ -10,66 +10,29 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 import pytest
 
-from retrieval import Pair
-from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import MappingResult, reconstruct
-from sfm.mapping.clusters.bridging import bridged_models
-from sfm.mapping.clusters.joining import join_models
-from sfm.mapping.clusters.part_database import write_part
-from sfm.mapping.clusters.seams import shared_points
-from sfm.mapping.depth.keypoint_depth import KeypointDepth
-from sfm.mapping.journal import Journal
-from sfm.mapping.options import mapper_options, with_threads
-from sfm.mapping.scene import Scene
-from sfm.mapping.trials import Trial, Workbench, best_model
-from sfm.progress import SilentProgress
+from sfm.mapping import MappingResult
 
 from . import synthetic
-from .test_registrar import Recorder, names, poses
+from .chain import NUM_PHOTOS, window
+from .running import Recorder, names, poses, run
 
-NUM_PHOTOS = 50
-SIDE_BY_SIDE: dict[str, object] = {"processes": 2, "cluster_size": 25}
 linux_only = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
 
 
-def run(database: Path, *, events: Recorder | None = None, **options: object) -> MappingResult:
-    return reconstruct(
-        database,
-        config=RegisterConfig(**options),  # type: ignore[arg-type]
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=events or Recorder(),
-        progress=SilentProgress(),
-        scratch=database.parent / "scratch",
-    )
-
-
-def window(num_images: int, reach: int, first: int = 1) -> set[tuple[int, int]]:
-    last = first + num_images
-    return {(i, j) for i in range(first, last) for j in range(i + 1, min(i + reach, last - 1) + 1)}
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Scene:
-    """Photos of which each is paired with the next five."""
-    folder = tmp_path_factory.mktemp("chain")
-    scene = synthetic.synthesize(folder / "all.db", num_images=NUM_PHOTOS, num_points=200)
-    path = synthetic.keep_pairs(scene.database, folder / "chain.db", window(NUM_PHOTOS, 5))
-    return synthetic.Scene(path, scene.truth)
+def side_by_side(database: Path, events: Recorder) -> MappingResult:
+    scratch = database.parent / "scratch"
+    return run(database, events=events, scratch=scratch, processes=2, cluster_size=25)
 
 
 @pytest.fixture(scope="module")
 def joined(chain: synthetic.Scene) -> tuple[MappingResult, Recorder]:
     events = Recorder()
-    return run(chain.database, events=events, **SIDE_BY_SIDE), events
+    return side_by_side(chain.database, events), events
 
 
 def test_two_processes_give_the_model_of_one(
@@ -141,15 +104,7 @@ class Counter:
 def test_photos_are_counted_while_processes_register_them(chain: synthetic.Scene) -> None:
     progress = Counter()
 
-    reconstruct(
-        chain.database,
-        config=RegisterConfig(processes=2, cluster_size=25),
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=Recorder(),
-        progress=progress,
-    )
+    run(chain.database, progress=progress, processes=2, cluster_size=25)
 
     assert progress.count == NUM_PHOTOS
 
@@ -159,7 +114,7 @@ def test_two_components_become_two_models(tmp_path: Path, chain: synthetic.Scene
     database = synthetic.keep_pairs(chain.database.parent / "all.db", tmp_path / "apart.db", apart)
     events = Recorder()
 
-    result = run(database, events=events, **SIDE_BY_SIDE)
+    result = side_by_side(database, events)
 
     assert [model.num_reg_images() for model in result.models] == [26, 24]
     assert len(events.of("cluster")) == 2
@@ -189,7 +144,7 @@ def test_the_cluster_of_a_process_that_is_killed_is_mapped_nevertheless(
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    result = run(chain.database, events=events, **SIDE_BY_SIDE)
+    result = side_by_side(chain.database, events)
     killer.join()
 
     failures = sorted(str(cluster["failure"]) for cluster in events.of("cluster"))
@@ -238,169 +193,3 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def workbench(database: Path) -> Workbench:
-    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
-    return Workbench(Scene.open(database), options, lambda _: None)
-
-
-def parts(bench: Workbench, *ranges: range) -> list[Trial]:
-    """A model of the photos with these ids each."""
-    found = []
-    for ids in ranges:
-        trial = best_model(bench, {bench.scene.name_of[i] for i in ids}, Journal(), max_trials=1)
-        assert trial is not None
-        assert len(trial.names) == len(ids)
-        found.append(trial)
-    return found
-
-
-def test_joined_models_share_their_photos_and_points(chain: synthetic.Scene) -> None:
-    bench = workbench(chain.database)
-    first, second = parts(bench, range(1, 29), range(23, 51))
-    same = shared_points(first.reconstruction, second.reconstruction)
-    total = first.reconstruction.num_points3D() + second.reconstruction.num_points3D()
-    journal = Journal()
-
-    (whole,) = join_models(bench, [first, second], journal)
-
-    assert len(whole.names) == NUM_PHOTOS
-    assert len(same) > 50
-    assert whole.reconstruction.num_points3D() <= total - 0.9 * len(same)
-    assert synthetic.max_rotation_error_deg(whole.reconstruction, chain.truth) < 0.3
-
-
-def test_no_point_is_shared_twice(chain: synthetic.Scene) -> None:
-    bench = workbench(chain.database)
-    first, second = parts(bench, range(1, 29), range(23, 51))
-
-    same = shared_points(first.reconstruction, second.reconstruction)
-
-    assert len(set(same[:, 0].tolist())) == len(set(same[:, 1].tolist())) == len(same)
-
-
-def test_models_that_share_too_little_stay_apart_without_repeated_photos(chain: synthetic.Scene) -> None:
-    bench = workbench(chain.database)
-    bent = parts(bench, range(1, 29), range(23, 51))
-    rng = np.random.default_rng(0)
-    for point in bent[1].reconstruction.points3D.values():
-        point.xyz = point.xyz + rng.normal(scale=3.0, size=3)
-
-    models = join_models(bench, bent, journal := Journal())
-
-    assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [False]
-    assert sorted(len(model.names) for model in models) == [22, 28]
-    assert not models[0].names & models[1].names
-
-
-def test_a_join_that_the_verified_pairs_contradict_is_taken_back(
-    tmp_path: Path, chain: synthetic.Scene
-) -> None:
-    """Both halves fit where they share photos, but pairs of their other photos say something else."""
-    database = synthetic.keep_pairs(chain.database, tmp_path / "against.db", window(NUM_PHOTOS, 5))
-    with (
-        pycolmap.Database.open(chain.database.parent / "all.db") as source,
-        pycolmap.Database.open(database) as db,
-    ):
-        for i, j in [(i, j) for i in range(1, 10) for j in range(40, 46)]:
-            geometry = source.read_two_view_geometry(i, j)
-            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
-            db.write_two_view_geometry(i, j, geometry)
-    bench = workbench(database)
-
-    models = join_models(bench, parts(bench, range(1, 29), range(23, 51)), journal := Journal())
-
-    assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, False]
-    assert sorted(len(model.names) for model in models) == [22, 28]
-
-
-def test_a_gap_is_bridged_by_a_model_of_the_photos_around_it(chain: synthetic.Scene) -> None:
-    bench = workbench(chain.database)
-    models = parts(bench, range(1, 41), range(41, 51))
-    journal = Journal()
-
-    found = bridged_models(bench, chain.database, models, set(bench.scene.id_of), journal)
-
-    assert [len(model.names) for model in found] == [NUM_PHOTOS]
-    assert synthetic.max_rotation_error_deg(found[0].reconstruction, chain.truth) < 0.3
-    assert [len(model.names) for model in models] == [40, 10]
-    assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, True]
-
-
-def test_nothing_is_bridged_where_nothing_is_missing(chain: synthetic.Scene) -> None:
-    bench = workbench(chain.database)
-    models = parts(bench, range(1, 41))
-
-    found = bridged_models(bench, chain.database, models, set(models[0].names), Journal())
-
-    assert found == models
-
-
-def test_part_of_a_scene_is_read_back_as_it_was(chain: synthetic.Scene, tmp_path: Path) -> None:
-    pairs = window(NUM_PHOTOS, 5)
-    whole = Scene.open(chain.database)
-    gone = Pair.of(whole.name_of[3], whole.name_of[4])
-    scene = whole.without({gone})
-    chosen = {scene.name_of[i] for i in range(1, 21)}
-    camera = scene.cache.camera(1)
-    camera.params = [1234.0, *list(camera.params)[1:]]
-
-    write_part(scene, chosen, tmp_path / "part.db")
-
-    part = Scene.open(tmp_path / "part.db")
-    assert set(part.id_of) == chosen
-    assert len(part.view_graph) == sum(j <= 20 for _, j in pairs) - 1
-    assert gone not in part.view_graph
-    assert part.cache.camera(1).params[0] == 1234.0
-    for pair, edge in part.view_graph.edges.items():
-        ids = [scene.id_of[name] for name in pair]
-        assert [part.id_of[name] for name in pair] == ids
-        assert edge.num_inliers == scene.view_graph.edges[pair].num_inliers
-        assert np.array_equal(
-            part.cache.correspondence_graph.extract_matches_between_images(*ids),
-            scene.cache.correspondence_graph.extract_matches_between_images(*ids),
-        )
-
-
-def test_threads_are_all_that_changes_in_options_with_others() -> None:
-    one, three = (
-        mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=n, seed=4)
-        for n in (1, 3)
-    )
-
-    changed = with_threads(three, 1)
-
-    for part in fields(one):
-        before, after = getattr(one, part.name), getattr(changed, part.name)
-        assert str(after) == str(before)
-    assert three.global_ba.ceres.solver_options.num_threads == 3
-
-
-class _Plane:
-    """Depth that grows with x + y, known left of x = 600 alone."""
-
-    metric = True
-
-    def at(self, name: str, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        depth = np.where(xy[:, 0] < 600, 1 + xy.sum(axis=1), np.nan)
-        return depth, np.full(len(xy), 2.0)
-
-
-def test_depth_at_keypoints_is_that_of_the_whole_source(chain: synthetic.Scene) -> None:
-    scene = Scene.open(chain.database, _Plane())
-    name = scene.name_of[7]
-    xy = scene.keypoints(7)[::-3].astype(np.float64)
-
-    found = KeypointDepth.of(scene, [name])
-
-    assert found is not None
-    assert found.metric
-    told = found.at(name, xy)
-    assert told is not None
-    for got, expected in zip(told, _Plane().at(name, xy), strict=True):
-        assert np.array_equal(got, expected, equal_nan=True)
-    elsewhere = found.at(name, xy + 0.25)
-    assert elsewhere is not None
-    assert np.isnan(elsewhere[0]).all()
-    assert found.at(scene.name_of[8], xy) is None

@@ -9,18 +9,16 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import reconstruct
 from sfm.mapping.depth.depth_model import build_depth_model, has_parallax
 from sfm.mapping.depth.metric_scale import metric_scale
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import MapperOptions, mapper_options
 from sfm.mapping.scene import Scene
-from sfm.progress import SilentProgress
 
 from . import low_overlap, synthetic
 from .low_overlap import Photos
-from .test_lifting import GARBAGE, ids, ring_depth, run
-from .test_registrar import Recorder
+from .running import Recorder, run
+from .test_lifting import GARBAGE, ids, ring_depth
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def test_a_camera_that_only_turned_gets_a_model_from_depth(pan: tuple[Photos, Pa
     photos, database = pan
     recorder = Recorder()
 
-    (model,) = run(database, low_overlap.depth_of(photos, noise=noise), events=recorder).models
+    (model,) = run(database, depth=low_overlap.depth_of(photos, noise=noise), events=recorder).models
 
     assert len(ids(model)) == 12
     assert max_rotation_error_deg(model, photos) < 0.5  # of 99
@@ -63,8 +61,8 @@ def test_later_rounds_keep_a_model_without_parallax(pan: tuple[Photos, Path], tm
     early = {pair for pair in synthetic.all_pairs(12) if max(pair) <= 8}
     partial = synthetic.keep_pairs(database, tmp_path / "partial.db", early)
 
-    (before,) = run(partial, depth).models
-    (after,) = run(database, depth, start=(before,)).models
+    (before,) = run(partial, depth=depth).models
+    (after,) = run(database, depth=depth, start=(before,)).models
 
     assert ids(before) == list(range(1, 9))
     assert len(ids(after)) == 12
@@ -73,12 +71,12 @@ def test_later_rounds_keep_a_model_without_parallax(pan: tuple[Photos, Path], tm
 
 def test_a_model_that_cannot_be_built_again_is_kept(pan: tuple[Photos, Path]) -> None:
     photos, database = pan
-    (before,) = run(database, low_overlap.depth_of(photos)).models
+    (before,) = run(database, depth=low_overlap.depth_of(photos)).models
     depth = low_overlap.depth_of(photos)
     for name in ("01.jpg", "02.jpg", "03.jpg", "04.jpg", "05.jpg", "06.jpg"):
         depth.views.pop(name)
 
-    (after,) = run(database, depth, start=(before,)).models
+    (after,) = run(database, depth=depth, start=(before,)).models
 
     assert len(ids(after)) == 12
     assert after.num_points3D() == before.num_points3D()
@@ -116,7 +114,7 @@ def test_metres_come_from_metric_depth(tmp_path: Path) -> None:
     database = low_overlap.write(photos, tmp_path / "database.db")
     recorder = Recorder()
 
-    (model,) = run(database, low_overlap.depth_of(photos, metric=True), events=recorder).models
+    (model,) = run(database, depth=low_overlap.depth_of(photos, metric=True), events=recorder).models
 
     ends = [model.image(i).projection_center() for i in (1, 6)]
     true = [photos.cams_from_world[i].inverse().translation for i in (1, 6)]
@@ -133,7 +131,7 @@ def test_metres_of_a_model_that_depth_did_not_build(tmp_path: Path) -> None:
     views[min(views)][1][:] *= 5.0  # one photo is wrong about the unit
     depth = low_overlap.KnownDepth(views, metric=True)
 
-    (model,) = run(scene.database, depth).models
+    (model,) = run(scene.database, depth=depth).models
 
     def size(of: pycolmap.Reconstruction) -> float:
         return float(np.linalg.norm(of.image(1).projection_center() - of.image(5).projection_center()))
@@ -145,7 +143,7 @@ def test_without_enough_metric_depth_there_are_no_metres(tmp_path: Path) -> None
     scene = synthetic.synthesize(tmp_path / "database.db")
     views = ring_depth(scene).views
     mapped = Scene.open(scene.database)
-    (model,) = run(scene.database, None).models
+    (model,) = run(scene.database).models
 
     def found(names: set[str], metric: bool) -> object:
         depth = low_overlap.KnownDepth({n: v for n, v in views.items() if n in names}, metric=metric)
@@ -159,9 +157,9 @@ def test_without_enough_metric_depth_there_are_no_metres(tmp_path: Path) -> None
 
 def test_parallax_is_told_from_none(pan: tuple[Photos, Path], tmp_path: Path) -> None:
     scene = synthetic.synthesize(tmp_path / "database.db")
-    (flat,) = run(pan[1], low_overlap.depth_of(pan[0])).models
+    (flat,) = run(pan[1], depth=low_overlap.depth_of(pan[0])).models
 
-    assert has_parallax(run(scene.database, None).models[0], 1.5)
+    assert has_parallax(run(scene.database).models[0], 1.5)
     assert not has_parallax(flat, 1.5)
 
 
@@ -174,7 +172,7 @@ def test_two_components_one_of_which_only_turned(tmp_path: Path) -> None:
     both = synthetic.merge(ring.database, tmp_path / "pan.db", tmp_path / "both.db")
     depth = low_overlap.KnownDepth({f"b/{n}": v for n, v in low_overlap.depth_of(photos).views.items()})
 
-    models = run(both, depth).models
+    models = run(both, depth=depth).models
 
     assert [sorted({model.image(i).name[0] for i in ids(model)}) for model in models] == [["b"], ["a"]]
     assert [len(ids(model)) for model in models] == [6, 5]
@@ -196,16 +194,7 @@ def test_other_mappers_leave_the_unit_alone(tmp_path: Path) -> None:
     depth = low_overlap.KnownDepth(ring_depth(scene).views, metric=True)
     recorder = Recorder()
 
-    reconstruct(
-        scene.database,
-        config=RegisterConfig(mapper="incremental"),
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=recorder,
-        progress=SilentProgress(),
-        depth=depth,
-    )
+    run(scene.database, mapper="incremental", events=recorder, depth=depth)
 
     assert recorder.of("model")
     assert not recorder.of("metric_scale")

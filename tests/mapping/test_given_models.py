@@ -8,29 +8,17 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.events import NullEvents
-from sfm.mapping import GivenModels, reconstruct
-from sfm.progress import SilentProgress
+from sfm.mapping import GivenModels
 
 from . import synthetic
+from .running import run
 
 OLD = 7
 ALL = 10
 
 
-def run(database: Path, given: GivenModels | None = None) -> pycolmap.Reconstruction:
-    (model,) = reconstruct(
-        database,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=NullEvents(),
-        progress=SilentProgress(),
-        start=given.models if given else (),
-        given=given,
-    ).models
+def mapped(database: Path, given: GivenModels | None = None) -> pycolmap.Reconstruction:
+    (model,) = run(database, start=tuple(given.models) if given else (), given=given).models
     return model
 
 
@@ -43,12 +31,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Scene:
 def old(scene: synthetic.Scene) -> pycolmap.Reconstruction:
     """A model of the first seven photos."""
     pairs = synthetic.all_pairs(OLD)
-    return run(synthetic.keep_pairs(scene.database, scene.database.parent / "old.db", pairs))
+    return mapped(synthetic.keep_pairs(scene.database, scene.database.parent / "old.db", pairs))
 
 
 @pytest.fixture(scope="module")
 def frozen(scene: synthetic.Scene, old: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-    return run(scene.database, GivenModels([old], frozen=True))
+    return mapped(scene.database, GivenModels([old], frozen=True))
 
 
 def test_frozen_poses_and_intrinsics_keep_every_bit(
@@ -87,7 +75,7 @@ def test_a_frozen_model_is_left_alone_itself(scene: synthetic.Scene, old: pycolm
     before = {i: old.image(i).cam_from_world().matrix() for i in old.reg_image_ids()}
     num_points = old.num_points3D()
 
-    run(scene.database, GivenModels([old], frozen=True))
+    mapped(scene.database, GivenModels([old], frozen=True))
 
     assert old.num_points3D() == num_points
     assert all(np.array_equal(before[i], old.image(i).cam_from_world().matrix()) for i in before)
@@ -99,7 +87,7 @@ def test_photos_that_no_pair_vouches_for_stay_in_a_frozen_model(
     pairs = {pair for pair in synthetic.all_pairs(ALL) if 3 not in pair}
     database = synthetic.keep_pairs(scene.database, tmp_path / "some.db", pairs)
 
-    grown = run(database, GivenModels([old], frozen=True))
+    grown = mapped(database, GivenModels([old], frozen=True))
 
     poses = [model.image(3).cam_from_world().matrix() for model in (old, grown)]
     assert grown.num_reg_images() == ALL
@@ -107,7 +95,7 @@ def test_photos_that_no_pair_vouches_for_stay_in_a_frozen_model(
 
 
 def test_a_free_model_grows_and_moves(scene: synthetic.Scene, old: pycolmap.Reconstruction) -> None:
-    free = run(scene.database, GivenModels([old]))
+    free = mapped(scene.database, GivenModels([old]))
 
     moved = [
         float(np.abs(free.image(i).cam_from_world().matrix() - old.image(i).cam_from_world().matrix()).max())

@@ -6,12 +6,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.events import NullEvents
-from sfm.mapping import reconstruct
-from sfm.progress import SilentProgress
+from sfm.config.schema import RefineConfig
 
 from . import synthetic
+from .running import run
 
 CENTRE = (512.0, 384.0)
 
@@ -26,15 +24,7 @@ def principal_point(
         camera.principal_point_x, camera.principal_point_y = CENTRE
         db.update_camera(camera)
 
-    (model,) = reconstruct(
-        scene.database,
-        config=RegisterConfig(),
-        refine=RefineConfig(**refine),  # type: ignore[arg-type]
-        threads=1,
-        seed=0,
-        events=NullEvents(),
-        progress=SilentProgress(),
-    ).models
+    (model,) = run(scene.database, refine=RefineConfig(**refine)).models  # type: ignore[arg-type]
     return model.camera(1).principal_point_x, model.camera(1).principal_point_y
 
 

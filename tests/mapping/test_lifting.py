@@ -9,38 +9,16 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.evaluation.metrics import auc, pair_errors
-from sfm.mapping import DepthSource, MappingResult, reconstruct
 from sfm.mapping.adjustment import refine_growing
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
 from sfm.mapping.session import open_session
 from sfm.mapping.steps import Attempts, Method, Registered, Stuck, register_next
-from sfm.progress import SilentProgress
 
 from . import low_overlap, synthetic
 from .low_overlap import KnownDepth, Photos
-from .test_registrar import Recorder
-
-
-def run(
-    database: Path,
-    depth: DepthSource | None,
-    *,
-    events: Recorder | None = None,
-    start: tuple[pycolmap.Reconstruction, ...] = (),
-) -> MappingResult:
-    return reconstruct(
-        database,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=events or Recorder(),
-        progress=SilentProgress(),
-        start=start,
-        depth=depth,
-    )
+from .running import Recorder, run
 
 
 def ids(model: pycolmap.Reconstruction) -> list[int]:
@@ -81,7 +59,7 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> tuple[Photos, Path]:
 
 
 def test_a_chain_without_three_view_overlap_has_no_model_without_depth(row: tuple[Photos, Path]) -> None:
-    assert run(row[1], None).models == ()
+    assert run(row[1]).models == ()
 
 
 @pytest.mark.parametrize(("noise", "max_change"), [(0.02, 0.1), (0.05, 0.15)])
@@ -91,7 +69,7 @@ def test_a_chain_is_registered_with_depth_and_keeps_its_proportions(
     photos, database = row
     recorder = Recorder()
 
-    (model,) = run(database, low_overlap.depth_of(photos, noise=noise), events=recorder).models
+    (model,) = run(database, depth=low_overlap.depth_of(photos, noise=noise), events=recorder).models
 
     assert len(ids(model)) == 12
     assert np.abs(step_ratios(model, photos) - 1).max() < max_change  # errors of depth add up along a chain
@@ -105,9 +83,9 @@ def test_a_chain_is_registered_with_depth_and_keeps_its_proportions(
 def test_repeated_adjustments_and_later_rounds_do_not_drift(row: tuple[Photos, Path]) -> None:
     photos, database = row
     depth = low_overlap.depth_of(photos)
-    (before,) = run(database, depth).models
+    (before,) = run(database, depth=depth).models
 
-    (after,) = run(database, depth, start=(before,)).models
+    (after,) = run(database, depth=depth, start=(before,)).models
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
     with open_session(Scene.open(database), options, after) as session:
         for _ in range(5):
@@ -125,7 +103,7 @@ def test_a_third_of_wrong_depths_does_not_matter(row: tuple[Photos, Path]) -> No
         wrong = rng.random(len(values)) < 0.3
         values[wrong] *= np.exp(rng.normal(scale=0.8, size=np.count_nonzero(wrong)))
 
-    (model,) = run(database, depth).models
+    (model,) = run(database, depth=depth).models
 
     assert len(ids(model)) == 12
     assert np.abs(step_ratios(model, photos) - 1).max() < 0.1
@@ -149,7 +127,7 @@ def test_the_chain_breaks_where_one_photo_has_no_usable_depth(row: tuple[Photos,
     values = depth.views["06.jpg"][1]
     values[:] = GARBAGE[kind](values, np.random.default_rng(5))
 
-    models = run(database, depth).models
+    models = run(database, depth=depth).models
 
     assert [ids(model) for model in models] == [[6, 7, 8, 9, 10, 11, 12], [1, 2, 3, 4, 5]]
     assert all(np.abs(step_ratios(model, photos) - 1).max() < 0.08 for model in models)
@@ -160,7 +138,7 @@ def test_unconfident_depth_counts_as_unknown(row: tuple[Photos, Path]) -> None:
     for _, _, confidence in depth.views.values():
         confidence[:] = 1.0
 
-    assert run(row[1], depth).models == ()
+    assert run(row[1], depth=depth).models == ()
 
 
 def test_only_photos_that_see_no_points_are_lifted(tmp_path: Path) -> None:
@@ -168,8 +146,8 @@ def test_only_photos_that_see_no_points_are_lifted(tmp_path: Path) -> None:
     database = low_overlap.write(photos, tmp_path / "database.db")
     recorder = Recorder()
 
-    (without,) = run(database, None).models
-    (model,) = run(database, low_overlap.depth_of(photos), events=recorder).models
+    (without,) = run(database).models
+    (model,) = run(database, depth=low_overlap.depth_of(photos), events=recorder).models
 
     lifted = {str(event["name"]) for event in recorder.of("registered") if event["how"] == "lifted"}
     assert ids(without) == [1, 2, 3, 4, 5, 6]
@@ -201,8 +179,8 @@ def test_where_photos_overlap_well_depth_changes_nothing(tmp_path: Path, usable:
         for _, values, _ in depth.views.values():
             values[:] = np.random.default_rng(1).uniform(0.1, 10, len(values))
 
-    (without,) = run(scene.database, None).models
-    (model,) = run(scene.database, depth).models
+    (without,) = run(scene.database).models
+    (model,) = run(scene.database, depth=depth).models
 
     assert ids(model) == ids(without)
     for i in ids(model):
@@ -219,7 +197,7 @@ def test_a_lifted_photo_can_be_filtered_again(tmp_path: Path) -> None:
     database = low_overlap.write(photos, tmp_path / "database.db", one_camera=False, wrong=0)
     scene = Scene.open(database, low_overlap.depth_of(photos))
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
-    (model,) = run(database, scene.depth).models
+    (model,) = run(database, depth=scene.depth).models
     assert len(ids(model)) == 21
     for point in model.image(21).get_observation_points2D():
         model.delete_point3D(point.point3D_id)

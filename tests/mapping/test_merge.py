@@ -6,31 +6,14 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.events import NullEvents
-from sfm.mapping import reconstruct
 from sfm.mapping.journal import Journal
 from sfm.mapping.merge import merge_models
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene as MappedScene
 from sfm.mapping.trials import Trial, Workbench
-from sfm.progress import SilentProgress
 
 from . import synthetic
-
-
-def run(
-    database: Path, start: tuple[pycolmap.Reconstruction, ...] = ()
-) -> tuple[pycolmap.Reconstruction, ...]:
-    return reconstruct(
-        database,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        threads=1,
-        seed=0,
-        events=NullEvents(),
-        progress=SilentProgress(),
-        start=start,
-    ).models
+from .running import run
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +33,11 @@ def test_models_that_new_pairs_connect_become_one(
     halves: tuple[synthetic.Scene, Path], tmp_path: Path
 ) -> None:
     scene, apart = halves
-    before = run(apart)
+    before = run(apart).models
     together = synthetic.keep_pairs(apart, tmp_path / "together.db", synthetic.all_pairs(10) - across())
     synthetic.add_pairs(scene.database, together, across())
 
-    after = run(together, before)
+    after = run(together, start=before).models
 
     assert [model.num_reg_images() for model in before] == [6, 4]
     assert [model.num_reg_images() for model in after] == [10]
@@ -65,7 +48,7 @@ def test_models_that_wrong_matches_connect_stay_apart(
     halves: tuple[synthetic.Scene, Path], tmp_path: Path
 ) -> None:
     scene, apart = halves
-    before = run(apart)
+    before = run(apart).models
     together = synthetic.keep_pairs(apart, tmp_path / "together.db", synthetic.all_pairs(10) - across())
     with pycolmap.Database.open(scene.database) as true, pycolmap.Database.open(together) as db:
         for pair in sorted(across()):
@@ -73,7 +56,7 @@ def test_models_that_wrong_matches_connect_stay_apart(
             geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
             db.write_two_view_geometry(*pair, geometry)
 
-    after = run(together, before)
+    after = run(together, start=before).models
 
     assert [model.num_reg_images() for model in after] == [6, 4]
 
@@ -82,7 +65,7 @@ def test_a_model_without_common_points_is_absorbed_photo_by_photo(
     halves: tuple[synthetic.Scene, Path], tmp_path: Path
 ) -> None:
     scene, apart = halves
-    large, small = run(apart)
+    large, small = run(apart).models
     for point_id in list(small.point3D_ids()):
         small.delete_point3D(point_id)
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)

@@ -6,53 +6,8 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import MappingResult, reconstruct
-from sfm.progress import SilentProgress
-
 from . import synthetic
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, object]]] = []
-
-    def emit(self, stage: str, event: str, **fields: object) -> None:
-        assert stage == "register"
-        self.events.append((event, fields))
-
-    def of(self, event: str) -> list[dict[str, object]]:
-        return [fields for name, fields in self.events if name == event]
-
-
-def run(
-    database: Path,
-    *,
-    events: Recorder | None = None,
-    start: tuple[pycolmap.Reconstruction, ...] = (),
-    seed: int = 0,
-    **options: object,
-) -> MappingResult:
-    return reconstruct(
-        database,
-        config=RegisterConfig(**options),  # type: ignore[arg-type]
-        refine=RefineConfig(),
-        threads=1,
-        seed=seed,
-        events=events or Recorder(),
-        progress=SilentProgress(),
-        start=start,
-    )
-
-
-def names(model: pycolmap.Reconstruction) -> set[str]:
-    return {model.image(i).name for i in model.reg_image_ids()}
-
-
-def poses(result: MappingResult) -> dict[str, np.ndarray]:
-    return {
-        i.name: i.cam_from_world().matrix() for m in result.models for i in m.images.values() if i.has_pose
-    }
+from .running import Recorder, names, poses, run
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +74,7 @@ def test_later_pairs_continue_the_earlier_model(ring: synthetic.Scene, tmp_path:
 
 
 def test_fixed_cameras_keep_their_intrinsics(ring: synthetic.Scene) -> None:
-    result = reconstruct(
-        ring.database,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        fixed_cameras=frozenset({1}),
-        threads=1,
-        seed=0,
-        events=Recorder(),
-        progress=SilentProgress(),
-    )
+    result = run(ring.database, fixed_cameras=frozenset({1}))
 
     with pycolmap.Database.open(ring.database) as db:
         given = db.read_camera(1).params

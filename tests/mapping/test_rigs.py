@@ -16,8 +16,8 @@ from sfm.evaluation.alignment import extent
 from sfm.rigs import derive_rigs, metres_per_unit, write_rigs
 from sfm.types import Rig, RigSensor
 
+from .running import Recorder, names, run
 from .synthetic import Scene, max_rotation_error_deg
-from .test_registrar import Recorder, names, run
 
 LEFT, RIGHT = "camera000001_", "camera000002_"
 NUM_FRAMES = 8

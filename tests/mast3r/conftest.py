@@ -1,4 +1,4 @@
-"""What tests of the network share: the stored fixtures, and the small network whose outputs they hold."""
+"""What tests of the network share: stored fixtures, the small network whose outputs they hold, a room."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from .room import write_room
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 
@@ -48,3 +50,11 @@ def small_network(parity_data: Path, small_tensors: dict[str, torch.Tensor]) -> 
     return Mast3rNetwork.from_tensors(
         manifest.architecture, {name: tensor.clone() for name, tensor in small_tensors.items()}
     )
+
+
+@pytest.fixture(scope="session")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rendered room of `write_room`; not to be changed."""
+    folder = tmp_path_factory.mktemp("room")
+    write_room(folder)
+    return folder

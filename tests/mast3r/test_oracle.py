@@ -1,10 +1,7 @@
-"""The oracle answers as the network would that knew the truth, and refuses what is not a rendered scene."""
+"""The oracle answers as the network would that knew the truth."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,65 +14,11 @@ from sfm.errors import InputError
 from sfm.mast3r.correspondences import DescriptorMap, match_direction, merge_directions
 from sfm.mast3r.image_input import network_photo
 from sfm.mast3r.oracle import OracleOptions, OraclePredictor
-from sfm.mast3r.oracle_scene import depth_at, load_scene
 from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto, PairPredictor
 
-TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
+from .room import SIZE, encoded, projected
+
 EXACT = OracleOptions(noise_px=0, confidence_noise=0, depth_noise=0, scale_noise=0)
-SIZE = 128
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wall, the ground and a box before the wall, in six photos of 160 x 120 px with distortion.
-
-    left, right and close see the same, away looks into the open, elsewhere is another place with the same
-    coordinates as left.
-    """
-    sys.path[:0] = [] if TOOLS in sys.path else [TOOLS]
-    from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
-    from synthetic.quads import Quad, box, wall
-
-    grey = np.full((8, 8, 3), 128, np.uint8)
-    ground = Quad(np.array([-9.0, -9, 0]), np.array([18.0, 0, 0]), np.array([0, 18.0, 0]), grey)
-    back = wall(np.array([-9.0, 5]), np.array([9.0, 5]), 0, 2.6, grey)
-    place = Scene((ground, back, *box((0, 2), (1.5, 1.0), (0, 1.2), grey)), (9.0, 9.0))
-    camera = PinholeRadial(160, 120, focal_px=130, k1=-0.05)
-    aim = np.array([0.0, 4.0, 1.0])
-
-    def photo(name: str, eye: list[float], target: np.ndarray = aim, component: str = "here") -> Photo:
-        return Photo(f"{name}.jpg", camera, look_at(np.array(eye), target), place, component)
-
-    photos = [
-        photo("left", [-3.0, -4, 1.6]),
-        photo("right", [1.0, -4.5, 1.7]),
-        photo("close", [0.5, -1.5, 1.6]),
-        photo("away", [-3.0, -4, 1.6], np.array([-1.0, -20, 6])),
-        photo("elsewhere", [-3.0, -4, 1.6], component="there"),
-        replace(photo("upright", [1.0, -4, 1.6]), camera=PinholeRadial(120, 160, focal_px=130)),
-    ]
-    folder = tmp_path_factory.mktemp("room")
-    write_dataset(photos, folder, supersample=1, with_depth=True)
-    return folder
-
-
-@pytest.fixture
-def copied(room: Path, tmp_path: Path) -> Path:
-    """A room that may be damaged."""
-    (tmp_path / "depth").mkdir()
-    for file in (room / "depth").iterdir():
-        (tmp_path / "depth" / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "gt.json").write_bytes((room / "gt.json").read_bytes())
-    return tmp_path
-
-
-def encoded(oracle: OraclePredictor, *names: str) -> list[EncodedPhoto]:
-    photos = []
-    for name in names:
-        rows, columns = oracle.grid(f"{name}.jpg").size
-        blank = NetworkPhoto(f"{name}.jpg", np.zeros((rows, columns, 3), np.uint8))
-        photos.append(EncodedPhoto(blank.name, oracle.encode([blank])[0], blank.size))
-    return photos
 
 
 def matched(oracle: OraclePredictor, a: str, b: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,13 +32,6 @@ def matched(oracle: OraclePredictor, a: str, b: str) -> tuple[np.ndarray, np.nda
     i, j = i[mutual], j[mutual]
     confidence = torch.sqrt(c1.reshape(-1)[i] * c2.reshape(-1)[j])
     return i.numpy(), j.numpy(), confidence.numpy()
-
-
-def projected(oracle: OraclePredictor, points: np.ndarray, name: str) -> np.ndarray:
-    """Network pixels (N, 2) of world points in a photo."""
-    view = oracle.view(f"{name}.jpg")
-    local = points @ view.rotation.T + view.translation
-    return oracle.grid(view.name).to_network(view.camera.img_from_cam(local))
 
 
 def pixel_errors(oracle: OraclePredictor, a: str, b: str) -> tuple[np.ndarray, np.ndarray]:
@@ -330,22 +266,6 @@ def test_answers_are_reproducible_and_the_key_says_which(room: Path) -> None:
     assert len({one.key, *(other.key for other in others)}) == 4
 
 
-def test_depth_between_surfaces_is_one_of_them() -> None:
-    depth = np.array([[2.0, 2.0, 9.0], [2.0, 2.0, 9.0], [0.0, 0.0, 9.0]], np.float32)
-    where = np.array([[1.5, 0.5], [1.9, 0.7], [2.2, 0.7], [0.9, 2.4], [1.0, 1.0], [-5, 0.0], [9, 9.0]])
-
-    assert depth_at(depth, where).tolist() == pytest.approx([2, 2, 9, 0, 2, 2, 9])
-
-
-def test_depth_of_a_slanted_plane_is_exact_between_pixels() -> None:
-    x, y = np.meshgrid(np.arange(8) + 0.5, np.arange(6) + 0.5)
-    depth = (1 / (0.2 + 0.002 * x - 0.003 * y)).astype(np.float32)
-    where = np.random.default_rng(0).uniform([0.5, 0.5], [7.5, 5.5], (50, 2))
-
-    expected = 1 / (0.2 + 0.002 * where[:, 0] - 0.003 * where[:, 1])
-    np.testing.assert_allclose(depth_at(depth, where), expected, rtol=1e-6)
-
-
 def test_a_photo_of_another_size_is_refused(room: Path) -> None:
     oracle = OraclePredictor(room, size=SIZE)
     (left,) = encoded(oracle, "left")
@@ -361,90 +281,3 @@ def test_a_photo_that_is_not_in_the_scene_is_named(room: Path) -> None:
 
     with pytest.raises(InputError, match=r"gt\.json has no photo 'other\.jpg'"):
         oracle.encode([NetworkPhoto("other.jpg", np.zeros((96, 128, 3), np.uint8))])
-
-
-class Touched:
-    """Unpickling this would leave a file behind."""
-
-    def __reduce__(self) -> tuple[Callable, tuple]:
-        return Path.touch, (Path("unpickled"),)
-
-
-def _saved(content: object) -> Callable[[Path], None]:
-    return lambda path: np.save(path, content, allow_pickle=True)
-
-
-DAMAGE = {
-    "missing": (lambda path: path.unlink(), "no depth of photo left.jpg"),
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:500]), "not a readable depth map"),
-    "empty": (lambda path: path.write_bytes(b""), "not a readable depth map"),
-    "pickle": (_saved(np.array([Touched()], object)), "not a readable depth map"),
-    "another size": (_saved(np.ones((12, 16), np.float32)), r"expected \(120, 160\) float32"),
-    "whole numbers": (_saved(np.ones((120, 160), np.int64)), r"expected \(120, 160\) float32"),
-    "not finite": (_saved(np.full((120, 160), np.nan, np.float32)), "finite and not negative"),
-    "negative": (_saved(np.full((120, 160), -1, np.float32)), "finite and not negative"),
-}
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_depth_is_named(copied: Path, kind: str) -> None:
-    damage, words = DAMAGE[kind]
-    damage(copied / "depth" / "left.jpg.npy")
-
-    with pytest.raises(InputError, match=words) as caught:
-        OraclePredictor(copied, size=SIZE).points("left.jpg")
-
-    assert "left.jpg.npy" in str(caught.value)
-    assert caught.value.hint
-    assert not Path("unpickled").exists()
-
-
-def test_depth_of_nothing_at_all_is_refused(copied: Path) -> None:
-    for file in (copied / "depth").iterdir():
-        np.save(file, np.zeros_like(np.load(file)))
-
-    with pytest.raises(InputError, match="show nothing at all"):
-        OraclePredictor(copied, size=SIZE)
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "words"),
-    [
-        (["images"], {}, "'images' must map"),
-        (["cameras"], [], "'cameras' must map"),
-        (["components"], "one", "'components' must map"),
-        (["images", "left.jpg"], None, "'left.jpg': R_cw"),
-        (["images", "left.jpg", "R_cw"], [[1, 0, 0], [0, 1, 0], [0, 0, 2]], "'left.jpg': R_cw must be"),
-        (["images", "left.jpg", "R_cw"], "no", "'left.jpg': R_cw"),
-        (["images", "left.jpg", "t_cw"], [0, 0, float("nan")], "3 finite numbers"),
-        (["images", "../../etc/passwd"], {}, "is not a photo name|etc/passwd"),
-        (["cameras", "left.jpg"], None, "camera of 'left.jpg': model must be"),
-        (["cameras", "left.jpg", "model"], "FISHEYE", "not 'FISHEYE'"),
-        (["cameras", "left.jpg", "params"], [1.0], "is no camera of model SIMPLE_RADIAL"),
-        (["cameras", "left.jpg", "params"], [float("inf"), 1, 1, 0], "is no camera"),
-        (["cameras", "left.jpg", "width"], -5, "is no camera"),
-        (["cameras", "left.jpg", "height"], "tall", "must be numbers"),
-    ],
-)
-def test_a_damaged_ground_truth_is_named(copied: Path, path: list[str], value: object, words: str) -> None:
-    file = copied / "gt.json"
-    content = json.loads(file.read_text())
-    entry = content
-    for key in path[:-1]:
-        entry = entry[key]
-    entry[path[-1]] = value
-    file.write_text(json.dumps(content))
-
-    with pytest.raises(InputError, match=words) as caught:
-        load_scene(copied)
-
-    assert "gt.json" in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
-def test_what_is_not_a_ground_truth_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "gt.json").write_bytes(content)
-
-    with pytest.raises(InputError, match=r"gt\.json"):
-        OraclePredictor(tmp_path)

@@ -117,40 +117,23 @@ def test_a_process_that_fails_says_how(tmp_path):
 
 
 def test_medians_are_over_the_seeds_that_finished():
+    def finished(seed: int, registered: int, auc5: float, map_s: float) -> Row:
+        return Row(
+            set="s",
+            engine="ours",
+            seed=seed,
+            status="ok",
+            photos=5,
+            registered=registered,
+            models=(registered,),
+            auc5=auc5,
+            map_s=map_s,
+        )
+
     rows = [
-        Row(
-            set="s",
-            engine="ours",
-            seed=0,
-            status="ok",
-            photos=5,
-            registered=5,
-            models=(5,),
-            auc5=90.0,
-            map_s=1.0,
-        ),
-        Row(
-            set="s",
-            engine="ours",
-            seed=1,
-            status="ok",
-            photos=5,
-            registered=4,
-            models=(4,),
-            auc5=70.0,
-            map_s=3.0,
-        ),
-        Row(
-            set="s",
-            engine="ours",
-            seed=2,
-            status="ok",
-            photos=5,
-            registered=5,
-            models=(5,),
-            auc5=80.0,
-            map_s=9.0,
-        ),
+        finished(0, 5, 90.0, 1.0),
+        finished(1, 4, 70.0, 3.0),
+        finished(2, 5, 80.0, 9.0),
         Row(set="s", engine="global", seed=0, status="ok", registered=2, models=(3, 2), auc5=None),
         Row(set="s", engine="global", seed=1, status="stopped after 9 s"),
     ]

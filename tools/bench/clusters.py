@@ -4,10 +4,9 @@
 
 maps each case in one process of one thread and then in two of one thread each, and prints a JSON line a run.
 `--threads T1,T2` gives the threads of the process that joins and finishes, which has the machine to itself
-by then. `--skip-global` leaves out the fresh start from all poses at once, where a photo is missing.
-CPU seconds include those of the processes that map clusters. The critical path is what the run would take
-with a core for each process and nothing else to do: the CPU seconds of the first process, and those of the
-clusters, dealt out to as many processes as there are in the order in which they are started.
+by then. CPU seconds include those of the processes that map clusters. The critical path is what the run
+would take with a core for each process and nothing else to do: the CPU seconds of the first process, and
+those of the clusters, dealt out to as many processes as there are in the order in which they are started.
 """
 
 from __future__ import annotations
@@ -62,7 +61,6 @@ def main() -> None:
             command += [str(options.cache / "clusters" / f"{name}-{processes}-{threads}")]
             command += ["--processes", str(processes), "--threads", threads, "--seed", str(options.seed)]
             command += [f"--option={option}" for option in options.option]
-            command += ["--skip-global"] if options.skip_global else []
             subprocess.run(command, check=True)
 
 
@@ -72,8 +70,6 @@ def _run(options: argparse.Namespace) -> None:
     phases: dict[str, dict[str, float]] = {}
     for module, name in _PHASES:
         setattr(module, name, _timed(getattr(module, name), name.strip("_"), phases))
-    if options.skip_global:
-        registrar.global_models = lambda *_: []  # type: ignore[attr-defined]
     own = [*options.option, f"register.processes={options.processes}"]
     started = time.monotonic()
     mapped = map_ours(database, out, seed=options.seed, threads=int(options.threads), option=own)
@@ -149,7 +145,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--threads", default="1,1", help="of one process, and of the first of two")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--skip-global", action="store_true")
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--processes", type=int, default=1, help=argparse.SUPPRESS)
     return parser.parse_args()

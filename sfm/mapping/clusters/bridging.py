@@ -8,7 +8,6 @@ than everything else. So they are asked for around the gap, and that model overl
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from pathlib import Path
 
 from ..evidence.view_graph import ViewGraph
 from ..global_start import global_models
@@ -25,13 +24,12 @@ _AROUND = 60  # photos of the large model that are mapped again with those
 
 
 def bridged_models(
-    bench: Workbench, database: Path, models: Sequence[Trial], component: Set[str], journal: Journal
+    bench: Workbench, models: Sequence[Trial], component: Set[str], journal: Journal
 ) -> list[Trial]:
     """The models, or what they are joined to when the photos around the gap say how.
 
     Args:
         bench: with the scene that the models are to fit.
-        database: that the scene was read from; only read.
         models: of the component, largest first; left unchanged.
         component: connected photos.
         journal: told of the joins.
@@ -40,7 +38,7 @@ def bridged_models(
     if not _MIN_MISSING <= len(missing) <= _MAX_MISSING:
         return list(models)
     around = _near(bench.scene.view_graph, missing, models[0].names)
-    bridges = global_models(bench, database, missing | around)
+    bridges = global_models(bench, missing | around)
     if not bridges or not bridges[0].names & missing or not bridges[0].names & models[0].names:
         return list(models)
     joined = join_models(bench, [*map(copied, models), bridges[0]], journal)

@@ -41,40 +41,49 @@ def clustered_models(
     """
     if bench.options.frozen:  # the seams could not be adjusted
         return []
-    threads = bench.options.pipeline.num_threads
-    processes = config.processes or threads
+    processes = config.processes or bench.options.pipeline.num_threads
     clusters = _clusters(bench, config, models)
     if processes < 2 or sum(len(cluster.core) for cluster in clusters) < 2 * config.cluster_size:
         return []
-    processes = min(processes, len(clusters))
     with _folder(scratch) as folder:
-        tasks = [folder / f"{number:04d}" for number in range(len(clusters))]
-        for task, cluster in zip(tasks, clusters, strict=True):
-            write_task(task, bench, config, cluster.names, threads=max(1, threads // processes))
-        failures = run_tasks(
-            tasks,
-            processes=processes,
-            threads=max(1, threads // processes),
-            on_registered=bench.on_registered,
-        )
-        found: list[Trial] = []
-        for task, cluster in zip(tasks, clusters, strict=True):
-            if not is_mapped(task):
-                map_task(task, bench.on_registered)
-            done = read_models(task)
-            discarded.entries += done.discarded.entries
-            discarded.note(
-                "cluster",
-                num_images=len(cluster.names),
-                num_core=len(cluster.core),
-                registered=[len(trial.names) for trial in done.trials],
-                seconds=done.seconds,
-                cpu_s=done.cpu_s,
-                failure=failures.get(task, ""),
-            )
-            found += done.trials
+        found = _side_by_side(bench, config, clusters, folder, discarded, processes=processes)
     joined = join_models(bench, found, discarded)
     return _with_rest(bench, joined, frozenset().union(*(cluster.core for cluster in clusters)))
+
+
+def _side_by_side(
+    bench: Workbench,
+    config: RegisterConfig,
+    clusters: Sequence[Cluster],
+    folder: Path,
+    discarded: Journal,
+    *,
+    processes: int,
+) -> list[Trial]:
+    """Models of the clusters, each mapped by a process of its own, or here where that failed."""
+    processes = min(processes, len(clusters))
+    threads = max(1, bench.options.pipeline.num_threads // processes)
+    tasks = [folder / f"{number:04d}" for number in range(len(clusters))]
+    for task, cluster in zip(tasks, clusters, strict=True):
+        write_task(task, bench, config, cluster.names, threads=threads)
+    failures = run_tasks(tasks, processes=processes, threads=threads, on_registered=bench.on_registered)
+    found: list[Trial] = []
+    for task, cluster in zip(tasks, clusters, strict=True):
+        if not is_mapped(task):
+            map_task(task, bench.on_registered)
+        done = read_models(task)
+        discarded.entries += done.discarded.entries
+        discarded.note(
+            "cluster",
+            num_images=len(cluster.names),
+            num_core=len(cluster.core),
+            registered=[len(trial.names) for trial in done.trials],
+            seconds=done.seconds,
+            cpu_s=done.cpu_s,
+            failure=failures.get(task, ""),
+        )
+        found += done.trials
+    return found
 
 
 @contextmanager

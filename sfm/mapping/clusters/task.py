@@ -17,10 +17,10 @@ from ..components import new_models
 from ..depth.keypoint_depth import KeypointDepth
 from ..journal import Journal
 from ..options import MapperOptions, with_threads
+from ..part_database import write_part
 from ..scene import Scene
 from ..trials import MAX_CONTRADICTED, Trial, Workbench, best_model
 from .bridging import bridged_models
-from .part_database import write_part
 
 _NEARLY_ALL = 0.95  # of a cluster: what is missing may find its place beside the other clusters
 
@@ -64,7 +64,7 @@ def map_task(folder: Path, on_registered: Callable[[str], None]) -> None:
     task: _Task = pickle.loads((folder / _TASK).read_bytes())
     bench = Workbench(Scene.open(folder / _DATABASE, task.depth), task.options, on_registered)
     discarded = Journal()
-    trials = _models(bench, task.config, folder / _DATABASE, discarded)
+    trials = _models(bench, task.config, discarded)
     stories = []
     for index, trial in enumerate(trials):
         (folder / str(index)).mkdir(exist_ok=True)
@@ -103,7 +103,7 @@ def read_models(folder: Path) -> ClusterModels:
     return ClusterModels(trials, discarded, story["seconds"], story["cpu_s"])
 
 
-def _models(bench: Workbench, config: RegisterConfig, database: Path, discarded: Journal) -> list[Trial]:
+def _models(bench: Workbench, config: RegisterConfig, discarded: Journal) -> list[Trial]:
     everyone = frozenset(bench.scene.id_of)
     first = best_model(bench, everyone, discarded, max_trials=1)
     if (
@@ -114,5 +114,5 @@ def _models(bench: Workbench, config: RegisterConfig, database: Path, discarded:
         return [first]
     models = sorted(new_models(bench, config, (), discarded), key=lambda trial: -len(trial.names))
     if len(models) > 1 and models[0].contradicted <= MAX_CONTRADICTED and not models[0].from_depth:
-        return bridged_models(bench, database, models, everyone, discarded)
+        return bridged_models(bench, models, everyone, discarded)
     return models

@@ -1,4 +1,7 @@
-"""The part of a scene that a process of its own maps, as a small COLMAP database."""
+"""A part of a scene as a small COLMAP database, for a mapper that reads a database of its own.
+
+What a process maps beside others is such a part, and what COLMAP's global mapper is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import pycolmap
 
-from ..scene import Scene
+from .scene import Scene
 
 
 def write_part(scene: Scene, names: Set[str], path: Path) -> None:
@@ -15,12 +18,13 @@ def write_part(scene: Scene, names: Set[str], path: Path) -> None:
 
     Args:
         scene: pairs that it leaves out stay out. Nothing is read from its own database.
-        names: photos of the scene; a frame with all that it has.
-        path: a new file. Ids are those of the scene. Only keypoints' positions go in.
+        names: photos of the scene. The other photos of their frames go in without pairs.
+        path: a new file. Ids are those of the scene. Of keypoints only positions go in, and no pose priors.
     """
-    cache, ids = scene.cache, {scene.id_of[name] for name in names}
-    frames = [cache.frame(frame_id) for frame_id in sorted({cache.image(i).frame_id for i in ids})]
+    cache = scene.cache
+    frames = [cache.frame(i) for i in sorted({cache.image(scene.id_of[name]).frame_id for name in names})]
     rigs = [cache.rig(rig_id) for rig_id in sorted({frame.rig_id for frame in frames})]
+    ids = sorted(data.id for frame in frames for data in frame.image_ids)
     sensors = {sensor.id for rig in rigs for sensor in (rig.ref_sensor_id, *rig.non_ref_sensors)}
     with pycolmap.Database.open(path) as db, pycolmap.DatabaseTransaction(db):
         for camera_id in sorted(sensors | {cache.image(i).camera_id for i in ids}):
@@ -29,7 +33,7 @@ def write_part(scene: Scene, names: Set[str], path: Path) -> None:
             db.write_rig(rig, use_rig_id=True)
         for frame in frames:
             db.write_frame(frame, use_frame_id=True)
-        for image_id in sorted(ids):
+        for image_id in ids:
             db.write_image(cache.image(image_id), use_image_id=True)
             db.write_keypoints(image_id, scene.keypoints(image_id))
         _write_pairs(scene, names, db)

@@ -1,0 +1,69 @@
+"""Mapping as tests run it: one thread, seed 0 unless they say otherwise, and what it tells recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping import DepthSource, GivenModels, MappingResult, reconstruct
+from sfm.progress import Progress, SilentProgress
+
+
+class Recorder:
+    """Keeps what registration tells."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def emit(self, stage: str, event: str, **fields: object) -> None:
+        assert stage == "register"
+        self.events.append((event, fields))
+
+    def of(self, event: str) -> list[dict[str, object]]:
+        return [fields for name, fields in self.events if name == event]
+
+
+def run(
+    database: Path,
+    *,
+    refine: RefineConfig | None = None,
+    fixed_cameras: frozenset[int] = frozenset(),
+    seed: int = 0,
+    events: Recorder | None = None,
+    progress: Progress | None = None,
+    start: tuple[pycolmap.Reconstruction, ...] = (),
+    depth: DepthSource | None = None,
+    given: GivenModels | None = None,
+    scratch: Path | None = None,
+    **options: object,
+) -> MappingResult:
+    """Map a database; `options` are those of registration."""
+    return reconstruct(
+        database,
+        config=RegisterConfig(**options),  # type: ignore[arg-type]
+        refine=refine or RefineConfig(),
+        fixed_cameras=fixed_cameras,
+        threads=1,
+        seed=seed,
+        events=events or Recorder(),
+        progress=progress or SilentProgress(),
+        start=start,
+        depth=depth,
+        given=given,
+        scratch=scratch,
+    )
+
+
+def names(model: pycolmap.Reconstruction) -> set[str]:
+    """Of the registered photos."""
+    return {model.image(i).name for i in model.reg_image_ids()}
+
+
+def poses(result: MappingResult) -> dict[str, np.ndarray]:
+    """`cam_from_world` (3, 4) of all registered photos."""
+    return {
+        i.name: i.cam_from_world().matrix() for m in result.models for i in m.images.values() if i.has_pose
+    }
