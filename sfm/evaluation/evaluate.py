@@ -14,11 +14,28 @@ from sfm.errors import InputError
 from sfm.evaluation.alignment import TrajectoryError, trajectory_error
 from sfm.evaluation.colmap_benchmark import BenchmarkScore, colmap_benchmark_score
 from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
-from sfm.evaluation.metrics import THRESHOLDS_DEG, PairErrors, auc, auc_histogram, pair_errors, recall
+from sfm.evaluation.metrics import (
+    THRESHOLDS_DEG,
+    PairErrors,
+    auc,
+    auc_histogram,
+    auc_histogram_both_ways,
+    pair_errors,
+    recall,
+)
 from sfm.evaluation.model_poses import Poses, find_models, read_poses
 from sfm.evaluation.names import match_names
 
-_Errors = tuple[PairErrors, PairErrors]
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Errors of the same pairs by several conventions."""
+
+    signed: PairErrors
+    unsigned: PairErrors
+    """Where a translation the wrong way round is right."""
+    unsigned_back: PairErrors
+    """The same from the later photo of each pair to the earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,8 @@ class Score:
     """From bins of one degree."""
     auc_1deg_bins_unsigned: Mapping[int, float]
     """The same where a translation the wrong way round is right: PoseDiffusion's and VGGT's mAA."""
+    auc_1deg_bins_unsigned_both_ways: Mapping[int, float]
+    """The mean of that over i to j and over j to i, which does not depend on the order of photos (VGGT-X)."""
     rra: Mapping[int, float]
     rta: Mapping[int, float]
     rotation_median_deg: float
@@ -121,7 +140,7 @@ def evaluate_poses(models: Sequence[Poses], truth: GroundTruth, *, where: str = 
     known.sort(key=len, reverse=True)
     groups = truth.groups()
     best = {label: _best_model(known, members) for label, members in groups.items()}
-    errors = {label: _both_signs(best[label], truth, members) for label, members in groups.items()}
+    errors = {label: _errors(best[label], truth, members) for label, members in groups.items()}
     scores = {label: _score(best[label], truth, members, errors[label]) for label, members in groups.items()}
     return Evaluation(
         overall=_pooled(list(scores.values()), list(errors.values())),
@@ -141,13 +160,13 @@ def _best_model(models: Sequence[Poses], members: Sequence[str]) -> Poses:
     return max(models, key=lambda poses: len(wanted & poses.keys()), default={})
 
 
-def _both_signs(model: Poses, truth: GroundTruth, members: Sequence[str]) -> _Errors:
-    """Errors that mind the sign of translations, and errors that do not."""
-    signed, unsigned = (
-        pair_errors(model, truth.poses, members, min_baseline=truth.min_baseline, signed=signed)
-        for signed in (True, False)
+def _errors(model: Poses, truth: GroundTruth, members: Sequence[str]) -> _Errors:
+    least = truth.min_baseline
+    return _Errors(
+        signed=pair_errors(model, truth.poses, members, min_baseline=least),
+        unsigned=pair_errors(model, truth.poses, members, min_baseline=least, signed=False),
+        unsigned_back=pair_errors(model, truth.poses, members[::-1], min_baseline=least, signed=False),
     )
-    return signed, unsigned
 
 
 def _score(model: Poses, truth: GroundTruth, members: Sequence[str], errors: _Errors) -> Score:
@@ -158,19 +177,24 @@ def _score(model: Poses, truth: GroundTruth, members: Sequence[str], errors: _Er
 def _pooled(scores: Sequence[Score], errors: Sequence[_Errors]) -> Score:
     ate = scores[0].ate if len(scores) == 1 else None
     photos = sum(score.num_photos for score in scores)
-    joined = (PairErrors.joined([e[0] for e in errors]), PairErrors.joined([e[1] for e in errors]))
+    joined = _Errors(
+        signed=PairErrors.joined([e.signed for e in errors]),
+        unsigned=PairErrors.joined([e.unsigned for e in errors]),
+        unsigned_back=PairErrors.joined([e.unsigned_back for e in errors]),
+    )
     return _figures(photos, sum(score.num_registered for score in scores), joined, ate)
 
 
-def _figures(num_photos: int, num_registered: int, both: _Errors, ate: TrajectoryError | None) -> Score:
-    errors, unsigned = both
-    pose = errors.pose_deg
+def _figures(num_photos: int, num_registered: int, found: _Errors, ate: TrajectoryError | None) -> Score:
+    errors, pose = found.signed, found.signed.pose_deg
+    forth, back = found.unsigned.pose_deg, found.unsigned_back.pose_deg
     return Score(
         num_photos=num_photos,
         num_registered=num_registered,
         auc={t: auc(pose, t) for t in THRESHOLDS_DEG},
         auc_1deg_bins={t: auc_histogram(pose, t) for t in THRESHOLDS_DEG},
-        auc_1deg_bins_unsigned={t: auc_histogram(unsigned.pose_deg, t) for t in THRESHOLDS_DEG},
+        auc_1deg_bins_unsigned={t: auc_histogram(forth, t) for t in THRESHOLDS_DEG},
+        auc_1deg_bins_unsigned_both_ways={t: auc_histogram_both_ways(forth, back, t) for t in THRESHOLDS_DEG},
         rra={t: recall(errors.rotation_deg, t) for t in (5, 15)},
         rta={t: recall(errors.translation_deg, t) for t in (5, 15)},
         rotation_median_deg=float(np.median(errors.rotation_deg)) if len(pose) else 180.0,
@@ -198,6 +222,9 @@ def _score_dict(score: Score) -> dict[str, object]:
         "auc": {str(t): value for t, value in score.auc.items()},
         "auc_1deg_bins": {str(t): value for t, value in score.auc_1deg_bins.items()},
         "auc_1deg_bins_unsigned": {str(t): value for t, value in score.auc_1deg_bins_unsigned.items()},
+        "auc_1deg_bins_unsigned_both_ways": {
+            str(t): value for t, value in score.auc_1deg_bins_unsigned_both_ways.items()
+        },
         "rra": {str(t): value for t, value in score.rra.items()},
         "rta": {str(t): value for t, value in score.rta.items()},
         "rotation_median_deg": score.rotation_median_deg,

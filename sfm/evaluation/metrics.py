@@ -54,7 +54,7 @@ def pair_errors(
     Args:
         estimated: poses of one model; photos that are not in it make their pairs fail.
         true: poses of all `names`.
-        names: photos, as in `true`.
+        names: photos, as in `true`; in a pair the earlier is i. Reversed they give the errors of j to i.
         min_baseline: pairs whose true centres are nearer than this count by rotation alone.
         signed: whether a translation the wrong way round is wrong; otherwise the error is the smaller of the
             angle and of what it lacks to 180 degrees, as PoseDiffusion and VGGT have it.
@@ -100,6 +100,15 @@ def auc_histogram(errors_deg: Array, threshold_deg: int) -> float:
     if len(errors_deg) == 0:
         return 0.0
     return float(np.mean([recall(errors_deg, limit) for limit in range(1, threshold_deg + 1)]))
+
+
+def auc_histogram_both_ways(forth_deg: Array, back_deg: Array, threshold_deg: int) -> float:
+    """Mean of `auc_histogram` over errors of pairs i to j and of the same pairs j to i, per cent.
+
+    The direction of a translation is told in the frame of a pair's second photo, so that its error depends
+    on which comes first where the rotation is wrong, too; VGGT-X (arXiv 2509.25191) averages both orders.
+    """
+    return (auc_histogram(forth_deg, threshold_deg) + auc_histogram(back_deg, threshold_deg)) / 2
 
 
 def recall(errors_deg: Array, threshold_deg: float) -> float:

@@ -64,6 +64,18 @@ def test_each_problem_is_a_line_that_names_the_file(run, tmp_path):
     assert "strecha:Herz-Jesus-P8" in text
 
 
+def test_truth_that_ends_too_early_is_a_problem(run, tmp_path):
+    tanks = fabricate.tanks_and_temples(tmp_path)
+    log = tanks.folder.parent / "Horse_COLMAP_SfM.log"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:500]))
+
+    code, text = run("check", tmp_path)
+
+    assert code == 1
+    assert "problem: tanks_and_temples:Horse:" in text
+    assert "(and 48 more) has no pose in" in text
+
+
 def test_photos_of_another_size_than_their_cameras_and_unreadable_ones_are_problems(run, tmp_path):
     made = fabricate.eth3d(tmp_path)
     name = next(iter(made.poses))
@@ -140,7 +152,15 @@ def test_the_list_says_where_to_get_each_dataset_its_scenes_and_counts(run):
     code, text = run("list")
 
     assert code == 0
-    for words in ("pipes 14", "Barn 410", "Herz-Jesus-P8 8", "https://www.eth3d.net", "door ?", "memory"):
+    for words in (
+        "seen, unseen: as its own files list them",
+        "pipes 14",
+        "Barn 410",
+        "Herz-Jesus-P8 8",
+        "https://www.eth3d.net",
+        "door ?",
+        "memory",
+    ):
         assert words in text
     entries = {entry["dataset"]: entry for entry in json.loads(run("list", "--json")[1])}
     assert entries["tanks_and_temples"]["photos"]["Courthouse"] == 1106

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
+
 import numpy as np
 import pytest
 from layouts import DATASETS, load_scene
@@ -90,6 +94,31 @@ def test_scenes_may_lie_one_folder_below_as_archives_of_parts_unpack(tmp_path):
     assert len(load_scene("eth3d:pipes", tmp_path).names) == 14
 
 
+def test_archives_of_eth3d_may_lie_in_folders_of_their_own(tmp_path):
+    """As sorted by name: scans first, then distorted photos, then undistorted ones."""
+    made = fabricate.eth3d(tmp_path)
+    fabricate.eth3d(tmp_path, distorted=True)
+    archives = {
+        "multi_view_training_dslr_jpg": ("images/dslr_images", "dslr_calibration_jpg"),
+        "multi_view_training_dslr_scan_eval": ("dslr_scan_eval",),
+        "multi_view_training_dslr_undistorted": ("images", "dslr_calibration_undistorted"),
+    }
+    for archive, parts in archives.items():
+        for part in parts:
+            target = made.folder.parent / archive / "pipes" / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (made.folder / part).rename(target)
+    made.folder.rmdir()
+
+    plain, distorted = (load_scene(f"{d}:pipes", tmp_path) for d in ("eth3d", "eth3d-distorted"))
+
+    assert [len(scene.names) for scene in (plain, distorted)] == [14, 14]
+    assert "dslr_images_undistorted" in plain.names[0]
+    assert distorted.names[0].startswith("dslr_images/")
+    assert [len(scene.scans) for scene in (plain, distorted)] == [1, 1]
+    assert [DATASETS[d].found(made.folder.parent) for d in ("eth3d", "eth3d-distorted")] == [["pipes"]] * 2
+
+
 def test_tanks_and_temples_knows_metres_and_that_colmap_made_its_poses(tmp_path):
     fabricate.tanks_and_temples(tmp_path)
 
@@ -99,17 +128,6 @@ def test_tanks_and_temples_knows_metres_and_that_colmap_made_its_poses(tmp_path)
     assert scene.truth.metres == pytest.approx(2.5, rel=1e-12)
     assert scene.scans_from_world is not None
     np.testing.assert_allclose(scene.scans_from_world.translation, [1, 2, 3])
-
-
-def test_photos_of_tanks_and_temples_that_the_log_lacks_are_asked_for_but_have_no_truth(tmp_path):
-    made = fabricate.tanks_and_temples(tmp_path)
-    log = made.folder.parent / "Horse_COLMAP_SfM.log"
-    lines = log.read_text().splitlines()
-    log.write_text("\n".join(lines[:10] + lines[15:]) + "\n")
-
-    scene = load_scene("tanks_and_temples:Horse", tmp_path)
-
-    assert set(scene.names) - set(scene.truth.poses) == {"000003.jpg"}
 
 
 def test_photos_of_tanks_and_temples_may_lie_below_images_with_the_log_beside_them(tmp_path):
@@ -183,6 +201,26 @@ def test_a_sequence_of_co3d_projects_as_pytorch3d_does(tmp_path):
     # NDC (x left, y up) of the point: f x / z + p with x = -0.3, y = 0.2; half of the shorter side is 24 px.
     ndc = np.array([2.0 * -0.3 / 4 + 0.25, 2.5 * 0.2 / 4 - 0.125])
     np.testing.assert_allclose(seen, [32 - 24 * ndc[0], 24 - 24 * ndc[1]], atol=1e-9)
+
+
+def test_annotations_are_read_once_for_all_sequences_and_again_when_they_change(tmp_path, monkeypatch):
+    made = fabricate.co3d(tmp_path)
+    file = made.folder.parent / "frame_annotations.jgz"
+    unpacked = []
+    original = gzip.decompress
+    monkeypatch.setattr(gzip, "decompress", lambda data: unpacked.append(1) or original(data))
+
+    for subset in ("seed0", "seed1", "seed2"):
+        load_scene(f"co3d:{made.scene}@{subset}", tmp_path)
+    once = len(unpacked)
+    frames = json.loads(original(file.read_bytes()))
+    frames[0]["viewpoint"]["focal_length"] = [3.0, 3.0]
+    file.write_bytes(gzip.compress(json.dumps(frames).encode()))
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    changed = load_scene(f"co3d:{made.scene}@all", tmp_path)
+
+    assert (once, len(unpacked)) == (1, 2)
+    assert changed.truth.cameras["images/frame000001.jpg"].params[0] == 3.0 * HEIGHT / 2
 
 
 def test_sequences_are_ten_frames_where_nothing_else_is_asked_for(tmp_path):

@@ -125,9 +125,9 @@ TANKS: Damage = {
         lambda f: (f / "Horse" / "000100.jpg").unlink(),
         r"000100\.jpg is missing: .*Horse_COLMAP_SfM\.log knows it",
     ),
-    "too many photos": (
+    "photo without a pose": (
         lambda f: fabricate.write_photos(f / "Horse", ["000152.jpg"]),
-        r"Horse has 152 photos where scenes\.yaml lists 151",
+        r"Horse: 000152\.jpg has no pose in .*Horse_COLMAP_SfM\.log",
     ),
     "transform that is no similarity": (
         lambda f: change_line(f / "Horse_trans.txt", 0, "5 0 0 0"),

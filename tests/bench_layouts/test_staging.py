@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import load_scene, stage
-from photo_sets import find_set
+from photo_sets import find_set, find_sets, set_name
 
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
@@ -120,6 +121,67 @@ def test_a_scene_is_found_by_its_name_among_photo_sets(tmp_path):
     before = found.content_key()
     fabricate.write_photos(made.folder / "images", list(made.poses), (8, 8))
     assert found.content_key() != before
+
+
+def asked_for(names, root: Path, out: Path | None = None):
+    options = argparse.Namespace(datasets=root, data=root, cache=root / "cache", out=out)
+    return find_sets(names, options)
+
+
+def test_lists_of_one_name_are_two_sets_with_photos_of_their_own(tmp_path):
+    fabricate.eth3d(tmp_path)
+    lists = [tmp_path / "a" / "list.txt", tmp_path / "b" / "list.txt"]
+    for file, photos in zip(
+        lists, ("DSC_0634.JPG\nDSC_0636.JPG\n", "DSC_0640.JPG\nDSC_0641.JPG\n"), strict=True
+    ):
+        file.parent.mkdir()
+        file.write_text(photos)
+
+    sets = asked_for([f"eth3d:pipes@{file}" for file in lists], tmp_path, tmp_path / "out" / "r.json")
+
+    assert len({found.name for found in sets}) == 2
+    for found, file in zip(sets, lists, strict=True):
+        assert sorted(path.name for path in found.photos.rglob("*.JPG")) == file.read_text().split()
+        listed = (tmp_path / "out" / f"{found.name}-photos.txt").read_text().split()
+        assert [Path(name).name for name in listed] == file.read_text().split()
+
+
+def test_sets_without_a_list_keep_the_names_under_which_their_results_are_stored():
+    assert set_name("eth3d", "pipes") == "eth3d-pipes"
+    assert set_name("tanks_and_temples", "Barn", "50") == "tanks_and_temples-Barn@50"
+    assert set_name("co3d", "apple/110_13051", "seed0") == "co3d-apple-110_13051@seed0"
+
+
+def test_what_is_named_twice_is_measured_once(tmp_path):
+    fabricate.eth3d(tmp_path)
+    fabricate.write_photos(tmp_path / "fox", ["1.jpg"])
+
+    sets = asked_for(["eth3d:pipes", "fox", "eth3d:pipes@all", str(tmp_path / "fox")], tmp_path)
+
+    assert [found.name for found in sets] == ["eth3d-pipes", "fox"]
+
+
+def test_different_photos_under_one_name_are_refused(tmp_path):
+    for scene in ("my scene", "my-scene"):
+        fabricate.colmap_binary(tmp_path, "colmap", scene)
+    for parent in ("x", "y"):
+        fabricate.write_photos(tmp_path / parent / "fox", ["1.jpg"])
+
+    for names in (["colmap:my scene", "colmap:my-scene"], [str(tmp_path / p / "fox") for p in "xy"]):
+        with pytest.raises(SystemExit, match="are different photos under one name") as caught:
+            asked_for(names, tmp_path)
+        assert all(name in str(caught.value) for name in names)
+
+
+def test_one_list_for_a_group_is_refused_with_what_to_give_instead(tmp_path):
+    for scene, count in (("pipes", 14), ("meadow", 15)):
+        fabricate.eth3d(tmp_path, scene, count)
+    (tmp_path / "list.txt").write_text("DSC_0634.JPG\nDSC_0648.JPG\n")  # the last is meadow's alone
+
+    with pytest.raises(
+        SystemExit, match=r"pipes has no photo DSC_0648\.JPG \(.*a folder with a list for each"
+    ):
+        asked_for([f"eth3d:{scene}@{tmp_path / 'list.txt'}" for scene in ("meadow", "pipes")], tmp_path)
 
 
 def test_the_peer_runner_ends_with_one_line_where_a_scene_is_damaged(tmp_path):

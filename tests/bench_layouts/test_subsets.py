@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,7 +70,40 @@ def test_a_list_of_photos_names_them_in_full_or_by_their_last_part(tmp_path):
     scene = load_scene(f"eth3d:pipes@{lists}", tmp_path)
 
     assert [name[-12:] for name in scene.names] == ["DSC_0634.JPG", "DSC_0636.JPG"]
-    assert scene.name == "eth3d/pipes@minimal overlap"
+    assert re.fullmatch(r"eth3d/pipes@minimal overlap-[0-9a-f]{8}", scene.name)
+
+
+def test_lists_of_one_name_are_one_subset_only_where_they_choose_the_same_photos(tmp_path):
+    fabricate.eth3d(tmp_path)
+    texts = {
+        "a": "DSC_0634.JPG\nDSC_0636.JPG\n",
+        "b": "DSC_0636.JPG\nDSC_0634.JPG\n",
+        "c": "DSC_0634.JPG\nDSC_0637.JPG\n",
+    }
+    for folder, text in texts.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "list.txt").write_text(text)
+
+    name = {f: load_scene(f"eth3d:pipes@{tmp_path / f / 'list.txt'}", tmp_path).name for f in texts}
+
+    assert name["a"] == name["b"]
+    assert name["a"] != name["c"]
+
+
+def test_a_folder_of_lists_has_one_for_each_scene(tmp_path):
+    fabricate.eth3d(tmp_path)
+    lists = tmp_path / "low-overlap"
+    lists.mkdir()
+    (lists / "pipes.txt").write_text("DSC_0634.JPG\nDSC_0640.JPG\n")
+
+    scene = load_scene(f"eth3d:pipes@{lists}", tmp_path)
+
+    assert [name[-12:] for name in scene.names] == ["DSC_0634.JPG", "DSC_0640.JPG"]
+    assert re.fullmatch(r"eth3d/pipes@low-overlap-[0-9a-f]{8}", scene.name)
+    assert f"eth3d:pipes@{lists}" in scene_names(f"eth3d:training@{lists}", tmp_path)
+    (lists / "pipes.txt").unlink()
+    with pytest.raises(InputError, match=r"low-overlap/pipes\.txt is missing"):
+        load_scene(f"eth3d:pipes@{lists}", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sfm.evaluation.metrics import auc, auc_histogram, pair_errors, recall
+from sfm.evaluation.evaluate import evaluate_poses
+from sfm.evaluation.ground_truth import GroundTruth
+from sfm.evaluation.metrics import auc, auc_histogram, auc_histogram_both_ways, pair_errors, recall
 
 errors = arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 180))
 
@@ -66,6 +68,28 @@ def test_auc_never_falls_as_the_threshold_grows(values: np.ndarray) -> None:
 def test_the_histogram_form_is_the_mean_recall_at_whole_degrees() -> None:
     # Below 1: one of four; below 2: two; below 3: three.
     assert auc_histogram(np.array([0.5, 1.5, 2.5, 90.0]), 3) == pytest.approx(100 * (0.25 + 0.5 + 0.75) / 3)
+
+
+def test_both_ways_is_the_mean_of_both_orders_of_a_pair_worked_out_by_hand() -> None:
+    """The second photo is turned by 1.7 degrees, and its place by 1.5 the other way about the first.
+
+    From a to b the direction is seen from b: wrong by 1.7 + 1.5 = 3.2 degrees, below 4 and 5 alone. From b to
+    a it is seen from a, which is right: 1.5, and the rotation's 1.7 counts: below 2, 3, 4 and 5.
+    """
+    x, z = math.cos(math.radians(1.5)), math.sin(math.radians(1.5))
+    true = {"a": at((0, 0, 0)), "b": at((1, 0, 0))}
+    estimated = {"a": at((0, 0, 0)), "b": at((x, 0, -z), turned((0, 1, 0), 1.7))}
+
+    forth, back = (pair_errors(estimated, true, names).pose_deg for names in ("ab", "ba"))
+    score = evaluate_poses([estimated], GroundTruth(true, None, None)).overall
+
+    assert forth == pytest.approx([3.2])
+    assert back == pytest.approx([1.7])
+    assert auc_histogram(forth, 5) == pytest.approx(40.0)
+    assert auc_histogram(back, 5) == pytest.approx(80.0)
+    assert auc_histogram_both_ways(forth, back, 5) == pytest.approx(60.0)
+    assert score.auc_1deg_bins_unsigned[5] == pytest.approx(40.0)
+    assert score.auc_1deg_bins_unsigned_both_ways[5] == pytest.approx(60.0)
 
 
 def test_recall_is_strict() -> None:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import yaml
 from charts import Axis, Point, dot_chart, styles
+from layouts import DATASETS
+from layouts.registry import listed_scenes
 from novel_views import ViewRow
+from photo_sets import set_name
 from published import PUBLISHED, counterparts, read_published
 from report import main, write_report
 from report_tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
@@ -328,11 +331,43 @@ def test_a_file_without_results_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_means_stand_beside_published_ones_only_when_all_sets_were_measured() -> None:
     table = next(t for t in read_published() if t.id == "eth3d")
-    rows = [row(f"eth3d-{i}", "ours", **{**SCORES, "auc1": float(i)}) for i in range(13)]
+    rows = [
+        row(name, "ours", **{**SCORES, "auc1": float(i)}) for i, name in enumerate(eth3d_sets("training"))
+    ]
 
     assert counterparts(table, rows[:12]) == ()
     (mine,) = counterparts(table, rows)
     assert mine.values == (6.0, 70.0, 80.0)
+
+
+def eth3d_sets(group: str, *, dataset: str = "eth3d", subset: str = "") -> list[str]:
+    return [set_name(dataset, scene, subset) for scene in listed_scenes(DATASETS["eth3d"], group)]
+
+
+def test_sets_of_other_protocols_are_no_counterpart() -> None:
+    """Other variants and subsets of the same scenes; further scenes beside those of the protocol."""
+    table = next(t for t in read_published() if t.id == "eth3d")
+    others = [
+        eth3d_sets("training", dataset="eth3d-distorted"),
+        eth3d_sets("training", subset="10"),
+        eth3d_sets("test")[:12],
+    ]
+
+    for names in others:
+        assert counterparts(table, [row(name, "ours", **{**SCORES, "auc1": 0.0}) for name in names]) == ()
+    everything = [row(name, "ours", **SCORES) for name in eth3d_sets("all")]
+    everything += [row(name, "ours", **{**SCORES, "auc1": 0.0}) for name in others[0]]
+    (mine,) = counterparts(table, everything)
+    assert mine.values == (50.0, 70.0, 80.0)
+
+
+def test_published_shares_stand_beside_errors_that_leave_photos_out() -> None:
+    tables = [t for t in read_published() if any("ATE" in column for column in t.columns)]
+
+    assert len(tables) >= 3
+    for table in tables:
+        ates = sum("ATE" in column for column in table.columns)
+        assert sum("registered %" in column for column in table.columns) == ates, table.id
 
 
 @pytest.mark.parametrize(
@@ -343,6 +378,9 @@ def test_means_stand_beside_published_ones_only_when_all_sets_were_measured() ->
         (lambda t: t["rows"][0]["values"].pop(), "GLOMAP . SIFT: 2 values for 3 columns"),
         (lambda t: t["rows"][0]["values"].__setitem__(0, float("nan")), "finite"),
         (lambda t: t["measured"].update(figures=["auc1", "auc2", None]), "no such figure: auc2"),
+        (lambda t: t["measured"].update(group="train"), "no list of scenes has eth3d:train"),
+        (lambda t: t["measured"].update(dataset="eth"), "no list of scenes has eth:training"),
+        (lambda t: t["measured"].update(sets="eth3d-*"), r"tables\[0\]\.measured\.sets: Unexpected"),
         (lambda t: t.update(url="x"), r"tables\[0\]\.url: Unexpected"),
     ],
 )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import gaussians
+import novel_views
 import numpy as np
 import pycolmap
 import pytest
 import torch
 from held_out import Placed, colour_difference, linked, place_errors, split
-from novel_views import ViewRow, medians, render
+from novel_views import ViewRow, medians, render, with_common_psnr
 from PIL import Image
+from runs import Facts, Job, Run
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 150.0
 DISTANCE = 4.0
@@ -137,6 +141,65 @@ def test_medians_keep_what_is_missing_missing() -> None:
     assert medians(rows)[0].grey == 1.0
     assert medians(lost)[0].grey is None
     assert "3 of 3" in render(medians(rows))
+
+
+def test_psnr_is_compared_over_the_photos_that_all_engines_hold() -> None:
+    """An engine that loses the hard photo has the better mean of its own, and not of the common ones."""
+    ours = {"1.jpg": 30.0, "2.jpg": 28.0, "hard.jpg": 14.0}
+    theirs = {"1.jpg": 29.0, "2.jpg": 27.0}
+    rows = [
+        ViewRow(
+            set="s",
+            engine=name,
+            seed=0,
+            held=3,
+            psnr=mean(values.values()),
+            psnr_photos=len(values),
+            psnr_of=values,
+        )
+        for name, values in (("ours", ours), ("global", theirs))
+    ]
+    lost = ViewRow(set="s", engine="incremental", seed=0, held=3, psnr_note="no model")
+    other = replace(rows[1], seed=1)
+
+    found = with_common_psnr([*rows, lost, other])
+
+    assert rows[0].psnr < rows[1].psnr
+    assert [row.common_psnr for row in found] == [29.0, 28.0, None, 28.0]
+    assert [row.common_photos for row in found] == [2, 2, 0, 2]
+    assert "24.00 (3)" in render(found)
+    assert medians(found[1:2] + found[3:])[0].common_photos == 2
+
+
+def test_engines_that_share_no_photo_are_not_compared() -> None:
+    rows = [
+        ViewRow(set="s", engine=str(i), seed=0, psnr=20.0, psnr_photos=1, psnr_of={f"{i}.jpg": 20.0})
+        for i in range(2)
+    ]
+
+    assert [row.common_psnr for row in with_common_psnr(rows)] == [None, None]
+
+
+def test_afresh_runs_each_job_again_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our model of all photos is asked for by every engine's row."""
+    (tmp_path / "set").mkdir()
+    for i in range(9):
+        (tmp_path / "set" / f"{i}.jpg").touch()
+    asked: list[tuple[str, bool]] = []
+
+    def run(job: Job, settings: object, *, fresh: bool) -> Run:
+        asked.append((job.stem, fresh))
+        return Run(job, Facts(status="exit 1"), tmp_path)
+
+    monkeypatch.setattr(novel_views, "run_job", run)
+    monkeypatch.setattr(gaussians, "missing", lambda: "")
+    arguments = ["novel_views.py", str(tmp_path / "set"), "--mappers", "ours,incremental", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--fresh", "--cache", str(tmp_path / "cache")])
+
+    novel_views.main()
+
+    assert len(asked) == len(set(asked)) == 4  # of both engines on the others and on all photos
+    assert all(fresh for _, fresh in asked)
 
 
 def test_gaussians_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@
 An ablation is a configuration in `ablations/`, differences only; its first line says what it takes away.
 Those of the dense backend run where `--option backend=mast3r` asks for it. Results are kept as those of
 `peers.py` are, and `report.py` reads them.
+
+{sets}
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from pathlib import Path
 import yaml
 from engines import Settings, add_run_options, settings_from
 from peers import rows_of
-from photo_sets import PhotoSet, find_sets
+from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
 from result_file import write_results
 from rows import Number, Row, median_rows
 from runs import OWN, Job, run_job
@@ -170,12 +172,17 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=(__doc__ or "").replace("{sets}", SETS_HELP),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
-    add_run_options(parser, engines=("ours",), threads=os.cpu_count() or 1)
+    add_sets_argument(parser)
+    add_run_options(parser, threads=os.cpu_count() or 1)
     parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=[], help="names of ablations, with commas"
+        "--only",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAMES",
+        help=f"some ablations, with commas (default: all of {FOLDER.name}/ that the backend has)",
     )
     return parser.parse_args()
 

@@ -4,7 +4,9 @@
     python tools/bench/datasets.py check FOLDER          # exit code 1 where something that is there is wrong
     python tools/bench/datasets.py check FOLDER --pin    # keep checksums in FOLDER/DATASET/SHA256SUMS
 
-FOLDER holds a folder a dataset: eth3d/, tanks_and_temples/, … Nothing is downloaded.
+FOLDER holds a folder a dataset: eth3d/, tanks_and_temples/, …; unless it is named, it is $LOOPSFM_DATASETS,
+or else ~/datasets. Archives may be unpacked into a dataset's folder or into folders of their own there.
+Nothing is downloaded. `list` tells the scenes of each group; benches take DATASET:SCENE or DATASET:GROUP.
 """
 
 from __future__ import annotations
@@ -199,6 +201,8 @@ def _print_list(*, as_json: bool) -> None:
             groups.setdefault(listed.group, []).append(f"{listed.scene} {listed.num_photos or '?'}")
         for group, scenes in groups.items():
             print(f"  {group}: {', '.join(scenes)}")
+        if dataset.groups:
+            print(f"  {', '.join(dataset.groups)}: as its own files list them")
         print(f"  counts: {entry['counts_from']}")
 
 
@@ -209,10 +213,17 @@ def _parse() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every dataset, where to get it, its scenes and counts")
     checking = commands.add_parser("check", help="what is there, and what is wrong with it")
-    checking.add_argument("folder", type=Path, nargs="?", default=DEFAULT_ROOT)
+    checking.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=DEFAULT_ROOT,
+        metavar="FOLDER",
+        help="of all datasets (default: $LOOPSFM_DATASETS, or else ~/datasets: %(default)s)",
+    )
     checking.add_argument("--pin", action="store_true", help=f"keep checksums in FOLDER/DATASET/{PINS}")
     for command in (listing, checking):
-        command.add_argument("--json", action="store_true")
+        command.add_argument("--json", action="store_true", help="the same as JSON")
     return parser.parse_args()
 
 

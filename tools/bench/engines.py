@@ -42,22 +42,66 @@ class Settings:
     """For a process and all that it starts."""
 
 
-def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str], threads: int) -> None:
-    """Options that the benches share which run mappers side by side; `engines` are those to choose from."""
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] = (), threads: int) -> None:
+    """Options that the benches share which run engines.
+
+    Args:
+        parser: of the bench.
+        engines: those to choose from with --mappers; without any there is no such option.
+        threads: unless others are asked for.
+    """
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared" / "data",
+        metavar="DIR",
+        help="folder of photo sets (default: %(default)s)",
+    )
     add_datasets_option(parser)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench")
-    parser.add_argument("--out", type=Path, help="JSON file with rows, medians and what is said of them")
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--mappers", type=chosen_from(engines), default=tuple(engines), help=f"some of {','.join(engines)}"
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "loopsfm-bench",
+        metavar="DIR",
+        help="where results are kept (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=int, default=threads)
-    parser.add_argument("--time-limit", type=float, default=3600.0, help="seconds for each process")
     parser.add_argument(
-        "--memory-limit", type=float, metavar="GB", help="for each process with all that it starts"
+        "--out", type=Path, metavar="FILE", help="JSON file with rows, medians and what is said of them"
     )
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="override of ours")
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="runs of each (default: %(default)s)"
+    )
+    if engines:
+        parser.add_argument(
+            "--mappers",
+            type=chosen_from(engines),
+            default=",".join(engines),
+            metavar="NAMES",
+            help=f"some of {','.join(engines)}, with commas (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--threads", type=int, default=threads, metavar="N", help="of each process (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=3600.0,
+        metavar="S",
+        help="seconds for each process (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=float,
+        metavar="GB",
+        help="for each process with all that it starts (default: none)",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override of our configuration, as for `sfm run`; several times",
+    )
     parser.add_argument("--fresh", action="store_true", help="run again what is in the store")
 
 

@@ -1,5 +1,7 @@
 """A small 3D Gaussian model trained on most photos of a model, and its PSNR on the others; CUDA and gsplat.
 
+    pip install 'loopsfm[gaussians]'    # gsplat, which compiles its kernels at first use: CUDA's toolkit, too
+
 Kerbl et al. 2023, by gsplat's rasteriser and its default strategy of splitting and pruning. All cameras are
 those of one model of all photos, as novel-view benchmarks have it: wrong poses show as a lower PSNR. Photos
 are undistorted by COLMAP first. Colours do not depend on the direction of view: poses are compared, not
@@ -22,7 +24,7 @@ import torch
 from PIL import Image
 from scipy.spatial import cKDTree
 
-_STEPS = 7000
+STEPS = 7000
 _MAX_SIDE = 1000
 _RATES = {"means": 1.6e-4, "scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "colors": 2.5e-3}
 _SSIM_WEIGHT = 0.2
@@ -59,12 +61,23 @@ def missing() -> str:
     if not torch.cuda.is_available():
         return "no CUDA device"
     if importlib.util.find_spec("gsplat") is None:
-        return "gsplat is not installed"
+        return "gsplat is not installed: pip install 'loopsfm[gaussians]'"
     return ""
 
 
-def held_out_psnr(model: Path, photos: Path, held: Set[str], scratch: Path, seed: int) -> float:
-    """Train on the photos that are not held out; mean PSNR of the others, dB.
+def held_out_psnr(
+    model: Path,
+    photos: Path,
+    held: Set[str],
+    scratch: Path,
+    seed: int,
+    *,
+    steps: int = STEPS,
+    device: str = "cuda",
+) -> dict[str, float]:
+    """Train on the photos that are not held out; PSNR (dB) of each other photo that the model holds.
+
+    Held-out photos that the model lacks are not in it: whoever takes a mean says of how many photos.
 
     Raises:
         ValueError: the model holds none of the held-out photos, or too few points.
@@ -74,10 +87,11 @@ def held_out_psnr(model: Path, photos: Path, held: Set[str], scratch: Path, seed
     test = [view for view in views.views if view.name in held]
     if not test or not train or len(views.points) < 100:
         raise ValueError(f"{len(test)} held-out photos, {len(train)} others, {len(views.points)} points")
-    params = _train(views, train, seed)
+    params = _train(views, train, seed, steps, device)
     with torch.no_grad():
-        values = [psnr(_render(params, view)[0].clamp(0, 1), view.pixels.to("cuda")) for view in test]
-    return float(np.mean(values))
+        return {
+            view.name: psnr(_render(params, view)[0].clamp(0, 1), view.pixels.to(device)) for view in test
+        }
 
 
 def psnr(image: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -133,24 +147,24 @@ def _float(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _train(views: Views, train: list[View], seed: int) -> torch.nn.ParameterDict:
+def _train(views: Views, train: list[View], seed: int, steps: int, device: str) -> torch.nn.ParameterDict:
     from gsplat import DefaultStrategy
 
     torch.manual_seed(seed)
     params = torch.nn.ParameterDict(
-        {name: torch.nn.Parameter(value.to("cuda")) for name, value in initial_parameters(views).items()}
+        {name: torch.nn.Parameter(value.to(device)) for name, value in initial_parameters(views).items()}
     )
     optimisers = {name: torch.optim.Adam([params[name]], lr=rate, eps=1e-15) for name, rate in _RATES.items()}
-    decay = torch.optim.lr_scheduler.ExponentialLR(optimisers["means"], gamma=0.01 ** (1 / _STEPS))
-    strategy = DefaultStrategy(refine_stop_iter=_STEPS // 2, verbose=False)
+    decay = torch.optim.lr_scheduler.ExponentialLR(optimisers["means"], gamma=0.01 ** (1 / max(steps, 1)))
+    strategy = DefaultStrategy(refine_stop_iter=steps // 2, verbose=False)
     strategy.check_sanity(params, optimisers)
     state = strategy.initialize_state(scene_scale=1.0)
-    order = torch.randint(len(train), (_STEPS,), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randint(len(train), (steps,), generator=torch.Generator().manual_seed(seed)).tolist()
     for step, index in enumerate(order):
         view = train[index]
         image, info = _render(params, view)
         strategy.step_pre_backward(params, optimisers, state, step, info)
-        _loss(image, view.pixels.to("cuda")).backward()
+        _loss(image, view.pixels.to(device)).backward()
         for optimiser in optimisers.values():
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -164,14 +178,15 @@ def _render(params: torch.nn.ParameterDict, view: View) -> tuple[torch.Tensor, d
     from gsplat import rasterization
 
     height, width, _ = view.pixels.shape
+    device = params["means"].device
     images, _, info = rasterization(
         means=params["means"],
         quats=params["quats"],
         scales=params["scales"].exp(),
         opacities=params["opacities"].sigmoid(),
         colors=params["colors"].sigmoid(),
-        viewmats=view.camera_from_world.to("cuda")[None],
-        Ks=view.intrinsics.to("cuda")[None],
+        viewmats=view.camera_from_world.to(device)[None],
+        Ks=view.intrinsics.to(device)[None],
         width=width,
         height=height,
         packed=False,

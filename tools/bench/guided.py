@@ -1,11 +1,11 @@
 """Guided beside blind matching of the same pairs: CPU time, what verifies, and what wrong poses come to.
 
-    python tools/bench/guided.py kitchen25 lund_street fox --out guided.json
+    python tools/bench/guided.py kitchen25 lund_street fox --model MODELS --out guided.json
 
-The model is that of the closed loop; the pairs are a sample of those whose photos it predicts to overlap.
-`blind` matches and verifies all of them, `guided` does so near epipolar lines and leaves some alone, `both`
-is what `sfm run` does: guided, then blind where guided left alone. CPU seconds are the process's, matching
-and verification, features read included; a pair beforehand warms either up.
+The model of a set is MODELS/SET, as `sfm run` writes it (OUT/sparse/0); the pairs are a sample of those whose
+photos it predicts to overlap. `blind` matches and verifies all of them, `guided` does so near epipolar lines
+and leaves some alone, `both` is what `sfm run` does: guided, then blind where guided left alone. CPU seconds
+are the process's, matching and verification, features read included; a pair beforehand warms either up.
 
 Then the same search with wrong poses: the second camera turned about a random axis, and photos that show
 nothing in common. `fits` counts accepted pairs for which half of what blind matching verified lies in the
@@ -24,9 +24,8 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from loop import mapped
 from matched_store import MatchedStore, open_store
-from photo_sets import find_set, set_parser
+from photo_sets import find_sets, set_parser
 
 from retrieval import Edge, Pair, Reason
 from sfm.backends import Guide, Guides, GuideView
@@ -88,18 +87,13 @@ def main() -> None:
     options = _parse()
     pycolmap.logging.minloglevel = 2
     rows = []
-    for name in options.sets:
+    for photo_set in find_sets(options.sets, options):
         config = load_config(overrides=[*options.option, "run.seed=0"])
-        with open_store(
-            find_set(name, options.data), options.cache, config, threads=options.threads
-        ) as store:
+        with open_store(photo_set, options.cache, config, threads=options.threads) as store:
             folder = store.workspace.cache / "experiments" / "guided"
             folder.mkdir(parents=True, exist_ok=True)
-            if options.model:
-                model = pycolmap.Reconstruction(options.model / name)
-            else:
-                model = mapped("loop", store, folder, config, options.threads).models[0]
-            rows.append(_row(name, store, model, folder, options.pairs))
+            model = pycolmap.Reconstruction(options.model / photo_set.name)
+            rows.append(_row(photo_set.name, store, model, folder, options.pairs))
         print(_text(rows[-1]), flush=True)
     if options.out:
         content = {
@@ -245,7 +239,7 @@ def _text(row: Row) -> str:
 def _parse() -> argparse.Namespace:
     parser = set_parser(__doc__, "loop")
     parser.add_argument(
-        "--model", type=Path, help="folder with a model for each set; else the loop's is built"
+        "--model", type=Path, required=True, metavar="DIR", help="folder with a model of each set, DIR/SET"
     )
     parser.add_argument("--pairs", type=int, default=40)
     return parser.parse_args()

@@ -34,7 +34,7 @@ import pycolmap
 from graph_runs import graph_run
 from mapper_scores import agreement
 from matched_store import MatchedStore, open_store
-from photo_sets import PhotoSet, find_set, set_parser
+from photo_sets import PhotoSet, find_sets, set_parser
 from reference_model import Reference, medoid
 from result_file import write_results
 
@@ -81,8 +81,8 @@ def main() -> None:
     options = _parse()
     pycolmap.logging.minloglevel = 2
     rows: list[Row] = []
-    for name in options.sets:
-        for row in _set_rows(find_set(name, options.data), options):
+    for photo_set in find_sets(options.sets, options):
+        for row in _set_rows(photo_set, options):
             rows.append(row)
             print(_line(row), file=sys.stderr, flush=True)
             if options.out:

@@ -6,7 +6,11 @@ An engine maps the other photos. `localised`: held-out photos that `sfm localize
 `rotation`: its median error against the truth, or without one against our model of all photos; `grey`: median
 difference of grey values between held-out photos and the model's, at its points. `PSNR`: of held-out photos
 under 3D Gaussians trained on the others with the poses of a model of all photos (`gaussians.py`), where CUDA
-and gsplat are there; else the reason why not.
+and gsplat are there (`pip install 'loopsfm[gaussians]'`); else the reason why not. It is the mean over those
+that the engine's model holds, in brackets how many; engines are compared by `common PSNR`, over the photos
+that all engines with a PSNR hold.
+
+{sets}
 """
 
 from __future__ import annotations
@@ -16,19 +20,20 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from statistics import median
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from statistics import mean, median, median_low
 
 import gaussians
 import pycolmap
 from engines import PEERS, Settings, add_run_options, run_python, settings_from
 from held_out import colour_difference, linked, place_errors, read_placed, split
 from mapper_scores import read_models
-from photo_sets import PhotoSet, find_sets
+from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
 from result_file import write_results
 from rows import Number
-from runs import MAPPERS, OWN, Job, run_job
+from runs import MAPPERS, OWN, Job, Run, run_job
 from table import aligned, number
 
 from sfm.errors import InputError
@@ -58,10 +63,24 @@ class ViewRow:
     rotation_deg: Number = None
     grey: Number = None
     psnr: Number = None
+    """Mean over the held-out photos that the model of all photos holds."""
+    psnr_photos: int = 0
+    """Over how many."""
+    psnr_of: Mapping[str, float] = field(default_factory=dict)
+    """Of each of them; empty in medians."""
+    common_psnr: Number = None
+    """Mean over those that every engine with a PSNR holds, of the same set and seed."""
+    common_photos: int = 0
     psnr_note: str = ""
     """Why there is no PSNR."""
     against: str = ""
     """What poses were compared with."""
+
+
+def _with_count(value: Number, photos: int, note: str) -> str:
+    if value is None:
+        return f"- ({note})" if note else "-"
+    return f"{value:.2f} ({photos})"
 
 
 _COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
@@ -72,7 +91,8 @@ _COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
     ("centre %", lambda row: number(row.centre_percent, 3)),
     ("rotation deg", lambda row: number(row.rotation_deg, 3)),
     ("grey", lambda row: number(row.grey, 2)),
-    ("PSNR", lambda row: number(row.psnr, 2) if row.psnr is not None else f"- ({row.psnr_note})"),
+    ("PSNR", lambda row: _with_count(row.psnr, row.psnr_photos, row.psnr_note)),
+    ("common PSNR", lambda row: _with_count(row.common_psnr, row.common_photos, "")),
     ("against", lambda row: row.against),
     ("status", lambda row: row.status),
 )
@@ -83,8 +103,18 @@ def render(rows: Sequence[ViewRow]) -> str:
     return aligned(rows, _COLUMNS)
 
 
-def measure(photo_set: PhotoSet, engine: str, seed: int, settings: Settings) -> ViewRow:
-    """Hold out, map, localise, look; a failure is a row with its reason."""
+def measure(
+    photo_set: PhotoSet, engine: str, seed: int, settings: Settings, run_of: Callable[[Job], Run]
+) -> ViewRow:
+    """Hold out, map, localise, look; a failure is a row with its reason.
+
+    Args:
+        photo_set: all photos.
+        engine: one of ours and COLMAP's.
+        seed: of its run, of the localisation and of the Gaussians.
+        settings: of all runs.
+        run_of: gives the run of a job.
+    """
     row = ViewRow(set=photo_set.name, engine=engine, seed=seed)
     files = sorted(p for p in photo_set.photos.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
     names = [path.relative_to(photo_set.photos).as_posix() for path in files]
@@ -94,8 +124,8 @@ def measure(photo_set: PhotoSet, engine: str, seed: int, settings: Settings) -> 
     place = settings.cache / "held_out" / photo_set.name
     part = PhotoSet(f"{photo_set.name}-held-out", linked(train, photo_set.photos, place / "train"), None)
     queries = linked(held, photo_set.photos, place / "held")
-    run = run_job(_job(part, engine, seed), settings)
-    row = _with_gaussians(replace(row, held=len(held)), photo_set, set(held), settings)
+    run = run_of(_job(part, engine, seed))
+    row = _with_gaussians(replace(row, held=len(held)), photo_set, set(held), settings, run_of)
     models = read_models(run.models)
     if not models:
         return replace(row, status=run.facts.status if run.facts.status != "ok" else "no model")
@@ -108,7 +138,7 @@ def measure(photo_set: PhotoSet, engine: str, seed: int, settings: Settings) -> 
     if not (out / "poses.json").is_file():
         return replace(row, status=f"localize: {measured.failure}")
     placed = read_placed(out / "poses.json")
-    reference, against = _reference(photo_set, seed, settings)
+    reference, against = _reference(photo_set, seed, run_of)
     errors = place_errors(models[0], placed, reference, [name for name in held if name in reference])
     model = pycolmap.Reconstruction(largest)
     greys = [colour_difference(model, photo, queries, part.photos) for photo in placed]
@@ -127,27 +157,46 @@ def _job(photo_set: PhotoSet, engine: str, seed: int) -> Job:
     return Job(photo_set, engine, OWN if engine == "ours" else "exhaustive", seed)
 
 
-def _reference(photo_set: PhotoSet, seed: int, settings: Settings) -> tuple[Poses, str]:
+def _reference(photo_set: PhotoSet, seed: int, run_of: Callable[[Job], Run]) -> tuple[Poses, str]:
     """Measured poses, or those of our model of all photos: no truth, but it has seen the held-out photos."""
     if photo_set.truth is not None and photo_set.truth_is_measured:
         truth = load_ground_truth(photo_set.truth)
         if truth.components is None:
             return truth.poses, "truth"
-    models = read_models(run_job(_job(photo_set, "ours", seed), settings).models)
+    models = read_models(run_of(_job(photo_set, "ours", seed)).models)
     return (models[0] if models else {}), "our model of all photos"
 
 
-def _with_gaussians(row: ViewRow, photo_set: PhotoSet, held: set[str], settings: Settings) -> ViewRow:
+def _with_gaussians(
+    row: ViewRow, photo_set: PhotoSet, held: set[str], settings: Settings, run_of: Callable[[Job], Run]
+) -> ViewRow:
     if reason := gaussians.missing():
         return replace(row, psnr_note=reason)
     seed = row.seed or 0
-    whole = run_job(_job(photo_set, row.engine, seed), settings)
+    whole = run_of(_job(photo_set, row.engine, seed))
     try:
         model = find_models(whole.models)[0]
-        value = gaussians.held_out_psnr(model, photo_set.photos, held, settings.cache / "gaussians", seed)
+        values = gaussians.held_out_psnr(model, photo_set.photos, held, settings.cache / "gaussians", seed)
     except (InputError, RuntimeError, ValueError) as error:
         return replace(row, psnr_note=str(error)[:120])
-    return replace(row, psnr=value)
+    return replace(row, psnr=mean(values.values()), psnr_photos=len(values), psnr_of=values)
+
+
+def with_common_psnr(rows: Sequence[ViewRow]) -> list[ViewRow]:
+    """The rows with the mean PSNR over the photos that all engines hold which have one, by set and seed."""
+    shared: dict[tuple[str, int | None], set[str]] = {}
+    for row in rows:
+        if row.psnr_of:
+            names = shared.setdefault((row.set, row.seed), set(row.psnr_of))
+            names.intersection_update(row.psnr_of)
+    return [_over(row, shared.get((row.set, row.seed), set())) for row in rows]
+
+
+def _over(row: ViewRow, names: Set[str]) -> ViewRow:
+    if not row.psnr_of or not names:
+        return replace(row, common_psnr=None, common_photos=0)
+    value = mean(row.psnr_of[name] for name in sorted(names))
+    return replace(row, common_psnr=value, common_photos=len(names))
 
 
 def medians(rows: Sequence[ViewRow]) -> list[ViewRow]:
@@ -162,11 +211,15 @@ def medians(rows: Sequence[ViewRow]) -> list[ViewRow]:
             replace(
                 done[0],
                 seed=None,
-                localised=sorted(row.localised for row in done)[(len(done) - 1) // 2],
+                localised=median_low(row.localised for row in done),
                 centre_percent=_middle([row.centre_percent for row in done]),
                 rotation_deg=_middle([row.rotation_deg for row in done]),
                 grey=_middle([row.grey for row in done]),
                 psnr=_middle([row.psnr for row in done]),
+                psnr_photos=median_low(row.psnr_photos for row in done),
+                psnr_of={},
+                common_psnr=_middle([row.common_psnr for row in done]),
+                common_photos=median_low(row.common_photos for row in done),
             )
         )
     return found
@@ -179,21 +232,16 @@ def _middle(values: Sequence[Number]) -> Number:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
-    add_run_options(parser, engines=("ours", *MAPPERS), threads=os.cpu_count() or 1)
-    parser.set_defaults(mappers=("ours", *PEERS))
-    options = parser.parse_args()
+    options = _parse()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     settings = settings_from(options)
     sets = find_sets(options.sets, options)
-    rows = []
+    run_of = cache(partial(run_job, settings=settings, fresh=options.fresh))  # afresh, but each job once
+    rows: list[ViewRow] = []
     for photo_set in sets:
         for engine in options.mappers:
             for seed in range(options.seeds):
-                rows.append(measure(photo_set, engine, seed, settings))
+                rows = with_common_psnr([*rows, measure(photo_set, engine, seed, settings, run_of)])
                 print(render(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
                 if options.out:
                     threads, changed = settings.threads, settings.options
@@ -201,6 +249,17 @@ def main() -> None:
                         options.out, rows, medians(rows), bench=BENCH, threads=threads, options=changed
                     )
     print(render(medians(rows)))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").replace("{sets}", SETS_HELP),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_sets_argument(parser)
+    add_run_options(parser, engines=("ours", *MAPPERS), threads=os.cpu_count() or 1)
+    parser.set_defaults(mappers=",".join(("ours", *PEERS)))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -253,7 +253,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--all", action="store_true", help="every set in --data")
     add_run_options(parser, engines=ENGINES, threads=os.cpu_count() or 1)
-    parser.set_defaults(mappers=("ours", *PEERS))
+    parser.set_defaults(mappers=",".join(("ours", *PEERS)))
     parser.add_argument(
         "--pairs",
         type=chosen_from(tuple(CHOICES)),

@@ -6,14 +6,25 @@ import argparse
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from layouts import DATASETS, DEFAULT_ROOT, load_scene, scene_names, stage
+from layouts import DATASETS, DEFAULT_ROOT, BenchmarkScene, load_scene, scene_names, stage
+from layouts.scene import scene_name
 
-from sfm.errors import SfmError
+from sfm.errors import InputError, SfmError
 
+SETS_HELP = """\
+Sets are folders in --data, paths of folders (photos in SET/images or SET), or scenes of benchmarks, which lie
+as their sites ship them below --datasets or $LOOPSFM_DATASETS (`datasets.py list` tells which there are):
+  eth3d:pipes                   one scene, all its photos
+  eth3d:training                all scenes of a group; tanks_and_temples:all, co3d:seen, …
+  tanks_and_temples:Barn@50     50 photos, regularly sampled; also of a group
+  co3d:CATEGORY/SEQUENCE@seed1  ten photos, drawn by the seed 1
+  eth3d:pipes@FILE              the photos that FILE names, one a line
+  eth3d:training@DIR            those of DIR/SCENE.txt for each scene"""
 STAGED = Path.home() / ".cache" / "loopsfm-bench" / "staged"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -50,11 +61,40 @@ def find_set(name: str, data: Path, *, datasets: Path = DEFAULT_ROOT, staged: Pa
         FileNotFoundError: there is no such folder.
         InputError: the benchmark's scene is not there or malformed.
     """
-    if name.partition(":")[0] in DATASETS:
-        scene = load_scene(name, datasets)
-        label = re.sub(r"[^\w.@-]+", "-", scene.name)
-        made = stage(scene, staged / label)
-        return find_set(str(made), data)
+    if _is_benchmark(name):
+        return _staged_set(load_scene(name, datasets), staged)
+    return _folder_set(name, data)
+
+
+def find_sets(names: Sequence[str], options: argparse.Namespace) -> list[PhotoSet]:
+    """`find_set` of each name for a command, which ends with a message where one cannot be used.
+
+    `DATASET:GROUP[@SUBSET]` are all scenes of a group (`training`, …, or `all`). What is named twice is there
+    once; other photos under the name of a set that is there already are refused.
+    The photos of each benchmark's scene are listed beside `options.out`, for others to use the same ones.
+    """
+    try:
+        return list(_distinct_sets(names, options))
+    except (SfmError, FileNotFoundError) as error:
+        hint = f" ({error.hint})" if isinstance(error, SfmError) and error.hint else ""
+        raise SystemExit(f"error: {error}{hint}") from None
+
+
+def set_name(dataset: str, scene: str, subset: str = "") -> str:
+    """The name of a benchmark's scene among sets, which is one of a folder: `tanks_and_temples-Barn@50`."""
+    return re.sub(r"[^\w.@-]+", "-", scene_name(dataset, scene, subset))
+
+
+def _is_benchmark(name: str) -> bool:
+    return name.partition(":")[0] in DATASETS
+
+
+def _staged_set(scene: BenchmarkScene, staged: Path) -> PhotoSet:
+    folder = stage(scene, staged / set_name(scene.dataset, scene.scene, scene.subset))
+    return _folder_set(str(folder), staged)
+
+
+def _folder_set(name: str, data: Path) -> PhotoSet:
     folder = next((path for path in (data / name, Path(name)) if path.is_dir()), None)
     if folder is None:
         raise FileNotFoundError(f"no photo set {name!r}: neither {data / name} nor {name} is a folder")
@@ -64,33 +104,55 @@ def find_set(name: str, data: Path, *, datasets: Path = DEFAULT_ROOT, staged: Pa
     return PhotoSet(folder.name, photos, truth)
 
 
-def find_sets(names: Sequence[str], options: argparse.Namespace) -> list[PhotoSet]:
-    """`find_set` of each name for a command, which ends with a message where one cannot be used.
+def _distinct_sets(names: Sequence[str], options: argparse.Namespace) -> Iterator[PhotoSet]:
+    """Each set once, staged only when its name is known to be free: staging takes away other photos."""
+    taken: dict[str, tuple[str, object]] = {}
+    for name in chain.from_iterable(scene_names(asked, options.datasets) for asked in names):
+        benchmark = _is_benchmark(name)
+        found = load_scene(name, options.datasets) if benchmark else _folder_set(name, options.data)
+        label, photos = _identity(found)
+        if label not in taken:
+            taken[label] = (name, photos)
+            yield found if isinstance(found, PhotoSet) else _staged_and_listed(found, options)
+        elif taken[label][1] != photos:
+            raise InputError(
+                f"{taken[label][0]} and {name} are different photos under one name, {label}",
+                hint="rename a folder, or measure them in two runs with results of their own",
+            )
 
-    `DATASET:GROUP[@SUBSET]` are all scenes of a group (`training`, …, or `all`).
-    The photos of each benchmark's scene are listed beside `options.out`, for others to use the same ones.
-    """
-    names = [single for name in names for single in scene_names(name, options.datasets)]
-    try:
-        sets = [
-            find_set(name, options.data, datasets=options.datasets, staged=options.cache / "staged")
-            for name in names
-        ]
-    except (SfmError, FileNotFoundError) as error:
-        hint = f" ({error.hint})" if isinstance(error, SfmError) and error.hint else ""
-        raise SystemExit(f"error: {error}{hint}") from None
+
+def _identity(found: BenchmarkScene | PhotoSet) -> tuple[str, object]:
+    """The name that results will have, and which photos they will be of."""
+    if isinstance(found, PhotoSet):
+        return found.name, found.photos
+    return set_name(found.dataset, found.scene, found.subset), (found.photos, found.names)
+
+
+def _staged_and_listed(scene: BenchmarkScene, options: argparse.Namespace) -> PhotoSet:
+    made = _staged_set(scene, options.cache / "staged")
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        for name, found in zip(names, sets, strict=True):
-            if name.partition(":")[0] in DATASETS:
-                chosen = found.photos.parent / "photos.txt"
-                (options.out.parent / f"{found.name}-photos.txt").write_bytes(chosen.read_bytes())
-    return sets
+        chosen = made.photos.parent / "photos.txt"
+        (options.out.parent / f"{made.name}-photos.txt").write_bytes(chosen.read_bytes())
+    return made
 
 
 def add_datasets_option(parser: argparse.ArgumentParser) -> None:
     """`--datasets`: where `DATASET:SCENE[@SUBSET]` is looked for."""
-    parser.add_argument("--datasets", type=Path, default=DEFAULT_ROOT, help="folder of benchmarks' datasets")
+    parser.add_argument(
+        "--datasets",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="folder of benchmarks' datasets (default: $LOOPSFM_DATASETS, or else ~/datasets: %(default)s)",
+    )
+
+
+def add_sets_argument(parser: argparse.ArgumentParser) -> None:
+    """`sets`, which `find_sets` finds; the parser's description tells of them with `SETS_HELP`."""
+    parser.add_argument(
+        "sets", nargs="+", metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
+    )
 
 
 def files_key(root: Path, files: Iterable[Path]) -> str:
@@ -110,12 +172,37 @@ def set_parser(description: str | None, cache: str) -> argparse.ArgumentParser:
         cache: name of its folder below the user's cache of benches.
     """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=f"{description or ''}\n{SETS_HELP}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench" / cache)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path)
+    add_sets_argument(parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared" / "data",
+        metavar="DIR",
+        help="folder of photo sets (default: %(default)s)",
+    )
+    add_datasets_option(parser)
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "loopsfm-bench" / cache,
+        metavar="DIR",
+        help="where results are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="of each run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override of our configuration, as for `sfm run`; several times",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file with all results")
     return parser

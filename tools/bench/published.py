@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields
-from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import mean
 from typing import Literal
 
 from checked_files import read_checked
+from layouts import DATASETS
+from layouts.registry import listed_scenes
+from photo_sets import set_name
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from rows import Row
@@ -31,14 +33,21 @@ class PublishedRow:
 
 @dataclass(frozen=True, config=_STRICT)
 class Counterpart:
-    """Sets that follow the same protocol when somebody measures them here."""
+    """Sets that follow the same protocol when somebody measures them here: `DATASET:GROUP[@SUBSET]`."""
 
-    sets: str
-    """A pattern of their names."""
-    num_sets: int
-    """All of them; with fewer there is no mean to show."""
+    dataset: str
+    group: str
     figures: tuple[str | None, ...]
     """Field of `rows.Row` for each column; None where ours is another figure."""
+    subset: str = ""
+    """Empty for all photos of each scene."""
+
+    @property
+    def sets(self) -> frozenset[str]:
+        """The names of all of them; with fewer there is no mean to show."""
+        dataset = DATASETS.get(self.dataset)
+        scenes = listed_scenes(dataset, self.group) if dataset else ()
+        return frozenset(set_name(self.dataset, scene, self.subset) for scene in scenes)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -79,6 +88,9 @@ def read_published(path: Path = PUBLISHED) -> tuple[PublishedTable, ...]:
             widths["measured"] = len(table.measured.figures)
             if unknown := {f for f in table.measured.figures if f is not None} - known:
                 raise InputError(f"{where}: measured.figures: no such figure: {', '.join(sorted(unknown))}")
+            if not table.measured.sets:
+                asked = f"{table.measured.dataset}:{table.measured.group}"
+                raise InputError(f"{where}: measured: no list of scenes has {asked}")
         for name, width in widths.items():
             if width != len(table.columns):
                 raise InputError(f"{where}: {name}: {width} values for {len(table.columns)} columns")
@@ -92,14 +104,15 @@ def counterparts(table: PublishedTable, medians: Sequence[Row]) -> tuple[Publish
     """Means of what was measured here by the same protocol, an engine a row; none where a set is missing."""
     if table.measured is None:
         return ()
+    sets = table.measured.sets
     groups: dict[str, list[Row]] = {}
     for row in medians:
-        if fnmatchcase(row.set, table.measured.sets):
+        if row.set in sets:
             groups.setdefault(row.name, []).append(row)
     return tuple(
         PublishedRow(name, tuple(_mean(rows, figure) for figure in table.measured.figures))
         for name, rows in groups.items()
-        if len(rows) == table.measured.num_sets
+        if {row.set for row in rows} == sets
     )
 
 

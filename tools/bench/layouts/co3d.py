@@ -13,20 +13,22 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycolmap
 
-from layouts.scene import BenchmarkScene, need_photos
+from layouts.scene import BenchmarkScene, need_photos, need_truth, photos_in
 from layouts.texts import pose
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
 from sfm.evaluation.model_cameras import checked_camera
 
 ANNOTATIONS = "frame_annotations.jgz"
+Annotation = dict[str, Any]
 _FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -37,14 +39,14 @@ def co3d_sequences(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in folders if (path / "images").is_dir()]
 
 
-def load_co3d(folder: Path, scene: str) -> BenchmarkScene:
-    """All frames of one sequence; `scene` is `CATEGORY/SEQUENCE`, `folder` where its photos are.
+def load_co3d(root: Path, scene: str) -> BenchmarkScene:
+    """All frames of one sequence below the dataset's folder; `scene` is `CATEGORY/SEQUENCE`.
 
     Raises:
-        InputError: a file is missing or malformed, or a frame's photo is not there; names it.
+        InputError: a file is missing or malformed, or photos and annotations do not fit; names it.
     """
+    folder = root / scene
     file = folder.parent / ANNOTATIONS
-    root = folder.parent.parent
     poses, cameras = {}, {}
     for frame in _frames(file, folder.name):
         where = f"{file}: frame {frame.get('frame_number')} of {folder.name}"
@@ -56,11 +58,12 @@ def load_co3d(folder: Path, scene: str) -> BenchmarkScene:
     if not poses:
         raise InputError(f"{file} has no frames of {folder.name}")
     poses = dict(sorted(poses.items()))
-    need_photos(root / scene, poses, file)
+    need_photos(folder, poses, file)
+    need_truth(photos_in(folder / "images", folder), poses, folder, file)
     return BenchmarkScene(
         dataset="co3d",
         scene=scene,
-        photos=root / scene,
+        photos=folder,
         names=tuple(poses),
         truth=GroundTruth(poses, None, None, cameras),
         kind="pseudo",
@@ -68,19 +71,38 @@ def load_co3d(folder: Path, scene: str) -> BenchmarkScene:
     )
 
 
-def _frames(file: Path, sequence: str) -> Iterator[dict[str, Any]]:
+def read_annotations(file: Path) -> list[Annotation]:
+    """The entries of an annotation file, of frames or of sequences.
+
+    Raises:
+        InputError: the file is missing, or is no gzipped JSON list of objects.
+    """
     try:
         content = json.loads(gzip.decompress(file.read_bytes()))
     except FileNotFoundError as error:
         raise InputError(f"{file} is missing", hint="it comes with the photos of its category") from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{file} is not a readable gzipped JSON file: {error}") from error
-    if not isinstance(content, list) or not all(isinstance(frame, dict) for frame in content):
-        raise InputError(f"{file}: expected a list of frames")
-    return (frame for frame in content if frame.get("sequence_name") == sequence)
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise InputError(f"{file}: expected a list of frames or sequences")
+    return content
 
 
-def _pose_and_camera(frame: dict[str, Any], where: str) -> tuple[pycolmap.Rigid3d, pycolmap.Camera]:
+def _frames(file: Path, sequence: str) -> Sequence[Annotation]:
+    modified_ns = file.stat().st_mtime_ns if file.is_file() else 0
+    return _frames_by_sequence(file, modified_ns).get(sequence, ())
+
+
+# A category has thousands of sequences in one file of gigabytes; scenes come category by category.
+@lru_cache(maxsize=1)
+def _frames_by_sequence(file: Path, modified_ns: int) -> Mapping[str, Sequence[Annotation]]:
+    found: dict[str, list[Annotation]] = {}
+    for frame in read_annotations(file):
+        found.setdefault(str(frame.get("sequence_name")), []).append(frame)
+    return found
+
+
+def _pose_and_camera(frame: Annotation, where: str) -> tuple[pycolmap.Rigid3d, pycolmap.Camera]:
     view = frame["viewpoint"]
     rotation = np.array(view["R"], dtype=np.float64).reshape(3, 3)
     translation = np.array(view["T"], dtype=np.float64).reshape(3)

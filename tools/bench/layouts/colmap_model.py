@@ -10,17 +10,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from layouts.eth3d import need_announced_count, with_cameras
+from layouts.places import scene_folder
 from layouts.scene import BenchmarkScene, need_photos, photos_in
 from sfm.errors import InputError
 from sfm.evaluation.model_poses import read_poses
 
 
-def load_colmap_model(folder: Path, scene: str, *, dataset: str) -> BenchmarkScene:
-    """The scene in a folder; of several models the first.
+def load_colmap_model(root: Path, scene: str, *, dataset: str) -> BenchmarkScene:
+    """The scene below the dataset's folder; of several models the first.
 
     Raises:
         InputError: a file is missing or malformed, or the model knows photos that are not there; names it.
     """
+    folder = scene_folder(root, scene, "sparse")
     photos = folder / "images"
     model = next((path for path in model_folders(folder) if has_model(path)), None)
     if model is None:

@@ -4,6 +4,8 @@
     SCENE/images/dslr_images/*.JPG                SCENE/dslr_calibration_jpg/{cameras,images}.txt
     SCENE/dslr_scan_eval/scan*.ply, scan_alignment.mlp      (training scenes)
 
+Archives may be unpacked into one folder, or each into its own: the parts of a scene are looked for in all.
+
 Names in images.txt are relative to `images/`. A scene may have several cameras; the distorted photos have
 THIN_PRISM_FISHEYE ones. The second line of an image may be empty. `points3D.txt` is COLMAP's work and is not
 read.
@@ -18,6 +20,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from layouts.places import scene_folder, scene_folders
 from layouts.scene import BenchmarkScene, Scan, need_photos, need_truth, photos_in
 from layouts.texts import Array
 from sfm.errors import InputError
@@ -25,6 +28,7 @@ from sfm.evaluation import GroundTruth
 from sfm.evaluation.model_cameras import read_cameras
 from sfm.evaluation.model_poses import Poses, read_camera_ids, read_poses
 
+_SCANS = "dslr_scan_eval"
 POSITION_ACCURACY_M = 1e-3
 """As COLMAP's benchmark takes it."""
 Variant = Literal["undistorted", "distorted"]
@@ -35,14 +39,15 @@ FOLDERS: dict[Variant, tuple[str, str]] = {
 
 
 def load_eth3d(
-    folder: Path, scene: str, *, dataset: str = "eth3d", variant: Variant = "undistorted"
+    root: Path, scene: str, *, dataset: str = "eth3d", variant: Variant = "undistorted"
 ) -> BenchmarkScene:
-    """The scene in a folder.
+    """The scene below the dataset's folder.
 
     Raises:
         InputError: a file is missing or malformed, or photos and calibration do not fit; names it.
     """
     photos_below, calibration_below = FOLDERS[variant]
+    folder = scene_folder(root, scene, f"images/{photos_below}", calibration_below)
     photos, calibration = folder / "images", folder / calibration_below
     for file in ("images.txt", "cameras.txt"):
         if not (calibration / file).is_file():
@@ -61,8 +66,15 @@ def load_eth3d(
         truth=truth,
         kind="measured",
         origin="aligned with laser scans",
-        scans=_scans(folder / "dslr_scan_eval"),
+        scans=_scans(scene_folder(root, scene, _SCANS) / _SCANS),
     )
+
+
+def has_variant(root: Path, scene: str, variant: Variant) -> bool:
+    """Whether photos or calibration of this variant are there."""
+    photos, calibration = FOLDERS[variant]
+    folders = scene_folders(root, scene)
+    return any((path / name).is_dir() for path in folders for name in (f"images/{photos}", calibration))
 
 
 def with_cameras(

@@ -17,6 +17,7 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
+from layouts.places import scene_folder
 from layouts.scene import BenchmarkScene, need_photos
 from layouts.texts import lines_of, matrix, numbers, pose
 from sfm.errors import InputError
@@ -26,12 +27,15 @@ _BLOCK = 5
 _FLIP = np.diag([1.0, -1.0, -1.0])
 
 
-def load_internet(folder: Path, scene: str) -> BenchmarkScene:
-    """The scene in a folder; asked for are the photos of cc.txt (or else all of list.txt) and of the truth.
+def load_internet(root: Path, scene: str) -> BenchmarkScene:
+    """The scene below the dataset's folder.
+
+    Asked for are the photos of cc.txt (or else all of list.txt) and of the truth.
 
     Raises:
         InputError: a file is missing or malformed, or a photo asked for is not there; names it.
     """
+    folder = scene_folder(root, scene)
     listed = [line.text.split()[0] for line in lines_of(folder / "list.txt")]
     photos = _photos_folder(folder, listed)
     bundle = folder / "gt_bundle.out"

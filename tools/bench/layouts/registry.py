@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from layouts.co3d import co3d_sequences, load_co3d
+from layouts.co3d_split import CATEGORIES, co3d_split
 from layouts.colmap_model import has_model, load_colmap_model, model_folders
-from layouts.eth3d import FOLDERS, Variant, load_eth3d
+from layouts.eth3d import Variant, has_variant, load_eth3d
 from layouts.internet import load_internet
 from layouts.lists import LISTS, scene_list
 from layouts.realestate10k import load_realestate10k, realestate10k_clips
@@ -36,13 +37,16 @@ class Dataset:
     """Its folder below the folder of datasets."""
     found: Callable[[Path], list[str]]
     """Scenes in that folder, given the folder."""
-    place: Callable[[Path, str], Path]
-    """What `load` wants of a scene, from that folder and the scene's name."""
     load: Callable[[Path, str], BenchmarkScene]
+    """A scene by its name, from that folder."""
     list_name: str = ""
     """Whose list of scenes holds."""
     subset: str = ""
     """Of each scene where none is asked for."""
+    split: Callable[[Path, str], list[str]] | None = None
+    """Scenes of a group that files of the dataset itself list, given its folder and the group."""
+    groups: tuple[str, ...] = ()
+    """Those that `split` knows."""
 
 
 def load_scene(name: str, root: Path) -> BenchmarkScene:
@@ -60,7 +64,7 @@ def load_scene(name: str, root: Path) -> BenchmarkScene:
     folder = root / dataset.folder
     if not folder.is_dir():
         raise InputError(f"{folder} is missing: {dataset.title}", hint=f"get it from {dataset.get}")
-    loaded = dataset.load(dataset.place(folder, scene), scene)
+    loaded = dataset.load(folder, scene)
     listed = scene_list(dataset.list_name or dataset.name).scenes.get(scene)
     need_count(len(loaded.names), listed.num_photos if listed else None, loaded.photos, LISTS)
     return with_subset(loaded, subset or dataset.subset)
@@ -69,34 +73,34 @@ def load_scene(name: str, root: Path) -> BenchmarkScene:
 def scene_names(name: str, root: Path) -> list[str]:
     """`DATASET:SCENE[@SUBSET]` of each scene of `DATASET:GROUP[@SUBSET]`; `name` where it is no group.
 
-    Groups are those of the dataset's list, and `all`: the whole list, or what is there where there is none.
-    Scenes of a list that are not there stay in, so that nobody averages over others.
+    Groups are those of the dataset's list or of its own files (`co3d:seen`), and `all`: the whole list, or
+    what is there where there is none. Scenes of a list that are not there stay in, so that nobody averages
+    over others.
+
+    Raises:
+        InputError: the dataset's own lists of a group are not there or malformed.
     """
     dataset_name, _, rest = name.partition(":")
     group, at, subset = rest.partition("@")
     dataset = DATASETS.get(dataset_name)
     if dataset is None:
         return [name]
-    listed = scene_list(dataset.list_name or dataset.name).scenes
-    scenes = [scene for scene, entry in listed.items() if group in (entry.group, "all")]
+    scenes = list(listed_scenes(dataset, group))
     folder = root / dataset.folder
-    if group == "all" and not listed and folder.is_dir():
+    if not scenes and dataset.split is not None:
+        scenes = dataset.split(folder, group)
+    if not scenes and group == "all" and folder.is_dir():
         scenes = dataset.found(folder)
     return [f"{dataset_name}:{scene}{at}{subset}" for scene in scenes] or [name]
 
 
-def _folder_of(root: Path, scene: str) -> Path:
-    """The scene's folder in the dataset's, or one below, as archives of single parts unpack."""
-    candidates = [root / scene, *sorted(root.glob(f"*/{scene}"))]
-    found = next((path for path in candidates if path.is_dir()), None)
-    if found is None:
-        raise InputError(
-            f"{root / scene} is missing", hint="unpack the scene there, or in a folder beside it"
-        )
-    return found
+def listed_scenes(dataset: Dataset, group: str) -> tuple[str, ...]:
+    """Scenes of a group of the dataset's list, or of its whole list; none where it has no such group."""
+    listed = scene_list(dataset.list_name or dataset.name).scenes
+    return tuple(scene for scene, entry in listed.items() if group in (entry.group, "all"))
 
 
-def _listed_scenes(dataset: str, root: Path) -> list[str]:
+def _listed_and_there(dataset: str, root: Path) -> list[str]:
     """Scenes of the list that have a folder."""
     folders = {path.name for pattern in ("*", "*/*") for path in root.glob(pattern) if path.is_dir()}
     return [scene for scene in scene_list(dataset).scenes if scene in folders]
@@ -109,14 +113,7 @@ def _with_models(root: Path) -> list[str]:
 
 
 def _eth3d_scenes(variant: Variant, root: Path) -> list[str]:
-    """Scenes of which photos or calibration of this variant are there."""
-    photos, calibration = FOLDERS[variant]
-    return [
-        scene
-        for scene in _listed_scenes("eth3d", root)
-        for folder in [_folder_of(root, scene)]
-        if (folder / "images" / photos).is_dir() or (folder / calibration).is_dir()
-    ]
+    return [scene for scene in _listed_and_there("eth3d", root) if has_variant(root, scene, variant)]
 
 
 DATASETS = {
@@ -128,7 +125,6 @@ DATASETS = {
             get=f"{_ETH3D}_undistorted.7z; scans: multi_view_training_dslr_scan_eval.7z",
             folder="eth3d",
             found=partial(_eth3d_scenes, "undistorted"),
-            place=_folder_of,
             load=load_eth3d,
         ),
         Dataset(
@@ -137,7 +133,6 @@ DATASETS = {
             get=f"{_ETH3D}_jpg.7z",
             folder="eth3d",
             found=partial(_eth3d_scenes, "distorted"),
-            place=_folder_of,
             load=partial(load_eth3d, dataset="eth3d-distorted", variant="distorted"),
             list_name="eth3d",
         ),
@@ -146,8 +141,7 @@ DATASETS = {
             title="Tanks and Temples",
             get="https://www.tanksandtemples.org/download: image sets, camera poses, alignment, ground truth",
             folder="tanks_and_temples",
-            found=partial(_listed_scenes, "tanks_and_temples"),
-            place=_folder_of,
+            found=partial(_listed_and_there, "tanks_and_temples"),
             load=load_tanks_and_temples,
         ),
         Dataset(
@@ -155,8 +149,7 @@ DATASETS = {
             title="Strecha et al., dense multi-view stereo",
             get="https://github.com/openMVG/SfM_quality_evaluation (Benchmarking_Camera_Calibration_2008)",
             folder="strecha",
-            found=partial(_listed_scenes, "strecha"),
-            place=_folder_of,
+            found=partial(_listed_and_there, "strecha"),
             load=load_strecha,
         ),
         Dataset(
@@ -165,7 +158,6 @@ DATASETS = {
             get="https://jonbarron.info/mipnerf360: 360_v2.zip (and the two extra scenes)",
             folder="mipnerf360",
             found=_with_models,
-            place=_folder_of,
             load=partial(load_colmap_model, dataset="mipnerf360"),
         ),
         Dataset(
@@ -174,7 +166,6 @@ DATASETS = {
             get="your own",
             folder="colmap",
             found=_with_models,
-            place=_folder_of,
             load=partial(load_colmap_model, dataset="colmap"),
         ),
         Dataset(
@@ -182,18 +173,18 @@ DATASETS = {
             title="1DSfM internet photo collections",
             get="https://www.cs.cornell.edu/projects/1dsfm: datasets, and the photos of each scene",
             folder="1dsfm",
-            found=partial(_listed_scenes, "1dsfm"),
-            place=_folder_of,
+            found=partial(_listed_and_there, "1dsfm"),
             load=load_internet,
         ),
         Dataset(
             name="co3d",
             title="CO3D v2, ten frames of a sequence",
-            get="https://github.com/facebookresearch/co3d (download script)",
+            get="https://github.com/facebookresearch/co3d (download script); groups: its set lists",
             folder="co3d",
             found=co3d_sequences,
-            place=Path.joinpath,
             load=load_co3d,
+            split=co3d_split,
+            groups=tuple(CATEGORIES),
             subset="seed0",
         ),
         Dataset(
@@ -202,7 +193,6 @@ DATASETS = {
             get="https://google.github.io/realestate10k (camera files); frames are cut from the videos",
             folder="realestate10k",
             found=realestate10k_clips,
-            place=lambda root, _: root,
             load=load_realestate10k,
             subset="seed0",
         ),

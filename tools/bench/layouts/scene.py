@@ -54,8 +54,8 @@ class BenchmarkScene:
 
     @property
     def name(self) -> str:
-        """As `eth3d/pipes` or `tanks_and_temples/Barn@50`."""
-        return f"{self.dataset}/{self.scene}" + (f"@{self.subset}" if self.subset else "")
+        """As `scene_name` puts it together."""
+        return scene_name(self.dataset, self.scene, self.subset)
 
     def restricted(self, names: Iterable[str], subset: str) -> BenchmarkScene:
         """The same scene with only these of its photos."""
@@ -70,6 +70,11 @@ class BenchmarkScene:
             truth=replace(self.truth, poses=poses, cameras=cameras),
             subset=subset,
         )
+
+
+def scene_name(dataset: str, scene: str, subset: str = "") -> str:
+    """As `eth3d/pipes` or `tanks_and_temples/Barn@50`; an empty subset is all photos."""
+    return f"{dataset}/{scene}" + (f"@{subset}" if subset else "")
 
 
 def photos_in(folder: Path, below: Path | None = None) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ def need_truth(names: Iterable[str], known: Collection[str], photos: Path, said_
     """
     strangers = [name for name in names if name not in known]
     if strangers:
-        more = " …" if len(strangers) > _NAMED else ""
+        more = f" (and {len(strangers) - _NAMED} more)" if len(strangers) > _NAMED else ""
         raise InputError(
             f"{photos}: {', '.join(strangers[:_NAMED])}{more} has no pose in {said_by}",
             hint="remove photos that are not the dataset's, or unpack the ground truth again",

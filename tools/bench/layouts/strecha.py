@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from layouts.places import scene_folder
 from layouts.scene import BenchmarkScene, need_photos, need_truth, photos_in
 from layouts.texts import lines_of, matrix, numbers, pose
 from sfm.errors import InputError
@@ -22,12 +23,13 @@ from sfm.evaluation.model_cameras import checked_camera
 _ROWS = 9
 
 
-def load_strecha(folder: Path, scene: str) -> BenchmarkScene:
-    """The scene in a folder.
+def load_strecha(root: Path, scene: str) -> BenchmarkScene:
+    """The scene below the dataset's folder.
 
     Raises:
         InputError: a file is missing or malformed, or photos and cameras do not fit; names it.
     """
+    folder = scene_folder(root, scene, "gt_dense_cameras")
     photos, cameras_folder = folder / "images", folder / "gt_dense_cameras"
     files = sorted(cameras_folder.glob("*.camera"))
     if not files:

@@ -5,8 +5,8 @@
     SCENE_trans.txt, SCENE.json, SCENE.ply     training scenes: to the scan in metres, crop, the scan
 
 The log has five lines a photo: `INDEX INDEX 0` with the index from 0, then a 4x4 world_from_cam matrix by
-rows (camera z forward, y down); INDEX k is photo k + 1. These poses are COLMAP's: where COLMAP runs on all
-photos of a scene, it is compared with itself.
+rows (camera z forward, y down); INDEX k is photo k + 1, and every photo has its block. These poses are
+COLMAP's: where COLMAP runs on all photos of a scene, it is compared with itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from layouts.scene import BenchmarkScene, Scan, need_photos, photos_in
+from layouts.places import scene_folder
+from layouts.scene import BenchmarkScene, Scan, need_photos, need_truth, photos_in
 from layouts.texts import lines_of, matrix, numbers, pose, similarity
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
@@ -24,12 +25,13 @@ from sfm.evaluation import GroundTruth
 _BLOCK = 5
 
 
-def load_tanks_and_temples(folder: Path, scene: str) -> BenchmarkScene:
-    """The scene in a folder.
+def load_tanks_and_temples(root: Path, scene: str) -> BenchmarkScene:
+    """The scene below the dataset's folder.
 
     Raises:
-        InputError: a file is missing or malformed, or the log knows photos that are not there; names it.
+        InputError: a file is missing or malformed, or the log and the photos do not fit; names it.
     """
+    folder = scene_folder(root, scene)
     photos = folder / "images" if (folder / "images").is_dir() else folder
     names = photos_in(photos)
     log = _beside(folder, f"{scene}_COLMAP_SfM.log") or _beside(folder, f"{scene}.log")
@@ -41,6 +43,7 @@ def load_tanks_and_temples(folder: Path, scene: str) -> BenchmarkScene:
     suffix = Path(names[0]).suffix
     poses = {f"{index + 1:06d}{suffix}": found for index, found in read_log(log).items()}
     need_photos(photos, poses, log)
+    need_truth(names, poses, photos, log)
     to_scan = _beside(folder, f"{scene}_trans.txt")
     scans_from_world = similarity(to_scan) if to_scan else None
     scan = _beside(folder, f"{scene}.ply")
