@@ -18,7 +18,7 @@ from sfm.quality import judged_photos
 from sfm.types import PhotoQuality
 
 from . import synthetic
-from .test_agreement import model_of
+from .running import run
 
 SOUND = PhotoQuality(0.5, 20.0, 0.01, 0.01, "", 3, 3, 0.0)
 _OPTIONS = pycolmap.BundleAdjustmentOptions()
@@ -27,7 +27,8 @@ _OPTIONS = pycolmap.BundleAdjustmentOptions()
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pycolmap.Reconstruction]:
     database = synthetic.synthesize(tmp_path_factory.mktemp("ring") / "database.db").database
-    return database, model_of(database)
+    (model,) = run(database).models
+    return database, model
 
 
 def measured(
