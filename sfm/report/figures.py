@@ -121,16 +121,18 @@ def duration(seconds: float) -> str:
 def verdict(run: Run) -> Verdict:
     """What a person wants to know first."""
     missing = run["photos"]["readable"] - run["photos"]["registered"]
-    num_models = len(run["models"])
+    num_models, num_doubted = len(run["models"]), _num_doubted(run)
     if not num_models:
         return Verdict("failed", "No model could be built", (run["message"], *_advice(run)))
     if missing:
         title = f"{missing} {'photo is' if missing == 1 else 'photos are'} not in any model"
     elif num_models > 1:
         title = f"Every photo is in, in {num_models} separate models"
+    elif num_doubted:
+        title = f"Every photo is in one model, {num_doubted} of them in doubt"
     else:
         title = "Complete: every photo is in one model"
-    grade = "partial" if missing or num_models > 1 else "good"
+    grade = "partial" if missing or num_models > 1 or num_doubted else "good"
     return Verdict(grade, title, (run["message"], *_advice(run)))
 
 
@@ -138,14 +140,14 @@ def _advice(run: Run) -> Iterator[str]:
     models = run["models"]
     if run.get("ambiguous"):
         yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
-    if doubted := sum(bool(outcome.get("doubt")) for outcome in run["outcomes"]):
+    if doubted := _num_doubted(run):
         yield (
             f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} probably at a wrong place: "
             "first among the photos of the model below, with what speaks for that."
         )
     if len(models) > 1:
         yield (
-            "The models stay apart because no pair of photos links them. If they show one scene, take photos "
+            "The models stay apart because too little links them. If they show one scene, take photos "
             "that lead from one to the other; if they don't, all is well."
         )
     if run["photos"]["registered"] < run["photos"]["readable"]:
@@ -157,6 +159,10 @@ def _advice(run: Run) -> Iterator[str]:
         )
     if models and models[0]["mean_track_length"] < _SHORT_TRACKS:
         yield "Most points are seen in two photos only, which leaves them uncertain: more overlap would help."
+
+
+def _num_doubted(run: Run) -> int:
+    return sum(bool(outcome.get("doubt")) for outcome in run["outcomes"])
 
 
 def stage_bars(run: Run) -> tuple[StageBar, ...]:

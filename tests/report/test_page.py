@@ -11,6 +11,7 @@ from PIL import Image
 
 from sfm.errors import InputError
 from sfm.report import write_report
+from sfm.report.figures import verdict
 from tests.report.browser import open_page
 from tests.report.conftest import judge
 
@@ -71,6 +72,17 @@ def test_photos_in_doubt_come_first_with_what_speaks_against_them(tmp_path, make
     assert "1 of 4 photos agree</p>" in held
     assert sum("In doubt" in card for card in cards) == 1
     assert "1 registered photo is probably at a wrong place" in html
+
+
+def test_a_model_with_photos_in_doubt_is_not_called_complete(tmp_path, make_run):
+    out = make_run(tmp_path / "out")
+    sound = verdict(json.loads((out / "run.json").read_text()))
+    judge(out, "scene0/4.png", doubt="it hangs on one photo")
+
+    doubted = verdict(json.loads((out / "run.json").read_text()))
+
+    assert (sound.grade, sound.title) == ("good", "Complete: every photo is in one model")
+    assert (doubted.grade, doubted.title) == ("partial", "Every photo is in one model, 1 of them in doubt")
 
 
 def test_hostile_names_stay_text(tmp_path, make_run):
