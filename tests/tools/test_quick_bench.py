@@ -17,7 +17,15 @@ from measured import Measured
 from sfm.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-GOOD = {"registered": 28, "auc1": 90.0, "auc5": 98.0, "ate": 0.01, "pairs_share": 0.5, "cpu_ratio": 1.0}
+GOOD = {
+    "registered": 28,
+    "in_doubt": 0,
+    "auc1": 90.0,
+    "auc5": 98.0,
+    "ate": 0.01,
+    "pairs_share": 0.5,
+    "cpu_ratio": 1.0,
+}
 
 
 def worse(**changed: float | None) -> list[str]:
@@ -47,6 +55,16 @@ def test_a_lost_photo_and_a_lost_model_are_worse() -> None:
     assert worse(registered=0, auc1=0.0, auc5=0.0, ate=None) == ["registered", "auc1", "auc5", "ate"]
 
 
+def test_a_photo_in_doubt_is_worse(tmp_path: Path) -> None:
+    record = tmp_path / "run.json"
+    outcomes = [{"name": "a.jpg", "doubt": ""}, {"name": "b.jpg", "doubt": "no pair agrees with its pose"}]
+    record.write_text(json.dumps({"outcomes": outcomes}))
+
+    assert quick.num_in_doubt(record) == 1
+    assert quick.num_in_doubt(tmp_path / "none.json") is None
+    assert worse(in_doubt=1) == ["in_doubt"]
+
+
 def test_a_change_is_told_with_scene_figure_and_limit() -> None:
     assert Change("demo", "auc5", 98.0, 40.0).told() == "demo: AUC@5 98.0 -> 40.0 (at least 97.0)"
     assert Change("demo", "ate", 0.01, None).told() == "demo: ATE 0.01000 -> none (at most 0.01200)"
@@ -71,7 +89,7 @@ def test_what_got_worse_is_printed_and_fails(tmp_path: Path, capsys: pytest.Capt
 
     told = capsys.readouterr().out
     assert "demo: AUC@1 90.0 -> 10.0" in told.splitlines()[-1]
-    assert "1 of 6 figures got worse" in told
+    assert f"1 of {len(GOOD)} figures got worse" in told
     assert "else: not in the baseline" in told
 
 

@@ -39,6 +39,7 @@ class Tolerance:
 
 TOLERANCES = {
     "registered": Tolerance("photos registered", True, digits=0),
+    "in_doubt": Tolerance("photos in doubt", False, digits=0),
     "auc1": Tolerance("AUC@1", True, points=2.0),
     "auc5": Tolerance("AUC@5", True, points=1.0),
     "ate": Tolerance("ATE", False, factor=1.2, digits=5),

@@ -4,9 +4,10 @@
     python tools/bench/quick.py --update                   # what is measured now is right from now on
     python tools/bench/quick.py --scenes demo --option register.filter_max_reproj_error_px=0.05
 
-Photos are reconstructed from the start (accuracy, share of pairs matched), and our mapper runs beside
-COLMAP's incremental one on one database, one after the other, for a ratio of CPU time that means something on
-any machine. Names every scene and figure that got worse by more than `baseline.py` allows, and exits with 1.
+Photos are reconstructed from the start (accuracy, photos in doubt, share of pairs matched), and our mapper
+runs beside COLMAP's incremental one on one database, one after the other, for a ratio of CPU time that means
+something on any machine. Names every scene and figure that got worse by more than `baseline.py` allows, and
+exits with 1.
 Scenes whose photos are not there are skipped and named.
 """
 
@@ -113,11 +114,20 @@ def measure(scene: Scene, data: Path, seed: int, settings: Settings) -> Figures:
     models = read_models(run.models)
     figures: dict[str, float | None] = {"registered": len({n for poses in models for n in poses})}
     figures["pairs_share"] = run.facts.pairs_share
+    figures["in_doubt"] = num_in_doubt(run.folder / "run.json")
     if photo_set.truth is not None:
         figures |= _accuracy(accuracy(run.models, photo_set.truth))
     if scene.timed and seed == 0:
         figures |= _mapped(scene, name, data, seed, settings, scored=False)
     return figures
+
+
+def num_in_doubt(record: Path) -> int | None:
+    """Photos that a run itself holds for misplaced, by its `run.json`; None where it left none."""
+    if not record.is_file():
+        return None
+    outcomes = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))["outcomes"]
+    return sum(bool(outcome["doubt"]) for outcome in outcomes)
 
 
 def _mapped(
