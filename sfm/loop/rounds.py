@@ -202,7 +202,8 @@ class _Loop:
             changed = (
                 last.registered_after != last.registered_before
                 or last.models_after != last.models_before
-                or str(Reason.BRIDGE) in last.verified_by_reason  # some more may join what these do not yet
+                # pairs between two models: some more may join what these do not yet
+                or (last.models_after > 1 and str(Reason.BRIDGE) in last.verified_by_reason)
             )
             idle = 0 if changed else idle + 1
             if idle >= _MAX_IDLE_ROUNDS:

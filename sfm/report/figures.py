@@ -121,18 +121,18 @@ def duration(seconds: float) -> str:
 def verdict(run: Run) -> Verdict:
     """What a person wants to know first."""
     missing = run["photos"]["readable"] - run["photos"]["registered"]
-    num_models, num_doubted = len(run["models"]), _num_doubted(run)
+    num_models, in_doubt = len(run["models"]), num_doubted(run)
     if not num_models:
         return Verdict("failed", "No model could be built", (run["message"], *_advice(run)))
     if missing:
         title = f"{missing} {'photo is' if missing == 1 else 'photos are'} not in any model"
     elif num_models > 1:
         title = f"Every photo is in, in {num_models} separate models"
-    elif num_doubted:
-        title = f"Every photo is in one model, {num_doubted} of them in doubt"
+    elif in_doubt:
+        title = f"Every photo is in one model, {in_doubt} of them in doubt"
     else:
         title = "Complete: every photo is in one model"
-    grade = "partial" if missing or num_models > 1 or num_doubted else "good"
+    grade = "partial" if missing or num_models > 1 or in_doubt else "good"
     return Verdict(grade, title, (run["message"], *_advice(run)))
 
 
@@ -140,7 +140,7 @@ def _advice(run: Run) -> Iterator[str]:
     models = run["models"]
     if run.get("ambiguous"):
         yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
-    if doubted := _num_doubted(run):
+    if doubted := num_doubted(run):
         yield (
             f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} probably at a wrong place: "
             "first among the photos of the model below, with what speaks for that."
@@ -161,7 +161,8 @@ def _advice(run: Run) -> Iterator[str]:
         yield "Most points are seen in two photos only, which leaves them uncertain: more overlap would help."
 
 
-def _num_doubted(run: Run) -> int:
+def num_doubted(run: Run) -> int:
+    """Registered photos that are probably at a wrong place."""
     return sum(bool(outcome.get("doubt")) for outcome in run["outcomes"])
 
 

@@ -32,6 +32,7 @@ from rows import Accuracy, accuracy
 from runs import OWN, Job, run_job
 
 from sfm.errors import InputError
+from sfm.report.figures import num_doubted
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,7 @@ def num_in_doubt(record: Path) -> int | None:
     """Photos that a run itself holds for misplaced, by its `run.json`; None where it left none."""
     if not record.is_file():
         return None
-    outcomes = json.loads(record.read_text(encoding="utf-8", errors="surrogateescape"))["outcomes"]
-    return sum(bool(outcome["doubt"]) for outcome in outcomes)
+    return num_doubted(json.loads(record.read_text(encoding="utf-8", errors="surrogateescape")))
 
 
 def _mapped(
