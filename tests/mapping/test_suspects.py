@@ -99,6 +99,19 @@ def test_what_alone_joins_two_parts_is_never_named() -> None:
     assert find_suspects(wall.matches(cut)).suspects == ()
 
 
+@pytest.mark.parametrize(("every", "waits"), [(1, True), (8, False)])
+def test_a_contradicted_pair_waits_only_where_the_way_round_is_firm(every: int, waits: bool) -> None:
+    """Of the matches that alone join both halves, each so-manieth is there."""
+    wall = Wall(PLACES, twins=TWINS)
+    inliers = {ends: m for ends, m in chain(wall, 3).items() if ends[1] < 12 or ends[0] >= 12}
+    inliers[11, 12] = wall.true_matches(11, 12)[::every]
+    inliers[3, 19] = wall.false_matches(3, 19)[::4]
+
+    doubtful = find_suspects(wall.matches(inliers)).doubtful
+
+    assert doubtful == ({pair(3, 19)} if waits else set())
+
+
 def test_the_deciding_pairs_are_untried_and_lead_to_neighbours_of_the_other_photo() -> None:
     wall = Wall(PLACES, twins=TWINS)
     matches = wall.matches(chain(wall, 3) | {(3, 19): wall.false_matches(3, 19)})

@@ -97,7 +97,7 @@ class SuspectReport:
     ambiguous: bool
     doubtful: frozenset[Pair] = frozenset()
     """Pairs that registration had better leave for later: the suspects, and others, most of them true, that
-    the tracks of stronger pairs contradict."""
+    the tracks of firm pairs contradict."""
 
 
 def find_suspects(
@@ -129,11 +129,17 @@ def find_suspects(
 
 
 def _doubtful(trust: _Trust) -> frozenset[Pair]:
-    """Pairs most of whose matches join tracks of others the wrong way."""
+    """Pairs most of whose matches join tracks of others the wrong way, while firm pairs lead round them.
+
+    Where two places hang together by weak pairs alone, as in `kitchen25`, the pairs that are held back would
+    be the very ones that join them well.
+    """
 
     def is_contradicted(pair: Pair) -> bool:
         within, known = trust.counts(pair)
-        return known >= _MIN_KNOWN and within < _SUSPECT * known
+        if known < _MIN_KNOWN or within >= _SUSPECT * known:
+            return False
+        return trust.way_round(pair)[0] >= _FIRM
 
     return frozenset(pair for pair in trust.held if is_contradicted(pair))
 
