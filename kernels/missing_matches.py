@@ -1,0 +1,99 @@
+"""Keypoints of one photo that should be matched in another one, where something else is seen: how many.
+
+Where a keypoint should be in the other photo, the similarity through the nearest matches says. The plain
+version compares everything with everything; compiled (`missing_matches_numba`) it stops where the answer is
+known. Distances on a limit aside, both give the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from .dispatch import compiles
+
+_WORTH_COMPILING = 60
+"""Cases from which on compiled code is faster, its start included."""
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """What one photo says against its matches with another one. All coordinates in px."""
+
+    points: Points
+    """(T, 2) keypoints without a match."""
+    matched: Points
+    """(M, 2) those with one, M > 0 ..."""
+    partners: Points
+    """... and where the other photo has them, (M, 2)."""
+    seen: Points
+    """(S, 2) keypoints of the other photo that count as something seen."""
+    size: tuple[int, int]
+    """Width and height of the other photo."""
+    diagonal: float
+    """Of the photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What makes a missing match; distances are shares of the diagonal of the photo they are in."""
+
+    num_neighbours: int
+    """Matches that predict a place, at most."""
+    clear: float
+    """Nearer than this to a match, in either photo, nothing is asked."""
+    reach: float
+    """Farther than this from all matches no place is predicted."""
+    margin: float
+    """A place nearer than this to the edge may as well be outside."""
+    elsewhere: float
+    """Within this of the place something must be seen ..."""
+    num_elsewhere: int
+    """... so many times."""
+
+
+def missing_matches(case: Case, limits: Limits, *, num_cases: int = 1) -> int:
+    """The number of a case's `points` that should be matched and are not.
+
+    Args:
+        case: two photos.
+        limits: what counts.
+        num_cases: how many there are to be counted, which decides whether to compile.
+    """
+    if compiles(num_cases >= _WORTH_COMPILING):
+        from . import missing_matches_numba  # half a second, and more on its first use
+
+        return missing_matches_numba.count(case, limits)
+    return _count(case, limits)
+
+
+def _count(case: Case, limits: Limits) -> int:
+    """The definition."""
+    distance = cdist(case.points, case.matched)
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, : limits.num_neighbours]
+    closest = distance.min(axis=1)
+    asked = (closest > limits.clear * case.diagonal) & (closest < limits.reach * case.diagonal)
+    place = _carried(case.points[asked], case.matched[nearest[asked]], case.partners[nearest[asked]])
+    diagonal = float(np.hypot(*case.size))
+    margin = limits.margin * diagonal
+    place = place[((place > margin) & (place < np.array(case.size) - margin)).all(axis=1)]
+    if len(place) == 0:
+        return 0
+    others = np.count_nonzero(cdist(place, case.seen) <= limits.elsewhere * diagonal, axis=1)
+    apart = cdist(place, case.partners).min(axis=1) > limits.clear * diagonal
+    return int(np.count_nonzero((others >= limits.num_elsewhere) & apart))
+
+
+def _carried(points: Points, matched: Points, partners: Points) -> Points:
+    """Points (N, 2) moved by the similarity that fits their neighbours, (N, K, 2) each, best."""
+    centre, centre_to = matched.mean(axis=1, keepdims=True), partners.mean(axis=1, keepdims=True)
+    z = (matched - centre) @ np.array([1, 1j])
+    w = (partners - centre_to) @ np.array([1, 1j])
+    factor = (z.conj() * w).sum(axis=1) / np.maximum((np.abs(z) ** 2).sum(axis=1), 1e-9)
+    moved = factor * ((points - centre[:, 0]) @ np.array([1, 1j]))
+    return np.asarray(centre_to[:, 0] + np.stack([moved.real, moved.imag], axis=1))
