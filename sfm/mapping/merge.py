@@ -178,7 +178,8 @@ def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
 
 
 def _num_common_tracks(model: pycolmap.Reconstruction, side: frozenset[str]) -> int:
-    """Points that are seen by photos of `side` and by others."""
+    """Points that are seen by photos of `side` and by others, three at least."""
     inside = {image_id for image_id in model.reg_image_ids() if model.image(image_id).name in side}
-    sides = ({e.image_id in inside for e in point.track.elements} for point in model.points3D.values())
+    tracks = (point.track.elements for point in model.points3D.values() if point.track.length() > 2)
+    sides = ({e.image_id in inside for e in track} for track in tracks)
     return sum(len(seen) == 2 for seen in sides)

@@ -104,9 +104,14 @@ def mapper_options(
 
 def with_two_view_tracks(options: MapperOptions) -> MapperOptions:
     """Points that two photos see alone are triangulated too; COLMAP leaves them out."""
+    return replace(options, triangulation=two_view_triangulation(options))
+
+
+def two_view_triangulation(options: MapperOptions) -> pycolmap.IncrementalTriangulatorOptions:
+    """How points are made where those that two photos see alone are wanted, too."""
     triangulation = copy.copy(options.triangulation)
     triangulation.ignore_two_view_tracks = False
-    return replace(options, triangulation=triangulation)
+    return triangulation
 
 
 def with_frozen_poses(options: MapperOptions) -> MapperOptions:

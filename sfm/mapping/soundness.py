@@ -48,9 +48,13 @@ def tied_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
 
 
 def _sightings(model: pycolmap.Reconstruction, images: list[int]) -> sp.csr_array:
-    """Points x images, 1 where an image observes a point."""
+    """Points x images, 1 where an image observes a point.
+
+    Of points that three images observe: a wrong match of two makes a point, too, but a third rarely agrees.
+    """
     column = {image_id: index for index, image_id in enumerate(images)}
-    tracks = [{e.image_id for e in point.track.elements} for point in model.points3D.values()]
+    all_tracks = ({e.image_id for e in point.track.elements} for point in model.points3D.values())
+    tracks = [track for track in all_tracks if len(track) > 2]
     rows = np.repeat(np.arange(len(tracks)), [len(track) for track in tracks])
     columns = np.array([column[image_id] for track in tracks for image_id in track], dtype=np.int64)
     return sp.csr_array(
