@@ -154,8 +154,9 @@ def test_the_cluster_of_a_process_that_is_killed_is_mapped_nevertheless(
 
 
 _SCRIPT = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell inherit SIG_IGN
 import sfm
 from sfm.config.loading import load_config
 options = ["register.processes=2", "register.cluster_size=25", "run.threads=1", "export.report=false"]

@@ -32,7 +32,7 @@ WITHIN = [{0, 1, 2}] * 20 + [{3, 4, 5, 6, 7, 8, 9}] * 20
 
 @pytest.mark.parametrize(("num_points", "num_parts"), [(0, 2), (14, 2), (15, 1)])
 def test_parts_are_those_that_points_tie(num_points: int, num_parts: int) -> None:
-    parts = tied_parts(model_of(WITHIN + [{2, 3}] * num_points))
+    parts = tied_parts(model_of(WITHIN + [{2, 3, 4}] * num_points))
 
     assert parts == (
         [frozenset("0123456789")] if num_parts == 1 else [frozenset("3456789"), frozenset("012")]
@@ -40,9 +40,14 @@ def test_parts_are_those_that_points_tie(num_points: int, num_parts: int) -> Non
 
 
 def test_few_points_of_each_pair_tie_where_they_are_many_together() -> None:
-    across = [{near, far} for near in range(3) for far in range(3, 10)]
+    across = [{near, far, 3 + (far + 1) % 7} for near in range(3) for far in range(3, 10)]
 
     assert tied_parts(model_of(WITHIN + across)) == [frozenset("0123456789")]
+
+
+def test_points_that_two_photos_see_alone_tie_nothing() -> None:
+    """Wrong matches of one pair make such points, too."""
+    assert len(tied_parts(model_of(WITHIN + [{2, 3}] * 100))) == 2
 
 
 def test_a_photo_without_points_is_a_part_of_its_own() -> None:
