@@ -6,6 +6,7 @@ the mean CPU time of a pair, measured once on a sample.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -151,8 +152,9 @@ class MatchedStore:
 
 @contextmanager
 def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int) -> Iterator[MatchedStore]:
-    """The store of a set of photos below `cache`, its photos described."""
-    folder = cache / f"{photo_set.name}-{photo_set.content_key()}"
+    """The store of a set of photos below `cache`, its photos described; other checkouts have stores of theirs."""
+    place = hashlib.sha256(str(photo_set.photos.resolve()).encode()).hexdigest()[:6]
+    folder = cache / f"{photo_set.name}-{photo_set.content_key()}-{place}"
     with Workspace(folder, source=photo_set.photos) as workspace:
         backend = SiftBackend(Surroundings(workspace, config, threads, SilentProgress()))
         collection = ingest(
