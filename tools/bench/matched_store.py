@@ -152,7 +152,7 @@ class MatchedStore:
 
 @contextmanager
 def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int) -> Iterator[MatchedStore]:
-    """The store of a set of photos below `cache`, its photos described; other checkouts have stores of theirs."""
+    """The store of a set of photos below `cache`, its photos described; each folder of photos has its own."""
     place = hashlib.sha256(str(photo_set.photos.resolve()).encode()).hexdigest()[:6]
     folder = cache / f"{photo_set.name}-{photo_set.content_key()}-{place}"
     with Workspace(folder, source=photo_set.photos) as workspace:
