@@ -1,0 +1,59 @@
+"""Points that two photos see alone: made for weakly held photos, gone from finished models where not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.finishing import _drop_points_of_pairs
+from sfm.mapping.options import mapper_options
+from sfm.mapping.steps import FIRM, _triangulation
+
+
+def model_of(tracks: Iterable[Set[int]]) -> pycolmap.Reconstruction:
+    """Five photos whose points are seen by the photos of these numbers."""
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 1, 5, 1000
+    model = pycolmap.synthesize_dataset(options)
+    for point_id in list(model.points3D):
+        model.delete_point3D(point_id)
+    images = sorted(model.reg_image_ids())
+    for row, track in enumerate(tracks):
+        elements = [pycolmap.TrackElement(images[number], row) for number in sorted(track)]
+        model.add_point3D(np.zeros(3), pycolmap.Track(elements))
+    return model
+
+
+def pairs_left(model: pycolmap.Reconstruction) -> list[tuple[int, ...]]:
+    number = {image_id: n for n, image_id in enumerate(sorted(model.reg_image_ids()))}
+    tracks = [point.track.elements for point in model.points3D.values()]
+    return sorted(tuple(sorted(number[e.image_id] for e in t)) for t in tracks if len(t) == 2)
+
+
+def test_points_of_two_photos_stay_where_one_of_them_sees_few_others() -> None:
+    firm = [{0, 1, 2}] * FIRM + [{2, 3, 4}] * (FIRM - 1)
+
+    model = model_of([*firm, {0, 1}, {1, 2}, {2, 3}, {3, 4}])
+    _drop_points_of_pairs(model)
+
+    assert pairs_left(model) == [(2, 3), (3, 4)]
+    assert model.num_points3D() == len(firm) + 2
+
+
+def test_a_model_of_two_photos_keeps_its_points() -> None:
+    model = model_of([{0, 1}] * 500)
+    _drop_points_of_pairs(model)
+
+    assert model.num_points3D() == 500
+
+
+@pytest.mark.parametrize(("num_inliers", "left_out"), [(FIRM - 1, False), (FIRM, True)])
+def test_a_weakly_held_photo_gets_points_of_two_photos(num_inliers: int, left_out: bool) -> None:
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+
+    assert _triangulation(options, num_inliers).ignore_two_view_tracks is left_out
+    assert options.triangulation.ignore_two_view_tracks
