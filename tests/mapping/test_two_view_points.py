@@ -1,4 +1,4 @@
-"""Points that two photos see alone: made for weakly held photos, gone from finished models where not needed."""
+"""Points that two photos see alone: made for weakly held photos, gone from finished models if not needed."""
 
 from __future__ import annotations
 
