@@ -17,7 +17,7 @@ _MIN_POINTS = 20
 _MAX_ERROR_PX = 12.0
 _MIN_FOCAL_CHANGE = 0.25
 _MAX_ERROR_RATIO = 0.8  # of the error with the shared focal length
-_POOR = 1.5  # registered photos are tested from this multiple of the median reprojection error on
+_POOR = 1.25  # registered photos are tested from this multiple of the median reprojection error on
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,16 @@ def find_foreign_photos(
 
 
 def _well_registered(model: pycolmap.Reconstruction) -> Iterator[str]:
-    """Names of photos whose mean reprojection error is not far above the median photo's."""
+    """Names of photos whose mean reprojection error is not far above the median photo's.
+
+    Of points that three photos see: one of two fits nearly any pose of theirs.
+    """
     errors = {}
     for image_id in model.reg_image_ids():
-        ids = [point.point3D_id for point in model.image(image_id).get_observation_points2D()]
-        errors[image_id] = float(np.mean([model.point3D(i).error for i in ids])) if ids else np.inf
+        seen = model.image(image_id).get_observation_points2D()
+        points = [model.point3D(point2D.point3D_id) for point2D in seen]
+        firm = [point.error for point in points if point.track.length() > 2]
+        errors[image_id] = float(np.mean(firm)) if firm else np.inf
     limit = _POOR * float(np.median(list(errors.values()))) if errors else 0.0
     return (model.image(image_id).name for image_id, error in errors.items() if error <= limit)
 
@@ -145,4 +150,5 @@ def _estimate(
     if found is None:
         return camera.mean_focal_length(), _MAX_ERROR_PX
     errors = np.linalg.norm(camera.img_from_cam(found["cam_from_world"] * xyz) - xy, axis=1)
-    return camera.mean_focal_length(), float(np.sqrt(np.mean(np.minimum(errors, _MAX_ERROR_PX) ** 2)))
+    cut = np.fmin(errors, _MAX_ERROR_PX)  # of points behind the camera, too, where there is no error
+    return camera.mean_focal_length(), float(np.sqrt(np.mean(cut**2)))
