@@ -6,8 +6,7 @@ more ask what decides about suspect pairs or outvotes them. Then models say what
 
 Measured with `tools/bench/loop.py`, seeds 0 to 2, what the gain is worth that a link must have at least:
 from 0.2 on kitchen25 takes 99 to 109 pairs and lund_street 127 to 140, from 0.5 74 to 84, from 0.7 64 to 76,
-where five nearest neighbours are 79 to 86 pairs, all with the same photos and poses. With so few, kitchen25
-comes out in two parts at times, which further rounds then join (102 to 104 pairs). On the rendered demo,
+where five nearest neighbours are 79 to 86 pairs, all with the same photos and poses. On the rendered demo,
 which has look-alikes, 0.5 for all once gave a bent model (AUC@5 81): hence 0.2 where pairs are in doubt.
 
 Each round leaves its requests and its models under `OUT/cache/rounds/<key>/<round>/`, so that a killed run

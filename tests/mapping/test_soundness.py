@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
-
-import numpy as np
-import pycolmap
 import pytest
 
 from sfm.mapping.soundness import tied_parts
 
-
-def model_of(tracks: Iterable[Set[int]]) -> pycolmap.Reconstruction:
-    """Ten photos whose points are seen by the photos of these numbers."""
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 1, 10, 400
-    model = pycolmap.synthesize_dataset(options)
-    for point_id in list(model.points3D):
-        model.delete_point3D(point_id)
-    images = sorted(model.reg_image_ids())
-    for row, track in enumerate(tracks):
-        elements = [pycolmap.TrackElement(images[number], row) for number in sorted(track)]
-        model.add_point3D(np.zeros(3), pycolmap.Track(elements))
-    for number, image_id in enumerate(images):
-        model.image(image_id).name = str(number)
-    return model
-
+from .tracked import tracked_model
 
 WITHIN = [{0, 1, 2}] * 20 + [{3, 4, 5, 6, 7, 8, 9}] * 20
 
 
 @pytest.mark.parametrize(("num_points", "num_parts"), [(0, 2), (14, 2), (15, 1)])
 def test_parts_are_those_that_points_tie(num_points: int, num_parts: int) -> None:
-    parts = tied_parts(model_of(WITHIN + [{2, 3, 4}] * num_points))
+    parts = tied_parts(tracked_model(10, WITHIN + [{2, 3, 4}] * num_points))
 
     assert parts == (
         [frozenset("0123456789")] if num_parts == 1 else [frozenset("3456789"), frozenset("012")]
@@ -42,19 +23,19 @@ def test_parts_are_those_that_points_tie(num_points: int, num_parts: int) -> Non
 def test_few_points_of_each_pair_tie_where_they_are_many_together() -> None:
     across = [{near, far, 3 + (far + 1) % 7} for near in range(3) for far in range(3, 10)]
 
-    assert tied_parts(model_of(WITHIN + across)) == [frozenset("0123456789")]
+    assert tied_parts(tracked_model(10, WITHIN + across)) == [frozenset("0123456789")]
 
 
 def test_points_that_two_photos_see_alone_tie_nothing() -> None:
     """Wrong matches of one pair make such points, too."""
-    assert len(tied_parts(model_of(WITHIN + [{2, 3}] * 100))) == 2
+    assert len(tied_parts(tracked_model(10, WITHIN + [{2, 3}] * 100))) == 2
 
 
 def test_a_photo_without_points_is_a_part_of_its_own() -> None:
-    parts = tied_parts(model_of([set(range(9))] * 20))
+    parts = tied_parts(tracked_model(10, [set(range(9))] * 20))
 
     assert parts == [frozenset("012345678"), frozenset("9")]
 
 
 def test_no_photo_of_a_model_without_points_is_tied() -> None:
-    assert tied_parts(model_of([])) == [frozenset(str(number)) for number in range(10)]
+    assert tied_parts(tracked_model(10, [])) == [frozenset(str(number)) for number in range(10)]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
-
-import numpy as np
 import pycolmap
 import pytest
 
@@ -13,19 +10,7 @@ from sfm.mapping.finishing import _drop_points_of_pairs
 from sfm.mapping.options import mapper_options
 from sfm.mapping.steps import FIRM, _triangulation
 
-
-def model_of(tracks: Iterable[Set[int]]) -> pycolmap.Reconstruction:
-    """Five photos whose points are seen by the photos of these numbers."""
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 1, 5, 1000
-    model = pycolmap.synthesize_dataset(options)
-    for point_id in list(model.points3D):
-        model.delete_point3D(point_id)
-    images = sorted(model.reg_image_ids())
-    for row, track in enumerate(tracks):
-        elements = [pycolmap.TrackElement(images[number], row) for number in sorted(track)]
-        model.add_point3D(np.zeros(3), pycolmap.Track(elements))
-    return model
+from .tracked import tracked_model
 
 
 def pairs_left(model: pycolmap.Reconstruction) -> list[tuple[int, ...]]:
@@ -37,7 +22,7 @@ def pairs_left(model: pycolmap.Reconstruction) -> list[tuple[int, ...]]:
 def test_points_of_two_photos_stay_where_one_of_them_sees_few_others() -> None:
     firm = [{0, 1, 2}] * FIRM + [{2, 3, 4}] * (FIRM - 1)
 
-    model = model_of([*firm, {0, 1}, {1, 2}, {2, 3}, {3, 4}])
+    model = tracked_model(5, [*firm, {0, 1}, {1, 2}, {2, 3}, {3, 4}])
     _drop_points_of_pairs(model)
 
     assert pairs_left(model) == [(2, 3), (3, 4)]
@@ -45,7 +30,7 @@ def test_points_of_two_photos_stay_where_one_of_them_sees_few_others() -> None:
 
 
 def test_a_model_of_two_photos_keeps_its_points() -> None:
-    model = model_of([{0, 1}] * 500)
+    model = tracked_model(5, [{0, 1}] * 500)
     _drop_points_of_pairs(model)
 
     assert model.num_points3D() == 500
