@@ -37,7 +37,7 @@ from sfm.result import Result
 from sfm.types import Collection, Skipped, StageReport
 from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
 
-_REGISTER_VERSION = 4
+_REGISTER_VERSION = 5
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
@@ -324,10 +324,10 @@ def registered(
     given = growing.given if growing else None
 
     def reconstruct_from(
-        start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+        start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink, fresh: bool
     ) -> MappingResult:
         return reconstructed(
-            session, collection, database, start, suspects, events, given=given, finished=False
+            session, collection, database, start, suspects, events, given=given, finished=False, fresh=fresh
         )
 
     def finish_last(

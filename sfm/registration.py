@@ -32,6 +32,7 @@ def reconstructed(
     *,
     given: GivenModels | None = None,
     finished: bool = True,
+    fresh: bool = True,
 ) -> MappingResult:
     """Models from the verified pairs, by all that a run knows; see `sfm.mapping.reconstruct`."""
     config = session.backend.adapted(session.config, collection)
@@ -49,6 +50,7 @@ def reconstructed(
         depth=session.backend.depth(collection),
         suspects=suspects,
         finished=finished,
+        fresh=fresh,
         given=given,
         scratch=session.workspace.cache,
     )

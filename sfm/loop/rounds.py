@@ -15,10 +15,10 @@ continues after the last finished round and ends as an undisturbed one would.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -28,13 +28,13 @@ import pycolmap
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.backends import NO_GUIDES, Guides, MatchReport
 from sfm.config.schema import RegisterConfig
-from sfm.events import EventLog, EventSink, Tee, replay
+from sfm.events import EventSink
 from sfm.mapping import MappingResult, SuspectReport, ViewGraph
 from sfm.types import RoundReport
-from sfm.workspace import atomic_folder, atomic_write_json
 
 from .calibration import Calibration, Similarities
 from .guides import guides_of
+from .kept_rounds import KeptRounds, Models
 from .missing_links import missing_links
 from .ranking import Rank
 from .requests import MUST_HAVE, PairRequest, answers
@@ -44,18 +44,18 @@ from .situation import Situation
 from .suspects import ReadSuspects, deciding_requests, in_doubt, unasked, widening_requests
 from .ties import all_tied
 
-_EVENTS = "events.jsonl"
-_DOUBT = "in_doubt.json"
 _MAX_GRAPH_ROUNDS = 12
 """Of a batch each, and as many again about verified pairs that are in doubt: they cost no registration, and
 what one batch brings may save the next."""
 _MAX_IDLE_ROUNDS = 2
 """Rounds that brought no photo, joined no models and found no pair between two, before the loop ends."""
+_WORTH_A_FRESH_START = 1.1
+"""Times the verified pairs of the last one: models that stay apart are begun afresh then, which costs as much
+as the first registration and seldom joins them."""
 _BATCH_PER_PHOTO = 0.1
 _MIN_BATCH = 8
 
-Models = Sequence[pycolmap.Reconstruction]
-Reconstruct = Callable[[Models, frozenset[Pair], EventSink], MappingResult]
+Reconstruct = Callable[[Models, frozenset[Pair], EventSink, bool], MappingResult]
 Finish = Callable[[Models, frozenset[Pair], EventSink], Models]
 Match = Callable[[Mapping[Pair, Edge], Guides], MatchReport]
 
@@ -92,8 +92,8 @@ def run_closed_loop(
     Args:
         graph: pairs matched so far.
         folder: where rounds are kept; its name must depend on everything that the result depends on.
-        reconstruct: continues the given models with all verified pairs, those last that may be look-alikes';
-            the models need not be finished.
+        reconstruct: continues the given models with all verified pairs, those last that may be look-alikes',
+            and tries a fresh start, too, where it is told to; the models need not be finished.
         finish: the last adjustment of models, with the pairs that may be look-alikes'.
         match: matches and verifies pairs, writing them to the database, with what the models say of some.
         read_view_graph: the verified pairs in the database.
@@ -107,7 +107,7 @@ def run_closed_loop(
     """
     loop = _Loop(
         graph,
-        folder,
+        KeptRounds(folder, events),
         reconstruct,
         finish,
         match,
@@ -140,7 +140,7 @@ class _Loop:
     """A run of the loop in progress."""
 
     graph: SceneGraph
-    folder: Path
+    kept: KeptRounds
     reconstruct: Reconstruct
     finish: Finish
     match: Match
@@ -156,6 +156,8 @@ class _Loop:
     view_graph: ViewGraph = field(init=False)
     similarities: Similarities | None = None
     """Once they were needed."""
+    num_at_fresh_start: int = 0
+    """Verified pairs when models were last begun afresh."""
     stage: Literal["graph", "doubt", "models"] = "graph"
     """What is being mended: the view graph, what makes it doubtful, or the models, after registration."""
     num_graph_rounds: int = 0
@@ -181,7 +183,7 @@ class _Loop:
         for _ in range(_MAX_GRAPH_ROUNDS):
             if not self._round(max_batches=1):
                 break
-        self.in_doubt = self._is_in_doubt()
+        self.in_doubt = self.kept.in_doubt(lambda: in_doubt(self._look_for_suspects()))
         self.stage = "doubt"
         # wrong pairs can bend the first model: what decides about them or outvotes them had better be in it
         for _ in range(_MAX_GRAPH_ROUNDS):
@@ -195,97 +197,106 @@ class _Loop:
         idle = 0
         for _ in range(self.config.max_rounds):
             self.experience.forgive()
-            if not self._round() or not self.history[-1].verified:
-                break
-            last = self.history[-1]
-            changed = (
-                last.registered_after != last.registered_before
-                or last.models_after != last.models_before
-                # pairs between two models: some more may join what these do not yet
-                or (last.models_after > 1 and str(Reason.BRIDGE) in last.verified_by_reason)
-            )
-            idle = 0 if changed else idle + 1
-            if idle >= _MAX_IDLE_ROUNDS:
-                break
+            is_over = not self._round() or not self.history[-1].verified
+            idle = 0 if not is_over and self._has_changed() else idle + 1
+            if is_over or idle >= _MAX_IDLE_ROUNDS:
+                if not self._begin_afresh():
+                    break
+                idle = 0
+
+    def _has_changed(self) -> bool:
+        """Whether the last round changed the models, or found what lets more rounds change them."""
+        last = self.history[-1]
+        return (
+            last.registered_after != last.registered_before
+            or last.models_after != last.models_before
+            # pairs between two models: some more may join what these do not yet
+            or (last.models_after > 1 and str(Reason.BRIDGE) in last.verified_by_reason)
+        )
 
     def register(self) -> None:
-        """Continue the models with all verified pairs, or read what an earlier run made of them.
-
-        A new result is also read back from disk, so that an interrupted and an undisturbed run go on from
-        the same numbers.
-        """
-        self._replace_models(
-            "models", lambda events: self.reconstruct(self.models, self._suspects(), events).models
+        """Continue the models with all verified pairs; begin afresh, too, where there are many more."""
+        fresh = self._num_verified() >= _WORTH_A_FRESH_START * self.num_at_fresh_start
+        if fresh:
+            self.num_at_fresh_start = self._num_verified()
+        self.models = self.kept.models(
+            len(self.history),
+            "models",
+            lambda events: self.reconstruct(self.models, self._suspects(), events, fresh).models,
         )
         if self.stage != "models":
             self.stage, self.num_graph_rounds = "models", len(self.history)
 
     def finish_models(self) -> None:
         """Adjust the models of the last round fully, or read what an earlier run made of them."""
-        self._replace_models("finished", lambda events: self.finish(self.models, self._suspects(), events))
+        self.models = self.kept.models(
+            len(self.history), "finished", lambda events: self.finish(self.models, self._suspects(), events)
+        )
 
-    def _replace_models(
-        self, name: str, make: Callable[[EventSink], Sequence[pycolmap.Reconstruction]]
-    ) -> None:
-        done = self._round_folder(len(self.history)) / name
-        if done.exists():
-            replay(done / _EVENTS, self.events)
-        else:
-            with atomic_folder(done) as scratch:
-                for index, model in enumerate(make(Tee(self.events, EventLog(scratch / _EVENTS)))):
-                    (scratch / str(index)).mkdir()
-                    model.write(scratch / str(index))
-        paths = sorted((p for p in done.iterdir() if p.is_dir()), key=lambda p: int(p.name))
-        self.models = [pycolmap.Reconstruction(path) for path in paths]
+    def _num_verified(self) -> int:
+        return sum(pair in self.view_graph for pair in self.graph.edges)
 
     def _round(self, max_batches: int | None = None) -> bool:
         """One round; whether anything was asked."""
         number, started = len(self.history) + 1, time.monotonic()
         before = registered_names(self.models)
-        num_models = len(self.models)
         budget = self._budget()
         if budget.most == 0:
             return False
-        outcome = self._work_off(self._requests(number), number, budget, max_batches)
+        requests = self.kept.requests(number, self.stage, lambda: self._requests(number))
+        outcome = self._work_off(requests, number, budget, max_batches)
         if not outcome.edges:
             return False
         self.graph = self.graph.merged(outcome.edges)
         self.view_graph = self.read_view_graph()
-        verified = sorted(pair for pair in outcome.edges if pair in self.view_graph)
         self.known_suspects = None
+        with self._in_history(outcome.edges, started):
+            if self.stage == "models" and any(pair in self.view_graph for pair in outcome.edges):
+                self.register()
+                self._learn(outcome.answered, before)
+        return True
+
+    def _begin_afresh(self) -> bool:
+        """A round without pairs in which models begin afresh, where that may join them and was not tried with the
+        pairs that there are; whether it changed them.
+        """
+        whole = len(self.models) == 1 and self.scope <= registered_names(self.models)
+        if whole or self._num_verified() == self.num_at_fresh_start:
+            return False
+        self.num_at_fresh_start = 0
+        with self._in_history({}, time.monotonic()):
+            self.register()
+        return self._has_changed()
+
+    @contextmanager
+    def _in_history(self, edges: Mapping[Pair, Edge], started: float) -> Iterator[None]:
+        """A round that matched these pairs; the block continues the models with those that verified."""
+        verified = sorted(pair for pair in edges if pair in self.view_graph)
+        num_registered, num_models = len(registered_names(self.models)), len(self.models)
         report = RoundReport(
-            round=number,
-            asked=dict(Counter(str(edge.reason) for edge in outcome.edges.values())),
-            matched=len(outcome.edges),
+            round=len(self.history) + 1,
+            asked=dict(Counter(str(edge.reason) for edge in edges.values())),
+            matched=len(edges),
             verified=len(verified),
-            verified_by_reason=dict(Counter(str(outcome.edges[pair].reason) for pair in verified)),
-            registered_before=len(before),
-            registered_after=len(before),
+            verified_by_reason=dict(Counter(str(edges[pair].reason) for pair in verified)),
+            registered_before=num_registered,
+            registered_after=num_registered,
             models_before=num_models,
             models_after=num_models,
             seconds=0.0,
         )
         self.history.append(report)
-        if verified and self.stage == "models":
-            self.register()
-            self._learn(outcome.answered, before)
-        report = replace(
+        yield
+        self.history[-1] = replace(
             report,
             registered_after=len(registered_names(self.models)),
             models_after=len(self.models),
             seconds=round(time.monotonic() - started, 2),
         )
-        self.history[-1] = report
-        self.events.emit("loop", "round", **asdict(report))
-        return True
+        self.events.emit("loop", "round", **asdict(self.history[-1]))
 
     def _requests(self, number: int) -> list[PairRequest]:
-        """This round's requests: those of an interrupted run, or new ones, written before any is tried."""
-        # a round that asks nothing is followed by one of the next stage with the same number
-        path = self._round_folder(number) / f"requests_of_{self.stage}.json"
-        if path.exists():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return [PairRequest.from_json(request) for request in stored]
+        """What the view graph, the suspects and the models lack."""
         names, tried = self.view_graph.names, frozenset(self.graph.edges)
         if self.similarities is None:
             self.similarities = Similarities.measured(names, self.rank)
@@ -320,9 +331,7 @@ class _Loop:
         requests += deciding_requests(unasked(suspects, self.graph, later_than), num_photos=len(names))
         if self.in_doubt and self.stage == "doubt":
             requests += widening_requests(names, self.rank, tried)
-        requests = [request for one in requests if (request := self._within_scope(one)).candidates]
-        atomic_write_json(path, [request.to_json() for request in requests])
-        return requests
+        return [request for one in requests if (request := self._within_scope(one)).candidates]
 
     def _within_scope(self, request: PairRequest) -> PairRequest:
         return replace(
@@ -338,14 +347,6 @@ class _Loop:
     def _suspects(self) -> frozenset[Pair]:
         report = self._look_for_suspects() if self.config.mapper == "graph" else None
         return report.doubtful if report else frozenset()
-
-    def _is_in_doubt(self) -> bool:
-        """Decided once: where an interrupted run goes on, the view graph holds what later rounds found."""
-        path = self.folder / _DOUBT
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write_json(path, in_doubt(self._look_for_suspects()))
-        return bool(json.loads(path.read_text(encoding="utf-8")))
 
     def _budget(self) -> Budget:
         photos = len(self.scope)
@@ -398,6 +399,3 @@ class _Loop:
             elif request.reason in MUST_HAVE:
                 places = {model_of.get(name, -1) for name in request.subject}
                 self.experience.settle(request.reason, len(places) == 1 and -1 not in places)
-
-    def _round_folder(self, number: int) -> Path:
-        return self.folder / f"{number:02d}"

@@ -55,6 +55,7 @@ def reconstruct(
     depth: DepthSource | None = None,
     suspects: frozenset[Pair] = frozenset(),
     finished: bool = True,
+    fresh: bool = True,
     given: GivenModels | None = None,
     scratch: Path | None = None,
 ) -> MappingResult:
@@ -77,6 +78,8 @@ def reconstruct(
         suspects: pairs that may be look-alikes': models are grown without them, and then those are let in
             that agree with the models, unless `config` trusts them (our loop only).
         finished: False leaves models good enough to go on from, for `finish_models` later (our loop only).
+        fresh: whether models that stay apart, or leave photos out, are also begun anew, which may join them
+            (our loop only).
         given: models that somebody else made, which are to be grown and not replaced; `start` are these, or
             what an earlier round made of them (our loop only).
         scratch: folder of this run alone for what processes hand to each other, left empty; None: one of
@@ -100,6 +103,7 @@ def reconstruct(
             depth=depth,
             suspects=_held_back(suspects, config),
             finished=finished,
+            fresh=fresh,
             given=given,
             scratch=scratch,
         )

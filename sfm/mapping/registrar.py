@@ -61,6 +61,7 @@ def reconstruct_graph(
     depth: DepthSource | None,
     suspects: frozenset[Pair],
     finished: bool,
+    fresh: bool = True,
     given: GivenModels | None = None,
     scratch: Path | None = None,
 ) -> MappingResult:
@@ -77,7 +78,7 @@ def reconstruct_graph(
     discarded = Journal()
     with progress.task("register", len(whole.name_of), unit="photos") as task:
         bench = Workbench(whole, options, _CountOnce(task))
-        trials = _grown_models(bench, config, start, given, suspects, discarded, scratch=scratch)
+        trials = _grown_models(bench, config, start, given, suspects, discarded, fresh=fresh, scratch=scratch)
     models = [trial.reconstruction for trial in trials]
     last = without_refused(whole, models, suspects) if finished else whole
     kept = _kept(trials, config, discarded)
@@ -196,6 +197,7 @@ def _grown_models(
     suspects: Set[Pair],
     discarded: Journal,
     *,
+    fresh: bool,
     scratch: Path | None,
 ) -> list[Trial]:
     """Models of all photos, grown without the suspect pairs, which are let in last where they agree."""
@@ -206,7 +208,7 @@ def _grown_models(
     trials += new_models(sure, config, trials, discarded)
     if not frozen:
         trials = _merged_models(sure, trials, discarded)
-    if given is None:
+    if given is None and fresh:
         trials = _renewed_models(sure, trials, discarded, again=bool(start))
     if suspects and not frozen:
         trials = let_in(bench, trials, suspects, discarded)

@@ -18,6 +18,7 @@ from sfm.loop import LoopResult, run_closed_loop
 from sfm.mapping import MappingResult, Suspect, SuspectReport, TwoView, ViewGraph
 from sfm.mapping.evidence.suspects import Evidence
 
+GENEROUS = RegisterConfig(max_rounds=5, pairs_per_photo=20.0, max_pairs_per_photo=20.0)
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
 
@@ -42,13 +43,19 @@ class Engine:
         self.matched: list[set[Pair]] = []
         self.guided: list[dict[Pair, list[list[float]]]] = []
         self.starts: list[int] = []
+        self.fresh: list[bool] = []
         self.verifies = True
         self.asked_about: list[set[Pair]] = []
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
-        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+        self,
+        start: Sequence[pycolmap.Reconstruction],
+        suspects: frozenset[Pair],
+        events: EventSink,
+        fresh: bool,
     ) -> MappingResult:
+        self.fresh.append(fresh)
         registered = start[0].num_reg_images() if start else 4
         self.starts.append(registered if start else 0)
         events.emit("register", "model", num_images=registered + bool(start))
@@ -144,7 +151,11 @@ class Doubtful(Engine):
     """Registers all photos at once; the first and the sixth look alike, which any untried pair decides."""
 
     def reconstruct(
-        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+        self,
+        start: Sequence[pycolmap.Reconstruction],
+        suspects: frozenset[Pair],
+        events: EventSink,
+        fresh: bool,
     ) -> MappingResult:
         return MappingResult((model_of(len(NAMES)),), self.view_graph())
 
@@ -260,7 +271,11 @@ class Seeing(Engine):
         self.model = model
 
     def reconstruct(
-        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+        self,
+        start: Sequence[pycolmap.Reconstruction],
+        suspects: frozenset[Pair],
+        events: EventSink,
+        fresh: bool,
     ) -> MappingResult:
         self.starts.append(len(NAMES) if start else 0)
         return MappingResult((self.model,), self.view_graph())
@@ -307,9 +322,14 @@ class Apart(Engine):
         self.known.update(dict.fromkeys([Pair("5.jpg", "6.jpg")], TwoView(200, "uncalibrated", 0.5)))
 
     def reconstruct(
-        self, start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+        self,
+        start: Sequence[pycolmap.Reconstruction],
+        suspects: frozenset[Pair],
+        events: EventSink,
+        fresh: bool,
     ) -> MappingResult:
         self.starts.append(len(start))
+        self.fresh.append(fresh)
         second = model_of(len(NAMES) - 4)
         for image_id, name in zip(sorted(second.reg_image_ids()), NAMES[4:], strict=True):
             second.image(image_id).name = name
@@ -336,6 +356,49 @@ def test_models_apart_are_asked_about_as_long_as_pairs_between_them_verify(
 ) -> None:
     engine = Apart(num_lucky)
 
-    run(engine, tmp_path, RegisterConfig(max_rounds=5, pairs_per_photo=20.0, max_pairs_per_photo=20.0))
+    result = run(engine, tmp_path, GENEROUS)
 
-    assert len(engine.starts) == 1 + num_lucky
+    assert sum(r.verified > 0 for r in result.rounds if r.models_before) == num_lucky
+    assert engine.starts == [0] + [2] * (len(engine.starts) - 1)
+
+
+def test_models_apart_begin_afresh_where_pairs_are_many_more_and_once_at_the_end(tmp_path: Path) -> None:
+    engine = Apart(num_lucky=3)
+
+    result = run(engine, tmp_path, GENEROUS)
+
+    num_pairs = len(engine.known)
+    for report in reversed(result.rounds):
+        num_pairs -= report.verified
+    expected = [True]
+    begun_with = num_pairs
+    for report in result.rounds:
+        num_pairs += report.verified
+        if report.models_before and (report.verified or not report.matched):
+            expected.append(num_pairs >= 1.1 * begun_with or not report.matched)
+            begun_with = num_pairs if expected[-1] else begun_with
+    assert engine.fresh == expected
+    assert False in expected  # or this shows nothing
+    assert expected[-1]
+
+
+class JoinedAfresh(Apart):
+    """One whole model as soon as a fresh start is made of all the pairs that are found."""
+
+    def reconstruct(
+        self,
+        start: Sequence[pycolmap.Reconstruction],
+        suspects: frozenset[Pair],
+        events: EventSink,
+        fresh: bool,
+    ) -> MappingResult:
+        result = super().reconstruct(start, suspects, events, fresh)
+        joined = fresh and len(self.starts) > self.num_lucky + 1
+        return MappingResult((model_of(len(NAMES)),), self.view_graph()) if joined else result
+
+
+def test_a_round_without_pairs_tells_of_the_fresh_start_that_joined_models(tmp_path: Path) -> None:
+    result = run(JoinedAfresh(num_lucky=3), tmp_path, GENEROUS)
+
+    assert [model.num_reg_images() for model in result.models] == [len(NAMES)]
+    assert [(r.asked, r.models_before, r.models_after) for r in result.rounds[-1:]] == [({}, 2, 1)]

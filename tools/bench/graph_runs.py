@@ -124,7 +124,7 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
         loop = run_closed_loop(
             first,
             folder=folder / f"rounds-{time.time_ns()}",
-            reconstruct=lambda start, suspects, log: reconstruct(
+            reconstruct=lambda start, suspects, log, fresh: reconstruct(
                 database.path,
                 config=register,
                 refine=config.refine,
@@ -136,6 +136,7 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
                 start=start,
                 suspects=suspects,
                 finished=False,
+                fresh=fresh,
             ),
             finish=lambda models, suspects, log: finish_models(
                 database.path,

@@ -1,0 +1,72 @@
+"""What the rounds of the loop leave on disk, so that a killed run goes on after its last finished round."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pycolmap
+
+from sfm.events import EventLog, EventSink, Tee, replay
+from sfm.workspace import atomic_folder, atomic_write_json
+
+from .requests import PairRequest
+
+_EVENTS = "events.jsonl"
+_DOUBT = "in_doubt.json"
+
+Models = Sequence[pycolmap.Reconstruction]
+
+
+class KeptRounds:
+    """Results of rounds under `folder/<number>/`: made once, read back ever after.
+
+    A new result is read back, too, so that an interrupted and an undisturbed run go on from the same numbers.
+    """
+
+    def __init__(self, folder: Path, events: EventSink) -> None:
+        """Rounds in `folder`; `events` hears what their models were made by, when they are read, too."""
+        self._folder = folder
+        self._events = events
+
+    def models(
+        self, number: int, name: str, make: Callable[[EventSink], Models]
+    ) -> list[pycolmap.Reconstruction]:
+        """The models that were kept under a name in a round, or else what `make` returns."""
+        done = self._round(number) / name
+        if done.exists():
+            replay(done / _EVENTS, self._events)
+        else:
+            with atomic_folder(done) as scratch:
+                for index, model in enumerate(make(Tee(self._events, EventLog(scratch / _EVENTS)))):
+                    (scratch / str(index)).mkdir()
+                    model.write(scratch / str(index))
+        paths = sorted((p for p in done.iterdir() if p.is_dir()), key=lambda p: int(p.name))
+        return [pycolmap.Reconstruction(path) for path in paths]
+
+    def requests(
+        self, number: int, stage: str, make: Callable[[], Sequence[PairRequest]]
+    ) -> list[PairRequest]:
+        """What a round asked for in a stage, or else what `make` returns, written before any is tried.
+
+        A round that asks nothing is followed by one of the next stage with the same number.
+        """
+        path = self._round(number) / f"requests_of_{stage}.json"
+        if path.exists():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return [PairRequest.from_json(request) for request in stored]
+        requests = list(make())
+        atomic_write_json(path, [request.to_json() for request in requests])
+        return requests
+
+    def in_doubt(self, decide: Callable[[], bool]) -> bool:
+        """Decided once: where an interrupted run goes on, the view graph holds what later rounds found."""
+        path = self._folder / _DOUBT
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write_json(path, decide())
+        return bool(json.loads(path.read_text(encoding="utf-8")))
+
+    def _round(self, number: int) -> Path:
+        return self._folder / f"{number:02d}"
