@@ -257,8 +257,8 @@ class _Loop:
         return True
 
     def _begin_afresh(self) -> bool:
-        """A round without pairs in which models begin afresh, where that may join them and was not tried with the
-        pairs that there are; whether it changed them.
+        """A round without pairs in which models begin afresh, where that may join them and was not tried with
+        the pairs that there are; whether it changed them.
         """
         whole = len(self.models) == 1 and self.scope <= registered_names(self.models)
         if whole or self._num_verified() == self.num_at_fresh_start:

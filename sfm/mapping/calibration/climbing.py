@@ -9,7 +9,7 @@ scatter (jackknife), and whether photos that had no say are explained better.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pycolmap
 
 from .held_out import Folds, HeldOut
-from .ladder import LADDER, PRINCIPAL_POINT, Freedom, Rung, as_model
+from .ladder import LADDER, PRINCIPAL_POINT, Freedom, Rung, as_model, parts, together
 from .reduced_system import ReducedSystem
 from .sightings import Sightings, gather
 
@@ -44,7 +44,7 @@ class TriedRung:
     camera_id: int
     num_images: int
     rung: str
-    """The camera model that has them, or principal_point."""
+    """As `Rung.name`."""
     shift: dict[str, float]
     """By parameter; aspect is fx / fy - 1."""
     sigma: dict[str, float]
@@ -69,8 +69,8 @@ class Climb:
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """Names of the rungs."""
-        return tuple(one.rung for one in self.tried if one.accepted)
+        """Names of the rungs, each by itself."""
+        return tuple(name for one in self.tried if one.accepted for name in parts(one.rung))
 
     def reached(self, camera: pycolmap.Camera) -> tuple[TriedRung, ...]:
         """What was tried, accepted rungs with what the adjustment made of them."""
@@ -109,8 +109,23 @@ def _climbed(evidence: _Evidence, camera_id: int) -> Climb:
             free += rung.columns if tried[rung.name].accepted else ()
         # What one rung leaves unexplained may have hidden that another one is needed.
         waiting = [rung for rung in waiting if not tried[rung.name].accepted]
+        if num_free == len(free) and (joint := _only_together(waiting, tried)):
+            tried[joint.name] = evidence.judge(camera_id, joint, free)
+            if tried[joint.name].accepted:
+                free += joint.columns
+                waiting = [rung for rung in waiting if rung.name not in parts(joint.name)]
     step = evidence.system.step(free, evidence.prior).intrinsics
     return Climb(tuple(tried.values()), freedom, freedom.moved(step))
+
+
+def _only_together(waiting: Sequence[Rung], tried: Mapping[str, TriedRung]) -> Rung | None:
+    """Rungs that the observations ask for and that nothing determines as long as the others are missing.
+
+    A lens off its centre shifts the principal point and bends the picture sideways; either alone explains
+    little and leaves the focal length wherever the rest pushes it.
+    """
+    asked_for = [rung for rung in waiting if tried[rung.name].held_out_sigmas is not None]
+    return together(asked_for) if len(asked_for) > 1 else None
 
 
 @dataclass

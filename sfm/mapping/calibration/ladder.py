@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,12 @@ Array = npt.NDArray[np.float64]
 LADDER = ("SIMPLE_RADIAL", "RADIAL", "OPENCV")
 """Each contains the one before."""
 PRINCIPAL_POINT = "principal_point"
+_TOGETHER = " and "
 
 # Standard deviations of what lenses and sensors do, before any photo is looked at. k1 and the focal length
 # come from bundle adjustment anyway and have none to speak of.
 _SIGMA_CENTRE = 0.02  # of the longer side
-_SIGMAS = {"k2": 0.2, "aspect": 0.004, "p1": 0.002, "p2": 0.002}
+_SIGMAS = {"k2": 0.2, "aspect": 0.004, "p1": 0.003, "p2": 0.003}
 _SIGMA_FREE = 1e3
 
 
@@ -26,9 +28,20 @@ class Rung:
     """Parameters that are freed together or not at all."""
 
     name: str
-    """The camera model that has them, or `PRINCIPAL_POINT`."""
+    """The camera model that has them, or `PRINCIPAL_POINT`; see `parts`."""
     columns: tuple[int, ...]
     """Of `Freedom.directions`."""
+
+
+def together(rungs: Sequence[Rung]) -> Rung:
+    """Several rungs as one."""
+    columns = tuple(column for rung in rungs for column in rung.columns)
+    return Rung(_TOGETHER.join(rung.name for rung in rungs), columns)
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """Names of the single rungs of which a rung of this name consists."""
+    return tuple(name.split(_TOGETHER))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
