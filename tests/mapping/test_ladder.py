@@ -123,6 +123,39 @@ def test_distortion_is_refused_where_not_even_the_focal_length_is_known(seed: in
     assert "focal length" in tried["RADIAL"].why
 
 
+def tilted(rng: np.random.Generator) -> tuple[list[pycolmap.Rigid3d], Array]:
+    """A kite over fields, climbing, there and back, hardly tilted."""
+    places = np.array([[1.2 * (i % 6), 1.2 * (i // 6), -8 - 0.05 * i] for i in range(30)])
+    poses = [
+        looking(
+            c,
+            c + np.array([*rng.normal(scale=0.48, size=2), 8.0]),
+            np.pi * (i // 6 % 2) + rng.normal(scale=0.1),
+        )
+        for i, c in enumerate(places)
+    ]
+    ground = np.column_stack((rng.uniform(-4, 10, (1500, 2)), rng.normal(scale=0.15, size=1500)))
+    return poses, ground
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])  # of the others a principal point alone comes first
+def test_a_lens_off_its_centre_is_found_where_only_all_of_it_explains_the_photos(seed: int) -> None:
+    poses, points = tilted(np.random.default_rng(seed))
+    lens = opencv(shift=(18, 12), distortion=(-0.012, 0.006, 0.003, 0.006))  # much as caliterra's
+
+    result, tried = freed(finished(lens, seed=seed, poses=poses, points=points))
+
+    joint = tried["principal_point and OPENCV"]
+    assert accepted(tried) == {joint.rung}
+    true = {"cx": 18, "cy": 12, "aspect": 0, "p1": 0.003, "p2": 0.006}
+    assert all(abs(joint.shift[name] - true[name]) < 4 * joint.sigma[name] for name in true)
+    camera = result.camera(1)
+    assert camera.model_name == "OPENCV"
+    assert np.allclose(
+        camera.params, [FOCAL, FOCAL, 530, 396, -0.012, 0.006, 0.003, 0.006], rtol=2e-3, atol=2e-3
+    )
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_lens_that_moves_between_photos_has_no_principal_point_to_be_freed(seed: int) -> None:
     """As stabilised ones do: each observation is precise, and all of a photo err alike."""
