@@ -112,7 +112,8 @@ def test_overall_figures_are_over_what_is_comparable() -> None:
     ours, peer = (told(line) for line in table.lines)
     wanted = {"sets": "3", "photos registered": "30 of 30", "AUC@1": "50.0", "AUC@3": "70.0", "AUC@5": "85.0"}
     assert ours.items() >= {**wanted, "time": "0.25"}.items()
-    wanted = {"photos registered": "10 of 20", "registered %": "50.0", "AUC@5": "70.0", "time": "1.00"}
+    wanted = {"photos registered": "10 of 20", "registered %, all its sets": "50.0", "registered %": "100.0"}
+    wanted |= {"AUC@5": "70.0", "time": "1.00"}
     assert peer.items() >= wanted.items()
     assert table.num_scored == 1
 
@@ -128,7 +129,7 @@ def test_another_programs_result_is_no_truth_for_means() -> None:
     measured, other = overall_tables(median_rows([*ROWS, *pseudo]))
     (*_, alone) = overall_tables(median_rows(pseudo))
 
-    assert (measured.num_scored, told(measured.lines[0])["RRA@5"]) == (1, "0.0")
+    assert (measured.num_scored, told(measured.lines[0])["RRA@5"]) == (1, "\N{EN DASH}")
     assert (other.title, other.num_scored) == ("Against another program's result", 1)
     wanted = {"RRA@5": "60.0", "ATE / norm": "0.0123", "photos registered": "10 of 10", "AUC@5": "85.0"}
     assert told(other.lines[0]).items() >= wanted.items()
@@ -144,6 +145,35 @@ def test_an_engine_that_lost_a_set_has_no_mean_of_errors_and_nothing_in_shares()
 
     assert (ours["AUC@5"], ours["ATE / rms"]) == ("80.0", "0.1")
     assert (peer["AUC@5"], peer["ATE / rms"], peer["seconds"]) == ("40.0", "\N{EN DASH}", "\N{EN DASH}")
+
+
+def test_a_figure_that_one_set_cannot_have_is_averaged_over_the_others(tmp_path: Path) -> None:
+    """As the ATE of a set of two scenes; the title says over how many."""
+    figures = {**SCORES, "ate_normalised": 0.1, "rra5": 90.0}
+    rows = [row(name, engine, **figures) for name in "abc" for engine in ("ours", "incremental")]
+    rows[4:] = [replace(r, ate_normalised=None) for r in rows[4:]]
+    rows[3] = replace(rows[3], status="exit 1", registered=0, models=(), rra5=None, ate_normalised=None)
+
+    (table,) = overall_tables(median_rows(rows))
+
+    ours, peer = (told(line) for line in table.lines)
+    counts = dict(zip(OVERALL_COLUMNS, table.counts, strict=True))
+    assert (ours["ATE / rms"], counts["ATE / rms"]) == ("0.1", 2)
+    assert (counts["RRA@5"], table.num_scored) == (None, 3)
+    assert (ours["RRA@5"], peer["RRA@5"], peer["ATE / rms"]) == ("90.0", "60.0", "\N{EN DASH}")
+    written(tmp_path / "r.json", tuple(rows))
+    page = write_report(read_results([tmp_path / "r.json"]), tmp_path / "out").read_text()
+    assert "ATE / rms<small>2 sets</small>" in page
+    assert "ATE / rms (2 sets)" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_registered_share_is_over_the_same_sets_as_the_other_means() -> None:
+    rows = [row("a", engine, **SCORES) for engine in ("ours", "incremental")]
+    rows += [row("no truth", engine, registered=5) for engine in ("ours", "incremental")]
+
+    ours = told(overall_tables(median_rows(rows))[0].lines[0])
+
+    assert (ours["registered %"], ours["registered %, all its sets"]) == ("100.0", "75.0")
 
 
 def test_what_was_not_run_counts_nowhere_and_says_why() -> None:

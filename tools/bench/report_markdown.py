@@ -36,8 +36,15 @@ def markdown(results: Results, medians: Sequence[Row], published: Published) -> 
     parts = ["# Benchmarks", "\n".join(f"- {key}: {value}" for key, value in provenance(results))]
     for table in overall_tables(medians):
         lines = [[line.name, *(cell.text for cell in line.cells)] for line in table.lines]
-        parts += [f"## {table.title}", f"Means over {table.num_scored} sets with truth."]
-        parts.append(_grid(["engine", *OVERALL_COLUMNS], lines))
+        parts += [
+            f"## {table.title}",
+            f"Means over {table.num_scored} sets with truth, or as many as a title says.",
+        ]
+        titles = [
+            title if count is None else f"{title} ({count} set{'' if count == 1 else 's'})"
+            for title, count in zip(OVERALL_COLUMNS, table.counts, strict=True)
+        ]
+        parts.append(_grid(["engine", *titles], lines))
     parts += ["## Sets", _sets(medians)]
     if views := results.view_medians:
         shown = [[show(row) for _, show in VIEW_COLUMNS] for row in views]

@@ -64,6 +64,9 @@ class OverallTable:
     title: str
     num_scored: int
     """Sets over which means are taken: those with this truth that every engine ran on."""
+    counts: tuple[int | None, ...]
+    """Of each column, over how many of these its means are, where that is not all; some figures are not
+    defined on every set."""
     lines: tuple[Line, ...]
 
 
@@ -115,6 +118,7 @@ _COLUMNS = (*_ACCURACY, *_COST)
 _LEFT_OUT_OF_FAILURES = frozenset(column.figure for column in _COST)
 SET_COLUMNS = ("models", *(column.title for column in _COLUMNS))
 _MEANS = (
+    ("registered %", "registered_share", _digits(1)),
     *((f"AUC@{t}", f"auc{t}", _digits(1)) for t in (1, 3, 5, 10, 20, 30)),
     ("RRA@5", "rra5", _digits(1)),
     ("RTA@5", "rta5", _digits(1)),
@@ -124,8 +128,10 @@ _MEANS = (
 )
 _UNDEFINED_WITHOUT_MODEL = frozenset({"ate_normalised", "ate_frobenius", "total_s"})
 _RATIOS = (("time", "total_s"), ("CPU", "cpu_s"), ("pairs", "pairs"))
+_OF_ITS_OWN = ("sets", "photos registered", "registered %, all its sets")
+"""Columns over whatever sets an engine ran on."""
 OVERALL_COLUMNS = (
-    *("sets", "photos registered", "registered %"),
+    *_OF_ITS_OWN,
     *(title for title, _, _ in _MEANS),
     *(title for title, _ in _RATIOS),
 )
@@ -216,6 +222,7 @@ def _overall(title: str, rows: Sequence[Row], with_truth: Sequence[Row]) -> Over
         if all((name, engine) in found for engine in names)
     ]
     reference = reference_of(rows)
+    defined = {figure: _sets_with(figure, scored, names, found) for _, figure, _ in _MEANS}
     lines = []
     for engine in names:
         own = [found[s, engine] for s in sets if (s, engine) in found]
@@ -223,23 +230,43 @@ def _overall(title: str, rows: Sequence[Row], with_truth: Sequence[Row]) -> Over
         shares = [row.registered_share for row in own if row.registered_share is not None]
         cells.append(f"{mean(shares):.1f}" if shares else NONE)
         for _, figure, show in _MEANS:
-            value = _mean([found[s, engine] for s in scored], figure)
+            value = _mean([found[s, engine] for s in defined[figure]], figure)
             cells.append(NONE if value is None else show(value))
         for _, figure in _RATIOS:
             ratio = _ratio(found, sets, (engine, reference), figure)
             cells.append(NONE if ratio is None else number(ratio, 2))
         lines.append(Line(engine, tuple(map(Cell, cells))))
-    return OverallTable(title, len(scored), tuple(lines))
+    counts = [len(of) if 0 < len(of) < len(scored) else None for of in defined.values()]
+    padded = (*(None for _ in _OF_ITS_OWN), *counts, *(None for _ in _RATIOS))
+    return OverallTable(title, len(scored), padded, tuple(lines))
+
+
+def _sets_with(
+    figure: str, sets: Sequence[str], names: Sequence[str], found: Mapping[tuple[str, str], Row]
+) -> list[str]:
+    """Sets on which the figure is defined: some engine with a model has it."""
+    return [
+        name
+        for name in sets
+        if any(
+            row.is_ok and getattr(row, figure) is not None
+            for row in (found[name, engine] for engine in names)
+        )
+    ]
 
 
 def _mean(rows: Sequence[Row], figure: str) -> Number:
     """A share without a model is 0; of other figures there is no mean where one is missing."""
-    values = [
-        getattr(row, figure) if row.is_ok or figure not in _UNDEFINED_WITHOUT_MODEL else None for row in rows
-    ]
-    if figure not in _UNDEFINED_WITHOUT_MODEL:
-        values = [value or 0.0 for value in values]
-    return mean(values) if values and None not in values else None
+    values = [_counted(row, figure) for row in rows]
+    known = [value for value in values if value is not None]
+    return mean(known) if known and len(known) == len(values) else None
+
+
+def _counted(row: Row, figure: str) -> Number:
+    value: Number = getattr(row, figure)
+    if row.is_ok:
+        return value
+    return None if figure in _UNDEFINED_WITHOUT_MODEL else value or 0.0
 
 
 def _ratio(
