@@ -299,8 +299,18 @@ def test_held_out_photos_have_a_section_of_their_own(tmp_path: Path) -> None:
         (lambda c: c["rows"][1].update(auc5="high"), r"rows\[1\]\.auc5: .*number"),
         (lambda c: c["rows"][0].update(models=7), r"rows\[0\]\.models: .*list.* found 7"),
         (lambda c: c["rows"][2].pop("status"), r"rows\[2\]\.status: .*required"),
-        (lambda c: c.update(machine=[]), "machine: expected keys and values"),
-        (lambda c: c.update(options={}), "options: expected a list"),
+        (lambda c: c.update(machine=[]), r"machine: .*dictionary"),
+        (lambda c: c["machine"].update(cores=["2"]), r"machine\.cores"),
+        (lambda c: c.update(options={}), r"options: .*list"),
+        (lambda c: c.update(command=["a"]), r"command: .*string"),
+        (lambda c: c.update(commit=7), r"commit: .*string"),
+        (lambda c: c.update(versions={"python": 3}), r"versions\.python: .*string"),
+        (lambda c: c.update(notes={"ours": {}}), r"notes\.ours: .*string"),
+        (lambda c: c.update(bench=["peers"]), r"bench: .*string"),
+        (lambda c: c["rows"][1].update(auc5=float("nan")), r"rows\[1\]\.auc5: a finite number"),
+        (lambda c: c["rows"][0].update(total_s=float("inf")), r"rows\[0\]\.total_s: a finite number"),
+        (lambda c: c["rows"][0].update(photos=10**400), r"rows\[0\]\.photos: a finite number"),
+        (lambda c: c["rows"][0]["curve"].__setitem__(3, float("nan")), r"rows\[0\]\.curve\[3\]: a finite"),
     ],
 )
 def test_a_malformed_file_is_refused_by_key(tmp_path: Path, change, message: str) -> None:
@@ -310,6 +320,24 @@ def test_a_malformed_file_is_refused_by_key(tmp_path: Path, change, message: str
 
     with pytest.raises(InputError, match=rf"r\.json.*{message}"):
         read_results([tmp_path / "r.json"])
+
+
+def test_a_report_in_place_of_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, taken = written(tmp_path / "r.json"), tmp_path / "report"
+    taken.write_text("a file")
+    monkeypatch.setattr("sys.argv", ["report.py", str(results), "--out", str(taken)])
+
+    with pytest.raises(SystemExit, match=r"error: .*report cannot be written.*--out names a folder"):
+        main()
+    assert taken.read_text() == "a file"
+
+
+def test_a_message_with_a_name_that_is_no_unicode_is_written(tmp_path: Path) -> None:
+    rows = (row("a", "ours", status="no photo \udce4.jpg"),)
+
+    page = write_report(read_results([written(tmp_path / "r.json", rows)]), tmp_path / "out")
+
+    assert "no photo \\udce4.jpg" in page.read_text()
 
 
 def test_of_a_machine_that_nobody_told_nothing_is_said(tmp_path: Path) -> None:

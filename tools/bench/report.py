@@ -35,13 +35,10 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
     """Write page, table and JSON into `out`; the page is given back.
 
     Raises:
-        InputError: the published figures are malformed.
+        InputError: the published figures are malformed, or `out` cannot be written.
     """
     medians = results.medians
     published = [(table, counterparts(table, medians)) for table in read_published(published_file)]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "index.html").write_text(_page(results, medians, published), encoding="utf-8")
-    (out / "results.md").write_text(markdown(results, medians, published), encoding="utf-8")
     content = {
         "measured": {
             "sources": results.sources,
@@ -52,7 +49,17 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
         },
         "published": [asdict(table) for table, _ in published],
     }
-    (out / "results.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    files = {
+        "index.html": _page(results, medians, published),
+        "results.md": markdown(results, medians, published),
+        "results.json": json.dumps(content, indent=1) + "\n",
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():  # names of files in messages need not be valid Unicode
+            (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error}", hint="--out names a folder") from error
     return out / "index.html"
 
 

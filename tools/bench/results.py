@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,13 +12,14 @@ from checked_files import refused
 from engines import told_options
 from novel_views import ViewRow
 from pydantic import TypeAdapter, ValidationError
+from result_content import Content, read_content
 from rows import Row, median_rows
 
 from sfm.errors import InputError
 
 _PEERS = "peers"
 _VIEW_ROW = TypeAdapter(ViewRow)
-Source = Mapping[str, Any]
+Source = Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_results(paths: Sequence[Path]) -> Results:
     rows, views = _Merged[Row](), _Merged[ViewRow]()
     sources = []
     for path in paths:
-        content = _content(path)
+        content = read_content(path)
         source = {key: value for key, value in content.items() if key not in ("rows", "medians")}
         if _bench(content, path) == _PEERS:
             rows.take([_row(row, source, path, i) for i, row in enumerate(content["rows"])], path)
@@ -128,21 +128,6 @@ def _same(one: _R, other: _R) -> bool:
         for key in first.keys() - {"agreement"}
         if first[key] is not None and second[key] is not None
     )
-
-
-def _content(path: Path) -> Mapping[str, Any]:
-    hint = "peers.py --out and novel_views.py --out write them"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} holds no results: {error}", hint=hint) from error
-    rows = content.get("rows") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path} holds no rows", hint=hint)
-    for key, kind in {"machine": dict, "versions": dict, "notes": dict, "options": list}.items():
-        if not isinstance(content.get(key, kind()), kind):
-            raise InputError(f"{path}: {key}: expected {'a list' if kind is list else 'keys and values'}")
-    return content
 
 
 def _bench(content: Mapping[str, Any], path: Path) -> str:
