@@ -292,6 +292,25 @@ def test_held_out_photos_have_a_section_of_their_own(tmp_path: Path) -> None:
     assert '<section id="sets">' not in alone
 
 
+def test_the_page_tells_psnr_with_its_photos_and_failed_seeds(tmp_path: Path) -> None:
+    """And options of ours that only the head of an older file tells."""
+    seeds = [
+        replace(VIEW, seed=i, psnr=25.0, psnr_photos=5, common_psnr=24.5, common_photos=4) for i in range(3)
+    ]
+    rows = [asdict(view) for view in (*seeds[:2], replace(VIEW, seed=2, status="no model"))]
+    for content in rows:
+        del content["variant"]
+    path = tmp_path / "views.json"
+    path.write_text(json.dumps({"bench": "novel_views", "options": ["backend=mast3r"], "rows": rows}))
+
+    write_report(read_results([path]), tmp_path / "out")
+
+    section = (tmp_path / "out" / "index.html").read_text().split('<section id="views">')[1]
+    for told_so in ("25.00 (5)", "24.50 (4)", "ours (mast3r)", "ok, 1 of 3 failed"):
+        assert told_so in section
+        assert told_so in (tmp_path / "out" / "results.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

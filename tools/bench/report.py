@@ -83,7 +83,7 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         dates=dict(provenance(results)).get("date", "on an unknown date"),
         num_sets=len({row.set for row in medians} | {row.set for row in views}),
         names=names,
-        num_engines=len({*names, *(row.engine for row in views if not medians)}),
+        num_engines=len({*names, *(row.name for row in views if not medians)}),
         looks=looks,
         provenance=provenance(results),
         overall=overall_tables(medians),

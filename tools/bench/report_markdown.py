@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from novel_views import ViewRow
+from novel_views import ViewRow, with_count
 from published import PublishedTable
 from report_tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
 from results import Results, provenance
@@ -15,12 +15,13 @@ from table import aligned
 Published = Sequence[tuple[PublishedTable, Sequence[Any]]]
 VIEW_COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
     ("set", lambda row: row.set),
-    ("engine", lambda row: row.engine),
+    ("engine", lambda row: row.name),
     ("localised", lambda row: f"{row.localised} of {row.held}"),
     ("centre, % of extent", lambda row: figure(row.centre_percent, 3)),
     ("rotation °", lambda row: figure(row.rotation_deg, 3)),
     ("grey", lambda row: figure(row.grey, 3)),
-    ("PSNR", lambda row: figure(row.psnr, 4) if row.psnr is not None or not row.psnr_note else row.psnr_note),
+    ("PSNR (photos)", lambda row: with_count(row.psnr, row.psnr_photos, row.psnr_note)),
+    ("common PSNR (photos)", lambda row: with_count(row.common_psnr, row.common_photos, "")),
     ("against", lambda row: row.against or NONE),
     ("status", lambda row: row.status),
 )

@@ -58,7 +58,7 @@ def read_results(paths: Sequence[Path]) -> Results:
         if _bench(content, path) == _PEERS:
             rows.take([_row(row, source, path, i) for i, row in enumerate(content["rows"])], path)
         else:
-            views.take([_view(row, path, i) for i, row in enumerate(content["rows"])], path)
+            views.take([_view(row, source, path, i) for i, row in enumerate(content["rows"])], path)
         sources.append(source)
     replaced = (*rows.replaced, *views.replaced)
     return Results(tuple(rows.rows.values()), tuple(sources), tuple(views.rows.values()), replaced)
@@ -110,10 +110,9 @@ class _Merged(Generic[_R]):
         """Add the rows of a file."""
         others = []
         for row in rows:
-            name = row.name if isinstance(row, Row) else row.engine
-            key = (row.set, name, row.seed)
+            key = (row.set, row.name, row.seed)
             if key in self.rows and self.files[key] != path and not _same(self.rows[key], row):
-                others.append(f"{row.set}, {name}, seed {row.seed} of {self.files[key].name}")
+                others.append(f"{row.set}, {row.name}, seed {row.seed} of {self.files[key].name}")
             self.rows[key], self.files[key] = row, path
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -143,17 +142,22 @@ def _bench(content: Mapping[str, Any], path: Path) -> str:
 
 def _row(content: Mapping[str, Any], source: Source, path: Path, index: int) -> Row:
     try:
-        row = dict(content)
-        if "variant" not in row and row.get("engine") == "ours":  # files of before rows told it
-            row["variant"] = told_options([str(option) for option in source.get("options", [])])
-        return Row.read(row)
+        return Row.read(_with_variant(content, source))
     except ValidationError as error:
         raise refused(path, error, "rows", index) from error
 
 
-def _view(content: Mapping[str, Any], path: Path, index: int) -> ViewRow:
+def _view(content: Mapping[str, Any], source: Source, path: Path, index: int) -> ViewRow:
+    known = ViewRow.__dataclass_fields__
+    row = {key: value for key, value in _with_variant(content, source).items() if key in known}
     try:
-        known = ViewRow.__dataclass_fields__
-        return _VIEW_ROW.validate_python({key: value for key, value in content.items() if key in known})
+        return _VIEW_ROW.validate_python(row)
     except ValidationError as error:
         raise refused(path, error, "rows", index) from error
+
+
+def _with_variant(row: Mapping[str, Any], source: Source) -> Mapping[str, Any]:
+    """The row, with the options of its file where that is of before rows told them."""
+    if "variant" in row or row.get("engine") != "ours":
+        return row
+    return {**row, "variant": told_options(source.get("options", []))}
