@@ -311,10 +311,46 @@ def test_the_page_tells_psnr_with_its_photos_and_failed_seeds(tmp_path: Path) ->
         assert told_so in (tmp_path / "out" / "results.md").read_text()
 
 
+def test_ablations_have_a_section_of_their_own(tmp_path: Path) -> None:
+    """Beside the whole engine of their own file, and in no other table."""
+    without = replace(ROWS[0], choice="no-loop", auc5=50.0, total_s=1.0)
+    more = {"bench": "ablations", "notes": {"no-loop": "No photo asks for more."}}
+    path = written(tmp_path / "ablations.json", (without, ROWS[0]), **more)
+
+    results = read_results([written(tmp_path / "r.json"), path])
+    page = write_report(results, tmp_path / "out").read_text()
+    alone = write_report(read_results([path]), tmp_path / "alone").read_text()
+
+    section = page.split('<section id="ablations">')[1].split("</section>")[0]
+    assert section.index(">none<") < section.index(">no-loop<")
+    assert "50.0 (-30.0)" in section
+    assert ">0.50<" in section
+    assert "no-loop" not in page.split('<section id="ablations">')[0].split('<section id="sets">')[1]
+    assert "ablation no-loop" in page
+    assert "No photo asks for more." in page
+    assert "50.0 (-30.0)" in (tmp_path / "out" / "results.md").read_text()
+    assert "<h1>1 photo set, 1 engine</h1>" in alone
+    assert results.replaced == ()
+
+
+def test_ablations_of_two_backends_keep_rows_of_their_own(tmp_path: Path) -> None:
+    paths = []
+    for backend in ("sift", "mast3r"):
+        rows = (ROWS[0], replace(ROWS[0], choice="no-loop"))
+        path = tmp_path / f"{backend}.json"
+        paths.append(written(path, rows, bench="ablations", options=[f"backend={backend}"]))
+
+    found = read_results(paths)
+
+    names = ["ours (mast3r)", "ours (mast3r), no-loop", "ours (sift)", "ours (sift), no-loop"]
+    assert [r.name for r in found.ablation_medians] == names
+    assert found.replaced == ()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(bench="ablations"), "holds no rows for this page: ablations.py wrote it"),
+        (lambda c: c.update(bench="loop"), "holds no rows for this page: loop.py wrote it"),
         (lambda c: c["rows"][1].update(auc5="high"), r"rows\[1\]\.auc5: .*number"),
         (lambda c: c["rows"][0].update(models=7), r"rows\[0\]\.models: .*list.* found 7"),
         (lambda c: c["rows"][2].pop("status"), r"rows\[2\]\.status: .*required"),

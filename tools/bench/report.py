@@ -3,8 +3,9 @@
     python tools/bench/report.py results.json [more.json ...] --out report/
 
 writes report/index.html (one file, no network), report/results.md and report/results.json, from files of
-`peers.py --out` and of `novel_views.py --out`. Of the same run in several files the last one's counts, with a
-warning where it says something else; what was measured on different machines or sources is told.
+`peers.py --out`, `novel_views.py --out` and `ablations.py --out`. Of the same run in several files the last
+one's counts, with a warning where it says something else; what was measured on different machines or sources
+is told.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import jinja2
+from ablation_table import ablation_columns
 from charts import HEIGHT, WIDTH, styles
 from pair_choices import NEIGHBOURS
 from published import PUBLISHED, counterparts, read_published
@@ -45,6 +47,7 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
             "rows": [asdict(row) for row in results.rows],
             "medians": [asdict(row) for row in medians],
             "novel_views": [asdict(row) for row in results.views],
+            "ablations": [asdict(row) for row in results.ablations],
             "replaced": results.replaced,
         },
         "published": [asdict(table) for table, _ in published],
@@ -76,14 +79,16 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
     environment.filters["figure"] = figure
     names = list(dict.fromkeys(row.name for row in medians))
     looks = styles(names)
-    views = results.view_medians
+    views, ablations = results.view_medians, results.ablation_medians
+    others = {*(row.name for row in views), *(f"{row.engine}{row.variant}" for row in ablations)}
+    columns = ablation_columns(ablations)
     return environment.get_template("bench.html").render(
         width=WIDTH,
         height=HEIGHT,
         dates=dict(provenance(results)).get("date", "on an unknown date"),
-        num_sets=len({row.set for row in medians} | {row.set for row in views}),
+        num_sets=len({row.set for row in (*medians, *views, *ablations)}),
         names=names,
-        num_engines=len({*names, *(row.name for row in views if not medians)}),
+        num_engines=len(names or others),
         looks=looks,
         provenance=provenance(results),
         overall=overall_tables(medians),
@@ -96,6 +101,8 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         neighbours=NEIGHBOURS,
         views=[[show(row) for _, show in VIEW_COLUMNS] for row in views],
         view_columns=[title for title, _ in VIEW_COLUMNS],
+        ablations=[[show(row) for _, show in columns] for row in ablations],
+        ablation_columns=[title for title, _ in columns],
         published=published,
     )
 
@@ -106,7 +113,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "results", nargs="+", type=Path, help="JSON of peers.py --out or novel_views.py --out"
+        "results", nargs="+", type=Path, help="JSON of --out of peers.py, novel_views.py or ablations.py"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="YAML of published figures")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ablation_table import ablation_columns
 from novel_views import ViewRow, with_count
 from published import PublishedTable
 from report_tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
@@ -50,6 +51,10 @@ def markdown(results: Results, medians: Sequence[Row], published: Published) -> 
     if views := results.view_medians:
         shown = [[show(row) for _, show in VIEW_COLUMNS] for row in views]
         parts += ["## Held-out photos", _grid([title for title, _ in VIEW_COLUMNS], shown)]
+    if ablations := results.ablation_medians:
+        columns = ablation_columns(ablations)
+        shown = [[show(row) for _, show in columns] for row in ablations]
+        parts += ["## Ablations", _grid([title for title, _ in columns], shown)]
     parts += ["## Published by others: not measured here"]
     for published_table, own in published:
         parts += _published(published_table, own)

@@ -1,4 +1,4 @@
-"""Result files of `peers.py` and `novel_views.py`, read strictly and put together."""
+"""Result files of `peers.py`, `novel_views.py` and `ablations.py`, read strictly and put together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import ablations
 import novel_views
 from checked_files import refused
 from engines import told_options
@@ -14,10 +15,12 @@ from novel_views import ViewRow
 from pydantic import TypeAdapter, ValidationError
 from result_content import Content, read_content
 from rows import Row, median_rows
+from runs import OWN
 
 from sfm.errors import InputError
 
 _PEERS = "peers"
+_BENCHES = (_PEERS, novel_views.BENCH, ablations.BENCH)
 _VIEW_ROW = TypeAdapter(ViewRow)
 Source = Content
 
@@ -30,6 +33,8 @@ class Results:
     sources: tuple[Source, ...]
     """Everything else of each file: machine, versions, commit, command, date."""
     views: tuple[ViewRow, ...] = ()
+    ablations: tuple[Row, ...] = ()
+    """Ours whole, and each ablation as its `choice`."""
     replaced: tuple[str, ...] = ()
     """A line for each file whose rows took the place of others that say something else."""
 
@@ -43,6 +48,13 @@ class Results:
         """Over the seeds."""
         return novel_views.medians(self.views)
 
+    @property
+    def ablation_medians(self) -> list[Row]:
+        """Over the seeds, set by set, ours whole first."""
+        medians = median_rows(self.ablations)
+        sets = list(dict.fromkeys(row.set for row in medians))
+        return sorted(medians, key=lambda row: (sets.index(row.set), row.variant, row.choice != OWN))
+
 
 def read_results(paths: Sequence[Path]) -> Results:
     """All rows of files; of the same run in several files the last one's counts.
@@ -50,18 +62,25 @@ def read_results(paths: Sequence[Path]) -> Results:
     Raises:
         InputError: a file cannot be read, is of another bench, has no rows, or naming each key that is wrong.
     """
-    rows, views = _Merged[Row](), _Merged[ViewRow]()
+    rows, views, without = _Merged[Row](), _Merged[ViewRow](), _Merged[Row]()
     sources = []
     for path in paths:
         content = read_content(path)
         source = {key: value for key, value in content.items() if key not in ("rows", "medians")}
-        if _bench(content, path) == _PEERS:
-            rows.take([_row(row, source, path, i) for i, row in enumerate(content["rows"])], path)
+        bench, found = _bench(content, path), list(enumerate(content["rows"]))
+        if bench == novel_views.BENCH:
+            views.take([_view(row, source, path, i) for i, row in found], path)
         else:
-            views.take([_view(row, source, path, i) for i, row in enumerate(content["rows"])], path)
+            merged = without if bench == ablations.BENCH else rows
+            merged.take([_row(row, source, path, i) for i, row in found], path)
         sources.append(source)
-    replaced = (*rows.replaced, *views.replaced)
-    return Results(tuple(rows.rows.values()), tuple(sources), tuple(views.rows.values()), replaced)
+    return Results(
+        tuple(rows.rows.values()),
+        tuple(sources),
+        tuple(views.rows.values()),
+        tuple(without.rows.values()),
+        (*rows.replaced, *views.replaced, *without.replaced),
+    )
 
 
 def provenance(results: Results) -> list[tuple[str, str]]:
@@ -77,15 +96,22 @@ def provenance(results: Results) -> list[tuple[str, str]]:
             "options": " ".join(source.get("options", [])),
             "command": source.get("command", ""),
             "date": source.get("date", ""),
-            **{f"engine {name}": note for name, note in source.get("notes", {}).items()},
+            **{f"{_noted(source)} {name}": note for name, note in source.get("notes", {}).items()},
         }
         for key, text in entries.items():
             if text and text not in found.setdefault(key, []):
                 found[key].append(text)
     told = [(key, "; ".join(texts)) for key, texts in found.items() if texts]
-    seeds = sorted({row.seed for row in (*results.rows, *results.views) if row.seed is not None})
+    seeds = sorted(
+        {row.seed for row in (*results.rows, *results.views, *results.ablations) if row.seed is not None}
+    )
     told.append(("seeds", ", ".join(map(str, seeds))))
     return told + ([("replaced", "; ".join(results.replaced))] if results.replaced else [])
+
+
+def _noted(source: Source) -> str:
+    """What the notes of a file are of."""
+    return "ablation" if source.get("bench") == ablations.BENCH else "engine"
 
 
 def _cores(cores: object, threads: object) -> str:
@@ -132,10 +158,10 @@ def _same(one: _R, other: _R) -> bool:
 def _bench(content: Mapping[str, Any], path: Path) -> str:
     """Which bench wrote it; files of before they told it are known by their rows."""
     told = content.get("bench") or (novel_views.BENCH if "localised" in content["rows"][0] else _PEERS)
-    if told not in (_PEERS, novel_views.BENCH):
+    if told not in _BENCHES:
         raise InputError(
             f"{path} holds no rows for this page: {told}.py wrote it",
-            hint="the page shows results of peers.py and novel_views.py",
+            hint=f"the page shows results of {', '.join(f'{bench}.py' for bench in _BENCHES)}",
         )
     return str(told)
 
@@ -158,6 +184,7 @@ def _view(content: Mapping[str, Any], source: Source, path: Path, index: int) ->
 
 def _with_variant(row: Mapping[str, Any], source: Source) -> Mapping[str, Any]:
     """The row, with the options of its file where that is of before rows told them."""
-    if "variant" in row or row.get("engine") != "ours":
+    told = row.get("variant") if source.get("bench") == ablations.BENCH else "variant" in row
+    if told or row.get("engine") != "ours":
         return row
     return {**row, "variant": told_options(source.get("options", []))}
