@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +207,34 @@ def test_columns_without_any_figure_are_not_shown() -> None:
 
     assert shown(with_truth) - shown(without) == {"AUC@1", "AUC@3", "AUC@5"}
     assert {"models", "registered", "seconds"} <= shown(without)
+
+
+def test_metric_errors_wrong_models_and_binned_areas_are_shown_where_known(tmp_path: Path) -> None:
+    figures = {**SCORES, "ate": 2.5, "ate_metres": 0.25, "wrong_model": 3, "maa30": 77.7}
+    rows = (row("a", "ours", **figures), row("a", "incremental", **figures, seed=1))
+
+    (with_all,) = set_tables(rows)
+    (without,) = set_tables([row("a", "ours", **SCORES)])
+
+    cells = told(with_all.lines[0], SET_COLUMNS)
+    wanted = {"ATE": "2.5", "ATE m": "0.25", "wrong model": "3", "mAA(30)": "77.7"}
+    assert cells.items() >= wanted.items()
+    assert not wanted.keys() & {SET_COLUMNS[i] for part in without.parts for i in part.columns}
+    overall = overall_tables(rows)[0].lines[0]
+    assert told(overall).items() >= {"mAA(30)": "77.7", "ATE m": "0.25"}.items()
+
+
+def test_no_part_of_a_table_is_wider_than_a_page() -> None:
+    """Seventeen columns fit 1300 pixels with spreads, as a browser shows."""
+    numbers = {field.name: 1 for field in fields(Row) if field.type in ("Number", "int | None", "float")}
+    rows = [row("a", engine, **{**numbers, "photos": 2}) for engine in ("ours", "incremental")]
+
+    tables = (*set_tables(rows), *overall_tables(rows))
+
+    shown = [len(part.columns) for table in tables for part in table.parts]
+    assert sum(shown[:2]) == len(SET_COLUMNS)
+    assert sum(shown[2:]) == len(OVERALL_COLUMNS)
+    assert max(shown) <= 17
 
 
 def test_figures_that_look_equal_have_no_best() -> None:

@@ -82,11 +82,12 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
     views, ablations = results.view_medians, results.ablation_medians
     others = {*(row.name for row in views), *(f"{row.engine}{row.variant}" for row in ablations)}
     columns = ablation_columns(ablations)
+    sets = {*(row.set for row in medians), *(row.set for row in views), *(row.set for row in ablations)}
     return environment.get_template("bench.html").render(
         width=WIDTH,
         height=HEIGHT,
         dates=dict(provenance(results)).get("date", "on an unknown date"),
-        num_sets=len({row.set for row in (*medians, *views, *ablations)}),
+        num_sets=len(sets),
         names=names,
         num_engines=len(names or others),
         looks=looks,
