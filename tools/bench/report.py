@@ -3,9 +3,9 @@
     python tools/bench/report.py results.json [more.json ...] --out report/
 
 writes report/index.html (one file, no network), report/results.md and report/results.json, from files of
-`peers.py --out`, `novel_views.py --out` and `ablations.py --out`. Of the same run in several files the last
-one's counts, with a warning where it says something else; what was measured on different machines or sources
-is told.
+`--out` of peers.py, novel_views.py, ablations.py and against_scans.py. Of the same run in several files the
+last one's counts, with a warning where it says something else; what was measured on different machines or
+sources is told.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import jinja2
@@ -23,10 +23,11 @@ from charts import HEIGHT, WIDTH, styles
 from pair_choices import NEIGHBOURS
 from published import PUBLISHED, counterparts, read_published
 from report_charts import curve_charts, pairs_chart, time_chart
-from report_markdown import VIEW_COLUMNS, Published, figure, markdown
+from report_markdown import SCAN_COLUMNS, VIEW_COLUMNS, Published, figure, markdown, scan_lines
 from report_tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 from results import Results, provenance, read_results
 from rows import Row
+from runs import OWN
 
 from sfm.errors import InputError
 
@@ -48,6 +49,7 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
             "medians": [asdict(row) for row in medians],
             "novel_views": [asdict(row) for row in results.views],
             "ablations": [asdict(row) for row in results.ablations],
+            "against_scans": [asdict(row) for row in results.scans],
             "replaced": results.replaced,
         },
         "published": [asdict(table) for table, _ in published],
@@ -80,9 +82,11 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
     names = list(dict.fromkeys(row.name for row in medians))
     looks = styles(names)
     views, ablations = results.view_medians, results.ablation_medians
-    others = {*(row.name for row in views), *(f"{row.engine}{row.variant}" for row in ablations)}
+    others = {row.name for row in views} | {row.name for row in results.scans}
+    others |= {replace(row, choice=OWN).name for row in ablations}
     columns = ablation_columns(ablations)
-    sets = {*(row.set for row in medians), *(row.set for row in views), *(row.set for row in ablations)}
+    sets = {row.set for row in (*medians, *ablations)}
+    sets |= {row.set for row in views} | {row.set for row in results.scans}
     return environment.get_template("bench.html").render(
         width=WIDTH,
         height=HEIGHT,
@@ -102,6 +106,8 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         neighbours=NEIGHBOURS,
         views=[[show(row) for _, show in VIEW_COLUMNS] for row in views],
         view_columns=[title for title, _ in VIEW_COLUMNS],
+        scans=scan_lines(results.scans),
+        scan_columns=SCAN_COLUMNS,
         ablations=[[show(row) for _, show in columns] for row in ablations],
         ablation_columns=[title for title, _ in columns],
         published=published,
@@ -114,7 +120,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "results", nargs="+", type=Path, help="JSON of --out of peers.py, novel_views.py or ablations.py"
+        "results",
+        nargs="+",
+        type=Path,
+        help="JSON of --out of peers.py, novel_views.py, ablations.py or against_scans.py",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="YAML of published figures")

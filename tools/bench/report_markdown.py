@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ablation_table import ablation_columns
+from against_scans import ScanRow
 from novel_views import ViewRow, with_count
 from published import PublishedTable
 from report_tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
@@ -26,6 +27,21 @@ VIEW_COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
     ("against", lambda row: row.against or NONE),
     ("status", lambda row: row.status),
 )
+
+SCAN_COLUMNS = (
+    *("set", "engine", "photos", "points", "within m"),
+    *("accuracy %", "completeness %", "F-score %"),
+)
+
+
+def scan_lines(rows: Sequence[ScanRow]) -> list[list[str]]:
+    """Of `SCAN_COLUMNS`, a line a distance."""
+    return [
+        [row.set, row.name, str(row.registered), str(row.points), f"{score.distance:g}"]
+        + [f"{share:.1f}" for share in (score.accuracy, score.completeness, score.f_score)]
+        for row in rows
+        for score in row.scores
+    ]
 
 
 def figure(value: float | None, digits: int = 6) -> str:
@@ -51,6 +67,8 @@ def markdown(results: Results, medians: Sequence[Row], published: Published) -> 
     if views := results.view_medians:
         shown = [[show(row) for _, show in VIEW_COLUMNS] for row in views]
         parts += ["## Held-out photos", _grid([title for title, _ in VIEW_COLUMNS], shown)]
+    if lines := scan_lines(results.scans):
+        parts += ["## Points against laser scans", _grid(SCAN_COLUMNS, lines)]
     if ablations := results.ablation_medians:
         columns = ablation_columns(ablations)
         shown = [[show(row) for _, show in columns] for row in ablations]

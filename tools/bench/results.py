@@ -1,4 +1,4 @@
-"""Result files of `peers.py`, `novel_views.py` and `ablations.py`, read strictly and put together."""
+"""Result files of the benches that the page shows, read strictly and put together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import ablations
+import against_scans
 import novel_views
+from against_scans import ScanRow
 from checked_files import refused
 from engines import told_options
 from novel_views import ViewRow
@@ -20,8 +22,8 @@ from runs import OWN
 from sfm.errors import InputError
 
 _PEERS = "peers"
-_BENCHES = (_PEERS, novel_views.BENCH, ablations.BENCH)
-_VIEW_ROW = TypeAdapter(ViewRow)
+_BENCHES = (_PEERS, novel_views.BENCH, ablations.BENCH, against_scans.BENCH)
+_VIEW_ROW, _SCAN_ROW = TypeAdapter(ViewRow), TypeAdapter(ScanRow)
 Source = Content
 
 
@@ -35,6 +37,7 @@ class Results:
     views: tuple[ViewRow, ...] = ()
     ablations: tuple[Row, ...] = ()
     """Ours whole, and each ablation as its `choice`."""
+    scans: tuple[ScanRow, ...] = ()
     replaced: tuple[str, ...] = ()
     """A line for each file whose rows took the place of others that say something else."""
 
@@ -63,6 +66,7 @@ def read_results(paths: Sequence[Path]) -> Results:
         InputError: a file cannot be read, is of another bench, has no rows, or naming each key that is wrong.
     """
     rows, views, without = _Merged[Row](), _Merged[ViewRow](), _Merged[Row]()
+    scans = _Merged[ScanRow]()
     sources = []
     for path in paths:
         content = read_content(path)
@@ -70,6 +74,8 @@ def read_results(paths: Sequence[Path]) -> Results:
         bench, found = _bench(content, path), list(enumerate(content["rows"]))
         if bench == novel_views.BENCH:
             views.take([_view(row, source, path, i) for i, row in found], path)
+        elif bench == against_scans.BENCH:
+            scans.take([_checked(_SCAN_ROW, row, path, i) for i, row in found], path)
         else:
             merged = without if bench == ablations.BENCH else rows
             merged.take([_row(row, source, path, i) for i, row in found], path)
@@ -79,7 +85,8 @@ def read_results(paths: Sequence[Path]) -> Results:
         tuple(sources),
         tuple(views.rows.values()),
         tuple(without.rows.values()),
-        (*rows.replaced, *views.replaced, *without.replaced),
+        tuple(scans.rows.values()),
+        (*rows.replaced, *views.replaced, *without.replaced, *scans.replaced),
     )
 
 
@@ -121,7 +128,7 @@ def _cores(cores: object, threads: object) -> str:
     )
 
 
-_R = TypeVar("_R", Row, ViewRow)
+_R = TypeVar("_R", Row, ViewRow, ScanRow)
 
 
 @dataclass(slots=True)
@@ -176,8 +183,12 @@ def _row(content: Mapping[str, Any], source: Source, path: Path, index: int) -> 
 def _view(content: Mapping[str, Any], source: Source, path: Path, index: int) -> ViewRow:
     known = ViewRow.__dataclass_fields__
     row = {key: value for key, value in _with_variant(content, source).items() if key in known}
+    return _checked(_VIEW_ROW, row, path, index)
+
+
+def _checked(kind: TypeAdapter[_R], row: Mapping[str, Any], path: Path, index: int) -> _R:
     try:
-        return _VIEW_ROW.validate_python(row)
+        return kind.validate_python(row)
     except ValidationError as error:
         raise refused(path, error, "rows", index) from error
 
