@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 import pytest
 import yaml
+from agreement_notes import agreement_notes
 from charts import Axis, Point, dot_chart, styles
 from layouts import DATASETS
 from layouts.registry import listed_scenes
@@ -282,6 +283,23 @@ def test_ours_with_other_options_keeps_a_row_of_its_own(tmp_path: Path) -> None:
 
     assert [r.name for r in found.rows] == ["ours (sift)", "incremental, exhaustive", "ours (mast3r)"]
     assert found.replaced == ()
+
+
+def test_which_engines_were_compared_is_told_where_they_come_from_several_files(tmp_path: Path) -> None:
+    """Poses of two files were never side by side; the engine that is alone in its file has no agreement."""
+    both = tuple(replace(r, agreement=95.0) for r in ROWS if r.set == "a")
+    other = (replace(both[0], variant="mast3r", agreement=None),)
+    paths = [written(tmp_path / "1.json", both), written(tmp_path / "2.json", other)]
+
+    results = read_results(paths)
+    page = write_report(results, tmp_path / "out").read_text()
+
+    note = agreement_notes(results)["a"]
+    assert "“ours”, “incremental, exhaustive” in one;" in note
+    assert "“ours (mast3r)” without any" in note
+    assert note in page
+    assert note in (tmp_path / "out" / "results.md").read_text()
+    assert agreement_notes(read_results(paths[:1])) == {}
 
 
 def test_a_replaced_row_is_told_by_the_command(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import jinja2
 from ablation_table import ablation_columns
+from agreement_notes import agreement_notes
 from charts import HEIGHT, WIDTH, styles
 from pair_choices import NEIGHBOURS
 from published import PUBLISHED, counterparts, read_published
@@ -103,6 +104,7 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         plots=[c for c in (time_chart(medians, looks), pairs_chart(medians, looks)) if c is not None],
         sets=set_tables(medians),
         set_columns=SET_COLUMNS,
+        agreement_notes=agreement_notes(results),
         neighbours=NEIGHBOURS,
         views=[[show(row) for _, show in VIEW_COLUMNS] for row in views],
         view_columns=[title for title, _ in VIEW_COLUMNS],

@@ -7,6 +7,7 @@ from typing import Any
 
 from ablation_table import ablation_columns
 from against_scans import ScanRow
+from agreement_notes import agreement_notes
 from novel_views import ViewRow, with_count
 from published import PublishedTable
 from report_tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
@@ -64,6 +65,7 @@ def markdown(results: Results, medians: Sequence[Row], published: Published) -> 
         ]
         parts.append(_grid(["engine", *titles], lines))
     parts += ["## Sets", _sets(medians)]
+    parts += [f"{name}: {note}" for name, note in agreement_notes(results).items()]
     if views := results.view_medians:
         shown = [[show(row) for _, show in VIEW_COLUMNS] for row in views]
         parts += ["## Held-out photos", _grid([title for title, _ in VIEW_COLUMNS], shown)]

@@ -38,6 +38,8 @@ class Results:
     ablations: tuple[Row, ...] = ()
     """Ours whole, and each ablation as its `choice`."""
     scans: tuple[ScanRow, ...] = ()
+    origins: tuple[int, ...] = ()
+    """Of each of `rows`, which of `sources` it is from."""
     replaced: tuple[str, ...] = ()
     """A line for each file whose rows took the place of others that say something else."""
 
@@ -86,6 +88,7 @@ def read_results(paths: Sequence[Path]) -> Results:
         tuple(views.rows.values()),
         tuple(without.rows.values()),
         tuple(scans.rows.values()),
+        tuple(list(paths).index(path) for path in rows.files.values()),
         (*rows.replaced, *views.replaced, *without.replaced, *scans.replaced),
     )
 
