@@ -216,7 +216,7 @@ def _refused(error: InputError) -> int:
 
 
 def _update(path: Path, found: dict[str, dict[str, Figures]], settings: Settings) -> int:
-    """Put what was measured in place of the same scenes' figures, and on what; 2 where the file is damaged."""
+    """Put what was measured in place of the same scenes' figures, and on what; 2 if the file is damaged."""
     try:
         scenes = dict(read_baseline(path)) if path.is_file() else {}
     except InputError as error:
