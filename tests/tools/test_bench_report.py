@@ -413,6 +413,11 @@ def test_ablations_of_two_backends_keep_rows_of_their_own(tmp_path: Path) -> Non
         (lambda c: c["rows"][1].update(auc5=float("nan")), r"rows\[1\]\.auc5: a finite number"),
         (lambda c: c["rows"][0].update(total_s=float("inf")), r"rows\[0\]\.total_s: a finite number"),
         (lambda c: c["rows"][0].update(photos=10**400), r"rows\[0\]\.photos: a finite number"),
+        (lambda c: c["rows"][0].update(cpu_s=1e308), r"rows\[0\]\.cpu_s: a finite number"),
+        (
+            lambda c: c["rows"][1].update(total_s=-1),
+            r"rows\[1\]\.total_s: a figure is not negative, found -1",
+        ),
         (lambda c: c["rows"][0]["curve"].__setitem__(3, float("nan")), r"rows\[0\]\.curve\[3\]: a finite"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -18,6 +17,8 @@ from sfm.errors import InputError
 Content = Mapping[str, Any]
 _HINT = "peers.py --out, novel_views.py --out and others write them"
 _MAX_SHOWN = 8
+_LARGEST = 1e15
+"""Ratios and means of figures beyond it overflow."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="ignore"))
@@ -65,19 +66,12 @@ def read_content(path: Path) -> Content:
 
 
 def _not_finite(value: object, key: str = "") -> Iterator[str]:
-    """Keys of numbers that are infinite, too large to compute with, or none at all."""
+    """Keys of numbers that are infinite, too large to be a figure of anything here, or none at all."""
     if isinstance(value, dict):
         for name, entry in value.items():
             yield from _not_finite(entry, f"{key}.{name}".lstrip("."))
     elif isinstance(value, list):
         for i, entry in enumerate(value):
             yield from _not_finite(entry, f"{key}[{i}]")
-    elif isinstance(value, int | float) and not _is_finite(value):
+    elif isinstance(value, int | float) and not abs(value) <= _LARGEST:  # NaN is not, either
         yield key
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond the range of floats
-        return False

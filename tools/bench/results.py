@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -178,9 +178,14 @@ def _bench(content: Mapping[str, Any], path: Path) -> str:
 
 def _row(content: Mapping[str, Any], source: Source, path: Path, index: int) -> Row:
     try:
-        return Row.read(_with_variant(content, source))
+        row = Row.read(_with_variant(content, source))
     except ValidationError as error:
         raise refused(path, error, "rows", index) from error
+    for f in fields(row):
+        value = getattr(row, f.name)
+        if isinstance(value, int | float) and value < 0:
+            raise InputError(f"{path}: rows[{index}].{f.name}: a figure is not negative, found {value}")
+    return row
 
 
 def _view(content: Mapping[str, Any], source: Source, path: Path, index: int) -> ViewRow:
