@@ -60,7 +60,9 @@ def read_content(path: Path) -> Content:
         raise refused(path, error) from error
     if wrong := list(_not_finite(content)):
         raise InputError(
-            "\n".join(f"{path}: {key}: a finite number is expected" for key in wrong[:_MAX_SHOWN])
+            "\n".join(
+                f"{path}: {key}: a finite number below {_LARGEST:g} is expected" for key in wrong[:_MAX_SHOWN]
+            )
         )
     return content
 
