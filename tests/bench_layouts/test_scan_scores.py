@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from metrics.clouds import read_cloud, read_crop
 from metrics.model_figures import model_figures
 from metrics.points import score_points, thinned
 from metrics.scan_scores import distances_of, scan_scores
+from report import write_report
+from results import read_results
 
 from sfm.errors import InputError
 from tests.bench_layouts import fabricate
@@ -196,6 +199,25 @@ def test_the_command_prints_figures_and_refuses_scenes_without_scans(with_scan, 
     (folder / "Square.ply").unlink()
     with pytest.raises(SystemExit, match="has no scans"):
         against_scans.main()
+
+
+def test_the_page_shows_the_scores_that_the_command_keeps(with_scan, monkeypatch, tmp_path):
+    root, _, _ = with_scan
+    arguments = ["against_scans.py", "tanks_and_temples:Square", str(root / "moved"), "--datasets", str(root)]
+    kept = tmp_path / "scans.json"
+    monkeypatch.setattr(sys, "argv", [*arguments, "--engine", "theirs", "--seed", "2", "--out", str(kept)])
+
+    against_scans.main()
+    results = read_results([kept])
+    page = write_report(results, tmp_path / "report").read_text()
+
+    (row,) = results.scans
+    section = page.split('<section id="scans">')[1].split("</section>")[0]
+    cells = re.findall(r'<td(?: class="n")?>([^<]*)</td>', section)
+    assert (row.seed, row.scores[0].f_score) == (2, 100.0)
+    assert cells[:3] == ["tanks_and_temples-Square", "theirs", "6"]
+    assert cells[5:8] == ["100.0", "100.0", "100.0"]
+    assert "| theirs" in (tmp_path / "report" / "results.md").read_text()
 
 
 def test_figures_of_a_model_equal_their_definition_in_loops(tmp_path):

@@ -69,3 +69,12 @@ def test_the_table_shows_what_an_ablation_costs() -> None:
     assert "8 (-2)" in second
     assert "60.0 (-30.0)" in second
     assert "0.25" in second
+
+
+def test_an_ablation_without_the_whole_engine_has_no_difference() -> None:
+    without = Row(set="s", engine="ours", choice="no-loop", seed=0, status="ok", registered=8, auc5=60.0)
+
+    line = render(median_rows([without])).splitlines()[1]
+
+    assert "60.0" in line
+    assert "(" not in line

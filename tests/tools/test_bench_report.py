@@ -7,59 +7,14 @@ import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import yaml
-from charts import Axis, Point, dot_chart, styles
-from layouts import DATASETS
-from layouts.registry import listed_scenes
+from agreement_notes import agreement_notes
 from novel_views import ViewRow
-from photo_sets import set_name
-from published import PUBLISHED, counterparts, read_published
+from published import read_published
 from report import main, write_report
-from report_tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
-from results import provenance, read_results
-from rows import CURVE_STEPS, Row, median_rows
+from results import read_results
 
-from sfm.errors import InputError
-
-CURVE = tuple(float(i) for i in range(CURVE_STEPS))
-SCORES = {"auc1": 50.0, "auc3": 70.0, "auc5": 80.0, "curve": CURVE}
-
-
-def row(name: str, engine: str, seed: int = 0, **more: object) -> Row:
-    choice = "own" if engine == "ours" else "exhaustive"
-    values = {
-        "photos": 10,
-        "registered": 10,
-        "models": (10,),
-        "pairs": 45,
-        "pairs_share": 1.0,
-        "total_s": 8.0,
-    }
-    return Row(set=name, engine=engine, choice=choice, seed=seed, **{"status": "ok", **values, **more})
-
-
-ROWS = (
-    row("a", "ours", **SCORES, total_s=2.0),
-    row("a", "ours", seed=1, **{**SCORES, "auc5": 90.0}, total_s=2.0),
-    row("a", "incremental", **{**SCORES, "auc5": 70.0}),
-    row("<b>", "ours"),
-    row("<b>", "incremental", status="exit 1: <script>", registered=0, models=(), photos=10),
-)
-
-
-def written(path: Path, rows: tuple[Row, ...] = ROWS, **more: object) -> Path:
-    machine = {"processor": "a processor", "platform": "Linux", "cores": 2, "threads": 2}
-    content = {
-        "machine": machine,
-        "commit": "abc",
-        "command": "python peers.py",
-        "date": "2026-01-01",
-        **more,
-    }
-    path.write_text(json.dumps({**content, "rows": [asdict(r) for r in rows]}))
-    return path
+from tests.tools.report_rows import ROWS, row, written
 
 
 @pytest.fixture
@@ -104,124 +59,21 @@ def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
     assert content["published"][0]["confidence"] == "read"
 
 
-def test_overall_figures_are_over_what_is_comparable() -> None:
-    rows = [*ROWS, row("only ours", "ours", **{**SCORES, "auc5": 10.0})]
+def test_which_engines_were_compared_is_told_where_they_come_from_several_files(tmp_path: Path) -> None:
+    """Poses of two files were never side by side; the engine that is alone in its file has no agreement."""
+    both = tuple(replace(r, agreement=95.0) for r in ROWS if r.set == "a")
+    other = (replace(both[0], variant="mast3r", agreement=None),)
+    paths = [written(tmp_path / "1.json", both), written(tmp_path / "2.json", other)]
 
-    (table,) = overall_tables(median_rows(rows))
+    results = read_results(paths)
+    page = write_report(results, tmp_path / "out").read_text()
 
-    ours, peer = (told(line) for line in table.lines)
-    wanted = {"sets": "3", "photos registered": "30 of 30", "AUC@1": "50.0", "AUC@3": "70.0", "AUC@5": "85.0"}
-    assert ours.items() >= {**wanted, "time": "0.25"}.items()
-    wanted = {"photos registered": "10 of 20", "registered %": "50.0", "AUC@5": "70.0", "time": "1.00"}
-    assert peer.items() >= wanted.items()
-    assert table.num_scored == 1
-
-
-def told(line, columns=OVERALL_COLUMNS) -> dict[str, str]:
-    return {title: cell.text for title, cell in zip(columns, line.cells, strict=True)}
-
-
-def test_another_programs_result_is_no_truth_for_means() -> None:
-    figures = {"rra5": 60.0, "ate_frobenius": 0.0123}
-    pseudo = [replace(r, set="t", unmeasured_truth=True, **figures) for r in ROWS if r.set == "a"]
-
-    measured, other = overall_tables(median_rows([*ROWS, *pseudo]))
-    (*_, alone) = overall_tables(median_rows(pseudo))
-
-    assert (measured.num_scored, told(measured.lines[0])["RRA@5"]) == (1, "0.0")
-    assert (other.title, other.num_scored) == ("Against another program's result", 1)
-    wanted = {"RRA@5": "60.0", "ATE / norm": "0.0123", "photos registered": "10 of 10", "AUC@5": "85.0"}
-    assert told(other.lines[0]).items() >= wanted.items()
-    assert told(alone.lines[0]) == told(other.lines[0])
-
-
-def test_an_engine_that_lost_a_set_has_no_mean_of_errors_and_nothing_in_shares() -> None:
-    figures = {**SCORES, "ate_normalised": 0.1}
-    rows = [row(name, engine, **figures) for name in "ab" for engine in ("ours", "incremental")]
-    rows[3] = row("b", "incremental", status="stopped after 9 s", registered=0, models=(), auc5=0.0)
-
-    ours, peer = (told(line) for line in overall_tables(median_rows(rows))[0].lines)
-
-    assert (ours["AUC@5"], ours["ATE / rms"]) == ("80.0", "0.1")
-    assert (peer["AUC@5"], peer["ATE / rms"], peer["seconds"]) == ("40.0", "\N{EN DASH}", "\N{EN DASH}")
-
-
-def test_what_was_not_run_counts_nowhere_and_says_why() -> None:
-    rows = [row(name, engine, **SCORES) for name in "ab" for engine in ("ours", "incremental")]
-    reason = "not measured: the truth is COLMAP's own result on these photos"
-    rows[3] = row("b", "incremental", status=reason, skipped=True, registered=0, models=())
-
-    (table,) = overall_tables(median_rows(rows))
-    lines = set_tables(median_rows(rows))[1].lines
-
-    assert table.num_scored == 1
-    assert told(table.lines[1]).items() >= {"sets": "1", "photos registered": "10 of 10"}.items()
-    assert lines[1].note == reason
-    assert overall_tables([rows[3]])[0].lines == ()
-    assert {cell.text for cell in lines[1].cells} == {"\N{EN DASH}"}
-
-
-def test_times_are_ratios_to_the_peer_at_its_defaults() -> None:
-    peer = row("a", "incremental")
-    changed = replace(peer, variant="sift.upright=true")
-
-    assert reference_of([changed]) == "incremental (sift.upright=true), exhaustive"
-    assert reference_of([changed, peer]) == "incremental, exhaustive"
-
-
-def test_columns_without_any_figure_are_not_shown() -> None:
-    with_truth, without = set_tables([row("a", "ours", **SCORES), row("b", "ours")])
-
-    def shown(table) -> set[str]:
-        return {SET_COLUMNS[i] for part in table.parts for i in part.columns}
-
-    assert shown(with_truth) - shown(without) == {"AUC@1", "AUC@3", "AUC@5"}
-    assert {"models", "registered", "seconds"} <= shown(without)
-
-
-def test_figures_that_look_equal_have_no_best() -> None:
-    rows = [row("a", "ours", auc5=80.01), row("a", "incremental", auc5=80.02)]
-
-    (table,) = set_tables(median_rows(rows))
-
-    assert not any(cell.best for line in table.lines for cell in line.cells)
-
-
-def test_of_a_run_in_two_files_the_last_one_counts(tmp_path: Path) -> None:
-    first = written(tmp_path / "1.json")
-    second = written(tmp_path / "2.json", (replace(ROWS[0], auc5=1.0),), commit="def")
-
-    found = read_results([first, second])
-
-    assert len(found.rows) == len(ROWS)
-    assert found.rows[0].auc5 == 1.0
-    assert dict(provenance(found))["commit"] == "abc; def"
-    assert found.replaced == ("2.json replaces other figures: a, ours, seed 0 of 1.json",)
-    assert dict(provenance(found))["replaced"] == found.replaced[0]
-
-
-def test_the_same_row_in_two_files_is_nothing_to_warn_of(tmp_path: Path) -> None:
-    first = written(tmp_path / "1.json", (replace(ROWS[0], agreement=None, num_points=None),))
-    second = written(tmp_path / "2.json", (replace(ROWS[0], agreement=90.0, num_points=12),))
-
-    assert read_results([first, second]).replaced == ()
-
-
-def test_ours_with_other_options_keeps_a_row_of_its_own(tmp_path: Path) -> None:
-    """In files of before rows told their variant, too."""
-    paths = []
-    for backend in ("sift", "mast3r"):
-        path = written(tmp_path / f"{backend}.json", (ROWS[0], ROWS[2]), options=[f"backend={backend}"])
-        content = json.loads(path.read_text())
-        for entry in content["rows"]:
-            del entry["variant"]
-        path.write_text(json.dumps(content))
-        paths.append(path)
-
-    found = read_results(paths)
-
-    assert [r.name for r in found.rows] == ["ours (sift)", "incremental, exhaustive", "ours (mast3r)"]
-    assert found.replaced == ()
+    note = agreement_notes(results)["a"]
+    assert "“ours”, “incremental, exhaustive” in one;" in note
+    assert "“ours (mast3r)” without any" in note
+    assert note in page
+    assert note in (tmp_path / "out" / "results.md").read_text()
+    assert agreement_notes(read_results(paths[:1])) == {}
 
 
 def test_a_replaced_row_is_told_by_the_command(
@@ -262,30 +114,63 @@ def test_held_out_photos_have_a_section_of_their_own(tmp_path: Path) -> None:
     assert '<section id="sets">' not in alone
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda c: c.update(bench="ablations"), "holds no rows for this page: ablations.py wrote it"),
-        (lambda c: c["rows"][1].update(auc5="high"), r"rows\[1\]\.auc5: .*number"),
-        (lambda c: c["rows"][0].update(models=7), r"rows\[0\]\.models: .*list.* found 7"),
-        (lambda c: c["rows"][2].pop("status"), r"rows\[2\]\.status: .*required"),
-        (lambda c: c.update(machine=[]), "machine: expected keys and values"),
-        (lambda c: c.update(options={}), "options: expected a list"),
-    ],
-)
-def test_a_malformed_file_is_refused_by_key(tmp_path: Path, change, message: str) -> None:
-    content = json.loads(written(tmp_path / "r.json").read_text())
-    change(content)
-    (tmp_path / "r.json").write_text(json.dumps(content))
+def test_the_page_tells_psnr_with_its_photos_and_failed_seeds(tmp_path: Path) -> None:
+    """And options of ours that only the head of an older file tells."""
+    seeds = [
+        replace(VIEW, seed=i, psnr=25.0, psnr_photos=5, common_psnr=24.5, common_photos=4) for i in range(3)
+    ]
+    rows = [asdict(view) for view in (*seeds[:2], replace(VIEW, seed=2, status="no model"))]
+    for content in rows:
+        del content["variant"]
+    path = tmp_path / "views.json"
+    path.write_text(json.dumps({"bench": "novel_views", "options": ["backend=mast3r"], "rows": rows}))
 
-    with pytest.raises(InputError, match=rf"r\.json.*{message}"):
-        read_results([tmp_path / "r.json"])
+    write_report(read_results([path]), tmp_path / "out")
+
+    section = (tmp_path / "out" / "index.html").read_text().split('<section id="views">')[1]
+    for told_so in ("25.00 (5)", "24.50 (4)", "ours (mast3r)", "ok, 1 of 3 failed"):
+        assert told_so in section
+        assert told_so in (tmp_path / "out" / "results.md").read_text()
 
 
-def test_of_a_machine_that_nobody_told_nothing_is_said(tmp_path: Path) -> None:
-    results = read_results([written(tmp_path / "r.json", machine={})])
+def test_ablations_have_a_section_of_their_own(tmp_path: Path) -> None:
+    """Beside the whole engine of their own file, and in no other table."""
+    without = replace(ROWS[0], choice="no-loop", auc5=50.0, total_s=1.0)
+    more = {"bench": "ablations", "notes": {"no-loop": "No photo asks for more."}}
+    path = written(tmp_path / "ablations.json", (without, ROWS[0]), **more)
 
-    assert "cores" not in dict(provenance(results))
+    results = read_results([written(tmp_path / "r.json"), path])
+    page = write_report(results, tmp_path / "out").read_text()
+    alone = write_report(read_results([path]), tmp_path / "alone").read_text()
+
+    section = page.split('<section id="ablations">')[1].split("</section>")[0]
+    assert section.index(">none<") < section.index(">no-loop<")
+    assert "50.0 (-30.0)" in section
+    assert ">0.50<" in section
+    assert "no-loop" not in page.split('<section id="ablations">')[0].split('<section id="sets">')[1]
+    assert "ablation no-loop" in page
+    assert "No photo asks for more." in page
+    assert "50.0 (-30.0)" in (tmp_path / "out" / "results.md").read_text()
+    assert "<h1>1 photo set, 1 engine</h1>" in alone
+    assert results.replaced == ()
+
+
+def test_a_report_in_place_of_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, taken = written(tmp_path / "r.json"), tmp_path / "report"
+    taken.write_text("a file")
+    monkeypatch.setattr("sys.argv", ["report.py", str(results), "--out", str(taken)])
+
+    with pytest.raises(SystemExit, match=r"error: .*report cannot be written.*--out names a folder"):
+        main()
+    assert taken.read_text() == "a file"
+
+
+def test_a_message_with_a_name_that_is_no_unicode_is_written(tmp_path: Path) -> None:
+    rows = (row("a", "ours", status="no photo \udce4.jpg"),)
+
+    page = write_report(read_results([written(tmp_path / "r.json", rows)]), tmp_path / "out")
+
+    assert "no photo \\udce4.jpg" in page.read_text()
 
 
 def test_markdown_tells_status_truth_spread_and_notes(tmp_path: Path, page: str) -> None:
@@ -301,108 +186,3 @@ def test_markdown_tells_status_truth_spread_and_notes(tmp_path: Path, page: str)
 
 def test_a_failures_reason_has_a_row_of_its_own(page: str) -> None:
     assert re.search(r'<tr class="why"><td colspan="\d+">exit 1: &lt;script&gt;</td></tr>', page)
-
-
-def test_dots_at_one_place_are_all_seen() -> None:
-    names = [f"engine {i}" for i in range(10)]
-    axes = (Axis("", 0, 100), Axis("", 0, 100))
-
-    chart = dot_chart("", "", axes, {name: [Point(50, 50)] for name in names}, styles(names))
-
-    dots = [dot for series in chart.series for dot in series.dots]
-    apart = [np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(dots) for b in dots[:i]]
-    assert min(apart) > 4
-    assert max(apart) < 30
-
-
-def test_no_two_of_many_engines_look_alike() -> None:
-    looks = styles([str(i) for i in range(24)])
-
-    assert len({(style.hue, style.dash, style.mark) for style in looks.values()}) == 24
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', '{"rows": [1]}'])
-def test_a_file_without_results_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "r.json").write_text(text)
-
-    with pytest.raises(InputError, match=r"r\.json holds no"):
-        read_results([tmp_path / "r.json"])
-
-
-def test_means_stand_beside_published_ones_only_when_all_sets_were_measured() -> None:
-    table = next(t for t in read_published() if t.id == "eth3d")
-    rows = [
-        row(name, "ours", **{**SCORES, "auc1": float(i)}) for i, name in enumerate(eth3d_sets("training"))
-    ]
-
-    assert counterparts(table, rows[:12]) == ()
-    (mine,) = counterparts(table, rows)
-    assert mine.values == (6.0, 70.0, 80.0)
-
-
-def eth3d_sets(group: str, *, dataset: str = "eth3d", subset: str = "") -> list[str]:
-    return [set_name(dataset, scene, subset) for scene in listed_scenes(DATASETS["eth3d"], group)]
-
-
-def test_sets_of_other_protocols_are_no_counterpart() -> None:
-    """Other variants and subsets of the same scenes; further scenes beside those of the protocol."""
-    table = next(t for t in read_published() if t.id == "eth3d")
-    others = [
-        eth3d_sets("training", dataset="eth3d-distorted"),
-        eth3d_sets("training", subset="10"),
-        eth3d_sets("test")[:12],
-    ]
-
-    for names in others:
-        assert counterparts(table, [row(name, "ours", **{**SCORES, "auc1": 0.0}) for name in names]) == ()
-    everything = [row(name, "ours", **SCORES) for name in eth3d_sets("all")]
-    everything += [row(name, "ours", **{**SCORES, "auc1": 0.0}) for name in others[0]]
-    (mine,) = counterparts(table, everything)
-    assert mine.values == (50.0, 70.0, 80.0)
-
-
-def test_published_shares_stand_beside_errors_that_leave_photos_out() -> None:
-    tables = [t for t in read_published() if any("ATE" in column for column in t.columns)]
-
-    assert len(tables) >= 3
-    for table in tables:
-        ates = sum("ATE" in column for column in table.columns)
-        assert sum("registered %" in column for column in table.columns) == ates, table.id
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t.pop("source"), r"tables\[0\]\.source: .*required"),
-        (lambda t: t.update(confidence="sure"), r"tables\[0\]\.confidence: "),
-        (lambda t: t["rows"][0]["values"].pop(), "GLOMAP . SIFT: 2 values for 3 columns"),
-        (lambda t: t["rows"][0]["values"].__setitem__(0, float("nan")), "finite"),
-        (lambda t: t["measured"].update(figures=["auc1", "auc2", None]), "no such figure: auc2"),
-        (lambda t: t["measured"].update(group="train"), "no list of scenes has eth3d:train"),
-        (lambda t: t["measured"].update(dataset="eth"), "no list of scenes has eth:training"),
-        (lambda t: t["measured"].update(sets="eth3d-*"), r"tables\[0\]\.measured\.sets: Unexpected"),
-        (lambda t: t.update(url="x"), r"tables\[0\]\.url: Unexpected"),
-    ],
-)
-def test_malformed_published_figures_are_refused_by_name(tmp_path: Path, change, message: str) -> None:
-    content = yaml.safe_load(PUBLISHED.read_text())
-    change(content["tables"][0])
-    path = tmp_path / "published.yaml"
-    path.write_text(yaml.safe_dump(content))
-
-    with pytest.raises(InputError, match=message):
-        read_published(path)
-
-
-@pytest.mark.parametrize(
-    ("axis", "ticks"),
-    [
-        (Axis("", 0, 100), [0, 20, 40, 60, 80, 100]),
-        (Axis("", 0.1, 10, True), [0.1, 0.2, 0.5, 1, 2, 5, 10]),
-        (Axis("", 5, 50000, True), [10, 100, 1000, 10000]),
-        (Axis.around("", [3.0]), [0, 1, 2, 3]),
-    ],
-)
-def test_ticks_are_round(axis: Axis, ticks: list[float]) -> None:
-    assert axis.ticks() == pytest.approx(ticks)
-    assert all(-1e-9 <= axis.share(tick) <= 1 + 1e-9 for tick in ticks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,31 @@ def test_medians_keep_what_is_missing_missing() -> None:
     assert "3 of 3" in render(medians(rows))
 
 
+def test_a_failed_seed_is_told_and_localised_nothing() -> None:
+    rows = [ViewRow(set="s", engine="ours", seed=i, held=3, localised=3, grey=1.0) for i in range(4)]
+    failed = [replace(row, localised=0, grey=None, status="no model") for row in rows]
+
+    (one,) = medians([*rows[:3], failed[3]])
+    (most,) = medians([rows[0], *failed[1:]])
+    (none,) = medians(failed)
+
+    assert (one.status, one.localised, one.grey) == ("ok, 1 of 4 failed", 3, 1.0)
+    assert (most.status, most.localised, most.grey) == ("ok, 3 of 4 failed", 0, 1.0)
+    assert (none.status, none.held) == ("no model", 3)
+
+
+def test_an_engine_with_other_options_is_another_row() -> None:
+    rows = [
+        ViewRow(set="s", engine="ours", variant=variant, seed=0, held=3, localised=count)
+        for variant, count in (("", 3), ("mast3r", 2))
+    ]
+
+    found = medians(rows)
+
+    assert [(row.name, row.localised) for row in found] == [("ours", 3), ("ours (mast3r)", 2)]
+    assert "ours (mast3r)" in render(found)
+
+
 def test_psnr_is_compared_over_the_photos_that_all_engines_hold() -> None:
     """An engine that loses the hard photo has the better mean of its own, and not of the common ones."""
     ours = {"1.jpg": 30.0, "2.jpg": 28.0, "hard.jpg": 14.0}
@@ -194,12 +220,15 @@ def test_afresh_runs_each_job_again_once(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(novel_views, "run_job", run)
     monkeypatch.setattr(gaussians, "missing", lambda: "")
     arguments = ["novel_views.py", str(tmp_path / "set"), "--mappers", "ours,incremental", "--seeds", "1"]
+    arguments += ["--option", "backend=mast3r", "--out", str(tmp_path / "out.json")]
     monkeypatch.setattr(sys, "argv", [*arguments, "--fresh", "--cache", str(tmp_path / "cache")])
 
     novel_views.main()
 
     assert len(asked) == len(set(asked)) == 4  # of both engines on the others and on all photos
     assert all(fresh for _, fresh in asked)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [(row["engine"], row["variant"]) for row in rows] == [("ours", "mast3r"), ("incremental", "")]
 
 
 def test_gaussians_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:

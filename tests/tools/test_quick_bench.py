@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import quick
-from baseline import BASELINE, TOLERANCES, Change, compared, read_baseline
+from baseline import BASELINE, TOLERANCES, Change, compared, left_out, read_baseline, read_provenance
 from engines import Settings
 from mapper_cases import Case
 from measured import Measured
+from one_at_a_time import only_process
 
 from sfm.errors import InputError
 
@@ -80,6 +81,77 @@ def test_seeds_are_compared_with_themselves() -> None:
     assert [(c.before, c.now, c.is_worse) for c in mean] == [(70.0, 70.5, False)]
 
 
+def test_a_figure_that_vanished_is_worse_and_one_that_came_is_new() -> None:
+    """In all seeds, or in one."""
+    less = {figure: value for figure, value in GOOD.items() if figure != "in_doubt"}
+    seeds = {"0": GOOD, "1": GOOD}
+
+    (gone,) = (c for c in compared({"demo": {"0": GOOD}}, {"demo": {"0": less}}) if c.verdict != "ok")
+    (came,) = (c for c in compared({"demo": {"0": less}}, {"demo": {"0": GOOD}}) if c.verdict != "ok")
+    (part,) = (c for c in compared({"demo": seeds}, {"demo": {"0": GOOD, "1": less}}) if c.verdict != "ok")
+
+    assert (gone.verdict, gone.told()) == ("WORSE", "demo: photos in doubt 0 -> none (at most 0)")
+    assert (came.verdict, came.figure, came.is_worse) == ("new", "in_doubt", False)
+    assert (part.verdict, part.figure) == ("WORSE", "in_doubt")
+
+
+def test_scenes_and_seeds_of_one_side_are_named() -> None:
+    before = {"demo": {"0": GOOD, "1": GOOD}, "gone": {"0": GOOD}, "kitchen25": {"0": GOOD}}
+    now = {"demo": {"0": GOOD}, "fresh": {"0": GOOD}}
+
+    assert list(left_out(before, now, ["demo", "fresh", "kitchen25"])) == [
+        "gone: in the baseline, and no scene of the guard",
+        "demo: seed 1 of the baseline was not measured",
+        "fresh: not in the baseline",
+    ]
+
+
+def run_guard(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
+    """The command in this process, on two scenes of which the second has no database."""
+
+    def measure(scene: quick.Scene, *_: object) -> dict[str, float | None]:
+        if scene.name == "grid-100":
+            raise RuntimeError("grid-100: no room on the disk")
+        return dict(GOOD)
+
+    monkeypatch.setattr(quick, "measure", measure)
+    command = ["quick.py", "--scenes", "demo", "grid-100", "--baseline", str(folder / "baseline.json")]
+    monkeypatch.setattr(sys, "argv", [*command, "--cache", str(folder / "cache"), *arguments])
+    return quick.main()
+
+
+def test_a_scene_that_cannot_be_measured_is_named_and_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "baseline.json").write_text(json.dumps({"scenes": {"demo": {"0": GOOD}}}))
+
+    assert run_guard(monkeypatch, tmp_path) == 1
+
+    told = capsys.readouterr().out
+    assert "failed   grid-100: no room on the disk" in told
+    assert told.endswith("could not be measured:\n  grid-100: no room on the disk\n")
+    assert "got worse:" not in told
+
+
+def test_an_update_keeps_other_scenes_with_what_they_were_measured_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "baseline.json"
+    before = {"commit": "abc", "machine": {"threads": 7}}
+    scenes = {"grid-100": {"0": {"auc1": 1.0}}, "demo": {"0": {"auc1": 2.0}}}
+    path.write_text(json.dumps({"measured": {"grid-100": before, "demo": before}, "scenes": scenes}))
+
+    assert run_guard(monkeypatch, tmp_path, "--update", "--threads", "3") == 1
+
+    content = json.loads(path.read_text())
+    assert content["scenes"] == {"grid-100": {"0": {"auc1": 1.0}}, "demo": {"0": GOOD}}
+    assert content["measured"]["grid-100"] == before
+    assert content["measured"]["demo"]["machine"]["threads"] == 3
+    path.write_text("{}")
+    assert run_guard(monkeypatch, tmp_path, "--update") == 2
+    assert path.read_text() == "{}"
+
+
 def test_what_got_worse_is_printed_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "baseline.json"
     path.write_text(json.dumps({"scenes": {"demo": {"0": GOOD}}}))
@@ -107,11 +179,13 @@ def test_nothing_to_compare_with_is_no_success(tmp_path: Path, capsys: pytest.Ca
 
 def test_another_number_of_threads_is_told(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    path.write_text(json.dumps({"machine": {"threads": 2}, "scenes": {}}))
+    machines = {"demo": {"machine": {"threads": 2}}, "else": {"machine": {"threads": 1}}}
+    path.write_text(json.dumps({"measured": machines, "scenes": {}}))
 
-    assert quick._other_threads(path, 2) == ""
-    assert "with --threads 2, this with 1" in quick._other_threads(path, 1)
-    assert quick._other_threads(tmp_path / "none.json", 1) == ""
+    assert quick._other_threads(path, ["demo"], 2) == ""
+    assert "demo with --threads 2, this with 1" in quick._other_threads(path, ["demo", "else"], 1)
+    assert quick._other_threads(path, ["else", "new"], 1) == ""
+    assert quick._other_threads(tmp_path / "none.json", ["demo"], 1) == ""
 
 
 @pytest.mark.parametrize(
@@ -128,6 +202,7 @@ def test_a_damaged_baseline_is_refused(tmp_path: Path, text: str) -> None:
 def test_the_committed_baseline_knows_every_scene() -> None:
     scenes = read_baseline(BASELINE)
 
+    assert read_provenance(BASELINE).keys() == scenes.keys() == {scene.name for scene in quick.SCENES}
     for scene in quick.SCENES:
         assert set(scenes[scene.name]) == {str(seed) for seed in range(scene.num_seeds)}
         assert scenes[scene.name]["0"]["registered"]
@@ -176,4 +251,21 @@ def test_mapping_writes_below_the_cache_only(tmp_path: Path, monkeypatch: pytest
 
     assert found == {"cpu_ratio": None}
     assert (photos / "images").is_dir()
-    assert [path.name for path in (tmp_path / "cache" / "quick").iterdir()] == ["demo"]
+    assert {path.name for path in (tmp_path / "cache" / "quick").iterdir()} == {"demo", "demo.lock"}
+
+
+def test_two_guards_do_not_empty_each_others_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a scene is held while mappers write into it."""
+    held = []
+
+    def run(*_: object) -> Measured:
+        with only_process(tmp_path / "quick" / "demo", wait=False) as mine:
+            held.append(not mine)
+        return Measured(0.0, 0.0, 0.0, 1, False, "no")
+
+    monkeypatch.setattr(quick, "prepare_case", lambda name, *_: Case(name, tmp_path / "database.db", None))
+    monkeypatch.setattr(quick, "run_python", run)
+
+    quick._mapped(quick.Scene("demo"), "demo", tmp_path, 0, Settings(tmp_path, 1, 1.0), scored=False)
+
+    assert held == [True, True]

@@ -6,7 +6,7 @@
 
 An ablation is a configuration in `ablations/`, differences only; its first line says what it takes away.
 Those of the dense backend run where `--option backend=mast3r` asks for it. Results are kept as those of
-`peers.py` are, and `report.py` reads them.
+`peers.py` are; of a file of `--out` `report.py` makes a table of ablations.
 
 {sets}
 """
@@ -18,22 +18,25 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
-from engines import Settings, add_run_options, settings_from
+from ablation_table import ablation_columns
+from engines import Settings, add_run_options, settings_from, told_options
 from peers import rows_of
 from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
 from result_file import write_results
-from rows import Number, Row, median_rows
+from rows import Row, median_rows
 from runs import OWN, Job, run_job
-from table import aligned, number, spread
+from table import aligned
 
 from sfm.config.loading import load_config
 from sfm.errors import SfmError
 
+BENCH = "ablations"
+"""What its result files say that they are of."""
 FOLDER = Path(__file__).resolve().parent / "ablations"
 _DENSE = "mast3r"
 
@@ -95,49 +98,17 @@ def rows_for(
     photo_set: PhotoSet, ablations: Sequence[Ablation], seed: int, settings: Settings, *, fresh: bool
 ) -> list[Row]:
     """The whole engine's row, then one an ablation."""
-    runs = [run_job(Job(photo_set, "ours", OWN, seed), settings, fresh=fresh)]
+    whole = Job(photo_set, "ours", OWN, seed, label=told_options(settings.options))
+    runs = [run_job(whole, settings, fresh=fresh)]
     for ablation in ablations:
         changed = replace(settings, options=(*settings.options, *ablation.options))
-        runs.append(run_job(Job(photo_set, "ours", ablation.name, seed), changed, fresh=fresh))
+        runs.append(run_job(replace(whole, choice=ablation.name), changed, fresh=fresh))
     return rows_of(runs)
 
 
 def render(medians: Sequence[Row]) -> str:
     """A line an ablation, with its difference from the whole engine."""
-    whole = {row.set: row for row in medians if row.choice == OWN}
-
-    def difference(figure: str, digits: int) -> Callable[[Row], str]:
-        def show(row: Row) -> str:
-            mine, theirs = getattr(row, figure), getattr(whole[row.set], figure)
-            text = spread(row, figure, digits)
-            if row.choice == OWN or mine is None or theirs is None:
-                return text
-            return f"{text} ({mine - theirs:+.{digits}f})"
-
-        return show
-
-    def ratio(figure: str) -> Callable[[Row], str]:
-        def show(row: Row) -> str:
-            mine: Number = getattr(row, figure)
-            theirs: Number = getattr(whole[row.set], figure)
-            return number(mine / theirs if mine is not None and theirs else None, 2)
-
-        return show
-
-    columns: list[tuple[str, Callable[[Row], str]]] = [
-        ("set", lambda row: row.set),
-        ("ablation", lambda row: "none" if row.choice == OWN else row.choice),
-        ("reg", difference("registered", 0)),
-        ("models", lambda row: "+".join(map(str, row.models)) or "none"),
-        ("AUC@1", difference("auc1", 1)),
-        ("AUC@5", difference("auc5", 1)),
-        ("ATE", lambda row: "-" if row.ate is None else f"{row.ate:.4g}"),
-        ("pairs", lambda row: number(row.pairs, 0)),
-        ("CPU", ratio("cpu_s")),
-        ("time", ratio("total_s")),
-        ("status", lambda row: row.status),
-    ]
-    return aligned(medians, columns)
+    return aligned(medians, ablation_columns(medians))
 
 
 def main() -> None:
@@ -161,7 +132,7 @@ def main() -> None:
                     options.out,
                     rows,
                     median_rows(rows),
-                    bench="ablations",
+                    bench=BENCH,
                     threads=settings.threads,
                     options=settings.options,
                     notes=told,

@@ -1,7 +1,10 @@
 """A model's points against the laser scans of its scene: accuracy, completeness, F-score; a table or JSON.
 
-python tools/bench/against_scans.py eth3d:pipes OUT/sparse/0 --datasets FOLDER
-python tools/bench/against_scans.py tanks_and_temples:Barn OUT/sparse/0 --cloud OUT/dense.ply
+    python tools/bench/against_scans.py eth3d:pipes OUT/sparse/0 --datasets FOLDER
+    python tools/bench/against_scans.py tanks_and_temples:Barn OUT/sparse/0 --cloud OUT/dense.ply
+    python tools/bench/against_scans.py eth3d:pipes OUT/sparse/0 --engine ours --out pipes-scans.json
+
+`report.py` shows files of `--out`, several of them beside each other.
 """
 
 from __future__ import annotations
@@ -9,15 +12,40 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from layouts import load_scene
 from metrics.model_figures import model_figures
+from metrics.points import PointScore
 from metrics.scan_scores import distances_of, scan_scores
-from photo_sets import add_datasets_option
+from photo_sets import add_datasets_option, set_name
+from result_file import write_results
 
 from sfm.errors import SfmError
+
+BENCH = "against_scans"
+"""What its result files say that they are of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRow:
+    """Scores of one model."""
+
+    set: str
+    engine: str
+    seed: int | None = None
+    """That of the run, where somebody told."""
+    registered: int = 0
+    points: int = 0
+    is_cloud: bool = False
+    """A cloud in the model's frame was scored, instead of its points."""
+    scores: tuple[PointScore, ...]
+
+    @property
+    def name(self) -> str:
+        """The engine, for people."""
+        return f"{self.engine}, cloud" if self.is_cloud else self.engine
 
 
 def main() -> None:
@@ -30,6 +58,17 @@ def main() -> None:
         figures = model_figures(options.model)
     except SfmError as error:
         sys.exit(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
+    if options.out:
+        row = ScanRow(
+            set=set_name(scene.dataset, scene.scene, scene.subset),
+            engine=options.engine,
+            seed=options.seed,
+            registered=figures.registered,
+            points=figures.points,
+            is_cloud=options.cloud is not None,
+            scores=scores,
+        )
+        write_results(options.out, [row], [], bench=BENCH, threads=1, options=[])
     if options.json:
         print(
             json.dumps({"scene": scene.name, "model": asdict(figures), "scores": [asdict(s) for s in scores]})
@@ -55,6 +94,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--cloud", type=Path, help="PLY file in the model's frame, instead of its points")
     parser.add_argument("--distances", type=float, nargs="+", help="metres; the dataset's own by default")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file with the scores, for report.py")
+    parser.add_argument(
+        "--engine",
+        default="ours",
+        metavar="NAME",
+        help="that made the model, for --out (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, help="of its run, for --out")
     add_datasets_option(parser)
     return parser.parse_args()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -52,7 +52,7 @@ after the other; on a machine that others use it still moves."""
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One figure of one scene, means over the seeds that both have."""
+    """One figure of one scene, means over the seeds that both have; None where one of these lacks it."""
 
     scene: str
     figure: str
@@ -80,20 +80,42 @@ class Change:
             limit = f" ({word} {tolerance.limit(self.before):.{tolerance.digits}f})"
         return f"{self.scene}: {tolerance.title} {before} -> {now}{limit}"
 
+    @property
+    def verdict(self) -> str:
+        """In a word; new is what the baseline does not know yet."""
+        if self.is_worse:
+            return "WORSE"
+        return "new" if self.before is None and self.now is not None else "ok"
+
 
 def compared(before: Scenes, now: Scenes) -> Iterator[Change]:
-    """Each figure of the scenes and seeds that both have."""
+    """Each figure of the scenes and seeds that both have; one that a side lacks is None there."""
     for scene, seeds in now.items():
         common = sorted(seeds.keys() & before.get(scene, {}).keys())
+        sides = [[of[seed] for seed in common] for of in (before.get(scene, {}), seeds)]
         for figure in TOLERANCES:
-            pairs = [
-                (before[scene][seed][figure], seeds[seed][figure])
-                for seed in common
-                if figure in before[scene][seed] and figure in seeds[seed]
-            ]
-            if pairs:
-                old, new = zip(*pairs, strict=True)
+            if any(figure in figures for side in sides for figures in side):
+                old, new = ([figures.get(figure) for figures in side] for side in sides)
                 yield Change(scene, figure, _mean(old), _mean(new))
+
+
+def left_out(before: Scenes, now: Scenes, guarded: Collection[str]) -> Iterator[str]:
+    """A line for each scene and seed of which only one side has figures.
+
+    Args:
+        before: the baseline.
+        now: what was measured.
+        guarded: all scenes that could be; those that were not are no loss.
+    """
+    for scene in sorted(before.keys() - set(guarded)):
+        yield f"{scene}: in the baseline, and no scene of the guard"
+    for scene, seeds in now.items():
+        if scene not in before:
+            yield f"{scene}: not in the baseline"
+        elif missing := sorted(before[scene].keys() - seeds.keys()):
+            yield f"{scene}: seed {', '.join(missing)} of the baseline was not measured"
+        elif further := sorted(seeds.keys() - before[scene].keys()):
+            yield f"{scene}: seed {', '.join(further)} is not in the baseline"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -118,3 +140,12 @@ def read_baseline(path: Path = BASELINE) -> Scenes:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no baseline: {error!r}", hint="quick.py --update writes one") from error
     return scenes
+
+
+def read_provenance(path: Path = BASELINE) -> dict[str, Mapping[str, object]]:
+    """Of each scene, on what, of what and when its figures were measured; empty where nobody told."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))["measured"]
+        return {scene: dict(entry) for scene, entry in told.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # read_baseline tells what is wrong
+        return {}

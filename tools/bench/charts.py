@@ -12,8 +12,12 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _MANY_DECADES = 2.5
 _NUM_HUES, _NUM_DASHES, _NUM_MARKS = 8, 4, 3
 _WIDEST_PX, _THINNEST_PX = 4.0, 1.2
-_NEAR_PX, _APART_PX = 5.0, 6.0
-"""Dots nearer than this hide each other, and are moved around their place by that."""
+_NEAR_PX = 4.0
+"""Dots nearer than this hide each other."""
+_RINGS = ((0.0, 1), (5.0, 6), (8.0, 12))
+"""Radius in pixels, and number, of the places that dots at one spot share: none lies further from its own."""
+_SAME_PX = 1.0
+"""Dots of one engine nearer than this are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def dot_chart(
     dots: Mapping[str, Sequence[Point]],
     looks: Mapping[str, Style],
 ) -> Chart:
-    """Dots alone, one a point."""
+    """Dots alone, one a point: those of a name at one place as one, those of several beside each other."""
     return _chart(title, detail, axes, dots, looks, joined=False)
 
 
@@ -158,7 +162,7 @@ def _chart(
     for name, points in found.items():
         placed = [Point(_x(x_axis, p.x), _y(y_axis, p.y), p.text) for p in points]
         path = "M" + "L".join(f"{p.x:.1f},{p.y:.1f}" for p in placed) if joined and placed else ""
-        dots = () if joined else tuple(_beside(p, taken) for p in placed)
+        dots = () if joined else tuple(_beside(p, taken) for p in _merged(placed))
         series.append(Series(name, looks[name], path, dots))
     return Chart(
         title,
@@ -171,16 +175,46 @@ def _chart(
     )
 
 
+def _merged(points: Sequence[Point]) -> list[Point]:
+    """The points with those at one place as one, which tells how many it stands for and the text of each."""
+    groups: list[list[Point]] = []
+    for point in points:
+        near = (g for g in groups if math.hypot(g[0].x - point.x, g[0].y - point.y) < _SAME_PX)
+        group = next(near, None)
+        if group is None:
+            groups.append([point])
+        else:
+            group.append(point)
+    return [
+        group[0]
+        if len(group) == 1
+        else Point(
+            group[0].x, group[0].y, "\n".join([f"{len(group)} at one place:", *(p.text for p in group)])
+        )
+        for group in groups
+    ]
+
+
 def _beside(point: Point, taken: list[Point]) -> Point:
-    """The dot, or where others have its place already, one on a ring around it; `taken` learns its place."""
-    others = sum(math.hypot(point.x - p.x, point.y - p.y) < _NEAR_PX for p in taken)
-    taken.append(point)
-    if not others:
-        return point
-    ring, turn = 1 + (others - 1) // 6, 2 * math.pi * (others - 1) / 6
-    shift = ring * _APART_PX
-    x, y = point.x + shift * math.cos(turn), point.y + shift * math.sin(turn)
-    return Point(round(x, 1), round(y, 1), point.text)
+    """The dot at the place nearest to its own that fewest others hide; `taken` learns where it is drawn."""
+    places = [
+        Point(round(point.x + x, 1), round(point.y + y, 1), point.text)
+        for radius, count in _RINGS
+        for x, y in _circle(radius, count)
+    ]
+    inside = [p for p in places if _LEFT <= p.x <= WIDTH - _RIGHT and _TOP <= p.y <= HEIGHT - _BOTTOM]
+    chosen = min(inside or [point], key=lambda place: sum(_hides(other, place) for other in taken))
+    taken.append(chosen)
+    return chosen
+
+
+def _circle(radius: float, count: int) -> list[tuple[float, float]]:
+    turns = [2 * math.pi * i / count for i in range(count)]
+    return [(radius * math.cos(turn), radius * math.sin(turn)) for turn in turns]
+
+
+def _hides(one: Point, other: Point) -> bool:
+    return math.hypot(one.x - other.x, one.y - other.y) < _NEAR_PX
 
 
 def _x(axis: Axis, value: float) -> float:

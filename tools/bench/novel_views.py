@@ -30,6 +30,7 @@ import pycolmap
 from engines import PEERS, Settings, add_run_options, run_python, settings_from
 from held_out import colour_difference, linked, place_errors, read_placed, split
 from mapper_scores import read_models
+from peers import label_of
 from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
 from result_file import write_results
 from rows import Number
@@ -53,6 +54,8 @@ class ViewRow:
 
     set: str
     engine: str
+    variant: str = ""
+    """What was changed of the engine, or what its user calls that; empty at its defaults."""
     seed: int | None
     status: str = "ok"
     held: int = 0
@@ -76,8 +79,14 @@ class ViewRow:
     against: str = ""
     """What poses were compared with."""
 
+    @property
+    def name(self) -> str:
+        """Engine and variant, for people."""
+        return f"{self.engine} ({self.variant})" if self.variant else self.engine
 
-def _with_count(value: Number, photos: int, note: str) -> str:
+
+def with_count(value: Number, photos: int, note: str) -> str:
+    """A PSNR, and over how many photos it is, or why there is none."""
     if value is None:
         return f"- ({note})" if note else "-"
     return f"{value:.2f} ({photos})"
@@ -85,14 +94,14 @@ def _with_count(value: Number, photos: int, note: str) -> str:
 
 _COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
     ("set", lambda row: row.set),
-    ("engine", lambda row: row.engine),
+    ("engine", lambda row: row.name),
     ("seed", lambda row: "-" if row.seed is None else str(row.seed)),
     ("localised", lambda row: f"{row.localised} of {row.held}"),
     ("centre %", lambda row: number(row.centre_percent, 3)),
     ("rotation deg", lambda row: number(row.rotation_deg, 3)),
     ("grey", lambda row: number(row.grey, 2)),
-    ("PSNR", lambda row: _with_count(row.psnr, row.psnr_photos, row.psnr_note)),
-    ("common PSNR", lambda row: _with_count(row.common_psnr, row.common_photos, "")),
+    ("PSNR", lambda row: with_count(row.psnr, row.psnr_photos, row.psnr_note)),
+    ("common PSNR", lambda row: with_count(row.common_psnr, row.common_photos, "")),
     ("against", lambda row: row.against),
     ("status", lambda row: row.status),
 )
@@ -115,7 +124,8 @@ def measure(
         settings: of all runs.
         run_of: gives the run of a job.
     """
-    row = ViewRow(set=photo_set.name, engine=engine, seed=seed)
+    variant = _job(photo_set, engine, seed, settings).label
+    row = ViewRow(set=photo_set.name, engine=engine, variant=variant, seed=seed)
     files = sorted(p for p in photo_set.photos.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
     names = [path.relative_to(photo_set.photos).as_posix() for path in files]
     if len(names) < _MIN_PHOTOS:
@@ -124,7 +134,7 @@ def measure(
     place = settings.cache / "held_out" / photo_set.name
     part = PhotoSet(f"{photo_set.name}-held-out", linked(train, photo_set.photos, place / "train"), None)
     queries = linked(held, photo_set.photos, place / "held")
-    run = run_of(_job(part, engine, seed))
+    run = run_of(_job(part, engine, seed, settings))
     row = _with_gaussians(replace(row, held=len(held)), photo_set, set(held), settings, run_of)
     models = read_models(run.models)
     if not models:
@@ -138,7 +148,7 @@ def measure(
     if not (out / "poses.json").is_file():
         return replace(row, status=f"localize: {measured.failure}")
     placed = read_placed(out / "poses.json")
-    reference, against = _reference(photo_set, seed, run_of)
+    reference, against = _reference(photo_set, seed, settings, run_of)
     errors = place_errors(models[0], placed, reference, [name for name in held if name in reference])
     model = pycolmap.Reconstruction(largest)
     greys = [colour_difference(model, photo, queries, part.photos) for photo in placed]
@@ -153,17 +163,20 @@ def measure(
     )
 
 
-def _job(photo_set: PhotoSet, engine: str, seed: int) -> Job:
-    return Job(photo_set, engine, OWN if engine == "ours" else "exhaustive", seed)
+def _job(photo_set: PhotoSet, engine: str, seed: int, settings: Settings) -> Job:
+    job = Job(photo_set, engine, OWN if engine == "ours" else "exhaustive", seed)
+    return replace(job, label=label_of(job, settings.options, None))
 
 
-def _reference(photo_set: PhotoSet, seed: int, run_of: Callable[[Job], Run]) -> tuple[Poses, str]:
+def _reference(
+    photo_set: PhotoSet, seed: int, settings: Settings, run_of: Callable[[Job], Run]
+) -> tuple[Poses, str]:
     """Measured poses, or those of our model of all photos: no truth, but it has seen the held-out photos."""
     if photo_set.truth is not None and photo_set.truth_is_measured:
         truth = load_ground_truth(photo_set.truth)
         if truth.components is None:
             return truth.poses, "truth"
-    models = read_models(run_of(_job(photo_set, "ours", seed)).models)
+    models = read_models(run_of(_job(photo_set, "ours", seed, settings)).models)
     return (models[0] if models else {}), "our model of all photos"
 
 
@@ -173,7 +186,7 @@ def _with_gaussians(
     if reason := gaussians.missing():
         return replace(row, psnr_note=reason)
     seed = row.seed or 0
-    whole = run_of(_job(photo_set, row.engine, seed))
+    whole = run_of(_job(photo_set, row.engine, seed, settings))
     try:
         model = find_models(whole.models)[0]
         values = gaussians.held_out_psnr(model, photo_set.photos, held, settings.cache / "gaussians", seed)
@@ -200,22 +213,25 @@ def _over(row: ViewRow, names: Set[str]) -> ViewRow:
 
 
 def medians(rows: Sequence[ViewRow]) -> list[ViewRow]:
-    """Over the seeds, of those that finished."""
-    groups: dict[tuple[str, str], list[ViewRow]] = {}
+    """One row a set and engine: medians over the seeds that finished; one that failed localised no photo."""
+    groups: dict[tuple[str, str, str], list[ViewRow]] = {}
     for row in rows:
-        groups.setdefault((row.set, row.engine), []).append(row)
+        groups.setdefault((row.set, row.engine, row.variant), []).append(row)
     found = []
     for group in groups.values():
         done = [row for row in group if row.status == "ok"] or group
+        failed = len(group) - len(done)
         found.append(
             replace(
                 done[0],
                 seed=None,
-                localised=median_low(row.localised for row in done),
+                status=f"ok, {failed} of {len(group)} failed" if failed else done[0].status,
+                localised=median_low(row.localised if row in done else 0 for row in group),
                 centre_percent=_middle([row.centre_percent for row in done]),
                 rotation_deg=_middle([row.rotation_deg for row in done]),
                 grey=_middle([row.grey for row in done]),
                 psnr=_middle([row.psnr for row in done]),
+                psnr_note=next((row.psnr_note for row in done if row.psnr_note), ""),
                 psnr_photos=median_low(row.psnr_photos for row in done),
                 psnr_of={},
                 common_psnr=_middle([row.common_psnr for row in done]),

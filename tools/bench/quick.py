@@ -7,7 +7,8 @@
 Photos are reconstructed from the start (accuracy, photos in doubt, share of pairs matched), and our mapper
 runs beside COLMAP's incremental one on one database, one after the other, for a ratio of CPU time that means
 something on any machine. Names every scene and figure that got worse by more than `baseline.py` allows, and
-exits with 1.
+exits with 1; so does a scene that cannot be measured. --update keeps the figures of other scenes, and on what
+each scene was measured.
 Scenes whose photos are not there are skipped and named.
 """
 
@@ -19,13 +20,15 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseline import BASELINE, Figures, compared, read_baseline
+from baseline import BASELINE, Figures, compared, left_out, read_baseline, read_provenance
 from engines import BENCH, ROOT, Settings, check_options, last_line, run_python
-from mapper_cases import is_grid, prepare_case
+from mapper_cases import Case, is_grid, prepare_case
 from mapper_scores import read_models
+from one_at_a_time import only_process
 from photo_sets import find_set
 from result_file import provenance
 from rows import Accuracy, accuracy
@@ -66,37 +69,49 @@ def main() -> int:
     settings = Settings(options.cache.resolve(), options.threads, 600.0, tuple(options.option))
     started = time.monotonic()
     found: dict[str, dict[str, Figures]] = {}
+    failed: list[str] = []
     for scene in (s for s in SCENES if s.name in (options.scenes or [s.name])):
         if missing := _missing(scene, options.data):
             print(f"skipped  {scene.name}: {missing}", flush=True)
             continue
         seeds = range(scene.num_seeds)
-        found[scene.name] = {str(seed): measure(scene, options.data, seed, settings) for seed in seeds}
+        try:
+            found[scene.name] = {str(seed): measure(scene, options.data, seed, settings) for seed in seeds}
+        except (RuntimeError, InputError) as error:
+            failed.append(f"{scene.name}: {str(error).removeprefix(f'{scene.name}: ')}")
+            print(f"failed   {failed[-1]}", flush=True)
+            continue
         print(f"measured {scene.name} ({time.monotonic() - started:.0f} s)", flush=True)
     if options.update:
-        _update(options.baseline, found, settings)
-        return 0
-    if other := _other_threads(options.baseline, options.threads):
+        return _update(options.baseline, found, settings) or (1 if failed else 0)
+    if other := _other_threads(options.baseline, found, options.threads):
         print(f"warning: {other}")
-    return judge(options.baseline, found)
+    return judge(options.baseline, found, failed)
 
 
-def judge(path: Path, found: dict[str, dict[str, Figures]]) -> int:
-    """Print what changed; 1 where anything got worse, 2 where there is nothing to compare with."""
+def judge(path: Path, found: dict[str, dict[str, Figures]], failed: Sequence[str] = ()) -> int:
+    """Print what changed; 1 where anything got worse or failed, 2 where there is nothing to compare with.
+
+    Args:
+        path: of the baseline.
+        found: figures by scene and seed.
+        failed: a line for each scene that could not be measured.
+    """
     try:
         before = read_baseline(path)
     except InputError as error:
-        print(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
-        return 2
+        return _refused(error)
     changes = list(compared(before, found))
-    for scene in found.keys() - before.keys():
-        print(f"new      {scene}: not in the baseline")
+    for line in left_out(before, found, [scene.name for scene in SCENES]):
+        print(f"left out {line}")
     for change in changes:
-        print(f"{'WORSE   ' if change.is_worse else 'ok      '} {change.told()}")
-    worse = [change for change in changes if change.is_worse]
+        print(f"{change.verdict:8} {change.told()}")
+    worse = [change.told() for change in changes if change.is_worse]
     if worse:
-        print(f"{len(worse)} of {len(changes)} figures got worse:")
-        print("\n".join(f"  {change.told()}" for change in worse))
+        print("\n  ".join([f"{len(worse)} of {len(changes)} figures got worse:", *worse]))
+    if failed:
+        print("\n  ".join(["could not be measured:", *failed]))
+    if worse or failed:
         return 1
     if not changes:
         print(f"error: no figure to compare: no scene was measured that {path} has")
@@ -106,7 +121,12 @@ def judge(path: Path, found: dict[str, dict[str, Figures]]) -> int:
 
 
 def measure(scene: Scene, data: Path, seed: int, settings: Settings) -> Figures:
-    """The figures of one scene and seed; a run that failed registered nothing."""
+    """The figures of one scene and seed; a run that failed registered nothing.
+
+    Raises:
+        RuntimeError: there is no database for the mappers.
+        InputError: the truth cannot be read, or does not know the photos.
+    """
     name = str(ROOT / scene.path) if scene.path else scene.name
     if is_grid(scene.name):
         return _mapped(scene, name, data, seed, settings, scored=True)
@@ -136,6 +156,13 @@ def _mapped(
     """Our mapper and the incremental one on one database: the ratio of their CPU time, and ours scored."""
     case = prepare_case(name, data, settings)
     out = settings.cache / "quick" / scene.name  # the case's name may be a path
+    with only_process(out):
+        return _mapped_into(out, case, seed, settings, scored=scored)
+
+
+def _mapped_into(
+    out: Path, case: Case, seed: int, settings: Settings, *, scored: bool
+) -> dict[str, float | None]:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     seconds = []
@@ -159,16 +186,19 @@ def _accuracy(scores: Accuracy) -> dict[str, float | None]:
     return {"auc1": scores.auc1, "auc5": scores.auc5, "ate": scores.ate}
 
 
-def _other_threads(path: Path, threads: int) -> str:
-    """What is to be said where the baseline was measured with another number of threads; empty otherwise."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))["machine"]["threads"]
-    except (OSError, ValueError, KeyError, TypeError):  # which the comparison tells better
+def _other_threads(path: Path, scenes: Collection[str], threads: int) -> str:
+    """What is to be said of scenes that were measured with another number of threads; empty without any."""
+    machines = {scene: entry.get("machine") for scene, entry in read_provenance(path).items()}
+    others = {
+        scene: machine["threads"]
+        for scene, machine in machines.items()
+        if scene in scenes and isinstance(machine, dict) and machine.get("threads", threads) != threads
+    }
+    if not others:
         return ""
-    if before == threads:
-        return ""
+    told = ", ".join(f"{scene} with --threads {count}" for scene, count in sorted(others.items()))
     return (
-        f"{path.name} was measured with --threads {before}, this with {threads}:"
+        f"{path.name} was measured with another number: {told}, this with {threads}:"
         " figures differ without anything being worse"
     )
 
@@ -180,16 +210,26 @@ def _missing(scene: Scene, data: Path) -> str:
     return f"its photos are not in {data} (--data)" if not scene.path else f"no folder {scene.path}"
 
 
-def _update(path: Path, found: dict[str, dict[str, Figures]], settings: Settings) -> None:
-    """Put what was measured in place of the same scenes' figures."""
-    scenes = dict(read_baseline(path)) if path.is_file() else {}
+def _refused(error: InputError) -> int:
+    print(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
+    return 2
+
+
+def _update(path: Path, found: dict[str, dict[str, Figures]], settings: Settings) -> int:
+    """Put what was measured in place of the same scenes' figures, and on what; 2 if the file is damaged."""
+    try:
+        scenes = dict(read_baseline(path)) if path.is_file() else {}
+    except InputError as error:
+        return _refused(error)
     rounded = {
         scene: {seed: {figure: _rounded(value) for figure, value in f.items()} for seed, f in seeds.items()}
         for scene, seeds in found.items()
     }
-    content = {**provenance(settings.threads), "scenes": {**scenes, **rounded}}
+    measured = {**read_provenance(path), **dict.fromkeys(found, provenance(settings.threads))}
+    content = {"measured": measured, "scenes": {**scenes, **rounded}}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"written  {path}")
+    print(f"written  {path}: {', '.join(found) or 'nothing new'}")
+    return 0
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,8 +3,9 @@
     python tools/bench/report.py results.json [more.json ...] --out report/
 
 writes report/index.html (one file, no network), report/results.md and report/results.json, from files of
-`peers.py --out` and of `novel_views.py --out`. Of the same run in several files the last one's counts, with a
-warning where it says something else; what was measured on different machines or sources is told.
+`--out` of peers.py, novel_views.py, ablations.py and against_scans.py. Of the same run in several files the
+last one's counts, with a warning where it says something else; what was measured on different machines or
+sources is told.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import jinja2
+from ablation_table import ablation_columns
+from agreement_notes import agreement_notes
 from charts import HEIGHT, WIDTH, styles
 from pair_choices import NEIGHBOURS
 from published import PUBLISHED, counterparts, read_published
 from report_charts import curve_charts, pairs_chart, time_chart
-from report_markdown import VIEW_COLUMNS, Published, figure, markdown
+from report_markdown import SCAN_COLUMNS, VIEW_COLUMNS, Published, figure, markdown, scan_lines
 from report_tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 from results import Results, provenance, read_results
 from rows import Row
+from runs import OWN
 
 from sfm.errors import InputError
 
@@ -35,24 +39,33 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
     """Write page, table and JSON into `out`; the page is given back.
 
     Raises:
-        InputError: the published figures are malformed.
+        InputError: the published figures are malformed, or `out` cannot be written.
     """
     medians = results.medians
     published = [(table, counterparts(table, medians)) for table in read_published(published_file)]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "index.html").write_text(_page(results, medians, published), encoding="utf-8")
-    (out / "results.md").write_text(markdown(results, medians, published), encoding="utf-8")
     content = {
         "measured": {
             "sources": results.sources,
             "rows": [asdict(row) for row in results.rows],
             "medians": [asdict(row) for row in medians],
             "novel_views": [asdict(row) for row in results.views],
+            "ablations": [asdict(row) for row in results.ablations],
+            "against_scans": [asdict(row) for row in results.scans],
             "replaced": results.replaced,
         },
         "published": [asdict(table) for table, _ in published],
     }
-    (out / "results.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    files = {
+        "index.html": _page(results, medians, published),
+        "results.md": markdown(results, medians, published),
+        "results.json": json.dumps(content, indent=1) + "\n",
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():  # names of files in messages need not be valid Unicode
+            (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error}", hint="--out names a folder") from error
     return out / "index.html"
 
 
@@ -69,14 +82,19 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
     environment.filters["figure"] = figure
     names = list(dict.fromkeys(row.name for row in medians))
     looks = styles(names)
-    views = results.view_medians
+    views, ablations = results.view_medians, results.ablation_medians
+    others = {row.name for row in views} | {row.name for row in results.scans}
+    others |= {replace(row, choice=OWN).name for row in ablations}
+    columns = ablation_columns(ablations)
+    sets = {row.set for row in (*medians, *ablations)}
+    sets |= {row.set for row in views} | {row.set for row in results.scans}
     return environment.get_template("bench.html").render(
         width=WIDTH,
         height=HEIGHT,
         dates=dict(provenance(results)).get("date", "on an unknown date"),
-        num_sets=len({row.set for row in medians} | {row.set for row in views}),
+        num_sets=len(sets),
         names=names,
-        num_engines=len({*names, *(row.engine for row in views if not medians)}),
+        num_engines=len(names or others),
         looks=looks,
         provenance=provenance(results),
         overall=overall_tables(medians),
@@ -86,9 +104,14 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         plots=[c for c in (time_chart(medians, looks), pairs_chart(medians, looks)) if c is not None],
         sets=set_tables(medians),
         set_columns=SET_COLUMNS,
+        agreement_notes=agreement_notes(results),
         neighbours=NEIGHBOURS,
         views=[[show(row) for _, show in VIEW_COLUMNS] for row in views],
         view_columns=[title for title, _ in VIEW_COLUMNS],
+        scans=scan_lines(results.scans),
+        scan_columns=SCAN_COLUMNS,
+        ablations=[[show(row) for _, show in columns] for row in ablations],
+        ablation_columns=[title for title, _ in columns],
         published=published,
     )
 
@@ -99,7 +122,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "results", nargs="+", type=Path, help="JSON of peers.py --out or novel_views.py --out"
+        "results",
+        nargs="+",
+        type=Path,
+        help="JSON of --out of peers.py, novel_views.py, ablations.py or against_scans.py",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="YAML of published figures")

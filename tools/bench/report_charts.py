@@ -43,7 +43,13 @@ def time_chart(medians: Sequence[Row], looks: Mapping[str, Style]) -> Chart | No
         ]
         for name, rows in _by_name(timed).items()
     }
-    return dot_chart("Time against photos", "a dot a set; wall clock, photos to model", axes, dots, looks)
+    return dot_chart(
+        "Time against photos",
+        "a dot a set, one for an engine's sets at one place; wall clock",
+        axes,
+        dots,
+        looks,
+    )
 
 
 def pairs_chart(medians: Sequence[Row], looks: Mapping[str, Style]) -> Chart | None:
@@ -63,7 +69,9 @@ def pairs_chart(medians: Sequence[Row], looks: Mapping[str, Style]) -> Chart | N
         ]
         for name, rows in _by_name(told).items()
     }
-    return dot_chart("Registered against pairs", "a dot a set", axes, dots, looks)
+    return dot_chart(
+        "Registered against pairs", "a dot a set, one for an engine's sets at one place", axes, dots, looks
+    )
 
 
 def _by_set(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -64,7 +64,11 @@ class OverallTable:
     title: str
     num_scored: int
     """Sets over which means are taken: those with this truth that every engine ran on."""
+    counts: tuple[int | None, ...]
+    """Of each column, over how many of these its means are, where that is not all; some figures are not
+    defined on every set."""
     lines: tuple[Line, ...]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +88,25 @@ def _significant(value: float) -> str:
     return f"{value:.3g}"
 
 
-_ACCURACY = (
+_PAIRS = (
     _Column("registered", "registered", _digits(0), 1),
     _Column("%", "registered_share", _digits(0), 0),
     *(_Column(f"AUC@{t}", f"auc{t}", _digits(1), 1) for t in (1, 3, 5, 10, 20, 30)),
+    _Column("mAA(30)", "maa30", _digits(1), 1),
     *(
         _Column(f"{name}@{t}", f"{name.lower()}{t}", _digits(1), 1)
         for t in (5, 15)
         for name in ("RRA", "RTA")
     ),
     *(_Column(f"all models AUC@{t}", f"colmap_auc{t}", _digits(1), 1) for t in (1, 5)),
+)
+_POSITIONS = (
+    _Column("agree %", "agreement", _digits(0), 0),
+    _Column("wrong model", "wrong_model", _digits(0), -1),
     _Column("ATE", "ate", _significant, -1),
+    _Column("ATE m", "ate_metres", _significant, -1),
     _Column("ATE / rms", "ate_normalised", _significant, -1),
     _Column("ATE / norm", "ate_frobenius", _significant, -1),
-    _Column("agreement %", "agreement", _digits(0), 0),
 )
 _COST = (
     _Column("px", "reprojection_px", _digits(2), 0),
@@ -111,23 +120,34 @@ _COST = (
     _Column("CPU s", "cpu_s", _digits(0), -1),
     _Column("MB", "peak_memory_mb", _digits(0), 0),
 )
-_COLUMNS = (*_ACCURACY, *_COST)
+_COLUMNS = (*_PAIRS, *_POSITIONS, *_COST)
 _LEFT_OUT_OF_FAILURES = frozenset(column.figure for column in _COST)
 SET_COLUMNS = ("models", *(column.title for column in _COLUMNS))
+_SET_PARTS = (("Photos and pairs", 1 + len(_PAIRS)), ("Places and cost", len(_POSITIONS) + len(_COST)))
+"""Tables that a set's columns are shown as, with how many columns each has: a page is no wider."""
 _MEANS = (
+    ("registered %", "registered_share", _digits(1)),
     *((f"AUC@{t}", f"auc{t}", _digits(1)) for t in (1, 3, 5, 10, 20, 30)),
+    ("mAA(30)", "maa30", _digits(1)),
     ("RRA@5", "rra5", _digits(1)),
     ("RTA@5", "rta5", _digits(1)),
+    ("ATE m", "ate_metres", _significant),
     ("ATE / rms", "ate_normalised", _significant),
     ("ATE / norm", "ate_frobenius", _significant),
     ("seconds", "total_s", _digits(0)),
 )
-_UNDEFINED_WITHOUT_MODEL = frozenset({"ate_normalised", "ate_frobenius", "total_s"})
+_UNDEFINED_WITHOUT_MODEL = frozenset({"ate_metres", "ate_normalised", "ate_frobenius", "total_s"})
 _RATIOS = (("time", "total_s"), ("CPU", "cpu_s"), ("pairs", "pairs"))
+_OF_ITS_OWN = ("sets", "photos registered", "registered %, all its sets")
+"""Columns over whatever sets an engine ran on."""
 OVERALL_COLUMNS = (
-    *("sets", "photos registered", "registered %"),
+    *_OF_ITS_OWN,
     *(title for title, _, _ in _MEANS),
     *(title for title, _ in _RATIOS),
+)
+_OVERALL_PARTS = (
+    ("Photos and pairs", OVERALL_COLUMNS.index("ATE m")),
+    ("Places and cost", len(OVERALL_COLUMNS) - OVERALL_COLUMNS.index("ATE m")),
 )
 
 
@@ -140,7 +160,7 @@ def set_tables(medians: Sequence[Row]) -> list[SetTable]:
     for name, rows in groups.items():
         lines = _lines(rows)
         photos = max(row.photos for row in rows)
-        tables.append(SetTable(name, photos, _truth(rows), tuple(lines), _parts(lines)))
+        tables.append(SetTable(name, photos, _truth(rows), tuple(lines), _parts(lines, _SET_PARTS)))
     return tables
 
 
@@ -181,12 +201,15 @@ def _best(rows: Sequence[Row], column: _Column) -> str | None:
     return column.show(max(values) if column.better > 0 else min(values))
 
 
-def _parts(lines: Sequence[Line]) -> tuple[Part, ...]:
-    ends = (0, 1 + len(_ACCURACY), len(SET_COLUMNS))
+def _parts(lines: Sequence[Line], sizes: Sequence[tuple[str, int]]) -> tuple[Part, ...]:
+    """Columns in parts of these titles and sizes, without those in which no line has a figure."""
     parts = []
-    for title, first, end in (("Accuracy", ends[0], ends[1]), ("Model and cost", ends[1], ends[2])):
-        columns = [i for i in range(first, end) if any(line.cells[i].text != NONE for line in lines)]
-        parts.append(Part(title, tuple(columns)))
+    first = 0
+    for title, size in sizes:
+        columns = range(first, first + size)
+        shown = tuple(i for i in columns if any(line.cells[i].text != NONE for line in lines))
+        parts.append(Part(title, shown))
+        first += size
     return tuple(part for part in parts if part.columns)
 
 
@@ -216,6 +239,7 @@ def _overall(title: str, rows: Sequence[Row], with_truth: Sequence[Row]) -> Over
         if all((name, engine) in found for engine in names)
     ]
     reference = reference_of(rows)
+    defined = {figure: _sets_with(figure, scored, names, found) for _, figure, _ in _MEANS}
     lines = []
     for engine in names:
         own = [found[s, engine] for s in sets if (s, engine) in found]
@@ -223,23 +247,43 @@ def _overall(title: str, rows: Sequence[Row], with_truth: Sequence[Row]) -> Over
         shares = [row.registered_share for row in own if row.registered_share is not None]
         cells.append(f"{mean(shares):.1f}" if shares else NONE)
         for _, figure, show in _MEANS:
-            value = _mean([found[s, engine] for s in scored], figure)
+            value = _mean([found[s, engine] for s in defined[figure]], figure)
             cells.append(NONE if value is None else show(value))
         for _, figure in _RATIOS:
             ratio = _ratio(found, sets, (engine, reference), figure)
             cells.append(NONE if ratio is None else number(ratio, 2))
         lines.append(Line(engine, tuple(map(Cell, cells))))
-    return OverallTable(title, len(scored), tuple(lines))
+    counts = [len(of) if 0 < len(of) < len(scored) else None for of in defined.values()]
+    padded = (*(None for _ in _OF_ITS_OWN), *counts, *(None for _ in _RATIOS))
+    return OverallTable(title, len(scored), padded, tuple(lines), _parts(lines, _OVERALL_PARTS))
+
+
+def _sets_with(
+    figure: str, sets: Sequence[str], names: Sequence[str], found: Mapping[tuple[str, str], Row]
+) -> list[str]:
+    """Sets on which the figure is defined: some engine with a model has it."""
+    return [
+        name
+        for name in sets
+        if any(
+            row.is_ok and getattr(row, figure) is not None
+            for row in (found[name, engine] for engine in names)
+        )
+    ]
 
 
 def _mean(rows: Sequence[Row], figure: str) -> Number:
     """A share without a model is 0; of other figures there is no mean where one is missing."""
-    values = [
-        getattr(row, figure) if row.is_ok or figure not in _UNDEFINED_WITHOUT_MODEL else None for row in rows
-    ]
-    if figure not in _UNDEFINED_WITHOUT_MODEL:
-        values = [value or 0.0 for value in values]
-    return mean(values) if values and None not in values else None
+    values = [_counted(row, figure) for row in rows]
+    known = [value for value in values if value is not None]
+    return mean(known) if known and len(known) == len(values) else None
+
+
+def _counted(row: Row, figure: str) -> Number:
+    value: Number = getattr(row, figure)
+    if row.is_ok:
+        return value
+    return None if figure in _UNDEFINED_WITHOUT_MODEL else value or 0.0
 
 
 def _ratio(

@@ -1,25 +1,30 @@
-"""Result files of `peers.py` and `novel_views.py`, read strictly and put together."""
+"""Result files of the benches that the page shows, read strictly and put together."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import ablations
+import against_scans
 import novel_views
+from against_scans import ScanRow
 from checked_files import refused
 from engines import told_options
 from novel_views import ViewRow
 from pydantic import TypeAdapter, ValidationError
+from result_content import Content, read_content
 from rows import Row, median_rows
+from runs import OWN
 
 from sfm.errors import InputError
 
 _PEERS = "peers"
-_VIEW_ROW = TypeAdapter(ViewRow)
-Source = Mapping[str, Any]
+_BENCHES = (_PEERS, novel_views.BENCH, ablations.BENCH, against_scans.BENCH)
+_VIEW_ROW, _SCAN_ROW = TypeAdapter(ViewRow), TypeAdapter(ScanRow)
+Source = Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,11 @@ class Results:
     sources: tuple[Source, ...]
     """Everything else of each file: machine, versions, commit, command, date."""
     views: tuple[ViewRow, ...] = ()
+    ablations: tuple[Row, ...] = ()
+    """Ours whole, and each ablation as its `choice`."""
+    scans: tuple[ScanRow, ...] = ()
+    origins: tuple[int, ...] = ()
+    """Of each of `rows`, which of `sources` it is from."""
     replaced: tuple[str, ...] = ()
     """A line for each file whose rows took the place of others that say something else."""
 
@@ -43,6 +53,13 @@ class Results:
         """Over the seeds."""
         return novel_views.medians(self.views)
 
+    @property
+    def ablation_medians(self) -> list[Row]:
+        """Over the seeds, set by set, ours whole first."""
+        medians = median_rows(self.ablations)
+        sets = list(dict.fromkeys(row.set for row in medians))
+        return sorted(medians, key=lambda row: (sets.index(row.set), row.variant, row.choice != OWN))
+
 
 def read_results(paths: Sequence[Path]) -> Results:
     """All rows of files; of the same run in several files the last one's counts.
@@ -50,18 +67,30 @@ def read_results(paths: Sequence[Path]) -> Results:
     Raises:
         InputError: a file cannot be read, is of another bench, has no rows, or naming each key that is wrong.
     """
-    rows, views = _Merged[Row](), _Merged[ViewRow]()
+    rows, views, without = _Merged[Row](), _Merged[ViewRow](), _Merged[Row]()
+    scans = _Merged[ScanRow]()
     sources = []
     for path in paths:
-        content = _content(path)
+        content = read_content(path)
         source = {key: value for key, value in content.items() if key not in ("rows", "medians")}
-        if _bench(content, path) == _PEERS:
-            rows.take([_row(row, source, path, i) for i, row in enumerate(content["rows"])], path)
+        bench, found = _bench(content, path), list(enumerate(content["rows"]))
+        if bench == novel_views.BENCH:
+            views.take([_view(row, source, path, i) for i, row in found], path)
+        elif bench == against_scans.BENCH:
+            scans.take([_checked(_SCAN_ROW, row, path, i) for i, row in found], path)
         else:
-            views.take([_view(row, path, i) for i, row in enumerate(content["rows"])], path)
+            merged = without if bench == ablations.BENCH else rows
+            merged.take([_row(row, source, path, i) for i, row in found], path)
         sources.append(source)
-    replaced = (*rows.replaced, *views.replaced)
-    return Results(tuple(rows.rows.values()), tuple(sources), tuple(views.rows.values()), replaced)
+    return Results(
+        tuple(rows.rows.values()),
+        tuple(sources),
+        tuple(views.rows.values()),
+        tuple(without.rows.values()),
+        tuple(scans.rows.values()),
+        tuple(list(paths).index(path) for path in rows.files.values()),
+        (*rows.replaced, *views.replaced, *without.replaced, *scans.replaced),
+    )
 
 
 def provenance(results: Results) -> list[tuple[str, str]]:
@@ -77,15 +106,22 @@ def provenance(results: Results) -> list[tuple[str, str]]:
             "options": " ".join(source.get("options", [])),
             "command": source.get("command", ""),
             "date": source.get("date", ""),
-            **{f"engine {name}": note for name, note in source.get("notes", {}).items()},
+            **{f"{_noted(source)} {name}": note for name, note in source.get("notes", {}).items()},
         }
         for key, text in entries.items():
             if text and text not in found.setdefault(key, []):
                 found[key].append(text)
     told = [(key, "; ".join(texts)) for key, texts in found.items() if texts]
-    seeds = sorted({row.seed for row in (*results.rows, *results.views) if row.seed is not None})
+    seeds = sorted(
+        {row.seed for row in (*results.rows, *results.views, *results.ablations) if row.seed is not None}
+    )
     told.append(("seeds", ", ".join(map(str, seeds))))
     return told + ([("replaced", "; ".join(results.replaced))] if results.replaced else [])
+
+
+def _noted(source: Source) -> str:
+    """What the notes of a file are of."""
+    return "ablation" if source.get("bench") == ablations.BENCH else "engine"
 
 
 def _cores(cores: object, threads: object) -> str:
@@ -95,7 +131,7 @@ def _cores(cores: object, threads: object) -> str:
     )
 
 
-_R = TypeVar("_R", Row, ViewRow)
+_R = TypeVar("_R", Row, ViewRow, ScanRow)
 
 
 @dataclass(slots=True)
@@ -110,10 +146,9 @@ class _Merged(Generic[_R]):
         """Add the rows of a file."""
         others = []
         for row in rows:
-            name = row.name if isinstance(row, Row) else row.engine
-            key = (row.set, name, row.seed)
+            key = (row.set, row.name, row.seed)
             if key in self.rows and self.files[key] != path and not _same(self.rows[key], row):
-                others.append(f"{row.set}, {name}, seed {row.seed} of {self.files[key].name}")
+                others.append(f"{row.set}, {row.name}, seed {row.seed} of {self.files[key].name}")
             self.rows[key], self.files[key] = row, path
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -130,45 +165,45 @@ def _same(one: _R, other: _R) -> bool:
     )
 
 
-def _content(path: Path) -> Mapping[str, Any]:
-    hint = "peers.py --out and novel_views.py --out write them"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} holds no results: {error}", hint=hint) from error
-    rows = content.get("rows") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path} holds no rows", hint=hint)
-    for key, kind in {"machine": dict, "versions": dict, "notes": dict, "options": list}.items():
-        if not isinstance(content.get(key, kind()), kind):
-            raise InputError(f"{path}: {key}: expected {'a list' if kind is list else 'keys and values'}")
-    return content
-
-
 def _bench(content: Mapping[str, Any], path: Path) -> str:
     """Which bench wrote it; files of before they told it are known by their rows."""
     told = content.get("bench") or (novel_views.BENCH if "localised" in content["rows"][0] else _PEERS)
-    if told not in (_PEERS, novel_views.BENCH):
+    if told not in _BENCHES:
         raise InputError(
             f"{path} holds no rows for this page: {told}.py wrote it",
-            hint="the page shows results of peers.py and novel_views.py",
+            hint=f"the page shows results of {', '.join(f'{bench}.py' for bench in _BENCHES)}",
         )
     return str(told)
 
 
 def _row(content: Mapping[str, Any], source: Source, path: Path, index: int) -> Row:
     try:
-        row = dict(content)
-        if "variant" not in row and row.get("engine") == "ours":  # files of before rows told it
-            row["variant"] = told_options([str(option) for option in source.get("options", [])])
-        return Row.read(row)
+        row = Row.read(_with_variant(content, source))
     except ValidationError as error:
         raise refused(path, error, "rows", index) from error
+    for f in fields(row):
+        value = getattr(row, f.name)
+        if isinstance(value, int | float) and value < 0:
+            raise InputError(f"{path}: rows[{index}].{f.name}: a figure is not negative, found {value}")
+    return row
 
 
-def _view(content: Mapping[str, Any], path: Path, index: int) -> ViewRow:
+def _view(content: Mapping[str, Any], source: Source, path: Path, index: int) -> ViewRow:
+    known = ViewRow.__dataclass_fields__
+    row = {key: value for key, value in _with_variant(content, source).items() if key in known}
+    return _checked(_VIEW_ROW, row, path, index)
+
+
+def _checked(kind: TypeAdapter[_R], row: Mapping[str, Any], path: Path, index: int) -> _R:
     try:
-        known = ViewRow.__dataclass_fields__
-        return _VIEW_ROW.validate_python({key: value for key, value in content.items() if key in known})
+        return kind.validate_python(row)
     except ValidationError as error:
         raise refused(path, error, "rows", index) from error
+
+
+def _with_variant(row: Mapping[str, Any], source: Source) -> Mapping[str, Any]:
+    """The row, with the options of its file where that is of before rows told them."""
+    told = row.get("variant") if source.get("bench") == ablations.BENCH else "variant" in row
+    if told or row.get("engine") != "ours":
+        return row
+    return {**row, "variant": told_options(source.get("options", []))}

@@ -33,6 +33,8 @@ class Accuracy:
     auc10: Number = None
     auc20: Number = None
     auc30: Number = None
+    maa30: Number = None
+    """Mean recall within 1, 2, … 30 degrees, translations of either sign, as PoseDiffusion has it."""
     rra5: Number = None
     rta5: Number = None
     rra15: Number = None
@@ -145,6 +147,7 @@ def accuracy_of(models: Sequence[Poses], truth: GroundTruth) -> Accuracy:
     return Accuracy(
         **{f"auc{t}": overall.auc[t] for t in (1, 3, 5, 10, 20, 30)},
         **{f"colmap_auc{t}": result.colmap_benchmark.auc[t] for t in (1, 5, 10)},
+        maa30=overall.auc_1deg_bins_unsigned[30],
         rra5=overall.rra[5],
         rta5=overall.rta[5],
         rra15=overall.rra[15],
@@ -185,7 +188,8 @@ def median_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 _SHARES = (
-    *("registered", "auc1", "auc3", "auc5", "auc10", "auc20", "auc30", "rra5", "rta5", "rra15", "rta15"),
+    *("registered", "auc1", "auc3", "auc5", "auc10", "auc20", "auc30", "maa30"),
+    *("rra5", "rta5", "rra15", "rta15"),
     *("colmap_auc1", "colmap_auc5", "colmap_auc10", "agreement"),
 )
 
