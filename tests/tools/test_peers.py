@@ -241,15 +241,6 @@ def test_a_wrong_option_is_told_before_anything_runs(tmp_path, monkeypatch, argu
         peers.main()
 
 
-def test_no_seeds_are_refused(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["peers.py", "fox", "--seeds", "0"])
-
-    with pytest.raises(SystemExit):
-        peers.main()
-
-    assert "--seeds: at least 1, found 0" in capsys.readouterr().err
-
-
 def test_options_of_keypoints_and_cameras_reach_the_database_of_the_peers(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(engines, "run_python", lambda command, *_: asked.append(command))

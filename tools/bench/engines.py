@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from arguments import amount, chosen_from, count, file_to_write, folder_to_write
 from measured import Measured, run_measured
 from photo_sets import PhotoSet, add_datasets_option
 
@@ -60,16 +61,20 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
     add_datasets_option(parser)
     parser.add_argument(
         "--cache",
-        type=Path,
-        default=Path.home() / ".cache" / "loopsfm-bench",
+        type=folder_to_write,
+        default=str(Path.home() / ".cache" / "loopsfm-bench"),
         metavar="DIR",
         help="where results are kept (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="JSON file with rows, medians and what is said of them"
+        "--out",
+        type=file_to_write,
+        metavar="FILE",
+        help="JSON file with rows, medians and what is said of them; the photos of each benchmark's scene are"
+        " listed beside it, SET-photos.txt",
     )
     parser.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="runs of each (default: %(default)s)"
+        "--seeds", type=count, default=3, metavar="N", help="runs of each (default: %(default)s)"
     )
     if engines:
         parser.add_argument(
@@ -80,18 +85,18 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
             help=f"some of {','.join(engines)}, with commas (default: %(default)s)",
         )
     parser.add_argument(
-        "--threads", type=int, default=threads, metavar="N", help="of each process (default: %(default)s)"
+        "--threads", type=count, default=threads, metavar="N", help="of each process (default: %(default)s)"
     )
     parser.add_argument(
         "--time-limit",
-        type=float,
+        type=amount,
         default=3600.0,
         metavar="S",
         help="seconds for each process (default: %(default)g)",
     )
     parser.add_argument(
         "--memory-limit",
-        type=float,
+        type=amount,
         metavar="GB",
         help="for each process with all that it starts (default: none)",
     )
@@ -130,18 +135,6 @@ def database_options(options: Sequence[str]) -> tuple[str, ...]:
 def told_options(options: Sequence[str]) -> str:
     """Overrides as a name: of the backend its value alone, as `mast3r, matching.guided=true`."""
     return ", ".join(option.removeprefix("backend=").strip() for option in options)
-
-
-def chosen_from(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Parses names with commas between them."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        chosen = tuple(text.split(","))
-        if unknown := [name for name in chosen if name not in known]:
-            raise argparse.ArgumentTypeError(f"unknown {', '.join(unknown)}; choose from {', '.join(known)}")
-        return chosen
-
-    return parse
 
 
 @cache

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import pycolmap
+from arguments import count
 from graph_runs import graph_run
 from mapper_scores import agreement
 from matched_store import MatchedStore, open_store
@@ -221,7 +222,7 @@ def _line(row: Row) -> str:
 def _parse() -> argparse.Namespace:
     parser = set_parser(__doc__, "loop")
     parser.add_argument("--graphs", type=lambda text: tuple(text.split(",")), default=GRAPHS)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=count, default=3)
     parser.add_argument(
         "--references", type=int, default=5, help="exhaustive models for the reference; 0: no agreement"
     )

@@ -39,13 +39,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from arguments import chosen_from
 from engine_files import ExternalEngine, read_engines
 from engines import (
     LARGE,
     PEERS,
     Settings,
     add_run_options,
-    chosen_from,
     database_options,
     settings_from,
     told_options,
@@ -60,7 +60,7 @@ from runs import MAPPERS, OWN, Job, Run, num_photos, prune, run_job
 from stored_runs import Facts
 from table import render
 
-from sfm.errors import InputError
+from sfm.errors import EXIT_INTERRUPTED, InputError
 from sfm.evaluation import load_ground_truth
 from sfm.evaluation.model_poses import Poses
 
@@ -69,12 +69,34 @@ _ITSELF = "COLMAP on all photos"
 """The origin of a truth that COLMAP's own result on the same photos would be."""
 
 
-def main() -> None:
-    """Parse, run what is missing, print."""
+def main() -> int:
+    """Parse, run what is missing, print; 1 where every run failed."""
     options = _parse()
     signal.signal(
         signal.SIGTERM, lambda number, _: sys.exit(128 + number)
     )  # an exit takes the running engine along
+    rows: list[Row] = []
+    try:
+        _measure(options, rows)
+    except KeyboardInterrupt:
+        print(_interrupted(options, rows), file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(render(median_rows(rows)))
+    if any(row.unmeasured_truth for row in rows):
+        print("* against another program's result, not a measurement")
+    tried = [row for row in rows if not row.skipped]
+    return int(bool(tried) and not any(row.is_ok for row in tried))
+
+
+def _interrupted(options: argparse.Namespace, rows: Sequence[Row]) -> str:
+    """What is kept."""
+    again = "the same command without --fresh" if options.fresh else "the same command"
+    told = f"interrupted; finished runs are kept in {options.cache / 'runs'}: {again} goes on from there"
+    return f"{told}; {options.out} holds {len(rows)} of its rows" if options.out and rows else told
+
+
+def _measure(options: argparse.Namespace, rows: list[Row]) -> None:
+    """Run what is missing and add its rows, set by set; `options.out` is written after each set and seed."""
     settings = settings_from(options)
     sets = find_sets(options.sets, options)
     try:
@@ -82,7 +104,6 @@ def main() -> None:
     except InputError as error:
         raise SystemExit(f"error: {error}" + (f" ({error.hint})" if error.hint else "")) from error
     notes = {engine.name: engine.note for engine in external}
-    rows: list[Row] = []
     for photo_set in sets:
         for seed in range(options.seeds):
             runs, skipped = [], []
@@ -106,9 +127,6 @@ def main() -> None:
                     options=settings.options,
                     notes=notes,
                 )
-    print(render(median_rows(rows)))
-    if any(row.unmeasured_truth for row in rows):
-        print("* against another program's result, not a measurement")
 
 
 def _run(job: Job, settings: Settings, options: argparse.Namespace) -> Run:
@@ -273,17 +291,17 @@ def _parse() -> argparse.Namespace:
         help="throw away stored results of the same runs with other options, threads, versions or sources",
     )
     options = parser.parse_args()
-    if options.seeds < 1:
-        parser.error(f"--seeds: at least 1, found {options.seeds}")
     if bool(options.sets) == options.all:
         parser.error("name sets, or ask for --all of them")
     if options.all:
         if not options.data.is_dir():
             parser.error(f"--data: {options.data} is no folder")
         options.sets = sorted(p.name for p in options.data.iterdir() if (p / "images").is_dir())
+        if not options.sets:
+            parser.error(f"--data: {options.data} holds no set, a folder with images/")
     options.pairs = options.pairs or (("exhaustive", "vocabulary") if options.all else ("exhaustive",))
     return options
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
