@@ -124,6 +124,24 @@ def test_a_process_that_fails_says_how(tmp_path):
     assert python("import os; os.abort()", tmp_path).failure.startswith("signal 6")
 
 
+def test_a_failure_is_the_error_and_not_the_hint_below_it(tmp_path):
+    told = "error: first\\nmore\\nerror: no weights\\nhint: sfm weights --download"
+
+    found = python(f"print('{told}'); raise SystemExit(4)", tmp_path)
+
+    assert found.failure == "exit 4: no weights"
+
+
+def test_what_our_command_refuses_is_its_message(tmp_path):
+    command = [sys.executable, "-m", "sfm", "run", str(tmp_path / "nowhere"), "-o", str(tmp_path / "out")]
+
+    found = run_measured(command, log=tmp_path / "log", time_limit_s=60)
+
+    assert "hint: " in found.tail
+    assert found.failure.startswith("exit 3: ")
+    assert "nowhere" in found.failure
+
+
 def test_medians_are_over_the_seeds():
     def finished(seed: int, registered: int, auc5: float, map_s: float) -> Row:
         return Row(
