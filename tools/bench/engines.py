@@ -41,6 +41,8 @@ class Settings:
     """`key=value` overrides of our configuration."""
     memory_limit_mb: float | None = None
     """For a process and all that it starts."""
+    retry_failed: bool = False
+    """Whether what failed before is made again."""
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] = (), threads: int) -> None:
@@ -108,6 +110,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
         help="override of our configuration, as for `sfm run`; several times",
     )
     parser.add_argument("--fresh", action="store_true", help="run again what is in the store")
+    parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -115,7 +118,12 @@ def settings_from(options: argparse.Namespace) -> Settings:
     check_options(options.option)
     limit = None if options.memory_limit is None else 1000 * options.memory_limit
     return Settings(
-        options.cache.resolve(), options.threads, options.time_limit, tuple(options.option), limit
+        cache=options.cache.resolve(),
+        threads=options.threads,
+        time_limit_s=options.time_limit,
+        options=tuple(options.option),
+        memory_limit_mb=limit,
+        retry_failed=options.retry_failed or options.fresh,
     )
 
 

@@ -53,6 +53,11 @@ class Run:
         return (self.folder / "figures.json").is_file()
 
     @property
+    def failed(self) -> bool:
+        """Whether the result is a failure."""
+        return bool(json.loads((self.folder / "figures.json").read_text(encoding="utf-8"))["failure"])
+
+    @property
     def models(self) -> Path:
         """Where the models are."""
         return self.folder / "models"
@@ -82,8 +87,9 @@ def _rows(options: argparse.Namespace, settings: Settings) -> Iterator[MapperRow
         for seed in range(options.seeds):
             runs = {engine: _run(case, engine, seed, settings) for engine in _ENGINES}
             for engine in options.mappers:
-                if options.fresh or not runs[engine].is_done:
-                    _measure(runs[engine], settings)
+                run = runs[engine]
+                if options.fresh or not run.is_done or (settings.retry_failed and run.failed):
+                    _measure(run, settings)
             done = {engine: run for engine, run in runs.items() if run.is_done}
             yield from (_row(run, done) for run in done.values())
 

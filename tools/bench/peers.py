@@ -130,7 +130,7 @@ def _measure(options: argparse.Namespace, rows: list[Row]) -> None:
 
 
 def _run(job: Job, settings: Settings, options: argparse.Namespace) -> Run:
-    run = run_job(job, settings, fresh=options.fresh, retry_failed=options.retry_failed)
+    run = run_job(job, settings, fresh=options.fresh)
     if run.facts.status != "ok":
         log = run.folder / "log"
         where = f"; its output: {log}" if log.is_file() else ""
@@ -284,7 +284,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--label", metavar="NAME", help="what rows with --option are called; default: the options"
     )
-    parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
     parser.add_argument(
         "--prune",
         action="store_true",

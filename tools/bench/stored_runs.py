@@ -40,6 +40,9 @@ class Facts:
     time_limit_s: float | None = None
     """That each process of the run had; None in results of before it was kept, like the next."""
     memory_limit_mb: float | None = None
+    backend: str | None = None
+    """Ours alone: the one that it took, and the device that its network ran on; None in results of before."""
+    device: str | None = None
 
 
 def stored_facts(folder: Path) -> Facts | None:
