@@ -1,20 +1,18 @@
-"""What all runs of engines on photos have in common: settings, options, processes, databases of the peers."""
+"""What all runs of engines on photos have in common: settings, options, processes."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from arguments import amount, chosen_from, count, file_to_write, folder_to_write
 from measured import Measured, run_measured
-from photo_sets import PhotoSet, add_datasets_option
+from photo_sets import add_datasets_option, files_key
 
 from sfm.config.loading import load_config
 from sfm.errors import ConfigError
@@ -25,9 +23,6 @@ Record = dict[str, Any]
 PEERS = ("incremental", "global")
 LARGE = ("bonsai292",)
 """Sets of which nobody matches all pairs: a vocabulary tree's for them, and only where they are named."""
-
-_CAMERA_OPTIONS = ("camera_model", "camera_sharing", "camera_params", "cameras_file", "default_focal_factor")
-_OF_DATABASES = ("sift.", "matching.", "verify.", *(f"images.{name}" for name in _CAMERA_OPTIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,31 +130,15 @@ def check_options(options: Sequence[str]) -> None:
         raise SystemExit(f"error: --option: {error}") from error
 
 
-def database_options(options: Sequence[str]) -> tuple[str, ...]:
-    """The overrides that the peers' databases follow, too: cameras, keypoints, matches."""
-    return tuple(option for option in options if option.strip().startswith(_OF_DATABASES))
-
-
 def told_options(options: Sequence[str]) -> str:
     """Overrides as a name: of the backend its value alone, as `mast3r, matching.guided=true`."""
     return ", ".join(option.removeprefix("backend=").strip() for option in options)
 
 
-@cache
-def prepared_database(photo_set: PhotoSet, settings: Settings, choice: str = "exhaustive") -> Measured:
-    """Run `peer_database.py`, at most once a set and choice; it finds by itself what is there already."""
-    logs = settings.cache / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    command = [str(BENCH / "peer_database.py"), str(photo_set.photos), str(settings.cache)]
-    command += ["--threads", str(settings.threads), "--pairs", choice]
-    command += [f"--option={option}" for option in database_options(settings.options)]
-    return run_python(command, settings, logs / f"{photo_set.name}-{choice}-{os.getpid()}.log")
-
-
-def database_path(photo_set: PhotoSet, settings: Settings, choice: str = "exhaustive") -> str:
-    """Where the peers' database lies, under a name made from its content; empty if there is none."""
-    prepared = prepared_database(photo_set, settings, choice)
-    return "" if prepared.failure else last_line(prepared)["database"]
+def source_key() -> str:
+    """Hash of our engine's source."""
+    folders = (ROOT / "sfm", ROOT / "retrieval", ROOT / "kernels")
+    return files_key(ROOT, sorted(file for folder in folders for file in folder.rglob("*.py")))
 
 
 def run_python(command: Sequence[str], settings: Settings, log: Path) -> Measured:

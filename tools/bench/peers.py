@@ -40,18 +40,19 @@ from statistics import median
 from typing import Any
 
 from arguments import chosen_from
+from databases import database_options
 from engine_files import ExternalEngine, read_engines
 from engines import (
     LARGE,
     PEERS,
     Settings,
     add_run_options,
-    database_options,
     settings_from,
     told_options,
 )
 from mapper_scores import FoundModels, agreement, found_models
 from metrics.model_figures import model_figures
+from moments import measured_when
 from pair_choices import CHOICES
 from photo_sets import PhotoSet, find_sets
 from result_file import write_results
@@ -84,6 +85,8 @@ def main() -> int:
     print(render(median_rows(rows)))
     if any(row.unmeasured_truth for row in rows):
         print("* against another program's result, not a measurement")
+    if when := measured_when(rows):
+        print(f"measured: {when}")
     tried = [row for row in rows if not row.skipped]
     return int(bool(tried) and not any(row.is_ok for row in tried))
 

@@ -77,8 +77,13 @@ def provenance(threads: int) -> dict[str, object]:
         "versions": {"python": platform.python_version(), "pycolmap": pycolmap.__version__},
         "commit": _commit(),
         "command": shlex.join(["python", *_shown_arguments()]),
-        "date": datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d"),
+        "date": today(),
     }
+
+
+def today() -> str:
+    """The day in UTC, as 2026-01-31."""
+    return datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d")
 
 
 def _shown_arguments() -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import novel_views
 from checked_files import refused
 from engines import told_options
+from moments import measured_when
 from novel_views import ViewRow
 from pydantic import TypeAdapter, ValidationError
 from rows import Row, median_rows
@@ -85,6 +86,8 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     told = [(key, "; ".join(texts)) for key, texts in found.items() if texts]
     seeds = sorted({row.seed for row in (*results.rows, *results.views) if row.seed is not None})
     told.append(("seeds", ", ".join(map(str, seeds))))
+    if when := measured_when(results.rows):
+        told.append(("measured", when))
     return told + ([("replaced", "; ".join(results.replaced))] if results.replaced else [])
 
 

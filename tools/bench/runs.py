@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pycolmap
+from databases import NoDatabase, database_path, prepared_database
 from engine_files import ExternalEngine, command_files, filled_command
-from engines import BENCH, ROOT, Record, Settings, database_path, last_line, prepared_database, run_python
-from measured import OUT_OF_MEMORY, TIMED_OUT, Measured, run_measured
+from engines import BENCH, ROOT, Record, Settings, last_line, run_python, source_key
+from measured import Measured, run_measured
 from one_at_a_time import only_process
 from our_backend import our_backend
 from photo_sets import PhotoSet, files_key
-from stored_runs import Facts, prune_runs, store_run, stored_facts
+from result_file import today
+from stored_runs import Facts, may_finish, prune_runs, store_run, stored_facts
 
 from sfm.ingest.discover import discover
 
@@ -75,11 +76,10 @@ def run_job(job: Job, settings: Settings, *, fresh: bool = False) -> Run:
     something for every time; with `settings.retry_failed` any that failed; with `fresh` all.
     """
     folder = _folder(job, settings)
-    limits = _limits(job, settings)
     with only_process(folder):
         facts = None if fresh else stored_facts(folder)
         if facts is None or (facts.status != "ok" and _has_another_chance(facts, job, settings)):
-            facts = store_run(folder, lambda new: _with_limits(_runner(job)(job, settings, new), *limits))
+            facts = store_run(folder, lambda new: _made(job, settings, new))
     return Run(job, facts, folder)
 
 
@@ -101,23 +101,17 @@ def _limits(job: Job, settings: Settings) -> tuple[float, float | None]:
     return engine.time_limit_s or settings.time_limit_s, own_mb or settings.memory_limit_mb
 
 
-def _with_limits(facts: Facts, time_limit_s: float, memory_limit_mb: float | None) -> Facts:
-    return replace(facts, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb)
+def _made(job: Job, settings: Settings, folder: Path) -> Facts:
+    """Run it, with what it was allowed and the day."""
+    time_limit_s, memory_limit_mb = _limits(job, settings)
+    facts = _runner(job)(job, settings, folder)
+    return replace(facts, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb, measured_on=today())
 
 
 def _has_another_chance(facts: Facts, job: Job, settings: Settings) -> bool:
     """Whether a failure is made again."""
     lacked = job.engine == "ours" and facts.status.startswith(_LACKED)
-    return settings.retry_failed or lacked or _may_finish(facts, *_limits(job, settings))
-
-
-def _may_finish(facts: Facts, time_limit_s: float, memory_limit_mb: float | None) -> bool:
-    """Whether what stopped a run is less than what it may take now; old facts tell only what it took."""
-    if facts.status.startswith(TIMED_OUT):
-        return time_limit_s > (facts.time_limit_s or facts.total_s)
-    if facts.status.startswith(OUT_OF_MEMORY):
-        return (memory_limit_mb or math.inf) > (facts.memory_limit_mb or facts.peak_memory_mb)
-    return False
+    return settings.retry_failed or lacked or may_finish(facts, *_limits(job, settings))
 
 
 def _runner(job: Job) -> Callable[[Job, Settings, Path], Facts]:
@@ -138,9 +132,7 @@ def _key(job: Job, settings: Settings) -> str:
         told = (engine.command, sorted(engine.env.items()), engine.model)
         parts += (job.photo_set.content_key(), *told, command_files(engine))
     elif job.engine == "ours":
-        folders = (ROOT / "sfm", ROOT / "retrieval", ROOT / "kernels")
-        source = files_key(ROOT, sorted(file for folder in folders for file in folder.rglob("*.py")))
-        parts += (job.photo_set.content_key(), settings.options, source)
+        parts += (job.photo_set.content_key(), settings.options, source_key())
         backend = our_backend(settings.options)
         if backend.name != "sift":  # which gives the same on every machine
             parts += (backend,)
@@ -196,9 +188,10 @@ def _our_facts(record: Record, measured: Measured) -> Facts:
 def _run_peer(job: Job, settings: Settings, folder: Path) -> Facts:
     """A mapper of COLMAP on a prepared database; the seconds that made it are added as they were then."""
     prepared = prepared_database(job.photo_set, settings, job.choice)
-    if prepared.failure:
-        return _failed(prepared, job)
-    database = last_line(prepared)
+    if isinstance(prepared, NoDatabase):
+        shutil.copyfile(prepared.log, folder / "log")
+        return replace(prepared.facts, photos=num_photos(job.photo_set))
+    database = prepared.figures
     script, *words = _SCRIPTS[job.engine]
     command = [str(BENCH / script), *words, database["database"], str(folder / "models")]
     command += ["--images", database["images"], "--seed", str(job.seed), "--threads", str(settings.threads)]
@@ -222,6 +215,8 @@ def _run_peer(job: Job, settings: Settings, folder: Path) -> Facts:
         total_s=sum(stages),
         cpu_s=database["cpu_seconds"] + measured.cpu_seconds,
         peak_memory_mb=max(measured.peak_memory_mb, database["peak_memory_mb"]),
+        described_on=database["described_on"],
+        matched_on=database["matched_on"],
     )
 
 
