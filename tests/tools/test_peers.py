@@ -225,27 +225,6 @@ def test_what_reaches_an_engine_is_in_its_name(tmp_path, engine, options, label,
 
 
 @pytest.mark.parametrize(
-    ("engine", "scene", "origin", "skipped"),
-    [
-        ("incremental", "tanks_and_temples/Barn", "COLMAP on all photos", True),
-        ("hierarchical", "tanks_and_temples/Barn@all", "COLMAP on all photos", True),
-        ("incremental", "tanks_and_temples/Barn@50", "COLMAP on all photos", False),
-        ("global", "tanks_and_temples/Barn", "COLMAP on all photos", False),
-        ("ours", "tanks_and_temples/Barn", "COLMAP on all photos", False),
-        ("incremental", "eth3d/pipes", "aligned with laser scans", False),
-    ],
-)
-def test_colmap_is_not_compared_with_itself(tmp_path, engine, scene, origin, skipped):
-    truth = tmp_path / "reference.json"
-    truth.write_text(json.dumps({"images": {}, "scene": scene, "origin": origin}))
-
-    told = peers.why_skipped(Job(PhotoSet("s", tmp_path, truth), engine, "exhaustive", 0))
-
-    assert told.startswith("not measured: the truth is COLMAP's own") == skipped
-    assert bool(told) == skipped
-
-
-@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--option", "sift.max=3"], "--option: .*'sift.max=3': unknown option"),

@@ -1,7 +1,7 @@
 """Our engine beside COLMAP's mappers, and any other engine, on sets of photos: a table and JSON.
 
-    python tools/bench/peers.py --all --out results.json
-    python tools/bench/peers.py fountain-P11 fox --out peers.json
+    python tools/bench/peers.py --all --out out/results.json
+    python tools/bench/peers.py fountain-P11 fox --out out/peers.json
     python tools/bench/peers.py data/demo --mappers ours,hierarchical --pairs sequential,retrieval --seeds 1
     python tools/bench/peers.py eth3d:training tanks_and_temples:Barn@50 --datasets FOLDER
     python tools/bench/peers.py fox --mappers ours --engine-file my.yaml
@@ -15,15 +15,13 @@ on where it stopped. Ours is run again when its source code has changed, an engi
 or scripts have, any engine when it was stopped at a limit that is higher now; nothing is thrown away without
 --prune.
 
-Sets: a folder in --data, a path, or a benchmark's scene below --datasets (default: $LOOPSFM_DATASETS), as
-eth3d:pipes. A group is all of its scenes (eth3d:training, tanks_and_temples:all). After @ stands which of the
-photos: @50 (regularly chosen), @seed0 (ten drawn), @FILE (names, one a line); without it all.
+{sets}
 
 Two results of ours side by side, from the same machine:
 
-    python tools/bench/peers.py SETS --out r-sift.json --option backend=sift
-    python tools/bench/peers.py SETS --out r-mast3r.json --mappers ours --option backend=mast3r
-    python tools/bench/report.py r-sift.json r-mast3r.json --out report/
+    python tools/bench/peers.py SETS --out out/r-sift.json --option backend=sift
+    python tools/bench/peers.py SETS --out out/r-mast3r.json --mappers ours --option backend=mast3r
+    python tools/bench/report.py out/r-sift.json out/r-mast3r.json --out out/report/
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ from mapper_scores import FoundModels, agreement, found_models
 from metrics.model_figures import model_figures
 from moments import measured_when
 from pair_choices import CHOICES
-from photo_sets import PhotoSet, find_sets
+from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
 from result_file import write_results
 from rows import Row, accuracy_of, median_rows
 from runs import MAPPERS, OWN, Job, Run, num_photos, prune, run_job
@@ -168,7 +166,7 @@ def why_skipped(job: Job) -> str:
     except (OSError, ValueError):  # which its reader tells better
         return ""
     told = content if isinstance(content, dict) else {}
-    if told.get("origin") != _ITSELF or str(told.get("scene")).partition("@")[2] not in ("", "all"):
+    if told.get("origin") != _ITSELF or told.get("left_out") != 0:
         return ""
     return "not measured: the truth is COLMAP's own result on these photos"
 
@@ -264,14 +262,10 @@ def _relative(text: str, run: Run) -> str:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=(__doc__ or "").replace("{sets}", SETS_HELP),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "sets",
-        nargs="*",
-        help="folders in --data, paths (photos in SET/images or SET), DATASET:SCENE or DATASET:GROUP, either"
-        " with @N, @seedN or @FILE",
-    )
+    add_sets_argument(parser, nargs="*")
     parser.add_argument("--all", action="store_true", help="every set in --data")
     add_run_options(parser, engines=ENGINES, threads=os.cpu_count() or 1)
     parser.set_defaults(mappers=",".join(("ours", *PEERS)))

@@ -157,10 +157,10 @@ def add_datasets_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sets_argument(parser: argparse.ArgumentParser) -> None:
+def add_sets_argument(parser: argparse.ArgumentParser, *, nargs: str = "+") -> None:
     """`sets`, which `find_sets` finds; the parser's description tells of them with `SETS_HELP`."""
     parser.add_argument(
-        "sets", nargs="+", metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
+        "sets", nargs=nargs, metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
     )
 
 
