@@ -1,6 +1,6 @@
 """The closed loop beside fixed scene graphs: what each registers, how exactly, and with how many pairs.
 
-    python tools/bench/loop.py kitchen25 lund_street --seeds 3 --out loop.json
+    python tools/bench/loop.py kitchen25 lund_street --seeds 3 --out out/loop.json
     python tools/bench/loop.py SCENES/bridge --graphs exhaustive,knn-10,loop
 
 Our registrar maps every graph. Photos are described once and each pair is matched once, by whichever graph

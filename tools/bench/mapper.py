@@ -1,6 +1,6 @@
 """Our mapper beside COLMAP's incremental and global one on the same databases: a table, JSON, and what holds.
 
-    python tools/bench/mapper.py --seeds 3 --out mapper.json           # grids and all sets but the largest
+    python tools/bench/mapper.py --seeds 3 --out out/mapper.json       # grids and all sets but the largest
     python tools/bench/mapper.py grid-300-alike fountain-P11 --mappers ours --seeds 1
     python tools/bench/mapper.py grid-100 --mappers incremental,global --fresh
 

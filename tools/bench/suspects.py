@@ -1,7 +1,7 @@
 """How well look-alike pairs are named: recall of false pairs, false alarms, on full and on thin graphs.
 
     python tools/bench/suspects.py                       # all real sets but the largest, and rendered ones
-    python tools/bench/suspects.py dup_cereal fox facades-60-1 --per-photo 8 --out suspects.json
+    python tools/bench/suspects.py dup_cereal fox facades-60-1 --per-photo 8 --out out/suspects.json
 
 A set is a folder of the data or `SCENE-VIEWS-SEED`, which is rendered: facades or terraces with look-alikes,
 a district or bridge without, the square of the demo (`square-28-0`) with two houses. Its exhaustive database
