@@ -316,6 +316,7 @@ def test_the_days_of_figures_are_told():
         " some on days that nobody kept; their pairs matched on days that nobody kept"
     )
     assert measured_when([replace(ours, skipped=True)]) == ""
+    assert measured_when([replace(peer, match_s=None, described_on=None)]) == "runs on 2026-01-03"
 
 
 def test_a_median_shows_what_its_seeds_range_over_where_they_differ():

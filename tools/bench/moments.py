@@ -10,7 +10,7 @@ from rows import Row
 def measured_when(rows: Sequence[Row]) -> str:
     """The days of runs and of the databases that COLMAP's mappers share, in a line; empty without rows."""
     ran = [row for row in rows if not row.skipped]
-    shared = [row for row in ran if row.engine != "ours" and row.choice != "own"]
+    shared = [row for row in ran if row.engine != "ours" and row.choice != "own" and row.match_s is not None]
     told = [
         ("runs", [row.measured_on for row in ran]),
         ("photos described for COLMAP's mappers", [row.described_on for row in shared]),
