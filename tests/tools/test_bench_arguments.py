@@ -130,6 +130,12 @@ def test_a_folder_without_photos_is_named(bench, ended, tmp_path):
     assert code.startswith(f"error: {tmp_path / 'empty' / 'images'} holds no photos")
 
 
+def test_mappers_name_the_set_that_is_not_there(ended, tmp_path):
+    code, _ = ended("mapper", "nowhere", "--data", tmp_path, "--cache", tmp_path / "cache")
+
+    assert code.startswith("error: no photo set 'nowhere'")
+
+
 def _peers(monkeypatch, tmp_path: Path, photos: Path, run_job) -> int:
     arguments = [str(photos), "--mappers", "ours,global", "--seeds", "1", "--threads", "1"]
     arguments += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out" / "r.json")]

@@ -83,7 +83,10 @@ def main() -> None:
 def _rows(options: argparse.Namespace, settings: Settings) -> Iterator[MapperRow]:
     """Case by case, seed by seed; what is not asked for is shown if it is there."""
     for name in options.cases or [*GRIDS, *_photo_sets(options.data)]:
-        case = prepare_case(name, options.data, settings)
+        try:
+            case = prepare_case(name, options.data, settings)
+        except (FileNotFoundError, RuntimeError) as error:
+            raise SystemExit(f"error: {error}") from error
         for seed in range(options.seeds):
             runs = {engine: _run(case, engine, seed, settings) for engine in _ENGINES}
             for engine in options.mappers:
