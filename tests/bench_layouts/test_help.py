@@ -17,7 +17,7 @@ def run(monkeypatch, capsys, bench: str, *arguments: str) -> tuple[int, str]:
     return end.value.code, captured.out + captured.err
 
 
-@pytest.mark.parametrize("bench", ["ablations", "novel_views", "loop", "guided"])
+@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop", "guided"])
 def test_help_tells_groups_subsets_folders_and_defaults(bench, monkeypatch, capsys):
     code, text = run(monkeypatch, capsys, bench, "--help")
 
@@ -25,6 +25,7 @@ def test_help_tells_groups_subsets_folders_and_defaults(bench, monkeypatch, caps
     for words in ("eth3d:training", "Barn@50", "@seed1", "@FILE", "@DIR", "$LOOPSFM_DATASETS", "(default: "):
         assert words in text
     assert "{sets}" not in text
+    assert "SET-photos.txt" in text
 
 
 def test_the_folder_of_datasets_is_told_by_the_command_that_checks_it(monkeypatch, capsys):
@@ -40,7 +41,7 @@ def test_ablations_refuse_mappers_which_they_never_run(monkeypatch, capsys):
     assert "unrecognized arguments: --mappers" in text
 
 
-@pytest.mark.parametrize("bench", ["ablations", "novel_views", "loop", "guided"])
+@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop", "guided"])
 def test_benches_name_the_set_that_is_not_there(bench, monkeypatch, capsys, tmp_path):
     needed = ["--model", str(tmp_path)] if bench == "guided" else []
     code, _ = run(monkeypatch, capsys, bench, "eth3d:training", "--datasets", str(tmp_path), *needed)

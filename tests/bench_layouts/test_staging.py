@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import peers
 import pytest
 from layouts import load_scene, stage
 from photo_sets import find_set, find_sets, set_name
+from runs import Job
 
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
@@ -226,3 +228,28 @@ def test_the_peer_runner_runs_a_scene_and_keeps_the_list_of_its_photos(tmp_path)
     assert not row["unmeasured_truth"]
     listed = (out.parent / "eth3d-pipes-photos.txt").read_text().split()
     assert listed == sorted(named)
+
+
+@pytest.mark.parametrize(
+    ("engine", "scene", "skipped"),
+    [
+        ("incremental", "tanks_and_temples:Horse", True),
+        ("hierarchical", "tanks_and_temples:Horse@all", True),
+        ("incremental", "tanks_and_temples:Horse@200", True),  # which has 151
+        ("incremental", "tanks_and_temples:Horse@151", True),
+        ("incremental", "tanks_and_temples:Horse@50", False),
+        ("global", "tanks_and_temples:Horse", False),
+        ("ours", "tanks_and_temples:Horse@200", False),
+        ("incremental", "eth3d:pipes", False),
+        ("incremental", "eth3d:pipes@200", False),
+    ],
+)
+def test_colmap_is_not_compared_with_itself(tmp_path, engine, scene, skipped):
+    fabricate.tanks_and_temples(tmp_path)
+    fabricate.eth3d(tmp_path)
+    photo_set = find_set(scene, tmp_path, datasets=tmp_path, staged=tmp_path / "staged")
+
+    told = peers.why_skipped(Job(photo_set, engine, "exhaustive", 0))
+
+    assert told.startswith("not measured: the truth is COLMAP's own") == skipped
+    assert bool(told) == skipped

@@ -121,7 +121,7 @@ def test_without_gsplat_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
-    assert "pip install 'loopsfm[gaussians]'" in gaussians.missing()
+    assert "pip install '.[gaussians]'" in gaussians.missing()
 
 
 @pytest.mark.gpu

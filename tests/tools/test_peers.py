@@ -10,15 +10,17 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import engines
+import databases
 import numpy as np
 import peer_database
 import peers
+import process_tree
 import pycolmap
 import pytest
 import runs
 from engines import Settings
-from measured import run_measured
+from measured import Measured, run_measured
+from moments import measured_when
 from photo_sets import PhotoSet, find_set
 from rows import CURVE_STEPS, Row, accuracy, median_rows
 from runs import Job
@@ -124,6 +126,24 @@ def test_a_process_that_fails_says_how(tmp_path):
     assert python("import os; os.abort()", tmp_path).failure.startswith("signal 6")
 
 
+def test_a_failure_is_the_error_and_not_the_hint_below_it(tmp_path):
+    told = "error: first\\nmore\\nerror: no weights\\nhint: sfm weights --download"
+
+    found = python(f"print('{told}'); raise SystemExit(4)", tmp_path)
+
+    assert found.failure == "exit 4: no weights"
+
+
+def test_what_our_command_refuses_is_its_message(tmp_path):
+    command = [sys.executable, "-m", "sfm", "run", str(tmp_path / "nowhere"), "-o", str(tmp_path / "out")]
+
+    found = run_measured(command, log=tmp_path / "log", time_limit_s=60)
+
+    assert "hint: " in found.tail
+    assert found.failure.startswith("exit 3: ")
+    assert "nowhere" in found.failure
+
+
 def test_medians_are_over_the_seeds():
     def finished(seed: int, registered: int, auc5: float, map_s: float) -> Row:
         return Row(
@@ -205,27 +225,6 @@ def test_what_reaches_an_engine_is_in_its_name(tmp_path, engine, options, label,
 
 
 @pytest.mark.parametrize(
-    ("engine", "scene", "origin", "skipped"),
-    [
-        ("incremental", "tanks_and_temples/Barn", "COLMAP on all photos", True),
-        ("hierarchical", "tanks_and_temples/Barn@all", "COLMAP on all photos", True),
-        ("incremental", "tanks_and_temples/Barn@50", "COLMAP on all photos", False),
-        ("global", "tanks_and_temples/Barn", "COLMAP on all photos", False),
-        ("ours", "tanks_and_temples/Barn", "COLMAP on all photos", False),
-        ("incremental", "eth3d/pipes", "aligned with laser scans", False),
-    ],
-)
-def test_colmap_is_not_compared_with_itself(tmp_path, engine, scene, origin, skipped):
-    truth = tmp_path / "reference.json"
-    truth.write_text(json.dumps({"images": {}, "scene": scene, "origin": origin}))
-
-    told = peers.why_skipped(Job(PhotoSet("s", tmp_path, truth), engine, "exhaustive", 0))
-
-    assert told.startswith("not measured: the truth is COLMAP's own") == skipped
-    assert bool(told) == skipped
-
-
-@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--option", "sift.max=3"], "--option: .*'sift.max=3': unknown option"),
@@ -241,18 +240,14 @@ def test_a_wrong_option_is_told_before_anything_runs(tmp_path, monkeypatch, argu
         peers.main()
 
 
-def test_no_seeds_are_refused(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["peers.py", "fox", "--seeds", "0"])
-
-    with pytest.raises(SystemExit):
-        peers.main()
-
-    assert "--seeds: at least 1, found 0" in capsys.readouterr().err
-
-
 def test_options_of_keypoints_and_cameras_reach_the_database_of_the_peers(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(engines, "run_python", lambda command, *_: asked.append(command))
+
+    def made(command, *_):
+        asked.append(command)
+        return Measured(1.0, 1.0, 1.0, 0, False, "{}")
+
+    monkeypatch.setattr(databases, "run_python", made)
     options = (
         "sift.upright=true",
         "register.filter_max_reproj_error_px=3.0",
@@ -260,7 +255,7 @@ def test_options_of_keypoints_and_cameras_reach_the_database_of_the_peers(tmp_pa
         "images.masks=m",
     )
 
-    engines.prepared_database(PhotoSet("s", tmp_path, None), Settings(tmp_path / "cache", 1, 1.0, options))
+    databases.prepared_database(PhotoSet("s", tmp_path, None), Settings(tmp_path / "cache", 1, 1.0, options))
 
     told = [word for word in asked[0] if word.startswith("--option")]
     assert told == ["--option=sift.upright=true", "--option=images.camera_model=PINHOLE"]
@@ -269,7 +264,7 @@ def test_options_of_keypoints_and_cameras_reach_the_database_of_the_peers(tmp_pa
 def test_the_key_of_a_database_changes_with_its_options_only(tmp_path):
     collection = Collection(photos=(), cameras={}, skipped=())
     keys = [
-        peer_database._key(collection, load_config(overrides=options))
+        peer_database._key(collection, load_config(overrides=options), 2)
         for options in (
             [],
             ["register.filter_max_reproj_error_px=3.0"],
@@ -278,13 +273,50 @@ def test_the_key_of_a_database_changes_with_its_options_only(tmp_path):
         )
     ]
 
-    assert keys[0] == keys[1] == peer_database._key(collection, Config())
+    assert keys[0] == keys[1] == peer_database._key(collection, Config(), 2)
     assert len(set(keys)) == 3
     places = [
-        peer_database._place_key(tmp_path, load_config(overrides=options))
+        peer_database._place_key(tmp_path, load_config(overrides=options), 2)
         for options in ([], ["sift.upright=true"], ["images.camera_model=PINHOLE"])
     ]
     assert places[0] == places[1] != places[2]
+
+
+def test_a_process_does_not_count_what_its_parent_held(tmp_path):
+    held = bytearray(400_000_000)
+    code = f"import sys; sys.path.insert(0, {str(Path(process_tree.__file__).parent)!r})"
+    code += "; from process_tree import own_peak_mb; print(own_peak_mb())"
+
+    child = float(python(code, tmp_path).tail)
+
+    assert len(held) / 2**20 > 2 * child > 0
+
+
+def test_a_peak_can_be_forgotten():
+    process_tree.forget_own_peak()
+    before = process_tree.own_peak_mb()
+
+    held = bytearray(300_000_000)
+    during = process_tree.own_peak_mb()
+    del held
+    process_tree.forget_own_peak()
+
+    assert during > before + 250
+    assert process_tree.own_peak_mb() < during - 200
+
+
+def test_the_days_of_figures_are_told():
+    ours = Row(set="s", engine="ours", seed=0, status="ok", measured_on="2026-01-03")
+    peer = replace(ours, engine="global", choice="vocabulary", described_on="2026-01-01")
+    other = replace(peer, measured_on="2026-01-04", described_on=None, matched_on=None)
+
+    assert measured_when([ours]) == "runs on 2026-01-03"
+    assert measured_when([ours, peer, other]) == (
+        "runs from 2026-01-03 to 2026-01-04; photos described for COLMAP's mappers on 2026-01-01,"
+        " some on days that nobody kept; their pairs matched on days that nobody kept"
+    )
+    assert measured_when([replace(ours, skipped=True)]) == ""
+    assert measured_when([replace(peer, match_s=None, described_on=None)]) == "runs on 2026-01-03"
 
 
 def test_a_median_shows_what_its_seeds_range_over_where_they_differ():

@@ -25,7 +25,7 @@ def job(tmp_path: Path, code: str, **more: object) -> Job:
     return Job(PhotoSet("set", photos, None), "mine", OWN, 0, engine)
 
 
-def settings(tmp_path: Path, **more: float) -> Settings:
+def settings(tmp_path: Path, **more: object) -> Settings:
     return replace(Settings(tmp_path / "cache", 1, 30.0), **more)
 
 
@@ -137,7 +137,7 @@ def test_failures_are_made_again_when_asked_for(tmp_path: Path) -> None:
 
     run_job(mine, settings(tmp_path))
     run_job(mine, settings(tmp_path))
-    run_job(mine, settings(tmp_path), retry_failed=True)
+    run_job(mine, settings(tmp_path, retry_failed=True))
 
     assert count(tmp_path) == 2
 

@@ -1,7 +1,7 @@
 """What each part of our engine is worth: runs without it, beside the whole one.
 
     python tools/bench/ablations.py fountain-P11 fox kitchen25 --seeds 1
-    python tools/bench/ablations.py saharov32 --only no-loop,codebook-256 --out ablations.json
+    python tools/bench/ablations.py saharov32 --only no-loop,codebook-256 --out out/ablations.json
     python tools/bench/ablations.py RENDERED --option backend=mast3r --option mast3r.oracle=RENDERED
 
 An ablation is a configuration in `ablations/`, differences only; its first line says what it takes away.

@@ -1,19 +1,18 @@
-"""What all runs of engines on photos have in common: settings, options, processes, databases of the peers."""
+"""What all runs of engines on photos have in common: settings, options, processes."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from arguments import amount, chosen_from, count, file_to_write, folder_to_write
 from measured import Measured, run_measured
-from photo_sets import PhotoSet, add_datasets_option
+from photo_sets import add_datasets_option, files_key
 
 from sfm.config.loading import load_config
 from sfm.errors import ConfigError
@@ -24,9 +23,6 @@ Record = dict[str, Any]
 PEERS = ("incremental", "global")
 LARGE = ("bonsai292",)
 """Sets of which nobody matches all pairs: a vocabulary tree's for them, and only where they are named."""
-
-_CAMERA_OPTIONS = ("camera_model", "camera_sharing", "camera_params", "cameras_file", "default_focal_factor")
-_OF_DATABASES = ("sift.", "matching.", "verify.", *(f"images.{name}" for name in _CAMERA_OPTIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +36,8 @@ class Settings:
     """`key=value` overrides of our configuration."""
     memory_limit_mb: float | None = None
     """For a process and all that it starts."""
+    retry_failed: bool = False
+    """Whether what failed before is made again."""
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] = (), threads: int) -> None:
@@ -60,16 +58,20 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
     add_datasets_option(parser)
     parser.add_argument(
         "--cache",
-        type=Path,
-        default=Path.home() / ".cache" / "loopsfm-bench",
+        type=folder_to_write,
+        default=str(Path.home() / ".cache" / "loopsfm-bench"),
         metavar="DIR",
         help="where results are kept (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="JSON file with rows, medians and what is said of them"
+        "--out",
+        type=file_to_write,
+        metavar="FILE",
+        help="JSON file with rows, medians and what is said of them; the photos of each benchmark's scene are"
+        " listed beside it, SET-photos.txt",
     )
     parser.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="runs of each (default: %(default)s)"
+        "--seeds", type=count, default=3, metavar="N", help="runs of each (default: %(default)s)"
     )
     if engines:
         parser.add_argument(
@@ -80,18 +82,18 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
             help=f"some of {','.join(engines)}, with commas (default: %(default)s)",
         )
     parser.add_argument(
-        "--threads", type=int, default=threads, metavar="N", help="of each process (default: %(default)s)"
+        "--threads", type=count, default=threads, metavar="N", help="of each process (default: %(default)s)"
     )
     parser.add_argument(
         "--time-limit",
-        type=float,
+        type=amount,
         default=3600.0,
         metavar="S",
         help="seconds for each process (default: %(default)g)",
     )
     parser.add_argument(
         "--memory-limit",
-        type=float,
+        type=amount,
         metavar="GB",
         help="for each process with all that it starts (default: none)",
     )
@@ -103,6 +105,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
         help="override of our configuration, as for `sfm run`; several times",
     )
     parser.add_argument("--fresh", action="store_true", help="run again what is in the store")
+    parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -110,7 +113,12 @@ def settings_from(options: argparse.Namespace) -> Settings:
     check_options(options.option)
     limit = None if options.memory_limit is None else 1000 * options.memory_limit
     return Settings(
-        options.cache.resolve(), options.threads, options.time_limit, tuple(options.option), limit
+        cache=options.cache.resolve(),
+        threads=options.threads,
+        time_limit_s=options.time_limit,
+        options=tuple(options.option),
+        memory_limit_mb=limit,
+        retry_failed=options.retry_failed or options.fresh,
     )
 
 
@@ -122,43 +130,15 @@ def check_options(options: Sequence[str]) -> None:
         raise SystemExit(f"error: --option: {error}") from error
 
 
-def database_options(options: Sequence[str]) -> tuple[str, ...]:
-    """The overrides that the peers' databases follow, too: cameras, keypoints, matches."""
-    return tuple(option for option in options if option.strip().startswith(_OF_DATABASES))
-
-
 def told_options(options: Sequence[str]) -> str:
     """Overrides as a name: of the backend its value alone, as `mast3r, matching.guided=true`."""
     return ", ".join(option.removeprefix("backend=").strip() for option in options)
 
 
-def chosen_from(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Parses names with commas between them."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        chosen = tuple(text.split(","))
-        if unknown := [name for name in chosen if name not in known]:
-            raise argparse.ArgumentTypeError(f"unknown {', '.join(unknown)}; choose from {', '.join(known)}")
-        return chosen
-
-    return parse
-
-
-@cache
-def prepared_database(photo_set: PhotoSet, settings: Settings, choice: str = "exhaustive") -> Measured:
-    """Run `peer_database.py`, at most once a set and choice; it finds by itself what is there already."""
-    logs = settings.cache / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    command = [str(BENCH / "peer_database.py"), str(photo_set.photos), str(settings.cache)]
-    command += ["--threads", str(settings.threads), "--pairs", choice]
-    command += [f"--option={option}" for option in database_options(settings.options)]
-    return run_python(command, settings, logs / f"{photo_set.name}-{choice}-{os.getpid()}.log")
-
-
-def database_path(photo_set: PhotoSet, settings: Settings, choice: str = "exhaustive") -> str:
-    """Where the peers' database lies, under a name made from its content; empty if there is none."""
-    prepared = prepared_database(photo_set, settings, choice)
-    return "" if prepared.failure else last_line(prepared)["database"]
+def source_key() -> str:
+    """Hash of our engine's source."""
+    folders = (ROOT / "sfm", ROOT / "retrieval", ROOT / "kernels")
+    return files_key(ROOT, sorted(file for folder in folders for file in folder.rglob("*.py")))
 
 
 def run_python(command: Sequence[str], settings: Settings, log: Path) -> Measured:

@@ -1,6 +1,6 @@
 """A small 3D Gaussian model trained on most photos of a model, and its PSNR on the others; CUDA and gsplat.
 
-    pip install 'loopsfm[gaussians]'    # gsplat, which compiles its kernels at first use: CUDA's toolkit, too
+    pip install '.[gaussians]'    # gsplat, which compiles its kernels at first use: CUDA's toolkit, too
 
 Kerbl et al. 2023, by gsplat's rasteriser and its default strategy of splitting and pruning. All cameras are
 those of one model of all photos, as novel-view benchmarks have it: wrong poses show as a lower PSNR. Photos
@@ -61,7 +61,7 @@ def missing() -> str:
     if not torch.cuda.is_available():
         return "no CUDA device"
     if importlib.util.find_spec("gsplat") is None:
-        return "gsplat is not installed: pip install 'loopsfm[gaussians]'"
+        return "gsplat is not installed: pip install '.[gaussians]'"
     return ""
 
 

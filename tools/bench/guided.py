@@ -1,6 +1,6 @@
 """Guided beside blind matching of the same pairs: CPU time, what verifies, and what wrong poses come to.
 
-    python tools/bench/guided.py kitchen25 lund_street fox --model MODELS --out guided.json
+    python tools/bench/guided.py kitchen25 lund_street fox --model MODELS --out out/guided.json
 
 The model of a set is MODELS/SET, as `sfm run` writes it (OUT/sparse/0); the pairs are a sample of those whose
 photos it predicts to overlap. `blind` matches and verifies all of them, `guided` does so near epipolar lines

@@ -1,6 +1,6 @@
 """The closed loop beside fixed scene graphs: what each registers, how exactly, and with how many pairs.
 
-    python tools/bench/loop.py kitchen25 lund_street --seeds 3 --out loop.json
+    python tools/bench/loop.py kitchen25 lund_street --seeds 3 --out out/loop.json
     python tools/bench/loop.py SCENES/bridge --graphs exhaustive,knn-10,loop
 
 Our registrar maps every graph. Photos are described once and each pair is matched once, by whichever graph
@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import pycolmap
+from arguments import count
 from graph_runs import graph_run
 from mapper_scores import agreement
 from matched_store import MatchedStore, open_store
@@ -221,7 +222,7 @@ def _line(row: Row) -> str:
 def _parse() -> argparse.Namespace:
     parser = set_parser(__doc__, "loop")
     parser.add_argument("--graphs", type=lambda text: tuple(text.split(",")), default=GRAPHS)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=count, default=3)
     parser.add_argument(
         "--references", type=int, default=5, help="exhaustive models for the reference; 0: no agreement"
     )

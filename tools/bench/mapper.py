@@ -1,6 +1,6 @@
 """Our mapper beside COLMAP's incremental and global one on the same databases: a table, JSON, and what holds.
 
-    python tools/bench/mapper.py --seeds 3 --out mapper.json           # grids and all sets but the largest
+    python tools/bench/mapper.py --seeds 3 --out out/mapper.json       # grids and all sets but the largest
     python tools/bench/mapper.py grid-300-alike fountain-P11 --mappers ours --seeds 1
     python tools/bench/mapper.py grid-100 --mappers incremental,global --fresh
 
@@ -53,6 +53,11 @@ class Run:
         return (self.folder / "figures.json").is_file()
 
     @property
+    def failed(self) -> bool:
+        """Whether the result is a failure."""
+        return bool(json.loads((self.folder / "figures.json").read_text(encoding="utf-8"))["failure"])
+
+    @property
     def models(self) -> Path:
         """Where the models are."""
         return self.folder / "models"
@@ -78,12 +83,16 @@ def main() -> None:
 def _rows(options: argparse.Namespace, settings: Settings) -> Iterator[MapperRow]:
     """Case by case, seed by seed; what is not asked for is shown if it is there."""
     for name in options.cases or [*GRIDS, *_photo_sets(options.data)]:
-        case = prepare_case(name, options.data, settings)
+        try:
+            case = prepare_case(name, options.data, settings)
+        except (FileNotFoundError, RuntimeError) as error:
+            raise SystemExit(f"error: {error}") from error
         for seed in range(options.seeds):
             runs = {engine: _run(case, engine, seed, settings) for engine in _ENGINES}
             for engine in options.mappers:
-                if options.fresh or not runs[engine].is_done:
-                    _measure(runs[engine], settings)
+                run = runs[engine]
+                if options.fresh or not run.is_done or (settings.retry_failed and run.failed):
+                    _measure(run, settings)
             done = {engine: run for engine, run in runs.items() if run.is_done}
             yield from (_row(run, done) for run in done.values())
 

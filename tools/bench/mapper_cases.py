@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pycolmap
-from engines import LARGE, ROOT, Settings, database_path, last_line, run_python
+from databases import Database, prepared_database
+from engines import LARGE, ROOT, Settings, last_line, run_python
 from photo_sets import files_key, find_set
 
 from sfm.config.schema import Config
@@ -59,10 +60,11 @@ def prepare_case(name: str, data: Path, settings: Settings) -> Case:
         return _grid(name, settings)
     photo_set = find_set(name, data)
     choice = "vocabulary" if photo_set.name in LARGE else "exhaustive"
-    database = database_path(photo_set, settings, choice)
-    if not database:
-        raise RuntimeError(f"{name}: its photos could not be matched; see {settings.cache / 'logs'}")
-    return Case(photo_set.name, Path(database), photo_set.truth if photo_set.truth_is_measured else None)
+    prepared = prepared_database(photo_set, settings, choice)
+    if not isinstance(prepared, Database):
+        raise RuntimeError(f"{name}: {prepared.facts.status}; its output: {prepared.log}")
+    truth = photo_set.truth if photo_set.truth_is_measured else None
+    return Case(photo_set.name, Path(prepared.figures["database"]), truth)
 
 
 def _grid(name: str, settings: Settings) -> Case:

@@ -16,6 +16,7 @@ from process_tree import MemoryWatch, can_watch
 
 TIMED_OUT, OUT_OF_MEMORY = "stopped after ", "stopped at "
 """How the failure of a process begins that was stopped at a limit."""
+_ERROR = "error: "
 _TAIL_CHARACTERS = 2000
 
 
@@ -46,9 +47,15 @@ class Measured:
             return f"{OUT_OF_MEMORY}{self.peak_memory_mb:.0f} MB"
         if self.exit_code == 0:
             return ""
-        last = self.tail.strip().splitlines()[-1:] or [""]
         how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit {self.exit_code}"
-        return f"{how}: {last[0][:160]}"
+        return f"{how}: {_reason(self.tail)[:160]}"
+
+
+def _reason(tail: str) -> str:
+    """The last line that says it is an error, as ours do before a hint; else the last line."""
+    lines = tail.strip().splitlines() or [""]
+    told = [line for line in lines if line.startswith(_ERROR)]
+    return told[-1].removeprefix(_ERROR) if told else lines[-1]
 
 
 def run_measured(

@@ -6,7 +6,7 @@ An engine maps the other photos. `localised`: held-out photos that `sfm localize
 `rotation`: its median error against the truth, or without one against our model of all photos; `grey`: median
 difference of grey values between held-out photos and the model's, at its points. `PSNR`: of held-out photos
 under 3D Gaussians trained on the others with the poses of a model of all photos (`gaussians.py`), where CUDA
-and gsplat are there (`pip install 'loopsfm[gaussians]'`); else the reason why not. It is the mean over those
+and gsplat are there (`pip install '.[gaussians]'`); else the reason why not. It is the mean over those
 that the engine's model holds, in brackets how many; engines are compared by `common PSNR`, over the photos
 that all engines with a PSNR hold.
 

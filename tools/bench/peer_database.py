@@ -2,8 +2,9 @@
 
     python tools/bench/peer_database.py PHOTOS CACHE --threads N [--pairs vocabulary|…] [--option KEY=VALUE]
 
-prints one line of JSON, a `PeerDatabase`. A database is kept under a key of photos, cameras, options and the
-way in which its pairs were chosen; described photos are kept apart, so that each way begins with the same.
+prints one line of JSON, a `PeerDatabase`. A database is kept under a key of photos, cameras, options, threads
+and the way in which its pairs were chosen; described photos are kept apart, so that each way begins with the
+same. Threads change what it costs, not what is in it; but its cost can only be measured by making it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ import argparse
 import contextlib
 import hashlib
 import json
-import resource
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pycolmap
 from one_at_a_time import only_process
 from pair_choices import CHOICES, Matching, choice_key, proposes_all, train
+from process_tree import forget_own_peak, own_peak_mb
+from result_file import today
 
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
@@ -35,6 +37,8 @@ from sfm.sift.features import describe
 from sfm.types import Collection
 
 _KEYS = StageKeys("peer", "peer", "peer")
+_UNNAMED_THREADS = 2
+"""So many are not in a key: databases of before threads were told apart stay what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ class PeerDatabase:
     peak_memory_mb: float
     train_s: float = 0.0
     """Training the vocabulary tree, which is in no other figure."""
+    threads: int | None = None
+    """With which it was made; None where nobody kept it, like the next two."""
+    described_on: str | None = None
+    """Day in UTC on which the photos were read and described, for whichever way to choose pairs."""
+    matched_on: str | None = None
 
 
 def prepare(
@@ -63,33 +72,43 @@ def prepare(
 ) -> PeerDatabase:
     """Ingest, describe, choose and match pairs, or find that all this has been done before."""
     cache = cache.resolve()
-    place = cache / "photos" / _place_key(photos, config)
+    place = cache / "photos" / _place_key(photos, config, threads)
     place.mkdir(parents=True, exist_ok=True)
-    with only_process(place):
-        collection, ingest_s = _ingested(photos, place, config, threads)
-    key = _key(collection, config)
+    with only_process(place), _Clock() as ingesting:
+        collection = _ingested(photos, place, config, threads)
+    key = _key(collection, config, threads)
     if proposes_all(choice, len(collection.photos)):
         folder = cache / "databases" / key
     else:
         folder = cache / "databases" / f"{key}-{choice_key(choice)}"
     if not (folder / "figures.json").is_file():
-        described = _described(collection, cache / "databases" / f"{key}-described", place, config, threads)
-        _match(collection, described, folder, choice, config, threads, ingest_s)
+        described = cache / "databases" / f"{key}-described"
+        if not (described / "cost.json").is_file():
+            _describe(collection, described, place, config, threads, ingesting)
+        _match(collection, described, folder, choice, config, threads, ingesting)
     stored = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-    return PeerDatabase(**{**stored, "images": str(place / "images")})
+    known = {field.name for field in fields(PeerDatabase)}
+    figures = {name: value for name, value in stored.items() if name in known}
+    return PeerDatabase(**{**figures, "images": str(place / "images")})
 
 
-def _place_key(photos: Path, config: Config) -> str:
-    """Of the folder alone where cameras are found as by default; others' images lie beside."""
+def _place_key(photos: Path, config: Config, threads: int) -> str:
+    """Of the folder alone where cameras are found as by default; others' images lie beside.
+
+    What other threads have read lies beside, too: to find it read already would cost them nothing.
+    """
     text = str(photos.resolve())
     if config.images != Config().images:
         text += repr(config.images)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _with_threads(hashlib.sha256(text.encode()).hexdigest()[:16], threads)
 
 
-def _ingested(photos: Path, place: Path, config: Config, threads: int) -> tuple[Collection, float]:
-    started = time.monotonic()
-    collection = ingest(
+def _with_threads(key: str, threads: int) -> str:
+    return key if threads == _UNNAMED_THREADS else f"{key}-{threads}t"
+
+
+def _ingested(photos: Path, place: Path, config: Config, threads: int) -> Collection:
+    return ingest(
         photos,
         images_dir=place / "images",
         cache_dir=place / "cache",
@@ -98,31 +117,35 @@ def _ingested(photos: Path, place: Path, config: Config, threads: int) -> tuple[
         events=NullEvents(),
         progress=SilentProgress(),
     )
-    return collection, time.monotonic() - started
 
 
-def _described(collection: Collection, folder: Path, place: Path, config: Config, threads: int) -> Path:
-    """Folder of the database before any matching; `cost.json` beside it says what it took."""
-    if (folder / "cost.json").is_file():
-        return folder
+def _describe(
+    collection: Collection, folder: Path, place: Path, config: Config, threads: int, ingesting: _Clock
+) -> None:
+    """Fill `folder` with the database before any matching; `cost.json` beside it says what it took."""
     with _replaced(folder, "cost.json") as fresh:
         database = FeatureDatabase(fresh / "database.db")
         database.sync(collection, _KEYS)
-        started, cpu_before = time.monotonic(), _cpu_seconds()
-        describe(
-            collection,
-            database,
-            images_dir=place / "images",
-            masks_dir=None,
-            config=config.sift,
-            threads=threads,
-            events=NullEvents(),
-            progress=SilentProgress(),
-        )
-        cost = {"describe_s": time.monotonic() - started, "cpu_seconds": _cpu_seconds() - cpu_before}
-        cost["peak_memory_mb"] = _peak_memory_mb()
+        with _Clock() as describing:
+            describe(
+                collection,
+                database,
+                images_dir=place / "images",
+                masks_dir=None,
+                config=config.sift,
+                threads=threads,
+                events=NullEvents(),
+                progress=SilentProgress(),
+            )
+        cost = {
+            "ingest_s": ingesting.wall_s,
+            "ingest_cpu_s": ingesting.cpu_s,
+            "describe_s": describing.wall_s,
+            "cpu_seconds": describing.cpu_s,
+            "peak_memory_mb": own_peak_mb(),
+            "described_on": today(),
+        }
         (fresh / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
-    return folder
 
 
 def _match(
@@ -132,20 +155,22 @@ def _match(
     choice: str,
     config: Config,
     threads: int,
-    ingest_s: float,
+    ingesting: _Clock,
 ) -> None:
     """Fill `folder` with a matched copy and its figures."""
-    cost = json.loads((described / "cost.json").read_text(encoding="utf-8"))
+    now = {"ingest_s": ingesting.wall_s, "ingest_cpu_s": ingesting.cpu_s, "described_on": None}
+    cost = {**now, **json.loads((described / "cost.json").read_text(encoding="utf-8"))}
     num_photos = len(collection.photos)
     way = "exhaustive" if proposes_all(choice, num_photos) else choice
     with _replaced(folder, "figures.json") as fresh:
         shutil.copyfile(described / "database.db", fresh / "database.db")
         database = FeatureDatabase(fresh / "database.db")
         job = Matching(database, config, threads, fresh)
-        train_started = time.monotonic()
-        train(way, job)
-        started, cpu_before = time.monotonic(), _cpu_seconds()
-        CHOICES[way](job)
+        with _Clock() as training:
+            train(way, job)
+        forget_own_peak()  # as its time, the memory of training counts in nothing
+        with _Clock() as matching:
+            CHOICES[way](job)
         records = database.pairs()
         made = PeerDatabase(
             database=str(folder / "database.db"),
@@ -154,12 +179,15 @@ def _match(
             num_cameras=len({photo.camera_id for photo in collection.photos}),
             num_pairs=num_photos * (num_photos - 1) // 2 if way == "exhaustive" else len(records),
             num_verified_pairs=sum(record.verified for record in records.values()),
-            ingest_s=ingest_s,
+            ingest_s=cost["ingest_s"],
             describe_s=cost["describe_s"],
-            match_s=time.monotonic() - started,
-            cpu_seconds=cost["cpu_seconds"] + _cpu_seconds() - cpu_before,
-            train_s=started - train_started,
-            peak_memory_mb=max(cost["peak_memory_mb"], _peak_memory_mb()),
+            match_s=matching.wall_s,
+            cpu_seconds=cost["ingest_cpu_s"] + cost["cpu_seconds"] + matching.cpu_s,
+            peak_memory_mb=max(cost["peak_memory_mb"], own_peak_mb()),
+            train_s=training.wall_s,
+            threads=threads,
+            described_on=cost["described_on"],
+            matched_on=today(),
         )
         (fresh / "figures.json").write_text(json.dumps(asdict(made), indent=1), encoding="utf-8")
 
@@ -182,8 +210,8 @@ def _replaced(folder: Path, last: str) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _key(collection: Collection, config: Config) -> str:
-    """Hash of all that the database depends on."""
+def _key(collection: Collection, config: Config, threads: int) -> str:
+    """Hash of all that the database depends on, and the threads that its cost depends on."""
     photos = [(photo.name, photo.sha256, photo.camera_id) for photo in collection.photos]
     cameras = sorted(collection.cameras.items())
     parts = (
@@ -195,16 +223,19 @@ def _key(collection: Collection, config: Config) -> str:
         config.run.seed,
         pycolmap.__version__,
     )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return _with_threads(hashlib.sha256(repr(parts).encode()).hexdigest()[:16], threads)
 
 
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+class _Clock:
+    """Seconds that are spent inside it, by the wall and by this process on all its cores."""
 
+    def __enter__(self) -> _Clock:
+        self._started, self._cpu_started = time.monotonic(), time.process_time()
+        return self
 
-def _peak_memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    def __exit__(self, *_: object) -> None:
+        self.wall_s = time.monotonic() - self._started
+        self.cpu_s = time.process_time() - self._cpu_started
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Our engine beside COLMAP's mappers, and any other engine, on sets of photos: a table and JSON.
 
-    python tools/bench/peers.py --all --out results.json
-    python tools/bench/peers.py fountain-P11 fox --out peers.json
+    python tools/bench/peers.py --all --out out/results.json
+    python tools/bench/peers.py fountain-P11 fox --out out/peers.json
     python tools/bench/peers.py data/demo --mappers ours,hierarchical --pairs sequential,retrieval --seeds 1
     python tools/bench/peers.py eth3d:training tanks_and_temples:Barn@50 --datasets FOLDER
     python tools/bench/peers.py fox --mappers ours --engine-file my.yaml
@@ -15,15 +15,13 @@ on where it stopped. Ours is run again when its source code has changed, an engi
 or scripts have, any engine when it was stopped at a limit that is higher now; nothing is thrown away without
 --prune.
 
-Sets: a folder in --data, a path, or a benchmark's scene below --datasets (default: $LOOPSFM_DATASETS), as
-eth3d:pipes. A group is all of its scenes (eth3d:training, tanks_and_temples:all). After @ stands which of the
-photos: @50 (regularly chosen), @seed0 (ten drawn), @FILE (names, one a line); without it all.
+{sets}
 
 Two results of ours side by side, from the same machine:
 
-    python tools/bench/peers.py SETS --out r-sift.json --option backend=sift
-    python tools/bench/peers.py SETS --out r-mast3r.json --mappers ours --option backend=mast3r
-    python tools/bench/report.py r-sift.json r-mast3r.json --out report/
+    python tools/bench/peers.py SETS --out out/r-sift.json --option backend=sift
+    python tools/bench/peers.py SETS --out out/r-mast3r.json --mappers ours --option backend=mast3r
+    python tools/bench/report.py out/r-sift.json out/r-mast3r.json --out out/report/
 """
 
 from __future__ import annotations
@@ -39,28 +37,29 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from arguments import chosen_from
+from databases import database_options
 from engine_files import ExternalEngine, read_engines
 from engines import (
     LARGE,
     PEERS,
     Settings,
     add_run_options,
-    chosen_from,
-    database_options,
     settings_from,
     told_options,
 )
 from mapper_scores import FoundModels, agreement, found_models
 from metrics.model_figures import model_figures
+from moments import measured_when
 from pair_choices import CHOICES
-from photo_sets import PhotoSet, find_sets
+from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
 from result_file import write_results
 from rows import Row, accuracy_of, median_rows
 from runs import MAPPERS, OWN, Job, Run, num_photos, prune, run_job
 from stored_runs import Facts
 from table import render
 
-from sfm.errors import InputError
+from sfm.errors import EXIT_INTERRUPTED, InputError
 from sfm.evaluation import load_ground_truth
 from sfm.evaluation.model_poses import Poses
 
@@ -69,12 +68,36 @@ _ITSELF = "COLMAP on all photos"
 """The origin of a truth that COLMAP's own result on the same photos would be."""
 
 
-def main() -> None:
-    """Parse, run what is missing, print."""
+def main() -> int:
+    """Parse, run what is missing, print; 1 where every run failed."""
     options = _parse()
     signal.signal(
         signal.SIGTERM, lambda number, _: sys.exit(128 + number)
     )  # an exit takes the running engine along
+    rows: list[Row] = []
+    try:
+        _measure(options, rows)
+    except KeyboardInterrupt:
+        print(_interrupted(options, rows), file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print(render(median_rows(rows)))
+    if any(row.unmeasured_truth for row in rows):
+        print("* against another program's result, not a measurement")
+    if when := measured_when(rows):
+        print(f"measured: {when}")
+    tried = [row for row in rows if not row.skipped]
+    return int(bool(tried) and not any(row.is_ok for row in tried))
+
+
+def _interrupted(options: argparse.Namespace, rows: Sequence[Row]) -> str:
+    """What is kept."""
+    again = "the same command without --fresh" if options.fresh else "the same command"
+    told = f"interrupted; finished runs are kept in {options.cache / 'runs'}: {again} goes on from there"
+    return f"{told}; {options.out} holds {len(rows)} of its rows" if options.out and rows else told
+
+
+def _measure(options: argparse.Namespace, rows: list[Row]) -> None:
+    """Run what is missing and add its rows, set by set; `options.out` is written after each set and seed."""
     settings = settings_from(options)
     sets = find_sets(options.sets, options)
     try:
@@ -82,7 +105,6 @@ def main() -> None:
     except InputError as error:
         raise SystemExit(f"error: {error}" + (f" ({error.hint})" if error.hint else "")) from error
     notes = {engine.name: engine.note for engine in external}
-    rows: list[Row] = []
     for photo_set in sets:
         for seed in range(options.seeds):
             runs, skipped = [], []
@@ -106,13 +128,10 @@ def main() -> None:
                     options=settings.options,
                     notes=notes,
                 )
-    print(render(median_rows(rows)))
-    if any(row.unmeasured_truth for row in rows):
-        print("* against another program's result, not a measurement")
 
 
 def _run(job: Job, settings: Settings, options: argparse.Namespace) -> Run:
-    run = run_job(job, settings, fresh=options.fresh, retry_failed=options.retry_failed)
+    run = run_job(job, settings, fresh=options.fresh)
     if run.facts.status != "ok":
         log = run.folder / "log"
         where = f"; its output: {log}" if log.is_file() else ""
@@ -147,7 +166,7 @@ def why_skipped(job: Job) -> str:
     except (OSError, ValueError):  # which its reader tells better
         return ""
     told = content if isinstance(content, dict) else {}
-    if told.get("origin") != _ITSELF or str(told.get("scene")).partition("@")[2] not in ("", "all"):
+    if told.get("origin") != _ITSELF or told.get("left_out") != 0:
         return ""
     return "not measured: the truth is COLMAP's own result on these photos"
 
@@ -243,14 +262,10 @@ def _relative(text: str, run: Run) -> str:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=(__doc__ or "").replace("{sets}", SETS_HELP),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "sets",
-        nargs="*",
-        help="folders in --data, paths (photos in SET/images or SET), DATASET:SCENE or DATASET:GROUP, either"
-        " with @N, @seedN or @FILE",
-    )
+    add_sets_argument(parser, nargs="*")
     parser.add_argument("--all", action="store_true", help="every set in --data")
     add_run_options(parser, engines=ENGINES, threads=os.cpu_count() or 1)
     parser.set_defaults(mappers=",".join(("ours", *PEERS)))
@@ -266,24 +281,23 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--label", metavar="NAME", help="what rows with --option are called; default: the options"
     )
-    parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
     parser.add_argument(
         "--prune",
         action="store_true",
         help="throw away stored results of the same runs with other options, threads, versions or sources",
     )
     options = parser.parse_args()
-    if options.seeds < 1:
-        parser.error(f"--seeds: at least 1, found {options.seeds}")
     if bool(options.sets) == options.all:
         parser.error("name sets, or ask for --all of them")
     if options.all:
         if not options.data.is_dir():
             parser.error(f"--data: {options.data} is no folder")
         options.sets = sorted(p.name for p in options.data.iterdir() if (p / "images").is_dir())
+        if not options.sets:
+            parser.error(f"--data: {options.data} holds no set, a folder with images/")
     options.pairs = options.pairs or (("exhaustive", "vocabulary") if options.all else ("exhaustive",))
     return options
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

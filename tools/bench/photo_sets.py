@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from arguments import count, file_to_write, folder_to_write
 from layouts import DATASETS, DEFAULT_ROOT, BenchmarkScene, load_scene, scene_names, stage
 from layouts.scene import scene_name
 
 from sfm.errors import InputError, SfmError
+from sfm.ingest.discover import discover
 
 SETS_HELP = """\
 Sets are folders in --data, paths of folders (photos in SET/images or SET), or scenes of benchmarks, which lie
@@ -113,12 +115,19 @@ def _distinct_sets(names: Sequence[str], options: argparse.Namespace) -> Iterato
         label, photos = _identity(found)
         if label not in taken:
             taken[label] = (name, photos)
+            _need_photos(found)
             yield found if isinstance(found, PhotoSet) else _staged_and_listed(found, options)
         elif taken[label][1] != photos:
             raise InputError(
                 f"{taken[label][0]} and {name} are different photos under one name, {label}",
                 hint="rename a folder, or measure them in two runs with results of their own",
             )
+
+
+def _need_photos(found: BenchmarkScene | PhotoSet) -> None:
+    """Refuse a folder without photos; whether they can be read is for the engines to say."""
+    if isinstance(found, PhotoSet) and not discover(found.photos).files:
+        raise InputError(f"{found.photos} holds no photos", hint="put them there, or in a folder images/")
 
 
 def _identity(found: BenchmarkScene | PhotoSet) -> tuple[str, object]:
@@ -148,10 +157,10 @@ def add_datasets_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sets_argument(parser: argparse.ArgumentParser) -> None:
+def add_sets_argument(parser: argparse.ArgumentParser, *, nargs: str = "+") -> None:
     """`sets`, which `find_sets` finds; the parser's description tells of them with `SETS_HELP`."""
     parser.add_argument(
-        "sets", nargs="+", metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
+        "sets", nargs=nargs, metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
     )
 
 
@@ -185,14 +194,14 @@ def set_parser(description: str | None, cache: str) -> argparse.ArgumentParser:
     add_datasets_option(parser)
     parser.add_argument(
         "--cache",
-        type=Path,
-        default=Path.home() / ".cache" / "loopsfm-bench" / cache,
+        type=folder_to_write,
+        default=str(Path.home() / ".cache" / "loopsfm-bench" / cache),
         metavar="DIR",
         help="where results are kept (default: %(default)s)",
     )
     parser.add_argument(
         "--threads",
-        type=int,
+        type=count,
         default=os.cpu_count() or 1,
         metavar="N",
         help="of each run (default: %(default)s)",
@@ -204,5 +213,11 @@ def set_parser(description: str | None, cache: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="override of our configuration, as for `sfm run`; several times",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file with all results")
+    parser.add_argument(
+        "--out",
+        type=file_to_write,
+        metavar="FILE",
+        help="JSON file with all results; the photos of each benchmark's scene are listed beside it,"
+        " SET-photos.txt",
+    )
     return parser

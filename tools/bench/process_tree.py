@@ -1,4 +1,4 @@
-"""Memory of a command with all that it started, watched while it runs; Linux only.
+"""Memory of a command with all that it started, watched while it runs (Linux only), and of this process.
 
 A limit of address space (`RLIMIT_AS`) would not do: torch, CUDA and faiss reserve many times what they use,
 and it holds for each process by itself. What counts is what is resident, over the command's whole session.
@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sfm.record import peak_memory_mb
+
 _PROC = Path("/proc")
 _FIRST_INTERVAL_S, _LAST_INTERVAL_S, _GROWTH = 0.01, 0.25, 1.3
 """Short runs are sampled often, long ones cheaply."""
@@ -23,6 +25,24 @@ _SESSION_FIELD, _RESIDENT_FIELD = 3, 21
 def can_watch() -> bool:
     """Whether this system tells what processes hold."""
     return (_PROC / "self" / "stat").is_file()
+
+
+def own_peak_mb() -> float:
+    """Most that this process held resident since `forget_own_peak`, or ever, MB.
+
+    By the kernel's own count: what getrusage tells begins with what the parent held.
+    """
+    try:
+        lines = (_PROC / "self" / "status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return peak_memory_mb()
+
+
+def forget_own_peak() -> None:
+    """Let the peak begin anew with what this process holds now, where the system can."""
+    with contextlib.suppress(OSError):
+        (_PROC / "self" / "clear_refs").write_text("5", encoding="ascii")
 
 
 def resident_mb(session: int) -> float:

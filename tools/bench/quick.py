@@ -66,7 +66,9 @@ def main() -> int:
     options = _parse()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     check_options(options.option)
-    settings = Settings(options.cache.resolve(), options.threads, 600.0, tuple(options.option))
+    settings = Settings(
+        options.cache.resolve(), options.threads, 600.0, tuple(options.option), retry_failed=True
+    )
     started = time.monotonic()
     found: dict[str, dict[str, Figures]] = {}
     failed: list[str] = []

@@ -44,6 +44,8 @@ def write_results(
         threads: that each run had.
         options: changes to the configuration, `KEY=VALUE`.
         more: further entries, JSON values.
+
+    The command ends with a message where the file cannot be written.
     """
     content = {
         "bench": bench,
@@ -53,10 +55,14 @@ def write_results(
         "medians": [asdict(row) for row in medians],
         **more,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}.new")
+        new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        new.replace(path)
+    except OSError as error:  # a full disk, a folder that went away
+        kept = "finished runs are kept: the same command goes on from there"
+        raise SystemExit(f"error: {path} cannot be written: {error.strerror} ({kept})") from error
 
 
 def provenance(threads: int) -> dict[str, object]:
@@ -71,8 +77,13 @@ def provenance(threads: int) -> dict[str, object]:
         "versions": {"python": platform.python_version(), "pycolmap": pycolmap.__version__},
         "commit": _commit(),
         "command": shlex.join(["python", *_shown_arguments()]),
-        "date": datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d"),
+        "date": today(),
     }
+
+
+def today() -> str:
+    """The day in UTC, as 2026-01-31."""
+    return datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d")
 
 
 def _shown_arguments() -> list[str]:
@@ -97,7 +108,10 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """Short hash of the source, with a plus where it was changed since; empty outside a repository."""
+    """Short hash of the source, with a plus where it was changed since; empty outside a repository.
+
+    Files that git does not know change nothing: results and reports lie among them.
+    """
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -105,6 +119,7 @@ def _commit() -> str:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return ""

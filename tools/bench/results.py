@@ -13,6 +13,7 @@ import novel_views
 from against_scans import ScanRow
 from checked_files import refused
 from engines import told_options
+from moments import measured_when
 from novel_views import ViewRow
 from pydantic import TypeAdapter, ValidationError
 from result_content import Content, read_content
@@ -116,6 +117,8 @@ def provenance(results: Results) -> list[tuple[str, str]]:
         {row.seed for row in (*results.rows, *results.views, *results.ablations) if row.seed is not None}
     )
     told.append(("seeds", ", ".join(map(str, seeds))))
+    if when := measured_when(results.rows):
+        told.append(("measured", when))
     return told + ([("replaced", "; ".join(results.replaced))] if results.replaced else [])
 
 

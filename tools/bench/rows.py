@@ -67,6 +67,14 @@ class Row(Accuracy):
     """How pairs were chosen: `own` by the engine itself, else of `pair_choices.CHOICES`."""
     variant: str = ""
     """What was changed of the engine, or what its user calls that; empty at its defaults."""
+    backend: str | None = None
+    """Ours alone: `sift` or `mast3r`, and the device that the network ran on; None where nobody knows."""
+    device: str | None = None
+    measured_on: str | None = None
+    """Day of the run (UTC); None where nobody kept it, like the next two."""
+    described_on: str | None = None
+    """Of the database that COLMAP's mappers share: seconds of describing and matching are of then."""
+    matched_on: str | None = None
     seed: int | None
     """None in a median."""
     status: str

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pycolmap
+from databases import NoDatabase, database_path, prepared_database
 from engine_files import ExternalEngine, command_files, filled_command
-from engines import BENCH, ROOT, Record, Settings, database_path, last_line, prepared_database, run_python
-from measured import OUT_OF_MEMORY, TIMED_OUT, Measured, run_measured
+from engines import BENCH, ROOT, Record, Settings, last_line, run_python, source_key
+from measured import Measured, run_measured
 from one_at_a_time import only_process
+from our_backend import our_backend
 from photo_sets import PhotoSet, files_key
-from stored_runs import Facts, prune_runs, store_run, stored_facts
+from result_file import today
+from stored_runs import Facts, may_finish, prune_runs, store_run, stored_facts
 
 from sfm.ingest.discover import discover
 
 OWN = "own"
 """The choice of pairs of engines that make it themselves."""
+_LACKED = ("exit 2:", "exit 4:", "exit 5:")
+"""How failures of ours begin that are none of the photos': an option, weights or a device that is not there,
+a folder that cannot be written. Nobody knows when that is mended, and to find out takes seconds."""
 MAPPERS = ("incremental", "global", "hierarchical")
 """COLMAP's, by pycolmap."""
 _SCRIPTS = {
@@ -64,18 +69,17 @@ class Run:
         return self.folder / self.facts.models_at
 
 
-def run_job(job: Job, settings: Settings, *, fresh: bool = False, retry_failed: bool = False) -> Run:
+def run_job(job: Job, settings: Settings, *, fresh: bool = False) -> Run:
     """The run, from the store if it is there.
 
-    One that was stopped is made again when its limits are higher now, with `retry_failed` any that failed,
-    with `fresh` all.
+    One that was stopped is made again when its limits are higher now; one of ours that this machine lacked
+    something for every time; with `settings.retry_failed` any that failed; with `fresh` all.
     """
     folder = _folder(job, settings)
-    limits = _limits(job, settings)
     with only_process(folder):
         facts = None if fresh else stored_facts(folder)
-        if facts is None or (facts.status != "ok" and (retry_failed or _may_finish(facts, *limits))):
-            facts = store_run(folder, lambda new: _with_limits(_runner(job)(job, settings, new), *limits))
+        if facts is None or (facts.status != "ok" and _has_another_chance(facts, job, settings)):
+            facts = store_run(folder, lambda new: _made(job, settings, new))
     return Run(job, facts, folder)
 
 
@@ -97,17 +101,17 @@ def _limits(job: Job, settings: Settings) -> tuple[float, float | None]:
     return engine.time_limit_s or settings.time_limit_s, own_mb or settings.memory_limit_mb
 
 
-def _with_limits(facts: Facts, time_limit_s: float, memory_limit_mb: float | None) -> Facts:
-    return replace(facts, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb)
+def _made(job: Job, settings: Settings, folder: Path) -> Facts:
+    """Run it, with what it was allowed and the day."""
+    time_limit_s, memory_limit_mb = _limits(job, settings)
+    facts = _runner(job)(job, settings, folder)
+    return replace(facts, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb, measured_on=today())
 
 
-def _may_finish(facts: Facts, time_limit_s: float, memory_limit_mb: float | None) -> bool:
-    """Whether what stopped a run is less than what it may take now; old facts tell only what it took."""
-    if facts.status.startswith(TIMED_OUT):
-        return time_limit_s > (facts.time_limit_s or facts.total_s)
-    if facts.status.startswith(OUT_OF_MEMORY):
-        return (memory_limit_mb or math.inf) > (facts.memory_limit_mb or facts.peak_memory_mb)
-    return False
+def _has_another_chance(facts: Facts, job: Job, settings: Settings) -> bool:
+    """Whether a failure is made again."""
+    lacked = job.engine == "ours" and facts.status.startswith(_LACKED)
+    return settings.retry_failed or lacked or may_finish(facts, *_limits(job, settings))
 
 
 def _runner(job: Job) -> Callable[[Job, Settings, Path], Facts]:
@@ -117,16 +121,21 @@ def _runner(job: Job) -> Callable[[Job, Settings, Path], Facts]:
 
 
 def _key(job: Job, settings: Settings) -> str:
-    """What a result depends on: ours on photos, options and source, a peer's on its database and script."""
+    """What a result depends on.
+
+    Ours on photos, options and source, with the network on its weights and device, too; a peer's on its
+    database and script.
+    """
     parts: tuple[object, ...] = (settings.threads, pycolmap.__version__)
     if job.external is not None:
         engine = job.external
         told = (engine.command, sorted(engine.env.items()), engine.model)
         parts += (job.photo_set.content_key(), *told, command_files(engine))
     elif job.engine == "ours":
-        folders = (ROOT / "sfm", ROOT / "retrieval", ROOT / "kernels")
-        source = files_key(ROOT, sorted(file for folder in folders for file in folder.rglob("*.py")))
-        parts += (job.photo_set.content_key(), settings.options, source)
+        parts += (job.photo_set.content_key(), settings.options, source_key())
+        backend = our_backend(settings.options)
+        if backend.name != "sift":  # which gives the same on every machine
+            parts += (backend,)
     else:
         script = BENCH / _SCRIPTS[job.engine][0]
         parts += (database_path(job.photo_set, settings, job.choice), files_key(ROOT, [script]))
@@ -138,17 +147,18 @@ def _run_ours(job: Job, settings: Settings, folder: Path) -> Facts:
     out = folder / "out"
     command = ["-m", "sfm", "run", str(job.photo_set.photos), "-o", str(out), "--quiet", *settings.options]
     command += ["--seed", str(job.seed), "--threads", str(settings.threads)]
+    backend = our_backend(settings.options)
     measured = run_python(command, settings, folder / "log")
     record_file = out / "run.json"
     if measured.timed_out or measured.out_of_memory or not record_file.is_file():
         shutil.rmtree(out, ignore_errors=True)
-        return _failed(measured, job)
+        return replace(_failed(measured, job), backend=backend.name, device=backend.device)
     record = json.loads(record_file.read_text(encoding="utf-8", errors="surrogateescape"))
     shutil.copyfile(record_file, folder / "run.json")
     if (out / "sparse").is_dir():
         (out / "sparse").rename(folder / "models")
     shutil.rmtree(out)
-    return _our_facts(record, measured)
+    return replace(_our_facts(record, measured), device=backend.device)
 
 
 def _our_facts(record: Record, measured: Measured) -> Facts:
@@ -160,6 +170,7 @@ def _our_facts(record: Record, measured: Measured) -> Facts:
     return Facts(
         status="ok" if models else record["message"][:160],
         photos=record["photos"]["readable"],
+        backend=record["backend"],
         models_at="models",
         reprojection_px=largest.get("mean_reprojection_error_px"),
         track_length=largest.get("mean_track_length"),
@@ -177,9 +188,10 @@ def _our_facts(record: Record, measured: Measured) -> Facts:
 def _run_peer(job: Job, settings: Settings, folder: Path) -> Facts:
     """A mapper of COLMAP on a prepared database; the seconds that made it are added as they were then."""
     prepared = prepared_database(job.photo_set, settings, job.choice)
-    if prepared.failure:
-        return _failed(prepared, job)
-    database = last_line(prepared)
+    if isinstance(prepared, NoDatabase):
+        shutil.copyfile(prepared.log, folder / "log")
+        return replace(prepared.facts, photos=num_photos(job.photo_set))
+    database = prepared.figures
     script, *words = _SCRIPTS[job.engine]
     command = [str(BENCH / script), *words, database["database"], str(folder / "models")]
     command += ["--images", database["images"], "--seed", str(job.seed), "--threads", str(settings.threads)]
@@ -203,6 +215,8 @@ def _run_peer(job: Job, settings: Settings, folder: Path) -> Facts:
         total_s=sum(stages),
         cpu_s=database["cpu_seconds"] + measured.cpu_seconds,
         peak_memory_mb=max(measured.peak_memory_mb, database["peak_memory_mb"]),
+        described_on=database["described_on"],
+        matched_on=database["matched_on"],
     )
 
 

@@ -8,12 +8,14 @@ CACHE/runs/STEM/KEY.XXXXXXXX/     a run that goes on, or was broken off
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from measured import OUT_OF_MEMORY, TIMED_OUT
 from one_at_a_time import only_process
 
 
@@ -40,6 +42,14 @@ class Facts:
     time_limit_s: float | None = None
     """That each process of the run had; None in results of before it was kept, like the next."""
     memory_limit_mb: float | None = None
+    backend: str | None = None
+    """Ours alone: the one that it took, and the device that its network ran on; None in results of before."""
+    device: str | None = None
+    measured_on: str | None = None
+    """Day of the run (UTC); None where nobody kept it, like the next two."""
+    described_on: str | None = None
+    """Of the database that COLMAP's mappers share: seconds of describing and matching are of then."""
+    matched_on: str | None = None
 
 
 def stored_facts(folder: Path) -> Facts | None:
@@ -50,6 +60,15 @@ def stored_facts(folder: Path) -> Facts | None:
         return Facts(**{key: value for key, value in content.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def may_finish(facts: Facts, time_limit_s: float, memory_limit_mb: float | None) -> bool:
+    """Whether what stopped a run is less than what it may take now; old facts tell only what it took."""
+    if facts.status.startswith(TIMED_OUT):
+        return time_limit_s > (facts.time_limit_s or facts.total_s)
+    if facts.status.startswith(OUT_OF_MEMORY):
+        return (memory_limit_mb or math.inf) > (facts.memory_limit_mb or facts.peak_memory_mb)
+    return False
 
 
 def store_run(folder: Path, make: Callable[[Path], Facts]) -> Facts:

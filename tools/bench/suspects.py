@@ -1,7 +1,7 @@
 """How well look-alike pairs are named: recall of false pairs, false alarms, on full and on thin graphs.
 
     python tools/bench/suspects.py                       # all real sets but the largest, and rendered ones
-    python tools/bench/suspects.py dup_cereal fox facades-60-1 --per-photo 8 --out suspects.json
+    python tools/bench/suspects.py dup_cereal fox facades-60-1 --per-photo 8 --out out/suspects.json
 
 A set is a folder of the data or `SCENE-VIEWS-SEED`, which is rendered: facades or terraces with look-alikes,
 a district or bridge without, the square of the demo (`square-28-0`) with two houses. Its exhaustive database
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from arguments import count, file_to_write, folder_to_write
 from pair_truth import Label, pair_labels
 from peer_database import prepare
 from photo_sets import find_set
@@ -75,12 +76,14 @@ def main() -> None:
     )
     parser.add_argument("sets", nargs="*", help="folders of the data, or SCENE-VIEWS-SEED")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "loopsfm-bench")
+    parser.add_argument(
+        "--cache", type=folder_to_write, default=str(Path.home() / ".cache" / "loopsfm-bench")
+    )
     parser.add_argument(
         "--per-photo", type=int, nargs="*", default=[4, 8], help="pairs a photo of thin graphs"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, help="JSON file with all rows")
+    parser.add_argument("--threads", type=count, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=file_to_write, help="JSON file with all rows")
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     rows: list[Row] = []
@@ -89,6 +92,7 @@ def main() -> None:
             rows.append(row)
             print(render(row), flush=True)
     if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
 
 

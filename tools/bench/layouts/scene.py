@@ -50,7 +50,9 @@ class BenchmarkScene:
     crop: Path | None = None
     """The volume in which points are compared with scans, as Tanks and Temples ships it."""
     subset: str = ""
-    """Which of the scene's photos these are; empty for all."""
+    """Which of the scene's photos these are, as it was asked for; empty for all."""
+    left_out: int = 0
+    """Photos of the scene that are not among them: 200 of a scene with 151 leave out none."""
 
     @property
     def name(self) -> str:
@@ -64,9 +66,11 @@ class BenchmarkScene:
         cameras = self.truth.cameras
         if cameras is not None:
             cameras = {name: camera for name, camera in cameras.items() if name in chosen}
+        kept = tuple(name for name in self.names if name in chosen)
         return replace(
             self,
-            names=tuple(name for name in self.names if name in chosen),
+            names=kept,
+            left_out=self.left_out + len(self.names) - len(kept),
             truth=replace(self.truth, poses=poses, cameras=cameras),
             subset=subset,
         )

@@ -61,6 +61,7 @@ def truth_text(scene: BenchmarkScene) -> str:
         "metres_per_unit": truth.metres_per_unit,
         "scene": scene.name,
         "origin": scene.origin,
+        "left_out": scene.left_out,
     }
     return json.dumps(content, indent=1) + "\n"
 
