@@ -15,10 +15,10 @@ from .agreement import contradicted_share
 from .growth import grow
 from .journal import Journal
 from .session import open_session
+from .soundness import MIN_COMMON_POINTS
 from .steps import Method
 from .trials import MAX_CONTRADICTED, Trial, Workbench
 
-MIN_COMMON_POINTS = 15
 _MIN_INLIER_RATIO = 0.3
 MAX_ERROR = 0.03  # of the median distance from camera to point
 _MIN_COMMON_TRACKS = 30  # points seen from both sides after adjustment

@@ -10,8 +10,8 @@ from scipy.sparse.csgraph import connected_components
 
 from .evidence.view_graph import MIN_NUM_INLIERS
 
-_TYING_POINTS = 15
-"""That two parts of a model see: each has its own noise, and three would fix a similarity without any."""
+MIN_COMMON_POINTS = 15
+"""That two parts of a model, or two models, see: each has its own noise, and three would fix a similarity without any."""
 
 
 def why_undetermined(model: pycolmap.Reconstruction) -> str:
@@ -39,7 +39,7 @@ def tied_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
     while True:
         members = sp.csr_array((np.ones(len(part)), (np.arange(len(part)), part)))
         by_part = ((seen @ members) > 0).astype(np.int32)  # points x parts
-        num_parts, joined = connected_components((by_part.T @ by_part) >= _TYING_POINTS, directed=False)
+        num_parts, joined = connected_components((by_part.T @ by_part) >= MIN_COMMON_POINTS, directed=False)
         part = joined[part]
         if num_parts == by_part.shape[1]:
             break

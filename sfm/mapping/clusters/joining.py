@@ -15,7 +15,6 @@ from ..journal import Journal
 from ..merge import (
     MAX_CONTRADICTED_GROWTH,
     MAX_ERROR,
-    MIN_COMMON_POINTS,
     copied,
     median_depth,
     merge_models,
@@ -23,6 +22,7 @@ from ..merge import (
     transfer_poses,
 )
 from ..session import open_session
+from ..soundness import MIN_COMMON_POINTS
 from ..trials import MAX_CONTRADICTED, Trial, Workbench, judged
 from .seams import Ids, add_points, positions, shared_points
 
