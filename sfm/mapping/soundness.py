@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from .evidence.view_graph import MIN_NUM_INLIERS
 
 MIN_COMMON_POINTS = 15
-"""That two parts of a model, or two models, see: each has its own noise, and three would fix a similarity without any."""
+"""That two parts of a model, or two models, see: points have noise; three fix a similarity without any."""
 
 
 def why_undetermined(model: pycolmap.Reconstruction) -> str:
