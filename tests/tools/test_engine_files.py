@@ -97,7 +97,8 @@ engines:
         ("engines: [{name: x, comand: ['{out}']}]", r"engines\[0\]\.comand: Unexpected"),
         ("engines: [{command: ['{out}']}]", r"engines\[0\]\.name: .*required"),
         ("engines: [", "is no YAML"),
-        ("- 1", "the file: "),
+        ("- 1", r"the file: keys with values are expected, found \[1\]"),
+        ("", "the file: keys with values are expected, found nothing"),
     ],
 )
 def test_a_bad_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
