@@ -332,7 +332,7 @@ def test_the_days_of_figures_are_told():
     assert measured_when([ours]) == "runs on 2026-01-03"
     assert measured_when([ours, peer, other]) == (
         "runs from 2026-01-03 to 2026-01-04; photos described for COLMAP's mappers on 2026-01-01,"
-        " some on days that nobody kept; their pairs matched on days that nobody kept"
+        " some at a time not recorded; their pairs matched at a time not recorded"
     )
     assert measured_when([replace(ours, skipped=True)]) == ""
     assert measured_when([replace(peer, match_s=None, described_on=None)]) == "runs on 2026-01-03"
