@@ -89,7 +89,7 @@ engines:
         ("engines: [{name: a-b, command: ['{out}']}]", "letters, digits"),
         (
             "engines: [{name: x, command: 'run {out}'}]",
-            r"command: Input should be a list of words.*'run {out}'",
+            r"command: a list is expected, as \[first, second\], found 'run {out}'",
         ),
         ("engines: [{name: x, command: []}]", "the command is empty"),
         ("engines: [{name: x, command: ['{out}'], model: ../y}]", "a path below"),

@@ -45,7 +45,7 @@ def refused(path: Path, error: ValidationError, *above: int | str) -> InputError
 
 def _message(problem: ErrorDetails) -> str:
     if problem["type"] == "tuple_type":
-        return f"Input should be a list of words, as [first, second], found {problem['input']!r}"
+        return f"a list is expected, as [first, second], found {_short(problem['input'])}"
     if problem["type"] == "dataclass_type":  # whose name means nothing to those who wrote the file
         return f"keys with values are expected, found {_short(problem['input'])}"
     return problem["msg"]
