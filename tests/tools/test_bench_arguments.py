@@ -76,6 +76,15 @@ def test_a_store_that_cannot_be_made_is_told_first(bench, ended, photos, tmp_pat
         assert message in text
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no file system here that takes no files")
+@pytest.mark.parametrize("arguments", [("--cache", "/proc/store"), ("--out", "/proc/results.json")])
+def test_a_place_that_takes_no_files_even_from_root_is_told_first(arguments, ended, photos):
+    code, text = ended("peers", photos, *arguments)
+
+    assert code == 2
+    assert f"argument {arguments[0]}: nothing can be written in /proc: " in text
+
+
 @pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "mapper"])
 @pytest.mark.parametrize(
     "arguments",

@@ -89,7 +89,7 @@ engines:
         ("engines: [{name: a-b, command: ['{out}']}]", "letters, digits"),
         (
             "engines: [{name: x, command: 'run {out}'}]",
-            r"command: Input should be a list of words.*'run {out}'",
+            r"command: a list is expected, as \[first, second\], found 'run {out}'",
         ),
         ("engines: [{name: x, command: []}]", "the command is empty"),
         ("engines: [{name: x, command: ['{out}'], model: ../y}]", "a path below"),
@@ -97,7 +97,8 @@ engines:
         ("engines: [{name: x, comand: ['{out}']}]", r"engines\[0\]\.comand: Unexpected"),
         ("engines: [{command: ['{out}']}]", r"engines\[0\]\.name: .*required"),
         ("engines: [", "is no YAML"),
-        ("- 1", "the file: "),
+        ("- 1", r"the file: keys with values are expected, found \[1\]"),
+        ("", "the file: keys with values are expected, found nothing"),
     ],
 )
 def test_a_bad_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

@@ -134,6 +134,25 @@ def test_a_failure_is_the_error_and_not_the_hint_below_it(tmp_path):
     assert found.failure == "exit 4: no weights"
 
 
+def test_a_long_reason_ends_with_a_word_and_tells_that_more_was_said(tmp_path):
+    words = "photos that hardly overlap " * 20
+
+    status = python(f"raise SystemExit('{words}')", tmp_path).failure
+
+    assert status.startswith("exit 1: photos that hardly overlap")
+    told, end = status.rsplit(" ", 1)
+    assert end == "…"
+    assert told.removeprefix("exit 1: ").split()[-1] in words.split()
+    assert len(told) < len(words)
+
+
+def test_a_reason_of_one_long_word_is_not_lost(tmp_path):
+    status = python("raise SystemExit('/no' * 100)", tmp_path).failure
+
+    assert status.startswith("exit 1: /no/no/no")
+    assert status.endswith("…")
+
+
 def test_what_our_command_refuses_is_its_message(tmp_path):
     command = [sys.executable, "-m", "sfm", "run", str(tmp_path / "nowhere"), "-o", str(tmp_path / "out")]
 
@@ -313,7 +332,7 @@ def test_the_days_of_figures_are_told():
     assert measured_when([ours]) == "runs on 2026-01-03"
     assert measured_when([ours, peer, other]) == (
         "runs from 2026-01-03 to 2026-01-04; photos described for COLMAP's mappers on 2026-01-01,"
-        " some on days that nobody kept; their pairs matched on days that nobody kept"
+        " some at a time not recorded; their pairs matched at a time not recorded"
     )
     assert measured_when([replace(ours, skipped=True)]) == ""
     assert measured_when([replace(peer, match_s=None, described_on=None)]) == "runs on 2026-01-03"

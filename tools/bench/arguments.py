@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -70,5 +70,8 @@ def _need_room(folder: Path) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise argparse.ArgumentTypeError(f"{folder} cannot be made: {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"nothing can be written in {there}")
+    try:  # permissions alone do not tell: not to root, nor of file systems that are full or none
+        with tempfile.TemporaryDirectory(dir=there):
+            pass
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"nothing can be written in {there}: {error.strerror}") from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from shortened import shortened
 
 from sfm.errors import InputError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MAX_SHOWN = 8
+_MAX_CHARACTERS = 60
 
 
 def read_checked(path: Path, kind: type[T]) -> T:
@@ -43,8 +45,14 @@ def refused(path: Path, error: ValidationError, *above: int | str) -> InputError
 
 def _message(problem: ErrorDetails) -> str:
     if problem["type"] == "tuple_type":
-        return f"Input should be a list of words, as [first, second], found {problem['input']!r}"
+        return f"a list is expected, as [first, second], found {_short(problem['input'])}"
+    if problem["type"] == "dataclass_type":  # whose name means nothing to those who wrote the file
+        return f"keys with values are expected, found {_short(problem['input'])}"
     return problem["msg"]
+
+
+def _short(value: object) -> str:
+    return "nothing" if value is None else shortened(repr(value), _MAX_CHARACTERS)
 
 
 def _problem(path: Path, place: tuple[int | str, ...], message: str) -> str:

@@ -87,7 +87,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
     parser.add_argument(
         "--time-limit",
         type=amount,
-        default=3600.0,
+        default=7200.0,  # COLMAP's incremental mapper needs most of an hour for 292 photos on two cores
         metavar="S",
         help="seconds for each process (default: %(default)g)",
     )

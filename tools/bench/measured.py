@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from process_tree import MemoryWatch, can_watch
+from shortened import shortened
 
 TIMED_OUT, OUT_OF_MEMORY = "stopped after ", "stopped at "
 """How the failure of a process begins that was stopped at a limit."""
@@ -48,7 +49,7 @@ class Measured:
         if self.exit_code == 0:
             return ""
         how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit {self.exit_code}"
-        return f"{how}: {_reason(self.tail)[:160]}"
+        return f"{how}: {shortened(_reason(self.tail))}"
 
 
 def _reason(tail: str) -> str:

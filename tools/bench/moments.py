@@ -23,6 +23,6 @@ def _days(days: Iterable[str | None]) -> str:
     found = set(days)
     known = sorted(day for day in found if day)
     if not known:
-        return "on days that nobody kept"
+        return "at a time not recorded"
     span = f"on {known[0]}" if len(known) == 1 else f"from {known[0]} to {known[-1]}"
-    return f"{span}, some on days that nobody kept" if None in found else span
+    return f"{span}, some at a time not recorded" if None in found else span

@@ -35,6 +35,7 @@ from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
 from result_file import write_results
 from rows import Number
 from runs import MAPPERS, OWN, Job, Run, run_job
+from shortened import shortened
 from table import aligned, number
 
 from sfm.errors import InputError
@@ -191,7 +192,7 @@ def _with_gaussians(
         model = find_models(whole.models)[0]
         values = gaussians.held_out_psnr(model, photo_set.photos, held, settings.cache / "gaussians", seed)
     except (InputError, RuntimeError, ValueError) as error:
-        return replace(row, psnr_note=str(error)[:120])
+        return replace(row, psnr_note=shortened(str(error)))
     return replace(row, psnr=mean(values.values()), psnr_photos=len(values), psnr_of=values)
 
 

@@ -27,7 +27,8 @@ class Accuracy:
     """The part of a row that needs the truth; shares in per cent."""
 
     auc1: Number = None
-    """Of the largest model, all other photos missing, like the figures to `rta15`."""
+    """Of the largest model, all other photos missing, like the figures to `rta15`; where the truth has
+    several components, of each one's best model, their pairs pooled."""
     auc3: Number = None
     auc5: Number = None
     auc10: Number = None

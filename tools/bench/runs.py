@@ -18,6 +18,7 @@ from one_at_a_time import only_process
 from our_backend import our_backend
 from photo_sets import PhotoSet, files_key
 from result_file import today
+from shortened import shortened
 from stored_runs import Facts, may_finish, prune_runs, store_run, stored_facts
 
 from sfm.ingest.discover import discover
@@ -168,7 +169,7 @@ def _our_facts(record: Record, measured: Measured) -> Facts:
     models = record["models"]
     largest = models[0] if models else {}
     return Facts(
-        status="ok" if models else record["message"][:160],
+        status="ok" if models else shortened(record["message"]),
         photos=record["photos"]["readable"],
         backend=record["backend"],
         models_at="models",
