@@ -6,7 +6,7 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.finishing import _drop_points_of_pairs
+from sfm.mapping.finishing import _drop_points_of_pairs, _is_weak
 from sfm.mapping.options import mapper_options
 from sfm.mapping.steps import FIRM, _triangulation
 
@@ -42,3 +42,11 @@ def test_a_weakly_held_photo_gets_points_of_two_photos(num_inliers: int, left_ou
 
     assert _triangulation(options, num_inliers).ignore_two_view_tracks is left_out
     assert options.triangulation.ignore_two_view_tracks
+
+
+@pytest.mark.parametrize(("num_points", "weak"), [(FIRM - 1, True), (FIRM, False)])
+def test_a_model_is_weak_where_a_photo_of_ten_sees_few_points_of_three(num_points: int, weak: bool) -> None:
+    others = [set(range(9))] * FIRM
+    model = tracked_model(10, [*others, *[{7, 8, 9}] * num_points, *[{8, 9}] * FIRM])
+
+    assert _is_weak(model) is weak
