@@ -36,9 +36,9 @@ def finish(
 
     Points that two photos see alone, which COLMAP leaves out, take part where many photos are weakly held:
     there they are half of what there is. AUC@1 of ETH3D pipes with three seeds is 73.2, 71.3 and 70.1 with
-    them, 76.6, 70.8 and 58.0 without; of a street grid whose photos see hundreds of others 93.5 with them, 95.0
-    without. They leave the model in the end, but for those of photos with few others. Where photos have depth,
-    matches are so many that they would add cost alone.
+    them, 76.6, 70.8 and 58.0 without; of a street grid whose photos see hundreds of others 93.5 with them,
+    95.0 without. They leave the model in the end, but for those of photos with few others. Where photos have
+    depth, matches are so many that they would add cost alone.
 
     Models from depth alone keep their poses: their points would be filtered for want of parallax.
     """
