@@ -203,6 +203,8 @@ class _Loop:
                 if not self._begin_afresh():
                     break
                 idle = 0
+        else:
+            self._begin_afresh()
 
     def _has_changed(self) -> bool:
         """Whether the last round changed the models, or found what lets more rounds change them."""
@@ -261,7 +263,7 @@ class _Loop:
         the pairs that there are; whether it changed them.
         """
         whole = len(self.models) == 1 and self.scope <= registered_names(self.models)
-        if whole or self._num_verified() == self.num_at_fresh_start:
+        if whole or self.given or self._num_verified() == self.num_at_fresh_start:
             return False
         self.num_at_fresh_start = 0
         with self._in_history({}, time.monotonic()):

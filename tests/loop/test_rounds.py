@@ -107,8 +107,9 @@ def test_rounds_continue_the_model_of_the_last(tmp_path: Path) -> None:
 
     assert engine.starts[:2] == [0, 4]
     after = [r for r in result.rounds if r.models_before]
-    assert all(r.registered_after - r.registered_before == (r.verified > 0) for r in after)
-    assert result.models[0].num_reg_images() == 4 + len([r for r in after if r.verified])
+    continued = [r for r in after if r.verified or not r.matched]  # without pairs: begun afresh
+    assert all(r.registered_after - r.registered_before == (r in continued) for r in after)
+    assert result.models[0].num_reg_images() == 4 + len(continued)
 
 
 def test_the_first_rounds_firm_up_the_graph_without_any_model(tmp_path: Path) -> None:
@@ -402,3 +403,10 @@ def test_a_round_without_pairs_tells_of_the_fresh_start_that_joined_models(tmp_p
 
     assert [model.num_reg_images() for model in result.models] == [len(NAMES)]
     assert [(r.asked, r.models_before, r.models_after) for r in result.rounds[-1:]] == [({}, 2, 1)]
+
+
+def test_models_begin_afresh_in_the_end_where_rounds_run_out(tmp_path: Path) -> None:
+    result = run(JoinedAfresh(num_lucky=3), tmp_path, replace(GENEROUS, max_rounds=3))
+
+    with_models = [(r.matched > 0, r.models_after) for r in result.rounds if r.models_before]
+    assert with_models == [(True, 2), (True, 2), (True, 2), (False, 1)]
