@@ -1,0 +1,96 @@
+"""What stands in for matching and registration in the tests of the loop, and a run of the loop with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from itertools import pairwise
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Edge, Pair, Reason, SceneGraph
+from sfm.backends import Guides, MatchReport
+from sfm.config.schema import RegisterConfig
+from sfm.events import EventSink, NullEvents
+from sfm.loop import LoopResult, run_closed_loop
+from sfm.mapping import MappingResult, SuspectReport, TwoView, ViewGraph
+
+NAMES = tuple(f"{i}.jpg" for i in range(8))
+CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
+
+
+def model_of(count: int) -> pycolmap.Reconstruction:
+    """A synthetic model in which the first `count` photos are registered under our names."""
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, count
+    options.num_points3D = 20
+    model = pycolmap.synthesize_dataset(options)
+    for name, image_id in zip(NAMES, sorted(model.reg_image_ids()), strict=False):
+        model.image(image_id).name = name
+    return model
+
+
+class Engine:
+    """Stands in for matching and registration. Photos verify that lie next but one, farther ones in later
+    rounds; each registration after the first adds one photo.
+    """
+
+    def __init__(self) -> None:
+        self.matched: list[set[Pair]] = []
+        self.guided: list[dict[Pair, list[list[float]]]] = []
+        self.starts: list[int] = []
+        self.fresh: list[bool] = []
+        self.verifies = True
+        self.asked_about: list[set[Pair]] = []
+        self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
+
+    def reconstruct(
+        self,
+        start: Sequence[pycolmap.Reconstruction],
+        suspects: frozenset[Pair],
+        events: EventSink,
+        fresh: bool,
+    ) -> MappingResult:
+        self.fresh.append(fresh)
+        registered = start[0].num_reg_images() if start else 4
+        self.starts.append(registered if start else 0)
+        events.emit("register", "model", num_images=registered + bool(start))
+        return MappingResult((model_of(registered + bool(start)),), self.view_graph())
+
+    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+        self.matched.append(set(edges))
+        self.guided.append({pair: guide.b_from_a.matrix().tolist() for pair, guide in guides.items()})
+        near = [
+            pair
+            for pair, edge in edges.items()
+            if self.verifies and abs(NAMES.index(pair.a) - NAMES.index(pair.b)) <= 2 * edge.round
+        ]
+        self.known.update(dict.fromkeys(near, TwoView(200, "uncalibrated", 0.5)))
+        return MatchReport(len(edges), 0, dict.fromkeys(near, 200))
+
+    def view_graph(self) -> ViewGraph:
+        return ViewGraph(NAMES, self.known)
+
+    def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
+        self.asked_about.append(set(tried))
+        return SuspectReport((), ambiguous=False)
+
+    def rank(self, name: str, count: int) -> list[tuple[str, float]]:
+        here = NAMES.index(name)
+        others = sorted((abs(here - i), other) for i, other in enumerate(NAMES) if other != name)
+        return [(other, 1.0 - 0.1 * distance) for distance, other in others][:count]
+
+
+def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink | None = None) -> LoopResult:
+    return run_closed_loop(
+        CHAIN,
+        folder=folder,
+        reconstruct=engine.reconstruct,
+        finish=lambda models, *_: models,
+        match=engine.match,
+        read_view_graph=engine.view_graph,
+        read_suspects=engine.read_suspects,
+        rank=engine.rank,
+        config=config,
+        events=events or NullEvents(),
+    )
