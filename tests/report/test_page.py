@@ -109,12 +109,14 @@ def test_each_round_says_what_was_asked_what_fitted_and_what_it_gained(tmp_path,
     html = write_report(make_run(tmp_path)).read_text()
 
     rows = re.findall(r"<tr>(.*?)</tr>", html[html.index("Rounds of the loop") :], re.DOTALL)
-    cells = [re.sub(r"<[^>]*>", "|", row) for row in rows[1:3]]
+    cells = [re.sub(r"<[^>]*>", "|", row) for row in rows[1:4]]
     assert "4 loop (1 fit)" in cells[0]
     assert "before the first reconstruction" in cells[0]
     assert "3 orphan (2 fit)" in cells[1]
     assert "4 → 5" in cells[1]
-    assert "2 → 1" in cells[1]
+    assert "2 → 2" in cells[1]
+    assert "none: models begun afresh" in cells[2]
+    assert "2 → 1" in cells[2]
 
 
 def test_missing_photos_come_first_with_reason_and_advice(tmp_path, make_run):
