@@ -32,7 +32,14 @@ from sfm.workspace import atomic_write_json
 
 LOOP = "loop"
 _SOURCE_OF_ALL = ("retrieval", "kernels", "sfm/mapping", "sfm/database.py", "sfm/verification.py")
-_SOURCE_OF_LOOP = (*_SOURCE_OF_ALL, "sfm/loop", "sfm/look_alikes.py", "sfm/sift")
+_SOURCE_OF_LOOP = (
+    *_SOURCE_OF_ALL,
+    "sfm/loop",
+    "sfm/look_alikes.py",
+    "sfm/sift",
+    "sfm/pair_proposal.py",
+    "sfm/positions.py",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,7 @@ class GraphRun:
 def graph_run(graph: str, store: MatchedStore, config: Config, threads: int) -> GraphRun:
     """Map a graph, or read what an earlier call with the same source, options and seed made of it."""
     folder = store.workspace.cache / "graph_runs"
-    path = folder / f"{graph}-{config.run.seed}-{_key(graph, config, threads)}.json"
+    path = folder / f"{graph}-{config.run.seed}-{_key(graph, store, config, threads)}.json"
     if not path.exists():
         scratch = store.workspace.cache / "experiments" / f"{graph}-{config.run.seed}"
         scratch.mkdir(parents=True, exist_ok=True)
@@ -88,12 +95,13 @@ def graph_run(graph: str, store: MatchedStore, config: Config, threads: int) -> 
     return GraphRun.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _key(graph: str, config: Config, threads: int) -> str:
-    """What a run depends on besides its photos: a fixed graph not on the loop."""
+def _key(graph: str, store: MatchedStore, config: Config, threads: int) -> str:
+    """What a run depends on besides its photos: a fixed graph neither on the loop nor on positions."""
     paths = [ROOT / part for part in (_SOURCE_OF_LOOP if graph == LOOP else _SOURCE_OF_ALL)]
     files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
     options = (config.sift, config.verify, config.retrieval, config.register, config.refine)
-    parts = (files_key(ROOT, sorted(files)), options, threads, pycolmap.__version__)
+    positions = [(photo.name, photo.position) for photo in store.collection.photos] if graph == LOOP else []
+    parts = (files_key(ROOT, sorted(files)), options, threads, pycolmap.__version__, positions)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 

@@ -27,6 +27,7 @@ from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.events import NullEvents
 from sfm.ingest import ingest
+from sfm.positions import with_positions
 from sfm.progress import SilentProgress
 from sfm.sift import SiftBackend
 from sfm.sift.guided_pairs import match_guided
@@ -166,6 +167,7 @@ def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int
             events=NullEvents(),
             progress=SilentProgress(),
         )
+        collection = with_positions(collection, config.georeference)  # which `sfm run` chooses pairs by, too
         database = FeatureDatabase(workspace.database)
         database.sync(collection, backend.keys())
         if backend.describe(collection, database).described:
