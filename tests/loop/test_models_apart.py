@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pycolmap
 import pytest
-from loop_stand_in import NAMES, Engine, model_of, run
 
 from retrieval import Edge, Pair
 from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventSink
 from sfm.mapping import MappingResult, TwoView
+from tests.loop.stand_in import NAMES, Engine, model_of, run
 
 GENEROUS = RegisterConfig(max_rounds=5, pairs_per_photo=20.0, max_pairs_per_photo=20.0)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pycolmap
 import pytest
-from loop_stand_in import CHAIN, NAMES, Engine, model_of, run
 
 from retrieval import Edge, Pair, Reason
 from sfm.backends import Guides, MatchReport
@@ -17,6 +16,7 @@ from sfm.config.schema import RegisterConfig
 from sfm.events import EventLog, EventSink, read_events
 from sfm.mapping import MappingResult, Suspect, SuspectReport
 from sfm.mapping.evidence.suspects import Evidence
+from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
 
 
 def test_rounds_continue_the_model_of_the_last(tmp_path: Path) -> None:
