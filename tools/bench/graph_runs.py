@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pycolmap
+from clock import Clock
 from matched_store import GuidedWork, MatchedStore
 from photo_sets import ROOT, files_key
 
@@ -122,13 +123,13 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
         first = SceneGraph(store.names, fixed_graph(graph, store.names, rank, seed=config.run.seed))
     database = store.new_database(folder / "database.db")
     store.give(first.edges, database)
-    guided, matching = GuidedWork(), _Clock()
+    guided, matching = GuidedWork(), Clock()
 
     def match(edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         with matching:
             return store.give(edges, database, guides, guided)
 
-    with _Clock() as whole:
+    with Clock() as whole:
         loop = run_closed_loop(
             first,
             folder=folder / f"rounds-{time.time_ns()}",
@@ -198,19 +199,3 @@ def fixed_graph(text: str, names: Sequence[str], rank: Rank, *, seed: int) -> Ma
             similarity[place[name], place[other]] = score
     # in MASt3R-SfM a photo is its own first neighbour
     return retrieval_graph(similarity, anchors, neighbours + 1, seed=seed).edges(names, similarity)
-
-
-class _Clock:
-    """Adds up what is spent inside it."""
-
-    def __init__(self) -> None:
-        self.cpu_s = self.wall_s = 0.0
-
-    def __enter__(self) -> _Clock:
-        self.cpu_s -= time.process_time()
-        self.wall_s -= time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cpu_s += time.process_time()
-        self.wall_s += time.monotonic()

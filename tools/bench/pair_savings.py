@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 from arguments import count
+from clock import Clock
 from engines import check_options
 from matched_store import MatchedStore, open_store
 from photo_sets import find_sets, set_parser
@@ -57,25 +57,12 @@ class Savings:
     times_faster_cpu: float
 
 
-class _Clock:
-    def __init__(self) -> None:
-        self.wall_s = self.cpu_s = 0.0
-
-    def __enter__(self) -> None:
-        self.wall_s -= time.monotonic()
-        self.cpu_s -= time.process_time()
-
-    def __exit__(self, *_: object) -> None:
-        self.wall_s += time.monotonic()
-        self.cpu_s += time.process_time()
-
-
 def savings(name: str, store: MatchedStore, chosen: Sequence[Pair], config: Config, sample: int) -> Savings:
     """Time retrieval, random pairs and chosen pairs of described photos."""
     names = store.names
     rng = np.random.default_rng(config.run.seed)
     every = [Pair.of(a, b) for a, b in combinations(names, 2)]
-    retrieval, clocks = _Clock(), (_Clock(), _Clock())
+    retrieval, clocks = Clock(), (Clock(), Clock())
     with tempfile.TemporaryDirectory(dir=store.workspace.cache) as scratch:
         with retrieval:
             propose_pairs(

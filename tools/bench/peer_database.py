@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pycolmap
+from clock import Clock
 from one_at_a_time import only_process
 from pair_choices import CHOICES, Matching, choice_key, proposes_all, train
 from process_tree import forget_own_peak, own_peak_mb
@@ -74,7 +74,7 @@ def prepare(
     cache = cache.resolve()
     place = cache / "photos" / _place_key(photos, config, threads)
     place.mkdir(parents=True, exist_ok=True)
-    with only_process(place), _Clock() as ingesting:
+    with only_process(place), Clock() as ingesting:
         collection = _ingested(photos, place, config, threads)
     key = _key(collection, config, threads)
     if proposes_all(choice, len(collection.photos)):
@@ -120,13 +120,13 @@ def _ingested(photos: Path, place: Path, config: Config, threads: int) -> Collec
 
 
 def _describe(
-    collection: Collection, folder: Path, place: Path, config: Config, threads: int, ingesting: _Clock
+    collection: Collection, folder: Path, place: Path, config: Config, threads: int, ingesting: Clock
 ) -> None:
     """Fill `folder` with the database before any matching; `cost.json` beside it says what it took."""
     with _replaced(folder, "cost.json") as fresh:
         database = FeatureDatabase(fresh / "database.db")
         database.sync(collection, _KEYS)
-        with _Clock() as describing:
+        with Clock() as describing:
             describe(
                 collection,
                 database,
@@ -155,7 +155,7 @@ def _match(
     choice: str,
     config: Config,
     threads: int,
-    ingesting: _Clock,
+    ingesting: Clock,
 ) -> None:
     """Fill `folder` with a matched copy and its figures."""
     now = {"ingest_s": ingesting.wall_s, "ingest_cpu_s": ingesting.cpu_s, "described_on": None}
@@ -166,10 +166,10 @@ def _match(
         shutil.copyfile(described / "database.db", fresh / "database.db")
         database = FeatureDatabase(fresh / "database.db")
         job = Matching(database, config, threads, fresh)
-        with _Clock() as training:
+        with Clock() as training:
             train(way, job)
         forget_own_peak()  # as its time, the memory of training counts in nothing
-        with _Clock() as matching:
+        with Clock() as matching:
             CHOICES[way](job)
         records = database.pairs()
         made = PeerDatabase(
@@ -224,18 +224,6 @@ def _key(collection: Collection, config: Config, threads: int) -> str:
         pycolmap.__version__,
     )
     return _with_threads(hashlib.sha256(repr(parts).encode()).hexdigest()[:16], threads)
-
-
-class _Clock:
-    """Seconds that are spent inside it, by the wall and by this process on all its cores."""
-
-    def __enter__(self) -> _Clock:
-        self._started, self._cpu_started = time.monotonic(), time.process_time()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.wall_s = time.monotonic() - self._started
-        self.cpu_s = time.process_time() - self._cpu_started
 
 
 def main() -> None:
