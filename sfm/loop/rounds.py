@@ -218,7 +218,9 @@ class _Loop:
 
     def register(self) -> None:
         """Continue the models with all verified pairs; begin afresh, too, where there are many more."""
-        fresh = self._num_verified() >= _WORTH_A_FRESH_START * self.num_at_fresh_start
+        self._continue_models(fresh=self._num_verified() >= _WORTH_A_FRESH_START * self.num_at_fresh_start)
+
+    def _continue_models(self, *, fresh: bool) -> None:
         if fresh:
             self.num_at_fresh_start = self._num_verified()
         self.models = self.kept.models(
@@ -265,9 +267,8 @@ class _Loop:
         whole = len(self.models) == 1 and self.scope <= registered_names(self.models)
         if whole or self.given or self._num_verified() == self.num_at_fresh_start:
             return False
-        self.num_at_fresh_start = 0
         with self._in_history({}, time.monotonic()):
-            self.register()
+            self._continue_models(fresh=True)
         return self._has_changed()
 
     @contextmanager

@@ -52,10 +52,15 @@ class Engine:
         fresh: bool,
     ) -> MappingResult:
         self.fresh.append(fresh)
+        models = self.grown(start)
+        events.emit("register", "model", num_images=models[0].num_reg_images())
+        return MappingResult(models, self.view_graph())
+
+    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
+        """The models that registration makes of those before it."""
         registered = start[0].num_reg_images() if start else 4
         self.starts.append(registered if start else 0)
-        events.emit("register", "model", num_images=registered + bool(start))
-        return MappingResult((model_of(registered + bool(start)),), self.view_graph())
+        return (model_of(registered + bool(start)),)
 
     def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         self.matched.append(set(edges))

@@ -12,8 +12,7 @@ import pytest
 from retrieval import Edge, Pair
 from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
-from sfm.events import EventSink
-from sfm.mapping import MappingResult, TwoView
+from sfm.mapping import TwoView
 from tests.loop.stand_in import NAMES, Engine, model_of, run
 
 GENEROUS = RegisterConfig(max_rounds=5, pairs_per_photo=20.0, max_pairs_per_photo=20.0)
@@ -27,19 +26,12 @@ class Apart(Engine):
         self.num_lucky = num_lucky
         self.known.update(dict.fromkeys([Pair("5.jpg", "6.jpg")], TwoView(200, "uncalibrated", 0.5)))
 
-    def reconstruct(
-        self,
-        start: Sequence[pycolmap.Reconstruction],
-        suspects: frozenset[Pair],
-        events: EventSink,
-        fresh: bool,
-    ) -> MappingResult:
+    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
         self.starts.append(len(start))
-        self.fresh.append(fresh)
         second = model_of(len(NAMES) - 4)
         for image_id, name in zip(sorted(second.reg_image_ids()), NAMES[4:], strict=True):
             second.image(image_id).name = name
-        return MappingResult((model_of(4), second), self.view_graph())
+        return model_of(4), second
 
     def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         lucky = 0 < len(self.starts) <= self.num_lucky
@@ -91,16 +83,10 @@ def test_models_apart_begin_afresh_where_pairs_are_many_more_and_once_at_the_end
 class JoinedAfresh(Apart):
     """One whole model as soon as a fresh start is made of all the pairs that are found."""
 
-    def reconstruct(
-        self,
-        start: Sequence[pycolmap.Reconstruction],
-        suspects: frozenset[Pair],
-        events: EventSink,
-        fresh: bool,
-    ) -> MappingResult:
-        result = super().reconstruct(start, suspects, events, fresh)
-        joined = fresh and len(self.starts) > self.num_lucky + 1
-        return MappingResult((model_of(len(NAMES)),), self.view_graph()) if joined else result
+    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
+        models = super().grown(start)
+        joined = self.fresh[-1] and len(self.starts) > self.num_lucky + 1
+        return (model_of(len(NAMES)),) if joined else models
 
 
 def test_a_round_without_pairs_tells_of_the_fresh_start_that_joined_models(tmp_path: Path) -> None:

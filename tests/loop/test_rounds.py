@@ -13,8 +13,8 @@ import pytest
 from retrieval import Edge, Pair, Reason
 from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
-from sfm.events import EventLog, EventSink, read_events
-from sfm.mapping import MappingResult, Suspect, SuspectReport
+from sfm.events import EventLog, read_events
+from sfm.mapping import Suspect, SuspectReport
 from sfm.mapping.evidence.suspects import Evidence
 from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
 
@@ -70,14 +70,8 @@ def doubted(pair: Pair, deciding: tuple[Pair, ...] = ()) -> Suspect:
 class Doubtful(Engine):
     """Registers all photos at once; the first and the sixth look alike, which any untried pair decides."""
 
-    def reconstruct(
-        self,
-        start: Sequence[pycolmap.Reconstruction],
-        suspects: frozenset[Pair],
-        events: EventSink,
-        fresh: bool,
-    ) -> MappingResult:
-        return MappingResult((model_of(len(NAMES)),), self.view_graph())
+    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
+        return (model_of(len(NAMES)),)
 
     def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
         self.asked_about.append(set(tried))
@@ -190,15 +184,9 @@ class Seeing(Engine):
         super().__init__()
         self.model = model
 
-    def reconstruct(
-        self,
-        start: Sequence[pycolmap.Reconstruction],
-        suspects: frozenset[Pair],
-        events: EventSink,
-        fresh: bool,
-    ) -> MappingResult:
+    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
         self.starts.append(len(NAMES) if start else 0)
-        return MappingResult((self.model,), self.view_graph())
+        return (self.model,)
 
     def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         self.verifies = bool(guides)
