@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Matrices = TypeVar("Matrices", NDArray[np.float32], NDArray[np.float64])
 
-_ROUNDS = 5
+_ROUNDS = 12
+"""Neighbours on another surface that lies a few pixels off lose their weight late: with 5 rounds they still
+pull at every map along a depth edge."""
 _AFFINE_ROUNDS = 2
 """Rounds without v, until the worst of the wrong matches have no weight."""
 _FIRST_SCALE = 4.0
@@ -24,7 +26,7 @@ _MIN_SCALE = 0.35
 """Rounding alone gives residuals of this size, px."""
 _MIN_DEVIATION = 0.1
 """No fit is believed to know its residuals better than this, px."""
-_USUAL_BEND = 0.02
+_USUAL_BEND = 0.05
 """Standard deviation of a component of v, 1 / px: holds v where the neighbours don't determine it."""
 _MAX_TILT = 0.6
 """Divisors are this near to 1: beyond, a map says nothing of where it was fitted."""

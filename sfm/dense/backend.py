@@ -41,7 +41,7 @@ from .window_tokens import WindowTokens
 from .windows import matched_px
 
 _PAIRS_VERSION = _GEOMETRIES_VERSION = 1
-_KEYPOINTS_VERSION = 2
+_KEYPOINTS_VERSION = 3
 """Raised when a change of code changes what the step computes: earlier results are then computed again."""
 
 _MAX_LOCAL = 300

@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 class FieldOptions:
     """How a field is fitted; lengths in network px."""
 
-    num_neighbours: int = 14
+    num_neighbours: int = 20
     """Matches that a map is fitted to beside its own, at most."""
     radius: float = 24.0
     """How far away they may be: three cells of the matcher's grid."""
@@ -42,6 +42,9 @@ class FieldOptions:
     """How far apart the predictions of the nearest maps may lie."""
     max_residual: float = 1.0
     """Largest typical residual of the neighbours that a map is believed with."""
+    max_lopsided: float = 0.6
+    """A point is carried over among matches, not beyond them: length of the mean of the directions to those
+    around it, 0 in their midst and 1 where all lie on one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class AffineField:
         near = np.exp(-0.5 * (distance / np.maximum(_BLEND_WIDTH, distance[:, :1])) ** 2)
         weight = near * agrees / (_SIGMA_FLOOR + self.sigma[node]) ** 2
         valid = (distance[:, 0] < self.options.reach) & ((near * agrees).sum(1) > _MAJORITY * near.sum(1))
+        valid &= _lopsided(step, distance, near * agrees) < self.options.max_lopsided
         share = weight / np.maximum(weight.sum(1, keepdims=True), 1e-9)
         return Prediction(
             (share[..., None] * said).sum(1),
@@ -135,6 +139,14 @@ class AffineField:
         )
 
 
+def _lopsided(step: Array, distance: Array, weight: Array) -> Array:
+    """(N,) see `FieldOptions.max_lopsided`; a match nearer than a pixel or so is in no direction."""
+    towards = step / np.maximum(distance, _AT_A_MATCH)[..., None]
+    mean = (weight[..., None] * towards).sum(1) / np.maximum(weight.sum(1, keepdims=True), 1e-9)
+    return np.asarray(np.linalg.norm(mean, axis=1), np.float32)
+
+
+_AT_A_MATCH = 1.5
 _BLENDED = 8
 """Maps that are averaged; their neighbourhoods overlap, so more of them add little."""
 _BLEND_WIDTH = 8.0
@@ -212,8 +224,12 @@ def _tolerant(options: FieldOptions, fits: AffineFits) -> FieldOptions:
     return replace(options, max_residual=noise * options.max_residual, agreement=noise * options.agreement)
 
 
-_USUAL_RESIDUALS = 1.5
+_USUAL_RESIDUALS = 1.2
 """Maps with residuals of more than so many times the median are at depth edges or among wrong matches."""
+_MIN_AGREEING = 0.85
+"""Share of the neighbours, by weight, that a map has to explain, of what is usual between the two photos:
+wrong matches are everywhere, another surface is only beyond a depth edge. What is nearer moves more, so maps
+across such edges are bent outward, the same way all along a road that is walked down."""
 _MAX_NOISE = 4.0
 
 
@@ -221,7 +237,8 @@ def _believed(fits: AffineFits, options: FieldOptions) -> Mask:
     """Maps that are determined, mirror if most do, and that their own match and most neighbours confirm."""
     area, mirrored = areas(fits.jacobian), turns_over(fits.jacobian)
     own = np.linalg.norm(fits.offset, axis=1)
-    good = (fits.support > 0.5) & (own < 3 * fits.scale + 0.5) & (fits.scale < options.max_residual)
+    agreeing = max(0.5, _MIN_AGREEING * float(np.median(fits.support)))
+    good = (fits.support > agreeing) & (own < 3 * fits.scale + 0.5) & (fits.scale < options.max_residual)
     good &= (fits.spread > _MIN_SPREAD) & (fits.effective > 4)
     good &= (area > 1 / _MAX_AREA_CHANGE) & (area < _MAX_AREA_CHANGE)
     return np.asarray(good & (mirrored == (np.count_nonzero(mirrored & good) > good.sum() / 2)))

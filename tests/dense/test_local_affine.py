@@ -87,6 +87,45 @@ def test_perspective_moves_no_point_aside() -> None:
     assert np.linalg.norm(np.mean(back, axis=0)) < 0.015
 
 
+def stepped(points: Array) -> Array:
+    """Two walls one behind the other, the nearer one on the right: it moves by a few pixels more."""
+    x, y = points.astype(np.float64).T
+    return np.column_stack((1.2 * x + 10 + 4 * (x > 100), 1.2 * y + 5)).astype(np.float32)
+
+
+def test_a_depth_edge_does_not_bend_the_maps_beside_it() -> None:
+    """What is nearer moves more: maps that mix both walls err outward all along a walk."""
+    points = np.random.default_rng(1).uniform(20, 180, (1500, 2)).astype(np.float32)
+    points = points[np.abs(points[:, 0] - 100) < 24]
+    farther, nearer = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        a = grid() + rng.uniform(-4, 4, 2).astype(np.float32)
+        dither = rng.uniform(-0.5, 0.5, a.shape)
+        b = (np.round(stepped(a) + rng.normal(0, 0.2, a.shape) + dither) - dither).astype(np.float32)
+        said = fitted(a, b).predict(points)
+        error = (said.xy - stepped(points))[:, 0]
+        farther.append(error[said.valid & (points[:, 0] < 100)])
+        nearer.append(error[said.valid & (points[:, 0] > 100)])
+
+    assert abs(np.concatenate(farther).mean()) < 0.05
+    assert abs(np.concatenate(nearer).mean()) < 0.05
+    assert np.mean(np.abs(np.concatenate(farther + nearer)) > 1) < 0.01
+    assert sum(map(len, farther + nearer)) > 0.5 * 12 * len(points)
+
+
+def test_no_point_is_carried_over_beyond_the_matches() -> None:
+    a = grid()
+    a = a[a[:, 0] < 100]
+    last = a[:, 0].max()
+    points = np.column_stack((np.linspace(last - 4, last + 6, 41), np.full(41, 100))).astype(np.float32)
+
+    said = fitted(a, 1.1 * a).predict(points)
+
+    assert said.valid[points[:, 0] <= last].all()
+    assert not said.valid[points[:, 0] > last + 1.5].any()
+
+
 def test_maps_of_a_plane_are_those_of_its_homography_and_so_are_their_inverses() -> None:
     a = grid()
     field = fitted(a, steep(a))
