@@ -1,6 +1,6 @@
 """The mast3r backend on rendered scenes, the oracle in the network's place, one option apart at a time.
 
-    python tools/bench/dense_runs.py [--cases tracks chain ...] [--size 160] [--cache FOLDER]
+    python tools/bench/dense_runs.py [--cases tracks chain ...] [--seeds 3] [--size 160] [--cache FOLDER]
 
 Each case renders its scene once (with depth) and runs `sfm run` in a process of its own for each variant:
 
@@ -13,10 +13,11 @@ Each case renders its scene once (with depth) and runs `sfm run` in a process of
 - street: 100 photos
 - walk: the first 50 of these, tracks as in the first case
 
-Prints one JSON object: for each variant photos registered, models, AUC, mean track length (with and without a
-photo's second keypoint in one track), reprojection error (px), pairs and seconds by stage. The oracle is no
-network: what is compared is what follows inference. Pairs are inferred once for a case, so that "match" of
-later variants is the time of making tracks and verifying them.
+Prints one JSON object: for each variant and seed of the scene photos registered, models, AUC, mean track
+length (with and without a photo's second keypoint in one track), reprojection error (px), pairs and seconds
+by stage; with several seeds also mean and standard deviation over these: how far a walk drifts is chance. The
+oracle is no network: what is compared is what follows inference. Pairs are inferred once for a scene, so that
+"match" of later variants is the time of making tracks and verifying them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ class Bench:
     cache: Path
     size: int
     threads: int
+    seeds: int
 
 
 _CHAIN_CAMERA = "images.camera_params=448,320,240,-0.04"
@@ -66,6 +69,9 @@ _CHAIN_CAMERA = "images.camera_params=448,320,240,-0.04"
 
 _SAME_PAIRS = ("retrieval.pairs_per_photo=6", "register.max_rounds=0")
 """The closed loop would ask each variant for other pairs."""
+
+_AUC = ("1", "3", "5", "10")
+_COMPARED = ("registered", "mean_track_length", "photos_per_point", "mean_reprojection_error_px", "seconds")
 
 TRACKS: dict[str, tuple[str, ...]] = {
     "canonical": (),
@@ -103,24 +109,49 @@ def main() -> int:
     parser.add_argument("--cases", nargs="+", choices=sorted(CASES), default=sorted(CASES))
     parser.add_argument("--size", type=int, default=160, help="longer side of the network's images, px")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1, help="scenes that each case is rendered as")
     parser.add_argument("--cache", type=Path, help="keeps rendered scenes and results between calls")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(args.cache or Path(scratch), args.size, args.threads)
+        bench = Bench(args.cache or Path(scratch), args.size, args.threads, args.seeds)
         figures = {name: run_case(bench, name) for name in args.cases}
-    print(json.dumps({"size": args.size, "threads": args.threads, "cases": figures}, indent=2))
+    said = {"size": args.size, "threads": args.threads, "seeds": args.seeds, "cases": figures}
+    print(json.dumps(said, indent=2))
     return 0
 
 
 def run_case(bench: Bench, name: str) -> dict[str, Any]:
-    """All variants of a case."""
-    case = CASES[name]
-    scene = bench.cache / name / "scene"
+    """All variants of a case, for each of the seeds."""
+    runs = [run_scene(bench, name, seed) for seed in range(bench.seeds)]
+    return {
+        variant: {
+            "seeds": [run[variant] for run in runs],
+            **({"mean_and_deviation": spread([run[variant] for run in runs])} if bench.seeds > 1 else {}),
+        }
+        for variant in CASES[name].variants
+    }
+
+
+def run_scene(bench: Bench, name: str, seed: int) -> dict[str, dict[str, Any]]:
+    """All variants of a case on one scene, which is rendered where it isn't there yet."""
+    case, folder = CASES[name], bench.cache / f"{name}-{seed}"
+    scene = folder / "scene"
     if not (scene / "gt.json").exists():
         shutil.rmtree(scene, ignore_errors=True)
-        _python(ROOT / "tools" / "render_scene.py", scene, *case.scene, "--depth")
+        _python(ROOT / "tools" / "render_scene.py", scene, *case.scene, "--depth", "--seed", str(seed))
         _keep_first(scene, case.first)
-    return {variant: run_variant(bench, name, variant, scene) for variant in case.variants}
+    return {variant: run_variant(bench, name, variant, folder) for variant in case.variants}
+
+
+def spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of the figures that all runs have."""
+    flat = [{**run, **{f"auc_{key}": value for key, value in run.get("auc", {}).items()}} for run in runs]
+    found = {}
+    for key in (*_COMPARED, *(f"auc_{key}" for key in _AUC)):
+        if all(run.get(key) is not None for run in flat):
+            values: list[float] = [run[key] for run in flat]
+            found[key] = (round(statistics.fmean(values), 3), round(statistics.stdev(values), 3))
+    return found
 
 
 def _keep_first(scene: Path, count: int | None) -> None:
@@ -136,11 +167,11 @@ def _modified(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def run_variant(bench: Bench, name: str, variant: str, scene: Path) -> dict[str, Any]:
-    """One `sfm run` and its figures."""
-    case, out = CASES[name], bench.cache / name / f"out {variant}"
+def run_variant(bench: Bench, name: str, variant: str, folder: Path) -> dict[str, Any]:
+    """One `sfm run` on the scene in a folder, and its figures."""
+    case, scene, out = CASES[name], folder / "scene", folder / f"out {variant}"
     shutil.rmtree(out, ignore_errors=True)
-    for earlier in sorted((bench.cache / name).glob("out */cache/pairs"), key=_modified)[-1:]:
+    for earlier in sorted(folder.glob("out */cache/pairs"), key=_modified)[-1:]:
         shutil.copytree(
             earlier, out / "cache" / "pairs"
         )  # its folders are named by all that results depend on
@@ -182,7 +213,7 @@ def accuracy(out: Path, truth: Path) -> dict[str, Any]:
         return {"eval_error": done.stderr.splitlines()[-1:]}
     scored = json.loads(done.stdout)
     return {
-        "auc": {threshold: scored["auc"][threshold] for threshold in ("1", "3", "5", "10")},
+        "auc": {threshold: scored["auc"][threshold] for threshold in _AUC},
         "rotation_median_deg": scored["rotation_median_deg"],
         "translation_median_deg": scored["translation_median_deg"],
     }
