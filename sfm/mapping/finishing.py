@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 
+import numpy as np
 import pycolmap
 
 from sfm.config.schema import RefineConfig
@@ -14,6 +14,7 @@ from .calibration.intrinsics import free_intrinsics
 from .depth.depth_model import has_parallax
 from .depth.metric_scale import metric_scale, scale_to_metres
 from .journal import Journal
+from .observations import track_lengths
 from .options import MapperOptions, with_two_view_tracks
 from .scene import Scene
 from .session import open_session
@@ -84,13 +85,8 @@ def _is_weak(model: pycolmap.Reconstruction) -> bool:
 
 def _firm(model: pycolmap.Reconstruction) -> set[int]:
     """Ids of the images that see enough points which a third one vouches for."""
-    counts = Counter(
-        element.image_id
-        for point in model.points3D.values()
-        if point.track.length() > 2
-        for element in point.track.elements
-    )
-    return {image_id for image_id, count in counts.items() if count >= FIRM}
+    lengths = track_lengths(model)
+    return {image_id for image_id, seen in lengths.items() if np.count_nonzero(seen > 2) >= FIRM}
 
 
 def _has_evidence(scene: Scene, model: pycolmap.Reconstruction) -> bool:

@@ -10,7 +10,7 @@ from .journal import Journal
 from .session import MapperSession
 from .steps import FIRM, Attempts, Method, Stuck, register_next
 
-_LOCAL_EVERY = 4
+_LOCAL_EVERY = 8
 """Of the photos that are held firmly only each so-manieth is settled among its neighbours, with a robust
 loss: the adjustment of all is near. The others are settled at once."""
 _SMALL = 10

@@ -16,7 +16,10 @@ _TOLERANCE = 1e-8
 _NEAR_OPTIMUM = 1e8
 """Trust region of adjustments that start near their end: Gauss-Newton from the first step, a third of the
 steps that Ceres takes from its default, to the same end."""
-_SETTLING_TOLERANCE = 1e-6
+_SETTLING_TOLERANCE = 1e-3
+_SETTLED_CHANGE = 5e-3
+"""Share of the observations: where fewer changed, no further round. Dropping outliers and another adjustment
+follow; ten times less, COLMAP's, takes an adjustment more and moves AUC@1 by less than 0.1."""
 _GROWING_ITERATIONS = 10
 _GROWING_TOLERANCE = 1e-3
 _COVERAGE_GAIN = 0.4
@@ -84,6 +87,7 @@ def mapper_options(
         adjustment.print_summary = False
         adjustment.ceres.solver_options.num_threads = threads
     global_ba.ceres.solver_options.function_tolerance = _TOLERANCE
+    pipeline.ba_global_max_refinement_change = _SETTLED_CHANGE
     pipeline.ba_local_max_refinements = 1  # the next adjustment of the whole model filters again
     local_ba.ceres.solver_options.max_num_iterations = _LOCAL_ITERATIONS
     return MapperOptions(

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from .observations import seen_by
+
 _MAX_IMAGES = 60
 _MAX_PER_IMAGE = 500
 _RAYLEIGH_MEDIAN = 1.1774  # length of a residual whose coordinates have sigma 1
@@ -16,14 +18,13 @@ def residual_lengths(model: pycolmap.Reconstruction) -> npt.NDArray[np.float64]:
 
     Single observations, not the means that points keep: these hide a bad one among the good ones of a track.
     """
-    ids = sorted(model.reg_image_ids())
+    image_ids = sorted(model.reg_image_ids())
     lengths = [np.zeros(0)]
-    for image_id in ids[:: -(-len(ids) // _MAX_IMAGES) or 1]:
+    for image_id in image_ids[:: -(-len(image_ids) // _MAX_IMAGES) or 1]:
         image = model.image(image_id)
-        points2D = image.get_observation_points2D()
-        if points2D := points2D[:: -(-len(points2D) // _MAX_PER_IMAGE) or 1]:
-            xy = np.array([point.xy for point in points2D])
-            xyz = np.array([model.point3D(point.point3D_id).xyz for point in points2D])
+        ids, xy = (array[:: -(-len(array) // _MAX_PER_IMAGE) or 1] for array in seen_by(image))
+        if len(ids):
+            xyz = np.array([model.point3D(point_id).xyz for point_id in ids.tolist()])
             found = np.asarray(model.camera(image.camera_id).img_from_cam(image.cam_from_world() * xyz))
             lengths.append(np.linalg.norm(found - xy, axis=1))
     every = np.concatenate(lengths)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from ..observations import seen_by
 from .ladder import Freedom
 
 Array = npt.NDArray[np.float64]
@@ -131,13 +132,12 @@ def _photos(model: pycolmap.Reconstruction, camera_id: int) -> Sequence[int]:
 
 def _observations(model: pycolmap.Reconstruction, image_ids: Sequence[int]) -> tuple[Indices, Indices, Array]:
     """Index of the photo (M,), id of the point (M,) and position (M, 2) px of all observations."""
-    images, ids, xys = [], [], []
-    for index, image_id in enumerate(image_ids):
-        points2D = model.image(image_id).get_observation_points2D()
-        images.append(np.full(len(points2D), index))
-        ids.append(np.array([point.point3D_id for point in points2D], np.int64))
-        xys.append(np.array([point.xy for point in points2D]).reshape(-1, 2))
-    return np.concatenate(images), np.concatenate(ids), np.concatenate(xys)
+    ids, xys = zip(*(seen_by(model.image(image_id)) for image_id in image_ids), strict=True)
+    return (
+        np.repeat(np.arange(len(ids)), [len(seen) for seen in ids]),
+        np.concatenate(ids),
+        np.concatenate(xys),
+    )
 
 
 def _longest_tracks(image: Indices, ids: Indices, num_images: int) -> Mask:

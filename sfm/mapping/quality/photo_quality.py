@@ -15,6 +15,7 @@ from retrieval import Pair
 from sfm.types import PhotoQuality
 
 from ..agreement import AGREED_PX, contradicted_matches, median_errors_px
+from ..observations import seen_by
 from ..scene import Scene
 from .pose_covariance import PoseSigma, pose_sigmas
 
@@ -141,11 +142,9 @@ def _seen_by(
     model: pycolmap.Reconstruction, image: pycolmap.Image
 ) -> tuple[npt.NDArray[np.int64], Array, Array]:
     """Point ids (N,), residuals (N,) px and rays (N, 3) of one photo's observations."""
-    points2D = image.get_observation_points2D()
-    ids = np.array([point.point3D_id for point in points2D], np.int64)
+    ids, xy = seen_by(image)
     if not len(ids):
         return ids, np.zeros(0), np.zeros((0, 3))
-    xy = np.array([point.xy for point in points2D])
     xyz = np.array([model.point3D(i).xyz for i in ids.tolist()])
     in_camera = image.cam_from_world() * xyz
     projected = np.asarray(model.camera(image.camera_id).img_from_cam(in_camera), np.float64)
