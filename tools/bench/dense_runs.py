@@ -163,23 +163,19 @@ def _keep_first(scene: Path, count: int | None) -> None:
     (scene / "gt.json").write_text(json.dumps(truth))
 
 
-def _modified(path: Path) -> float:
-    return path.stat().st_mtime
-
-
 def run_variant(bench: Bench, name: str, variant: str, folder: Path) -> dict[str, Any]:
     """One `sfm run` on the scene in a folder, and its figures."""
-    case, scene, out = CASES[name], folder / "scene", folder / f"out {variant}"
+    case, scene, out, inferred = CASES[name], folder / "scene", folder / f"out {variant}", folder / "pairs"
     shutil.rmtree(out, ignore_errors=True)
-    for earlier in sorted(folder.glob("out */cache/pairs"), key=_modified)[-1:]:
-        shutil.copytree(
-            earlier, out / "cache" / "pairs"
-        )  # its folders are named by all that results depend on
+    if inferred.exists():  # its folders are named by all that results depend on
+        shutil.copytree(inferred, out / "cache" / "pairs")
     options = ["backend=mast3r", f"mast3r.oracle={scene}", f"mast3r.image_size={bench.size}"]
     options += [*case.options, *case.variants[variant], "export.report=false"]
     started = time.monotonic()
     done = _python("-m", "sfm", "run", scene / "images", "-o", out, f"--threads={bench.threads}", *options)
     figures: dict[str, Any] = {"exit": done.returncode, "seconds": round(time.monotonic() - started, 1)}
+    if (out / "cache" / "pairs").exists():
+        shutil.copytree(out / "cache" / "pairs", inferred, dirs_exist_ok=True)
     if not (out / "run.json").exists():
         return {**figures, "error": done.stderr.splitlines()[-1:]}
     run = json.loads((out / "run.json").read_text())
