@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import asdict
 
 import numpy as np
@@ -13,11 +14,12 @@ from .adjustment import refine_fully
 from .calibration.intrinsics import free_intrinsics
 from .depth.depth_model import has_parallax
 from .depth.metric_scale import metric_scale, scale_to_metres
+from .growth import grow
 from .journal import Journal
 from .observations import track_lengths
 from .options import MapperOptions, with_two_view_tracks
 from .scene import Scene
-from .session import open_session
+from .session import MapperSession, open_session
 from .steps import FIRM
 
 _MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
@@ -49,7 +51,10 @@ def finish(
         with open_session(scene, options, model) as session:
             for name in sorted(session.registered):  # with the pairs that waited until there was a model
                 session.mapper.triangulate_image(options.triangulation, scene.id_of[name])
+            before = session.registered
             refine_fully(session, "final", journal)
+            _drop_blind(session, journal)
+            _regain(session, before - session.registered, journal)
         if _has_evidence(scene, model):
             model, tried = free_intrinsics(model, options.final_ba, refine, fixed_cameras=fixed_cameras)
             for rung in tried:
@@ -68,6 +73,27 @@ def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
         mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
         mean_track_length=round(model.compute_mean_track_length(), 3),
     )
+
+
+def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:
+    """Register photos again whose observations the adjustment dropped: they had been in the wrong place."""
+    if not lost:
+        return
+    grow(session, session.registered | lost, journal, on_registered=lambda name: None)
+    if session.registered & lost:
+        refine_fully(session, "regained", journal)
+        _drop_blind(session, journal)
+
+
+def _drop_blind(session: MapperSession, journal: Journal) -> None:
+    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone."""
+    model = session.reconstruction
+    blind = [model.image(i) for i in sorted(model.reg_image_ids()) if not model.image(i).num_points3D]
+    for image in blind:
+        session.observations.deregister_frame(image.frame_id)
+        journal.note("filtered", name=image.name, why="no points are left of it")
+    if blind:
+        session.recount()
 
 
 def _drop_points_of_pairs(model: pycolmap.Reconstruction) -> None:

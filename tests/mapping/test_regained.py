@@ -1,0 +1,54 @@
+"""Photos that the last adjustment drops, because they stood in the wrong place, find the right one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.finishing import finish
+from sfm.mapping.journal import Journal
+from sfm.mapping.options import mapper_options
+from sfm.mapping.scene import Scene
+
+from . import synthetic
+from .running import names, run
+
+MISPLACED = 3
+
+
+def misplaced(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    """The model with its last photos turned away, what they see no longer being that of the others."""
+    moved = pycolmap.Reconstruction(model)
+    for image_id in sorted(model.reg_image_ids())[-MISPLACED:]:
+        image = moved.image(image_id)
+        for index in np.flatnonzero([point.has_point3D() for point in image.points2D]).tolist():
+            moved.delete_observation(image_id, index)
+        turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 1.5, 0])), np.array([0.3, 0.2, 0]))
+        moved.frame(image.frame_id).rig_from_world = turn * image.cam_from_world()
+    return moved
+
+
+def test_photos_that_are_dropped_in_the_end_come_back_where_they_belong(tmp_path: Path) -> None:
+    scene = synthetic.synthesize(tmp_path / "database.db", num_images=10)
+    model = misplaced(run(scene.database).models[0])
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+    journal = Journal()
+
+    done = finish(
+        Scene.open(scene.database, None),
+        model,
+        options,
+        RefineConfig(),
+        fixed_cameras=frozenset(),
+        journal=journal,
+    )
+
+    lost = {fields["name"] for event, fields in journal.entries if event == "filtered"}
+    back = {fields["name"] for event, fields in journal.entries if event == "registered"}
+    assert lost
+    assert lost == back
+    assert names(done) == names(scene.truth)
+    assert synthetic.max_rotation_error_deg(done, scene.truth) < 0.2
