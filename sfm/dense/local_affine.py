@@ -126,9 +126,10 @@ class AffineField:
         limit = self.options.agreement * np.maximum(np.sqrt(areas(jacobian[:, 0])), 1.0)
         agrees = (apart < limit[:, None]) & (distance < 2 * self.options.reach)
         near = np.exp(-0.5 * (distance / np.maximum(_BLEND_WIDTH, distance[:, :1])) ** 2)
-        weight = near * agrees / (_SIGMA_FLOOR + self.sigma[node]) ** 2
-        valid = (distance[:, 0] < self.options.reach) & ((near * agrees).sum(1) > _MAJORITY * near.sum(1))
-        valid &= _lopsided(step, distance, near * agrees) < self.options.max_lopsided
+        counted = near * agrees
+        weight = counted / (_SIGMA_FLOOR + self.sigma[node]) ** 2
+        valid = (distance[:, 0] < self.options.reach) & (counted.sum(1) > _MAJORITY * near.sum(1))
+        valid &= _lopsided(step, distance, counted) < self.options.max_lopsided
         share = weight / np.maximum(weight.sum(1, keepdims=True), 1e-9)
         return Prediction(
             (share[..., None] * said).sum(1),
