@@ -159,6 +159,11 @@ def _registration(name: str, history: History) -> Iterator[str]:
     ]
     if dropped := history.dropped.get(name):
         lines.append(f"its model of {len(dropped['names'])} photos was dropped: {dropped['why']}")
+    if apart := history.hinged.get(name):
+        lines.append(
+            f"taken off {_model(apart)}: with {len(apart['names']) - 1} others it hangs on {apart['hinge']} "
+            "alone, so that nothing says how large their part is"
+        )
     if name in history.filtered:
         lines.append(f"taken out again: {history.filtered[name]}")
     if kept := history.registered.get(name):

@@ -57,6 +57,7 @@ class History:
         registered: the `registered` event of each photo that is in a model.
         rejected: failed attempts to register, by photo, in order.
         filtered: why a photo was taken out of its model again, by photo.
+        hinged: the `hinged` event of the part that a photo was taken off a model with.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
         suspects: the `suspect` events of the pairs of each photo, surest first.
@@ -71,6 +72,7 @@ class History:
         self.registered: dict[str, Event] = {}
         self.rejected: defaultdict[str, list[Event]] = defaultdict(list)
         self.filtered: dict[str, str] = {}
+        self.hinged: dict[str, Event] = {}
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
         self.suspects: defaultdict[str, list[Event]] = defaultdict(list)
@@ -130,6 +132,8 @@ class History:
         if event.get("model") is not None:
             self.registered[event["name"]] = event
             self.filtered.pop(event["name"], None)
+            if event["how"] != "parted":
+                self.hinged.pop(event["name"], None)
 
     def _rejected(self, event: Event) -> None:
         self.rejected[event["name"]].append(event)
@@ -138,6 +142,11 @@ class History:
         if event.get("model") is not None:
             self.registered.pop(event["name"], None)
             self.filtered[event["name"]] = event["why"]
+
+    def _hinged(self, event: Event) -> None:
+        for name in event["names"]:
+            self.registered.pop(name, None)
+            self.hinged[name] = event
 
     def _dropped_model(self, event: Event) -> None:
         for name in event["names"]:
@@ -155,5 +164,6 @@ _READERS = {
     "registered": History._registered,
     "rejected": History._rejected,
     "filtered": History._filtered,
+    "hinged": History._hinged,
     "dropped_model": History._dropped_model,
 }

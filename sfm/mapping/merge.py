@@ -14,6 +14,7 @@ from .adjustment import refine_growing
 from .agreement import contradicted_share
 from .growth import grow
 from .journal import Journal
+from .parting import is_hinged
 from .session import open_session
 from .soundness import MIN_COMMON_POINTS
 from .steps import Method
@@ -168,6 +169,7 @@ def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
         merged.reconstruction.compute_num_observations() >= _MIN_KEPT * before
         and merged.reconstruction.compute_mean_reprojection_error() <= _MAX_ERROR_GROWTH * error
         and _num_common_tracks(merged.reconstruction, large.names) >= _MIN_COMMON_TRACKS
+        and not is_hinged(bench, merged.reconstruction, small.names)
     )
     if not holds:
         return False

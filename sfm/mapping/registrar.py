@@ -28,6 +28,7 @@ from .journal import STAGE, Journal
 from .late_pairs import let_in, without_refused
 from .merge import merge_models
 from .options import mapper_options, pipeline_options, with_frozen_poses
+from .parting import parted
 from .peers import Peer, run_peer
 from .scene import Scene
 from .soundness import why_undetermined
@@ -212,7 +213,7 @@ def _grown_models(
         trials = _renewed_models(sure, trials, discarded, again=bool(start))
     if suspects and not frozen:
         trials = let_in(bench, trials, suspects, discarded)
-    return trials
+    return parted(bench, trials) if given is None else trials
 
 
 def _continued_models(

@@ -124,3 +124,18 @@ def test_skipped_files_are_explained_too(tmp_path, make_run):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="no record of a run"):
         explain(tmp_path, "a.jpg")
+
+
+def test_a_photo_of_a_part_that_hung_on_a_single_one(tmp_path, make_run):
+    out = make_run(tmp_path)
+    events = EventLog(out / "events.jsonl")
+    part = ["scene0/1.png", "scene0/2.png", "scene0/3.png"]
+    events.emit("register", "hinged", model=0, names=part, hinge="scene0/0.png")
+    events.emit("register", "registered", model=1, name=part[0], how="parted", num_visible=9, num_inliers=9)
+
+    text = explain(out, part[0])
+
+    assert "taken off model 0: with 2 others it hangs on scene0/0.png alone" in text
+    assert "registered in model 1 (parted)" in text
+    events.emit("register", "registered", model=0, name=part[0], how="merge", num_visible=9, num_inliers=9)
+    assert "hangs on" not in explain(out, part[0])
