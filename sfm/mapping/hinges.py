@@ -20,6 +20,9 @@ import scipy.sparse as sp
 from .soundness import MIN_COMMON_POINTS, sightings
 
 _MIN_PHOTOS = 2  # of a part: the position of one photo follows from the points that it sees
+_MOST_BESIDE = 0.25
+"""Share of the points across that the hinge does not see, or others do, too: of ETH3D pipes, whose photos see
+few points, parts that are in the right place have more than a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ def hinged_parts(model: pycolmap.Reconstruction) -> list[HingedPart]:
 
     Photos that see `MIN_COMMON_POINTS` points together, points of three photos at least, are neighbours. A
     part is what is cut off from the larger remainder when a hinge is taken out of this graph, as long as it
-    shares fewer points than that with all of the remainder.
+    shares fewer points than that, and a small part of all that it shares, with all of the remainder.
     """
     images = sorted(model.reg_image_ids())
     names = [model.image(image_id).name for image_id in images]
@@ -60,15 +63,16 @@ def _cut_off(seen: sp.csr_array) -> Iterator[tuple[frozenset[int], int]]:
         around = graph.subgraph(nx.node_connected_component(graph, hinge) - {hinge})
         _, *parts = sorted(nx.connected_components(around), key=lambda part: (-len(part), min(part)))
         for part in parts:
-            if len(part) >= _MIN_PHOTOS and _num_across(seen, part, hinge) < MIN_COMMON_POINTS:
+            if len(part) >= _MIN_PHOTOS and _hangs(seen, part, hinge):
                 yield frozenset(part), hinge
 
 
-def _num_across(seen: sp.csr_array, part: set[int], hinge: int) -> int:
-    """Points that photos of the part and others than the hinge see."""
+def _hangs(seen: sp.csr_array, part: set[int], hinge: int) -> bool:
+    """Whether hardly any of the points that the part shares are seen by others than the hinge."""
     inside = np.zeros(seen.shape[1], dtype=np.int32)
     inside[list(part)] = 1
     outside = 1 - inside
-    outside[hinge] = 0
     across: npt.NDArray[np.bool_] = ((seen @ inside) > 0) & ((seen @ outside) > 0)
-    return int(np.count_nonzero(across))
+    outside[hinge] = 0
+    beside = np.count_nonzero(across & ((seen @ outside) > 0))
+    return bool(beside < min(MIN_COMMON_POINTS, _MOST_BESIDE * np.count_nonzero(across)))

@@ -22,6 +22,11 @@ def test_a_part_hangs_on_a_photo_unless_others_see_its_points(
     assert hinged_parts(tracked_model(10, WITHIN + through_one + [{3, 4, 5}] * num_across)) == parts
 
 
+def test_few_points_hold_a_part_where_they_are_a_good_share() -> None:
+    """As in photos that see few points altogether; wrong ones are a small share."""
+    assert hinged_parts(tracked_model(10, WITHIN + [{2, 3, 4}] * 24 + [{3, 4, 5}] * 14)) == []
+
+
 def test_few_points_of_each_pair_hold_a_part_where_they_are_many_together() -> None:
     across = [{near, far, 4 + (far + 1) % 6} for near in NEAR for far in FAR]
 
