@@ -62,9 +62,12 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
     store = WeightsStore(folder)
     stored = store.network()
     there = {file.official.kind for file in find_weights(folder) if file.path is not None}
-    head = RetrievalHead(store.retrieval_head()) if WeightsKind.RETRIEVAL in there else None
+    head = store.retrieval_head() if WeightsKind.RETRIEVAL in there else None
     # The official words belong to the official whitening.
     codebook = store.codebook() if head is not None and WeightsKind.CODEBOOK in there else None
+    if head is not None:
+        # Now, and not where retrieval first uses it: few photos are matched without.
+        store.require_fit(stored.architecture, head, codebook)
     dtype = choose_dtype(config.precision, device)
     network = Mast3rNetwork.from_tensors(stored.architecture, stored.tensors).to(device)
     # Descriptors follow the transformer; points, which are exponentials, need every digit.
@@ -77,9 +80,8 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
     if head is None:
         log.info("retrieval head not found; whitening is learned from the photos")
     key = f"{stored.key[:16]}-{str(dtype).removeprefix('torch.')}"
-    return Loaded(
-        NetworkPredictor(network, key, retrieval_head=head), codebook, head is not None, LICENCE_NOTICE
-    )
+    predictor = NetworkPredictor(network, key, retrieval_head=None if head is None else RetrievalHead(head))
+    return Loaded(predictor, codebook, head is not None, LICENCE_NOTICE)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -32,3 +32,24 @@ class RetrievalHeadWeights:
     """Long side of the photos that the head was made for, px."""
     num_clusters: int | None = None
     """Words of the codebook that goes with the head; None where the file doesn't say."""
+
+    @property
+    def token_dim(self) -> int:
+        """D, channels of the tokens that the head takes."""
+        if self.prewhiten is not None:
+            return self.prewhiten[1].shape[0]
+        return self.projector["0.weight"].shape[1] if self.hidden_dims else self.descriptor_dim
+
+    @property
+    def descriptor_dim(self) -> int:
+        """E, channels of the descriptors that it gives.
+
+        Raises:
+            ValueError: a head without any part, which takes whatever comes.
+        """
+        if self.hidden_dims:
+            return self.hidden_dims[-1]
+        whitening = self.postwhiten or self.prewhiten
+        if whitening is None:
+            raise ValueError("a retrieval head without any part")
+        return whitening[1].shape[1]

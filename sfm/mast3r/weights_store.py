@@ -101,6 +101,31 @@ class WeightsStore:
                 self._write(converted, codebook.centroids.nbytes, codebook.save)
             return codebook
 
+    def require_fit(
+        self, architecture: NetworkArchitecture, head: RetrievalHeadWeights, codebook: Codebook | None
+    ) -> None:
+        """Check that what was read from this folder belongs together.
+
+        Raises:
+            WeightsError: the head takes other tokens than the network gives, or gives other descriptors than
+                the codebook holds; names both files.
+        """
+        network, retrieval = self._path(WeightsKind.NETWORK), self._path(WeightsKind.RETRIEVAL)
+        if head.token_dim != architecture.encoder_dim:
+            raise WeightsError(
+                f"{retrieval} takes tokens of {head.token_dim} channels, and {network} gives "
+                f"{architecture.encoder_dim}",
+                hint="put the retrieval head there that was made for this network, or delete it (and the "
+                "codebook): whitening is then learned from the photos",
+            )
+        if codebook is not None and codebook.dim != head.descriptor_dim:
+            raise WeightsError(
+                f"{self._path(WeightsKind.CODEBOOK)} holds words of {codebook.dim} channels, and {retrieval} "
+                f"gives descriptors of {head.descriptor_dim}",
+                hint="put the codebook there that was made for this retrieval head, or delete it: words are "
+                "then learned from the photos",
+            )
+
     def show_once(self) -> str:
         """The licence notice when it has not been shown for this folder yet, else an empty text."""
         return self.record.show_once(LICENCE_NOTICE)

@@ -83,3 +83,12 @@ def test_retrieval_heads_that_contradict_themselves(
     tmp_path: Path, model: Mapping[str, torch.Tensor | None], fields: Mapping[str, object], said: str
 ) -> None:
     assert said in refused(load_retrieval_head, trained_head(tmp_path / "r.pth", model, **fields))
+
+
+def test_a_head_knows_what_it_takes_and_gives(tmp_path: Path) -> None:
+    plain = load_retrieval_head(write_retrieval_head(tmp_path / "r.pth", 16))
+    assert (plain.token_dim, plain.descriptor_dim) == (16, 16)
+    narrow = {"projector.3.weight": torch.rand(8, 4), "projector.3.bias": torch.rand(8)}
+    narrow |= {"postwhiten.m": torch.rand(1, 8).double(), "postwhiten.p": torch.rand(8, 8).double()}
+    trained = load_retrieval_head(trained_head(tmp_path / "t.pth", narrow, hdims="4_8", residual=False))
+    assert (trained.token_dim, trained.descriptor_dim) == (16, 8)
