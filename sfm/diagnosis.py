@@ -9,6 +9,7 @@ from typing import NamedTuple
 import networkx as nx
 
 from sfm.config.schema import RegisterConfig, VerifyConfig
+from sfm.failed_pairs import Failures
 from sfm.history import Event, History, PairTry
 
 _FEW_KEYPOINTS = 200
@@ -88,6 +89,13 @@ class EventIndex:
         tries = self.history.tries(name)
         if any(attempt.verified for attempt in tries):
             return None
+        failures = Failures.among(tries)
+        if 2 * failures.count > len(tries):
+            return Diagnosis(
+                f"{failures.count} of the {_count(len(tries), 'pair')} tried with it could not be matched: "
+                f"{failures.why}",
+                "run the same command again: it tries them once more",
+            )
         best = tries[0]
         reason = (
             f"matched with {_count(len(tries), 'photo')}, none fits: the best, {best.other(name)}, shares "

@@ -116,7 +116,8 @@ def _asked(tries: Sequence[PairTry]) -> str:
     reasons = Counter(attempt.reason for attempt in tries)
     verified = sum(attempt.verified for attempt in tries)
     why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return f"{len(tries)} matched ({why}), {verified} verified"
+    failed = sum(attempt.failed for attempt in tries)
+    return f"{len(tries)} matched ({why}), {verified} verified{f', {failed} failed' if failed else ''}"
 
 
 def _table(name: str, tries: Sequence[PairTry], history: History) -> Iterator[str]:
@@ -146,7 +147,7 @@ def _row(name: str, attempt: PairTry, history: History) -> tuple[str, ...]:
         str(attempt.round),
         f"{score:.3f}" if score else "",
         str(attempt.num_matches),
-        str(attempt.num_inliers) if attempt.verified else "refused",
+        str(attempt.num_inliers) if attempt.verified else "failed" if attempt.failed else "refused",
         attempt.config.lower() if attempt.verified else attempt.why,
         "" if model is None else str(model),
     )

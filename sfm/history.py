@@ -29,6 +29,8 @@ class PairTry:
     """COLMAP's kind of two-view geometry."""
     why: str = ""
     """Why the matcher gave the pair up before verification; empty when it didn't."""
+    failed: bool = False
+    """Whether that lies with the run, such as with too little memory, and not with the photos."""
 
     @property
     def verified(self) -> bool:
@@ -117,6 +119,7 @@ class History:
             num_inliers=event["num_inliers"],
             config=str(event["config"]),
             why=str(event.get("why", "")),
+            failed=event.get("failed") is True,
         )
 
     def _request(self, event: Event) -> None:

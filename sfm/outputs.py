@@ -14,6 +14,7 @@ from sfm.database import FeatureDatabase
 from sfm.diagnosis import EventIndex
 from sfm.events import read_events
 from sfm.exports.models import write_models, write_points_ply
+from sfm.failed_pairs import Failures
 from sfm.georeferencing import (
     GEOREFERENCE_FILE,
     Georeference,
@@ -74,7 +75,8 @@ def finish(
         doubtful = report.doubtful if report else frozenset()
         outcomes = _judged(session, collection, database, loop, outcomes, doubtful)
         counts.update(in_doubt=sum(bool(outcome.doubt) for outcome in outcomes))
-    record = _record(session, collection, database, loop, places, outcomes, alike)
+    failures = Failures.among(index.history.pairs.values())
+    record = _record(session, collection, database, loop, places, outcomes, alike, failures)
     atomic_write_json(space.run_json, record)
     space.publish_events()
     if config.export.report:
@@ -164,19 +166,22 @@ def _record(
     places: Sequence[Georeference],
     outcomes: Sequence[PhotoOutcome],
     alike: LookAlikes,
+    failures: Failures,
 ) -> RunRecord:
     pairs = database.pairs()
     registered = sum(outcome.status is PhotoStatus.REGISTERED for outcome in outcomes)
     num_files = len(collection.photos) + len(collection.skipped)
     return RunRecord(
         status="ok" if loop.models else "no_model",
-        message=verdict(loop, len(collection.photos), registered),
+        message=verdict(loop, len(collection.photos), registered, failures),
         backend=session.backend_name,
         notice=session.notice,
         config=session.config,
         photos=PhotosRecord(num_files, len(collection.photos), registered, collection.skipped),
         models=model_records(loop.models, places),
-        pairs=PairsRecord.of(len(pairs), sum(r.verified for r in pairs.values()), len(collection.photos)),
+        pairs=PairsRecord.of(
+            len(pairs), sum(r.verified for r in pairs.values()), len(collection.photos), failures
+        ),
         stages=tuple(session.stages),
         rounds=loop.rounds,
         outcomes=tuple(outcomes),
@@ -193,8 +198,15 @@ _FEWEST = 3
 _NO_PARALLAX = ("planar", "panoramic", "planar_or_panoramic")
 
 
-def verdict(loop: LoopResult, num_photos: int, registered: int) -> str:
-    """One or two plain sentences on how the run went and, where it failed, at what."""
+def verdict(loop: LoopResult, num_photos: int, registered: int, failures: Failures) -> str:
+    """A few plain sentences on how the run went and, where it failed, at what."""
+    if not loop.models and 2 * failures.count > len(loop.scene_graph):
+        # What photographers can do is no help against a run that came to nothing by itself.
+        return f"No model: {failures.words}"
+    return f"{_verdict_on_photos(loop, num_photos, registered)} {failures.words}".rstrip()
+
+
+def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> str:
     if loop.models:
         parts = f" in {len(loop.models)} separate models" if len(loop.models) > 1 else ""
         return f"{registered} of {num_photos} photos registered{parts}."

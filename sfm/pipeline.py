@@ -20,6 +20,7 @@ from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.events import EventSink
+from sfm.failed_pairs import FailedPairs
 from sfm.georeferencing import GivenFrame
 from sfm.given_poses import GivenPoses, in_frame_of, read_given_poses, triangulated, with_given_cameras
 from sfm.ingest import ingest
@@ -296,7 +297,9 @@ def match_edges(
     guides: Guides = NO_GUIDES,
 ) -> MatchReport:
     """Match and verify pairs that the database does not hold yet."""
-    return session.backend.match(edges, collection, database, guides=guides)
+    report = session.backend.match(edges, collection, database, guides=guides)
+    FailedPairs.read(session.workspace.cache).note(edges.keys(), report.failed.keys())
+    return report
 
 
 def matched(
@@ -307,6 +310,8 @@ def matched(
     with session.stage("match") as counts:
         report = match_edges(session, collection, database, graph.edges)
         counts.update(matched=report.matched, cached=report.cached, verified=report.verified)
+        if report.failed:
+            counts.update(failed=len(report.failed))
     return graph
 
 
@@ -322,6 +327,8 @@ def registered(
     """Stage: models from the matched pairs and from those that they show to be missing."""
     config, space = session.backend.adapted(session.config, collection), session.workspace
     given = growing.given if growing else None
+    failed = FailedPairs.read(space.cache)
+    failed.forget_all_but(graph.edges.keys())
 
     def reconstruct_from(
         start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink, fresh: bool
@@ -341,7 +348,9 @@ def registered(
     with session.stage("register") as counts:
         loop = run_closed_loop(
             graph,
-            folder=space.cache / "rounds" / _loop_key(session, collection, proposed, growing),
+            folder=space.cache
+            / "rounds"
+            / _loop_key(session, collection, proposed, growing, failed.generation),
             reconstruct=reconstruct_from,
             finish=finish_last,
             match=match_requested,
@@ -359,7 +368,11 @@ def registered(
 
 
 def _loop_key(
-    session: PhotoSession, collection: Collection, proposed: SceneGraph, growing: Growing | None
+    session: PhotoSession,
+    collection: Collection,
+    proposed: SceneGraph,
+    growing: Growing | None,
+    generation: int,
 ) -> str:
     config = session.config
     photos = [(p.name, p.sha256, collection.cameras[p.camera_id]) for p in collection.photos]
@@ -374,4 +387,5 @@ def _loop_key(
         config.refine,
         config.run.seed,
         *([growing.key] if growing else []),
+        *([generation] if generation else []),
     )

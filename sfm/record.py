@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pycolmap
 
 from sfm.config.schema import Config
+from sfm.failed_pairs import Failures
 from sfm.georeferencing import Georeference
 from sfm.look_alikes import SuspectPair
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
@@ -63,12 +64,17 @@ class PairsRecord:
     verified: int
     exhaustive: int
     fraction: float
+    failed: int = 0
+    """Pairs that could not be matched, for want of memory or the like; the next run tries them again."""
+    failures: str = ""
+    """The same in words: how many, the commonest reason, and what to do; empty where none failed."""
 
     @classmethod
-    def of(cls, matched: int, verified: int, num_photos: int) -> PairsRecord:
+    def of(cls, matched: int, verified: int, num_photos: int, failures: Failures) -> PairsRecord:
         """Counts with their share of all pairs."""
         exhaustive = num_photos * (num_photos - 1) // 2
-        return cls(matched, verified, exhaustive, round(matched / max(exhaustive, 1), 4))
+        fraction = round(matched / max(exhaustive, 1), 4)
+        return cls(matched, verified, exhaustive, fraction, failures.count, failures.words)
 
 
 @dataclass(frozen=True, slots=True)

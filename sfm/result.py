@@ -49,6 +49,8 @@ class Result:
             f"pairs       {run.pairs.matched} matched, {run.pairs.verified} verified "
             f"({100 * run.pairs.fraction:.0f} % of exhaustive)"
         )
+        if run.pairs.failed:
+            lines.append(f"failed      {run.pairs.failures}")
         stages = ", ".join(f"{stage.stage} {stage.seconds:.1f} s" for stage in run.stages)
         lines.append(f"time        {run.seconds:.1f} s ({stages})")
         return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pycolmap
 
@@ -64,18 +65,22 @@ def record_pairs(
     records: Mapping[Pair, PairRecord],
     events: EventSink,
     *,
-    why: Mapping[Pair, str] | None = None,
+    why: Mapping[Pair, str] = MappingProxyType({}),
+    failed: Mapping[Pair, str] = MappingProxyType({}),
     guided: Container[Pair] = (),
 ) -> dict[Pair, int]:
     """Emit a `pair` event for every edge; `matched` are those matched now. Returns inliers of verified pairs.
 
-    `why` says for pairs that were given up before verification what was wrong with them;
+    `why` says for pairs that were given up before verification, now or in an earlier run, what was wrong with
+    them, and `failed` for those that could not be matched, what kept the run from it;
     `guided` are those whose matches come from the pose that a model gave.
     """
-    fresh, reasons = set(matched), why or {}
+    fresh, reasons = set(matched), {**why, **failed}
     for pair in sorted(edges):
         record = records.get(pair, PairRecord(0, 0, "UNDEFINED"))
         notes: dict[str, object] = {"why": reasons[pair]} if pair in reasons else {}
+        if pair in failed:
+            notes["failed"] = True
         if pair in guided:
             notes["guided"] = True
         events.emit(

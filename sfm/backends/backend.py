@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +49,9 @@ class MatchReport:
     cached: int
     inliers: Mapping[Pair, int]
     """Inliers of each verified pair."""
+    failed: Mapping[Pair, str] = field(default_factory=dict)
+    """Pairs that could not be matched now, for a reason that lies with the run and not with the photos; the
+    database doesn't hold them, and another run tries them again."""
 
     @property
     def verified(self) -> int:

@@ -35,6 +35,7 @@ def match_command(request: Request) -> None:
     Arguments as for `sfm run`. COLMAP's programs open the database, and `sfm map` reconstructs from it.
     """
     import sfm
+    from sfm.failed_pairs import Failures
 
     photos, config = photos_and_config(request)
     output = Path(str(config.output))
@@ -45,6 +46,7 @@ def match_command(request: Request) -> None:
         [
             f"pairs       {report.matched} matched, {report.cached} from an earlier run, "
             f"{report.verified} verified",
+            *([f"failed      {Failures.of(report.failed.values()).words}"] if report.failed else []),
             f"database    {output / 'database.db'}",
         ],
     )

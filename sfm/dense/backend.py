@@ -30,7 +30,7 @@ from .database_writer import mint_into
 from .depth_maps import DepthMaps, merged_depth
 from .focal_guesses import guess_focal_lengths
 from .inference import PairInference
-from .matching import infer_pairs
+from .matching import infer_pairs, refusals
 from .pair_store import PairStore
 from .photo_map import PhotoMap
 from .photos import EncodedPhotos, photo_maps
@@ -173,20 +173,24 @@ class Mast3rBackend:
         todo = sorted(pair for pair in edges if pair not in matched)
         error_px = self._error_px(config.verify.max_error_px)
         inference = PairInference(self.predictor, self._encoded, config.mast3r, self._window_matcher())
-        results = infer_pairs(todo, inference, self._store(), self._encoded.photos, around.progress)
+        store, photos = self._store(), self._encoded.photos
+        results = infer_pairs(todo, inference, store, photos, around.progress)
+        failed = {pair: result.why for pair, result in results.items() if result.failed}
+        # Neither matched nor verified: the next run finds nothing of them and tries again.
+        results = {pair: result for pair, result in results.items() if pair not in failed}
         corners = sift_corners(collection, around) if results and config.mast3r.snap_to_sift else None
         mint_into(database, results, self._encoded, config.mast3r, around.threads, corners)
         verified_already = database.pairs()
         verify_pairs(
-            sorted(pair for pair in edges if pair not in verified_already),
+            sorted(pair for pair in edges if pair not in verified_already and pair not in failed),
             database,
             scratch_dir=around.workspace.cache,
             options=verification_options(replace(config.verify, max_error_px=error_px), config.run.seed),
             progress=around.progress,
         )
-        why = {pair: result.why for pair, result in results.items() if result.why}
-        inliers = record_pairs(edges, todo, database.pairs(), around.workspace.events, why=why)
-        return MatchReport(len(todo), len(edges) - len(todo), inliers)
+        why = refusals(edges, store, photos)
+        inliers = record_pairs(edges, todo, database.pairs(), around.workspace.events, why=why, failed=failed)
+        return MatchReport(len(results), len(edges) - len(todo), inliers, failed)
 
     def _window_matcher(self) -> WindowMatcher | None:
         dense = self.surroundings.config.mast3r

@@ -4,7 +4,7 @@ promising pairs, depth only where it is wanted. Each photo is encoded once, by `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -21,7 +21,7 @@ from sfm.mast3r.predictor import EncodedPhoto, PairPredictor
 from .decoded_direction import DecodedDirection, matches_of_both
 from .memory import guess_batch, memory_errors_halve
 from .pair_store import PairResult
-from .photos import EncodedPhotos
+from .photos import EncodedPhotos, NoMemoryForPhotoError
 from .types import NOISE_NETWORK_PX, DenseMatches
 
 _TESTED_MATCHES = 1000
@@ -56,7 +56,7 @@ class PairInference:
     """Applied to the matches of the pairs that pass that test."""
 
     def run(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> Iterator[tuple[Pair, PairResult]]:
-        """Results of all pairs, grouped by image sizes; a pair that fails has its reason as result.
+        """Results of all pairs, grouped by image sizes; that of a pair that fails says why, and that it did.
 
         Args:
             pairs: pairs of photos that have been encoded.
@@ -80,30 +80,42 @@ class PairInference:
         failed: list[Outcome] = []
 
         def give_up(some: Sequence[Pair], why: str) -> None:
-            failed.extend((pair, PairResult(NO_MATCHES, why), None) for pair in some)
+            failed.extend((pair, _failed(why), None) for pair in some)
 
+        # Held until the batch is done: encoding a photo once more could fail where it cannot be told.
+        encoded: dict[str, EncodedPhoto] = {}
+        whole = []
         for pair in pairs:
-            if why := self._unreadable(pair):
+            if why := self._find(pair, encoded):
                 give_up([pair], why)
-        lost = {pair for pair, *_ in failed}
-        whole = [pair for pair in pairs if pair not in lost]
-        for results in memory_errors_halve(whole, lambda some: self._infer(some, wants_depth), give_up):
+            else:
+                whole.append(pair)
+
+        def infer(some: Sequence[Pair]) -> list[Outcome]:
+            return self._infer(some, encoded, wants_depth)
+
+        for results in memory_errors_halve(whole, infer, give_up):
             yield from results
         yield from failed
 
-    def _unreadable(self, pair: Pair) -> str:
-        """Why a photo that the cache no longer holds could not be encoded again; empty when it could."""
+    def _find(self, pair: Pair, encoded: dict[str, EncodedPhoto]) -> str:
+        """Put both photos into `encoded`; returns why one that no cache holds could not be encoded again."""
         for name in pair:
-            try:
-                self.photos[name]
-            except (OSError, SfmError, UnusablePhotoError) as error:
-                return f"{name} can no longer be read: {error}"
+            if name not in encoded:
+                try:
+                    encoded[name] = self.photos[name]
+                except NoMemoryForPhotoError as error:
+                    return str(error)
+                except (OSError, SfmError, UnusablePhotoError) as error:
+                    return f"{name} can no longer be read: {error}"
         return ""
 
-    def _infer(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> list[Outcome]:
+    def _infer(
+        self, pairs: Sequence[Pair], encoded: Mapping[str, EncodedPhoto], wants_depth: WantsDepth
+    ) -> list[Outcome]:
         with torch.inference_mode():
-            first = [self.photos[pair.a] for pair in pairs]
-            second = [self.photos[pair.b] for pair in pairs]
+            first = [encoded[pair.a] for pair in pairs]
+            second = [encoded[pair.b] for pair in pairs]
             decoded = self.predictor.decode(first, second)
             forward = DecodedDirection(decoded, range(len(pairs)), self.config, first_is=1)
             going_on = [row for row in range(len(pairs)) if forward.is_promising(row)]
@@ -119,7 +131,7 @@ class PairInference:
 
     def _refused(self, forward: DecodedDirection, row: int) -> PairResult:
         if not forward.is_finite(row):
-            return PairResult(NO_MATCHES, _NOT_FINITE)
+            return _failed(_NOT_FINITE)
         return PairResult(NO_MATCHES, f"{forward.num_confident(row)} confident matches one way")
 
     def _backward(
@@ -137,7 +149,7 @@ class PairInference:
         """Matches of both directions in photo pixels."""
         assert backward is not None
         if not backward.is_finite(row):
-            return PairResult(NO_MATCHES, _NOT_FINITE)
+            return _failed(_NOT_FINITE)
         maps = self.photos.maps[pair.a], self.photos.maps[pair.b]
         matches = matches_of_both(forward, backward, row, maps)
         return PairResult(matches, "" if len(matches.confidence) else "no confident match")
@@ -185,4 +197,8 @@ class PairInference:
         depths_a, depths_b = forward.depths(want_a), backward.depths(want_b)
         for row in {*want_a, *want_b}:
             result = results[row]
-            results[row] = PairResult(result.matches, result.why, depths_a.get(row), depths_b.get(row))
+            results[row] = replace(result, depth_a=depths_a.get(row), depth_b=depths_b.get(row))
+
+
+def _failed(why: str) -> PairResult:
+    return PairResult(NO_MATCHES, why, failed=True)

@@ -1,10 +1,13 @@
-"""Pairs through the network, kept on disk as they come; what was inferred before is not inferred again."""
+"""Pairs through the network, kept on disk as they come; what was inferred before is not inferred again.
+
+What failed is not kept: memory may suffice and a photo be back when the same command is run again.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from retrieval import Pair
@@ -38,6 +41,8 @@ def infer_pairs(
 ) -> dict[Pair, PairResult]:
     """Results of all pairs, from the store or from the network; their depth stays in the store.
 
+    Those that failed say so, and are in no store.
+
     Args:
         pairs: pairs of encoded photos.
         inference: the network and its options.
@@ -48,18 +53,28 @@ def infer_pairs(
     budget = _DepthBudget(inference.config, store, photos)
     todo = [pair for pair in pairs if pair_key(pair, photos) not in store]
     fresh: dict[Key, PairResult] = {}
+    failed: dict[Key, PairResult] = {}
     last_flush = time.monotonic()
     with progress.task("match", len(todo), unit="pairs") as task:
         try:
             for pair, result in inference.run(todo, budget.wants):
-                fresh[pair_key(pair, photos)] = result
+                (failed if result.failed else fresh)[pair_key(pair, photos)] = result
                 task.advance(1)
                 if len(fresh) >= _MAX_PAIRS_A_FLUSH or time.monotonic() - last_flush > _MAX_SECONDS_A_FLUSH:
                     _flush(store, fresh)
                     last_flush = time.monotonic()
         finally:  # Ctrl-C loses no finished pair
             _flush(store, fresh)
-    return {pair: _without_depth(store.get(pair_key(pair, photos))) for pair in pairs}
+    keys = {pair: pair_key(pair, photos) for pair in pairs}
+    return {
+        pair: _without_depth(store.get(key)) if key in store else failed[key] for pair, key in keys.items()
+    }
+
+
+def refusals(pairs: Iterable[Pair], store: PairStore, photos: Mapping[str, Photo]) -> dict[Pair, str]:
+    """Why pairs have no matches, of those that were inferred, now or in an earlier run, and have none."""
+    known = (pair for pair in pairs if pair.a in photos and pair.b in photos)
+    return {pair: why for pair in known if (why := store.why(pair_key(pair, photos)))}
 
 
 def _without_depth(result: PairResult) -> PairResult:

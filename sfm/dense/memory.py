@@ -17,6 +17,11 @@ _BYTES_PER_PIXEL = 4_500
 """Of one pair in one direction, all heads, measured on CPU in fp32; dominated by the point head."""
 _MAX_BATCH = {"cuda": 64, "mps": 8, "cpu": 4}
 
+OUT_OF_MEMORY = "out of memory; a smaller mast3r.image_size needs less"
+
+_SAID_OF_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+"""The last by cuBLAS and cuDNN, which find no room for their work space."""
+
 
 def guess_batch(num_pixels: int, device: torch.device) -> int:
     """Pairs of `num_pixels` (both photos) that half of the device's free memory holds, at least 1."""
@@ -36,7 +41,7 @@ def is_memory_error(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and any(said in text for said in _SAID_OF_MEMORY)
 
 
 def in_batches(
@@ -72,7 +77,7 @@ def memory_errors_halve(
         return
     release_memory()
     if len(items) == 1:
-        give_up(items, "out of memory; a smaller mast3r.image_size needs less")
+        give_up(items, OUT_OF_MEMORY)
         return
     half = len(items) // 2
     yield from memory_errors_halve(items[:half], work, give_up)

@@ -39,6 +39,8 @@ class PairResult:
     """Why there are no matches, in words for the user; empty when there are."""
     depth_a: ViewDepth | None = None
     depth_b: ViewDepth | None = None
+    failed: bool = False
+    """Whether `why` lies with the run and not with the photos; such a result is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class PairStore:
         self._places: dict[Key, _Place] = {}
         self._counts: dict[Path, int] = {}
         self._depths: dict[Key, tuple[str, ...]] = {}
+        self._whys: dict[Key, str] = {}
         for path in sorted(folder.glob("segment_*.safetensors")):
             self._add_segment(path)
 
@@ -78,6 +81,10 @@ class PairStore:
         with safe_open(place.segment, framework="numpy") as file:
             return _read(file, place.index)
 
+    def why(self, key: Key) -> str:
+        """Why a pair has no matches; empty when it has, and for a pair that was never computed."""
+        return self._whys.get(key, "")
+
     def depth_contents(self) -> list[str]:
         """Content of a photo for each result that holds depth of it."""
         return [content for contents in self._depths.values() for content in contents]
@@ -93,7 +100,7 @@ class PairStore:
         return found
 
     def add(self, results: Mapping[Key, PairResult]) -> None:
-        """Write results as one segment, whole or not at all."""
+        """Write results, none of them `failed`, as one segment, whole or not at all."""
         if not results:
             return
         self._write(list(results), list(results.values()))
@@ -129,12 +136,15 @@ class PairStore:
             with safe_open(path, framework="numpy") as file:
                 keys = json.loads(file.metadata()["keys"])
                 depths = json.loads(file.metadata()["depths"])
+                whys = json.loads(file.metadata()["whys"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             path.unlink(missing_ok=True)  # damaged: its pairs are computed again
             return
         self._counts[path] = len(keys)
         for index, (a, b) in enumerate(keys):
             self._places[a, b] = _Place(path, index)
+            if whys[index]:
+                self._whys[a, b] = whys[index]
             bought = tuple(c for c, note in zip((a, b), depths[index], strict=True) if note is not None)
             if bought:
                 self._depths[a, b] = bought
@@ -163,7 +173,7 @@ def _read(file: Any, index: int) -> PairResult:
     xy = file.get_tensor(f"{index}.xy")
     matches = DenseMatches(xy[:, :2].copy(), xy[:, 2:].copy(), file.get_tensor(f"{index}.confidence"))
     notes = json.loads(header["depths"])[index]
-    depths = [
+    depth_a, depth_b = (
         None
         if note is None
         else ViewDepth(
@@ -173,5 +183,5 @@ def _read(file: Any, index: int) -> PairResult:
             float(note[1]),
         )
         for view, note in zip("ab", notes, strict=True)
-    ]
-    return PairResult(matches, json.loads(header["whys"])[index], *depths)
+    )
+    return PairResult(matches, json.loads(header["whys"])[index], depth_a, depth_b)

@@ -16,7 +16,7 @@ from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto, PairPredictor
 from sfm.progress import Progress
 from sfm.types import Collection, Photo
 
-from .memory import memory_errors_halve
+from .memory import OUT_OF_MEMORY, is_memory_error, memory_errors_halve, release_memory
 from .photo_map import PhotoMap
 from .recent import Recent
 from .token_cache import TokenCache
@@ -24,6 +24,10 @@ from .token_cache import TokenCache
 _IN_MEMORY = 256
 """Photos; more than any batch of pairs has."""
 _BATCH = 16
+
+
+class NoMemoryForPhotoError(SfmError):
+    """Memory ran out while one photo was encoded; later there may be enough."""
 
 
 @dataclass(slots=True)
@@ -46,15 +50,28 @@ class EncodedPhotos:
         Raises:
             OSError: the photo can no longer be read.
             UnusablePhotoError: nor be used.
+            NoMemoryForPhotoError: it had to be encoded again, and memory ran out.
         """
         found = self._recent.get(name)
         if found is None:
             photo = self.photos[name]
             found = self.cache.get(photo.sha256, name, self.maps[name].size)
             if found is None:
-                ((_, found),) = self._encode([self._load(name)])
+                found = self._encode_alone(name)
             self._recent.put(name, found)
         return found
+
+    def _encode_alone(self, name: str) -> EncodedPhoto:
+        try:
+            ((_, found),) = self._encode([self._load(name)])
+        except (RuntimeError, MemoryError) as error:
+            if not is_memory_error(error):
+                raise
+        else:
+            return found
+        # After the handler, whose traceback would keep what the attempt allocated.
+        release_memory()
+        raise NoMemoryForPhotoError(f"{name} could not be encoded again: {OUT_OF_MEMORY}")
 
     def encode_missing(self, progress: Progress) -> tuple[int, dict[str, str]]:
         """Encode all photos that the cache lacks; returns how many, and why each of the others failed."""
@@ -126,6 +143,8 @@ def _attempt(load: Callable[[str], NetworkPhoto]) -> Callable[[str], NetworkPhot
     def attempt(name: str) -> NetworkPhoto | str:
         try:
             return load(name)
+        except MemoryError:
+            return OUT_OF_MEMORY
         except (OSError, UnusablePhotoError, SfmError) as error:
             return str(error) or type(error).__name__
 

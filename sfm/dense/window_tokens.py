@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sfm.errors import SfmError
 from sfm.ingest.decode import UnusablePhotoError, load_rgb
 from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
 
-from .memory import in_batches
+from .memory import OUT_OF_MEMORY, in_batches
 from .photos import EncodedPhotos
 from .recent import Recent
 from .windows import Windows, lay_windows, upright_size
@@ -54,15 +55,22 @@ class WindowTokens:
     def encoded(self, name: str, indices: Sequence[int]) -> dict[int, EncodedPhoto]:
         """Encoded windows of a photo by index; those that could not be read or encoded are missing.
 
-        Raises:
-            OSError, UnusablePhotoError: the photo isn't cut, and as for `EncodedPhotos`.
+        A photo that isn't cut is its own and only window.
         """
         windows = self.windows(name)
         if not windows.maps:
-            return {index: self.photos[name] for index in indices}
+            whole = self._whole(name)
+            return {} if whole is None else dict.fromkeys(indices, whole)
         found = {index: self._tokens.get((name, index)) for index in indices}
         here = {index: window for index, window in found.items() if window is not None}
         return here | self._encode(name, [index for index in found if index not in here])
+
+    def _whole(self, name: str) -> EncodedPhoto | None:
+        try:
+            return self.photos[name]
+        except (OSError, SfmError, UnusablePhotoError) as error:
+            log.warning("%s: it is left out beside windows: %s", name, error)
+            return None
 
     def _encode(self, name: str, indices: Sequence[int]) -> dict[int, EncodedPhoto]:
         pixels = self._read(name) if indices else None
@@ -102,8 +110,8 @@ class WindowTokens:
             windows = self.windows(name)
             try:
                 pixels = load_rgb(self.photos.photos[name].path)
-            except (OSError, UnusablePhotoError) as error:
-                log.warning("%s: its windows are left out: %s", name, error)
+            except (OSError, UnusablePhotoError, MemoryError) as error:
+                log.warning("%s: its windows are left out: %s", name, str(error) or OUT_OF_MEMORY)
                 return None
             whole = upright_size(windows.photo)
             if pixels.shape[1::-1] != whole:

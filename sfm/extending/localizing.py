@@ -15,6 +15,7 @@ from retrieval import Edge, Pair, Reason
 from retrieval.engine import ImageIndex
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
+from sfm.failed_pairs import Failures
 from sfm.photo_index import errors_for_users, open_index
 from sfm.pipeline import SILENT, AnyPath, PhotoSession, match_edges, photo_session, with_features
 from sfm.progress import Progress
@@ -184,10 +185,13 @@ class _Work:
         for count in _PARTNERS:
             tried += ranked[len(tried) : len(tried) + count]
             edges = {Pair.of(name, other): Edge(0.0, Reason.USER) for other in tried}
-            match_edges(self.session, self.collection, self.database, edges)
+            failed = match_edges(self.session, self.collection, self.database, edges).failed
             outcome = self._located(name, tried, choices)
             if isinstance(outcome, Localised):
                 break
+            if failed:
+                reason = f"{outcome.reason}. {Failures.of(failed.values()).words}".rstrip(".")
+                outcome = replace(outcome, reason=reason)
         self.session.workspace.events.emit("localize", "query", name=name, outcome=_as_dict(outcome))
         return outcome
 

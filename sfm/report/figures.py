@@ -92,6 +92,8 @@ def tiles(run: Run) -> tuple[Tile, ...]:
         ]
     matcher = f" by {run['backend']}" if run.get("backend") else ""
     share = f"{100 * pairs['fraction']:.0f} % of all pairs, {pairs['verified']:,} fit"
+    if failed := pairs.get("failed", 0):
+        share += f", {failed:,} failed"
     found.append(Tile(f"Pairs matched{matcher}", f"{pairs['matched']:,}", share))
     found.append(
         Tile("Time", duration(run["seconds"]), f"{run['peak_memory_mb'] / 1000:.1f} GB of memory at most")

@@ -349,3 +349,20 @@ def test_a_whole_run_is_more_exact_with_windows(tmp_path: Path) -> None:
 
     assert errors_deg[1] < 0.5 * errors_deg[0]
     assert points[1] > 3 * points[0]
+
+
+def test_an_uncut_photo_that_memory_does_not_suffice_for_leaves_the_coarse_matches(
+    scene: Path, oracle: OraclePredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = encoded(scene, oracle, tmp_path)
+    pair = Pair.of(A, SMALL)
+    ((_, coarse),) = PairInference(oracle, photos, FEW).run([pair], lambda *_: False)
+    matcher = WindowMatcher(oracle, FEW, WindowTokens(photos, FEW.max_windows))
+    matcher.tokens.photos = encoded(scene, oracle, tmp_path / "again")  # which has encoded none yet
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(OraclePredictor, "encode", full)
+    fine = matcher(pair, coarse.matches, coarse.matches)
+    assert np.array_equal(fine.xy_a, coarse.matches.xy_a)

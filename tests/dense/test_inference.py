@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from PIL import Image
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
 from sfm.dense.inference import PairInference
-from sfm.dense.matching import infer_pairs, pair_key
+from sfm.dense.matching import infer_pairs, pair_key, refusals
 from sfm.dense.pair_store import PairResult, PairStore
 from sfm.dense.photo_map import PhotoMap
 from sfm.dense.photos import EncodedPhotos
 from sfm.dense.token_cache import TokenCache
+from sfm.ingest.decode import load_rgb
 from sfm.mast3r.image_input import pixel_map
 from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
 from sfm.progress import SilentProgress
@@ -39,6 +40,8 @@ class Strip:
     """Pairs that fit into memory together."""
     broken: frozenset[str] = frozenset()
     """Photos for which the output is NaN."""
+    unencodable: Mapping[str, Exception] = field(default_factory=dict)
+    """Photos for which encoding raises."""
     calls: list[tuple[str, str]] = field(default_factory=list)
     points_of: list[str] = field(default_factory=list)
     key: str = "strip"
@@ -50,6 +53,9 @@ class Strip:
         self.world = torch.nn.functional.normalize(torch.randn(HEIGHT, 600, 24, generator=chance), dim=-1)
 
     def encode(self, photos: Sequence[NetworkPhoto]) -> torch.Tensor:
+        for photo in photos:
+            if photo.name in self.unencodable:
+                raise self.unencodable[photo.name]
         return torch.zeros(len(photos), HEIGHT * WIDTH // 256, 4)
 
     def decode(self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto]) -> StripPairs:
@@ -106,15 +112,20 @@ def infer(
     pairs: Sequence[Pair],
     network: Strip,
     config: Mast3rConfig = CONFIG,
+    cached: int = 10**6,
 ) -> dict[Pair, PairResult]:
+    """Results with their depth; tokens of photos are kept on disk up to `cached` bytes."""
     size = (WIDTH * 2, HEIGHT * 2)
     maps = {name: PhotoMap(pixel_map(size, name, size=64), size) for name in photos}
-    encoded = EncodedPhotos(photos, maps, network, TokenCache(folder / "tokens", 10**6), 64, 1)
+    encoded = EncodedPhotos(photos, maps, network, TokenCache(folder / "tokens", cached), 64, 1)
     inference = PairInference(network, encoded, config)
     store = PairStore(folder / "pairs")
     results = infer_pairs(pairs, inference, store, photos, SilentProgress())
     assert all(result.depth_a is result.depth_b is None for result in results.values())
-    return {pair: store.get(pair_key(pair, photos)) for pair in pairs}
+    return {
+        pair: result if result.failed else store.get(pair_key(pair, photos))
+        for pair, result in results.items()
+    }
 
 
 NEAR, FAR = Pair(NAMES[0], NAMES[1]), Pair(NAMES[0], NAMES[4])
@@ -188,6 +199,7 @@ def test_a_pair_too_large_for_memory_is_given_up_not_the_run(
 ) -> None:
     results = infer(photos, tmp_path, [NEAR], Strip(limit=0))
     assert "out of memory" in results[NEAR].why
+    assert results[NEAR].failed
 
 
 def test_nan_is_a_failed_pair_with_a_reason(photos: dict[str, Photo], tmp_path: Path) -> None:
@@ -201,6 +213,87 @@ def test_a_photo_that_vanished_fails_its_own_pairs(photos: dict[str, Photo], tmp
     results = infer(photos, tmp_path / "out", ALL, Strip())
     assert "can no longer be read" in results[NEAR].why
     assert results[Pair(NAMES[2], NAMES[3])].why == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["torch", "python", "cublas"],
+)
+@pytest.mark.parametrize("in_memory", [1, 256])
+def test_memory_that_runs_out_when_a_photo_is_encoded_again_fails_its_own_pairs(
+    error: Exception,
+    in_memory: int,
+    photos: dict[str, Photo],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sfm.dense.photos._IN_MEMORY", in_memory)
+    lost = NAMES[1]
+    config = replace(CONFIG, batch_size=4)
+    results = infer(photos, tmp_path, ALL, Strip(unencodable={lost: error}), config, cached=0)
+    for pair in ALL:
+        assert results[pair].failed == (lost in pair)
+        assert ("out of memory" in results[pair].why) == (lost in pair)
+
+
+def test_errors_of_encoding_that_are_not_about_memory_are_not_swallowed(
+    photos: dict[str, Photo], tmp_path: Path
+) -> None:
+    network = Strip(unencodable={NAMES[1]: RuntimeError("shape mismatch")})
+    with pytest.raises(RuntimeError, match="shape"):
+        infer(photos, tmp_path, [NEAR], network, cached=0)
+
+
+@pytest.mark.parametrize("trouble", ["memory", "nan", "vanished"])
+def test_what_failed_is_tried_again_and_what_did_not_match_is_not(
+    trouble: str, photos: dict[str, Photo], tmp_path: Path
+) -> None:
+    path = photos[NAMES[1]].path
+    content = path.read_bytes()
+    if trouble == "vanished":
+        path.unlink()
+    sick = Strip(limit=0 if trouble == "memory" else 100, broken=frozenset([NAMES[1]] * (trouble == "nan")))
+    first = infer(photos, tmp_path, [NEAR], sick)
+    assert first[NEAR].failed
+    assert not infer(photos, tmp_path, [FAR], Strip())[FAR].failed
+
+    path.write_bytes(content)
+    healthy = Strip()
+    second = infer(photos, tmp_path, [NEAR, FAR], healthy)
+    assert set(healthy.calls) == {(NEAR.a, NEAR.b), (NEAR.b, NEAR.a)}
+    assert not second[NEAR].failed
+    assert second[NEAR].why == ""
+    assert len(second[NEAR].matches.confidence)
+
+
+def test_why_a_pair_was_refused_is_known_to_later_runs(photos: dict[str, Photo], tmp_path: Path) -> None:
+    infer(photos, tmp_path, [NEAR, FAR], Strip())
+    for store in (PairStore(tmp_path / "pairs"), PairStore(tmp_path / "other")):
+        found = refusals([NEAR, FAR, Pair("x", "y")], store, photos)
+        assert list(found) == ([FAR] if len(store) else [])
+
+
+def test_a_photo_that_memory_does_not_suffice_to_read_is_left_out(
+    photos: dict[str, Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(path: Path) -> np.ndarray:
+        if path.name == NAMES[1]:
+            raise MemoryError
+        return load_rgb(path)
+
+    monkeypatch.setattr("sfm.dense.photos.load_rgb", load)
+    size = (WIDTH * 2, HEIGHT * 2)
+    maps = {name: PhotoMap(pixel_map(size, name, size=64), size) for name in photos}
+    encoded = EncodedPhotos(photos, maps, Strip(), TokenCache(tmp_path / "tokens", 10**6), 64, 2)
+    count, failed = encoded.encode_missing(SilentProgress())
+    assert count == len(NAMES) - 1
+    assert list(failed) == [NAMES[1]]
+    assert "out of memory" in failed[NAMES[1]]
 
 
 def test_nothing_is_inferred_twice(photos: dict[str, Photo], tmp_path: Path) -> None:

@@ -54,3 +54,9 @@ def test_the_memory_error_of_the_cpu_is_recognised() -> None:
 def test_a_batch_is_never_empty() -> None:
     assert guess_batch(10**12, torch.device("cpu")) == 1
     assert 1 <= guess_batch(512 * 384 * 2, torch.device("cpu")) <= 4
+
+
+@pytest.mark.parametrize("library", ["CUBLAS", "CUDNN"])
+def test_libraries_without_room_to_work_are_memory_errors(library: str) -> None:
+    assert is_memory_error(RuntimeError(f"CUDA error: {library}_STATUS_ALLOC_FAILED when calling `create`"))
+    assert not is_memory_error(RuntimeError(f"CUDA error: {library}_STATUS_EXECUTION_FAILED"))

@@ -12,6 +12,7 @@ import pytest
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--threads", "1", "sift.max_num_features=1500", "export.report=false")
 """Enough features for the rendered scene; one thread, so that runs can be compared number by number."""
 
@@ -35,6 +36,19 @@ def sfm_command() -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten photos of 320 x 240 px with their true depth."""
+    folder = tmp_path_factory.mktemp("oracle") / "scene"
+    words = ["--views", "10", "--width", "320", "--height", "240", "--depth"]
+    subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "render_scene.py"), str(folder), *words],
+        check=True,
+        timeout=200,
+    )
+    return folder
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,21 +17,7 @@ from PIL import Image
 from sfm.evaluation import compare_models
 from tests.e2e.conftest import Command, arguments
 
-ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=160", "export.report=false")
-
-
-@pytest.fixture(scope="session")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten photos of 320 x 240 px with their true depth."""
-    folder = tmp_path_factory.mktemp("oracle") / "scene"
-    words = ["--views", "10", "--width", "320", "--height", "240", "--depth"]
-    subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "render_scene.py"), str(folder), *words],
-        check=True,
-        timeout=200,
-    )
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,103 @@
+"""Pairs that memory does not suffice for: the user is told so, and the same command again tries them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+
+import sfm
+from sfm.config.loading import load_config
+from sfm.config.schema import Config
+from sfm.explanation import explain
+from sfm.mast3r.oracle import OraclePredictor
+from sfm.mast3r.predictor import EncodedPhoto
+
+
+@dataclass
+class Memory:
+    """What the network's machine has room for."""
+
+    refused: frozenset[str] = frozenset()
+    """Photos whose pairs are too much."""
+    pairs: list[frozenset[str]] = field(default_factory=list)
+    """Inferred so far, one direction each."""
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
+    state, decode = Memory(), OraclePredictor.decode
+
+    def limited(
+        self: OraclePredictor, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto]
+    ) -> object:
+        pairs = [frozenset((a.name, b.name)) for a, b in zip(first, second, strict=True)]
+        if any(pair & state.refused for pair in pairs):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        state.pairs += pairs
+        return decode(self, first, second)
+
+    monkeypatch.setattr(OraclePredictor, "decode", limited)
+    return state
+
+
+@pytest.fixture
+def config(scene: Path) -> Config:
+    words = ["backend=mast3r", "mast3r.image_size=160", f"mast3r.oracle={scene}", "run.threads=1"]
+    return load_config(None, overrides=words)
+
+
+def test_a_run_without_memory_says_so_and_the_same_command_again_is_as_if_nothing_had_been(
+    scene: Path, config: Config, memory: Memory, tmp_path: Path
+) -> None:
+    photos, out = scene / "images", tmp_path / "out"
+    names = frozenset(path.name for path in photos.iterdir())
+    memory.refused = names
+
+    poor = sfm.run(photos, output=out, config=config)
+
+    assert poor.run.status == "no_model"
+    assert poor.run.pairs.failed == len(names) * (len(names) - 1) // 2
+    for told in (poor.run.message, poor.summary(), (out / "report.html").read_text()):
+        assert "out of memory" in told
+        assert "once more" in told
+    assert "overlap" not in poor.run.message
+    story = explain(out, min(names))
+    assert "9 failed" in story
+    assert "too little overlap" not in story
+    assert "run the same command again" in story
+
+    memory.refused = frozenset()
+    rich = sfm.run(photos, output=out, config=config)
+
+    assert rich.run.photos.registered == len(names)
+    assert rich.run.pairs.failed == 0
+    assert "out of memory" not in rich.run.message + rich.summary()
+    memory.pairs.clear()
+    again = sfm.run(photos, output=out, config=config)
+    assert memory.pairs == []
+    assert again.run.photos.registered == len(names)
+
+
+def test_a_photo_whose_pairs_failed_joins_the_model_of_the_next_run(
+    scene: Path, config: Config, memory: Memory, tmp_path: Path
+) -> None:
+    photos, out = scene / "images", tmp_path / "out"
+    lost = "photo_03.jpg"
+    memory.refused = frozenset([lost])
+    poor = sfm.run(photos, output=out, config=config)
+    assert poor.run.photos.registered == 9
+    assert "9 pairs could not be matched: out of memory" in poor.run.message
+    (outcome,) = (outcome for outcome in poor.outcomes if outcome.name == lost)
+    assert "out of memory" in outcome.reason
+
+    memory.refused = frozenset()
+    memory.pairs.clear()
+    rich = sfm.run(photos, output=out, config=config)
+
+    assert rich.run.photos.registered == 10
+    assert memory.pairs
+    assert all(lost in pair for pair in memory.pairs)
