@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
     # Descriptors follow the transformer; points, which are exponentials, need every digit.
     network.set_precision(dtype, descriptors=dtype)
     if config.compile:
+        if not log.isEnabledFor(logging.WARNING):
+            hush_compiler()
         network.compile_blocks()
     if notice := store.show_once():
         log.warning("%s", notice)
@@ -82,6 +85,12 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
     key = f"{stored.key[:16]}-{str(dtype).removeprefix('torch.')}"
     predictor = NetworkPredictor(network, key, retrieval_head=None if head is None else RetrievalHead(head))
     return Loaded(predictor, codebook, head is not None, LICENCE_NOTICE)
+
+
+def hush_compiler() -> None:
+    """Keep PyTorch's compiler from warning: it has handlers of its own, which know nothing of `-q`."""
+    torch._logging.set_logs(all=logging.ERROR)  # type: ignore[attr-defined]
+    warnings.filterwarnings("ignore", module=r"torch\.")
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -7,12 +7,15 @@ evaluated: only literals, `inf` and `-inf` are understood.
 from __future__ import annotations
 
 import ast
+import logging
 import math
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from .architecture import PATCH_SIZE, ArchitectureError, NetworkArchitecture
+
+log = logging.getLogger(__name__)
 
 _MAX_TEXT = 4096
 _CLASS = "AsymmetricMASt3R"
@@ -55,12 +58,16 @@ def from_hub_config(config: Mapping[str, object]) -> NetworkArchitecture:
     """The network that the `config.json` beside a `model.safetensors` describes.
 
     Args:
-        config: arguments as in `parse_model_call`; infinities as numbers or as "inf" and "-inf".
+        config: arguments as in `parse_model_call`; infinities as numbers or as "inf" and "-inf". What is
+            known to be about the file and not the network is passed over with a warning.
 
     Raises:
         ArchitectureError: as `parse_model_call`.
     """
-    return _from_arguments(config)
+    extra = sorted(_OF_THE_FILE & config.keys())
+    if extra:
+        log.warning("network description: passed over, as of the file only: %s", ", ".join(extra))
+    return _from_arguments({name: value for name, value in config.items() if name not in _OF_THE_FILE})
 
 
 def _value(name: str, node: ast.expr) -> object:
@@ -96,6 +103,12 @@ _SIZES: Final = {
     "mlp_ratio": ("mlp_ratio", 4),
 }
 """Our names, and the sizes that hold where a description is silent."""
+
+_OF_THE_FILE: Final = frozenset(
+    {"_commit_hash", "docs_url", "library_name", "license", "paper_url", "pipeline_tag", "repo_url", "tags"}
+)
+"""What hubs add to a configuration, about the file. Everything else that is unknown is refused: an activation
+or a normalisation changes what a network computes, and neither names nor shapes of its tensors would tell."""
 
 
 def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +58,31 @@ def test_a_codebook_for_another_head_is_refused(tmp_path: Path, network: Path) -
     assert str(tmp_path / RETRIEVAL) in said
     assert "1024" in said
     assert "delete it" in caught.value.hint
+
+
+COMPILING = """
+import logging, sys, warnings
+import torch
+from sfm.dense.predictors import hush_compiler
+if sys.argv[1] == "quiet":
+    hush_compiler()
+torch._dynamo.config.recompile_limit = 1
+twice = torch.compile(lambda x: 2 * x, backend="eager", dynamic=False)
+for size in range(1, 4):
+    twice(torch.ones(size))
+warnings.warn_explicit("slow", UserWarning, "compile_fx.py", 1, module="torch._inductor.compile_fx")
+warnings.warn_explicit("ours", UserWarning, "ours.py", 1, module="sfm.ours")
+"""
+
+
+def test_the_compiler_can_be_made_silent() -> None:
+    def said(how: str) -> str:
+        command = [sys.executable, "-c", COMPILING, how]
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stderr
+
+    loud, quiet = said("loud"), said("quiet")
+    assert "recompile_limit" in loud
+    assert "slow" in loud
+    assert "recompile_limit" not in quiet
+    assert "slow" not in quiet
+    assert "ours" in quiet

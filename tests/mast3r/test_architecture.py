@@ -195,11 +195,17 @@ def test_descriptions_that_are_refused(text, reason) -> None:
         ({"conf_mode": ["exp", "nan", "inf"]}, "conf_floor"),
         ({"pos_embed": 100}, "pos_embed must be like"),
         ({"croco_kwargs": {}}, "unknown arguments croco_kwargs"),
+        ({"license": "x", "act_layer": "ReLU"}, "unknown arguments act_layer"),
     ],
 )
 def test_hub_configurations_that_are_refused(change, reason) -> None:
     with pytest.raises(ArchitectureError, match=reason):
         from_hub_config(HUB | change)
+
+
+def test_what_a_hub_says_of_the_file_is_passed_over(caplog) -> None:
+    assert from_hub_config(HUB | {"license": "cc", "tags": ["x"], "repo_url": "y"}) == from_hub_config(HUB)
+    assert "license, repo_url, tags" in caplog.text
 
 
 @given(

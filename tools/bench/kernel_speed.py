@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 
 import torch
+from devices import NO_DEVICE
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,7 +26,6 @@ from kernels.nearest import nearest_torch
 from kernels.rope2d import rope2d
 
 DEVICE = "cuda"
-NO_DEVICE = 3
 HEIGHT, WIDTH, DEPTH, SUBSAMPLE = 384, 512, 24, 8
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 4e-2}
 """Of rotated numbers, most of them below 4: one unit in the last place, with a margin."""

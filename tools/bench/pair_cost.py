@@ -15,11 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from devices import NO_DEVICE, missing_device
 from torch.utils.flop_counter import FlopCounterMode
 
 from sfm.mast3r.architecture import OFFICIAL
@@ -218,8 +220,8 @@ def _seconds(work: Callable[[], object], device: torch.device | None = None) -> 
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Count, measure what was asked for, and print."""
+def main() -> int:
+    """Count, measure what was asked for, and print; 3 where there is no such device."""
     parser = argparse.ArgumentParser(description="Cost of a pair, ours and as published.")
     parser.add_argument("--photos", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=100)
@@ -235,6 +237,9 @@ def main() -> None:
     )
     parser.add_argument("--peak-tflops", type=float, help="bf16 peak of the device, if it is not a known one")
     arguments = parser.parse_args()
+    if arguments.device and (missing := missing_device(arguments.device)):
+        print(f"pair_cost: {missing}; nothing was measured", file=sys.stderr)
+        return NO_DEVICE
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     photos, pairs = arguments.photos, arguments.pairs
@@ -244,7 +249,8 @@ def main() -> None:
     if arguments.device:
         result["throughput"] = throughput(arguments, photos, pairs, (384, 512))
     print(json.dumps(result, indent=1))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,7 +3,8 @@
     python tools/bench/parity.py DIR [--only network ...] [--device cuda] [--json]
 
 Configurations, sizes and seeds are read from the files. One line a comparison: whether it passed, and the
-largest absolute difference; then a line a kind. Exits with 1 on any failure, or where no fixture was found.
+largest absolute difference; then a line a kind. Exits with 1 on any failure, or where no fixture was found,
+and with 3 where there is no such device.
 The full-size network needs 3 GB of memory, 6 GB where it is also compared in float64.
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import parity_cases
 import torch
+from devices import NO_DEVICE, missing_device
 from parity_cases.case import Case
 
 _HELPERS = {"activations", "case", "networks", "recipe"}
@@ -53,6 +55,9 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="for the network and the kernels")
     parser.add_argument("--json", action="store_true", help="one JSON object in the end, nothing else")
     arguments = parser.parse_args()
+    if missing := missing_device(arguments.device):
+        print(f"parity: {missing}; nothing was compared", file=sys.stderr)
+        return NO_DEVICE
     rows: list[dict[str, object]] = []
     summaries: dict[str, dict[str, object]] = {}
     for kind in arguments.only:
