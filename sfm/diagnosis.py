@@ -92,8 +92,7 @@ class EventIndex:
         failures = Failures.among(tries)
         if 2 * failures.count > len(tries):
             return Diagnosis(
-                f"{failures.count} of the {_count(len(tries), 'pair')} tried with it could not be matched: "
-                f"{failures.why}",
+                f"{failures.count} of its {_count(len(tries), 'pair')} could not be matched: {failures.why}",
                 "run the same command again: it tries them once more",
             )
         best = tries[0]

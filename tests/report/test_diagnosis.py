@@ -51,6 +51,17 @@ def test_a_skipped_file_keeps_its_own_reason():
     assert found.reason == "cut off after 12 kB"
 
 
+def test_pairs_that_failed_say_nothing_of_the_photo():
+    failed = {"why": "out of memory", "failed": True}
+    lost = [pair("a.jpg", "lost.jpg", 0, 0) | failed, pair("b.jpg", "lost.jpg", 0, 0) | failed]
+
+    found = diagnose(*lost, pair("c.jpg", "lost.jpg", 0, 9))
+
+    assert found.reason == "2 of its 3 pairs could not be matched: out of memory"
+    assert "same command again" in found.advice
+    assert "c.jpg, shares 9 matches" in diagnose(lost[0], pair("c.jpg", "lost.jpg", 0, 9)).reason
+
+
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "no keypoints"), (9, "only 9 keypoints"), (1, "only 1 keypoint ")]
 )
