@@ -77,6 +77,7 @@ def finished(
         threads=session.threads,
         seed=config.run.seed,
         events=events,
+        focal_guesses=session.backend.focal_guesses(collection),
         depth=session.backend.depth(collection),
         suspects=suspects,
         given=given,

@@ -71,8 +71,8 @@ def reconstruct(
         events: told of every decision, stage `register`.
         progress: counts registered photos.
         start: models of an earlier round to continue from (our loop only); they are left unchanged.
-        focal_guesses: focal lengths (px) by camera id, for cameras that nothing better is known of (our loop
-            only).
+        focal_guesses: focal lengths (px) by camera id, for cameras that nothing better is known of; held
+            where nearly all matches are of pairs alone (our loop only).
         depth: depth of single photos, for those that share no point with a model or have no parallax, and for
             the scale of models where it is metric (our loop only).
         suspects: pairs that may be look-alikes': models are grown without them, and then those are let in
@@ -129,6 +129,7 @@ def finish_models(
     threads: int,
     seed: int,
     events: EventSink,
+    focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
     suspects: frozenset[Pair] = frozenset(),
     given: GivenModels | None = None,
@@ -148,6 +149,7 @@ def finish_models(
         threads=threads,
         seed=seed,
         events=events,
+        focal_guesses=focal_guesses or {},
         depth=depth,
         suspects=_held_back(suspects, config),
         given=given,

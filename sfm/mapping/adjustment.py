@@ -14,6 +14,7 @@ from collections.abc import Set
 
 import pycolmap
 
+from .calibration.focal_priors import with_held_focal
 from .journal import Journal
 from .residuals import noise_px, residual_lengths
 from .session import MapperSession
@@ -31,7 +32,7 @@ def refine_local(session: MapperSession, name: str) -> None:
         pipeline.ba_local_max_refinements,
         pipeline.ba_local_max_refinement_change,
         session.options.mapper,
-        session.options.local_ba,
+        with_held_focal(session, session.options.local_ba),
         session.options.triangulation,
         session.scene.id_of[name],
     )
@@ -60,7 +61,7 @@ def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
     noise = noise_px(residual_lengths(session.reconstruction))
     limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)
     session.mapper.filter_points(limited)
-    session.mapper.adjust_global_bundle(options.mapper, options.final_ba)
+    session.mapper.adjust_global_bundle(options.mapper, with_held_focal(session, options.final_ba))
     session.mapper.filter_points(options.mapper)
     session.mapper.filter_frames(options.mapper)
     _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
@@ -77,7 +78,7 @@ def _complete_and_adjust(
         rounds,
         session.options.pipeline.ba_global_max_refinement_change,
         mapper,
-        adjustment,
+        with_held_focal(session, adjustment),
         session.options.triangulation,
         normalize_reconstruction=not session.options.frozen,
     )

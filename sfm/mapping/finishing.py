@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Set
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pycolmap
@@ -11,6 +12,7 @@ import pycolmap
 from sfm.config.schema import RefineConfig
 
 from .adjustment import refine_fully
+from .calibration.focal_priors import determined_focal, holds_focal, with_held_focal
 from .calibration.intrinsics import free_intrinsics
 from .depth.depth_model import has_parallax
 from .depth.metric_scale import metric_scale, scale_to_metres
@@ -23,6 +25,7 @@ from .session import MapperSession, open_session
 from .steps import FIRM
 
 _MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
+_GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
 _MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
 
 
@@ -53,15 +56,30 @@ def finish(
                 session.mapper.triangulate_image(options.triangulation, scene.id_of[name])
             before = session.registered
             refine_fully(session, "final", journal)
+            session = _with_freed_focal(session, journal)
             _drop_blind(session, journal)
             _regain(session, before - session.registered, journal)
+            last = with_held_focal(session, options.final_ba)
         if _has_evidence(scene, model):
-            model, tried = free_intrinsics(model, options.final_ba, refine, fixed_cameras=fixed_cameras)
+            model, tried = free_intrinsics(model, last, refine, fixed_cameras=fixed_cameras)
             for rung in tried:
                 journal.note("intrinsics", **asdict(rung))
         _drop_points_of_pairs(model)
     _scale_to_metres(scene, model, journal)
     return model
+
+
+def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession:
+    """The session with all focal lengths free, and adjusted again, where those held turn out determined."""
+    if not session.options.final_ba.refine_focal_length or not holds_focal(session):
+        return session
+    if not determined_focal(session, journal):
+        return session
+    last = copy.deepcopy(session.options.final_ba)
+    last.ceres.solver_options.gradient_tolerance = _GRADIENT_TOLERANCE
+    freed = replace(session, options=replace(session.options, guessed_cameras=frozenset(), final_ba=last))
+    refine_fully(freed, "focal lengths freed", journal)
+    return freed
 
 
 def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:

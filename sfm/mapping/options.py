@@ -52,6 +52,8 @@ class MapperOptions:
     """For a settled model."""
     frozen: bool = False
     """Whether the poses that a session finds, and the frame of the model, stay as they are."""
+    guessed_cameras: frozenset[int] = frozenset()
+    """Cameras whose focal length nobody gave but a backend guessed; see `calibration.focal_priors`."""
 
 
 def pipeline_options(
@@ -72,7 +74,13 @@ def pipeline_options(
 
 
 def mapper_options(
-    config: RegisterConfig, refine: RefineConfig, *, fixed_cameras: Set[int], threads: int, seed: int
+    config: RegisterConfig,
+    refine: RefineConfig,
+    *,
+    fixed_cameras: Set[int],
+    guessed_cameras: Set[int] = frozenset(),
+    threads: int,
+    seed: int,
 ) -> MapperOptions:
     """Options of each of our steps."""
     pipeline = pipeline_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
@@ -103,6 +111,7 @@ def mapper_options(
         global_ba=global_ba,
         settling_ba=_near(global_ba, _SETTLING_TOLERANCE),
         final_ba=_near(global_ba, _TOLERANCE),
+        guessed_cameras=frozenset(guessed_cameras) - fixed_cameras,
     )
 
 

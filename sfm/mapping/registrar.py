@@ -15,6 +15,7 @@ from sfm.events import EventSink
 from sfm.progress import Progress, Task
 
 from .calibration.focal import estimate_focal_lengths
+from .calibration.focal_priors import starting_values
 from .clusters.bridging import bridged_models
 from .clusters.clustered import clustered_models
 from .components import new_models
@@ -68,12 +69,20 @@ def reconstruct_graph(
 ) -> MappingResult:
     """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
     whole = Scene.open(database, depth)
-    guesses = {**_unknown_only(whole, focal_guesses), **estimate_focal_lengths(database, seed=seed)}
-    _set_focal_lengths(whole, guesses, fixed_cameras, events)
+    guesses = _unknown_only(whole, focal_guesses)
+    focal_lengths = starting_values(whole, guesses, estimate_focal_lengths(database, seed=seed))
+    _set_focal_lengths(whole, focal_lengths, fixed_cameras, events)
     frozen = given if given is not None and given.frozen else None
     if frozen:
         fixed_cameras |= frozen.cameras
-    options = mapper_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    options = mapper_options(
+        config,
+        refine,
+        fixed_cameras=fixed_cameras,
+        guessed_cameras=guesses.keys(),
+        threads=threads,
+        seed=seed,
+    )
     if frozen:
         options = with_frozen_poses(options)
     discarded = Journal()
@@ -108,6 +117,7 @@ def finish_graph_models(
     threads: int,
     seed: int,
     events: EventSink,
+    focal_guesses: Mapping[int, float],
     depth: DepthSource | None,
     suspects: frozenset[Pair],
     given: GivenModels | None = None,
@@ -115,7 +125,14 @@ def finish_graph_models(
     """Models of our own loop, adjusted for the last time unless frozen; those passed are left unchanged."""
     whole = Scene.open(database, depth)
     scene = without_refused(whole, models, suspects)
-    options = mapper_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    options = mapper_options(
+        config,
+        refine,
+        fixed_cameras=fixed_cameras,
+        guessed_cameras=_unknown_only(whole, focal_guesses).keys(),
+        threads=threads,
+        seed=seed,
+    )
     done = []
     for index, model in enumerate(models):
         journal, kept = Journal(), copy.deepcopy(model)

@@ -15,6 +15,8 @@ from retrieval import Pair
 from .depth.source import DepthSource
 from .evidence.view_graph import MIN_NUM_INLIERS, ViewGraph
 
+_MAX_PARTNERS = 8  # photos, those with most inliers, that tell how often the keypoints of another are matched
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -27,6 +29,7 @@ class Scene:
     id_of: dict[str, int]
     depth: DepthSource | None = None
     _keypoints: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, database: Path, depth: DepthSource | None = None) -> Scene:
@@ -65,11 +68,25 @@ class Scene:
                 geometry = correspondences.extract_two_view_geometry(*ids, True)
                 cache.correspondence_graph.add_two_view_geometry(*ids, geometry)
         cache.correspondence_graph.finalize()
-        return replace(self, cache=cache, view_graph=self.view_graph.without(pairs))
+        return replace(self, cache=cache, view_graph=self.view_graph.without(pairs), _matched={})
 
     def keypoints(self, image_id: int) -> npt.NDArray[np.float32]:
         """Positions of all keypoints of a photo, px, (N, 2)."""
         return self._keypoints[image_id]
+
+    def matched_keypoints(self, name: str) -> tuple[int, int]:
+        """How many keypoints of a photo are matched with another one, and how many with two others or more.
+
+        Only the few photos are looked at that it shares most matches with.
+        """
+        if name not in self._matched:
+            image_id, graph = self.id_of[name], self.cache.correspondence_graph
+            partners = np.zeros(len(self.keypoints(image_id)), np.int64)
+            for other in self.view_graph.neighbours(name)[:_MAX_PARTNERS]:
+                matches = graph.extract_matches_between_images(image_id, self.id_of[other])
+                partners[np.unique(matches[:, 0])] += 1
+            self._matched[name] = int(np.count_nonzero(partners)), int(np.count_nonzero(partners > 1))
+        return self._matched[name]
 
     def append_new_keypoints(self, reconstruction: pycolmap.Reconstruction) -> None:
         """Give the photos of a model the keypoints that came into the database since it was built.

@@ -14,6 +14,7 @@ import pycolmap
 from retrieval import Pair
 
 from .agreement import bearing_vectors
+from .calibration.focal_priors import with_held_focal
 from .evidence.view_graph import ViewGraph
 from .frames import triangulate_frame_mates
 from .journal import Journal
@@ -77,7 +78,7 @@ def initialise(session: MapperSession, seed: Seed, journal: Journal) -> bool:
     for name in seed.pair:
         triangulate_frame_mates(session, name, journal)
     if rec.num_points3D() >= _MIN_POINTS:
-        session.mapper.adjust_global_bundle(options.mapper, options.global_ba)
+        session.mapper.adjust_global_bundle(options.mapper, with_held_focal(session, options.global_ba))
         rec.normalize()
         session.mapper.filter_points(options.mapper)
         session.mapper.filter_frames(options.mapper)

@@ -77,13 +77,17 @@ def name_of(image_id: int) -> str:
     return f"{image_id:02d}.jpg"
 
 
-def chain(num_images: int, *, dense: int = 0, points_per_pair: int = 150, seed: int = 0) -> Photos:
+def chain(
+    num_images: int, *, dense: int = 0, points_per_pair: int = 150, turning: float = 1.0, seed: int = 0
+) -> Photos:
     """Photos taken walking along a rugged wall; each point is matched between two neighbours and seen by no
-    third photo, except that the first `dense` photos match all that they see."""
+    third photo, except that the first `dense` photos match all that they see. Where photos do not turn (0),
+    nothing but depth tells their focal length."""
     rng = np.random.default_rng(seed)
     poses = {}
     for k in range(num_images):
-        turn = pycolmap.Rotation3d(np.array([0, 0.04 * (k % 3 - 1), 0]) + rng.normal(scale=0.05, size=3))
+        angles = np.array([0, 0.04 * (k % 3 - 1), 0]) + rng.normal(scale=0.05, size=3)
+        turn = pycolmap.Rotation3d(turning * angles)
         centre = np.array([2.6 * k, 0.3 * np.sin(k), 0.8 * np.sin(0.7 * k)]) + rng.normal(scale=0.1, size=3)
         poses[k + 1] = pycolmap.Rigid3d(turn, -(turn.matrix() @ centre))
     photos = Photos(poses, rng)

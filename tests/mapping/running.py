@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,11 @@ def run(
     events: Recorder | None = None,
     progress: Progress | None = None,
     start: tuple[pycolmap.Reconstruction, ...] = (),
+    focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
     given: GivenModels | None = None,
     scratch: Path | None = None,
+    finished: bool = True,
     **options: object,
 ) -> MappingResult:
     """Map a database; `options` are those of registration."""
@@ -51,9 +54,11 @@ def run(
         events=events or Recorder(),
         progress=progress or SilentProgress(),
         start=start,
+        focal_guesses=focal_guesses,
         depth=depth,
         given=given,
         scratch=scratch,
+        finished=finished,
     )
 
 

@@ -1,0 +1,135 @@
+"""Focal lengths that a backend guessed are priors: they stay until matches tell better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping import finish_models
+from sfm.mapping.calibration.focal_priors import starting_values
+from sfm.mapping.scene import Scene
+
+from . import low_overlap, synthetic
+from .low_overlap import FOCAL, HEIGHT, WIDTH, Photos
+from .running import Recorder, run
+from .test_lifting import auc_at_5, ids
+
+NO_EXIF_PX = 1.2 * WIDTH  # COLMAP's start for a photo that says nothing
+
+
+def write(photos: Photos, path: Path) -> Path:
+    """The database, with a camera that nobody gave."""
+    low_overlap.write(photos, path)
+    with pycolmap.Database.open(path) as db:
+        db.update_camera(
+            pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", NO_EXIF_PX, WIDTH, HEIGHT)
+        )
+    return path
+
+
+def focal_px(model: pycolmap.Reconstruction) -> float:
+    return float(model.camera(1).mean_focal_length())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_guess_stays_where_pairs_alone_cannot_tell_better(tmp_path: Path, seed: int) -> None:
+    photos = low_overlap.chain(12, turning=0, seed=seed)
+    recorder = Recorder()
+
+    (model,) = run(
+        write(photos, tmp_path / "database.db"),
+        depth=low_overlap.depth_of(photos),
+        focal_guesses={1: 0.98 * FOCAL},
+        events=recorder,
+    ).models
+
+    assert len(ids(model)) == 12
+    assert focal_px(model) == pytest.approx(FOCAL, rel=0.03)  # 358 and 327 px where it was free
+    assert auc_at_5(model, photos) > 65  # 56.5 and 46.8
+    (told,) = recorder.of("guessed_focal_length")
+    assert told["held"]
+
+
+def test_a_guess_stays_over_rounds_and_in_the_last_adjustment(tmp_path: Path) -> None:
+    photos = low_overlap.chain(12, turning=0)
+    database, depth = write(photos, tmp_path / "database.db"), low_overlap.depth_of(photos)
+    guesses = {1: 0.98 * FOCAL}
+    models: tuple[pycolmap.Reconstruction, ...] = ()
+    for _ in range(2):
+        models = run(database, depth=depth, focal_guesses=guesses, start=models, finished=False).models
+
+    (model,) = finish_models(
+        database,
+        models,
+        config=RegisterConfig(),
+        refine=RefineConfig(),
+        threads=1,
+        seed=0,
+        events=Recorder(),
+        focal_guesses=guesses,
+        depth=depth,
+    )
+
+    assert focal_px(model) == pytest.approx(FOCAL, rel=0.03)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_guess_gives_way_where_pairs_do_tell(tmp_path: Path, seed: int) -> None:
+    photos = low_overlap.chain(12, seed=seed)
+    recorder = Recorder()
+
+    (model,) = run(
+        write(photos, tmp_path / "database.db"),
+        depth=low_overlap.depth_of(photos),
+        focal_guesses={1: 0.95 * FOCAL},
+        events=recorder,
+    ).models
+
+    assert focal_px(model) == pytest.approx(FOCAL, rel=0.025)
+    assert auc_at_5(model, photos) > 70
+    (told,) = recorder.of("guessed_focal_length")
+    assert not told["held"]
+
+
+def test_where_points_are_of_many_photos_a_guess_is_where_adjustment_starts(tmp_path: Path) -> None:
+    scene = synthetic.synthesize(tmp_path / "database.db")
+    with pycolmap.Database.open(scene.database) as db:
+        (camera,) = db.read_all_cameras()
+        camera.has_prior_focal_length = False
+        db.update_camera(camera)
+    guess = 0.97 * camera.mean_focal_length()
+    recorder = Recorder()
+
+    (told,) = run(scene.database, focal_guesses={camera.camera_id: guess}, events=recorder).models
+    (untold,) = run(scene.database).models
+
+    assert told.camera(camera.camera_id).mean_focal_length() == pytest.approx(
+        untold.camera(camera.camera_id).mean_focal_length(), rel=1e-3
+    )
+    assert not recorder.of("guessed_focal_length")
+
+
+def test_two_view_estimates_win_only_where_third_photos_confirm_them(tmp_path: Path) -> None:
+    pairs_only = write(low_overlap.chain(6), tmp_path / "pairs.db")
+    confirmed = write(low_overlap.chain(6, dense=6), tmp_path / "dense.db")
+    guess, estimate = {1: 0.98 * FOCAL}, {1: 0.9 * FOCAL}
+
+    assert starting_values(Scene.open(pairs_only), guess, estimate) == guess
+    assert starting_values(Scene.open(confirmed), guess, estimate) == estimate
+    assert starting_values(Scene.open(pairs_only), {}, estimate) == estimate
+
+
+def test_keypoints_are_counted_by_the_photos_that_match_them(tmp_path: Path) -> None:
+    photos = low_overlap.chain(4, dense=3)
+    scene = Scene.open(low_overlap.write(photos, tmp_path / "database.db", wrong=0))
+    extract = scene.cache.correspondence_graph.extract_matches_between_images
+    before, after = set(extract(1, 2)[:, 1].tolist()), set(extract(2, 3)[:, 0].tolist())
+
+    every, more = scene.matched_keypoints("02.jpg")
+
+    assert every == len(before | after)
+    assert 0 < more == len(before & after)
+    assert scene.matched_keypoints("04.jpg")[1] == 0
