@@ -67,6 +67,17 @@ def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
     _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
 
 
+def drop_blind(session: MapperSession, journal: Journal) -> None:
+    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone."""
+    model = session.reconstruction
+    blind = [model.image(i) for i in sorted(model.reg_image_ids()) if not model.image(i).num_points3D]
+    for image in blind:
+        session.observations.deregister_frame(image.frame_id)
+        journal.note("filtered", name=image.name, why="no points are left of it")
+    if blind:
+        session.recount()
+
+
 def _complete_and_adjust(
     session: MapperSession,
     mapper: pycolmap.IncrementalMapperOptions,

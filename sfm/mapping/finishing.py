@@ -11,7 +11,7 @@ import pycolmap
 
 from sfm.config.schema import RefineConfig
 
-from .adjustment import refine_fully
+from .adjustment import drop_blind, refine_fully
 from .calibration.focal_priors import determined_focal, holds_focal, with_held_focal
 from .calibration.intrinsics import free_intrinsics
 from .depth.depth_model import has_parallax
@@ -57,7 +57,7 @@ def finish(
             before = session.registered
             refine_fully(session, "final", journal)
             session = _with_freed_focal(session, journal)
-            _drop_blind(session, journal)
+            drop_blind(session, journal)
             _regain(session, before - session.registered, journal)
             last = with_held_focal(session, options.final_ba)
         if _has_evidence(scene, model):
@@ -100,18 +100,7 @@ def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:
     grow(session, session.registered | lost, journal, on_registered=lambda name: None)
     if session.registered & lost:
         refine_fully(session, "regained", journal)
-        _drop_blind(session, journal)
-
-
-def _drop_blind(session: MapperSession, journal: Journal) -> None:
-    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone."""
-    model = session.reconstruction
-    blind = [model.image(i) for i in sorted(model.reg_image_ids()) if not model.image(i).num_points3D]
-    for image in blind:
-        session.observations.deregister_frame(image.frame_id)
-        journal.note("filtered", name=image.name, why="no points are left of it")
-    if blind:
-        session.recount()
+        drop_blind(session, journal)
 
 
 def _drop_points_of_pairs(model: pycolmap.Reconstruction) -> None:

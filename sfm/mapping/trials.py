@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pycolmap
 
-from .adjustment import refine_fully, refine_growing
+from .adjustment import drop_blind, refine_fully, refine_growing
 from .agreement import contradicted_share
 from .depth.depth_model import build_depth_model
 from .depth.photo_depth import is_contradicted
@@ -142,6 +142,7 @@ def _settled(bench: Workbench, trial: Trial | None) -> Trial | None:
     settled = Trial(trial.seed, copy.deepcopy(trial.reconstruction), journal, contradicted=trial.contradicted)
     with open_session(bench.scene, bench.options, settled.reconstruction) as session:
         refine_fully(session, "settled", journal)
+        drop_blind(session, journal)
         settled.names = session.registered
     return settled
 
