@@ -144,6 +144,9 @@ class Mast3rConfig:
     oracle: str | None = None
     """Folder of a scene rendered with depth (tools/render_scene.py --depth) that answers in place of the
     network; for tests."""
+    oracle_wrong_matches: Annotated[float, Ge(0), Le(1)] = 0.0
+    """With oracle: share of the patches of each view that exchange their descriptors, for confident wrong
+    matches; for tests."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,13 @@ def open_predictor(config: Mast3rConfig) -> Loaded:
         InputError: the oracle's folder cannot be used.
     """
     if config.oracle is not None:
-        from sfm.mast3r.oracle import OraclePredictor
+        from sfm.mast3r.oracle import OracleOptions, OraclePredictor
 
         log.warning("mast3r.oracle: the ground truth of %s answers in place of the network", config.oracle)
         notice = "The ground truth of a rendered scene answered in place of the network (mast3r.oracle)."
-        return Loaded(OraclePredictor(Path(config.oracle), size=config.image_size), None, True, notice)
+        options = OracleOptions(wrong_matches=config.oracle_wrong_matches)
+        oracle = OraclePredictor(Path(config.oracle), size=config.image_size, options=options)
+        return Loaded(oracle, None, True, notice)
     return _open_network(config, choose_device(config.device))
 
 

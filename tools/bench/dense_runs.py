@@ -1,6 +1,7 @@
 """The mast3r backend on rendered scenes, the oracle in the network's place, one option apart at a time.
 
-    python tools/bench/dense_runs.py [--cases tracks chain ...] [--seeds 3] [--size 160] [--cache FOLDER]
+    python tools/bench/dense_runs.py [--cases tracks chain ...] [--seeds 3] [--size 160] [--wrong 0.15]
+        [--cache FOLDER]
 
 Each case renders its scene once (with depth) and runs `sfm run` in a process of its own for each variant:
 
@@ -16,8 +17,9 @@ Each case renders its scene once (with depth) and runs `sfm run` in a process of
 Prints one JSON object: for each variant and seed of the scene photos registered, models, AUC, mean track
 length (with and without a photo's second keypoint in one track), reprojection error (px), pairs and seconds
 by stage; with several seeds also mean and standard deviation over these: how far a walk drifts is chance. The
-oracle is no network: what is compared is what follows inference. Pairs are inferred once for a scene, so that
-"match" of later variants is the time of making tracks and verifying them.
+oracle is no network: what is compared is what follows inference. With --wrong, that share of the patches of
+each view exchange their descriptors, so that about as many matches are wrong. Pairs are inferred once for a
+scene, so that "match" of later variants is the time of making tracks and verifying them.
 """
 
 from __future__ import annotations
@@ -62,6 +64,8 @@ class Bench:
     size: int
     threads: int
     seeds: int
+    wrong: float = 0.0
+    """Share of the patches of each view that exchange their descriptors."""
 
 
 _CHAIN_CAMERA = "images.camera_params=448,320,240,-0.04"
@@ -110,13 +114,14 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=160, help="longer side of the network's images, px")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=1, help="scenes that each case is rendered as")
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong matches, 0 to 1")
     parser.add_argument("--cache", type=Path, help="keeps rendered scenes and results between calls")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(args.cache or Path(scratch), args.size, args.threads, args.seeds)
+        bench = Bench(args.cache or Path(scratch), args.size, args.threads, args.seeds, args.wrong)
         figures = {name: run_case(bench, name) for name in args.cases}
-    said = {"size": args.size, "threads": args.threads, "seeds": args.seeds, "cases": figures}
-    print(json.dumps(said, indent=2))
+    said = {"size": args.size, "threads": args.threads, "seeds": args.seeds, "wrong": args.wrong}
+    print(json.dumps({**said, "cases": figures}, indent=2))
     return 0
 
 
@@ -170,6 +175,7 @@ def run_variant(bench: Bench, name: str, variant: str, folder: Path) -> dict[str
     if inferred.exists():  # its folders are named by all that results depend on
         shutil.copytree(inferred, out / "cache" / "pairs")
     options = ["backend=mast3r", f"mast3r.oracle={scene}", f"mast3r.image_size={bench.size}"]
+    options += [f"mast3r.oracle_wrong_matches={bench.wrong}"] if bench.wrong else []
     options += [*case.options, *case.variants[variant], "export.report=false"]
     started = time.monotonic()
     done = _python("-m", "sfm", "run", scene / "images", "-o", out, f"--threads={bench.threads}", *options)
