@@ -54,23 +54,6 @@ class Tee:
             sink.emit(stage, event, **fields)
 
 
-class HeldEvents:
-    """Keeps events until it is known whether what they tell of stays."""
-
-    def __init__(self) -> None:
-        self._events: list[tuple[str, str, dict[str, object]]] = []
-
-    def emit(self, stage: str, event: str, **fields: object) -> None:
-        """Keep the event."""
-        self._events.append((stage, event, fields))
-
-    def release(self, events: EventSink) -> None:
-        """Hand all on, in order."""
-        for stage, event, fields in self._events:
-            events.emit(stage, event, **fields)
-        self._events.clear()
-
-
 def replay(path: Path, events: EventSink) -> None:
     """Emit the events of a file again, for results that are reused."""
     for record in read_events(path):

@@ -35,7 +35,6 @@ from sfm.types import RoundReport
 from .calibration import Calibration, Similarities
 from .guides import guides_of
 from .kept_rounds import KeptRounds, Models, registered_names
-from .mapping_again import mapped_again
 from .missing_links import missing_links
 from .ranking import Rank
 from .requests import MUST_HAVE, PairRequest, answers
@@ -52,7 +51,7 @@ _MAX_IDLE_ROUNDS = 2
 """Rounds that brought no photo, joined no models and found no pair between two, before the loop ends."""
 _WORTH_A_FRESH_START = 1.1
 """Times the verified pairs of the last one: models that stay apart are begun afresh then, which costs as much
-as the first registration and seldom joins them. Times those of the first models: all are mapped again."""
+as the first registration and seldom joins them."""
 _BATCH_PER_PHOTO = 0.1
 _MIN_BATCH = 8
 
@@ -153,9 +152,7 @@ class _Loop:
     similarities: Similarities | None = None
     """Once they were needed."""
     num_at_fresh_start: int = 0
-    """Verified pairs when models were last begun afresh, where they stayed apart."""
-    num_at_first: int = 0
-    """Verified pairs of the first models."""
+    """Verified pairs when models were last begun afresh."""
     stage: Literal["graph", "doubt", "models"] = "graph"
     """What is being mended: the view graph, what makes it doubtful, or the models, after registration."""
     num_graph_rounds: int = 0
@@ -203,7 +200,6 @@ class _Loop:
                 idle = 0
         else:
             self._begin_afresh()
-        self._map_again()
 
     def _has_changed(self) -> bool:
         """Whether the last round changed the models, or found what lets more rounds change them."""
@@ -229,7 +225,6 @@ class _Loop:
         )
         if self.stage != "models":
             self.stage, self.num_graph_rounds = "models", len(self.history)
-            self.num_at_first = self._num_verified()
 
     def finish_models(self) -> None:
         """Adjust the models of the last round fully, or read what an earlier run made of them."""
@@ -270,22 +265,6 @@ class _Loop:
         with self._in_history({}, time.monotonic()):
             self._continue_models(fresh=True)
         return self._has_changed()
-
-    def _map_again(self) -> None:
-        """A last round without pairs: the models that all pairs make from nothing, where these are many more
-        than the first models had.
-        """
-        if self.given or self._num_verified() < _WORTH_A_FRESH_START * self.num_at_first:
-            return
-
-        def reconstruct(events: EventSink) -> Models:
-            return self.reconstruct((), self._suspects(), events, True).models
-
-        with self._in_history({}, time.monotonic()):
-            number = len(self.history)
-            self.models = self.kept.models(
-                number, "models", lambda events: mapped_again(self.models, reconstruct, events)
-            )
 
     @contextmanager
     def _in_history(self, edges: Mapping[Pair, Edge], started: float) -> Iterator[None]:

@@ -35,11 +35,6 @@ def supported(
     return true, held
 
 
-def without_refused(whole: Scene, models: Sequence[pycolmap.Reconstruction], suspects: Set[Pair]) -> Scene:
-    """The scene as finished models see it: without the suspects that they contradict or keep apart."""
-    return whole.without(supported(whole, models, suspects)[1])
-
-
 def let_in(whole: Workbench, trials: Sequence[Trial], suspects: Set[Pair], journal: Journal) -> list[Trial]:
     """The models with photos that only suspects lead to, and with the suspects that they agree with.
 

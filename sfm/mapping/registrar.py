@@ -26,7 +26,7 @@ from .finishing import finish, note_model
 from .given_models import GivenModels, grafted, known_part
 from .global_start import global_models
 from .journal import STAGE, Journal
-from .late_pairs import let_in, without_refused
+from .late_pairs import let_in
 from .merge import merge_models
 from .options import mapper_options, pipeline_options, with_frozen_poses
 from .parting import parted
@@ -89,8 +89,6 @@ def reconstruct_graph(
     with progress.task("register", len(whole.name_of), unit="photos") as task:
         bench = Workbench(whole, options, _CountOnce(task))
         trials = _grown_models(bench, config, start, given, suspects, discarded, fresh=fresh, scratch=scratch)
-    models = [trial.reconstruction for trial in trials]
-    last = without_refused(whole, models, suspects) if finished else whole
     kept = _kept(trials, config, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
@@ -100,7 +98,7 @@ def reconstruct_graph(
         elif finished:
             model, journal = trial.reconstruction, trial.journal
             trial.reconstruction = finish(
-                last, model, options, refine, fixed_cameras=fixed_cameras, journal=journal
+                whole, model, options, refine, suspects=suspects, fixed_cameras=fixed_cameras, journal=journal
             )
         note_model(trial.journal, trial.reconstruction)
         trial.journal.publish(events, index)
@@ -124,7 +122,6 @@ def finish_graph_models(
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """Models of our own loop, adjusted for the last time unless frozen; those passed are left unchanged."""
     whole = Scene.open(database, depth)
-    scene = without_refused(whole, models, suspects)
     options = mapper_options(
         config,
         refine,
@@ -139,7 +136,10 @@ def finish_graph_models(
         if given is not None and given.frozen and given.base_of(model):
             done.append(kept)
             continue
-        done.append(finish(scene, kept, options, refine, fixed_cameras=fixed_cameras, journal=journal))
+        finished = finish(
+            whole, kept, options, refine, suspects=suspects, fixed_cameras=fixed_cameras, journal=journal
+        )
+        done.append(finished)
         note_model(journal, done[-1])
         journal.publish(events, index)
     return tuple(done)

@@ -25,8 +25,7 @@ def test_rounds_continue_the_model_of_the_last(tmp_path: Path) -> None:
     result = run(engine, tmp_path, RegisterConfig(max_rounds=2))
 
     assert engine.starts[:2] == [0, 4]
-    *after, again = [r for r in result.rounds if r.models_before]  # in the end all are mapped again
-    assert (again.matched, engine.starts[-1]) == (0, 0)
+    after = [r for r in result.rounds if r.models_before]
     continued = [r for r in after if r.verified or not r.matched]  # without pairs: begun afresh
     assert all(r.registered_after - r.registered_before == (r in continued) for r in after)
     assert result.models[0].num_reg_images() == 4 + len(continued)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+import pytest
 
+from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping import finishing
 from sfm.mapping.finishing import finish
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options
@@ -31,24 +34,56 @@ def misplaced(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     return moved
 
 
-def test_photos_that_are_dropped_in_the_end_come_back_where_they_belong(tmp_path: Path) -> None:
-    scene = synthetic.synthesize(tmp_path / "database.db", num_images=10)
-    model = misplaced(run(scene.database).models[0])
+def finished(
+    database: Path, model: pycolmap.Reconstruction, journal: Journal, suspects: set[Pair]
+) -> pycolmap.Reconstruction:
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
-    journal = Journal()
-
-    done = finish(
-        Scene.open(scene.database, None),
+    return finish(
+        Scene.open(database, None),
         model,
         options,
         RefineConfig(),
+        suspects=suspects,
         fixed_cameras=frozenset(),
         journal=journal,
     )
+
+
+def test_photos_that_are_dropped_in_the_end_come_back_where_they_belong(tmp_path: Path) -> None:
+    scene = synthetic.synthesize(tmp_path / "database.db", num_images=10)
+    model = misplaced(run(scene.database).models[0])
+    journal = Journal()
+
+    done = finished(scene.database, model, journal, set())
 
     lost = {fields["name"] for event, fields in journal.entries if event == "filtered"}
     back = {fields["name"] for event, fields in journal.entries if event == "registered"}
     assert lost
     assert lost == back
     assert names(done) == names(scene.truth)
+    assert synthetic.max_rotation_error_deg(done, scene.truth) < 0.2
+
+
+@pytest.mark.parametrize("is_true", [True, False])
+def test_suspects_that_agree_with_the_new_poses_are_adjusted_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_true: bool
+) -> None:
+    monkeypatch.setattr(finishing, "_SETTLED_SHIFT", np.inf)  # the photos that move are no reason here
+    scene = synthetic.synthesize(tmp_path / "database.db", num_images=10)
+    model = misplaced(run(scene.database).models[0])
+    first, last = model.image(1), model.image(10)
+    if not is_true:
+        with pycolmap.Database.open(scene.database) as db:
+            geometry = db.read_two_view_geometry(1, 10)
+            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
+            db.delete_two_view_geometry(1, 10)
+            db.write_two_view_geometry(1, 10, geometry)
+    journal = Journal()
+
+    done = finished(scene.database, model, journal, {Pair.of(first.name, last.name)})
+
+    passes = [
+        fields for event, fields in journal.entries if event == "global_ba" and fields["why"] == "final"
+    ]
+    assert len(passes) == 1 + is_true
     assert synthetic.max_rotation_error_deg(done, scene.truth) < 0.2
