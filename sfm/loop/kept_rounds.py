@@ -19,11 +19,6 @@ _DOUBT = "in_doubt.json"
 Models = Sequence[pycolmap.Reconstruction]
 
 
-def registered_names(models: Models) -> set[str]:
-    """Names of the photos registered in any of the models."""
-    return {model.image(i).name for model in models for i in model.reg_image_ids()}
-
-
 class KeptRounds:
     """Results of rounds under `folder/<number>/`: made once, read back ever after.
 

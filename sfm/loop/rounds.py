@@ -34,7 +34,7 @@ from sfm.types import RoundReport
 
 from .calibration import Calibration, Similarities
 from .guides import guides_of
-from .kept_rounds import KeptRounds, Models, registered_names
+from .kept_rounds import KeptRounds, Models
 from .missing_links import missing_links
 from .ranking import Rank
 from .requests import MUST_HAVE, PairRequest, answers
@@ -128,6 +128,11 @@ def run_closed_loop(
     return LoopResult(
         tuple(loop.models), loop.view_graph, loop.graph, tuple(loop.history), loop.known_suspects
     )
+
+
+def registered_names(models: Sequence[pycolmap.Reconstruction]) -> set[str]:
+    """Names of the photos registered in any of the models."""
+    return {model.image(i).name for model in models for i in model.reg_image_ids()}
 
 
 @dataclass(slots=True)

@@ -12,8 +12,7 @@ from collections.abc import Sequence, Set
 import pycolmap
 
 from .hinges import hinged_parts
-from .session import open_session
-from .trials import Trial, Workbench, judged
+from .trials import Trial, Workbench, judged, without_photos
 
 
 def parted(bench: Workbench, trials: Sequence[Trial]) -> list[Trial]:
@@ -54,19 +53,13 @@ def _apart(bench: Workbench, trial: Trial) -> list[Trial]:
     models = []
     for names, hinge in parts:
         model = copy.deepcopy(trial.reconstruction)
-        part = Trial(None, model, names=_without(bench, model, trial.names - names))
+        part = Trial(None, model, names=without_photos(bench, model, trial.names - names))
         trial.journal.note("hinged", names=sorted(names), hinge=hinge)
         for name in sorted(part.names):
             num = model.image(bench.scene.id_of[name]).num_points3D
             part.journal.note("registered", name=name, how="parted", num_visible=num, num_inliers=num)
         models += _apart(bench, judged(bench, part))
-    trial.names = _without(bench, trial.reconstruction, frozenset().union(*(names for names, _ in parts)))
+    trial.names = without_photos(
+        bench, trial.reconstruction, frozenset().union(*(names for names, _ in parts))
+    )
     return [*_apart(bench, judged(bench, trial)), *models]
-
-
-def _without(bench: Workbench, model: pycolmap.Reconstruction, names: Set[str]) -> frozenset[str]:
-    """Take photos out of a model; the names of those that stay."""
-    with open_session(bench.scene, bench.options, model) as session:
-        for name in sorted(names):
-            session.observations.deregister_frame(model.image(bench.scene.id_of[name]).frame_id)
-        return session.registered

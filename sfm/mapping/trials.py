@@ -102,6 +102,16 @@ def extend(bench: Workbench, trial: Trial, candidates: Set[str], max_images: int
         trial.names = session.registered
 
 
+def without_photos(bench: Workbench, model: pycolmap.Reconstruction, names: Set[str]) -> frozenset[str]:
+    """Take photos out of a model, with the others of their rigs; the names of those that stay."""
+    with open_session(bench.scene, bench.options, model) as session:
+        for name in sorted(names & session.registered):
+            image = model.image(bench.scene.id_of[name])
+            if image.has_pose:  # a photo of the same frame may have taken it along
+                session.observations.deregister_frame(image.frame_id)
+        return session.registered
+
+
 def judged(bench: Workbench, trial: Trial) -> Trial:
     """The trial, once it is known how much of the verified pairs its poses contradict."""
     trial.contradicted = contradicted_share(bench.scene, trial.reconstruction)

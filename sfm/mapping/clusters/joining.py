@@ -23,7 +23,7 @@ from ..merge import (
 )
 from ..session import open_session
 from ..soundness import MIN_COMMON_POINTS
-from ..trials import MAX_CONTRADICTED, Trial, Workbench, judged
+from ..trials import MAX_CONTRADICTED, Trial, Workbench, judged, without_photos
 from .seams import Ids, add_points, positions, shared_points
 
 _MAX_GAP = 3.0
@@ -120,12 +120,7 @@ def _without_repeats(bench: Workbench, models: Sequence[Trial]) -> list[Trial]:
     taken: frozenset[str] = frozenset()
     for model in models:
         if repeated := model.names & taken:
-            with open_session(bench.scene, bench.options, model.reconstruction) as session:
-                for name in sorted(repeated & session.registered):
-                    image = model.reconstruction.image(bench.scene.id_of[name])
-                    if name in session.registered:  # a photo of the same frame may have taken it along
-                        session.observations.deregister_frame(image.frame_id)
-                model.names = session.registered
+            model.names = without_photos(bench, model.reconstruction, repeated)
         if len(model.names) >= bench.options.pipeline.min_model_size:
             kept.append(model)
             taken |= model.names
