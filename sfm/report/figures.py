@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pycolmap
+
+from sfm.history import History
 
 Run = Mapping[str, Any]
 
@@ -120,12 +124,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def verdict(run: Run) -> Verdict:
-    """What a person wants to know first."""
+def verdict(run: Run, hinges: Mapping[int, str] = MappingProxyType({})) -> Verdict:
+    """What a person wants to know first.
+
+    Args:
+        run: what `run.json` holds.
+        hinges: the photo that a model hangs on alone (`hinges`), by the model's index.
+    """
     missing = run["photos"]["readable"] - run["photos"]["registered"]
     num_models, in_doubt = len(run["models"]), num_doubted(run)
     if not num_models:
-        return Verdict("failed", "No model could be built", (run["message"], *_advice(run)))
+        return Verdict("failed", "No model could be built", (run["message"], *_advice(run, {})))
     if missing:
         title = f"{missing} {'photo is' if missing == 1 else 'photos are'} not in any model"
     elif num_models > 1:
@@ -135,10 +144,22 @@ def verdict(run: Run) -> Verdict:
     else:
         title = "Complete: every photo is in one model"
     grade = "partial" if missing or num_models > 1 or in_doubt else "good"
-    return Verdict(grade, title, (run["message"], *_advice(run)))
+    return Verdict(grade, title, (run["message"], *_advice(run, hinges)))
 
 
-def _advice(run: Run) -> Iterator[str]:
+def hinges(run: Run, history: History) -> dict[int, str]:
+    """The photo that models hang on alone, by their index: those whose photos were taken off another model,
+    because all that they share with it goes through that photo."""
+    found: dict[int, Counter[str]] = {}
+    for outcome in run["outcomes"]:
+        if outcome["model"] is not None:
+            event = history.hinged.get(outcome["name"])
+            found.setdefault(outcome["model"], Counter())[str(event["hinge"]) if event else ""] += 1
+    commonest = {model: counts.most_common(1)[0][0] for model, counts in found.items()}
+    return {model: name for model, name in commonest.items() if name}
+
+
+def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
     models = run["models"]
     if run.get("ambiguous"):
         yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
@@ -151,6 +172,11 @@ def _advice(run: Run) -> Iterator[str]:
         yield (
             "The models stay apart because too little links them. If they show one scene, take photos "
             "that lead from one to the other; if they don't, all is well."
+        )
+    for model, name in sorted(hinges.items()):
+        yield (
+            f"Model {model} shares places with another one through {name} alone, which leaves open how large "
+            f"it is beside that. Two or three more photos from around where {name} was taken would join them."
         )
     if run["photos"]["registered"] < run["photos"]["readable"]:
         yield "The missing photos come first below, each with the step that failed and what would help."

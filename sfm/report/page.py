@@ -14,7 +14,17 @@ from sfm.events import read_events
 from sfm.exports.models import model_indices, read_model
 from sfm.history import History
 from sfm.report.cards import Card, photo_cards
-from sfm.report.figures import Run, camera_rows, duration, look_alikes, stage_bars, tiles, verdict
+from sfm.report.figures import (
+    Run,
+    Verdict,
+    camera_rows,
+    duration,
+    hinges,
+    look_alikes,
+    stage_bars,
+    tiles,
+    verdict,
+)
 from sfm.report.graph import GraphPicture, graph_picture
 from sfm.report.position import position_rows, upright_models
 from sfm.report.scene import SceneModel, scene_model
@@ -52,7 +62,7 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     uris = thumbnail_uris(used, thumbnails or {}, out / "images")
     cards = photo_cards(outcomes, run["models"], history, dict(zip(used, uris, strict=True)))
     picture = graph_picture(history.pairs, used, scenes)
-    html = _render(out, run, models, scenes, cards, picture)
+    html = _render(out, run, verdict(run, hinges(run, history)), models, scenes, cards, picture)
     # A name may hold bytes that are no UTF-8; the page shows a question mark for them.
     atomic_write_bytes(out / "report.html", html.encode("utf-8", errors="replace"))
     return out / "report.html"
@@ -87,6 +97,7 @@ def _scenes(
 def _render(
     out: Path,
     run: Run,
+    outcome: Verdict,
     models: Sequence[pycolmap.Reconstruction],
     scenes: Sequence[SceneModel],
     cards: Sequence[Card],
@@ -97,7 +108,7 @@ def _render(
         title=out.absolute().name,
         date=now(),
         run=run,
-        verdict=verdict(run),
+        verdict=outcome,
         tiles=tiles(run),
         stages=stage_bars(run),
         cameras=camera_rows(models),

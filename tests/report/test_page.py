@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sfm.errors import InputError
+from sfm.events import EventLog
 from sfm.report import write_report
 from sfm.report.figures import verdict
 from tests.report.browser import open_page
@@ -83,6 +84,21 @@ def test_a_model_with_photos_in_doubt_is_not_called_complete(tmp_path, make_run)
 
     assert (sound.grade, sound.title) == ("good", "Complete: every photo is in one model")
     assert (doubted.grade, doubted.title) == ("partial", "Every photo is in one model, 1 of them in doubt")
+
+
+def test_a_model_that_hangs_on_one_photo_of_another_says_which(tmp_path, make_run):
+    out = make_run(tmp_path / "out", num_models=2)
+    assert "Model 1 shares places" not in write_report(out).read_text()
+    events = EventLog(out / "events.jsonl")
+    part = [f"scene1/{number}.png" for number in range(5)]
+    events.emit("register", "hinged", model=0, names=part, hinge="scene0/2.png")
+    for name in part:
+        events.emit("register", "registered", model=1, name=name, how="parted", num_visible=9, num_inliers=9)
+
+    html = write_report(out).read_text()
+
+    assert "Model 1 shares places with another one through scene0/2.png alone" in html
+    assert "Model 0 shares places" not in html
 
 
 def test_hostile_names_stay_text(tmp_path, make_run):
