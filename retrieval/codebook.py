@@ -20,6 +20,8 @@ Descriptors = NDArray[np.float32]
 MIN_SIZE, MAX_SIZE = 64, 65536
 _KIND = "retrieval codebook"
 _ITERATIONS = 6
+_FEWEST_FOR_MEANS = 3
+"""Images from which on words are means of descriptors."""
 _WORDS_PER_ROOT = 10.0
 _SAMPLE_PER_WORD = 16
 """k-means sees at most this many descriptors a word; more does not move the centroids."""
@@ -112,6 +114,9 @@ def codebook_size(num_descriptors: int) -> int:
 def train_codebook(descriptors: Iterable[Descriptors], size: int | None = None, *, seed: int = 0) -> Codebook:
     """k-means (faiss, 6 iterations, L2) on a sample of a collection's descriptors.
 
+    Of fewer than three images some of the descriptors themselves are the words. Residuals sum to zero around
+    a mean, so that of two images one's are the other's turned round, and both as unlike as can be.
+
     Args:
         descriptors: (n, d) float32 of each image; empty ones are passed over.
         size: number of words; None chooses by the amount of data. Never more than there are descriptors.
@@ -126,7 +131,10 @@ def train_codebook(descriptors: Iterable[Descriptors], size: int | None = None, 
     dim = filled[0].shape[1]
     total = sum(len(part) for part in filled)
     size = min(size or codebook_size(total), total)
-    sample = _sample([check_descriptors(part, dim) for part in filled], size * _SAMPLE_PER_WORD, seed)
+    checked = [check_descriptors(part, dim) for part in filled]
+    if len(filled) < _FEWEST_FOR_MEANS:
+        return Codebook(_sample(checked, size, seed))
+    sample = _sample(checked, size * _SAMPLE_PER_WORD, seed)
     kmeans = faiss.Kmeans(
         dim,
         size,

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from retrieval import RetrievalError
 from retrieval.codebook import Codebook, codebook_size, train_codebook
+from retrieval.index import RetrievalIndex
 
 
 def test_size_grows_with_the_data_within_bounds() -> None:
@@ -121,3 +122,16 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(RetrievalError, match=name):
             Codebook.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_two_images_those_that_show_the_same_are_alike(walk, seed: int) -> None:
+    images = {**walk(1, view=200, seed=seed), **walk(1, view=200, seed=seed, prefix="again-")}
+    noise = np.random.default_rng(seed).standard_normal((200, 40)).astype(np.float32)
+    images["again-000.jpg"] += 0.1 * noise
+    codebook = train_codebook(images.values(), seed=seed)
+
+    (hit,) = RetrievalIndex.build(codebook, images).query("000.jpg", 5)
+
+    assert hit.name == "again-000.jpg"
+    assert hit.score > 0.1
