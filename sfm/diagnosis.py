@@ -96,12 +96,14 @@ class EventIndex:
                 "run the same command again: it tries them once more",
             )
         best = tries[0]
-        reason = (
-            f"matched with {_count(len(tries), 'photo')}, none fits: the best, {best.other(name)}, shares "
-            f"{_count(best.num_matches, 'match', 'matches')} of which fewer than "
-            f"{self.verify.min_num_inliers} agree on one camera motion"
+        shared = (
+            f"the best, {best.other(name)}, shares {_count(best.num_matches, 'match', 'matches')} of which "
+            f"fewer than {self.verify.min_num_inliers} agree on one camera motion"
+            if best.num_matches
+            else "it shares not a single match with any of them"
         )
-        return Diagnosis(f"{reason}{self._weak_texture(name)}", self._overlap_advice(name, best))
+        reason = f"matched with {_count(len(tries), 'photo')}, none fits: {shared}{self._weak_texture(name)}"
+        return Diagnosis(reason, self._overlap_advice(name, best))
 
     def _weak_texture(self, name: str) -> str:
         count = self.history.keypoints.get(name)
@@ -110,7 +112,8 @@ class EventIndex:
         return f"; it has only {_count(count, 'keypoint')}, so it may be blurred or without texture"
 
     def _overlap_advice(self, name: str, best: PairTry) -> str:
-        between = f"take photos between it and {best.other(name)}, each showing most of what the next shows"
+        other = best.other(name) if best.num_matches else "the others"
+        between = f"take photos between it and {other}, each showing most of what the next shows"
         if best.num_matches >= _MANY_MATCHES:
             return f"things that move or repeat may mislead the matching; {between}"
         return f"too little overlap, or too different a viewpoint: {between}"

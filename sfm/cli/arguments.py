@@ -109,8 +109,9 @@ def photos_and_config(request: Request) -> tuple[Path, Config]:
     if given is not None:
         config = replace(config, photos=os.path.abspath(os.path.expanduser(given)))
     if config.photos is None:
+        command = click.get_current_context().command_path
         raise click.UsageError(
-            "which photos? Give a folder: sfm run PHOTOS -o OUT, or `photos:` in --config FILE."
+            f"which photos? Give a folder: {command} PHOTOS -o OUT, or `photos:` in --config FILE."
         )
     return Path(config.photos), config
 

@@ -64,9 +64,15 @@ def _propose(request: Request, as_json: bool) -> None:
     elif not request.quiet:
         reasons = Counter(str(edge.reason) for edge in graph.edges.values())
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        click.echo(f"pairs       {len(graph)} of {len(graph.images)} photos ({counts})")
-        click.echo(f"connected   {figures['components']} component(s)")
+        click.echo(
+            f"pairs       {len(graph)} of {len(graph.images)} photos{f' ({counts})' if counts else ''}"
+        )
+        click.echo(f"connected   {_pieces(len(graph.components()))}")
         click.echo(f"each pair   {figures['pair_list']}")
+
+
+def _pieces(count: int) -> str:
+    return "in one piece" if count == 1 else f"{count} pieces"
 
 
 def _figures(graph: SceneGraph, output: Path) -> dict[str, object]:
@@ -116,6 +122,8 @@ def _lines(result: SearchResult, top: int) -> Iterator[str]:
 
 
 def _title(answer: Answer) -> str:
+    from sfm.report.contact_sheet import counted_descriptors
+
     if answer.in_collection:
         return answer.name if answer.text == answer.name else f"{answer.text} ({answer.name})"
-    return f"{answer.text} (not in the collection, {answer.num_descriptors} descriptors)"
+    return f"{answer.text} (not in the collection, {counted_descriptors(answer)})"

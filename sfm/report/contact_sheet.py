@@ -111,7 +111,12 @@ def _status(found: Found) -> str:
 def _where(answer: Answer) -> str:
     if answer.in_collection:
         return "a photo of the collection"
-    return f"not in the collection · {answer.num_descriptors:,} descriptors"
+    return f"not in the collection · {counted_descriptors(answer)}"
+
+
+def counted_descriptors(answer: Answer) -> str:
+    """How much a photo that isn't in the collection is compared by, in words."""
+    return "1 descriptor" if answer.num_descriptors == 1 else f"{answer.num_descriptors:,} descriptors"
 
 
 def _counts(answer: Answer) -> str:
@@ -134,7 +139,16 @@ def note(answer: Answer, num_photos: int, top: int) -> str:
         )
     others = num_photos - answer.in_collection
     if not answer.found:
-        return f"None of the {others} other photos has anything in common with it."
-    if len(answer.found) < min(top, others):
-        return f"Only {len(answer.found)} of {others} photos have anything in common with it."
-    return f"These are all {others} photos." if top > others else ""
+        who = (
+            "The only other photo has nothing"
+            if others == 1
+            else f"None of the {others} other photos has anything"
+        )
+        return f"{who} in common with it."
+    if (count := len(answer.found)) < min(top, others):
+        return (
+            f"Only {count} of {others} photos {'has' if count == 1 else 'have'} anything in common with it."
+        )
+    if top <= others:
+        return ""
+    return "There is no other photo." if others == 1 else f"These are all {others} photos."

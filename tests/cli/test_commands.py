@@ -101,7 +101,11 @@ def test_every_expected_failure_has_its_documented_code() -> None:
     ("arguments", "reason"),
     [
         (["run"], "where should the result go?"),
-        (["run", "-o", "out"], "which photos?"),
+        (["run", "-o", "out"], "which photos? Give a folder: sfm run PHOTOS -o OUT"),
+        (
+            ["retrieve", "-o", "out", "--query", "a"],
+            "which photos? Give a folder: sfm retrieve PHOTOS -o OUT",
+        ),
         (["run", "a", "b", "-o", "out"], "one folder of photos, please; got 'a', 'b'"),
         (["run", "a", "-o", "out", "--threads", "0"], "--threads"),
         (["run", "a", "-o", "out", "--seed", "-1"], "--seed"),

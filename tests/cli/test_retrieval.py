@@ -306,6 +306,16 @@ def test_collections_that_retrieval_can_say_little_of(
         assert graph["photos"] == 5
 
 
+def test_no_pair_at_all_is_spoken_of_as_such(tmp_path: Path) -> None:
+    photos = written(tmp_path / "photos", collections()["blank"])
+
+    done = sfm_command(
+        "retrieve", photos, "-o", tmp_path / "out", "--threads", "2", "retrieval.exhaustive_max_photos=0"
+    )
+
+    assert "pairs       0 of 5 photos\nconnected   5 pieces\n" in done.stdout
+
+
 @pytest.mark.parametrize("kind", ["identical", "unrelated", "blank", "one feature"])
 def test_collections_without_a_model_end_as_such_and_have_a_graph(tmp_path: Path, kind: str) -> None:
     photos = written(tmp_path / "photos", collections()[kind])

@@ -57,6 +57,7 @@ def test_hostile_names_stay_text_and_missing_pictures_leave_a_blank(tmp_path: Pa
         (2, None, 3, "Only 2 of 4 photos"),
         (2, 50, 3, "Only 2 of 5 photos"),
         (4, None, 20, "all 4 photos"),
+        (1, None, 3, "Only 1 of 4 photos has anything"),
         (4, None, 4, ""),
         (3, None, 3, ""),
     ],
@@ -70,6 +71,16 @@ def test_fewer_photos_than_asked_for_are_explained(
 
     assert words in said
     assert bool(words) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("hits", "words"),
+    [(0, "The only other photo has nothing in common with it."), (1, "There is no other photo.")],
+)
+def test_one_other_photo_is_spoken_of_as_one(hits: int, words: str) -> None:
+    found = tuple(Found(1, "other.jpg", 0.5, None) for _ in range(hits))
+
+    assert note(answer(found, Path("gone.jpg")), num_photos=2, top=20) == words
 
 
 def test_any_name_is_a_node_in_graphml_and_svg(tmp_path: Path) -> None:

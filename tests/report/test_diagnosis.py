@@ -90,6 +90,13 @@ def test_no_pair_verified_names_the_best_one():
     assert "overlap" in found.advice
 
 
+def test_a_photo_without_a_single_match_says_so():
+    found = diagnose(pair("a.jpg", "lost.jpg", 0, num_matches=0), pair("b.jpg", "lost.jpg", 0, num_matches=0))
+
+    assert found.reason == "matched with 2 photos, none fits: it shares not a single match with any of them"
+    assert "between it and the others" in found.advice
+
+
 def test_many_matches_without_common_motion_point_to_moving_or_repeated_things():
     found = diagnose(pair("a.jpg", "lost.jpg", 0, num_matches=300))
 
