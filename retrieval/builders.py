@@ -63,8 +63,9 @@ def build_scene_graph(
         seed: of the first key photo in mode mast3r-sfm.
 
     Raises:
-        RetrievalError: an unknown mode, a pairs file that cannot be used, mode spatial without any position,
-            no index where the mode needs one, or more photos than mode mast3r-sfm can compare.
+        RetrievalError: an unknown mode, a pairs file that cannot be used or, where no other mode has pairs
+            either, lists none; mode spatial without any position, no index where the mode needs one, or more
+            photos than mode mast3r-sfm can compare.
     """
     known = _Known(tuple(names), config, index, positions_m or {}, timestamps or {}, seed)
     for mode in config.modes:
@@ -120,7 +121,10 @@ def _scored(index: ImageIndex, pairs: Sequence[Pair]) -> Edges:
 def _listed(known: _Known) -> Edges:
     if known.config.pairs_file is None:
         raise RetrievalError("retrieval.mode=pairs needs retrieval.pairs_file: a text file, two names a line")
-    return from_pairs_file(Path(known.config.pairs_file), known.names)
+    edges = from_pairs_file(Path(known.config.pairs_file), known.names)
+    if not edges and known.config.modes == ("pairs",):
+        raise RetrievalError(f"{known.config.pairs_file}: lists no pair; write two photo names a line")
+    return edges
 
 
 def _mast3r_sfm(known: _Known) -> Edges:

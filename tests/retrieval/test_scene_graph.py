@@ -200,6 +200,16 @@ def test_listed_pairs_mode(tmp_path: Path) -> None:
         build_scene_graph(["a"], replace(config, pairs_file=None))
 
 
+@pytest.mark.parametrize("text", ["", "# a b\n\n", "a a\n"])
+def test_a_list_without_a_pair_is_named_unless_another_mode_has_pairs(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pairs.txt").write_text(text, encoding="utf-8")
+    config = replace(CONFIG, mode="pairs", pairs_file=str(tmp_path / "pairs.txt"))
+
+    with pytest.raises(RetrievalError, match=r"pairs\.txt: lists no pair"):
+        build_scene_graph(["a", "b"], config)
+    assert len(build_scene_graph(["a", "b"], replace(config, mode="pairs+exhaustive"))) == 1
+
+
 @pytest.mark.parametrize("names", [[], ["one"]])
 @pytest.mark.parametrize("mode", ["retrieval", "exhaustive", "sequential"])
 def test_too_few_photos_give_no_pairs(names: list[str], mode: str) -> None:
