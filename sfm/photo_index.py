@@ -108,6 +108,8 @@ def _index(
         built = build_index(codebook, descriptors, config, source=source)
         if not isinstance(built, RetrievalIndex):
             return built
+        if not any(map(len, descriptors.values())):
+            return built  # kept, photos added later would be compared by words that nothing was learned from
         index = built
     index.save(folder)
     atomic_write_json(folder / _INDEXED, hashes)

@@ -217,6 +217,14 @@ def test_photos_without_features_give_no_pairs_and_a_warning(
     assert "no photo has a single feature" in caplog.text
 
 
+def test_photos_added_to_featureless_ones_get_words_of_their_own(tmp_path: Path) -> None:
+    propose(Featureless(), tmp_path, count=8)
+
+    propose(Trained(), tmp_path, count=12)
+
+    assert len(RetrievalIndex.load(index_folder(tmp_path)).codebook) > 1
+
+
 @pytest.mark.parametrize(
     ("mode", "used"),
     [("spatial", "retrieval"), ("sequential+spatial", "sequential"), ("spatial+pairs", "pairs")],
