@@ -83,34 +83,63 @@ class Queries:
         return cast(Codes, np.ascontiguousarray(codes))
 
 
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """What a meeting of two codes of similarity s counts: s^alpha, and nothing below the threshold.
+
+    Raises:
+        ValueError: a threshold outside [0, 1].
+    """
+
+    alpha: float = 3.0
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"asmk: the threshold must be within [0, 1], not {self.threshold}")
+
+    def of(self, similarities: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Weights of these similarities; NaN stays NaN."""
+        counted = np.where(similarities < self.threshold, 0, similarities)
+        return np.asarray(counted.astype(np.float64) ** self.alpha)
+
+
 def asmk_scores(
-    postings: Postings, words: NDArray[np.int32], codes: Codes, *, alpha: float = 3.0
+    postings: Postings,
+    words: NDArray[np.int32],
+    codes: Codes,
+    *,
+    alpha: float = 3.0,
+    threshold: float = 0.0,
 ) -> NDArray[np.float64]:
     """Score one query against all N images.
 
     score(q, d) = sum over shared words of s^alpha / sqrt(#words of q * #words of d), where s is the
-    similarity of two codes, 1 - 2 hamming / num_bits or the dot product, and counts where not negative.
+    similarity of two codes, 1 - 2 hamming / num_bits or the dot product, and counts from the threshold on.
 
     Args:
         postings: the data base.
         words: (m,) ascending, without repeats.
         codes: (m, w) uint64 or (m, d) float32, of the same kind as the data base.
         alpha: selectivity; 3 in the papers.
+        threshold: similarity of two codes below which they count for nothing, in [0, 1].
 
     Returns:
         (N,) float64 in [0, 1]; zeros for a query without words.
 
     Raises:
-        ValueError: the codes do not fit the data base's in kind or width, or the data base is damaged.
+        ValueError: the codes do not fit the data base's in kind or width, the threshold is out of range, or
+            the data base is damaged.
     """
     _check(postings, codes)
+    weighting = Weighting(alpha, threshold)
     if len(words) == 0:
         return np.zeros(len(postings.inverse_norms))
     if compiles(len(postings.images) >= _WORTH_COMPILING):
         from . import asmk_numba  # half a second, and more on its first use
 
-        return asmk_numba.scores(postings, words, codes, alpha)
-    return _scores(postings, words, codes, alpha)
+        return asmk_numba.scores(postings, words, codes, weighting)
+    return _scores(postings, words, codes, weighting)
 
 
 def asmk_top_k(
@@ -120,6 +149,7 @@ def asmk_top_k(
     *,
     exclude: NDArray[np.int64],
     alpha: float = 3.0,
+    threshold: float = 0.0,
     threads: int | None = None,
     device: str | None = None,
 ) -> Best:
@@ -130,7 +160,7 @@ def asmk_top_k(
         queries: batches of queries, Q in all; each is asked for when the one before is done.
         k: images wanted for each query, at least 1.
         exclude: (Q,) image that must not be returned for each query (itself), -1 for none.
-        alpha: as in `asmk_scores`.
+        alpha, threshold: as in `asmk_scores`.
         threads: queries are shared out among this many; None takes one for each core. The result does not
             depend on it, but for the rounding of float codes.
         device: a torch device; None takes the CPU, or CUDA where torch is in use already and has
@@ -142,11 +172,11 @@ def asmk_top_k(
         scores: (Q, k) float64, 0 where the image is -1.
 
     Raises:
-        ValueError: codes that do not fit, k < 1, or a damaged data base.
+        ValueError: codes that do not fit, k < 1, a threshold out of range, or a damaged data base.
     """
     if k < 1:
         raise ValueError(f"asmk_top_k: k must be at least 1, not {k}")
-    rank = _ranking(postings, k, alpha, threads or os.cpu_count() or 1, device)
+    rank = _ranking(postings, k, Weighting(alpha, threshold), threads or os.cpu_count() or 1, device)
     images, scores = np.empty((len(exclude), k), np.int32), np.empty((len(exclude), k))
     done = 0
     for batch in queries:
@@ -179,36 +209,38 @@ def largest(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     return candidates[order]
 
 
-def selectivity(postings: Postings, alpha: float) -> NDArray[np.float64]:
-    """s^alpha for each Hamming distance 0 .. all bits; empty for float codes."""
+def weights_by_distance(postings: Postings, weighting: Weighting) -> NDArray[np.float64]:
+    """What a meeting counts for each Hamming distance 0 .. all bits; empty for float codes."""
     if postings.codes.dtype != np.uint64:
         return np.empty(0)
     distances = np.arange(64 * postings.codes.shape[1] + 1)
-    return np.maximum(1 - 2 * distances / postings.num_bits, 0.0) ** alpha
+    return weighting.of(1 - 2 * distances / postings.num_bits)
 
 
 def _ranking(
-    postings: Postings, k: int, alpha: float, threads: int, device: str | None
+    postings: Postings, k: int, weighting: Weighting, threads: int, device: str | None
 ) -> Callable[[Queries, NDArray[np.int64]], Best]:
     """The function that ranks a batch of queries: on the device, compiled, or in numpy."""
     large = len(postings.images) >= _WORTH_COMPILING
     if device is not None or (large and cuda_has_room(postings.codes.nbytes + _DEVICE_MEMORY)):
         from .asmk_torch import DevicePostings  # torch, where nothing else may need it
 
-        return partial(DevicePostings(postings, alpha, device or "cuda").top_k, k)
+        return partial(DevicePostings(postings, weighting, device or "cuda").top_k, k)
     if compiles(large):
         from . import asmk_numba  # half a second, and more on its first use
 
-        return partial(asmk_numba.top_k, postings, k, alpha, threads)
-    return partial(_top_k, postings, k, alpha, threads)
+        return partial(asmk_numba.top_k, postings, k, weighting, threads)
+    return partial(_top_k, postings, k, weighting, threads)
 
 
-def _scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: float) -> NDArray[np.float64]:
+def _scores(
+    postings: Postings, words: NDArray[np.int32], codes: Codes, weighting: Weighting
+) -> NDArray[np.float64]:
     """Scores of one query; the definition."""
     scores = np.zeros(len(postings.inverse_norms))
-    table = selectivity(postings, alpha)
+    table = weights_by_distance(postings, weighting)
     for part in _parts(postings, words):
-        images, weights = _matches(postings, words[part], codes[part], table, alpha)
+        images, weights = _matches(postings, words[part], codes[part], table, weighting)
         if len(images) and (images.min() < 0 or images.max() >= len(scores)):
             raise ValueError("asmk: the data base is damaged: it names images that it does not have")
         scores += np.bincount(images, weights=weights, minlength=len(scores))
@@ -222,7 +254,7 @@ def _scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: f
 def _top_k(
     postings: Postings,
     k: int,
-    alpha: float,
+    weighting: Weighting,
     threads: int,
     queries: Queries,
     exclude: NDArray[np.int64],
@@ -233,7 +265,7 @@ def _top_k(
 
     def rank(row: int) -> None:
         part = slice(queries.offsets[row], queries.offsets[row + 1])
-        all_scores = _scores(postings, queries.words[part], queries.codes_of(row, row + 1), alpha)
+        all_scores = _scores(postings, queries.words[part], queries.codes_of(row, row + 1), weighting)
         if exclude[row] >= 0:
             all_scores[exclude[row]] = 0.0
         best = largest(all_scores, k)
@@ -266,7 +298,11 @@ def _parts(postings: Postings, words: NDArray[np.int32]) -> Iterator[slice]:
 
 
 def _matches(
-    postings: Postings, words: NDArray[np.int32], codes: Codes, table: NDArray[np.float64], alpha: float
+    postings: Postings,
+    words: NDArray[np.int32],
+    codes: Codes,
+    table: NDArray[np.float64],
+    weighting: Weighting,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Images that share these words, with repeats, and the weight of each meeting."""
     starts, ends = postings.offsets[words], postings.offsets[words + 1]
@@ -284,4 +320,4 @@ def _matches(
     # einsum, since a BLAS rounds a row's product by how many rows there are
     pairs = zip(starts, ends, codes, strict=True)
     blocks = [np.einsum("ij,j->i", postings.codes[a:b], code) for a, b, code in pairs]
-    return images, np.maximum(np.concatenate(blocks), 0.0).astype(np.float64) ** alpha
+    return images, weighting.of(np.concatenate(blocks))

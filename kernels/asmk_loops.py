@@ -53,7 +53,7 @@ def distances(
 
 # Sums may be taken in any order, as in a BLAS; NaN stays NaN.
 @compiled(fastmath={"reassoc", "contract", "nsz"})
-def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
+def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float, threshold: Any) -> None:
     """Weights of one query code."""
     for j in range(len(block)):
         theirs = block[j]
@@ -61,7 +61,7 @@ def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float) -> None:
         for t in range(len(code)):
             product += code[t] * theirs[t]
         scratch[j] = product
-    _raise_to(alpha, scratch[: len(block)])
+    _raise_to(alpha, threshold, scratch[: len(block)])
 
 
 @compiled(fastmath={"reassoc", "contract", "nsz"})
@@ -118,8 +118,9 @@ def weights(
     places: Any,
     scratch: Any,
     alpha: float,
+    threshold: Any,
 ) -> None:
-    """Dot products of each query code with the block of its word, to the power of alpha; 0 where negative.
+    """Dot products of each query code with the block of its word, to the power of alpha; 0 below a threshold.
 
     Query codes go by four; where fewer are left, the last stands in for the others. One or two go alone.
     """
@@ -132,7 +133,7 @@ def weights(
         block = base[blocks[word] : blocks[word + 1]]
         if end - first <= 2:
             row = order[first]
-            _weights_of_one(block, codes[rows[row]], scratch[places[row] :], alpha)
+            _weights_of_one(block, codes[rows[row]], scratch[places[row] :], alpha, threshold)
             first += 1
             continue
         r0, r1 = order[first], order[min(first + 1, end - 1)]
@@ -142,21 +143,21 @@ def weights(
         p0, p1, p2, p3 = places[r0], places[r1], places[r2], places[r3]
         _products_of_four(block, queries, (p0, p1, p2, p3), scratch)
         count = len(block)
-        _raise_to(alpha, scratch[p0 : p0 + count])
+        _raise_to(alpha, threshold, scratch[p0 : p0 + count])
         if r1 != r0:
-            _raise_to(alpha, scratch[p1 : p1 + count])
+            _raise_to(alpha, threshold, scratch[p1 : p1 + count])
         if r2 != r1:
-            _raise_to(alpha, scratch[p2 : p2 + count])
+            _raise_to(alpha, threshold, scratch[p2 : p2 + count])
         if r3 != r2:
-            _raise_to(alpha, scratch[p3 : p3 + count])
+            _raise_to(alpha, threshold, scratch[p3 : p3 + count])
 
 
 @compiled()
-def _raise_to(alpha: float, similarities: Any) -> None:
+def _raise_to(alpha: float, threshold: Any, similarities: Any) -> None:
     """Similarities become weights."""
     for j in range(len(similarities)):
         s = similarities[j]
-        if s < 0:
+        if s < threshold:
             similarities[j] = 0
         elif alpha == 3.0:
             similarities[j] = s * s * s

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import asmk_loops
-from .asmk import Best, Codes, Postings, Queries, selectivity
+from .asmk import Best, Codes, Postings, Queries, Weighting, weights_by_distance
 from .asmk_loops import FINE, FOREIGN_IMAGE, NOT_FINITE
 
 _MIN_SCRATCH, _MAX_SCRATCH = 1 << 20, 64 << 20
@@ -29,10 +29,12 @@ _PARTS = 4
 _DAMAGE = {FOREIGN_IMAGE: "it names images that it does not have", NOT_FINITE: "its codes are not finite"}
 
 
-def scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: float) -> NDArray[np.float64]:
+def scores(
+    postings: Postings, words: NDArray[np.int32], codes: Codes, weighting: Weighting
+) -> NDArray[np.float64]:
     """Scores of one query with at least one word, as `asmk.asmk_scores`."""
     query = Queries(np.array([0, len(words)], np.int64), words, codes)
-    tile = _Tile(postings, query, 0, 1, alpha)
+    tile = _Tile(postings, query, 0, 1, weighting)
     tile.scratch = np.empty(tile.size, tile.dtype)
     tile.compare(0, len(words))
     row = np.empty(len(postings.inverse_norms))
@@ -43,7 +45,12 @@ def scores(postings: Postings, words: NDArray[np.int32], codes: Codes, alpha: fl
 
 
 def top_k(
-    postings: Postings, k: int, alpha: float, threads: int, queries: Queries, exclude: NDArray[np.int64]
+    postings: Postings,
+    k: int,
+    weighting: Weighting,
+    threads: int,
+    queries: Queries,
+    exclude: NDArray[np.int64],
 ) -> Best:
     """The best images of a batch of queries, as `asmk.asmk_top_k`."""
     images = np.full((len(queries), k), -1, np.int32)
@@ -54,7 +61,7 @@ def top_k(
     scratch = np.empty(0, dtype)
     with ThreadPoolExecutor(max_workers=threads) as pool:
         for start, stop in _ranges(postings, queries, size):
-            tile = _Tile(postings, queries, start, stop, alpha)
+            tile = _Tile(postings, queries, start, stop, weighting)
             scratch = scratch if tile.size <= len(scratch) else np.empty(max(size, tile.size), dtype)
             tile.scratch = scratch
             for _ in pool.map(tile.compare, *_shares(len(tile.words), threads)):
@@ -95,7 +102,9 @@ def _shares(count: int, threads: int) -> tuple[list[int], list[int]]:
 class _Tile:
     """Some queries and the places in scratch memory where their meetings with the data base go."""
 
-    def __init__(self, postings: Postings, queries: Queries, start: int, stop: int, alpha: float) -> None:
+    def __init__(
+        self, postings: Postings, queries: Queries, start: int, stop: int, weighting: Weighting
+    ) -> None:
         rows = slice(int(queries.offsets[start]), int(queries.offsets[stop]))
         # Read-only all of them, as mapped files are: else numba compiles for either.
         self.blocks, self.images = _frozen(postings.offsets), _frozen(postings.images)
@@ -108,7 +117,7 @@ class _Tile:
         else:
             self.codes, self.rows = _frozen(queries.codes), _frozen(queries.rows[rows])
         self.offsets = queries.offsets[start : stop + 1] - queries.offsets[start]
-        self.alpha = alpha
+        self.weighting = weighting.alpha, np.float32(weighting.threshold)
         self.dtype = _result_type(postings)
         places = np.cumsum(postings.offsets[self.words + 1] - postings.offsets[self.words])
         self.places = np.concatenate([np.zeros(1, np.int64), places])
@@ -118,7 +127,7 @@ class _Tile:
         kind = np.uint16 if len(postings.offsets) <= 1 << 16 else np.int32
         self.order = np.argsort(self.words.astype(kind), kind="stable")
         # Hamming distances become weights in the second pass, products in the first.
-        self.table = selectivity(postings, alpha)
+        self.table = weights_by_distance(postings, weighting)
 
     def compare(self, start: int, stop: int) -> None:
         """First pass: a number for each meeting of these codes of the tile, counted by ascending word."""
@@ -126,7 +135,7 @@ class _Tile:
         if self.base.dtype == np.uint64:
             asmk_loops.distances(self.blocks, self.base, *asking, self.scratch)
         else:
-            asmk_loops.weights(self.blocks, self.base, *asking, self.scratch, self.alpha)
+            asmk_loops.weights(self.blocks, self.base, *asking, self.scratch, *self.weighting)
 
     def add_up(self, row: NDArray[np.float64]) -> int:
         """Second pass of the only query: all its scores."""

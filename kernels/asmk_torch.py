@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .asmk import Best, Codes, Postings, Queries, selectivity
+from .asmk import Best, Codes, Postings, Queries, Weighting, weights_by_distance
 
 _BYTES = 1 << 30
 """Memory of a tile's scores, and of the codes that it compares at a time."""
@@ -23,14 +23,14 @@ _MAX_QUERIES = 1024
 class DevicePostings:
     """A data base on a device."""
 
-    def __init__(self, postings: Postings, alpha: float, device: str) -> None:
+    def __init__(self, postings: Postings, weighting: Weighting, device: str) -> None:
         self._device = torch.device(device)
-        self._alpha = alpha
+        self._weighting = weighting
         self._offsets = self._sent(postings.offsets)
         self._images = self._sent(postings.images).long()
         self._codes = self._sent(_signed(postings.codes))
         self._norms = self._sent(postings.inverse_norms)
-        self._table = self._sent(selectivity(postings, alpha))
+        self._table = self._sent(weights_by_distance(postings, weighting))
         num_images = len(postings.inverse_norms)
         if len(self._images) and not (int(self._images.min()) >= 0 and int(self._images.max()) < num_images):
             raise ValueError("asmk: the data base is damaged: it names images that it does not have")
@@ -93,7 +93,9 @@ class DevicePostings:
         """Weight of each meeting, float64."""
         if ours.dtype == torch.int64:
             return self._table[_bit_counts(ours ^ theirs).sum(1)]
-        return (ours * theirs).sum(1).clamp(min=0).double() ** self._alpha
+        similarities = (ours * theirs).sum(1)
+        counted = torch.where(similarities < self._weighting.threshold, 0.0, similarities)
+        return counted.double() ** self._weighting.alpha
 
     def _sent(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

@@ -147,6 +147,7 @@ class RetrievalIndex:
                     k,
                     exclude=itself,
                     alpha=self.options.alpha,
+                    threshold=self.options.threshold,
                     threads=threads,
                     device=device,
                 )
@@ -228,9 +229,10 @@ class RetrievalIndex:
 
     def _scores(self, query: Queries) -> NDArray[np.float64]:
         """(N,) scores of all images for one query."""
-        words, codes, alpha = query.words, query.codes_of(0, 1), self.options.alpha
+        words, codes = query.words, query.codes_of(0, 1)
+        powers = {"alpha": self.options.alpha, "threshold": self.options.threshold}
         with self._damage_named():
-            parts = [asmk_scores(part.postings, words, codes, alpha=alpha) for part in self._segments]
+            parts = [asmk_scores(part.postings, words, codes, **powers) for part in self._segments]
         return np.concatenate([np.empty(0), *parts])
 
     def _scores_of_groups(

@@ -45,6 +45,8 @@ class AsmkOptions:
     binary: bool = True
     alpha: float = 3.0
     """Selectivity: exponent of the similarity of two codes."""
+    threshold: float = 0.0
+    """Similarity of two codes below which they count for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +158,19 @@ def _record(folder: Path) -> dict[str, Any]:
 def _valid(record: Mapping[str, Any]) -> bool:
     """Whether a list has all its parts, and each the right type."""
     options, files = record.get("options"), [record.get("codebook"), *_listed(record.get("segments"))]
-    if not isinstance(options, dict) or options.keys() != AsmkOptions.__dataclass_fields__.keys():
+    if not isinstance(options, dict):
         return False
-    count, binary, alpha = options["multiple_assignment"], options["binary"], options["alpha"]
+    options = {"threshold": 0.0, **options}  # indices from before there was one have none
+    if options.keys() != AsmkOptions.__dataclass_fields__.keys():
+        return False
+    count, binary = options["multiple_assignment"], options["binary"]
+    alpha, threshold = options["alpha"], options["threshold"]
     numbers = isinstance(count, int) and count >= 1 and isinstance(binary, bool)
     powers = isinstance(alpha, float) and 0 < alpha < 100
+    limits = isinstance(threshold, float) and 0 <= threshold <= 1
     # names of files in this folder, not paths to elsewhere
     plain = all(isinstance(name, str) and Path(name).name == name for name in files)
-    return numbers and powers and plain and isinstance(record.get("source"), str)
+    return numbers and powers and limits and plain and isinstance(record.get("source"), str)
 
 
 def _listed(value: object) -> list[object]:

@@ -26,10 +26,19 @@ except ImportError as error:
 class ReferenceIndex:
     """Single-threaded and tens of times slower than the native engine; keeps all descriptors in memory."""
 
-    def __init__(self, codebook: Codebook, *, multiple_assignment: int = 1, binary: bool = True) -> None:
+    def __init__(
+        self,
+        codebook: Codebook,
+        *,
+        multiple_assignment: int = 1,
+        binary: bool = True,
+        alpha: float = 3.0,
+        threshold: float = 0.0,
+    ) -> None:
         self._codebook = codebook
         self._descriptors: dict[str, Descriptors] = {}
-        self._method = _method(codebook, multiple_assignment, binary)
+        similarity = {"similarity_threshold": threshold, "alpha": alpha}
+        self._method = _method(codebook, multiple_assignment, binary, similarity)
 
     @classmethod
     def build(
@@ -110,7 +119,9 @@ class ReferenceIndex:
             raise RetrievalError(f"not in the index: {name}") from None
 
 
-def _method(codebook: Codebook, multiple_assignment: int, binary: bool) -> Any:
+def _method(
+    codebook: Codebook, multiple_assignment: int, binary: bool, similarity: Mapping[str, float]
+) -> Any:
     """An ASMKMethod with our centroids and an empty inverted file."""
     params = {
         "index": {"gpu_id": None},
@@ -125,7 +136,7 @@ def _method(codebook: Codebook, multiple_assignment: int, binary: bool) -> Any:
             "quantize": {"multiple_assignment": min(multiple_assignment, len(codebook))},
             "aggregate": {},
             "search": {"topk": None},
-            "similarity": {"similarity_threshold": 0.0, "alpha": 3.0},
+            "similarity": dict(similarity),
         },
     }
     words = AsmkCodebook(initialize_index(gpu_id=None), size=len(codebook))

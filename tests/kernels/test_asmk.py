@@ -48,7 +48,7 @@ def row(images: Queries, position: int) -> tuple[NDArray[np.int32], Codes]:
     return images.words[part], images.codes[part]
 
 
-def by_definition(query: Queries, base: Queries, alpha: float) -> NDArray[np.float64]:
+def by_definition(query: Queries, base: Queries, alpha: float, threshold: float) -> NDArray[np.float64]:
     """(Q, N) scores in plain loops over words and bits."""
     scores = np.zeros((len(query), len(base)))
     for q in range(len(query)):
@@ -63,7 +63,7 @@ def by_definition(query: Queries, base: Queries, alpha: float) -> NDArray[np.flo
                     similarity = 1 - 2 * hamming / bits
                 else:
                     similarity = float(np.dot(a.astype(np.float64), b.astype(np.float64)))
-                if similarity >= 0:
+                if similarity >= threshold:
                     scores[q, d] += similarity**alpha / np.sqrt(len(q_words) * len(d_words))
     return scores
 
@@ -74,16 +74,20 @@ def by_definition(query: Queries, base: Queries, alpha: float) -> NDArray[np.flo
     width=st.integers(1, 3),
     binary=st.booleans(),
     alpha=st.sampled_from([1.0, 3.0]),
+    threshold=st.sampled_from([0.0, 0.125]),
 )
 @settings(max_examples=40, deadline=None)
-def test_scores_follow_the_definition(seed: int, count: int, width: int, binary: bool, alpha: float) -> None:
+def test_scores_follow_the_definition(
+    seed: int, count: int, width: int, binary: bool, alpha: float, threshold: float
+) -> None:
     rng = np.random.default_rng(seed)
     base, query = random_images(rng, count, width, binary), random_images(rng, 3, width, binary)
 
-    scores = np.stack([asmk_scores(inverted(base), *row(query, q), alpha=alpha) for q in range(3)])
+    powers = {"alpha": alpha, "threshold": threshold}
+    scores = np.stack([asmk_scores(inverted(base), *row(query, q), **powers) for q in range(3)])
 
     assert (scores >= 0).all()
-    np.testing.assert_allclose(scores, by_definition(query, base, alpha), atol=1e-6)
+    np.testing.assert_allclose(scores, by_definition(query, base, alpha, threshold), atol=1e-6)
 
 
 def test_small_passes_give_the_scores_of_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,19 +130,38 @@ def other_version(request: pytest.FixtureRequest) -> Iterator[str | None]:
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("width", [1, 2, 5])
-@pytest.mark.parametrize("alpha", [1.0, 3.0])
-def test_every_version_ranks_alike(other_version: str | None, width: int, binary: bool, alpha: float) -> None:
+@pytest.mark.parametrize(("alpha", "threshold"), [(1.0, 0.0), (3.0, 0.0), (3.0, 0.125)])
+def test_every_version_ranks_alike(
+    other_version: str | None, width: int, binary: bool, alpha: float, threshold: float
+) -> None:
     images = random_images(np.random.default_rng(width), 40, width, binary)
     postings = inverted(images)
     with use_backend("torch"):
-        expected = asmk_top_k(postings, [images], 7, exclude=np.arange(40), alpha=alpha)
+        expected = asmk_top_k(postings, [images], 7, exclude=np.arange(40), alpha=alpha, threshold=threshold)
 
     ids, scores = asmk_top_k(
-        postings, [images], 7, exclude=np.arange(40), alpha=alpha, threads=3, device=other_version
+        postings,
+        [images],
+        7,
+        exclude=np.arange(40),
+        alpha=alpha,
+        threshold=threshold,
+        threads=3,
+        device=other_version,
     )
 
     np.testing.assert_array_equal(ids, expected[0])
     np.testing.assert_allclose(scores, expected[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_thresholds_that_no_similarity_has_are_refused(threshold: float) -> None:
+    images = random_images(np.random.default_rng(0), 3, 1, binary=True)
+
+    with pytest.raises(ValueError, match="threshold"):
+        asmk_scores(inverted(images), *row(images, 0), threshold=threshold)
+    with pytest.raises(ValueError, match="threshold"):
+        asmk_top_k(inverted(images), [images], 1, exclude=np.arange(3), threshold=threshold)
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from retrieval import Pair, RetrievalConfig, RetrievalError
 from retrieval.codebook import Codebook, train_codebook
 from retrieval.engine import build_index
-from retrieval.index import RetrievalIndex
+from retrieval.index import AsmkOptions, RetrievalIndex
 
 
 def build(images, size: int = 60, **options) -> RetrievalIndex:
@@ -183,6 +183,7 @@ def rewrite(path: Path, change: Callable[[dict[str, np.ndarray], dict[str, str]]
         ("options", {"binary": 1, "multiple_assignment": 1, "alpha": 3.0}),
         ("options", {"binary": True, "multiple_assignment": 0, "alpha": 3.0}),
         ("options", {"binary": True, "multiple_assignment": 1, "alpha": float("nan")}),
+        ("options", {"binary": True, "multiple_assignment": 1, "alpha": 3.0, "threshold": 2.0}),
         ("segments", "all"),
         ("segments", ["../elsewhere"]),
         ("segments", ["segment-gone.safetensors"]),
@@ -197,6 +198,15 @@ def test_damaged_lists_are_refused(walk, tmp_path: Path, part: str, value: objec
 
     with pytest.raises(RetrievalError, match="index"):
         RetrievalIndex.load(tmp_path / "index")
+
+
+def test_an_index_without_a_threshold_has_none(walk, tmp_path: Path) -> None:
+    build(walk(4)).save(tmp_path / "index")
+    record = listed(tmp_path / "index")
+    del record["options"]["threshold"]
+    (tmp_path / "index" / "index.json").write_text(json.dumps(record))
+
+    assert RetrievalIndex.load(tmp_path / "index").options == AsmkOptions()
 
 
 @pytest.mark.parametrize("content", [b"", b"no index", b"[]", b"\xff\xfe", b"[" * 100_000])

@@ -58,7 +58,10 @@ def test_stored_scores(prefix: str, key: str, binary: bool) -> None:
 @pytest.mark.parametrize("dim", [24, 40, 64, 100])
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("multiple_assignment", [1, 5])
-def test_live_engine_agrees(dim: int, binary: bool, multiple_assignment: int, walk) -> None:
+@pytest.mark.parametrize(("alpha", "threshold"), [(3.0, 0.0), (2.0, 0.25)])
+def test_live_engine_agrees(
+    dim: int, binary: bool, multiple_assignment: int, alpha: float, threshold: float, walk
+) -> None:
     pytest.importorskip("asmk", reason="needs the asmk extra")
     from retrieval.reference import ReferenceIndex
 
@@ -66,7 +69,12 @@ def test_live_engine_agrees(dim: int, binary: bool, multiple_assignment: int, wa
     images["nothing.jpg"] = np.empty((0, dim), np.float32)
     images["last.jpg"] = images["003.jpg"][:5]
     codebook = train_codebook(images.values(), 30)
-    options = {"multiple_assignment": multiple_assignment, "binary": binary}
+    options = {
+        "multiple_assignment": multiple_assignment,
+        "binary": binary,
+        "alpha": alpha,
+        "threshold": threshold,
+    }
 
     ours, theirs = RetrievalIndex(codebook, _options(options)), ReferenceIndex(codebook, **options)
     for part in (dict(list(images.items())[:4]), dict(list(images.items())[4:])):
