@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -108,9 +109,17 @@ class ReferenceIndex:
     def similarities(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """(len(pairs),) similarity of both images, mean of both directions."""
         positions = {name: i for i, name in enumerate(self.names)}
-        asking = {name: self.scores(name) for name in {name for pair in pairs for name in pair}}
-        both = [(asking[a][positions[b]] + asking[b][positions[a]]) / 2 for a, b in pairs]
-        return np.array(both, np.float64)
+        asked: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        for row, (a, b) in enumerate(pairs):
+            asked[a].append((row, b))
+            asked[b].append((row, a))
+        result = np.zeros(len(pairs))
+        for name, others in asked.items():
+            scores = self.scores(name)  # one image's at a time: all of them would be N x N
+            for row, other in others:
+                result[row] += scores[positions[other]] / 2
+            del scores
+        return result
 
     def _of(self, name: str) -> Descriptors:
         try:

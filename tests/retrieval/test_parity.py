@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,10 @@ FIXTURES = Path(__file__).parent / "data" / "asmk.npz"
 TOLERANCE = 1e-6
 
 
-def stored(prefix: str) -> tuple[Codebook, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    with np.load(FIXTURES) as file:
+def stored(
+    prefix: str, path: Path = FIXTURES
+) -> tuple[Codebook, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    with np.load(path) as file:
         arrays = {k.removeprefix(prefix + "_"): file[k] for k in file.files if k.startswith(prefix)}
     owners = arrays["imids"]
     images = {f"{i:03d}": arrays["desc"][owners == i] for i in range(owners.max() + 1)}
@@ -53,6 +57,19 @@ def test_stored_scores(prefix: str, key: str, binary: bool) -> None:
     index = RetrievalIndex.build(codebook, images, multiple_assignment=5, binary=binary)
 
     np.testing.assert_allclose(all_scores(index), expected[key], atol=TOLERANCE)
+
+
+@pytest.mark.shared
+def test_stored_scores_of_descriptors_as_long_as_the_networks(shared_data: Path) -> None:
+    path = shared_data.parent / "parity" / "retrieval" / "asmk.npz"
+    codebook, images, expected = stored("d1024_K48", path)
+
+    index = RetrievalIndex.build(codebook, images, multiple_assignment=5)
+
+    np.testing.assert_array_equal(codebook.assign(expected["desc"], 5), expected["word_ids_ma5"])
+    scores = all_scores(index)
+    np.testing.assert_allclose(scores, expected["scores"], atol=TOLERANCE)
+    np.testing.assert_array_equal(np.argsort(-scores, axis=1), np.argsort(-expected["scores"], axis=1))
 
 
 @pytest.mark.parametrize("dim", [24, 40, 64, 100])
@@ -92,6 +109,27 @@ def test_live_engine_agrees(
 
     pairs = [Pair.of("000.jpg", "001.jpg"), Pair.of("003.jpg", "nothing.jpg"), Pair.of("004.jpg", "last.jpg")]
     np.testing.assert_allclose(ours.similarities(pairs), theirs.similarities(pairs), atol=TOLERANCE)
+
+
+def test_the_reference_holds_the_scores_of_one_photo_at_a_time(walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("asmk", reason="needs the asmk extra")
+    from retrieval import Pair
+    from retrieval.reference import ReferenceIndex
+
+    images = walk(8)
+    index = ReferenceIndex.build(train_codebook(images.values(), 30), images)
+    compute, seen, alive = index.scores, [], []
+
+    def watched(name: str) -> np.ndarray:
+        alive.append(sum(scores() is not None for scores in seen))
+        result = compute(name)
+        seen.append(weakref.ref(result))
+        return result
+
+    monkeypatch.setattr(index, "scores", watched)
+    index.similarities([Pair.of(a, b) for a, b in combinations(images, 2)])
+
+    assert alive == [0] * 8
 
 
 def _options(options):
