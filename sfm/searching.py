@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from sfm.config.schema import Config
+from sfm.database import FeatureDatabase
+from sfm.errors import WorkspaceError
 from sfm.pair_states import known_edges, pair_states
 from sfm.photo_index import open_index
-from sfm.pipeline import SILENT, AnyPath, ingested, photo_session, with_features
+from sfm.pipeline import SILENT, AnyPath, PhotoSession, ingested, photo_session, with_features
 from sfm.progress import Progress
 from sfm.queries import SearchResult, answer_queries
 from sfm.query_files import QueryFiles
@@ -32,7 +35,7 @@ def search(
         output: workspace, where descriptors and the index are kept; receives `query.html`.
         top: photos that are looked for, a query.
         config: all options; None takes the defaults. With other ones than an earlier run of the same output
-            had, what that run computed from them is computed again.
+            had, what that run computed from them is computed again, but for matched pairs: these are kept.
         progress: told how far each stage is.
 
     Returns:
@@ -40,7 +43,8 @@ def search(
 
     Raises:
         InputError: a query that is neither a sound photo nor the name of one; and as `run`.
-        WorkspaceError: as `run`.
+        WorkspaceError: features of these options would take the place of those that pairs of the output were
+            matched by; and as `run`.
     """
     source, given = Path(photos), list(dict.fromkeys(map(str, queries)))
     with photo_session(source, Path(output), config or Config(), progress) as session:
@@ -48,6 +52,7 @@ def search(
         with QueryFiles.opened(given, source, space.cache, options.images, session.threads) as files:
             collection = ingested(session, source)
             asked = files.resolve(given, collection)
+            _refuse_to_drop_matches(session)
             collection, database = with_features(session, collection)
             with session.stage("retrieve"):
                 index = open_index(
@@ -74,3 +79,18 @@ def search(
                 space.root, answers, num_photos=num_photos, top=top, has_graph=bool(pairs)
             )
             return SearchResult(tuple(answers), sheet, num_photos)
+
+
+def _refuse_to_drop_matches(session: PhotoSession) -> None:
+    """A question must not cost the answer to an earlier one, which may have taken hours."""
+    space = session.workspace
+    if not space.database.exists():
+        return
+    database, wanted = FeatureDatabase(space.database), asdict(session.backend.keys())
+    stored = database.stage_keys()
+    is_other = any(stored.get(stage, key) != key for stage, key in wanted.items())
+    if is_other and (count := len(database.matched_pairs())):
+        raise WorkspaceError(
+            f"{space.root} holds {count} matched pairs of other options; a search with these would drop them",
+            hint="leave out the options, or name those of the run that matched them; or give another -o OUT",
+        )

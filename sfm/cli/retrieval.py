@@ -41,7 +41,8 @@ def retrieve_command(request: Request, queries: tuple[str, ...], top: int | None
 
     With --query, list the photos that look most like IMG and show them on a contact sheet, OUT/query.html.
     IMG is the path of any photo, or the name of one of PHOTOS. PHOTOS and options are those of the last
-    finished run in OUT, unless others are given.
+    finished run in OUT, unless others are given; with others that its matched pairs don't go with, give
+    another OUT.
     """
     if queries:
         _search(request, queries, top or _TOP, as_json)

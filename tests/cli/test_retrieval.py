@@ -135,6 +135,22 @@ def test_the_list_and_the_sheet_show_the_same(finished: Path, all_photos: list[P
     assert "http" not in page.dom.replace("http-equiv", "")
 
 
+@pytest.mark.parametrize("option", ["sift.max_num_features=500", "matching.max_ratio=0.7"])
+def test_a_search_with_other_options_keeps_the_pairs_that_a_run_matched(
+    photos: Path, finished: Path, option: str, tmp_path: Path
+) -> None:
+    records = FeatureDatabase(finished / "database.db", read_only=True).pairs()
+    asked = ("retrieve", photos, "--query", "photo_05.jpg", *SMALL, option)
+
+    done = sfm_command(*asked, "-o", finished)
+
+    assert done.exit_code == 5
+    assert f"holds {len(records)} matched pairs of other options" in done.stderr
+    assert FeatureDatabase(finished / "database.db", read_only=True).pairs() == records
+    assert sfm_command(*asked, "-o", tmp_path / "elsewhere").exit_code == 0
+    assert sfm_command(*asked, "-o", tmp_path / "elsewhere", "sift.upright=true").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
