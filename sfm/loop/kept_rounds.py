@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pycolmap
 
+from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog, EventSink, Tee, replay
+from sfm.model_files import read_whole_model
 from sfm.workspace import atomic_folder, atomic_write_json
 
 from .requests import PairRequest
@@ -23,6 +26,10 @@ class KeptRounds:
     """Results of rounds under `folder/<number>/`: made once, read back ever after.
 
     A new result is read back, too, so that an interrupted and an undisturbed run go on from the same numbers.
+
+    Raises:
+        WorkspaceError: from whatever reads, files that are damaged. What one round left cannot be made again
+            alone: by then the view graph holds what later rounds found.
     """
 
     def __init__(self, folder: Path, events: EventSink) -> None:
@@ -42,8 +49,9 @@ class KeptRounds:
                 for index, model in enumerate(make(Tee(self._events, EventLog(scratch / _EVENTS)))):
                     (scratch / str(index)).mkdir()
                     model.write(scratch / str(index))
-        paths = sorted((p for p in done.iterdir() if p.is_dir()), key=lambda p: int(p.name))
-        return [pycolmap.Reconstruction(path) for path in paths]
+        with self._damage_named(done):
+            paths = sorted((p for p in done.iterdir() if p.is_dir()), key=lambda p: int(p.name))
+            return [read_whole_model(path) for path in paths]
 
     def requests(
         self, number: int, stage: str, make: Callable[[], Sequence[PairRequest]]
@@ -54,8 +62,9 @@ class KeptRounds:
         """
         path = self._round(number) / f"requests_of_{stage}.json"
         if path.exists():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return [PairRequest.from_json(request) for request in stored]
+            with self._damage_named(path):
+                stored = json.loads(path.read_text(encoding="utf-8"))
+                return [PairRequest.from_json(request) for request in stored]
         requests = list(make())
         atomic_write_json(path, [request.to_json() for request in requests])
         return requests
@@ -66,7 +75,16 @@ class KeptRounds:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write_json(path, decide())
-        return bool(json.loads(path.read_text(encoding="utf-8")))
+        with self._damage_named(path):
+            return bool(json.loads(path.read_text(encoding="utf-8")))
+
+    @contextmanager
+    def _damage_named(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (InputError, ValueError, KeyError, TypeError) as error:
+            hint = f"delete {self._folder} and run again: the rounds are worked off anew"
+            raise WorkspaceError(f"{path} is damaged: {error}", hint=hint) from error
 
     def _round(self, number: int) -> Path:
         return self._folder / f"{number:02d}"

@@ -13,6 +13,7 @@ import pytest
 from retrieval import Edge, Pair, Reason
 from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
+from sfm.errors import WorkspaceError
 from sfm.events import EventLog, read_events
 from sfm.mapping import Suspect, SuspectReport
 from sfm.mapping.evidence.suspects import Evidence
@@ -154,6 +155,24 @@ def test_a_finished_run_registers_nothing_again_and_tells_the_same_story(tmp_pat
         for path in (tmp_path / "first.jsonl", tmp_path / "second.jsonl")
     ]
     assert stories[0] == stories[1] != []
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["*/requests_of_graph.json", "in_doubt.json", "*/finished/0/points3D.bin", "*/finished/0/images.bin"],
+)
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff" * 300])
+def test_damage_in_what_rounds_left_is_named(tmp_path: Path, part: str, damage: bytes) -> None:
+    config = RegisterConfig(max_rounds=2)
+    run(Engine(), tmp_path / "rounds", config)
+    damaged = sorted((tmp_path / "rounds").glob(part))[0]
+    damaged.write_bytes(damage)
+
+    with pytest.raises(WorkspaceError, match="damaged") as caught:
+        run(Engine(), tmp_path / "rounds", config)
+
+    assert str(damaged).startswith(str(caught.value).split(" is damaged")[0])
+    assert str(tmp_path / "rounds") in caught.value.hint
 
 
 def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None:
