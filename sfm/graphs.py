@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfm.connectivity import Connectivity, connectivity
+from sfm.errors import WorkspaceError
 from sfm.events import read_events
 from sfm.exports.models import model_indices, read_model
 from sfm.history import History
@@ -52,12 +53,23 @@ def graph(out: str | os.PathLike[str], *, destination: str | os.PathLike[str] | 
     model_of = {name: index for index in reversed(range(len(scenes))) for name in scenes[index].names}
     report = GraphReport(figures, folder / "graph.graphml", folder / "graph.svg")
     picture = graph_picture(pairs, names, scenes)
+    _make(folder)
     with os_errors_as_workspace_errors(folder):
         write_graphml(report.graphml, names, pairs, model_of)
         bridges = [bridge.pair for bridge in figures.bridges]
         subtitle = f"{figures.num_photos} photos · {counted_pairs(figures)}"
         write_svg(report.picture, picture, title=out.absolute().name, subtitle=subtitle, bridges=bridges)
     return report
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "it is a file" if folder.is_file() else (error.strerror or str(error)).lower()
+        raise WorkspaceError(
+            f"{folder} cannot be used as output: {why}", hint="choose another output folder"
+        ) from error
 
 
 def counted_pairs(figures: Connectivity) -> str:

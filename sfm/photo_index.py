@@ -178,5 +178,11 @@ def _codebook(
         (dim,) = {array.shape[1] for array in descriptors.values()}
         return Codebook(np.zeros((1, dim), np.float32))
     codebook = train_codebook(descriptors.values(), config.codebook_size, seed=seed)
+    if len(codebook) >= sum(map(len, descriptors.values())):
+        log.warning(
+            "%d visual words for as many features, each one of its own: no photo will be like another; "
+            "more features or a smaller retrieval.codebook_size would help",
+            len(codebook),
+        )
     codebook.save(path)
     return codebook

@@ -262,6 +262,19 @@ def test_the_graph_of_a_run_that_came_as_far_as_its_pairs(photos: Path, tmp_path
     assert later["reasons"]["sequence"]["matched"] == count
 
 
+@pytest.mark.parametrize(("folder", "why"), [("file", "it is a file"), ("file/sub", "not a directory")])
+def test_a_graph_that_cannot_be_written_there_says_why(
+    finished: Path, tmp_path: Path, folder: str, why: str
+) -> None:
+    (tmp_path / "file").write_text("the user's")
+
+    done = sfm_command("graph", finished, "-o", tmp_path / folder)
+
+    assert done.exit_code == 5
+    assert f"{tmp_path / folder} cannot be used as output: {why}" in done.stderr
+    assert (tmp_path / "file").read_text() == "the user's"
+
+
 def test_a_folder_without_a_run_has_no_graph(tmp_path: Path) -> None:
     done = sfm_command("graph", tmp_path)
 

@@ -200,6 +200,15 @@ def test_damaged_visual_words_are_trained_again_with_a_warning(
     assert len(Codebook.load(words)) > 0
 
 
+@pytest.mark.parametrize(("size", "warned"), [(240, True), (1000, True), (40, False), (None, False)])
+def test_as_many_words_as_features_are_warned_of(
+    tmp_path: Path, size: int | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    propose(Trained(), tmp_path, codebook_size=size)  # of 12 photos with 20 features each
+
+    assert ("no photo will be like another" in caplog.text) == warned
+
+
 class Featureless(Trained):
     """A backend that finds nothing in the photos."""
 
