@@ -50,12 +50,12 @@ def _merged(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> T
     neighbours = bench.scene.view_graph.neighbours
     if not any(other in large.names for name in small.names for other in neighbours(name)):
         return None
-    return _joined(bench, large, small, journal) or _absorbed(bench, large, small, journal)
+    return joined(bench, large, small, journal) or _absorbed(bench, large, small, journal)
 
 
-def _joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
+def joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
     """Both models in the frame of the large one, if a similarity takes the points of one to the other's."""
-    points_large, points_small = _common_points(bench, large, small)
+    points_large, points_small = common_points(bench, large, small)
     if len(points_large) < MIN_COMMON_POINTS:
         return None
     large_from_small = similarity(bench, large, points_small, points_large)
@@ -98,7 +98,7 @@ def copied(trial: Trial) -> Trial:
     return Trial(trial.seed, copy.deepcopy(trial.reconstruction), journal, trial.names)
 
 
-def _common_points(bench: Workbench, large: Trial, small: Trial) -> tuple[Points, Points]:
+def common_points(bench: Workbench, large: Trial, small: Trial) -> tuple[Points, Points]:
     """Points of both models that verified matches between their photos say are the same, each pair once."""
     ids = sorted({pair for pair in _matched_points(bench, large, small)})
     points_large = [large.reconstruction.point3D(a).xyz for a, _ in ids]

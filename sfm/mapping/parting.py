@@ -53,7 +53,7 @@ def _apart(bench: Workbench, trial: Trial) -> list[Trial]:
     models = []
     for names, hinge in parts:
         model = copy.deepcopy(trial.reconstruction)
-        part = Trial(None, model, names=without_photos(bench, model, trial.names - names))
+        part = Trial(None, model, names=without_photos(bench, model, trial.names - names), hinge=hinge)
         trial.journal.note("hinged", names=sorted(names), hinge=hinge)
         for name in sorted(part.names):
             num = model.image(bench.scene.id_of[name]).num_points3D

@@ -31,6 +31,7 @@ from .merge import merge_models
 from .options import mapper_options, pipeline_options, with_frozen_poses
 from .parting import parted
 from .peers import Peer, run_peer
+from .rejoining import rejoined
 from .scene import Scene
 from .soundness import why_undetermined
 from .trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, rebuilt
@@ -230,7 +231,9 @@ def _grown_models(
         trials = _renewed_models(sure, trials, discarded, again=bool(start))
     if suspects and not frozen:
         trials = let_in(bench, trials, suspects, discarded)
-    return parted(bench, trials) if given is None else trials
+    if given is not None:
+        return trials
+    return rejoined(bench, parted(bench, trials), suspects, discarded)
 
 
 def _continued_models(

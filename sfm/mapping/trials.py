@@ -54,6 +54,8 @@ class Trial:
 
     contradicted: float = 0.0
     """Share of the verified pairs that the poses contradict, once the model is grown."""
+    hinge: str = ""
+    """The photo of another model that this one, taken off it, hung on alone."""
 
     @property
     def quality(self) -> tuple[float, int]:

@@ -1,0 +1,118 @@
+"""Parts that hung on one photo, joined again at the size that pairs tell which waited.
+
+Such a part has the right rotation and the right place of its hinge; only its size is open, and a wrong one
+makes true pairs across contradict the model as false ones do. So the question is not which pairs agree, but
+whether there is a size with which many do. Seen from the hinge, a point of the part and the same point of the
+rest lie in one direction, and the ratio of their distances is the size; look-alikes lie anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pycolmap
+
+from retrieval import Pair
+
+from .agreement import CONTRADICTED_PX, median_errors_px
+from .journal import Journal
+from .late_pairs import supported
+from .merge import Points, common_points, copied, joined, similarity, transfer_poses
+from .trials import Trial, Workbench
+
+_SAME_DIRECTION_COS = float(np.cos(np.deg2rad(10.0)))
+"""Parts that were bent, besides, have turned by three degrees in rendered streets."""
+_SAME_SIZE = 0.25  # natural logarithm, to both sides
+_MIN_VOTES = 20
+_MIN_SHARE = 0.5
+"""Of the points in the same direction, those that say the same size."""
+
+
+def rejoined(bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], journal: Journal) -> list[Trial]:
+    """The models, with parts joined to those that they were taken off where pairs across tell their size.
+
+    Args:
+        bench: what trials work with; its scene has all pairs.
+        trials: models; those with a hinge lie where they lay in the model that they were taken off.
+        suspects: pairs that the models were grown without, true or false.
+        journal: told of what is tried.
+    """
+    models = list(trials)
+    hanging = sorted((t for t in trials if t.hinge), key=lambda t: (-len(t.names), min(t.names)))
+    if not hanging or not suspects:
+        return models
+    homes = [_centres(trial) for trial in trials]
+    for part in hanging:
+        home = next((centres for centres in homes if part.hinge in centres), {})
+        base = next((trial for trial in models if part.hinge in trial.names), None)
+        whole = _whole(bench, base, part, home, suspects, journal) if base else None
+        if base and whole:
+            whole.hinge = base.hinge
+            models = [whole if one is base else one for one in models if one is not part]
+            hanging[:] = [whole if one is base else one for one in hanging]
+    return models
+
+
+def _whole(
+    bench: Workbench,
+    base: Trial,
+    part: Trial,
+    home: Mapping[str, npt.NDArray[np.float64]],
+    suspects: Set[Pair],
+    journal: Journal,
+) -> Trial | None:
+    """Both as one model, or None where nothing tells the size of the part or the model contradicts it.
+
+    `home` has the centres of the photos that the hinge belonged to, in the frame in which the part still is.
+    """
+    base_from_home = _moved(base, home)
+    points_base, points_part = common_points(bench, base, part)
+    if base_from_home is None or not len(points_base):
+        return None
+    hinge = base.reconstruction.image(bench.scene.id_of[part.hinge]).projection_center()
+    chosen = _of_one_size(base_from_home * points_part - hinge, points_base - hinge)
+    if not chosen.any():
+        return None
+    base_from_part = similarity(bench, base, points_part[chosen], points_base[chosen])
+    if base_from_part is None:
+        return None
+    rough = copied(base)
+    transfer_poses(bench, rough.reconstruction, part, base_from_part)
+    across = {pair for pair in suspects if len(base.names & {*pair}) == 1 == len(part.names & {*pair})}
+    errors = median_errors_px(bench.scene, rough.reconstruction, across)
+    true = {pair for pair, error in errors.items() if error <= CONTRADICTED_PX}
+    for trial in (base, part):
+        true |= supported(bench.scene, (trial.reconstruction,), suspects - across)[0]
+    return joined(replace(bench, scene=bench.scene.without(suspects - true)), base, part, journal)
+
+
+def _of_one_size(part: Points, base: Points) -> npt.NDArray[np.bool_]:
+    """Which points (N, 3), both as seen from the hinge, lie in one direction and tell the commonest size."""
+    far_part, far_base = np.linalg.norm(part, axis=1), np.linalg.norm(base, axis=1)
+    along = np.einsum("ij,ij->i", part, base) >= _SAME_DIRECTION_COS * far_part * far_base
+    along &= (far_part > 0) & (far_base > 0)
+    size = np.full(len(part), np.inf)
+    size[along] = np.log(far_base[along] / far_part[along])
+    votes = np.sort(size[along])
+    counts = np.searchsorted(votes, votes + 2 * _SAME_SIZE, side="right") - np.arange(len(votes))
+    if not len(votes) or counts.max() < max(_MIN_VOTES, _MIN_SHARE * len(votes)):
+        return np.zeros(len(part), bool)
+    least = votes[int(np.argmax(counts))]
+    return np.asarray((size >= least) & (size <= least + 2 * _SAME_SIZE))
+
+
+def _centres(trial: Trial) -> dict[str, npt.NDArray[np.float64]]:
+    model = trial.reconstruction
+    return {model.image(i).name: model.image(i).projection_center() for i in model.reg_image_ids()}
+
+
+def _moved(trial: Trial, home: Mapping[str, npt.NDArray[np.float64]]) -> pycolmap.Sim3d | None:
+    """What takes the place where photos lay to where they lie now: adjustments move and scale a model."""
+    now = _centres(trial)
+    names = sorted(now.keys() & home.keys())
+    if len(names) < 3:
+        return None
+    return pycolmap.estimate_sim3d(np.array([home[n] for n in names]), np.array([now[n] for n in names]))
