@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import DepthSource, GivenModels, MappingResult, reconstruct
 from sfm.progress import Progress, SilentProgress
@@ -41,6 +42,7 @@ def run(
     given: GivenModels | None = None,
     scratch: Path | None = None,
     finished: bool = True,
+    suspects: frozenset[Pair] = frozenset(),
     **options: object,
 ) -> MappingResult:
     """Map a database; `options` are those of registration."""
@@ -58,6 +60,7 @@ def run(
         depth=depth,
         given=given,
         scratch=scratch,
+        suspects=suspects,
         finished=finished,
     )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 import pytest
+
+from retrieval import Pair
 
 from . import synthetic
 from .running import Recorder, names, run
@@ -62,3 +65,52 @@ def test_pairs_across_make_it_part_of_the_model_again(
 
     assert model.num_reg_images() == 12
     assert synthetic.max_rotation_error_deg(model, scene.truth) < 0.2
+
+
+ACROSS = {(1, 8), (1, 12), (2, 9), (3, 10), (4, 11)}
+
+
+def test_pairs_that_waited_tell_how_large_the_part_is(
+    hanging: tuple[synthetic.Scene, Path], tmp_path: Path
+) -> None:
+    """They contradict the model as long as the part has the wrong size; with one size all of them agree."""
+    scene, database = hanging
+    held = synthetic.keep_pairs(database, tmp_path / "held.db", synthetic.all_pairs(12) - across())
+    synthetic.add_pairs(scene.database, held, ACROSS)
+    events = Recorder()
+
+    (model,) = run(held, suspects=waiting(scene, ACROSS), events=events).models
+
+    assert model.num_reg_images() == 12
+    assert events.of("merge")[-1]["accepted"]
+    assert synthetic.max_rotation_error_deg(model, scene.truth) < 0.2
+    assert max_position_error(model, scene.truth) < 1e-2
+
+
+def test_wrong_pairs_that_waited_join_nothing(hanging: tuple[synthetic.Scene, Path], tmp_path: Path) -> None:
+    scene, database = hanging
+    held = synthetic.keep_pairs(database, tmp_path / "held.db", synthetic.all_pairs(12) - across())
+    with pycolmap.Database.open(scene.database) as true, pycolmap.Database.open(held) as db:
+        for ids in sorted(ACROSS):
+            geometry = true.read_two_view_geometry(*ids)
+            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
+            db.write_two_view_geometry(*ids, geometry)
+
+    models = run(held, suspects=waiting(scene, ACROSS)).models
+
+    assert [model.num_reg_images() for model in models] == [7, 5]
+
+
+def waiting(scene: synthetic.Scene, pairs: set[tuple[int, int]]) -> frozenset[Pair]:
+    return frozenset(Pair.of(scene.truth.image(i).name, scene.truth.image(j).name) for i, j in pairs)
+
+
+def max_position_error(model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction) -> float:
+    """Of camera centres after the best similarity, as a share of the extent of the true ones."""
+    true = {image.name: image.projection_center() for image in truth.images.values()}
+    images = [model.image(i) for i in model.reg_image_ids()]
+    found = np.array([image.projection_center() for image in images])
+    wanted = np.array([true[image.name] for image in images])
+    fit = pycolmap.estimate_sim3d(found, wanted)
+    assert fit is not None
+    return float(np.linalg.norm(fit * found - wanted, axis=1).max() / np.linalg.norm(np.ptp(wanted, axis=0)))

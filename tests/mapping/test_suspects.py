@@ -105,7 +105,20 @@ def test_a_contradicted_pair_waits_only_where_the_way_round_is_firm(every: int, 
     wall = Wall(PLACES, twins=TWINS)
     inliers = {ends: m for ends, m in chain(wall, 3).items() if ends[1] < 12 or ends[0] >= 12}
     inliers[11, 12] = wall.true_matches(11, 12)[::every]
-    inliers[3, 19] = wall.false_matches(3, 19)[::4]
+    inliers[3, 19] = wall.false_matches(3, 19, share=1.0)[:26]
+
+    doubtful = find_suspects(wall.matches(inliers)).doubtful
+
+    assert doubtful == ({pair(3, 19)} if waits else set())
+
+
+@pytest.mark.parametrize(("count", "waits"), [(8, True), (26, False)])
+def test_a_pair_of_few_matches_waits_where_a_much_firmer_way_leads_round_it(count: int, waits: bool) -> None:
+    """The way is too weak to speak against a pair of many; both join nothing that tracks know."""
+    wall = Wall(PLACES)
+    inliers = {ends: m for ends, m in chain(wall, 3).items() if ends[1] < 12 or ends[0] >= 12}
+    inliers[11, 12] = wall.true_matches(11, 12)[::7]
+    inliers[3, 19] = wall.chance_matches(3, 19, count)
 
     doubtful = find_suspects(wall.matches(inliers)).doubtful
 

@@ -64,6 +64,11 @@ class Wall:
         known = self.twin[self.seen[first]][at] >= 0
         return self._found(np.column_stack([at, to])[known], share)
 
+    def chance_matches(self, first: int, second: int, count: int) -> np.ndarray:
+        """Of keypoints that have nothing in common."""
+        sides = [self._rng.choice(len(self.seen[i]), count, replace=False) for i in (first, second)]
+        return np.column_stack(sides).astype(np.int64)
+
     def _found(self, matches: np.ndarray, share: float) -> np.ndarray:
         return matches[self._rng.random(len(matches)) < share].astype(np.int64)
 
