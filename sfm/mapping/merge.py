@@ -119,14 +119,21 @@ def _matched_points(bench: Workbench, large: Trial, small: Trial) -> Iterator[tu
                         yield points_large[i].point3D_id, points_small[j].point3D_id
 
 
-def similarity(bench: Workbench, large: Trial, source: Points, target: Points) -> pycolmap.Sim3d | None:
+def similarity(
+    bench: Workbench,
+    large: Trial,
+    source: Points,
+    target: Points,
+    *,
+    min_inlier_ratio: float = _MIN_INLIER_RATIO,
+) -> pycolmap.Sim3d | None:
     """Robust similarity that takes `source` to `target`, or None when too few agree."""
     options = pycolmap.RANSACOptions()
     options.max_error = MAX_ERROR * median_depth(large.reconstruction)
     options.random_seed = bench.options.mapper.random_seed
     # A mapping, whatever the type stubs of pycolmap 4.2 say.
     found = cast("dict[str, Any] | None", pycolmap.estimate_sim3d_robust(source, target, options))
-    if found is None or found["num_inliers"] < max(MIN_COMMON_POINTS, _MIN_INLIER_RATIO * len(source)):
+    if found is None or found["num_inliers"] < max(MIN_COMMON_POINTS, min_inlier_ratio * len(source)):
         return None
     return cast(pycolmap.Sim3d, found["tgt_from_src"])
 

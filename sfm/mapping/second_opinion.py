@@ -1,0 +1,120 @@
+"""Parts of a model that stand where look-alikes put them, and elsewhere by the most of their pairs.
+
+Pairs are trusted in the order of their strength, and one strong pair of look-alikes vouches for all that join
+the same two places; the true pairs of the part then contradict the model and stay out. Once there is a model,
+the pairs that it refuses can be heard together: where it hangs together by little, and one other place agrees
+with far more of the matches across than the present one, the part is moved there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval import Pair
+
+from .agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
+from .evidence.pair_matches import PairMatches
+from .evidence.shared_context import context_agreement
+from .journal import Journal
+from .late_pairs import supported
+from .merge import common_points, copied, joined, similarity, transfer_poses
+from .scene import Scene
+from .thin_cuts import thinly_held
+from .trials import Trial, Workbench, judged, without_photos
+
+_OUTVOTED = 1.5
+"""Matches that agree with another place, times those with the present one: 3.2 of a street of a rendered
+town that stood at a wrong corner, 1.1 at most of parts of two towns that stand where they should. With the
+square of how well surroundings agree as weights, 3.7 of that street, and 0.8 of the two boxes of
+`dup_cereal`, whose false pairs have three times as many matches as the true ones."""
+_MAX_MOVES = 4
+
+
+def reconsidered(
+    bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], journal: Journal
+) -> list[Trial]:
+    """The models, with parts moved to where most of the matches across would have them.
+
+    Args:
+        bench: what trials work with; its scene has all pairs.
+        trials: models; those from depth alone stay as they are.
+        suspects: pairs that the models were grown without.
+        journal: told of what is tried.
+    """
+    return [trial if trial.from_depth else _settled(bench, trial, suspects, journal) for trial in trials]
+
+
+def _settled(bench: Workbench, trial: Trial, suspects: Set[Pair], journal: Journal) -> Trial:
+    for _ in range(_MAX_MOVES):
+        edges = bench.scene.view_graph.edges
+        errors = median_errors_px(bench.scene, trial.reconstruction, edges)
+        inliers = {pair: edges[pair].num_inliers for pair in errors}
+        parts = thinly_held(trial.names, errors, inliers)
+        moves = (_moved(bench, trial, part, suspects, journal) for part in parts)
+        found = next((move for move in moves if move is not None), None)
+        if found is None:
+            break
+        trial = found
+    return trial
+
+
+def _moved(
+    bench: Workbench, trial: Trial, part: frozenset[str], suspects: Set[Pair], journal: Journal
+) -> Trial | None:
+    """The model with a part elsewhere; None where no other place has far more matches for it."""
+    edges = bench.scene.view_graph.edges
+    across = [pair for pair in edges if len(part & {*pair}) == 1 and trial.names >= {*pair}]
+    base, moving = _without(bench, trial, part), _without(bench, trial, trial.names - part)
+    present = median_errors_px(bench.scene, trial.reconstruction, across)
+    agreed = {pair for pair, error in present.items() if error <= AGREED_PX}
+    against = replace(bench, scene=bench.scene.without(agreed))
+    points_base, points_part = common_points(against, base, moving)
+    if not len(points_base):
+        return None
+    elsewhere = similarity(bench, base, points_part, points_base, min_inlier_ratio=0.0)
+    if elsewhere is None:
+        return None
+    rough = copied(base)
+    transfer_poses(bench, rough.reconstruction, moving, elsewhere)
+    errors = median_errors_px(bench.scene, rough.reconstruction, across)
+    true = {pair for pair, error in errors.items() if error <= CONTRADICTED_PX}
+    votes = [sum(edges[pair].num_inliers for pair in pairs) for pairs in (agreed, true)]
+    if votes[1] < _OUTVOTED * votes[0] or not _same_surroundings(bench.scene, agreed, true):
+        return None
+    for one in (base, moving):
+        true |= supported(bench.scene, (one.reconstruction,), suspects - {*across})[0]
+    wrong = ({*across} | suspects) - true
+    whole = joined(replace(bench, scene=bench.scene.without(wrong)), base, moving, journal)
+    journal.note("moved", names=sorted(part), num_matches=votes, accepted=whole is not None)
+    return whole and judged(bench, whole)
+
+
+def _same_surroundings(scene: Scene, present: Set[Pair], elsewhere: Set[Pair]) -> bool:
+    """Whether the pairs that speak for another place outvote the present ones by what surrounds them, too.
+
+    Of look-alikes the surroundings differ, however many matches they have.
+    """
+    graph, edges = scene.cache.correspondence_graph, scene.view_graph.edges
+
+    def between(pair: Pair) -> npt.NDArray[np.uint32]:
+        return graph.extract_matches_between_images(scene.id_of[pair.a], scene.id_of[pair.b])
+
+    cameras = {name: scene.cache.camera(scene.cache.image(i).camera_id) for name, i in scene.id_of.items()}
+    matches = PairMatches(
+        {name: scene.keypoints(i).astype(np.float64) for name, i in scene.id_of.items()},
+        {name: (camera.width, camera.height) for name, camera in cameras.items()},
+        {pair: between(pair).astype(np.int64) for pair in edges},
+    )
+    agreement = context_agreement(matches, present | elsewhere)
+    agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
+    return sum(agreed[pair] for pair in elsewhere) >= _OUTVOTED * sum(agreed[pair] for pair in present)
+
+
+def _without(bench: Workbench, trial: Trial, names: Set[str]) -> Trial:
+    rest = copied(trial)
+    rest.names = without_photos(bench, rest.reconstruction, names)
+    return rest
