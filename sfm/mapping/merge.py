@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -53,8 +53,18 @@ def _merged(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> T
     return joined(bench, large, small, journal) or _absorbed(bench, large, small, journal)
 
 
-def joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
-    """Both models in the frame of the large one, if a similarity takes the points of one to the other's."""
+def joined(
+    bench: Workbench,
+    large: Trial,
+    small: Trial,
+    journal: Journal,
+    *,
+    accept: Callable[[Trial], bool] | None = None,
+) -> Trial | None:
+    """Both models in the frame of the large one, if a similarity takes the points of one to the other's.
+
+    `accept` judges the result; by default it has to be as good as both models were apart.
+    """
     points_large, points_small = common_points(bench, large, small)
     if len(points_large) < MIN_COMMON_POINTS:
         return None
@@ -69,7 +79,7 @@ def joined(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Tr
             merged.journal.note("registered", name=name, how="merge", num_visible=0, num_inliers=None)
         refine_growing(session, "merged", merged.journal)
         merged.names = session.registered
-    accepted = _fits(bench, merged, large, small)
+    accepted = accept(merged) if accept else _fits(bench, merged, large, small)
     journal.note(
         "merge",
         num_images=[len(large.names), len(small.names)],

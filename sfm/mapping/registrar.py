@@ -33,7 +33,6 @@ from .parting import parted
 from .peers import Peer, run_peer
 from .rejoining import rejoined
 from .scene import Scene
-from .second_opinion import reconsidered
 from .soundness import why_undetermined
 from .trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, rebuilt
 
@@ -234,8 +233,7 @@ def _grown_models(
         trials = let_in(bench, trials, suspects, discarded)
     if given is not None:
         return trials
-    trials = rejoined(bench, parted(bench, trials), suspects, discarded)
-    return reconsidered(bench, trials, suspects, discarded)
+    return rejoined(bench, parted(bench, trials), suspects, discarded)
 
 
 def _continued_models(

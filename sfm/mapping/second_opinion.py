@@ -8,50 +8,57 @@ with far more of the matches across than the present one, the part is moved ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import pycolmap
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
+from .agreement import AGREED_PX, CONTRADICTED_PX, contradicted_share, median_errors_px
 from .evidence.pair_matches import PairMatches
 from .evidence.shared_context import context_agreement
 from .journal import Journal
 from .late_pairs import supported
 from .merge import common_points, copied, joined, similarity, transfer_poses
+from .options import MapperOptions
 from .scene import Scene
 from .thin_cuts import thinly_held
-from .trials import Trial, Workbench, judged, without_photos
+from .trials import Trial, Workbench, without_photos
 
 _OUTVOTED = 1.5
 """Matches that agree with another place, times those with the present one: 3.2 of a street of a rendered
 town that stood at a wrong corner, 1.1 at most of parts of two towns that stand where they should. With the
 square of how well surroundings agree as weights, 3.7 of that street, and 0.8 of the two boxes of
 `dup_cereal`, whose false pairs have three times as many matches as the true ones."""
+_MIN_KEPT = 0.9  # of the observations
 _MAX_MOVES = 4
 
 
 def reconsidered(
-    bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], journal: Journal
-) -> list[Trial]:
-    """The models, with parts moved to where most of the matches across would have them.
+    scene: Scene,
+    model: pycolmap.Reconstruction,
+    options: MapperOptions,
+    suspects: Set[Pair],
+    journal: Journal,
+) -> pycolmap.Reconstruction | None:
+    """The model with parts moved to where most of the matches across would have them; None: it stays.
 
     Args:
-        bench: what trials work with; its scene has all pairs.
-        trials: models; those from depth alone stay as they are.
-        suspects: pairs that the models were grown without.
-        journal: told of what is tried.
+        scene: with all pairs.
+        model: settled, so that what contradicts it contradicts its places and not its roughness; unchanged.
+        options: of the mapper.
+        suspects: pairs that may be look-alikes', true or false.
+        journal: told of what was tried.
     """
-    return [trial if trial.from_depth else _settled(bench, trial, suspects, journal) for trial in trials]
-
-
-def _settled(bench: Workbench, trial: Trial, suspects: Set[Pair], journal: Journal) -> Trial:
+    bench = Workbench(scene, options, lambda name: None)
+    names = frozenset(model.image(image_id).name for image_id in model.reg_image_ids())
+    trial = start = Trial(None, model, names=names)
     for _ in range(_MAX_MOVES):
-        edges = bench.scene.view_graph.edges
-        errors = median_errors_px(bench.scene, trial.reconstruction, edges)
+        edges = scene.view_graph.edges
+        errors = median_errors_px(scene, trial.reconstruction, edges)
         inliers = {pair: edges[pair].num_inliers for pair in errors}
         parts = thinly_held(trial.names, errors, inliers)
         moves = (_moved(bench, trial, part, suspects, journal) for part in parts)
@@ -59,7 +66,9 @@ def _settled(bench: Workbench, trial: Trial, suspects: Set[Pair], journal: Journ
         if found is None:
             break
         trial = found
-    return trial
+    if trial is start:
+        return None
+    return trial.reconstruction
 
 
 def _moved(
@@ -88,9 +97,20 @@ def _moved(
     for one in (base, moving):
         true |= supported(bench.scene, (one.reconstruction,), suspects - {*across})[0]
     wrong = ({*across} | suspects) - true
-    whole = joined(replace(bench, scene=bench.scene.without(wrong)), base, moving, journal)
+
+    def is_better(whole: Trial) -> bool:
+        return (
+            whole.names >= trial.names
+            and whole.reconstruction.compute_num_observations()
+            >= _MIN_KEPT * trial.reconstruction.compute_num_observations()
+            and contradicted_share(bench.scene, whole.reconstruction)
+            < contradicted_share(bench.scene, trial.reconstruction)
+        )
+
+    rest = replace(bench, scene=bench.scene.without(wrong))
+    whole = joined(rest, base, moving, journal, accept=is_better)
     journal.note("moved", names=sorted(part), num_matches=votes, accepted=whole is not None)
-    return whole and judged(bench, whole)
+    return whole
 
 
 def _same_surroundings(scene: Scene, present: Set[Pair], elsewhere: Set[Pair]) -> bool:
