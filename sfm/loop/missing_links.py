@@ -1,11 +1,13 @@
 """Pairs that close loops: photos that should match and that too few verified pairs hold together.
 
 Which photos should match is told by the poses of a model, and by retrieval, which knows nothing of poses and
-so sees through a model that has drifted. Which of them are worth a pair the view graph's stiffness tells.
+so sees through a model that has drifted. Which of them are worth a pair the view graph's stiffness tells:
+that of the two photos to each other, and, once there are poses, that of all photos.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from retrieval import Pair
 from sfm.mapping import ViewGraph
 
 from .covisibility import predicted_overlaps
+from .far_reaching import far_reaching_links
 from .stiffness import stiffening_links
 
 _MIN_OVERLAP = 0.15
@@ -29,6 +32,12 @@ _MIN_GAIN_IN_DOUBT = 0.2
 """... unless some of these pairs may be wrong: true ones must outvote them."""
 _WORTH = 0.4
 """Of a unit of gain."""
+_MIN_FAR_OVERLAP = 0.05
+"""Of a pair that may make many photos more certain: those that do most show little of the same."""
+_MIN_FAR_GAIN = 3.0
+"""Times what a verified pair does on average for the certainty of all photos."""
+_FAR_WORTH = 0.12
+"""Of a unit of log(1 + gain); the gain counts already how likely the pair is to verify."""
 _MOST_CANDIDATES = 3000
 _MIN_CHANCE = 0.4
 """Links only make a model more exact: no long shots."""
@@ -41,6 +50,8 @@ class MissingLink:
     pair: Pair
     chance: float
     worth: float
+    blind: bool = False
+    """As in `PairRequest.blind`."""
 
 
 def missing_links(
@@ -51,9 +62,10 @@ def missing_links(
     *,
     in_doubt: bool,
     limit: int,
+    doubtful: Set[Pair] = frozenset(),
     scope: Set[str] | None = None,
 ) -> list[MissingLink]:
-    """Untried pairs that would stiffen the view graph most, each gain given those before it, best first.
+    """Untried pairs that would stiffen the view graph most, each gain given those before it.
 
     Args:
         models: of all photos registered so far.
@@ -61,30 +73,64 @@ def missing_links(
         tried: all pairs matched so far.
         look_alikes: chance to verify of pairs that retrieval proposes.
         in_doubt: whether there are pairs that are probably wrong.
-        limit: links to name at most.
+        limit: links to name at most, of either kind.
+        doubtful: verified pairs that registration holds back.
         scope: photos of which each link has one at least; None: all.
     """
 
     def is_open(pair: Pair) -> bool:
         return pair not in tried and (scope is None or not scope.isdisjoint(pair))
 
+    overlaps = {pair: share for pair, share in _overlaps(models, scope).items() if is_open(pair)}
     chance = {pair: value for pair, value in look_alikes.items() if value >= _MIN_CHANCE and is_open(pair)}
+    for pair, share in overlaps.items():
+        if share >= _MIN_OVERLAP:
+            chance[pair] = max(chance.get(pair, 0.0), _chance(share))
+    held = {pair: _conductance(edge.num_inliers) for pair, edge in view_graph.edges.items()}
+    believed = {pair: value for pair, value in held.items() if pair not in doubtful}
+    likely = {pair: _chance(share) for pair, share in overlaps.items()}
+    # first, as it goes by poses alone: pairs that only retrieval proposes may bridge a waist and be wrong
+    far = _far_links(believed, likely, limit)
+    held |= {link.pair: link.chance for link in far}
+    chance = {pair: value for pair, value in chance.items() if pair not in held}
+    return far + _near_links(held, chance, limit, _MIN_GAIN_IN_DOUBT if in_doubt else _MIN_GAIN)
+
+
+def _overlaps(models: Sequence[pycolmap.Reconstruction], scope: Set[str] | None) -> dict[Pair, float]:
+    """Predicted overlaps in models that hold photos of the scope."""
+    found: dict[Pair, float] = {}
     for model in models:
         names = {model.image(i).name for i in model.reg_image_ids()}
         if scope is not None and scope.isdisjoint(names):
             continue
         for pair, share in predicted_overlaps(model).items():
-            if share >= _MIN_OVERLAP and is_open(pair):
-                chance[pair] = max(chance.get(pair, 0.0), min(1.0, share / _FULL_OVERLAP))
+            if share >= _MIN_FAR_OVERLAP:
+                found[pair] = max(found.get(pair, 0.0), share)
+    return found
+
+
+def _near_links(
+    held: Mapping[Pair, float], chance: Mapping[Pair, float], limit: int, min_gain: float
+) -> list[MissingLink]:
+    """Pairs whose own two photos too little holds together."""
     likeliest = sorted(chance, key=lambda pair: (-chance[pair], pair))[:_MOST_CANDIDATES]
-    held = {pair: _conductance(edge.num_inliers) for pair, edge in view_graph.edges.items()}
-    found = stiffening_links(
-        held,
-        {pair: chance[pair] for pair in likeliest},
-        limit=limit,
-        min_gain=_MIN_GAIN_IN_DOUBT if in_doubt else _MIN_GAIN,
-    )
+    candidates = {pair: chance[pair] for pair in likeliest}
+    found = stiffening_links(held, candidates, limit=limit, min_gain=min_gain)
     return [MissingLink(pair, round(chance[pair], 6), round(_WORTH * gain, 6)) for pair, gain in found]
+
+
+def _far_links(held: Mapping[Pair, float], chance: Mapping[Pair, float], limit: int) -> list[MissingLink]:
+    """Pairs that make many photos more certain.
+
+    Matched near the epipolar lines of a model that is bent at a waist they would confirm the bend.
+    """
+    found = far_reaching_links(held, chance, limit=limit, min_gain=_MIN_FAR_GAIN)
+    worth = {pair: round(_FAR_WORTH * math.log1p(gain) / chance[pair], 6) for pair, gain in found}
+    return [MissingLink(pair, round(chance[pair], 6), worth[pair], blind=True) for pair, _ in found]
+
+
+def _chance(overlap: float) -> float:
+    return min(1.0, overlap / _FULL_OVERLAP)
 
 
 def _conductance(num_inliers: int) -> float:

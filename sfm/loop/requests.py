@@ -32,6 +32,7 @@ class PairRequest:
         candidates: pairs not yet tried, best first.
         wanted: number of verified pairs that satisfies the request.
         worth: what each of them gains, comparable among all requests.
+        blind: whether candidates are matched as if there were no model, which they are to put to the test.
     """
 
     reason: Reason
@@ -39,6 +40,7 @@ class PairRequest:
     candidates: tuple[Candidate, ...]
     wanted: int
     worth: float
+    blind: bool = False
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; `from_json` takes them back."""
@@ -48,6 +50,7 @@ class PairRequest:
             "candidates": [[c.pair.a, c.pair.b, c.chance] for c in self.candidates],
             "wanted": self.wanted,
             "worth": self.worth,
+            "blind": self.blind,
         }
 
     @classmethod
@@ -59,6 +62,7 @@ class PairRequest:
             tuple(Candidate(Pair.of(a, b), chance) for a, b, chance in stored["candidates"]),
             stored["wanted"],
             stored["worth"],
+            stored.get("blind", False),
         )
 
 

@@ -313,6 +313,7 @@ class _Loop:
             look_alikes,
             in_doubt=self.in_doubt or in_doubt(suspects),
             limit=len(names) if self.stage == "models" else 2 * self.batch_size,
+            doubtful=suspects.doubtful if suspects else frozenset(),
             scope=self.scope,
         )
         observations = [
@@ -362,6 +363,8 @@ class _Loop:
     def _work_off(
         self, requests: Sequence[PairRequest], number: int, budget: Budget, max_batches: int | None
     ) -> Outcome:
+        blind = {candidate.pair for one in requests if one.blind for candidate in one.candidates}
+
         def try_pairs(edges: Mapping[Pair, Edge]) -> Set[Pair]:
             for pair in sorted(edges):
                 edge = edges[pair]
@@ -374,7 +377,8 @@ class _Loop:
                     gain=edge.score,
                     round=edge.round,
                 )
-            known = guides_of(self.models, edges) if self.config.guided else NO_GUIDES
+            guided = {p: e for p, e in edges.items() if self.config.guided and p not in blind}
+            known = guides_of(self.models, guided) if guided else NO_GUIDES
             found = self.match(edges, known).inliers
             return {pair for pair, count in found.items() if answers(edges[pair].reason, count)}
 

@@ -146,7 +146,7 @@ def _loops(now: Situation) -> Iterator[PairRequest]:
     """Photos that should match although no chain of few pairs says so."""
     for link in now.missing_links:
         candidates = (Candidate(link.pair, link.chance),)
-        yield PairRequest(Reason.LOOP, tuple(link.pair), candidates, wanted=1, worth=link.worth)
+        yield PairRequest(Reason.LOOP, tuple(link.pair), candidates, 1, link.worth, blind=link.blind)
 
 
 def _across(now: Situation, part: Sequence[str], others: Set[str]) -> tuple[Candidate, ...]:

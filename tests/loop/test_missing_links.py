@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
+
 from retrieval import Pair
-from sfm.loop.missing_links import missing_links
+from sfm.loop import missing_links as module
+from sfm.loop import scheduler
+from sfm.loop.missing_links import MissingLink, missing_links
 from sfm.mapping import TwoView, ViewGraph
+from tests.loop.stand_in import model_of
 
 NAMES = tuple(f"{i:02d}.jpg" for i in range(12))
 EVERY = {Pair(*ends): 0.9 for ends in combinations(NAMES, 2)}
@@ -48,3 +53,52 @@ def test_links_within_a_scope_are_not_crowded_out_by_others() -> None:
 
     assert scope.isdisjoint(everywhere[0].pair)
     assert [scope & set(link.pair) for link in within] == [scope]
+
+
+WEST = [f"w{i:02}.jpg" for i in range(12)]
+EAST = [f"e{i:02}.jpg" for i in range(12)]
+CHANCE_PAIRS = [Pair.of(WEST[i], EAST[-1 - i]) for i in range(12)]
+
+
+def two_towns(*, chance_pairs: int = 0) -> ViewGraph:
+    """Two firm groups of photos that three pairs join, and some look-alikes' pairs."""
+    firm = {Pair.of(s[i], s[j]) for s in (WEST, EAST) for i, j in combinations(range(12), 2) if j - i < 6}
+    firm |= {Pair.of(WEST[i], EAST[i]) for i in range(3)}
+    edges = dict.fromkeys(sorted(firm), TwoView(100, "uncalibrated", 0.5))
+    edges |= dict.fromkeys(CHANCE_PAIRS[:chance_pairs], TwoView(100, "uncalibrated", 0.5))
+    return ViewGraph(tuple(sorted(WEST + EAST)), edges)
+
+
+@pytest.fixture
+def _faint_overlaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of which all photos show a little in common."""
+    faint = {Pair.of(a, b): 0.1 for a, b in combinations(WEST + EAST, 2)}
+    monkeypatch.setattr(module, "predicted_overlaps", lambda model: faint)
+
+
+def far_links(graph: ViewGraph, doubtful: frozenset[Pair] = frozenset()) -> list[MissingLink]:
+    tried = frozenset(graph.edges)
+    return missing_links([model_of(3)], graph, tried, {}, in_doubt=False, limit=50, doubtful=doubtful)
+
+
+@pytest.mark.usefixtures("_faint_overlaps")
+def test_faint_overlaps_across_a_waist_are_asked_for_and_are_worth_it() -> None:
+    found = far_links(two_towns())
+
+    assert found
+    assert all(link.pair.a[0] != link.pair.b[0] and link.blind for link in found)
+    assert all(link.chance * link.worth >= scheduler._MIN_GAIN for link in found)
+
+
+@pytest.mark.usefixtures("_faint_overlaps")
+def test_pairs_that_registration_holds_back_do_not_firm_up_a_waist() -> None:
+    graph = two_towns(chance_pairs=12)
+
+    assert far_links(graph) == []
+    assert far_links(graph, frozenset(CHANCE_PAIRS))
+
+
+def test_without_poses_nobody_asks_for_what_may_not_overlap() -> None:
+    graph = two_towns()
+
+    assert missing_links([], graph, frozenset(graph.edges), {}, in_doubt=True, limit=50) == []

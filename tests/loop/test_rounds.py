@@ -15,6 +15,8 @@ from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.errors import WorkspaceError
 from sfm.events import EventLog, read_events
+from sfm.loop import rounds
+from sfm.loop.missing_links import MissingLink
 from sfm.mapping import Suspect, SuspectReport
 from sfm.mapping.evidence.suspects import Evidence
 from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
@@ -238,3 +240,21 @@ def test_pairs_within_a_model_are_matched_with_its_poses_the_same_again_after_a_
     assert resumed.guided[-1] == undisturbed.guided[-1]
     assert plain.matched == undisturbed.matched
     assert not any(plain.guided)
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_links_that_put_the_model_to_the_test_are_matched_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: bool
+) -> None:
+    ends = Pair(NAMES[0], NAMES[-1])
+
+    def links(models: Sequence[pycolmap.Reconstruction], *_: object, **__: object) -> list[MissingLink]:
+        return [MissingLink(ends, 1.0, 1.0, blind=blind)] if models else []
+
+    monkeypatch.setattr(rounds, "missing_links", links)
+    engine = Seeing(model_of(len(NAMES)))
+
+    result = run(engine, tmp_path, RegisterConfig(max_rounds=1))
+
+    assert result.scene_graph.edges[ends].reason is Reason.LOOP
+    assert any(ends in guides for guides in engine.guided) != blind
