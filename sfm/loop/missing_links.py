@@ -3,6 +3,11 @@
 Which photos should match is told by the poses of a model, and by retrieval, which knows nothing of poses and
 so sees through a model that has drifted. Which of them are worth a pair the view graph's stiffness tells:
 that of the two photos to each other, and, once there are poses, that of all photos.
+
+Measured on two rendered districts that an alley joins (200 photos), pairs added to three finished loops and
+all mapped anew: 36 to 49 far-reaching pairs (gains above 2) gave AUC@5 94.6 to 94.9, 173 to 188 of the other
+kind 93.9 to 94.8; with overlaps from 0.15 on instead of 0.05, 93.6 instead of 94.6. In the loop, seed 0, such
+pairs gave 93.8 where they were matched along the model's epipolar lines, 94.8 blind.
 """
 
 from __future__ import annotations
