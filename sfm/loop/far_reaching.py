@@ -26,6 +26,8 @@ from .stiffness import Network, networks
 
 _BLOCK = 512
 """Columns that are solved for at once."""
+_MOST_PHOTOS = 2000
+"""Of a network: the cost of a choice grows with their square (72 s for 5,000), and pairs cost less."""
 _MOST_COLUMNS = 1000
 """Candidates of highest gain that are followed while links are chosen."""
 
@@ -40,7 +42,7 @@ def far_reaching_links(
     Args:
         conductance: of each verified pair that can be believed, above 0.
         candidates: conductance that each is expected to have, above 0. Those whose two photos no chain of
-            verified pairs joins are left out.
+            verified pairs joins are left out, and those in networks of very many photos.
         limit: at most this many.
         min_gain: multiple of what a pair of the graph accounts for on average below which the choice ends.
 
@@ -49,6 +51,8 @@ def far_reaching_links(
     """
     chosen: list[tuple[Pair, float]] = []
     for network, links in networks(conductance, candidates):
+        if len(network.names) > _MOST_PHOTOS:
+            continue
         chosen += _greedy(network, links, limit, min_gain)
     return sorted(chosen, key=lambda item: (-item[1], item[0]))[:limit]
 

@@ -64,6 +64,13 @@ def test_a_broad_waist_and_an_even_graph_ask_for_nothing() -> None:
     assert far_reaching_links(even, others, limit=50, min_gain=2.0) == []
 
 
+def test_networks_of_very_many_photos_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfm.loop.far_reaching._MOST_PHOTOS", 2 * SIDE - 1)
+    held = barbell(waist=3)
+
+    assert far_reaching_links(held, open_pairs(held), limit=50, min_gain=2.0) == []
+
+
 @given(st.integers(3, 14), st.integers(0, 1000), st.integers(1, 6))
 def test_gains_are_those_of_the_pseudo_inverse(count: int, seed: int, limit: int) -> None:
     rng = np.random.default_rng(seed)
