@@ -165,6 +165,12 @@ def _registration(name: str, history: History) -> Iterator[str]:
             f"taken off {_model(apart)}: with {len(apart['names']) - 1} others it hangs on {apart['hinge']} "
             "alone, so that nothing says how large their part is"
         )
+    if moved := history.moved.get(name):
+        before, after = moved["num_matches"]
+        lines.append(
+            f"moved with {len(moved['names']) - 1} others: {after:,} of the matches that join them with the "
+            f"rest agree with their place, {before:,} did with the first one, given by look-alikes"
+        )
     if name in history.filtered:
         lines.append(f"taken out again: {history.filtered[name]}")
     if kept := history.registered.get(name):

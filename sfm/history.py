@@ -60,6 +60,7 @@ class History:
         rejected: failed attempts to register, by photo, in order.
         filtered: why a photo was taken out of its model again, by photo.
         hinged: the `hinged` event of the part that a photo was taken off a model with.
+        moved: the `moved` event of the part of its model that a photo was moved with.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
         suspects: the `suspect` events of the pairs of each photo, surest first.
@@ -75,6 +76,7 @@ class History:
         self.rejected: defaultdict[str, list[Event]] = defaultdict(list)
         self.filtered: dict[str, str] = {}
         self.hinged: dict[str, Event] = {}
+        self.moved: dict[str, Event] = {}
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
         self.suspects: defaultdict[str, list[Event]] = defaultdict(list)
@@ -151,6 +153,11 @@ class History:
             self.registered.pop(name, None)
             self.hinged[name] = event
 
+    def _moved(self, event: Event) -> None:
+        if event["accepted"]:
+            for name in event["names"]:
+                self.moved[name] = event
+
     def _dropped_model(self, event: Event) -> None:
         for name in event["names"]:
             self.dropped[name] = event
@@ -168,5 +175,6 @@ _READERS = {
     "rejected": History._rejected,
     "filtered": History._filtered,
     "hinged": History._hinged,
+    "moved": History._moved,
     "dropped_model": History._dropped_model,
 }

@@ -139,3 +139,18 @@ def test_a_photo_of_a_part_that_hung_on_a_single_one(tmp_path, make_run):
     assert "registered in model 1 (parted)" in text
     events.emit("register", "registered", model=0, name=part[0], how="merge", num_visible=9, num_inliers=9)
     assert "hangs on" not in explain(out, part[0])
+
+
+def test_a_photo_whose_part_was_moved(tmp_path, make_run):
+    out = make_run(tmp_path)
+    events = EventLog(out / "events.jsonl")
+    fields = {"model": 0, "names": ["scene0/1.png", "scene0/2.png"], "num_matches": [270, 8657]}
+    events.emit("register", "moved", **fields, accepted=False)
+    assert "moved with" not in explain(out, "scene0/1.png")
+    events.emit("register", "moved", **fields, accepted=True)
+
+    text = explain(out, "scene0/1.png")
+
+    assert "moved with 1 others: 8,657 of the matches" in text
+    assert "270 did with the first one" in text
+    assert "moved with" not in explain(out, "scene0/3.png")
