@@ -21,6 +21,7 @@ from .agreement import CONTRADICTED_PX, median_errors_px
 from .journal import Journal
 from .late_pairs import supported
 from .merge import Points, common_points, copied, joined, similarity, transfer_poses
+from .soundness import MIN_COMMON_POINTS
 from .trials import Trial, Workbench
 
 _SAME_DIRECTION_COS = float(np.cos(np.deg2rad(10.0)))
@@ -70,7 +71,7 @@ def _whole(
     """
     base_from_home = _moved(base, home)
     points_base, points_part = common_points(bench, base, part)
-    if base_from_home is None or not len(points_base):
+    if base_from_home is None or len(points_base) < MIN_COMMON_POINTS:
         return None
     hinge = base.reconstruction.image(bench.scene.id_of[part.hinge]).projection_center()
     chosen = _of_one_size(base_from_home * points_part - hinge, points_base - hinge)

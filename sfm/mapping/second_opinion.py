@@ -25,6 +25,7 @@ from .late_pairs import supported
 from .merge import common_points, copied, joined, similarity, transfer_poses
 from .options import MapperOptions
 from .scene import Scene
+from .soundness import MIN_COMMON_POINTS
 from .thin_cuts import thinly_held
 from .trials import Trial, Workbench, without_photos
 
@@ -82,7 +83,7 @@ def _moved(
     agreed = {pair for pair, error in present.items() if error <= AGREED_PX}
     against = replace(bench, scene=bench.scene.without(agreed))
     points_base, points_part = common_points(against, base, moving)
-    if not len(points_base):
+    if len(points_base) < MIN_COMMON_POINTS:
         return None
     elsewhere = similarity(bench, base, points_part, points_base, min_inlier_ratio=0.0)
     if elsewhere is None:
