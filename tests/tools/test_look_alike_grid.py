@@ -1,4 +1,4 @@
-"""Facades that look alike fold a town, unless pairs that contradict the others are held back."""
+"""Facades that look alike fold a town, unless pairs that contradict the others wait, or outvote the fold."""
 
 from __future__ import annotations
 
@@ -23,11 +23,21 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("suspects", "sound"), [("hold_back", True), ("trust", False)])
-def test_holding_suspects_back_is_what_keeps_the_town_from_folding(
-    suspects: str, sound: bool, grid: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("suspects", "second_opinion", "sound"),
+    [("hold_back", True, True), ("hold_back", False, True), ("trust", True, True), ("trust", False, False)],
+)
+def test_holding_suspects_back_and_a_second_opinion_each_keep_the_town_from_folding(
+    suspects: str,
+    second_opinion: bool,
+    sound: bool,
+    grid: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = ["run.threads=2", "export.report=false", f"register.suspects={suspects}"]
+    if not second_opinion:
+        monkeypatch.setattr("sfm.mapping.finishing.reconsidered", lambda *args: None)
 
     map_database(grid / "database.db", output=tmp_path, config=load_config(overrides=options))
 
@@ -36,5 +46,7 @@ def test_holding_suspects_back_is_what_keeps_the_town_from_folding(
     assert not sound or found.auc3 > 95
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     counts = [event for event in events if event["event"] == "suspects"]
-    assert bool(counts) is sound
+    assert bool(counts) is (suspects == "hold_back")
     assert all(c["num_refused"] >= 0.5 * c["num_held_back"] > 0 for c in counts)
+    moved = [event for event in events if event["event"] == "moved" and event["accepted"]]
+    assert bool(moved) is (suspects == "trust" and second_opinion)
