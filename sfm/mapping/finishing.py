@@ -30,7 +30,7 @@ from .shifts import median_shift
 from .steps import FIRM
 
 _MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
-_MAX_PASSES = 4
+_MAX_PASSES = 10
 _SETTLED_SHIFT = 1e-3
 """Of a model's extent, the median of its photos: an adjustment that moved them less has nothing to add."""
 _GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
@@ -91,10 +91,14 @@ class _Passes:
     journal: Journal
 
     def settled(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-        """The model, adjusted until the photos stay where they are and no further suspect agrees."""
+        """The model, adjusted until the photos stay where they are and no further suspect agrees.
+
+        Points of two photos are made anew each time: those made where photos stood wrong hold them there.
+        """
         refused = supported(self.scene, (model,), self.suspects)[1]
         for attempt in range(_MAX_PASSES if self.scene.depth is None else 1):
             before = copy.deepcopy(model)
+            _drop_points_of_pairs(model)
             rest = self.scene.without(refused)
             model, tried = _adjusted(rest, model, self.options, self.refine, self.fixed_cameras, self.journal)
             for rung in tried:

@@ -8,7 +8,7 @@ rest lie in one direction, and the ratio of their distances is the size; look-al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -21,11 +21,13 @@ from .agreement import CONTRADICTED_PX, median_errors_px
 from .journal import Journal
 from .late_pairs import supported
 from .merge import Points, common_points, copied, joined, similarity, transfer_poses
+from .options import with_two_view_tracks
+from .session import open_session
 from .soundness import MIN_COMMON_POINTS
 from .trials import Trial, Workbench
 
-_SAME_DIRECTION_COS = float(np.cos(np.deg2rad(10.0)))
-"""Parts that were bent, besides, have turned by three degrees in rendered streets."""
+_SAME_DIRECTION_COS = float(np.cos(np.deg2rad(25.0)))
+"""Parts that were bent, besides, have turned by 3 and by 15 degrees in rendered streets."""
 _SAME_SIZE = 0.25  # natural logarithm, to both sides
 _MIN_VOTES = 20
 _MIN_SHARE = 0.5
@@ -49,7 +51,9 @@ def rejoined(bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], jou
     for part in hanging:
         home = next((centres for centres in homes if part.hinge in centres), {})
         base = next((trial for trial in models if part.hinge in trial.names), None)
-        whole = _whole(bench, base, part, home, suspects, journal) if base else None
+        attempts = _attempts(bench, base, part) if base else ()
+        tried = (_whole(bench, *both, home, suspects, journal) for both in attempts)
+        whole = next((one for one in tried if one), None)
         if base and whole:
             whole.hinge = base.hinge
             models = [whole if one is base else one for one in models if one is not part]
@@ -88,6 +92,22 @@ def _whole(
     for trial in (base, part):
         true |= supported(bench.scene, (trial.reconstruction,), suspects - across)[0]
     return joined(replace(bench, scene=bench.scene.without(suspects - true)), base, part, journal)
+
+
+def _attempts(bench: Workbench, base: Trial, part: Trial) -> Iterator[tuple[Trial, Trial]]:
+    """The models as they are, then with points that are less exact but more."""
+    yield base, part
+    yield _with_points_of_pairs(bench, base), _with_points_of_pairs(bench, part)
+
+
+def _with_points_of_pairs(bench: Workbench, trial: Trial) -> Trial:
+    """A copy with the points that two photos see alone, too: where parts hang, there are few others."""
+    whole, options = copied(trial), with_two_view_tracks(bench.options)
+    whole.hinge, whole.contradicted = trial.hinge, trial.contradicted
+    with open_session(bench.scene, options, whole.reconstruction) as session:
+        for name in sorted(session.registered):
+            session.mapper.triangulate_image(options.triangulation, bench.scene.id_of[name])
+    return whole
 
 
 def _of_one_size(part: Points, base: Points) -> npt.NDArray[np.bool_]:
