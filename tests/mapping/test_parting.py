@@ -87,6 +87,30 @@ def test_pairs_that_waited_tell_how_large_the_part_is(
     assert max_position_error(model, scene.truth) < 1e-2
 
 
+def test_points_of_two_photos_tell_it_where_there_are_no_others(
+    hanging: tuple[synthetic.Scene, Path], tmp_path: Path
+) -> None:
+    """What both parts see, two photos of each see alone, and COLMAP makes no points of that."""
+    scene, database = hanging
+    crossing = {(1, 8), (1, 9), (2, 8), (2, 9)}
+    held = synthetic.keep_pairs(database, tmp_path / "held.db", synthetic.all_pairs(12) - across())
+    synthetic.add_pairs(scene.database, held, crossing)
+    with pycolmap.Database.open(held) as db:
+        for ids in sorted(synthetic.all_pairs(12) - across() | crossing):
+            geometry = db.read_two_view_geometry(*ids)
+            points = scene.truth.image(ids[0]).points2D
+            is_rare = np.array([points[i].point3D_id % 3 == 0 for i in geometry.inlier_matches[:, 0]])
+            if ids not in {(1, 2), (8, 9)}:
+                geometry.inlier_matches = geometry.inlier_matches[is_rare == (ids in crossing)]
+            db.delete_two_view_geometry(*ids)
+            db.write_two_view_geometry(*ids, geometry)
+
+    (model,) = run(held, suspects=waiting(scene, crossing)).models
+
+    assert model.num_reg_images() == 12
+    assert max_position_error(model, scene.truth) < 1e-2
+
+
 def test_wrong_pairs_that_waited_join_nothing(hanging: tuple[synthetic.Scene, Path], tmp_path: Path) -> None:
     scene, database = hanging
     held = synthetic.keep_pairs(database, tmp_path / "held.db", synthetic.all_pairs(12) - across())
