@@ -43,8 +43,7 @@ def search(
 
     Raises:
         InputError: a query that is neither a sound photo nor the name of one; and as `run`.
-        WorkspaceError: features of these options would take the place of those that pairs of the output were
-            matched by; and as `run`.
+        WorkspaceError: features of these options would drop the matched pairs of the output; and as `run`.
     """
     source, given = Path(photos), list(dict.fromkeys(map(str, queries)))
     with photo_session(source, Path(output), config or Config(), progress) as session:

@@ -26,7 +26,7 @@ from .options import MapperOptions, with_two_view_tracks
 from .scene import Scene
 from .second_opinion import reconsidered
 from .session import MapperSession, open_session
-from .shifts import median_shift
+from .shifts import camera_centres, median_shift
 from .steps import FIRM
 
 _MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
@@ -97,7 +97,7 @@ class _Passes:
         """
         refused = supported(self.scene, (model,), self.suspects)[1]
         for attempt in range(_MAX_PASSES if self.scene.depth is None else 1):
-            before = copy.deepcopy(model)
+            before = camera_centres(model)
             _drop_points_of_pairs(model)
             rest = self.scene.without(refused)
             model, tried = _adjusted(rest, model, self.options, self.refine, self.fixed_cameras, self.journal)
@@ -105,7 +105,7 @@ class _Passes:
                 if rung.accepted or not attempt:
                     self.journal.note("intrinsics", **asdict(rung))
             still = supported(self.scene, (model,), self.suspects)[1]
-            if median_shift(before, model) <= _SETTLED_SHIFT and still >= refused:
+            if median_shift(before, camera_centres(model)) <= _SETTLED_SHIFT and still >= refused:
                 break
             refused = still
         return model

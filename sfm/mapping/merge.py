@@ -23,7 +23,7 @@ from .trials import MAX_CONTRADICTED, Trial, Workbench
 _MIN_INLIER_RATIO = 0.3
 MAX_ERROR = 0.03  # of the median distance from camera to point
 _MIN_COMMON_TRACKS = 30  # points seen from both sides after adjustment
-_MIN_KEPT = 0.9  # share of both models' observations that must survive
+MIN_KEPT = 0.9  # share of both models' observations that must survive
 MAX_CONTRADICTED_GROWTH = 0.01
 _MAX_ERROR_GROWTH = 1.3  # of the mean reprojection error
 
@@ -183,7 +183,7 @@ def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
     before = sum(part.compute_num_observations() for part in parts)
     error = max(part.compute_mean_reprojection_error() for part in parts)
     holds = (
-        merged.reconstruction.compute_num_observations() >= _MIN_KEPT * before
+        merged.reconstruction.compute_num_observations() >= MIN_KEPT * before
         and merged.reconstruction.compute_mean_reprojection_error() <= _MAX_ERROR_GROWTH * error
         and _num_common_tracks(merged.reconstruction, large.names) >= _MIN_COMMON_TRACKS
         and not is_hinged(bench, merged.reconstruction, small.names)

@@ -8,21 +8,19 @@ rest lie in one direction, and the ratio of their distances is the size; look-al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 import numpy.typing as npt
-import pycolmap
 
 from retrieval import Pair
 
-from .agreement import CONTRADICTED_PX, median_errors_px
 from .journal import Journal
-from .late_pairs import supported
-from .merge import Points, common_points, copied, joined, similarity, transfer_poses
+from .merge import Points, common_points, copied, similarity
 from .options import with_two_view_tracks
+from .placing import agreeing, joined_by
 from .session import open_session
+from .shifts import Centres, camera_centres, moved
 from .soundness import MIN_COMMON_POINTS
 from .trials import Trial, Workbench
 
@@ -47,15 +45,15 @@ def rejoined(bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], jou
     hanging = sorted((t for t in trials if t.hinge), key=lambda t: (-len(t.names), min(t.names)))
     if not hanging or not suspects:
         return models
-    homes = [_centres(trial) for trial in trials]
+    homes = [camera_centres(trial.reconstruction) for trial in trials]
     for part in hanging:
-        home = next((centres for centres in homes if part.hinge in centres), {})
+        home = next((centres for centres in homes if bench.scene.id_of[part.hinge] in centres), {})
         base = next((trial for trial in models if part.hinge in trial.names), None)
         attempts = _attempts(bench, base, part) if base else ()
         tried = (_whole(bench, *both, home, suspects, journal) for both in attempts)
         whole = next((one for one in tried if one), None)
         if base and whole:
-            whole.hinge = base.hinge
+            whole.hinge = base.hinge  # a base that hangs itself is joined with all that was joined to it
             models = [whole if one is base else one for one in models if one is not part]
             hanging[:] = [whole if one is base else one for one in hanging]
     return models
@@ -65,7 +63,7 @@ def _whole(
     bench: Workbench,
     base: Trial,
     part: Trial,
-    home: Mapping[str, npt.NDArray[np.float64]],
+    home: Centres,
     suspects: Set[Pair],
     journal: Journal,
 ) -> Trial | None:
@@ -73,7 +71,7 @@ def _whole(
 
     `home` has the centres of the photos that the hinge belonged to, in the frame in which the part still is.
     """
-    base_from_home = _moved(base, home)
+    base_from_home = moved(home, camera_centres(base.reconstruction))
     points_base, points_part = common_points(bench, base, part)
     if base_from_home is None or len(points_base) < MIN_COMMON_POINTS:
         return None
@@ -84,14 +82,9 @@ def _whole(
     base_from_part = similarity(bench, base, points_part[chosen], points_base[chosen])
     if base_from_part is None:
         return None
-    rough = copied(base)
-    transfer_poses(bench, rough.reconstruction, part, base_from_part)
     across = {pair for pair in suspects if len(base.names & {*pair}) == 1 == len(part.names & {*pair})}
-    errors = median_errors_px(bench.scene, rough.reconstruction, across)
-    true = {pair for pair, error in errors.items() if error <= CONTRADICTED_PX}
-    for trial in (base, part):
-        true |= supported(bench.scene, (trial.reconstruction,), suspects - across)[0]
-    return joined(replace(bench, scene=bench.scene.without(suspects - true)), base, part, journal)
+    true = agreeing(bench, base, part, base_from_part, across)
+    return joined_by(bench, base, part, across, true, suspects, journal)
 
 
 def _attempts(bench: Workbench, base: Trial, part: Trial) -> Iterator[tuple[Trial, Trial]]:
@@ -123,17 +116,3 @@ def _of_one_size(part: Points, base: Points) -> npt.NDArray[np.bool_]:
         return np.zeros(len(part), bool)
     least = votes[int(np.argmax(counts))]
     return np.asarray((size >= least) & (size <= least + 2 * _SAME_SIZE))
-
-
-def _centres(trial: Trial) -> dict[str, npt.NDArray[np.float64]]:
-    model = trial.reconstruction
-    return {model.image(i).name: model.image(i).projection_center() for i in model.reg_image_ids()}
-
-
-def _moved(trial: Trial, home: Mapping[str, npt.NDArray[np.float64]]) -> pycolmap.Sim3d | None:
-    """What takes the place where photos lay to where they lie now: adjustments move and scale a model."""
-    now = _centres(trial)
-    names = sorted(now.keys() & home.keys())
-    if len(names) < 3:
-        return None
-    return pycolmap.estimate_sim3d(np.array([home[n] for n in names]), np.array([now[n] for n in names]))

@@ -17,13 +17,13 @@ import pycolmap
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX, CONTRADICTED_PX, contradicted_share, median_errors_px
+from .agreement import AGREED_PX, contradicted_share, median_errors_px
 from .evidence.pair_matches import PairMatches
 from .evidence.shared_context import context_agreement
 from .journal import Journal
-from .late_pairs import supported
-from .merge import common_points, copied, joined, similarity, transfer_poses
+from .merge import MIN_KEPT, common_points, copied, similarity
 from .options import MapperOptions
+from .placing import agreeing, joined_by
 from .scene import Scene
 from .soundness import MIN_COMMON_POINTS
 from .thin_cuts import thinly_held
@@ -34,7 +34,6 @@ _OUTVOTED = 1.5
 town that stood at a wrong corner, 1.1 at most of parts of two towns that stand where they should. With the
 square of how well surroundings agree as weights, 3.7 of that street, and 0.8 of the two boxes of
 `dup_cereal`, whose false pairs have three times as many matches as the true ones."""
-_MIN_KEPT = 0.9  # of the observations
 _MAX_MOVES = 4
 
 
@@ -77,7 +76,7 @@ def _moved(
 ) -> Trial | None:
     """The model with a part elsewhere; None where no other place has far more matches for it."""
     edges = bench.scene.view_graph.edges
-    across = [pair for pair in edges if len(part & {*pair}) == 1 and trial.names >= {*pair}]
+    across = {pair for pair in edges if len(part & {*pair}) == 1 and trial.names >= {*pair}}
     base, moving = _without(bench, trial, part), _without(bench, trial, trial.names - part)
     present = median_errors_px(bench.scene, trial.reconstruction, across)
     agreed = {pair for pair, error in present.items() if error <= AGREED_PX}
@@ -88,28 +87,21 @@ def _moved(
     elsewhere = similarity(bench, base, points_part, points_base, min_inlier_ratio=0.0)
     if elsewhere is None:
         return None
-    rough = copied(base)
-    transfer_poses(bench, rough.reconstruction, moving, elsewhere)
-    errors = median_errors_px(bench.scene, rough.reconstruction, across)
-    true = {pair for pair, error in errors.items() if error <= CONTRADICTED_PX}
+    true = agreeing(bench, base, moving, elsewhere, across)
     votes = [sum(edges[pair].num_inliers for pair in pairs) for pairs in (agreed, true)]
     if votes[1] < _OUTVOTED * votes[0] or not _same_surroundings(bench.scene, agreed, true):
         return None
-    for one in (base, moving):
-        true |= supported(bench.scene, (one.reconstruction,), suspects - {*across})[0]
-    wrong = ({*across} | suspects) - true
 
     def is_better(whole: Trial) -> bool:
         return (
             whole.names >= trial.names
             and whole.reconstruction.compute_num_observations()
-            >= _MIN_KEPT * trial.reconstruction.compute_num_observations()
+            >= MIN_KEPT * trial.reconstruction.compute_num_observations()
             and contradicted_share(bench.scene, whole.reconstruction)
             < contradicted_share(bench.scene, trial.reconstruction)
         )
 
-    rest = replace(bench, scene=bench.scene.without(wrong))
-    whole = joined(rest, base, moving, journal, accept=is_better)
+    whole = joined_by(bench, base, moving, across, true, suspects, journal, accept=is_better)
     journal.note("moved", names=sorted(part), num_matches=votes, accepted=whole is not None)
     return whole
 

@@ -1,24 +1,45 @@
-"""How far the photos of a model moved, whatever frame it is in."""
+"""Where the photos of a model are and how far they moved, whatever frame it is in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 import pycolmap
 
+Centres = Mapping[int, npt.NDArray[np.float64]]
+"""Camera centres (3,) in the frame of a model, by image id."""
 
-def median_shift(before: pycolmap.Reconstruction, after: pycolmap.Reconstruction) -> float:
+
+def camera_centres(model: pycolmap.Reconstruction) -> Centres:
+    """Of all registered photos."""
+    return {i: model.image(i).projection_center() for i in sorted(model.reg_image_ids())}
+
+
+def moved(before: Centres, after: Centres) -> pycolmap.Sim3d | None:
+    """The similarity that takes the photos of both from where they were; None for fewer than three."""
+    common = before.keys() & after.keys()
+    return pycolmap.estimate_sim3d(*_side_by_side(before, after)) if len(common) >= 3 else None
+
+
+def median_shift(before: Centres, after: Centres) -> float:
     """Median distance between camera centres after a similarity fit, relative to the extent of those after.
 
-    Of photos that both models have; 0 for fewer than four of them.
+    Of photos that both have; 0 for fewer than four of them.
     """
-    common = sorted(set(before.reg_image_ids()) & set(after.reg_image_ids()))
-    if len(common) < 4:
+    source, target = _side_by_side(before, after)
+    after_from_before = moved(before, after) if len(source) >= 4 else None
+    if after_from_before is None:
         return 0.0
-    source, target = (
-        np.array([model.image(i).projection_center() for i in common]) for model in (before, after)
-    )
-    target_from_source = pycolmap.estimate_sim3d(source, target)
     extent = float(np.linalg.norm(np.ptp(target, axis=0)))
-    if target_from_source is None or not extent > 0:
+    if not extent > 0:
         return 0.0
-    return float(np.median(np.linalg.norm(target_from_source * source - target, axis=1))) / extent
+    return float(np.median(np.linalg.norm(after_from_before * source - target, axis=1))) / extent
+
+
+def _side_by_side(before: Centres, after: Centres) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Centres (N, 3) of the photos of both, in the same order."""
+    common = sorted(before.keys() & after.keys())
+    source, target = (np.array([side[i] for i in common]).reshape(-1, 3) for side in (before, after))
+    return source, target
