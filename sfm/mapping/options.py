@@ -127,6 +127,16 @@ def two_view_triangulation(options: MapperOptions) -> pycolmap.IncrementalTriang
     return triangulation
 
 
+def with_patience(options: MapperOptions) -> MapperOptions:
+    """Outliers are looked for when adjustments have come to their end, not when little changes.
+
+    A long street bends at next to no cost, so that little changes long before it is straight, and what holds
+    it straight are the observations with the largest residuals: two districts that an alley joins keep 4 of
+    13 points across it and an AUC@5 of 86.5; with patience 13 and 93.5.
+    """
+    return replace(options, settling_ba=options.final_ba)
+
+
 def with_frozen_poses(options: MapperOptions) -> MapperOptions:
     """Sessions that leave alone all poses of the model that they are opened on."""
     used = (options.mapper, options.lenient, options.growing, options.growing_large)
