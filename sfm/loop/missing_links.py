@@ -19,9 +19,8 @@ from dataclasses import dataclass
 import pycolmap
 
 from retrieval import Pair
-from sfm.mapping import ViewGraph
+from sfm.mapping import ViewGraph, predicted_overlaps
 
-from .covisibility import predicted_overlaps
 from .far_reaching import far_reaching_links
 from .stiffness import stiffening_links
 

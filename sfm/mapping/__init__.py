@@ -13,6 +13,7 @@ from sfm.events import EventSink
 from sfm.progress import Progress
 
 from .calibration.foreign_cameras import ForeignPhoto, find_foreign_photos
+from .covisibility import predicted_overlaps
 from .depth.source import DepthSource
 from .evidence.pair_matches import PairMatches
 from .evidence.pair_rotations import read_rotations
@@ -35,6 +36,7 @@ __all__ = [
     "find_foreign_photos",
     "find_suspects",
     "finish_models",
+    "predicted_overlaps",
     "read_rotations",
     "reconstruct",
 ]

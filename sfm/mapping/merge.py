@@ -59,16 +59,19 @@ def joined(
     small: Trial,
     journal: Journal,
     *,
+    large_from_small: pycolmap.Sim3d | None = None,
     accept: Callable[[Trial], bool] | None = None,
 ) -> Trial | None:
     """Both models in the frame of the large one, if a similarity takes the points of one to the other's.
 
-    `accept` judges the result; by default it has to be as good as both models were apart.
+    It is found by these points where it is not given. `accept` judges the result; by default it has to be as
+    good as both models were apart.
     """
     points_large, points_small = common_points(bench, large, small)
     if len(points_large) < MIN_COMMON_POINTS:
         return None
-    large_from_small = similarity(bench, large, points_small, points_large)
+    if large_from_small is None:
+        large_from_small = similarity(bench, large, points_small, points_large)
     if large_from_small is None:
         return None
     merged = copied(large)

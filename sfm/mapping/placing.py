@@ -39,6 +39,7 @@ def joined_by(
     suspects: Set[Pair],
     journal: Journal,
     *,
+    base_from_part: pycolmap.Sim3d | None = None,
     accept: Callable[[Trial], bool] | None = None,
 ) -> Trial | None:
     """Both as one model, of the pairs `across` only by those that are `true`; else as `merge.joined`.
@@ -49,4 +50,4 @@ def joined_by(
     for one in (base, part):
         true = true | supported(bench.scene, (one.reconstruction,), within)[0]
     rest = replace(bench, scene=bench.scene.without((across | suspects) - true))
-    return joined(rest, base, part, journal, accept=accept)
+    return joined(rest, base, part, journal, large_from_small=base_from_part, accept=accept)

@@ -33,8 +33,9 @@ from .parting import parted
 from .peers import Peer, run_peer
 from .rejoining import rejoined
 from .scene import Scene
+from .second_opinion import reconsidered
 from .soundness import why_undetermined
-from .trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, rebuilt
+from .trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, judged, rebuilt
 
 _MAX_RENEWED = 100  # photos of a component that is mapped afresh whenever it is not complete
 _MIN_RENEWED = 3
@@ -233,7 +234,19 @@ def _grown_models(
         trials = let_in(bench, trials, suspects, discarded)
     if given is not None:
         return trials
-    return rejoined(bench, parted(bench, trials), suspects, discarded)
+    trials = rejoined(bench, parted(bench, trials), suspects, discarded)
+    for trial in trials:
+        if not frozen and not trial.from_depth:
+            _reconsider(bench, trial, suspects)
+    return trials
+
+
+def _reconsider(bench: Workbench, trial: Trial, suspects: Set[Pair]) -> None:
+    """Move parts of a model that look-alikes misplaced; what is asked for next depends on where they are."""
+    moved = reconsidered(bench.scene, trial.reconstruction, bench.options, suspects, trial.journal)
+    if moved is not None:
+        trial.reconstruction = moved
+        judged(bench, trial)
 
 
 def _continued_models(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+import sqlite3
+from collections.abc import Mapping, Set
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +30,8 @@ class Scene:
     """Image id to name, of the photos that share a verified pair with another."""
     id_of: dict[str, int]
     depth: DepthSource | None = None
+    tried: frozenset[Pair] = frozenset()
+    """All pairs that were matched, whether they verified or not."""
     _keypoints: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
@@ -45,7 +49,9 @@ class Scene:
             }
         name_of = {image_id: image.name for image_id, image in sorted(cache.images.items())}
         id_of = {name: image_id for image_id, name in name_of.items()}
-        return cls(cache, ViewGraph.read(database), name_of, id_of, depth, keypoints)
+        return cls(
+            cache, ViewGraph.read(database), name_of, id_of, depth, _tried_pairs(database, name_of), keypoints
+        )
 
     def without(self, pairs: Set[Pair]) -> Scene:
         """The same scene, in which some pairs were never verified; photos and cameras are copies."""
@@ -99,3 +105,11 @@ class Scene:
             stored = self.cache.image(image_id).points2D
             for index in range(len(image.points2D), len(stored)):
                 image.points2D.append(pycolmap.Point2D(stored[index].xy))
+
+
+def _tried_pairs(database: Path, name_of: Mapping[int, str]) -> frozenset[Pair]:
+    """Pairs of these photos that have a row of matches, be it empty; pycolmap tells of those with matches."""
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        rows = db.execute("SELECT pair_id FROM matches UNION SELECT pair_id FROM two_view_geometries")
+        ends = [pycolmap.pair_id_to_image_pair(pair_id) for (pair_id,) in rows]
+    return frozenset(Pair.of(name_of[i], name_of[j]) for i, j in ends if i in name_of and j in name_of)

@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.loop.covisibility import predicted_overlaps
+from sfm.mapping.covisibility import predicted_overlaps
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 500.0
 
@@ -88,3 +88,11 @@ def test_photos_that_look_away_do_not_overlap(turn_deg: float) -> None:
 def test_models_of_one_photo_or_none_overlap_nothing() -> None:
     assert predicted_overlaps(pycolmap.Reconstruction()) == {}
     assert predicted_overlaps(model_of({"a": (at(0), wall(5.0, -3, 3))})) == {}
+
+
+def test_models_in_one_frame_overlap_as_one_model_does() -> None:
+    points = wall(5.0, -3, 12)
+    views = {f"{i}": (at(1.5 * i), points) for i in range(4)}
+    apart = [model_of({name: views[name] for name in names}) for names in (("0", "2"), ("1", "3"))]
+
+    assert predicted_overlaps(*apart) == pytest.approx(predicted_overlaps(model_of(views)), abs=0.05)

@@ -57,13 +57,17 @@ class _Points:
         return np.asarray(self.xyz[np.searchsorted(self.ids, np.array(ids, np.uint64))])
 
 
-def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
+def predicted_overlaps(*models: pycolmap.Reconstruction) -> dict[Pair, float]:
     """Share of the points of each of two photos predicted in the other, the smaller one, above 0.
 
-    Photos far from each other are not compared: cost is linear in the number of photos.
+    Photos far from each other are not compared: cost is linear in the number of photos. Several models, each
+    photo in one of them, have one frame.
     """
-    points = _Points.of(model)
-    views = [view for i in sorted(model.reg_image_ids()) if (view := _view(model, points, model.image(i)))]
+    views: list[_View] = []
+    for model in models:
+        points = _Points.of(model)
+        seen = (_view(model, points, model.image(i)) for i in sorted(model.reg_image_ids()))
+        views += [view for view in seen if view]
     if len(views) < 2:
         return {}
     middles = np.array([np.median(view.xyz, axis=0) for view in views])

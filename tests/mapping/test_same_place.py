@@ -1,0 +1,30 @@
+"""Photos that stand in one place and do not see the same deny it; so do not those that were never tried."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from retrieval import Pair
+from sfm.mapping.same_place import shared_place
+
+PART, REST = [f"a{i}" for i in range(4)], [f"b{i}" for i in range(4)]
+ACROSS = sorted(Pair(a, b) for a, b in product(PART, REST))
+WITHIN = Pair("a0", "a1"), Pair("b0", "b1")
+OVERLAPS = dict.fromkeys((*ACROSS, *WITHIN), 0.6)
+
+
+@pytest.mark.parametrize(("agreeing", "denied"), [(0, True), (7, True), (8, False), (16, False)])
+def test_a_place_is_denied_where_most_pairs_that_should_match_do_not(agreeing: int, denied: bool) -> None:
+    place = shared_place(OVERLAPS, {*PART}, {*ACROSS, *WITHIN}, {*ACROSS[:agreeing], *WITHIN})
+
+    assert (place.num_tried, place.num_agreeing, place.num_denying) == (16, agreeing, 16 - agreeing)
+    assert place.is_denied is denied
+
+
+def test_pairs_that_were_not_tried_or_hardly_overlap_say_nothing() -> None:
+    few, slight = {*ACROSS[:7]}, dict.fromkeys(ACROSS, 0.2)
+
+    assert not shared_place(OVERLAPS, {*PART}, few, set()).is_denied
+    assert not shared_place(slight, {*PART}, {*ACROSS}, set()).is_denied
