@@ -28,6 +28,8 @@ _MIN_DEVIATION = 0.1
 """No fit is believed to know its residuals better than this, px."""
 _USUAL_BEND = 0.05
 """Standard deviation of a component of v, 1 / px: holds v where the neighbours don't determine it."""
+_RIDGE = 1e-3
+"""Added to the variance of positions, px squared, so that every map is determined."""
 _MAX_TILT = 0.6
 """Divisors are this near to 1: beyond, a map says nothing of where it was fitted."""
 
@@ -152,9 +154,11 @@ def _bent_fit(dx: Array, dy: Array, weight: Array, scale: Array, bend: Array) ->
     heavy = weight * curve
     a, b, d = ((heavy[:, i] * curve[:, j]).sum((0, 2)) for i, j in ((0, 0), (0, 1), (1, 1)))
     held = (scale / _USUAL_BEND) ** 2 / 2 * _dot(weight, weight) / np.maximum(weight.sum(1), 1e-6)
+    held = np.maximum(held, 1e-6)  # no neighbour may have any weight left
     pull = -(heavy * rest[:2, None]).sum((0, 3)) - held * bend.T
     a, d = a + held, d + held
-    step = np.stack((pull[0] * d - pull[1] * b, pull[1] * a - pull[0] * b), 1) / (a * d - b * b)[:, None]
+    solved: Array = np.stack((pull[0] * d - pull[1] * b, pull[1] * a - pull[0] * b), 1)
+    step: Array = np.divide(solved, _determinant(a, b, d, held)[:, None])
     square = ((rest[:2] + np.einsum("na,iank->ink", step, curve)) ** 2).sum(0)
     offset = constant[:, :2] + np.einsum("na,ian->ni", step, _curves(jacobian, constant[:, 2:].T))
     turned = np.einsum("na,ianj->nij", step, _curves(jacobian, slope[:, 2:].swapaxes(0, 1)))
@@ -195,8 +199,8 @@ def _weighted_fit(dx: Array, dy: Array, weight: Array) -> tuple[Array, Array, Ar
     mean_y = [_dot(weight, part) / total for part in dy]
     xx = [[_dot(wx[i], dx[j]) / total - mean_x[i] * mean_x[j] for j in range(2)] for i in range(2)]
     yx = [[_dot(wx[j], dy[i]) / total - mean_y[i] * mean_x[j] for j in range(2)] for i in range(len(dy))]
-    a, b, d = xx[0][0] + 1e-3, xx[0][1], xx[1][1] + 1e-3
-    determinant = np.maximum(a * d - b * b, 1e-6)
+    a, b, d = np.maximum(xx[0][0], 0) + _RIDGE, xx[0][1], np.maximum(xx[1][1], 0) + _RIDGE
+    determinant = _determinant(a, b, d, _RIDGE)
     jacobian = np.empty((len(weight), len(dy), 2), weight.dtype)
     for i in range(len(dy)):
         jacobian[:, i, 0] = (yx[i][0] * d - yx[i][1] * b) / determinant
@@ -207,6 +211,14 @@ def _weighted_fit(dx: Array, dy: Array, weight: Array) -> tuple[Array, Array, Ar
     half = (a + d) / 2
     narrow = half - np.sqrt(np.maximum(half**2 - determinant, 0))
     return jacobian, offset, np.sqrt(np.maximum(narrow, 0))
+
+
+def _determinant(a: Array, b: Array, d: Array, ridge: Array | float) -> Array:
+    """a d - b b of sums of products with `ridge` added to a and d; never less than it is but for rounding.
+
+    Neighbours in a line leave of the difference nothing but rounding, of either sign: maps would be any size.
+    """
+    return np.asarray(np.maximum(a * d - b * b, ridge * (a + d - ridge)), a.dtype)
 
 
 def _dot(first: Array, second: Array) -> Array:

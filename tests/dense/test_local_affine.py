@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sfm.dense.affine_fits import fit_affine_maps
 from sfm.dense.local_affine import AffineField, FieldOptions, fit_affine_field
 from tests.dense.scenes import Noise, make_scene, neighbour_pairs
 
@@ -167,6 +168,22 @@ def test_random_matches_give_no_field() -> None:
 
     assert len(field) < 9
     assert field.predict(grid()).valid.mean() < 0.02
+
+
+def test_neighbours_without_a_common_map_have_a_finite_one() -> None:
+    rng = np.random.default_rng(0)
+    shape = (2, 2000, 7)
+    dx, dy = rng.normal(0, 60, shape).astype(np.float32), rng.uniform(-400, 400, shape).astype(np.float32)
+    dx[:, :, 0] = dy[:, :, 0] = 0
+    # Some in a line, some all at one place.
+    dx[1, :100] = 2 * dx[0, :100]
+    dx[:, 100:200] = 0
+
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        fits = fit_affine_maps(dx, dy, rng.uniform(0.2, 1.5, shape[1:]).astype(np.float32))
+
+    for values in (fits.jacobian, fits.offset, fits.bend, fits.scale, fits.sigma, fits.spread):
+        assert np.isfinite(values).all()
 
 
 def test_both_directions_agree() -> None:
