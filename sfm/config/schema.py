@@ -155,8 +155,8 @@ class VerifyConfig:
 
     max_error_px: Annotated[float, Gt(0)] = 4.0
     """RANSAC threshold, px."""
-    min_num_inliers: Annotated[int, Ge(8)] = 15
-    """Pairs with fewer inliers are refused."""
+    min_num_inliers: Annotated[int, Ge(15)] = 15
+    """Pairs with fewer inliers are refused; registration never takes those with fewer than 15."""
     min_inlier_ratio: Annotated[float, Ge(0), Le(1)] = 0.0
     """Pairs with a smaller share of inliers are refused."""
 

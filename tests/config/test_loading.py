@@ -14,6 +14,7 @@ from sfm.config.presets import preset_names
 from sfm.config.printing import config_as_dict
 from sfm.config.schema import Config
 from sfm.errors import ConfigError
+from sfm.mapping import MIN_NUM_INLIERS
 
 Write = Callable[[str], Path]
 
@@ -71,6 +72,12 @@ def test_a_dotted_name_in_a_file_says_how_to_write_it(write: Write) -> None:
 @pytest.mark.parametrize("text", ["photos: a\nphotos: b\n", "sift:\n  upright: true\n  upright: true\n"])
 def test_a_key_given_twice_is_refused(write: Write, text: str) -> None:
     assert "given twice (first on line" in refusal(write(text))
+
+
+def test_pairs_that_registration_never_takes_cannot_be_asked_for(write: Write) -> None:
+    assert f"greater than or equal to {MIN_NUM_INLIERS} (got {MIN_NUM_INLIERS - 1})" in refusal(
+        write(f"verify:\n  min_num_inliers: {MIN_NUM_INLIERS - 1}\n")
+    )
 
 
 def test_a_section_given_twice_is_refused(write: Write) -> None:

@@ -2,6 +2,7 @@
 
     python tools/bench/pair_cost.py                   counts the work of 20 photos and 100 pairs, 512 x 384
     python tools/bench/pair_cost.py --wall            and times both ways on the CPU, 256 x 192
+        (beside other work with --threads 1: threads that wait for a busy core time the waiting)
     python tools/bench/pair_cost.py --device cuda     and pairs a second on a GPU, 512 x 384
 
 The published way runs, for each pair, the encoder on both photos, the decoder in both directions and both
