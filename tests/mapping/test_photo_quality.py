@@ -11,8 +11,10 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
+from sfm.mapping.quality.denied_parts import DeniedPart
 from sfm.mapping.quality.photo_doubt import doubts
 from sfm.mapping.quality.photo_quality import ModelQuality, model_quality
+from sfm.mapping.same_place import SharedPlace
 from sfm.mapping.scene import Scene
 from sfm.quality import judged_photos
 from sfm.types import PhotoQuality
@@ -200,3 +202,16 @@ def test_of_a_photo_in_two_models_the_largest_counts(ring: tuple[Path, pycolmap.
 
     assert not judged[model.image(first).name].doubt
     assert judged_photos(database, [], _OPTIONS, fixed_cameras=set(), doubtful=set()) == {}
+
+
+def test_photos_of_a_part_that_cannot_stand_where_it_does_are_in_doubt() -> None:
+    photos = dict.fromkeys("abcdef", SOUND)
+    pairs = {Pair(a, b): 0.5 for a, b in ("ab", "bc", "cd", "de", "ef")}
+    denied = (DeniedPart(frozenset("ab"), SharedPlace(9, 1)), DeniedPart(frozenset("abc"), SharedPlace(8, 2)))
+    quality = ModelQuality(photos, pairs, dict.fromkeys(pairs, 100), 10.0, denied)
+
+    doubted = doubts(quality, dict.fromkeys("abcdef", 300), frozenset())
+
+    assert doubted.keys() == {*"abc"}
+    assert "8 of 9 pairs that should match do not" in doubted["a"]
+    assert "with 2 photos around it" in doubted["c"]

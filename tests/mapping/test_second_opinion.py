@@ -9,8 +9,10 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.agreement import median_errors_px
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import MapperOptions, mapper_options
+from sfm.mapping.quality.denied_parts import denied_parts
 from sfm.mapping.scene import Scene
 from sfm.mapping.second_opinion import reconsidered
 
@@ -151,10 +153,14 @@ def test_photos_that_do_not_see_what_they_should_see_are_moved_by_fewer_matches(
             db.write_two_view_geometry(*ids, geometry)
         for ids in sorted(ACROSS - {*true, *false}) if tried else ():
             db.write_matches(*ids, np.zeros((0, 2), np.uint32))
-    journal = Journal()
+    opened = Scene.open(database, None)
+    errors = median_errors_px(opened, wrong, opened.view_graph.edges)
+    inliers = {pair: opened.view_graph.edges[pair].num_inliers for pair in errors}
 
-    mended = reconsidered(Scene.open(database, None), wrong, options(), frozenset(), journal)
+    denied = denied_parts(opened, wrong, errors, inliers)
+    mended = reconsidered(opened, wrong, options(), frozenset(), Journal())
 
+    assert [part.names for part in denied] == ([{scene.truth.image(i).name for i in PART}] if tried else [])
     if tried:
         assert mended is not None
         assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1

@@ -29,7 +29,8 @@ def doubts(
 ) -> Mapping[str, str]:
     """Why photos of a model are in doubt, in words; those that nothing speaks against are left out.
 
-    A model that is wrong as a whole contradicts no pair, and its photos are not named.
+    A model that is wrong as a whole contradicts no pair, and its photos are not named. Of two parts that
+    cannot both stand where they do, those of the smaller one are.
 
     Args:
         quality: figures of the model.
@@ -37,11 +38,12 @@ def doubts(
         doubtful: pairs that may be look-alikes'.
     """
     contradicted, apart = _contradicted(quality, doubtful), _apart(quality, doubtful)
+    denied = _denied(quality)
     usual = _Usual.of(quality)
     found = {
         name: "; ".join(
             [
-                *(why[name] for why in (contradicted, apart) if name in why),
+                *(why[name] for why in (contradicted, apart, denied) if name in why),
                 *_reasons(photo, num_observations[name], usual),
             ]
         )
@@ -136,4 +138,14 @@ def _apart(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, str]:
                 if linked
                 else "no pair that agrees with the poses links it with the rest of its model"
             )
+    return why
+
+
+def _denied(quality: ModelQuality) -> Mapping[str, str]:
+    """Photos of parts that do not see what they should see from where they stand."""
+    why: dict[str, str] = {}
+    for part in quality.denied:
+        against = f"{part.place.num_denying} of {part.place.num_tried} pairs that should match do not"
+        for name in part.names:
+            why.setdefault(name, f"with {len(part.names) - 1} photos around it, it stands where {against}")
     return why

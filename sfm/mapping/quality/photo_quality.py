@@ -17,6 +17,7 @@ from sfm.types import PhotoQuality
 from ..agreement import AGREED_PX, contradicted_matches, median_errors_px
 from ..observations import seen_by
 from ..scene import Scene
+from .denied_parts import DeniedPart, denied_parts
 from .pose_covariance import PoseSigma, pose_sigmas
 
 _DIGITS = 4
@@ -35,6 +36,8 @@ class ModelQuality:
     """Matches of each of these pairs."""
     extent: float
     """Diagonal of the box around its cameras, in its unit."""
+    denied: tuple[DeniedPart, ...] = ()
+    """Parts that cannot stand where they do, smallest first."""
 
 
 def model_quality(
@@ -77,7 +80,8 @@ def model_quality(
             num_neighbours=sum(errors[pair] <= AGREED_PX for pair in pairs_of[name]),
             contradicted=round(contradicted_of(pairs_of[name], errors, inliers, doubtful), _DIGITS),
         )
-    return ModelQuality(photos, errors, inliers, _extent(model))
+    denied = denied_parts(scene, model, errors, inliers)
+    return ModelQuality(photos, errors, inliers, _extent(model), denied)
 
 
 def contradicted_of(
