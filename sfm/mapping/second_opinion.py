@@ -132,19 +132,24 @@ def _move(
     overlaps: Mapping[Pair, float],
 ) -> _Move | None:
     """The place that the pairs which contradict a part would have it at; None where they agree on none."""
-    scene = bench.scene
+    scene, edges = bench.scene, bench.scene.view_graph.edges
     across = {pair for pair in errors_px if len(part & {*pair}) == 1}
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
+    here = shared_place(overlaps, part, scene.tried, present)
+    agree, contradict = (
+        sum(edges[pair].num_inliers for pair in some) for some in (present, across - present)
+    )
+    if contradict <= (_OUTVOTED_IF_DENIED if here.is_denied else 1) * agree:
+        return None
     base, moving = _without(bench, trial, part), _without(bench, trial, trial.names - part)
-    against = replace(bench, scene=scene.without(present))
-    points_base, points_part = common_points(against, base, moving)
+    against = replace(scene, view_graph=scene.view_graph.without(present))
+    points_base, points_part = common_points(replace(bench, scene=against), base, moving)
     if len(points_base) < MIN_COMMON_POINTS:
         return None
     elsewhere = similarity(bench, base, points_part, points_base, min_inlier_ratio=0.0)
     if elsewhere is None:
         return None
     other = agreeing(bench, base, moving, elsewhere, across)
-    here = shared_place(overlaps, part, scene.tried, present)
     there = shared_place(_overlaps_at(base, moving, elsewhere), part, scene.tried, other)
     return _Move(part, elsewhere, present, other, here, there)
 
