@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
+from .thin_cuts import MIN_PHOTOS
 
-_MIN_PHOTOS = 3  # of a part
 _MOST_PAIRS = 100
 _MOST_PARTS = 12
 
@@ -48,7 +48,7 @@ def least_held(
         for side in _cuts(network, place[pair.a], place[pair.b]):
             part = frozenset(order[i] for i in side)
             part = min(part, names - part, key=lambda half: (len(half), min(half, default="")))
-            if len(part) >= _MIN_PHOTOS and part not in known:
+            if len(part) >= MIN_PHOTOS and part not in known:
                 known.add(part)
                 yield part
         if len(known) >= _MOST_PARTS:

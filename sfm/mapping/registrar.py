@@ -236,7 +236,7 @@ def _grown_models(
         return trials
     trials = rejoined(bench, parted(bench, trials), suspects, discarded)
     for trial in trials:
-        if not frozen and not trial.from_depth:
+        if not trial.from_depth:
             _reconsider(bench, trial, suspects)
     return trials
 

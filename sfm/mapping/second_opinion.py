@@ -25,14 +25,13 @@ from .evidence.pair_matches import PairMatches
 from .evidence.shared_context import context_agreement
 from .evidence.view_graph import TwoView
 from .journal import Journal
-from .least_held import least_held
+from .loose_parts import loosely_held
 from .merge import MIN_KEPT, common_points, copied, similarity
 from .options import MapperOptions
 from .placing import agreeing, joined_by
 from .same_place import SharedPlace, shared_place
 from .scene import Scene
 from .soundness import MIN_COMMON_POINTS
-from .thin_cuts import thinly_held
 from .trials import Trial, Workbench, without_photos
 
 _OUTVOTED = 1.5
@@ -52,6 +51,8 @@ class _Move:
 
     part: frozenset[str]
     base_from_part: pycolmap.Sim3d
+    across: frozenset[Pair]
+    """Verified pairs of the part with the rest of the model."""
     present: frozenset[Pair]
     """Pairs across that agree with where the part stands."""
     other: frozenset[Pair]
@@ -110,7 +111,7 @@ def _moves(bench: Workbench, trial: Trial) -> Iterator[_Move]:
     edges = bench.scene.view_graph.edges
     errors = median_errors_px(bench.scene, trial.reconstruction, edges)
     inliers = {pair: edges[pair].num_inliers for pair in errors}
-    parts = {*thinly_held(trial.names, errors, inliers), *least_held(trial.names, errors, inliers)}
+    parts = loosely_held(trial.names, errors, inliers)
     overlaps = predicted_overlaps(trial.reconstruction) if parts else {}
     for part in sorted(parts, key=sorted):
         move = _move(bench, trial, part, errors, overlaps)
@@ -133,7 +134,7 @@ def _move(
 ) -> _Move | None:
     """The place that the pairs which contradict a part would have it at; None where they agree on none."""
     scene, edges = bench.scene, bench.scene.view_graph.edges
-    across = {pair for pair in errors_px if len(part & {*pair}) == 1}
+    across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
     here = shared_place(overlaps, part, scene.tried, present)
     agree, contradict = (
@@ -151,7 +152,7 @@ def _move(
         return None
     other = agreeing(bench, base, moving, elsewhere, across)
     there = shared_place(_overlaps_at(base, moving, elsewhere), part, scene.tried, other)
-    return _Move(part, elsewhere, present, other, here, there)
+    return _Move(part, elsewhere, across, present, other, here, there)
 
 
 def _carried_out(
@@ -159,27 +160,22 @@ def _carried_out(
 ) -> Trial | None:
     """The model with the part at the other place; None where it falls apart there."""
     scene, part = bench.scene, move.part
-    across = {pair for pair in scene.view_graph.edges if len(part & {*pair}) == 1 and trial.names >= {*pair}}
     base, moving = _without(bench, trial, part), _without(bench, trial, trial.names - part)
 
     def is_better(whole: Trial) -> bool:
-        return (
-            whole.names >= trial.names
-            and whole.reconstruction.compute_num_observations()
-            >= MIN_KEPT * trial.reconstruction.compute_num_observations()
-            and (
-                _num_denying(scene, whole, part) < move.here.num_denying
-                if move.here.is_denied
-                else contradicted_share(scene, whole.reconstruction)
-                < contradicted_share(scene, trial.reconstruction)
-            )
-        )
+        before, after = trial.reconstruction, whole.reconstruction
+        kept = after.compute_num_observations() >= MIN_KEPT * before.compute_num_observations()
+        if not kept or not whole.names >= trial.names:
+            return False
+        if move.here.is_denied:
+            return _num_denying(scene, after, move) < move.here.num_denying
+        return contradicted_share(scene, after) < contradicted_share(scene, before)
 
     whole = joined_by(
         bench,
         base,
         moving,
-        across,
+        move.across,
         move.other,
         suspects,
         journal,
@@ -196,13 +192,11 @@ def _carried_out(
     return whole
 
 
-def _num_denying(scene: Scene, trial: Trial, part: Set[str]) -> int:
+def _num_denying(scene: Scene, model: pycolmap.Reconstruction, move: _Move) -> int:
     """Pairs across that should match by where the part stands in a model, and do not."""
-    errors = median_errors_px(scene, trial.reconstruction, scene.view_graph.edges)
-    agreeing_pairs = {pair for pair, error in errors.items() if error <= AGREED_PX}
-    return shared_place(
-        predicted_overlaps(trial.reconstruction), part, scene.tried, agreeing_pairs
-    ).num_denying
+    errors = median_errors_px(scene, model, move.across)
+    true = {pair for pair, error in errors.items() if error <= AGREED_PX}
+    return shared_place(predicted_overlaps(model), move.part, scene.tried, true).num_denying
 
 
 def _overlaps_at(base: Trial, part: Trial, base_from_part: pycolmap.Sim3d) -> Mapping[Pair, float]:

@@ -16,7 +16,7 @@ from .agreement import AGREED_PX
 Ends = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float64]
 
-_MIN_PHOTOS = 3  # of a part
+MIN_PHOTOS = 3  # of a part
 _MANY_PHOTOS = 8  # fewer are not cut
 _MAX_CUTS = 3  # of a part within a part
 
@@ -65,10 +65,10 @@ def _weakest_cut(
         change = np.zeros(len(names) + 1)
         np.add.at(change, first[chosen] + 1, weight[chosen])
         np.add.at(change, last[chosen] + 1, -weight[chosen])
-        sums.append(np.cumsum(change)[_MIN_PHOTOS : len(names) - _MIN_PHOTOS + 1])
+        sums.append(np.cumsum(change)[MIN_PHOTOS : len(names) - MIN_PHOTOS + 1])
     agree, contradict = sums
     best = int(np.argmax(contradict / np.maximum(agree, 1)))
-    part = frozenset(name for name in names if rank[place[name]] < best + _MIN_PHOTOS)
+    part = frozenset(name for name in names if rank[place[name]] < best + MIN_PHOTOS)
     return part, round(agree[best]), round(contradict[best])
 
 

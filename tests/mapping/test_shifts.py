@@ -37,9 +37,8 @@ def test_the_median_is_relative_to_the_extent(model: pycolmap.Reconstruction) ->
             image.camera_id, pycolmap.Rigid3d(pose.rotation, pose.translation + shift)
         )
 
-    assert (
-        0.01 < median_shift(camera_centres(model), camera_centres(bent)) < 0.02
-    )  # sqrt(3) % but for what a similarity takes up
+    # sqrt(3) % but for what a similarity takes up
+    assert 0.01 < median_shift(camera_centres(model), camera_centres(bent)) < 0.02
 
 
 def test_few_common_photos_tell_nothing(model: pycolmap.Reconstruction) -> None:

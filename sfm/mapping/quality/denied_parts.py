@@ -11,10 +11,9 @@ from retrieval import Pair
 
 from ..agreement import AGREED_PX
 from ..covisibility import predicted_overlaps
-from ..least_held import least_held
+from ..loose_parts import loosely_held
 from ..same_place import SharedPlace, shared_place
 from ..scene import Scene
-from ..thin_cuts import thinly_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def denied_parts(
         inliers: matches of each of these pairs.
     """
     names = frozenset(model.image(image_id).name for image_id in model.reg_image_ids())
-    parts = {*thinly_held(names, errors_px, inliers), *least_held(names, errors_px, inliers)}
+    parts = loosely_held(names, errors_px, inliers)
     if not parts:
         return ()
     agreeing = {pair for pair, error in errors_px.items() if error <= AGREED_PX}
