@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pycolmap
 
-from retrieval import Pair
+from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.diagnosis import EventIndex
 from sfm.events import read_events
@@ -28,7 +28,7 @@ from sfm.look_alikes import LookAlikes, look_alikes, read_suspects
 from sfm.loop import LoopResult
 from sfm.mapping.options import mapper_options
 from sfm.pair_proposal import save_scene_graph
-from sfm.quality import STAGE, judged_photos
+from sfm.quality import STAGE, Judgement, judged_models
 from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
 from sfm.report import write_report
 from sfm.result import Result
@@ -65,16 +65,23 @@ def finish(
         save_scene_graph(loop.scene_graph, space.cache)
     with session.stage("suspects") as counts:
         report = loop.suspects or read_suspects(database.path, frozenset())
-        alike = look_alikes(report)
-        counts.update(named=len(alike.suspects))
+        counts.update(named=len(report.suspects) if report else 0)
+    with session.stage(STAGE) as counts:
+        judged = judged_models(
+            database.path,
+            loop.models,
+            _adjustment(session, collection),
+            fixed_cameras=collection.fixed_cameras,
+            doubtful=report.doubtful if report else frozenset(),
+        )
+        vindicated = judged.vindicated if _suspects_waited(config) else frozenset()
+        in_doubt = sum(bool(photo.doubt) for photo in judged.photos.values())
+        counts.update(in_doubt=in_doubt, vindicated=len(vindicated))
+    alike = look_alikes(report.without(vindicated) if report else None)
     for suspect in alike.suspects:
         space.events.emit("suspects", "suspect", **asdict(suspect))
     index = EventIndex(read_events(space.events_path), verify=config.verify, register=config.register)
-    outcomes = photo_outcomes(collection, loop.models, index)
-    with session.stage(STAGE) as counts:
-        doubtful = report.doubtful if report else frozenset()
-        outcomes = _judged(session, collection, database, loop, outcomes, doubtful)
-        counts.update(in_doubt=sum(bool(outcome.doubt) for outcome in outcomes))
+    outcomes = _with_quality(photo_outcomes(collection, loop.models, index), judged.photos)
     failures = Failures.among(index.history.pairs.values())
     record = _record(session, collection, database, loop, places, outcomes, alike, failures)
     atomic_write_json(space.run_json, record)
@@ -134,22 +141,13 @@ def _metric_by_depth(session: Session) -> frozenset[int]:
     )
 
 
-def _judged(
-    session: Session,
-    collection: Collection,
-    database: FeatureDatabase,
-    loop: LoopResult,
-    outcomes: Sequence[PhotoOutcome],
-    doubtful: Set[Pair],
-) -> list[PhotoOutcome]:
+def _suspects_waited(config: Config) -> bool:
+    """Whether models were made without suspects, so that these can be judged by them."""
+    return config.register.mapper == "graph" and config.register.suspects == "hold_back"
+
+
+def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgement]) -> list[PhotoOutcome]:
     """The outcomes, those of registered photos with their quality."""
-    judged = judged_photos(
-        database.path,
-        loop.models,
-        _adjustment(session, collection),
-        fixed_cameras=collection.fixed_cameras,
-        doubtful=doubtful,
-    )
     return [
         replace(outcome, quality=found.quality, doubt=found.doubt)
         if (found := judged.get(outcome.name))

@@ -27,7 +27,7 @@ from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile
 from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult, Rank, run_closed_loop
-from sfm.mapping import GivenModels, MappingResult, ViewGraph
+from sfm.mapping import GivenModels, MappingResult, ViewGraph, contested_places
 from sfm.outputs import finish
 from sfm.pair_proposal import earlier_edges, propose_pairs, save_pair_list
 from sfm.positions import with_positions
@@ -356,6 +356,9 @@ def registered(
             match=match_requested,
             read_view_graph=lambda: ViewGraph.read(database.path),
             read_suspects=lambda tried: read_suspects(database.path, tried),
+            read_contested=lambda models: contested_places(
+                database.path, models, config=config.register, seed=config.run.seed
+            ),
             rank=rank,
             config=config.register,
             events=space.events,

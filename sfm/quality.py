@@ -11,6 +11,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.mapping.quality.photo_doubt import doubts
 from sfm.mapping.quality.photo_quality import model_quality
+from sfm.mapping.quality.vindicated import vindicated
 from sfm.mapping.scene import Scene
 from sfm.types import PhotoQuality
 
@@ -26,15 +27,25 @@ class Judgement:
     """Why it is probably wrong; empty where nothing speaks for that."""
 
 
-def judged_photos(
+@dataclass(frozen=True, slots=True)
+class JudgedModels:
+    """What is known of the photos of all models, and of their pairs."""
+
+    photos: Mapping[str, Judgement]
+    """Of one in several models that in the largest."""
+    vindicated: frozenset[Pair]
+    """Pairs that may be look-alikes', and that a model agrees with which does not hang on them."""
+
+
+def judged_models(
     database: Path,
     models: Sequence[pycolmap.Reconstruction],
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
     doubtful: Set[Pair],
-) -> Mapping[str, Judgement]:
-    """Figures and doubts by photo; of one in several models those in the largest.
+) -> JudgedModels:
+    """Figures and doubts by photo, and what the models say of doubtful pairs.
 
     Args:
         database: that the models were made from; only read.
@@ -44,12 +55,13 @@ def judged_photos(
         doubtful: pairs that may be look-alikes'.
     """
     if not models:
-        return {}
-    scene, judged = Scene.open(database), dict[str, Judgement]()
+        return JudgedModels({}, frozenset())
+    scene, judged, right = Scene.open(database), dict[str, Judgement](), frozenset[Pair]()
     for model in reversed(models):
         found = model_quality(scene, model, options, fixed_cameras=fixed_cameras, doubtful=doubtful)
         counts = {image.name: image.num_points3D for image in map(model.image, model.reg_image_ids())}
         why = doubts(found, counts, doubtful)
         for name, quality in found.photos.items():
             judged[name] = Judgement(quality, why.get(name, ""))
-    return judged
+        right |= vindicated(found, doubtful)
+    return JudgedModels(judged, right)

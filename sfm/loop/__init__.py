@@ -2,6 +2,7 @@
 they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps order and what resuming needs.
 """
 
+from .contested import ReadContested
 from .ranking import Rank
 from .requests import Candidate, PairRequest
 from .rounds import LoopResult, registered_names, run_closed_loop
@@ -14,6 +15,7 @@ __all__ = [
     "LoopResult",
     "PairRequest",
     "Rank",
+    "ReadContested",
     "ReadSuspects",
     "Situation",
     "deciding_requests",

@@ -33,6 +33,8 @@ class PairRequest:
         wanted: number of verified pairs that satisfies the request.
         worth: what each of them gains, comparable among all requests.
         blind: whether candidates are matched as if there were no model, which they are to put to the test.
+        decisive: whether it decides where photos of the model stand, whatever comes of its candidates; such a
+            request may cost pairs beyond the usual budget, as those of `MUST_HAVE` may.
     """
 
     reason: Reason
@@ -41,6 +43,12 @@ class PairRequest:
     wanted: int
     worth: float
     blind: bool = False
+    decisive: bool = False
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it may cost pairs beyond the usual budget."""
+        return self.decisive or self.reason in MUST_HAVE
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; `from_json` takes them back."""
@@ -51,6 +59,7 @@ class PairRequest:
             "wanted": self.wanted,
             "worth": self.worth,
             "blind": self.blind,
+            "decisive": self.decisive,
         }
 
     @classmethod
@@ -63,6 +72,7 @@ class PairRequest:
             stored["wanted"],
             stored["worth"],
             stored.get("blind", False),
+            stored.get("decisive", False),
         )
 
 

@@ -33,6 +33,7 @@ from sfm.mapping import MappingResult, SuspectReport, ViewGraph
 from sfm.types import RoundReport
 
 from .calibration import Calibration, Similarities
+from .contested import ReadContested, place_requests
 from .guides import guides_of
 from .kept_rounds import KeptRounds, Models
 from .missing_links import missing_links
@@ -81,6 +82,7 @@ def run_closed_loop(
     match: Match,
     read_view_graph: Callable[[], ViewGraph],
     read_suspects: ReadSuspects,
+    read_contested: ReadContested,
     rank: Rank,
     config: RegisterConfig,
     events: EventSink,
@@ -98,6 +100,7 @@ def run_closed_loop(
         match: matches and verifies pairs, writing them to the database, with what the models say of some.
         read_view_graph: the verified pairs in the database.
         read_suspects: the verified pairs that look like look-alikes'.
+        read_contested: the places of parts of models that more pairs have to tell of.
         rank: photos most similar to a photo, best first, with scores.
         config: number of rounds and budget; no round at all where `max_rounds` is 0.
         events: receives `request` and `round` events.
@@ -113,6 +116,7 @@ def run_closed_loop(
         match,
         read_view_graph,
         read_suspects,
+        read_contested,
         rank,
         config,
         events,
@@ -146,6 +150,7 @@ class _Loop:
     match: Match
     read_view_graph: Callable[[], ViewGraph]
     read_suspects: ReadSuspects
+    read_contested: ReadContested
     rank: Rank
     config: RegisterConfig
     events: EventSink
@@ -164,6 +169,8 @@ class _Loop:
     """Before the first registration."""
     known_suspects: SuspectReport | None = None
     """Of the view graph as it is; None where nobody looked since it grew."""
+    has_tested: bool = False
+    """Whether the last round put places of the models to the test."""
     in_doubt: bool = False
     """Whether the first registration would rest on pairs that are probably wrong."""
 
@@ -197,7 +204,7 @@ class _Loop:
         idle = 0
         for _ in range(self.config.max_rounds):
             self.experience.forgive()
-            is_over = not self._round() or not self.history[-1].verified
+            is_over = not self._round() or not (self.history[-1].verified or self.has_tested)
             idle = 0 if not is_over and self._has_changed() else idle + 1
             if is_over or idle >= _MAX_IDLE_ROUNDS:
                 if not self._begin_afresh():
@@ -254,8 +261,11 @@ class _Loop:
         self.graph = self.graph.merged(outcome.edges)
         self.view_graph = self.read_view_graph()
         self.known_suspects = None
+        tests = {candidate.pair for one in requests if one.decisive for candidate in one.candidates}
+        self.has_tested = not tests.isdisjoint(outcome.edges)
         with self._in_history(outcome.edges, started):
-            if self.stage == "models" and any(pair in self.view_graph for pair in outcome.edges):
+            found = any(pair in self.view_graph for pair in outcome.edges)
+            if self.stage == "models" and (found or self.has_tested):
                 self.register()
                 self._learn(outcome.answered, before)
         return True
@@ -335,6 +345,8 @@ class _Loop:
         requests += deciding_requests(unasked(suspects, self.graph, later_than), num_photos=len(names))
         if self.in_doubt and self.stage == "doubt":
             requests += widening_requests(names, self.rank, tried)
+        if self.stage == "models" and not self.given:
+            requests += place_requests(self.read_contested(self.models))
         return [request for one in requests if (request := self._within_scope(one)).candidates]
 
     def _within_scope(self, request: PairRequest) -> PairRequest:

@@ -14,7 +14,7 @@ from itertools import count
 
 from retrieval import Edge, Pair, Reason
 
-from .requests import MUST_HAVE, Candidate, PairRequest
+from .requests import Candidate, PairRequest
 
 Try = Callable[[Mapping[Pair, Edge]], Set[Pair]]
 """Matches pairs and says which of them verified, firmly enough for their reason."""
@@ -74,7 +74,7 @@ class Budget:
     usual: int
     """For any reason."""
     most: int
-    """For what decides whether photos are in the model, while it pays; at least `usual`."""
+    """For what decides whether photos are in the model, and where, while it pays; at least `usual`."""
 
 
 @dataclass(slots=True)
@@ -181,7 +181,7 @@ def _next_batch(
     for gain, pair, work, candidate in offers:
         spent = len(tried) + len(batch)
         within = spent < budget.usual
-        needed = work.request.reason in MUST_HAVE and spent < budget.most
+        needed = work.request.is_needed and spent < budget.most
         if pair in batch or not (within or needed) or len(batch) >= batch_size:
             continue
         if gain >= (_MIN_GAIN if within else _MIN_GAIN_BEYOND):

@@ -13,6 +13,7 @@ from sfm.events import EventSink
 from sfm.progress import Progress
 
 from .calibration.foreign_cameras import ForeignPhoto, find_foreign_photos
+from .contested_places import ContestedPlace, contested_places
 from .covisibility import predicted_overlaps
 from .depth.source import DepthSource
 from .evidence.pair_matches import PairMatches
@@ -24,6 +25,7 @@ from .registrar import MappingResult, finish_graph_models, reconstruct_graph, re
 
 __all__ = [
     "MIN_NUM_INLIERS",
+    "ContestedPlace",
     "DepthSource",
     "ForeignPhoto",
     "GivenModels",
@@ -33,6 +35,7 @@ __all__ = [
     "SuspectReport",
     "TwoView",
     "ViewGraph",
+    "contested_places",
     "find_foreign_photos",
     "find_suspects",
     "finish_models",

@@ -23,10 +23,12 @@ one."""
 
 @dataclass(frozen=True, slots=True)
 class SharedPlace:
-    """Pairs that were tried of those that should match by where two parts stand, and those that do."""
+    """Pairs that should match by where two parts stand: those tried, those that do match, and the rest."""
 
     num_tried: int
     num_agreeing: int
+    untried: tuple[Pair, ...] = ()
+    """Most overlap first."""
 
     @property
     def num_denying(self) -> int:
@@ -36,7 +38,17 @@ class SharedPlace:
     @property
     def is_denied(self) -> bool:
         """Whether so many of them do not that the parts cannot both stand there."""
-        return self.num_tried >= _MIN_TRIED and self.num_agreeing < _MAX_SHARE * self.num_tried
+        return self.num_missing == 0 and self.num_agreeing < _MAX_SHARE * self.num_tried
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether enough pairs were tried, and as many match as should."""
+        return self.num_missing == 0 and not self.is_denied
+
+    @property
+    def num_missing(self) -> int:
+        """How many more pairs have to be tried to tell."""
+        return max(0, _MIN_TRIED - self.num_tried)
 
 
 def shared_place(
@@ -52,4 +64,5 @@ def shared_place(
     """
     across = {pair for pair, share in overlaps.items() if share >= _MIN_OVERLAP and len(part & {*pair}) == 1}
     asked = across & tried
-    return SharedPlace(len(asked), len(asked & agreeing))
+    untried = sorted(across - tried, key=lambda pair: (-overlaps[pair], pair))
+    return SharedPlace(len(asked), len(asked & agreeing), tuple(untried))

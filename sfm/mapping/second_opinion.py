@@ -9,9 +9,7 @@ do not see what they should see from where they stand.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -23,53 +21,21 @@ from .agreement import AGREED_PX, contradicted_share, median_errors_px
 from .covisibility import predicted_overlaps
 from .evidence.pair_matches import PairMatches
 from .evidence.shared_context import context_agreement
-from .evidence.view_graph import TwoView
 from .journal import Journal
-from .loose_parts import loosely_held
-from .merge import MIN_KEPT, common_points, copied, similarity
+from .merge import MIN_KEPT
 from .options import MapperOptions
-from .placing import agreeing, joined_by
-from .same_place import SharedPlace, shared_place
+from .other_places import OUTVOTED_IF_DENIED, OtherPlace, other_places, split
+from .placing import joined_by
+from .same_place import shared_place
 from .scene import Scene
-from .soundness import MIN_COMMON_POINTS
-from .trials import Trial, Workbench, without_photos
+from .trials import Trial, Workbench
 
 _OUTVOTED = 1.5
 """Matches that agree with another place, times those with the present one: 3.2 of a street of a rendered
 town that stood at a wrong corner, 1.1 at most of parts of two towns that stand where they should. With the
 square of how well surroundings agree as weights, 3.7 of that street, and 0.8 of the two boxes of
 `dup_cereal`, whose false pairs have three times as many matches as the true ones."""
-_OUTVOTED_IF_DENIED = 0.5
-"""Where most pairs that should match do not (`same_place`): three parts of a rendered town, 40 of 200 photos,
-had 1.15, 0.65 and 2.7, and AUC@5 rose from 63 to 93."""
 _MAX_MOVES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """A part of a model, and the other place that most of the pairs that contradict it agree on."""
-
-    part: frozenset[str]
-    base_from_part: pycolmap.Sim3d
-    across: frozenset[Pair]
-    """Verified pairs of the part with the rest of the model."""
-    present: frozenset[Pair]
-    """Pairs across that agree with where the part stands."""
-    other: frozenset[Pair]
-    """Pairs across that agree with the other place."""
-    here: SharedPlace
-    there: SharedPlace
-
-    @property
-    def gain(self) -> int:
-        """By how many there are fewer pairs that should match and do not."""
-        return self.here.num_denying - self.there.num_denying
-
-    def votes(self, edges: Mapping[Pair, TwoView]) -> tuple[int, int]:
-        """Matches that agree with the present place alone, and with the other one alone."""
-        sides = self.present - self.other, self.other - self.present
-        here, there = (sum(edges[pair].num_inliers for pair in pairs) for pairs in sides)
-        return here, there
 
 
 def reconsidered(
@@ -103,64 +69,29 @@ def reconsidered(
     return trial.reconstruction
 
 
-def _moves(bench: Workbench, trial: Trial) -> Iterator[_Move]:
-    """Parts that little holds, where the matches across call for another place.
+def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
+    """Other places that far more of the matches across call for than for the present one.
 
-    Far more of them have to, or, where photos do not see what they should see at the present place, half.
+    Where photos do not see what they should see at the present place, half as many suffice.
     """
     edges = bench.scene.view_graph.edges
-    errors = median_errors_px(bench.scene, trial.reconstruction, edges)
-    inliers = {pair: edges[pair].num_inliers for pair in errors}
-    parts = loosely_held(trial.names, errors, inliers)
-    overlaps = predicted_overlaps(trial.reconstruction) if parts else {}
-    for part in sorted(parts, key=sorted):
-        move = _move(bench, trial, part, errors, overlaps)
-        if move is None or move.there.is_denied:
+    for place in other_places(bench, trial):
+        if place.there.is_denied:
             continue
-        here, there = move.votes(edges)
-        if move.here.is_denied:
-            if there >= _OUTVOTED_IF_DENIED * here:
-                yield move
-        elif there >= _OUTVOTED * here and _same_surroundings(bench.scene, move.present, move.other):
-            yield move
-
-
-def _move(
-    bench: Workbench,
-    trial: Trial,
-    part: frozenset[str],
-    errors_px: Mapping[Pair, float],
-    overlaps: Mapping[Pair, float],
-) -> _Move | None:
-    """The place that the pairs which contradict a part would have it at; None where they agree on none."""
-    scene, edges = bench.scene, bench.scene.view_graph.edges
-    across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
-    present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
-    here = shared_place(overlaps, part, scene.tried, present)
-    agree, contradict = (
-        sum(edges[pair].num_inliers for pair in some) for some in (present, across - present)
-    )
-    if contradict <= (_OUTVOTED_IF_DENIED if here.is_denied else 1) * agree:
-        return None
-    base, moving = _without(bench, trial, part), _without(bench, trial, trial.names - part)
-    against = replace(scene, view_graph=scene.view_graph.without(present))
-    points_base, points_part = common_points(replace(bench, scene=against), base, moving)
-    if len(points_base) < MIN_COMMON_POINTS:
-        return None
-    elsewhere = similarity(bench, base, points_part, points_base, min_inlier_ratio=0.0)
-    if elsewhere is None:
-        return None
-    other = agreeing(bench, base, moving, elsewhere, across)
-    there = shared_place(_overlaps_at(base, moving, elsewhere), part, scene.tried, other)
-    return _Move(part, elsewhere, across, present, other, here, there)
+        here, there = place.votes(edges)
+        if place.here.is_denied:
+            if there >= OUTVOTED_IF_DENIED * here:
+                yield place
+        elif there >= _OUTVOTED * here and _same_surroundings(bench.scene, place.present, place.other):
+            yield place
 
 
 def _carried_out(
-    bench: Workbench, trial: Trial, move: _Move, suspects: Set[Pair], journal: Journal
+    bench: Workbench, trial: Trial, move: OtherPlace, suspects: Set[Pair], journal: Journal
 ) -> Trial | None:
     """The model with the part at the other place; None where it falls apart there."""
     scene, part = bench.scene, move.part
-    base, moving = _without(bench, trial, part), _without(bench, trial, trial.names - part)
+    base, moving = split(bench, trial, part)
 
     def is_better(whole: Trial) -> bool:
         before, after = trial.reconstruction, whole.reconstruction
@@ -192,18 +123,11 @@ def _carried_out(
     return whole
 
 
-def _num_denying(scene: Scene, model: pycolmap.Reconstruction, move: _Move) -> int:
+def _num_denying(scene: Scene, model: pycolmap.Reconstruction, move: OtherPlace) -> int:
     """Pairs across that should match by where the part stands in a model, and do not."""
     errors = median_errors_px(scene, model, move.across)
     true = {pair for pair, error in errors.items() if error <= AGREED_PX}
     return shared_place(predicted_overlaps(model), move.part, scene.tried, true).num_denying
-
-
-def _overlaps_at(base: Trial, part: Trial, base_from_part: pycolmap.Sim3d) -> Mapping[Pair, float]:
-    """What photos would see of the same, were the part at this place of the base."""
-    there = copy.deepcopy(part.reconstruction)
-    there.transform(base_from_part)
-    return predicted_overlaps(base.reconstruction, there)
 
 
 def _same_surroundings(scene: Scene, present: Set[Pair], elsewhere: Set[Pair]) -> bool:
@@ -225,9 +149,3 @@ def _same_surroundings(scene: Scene, present: Set[Pair], elsewhere: Set[Pair]) -
     agreement = context_agreement(matches, present | elsewhere)
     agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
     return sum(agreed[pair] for pair in elsewhere) >= _OUTVOTED * sum(agreed[pair] for pair in present)
-
-
-def _without(bench: Workbench, trial: Trial, names: Set[str]) -> Trial:
-    rest = copied(trial)
-    rest.names = without_photos(bench, rest.reconstruction, names)
-    return rest

@@ -13,7 +13,7 @@ from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventSink, NullEvents
 from sfm.loop import LoopResult, run_closed_loop
-from sfm.mapping import MappingResult, SuspectReport, TwoView, ViewGraph
+from sfm.mapping import ContestedPlace, MappingResult, SuspectReport, TwoView, ViewGraph
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})
@@ -42,6 +42,7 @@ class Engine:
         self.fresh: list[bool] = []
         self.verifies = True
         self.asked_about: list[set[Pair]] = []
+        self.contested: tuple[ContestedPlace, ...] = ()
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
@@ -80,6 +81,9 @@ class Engine:
         self.asked_about.append(set(tried))
         return SuspectReport((), ambiguous=False)
 
+    def read_contested(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[ContestedPlace]:
+        return self.contested
+
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
         here = NAMES.index(name)
         others = sorted((abs(here - i), other) for i, other in enumerate(NAMES) if other != name)
@@ -95,6 +99,7 @@ def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink 
         match=engine.match,
         read_view_graph=engine.view_graph,
         read_suspects=engine.read_suspects,
+        read_contested=engine.read_contested,
         rank=engine.rank,
         config=config,
         events=events or NullEvents(),

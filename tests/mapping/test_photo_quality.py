@@ -16,7 +16,7 @@ from sfm.mapping.quality.photo_doubt import doubts
 from sfm.mapping.quality.photo_quality import ModelQuality, model_quality
 from sfm.mapping.same_place import SharedPlace
 from sfm.mapping.scene import Scene
-from sfm.quality import judged_photos
+from sfm.quality import judged_models
 from sfm.types import PhotoQuality
 
 from . import synthetic
@@ -99,7 +99,7 @@ def test_a_photo_at_a_wrong_place_is_in_doubt_and_the_others_are_not(
     for image_id in sorted(model.reg_image_ids())[:3]:
         wrong = moved(model, image_id)
 
-        judged = judged_photos(database, [wrong], _OPTIONS, fixed_cameras=frozenset(), doubtful=frozenset())
+        judged = judged_models(database, [wrong], _OPTIONS, fixed_cameras=set(), doubtful=set()).photos
 
         named = {name: found.doubt for name, found in judged.items() if found.doubt}
         assert named.keys() == {model.image(image_id).name}
@@ -198,10 +198,10 @@ def test_of_a_photo_in_two_models_the_largest_counts(ring: tuple[Path, pycolmap.
     first = min(model.reg_image_ids())
     small = moved(model, first)
 
-    judged = judged_photos(database, [model, small], _OPTIONS, fixed_cameras=set(), doubtful=set())
+    judged = judged_models(database, [model, small], _OPTIONS, fixed_cameras=set(), doubtful=set()).photos
 
     assert not judged[model.image(first).name].doubt
-    assert judged_photos(database, [], _OPTIONS, fixed_cameras=set(), doubtful=set()) == {}
+    assert judged_models(database, [], _OPTIONS, fixed_cameras=set(), doubtful=set()).photos == {}
 
 
 def test_photos_of_a_part_that_cannot_stand_where_it_does_are_in_doubt() -> None:

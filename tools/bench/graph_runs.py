@@ -26,7 +26,7 @@ from sfm.evaluation.model_poses import Poses
 from sfm.events import EventLog
 from sfm.look_alikes import read_suspects
 from sfm.loop import Rank, run_closed_loop
-from sfm.mapping import ViewGraph, finish_models, reconstruct
+from sfm.mapping import ViewGraph, contested_places, finish_models, reconstruct
 from sfm.pair_proposal import propose_pairs
 from sfm.progress import SilentProgress
 from sfm.workspace import atomic_write_json
@@ -161,6 +161,9 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
             match=match,
             read_view_graph=lambda: ViewGraph.read(database.path),
             read_suspects=lambda tried: read_suspects(database.path, tried),
+            read_contested=lambda models: contested_places(
+                database.path, models, config=register, seed=config.run.seed
+            ),
             rank=rank,
             config=register,
             events=events,

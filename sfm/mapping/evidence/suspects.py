@@ -13,8 +13,8 @@ cameras as the trusted pairs do, which look-alikes rarely happen to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import networkx as nx
@@ -104,6 +104,14 @@ class SuspectReport:
     doubtful: frozenset[Pair] = frozenset()
     """Pairs that registration had better leave for later: the suspects, others, most of them true, that the
     tracks of firm pairs contradict, and those of few matches that no track supports."""
+    num_firm: int = 0
+    """Verified pairs that are strong enough for the share of suspects among them to mean anything."""
+
+    def without(self, pairs: Set[Pair]) -> SuspectReport:
+        """The report after other evidence has spoken for some pairs."""
+        left = tuple(suspect for suspect in self.suspects if suspect.pair not in pairs)
+        ambiguous = self.ambiguous and _is_ambiguous((s.evidence for s in left), self.num_firm)
+        return replace(self, suspects=left, ambiguous=ambiguous, doubtful=self.doubtful - pairs)
 
 
 def find_suspects(
@@ -131,7 +139,9 @@ def find_suspects(
     suspects = (Suspect(pair, _score(e), _why(pair, e), e, deciding.pairs(pair)) for pair, e in named.items())
     ranked = tuple(sorted(suspects, key=lambda s: (-s.score, s.pair)))
     doubtful = _doubtful(_Trust(matches, context, trust.strength, cautious=True))
-    return SuspectReport(ranked, _is_ambiguous(matches, named), doubtful | named.keys())
+    num_firm = sum(len(inliers) >= _AMBIGUOUS_INLIERS for inliers in matches.inliers.values())
+    ambiguous = _is_ambiguous(named.values(), num_firm)
+    return SuspectReport(ranked, ambiguous, doubtful | named.keys(), num_firm)
 
 
 def _doubtful(trust: _Trust) -> frozenset[Pair]:
@@ -193,10 +203,9 @@ def _why(pair: Pair, e: Evidence) -> str:
     )
 
 
-def _is_ambiguous(matches: PairMatches, named: Mapping[Pair, Evidence]) -> bool:
-    firm = sum(len(inliers) >= _AMBIGUOUS_INLIERS for inliers in matches.inliers.values())
-    count = sum(e.num_inliers >= _AMBIGUOUS_INLIERS for e in named.values())
-    return count >= max(_MIN_AMBIGUOUS, _AMBIGUOUS_SHARE * firm)
+def _is_ambiguous(named: Iterable[Evidence], num_firm: int) -> bool:
+    count = sum(e.num_inliers >= _AMBIGUOUS_INLIERS for e in named)
+    return count >= max(_MIN_AMBIGUOUS, _AMBIGUOUS_SHARE * num_firm)
 
 
 def _strengths(matches: PairMatches, context: Mapping[Pair, float]) -> dict[Pair, float]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 
 from retrieval import Pair
 from sfm.types import PhotoQuality
 
-from ..agreement import CONTRADICTED_PX
 from .photo_quality import ModelQuality, contradicted_of
+from .vindicated import firm_parts
 
 _MOSTLY = 0.5
 _FEW_POINTS = 30
@@ -123,15 +122,10 @@ def _contradicted(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, st
 
 def _apart(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, str]:
     """Photos that no firm pair links with the largest part of their model, and what does instead."""
-    graph: nx.Graph[str] = nx.Graph()
-    graph.add_nodes_from(quality.photos)
-    kept = {pair for pair, error in quality.errors_px.items() if error <= CONTRADICTED_PX}
-    graph.add_edges_from(sorted(kept - doubtful))
-    parts = sorted(nx.connected_components(graph), key=lambda part: (-len(part), min(part)))
-    graph.add_edges_from(sorted(kept & doubtful))
+    parts, by_any_pair = firm_parts(quality, doubtful), firm_parts(quality, frozenset())
     why = {}
     for part in parts[1:]:
-        linked = nx.has_path(graph, min(part), min(parts[0]))
+        linked = any(part | parts[0] <= whole for whole in by_any_pair)
         for name in part:
             why[name] = (
                 "ambiguous: only pairs that may be look-alikes' link it with the rest of its model"

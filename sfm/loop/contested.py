@@ -1,0 +1,29 @@
+"""Requests that tell at which of two places a part of a model stands: each place's photos put to the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pycolmap
+
+from retrieval import Reason
+from sfm.mapping import ContestedPlace
+
+from .requests import Candidate, PairRequest
+
+ReadContested = Callable[[Sequence[pycolmap.Reconstruction]], Sequence[ContestedPlace]]
+"""Given models, the places of their parts that too few pairs were tried to tell of."""
+
+_CHANCE = 0.5
+"""One of two places is right."""
+_WORTH = 2.0
+"""As a pair that brings a photo into the model: each decides about several photos that are in it, and may be
+wrong."""
+
+
+def place_requests(places: Sequence[ContestedPlace]) -> Iterator[PairRequest]:
+    """One request a pair: that some did not match is the answer, too, and no reason to stop."""
+    pairs = dict.fromkeys(pair for place in places for pair in place.telling)
+    for pair in pairs:
+        candidates = (Candidate(pair, _CHANCE),)
+        yield PairRequest(Reason.SUSPECT, tuple(pair), candidates, 1, _WORTH, blind=True, decisive=True)

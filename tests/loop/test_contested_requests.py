@@ -1,0 +1,65 @@
+"""Places of parts are put to the test: beyond the usual budget, blindly, and whatever the first pairs say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Pair, Reason
+from sfm.config.schema import RegisterConfig
+from sfm.loop.contested import place_requests
+from sfm.loop.requests import PairRequest
+from sfm.mapping import ContestedPlace
+from tests.loop.stand_in import NAMES, Engine, model_of, run
+
+TELLING = (*(Pair(NAMES[0], name) for name in NAMES[6:]), Pair(NAMES[1], NAMES[7]))
+
+
+class Contested(Engine):
+    """All photos are registered at once; no telling pair verifies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.contested = (ContestedPlace(frozenset(NAMES[:2]), TELLING),)
+
+    def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
+        self.starts.append(len(start))
+        return (model_of(len(NAMES)),)
+
+    def read_contested(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[ContestedPlace]:
+        tried = set().union(*self.matched)
+        untried = tuple(pair for pair in TELLING if pair not in tried)
+        return (ContestedPlace(frozenset(NAMES[:2]), untried),) if untried else ()
+
+
+def test_telling_pairs_are_matched_beyond_the_usual_budget_and_models_are_made_anew(tmp_path: Path) -> None:
+    engine = Contested()
+
+    result = run(engine, tmp_path, RegisterConfig(pairs_per_photo=0.5))
+
+    edges = result.scene_graph.edges
+    assert {edges[pair].reason for pair in TELLING} == {Reason.SUSPECT}
+    assert not any(pair in result.view_graph for pair in TELLING)
+    assert not any(pair in guided for pair in TELLING for guided in engine.guided)
+    asking = [i for i, r in enumerate(result.rounds) if r.models_before and r.asked.get("suspect")]
+    assert asking
+    assert len(engine.starts) > len(asking)  # the first models, and those after each of these rounds
+
+
+def test_no_telling_pair_beyond_the_hard_limit(tmp_path: Path) -> None:
+    engine = Contested()
+
+    result = run(engine, tmp_path, RegisterConfig(pairs_per_photo=0.5, max_pairs_per_photo=0.7))
+
+    assert not set(TELLING) & result.scene_graph.edges.keys()
+
+
+def test_each_telling_pair_is_a_request_of_its_own_that_survives_a_restart() -> None:
+    twice = ContestedPlace(frozenset(NAMES[2:3]), TELLING[:1])
+    requests = list(place_requests([ContestedPlace(frozenset(NAMES[:2]), TELLING), twice]))
+
+    assert [request.candidates[0].pair for request in requests] == list(TELLING)
+    assert all(request.is_needed and request.blind and request.wanted == 1 for request in requests)
+    assert [PairRequest.from_json(request.to_json()) for request in requests] == requests

@@ -1,0 +1,69 @@
+"""Suspects that a model agrees with are cleared, unless it hangs on them or they misplace a part of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from retrieval import Pair
+from sfm.mapping.agreement import AGREED_PX
+from sfm.mapping.evidence.suspects import SuspectReport, find_suspects
+from sfm.mapping.quality.denied_parts import DeniedPart
+from sfm.mapping.quality.photo_quality import ModelQuality
+from sfm.mapping.quality.vindicated import vindicated
+from sfm.mapping.same_place import SharedPlace
+from sfm.types import PhotoQuality
+
+from .test_suspects import FALSE, with_false_pairs
+from .wall import pair
+
+PHOTO = PhotoQuality(0.5, 10.0, 0.01, 0.01, "", 4, 4, 0.0)
+FIRM = tuple(Pair(a, b) for a, b in ("ab", "bc", "cd"))
+SUSPECT = Pair("a", "d")
+
+
+def quality(error_px: float, firm: tuple[Pair, ...] = FIRM) -> ModelQuality:
+    """A chain of four photos and a suspect that closes it."""
+    errors = {**dict.fromkeys(firm, 0.5), SUSPECT: error_px}
+    return ModelQuality(dict.fromkeys("abcd", PHOTO), errors, dict.fromkeys(errors, 100), 10.0)
+
+
+@pytest.mark.parametrize("error_px", [0.3, AGREED_PX, AGREED_PX + 0.1, 50.0])
+def test_a_suspect_is_cleared_where_the_poses_agree_with_it(error_px: float) -> None:
+    cleared = vindicated(quality(error_px), {SUSPECT})
+
+    assert cleared == ({SUSPECT} if error_px <= AGREED_PX else set())
+
+
+def test_a_suspect_that_alone_joins_two_parts_is_not_cleared() -> None:
+    assert vindicated(quality(0.3, FIRM[:1] + FIRM[2:]), {SUSPECT}) == set()
+
+
+def test_nor_is_one_between_photos_of_two_models() -> None:
+    apart = quality(0.3)
+
+    assert vindicated(replace(apart, errors_px=dict.fromkeys(FIRM, 0.5)), {SUSPECT}) == set()
+
+
+@pytest.mark.parametrize(("part", "cleared"), [("ab", False), ("ad", True)])
+def test_nor_is_one_that_holds_a_part_where_it_cannot_stand(part: str, cleared: bool) -> None:
+    denied = (DeniedPart(frozenset(part), SharedPlace(9, 1)),)
+
+    assert vindicated(replace(quality(0.3), denied=denied), {SUSPECT}) == ({SUSPECT} if cleared else set())
+
+
+def test_a_report_without_its_suspects_is_not_ambiguous() -> None:
+    wall, inliers = with_false_pairs(3)
+    report = find_suspects(wall.matches(inliers))
+    false = {pair(*ends) for ends in FALSE}
+    assert report.ambiguous
+
+    few, none = report.without(false - {pair(*FALSE[0])}), report.without(false)
+
+    assert {suspect.pair for suspect in few.suspects} == {pair(*FALSE[0])}
+    assert few.doubtful == report.doubtful - (false - {pair(*FALSE[0])})
+    assert not few.ambiguous
+    assert none.suspects == ()
+    assert report.without(set()) == report
+    assert isinstance(none, SuspectReport)
