@@ -167,9 +167,11 @@ def _registration(name: str, history: History) -> Iterator[str]:
         )
     if moved := history.moved.get(name):
         before, after = moved["num_matches"]
+        failed_before, failed_after = moved["num_denying"]
         lines.append(
             f"moved with {len(moved['names']) - 1} others: {after:,} of the matches that join them with the "
-            f"rest agree with their place, {before:,} did with the first one, given by look-alikes"
+            f"rest agree with their place, {before:,} did with the first one, given by look-alikes; "
+            f"{failed_before} pairs that should match there did not, {failed_after} where they are now"
         )
     if name in history.filtered:
         lines.append(f"taken out again: {history.filtered[name]}")

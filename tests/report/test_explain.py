@@ -144,7 +144,12 @@ def test_a_photo_of_a_part_that_hung_on_a_single_one(tmp_path, make_run):
 def test_a_photo_whose_part_was_moved(tmp_path, make_run):
     out = make_run(tmp_path)
     events = EventLog(out / "events.jsonl")
-    fields = {"model": 0, "names": ["scene0/1.png", "scene0/2.png"], "num_matches": [270, 8657]}
+    fields = {
+        "model": 0,
+        "names": ["scene0/1.png", "scene0/2.png"],
+        "num_matches": [270, 8657],
+        "num_denying": [12, 1],
+    }
     events.emit("register", "moved", **fields, accepted=False)
     assert "moved with" not in explain(out, "scene0/1.png")
     events.emit("register", "moved", **fields, accepted=True)
@@ -153,4 +158,5 @@ def test_a_photo_whose_part_was_moved(tmp_path, make_run):
 
     assert "moved with 1 others: 8,657 of the matches" in text
     assert "270 did with the first one" in text
+    assert "12 pairs that should match there did not, 1 where they are now" in text
     assert "moved with" not in explain(out, "scene0/3.png")
