@@ -72,7 +72,8 @@ def reconsidered(
 def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
     """Other places that far more of the matches across call for than for the present one.
 
-    Where photos do not see what they should see at the present place, half as many suffice.
+    Where photos do not see what they should see at the present place, half as many suffice; more than for the
+    present one, where nobody can tell of it, and the photos see nearly all that they should from the other.
     """
     edges = bench.scene.view_graph.edges
     for place in other_places(bench, trial):
@@ -81,6 +82,9 @@ def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
         here, there = place.votes(edges)
         if place.here.is_denied:
             if there >= OUTVOTED_IF_DENIED * here:
+                yield place
+        elif place.there.is_certain and not place.here.is_confirmed:
+            if there > here:
                 yield place
         elif there >= _OUTVOTED * here and _same_surroundings(bench.scene, place.present, place.other):
             yield place

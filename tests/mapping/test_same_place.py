@@ -23,6 +23,32 @@ def test_a_place_is_denied_where_most_pairs_that_should_match_do_not(agreeing: i
     assert place.is_denied is denied
 
 
+@pytest.mark.parametrize(
+    ("tried", "agreeing", "confirmed", "certain"),
+    [
+        (16, 16, True, True),
+        (16, 12, True, True),
+        (16, 11, True, False),
+        (16, 7, False, False),
+        (7, 7, False, False),
+    ],
+)
+def test_a_place_is_confirmed_by_enough_pairs_and_certain_by_nearly_all(
+    tried: int, agreeing: int, confirmed: bool, certain: bool
+) -> None:
+    place = shared_place(OVERLAPS, {*PART}, {*ACROSS[:tried]}, {*ACROSS[:agreeing]})
+
+    assert (place.is_confirmed, place.is_certain) == (confirmed, certain)
+    assert place.untried == tuple(ACROSS[tried:])
+    assert place.num_missing == max(0, 8 - tried)
+
+
+def test_untried_pairs_come_by_their_overlap() -> None:
+    overlaps = {pair: 0.3 + 0.01 * i for i, pair in enumerate(ACROSS)}
+
+    assert shared_place(overlaps, {*PART}, set(), set()).untried == tuple(reversed(ACROSS))
+
+
 def test_pairs_that_were_not_tried_or_hardly_overlap_say_nothing() -> None:
     few, slight = {*ACROSS[:7]}, dict.fromkeys(ACROSS, 0.2)
 

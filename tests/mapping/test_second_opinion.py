@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pycolmap
 import pytest
 
+from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping import TwoView, ViewGraph, second_opinion
 from sfm.mapping.agreement import median_errors_px
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import MapperOptions, mapper_options
+from sfm.mapping.other_places import OtherPlace
 from sfm.mapping.quality.denied_parts import denied_parts
+from sfm.mapping.same_place import SharedPlace
 from sfm.mapping.scene import Scene
 from sfm.mapping.second_opinion import reconsidered
+from sfm.mapping.trials import Trial, Workbench
 
 from . import synthetic
 from .misplaced import ACROSS, NUM, PART, astray, folded, look_alike_database
@@ -83,3 +89,51 @@ def test_photos_that_do_not_see_what_they_should_see_are_moved_by_fewer_matches(
         assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1
     else:
         assert mended is None
+
+
+TOLD, FEW, DENIED = SharedPlace(16, 15), SharedPlace(7, 7), SharedPlace(16, 3)
+
+
+@pytest.mark.parametrize(
+    ("votes", "here", "there", "moves"),
+    [
+        ((100, 110), FEW, TOLD, True),  # nobody can tell of the present place, and the other is certain
+        ((100, 90), FEW, TOLD, False),
+        ((100, 110), FEW, FEW, False),
+        ((100, 110), TOLD, TOLD, False),
+        ((100, 110), FEW, SharedPlace(14, 7), False),
+        ((100, 60), DENIED, TOLD, True),
+        ((100, 40), DENIED, TOLD, False),
+        ((100, 900), DENIED, DENIED, False),
+        ((100, 160), TOLD, TOLD, True),  # outvoted
+    ],
+)
+def test_what_a_part_is_moved_for(
+    monkeypatch: pytest.MonkeyPatch,
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
+    votes: tuple[int, int],
+    here: SharedPlace,
+    there: SharedPlace,
+    moves: bool,
+) -> None:
+    present, other = Pair("a", "c"), Pair("b", "c")
+    place = OtherPlace(
+        frozenset("ab"),
+        pycolmap.Sim3d(),
+        frozenset({present, other}),
+        frozenset({present}),
+        frozenset({other}),
+        here,
+        there,
+    )
+    edges = {
+        pair: TwoView(count, "calibrated", 0.5) for pair, count in zip((present, other), votes, strict=True)
+    }
+    scene, model = photographed
+    opened = replace(Scene.open(scene.database), view_graph=ViewGraph(("a", "b", "c"), edges))
+    monkeypatch.setattr(second_opinion, "other_places", lambda *_: [place])
+    monkeypatch.setattr(second_opinion, "_same_surroundings", lambda *_: True)
+
+    found = list(second_opinion._moves(Workbench(opened, options(), print), Trial(None, model)))
+
+    assert found == ([place] if moves else [])
