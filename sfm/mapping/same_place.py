@@ -39,6 +39,11 @@ class SharedPlace:
         return self.num_tried - self.num_agreeing
 
     @property
+    def share(self) -> float:
+        """Share of them that match, in (0, 1): 1/2 where none was tried, by Laplace's rule of succession."""
+        return (self.num_agreeing + 1) / (self.num_tried + 2)
+
+    @property
     def is_denied(self) -> bool:
         """Whether so many of them do not that the parts cannot both stand there."""
         return self.num_missing == 0 and self.num_agreeing < _MAX_SHARE * self.num_tried

@@ -81,7 +81,7 @@ def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
             continue
         here, there = place.votes(edges)
         if place.here.is_denied:
-            if there >= OUTVOTED_IF_DENIED * here:
+            if place.there.share > place.here.share and there >= OUTVOTED_IF_DENIED * here:
                 yield place
         elif place.there.is_certain and not place.here.is_confirmed:
             if there > here:

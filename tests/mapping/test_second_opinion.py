@@ -105,6 +105,9 @@ TOLD, FEW, DENIED = SharedPlace(16, 15), SharedPlace(7, 7), SharedPlace(16, 3)
         ((100, 60), DENIED, TOLD, True),
         ((100, 40), DENIED, TOLD, False),
         ((100, 900), DENIED, DENIED, False),
+        ((100, 900), DENIED, SharedPlace(7, 0), False),
+        ((100, 900), DENIED, SharedPlace(2, 0), True),
+        ((100, 900), DENIED, SharedPlace(0, 0), True),
         ((100, 160), TOLD, TOLD, True),  # outvoted
     ],
 )
