@@ -26,7 +26,7 @@ from .merge import MIN_KEPT
 from .options import MapperOptions
 from .other_places import OUTVOTED_IF_DENIED, OtherPlace, other_places, split
 from .placing import joined_by
-from .same_place import shared_place
+from .same_place import SharedPlace, shared_place
 from .scene import Scene
 from .trials import Trial, Workbench
 
@@ -103,7 +103,8 @@ def _carried_out(
         if not kept or not whole.names >= trial.names:
             return False
         if move.here.is_denied:
-            return _num_denying(scene, after, move) < move.here.num_denying
+            place = _place_in(scene, after, move)
+            return not place.is_denied and place.num_denying < move.here.num_denying
         return contradicted_share(scene, after) < contradicted_share(scene, before)
 
     whole = joined_by(
@@ -127,11 +128,11 @@ def _carried_out(
     return whole
 
 
-def _num_denying(scene: Scene, model: pycolmap.Reconstruction, move: OtherPlace) -> int:
-    """Pairs across that should match by where the part stands in a model, and do not."""
+def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: OtherPlace) -> SharedPlace:
+    """What the part and the rest should see of each other by where they stand in a model, and see."""
     errors = median_errors_px(scene, model, move.across)
     true = {pair for pair, error in errors.items() if error <= AGREED_PX}
-    return shared_place(predicted_overlaps(model), move.part, scene.tried, true).num_denying
+    return shared_place(predicted_overlaps(model), move.part, scene.tried, true)
 
 
 def _same_surroundings(scene: Scene, present: Set[Pair], elsewhere: Set[Pair]) -> bool:
