@@ -124,11 +124,12 @@ def save_pair_list(graph: SceneGraph, cache_dir: Path) -> Path:
 
 
 def needs_index(num_photos: int, config: RetrievalConfig) -> bool:
-    """Whether similarity decides anything: not where all pairs are matched anyway."""
+    """Whether similarity decides anything: a pair, or a reason that retrieval gives beside exhaustive."""
     if "mast3r-sfm" in config.modes and needs_similarity(config.mast3r_sfm_graph):
         return True
-    small = "retrieval" in config.modes and num_photos <= config.exhaustive_max_photos
-    return not (small or "exhaustive" in config.modes)
+    if "retrieval" in config.modes:
+        return num_photos > config.exhaustive_max_photos
+    return "exhaustive" not in config.modes
 
 
 def timestamps(collection: Collection) -> dict[str, float]:

@@ -143,15 +143,26 @@ def _earlier_index(folder: Path, source: str, hashes: Mapping[str, str]) -> Retr
     if not (folder / _INDEXED).exists():
         return None
     try:
-        indexed = json.loads((folder / _INDEXED).read_text(encoding="utf-8"))
+        indexed = _indexed_photos(folder / _INDEXED)
         if any(hashes.get(name) != sha256 for name, sha256 in indexed.items()):
             return None
         index = RetrievalIndex.load(folder, source=source)
-    except (RetrievalError, ValueError, AttributeError) as error:
+    except RetrievalError as error:
         log.warning("the retrieval index is made again: %s", error)
         return None
     # A run that ended between writing the two has photos in one that are not in the other.
     return index if set(index.names) == indexed.keys() else None
+
+
+def _indexed_photos(path: Path) -> dict[str, str]:
+    """Hash of each photo in an index."""
+    try:
+        indexed = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RetrievalError(f"{path}: cannot be read as a list of photos: {error}") from error
+    if not isinstance(indexed, dict):
+        raise RetrievalError(f"{path}: cannot be read as a list of photos: not an object of names")
+    return indexed
 
 
 def _remove_other_indices(folder: Path) -> None:

@@ -183,10 +183,12 @@ def test_queries_that_cannot_be_asked_are_named(
     assert not list((finished / "cache").glob("queries-*"))
 
 
-def test_a_damaged_index_is_named_and_made_again(finished: Path) -> None:
+@pytest.mark.parametrize("pattern", ["segment-*", "index.json", "photos.json"])
+def test_a_damaged_index_is_named_and_made_again(finished: Path, pattern: str) -> None:
     expected = search(finished, "--query", "photo_05.jpg")
-    (index,) = (finished / "cache" / "index").glob("*/segment-*")
-    index.write_bytes(index.read_bytes()[:-1000])
+    (index,) = (finished / "cache" / "index").glob(f"*/{pattern}")
+    content = index.read_bytes()
+    index.write_bytes(content[: len(content) // 2])
 
     # in a process of its own, whose standard error is the user's
     command = [

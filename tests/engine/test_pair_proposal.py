@@ -36,6 +36,12 @@ def test_small_collections_need_no_index() -> None:
     assert needs_index(10, RetrievalConfig(mode="mast3r-sfm+exhaustive"))
 
 
+@pytest.mark.parametrize("mode", ["retrieval+exhaustive", "exhaustive+sequential+retrieval"])
+def test_retrieval_beside_every_pair_has_the_index_that_it_asks_for(mode: str) -> None:
+    assert needs_index(21, RetrievalConfig(mode=mode))
+    assert not needs_index(20, RetrievalConfig(mode=mode))
+
+
 class WordsOfItsOwn:
     """A backend whose visual words come with it."""
 
