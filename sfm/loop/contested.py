@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import pycolmap
 
-from retrieval import Reason
+from retrieval import Pair, Reason
 from sfm.mapping import ContestedPlace
 
 from .requests import Candidate, PairRequest
@@ -21,9 +21,14 @@ _WORTH = 2.0
 wrong."""
 
 
-def place_requests(places: Sequence[ContestedPlace]) -> Iterator[PairRequest]:
-    """One request a pair: that some did not match is the answer, too, and no reason to stop."""
-    pairs = dict.fromkeys(pair for place in places for pair in place.telling)
+def place_requests(places: Sequence[ContestedPlace], tried: Set[Pair]) -> Iterator[PairRequest]:
+    """One request a pair: that some did not match is the answer, too, and no reason to stop.
+
+    Args:
+        places: with pairs that left no trace in the database.
+        tried: pairs that are not asked for again, those among them that could not be matched.
+    """
+    pairs = dict.fromkeys(pair for place in places for pair in place.telling if pair not in tried)
     for pair in pairs:
         candidates = (Candidate(pair, _CHANCE),)
         yield PairRequest(Reason.SUSPECT, tuple(pair), candidates, 1, _WORTH, blind=True, decisive=True)

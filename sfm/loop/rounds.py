@@ -346,7 +346,7 @@ class _Loop:
         if self.in_doubt and self.stage == "doubt":
             requests += widening_requests(names, self.rank, tried)
         if self.stage == "models" and not self.given:
-            requests += place_requests(self.read_contested(self.models))
+            requests += place_requests(self.read_contested(self.models), tried)
         return [request for one in requests if (request := self._within_scope(one)).candidates]
 
     def _within_scope(self, request: PairRequest) -> PairRequest:

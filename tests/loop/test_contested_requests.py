@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pycolmap
+import pytest
 
-from retrieval import Pair, Reason
+from retrieval import Edge, Pair, Reason
+from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.loop.contested import place_requests
 from sfm.loop.requests import PairRequest
@@ -56,9 +59,43 @@ def test_no_telling_pair_beyond_the_hard_limit(tmp_path: Path) -> None:
     assert not set(TELLING) & result.scene_graph.edges.keys()
 
 
+def test_pairs_that_could_not_be_matched_are_not_asked_for_again(tmp_path: Path) -> None:
+    class Failing(Contested):
+        def read_contested(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[ContestedPlace]:
+            return self.contested  # a pair that failed, as for want of memory, leaves no trace
+
+    engine = Failing()
+
+    run(engine, tmp_path, RegisterConfig())
+
+    asked = [pair for pairs in engine.matched for pair in pairs]
+    assert set(TELLING) <= set(asked)
+    assert len(asked) == len(set(asked))
+
+
+def test_a_kill_while_telling_pairs_are_matched_changes_nothing(tmp_path: Path) -> None:
+    class Killed(Contested):
+        def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+            if not edges.keys().isdisjoint(TELLING):
+                raise KeyboardInterrupt
+            return super().match(edges, guides)
+
+    config = RegisterConfig(pairs_per_photo=0.5)
+    resumed, undisturbed = Contested(), Contested()
+    with pytest.raises(KeyboardInterrupt):
+        run(Killed(), tmp_path / "rounds", config)
+
+    result = run(resumed, tmp_path / "rounds", config)
+    expected = run(undisturbed, tmp_path / "other", config)
+
+    assert resumed.matched == undisturbed.matched
+    assert [replace(r, seconds=0) for r in result.rounds] == [replace(r, seconds=0) for r in expected.rounds]
+    assert result.scene_graph == expected.scene_graph
+
+
 def test_each_telling_pair_is_a_request_of_its_own_that_survives_a_restart() -> None:
     twice = ContestedPlace(frozenset(NAMES[2:3]), TELLING[:1])
-    requests = list(place_requests([ContestedPlace(frozenset(NAMES[:2]), TELLING), twice]))
+    requests = list(place_requests([ContestedPlace(frozenset(NAMES[:2]), TELLING), twice], frozenset()))
 
     assert [request.candidates[0].pair for request in requests] == list(TELLING)
     assert all(request.is_needed and request.blind and request.wanted == 1 for request in requests)
