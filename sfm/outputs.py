@@ -74,10 +74,10 @@ def finish(
             fixed_cameras=collection.fixed_cameras,
             doubtful=report.doubtful if report else frozenset(),
         )
-        vindicated = judged.vindicated if _suspects_waited(config) else frozenset()
-        in_doubt = sum(bool(photo.doubt) for photo in judged.photos.values())
-        counts.update(in_doubt=in_doubt, vindicated=len(vindicated))
-    alike = look_alikes(report.without(vindicated) if report else None)
+        left = report.without(judged.vindicated) if report and _suspects_waited(config) else report
+        counts.update(in_doubt=sum(bool(photo.doubt) for photo in judged.photos.values()))
+        counts.update(vindicated=len(report.suspects) - len(left.suspects) if report and left else 0)
+    alike = look_alikes(left)
     for suspect in alike.suspects:
         space.events.emit("suspects", "suspect", **asdict(suspect))
     index = EventIndex(read_events(space.events_path), verify=config.verify, register=config.register)

@@ -37,6 +37,13 @@ def test_half_of_the_pairs_were_enough(demo: Path) -> None:
     assert pairs["verified"] <= pairs["matched"]
 
 
+def test_suspects_that_the_model_clears_are_counted_and_no_longer_listed(demo: Path) -> None:
+    run = json.loads((demo / "run.json").read_text())
+    counts = {stage["stage"]: stage["counts"] for stage in run["stages"]}
+
+    assert counts["quality"]["vindicated"] == counts["suspects"]["named"] - len(run["suspects"])
+
+
 def test_the_output_opens_as_a_colmap_dataset(demo: Path) -> None:
     model = pycolmap.Reconstruction(demo / "sparse" / "0")
 
