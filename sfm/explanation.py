@@ -45,7 +45,7 @@ def explain(out: str | os.PathLike[str], photo: str) -> str:
     if not known:
         raise InputError(f"{out}: no record of a run there", hint="give the output folder of an `sfm run`")
     name = resolve_photo(photo, sorted(known))
-    return "\n".join(_story(name, index, outcomes.get(name), run.get("models", ()))) + "\n"
+    return "\n".join(_story(name, index, outcomes, run.get("models", ()))) + "\n"
 
 
 def _run(out: Path) -> Mapping[str, Any]:
@@ -65,10 +65,10 @@ def _run(out: Path) -> Mapping[str, Any]:
 def _story(
     name: str,
     index: EventIndex,
-    outcome: Mapping[str, Any] | None,
+    outcomes: Mapping[str, Mapping[str, Any]],
     models: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
-    history = index.history
+    history, outcome = index.history, outcomes.get(name)
     yield from _headline(name, index, outcome)
     if outcome is not None and (quality := outcome.get("quality")):
         yield f"Held by       {quality_in_words(quality, unit_of(models[outcome['model']]))}"
@@ -82,7 +82,7 @@ def _story(
     tries = history.tries(name)
     if tries:
         yield f"Pairs         {_asked(tries)}"
-        yield from _table(name, tries, history)
+        yield from _table(name, tries, history, _model_of(outcomes, history))
     yield from _registration(name, history)
     yield from _look_alikes(name, history)
 
@@ -120,11 +120,19 @@ def _asked(tries: Sequence[PairTry]) -> str:
     return f"{len(tries)} matched ({why}), {verified} verified{f', {failed} failed' if failed else ''}"
 
 
-def _table(name: str, tries: Sequence[PairTry], history: History) -> Iterator[str]:
+def _model_of(outcomes: Mapping[str, Mapping[str, Any]], history: History) -> Mapping[str, int]:
+    """Model of each registered photo; an unfinished run knows it of those that it registered itself alone."""
+    known = outcomes or history.registered
+    return {name: entry["model"] for name, entry in known.items() if entry["model"] is not None}
+
+
+def _table(
+    name: str, tries: Sequence[PairTry], history: History, model_of: Mapping[str, int]
+) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [
         ("with", "why", "round", "score", "matches", "inliers", "geometry", "in model")
     ]
-    rows += [_row(name, attempt, history) for attempt in tries[:_MAX_ROWS]]
+    rows += [_row(name, attempt, history, model_of) for attempt in tries[:_MAX_ROWS]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     numeric = {2, 3, 4, 5}
     for row in rows:
@@ -137,10 +145,9 @@ def _table(name: str, tries: Sequence[PairTry], history: History) -> Iterator[st
         yield f"  and {len(tries) - _MAX_ROWS} more, none better"
 
 
-def _row(name: str, attempt: PairTry, history: History) -> tuple[str, ...]:
+def _row(name: str, attempt: PairTry, history: History, model_of: Mapping[str, int]) -> tuple[str, ...]:
     other = attempt.other(name)
     score = history.scores.get(attempt.pair)
-    model = history.registered.get(other, {}).get("model")
     return (
         other,
         attempt.reason,
@@ -149,7 +156,7 @@ def _row(name: str, attempt: PairTry, history: History) -> tuple[str, ...]:
         str(attempt.num_matches),
         str(attempt.num_inliers) if attempt.verified else "failed" if attempt.failed else "refused",
         attempt.config.lower() if attempt.verified else attempt.why,
-        "" if model is None else str(model),
+        str(model_of.get(other, "")),
     )
 
 

@@ -36,6 +36,20 @@ def test_how_well_a_photo_is_held_and_why_it_is_in_doubt(tmp_path, make_run):
     assert "In doubt" not in explain(out, "scene0/1.png")
 
 
+def test_partners_that_were_in_the_model_from_the_start_are_in_it(tmp_path, make_run):
+    out = make_run(tmp_path)
+    path = out / "events.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    given = [e for e in events if e["event"] != "registered" or e["name"] == "scene0/1.png"]
+    path.write_text("".join(f"{json.dumps(event)}\n" for event in given))
+
+    lines = explain(out, "scene0/1.png").splitlines()
+
+    partners = [line.split() for line in lines if line.startswith("  scene0/")]
+    assert len(partners) == 4
+    assert all(cells[-2:] == ["calibrated", "0"] for cells in partners)
+
+
 def test_positions_are_metres_where_the_model_is(tmp_path, make_run):
     out = make_run(tmp_path)
     judge(out, "scene0/2.png", sigma_position=1.25)
