@@ -183,7 +183,8 @@ class RegisterConfig:
     """Budget: about this many pairs a photo are matched, the first graph included, and fewer where the models
     need no more."""
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
-    """Hard limit for what decides whether photos are in the model, as long as asking for it pays."""
+    """Hard limit for what decides whether photos are in the model, or at which of two places, as long as
+    asking for it pays."""
     guided: bool = True
     """Match pairs of photos of one model near their epipolar lines first (backend sift): cheaper, and more is
     found. Pairs matched before keep what they have."""
