@@ -72,8 +72,9 @@ def reconsidered(
 def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
     """Other places that far more of the matches across call for than for the present one.
 
-    Where photos do not see what they should see at the present place, half as many suffice; more than for the
-    present one, where nobody can tell of it, and the photos see nearly all that they should from the other.
+    Where photos do not see what they should see at the present place, half as many suffice, if they see a
+    larger share of it from the other; more than for the present one, where nobody can tell of it, and the
+    photos see nearly all that they should from the other. Never a place that is denied itself.
     """
     edges = bench.scene.view_graph.edges
     for place in other_places(bench, trial):
