@@ -45,7 +45,7 @@ class PairRecord:
     @property
     def verified(self) -> bool:
         """Whether the pair has a two-view geometry that registration can use."""
-        return self.num_inliers > 0 and self.config not in ("UNDEFINED", "DEGENERATE", "WATERMARK")
+        return self.num_inliers > 0 and self.config not in ("UNDEFINED", "DEGENERATE")
 
 
 @dataclass(frozen=True, slots=True)

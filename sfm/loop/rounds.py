@@ -205,7 +205,8 @@ class _Loop:
         for _ in range(self.config.max_rounds):
             self.experience.forgive()
             is_over = not self._round() or not (self.history[-1].verified or self.has_tested)
-            idle = 0 if not is_over and self._has_changed() else idle + 1
+            is_idle = is_over or not (self._has_changed() or self.has_tested)  # a test may have moved a part
+            idle = idle + 1 if is_idle else 0
             if is_over or idle >= _MAX_IDLE_ROUNDS:
                 if not self._begin_afresh():
                     break

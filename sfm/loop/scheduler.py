@@ -144,7 +144,8 @@ def work_off(
         edges.update(chosen)
         verified |= found
         for work, candidate, _ in batch.values():
-            experience.learn(work.request.reason, candidate.chance, candidate.pair in found)
+            if not work.request.decisive:  # there, what does not match is an answer
+                experience.learn(work.request.reason, candidate.chance, candidate.pair in found)
         for pair in chosen:
             for work in by_pair[pair]:
                 work.verified += pair in found

@@ -57,4 +57,7 @@ def contested_places(
 
 
 def _telling(place: SharedPlace) -> tuple[Pair, ...]:
-    return place.untried[: place.num_missing + _MARGIN] if place.num_missing else ()
+    """None where all that are left would not tell either."""
+    if not 0 < place.num_missing <= len(place.untried):
+        return ()
+    return place.untried[: place.num_missing + _MARGIN]

@@ -11,7 +11,7 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import GeoreferenceConfig
-from sfm.database import FeatureDatabase, StageKeys
+from sfm.database import FeatureDatabase, PairRecord, StageKeys
 from sfm.errors import WorkspaceError
 from sfm.positions import with_positions
 from sfm.types import CameraSpec, Collection, Exif, Photo
@@ -191,3 +191,19 @@ def test_a_database_of_colmaps_own_can_be_looked_at(tmp_path: Path) -> None:
 
     assert FeatureDatabase(tmp_path / "colmap.db", read_only=True).image_ids() == {}
     assert (tmp_path / "colmap.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("config", "count", "verified"),
+    [
+        ("CALIBRATED", 40, True),
+        ("PANORAMIC", 40, True),
+        ("WATERMARK", 40, True),
+        ("WATERMARK", 0, False),
+        ("DEGENERATE", 40, False),
+        ("UNDEFINED", 0, False),
+    ],
+)
+def test_a_pair_is_verified_where_registration_uses_it(config: str, count: int, verified: bool) -> None:
+    """COLMAP's mappers use pairs that may be a watermark's, too, and so does the view graph."""
+    assert PairRecord(90, count, config).verified is verified
