@@ -3,9 +3,10 @@ they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps orde
 """
 
 from .contested import ReadContested
+from .history import registered_names
 from .ranking import Rank
 from .requests import Candidate, PairRequest
-from .rounds import LoopResult, registered_names, run_closed_loop
+from .rounds import LoopResult, run_closed_loop
 from .rules import propose_requests
 from .situation import Situation
 from .suspects import ReadSuspects, deciding_requests

@@ -16,10 +16,9 @@ continues after the last finished round and ends as an undisturbed one would.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +34,7 @@ from sfm.types import RoundReport
 from .calibration import Calibration, Similarities
 from .contested import ReadContested, place_requests
 from .guides import guides_of
+from .history import History, registered_names
 from .kept_rounds import KeptRounds, Models
 from .missing_links import missing_links
 from .ranking import Rank
@@ -130,13 +130,8 @@ def run_closed_loop(
         loop.mend_models()
     loop.finish_models()
     return LoopResult(
-        tuple(loop.models), loop.view_graph, loop.graph, tuple(loop.history), loop.known_suspects
+        tuple(loop.models), loop.view_graph, loop.graph, tuple(loop.history.rounds), loop.known_suspects
     )
-
-
-def registered_names(models: Sequence[pycolmap.Reconstruction]) -> set[str]:
-    """Names of the photos registered in any of the models."""
-    return {model.image(i).name for model in models for i in model.reg_image_ids()}
 
 
 @dataclass(slots=True)
@@ -156,8 +151,8 @@ class _Loop:
     events: EventSink
     models: list[pycolmap.Reconstruction]
     scope: frozenset[str]
-    history: list[RoundReport] = field(default_factory=list)
     experience: Experience = field(default_factory=Experience)
+    history: History = field(init=False)
     view_graph: ViewGraph = field(init=False)
     similarities: Similarities | None = None
     """Once they were needed."""
@@ -177,6 +172,7 @@ class _Loop:
     given: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.history = History(self.events)
         self.view_graph = self.read_view_graph()
         self.given = frozenset(registered_names(self.models)) - self.scope
 
@@ -204,25 +200,16 @@ class _Loop:
         idle = 0
         for _ in range(self.config.max_rounds):
             self.experience.forgive()
-            is_over = not self._round() or not (self.history[-1].verified or self.has_tested)
-            is_idle = is_over or not (self._has_changed() or self.has_tested)  # a test may have moved a part
-            idle = idle + 1 if is_idle else 0
+            is_over = not self._round() or not (self.history.rounds[-1].verified or self.has_tested)
+            # a test may have moved a part, which changes no number
+            has_changed = not is_over and (self.has_tested or self.history.has_changed())
+            idle = 0 if has_changed else idle + 1
             if is_over or idle >= _MAX_IDLE_ROUNDS:
                 if not self._begin_afresh():
                     break
                 idle = 0
         else:
             self._begin_afresh()
-
-    def _has_changed(self) -> bool:
-        """Whether the last round changed the models, or found what lets more rounds change them."""
-        last = self.history[-1]
-        return (
-            last.registered_after != last.registered_before
-            or last.models_after != last.models_before
-            # pairs between two models: some more may join what these do not yet
-            or (last.models_after > 1 and str(Reason.BRIDGE) in last.verified_by_reason)
-        )
 
     def register(self) -> None:
         """Continue the models with all verified pairs; begin afresh, too, where there are many more."""
@@ -264,7 +251,7 @@ class _Loop:
         self.known_suspects = None
         tests = {candidate.pair for one in requests if one.decisive for candidate in one.candidates}
         self.has_tested = not tests.isdisjoint(outcome.edges)
-        with self._in_history(outcome.edges, started):
+        with self._noted(outcome.edges, started):
             found = any(pair in self.view_graph for pair in outcome.edges)
             if self.stage == "models" and (found or self.has_tested):
                 self.register()
@@ -278,36 +265,12 @@ class _Loop:
         whole = len(self.models) == 1 and self.scope <= registered_names(self.models)
         if whole or self.given or self._num_verified() == self.num_at_fresh_start:
             return False
-        with self._in_history({}, time.monotonic()):
+        with self._noted({}, time.monotonic()):
             self._continue_models(fresh=True)
-        return self._has_changed()
+        return self.history.has_changed()
 
-    @contextmanager
-    def _in_history(self, edges: Mapping[Pair, Edge], started: float) -> Iterator[None]:
-        """A round that matched these pairs; the block continues the models with those that verified."""
-        verified = sorted(pair for pair in edges if pair in self.view_graph)
-        num_registered, num_models = len(registered_names(self.models)), len(self.models)
-        report = RoundReport(
-            round=len(self.history) + 1,
-            asked=dict(Counter(str(edge.reason) for edge in edges.values())),
-            matched=len(edges),
-            verified=len(verified),
-            verified_by_reason=dict(Counter(str(edges[pair].reason) for pair in verified)),
-            registered_before=num_registered,
-            registered_after=num_registered,
-            models_before=num_models,
-            models_after=num_models,
-            seconds=0.0,
-        )
-        self.history.append(report)
-        yield
-        self.history[-1] = replace(
-            report,
-            registered_after=len(registered_names(self.models)),
-            models_after=len(self.models),
-            seconds=round(time.monotonic() - started, 2),
-        )
-        self.events.emit("loop", "round", **asdict(self.history[-1]))
+    def _noted(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:
+        return self.history.round(edges, self.view_graph, lambda: self.models, started)
 
     def _requests(self, number: int) -> list[PairRequest]:
         """What the view graph, the suspects and the models lack."""
