@@ -211,7 +211,7 @@ def _rich_progress() -> RichProgress:
 
 
 def _line_text(moment: str, count: _Count) -> str:
-    unit = f" {count.unit}" if count.unit else ""
+    unit = f" {count.unit if count.total != 1 else count.unit.removesuffix('s')}" if count.unit else ""
     match moment:
         case "start":
             return f"{count.title}: {count.total}{unit}"

@@ -30,6 +30,12 @@ def test_plain_lines_at_start_and_end(capfd: pytest.CaptureFixture[str]) -> None
     assert err.splitlines() == ["match: 3 pairs", "match: 3 pairs in 0.0 s"]
 
 
+def test_one_pair_is_no_pairs(capfd: pytest.CaptureFixture[str]) -> None:
+    work(make_progress(Display.LINES), steps=1, total=1)
+
+    assert capfd.readouterr().err.splitlines() == ["match: 1 pair", "match: 1 pair in 0.0 s"]
+
+
 def test_a_long_task_says_how_long_it_will_take(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
