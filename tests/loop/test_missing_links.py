@@ -102,3 +102,22 @@ def test_without_poses_nobody_asks_for_what_may_not_overlap() -> None:
     graph = two_towns()
 
     assert missing_links([], graph, frozenset(graph.edges), {}, in_doubt=True, limit=50) == []
+
+
+@pytest.mark.parametrize(("num_photos", "min_gain"), [(24, 3.0), (149, 3.0), (150, 1.5)])
+def test_large_collections_ask_for_pairs_that_do_less_for_all(
+    monkeypatch: pytest.MonkeyPatch, num_photos: int, min_gain: float
+) -> None:
+    asked: list[float] = []
+
+    def record(*_: object, limit: int, min_gain: float) -> list[tuple[Pair, float]]:
+        asked.append(min_gain)
+        return []
+
+    monkeypatch.setattr("sfm.loop.missing_links.far_reaching_links", record)
+    names = tuple(f"{i:03d}.jpg" for i in range(num_photos))
+    graph = ViewGraph(names, {Pair(*names[:2]): TwoView(200, "uncalibrated", 0.5)})
+
+    missing_links([], graph, frozenset(graph.edges), {}, in_doubt=False, limit=10)
+
+    assert asked == [min_gain]
