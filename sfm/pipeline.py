@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pycolmap
@@ -356,8 +357,8 @@ def registered(
             match=match_requested,
             read_view_graph=lambda: ViewGraph.read(database.path),
             read_suspects=lambda tried: read_suspects(database.path, tried),
-            read_contested=lambda models: contested_places(
-                database.path, models, config=config.register, seed=config.run.seed
+            read_contested=partial(
+                contested_places, database.path, config=config.register, seed=config.run.seed
             ),
             rank=rank,
             config=config.register,

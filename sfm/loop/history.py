@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-
-import pycolmap
 
 from retrieval import Edge, Pair, Reason
 from sfm.events import EventSink
 from sfm.mapping import ViewGraph
 from sfm.types import RoundReport
 
-Models = Sequence[pycolmap.Reconstruction]
+from .kept_rounds import Models
 
 
 class History:

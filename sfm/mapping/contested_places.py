@@ -49,15 +49,14 @@ def contested_places(
     bench = Workbench(scene, options, lambda name: None)
     found: list[ContestedPlace] = []
     for model in models:
-        names = frozenset(model.image(image_id).name for image_id in model.reg_image_ids())
-        for other in other_places(bench, Trial(None, model, names=names)):
+        for other in other_places(bench, Trial.of(model)):
             asked = (ContestedPlace(other.part, _telling(place)) for place in (other.here, other.there))
             found += [place for place in asked if place.telling]
     return found
 
 
 def _telling(place: SharedPlace) -> tuple[Pair, ...]:
-    """None where all that are left would not tell either."""
+    """Pairs to ask for; none where even all that are left would not tell."""
     if not 0 < place.num_missing <= len(place.untried):
         return ()
     return place.untried[: place.num_missing + _MARGIN]

@@ -58,8 +58,7 @@ def reconsidered(
         journal: told of what was tried.
     """
     bench = Workbench(scene, options, lambda name: None)
-    names = frozenset(model.image(image_id).name for image_id in model.reg_image_ids())
-    trial = start = Trial(None, model, names=names)
+    trial = start = Trial.of(model)
     for _ in range(_MAX_MOVES):
         moves = sorted(_moves(bench, trial), key=lambda move: (-move.gain, len(move.part), min(move.part)))
         done = (_carried_out(bench, trial, move, suspects, journal) for move in moves)

@@ -57,6 +57,11 @@ class Trial:
     hinge: str = ""
     """The photo of another model that this one, taken off it, hung on alone."""
 
+    @classmethod
+    def of(cls, model: pycolmap.Reconstruction) -> Trial:
+        """A model that is taken as it stands, itself and no copy."""
+        return cls(None, model, names=frozenset(model.image(i).name for i in model.reg_image_ids()))
+
     @property
     def quality(self) -> tuple[float, int]:
         """Larger is better: photos registered, less where pairs contradict their poses; then observations."""

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -110,17 +111,7 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
     register = config.register if graph == LOOP else replace(config.register, max_rounds=0)
     pycolmap.set_random_seed(config.run.seed)
     events = EventLog(folder / "events.jsonl")
-    first, rank = propose_pairs(
-        store.collection,
-        store.database,
-        cache_dir=store.workspace.cache,
-        backend=store.backend,
-        config=replace(config.retrieval.before_loop(), exhaustive_max_photos=0),
-        seed=config.run.seed,
-        events=events,
-    )
-    if graph != LOOP:
-        first = SceneGraph(store.names, fixed_graph(graph, store.names, rank, seed=config.run.seed))
+    first, rank = _first_graph(graph, store, config, events)
     database = store.new_database(folder / "database.db")
     store.give(first.edges, database)
     guided, matching = GuidedWork(), Clock()
@@ -161,9 +152,7 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
             match=match,
             read_view_graph=lambda: ViewGraph.read(database.path),
             read_suspects=lambda tried: read_suspects(database.path, tried),
-            read_contested=lambda models: contested_places(
-                database.path, models, config=register, seed=config.run.seed
-            ),
+            read_contested=partial(contested_places, database.path, config=register, seed=config.run.seed),
             rank=rank,
             config=register,
             events=events,
@@ -178,6 +167,24 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
         register_wall_s=round(whole.wall_s - matching.wall_s, 2),
         rounds=tuple(asdict(r) for r in loop.rounds),
     )
+
+
+def _first_graph(
+    graph: str, store: MatchedStore, config: Config, events: EventLog
+) -> tuple[SceneGraph, Rank]:
+    """The pairs to begin with, for a fixed graph all there will be, and retrieval."""
+    first, rank = propose_pairs(
+        store.collection,
+        store.database,
+        cache_dir=store.workspace.cache,
+        backend=store.backend,
+        config=replace(config.retrieval.before_loop(), exhaustive_max_photos=0),
+        seed=config.run.seed,
+        events=events,
+    )
+    if graph == LOOP:
+        return first, rank
+    return SceneGraph(store.names, fixed_graph(graph, store.names, rank, seed=config.run.seed)), rank
 
 
 def fixed_graph(text: str, names: Sequence[str], rank: Rank, *, seed: int) -> Mapping[Pair, Edge]:

@@ -10,8 +10,7 @@ import numpy as np
 from retrieval import Pair
 from sfm.types import PhotoQuality
 
-from .photo_quality import ModelQuality, contradicted_of
-from .vindicated import firm_parts
+from .photo_quality import ModelQuality, contradicted_of, firm_parts
 
 _MOSTLY = 0.5
 _FEW_POINTS = 30

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import numpy.typing as npt
 import pycolmap
@@ -14,7 +15,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.types import PhotoQuality
 
-from ..agreement import AGREED_PX, contradicted_matches, median_errors_px
+from ..agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
 from ..observations import seen_by
 from ..scene import Scene
 from .denied_parts import DeniedPart, denied_parts
@@ -93,6 +94,16 @@ def contradicted_of(
     """
     judged = [pair for pair in pairs if pair not in doubtful] or pairs
     return contradicted_matches(judged, errors_px, inliers)
+
+
+def firm_parts(quality: ModelQuality, doubtful: Set[Pair]) -> list[frozenset[str]]:
+    """Photos that pairs link which the poses do not contradict, without `doubtful`; largest part first."""
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_nodes_from(quality.photos)
+    kept = {pair for pair, error in quality.errors_px.items() if error <= CONTRADICTED_PX}
+    graph.add_edges_from(sorted(kept - doubtful))
+    parts = (frozenset(part) for part in nx.connected_components(graph))
+    return sorted(parts, key=lambda part: (-len(part), min(part)))
 
 
 def _rounded(reduce: Callable[[Array], Any], values: Array) -> float | None:

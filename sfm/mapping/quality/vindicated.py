@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-import networkx as nx
-
 from retrieval import Pair
 
 from ..agreement import AGREED_PX, CONTRADICTED_PX
-from .photo_quality import ModelQuality
+from .photo_quality import ModelQuality, firm_parts
 
 
 def vindicated(quality: ModelQuality, doubtful: Set[Pair]) -> frozenset[Pair]:
@@ -33,13 +31,3 @@ def vindicated(quality: ModelQuality, doubtful: Set[Pair]) -> frozenset[Pair]:
         if part_of[pair.a] == part_of[pair.b]
         and not any(len(part.names & {*pair}) == 1 for part in quality.denied)
     )
-
-
-def firm_parts(quality: ModelQuality, doubtful: Set[Pair]) -> list[frozenset[str]]:
-    """Photos that pairs link which the poses do not contradict, without `doubtful`; largest part first."""
-    graph: nx.Graph[str] = nx.Graph()
-    graph.add_nodes_from(quality.photos)
-    kept = {pair for pair, error in quality.errors_px.items() if error <= CONTRADICTED_PX}
-    graph.add_edges_from(sorted(kept - doubtful))
-    parts = (frozenset(part) for part in nx.connected_components(graph))
-    return sorted(parts, key=lambda part: (-len(part), min(part)))
