@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pycolmap
 
 from retrieval import Pair
 
+from .epipolar import Views
 from .scene import Scene
 from .session import MapperSession
 
@@ -25,13 +25,9 @@ def agreement(session: MapperSession, name: str) -> float:
     True poses keep nearly all of them, whatever the depth; a pose found by chance or from a look-alike only
     those that it was fitted to.
     """
-    registered = session.registered
-    errors = [np.zeros(0)]
-    views = _Views(session.scene, session.reconstruction)
-    for other in session.scene.view_graph.neighbours(name):
-        if other in registered:
-            errors.append(views.epipolar_errors_px(session.scene.id_of[other], session.scene.id_of[name]))
-    found = np.concatenate(errors)
+    views, registered = Views(session.scene, session.reconstruction), session.registered
+    neighbours = [other for other in session.scene.view_graph.neighbours(name) if other in registered]
+    found = np.concatenate([np.zeros(0), *(views.errors_px(Pair.of(name, other)) for other in neighbours)])
     return float(np.mean(found <= CONTRADICTED_PX)) if len(found) else 0.0
 
 
@@ -59,46 +55,4 @@ def median_errors_px(
     scene: Scene, model: pycolmap.Reconstruction, pairs: Iterable[Pair]
 ) -> Mapping[Pair, float]:
     """Median Sampson distance, px, of the matches of each of `pairs` whose photos are both in the model."""
-    ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
-    views = _Views(scene, model)
-    return {
-        pair: float(np.median(views.epipolar_errors_px(ids[pair.a], ids[pair.b])))
-        for pair in pairs
-        if pair.a in ids and pair.b in ids
-    }
-
-
-def bearing_vectors(xy: npt.NDArray[np.floating], camera: pycolmap.Camera) -> npt.NDArray[np.float64]:
-    """Points (x, y, 1) on the image plane at unit distance, camera frame, of positions (N, 2), px; (N, 3)."""
-    flat = np.asarray(camera.cam_from_img(np.asarray(xy, dtype=np.float64)))
-    return np.column_stack((flat, np.ones(len(xy))))
-
-
-class _Views:
-    """The registered photos of a model that stands still, each unprojected once."""
-
-    def __init__(self, scene: Scene, model: pycolmap.Reconstruction) -> None:
-        self._scene, self._model = scene, model
-        self._rays: dict[int, npt.NDArray[np.float64]] = {}
-
-    def epipolar_errors_px(self, id_1: int, id_2: int) -> npt.NDArray[np.float64]:
-        """Sampson distance of the matches of two registered photos, px; (N,)."""
-        matches = self._scene.cache.correspondence_graph.extract_matches_between_images(id_1, id_2)
-        images = self._model.image(id_1), self._model.image(id_2)
-        x_1, x_2 = self._of(id_1)[matches[:, 0]], self._of(id_2)[matches[:, 1]]
-        cam2_from_cam1 = images[1].cam_from_world() * images[0].cam_from_world().inverse()
-        t_x, t_y, t_z = cam2_from_cam1.translation
-        cross = np.array([[0, -t_z, t_y], [t_z, 0, -t_x], [-t_y, t_x, 0]])
-        essential = cross @ cam2_from_cam1.rotation.matrix()
-        line_2, line_1 = x_1 @ essential.T, x_2 @ essential
-        algebraic = np.sum(x_2 * line_2, axis=1)
-        gradient = np.sqrt(np.sum(line_1[:, :2] ** 2, axis=1) + np.sum(line_2[:, :2] ** 2, axis=1))
-        focal = np.mean([self._model.camera(image.camera_id).mean_focal_length() for image in images])
-        return np.asarray(np.abs(algebraic) / np.maximum(gradient, 1e-12) * focal)
-
-    def _of(self, image_id: int) -> npt.NDArray[np.float64]:
-        """Points (x, y, 1) of all keypoints of a photo on the image plane at unit distance, (N, 3)."""
-        if image_id not in self._rays:
-            camera = self._model.camera(self._model.image(image_id).camera_id)
-            self._rays[image_id] = bearing_vectors(self._scene.keypoints(image_id), camera)
-        return self._rays[image_id]
+    return Views(scene, model).median_errors_px(pairs)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Set
+from collections import Counter
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
 import pycolmap
 
 from retrieval import Pair
@@ -21,7 +21,7 @@ from .depth.metric_scale import metric_scale, scale_to_metres
 from .growth import grow
 from .journal import Journal
 from .late_pairs import supported
-from .observations import track_lengths
+from .observations import points_of_pairs
 from .options import MapperOptions, with_patience, with_two_view_tracks
 from .scene import Scene
 from .second_opinion import reconsidered
@@ -171,21 +171,22 @@ def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:
 
 def _drop_points_of_pairs(model: pycolmap.Reconstruction) -> None:
     """Take out the points of two photos, no third one vouching for them, where both see enough others."""
-    firm = _firm(model)
-    for point_id, track in [(point_id, point.track) for point_id, point in model.points3D.items()]:
-        if track.length() == 2 and all(element.image_id in firm for element in track.elements):
+    pairs = points_of_pairs(model)
+    firm = _firm(model, pairs.values())
+    for point_id, (first, second) in pairs.items():
+        if first in firm and second in firm:
             model.delete_point3D(point_id)
 
 
 def _is_weak(model: pycolmap.Reconstruction) -> bool:
     """Whether more than a few photos see few points that a third photo vouches for."""
-    return len(_firm(model)) < _MOSTLY_FIRM * model.num_reg_images()
+    return len(_firm(model, points_of_pairs(model).values())) < _MOSTLY_FIRM * model.num_reg_images()
 
 
-def _firm(model: pycolmap.Reconstruction) -> set[int]:
-    """Ids of the images that see enough points which a third one vouches for."""
-    lengths = track_lengths(model)
-    return {image_id for image_id, seen in lengths.items() if np.count_nonzero(seen > 2) >= FIRM}
+def _firm(model: pycolmap.Reconstruction, pairs: Iterable[tuple[int, int]]) -> set[int]:
+    """Ids of the images that see enough points which a third one vouches for; the others are of `pairs`."""
+    alone = Counter(image_id for pair in pairs for image_id in pair)
+    return {i for i in model.reg_image_ids() if model.image(i).num_points3D - alone[i] >= FIRM}
 
 
 def _has_evidence(scene: Scene, model: pycolmap.Reconstruction) -> bool:

@@ -11,21 +11,29 @@ import pycolmap
 
 def seen_by(image: pycolmap.Image) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Ids of the points that a photo observes, (N,), and where it sees them, (N, 2) px."""
+    return _arrays(image.get_observation_points2D())
+
+
+def some_seen_by(image: pycolmap.Image, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """As `seen_by`, of at most so many of the observations, evenly spread over their list."""
     points2D = image.get_observation_points2D()
-    return _ids(points2D), np.array([point.xy for point in points2D], np.float64).reshape(-1, 2)
+    return _arrays(points2D[:: -(-len(points2D) // count) or 1])
 
 
-def track_lengths(model: pycolmap.Reconstruction) -> dict[int, npt.NDArray[np.int64]]:
-    """For each registered photo, by image id: how many observations each of its points has, (N,)."""
-    ids = {
-        image_id: _ids(model.image(image_id).get_observation_points2D())
-        for image_id in sorted(model.reg_image_ids())
-    }
-    every = np.concatenate([np.zeros(0, np.int64), *ids.values()])
-    _, index, counts = np.unique(every, return_inverse=True, return_counts=True)
-    ends = np.cumsum([len(seen) for seen in ids.values()])
-    return dict(zip(ids, np.split(counts[index], ends[:-1]), strict=True)) if ids else {}
+def points_of_pairs(model: pycolmap.Reconstruction) -> dict[int, tuple[int, int]]:
+    """The points that two photos alone observe: id of the point to those of the images."""
+    pairs = {}
+    for point_id, point in model.points3D.items():
+        track = point.track
+        if track.length() == 2:
+            first, second = track.elements
+            pairs[point_id] = (first.image_id, second.image_id)
+    return pairs
 
 
-def _ids(points2D: Iterable[pycolmap.Point2D]) -> npt.NDArray[np.int64]:
-    return np.array([point.point3D_id for point in points2D], np.int64)
+def _arrays(
+    points2D: Iterable[pycolmap.Point2D],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    points2D = list(points2D)
+    ids = np.array([point.point3D_id for point in points2D], np.int64)
+    return ids, np.array([point.xy for point in points2D], np.float64).reshape(-1, 2)

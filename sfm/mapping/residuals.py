@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from .observations import seen_by
+from .observations import some_seen_by
 
 _MAX_IMAGES = 60
 _MAX_PER_IMAGE = 500
@@ -22,7 +22,7 @@ def residual_lengths(model: pycolmap.Reconstruction) -> npt.NDArray[np.float64]:
     lengths = [np.zeros(0)]
     for image_id in image_ids[:: -(-len(image_ids) // _MAX_IMAGES) or 1]:
         image = model.image(image_id)
-        ids, xy = (array[:: -(-len(array) // _MAX_PER_IMAGE) or 1] for array in seen_by(image))
+        ids, xy = some_seen_by(image, _MAX_PER_IMAGE)
         if len(ids):
             xyz = np.array([model.point3D(point_id).xyz for point_id in ids.tolist()])
             found = np.asarray(model.camera(image.camera_id).img_from_cam(image.cam_from_world() * xyz))

@@ -33,6 +33,7 @@ class Scene:
     tried: frozenset[Pair] = frozenset()
     """All pairs that were matched, whether they verified or not."""
     _keypoints: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    _matches: dict[Pair, npt.NDArray[np.uint32]] = field(default_factory=dict, repr=False)
     _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -79,6 +80,16 @@ class Scene:
     def keypoints(self, image_id: int) -> npt.NDArray[np.float32]:
         """Positions of all keypoints of a photo, px, (N, 2)."""
         return self._keypoints[image_id]
+
+    def matches(self, pair: Pair) -> npt.NDArray[np.uint32]:
+        """Inlier matches, keypoints of `pair.a` and of `pair.b`, (M, 2); none if the pair never verified."""
+        if pair not in self.view_graph:
+            return np.zeros((0, 2), np.uint32)
+        if pair not in self._matches:
+            ids = self.id_of[pair.a], self.id_of[pair.b]
+            graph = self.cache.correspondence_graph
+            self._matches[pair] = graph.extract_matches_between_images(*ids)
+        return self._matches[pair]
 
     def matched_keypoints(self, name: str) -> tuple[int, int]:
         """How many keypoints of a photo are matched with another one, and how many with two others or more.

@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Set
 
 import numpy as np
-import numpy.typing as npt
 import pycolmap
 
 from retrieval import Pair
@@ -144,16 +143,12 @@ def _surroundings(scene: Scene, place: OtherPlace) -> float:
 
     Of look-alikes the surroundings differ, however many matches they have.
     """
-    graph, edges = scene.cache.correspondence_graph, scene.view_graph.edges
-
-    def between(pair: Pair) -> npt.NDArray[np.uint32]:
-        return graph.extract_matches_between_images(scene.id_of[pair.a], scene.id_of[pair.b])
-
+    edges = scene.view_graph.edges
     cameras = {name: scene.cache.camera(scene.cache.image(i).camera_id) for name, i in scene.id_of.items()}
     matches = PairMatches(
         {name: scene.keypoints(i).astype(np.float64) for name, i in scene.id_of.items()},
         {name: (camera.width, camera.height) for name, camera in cameras.items()},
-        {pair: between(pair).astype(np.int64) for pair in edges},
+        {pair: scene.matches(pair).astype(np.int64) for pair in edges},
     )
     agreement = context_agreement(matches, place.present | place.other)
     agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}

@@ -13,8 +13,8 @@ import pycolmap
 
 from retrieval import Pair
 
-from .agreement import bearing_vectors
 from .calibration.focal_priors import with_held_focal
+from .epipolar import bearing_vectors
 from .evidence.view_graph import ViewGraph
 from .frames import triangulate_frame_mates
 from .journal import Journal

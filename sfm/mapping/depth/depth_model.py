@@ -14,7 +14,8 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from ..agreement import agreement, bearing_vectors
+from ..agreement import agreement
+from ..epipolar import bearing_vectors
 from ..journal import Journal
 from ..options import MapperOptions
 from ..scene import Scene

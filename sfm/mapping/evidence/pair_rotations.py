@@ -22,7 +22,7 @@ from .pair_matches import PairMatches
 Rotation = npt.NDArray[np.float64]
 """(3, 3): what turns directions in the frame of the camera of `pair.a` into that of `pair.b`."""
 
-_MAX_MATCHES = 200  # of a pair, evenly spread: they only choose one of the poses that a matrix allows
+_MAX_MATCHES = 50  # of a pair, evenly spread: they only choose one of the poses that a matrix allows
 _FOCAL_FACTORS = (0.5, 0.55, 0.6, 0.66, 0.72, 0.79, 0.86, 0.95, 1.04, 1.14, 1.25, 1.5, 1.8)
 """Of the longer side: from a wide angle to a short telephoto lens."""
 _NUM_STRONGEST = 150  # pairs that choose among them

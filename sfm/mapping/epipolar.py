@@ -1,0 +1,83 @@
+"""How far verified matches lie from their epipolar lines, by the poses of a model that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import pycolmap
+
+from kernels.sampson import sampson_distances, sampson_medians
+from retrieval import Pair
+
+from .scene import Scene
+
+Array = npt.NDArray[np.float64]
+
+
+def bearing_vectors(xy: npt.NDArray[np.floating], camera: pycolmap.Camera) -> Array:
+    """Points (x, y, 1) on the image plane at unit distance, camera frame, of positions (N, 2), px; (N, 3)."""
+    flat = np.asarray(camera.cam_from_img(np.asarray(xy, dtype=np.float64)))
+    return np.column_stack((flat, np.ones(len(xy))))
+
+
+class Views:
+    """The registered photos of a model, each unprojected once; the model must not change meanwhile."""
+
+    def __init__(self, scene: Scene, model: pycolmap.Reconstruction) -> None:
+        self._scene, self._model = scene, model
+        self._ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
+        self._rays: dict[str, Array] = {}
+        self._poses: dict[str, tuple[Array, Array, float]] = {}
+
+    def errors_px(self, pair: Pair) -> Array:
+        """Sampson distance of the matches of two registered photos, px; (N,)."""
+        matches = self._scene.matches(pair)
+        first, second = self._rays_of(pair.a)[matches[:, 0]], self._rays_of(pair.b)[matches[:, 1]]
+        essential, focal_px = self._geometry(pair)
+        return sampson_distances(first, second, essential) * focal_px
+
+    def median_errors_px(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        """The median of these distances, px, of each of `pairs` whose photos are both registered."""
+        within = [pair for pair in pairs if pair.a in self._ids and pair.b in self._ids]
+        if not within:
+            return {}
+        names = sorted({name for pair in within for name in (pair.a, pair.b)})
+        rays = [self._rays_of(name) for name in names]
+        begin = dict(zip(names, np.cumsum([0, *map(len, rays)]).tolist(), strict=False))
+        matches = [self._scene.matches(pair) for pair in within]
+        num_matches = [len(rows) for rows in matches]
+        offsets = np.array([(begin[pair.a], begin[pair.b]) for pair in within])
+        essentials, focals_px = zip(*map(self._geometry, within), strict=True)
+        medians = sampson_medians(
+            np.concatenate(rays),
+            np.concatenate(matches) + np.repeat(offsets, num_matches, axis=0),
+            np.cumsum(num_matches),
+            np.array(essentials),
+        )
+        return dict(zip(within, (medians * np.array(focals_px)).tolist(), strict=True))
+
+    def _geometry(self, pair: Pair) -> tuple[Array, float]:
+        """What takes points (x, y, 1) of `pair.a` to lines in `pair.b`, (3, 3), and the mean focal length."""
+        (turn_a, shift_a, focal_a), (turn_b, shift_b, focal_b) = self._pose(pair.a), self._pose(pair.b)
+        turn = turn_b @ turn_a.T
+        t_x, t_y, t_z = (shift_b - turn @ shift_a).tolist()
+        cross = np.array([[0, -t_z, t_y], [t_z, 0, -t_x], [-t_y, t_x, 0]])
+        return cross @ turn, (focal_a + focal_b) / 2
+
+    def _pose(self, name: str) -> tuple[Array, Array, float]:
+        """Rotation and translation of `cam_from_world`, and the focal length, px."""
+        if name not in self._poses:
+            image = self._model.image(self._ids[name])
+            pose, camera = image.cam_from_world(), self._model.camera(image.camera_id)
+            self._poses[name] = pose.rotation.matrix(), pose.translation, camera.mean_focal_length()
+        return self._poses[name]
+
+    def _rays_of(self, name: str) -> Array:
+        """Of all keypoints of a photo, (N, 3)."""
+        if name not in self._rays:
+            image_id = self._ids[name]
+            camera = self._model.camera(self._model.image(image_id).camera_id)
+            self._rays[name] = bearing_vectors(self._scene.keypoints(image_id), camera)
+        return self._rays[name]
