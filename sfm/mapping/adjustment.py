@@ -48,7 +48,13 @@ def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
 
 
 def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
-    """Complete and merge tracks, adjust everything, filter, until little changes; then drop outliers, adjust.
+    """Settle the model (`settle`), then adjust everything to the end."""
+    settle(session, why, journal)
+    adjust_to_the_end(session, why, journal)
+
+
+def settle(session: MapperSession, why: str, journal: Journal) -> None:
+    """Complete and merge tracks, adjust everything, filter, until little changes; then drop outliers.
 
     Observations within COLMAP's few pixels pass there even where keypoints are good to a fifth of a pixel.
     Least squares lets them bend the model, so those beyond a multiple of the noise go.
@@ -61,10 +67,18 @@ def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
     noise = noise_px(residual_lengths(session.reconstruction))
     limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)
     session.mapper.filter_points(limited)
+    session.mapper.filter_frames(options.mapper)
+    _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
+
+
+def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> None:
+    """Adjust a settled model by least squares until nothing moves, then filter."""
+    before, started = session.registered, time.monotonic()
+    options = session.options
     session.mapper.adjust_global_bundle(options.mapper, with_held_focal(session, options.final_ba))
     session.mapper.filter_points(options.mapper)
     session.mapper.filter_frames(options.mapper)
-    _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
+    _note(session, why, before, started, journal)
 
 
 def drop_blind(session: MapperSession, journal: Journal) -> None:
@@ -95,21 +109,23 @@ def _complete_and_adjust(
     )
 
 
-def _note(
-    session: MapperSession,
-    why: str,
-    before: Set[str],
-    started: float,
-    journal: Journal,
-    **more: float,
+def note_adjustment(
+    model: pycolmap.Reconstruction, why: str, began: float, journal: Journal, **more: float
 ) -> None:
+    """Tell of an adjustment of the whole model; `began` is of the monotonic clock."""
     journal.note(
         "global_ba",
         why=why,
-        num_images=session.num_registered,
-        num_points=session.reconstruction.num_points3D(),
-        seconds=round(time.monotonic() - started, 3),
+        num_images=model.num_reg_images(),
+        num_points=model.num_points3D(),
+        seconds=round(time.monotonic() - began, 3),
         **more,
     )
+
+
+def _note(
+    session: MapperSession, why: str, before: Set[str], began: float, journal: Journal, **more: float
+) -> None:
+    note_adjustment(session.reconstruction, why, began, journal, **more)
     for name in sorted(before - session.registered):
         journal.note("filtered", name=name, why="too few observations or implausible intrinsics")

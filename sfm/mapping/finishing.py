@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterable, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import pycolmap
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
-from .adjustment import drop_blind, refine_fully
-from .calibration.climbing import TriedRung
-from .calibration.focal_priors import determined_focal, holds_focal, with_held_focal
-from .calibration.intrinsics import free_intrinsics
 from .depth.depth_model import has_parallax
 from .depth.metric_scale import metric_scale, scale_to_metres
-from .growth import grow
 from .journal import Journal
+from .last_pass import LastPass
 from .late_pairs import supported
 from .observations import points_of_pairs
 from .options import MapperOptions, with_patience, with_two_view_tracks
 from .scene import Scene
 from .second_opinion import reconsidered
-from .session import MapperSession, open_session
-from .shifts import camera_centres, median_shift
 from .steps import FIRM
 
 _MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
 _MAX_PASSES = 10
 _SETTLED_SHIFT = 1e-3
 """Of a model's extent, the median of its photos: an adjustment that moved them less has nothing to add."""
-_GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
-_MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
 
 
 def finish(
@@ -98,54 +89,18 @@ class _Passes:
         """
         refused, options = supported(self.scene, (model,), self.suspects)[1], self.options
         for attempt in range(_MAX_PASSES if self.scene.depth is None else 1):
-            before = camera_centres(model)
             _drop_points_of_pairs(model)
-            rest = self.scene.without(refused)
-            model, tried = _adjusted(rest, model, options, self.refine, self.fixed_cameras, self.journal)
+            scene = self.scene.without(refused)
+            last = LastPass(scene, options, self.refine, self.fixed_cameras, self.journal)
+            model, tried, shift = last.adjusted(model)
             for rung in tried:
                 if rung.accepted or not attempt:
                     self.journal.note("intrinsics", **asdict(rung))
             still = supported(self.scene, (model,), self.suspects)[1]
-            if median_shift(before, camera_centres(model)) <= _SETTLED_SHIFT and still >= refused:
+            if shift <= _SETTLED_SHIFT and still >= refused:
                 break
             refused, options = still, with_patience(options)
         return model
-
-
-def _adjusted(
-    scene: Scene,
-    model: pycolmap.Reconstruction,
-    options: MapperOptions,
-    refine: RefineConfig,
-    fixed_cameras: frozenset[int],
-    journal: Journal,
-) -> tuple[pycolmap.Reconstruction, list[TriedRung]]:
-    """The model after one pass of all there is, and the intrinsics that were tried."""
-    with open_session(scene, options, model) as session:
-        for name in sorted(session.registered):  # with the pairs that waited until there was a model
-            session.mapper.triangulate_image(options.triangulation, scene.id_of[name])
-        before = session.registered
-        refine_fully(session, "final", journal)
-        session = _with_freed_focal(session, journal)
-        drop_blind(session, journal)
-        _regain(session, before - session.registered, journal)
-        last = with_held_focal(session, options.final_ba)
-    if not _has_evidence(scene, model):
-        return model, []
-    return free_intrinsics(model, last, refine, fixed_cameras=fixed_cameras)
-
-
-def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession:
-    """The session with all focal lengths free, and adjusted again, where those held turn out determined."""
-    if not session.options.final_ba.refine_focal_length or not holds_focal(session):
-        return session
-    if not determined_focal(session, journal):
-        return session
-    last = copy.deepcopy(session.options.final_ba)
-    last.ceres.solver_options.gradient_tolerance = _GRADIENT_TOLERANCE
-    freed = replace(session, options=replace(session.options, guessed_cameras=frozenset(), final_ba=last))
-    refine_fully(freed, "focal lengths freed", journal)
-    return freed
 
 
 def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
@@ -157,16 +112,6 @@ def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
         mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
         mean_track_length=round(model.compute_mean_track_length(), 3),
     )
-
-
-def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:
-    """Register photos again whose observations the adjustment dropped: they had been in the wrong place."""
-    if not lost:
-        return
-    grow(session, session.registered | lost, journal, on_registered=lambda name: None)
-    if session.registered & lost:
-        refine_fully(session, "regained", journal)
-        drop_blind(session, journal)
 
 
 def _drop_points_of_pairs(model: pycolmap.Reconstruction) -> None:
@@ -187,11 +132,6 @@ def _firm(model: pycolmap.Reconstruction, pairs: Iterable[tuple[int, int]]) -> s
     """Ids of the images that see enough points which a third one vouches for; the others are of `pairs`."""
     alone = Counter(image_id for pair in pairs for image_id in pair)
     return {i for i in model.reg_image_ids() if model.image(i).num_points3D - alone[i] >= FIRM}
-
-
-def _has_evidence(scene: Scene, model: pycolmap.Reconstruction) -> bool:
-    """Whether the observations of a model could tell of principal points."""
-    return scene.depth is None or model.compute_mean_track_length() >= _MIN_TRACK_LENGTH
 
 
 def _scale_to_metres(scene: Scene, model: pycolmap.Reconstruction, journal: Journal) -> None:

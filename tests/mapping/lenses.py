@@ -9,6 +9,9 @@ import numpy.typing as npt
 import pycolmap
 
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.calibration.climbing import TriedRung
+from sfm.mapping.calibration.intrinsics import adjusted_with, richer_cameras
+from sfm.mapping.calibration.loss import is_robust, with_fitting_loss
 from sfm.mapping.options import mapper_options
 
 Array = npt.NDArray[np.float64]
@@ -125,3 +128,14 @@ def adjustment() -> pycolmap.BundleAdjustmentOptions:
     """Options of the global adjustment."""
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
     return options.global_ba
+
+
+def freed(
+    model: pycolmap.Reconstruction, refine: RefineConfig, *, fixed_cameras: set[int] | None = None
+) -> tuple[pycolmap.Reconstruction, list[TriedRung]]:
+    """A model adjusted for the last time with the intrinsics that it supports, and what was tried."""
+    richer = richer_cameras(model, adjustment(), refine, fixed_cameras=fixed_cameras or set())
+    started = richer.started(model)
+    last = with_fitting_loss(adjustment(), started, refine.loss_function)
+    done = adjusted_with(started, richer, last) if richer.changed or is_robust(last) else None
+    return done or model, richer.tried(done or model, failed=done is None)

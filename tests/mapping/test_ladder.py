@@ -6,9 +6,9 @@ import pytest
 
 from sfm.config.schema import RefineConfig
 from sfm.mapping.calibration.climbing import TriedRung
-from sfm.mapping.calibration.intrinsics import free_intrinsics
 from sfm.mapping.calibration.ladder import LADDER, as_model, freedom
 
+from . import lenses
 from .lenses import (
     FOCAL,
     HEIGHT,
@@ -34,7 +34,7 @@ def freed(
     model: pycolmap.Reconstruction, fixed: set[int] | None = None, **refine: str
 ) -> tuple[pycolmap.Reconstruction, dict[str, TriedRung]]:
     config = RefineConfig(**refine)  # type: ignore[arg-type]
-    result, tried = free_intrinsics(model, adjustment(), config, fixed_cameras=fixed or set())
+    result, tried = lenses.freed(model, config, fixed_cameras=fixed)
     return result, {rung.rung: rung for rung in tried}
 
 

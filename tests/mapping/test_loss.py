@@ -5,10 +5,9 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
-from sfm.mapping.calibration.intrinsics import free_intrinsics
 from sfm.mapping.calibration.loss import is_robust, with_fitting_loss
 
-from .lenses import NOISE_PX, adjusted, adjustment, cloud, opencv, photographed, ring
+from .lenses import NOISE_PX, adjusted, adjustment, cloud, freed, opencv, photographed, ring
 
 
 def scene(seed: int, *, heavy: bool) -> tuple[pycolmap.Reconstruction, list[pycolmap.Rigid3d]]:
@@ -52,7 +51,7 @@ def test_poses_come_out_better_where_tails_are_heavy() -> None:
     ratios = []
     for seed in range(6):
         model, poses = scene(seed, heavy=True)
-        robust, _ = free_intrinsics(model, adjustment(), RefineConfig(), fixed_cameras=set())
+        robust, _ = freed(model, RefineConfig())
         ratios.append(turn_error_deg(robust, poses) / turn_error_deg(model, poses))
 
     assert np.median(ratios) < 0.8

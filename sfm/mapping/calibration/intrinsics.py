@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pycolmap
 
@@ -13,7 +13,7 @@ from sfm.config.schema import RefineConfig
 
 from .climbing import Climb, TriedRung, climb
 from .ladder import LADDER, PRINCIPAL_POINT, as_model, freedom
-from .loss import is_robust, with_fitting_loss
+from .loss import is_robust
 
 _MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what its intrinsics should
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
@@ -22,23 +22,73 @@ _FREED_ANYWAY = "freed without asking the observations"
 _FAILED = "the adjustment failed"
 
 
-def free_intrinsics(
+@dataclass(frozen=True, slots=True, eq=False)
+class RicherCameras:
+    """What the observations of a model say of the intrinsics of its cameras."""
+
+    climbs: Mapping[int, Climb]
+    """By camera id, of those that were asked about."""
+    num_images: Mapping[int, int]
+    """Registered photos by camera id."""
+    fixed: Set[int]
+    anyway: Set[int]
+    """Cameras whose principal point is freed without asking the observations."""
+
+    @property
+    def supported(self) -> Set[int]:
+        """Ids of cameras of which observations support richer intrinsics."""
+        return {camera_id for camera_id, found in self.climbs.items() if found.accepted}
+
+    @property
+    def changed(self) -> Set[int]:
+        """Ids of cameras with more free intrinsics than they had."""
+        return self.anyway | self.supported
+
+    @property
+    def shifted(self) -> Set[int]:
+        """Ids of cameras whose principal point is free."""
+        off_centre = {i for i, found in self.climbs.items() if PRINCIPAL_POINT in found.accepted}
+        return self.anyway | off_centre
+
+    def started(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+        """A copy of the model with the cameras that the climbs predict."""
+        started = copy.deepcopy(model)
+        for camera_id in sorted(self.supported):
+            found = self.climbs[camera_id]
+            camera, predicted = started.camera(camera_id), found.camera
+            richer = [name for name in LADDER if name in found.accepted]
+            if camera.model_name in LADDER:
+                predicted = as_model(predicted, richer[-1] if richer else camera.model_name)
+            camera.model, camera.params = predicted.model, predicted.params.tolist()
+        return started
+
+    def tried(self, model: pycolmap.Reconstruction, *, failed: bool = False) -> list[TriedRung]:
+        """All that was tried, with the shifts of the model's cameras where they changed.
+
+        Where the adjustment `failed`, nothing was accepted.
+        """
+        asked = [
+            one for camera_id, found in self.climbs.items() for one in found.reached(model.camera(camera_id))
+        ]
+        if failed:
+            return [replace(one, accepted=False, why=_FAILED) if one.accepted else one for one in asked]
+        return asked + [_freed_anyway(i, self.num_images[i]) for i in sorted(self.anyway)]
+
+
+def richer_cameras(
     model: pycolmap.Reconstruction,
     options: pycolmap.BundleAdjustmentOptions,
     refine: RefineConfig,
     *,
     fixed_cameras: Set[int],
-) -> tuple[pycolmap.Reconstruction, list[TriedRung]]:
-    """The model adjusted for the last time, with the richer intrinsics that its observations support.
+) -> RicherCameras:
+    """Ask the observations of a model which further intrinsics they support.
 
     Args:
-        model: globally adjusted; left unchanged.
+        model: globally adjusted, without outliers.
         options: of the global adjustment.
         refine: what may be freed.
         fixed_cameras: cameras whose intrinsics never change.
-
-    Returns:
-        The adjusted model, or `model` itself when nothing asks for that, and what was tried.
     """
     num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
     climbs: dict[int, Climb] = {}
@@ -52,53 +102,20 @@ def free_intrinsics(
             )
             climbs[camera_id] = climb(model, camera_id, could)
     anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
-    shifted = anyway | {camera_id for camera_id, found in climbs.items() if PRINCIPAL_POINT in found.accepted}
-    changed = anyway | {camera_id for camera_id, found in climbs.items() if found.accepted}
-    options = with_fitting_loss(options, model, refine.loss_function)
-    if not changed and not is_robust(options):
-        return model, _tried(climbs, model)
-    free = set(num_images) - fixed_cameras if is_robust(options) else changed
-    adjusted = _adjusted(_started(model, climbs), options, free - shifted, shifted)
-    if adjusted is None:
-        failed = _tried(climbs, model)
-        return model, [replace(one, accepted=False, why=_FAILED) if one.accepted else one for one in failed]
-    return adjusted, _tried(climbs, adjusted) + [_freed_anyway(i, num_images[i]) for i in sorted(anyway)]
+    return RicherCameras(climbs, num_images, fixed_cameras, anyway)
 
 
-def _tried(climbs: Mapping[int, Climb], model: pycolmap.Reconstruction) -> list[TriedRung]:
-    """All that was tried, with the shifts of the model's cameras where they changed."""
-    return [one for camera_id, found in climbs.items() for one in found.reached(model.camera(camera_id))]
-
-
-def _freed_anyway(camera_id: int, num_images: int) -> TriedRung:
-    return TriedRung(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)
-
-
-def _started(model: pycolmap.Reconstruction, climbs: Mapping[int, Climb]) -> pycolmap.Reconstruction:
-    """A copy of the model with the cameras that the climbs predict."""
-    started = copy.deepcopy(model)
-    for camera_id, found in climbs.items():
-        if found.accepted:
-            camera, predicted = started.camera(camera_id), found.camera
-            richer = [name for name in LADDER if name in found.accepted]
-            if camera.model_name in LADDER:
-                predicted = as_model(predicted, richer[-1] if richer else camera.model_name)
-            camera.model, camera.params = predicted.model, predicted.params.tolist()
-    return started
-
-
-def _adjusted(
-    model: pycolmap.Reconstruction,
-    options: pycolmap.BundleAdjustmentOptions,
-    centred: Set[int],
-    shifted: Set[int],
+def adjusted_with(
+    model: pycolmap.Reconstruction, richer: RicherCameras, options: pycolmap.BundleAdjustmentOptions
 ) -> pycolmap.Reconstruction | None:
-    """The model after bundle adjustment, first with the cameras whose principal points stay, then the others.
+    """A model that `richer.started`, changed in place by a last adjustment; None where that fails.
 
-    None where that fails. COLMAP frees the principal points of all cameras or of none.
+    First with the cameras whose principal points stay, then the others: COLMAP frees the principal points of
+    all cameras or of none.
     """
-    for cameras, principal_point in ((centred, False), (shifted, True)):
-        if not cameras and (principal_point or shifted):
+    free = richer.num_images.keys() - richer.fixed
+    for cameras, principal_point in ((free - richer.shifted, False), (richer.shifted, True)):
+        if not cameras and (principal_point or richer.shifted):
             continue
         config = pycolmap.BundleAdjustmentConfig()
         for image_id in model.reg_image_ids():
@@ -118,6 +135,10 @@ def _adjusted(
             return None
     model.update_point_3d_errors()
     return model
+
+
+def _freed_anyway(camera_id: int, num_images: int) -> TriedRung:
+    return TriedRung(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)
 
 
 def _is_bogus(camera: pycolmap.Camera) -> bool:
