@@ -95,9 +95,7 @@ def _view(model: pycolmap.Reconstruction, points: _Points, image: pycolmap.Image
     camera = model.camera(image.camera_id)
     in_cam = np.asarray(image.cam_from_world() * xyz)
     cells, inside = _cells(camera, in_cam)
-    depth = np.full(_GRID * _GRID, np.nan)
-    for cell in np.unique(cells[inside]):
-        depth[cell] = np.median(in_cam[inside & (cells == cell), 2])
+    depth = _medians(cells[inside], in_cam[inside, 2])
     chosen = np.linspace(0, len(xyz) - 1, min(len(xyz), _POINTS_PER_PHOTO)).astype(np.int64)
     return _View(image, camera, image.projection_center(), xyz[chosen], depth)
 
@@ -120,6 +118,15 @@ def _shares(sources: Sequence[_View], target: _View) -> list[float]:
     seen &= np.isnan(around) | (in_cam[:, 2] <= _BEHIND * around)
     ends = np.cumsum(counts)
     return [float(part.mean()) for part in np.split(seen, ends[:-1])]
+
+
+def _medians(cells: NDArray[np.int64], values: Array) -> Array:
+    """The median of the values (N,) in each cell of the grid, NaN where there are none; (grid cells,)."""
+    medians = np.full(_GRID * _GRID, np.nan)
+    ranked = values[np.lexsort((values, cells))]
+    found, begin, count = np.unique(np.sort(cells), return_index=True, return_counts=True)
+    medians[found] = (ranked[begin + (count - 1) // 2] + ranked[begin + count // 2]) / 2
+    return medians
 
 
 def _cells(camera: pycolmap.Camera, in_cam: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

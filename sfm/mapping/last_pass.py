@@ -59,7 +59,7 @@ class LastPass:
         if richer.changed or is_robust(last):
             began = time.monotonic()
             done = adjusted_with(started, richer, last)
-            note_adjustment(started, "final", began, self.journal)
+            note_adjustment(started, "robust" if options.patient else "final", began, self.journal)
         tried = richer.tried(done or model, failed=done is None)
         if done is None:
             self._end_by_least_squares(model, options)
@@ -75,15 +75,16 @@ class LastPass:
             before = session.registered
             settle(session, "settled", self.journal)
             if options.patient:
-                adjust_to_the_end(session, "straightened", self.journal)
+                adjust_to_the_end(session, "final", self.journal)
             session = _with_freed_focal(session, self.journal)
             drop_blind(session, self.journal)
             _regain(session, before - session.registered, self.journal)
             return session.options, with_held_focal(session, session.options.final_ba)
 
     def _end_by_least_squares(self, model: pycolmap.Reconstruction, options: MapperOptions) -> None:
-        with open_session(self.scene, options, model) as session:
-            adjust_to_the_end(session, "final", self.journal)
+        if not options.patient:  # else it is where least squares end
+            with open_session(self.scene, options, model) as session:
+                adjust_to_the_end(session, "final", self.journal)
 
 
 def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession:
