@@ -201,7 +201,7 @@ class RegisterConfig:
     without them, and then those are let in that agree with a model; trust: they count like all others."""
     structure_less_fallback: bool = True
     """Try registration from relative poses when a photo sees too few points."""
-    global_growth_ratio: Annotated[float, Gt(1)] = 1.3
+    global_growth_ratio: Annotated[float, Gt(1)] = 2.0
     """All poses are adjusted when photos or points have grown by this factor since the last time."""
     filter_max_reproj_error_px: Annotated[float, Gt(0)] = 4.0
     """Observations farther off than this are dropped, px."""

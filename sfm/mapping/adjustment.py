@@ -54,7 +54,9 @@ def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
 
 
 def settle(session: MapperSession, why: str, journal: Journal) -> None:
-    """Complete and merge tracks, adjust everything, filter, until little changes; then drop outliers.
+    """Complete and merge tracks, adjust, filter, until little changes; then drop outliers.
+
+    In a large model the points that hold the photos best do for that, unless patience is asked for.
 
     Observations within COLMAP's few pixels pass there even where keypoints are good to a fifth of a pixel.
     Least squares lets them bend the model, so those beyond a multiple of the noise go.
@@ -62,7 +64,9 @@ def settle(session: MapperSession, why: str, journal: Journal) -> None:
     before, started = session.registered, time.monotonic()
     options = session.options
     rounds = options.pipeline.ba_global_max_refinements
-    _complete_and_adjust(session, options.mapper, options.settling_ba, rounds=rounds)
+    pruned = session.num_registered >= _MANY and not options.patient
+    settling = options.growing_large if pruned else options.mapper
+    _complete_and_adjust(session, settling, options.settling_ba, rounds=rounds)
     limited = copy.copy(options.mapper)
     noise = noise_px(residual_lengths(session.reconstruction))
     limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)

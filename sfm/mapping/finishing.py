@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 
 import pycolmap
 
@@ -15,7 +15,6 @@ from .depth.depth_model import has_parallax
 from .depth.metric_scale import metric_scale, scale_to_metres
 from .journal import Journal
 from .last_pass import LastPass
-from .late_pairs import supported
 from .observations import points_of_pairs
 from .options import MapperOptions, with_patience, with_two_view_tracks
 from .scene import Scene
@@ -62,45 +61,31 @@ def finish(
     if scene.depth is None and _is_weak(model):
         options = with_two_view_tracks(options)
     if scene.depth is None or has_parallax(model, options.mapper.filter_min_tri_angle):
-        passes = _Passes(scene, options, refine, suspects, fixed_cameras, journal)
-        model = passes.settled(model)
+        last = LastPass(scene, suspects, options, refine, fixed_cameras, journal)
+        model = _settled(model, last)
         if moved := reconsidered(scene, model, options, suspects, journal):
-            model = passes.settled(moved)
+            model = _settled(moved, last)
         _drop_points_of_pairs(model)
     _scale_to_metres(scene, model, journal)
     return model
 
 
-@dataclass(frozen=True, slots=True)
-class _Passes:
-    """The last adjustment, as often as it takes."""
+def _settled(model: pycolmap.Reconstruction, last: LastPass) -> pycolmap.Reconstruction:
+    """The model, adjusted until the photos stay where they are and no further suspect agrees.
 
-    scene: Scene
-    options: MapperOptions
-    refine: RefineConfig
-    suspects: Set[Pair]
-    fixed_cameras: frozenset[int]
-    journal: Journal
-
-    def settled(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-        """The model, adjusted until the photos stay where they are and no further suspect agrees.
-
-        Points of two photos are made anew each time: those made where photos stood wrong hold them there.
-        """
-        refused, options = supported(self.scene, (model,), self.suspects)[1], self.options
-        for attempt in range(_MAX_PASSES if self.scene.depth is None else 1):
-            _drop_points_of_pairs(model)
-            scene = self.scene.without(refused)
-            last = LastPass(scene, options, self.refine, self.fixed_cameras, self.journal)
-            model, tried, shift = last.adjusted(model)
-            for rung in tried:
-                if rung.accepted or not attempt:
-                    self.journal.note("intrinsics", **asdict(rung))
-            still = supported(self.scene, (model,), self.suspects)[1]
-            if shift <= _SETTLED_SHIFT and still >= refused:
-                break
-            refused, options = still, with_patience(options)
-        return model
+    Points of two photos are made anew each time: those made where photos stood wrong hold them there.
+    """
+    for attempt in range(_MAX_PASSES if last.scene.depth is None else 1):
+        _drop_points_of_pairs(model)
+        found = last.adjusted(model)
+        model = found.model
+        for rung in found.tried:
+            if rung.accepted or not attempt:
+                last.journal.note("intrinsics", **asdict(rung))
+        if found.shift <= _SETTLED_SHIFT and not found.regained:
+            break
+        last = replace(last, options=with_patience(last.options), let_in=found.let_in)
+    return model
 
 
 def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:

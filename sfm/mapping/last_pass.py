@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import pycolmap
 
+from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
 from .adjustment import adjust_to_the_end, drop_blind, note_adjustment, refine_fully, settle
@@ -18,13 +19,29 @@ from .calibration.intrinsics import adjusted_with, richer_cameras
 from .calibration.loss import is_robust, with_fitting_loss
 from .growth import grow
 from .journal import Journal
+from .late_pairs import supported
 from .options import MapperOptions
 from .scene import Scene
 from .session import MapperSession, open_session
-from .shifts import camera_centres, median_shift
+from .shifts import Centres, camera_centres, median_shift
 
 _GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
 _MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """What came of one pass."""
+
+    model: pycolmap.Reconstruction
+    tried: list[TriedRung]
+    """Intrinsics that were tried."""
+    shift: float
+    """How far the photos moved, of the extent; since the cameras became richer, where they did."""
+    regained: frozenset[Pair]
+    """Suspects that were left out at last and agree with where the photos are now, for the first time."""
+    let_in: frozenset[Pair]
+    """These, and all that came in since the first pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,44 +49,66 @@ class LastPass:
     """All there is to a last adjustment, once."""
 
     scene: Scene
+    suspects: Set[Pair]
+    """Pairs of the scene that may be look-alikes': those that the model contradicts are left out."""
     options: MapperOptions
     refine: RefineConfig
     fixed_cameras: frozenset[int]
     journal: Journal
+    let_in: frozenset[Pair] = frozenset()
+    """Suspects that came in by an earlier pass: of look-alikes there are always some that come and go."""
 
-    def adjusted(
-        self, model: pycolmap.Reconstruction
-    ) -> tuple[pycolmap.Reconstruction, list[TriedRung], float]:
-        """The model, the intrinsics that were tried, and how far the photos moved, of the extent.
+    def adjusted(self, model: pycolmap.Reconstruction) -> Adjusted:
+        """The model, which may be changed, adjusted to its end.
 
-        Cameras become richer as soon as the model has settled, and observations are then chosen anew: to
-        adjust it to the end with the poorer ones would be time lost. Photos have moved since the last choice.
+        Once it has settled, its observations may ask for richer cameras, and suspects may agree with it that
+        did not before. It settles once more then: to adjust it to the end without them would be time lost.
         """
-        centres = camera_centres(model)
-        options, last = self._settled(model, self.options)
+        centres, refused = camera_centres(model), self._refused(model)
+        options, last = self._settled(model, refused, self.options)
         if not _has_evidence(self.scene, model):
-            self._end_by_least_squares(model, options)
-            return model, [], median_shift(centres, camera_centres(model))
+            self._end_by_least_squares(model, refused, options)
+            return self._outcome(model, [], refused, self.let_in, centres)
         richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
-        started, done = richer.started(model), None
+        settled = richer.started(model) if richer.supported else model
+        before, refused = refused, self._refused(model)
+        let_in = self.let_in | (before - refused)
+        if richer.supported or let_in > self.let_in:
+            options, last = self._settled(settled, refused, options)
         if richer.supported:
-            options, last = self._settled(started, options)
-            centres = camera_centres(started)
-        last = with_fitting_loss(last, started, self.refine.loss_function)
+            centres = camera_centres(settled)
+        last = with_fitting_loss(last, settled, self.refine.loss_function)
+        done = None
         if richer.changed or is_robust(last):
             began = time.monotonic()
-            done = adjusted_with(started, richer, last)
-            note_adjustment(started, "robust" if options.patient else "final", began, self.journal)
+            done = adjusted_with(settled, richer, last)
+            note_adjustment(settled, "robust" if options.patient else "final", began, self.journal)
         tried = richer.tried(done or model, failed=done is None)
         if done is None:
-            self._end_by_least_squares(model, options)
-        return done or model, tried, median_shift(centres, camera_centres(done or model))
+            self._end_by_least_squares(model, refused, options)
+        return self._outcome(done or model, tried, refused, let_in, centres)
+
+    def _outcome(
+        self,
+        model: pycolmap.Reconstruction,
+        tried: list[TriedRung],
+        refused: frozenset[Pair],
+        let_in: frozenset[Pair],
+        centres: Centres,
+    ) -> Adjusted:
+        regained = refused - self._refused(model) - let_in
+        shift = median_shift(centres, camera_centres(model))
+        return Adjusted(model, tried, shift, regained, let_in | regained)
+
+    def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
+        """Suspects that a model contradicts."""
+        return supported(self.scene, (model,), self.suspects)[1]
 
     def _settled(
-        self, model: pycolmap.Reconstruction, options: MapperOptions
+        self, model: pycolmap.Reconstruction, refused: Set[Pair], options: MapperOptions
     ) -> tuple[MapperOptions, pycolmap.BundleAdjustmentOptions]:
         """Choose the observations of a model; the options from now on, and those of its last adjustment."""
-        with open_session(self.scene, options, model) as session:
+        with open_session(self.scene.without(refused), options, model) as session:
             for name in sorted(session.registered):  # with the pairs that waited until there was a model
                 session.mapper.triangulate_image(options.triangulation, self.scene.id_of[name])
             before = session.registered
@@ -81,9 +120,11 @@ class LastPass:
             _regain(session, before - session.registered, self.journal)
             return session.options, with_held_focal(session, session.options.final_ba)
 
-    def _end_by_least_squares(self, model: pycolmap.Reconstruction, options: MapperOptions) -> None:
+    def _end_by_least_squares(
+        self, model: pycolmap.Reconstruction, refused: Set[Pair], options: MapperOptions
+    ) -> None:
         if not options.patient:  # else it is where least squares end
-            with open_session(self.scene, options, model) as session:
+            with open_session(self.scene.without(refused), options, model) as session:
                 adjust_to_the_end(session, "final", self.journal)
 
 

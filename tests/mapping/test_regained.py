@@ -82,8 +82,8 @@ def test_suspects_that_agree_with_the_new_poses_are_adjusted_with(
 
     done = finished(scene.database, model, journal, {Pair.of(first.name, last.name)})
 
-    passes = [
-        fields for event, fields in journal.entries if event == "global_ba" and fields["why"] == "final"
+    chosen = [
+        fields for event, fields in journal.entries if event == "global_ba" and fields["why"] == "settled"
     ]
-    assert len(passes) == 1 + is_true
+    assert len(chosen) == 1 + is_true
     assert synthetic.max_rotation_error_deg(done, scene.truth) < 0.2

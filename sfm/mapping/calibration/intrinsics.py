@@ -108,12 +108,12 @@ def richer_cameras(
 def adjusted_with(
     model: pycolmap.Reconstruction, richer: RicherCameras, options: pycolmap.BundleAdjustmentOptions
 ) -> pycolmap.Reconstruction | None:
-    """A model that `richer.started`, changed in place by a last adjustment; None where that fails.
+    """A copy of a model that `richer.started`, adjusted to its end; None where that fails.
 
     First with the cameras whose principal points stay, then the others: COLMAP frees the principal points of
     all cameras or of none.
     """
-    free = richer.num_images.keys() - richer.fixed
+    model, free = copy.deepcopy(model), richer.num_images.keys() - richer.fixed
     for cameras, principal_point in ((free - richer.shifted, False), (richer.shifted, True)):
         if not cameras and (principal_point or richer.shifted):
             continue
