@@ -202,7 +202,8 @@ class RegisterConfig:
     structure_less_fallback: bool = True
     """Try registration from relative poses when a photo sees too few points."""
     global_growth_ratio: Annotated[float, Gt(1)] = 2.0
-    """All poses are adjusted when photos or points have grown by this factor since the last time."""
+    """All poses are adjusted when photos or points have grown by this factor since the last time; up to 40
+    photos by 1.3 at most."""
     filter_max_reproj_error_px: Annotated[float, Gt(0)] = 4.0
     """Observations farther off than this are dropped, px."""
     filter_min_tri_angle_deg: Annotated[float, Ge(0)] = 1.5
