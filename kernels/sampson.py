@@ -14,6 +14,8 @@ from .dispatch import compiles
 
 _WORTH_COMPILING = 20_000
 """Matches from which on compiled code is faster, its start included."""
+MIN_GRADIENT = 1e-12
+"""At both epipoles there is none, and any point agrees."""
 
 Reals = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -49,7 +51,3 @@ def sampson_distances(first: Reals, second: Reals, essential: Reals) -> Reals:
     algebraic = np.sum(second * line_2, axis=1)
     gradient = np.sqrt(np.sum(line_1[:, :2] ** 2, axis=1) + np.sum(line_2[:, :2] ** 2, axis=1))
     return np.asarray(np.abs(algebraic) / np.maximum(gradient, MIN_GRADIENT))
-
-
-MIN_GRADIENT = 1e-12
-"""At both epipoles there is none, and any point agrees."""

@@ -97,11 +97,10 @@ class Scene:
         Only the few photos are looked at that it shares most matches with.
         """
         if name not in self._matched:
-            image_id, graph = self.id_of[name], self.cache.correspondence_graph
-            partners = np.zeros(len(self.keypoints(image_id)), np.int64)
+            partners = np.zeros(len(self.keypoints(self.id_of[name])), np.int64)
             for other in self.view_graph.neighbours(name)[:_MAX_PARTNERS]:
-                matches = graph.extract_matches_between_images(image_id, self.id_of[other])
-                partners[np.unique(matches[:, 0])] += 1
+                pair = Pair.of(name, other)
+                partners[np.unique(self.matches(pair)[:, pair.index(name)])] += 1
             self._matched[name] = int(np.count_nonzero(partners)), int(np.count_nonzero(partners > 1))
         return self._matched[name]
 
