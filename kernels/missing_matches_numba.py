@@ -55,9 +55,10 @@ def _count(
     distance = np.empty(num_neighbours, np.float64)
     for t in range(len(points)):
         x, y = points[t, 0], points[t, 1]
-        _find_nearest(x, y, matched, nearest, distance)
-        if distance[0] <= clear or distance[0] >= reach:
+        closest = _closest(x, y, matched)
+        if closest <= clear or closest >= reach:
             continue
+        _find_nearest(x, y, matched, nearest, distance)
         to_x, to_y = _carried(x, y, matched, partners, nearest)
         if to_x <= margin or to_x >= width - margin or to_y <= margin or to_y >= height - margin:
             continue
@@ -65,6 +66,16 @@ def _count(
         if not near_match and _has_within(to_x, to_y, seen, elsewhere, num_elsewhere):
             found += 1
     return found
+
+
+@compiled()
+def _closest(x: float, y: float, points: Any) -> float:
+    """The squared distance to the nearest of some points."""
+    closest = np.inf
+    for i in range(len(points)):
+        dx, dy = points[i, 0] - x, points[i, 1] - y
+        closest = min(closest, dx * dx + dy * dy)
+    return closest
 
 
 @compiled()

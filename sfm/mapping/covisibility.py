@@ -6,7 +6,7 @@ similar angle and at a similar size, and does not lie behind what that photo its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from retrieval import Pair
+
+from .observations import PointTable
 
 Array = NDArray[np.float64]
 
@@ -31,73 +33,84 @@ _BEHIND = 1.25
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    image: pycolmap.Image
+    name: str
     camera: pycolmap.Camera
+    cam_from_world: pycolmap.Rigid3d
     centre: Array
     xyz: Array
     """(n, 3) some of the points that it observes, in the world."""
     depth: Array
     """(grid cells,) median depth of all that it observes, NaN where nothing."""
 
+    def moved(self, there_from_here: pycolmap.Sim3d) -> _View:
+        """With all that it observes, its depths with the scale."""
+        pose = there_from_here.transform_camera_world(self.cam_from_world)
+        centre, xyz = there_from_here * self.centre, np.asarray(there_from_here * self.xyz)
+        return _View(self.name, self.camera, pose, centre, xyz, self.depth * there_from_here.scale)
+
 
 @dataclass(frozen=True, slots=True)
-class _Points:
-    """Where the points of a model are, each read once although several photos observe it."""
+class Sights:
+    """What the registered photos of a model see, read from it once; a change of the model doesn't show."""
 
-    ids: NDArray[np.uint64]
-    xyz: Array
+    views: tuple[_View, ...]
 
     @classmethod
-    def of(cls, model: pycolmap.Reconstruction) -> _Points:
-        points = sorted(model.points3D.items())
-        xyz = np.array([point.xyz for _, point in points]).reshape(-1, 3)
-        return cls(np.array([point_id for point_id, _ in points], np.uint64), xyz)
+    def of(cls, model: pycolmap.Reconstruction) -> Sights:
+        """Photos that observe no point see nothing."""
+        points = PointTable.of(model)
+        views = (_view(model, points, model.image(i)) for i in sorted(model.reg_image_ids()))
+        return cls(tuple(view for view in views if view))
 
-    def at(self, ids: Sequence[int]) -> Array:
-        return np.asarray(self.xyz[np.searchsorted(self.ids, np.array(ids, np.uint64))])
+    def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> Sights:
+        """Some photos at another place, with all that they observe."""
+        return Sights(
+            tuple(view.moved(there_from_here) if view.name in names else view for view in self.views)
+        )
+
+    def overlaps(self, part: Set[str] | None = None) -> dict[Pair, float]:
+        """Share of the points of each of two photos predicted in the other, the smaller one, above 0.
+
+        Photos far from each other are not compared: cost is linear in the number of photos. With a `part`
+        only pairs of one of its photos and one of the others.
+        """
+        views = self.views
+        if len(views) < 2:
+            return {}
+        middles = np.array([np.median(view.xyz, axis=0) for view in views])
+        count = min(len(views), _NEAR_PHOTOS + 1)
+        near = np.asarray(cKDTree(middles).query(middles, k=count)[1], np.int64)
+        side = np.array([part is None or view.name in part for view in views])
+        shares: dict[tuple[int, int], float] = {}
+        for b, others in enumerate(near.tolist()):
+            rows = [a for a in others if a != b and (part is None or side[a] != side[b])]
+            for a, share in zip(rows, _shares([views[a] for a in rows], views[b]), strict=True):
+                shares[a, b] = share
+        overlaps: dict[Pair, float] = {}
+        for (a, b), share in shares.items():
+            both = min(share, shares.get((b, a), 0.0))
+            if a < b and both > 0:
+                overlaps[Pair.of(views[a].name, views[b].name)] = both
+        return overlaps
 
 
-def predicted_overlaps(*models: pycolmap.Reconstruction) -> dict[Pair, float]:
-    """Share of the points of each of two photos predicted in the other, the smaller one, above 0.
-
-    Photos far from each other are not compared: cost is linear in the number of photos. Several models, each
-    photo in one of them, have one frame.
-    """
-    views: list[_View] = []
-    for model in models:
-        points = _Points.of(model)
-        seen = (_view(model, points, model.image(i)) for i in sorted(model.reg_image_ids()))
-        views += [view for view in seen if view]
-    if len(views) < 2:
-        return {}
-    middles = np.array([np.median(view.xyz, axis=0) for view in views])
-    count = min(len(views), _NEAR_PHOTOS + 1)
-    near = np.asarray(cKDTree(middles).query(middles, k=count)[1], np.int64)
-    shares: dict[tuple[int, int], float] = {}
-    for b, others in enumerate(near.tolist()):
-        rows = [a for a in others if a != b]
-        for a, share in zip(rows, _shares([views[a] for a in rows], views[b]), strict=True):
-            shares[a, b] = share
-    overlaps: dict[Pair, float] = {}
-    for (a, b), share in shares.items():
-        both = min(share, shares.get((b, a), 0.0))
-        if a < b and both > 0:
-            overlaps[Pair.of(views[a].image.name, views[b].image.name)] = both
-    return overlaps
+def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
+    """`Sights.overlaps` of all photos of a model."""
+    return Sights.of(model).overlaps()
 
 
-def _view(model: pycolmap.Reconstruction, points: _Points, image: pycolmap.Image) -> _View | None:
+def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Image) -> _View | None:
     """What a photo observes; None for one without points."""
     observed = [point.point3D_id for point in image.get_observation_points2D()]
     if not observed:
         return None
-    xyz = points.at(observed)
-    camera = model.camera(image.camera_id)
-    in_cam = np.asarray(image.cam_from_world() * xyz)
+    xyz = points.xyz_of(observed)
+    camera, pose = model.camera(image.camera_id), image.cam_from_world()
+    in_cam = np.asarray(pose * xyz)
     cells, inside = _cells(camera, in_cam)
     depth = _medians(cells[inside], in_cam[inside, 2])
     chosen = np.linspace(0, len(xyz) - 1, min(len(xyz), _POINTS_PER_PHOTO)).astype(np.int64)
-    return _View(image, camera, image.projection_center(), xyz[chosen], depth)
+    return _View(image.name, camera, pose, image.projection_center(), xyz[chosen], depth)
 
 
 def _shares(sources: Sequence[_View], target: _View) -> list[float]:
@@ -107,7 +120,7 @@ def _shares(sources: Sequence[_View], target: _View) -> list[float]:
     xyz = np.concatenate([view.xyz for view in sources])
     counts = [len(view.xyz) for view in sources]
     centres = np.repeat([view.centre for view in sources], counts, axis=0)
-    in_cam = np.asarray(target.image.cam_from_world() * xyz)
+    in_cam = np.asarray(target.cam_from_world * xyz)
     cells, seen = _cells(target.camera, in_cam)
     from_source, from_target = xyz - centres, xyz - target.centre
     far, near = np.linalg.norm(from_source, axis=1), np.linalg.norm(from_target, axis=1)
@@ -116,8 +129,9 @@ def _shares(sources: Sequence[_View], target: _View) -> list[float]:
     seen &= (scale <= _MAX_SCALE) & (scale >= 1 / _MAX_SCALE)
     around = target.depth[cells]
     seen &= np.isnan(around) | (in_cam[:, 2] <= _BEHIND * around)
-    ends = np.cumsum(counts)
-    return [float(part.mean()) for part in np.split(seen, ends[:-1])]
+    starts = np.cumsum([0, *counts[:-1]])
+    shares = np.add.reduceat(seen.astype(np.int64), starts) / counts
+    return [float(share) for share in shares]
 
 
 def _medians(cells: NDArray[np.int64], values: Array) -> Array:

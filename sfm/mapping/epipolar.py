@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,17 @@ class Views:
         self._ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
         self._rays: dict[str, Array] = {}
         self._poses: dict[str, tuple[Array, Array, float]] = {}
+
+    def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> Views:
+        """The same, some photos at another place."""
+        views = Views(self._scene, self._model)
+        views._rays = self._rays
+        for name in names & self._ids.keys():
+            image = self._model.image(self._ids[name])
+            pose = there_from_here.transform_camera_world(image.cam_from_world())
+            focal_px = self._model.camera(image.camera_id).mean_focal_length()
+            views._poses[name] = pose.rotation.matrix(), pose.translation, focal_px
+        return views
 
     def errors_px(self, pair: Pair) -> Array:
         """Sampson distance of the matches of two registered photos, px; (N,)."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from dataclasses import asdict, replace
 
 import pycolmap
@@ -15,16 +14,17 @@ from .depth.depth_model import has_parallax
 from .depth.metric_scale import metric_scale, scale_to_metres
 from .journal import Journal
 from .last_pass import LastPass
-from .observations import points_of_pairs
 from .options import MapperOptions, with_patience, with_two_view_tracks
 from .scene import Scene
 from .second_opinion import reconsidered
-from .steps import FIRM
+from .two_view_points import drop_points_of_pairs, is_weak
 
-_MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
 _MAX_PASSES = 10
 _SETTLED_SHIFT = 1e-3
 """Of a model's extent, the median of its photos: an adjustment that moved them less has nothing to add."""
+_CHOSEN_SHIFT = 1.5e-4
+"""The same since the last choice of observations, of a first pass: a street grid whose photos moved by
+1.3e-3 until then and by 9e-5 since moves by 1e-6 in another pass; bent towns move by 2e-4 and more since."""
 
 
 def finish(
@@ -58,14 +58,14 @@ def finish(
 
     Models from depth alone keep their poses: their points would be filtered for want of parallax.
     """
-    if scene.depth is None and _is_weak(model):
+    if scene.depth is None and is_weak(model):
         options = with_two_view_tracks(options)
     if scene.depth is None or has_parallax(model, options.mapper.filter_min_tri_angle):
         last = LastPass(scene, suspects, options, refine, fixed_cameras, journal)
         model = _settled(model, last)
         if moved := reconsidered(scene, model, options, suspects, journal):
             model = _settled(moved, last)
-        _drop_points_of_pairs(model)
+        drop_points_of_pairs(model)
     _scale_to_metres(scene, model, journal)
     return model
 
@@ -76,13 +76,14 @@ def _settled(model: pycolmap.Reconstruction, last: LastPass) -> pycolmap.Reconst
     Points of two photos are made anew each time: those made where photos stood wrong hold them there.
     """
     for attempt in range(_MAX_PASSES if last.scene.depth is None else 1):
-        _drop_points_of_pairs(model)
+        drop_points_of_pairs(model)
         found = last.adjusted(model)
         model = found.model
         for rung in found.tried:
             if rung.accepted or not attempt:
                 last.journal.note("intrinsics", **asdict(rung))
-        if found.shift <= _SETTLED_SHIFT and not found.regained:
+        stays = found.shift <= _SETTLED_SHIFT or (not attempt and found.late_shift <= _CHOSEN_SHIFT)
+        if stays and not found.regained:
             break
         last = replace(last, options=with_patience(last.options), let_in=found.let_in)
     return model
@@ -97,26 +98,6 @@ def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
         mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
         mean_track_length=round(model.compute_mean_track_length(), 3),
     )
-
-
-def _drop_points_of_pairs(model: pycolmap.Reconstruction) -> None:
-    """Take out the points of two photos, no third one vouching for them, where both see enough others."""
-    pairs = points_of_pairs(model)
-    firm = _firm(model, pairs.values())
-    for point_id, (first, second) in pairs.items():
-        if first in firm and second in firm:
-            model.delete_point3D(point_id)
-
-
-def _is_weak(model: pycolmap.Reconstruction) -> bool:
-    """Whether more than a few photos see few points that a third photo vouches for."""
-    return len(_firm(model, points_of_pairs(model).values())) < _MOSTLY_FIRM * model.num_reg_images()
-
-
-def _firm(model: pycolmap.Reconstruction, pairs: Iterable[tuple[int, int]]) -> set[int]:
-    """Ids of the images that see enough points which a third one vouches for; the others are of `pairs`."""
-    alone = Counter(image_id for pair in pairs for image_id in pair)
-    return {i for i in model.reg_image_ids() if model.image(i).num_points3D - alone[i] >= FIRM}
 
 
 def _scale_to_metres(scene: Scene, model: pycolmap.Reconstruction, journal: Journal) -> None:

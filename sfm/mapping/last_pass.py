@@ -24,6 +24,7 @@ from .options import MapperOptions
 from .scene import Scene
 from .session import MapperSession, open_session
 from .shifts import Centres, camera_centres, median_shift
+from .two_view_points import drop_points_of_pairs
 
 _GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
 _MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
@@ -38,6 +39,8 @@ class Adjusted:
     """Intrinsics that were tried."""
     shift: float
     """How far the photos moved, of the extent; since the cameras became richer, where they did."""
+    late_shift: float
+    """How far of that since its observations were chosen for the last time."""
     regained: frozenset[Pair]
     """Suspects that were left out at last and agree with where the photos are now, for the first time."""
     let_in: frozenset[Pair]
@@ -66,17 +69,19 @@ class LastPass:
         """
         centres, refused = camera_centres(model), self._refused(model)
         options, last = self._settled(model, refused, self.options)
+        chosen = camera_centres(model)
         if not _has_evidence(self.scene, model):
             self._end_by_least_squares(model, refused, options)
-            return self._outcome(model, [], refused, self.let_in, centres)
+            return self._outcome(model, [], refused, self.let_in, centres, chosen)
         richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
         settled = richer.started(model) if richer.supported else model
         before, refused = refused, self._refused(model)
         let_in = self.let_in | (before - refused)
         if richer.supported or let_in > self.let_in:
             options, last = self._settled(settled, refused, options)
+        chosen = camera_centres(settled)
         if richer.supported:
-            centres = camera_centres(settled)
+            centres = chosen
         last = with_fitting_loss(last, settled, self.refine.loss_function)
         done = None
         if richer.changed or is_robust(last):
@@ -86,7 +91,7 @@ class LastPass:
         tried = richer.tried(done or model, failed=done is None)
         if done is None:
             self._end_by_least_squares(model, refused, options)
-        return self._outcome(done or model, tried, refused, let_in, centres)
+        return self._outcome(done or model, tried, refused, let_in, centres, chosen)
 
     def _outcome(
         self,
@@ -95,10 +100,12 @@ class LastPass:
         refused: frozenset[Pair],
         let_in: frozenset[Pair],
         centres: Centres,
+        chosen: Centres,
     ) -> Adjusted:
         regained = refused - self._refused(model) - let_in
-        shift = median_shift(centres, camera_centres(model))
-        return Adjusted(model, tried, shift, regained, let_in | regained)
+        ended = camera_centres(model)
+        shift, late_shift = median_shift(centres, ended), median_shift(chosen, ended)
+        return Adjusted(model, tried, shift, late_shift, regained, let_in | regained)
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
         """Suspects that a model contradicts."""
@@ -113,6 +120,8 @@ class LastPass:
                 session.mapper.triangulate_image(options.triangulation, self.scene.id_of[name])
             before = session.registered
             settle(session, "settled", self.journal)
+            if options.triangulation.ignore_two_view_tracks:  # those left of longer tracks would still pull
+                drop_points_of_pairs(model, session.observations.delete_point3D)
             if options.patient:
                 adjust_to_the_end(session, "final", self.journal)
             session = _with_freed_focal(session, self.journal)

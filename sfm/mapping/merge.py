@@ -26,6 +26,7 @@ _MIN_COMMON_TRACKS = 30  # points seen from both sides after adjustment
 MIN_KEPT = 0.9  # share of both models' observations that must survive
 MAX_CONTRADICTED_GROWTH = 0.01
 _MAX_ERROR_GROWTH = 1.3  # of the mean reprojection error
+_MAX_DEPTHS = 5_000
 
 Points = npt.NDArray[np.float64]
 
@@ -152,8 +153,9 @@ def similarity(
 
 
 def median_depth(model: pycolmap.Reconstruction) -> float:
-    """Of its points in front of its photos, the median of the photos' medians."""
-    xyz = np.array([point.xyz for point in model.points3D.values()])
+    """Of its points (some, where there are many), the median of the photos' median depths."""
+    every = np.array([point.xyz for point in model.points3D.values()])
+    xyz = every[:: 1 + len(every) // _MAX_DEPTHS]
     depths = [np.median((model.image(i).cam_from_world() * xyz)[:, 2]) for i in model.reg_image_ids()]
     return float(np.median(np.abs(depths)))
 

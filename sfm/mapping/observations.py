@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pycolmap
+
+
+@dataclass(frozen=True, slots=True)
+class PointTable:
+    """Where the points of a model are, each read once although several photos observe it."""
+
+    ids: npt.NDArray[np.int64]
+    """(N,), ascending."""
+    xyz: npt.NDArray[np.float64]
+    """(N, 3), world."""
+
+    @classmethod
+    def of(cls, model: pycolmap.Reconstruction) -> PointTable:
+        """All points of a model."""
+        points = sorted(model.points3D.items())
+        xyz = np.array([point.xyz for _, point in points]).reshape(-1, 3)
+        return cls(np.array([point_id for point_id, _ in points], np.int64), xyz)
+
+    def xyz_of(self, ids: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Of points of the model by their ids (M,), (M, 3)."""
+        return np.asarray(self.xyz[np.searchsorted(self.ids, np.asarray(ids, np.int64))])
 
 
 def seen_by(image: pycolmap.Image) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -18,17 +40,6 @@ def some_seen_by(image: pycolmap.Image, count: int) -> tuple[npt.NDArray[np.int6
     """As `seen_by`, of at most so many of the observations, evenly spread over their list."""
     points2D = image.get_observation_points2D()
     return _arrays(points2D[:: -(-len(points2D) // count) or 1])
-
-
-def points_of_pairs(model: pycolmap.Reconstruction) -> dict[int, tuple[int, int]]:
-    """The points that two photos alone observe: id of the point to those of the images."""
-    pairs = {}
-    for point_id, point in model.points3D.items():
-        track = point.track
-        if track.length() == 2:
-            first, second = track.elements
-            pairs[point_id] = (first.image_id, second.image_id)
-    return pairs
 
 
 def _arrays(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pycolmap
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX, median_errors_px
-from .covisibility import predicted_overlaps
+from .agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
+from .covisibility import Sights
+from .epipolar import Views
 from .evidence.view_graph import TwoView
 from .loose_parts import loosely_held
 from .merge import common_points, copied, similarity
-from .placing import agreeing
 from .same_place import SharedPlace, shared_place
 from .soundness import MIN_COMMON_POINTS
 from .trials import Trial, Workbench, without_photos
@@ -63,9 +63,11 @@ def other_places(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
     errors = median_errors_px(bench.scene, trial.reconstruction, edges)
     inliers = {pair: edges[pair].num_inliers for pair in errors}
     parts = loosely_held(trial.names, errors, inliers)
-    overlaps = predicted_overlaps(trial.reconstruction) if parts else {}
+    if not parts:
+        return
+    sights = Sights.of(trial.reconstruction)
     for part in sorted(parts, key=sorted):
-        if found := _other_place(bench, trial, part, errors, overlaps):
+        if found := _other_place(bench, trial, part, errors, sights):
             yield found
 
 
@@ -79,36 +81,32 @@ def _other_place(
     trial: Trial,
     part: frozenset[str],
     errors_px: Mapping[Pair, float],
-    overlaps: Mapping[Pair, float],
+    sights: Sights,
 ) -> OtherPlace | None:
     """The place that the pairs which contradict a part would have it at; None where they agree on none."""
     scene, edges = bench.scene, bench.scene.view_graph.edges
     across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
-    here = shared_place(overlaps, part, scene.tried, present)
+    here = shared_place(sights.overlaps(part), part, scene.tried, present)
     agree, contradict = (
         sum(edges[pair].num_inliers for pair in some) for some in (present, across - present)
     )
     if contradict <= (1 if here.is_confirmed else OUTVOTED_IF_DENIED) * agree:
         return None
-    base, moving = split(bench, trial, part)
+    base, moving = replace(trial, names=trial.names - part), replace(trial, names=part)
     against = replace(scene, view_graph=scene.view_graph.without(present))
     points_base, points_part = common_points(replace(bench, scene=against), base, moving)
-    if len(points_base) < MIN_COMMON_POINTS:
+    apart = np.any(points_base != points_part, axis=1)  # what both see as one point, says nothing
+    if np.count_nonzero(apart) < MIN_COMMON_POINTS:
         return None
-    elsewhere = similarity(bench, base, points_part, points_base, min_inlier_ratio=0.0)
+    elsewhere = similarity(bench, base, points_part[apart], points_base[apart], min_inlier_ratio=0.0)
     if elsewhere is None:
         return None
-    other = agreeing(bench, base, moving, elsewhere, across)
-    there = shared_place(_overlaps_at(base, moving, elsewhere), part, scene.tried, other)
+    errors_there = Views(scene, trial.reconstruction).moved(part, elsewhere).median_errors_px(across)
+    other = frozenset(pair for pair, error in errors_there.items() if error <= CONTRADICTED_PX)
+    overlaps_there = sights.moved(part, elsewhere).overlaps(part)
+    there = shared_place(overlaps_there, part, scene.tried, other)
     return OtherPlace(part, elsewhere, across, present, other, here, there)
-
-
-def _overlaps_at(base: Trial, part: Trial, base_from_part: pycolmap.Sim3d) -> Mapping[Pair, float]:
-    """What photos would see of the same, were the part at this place of the base."""
-    there = copy.deepcopy(part.reconstruction)
-    there.transform(base_from_part)
-    return predicted_overlaps(base.reconstruction, there)
 
 
 def _without(bench: Workbench, trial: Trial, names: Set[str]) -> Trial:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from .observations import some_seen_by
+from .observations import PointTable, some_seen_by
 
 _MAX_IMAGES = 60
 _MAX_PER_IMAGE = 500
@@ -19,13 +19,14 @@ def residual_lengths(model: pycolmap.Reconstruction) -> npt.NDArray[np.float64]:
     Single observations, not the means that points keep: these hide a bad one among the good ones of a track.
     """
     image_ids = sorted(model.reg_image_ids())
+    points = PointTable.of(model)
     lengths = [np.zeros(0)]
     for image_id in image_ids[:: -(-len(image_ids) // _MAX_IMAGES) or 1]:
         image = model.image(image_id)
         ids, xy = some_seen_by(image, _MAX_PER_IMAGE)
         if len(ids):
-            xyz = np.array([model.point3D(point_id).xyz for point_id in ids.tolist()])
-            found = np.asarray(model.camera(image.camera_id).img_from_cam(image.cam_from_world() * xyz))
+            in_cam = image.cam_from_world() * points.xyz_of(ids)
+            found = np.asarray(model.camera(image.camera_id).img_from_cam(in_cam))
             lengths.append(np.linalg.norm(found - xy, axis=1))
     every = np.concatenate(lengths)
     return np.asarray(every[np.isfinite(every)])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Set
+from functools import cached_property
 
 import numpy as np
 import pycolmap
@@ -18,7 +19,7 @@ import pycolmap
 from retrieval import Pair
 
 from .agreement import AGREED_PX, contradicted_share, median_errors_px
-from .covisibility import predicted_overlaps
+from .covisibility import Sights
 from .evidence.pair_matches import PairMatches
 from .evidence.shared_context import context_agreement
 from .journal import Journal
@@ -78,7 +79,7 @@ def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
     can tell of it, and the photos see nearly all that they should from the other. Never a place that is
     denied itself.
     """
-    edges = bench.scene.view_graph.edges
+    edges, surroundings = bench.scene.view_graph.edges, _Surroundings(bench.scene)
     for place in other_places(bench, trial):
         if place.there.is_denied:
             continue
@@ -87,9 +88,9 @@ def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
             if place.there.share > place.here.share and there >= OUTVOTED_IF_DENIED * here:
                 yield place
         elif place.there.is_certain and not place.here.is_confirmed:
-            if there > here and _surroundings(bench.scene, place) > 1:
+            if there > here and surroundings.for_other(place) > 1:
                 yield place
-        elif there >= _OUTVOTED * here and _surroundings(bench.scene, place) >= _OUTVOTED:
+        elif there >= _OUTVOTED * here and surroundings.for_other(place) >= _OUTVOTED:
             yield place
 
 
@@ -135,22 +136,34 @@ def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: OtherPlace) ->
     """What the part and the rest should see of each other by where they stand in a model, and see."""
     errors = median_errors_px(scene, model, move.across)
     true = {pair for pair, error in errors.items() if error <= AGREED_PX}
-    return shared_place(predicted_overlaps(model), move.part, scene.tried, true)
+    return shared_place(Sights.of(model).overlaps(move.part), move.part, scene.tried, true)
 
 
-def _surroundings(scene: Scene, place: OtherPlace) -> float:
-    """Matches that agree with another place, times those with the present one, by what surrounds them.
+class _Surroundings:
+    """What surrounds the matches of the pairs of a scene; read when it is first asked for."""
 
-    Of look-alikes the surroundings differ, however many matches they have.
-    """
-    edges = scene.view_graph.edges
-    cameras = {name: scene.cache.camera(scene.cache.image(i).camera_id) for name, i in scene.id_of.items()}
-    matches = PairMatches(
-        {name: scene.keypoints(i).astype(np.float64) for name, i in scene.id_of.items()},
-        {name: (camera.width, camera.height) for name, camera in cameras.items()},
-        {pair: scene.matches(pair).astype(np.int64) for pair in edges},
-    )
-    agreement = context_agreement(matches, place.present | place.other)
-    agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
-    here, there = (sum(agreed[pair] for pair in pairs) for pairs in (place.present, place.other))
-    return there / here if here > 0 else math.inf
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def for_other(self, place: OtherPlace) -> float:
+        """Matches that agree with another place, times those with the present one, by what surrounds them.
+
+        Of look-alikes the surroundings differ, however many matches they have.
+        """
+        edges = self._scene.view_graph.edges
+        agreement = context_agreement(self._matches, place.present | place.other)
+        agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
+        here, there = (sum(agreed[pair] for pair in pairs) for pairs in (place.present, place.other))
+        return there / here if here > 0 else math.inf
+
+    @cached_property
+    def _matches(self) -> PairMatches:
+        scene = self._scene
+        cameras = {
+            name: scene.cache.camera(scene.cache.image(i).camera_id) for name, i in scene.id_of.items()
+        }
+        return PairMatches(
+            {name: scene.keypoints(i).astype(np.float64) for name, i in scene.id_of.items()},
+            {name: (camera.width, camera.height) for name, camera in cameras.items()},
+            {pair: scene.matches(pair).astype(np.int64) for pair in scene.view_graph.edges},
+        )

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.agreement import agreement, contradicted_share
+from sfm.mapping.epipolar import Views
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
 from sfm.mapping.session import open_session
@@ -47,3 +49,26 @@ def test_a_model_that_took_a_wrong_turn_contradicts_the_pairs_across_it(tmp_path
     across = sum((scene.id_of[p.a] in half) != (scene.id_of[p.b] in half) for p in scene.view_graph.edges)
 
     assert contradicted_share(scene, model) >= 0.9 * across / len(scene.view_graph) > 0.1
+
+
+def test_photos_at_another_place_agree_as_if_the_model_had_them_there(tmp_path: Path) -> None:
+    database = synthetic.synthesize(tmp_path / "database.db").database
+    (model,) = run(database).models
+    scene = Scene.open(database)
+    images = sorted(model.reg_image_ids())
+    half = images[: len(images) // 2]
+    there_from_here = pycolmap.Sim3d(
+        1.5, pycolmap.Rotation3d(np.array([0.0, 0.2, 0.0])), np.array([0.5, 0, 0])
+    )
+
+    views = Views(scene, model)
+    here = views.median_errors_px(scene.view_graph.edges)
+    there = views.moved({model.image(i).name for i in half}, there_from_here)
+    found = there.median_errors_px(scene.view_graph.edges)
+
+    assert views.median_errors_px(scene.view_graph.edges) == here
+    for image_id in half:
+        frame = model.frame(model.image(image_id).frame_id)
+        frame.rig_from_world = there_from_here.transform_camera_world(frame.rig_from_world)
+    assert found == pytest.approx(Views(scene, model).median_errors_px(scene.view_graph.edges))
+    assert max(found.values()) > 8 > max(here.values())

@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.covisibility import predicted_overlaps
+from sfm.mapping.covisibility import Sights, predicted_overlaps
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 500.0
 
@@ -90,9 +90,29 @@ def test_models_of_one_photo_or_none_overlap_nothing() -> None:
     assert predicted_overlaps(model_of({"a": (at(0), wall(5.0, -3, 3))})) == {}
 
 
-def test_models_in_one_frame_overlap_as_one_model_does() -> None:
+def test_photos_moved_with_what_they_see_overlap_as_a_model_with_them_there_does() -> None:
+    """Photos of the right end of a long wall, shrunk by half and set before its left end."""
     points = wall(5.0, -3, 12)
-    views = {f"{i}": (at(1.5 * i), points) for i in range(4)}
-    apart = [model_of({name: views[name] for name in names}) for names in (("0", "2"), ("1", "3"))]
+    views = {f"{i}": (at(1.5 * i), points) for i in range(6)}
+    part = {"4", "5"}
+    there_from_here = pycolmap.Sim3d(0.5, pycolmap.Rotation3d(), np.array([-2.0, 0.0, 2.5]))
+    model, moved = model_of(views), model_of({name: views[name] for name in part})
+    moved.transform(there_from_here)
+    for name in part:
+        image = moved.find_image_with_name(name)
+        views[name] = (image.cam_from_world(), there_from_here * points)
 
-    assert predicted_overlaps(*apart) == pytest.approx(predicted_overlaps(model_of(views)), abs=0.05)
+    overlaps = Sights.of(model).moved(part, there_from_here).overlaps()
+
+    assert overlaps == pytest.approx(predicted_overlaps(model_of(views)), abs=0.02)
+    assert Pair("0", "4") in overlaps
+    assert Pair("0", "4") not in predicted_overlaps(model)
+
+
+def test_overlaps_of_a_part_are_those_across() -> None:
+    points = wall(5.0, -3, 12)
+    sights = Sights.of(model_of({f"{i}": (at(1.5 * i), points) for i in range(4)}))
+
+    across = {pair: share for pair, share in sights.overlaps().items() if len({"0", "1"} & {*pair}) == 1}
+    assert sights.overlaps({"0", "1"}) == across
+    assert across

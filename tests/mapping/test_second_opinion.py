@@ -135,11 +135,11 @@ def test_what_a_part_is_moved_for(
     scene, model = photographed
     opened = replace(Scene.open(scene.database), view_graph=ViewGraph(("a", "b", "c"), edges))
     monkeypatch.setattr(second_opinion, "other_places", lambda *_: [place])
-    monkeypatch.setattr(second_opinion, "_surroundings", lambda *_: 2.0)
+    monkeypatch.setattr(second_opinion._Surroundings, "for_other", lambda *_: 2.0)
 
     found = list(second_opinion._moves(Workbench(opened, options(), print), Trial(None, model)))
 
     assert found == ([place] if moves else [])
-    monkeypatch.setattr(second_opinion, "_surroundings", lambda *_: 0.9)
+    monkeypatch.setattr(second_opinion._Surroundings, "for_other", lambda *_: 0.9)
     rest = list(second_opinion._moves(Workbench(opened, options(), print), Trial(None, model)))
     assert rest == ([place] if moves and here is DENIED else [])

@@ -6,9 +6,9 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.finishing import _drop_points_of_pairs, _is_weak
 from sfm.mapping.options import mapper_options
 from sfm.mapping.steps import FIRM, _triangulation
+from sfm.mapping.two_view_points import drop_points_of_pairs, is_weak
 
 from .tracked import tracked_model
 
@@ -23,7 +23,7 @@ def test_points_of_two_photos_stay_where_one_of_them_sees_few_others() -> None:
     firm = [{0, 1, 2}] * FIRM + [{2, 3, 4}] * (FIRM - 1)
 
     model = tracked_model(5, [*firm, {0, 1}, {1, 2}, {2, 3}, {3, 4}])
-    _drop_points_of_pairs(model)
+    drop_points_of_pairs(model)
 
     assert pairs_left(model) == [(2, 3), (3, 4)]
     assert model.num_points3D() == len(firm) + 2
@@ -31,7 +31,7 @@ def test_points_of_two_photos_stay_where_one_of_them_sees_few_others() -> None:
 
 def test_a_model_of_two_photos_keeps_its_points() -> None:
     model = tracked_model(5, [{0, 1}] * 500)
-    _drop_points_of_pairs(model)
+    drop_points_of_pairs(model)
 
     assert model.num_points3D() == 500
 
@@ -45,8 +45,8 @@ def test_a_weakly_held_photo_gets_points_of_two_photos(num_inliers: int, left_ou
 
 
 @pytest.mark.parametrize(("num_points", "weak"), [(FIRM - 1, True), (FIRM, False)])
-def test_a_model_is_weak_where_a_photo_of_ten_sees_few_points_of_three(num_points: int, weak: bool) -> None:
+def test_a_modelis_weak_where_a_photo_of_ten_sees_few_points_of_three(num_points: int, weak: bool) -> None:
     others = [set(range(9))] * FIRM
     model = tracked_model(10, [*others, *[{7, 8, 9}] * num_points, *[{8, 9}] * FIRM])
 
-    assert _is_weak(model) is weak
+    assert is_weak(model) is weak

@@ -57,6 +57,6 @@ class PairMatches:
         """In how many pairs each keypoint of a photo is matched, (N,)."""
         counts = {name: np.zeros(len(xy), dtype=np.int64) for name, xy in self.keypoints.items()}
         for pair, matches in self.inliers.items():
-            counts[pair.a][np.unique(matches[:, 0])] += 1
-            counts[pair.b][np.unique(matches[:, 1])] += 1
+            counts[pair.a][matches[:, 0]] += 1  # once, however often it is named
+            counts[pair.b][matches[:, 1]] += 1
         return counts

@@ -10,7 +10,7 @@ import pycolmap
 from retrieval import Pair
 
 from ..agreement import AGREED_PX
-from ..covisibility import predicted_overlaps
+from ..covisibility import Sights
 from ..loose_parts import loosely_held
 from ..same_place import SharedPlace, shared_place
 from ..scene import Scene
@@ -43,11 +43,14 @@ def denied_parts(
     if not parts:
         return ()
     agreeing = {pair for pair, error in errors_px.items() if error <= AGREED_PX}
-    overlaps = predicted_overlaps(model)
+    sights = Sights.of(model)
     found: list[DeniedPart] = []
+    silent: frozenset[str] = frozenset()
     for part in sorted(parts, key=lambda part: (len(part), sorted(part))):
-        place = shared_place(overlaps, part, scene.tried, agreeing)
+        overlaps = sights.overlaps(part).items()
+        heard = {pair: share for pair, share in overlaps if silent.isdisjoint(pair)}
+        place = shared_place(heard, part, scene.tried, agreeing)
         if place.is_denied:
             found.append(DeniedPart(part, place))
-            overlaps = {pair: share for pair, share in overlaps.items() if part.isdisjoint(pair)}
+            silent |= part
     return tuple(found)

@@ -16,7 +16,7 @@ from retrieval import Pair
 from sfm.types import PhotoQuality
 
 from ..agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
-from ..observations import seen_by
+from ..observations import PointTable, seen_by
 from ..scene import Scene
 from .denied_parts import DeniedPart, denied_parts
 from .pose_covariance import PoseSigma, pose_sigmas
@@ -133,7 +133,8 @@ class _Observations:
     @classmethod
     def of(cls, model: pycolmap.Reconstruction) -> _Observations:
         images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: str(image.name))
-        parts = [_seen_by(model, image) for image in images]
+        points = PointTable.of(model)
+        parts = [_seen_by(model, points, image) for image in images]
         ends = np.cumsum([0, *(len(ids) for ids, _, _ in parts)]).tolist()
         return cls(
             tuple(image.name for image in images),
@@ -154,13 +155,13 @@ class _Observations:
 
 
 def _seen_by(
-    model: pycolmap.Reconstruction, image: pycolmap.Image
+    model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Image
 ) -> tuple[npt.NDArray[np.int64], Array, Array]:
     """Point ids (N,), residuals (N,) px and rays (N, 3) of one photo's observations."""
     ids, xy = seen_by(image)
     if not len(ids):
         return ids, np.zeros(0), np.zeros((0, 3))
-    xyz = np.array([model.point3D(i).xyz for i in ids.tolist()])
+    xyz = points.xyz_of(ids)
     in_camera = image.cam_from_world() * xyz
     projected = np.asarray(model.camera(image.camera_id).img_from_cam(in_camera), np.float64)
     residuals = np.where(in_camera[:, 2] > 0, np.linalg.norm(projected - xy, axis=1), np.nan)

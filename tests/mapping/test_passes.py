@@ -1,0 +1,61 @@
+"""How often the last adjustment is done: by how far the photos moved, before and after the last choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pycolmap
+import pytest
+
+from retrieval import Pair
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.finishing import _settled
+from sfm.mapping.journal import Journal
+from sfm.mapping.last_pass import Adjusted, LastPass
+from sfm.mapping.options import MapperOptions, mapper_options
+
+MOVED, STAYED = 2e-3, 1e-5
+REGAINED = frozenset({Pair("a", "b")})
+
+
+@dataclass(frozen=True)
+class Told:
+    """A last pass whose outcomes are given, one after the other."""
+
+    outcomes: list[tuple[float, float, frozenset[Pair]]]
+    options: MapperOptions
+    patient: list[bool] = field(default_factory=list)
+    """Of the passes that were made, whether they were patient."""
+    journal: Journal = field(default_factory=Journal)
+    scene: Any = field(default_factory=lambda: SimpleNamespace(depth=None))
+    let_in: frozenset[Pair] = frozenset()
+
+    def adjusted(self, model: pycolmap.Reconstruction) -> Adjusted:
+        shift, late_shift, regained = self.outcomes[len(self.patient)]
+        self.patient.append(self.options.patient)
+        return Adjusted(model, [], shift, late_shift, regained, self.let_in | regained)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "num_passes"),
+    [
+        ([(STAYED, STAYED, frozenset())], 1),
+        ([(MOVED, MOVED, frozenset()), (STAYED, 0.0, frozenset())], 2),
+        # They moved while observations were chosen, and stayed from then on: nothing would be chosen anew.
+        ([(MOVED, STAYED, frozenset())], 1),
+        ([(MOVED, STAYED, REGAINED), (STAYED, STAYED, frozenset())], 2),
+        # A patient pass chooses after all is adjusted to the end: that they stay from then on says nothing.
+        ([(MOVED, MOVED, frozenset()), (MOVED, 0.0, frozenset()), (STAYED, 0.0, frozenset())], 3),
+    ],
+)
+def test_photos_that_stay_where_observations_were_chosen_need_no_other_pass(
+    outcomes: list[tuple[float, float, frozenset[Pair]]], num_passes: int
+) -> None:
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+    told = Told(outcomes, options)
+
+    _settled(pycolmap.Reconstruction(), cast(LastPass, told))
+
+    assert told.patient == [False, True, True][:num_passes]
