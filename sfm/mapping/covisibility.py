@@ -80,10 +80,10 @@ class Sights:
         middles = np.array([np.median(view.xyz, axis=0) for view in views])
         count = min(len(views), _NEAR_PHOTOS + 1)
         near = np.asarray(cKDTree(middles).query(middles, k=count)[1], np.int64)
-        side = np.array([part is None or view.name in part for view in views])
+        inside = [part is not None and view.name in part for view in views]
         shares: dict[tuple[int, int], float] = {}
         for b, others in enumerate(near.tolist()):
-            rows = [a for a in others if a != b and (part is None or side[a] != side[b])]
+            rows = [a for a in others if a != b and (part is None or inside[a] != inside[b])]
             for a, share in zip(rows, _shares([views[a] for a in rows], views[b]), strict=True):
                 shares[a, b] = share
         overlaps: dict[Pair, float] = {}

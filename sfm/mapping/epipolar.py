@@ -36,10 +36,8 @@ class Views:
         views = Views(self._scene, self._model)
         views._rays = self._rays
         for name in names & self._ids.keys():
-            image = self._model.image(self._ids[name])
-            pose = there_from_here.transform_camera_world(image.cam_from_world())
-            focal_px = self._model.camera(image.camera_id).mean_focal_length()
-            views._poses[name] = pose.rotation.matrix(), pose.translation, focal_px
+            here = self._model.image(self._ids[name]).cam_from_world()
+            views._place(name, there_from_here.transform_camera_world(here))
         return views
 
     def errors_px(self, pair: Pair) -> Array:
@@ -80,10 +78,13 @@ class Views:
     def _pose(self, name: str) -> tuple[Array, Array, float]:
         """Rotation and translation of `cam_from_world`, and the focal length, px."""
         if name not in self._poses:
-            image = self._model.image(self._ids[name])
-            pose, camera = image.cam_from_world(), self._model.camera(image.camera_id)
-            self._poses[name] = pose.rotation.matrix(), pose.translation, camera.mean_focal_length()
+            self._place(name, self._model.image(self._ids[name]).cam_from_world())
         return self._poses[name]
+
+    def _place(self, name: str, cam_from_world: pycolmap.Rigid3d) -> None:
+        camera = self._model.camera(self._model.image(self._ids[name]).camera_id)
+        focal_px = camera.mean_focal_length()
+        self._poses[name] = cam_from_world.rotation.matrix(), cam_from_world.translation, focal_px
 
     def _rays_of(self, name: str) -> Array:
         """Of all keypoints of a photo, (N, 3)."""

@@ -68,17 +68,20 @@ class LastPass:
         did not before. It settles once more then: to adjust it to the end without them would be time lost.
         """
         centres, refused = camera_centres(model), self._refused(model)
-        options, last = self._settled(model, refused, self.options)
+        scene = self.scene.without(refused)
+        options, last = self._settled(scene, model, self.options)
         chosen = camera_centres(model)
         if not _has_evidence(self.scene, model):
-            self._end_by_least_squares(model, refused, options)
+            self._end_by_least_squares(scene, model, options)
             return self._outcome(model, [], refused, self.let_in, centres, chosen)
         richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
         settled = richer.started(model) if richer.supported else model
         before, refused = refused, self._refused(model)
         let_in = self.let_in | (before - refused)
+        if refused != before:
+            scene = self.scene.without(refused)
         if richer.supported or let_in > self.let_in:
-            options, last = self._settled(settled, refused, options)
+            options, last = self._settled(scene, settled, options)
         chosen = camera_centres(settled)
         if richer.supported:
             centres = chosen
@@ -90,7 +93,7 @@ class LastPass:
             note_adjustment(settled, "robust" if options.patient else "final", began, self.journal)
         tried = richer.tried(done or model, failed=done is None)
         if done is None:
-            self._end_by_least_squares(model, refused, options)
+            self._end_by_least_squares(scene, model, options)
         return self._outcome(done or model, tried, refused, let_in, centres, chosen)
 
     def _outcome(
@@ -112,10 +115,13 @@ class LastPass:
         return supported(self.scene, (model,), self.suspects)[1]
 
     def _settled(
-        self, model: pycolmap.Reconstruction, refused: Set[Pair], options: MapperOptions
+        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions
     ) -> tuple[MapperOptions, pycolmap.BundleAdjustmentOptions]:
-        """Choose the observations of a model; the options from now on, and those of its last adjustment."""
-        with open_session(self.scene.without(refused), options, model) as session:
+        """Choose the observations of a model; the options from now on, and those of its last adjustment.
+
+        `scene` is without the suspects that are left out.
+        """
+        with open_session(scene, options, model) as session:
             for name in sorted(session.registered):  # with the pairs that waited until there was a model
                 session.mapper.triangulate_image(options.triangulation, self.scene.id_of[name])
             before = session.registered
@@ -130,10 +136,10 @@ class LastPass:
             return session.options, with_held_focal(session, session.options.final_ba)
 
     def _end_by_least_squares(
-        self, model: pycolmap.Reconstruction, refused: Set[Pair], options: MapperOptions
+        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions
     ) -> None:
         if not options.patient:  # else it is where least squares end
-            with open_session(self.scene.without(refused), options, model) as session:
+            with open_session(scene, options, model) as session:
                 adjust_to_the_end(session, "final", self.journal)
 
 

@@ -70,7 +70,7 @@ def shared_place(
     """What the photos of `part` and all others should see of each other, and see.
 
     Args:
-        overlaps: of `covisibility.predicted_overlaps`.
+        overlaps: of `covisibility.Sights.overlaps`.
         part: names of photos.
         tried: pairs that were matched.
         agreeing: verified pairs that agree with the poses that the overlaps were predicted from.

@@ -100,7 +100,7 @@ class Scene:
             partners = np.zeros(len(self.keypoints(self.id_of[name])), np.int64)
             for other in self.view_graph.neighbours(name)[:_MAX_PARTNERS]:
                 pair = Pair.of(name, other)
-                partners[np.unique(self.matches(pair)[:, pair.index(name)])] += 1
+                partners[self.matches(pair)[:, pair.index(name)]] += 1  # once, however often it is named
             self._matched[name] = int(np.count_nonzero(partners)), int(np.count_nonzero(partners > 1))
         return self._matched[name]
 

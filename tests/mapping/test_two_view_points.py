@@ -45,7 +45,7 @@ def test_a_weakly_held_photo_gets_points_of_two_photos(num_inliers: int, left_ou
 
 
 @pytest.mark.parametrize(("num_points", "weak"), [(FIRM - 1, True), (FIRM, False)])
-def test_a_modelis_weak_where_a_photo_of_ten_sees_few_points_of_three(num_points: int, weak: bool) -> None:
+def test_a_model_is_weak_where_a_photo_of_ten_sees_few_points_of_three(num_points: int, weak: bool) -> None:
     others = [set(range(9))] * FIRM
     model = tracked_model(10, [*others, *[{7, 8, 9}] * num_points, *[{8, 9}] * FIRM])
 
