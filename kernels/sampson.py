@@ -46,8 +46,12 @@ def sampson_medians(rays: Reals, matches: Ids, ends: Ids, essentials: Reals) -> 
 
 
 def sampson_distances(first: Reals, second: Reals, essential: Reals) -> Reals:
-    """Of each of M points (x, y, 1) in two photos, (M, 3) each, with second^T E first = 0; (M,)."""
+    """Of each of M points (x, y, 1) in two photos, (M, 3) each, with second^T E first = 0; (M,).
+
+    Infinite where a point has none: a lens that bends rays back has no ray for some pixels.
+    """
     line_2, line_1 = first @ essential.T, second @ essential
     algebraic = np.sum(second * line_2, axis=1)
     gradient = np.sqrt(np.sum(line_1[:, :2] ** 2, axis=1) + np.sum(line_2[:, :2] ** 2, axis=1))
-    return np.asarray(np.abs(algebraic) / np.maximum(gradient, MIN_GRADIENT))
+    distances = np.abs(algebraic) / np.maximum(gradient, MIN_GRADIENT)
+    return np.where(np.isfinite(distances), distances, np.inf)

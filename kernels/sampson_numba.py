@@ -41,7 +41,8 @@ def _medians(rays: Any, matches: Any, ends: Any, essentials: Any, room: Any, min
             y_1 = e[0, 1] * b[0] + e[1, 1] * b[1] + e[2, 1] * b[2]
             gradient = np.sqrt(x_1 * x_1 + y_1 * y_1 + x_2 * x_2 + y_2 * y_2)
             algebraic = abs(b[0] * x_2 + b[1] * y_2 + b[2] * z_2)
-            room[m - begin] = algebraic / max(gradient, min_gradient)
+            distance = algebraic / max(gradient, min_gradient)
+            room[m - begin] = distance if np.isfinite(distance) else np.inf
         found[p] = np.median(room[: ends[p] - begin])
         begin = ends[p]
     return found

@@ -39,7 +39,7 @@ from sfm.result import Result
 from sfm.types import Collection, Skipped, StageReport
 from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
 
-_REGISTER_VERSION = 8
+_REGISTER_VERSION = 9
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +60,18 @@ def judged_models(
     scene, judged, right = Scene.open(database), dict[str, Judgement](), frozenset[Pair]()
     for model in reversed(models):
         found = model_quality(scene, model, options, fixed_cameras=fixed_cameras, doubtful=doubtful)
-        counts = {image.name: image.num_points3D for image in map(model.image, model.reg_image_ids())}
+        counts = _held_by(model)
         why = doubts(found, counts, doubtful)
         for name, quality in found.photos.items():
             judged[name] = Judgement(quality, why.get(name, ""))
         right |= vindicated(found, doubtful)
     return JudgedModels(judged, right)
+
+
+def _held_by(model: pycolmap.Reconstruction) -> dict[str, int]:
+    """Points that hold each photo: those that it sees, or that the other cameras of its rig see."""
+    images = [model.image(image_id) for image_id in model.reg_image_ids()]
+    of_frame: Counter[int] = Counter()
+    for image in images:
+        of_frame[image.frame_id] += image.num_points3D
+    return {image.name: of_frame[image.frame_id] for image in images}

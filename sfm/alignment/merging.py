@@ -85,11 +85,14 @@ def merge(
         adjust: adjust all poses, intrinsics and points together; else A stays to the last bit.
 
     Raises:
-        InputError: no models, nothing in common, or models that do not fit; gives the figures.
+        InputError: no models, models with rigs of several cameras, nothing in common, or models that do not
+            fit; gives the figures.
         WorkspaceError: `output` is not empty or cannot be written.
     """
     paths = Path(a).expanduser(), Path(b).expanduser()
     model_a, model_b = (chosen_model(path, 0) for path in paths)
+    for path, model in zip(paths, (model_a, model_b), strict=True):
+        _refuse_rigs(path, model)
     shared = shared_photos(model_a, model_b)
     store = Path(database).expanduser() if database is not None else _common_database(*paths)
     points = points_in_shared_photos(shared)
@@ -108,6 +111,14 @@ def merge(
         figures = {"adjusted": adjust, "num_images": joined.num_reg_images(), **asdict(fit)}
         atomic_write_json(folder.root / "merge.json", figures)
     return done
+
+
+def _refuse_rigs(path: Path, model: pycolmap.Reconstruction) -> None:
+    if any(rig.num_sensors() > 1 for rig in model.rigs.values()):
+        raise InputError(
+            f"{path}: the photos of a rig with several cameras cannot be merged",
+            hint="match the photos of both together and map them as one: sfm run with images.rig_config",
+        )
 
 
 def _common_database(a: Path, b: Path) -> Path | None:

@@ -198,12 +198,13 @@ class RegisterConfig:
     """RANSAC threshold of registration, px."""
     suspects: Literal["hold_back", "trust"] = "hold_back"
     """Verified pairs that contradict the others, as those of look-alike places do. hold_back: models grow
-    without them, and then those are let in that agree with a model; trust: they count like all others."""
+    without them, and then those are let in that agree with a model; trust: they count like all others. Of
+    mapper graph."""
     structure_less_fallback: bool = True
     """Try registration from relative poses when a photo sees too few points."""
     global_growth_ratio: Annotated[float, Gt(1)] = 2.0
     """All poses are adjusted when photos or points have grown by this factor since the last time; up to 40
-    photos by 1.3 at most."""
+    photos by 1.3 at most. Of mapper graph."""
     filter_max_reproj_error_px: Annotated[float, Gt(0)] = 4.0
     """Observations farther off than this are dropped, px."""
     filter_min_tri_angle_deg: Annotated[float, Ge(0)] = 1.5
@@ -218,7 +219,7 @@ class RegisterConfig:
 
 @dataclass(frozen=True, slots=True)
 class RefineConfig:
-    """Which intrinsics bundle adjustment may change, and the last adjustment."""
+    """Which intrinsics bundle adjustment may change, and the last adjustment, which mapper graph makes."""
 
     focal_length: bool = True
     """Refine focal lengths (not of cameras that the user gave)."""
@@ -226,12 +227,12 @@ class RefineConfig:
     """Refine distortion."""
     principal_point: Literal["evidence", "never", "always"] = "evidence"
     """Free the principal point in a last adjustment. evidence: of cameras shared by 8 photos or more, where
-    these and photos left out of the adjustment ask for it."""
+    these and photos left out of the adjustment ask for it. COLMAP's mappers know only never and always."""
     max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "OPENCV"
     """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by the same
     evidence; SIMPLE_RADIAL: cameras keep the model that they have."""
     loss_function: LossFunction = "evidence"
-    """Loss of the last adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
+    """Loss of that adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
     those of photos have; else TRIVIAL, least squares."""
 
 

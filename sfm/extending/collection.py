@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sfm.errors import InputError
@@ -35,4 +36,5 @@ def model_and_new_photos(
             f"no new photo under {photos}" + (f" ({listed})" if listed else ""),
             hint="photos that are in the model already are left out",
         )
-    return with_model_cameras(collection, given.cameras), new
+    # Models pass through the database without their rigs; the photos of one keep their poses and cameras.
+    return replace(with_model_cameras(collection, given.cameras), rigs=()), new

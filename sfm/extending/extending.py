@@ -40,7 +40,7 @@ from .pairs import propose_for_new
 from .photo_files import remember_sources
 from .start import begin, models_in_database
 
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def _is_workspace(root: Path) -> bool:
 
 
 def _model_cameras(models: Sequence[pycolmap.Reconstruction]) -> dict[str, CameraSpec]:
-    """Cameras by photo; ids of a second model follow those of the first."""
+    """Cameras by photo; no two models have one of the same id."""
     found: dict[str, CameraSpec] = {}
     for model in models:
         for image_id in model.reg_image_ids():
@@ -109,7 +109,7 @@ def _model_cameras(models: Sequence[pycolmap.Reconstruction]) -> dict[str, Camer
                 )
             found[image.name] = _spec(model.camera(image.camera_id))
     ids = [{model.image(i).camera_id for i in model.reg_image_ids()} for model in models]
-    if len(ids) != 1 and set.intersection(*ids):
+    if len(set().union(*ids)) < sum(map(len, ids)):
         raise InputError(
             f"{len(models)} models have cameras of the same ids",
             hint="give one model folder, such as sparse/0",

@@ -92,7 +92,8 @@ def localize(
 
     A query is matched with the photos of the model that look most like it; their points give its pose by
     RANSAC and refinement. Intrinsics are those of the model's camera where EXIF says that it is the same;
-    with another camera's EXIF, or none, the focal length is estimated along with the pose.
+    with another camera's EXIF the focal length is estimated along with the pose, without any the model's
+    camera is tried first.
 
     Args:
         model: output of a run, or a COLMAP model folder.

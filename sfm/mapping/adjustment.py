@@ -86,12 +86,15 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
 
 
 def drop_blind(session: MapperSession, journal: Journal) -> None:
-    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone."""
-    model = session.reconstruction
-    blind = [model.image(i) for i in sorted(model.reg_image_ids()) if not model.image(i).num_points3D]
-    for image in blind:
-        session.observations.deregister_frame(image.frame_id)
-        journal.note("filtered", name=image.name, why="no points are left of it")
+    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone.
+
+    A photo without points stays where another camera of its rig holds it.
+    """
+    blind = [frame for frame in session.frames() if not any(image.num_points3D for image in frame)]
+    for frame in blind:
+        session.observations.deregister_frame(frame[0].frame_id)
+        for image in frame:
+            journal.note("filtered", name=image.name, why="no points are left of it")
     if blind:
         session.recount()
 

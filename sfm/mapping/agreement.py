@@ -19,15 +19,16 @@ CONTRADICTED_PX = 8.0
 """From here on they contradict it; a fresh pose is rough."""
 
 
-def agreement(session: MapperSession, name: str) -> float:
-    """Share of the matches to registered photos that lie near their epipolar lines, in [0, 1].
+def agreement(session: MapperSession, *names: str) -> float:
+    """Share of the matches of photos to registered ones that lie near their epipolar lines, in [0, 1].
 
     True poses keep nearly all of them, whatever the depth; a pose found by chance or from a look-alike only
     those that it was fitted to.
     """
     views, registered = Views(session.scene, session.reconstruction), session.registered
-    neighbours = [other for other in session.scene.view_graph.neighbours(name) if other in registered]
-    found = np.concatenate([np.zeros(0), *(views.errors_px(Pair.of(name, other)) for other in neighbours)])
+    neighbours = session.scene.view_graph.neighbours
+    pairs = [Pair.of(name, other) for name in names for other in neighbours(name) if other in registered]
+    found = np.concatenate([np.zeros(0), *(views.errors_px(pair) for pair in pairs)])
     return float(np.mean(found <= CONTRADICTED_PX)) if len(found) else 0.0
 
 

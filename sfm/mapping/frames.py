@@ -15,12 +15,10 @@ def frame_mates(session: MapperSession, name: str) -> list[str]:
     return sorted(session.scene.name_of[i] for i in ids if i in session.scene.name_of)
 
 
-def triangulate_frame_mates(session: MapperSession, name: str, journal: Journal) -> list[str]:
-    """Triangulate from the photos that came in with `name`, and note that they did; their names."""
-    mates = frame_mates(session, name)
-    for mate in mates:
+def triangulate_frame_mates(session: MapperSession, name: str, journal: Journal) -> None:
+    """Triangulate from the photos that came in with `name`, and note that they did."""
+    for mate in frame_mates(session, name):
         image_id = session.scene.id_of[mate]
         session.mapper.triangulate_image(session.options.triangulation, image_id)
         num = session.reconstruction.image(image_id).num_points3D
         journal.note("registered", name=mate, how="rig", num_visible=num, num_inliers=num)
-    return mates

@@ -10,7 +10,7 @@ a guess that adjustment cannot mend.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import pycolmap
@@ -18,7 +18,7 @@ import pycolmap
 from .agreement import agreement
 from .journal import Journal
 from .part_database import write_part
-from .peers import global_options
+from .peers import global_options, restore_intrinsics
 from .session import MapperSession, open_session
 from .soundness import tied_parts
 from .trials import Trial, Workbench, extend, judged
@@ -39,7 +39,9 @@ def global_models(bench: Workbench, candidates: Set[str]) -> list[Trial]:
         write_part(bench.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, global_options(bench.options.pipeline))
     found = []
+    cameras = bench.scene.cache.cameras
     for model in sorted(models.values(), key=lambda model: -model.num_reg_images()):
+        restore_intrinsics(model, dict(cameras.items()), bench.options.mapper.constant_cameras)
         trial = _corrected(bench, model)
         if len(trial.names) >= bench.options.pipeline.min_model_size:
             extend(bench, trial, candidates)
@@ -53,32 +55,32 @@ def _drop_loose_parts(bench: Workbench, trial: Trial) -> None:
 
     The others agree with each other and so pass for right one by one, however wrong they are together.
     """
-    _, *loose = tied_parts(trial.reconstruction)
+    tied, *loose = tied_parts(trial.reconstruction)
     if loose:
         with open_session(bench.scene, bench.options, trial.reconstruction) as session:
-            for name in sorted(frozenset().union(*loose)):
-                _drop(session, name, "no points tie it to the rest of its model", trial.journal)
+            for frame in session.frames():
+                if tied.isdisjoint(image.name for image in frame):
+                    _drop(session, frame, "no points tie it to the rest of its model", trial.journal)
             trial.names = session.registered
 
 
-def _drop(session: MapperSession, name: str, why: str, journal: Journal) -> None:
-    image = session.reconstruction.image(session.scene.id_of[name])
-    if image.has_pose:
-        session.observations.deregister_frame(image.frame_id)
-    journal.note("filtered", name=name, why=why)
+def _drop(session: MapperSession, frame: Sequence[pycolmap.Image], why: str, journal: Journal) -> None:
+    session.observations.deregister_frame(frame[0].frame_id)
+    for image in frame:
+        journal.note("filtered", name=image.name, why=why)
 
 
 def _corrected(bench: Workbench, model: pycolmap.Reconstruction) -> Trial:
     """The model as a trial, without the photos whose own matches contradict their poses."""
     trial = Trial(None, model)
     with open_session(bench.scene, bench.options, model) as session:
-        for name in sorted(session.registered):
-            if not model.image(bench.scene.id_of[name]).has_pose:
-                continue  # dropped with another photo of its rig
-            if agreement(session, name) < _MIN_AGREEMENT:
-                _drop(session, name, "its matches contradict its pose", trial.journal)
-            else:
-                num = model.image(bench.scene.id_of[name]).num_points3D
-                trial.journal.note("registered", name=name, how="global", num_visible=num, num_inliers=num)
+        for frame in session.frames():
+            if agreement(session, *(image.name for image in frame)) < _MIN_AGREEMENT:
+                _drop(session, frame, "its matches contradict its pose", trial.journal)
+                continue
+            for image in frame:
+                num = image.num_points3D
+                noted = {"name": image.name, "num_visible": num, "num_inliers": num}
+                trial.journal.note("registered", how="global", **noted)
         trial.names = session.registered
     return trial

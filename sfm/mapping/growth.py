@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from .adjustment import refine_growing, refine_local
+from .frames import frame_mates
 from .journal import Journal
 from .session import MapperSession
 from .steps import FIRM, Attempts, Method, Stuck, register_next
@@ -66,7 +67,8 @@ def grow(
             why = "check"
         if isinstance(outcome, Stuck):
             return
-        on_registered(outcome.name)
+        for name in (outcome.name, *frame_mates(session, outcome.name)):
+            on_registered(name)
         uncertain = why == "check" or outcome.how == Method.STRUCTURE_LESS.how
         due = uncertain or _has_grown(session, refined)
         firm = outcome.num_inliers >= FIRM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -109,7 +110,7 @@ def _absorbed(bench: Workbench, large: Trial, small: Trial, journal: Journal) ->
 def copied(trial: Trial) -> Trial:
     """The same model and story, to be changed."""
     journal = Journal(list(trial.journal.entries))
-    return Trial(trial.seed, copy.deepcopy(trial.reconstruction), journal, trial.names)
+    return replace(trial, reconstruction=copy.deepcopy(trial.reconstruction), journal=journal)
 
 
 def common_points(bench: Workbench, large: Trial, small: Trial) -> tuple[Points, Points]:

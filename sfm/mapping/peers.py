@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pycolmap
 
 from .evidence.view_graph import MIN_NUM_INLIERS, ViewGraph
@@ -42,12 +44,45 @@ def global_options(options: pycolmap.IncrementalPipelineOptions) -> pycolmap.Glo
     return peer
 
 
+def restore_intrinsics(
+    model: pycolmap.Reconstruction, given: Mapping[int, pycolmap.Camera], fixed: frozenset[int] | set[int]
+) -> bool:
+    """Undo what the global mapper, which knows no constant cameras, did to `fixed` ones; whether it did."""
+    changed = False
+    for camera_id in sorted(fixed.intersection(model.cameras)):
+        params = list(given[camera_id].params)
+        changed |= not np.array_equal(model.camera(camera_id).params, params)
+        model.camera(camera_id).params = params
+    return changed
+
+
 def _incremental(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
     return pycolmap.incremental_mapping(database, folder, folder, options)
 
 
 def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
-    return pycolmap.global_mapping(database, folder, folder, global_options(options))
+    models = pycolmap.global_mapping(database, folder, folder, global_options(options))
+    with pycolmap.Database.open(database) as db:
+        given = {camera.camera_id: camera for camera in db.read_all_cameras()}
+    for model in models.values():
+        if restore_intrinsics(model, given, options.constant_cameras):
+            _adjust_with_constant(model, options)
+    return models
+
+
+def _adjust_with_constant(
+    model: pycolmap.Reconstruction, options: pycolmap.IncrementalPipelineOptions
+) -> None:
+    """Poses and points that go with the given intrinsics."""
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    for camera_id in options.constant_cameras.intersection(model.cameras):
+        config.set_constant_cam_intrinsics(camera_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    adjustment = options.get_global_bundle_adjustment()
+    pycolmap.create_default_bundle_adjuster(adjustment, config, model).solve()
+    model.update_point_3d_errors()
 
 
 def _hierarchical(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:

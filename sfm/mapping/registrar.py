@@ -88,16 +88,17 @@ def reconstruct_graph(
     if frozen:
         options = with_frozen_poses(options)
     discarded = Journal()
+    known, strange = _by_pairs(whole, start)
     with progress.task("register", len(whole.name_of), unit="photos") as task:
         bench = Workbench(whole, options, _CountOnce(task))
-        trials = _grown_models(bench, config, start, given, suspects, discarded, fresh=fresh, scratch=scratch)
-    kept = _kept(trials, config, discarded)
+        trials = _grown_models(bench, config, known, given, suspects, discarded, fresh=fresh, scratch=scratch)
+    kept = _kept([*trials, *map(Trial.of, strange)], config, given, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
     for index, trial in enumerate(kept):
         if frozen and (base := frozen.base_of(trial.reconstruction)):
             trial.reconstruction = grafted(base, trial.reconstruction, options)
-        elif finished:
+        elif finished and not any(trial.reconstruction is model for model in strange):
             model, journal = trial.reconstruction, trial.journal
             trial.reconstruction = finish(
                 whole, model, options, refine, suspects=suspects, fixed_cameras=fixed_cameras, journal=journal
@@ -135,7 +136,8 @@ def finish_graph_models(
     done = []
     for index, model in enumerate(models):
         journal, kept = Journal(), copy.deepcopy(model)
-        if given is not None and given.frozen and given.base_of(model):
+        is_frozen = given is not None and given.frozen and given.base_of(model)
+        if is_frozen or _by_pairs(whole, [model])[1]:
             done.append(kept)
             continue
         finished = finish(
@@ -170,6 +172,18 @@ def reconstruct_with_peer(
         note_model(journal, model)
         journal.publish(events, index)
     return MappingResult(models, ViewGraph.read(database))
+
+
+def _by_pairs(
+    scene: Scene, models: Sequence[pycolmap.Reconstruction]
+) -> tuple[list[pycolmap.Reconstruction], list[pycolmap.Reconstruction]]:
+    """Models with photos that verified pairs join, and those without: no mapper can do anything for these."""
+    known: list[pycolmap.Reconstruction] = []
+    strange: list[pycolmap.Reconstruction] = []
+    for model in models:
+        is_known = any(image_id in scene.name_of for image_id in model.reg_image_ids())
+        (known if is_known else strange).append(model)
+    return known, strange
 
 
 def _unknown_only(scene: Scene, focal_guesses: Mapping[int, float]) -> dict[int, float]:
@@ -262,6 +276,9 @@ def _continued_models(
             reopen = given is None or not any(model is one for one in given.models)
             known = known_part(model, bench.scene.name_of)
             trial = continued(bench, known, everyone - taken, reopen=reopen)
+            for image in _registered(model) if known is not model else ():
+                if image.name not in bench.scene.id_of:
+                    trial.journal.note("filtered", name=image.name, why="no verified pair joins it to others")
         else:
             near = bench.scene.view_graph.component(min(image.name for image in _registered(model)))
             trial = rebuilt(bench, model, near - taken)
@@ -327,16 +344,28 @@ def _is_better(fresh: Trial, old: Sequence[Trial], held: Set[str], *, sound: boo
     return (len(fresh.names), -1) > (len(held), -len(old))
 
 
-def _kept(trials: Sequence[Trial], config: RegisterConfig, discarded: Journal) -> list[Trial]:
-    """Models that are large enough and hold together, largest first, ties by their first photo."""
-    kept = []
-    for trial in trials:
+def _kept(
+    trials: Sequence[Trial], config: RegisterConfig, given: GivenModels | None, discarded: Journal
+) -> list[Trial]:
+    """Models that are large enough and hold together, largest first, ties by their first photo.
+
+    Those that were given stay, whatever they are like.
+    """
+    kept: list[Trial] = []
+    num_new = 0
+    for trial in sorted(trials, key=lambda trial: (-len(trial.names), min(trial.names))):
+        if given is not None and given.base_of(trial.reconstruction):
+            kept.append(trial)
+            continue
         if len(trial.names) < config.min_model_size:
             why = f"fewer than {config.min_model_size} photos"
+        elif num_new >= config.max_models:
+            why = f"{config.max_models} models are larger (register.max_models)"
         else:
             why = "" if trial.from_depth else why_undetermined(trial.reconstruction)
         if why:
             discarded.note("dropped_model", names=sorted(trial.names), why=why)
         else:
             kept.append(trial)
-    return sorted(kept, key=lambda trial: (-len(trial.names), min(trial.names)))
+            num_new += 1
+    return kept

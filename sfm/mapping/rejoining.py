@@ -96,7 +96,6 @@ def _attempts(bench: Workbench, base: Trial, part: Trial) -> Iterator[tuple[Tria
 def _with_points_of_pairs(bench: Workbench, trial: Trial) -> Trial:
     """A copy with the points that two photos see alone, too: where parts hang, there are few others."""
     whole, options = copied(trial), with_two_view_tracks(bench.options)
-    whole.hinge, whole.contradicted = trial.hinge, trial.contradicted
     with open_session(bench.scene, options, whole.reconstruction) as session:
         for name in sorted(session.registered):
             session.mapper.triangulate_image(options.triangulation, bench.scene.id_of[name])

@@ -37,6 +37,15 @@ class MapperSession:
         """Number of photos that have a pose."""
         return int(self.reconstruction.num_reg_images())
 
+    def frames(self) -> list[list[pycolmap.Image]]:
+        """The registered photos of each frame: one, but for rigs."""
+        rec = self.reconstruction
+        images = [rec.image(image_id) for image_id in sorted(rec.reg_image_ids())]
+        by_frame: dict[int, list[pycolmap.Image]] = {}
+        for image in images:
+            by_frame.setdefault(image.frame_id, []).append(image)
+        return list(by_frame.values())
+
     def recount(self) -> None:
         """Let the mapper know of photos that were registered without it; it counts them when it begins."""
         self.mapper.end_reconstruction(False)

@@ -55,7 +55,7 @@ def _weakest_cut(
     """
     place = {name: i for i, name in enumerate(names)}
     pairs = [pair for pair in errors_px if pair.a in place and pair.b in place]
-    ends = np.array([(place[pair.a], place[pair.b]) for pair in pairs]).reshape(-1, 2)
+    ends = np.array([(place[pair.a], place[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
     weight = np.array([inliers[pair] for pair in pairs], float)
     agrees = np.array([errors_px[pair] <= AGREED_PX for pair in pairs], bool)
     rank = np.argsort(np.argsort(_order(ends[agrees], weight[agrees], len(names)), kind="stable"))

@@ -101,3 +101,14 @@ def test_an_output_that_holds_something_is_left_alone(scene: synthetic.Scene, tm
         sfm.merge(a, b, output=tmp_path / "out")
 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_models_of_rigs_are_refused(tmp_path: Path) -> None:
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, 4
+    rig = models.write(pycolmap.synthesize_dataset(options), tmp_path / "rig")
+
+    with pytest.raises(InputError, match="rig: the photos of a rig with several cameras cannot be merged"):
+        sfm.merge(rig, rig, output=tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()

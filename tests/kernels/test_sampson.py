@@ -32,6 +32,20 @@ def test_of_a_sideways_motion_both_points_take_half_of_the_offset(version) -> No
     assert medians == pytest.approx([0.02 / np.sqrt(2), 0.5 / np.sqrt(2)])
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_point_without_a_ray_is_infinitely_far_and_does_not_decide_for_its_pair(version) -> None:
+    first = np.array([(0.0, 0.2, 1.0), (0.1, 0.2, 1.0), (np.nan, np.nan, 1.0)])
+    second = first + np.array((0.3, 0.02, 0.0))
+    matches = np.column_stack((np.arange(3), np.arange(3, 6)))
+
+    with use_backend(version):
+        medians = sampson_medians(
+            np.concatenate((first, second)), matches, np.array([3]), np.array([SIDEWAYS])
+        )
+
+    assert medians == pytest.approx([0.02 / np.sqrt(2)])
+
+
 def test_points_on_their_lines_have_none_and_at_both_epipoles_any_point_agrees() -> None:
     points = np.array([(0.3, -0.2, 1.0)])
     forward = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 0]])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,20 @@ class Recorder:
 
     def of(self, event: str) -> list[dict[str, object]]:
         return [fields for name, fields in self.events if name == event]
+
+
+class Counted:
+    """Progress that keeps its count."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def task(self, title: str, total: int, *, unit: str = "") -> Iterator[Counted]:
+        yield self
+
+    def advance(self, steps: int = 1) -> None:
+        self.count += steps
 
 
 def run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from sfm.mapping import GivenModels
 
 from . import synthetic
-from .running import run
+from .running import Recorder, run
 
 OLD = 7
 ALL = 10
@@ -104,3 +106,46 @@ def test_a_free_model_grows_and_moves(scene: synthetic.Scene, old: pycolmap.Reco
     assert free.num_reg_images() == ALL
     assert min(moved) > 0
     assert synthetic.max_rotation_error_deg(free, scene.truth) < 0.15
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_model_none_of_whose_photos_has_a_pair_stays_as_it_is(
+    scene: synthetic.Scene, old: pycolmap.Reconstruction, tmp_path: Path, frozen: bool, finished: bool
+) -> None:
+    mine = shutil.copy(scene.database, tmp_path / "mine.db")
+    other = synthetic.synthesize(tmp_path / "other.db", num_images=6, seed=2)
+    both = synthetic.merge(Path(mine), other.database, tmp_path / "both.db")
+    others = range(ALL + 1, ALL + 7)
+    database = synthetic.keep_pairs(both, tmp_path / "some.db", set(itertools.combinations(others, 2)))
+
+    result = run(database, start=(old,), given=GivenModels([old], frozen=frozen), finished=finished)
+
+    assert sorted(model.num_reg_images() for model in result.models) == [6, OLD]
+    kept = next(model for model in result.models if model.num_reg_images() == OLD)
+    for image_id in old.reg_image_ids():
+        assert np.array_equal(*(m.image(image_id).cam_from_world().matrix() for m in (old, kept)))
+
+
+def test_a_given_model_may_be_smaller_than_a_new_one_has_to_be(
+    scene: synthetic.Scene, old: pycolmap.Reconstruction, tmp_path: Path
+) -> None:
+    database = synthetic.keep_pairs(scene.database, tmp_path / "old.db", synthetic.all_pairs(OLD))
+    given = GivenModels([old], frozen=True)
+
+    (kept,) = run(database, start=(old,), given=given, min_model_size=OLD + 1).models
+
+    assert kept.num_reg_images() == OLD
+
+
+def test_a_free_model_tells_of_the_photos_that_it_loses(
+    scene: synthetic.Scene, old: pycolmap.Reconstruction, tmp_path: Path
+) -> None:
+    pairs, events = {pair for pair in synthetic.all_pairs(ALL) if 3 not in pair}, Recorder()
+    database = synthetic.keep_pairs(scene.database, tmp_path / "some.db", pairs)
+
+    (grown,) = run(database, start=(old,), given=GivenModels([old]), events=events).models
+
+    lost = [event["name"] for event in events.of("filtered") if "no verified pair" in str(event["why"])]
+    assert grown.num_reg_images() == ALL - 1
+    assert lost == [old.image(3).name]

@@ -57,6 +57,7 @@ def test_no_point_is_shared_twice(chain: synthetic.Scene) -> None:
 
     same = shared_points(first.reconstruction, second.reconstruction)
 
+    assert len(same) > 50
     assert len(set(same[:, 0].tolist())) == len(set(same[:, 1].tolist())) == len(same)
 
 

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.global_start import global_models
+from sfm.mapping.options import mapper_options
+from sfm.mapping.scene import Scene
+from sfm.mapping.trials import Workbench
 
 from . import synthetic
 from .running import Recorder, names, poses, run
@@ -73,12 +80,53 @@ def test_later_pairs_continue_the_earlier_model(ring: synthetic.Scene, tmp_path:
     assert (before[0].num_reg_images(), before[0].num_points3D()) == (5, points_before)
 
 
-def test_fixed_cameras_keep_their_intrinsics(ring: synthetic.Scene) -> None:
-    result = run(ring.database, fixed_cameras=frozenset({1}))
+@pytest.mark.parametrize("mapper", ["graph", "incremental", "global", "hierarchical"])
+def test_fixed_cameras_keep_their_intrinsics_though_others_fit_better(
+    ring: synthetic.Scene, tmp_path: Path, mapper: str
+) -> None:
+    database = _with_longer_focal_length(ring.database, tmp_path / "longer.db")
 
-    with pycolmap.Database.open(ring.database) as db:
+    (model,) = run(database, fixed_cameras=frozenset({1}), mapper=mapper).models
+
+    with pycolmap.Database.open(database) as db:
         given = db.read_camera(1).params
-    assert np.array_equal(result.models[0].camera(1).params, given)
+    assert model.num_reg_images() == 8
+    assert np.array_equal(model.camera(1).params, given)
+
+
+def test_so_do_they_where_all_poses_are_found_at_once(ring: synthetic.Scene, tmp_path: Path) -> None:
+    database = _with_longer_focal_length(ring.database, tmp_path / "longer.db")
+    scene = Scene.open(database)
+    options = mapper_options(
+        RegisterConfig(), RefineConfig(), fixed_cameras=frozenset({1}), threads=1, seed=0
+    )
+
+    (trial,) = global_models(Workbench(scene, options, lambda name: None), frozenset(scene.id_of))
+
+    assert np.array_equal(trial.reconstruction.camera(1).params, scene.cache.camera(1).params)
+
+
+def _with_longer_focal_length(source: Path, path: Path) -> Path:
+    shutil.copy(source, path)
+    with pycolmap.Database.open(path) as db:
+        camera = db.read_camera(1)
+        camera.params = [1.03 * camera.params[0], *camera.params[1:]]
+        db.update_camera(camera)
+    return path
+
+
+def test_no_more_new_models_are_kept_than_are_asked_for(tmp_path: Path) -> None:
+    first = synthetic.synthesize(tmp_path / "a.db", num_images=8)
+    second = synthetic.synthesize(tmp_path / "b.db", num_images=9, seed=2)
+    both, events = synthetic.merge(first.database, second.database, tmp_path / "both.db"), Recorder()
+
+    before = run(both).models
+    (largest,) = run(both, events=events, start=before, max_models=1).models
+
+    assert [model.num_reg_images() for model in before] == [9, 8]
+    assert largest.num_reg_images() == 9
+    (dropped,) = events.of("dropped_model")
+    assert "register.max_models" in str(dropped["why"])
 
 
 @pytest.mark.parametrize("num_images", [0, 1, 2])

@@ -10,13 +10,18 @@ import numpy as np
 import pycolmap
 import pytest
 
+from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.database_mapping import map_database
 from sfm.errors import InputError
 from sfm.evaluation.alignment import extent
+from sfm.mapping.global_start import global_models
+from sfm.mapping.options import mapper_options
+from sfm.mapping.scene import Scene as MappedScene
+from sfm.mapping.trials import Workbench
 from sfm.rigs import derive_rigs, metres_per_unit, write_rigs
-from sfm.types import Rig, RigSensor
+from sfm.types import PhotoStatus, Rig, RigSensor
 
-from .running import Recorder, names, run
+from .running import Counted, Recorder, names, run
 from .synthetic import Scene, max_rotation_error_deg
 
 LEFT, RIGHT = "camera000001_", "camera000002_"
@@ -141,3 +146,51 @@ def test_the_distance_between_its_cameras_gives_the_scale(tmp_path: Path) -> Non
     ]
     assert sizes[0] / sizes[1] == pytest.approx(1, abs=0.05)  # by a baseline of a thirtieth of the ring
     assert metres_per_unit(UNKNOWN, model) is None
+
+
+@pytest.fixture
+def half_blind(tmp_path: Path) -> Scene:
+    """A known rig whose right camera matches nothing in every second frame."""
+    scene = synthesize(tmp_path / "d.db")
+    write_rigs(scene.database, known(scene.truth))
+    with pycolmap.Database.open(scene.database) as db:
+        blind = {i.image_id for i in db.read_all_images() if i.name.startswith(RIGHT) and i.frame_id % 2}
+        for pair_id in db.read_two_view_geometries()[0]:
+            ids = pycolmap.pair_id_to_image_pair(pair_id)
+            if not blind.isdisjoint(ids):
+                db.delete_two_view_geometry(*ids)
+                db.delete_matches(*ids)
+    assert len(blind) == NUM_FRAMES // 2
+    return scene
+
+
+def test_a_camera_that_sees_nothing_is_held_by_the_others_of_its_rig(half_blind: Scene) -> None:
+    (model,) = run(half_blind.database).models
+
+    assert (model.num_reg_images(), model.num_reg_frames()) == (2 * NUM_FRAMES, NUM_FRAMES)
+    assert max_rotation_error_deg(model, half_blind.truth) < 0.2
+
+
+def test_so_it_is_where_all_poses_are_found_at_once(half_blind: Scene) -> None:
+    scene = MappedScene.open(half_blind.database)
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+
+    (trial,) = global_models(Workbench(scene, options, lambda name: None), frozenset(scene.id_of))
+
+    assert len(trial.names) == 2 * NUM_FRAMES
+
+
+def test_nobody_doubts_a_photo_that_its_rig_holds(half_blind: Scene, tmp_path: Path) -> None:
+    result = map_database(half_blind.database, output=tmp_path / "out")
+
+    assert {outcome.status for outcome in result.outcomes} == {PhotoStatus.REGISTERED}
+    assert not any("points hold it" in outcome.doubt for outcome in result.outcomes)
+
+
+def test_progress_counts_all_photos_of_a_frame(tmp_path: Path) -> None:
+    scene, bar = synthesize(tmp_path / "d.db"), Counted()
+    write_rigs(scene.database, known(scene.truth))
+
+    run(scene.database, progress=bar)
+
+    assert bar.count == 2 * NUM_FRAMES

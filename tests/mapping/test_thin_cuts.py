@@ -35,3 +35,7 @@ def test_few_photos_are_not_cut() -> None:
     errors = {Pair("a0", "a1"): 0.5, Pair("a1", "a2"): 30.0}
 
     assert list(thinly_held({"a0", "a1", "a2"}, errors, dict.fromkeys(errors, 20))) == []
+
+
+def test_photos_without_a_pair_among_them_are_not_cut() -> None:
+    assert cuts({}) == []

@@ -120,7 +120,7 @@ def _photos(model: pycolmap.Reconstruction, camera_id: int) -> Sequence[int]:
     ids = sorted(i for i in model.reg_image_ids() if model.image(i).num_points3D)
     if len(ids) <= _MAX_IMAGES:
         return ids
-    own = [i for i in ids if model.image(i).camera_id == camera_id]
+    own = [i for i in ids if model.image(i).camera_id == camera_id] or ids
     middle = model.image(max(own, key=lambda i: (model.image(i).num_points3D, -i))).projection_center()
 
     def rank(image_id: int) -> tuple[bool, float]:
