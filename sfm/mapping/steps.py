@@ -41,8 +41,6 @@ class Registered:
 class Stuck:
     """No photo that may be tried could be registered."""
 
-    num_tried: int
-
 
 @dataclass(slots=True)
 class Attempts:
@@ -88,9 +86,7 @@ def register_next(
 
     All photos are tried by the first method before any is tried by the next.
     """
-    num_tried = 0
     for name, method, num_visible in _next_photos(session, candidates, attempts, methods):
-        num_tried += 1
         if why_not := _register(session, name, method):
             attempts.failed_at[name, method] = num_visible
             journal.note("rejected", name=name, num_visible=num_visible, why=why_not)
@@ -104,7 +100,7 @@ def register_next(
         registered = Registered(name, method.how, num_visible, num_inliers)
         journal.note("registered", **asdict(registered), lenient=method is Method.LENIENT_PNP)
         return registered
-    return Stuck(num_tried)
+    return Stuck()
 
 
 def _triangulation(options: MapperOptions, num_inliers: int) -> pycolmap.IncrementalTriangulatorOptions:
