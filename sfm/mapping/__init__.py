@@ -13,14 +13,14 @@ from sfm.events import EventSink
 from sfm.progress import Progress
 
 from .calibration.foreign_cameras import ForeignPhoto, find_foreign_photos
-from .contested_places import ContestedPlace, contested_places
-from .covisibility import predicted_overlaps
 from .depth.source import DepthSource
 from .evidence.pair_matches import PairMatches
 from .evidence.pair_rotations import read_rotations
 from .evidence.suspects import Suspect, SuspectReport, find_suspects
 from .evidence.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
 from .given_models import GivenModels
+from .measures.covisibility import predicted_overlaps
+from .places.contested_places import ContestedPlace, contested_places
 from .registrar import MappingResult, finish_graph_models, reconstruct_graph, reconstruct_with_peer
 
 __all__ = [

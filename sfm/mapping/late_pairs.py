@@ -14,10 +14,10 @@ import pycolmap
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX, median_errors_px
+from .growing.trials import Trial, Workbench, continued
 from .journal import Journal
+from .measures.agreement import AGREED_PX, median_errors_px
 from .scene import Scene
-from .trials import Trial, Workbench, continued
 
 
 def supported(

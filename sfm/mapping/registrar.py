@@ -18,24 +18,24 @@ from .calibration.focal import estimate_focal_lengths
 from .calibration.focal_priors import starting_values
 from .clusters.bridging import bridged_models
 from .clusters.clustered import clustered_models
-from .components import new_models
 from .depth.depth_model import has_parallax
 from .depth.source import DepthSource
 from .evidence.view_graph import ViewGraph
-from .finishing import finish, note_model
+from .finishing.finish import finish, note_model
 from .given_models import GivenModels, grafted, known_part
-from .global_start import global_models
+from .growing.components import new_models
+from .growing.global_start import global_models
+from .growing.trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, judged, rebuilt
+from .joining.merge import merge_models
+from .joining.parting import parted
+from .joining.rejoining import rejoined
 from .journal import STAGE, Journal
 from .late_pairs import let_in
-from .merge import merge_models
+from .measures.soundness import why_undetermined
 from .options import mapper_options, pipeline_options, with_frozen_poses
-from .parting import parted
 from .peers import Peer, run_peer
-from .rejoining import rejoined
+from .places.second_opinion import reconsidered
 from .scene import Scene
-from .second_opinion import reconsidered
-from .soundness import why_undetermined
-from .trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, judged, rebuilt
 
 _MAX_RENEWED = 100  # photos of a component that is mapped afresh whenever it is not complete
 _MIN_RENEWED = 3

@@ -7,8 +7,8 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.agreement import agreement, contradicted_share
-from sfm.mapping.epipolar import Views
+from sfm.mapping.measures.agreement import agreement, contradicted_share
+from sfm.mapping.measures.epipolar import Views
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
 from sfm.mapping.session import open_session

@@ -11,8 +11,8 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import ContestedPlace, contested_places
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options
+from sfm.mapping.places.second_opinion import reconsidered
 from sfm.mapping.scene import Scene
-from sfm.mapping.second_opinion import reconsidered
 
 from . import synthetic
 from .misplaced import PART, astray, folded, look_alike_database

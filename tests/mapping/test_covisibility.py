@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.covisibility import Sights, predicted_overlaps
+from sfm.mapping.measures.covisibility import Sights, predicted_overlaps
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 500.0
 

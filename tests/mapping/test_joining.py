@@ -11,10 +11,10 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.clusters.bridging import bridged_models
 from sfm.mapping.clusters.joining import join_models
 from sfm.mapping.clusters.seams import shared_points
+from sfm.mapping.growing.trials import Trial, Workbench, best_model
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
-from sfm.mapping.trials import Trial, Workbench, best_model
 
 from . import synthetic
 from .chain import NUM_PHOTOS, REACH, window

@@ -11,9 +11,9 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.finishing import _settled
+from sfm.mapping.finishing.finish import _settled
+from sfm.mapping.finishing.last_pass import Adjusted, LastPass
 from sfm.mapping.journal import Journal
-from sfm.mapping.last_pass import Adjusted, LastPass
 from sfm.mapping.options import MapperOptions, mapper_options
 
 MOVED, STAYED = 2e-3, 1e-5

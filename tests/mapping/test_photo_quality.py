@@ -11,10 +11,10 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
+from sfm.mapping.places.same_place import SharedPlace
 from sfm.mapping.quality.denied_parts import DeniedPart
 from sfm.mapping.quality.photo_doubt import doubts
 from sfm.mapping.quality.photo_quality import ModelQuality, model_quality
-from sfm.mapping.same_place import SharedPlace
 from sfm.mapping.scene import Scene
 from sfm.quality import judged_models
 from sfm.types import PhotoQuality

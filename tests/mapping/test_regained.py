@@ -10,8 +10,8 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import finishing
-from sfm.mapping.finishing import finish
+from sfm.mapping.finishing import finish as finishing
+from sfm.mapping.finishing.finish import finish
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene

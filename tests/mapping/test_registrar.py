@@ -8,10 +8,10 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.global_start import global_models
+from sfm.mapping.growing.global_start import global_models
+from sfm.mapping.growing.trials import Workbench
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
-from sfm.mapping.trials import Workbench
 
 from . import synthetic
 from .running import Recorder, names, poses, run

@@ -14,10 +14,10 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.database_mapping import map_database
 from sfm.errors import InputError
 from sfm.evaluation.alignment import extent
-from sfm.mapping.global_start import global_models
+from sfm.mapping.growing.global_start import global_models
+from sfm.mapping.growing.trials import Workbench
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene as MappedScene
-from sfm.mapping.trials import Workbench
 from sfm.rigs import derive_rigs, metres_per_unit, write_rigs
 from sfm.types import PhotoStatus, Rig, RigSensor
 

@@ -10,16 +10,17 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import TwoView, ViewGraph, second_opinion
-from sfm.mapping.agreement import median_errors_px
+from sfm.mapping import TwoView, ViewGraph
+from sfm.mapping.growing.trials import Trial, Workbench
 from sfm.mapping.journal import Journal
+from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.options import MapperOptions, mapper_options
-from sfm.mapping.other_places import OtherPlace
+from sfm.mapping.places import second_opinion
+from sfm.mapping.places.other_places import OtherPlace
+from sfm.mapping.places.same_place import SharedPlace
+from sfm.mapping.places.second_opinion import reconsidered
 from sfm.mapping.quality.denied_parts import denied_parts
-from sfm.mapping.same_place import SharedPlace
 from sfm.mapping.scene import Scene
-from sfm.mapping.second_opinion import reconsidered
-from sfm.mapping.trials import Trial, Workbench
 
 from . import synthetic
 from .misplaced import ACROSS, NUM, PART, astray, folded, look_alike_database
@@ -108,6 +109,8 @@ TOLD, FEW, DENIED = SharedPlace(16, 15), SharedPlace(7, 7), SharedPlace(16, 3)
         ((100, 900), DENIED, SharedPlace(7, 0), False),
         ((100, 900), DENIED, SharedPlace(2, 0), True),
         ((100, 900), DENIED, SharedPlace(0, 0), True),
+        ((100, 60), DENIED, SharedPlace(0, 0), False),  # matches that should not be there say little
+        ((100, 140), DENIED, SharedPlace(2, 0), False),
         ((100, 160), TOLD, TOLD, True),  # outvoted
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping.shifts import camera_centres, median_shift
+from sfm.mapping.measures.shifts import camera_centres, median_shift
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sfm.mapping.soundness import tied_parts
+from sfm.mapping.measures.soundness import tied_parts
 
 from .tracked import tracked_model
 

@@ -6,9 +6,9 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.finishing.two_view_points import drop_points_of_pairs, is_weak
+from sfm.mapping.growing.steps import FIRM, _triangulation
 from sfm.mapping.options import mapper_options
-from sfm.mapping.steps import FIRM, _triangulation
-from sfm.mapping.two_view_points import drop_points_of_pairs, is_weak
 
 from .tracked import tracked_model
 

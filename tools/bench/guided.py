@@ -32,7 +32,7 @@ from sfm.backends import Guide, Guides, GuideView
 from sfm.config.loading import load_config
 from sfm.database import FeatureDatabase
 from sfm.loop.guides import guides_of
-from sfm.mapping.covisibility import predicted_overlaps
+from sfm.mapping.measures.covisibility import predicted_overlaps
 from sfm.sift.guided import Features, guided_matches
 from sfm.sift.half_planes import HalfPlanes
 

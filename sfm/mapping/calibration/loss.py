@@ -14,7 +14,7 @@ import pycolmap
 
 from sfm.config.schema import LossFunction
 
-from ..residuals import noise_px, residual_lengths
+from ..measures.residuals import noise_px, residual_lengths
 
 _HEAVY = 1.15  # ratio of two estimates of sigma; Gaussian residuals cut at 4 px come to 1.03
 _SCALE = 2.0  # sigmas

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from ..observations import seen_by
+from ..measures.observations import seen_by
 from .ladder import Freedom
 
 Array = npt.NDArray[np.float64]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from ..evidence.view_graph import ViewGraph
-from ..global_start import global_models
+from ..growing.global_start import global_models
+from ..growing.trials import Trial, Workbench
+from ..joining.merge import copied
 from ..journal import Journal
-from ..merge import copied
-from ..trials import Trial, Workbench
 from .joining import join_models
 
 _MIN_MISSING = (

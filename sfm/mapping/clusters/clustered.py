@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sfm.config.schema import RegisterConfig
 
+from ..growing.trials import Trial, Workbench, extend, judged
 from ..journal import Journal
-from ..trials import Trial, Workbench, extend, judged
 from .joining import join_models
 from .partition import Cluster, partition
 from .processes import run_tasks

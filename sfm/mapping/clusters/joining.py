@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..adjustment import refine_growing
-from ..journal import Journal
-from ..merge import (
+from ..growing.adjustment import refine_growing
+from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, judged, without_photos
+from ..joining.merge import (
     MAX_CONTRADICTED_GROWTH,
     MAX_ERROR,
     copied,
@@ -21,9 +21,9 @@ from ..merge import (
     similarity,
     transfer_poses,
 )
+from ..journal import Journal
+from ..measures.soundness import MIN_COMMON_POINTS
 from ..session import open_session
-from ..soundness import MIN_COMMON_POINTS
-from ..trials import MAX_CONTRADICTED, Trial, Workbench, judged, without_photos
 from .seams import Ids, add_points, positions, shared_points
 
 _MAX_GAP = 3.0

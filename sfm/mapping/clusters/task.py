@@ -13,13 +13,13 @@ import pycolmap
 
 from sfm.config.schema import RegisterConfig
 
-from ..components import new_models
 from ..depth.keypoint_depth import KeypointDepth
+from ..growing.components import new_models
+from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, best_model
 from ..journal import Journal
 from ..options import MapperOptions, with_threads
 from ..part_database import write_part
 from ..scene import Scene
-from ..trials import MAX_CONTRADICTED, Trial, Workbench, best_model
 from .bridging import bridged_models
 
 _NEARLY_ALL = 0.95  # of a cluster: what is missing may find its place beside the other clusters

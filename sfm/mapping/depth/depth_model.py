@@ -14,9 +14,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from ..agreement import agreement
-from ..epipolar import bearing_vectors
 from ..journal import Journal
+from ..measures.agreement import agreement
+from ..measures.epipolar import bearing_vectors
 from ..options import MapperOptions
 from ..scene import Scene
 from ..session import MapperSession, open_session

@@ -14,7 +14,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from ..epipolar import bearing_vectors
+from ..measures.epipolar import bearing_vectors
 from ..session import MapperSession
 from .fit import DepthFit
 from .uncertain_pose import UncertainPoints, refine_pose

@@ -9,10 +9,10 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..agreement import AGREED_PX
-from ..covisibility import Sights
-from ..loose_parts import loosely_held
-from ..same_place import SharedPlace, shared_place
+from ..measures.agreement import AGREED_PX
+from ..measures.covisibility import Sights
+from ..places.loose_parts import loosely_held
+from ..places.same_place import SharedPlace, shared_place
 from ..scene import Scene
 
 

@@ -15,8 +15,8 @@ import pycolmap
 from retrieval import Pair
 from sfm.types import PhotoQuality
 
-from ..agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
-from ..observations import PointTable, seen_by
+from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
+from ..measures.observations import PointTable, seen_by
 from ..scene import Scene
 from .denied_parts import DeniedPart, denied_parts
 from .pose_covariance import PoseSigma, pose_sigmas

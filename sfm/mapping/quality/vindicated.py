@@ -10,7 +10,7 @@ from collections.abc import Set
 
 from retrieval import Pair
 
-from ..agreement import AGREED_PX, CONTRADICTED_PX
+from ..measures.agreement import AGREED_PX, CONTRADICTED_PX
 from .photo_quality import ModelQuality, firm_parts
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import pycolmap
 
-from .steps import FIRM
+from ..growing.steps import FIRM
 
 _MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
 

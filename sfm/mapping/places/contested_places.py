@@ -11,11 +11,11 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 
-from .options import mapper_options
+from ..growing.trials import Trial, Workbench
+from ..options import mapper_options
+from ..scene import Scene
 from .other_places import other_places
 from .same_place import SharedPlace
-from .scene import Scene
-from .trials import Trial, Workbench
 
 _MARGIN = 4
 """Pairs to ask for beyond those that are missing: a model that has changed foretells other ones."""

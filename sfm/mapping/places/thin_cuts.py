@@ -11,7 +11,7 @@ from scipy.sparse.linalg import eigsh
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX
+from ..measures.agreement import AGREED_PX
 
 Ends = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float64]

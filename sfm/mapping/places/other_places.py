@@ -10,15 +10,15 @@ import pycolmap
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
-from .covisibility import Sights
-from .epipolar import Views
-from .evidence.view_graph import TwoView
+from ..evidence.view_graph import TwoView
+from ..growing.trials import Trial, Workbench, without_photos
+from ..joining.merge import common_points, copied, similarity
+from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
+from ..measures.covisibility import Sights
+from ..measures.epipolar import Views
+from ..measures.soundness import MIN_COMMON_POINTS
 from .loose_parts import loosely_held
-from .merge import common_points, copied, similarity
 from .same_place import SharedPlace, shared_place
-from .soundness import MIN_COMMON_POINTS
-from .trials import Trial, Workbench, without_photos
 
 OUTVOTED_IF_DENIED = 0.5
 """Matches that agree with another place, times those with the present one, where most pairs that should match

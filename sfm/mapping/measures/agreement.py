@@ -9,9 +9,9 @@ import pycolmap
 
 from retrieval import Pair
 
+from ..scene import Scene
+from ..session import MapperSession
 from .epipolar import Views
-from .scene import Scene
-from .session import MapperSession
 
 AGREED_PX = 4.0
 """Median distance to the epipolar lines up to which the poses of a settled model agree with a pair."""

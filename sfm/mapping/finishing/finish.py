@@ -10,13 +10,13 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
-from .depth.depth_model import has_parallax
-from .depth.metric_scale import metric_scale, scale_to_metres
-from .journal import Journal
+from ..depth.depth_model import has_parallax
+from ..depth.metric_scale import metric_scale, scale_to_metres
+from ..journal import Journal
+from ..options import MapperOptions, with_patience, with_two_view_tracks
+from ..places.second_opinion import reconsidered
+from ..scene import Scene
 from .last_pass import LastPass
-from .options import MapperOptions, with_patience, with_two_view_tracks
-from .scene import Scene
-from .second_opinion import reconsidered
 from .two_view_points import drop_points_of_pairs, is_weak
 
 _MAX_PASSES = 10

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pycolmap
 import scipy.sparse as sp
 
-from .soundness import MIN_COMMON_POINTS, sightings
+from ..measures.soundness import MIN_COMMON_POINTS, sightings
 
 _MIN_PHOTOS = 2  # of a part: the position of one photo follows from the points that it sees
 _MOST_BESIDE = 0.25

@@ -12,18 +12,18 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
-from .adjustment import adjust_to_the_end, drop_blind, note_adjustment, refine_fully, settle
-from .calibration.climbing import TriedRung
-from .calibration.focal_priors import determined_focal, holds_focal, with_held_focal
-from .calibration.intrinsics import adjusted_with, richer_cameras
-from .calibration.loss import is_robust, with_fitting_loss
-from .growth import grow
-from .journal import Journal
-from .late_pairs import supported
-from .options import MapperOptions
-from .scene import Scene
-from .session import MapperSession, open_session
-from .shifts import Centres, camera_centres, median_shift
+from ..calibration.climbing import TriedRung
+from ..calibration.focal_priors import determined_focal, holds_focal, with_held_focal
+from ..calibration.intrinsics import adjusted_with, richer_cameras
+from ..calibration.loss import is_robust, with_fitting_loss
+from ..growing.adjustment import adjust_to_the_end, drop_blind, note_adjustment, refine_fully, settle
+from ..growing.growth import grow
+from ..journal import Journal
+from ..late_pairs import supported
+from ..measures.shifts import Centres, camera_centres, median_shift
+from ..options import MapperOptions
+from ..scene import Scene
+from ..session import MapperSession, open_session
 from .two_view_points import drop_points_of_pairs
 
 _GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do

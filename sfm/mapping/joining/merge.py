@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from .adjustment import refine_growing
-from .agreement import contradicted_share
-from .growth import grow
-from .journal import Journal
+from ..growing.adjustment import refine_growing
+from ..growing.growth import grow
+from ..growing.steps import Method
+from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench
+from ..journal import Journal
+from ..measures.agreement import contradicted_share
+from ..measures.soundness import MIN_COMMON_POINTS
+from ..session import open_session
 from .parting import is_hinged
-from .session import open_session
-from .soundness import MIN_COMMON_POINTS
-from .steps import Method
-from .trials import MAX_CONTRADICTED, Trial, Workbench
 
 _MIN_INLIER_RATIO = 0.3
 MAX_ERROR = 0.03  # of the median distance from camera to point

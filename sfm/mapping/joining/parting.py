@@ -11,8 +11,8 @@ from collections.abc import Sequence, Set
 
 import pycolmap
 
+from ..growing.trials import Trial, Workbench, judged, without_photos
 from .hinges import hinged_parts
-from .trials import Trial, Workbench, judged, without_photos
 
 
 def parted(bench: Workbench, trials: Sequence[Trial]) -> list[Trial]:

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX, CONTRADICTED_PX
+from ..measures.agreement import AGREED_PX, CONTRADICTED_PX
 from .thin_cuts import MIN_PHOTOS
 
 _MOST_PAIRS = 100

@@ -13,12 +13,12 @@ import pycolmap
 
 from retrieval import Pair
 
-from .calibration.focal_priors import with_held_focal
-from .epipolar import bearing_vectors
-from .evidence.view_graph import ViewGraph
+from ..calibration.focal_priors import with_held_focal
+from ..evidence.view_graph import ViewGraph
+from ..journal import Journal
+from ..measures.epipolar import bearing_vectors
+from ..session import MapperSession
 from .frames import triangulate_frame_mates
-from .journal import Journal
-from .session import MapperSession
 
 _MAX_TESTED = 80  # pairs of one component whose relative pose is estimated
 _MAX_TESTED_PER_PHOTO = 8

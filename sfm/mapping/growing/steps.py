@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 
 import pycolmap
 
-from .agreement import agreement
-from .depth.lifting import lifted_pose
-from .depth.photo_depth import fit_to_points
+from ..depth.lifting import lifted_pose
+from ..depth.photo_depth import fit_to_points
+from ..journal import Journal
+from ..measures.agreement import agreement
+from ..options import MapperOptions, two_view_triangulation
+from ..session import MapperSession
 from .frames import triangulate_frame_mates
-from .journal import Journal
-from .options import MapperOptions, two_view_triangulation
-from .session import MapperSession
 
 _RETRY_GROWTH = 1.1  # a photo that failed is tried again once it sees this many times the points it saw then
 _MIN_AGREEMENT = 0.5  # of the correspondences to registered photos; asked of poses from thin evidence

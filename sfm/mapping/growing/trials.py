@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 
 import pycolmap
 
+from ..depth.depth_model import build_depth_model
+from ..depth.photo_depth import is_contradicted
+from ..journal import Journal
+from ..measures.agreement import contradicted_share
+from ..options import MapperOptions, with_two_view_tracks
+from ..scene import Scene
+from ..session import open_session
 from .adjustment import drop_blind, refine_fully, refine_growing
-from .agreement import contradicted_share
-from .depth.depth_model import build_depth_model
-from .depth.photo_depth import is_contradicted
 from .growth import grow
-from .journal import Journal
-from .options import MapperOptions, with_two_view_tracks
-from .scene import Scene
 from .seeds import Seed, find_seeds, initialise, next_seed
-from .session import open_session
 
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pycolmap
 
-from .agreement import agreement
-from .journal import Journal
-from .part_database import write_part
-from .peers import global_options, restore_intrinsics
-from .session import MapperSession, open_session
-from .soundness import tied_parts
+from ..journal import Journal
+from ..measures.agreement import agreement
+from ..measures.soundness import tied_parts
+from ..part_database import write_part
+from ..peers import global_options, restore_intrinsics
+from ..session import MapperSession, open_session
 from .trials import Trial, Workbench, extend, judged
 
 _MIN_AGREEMENT = 0.6

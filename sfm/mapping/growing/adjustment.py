@@ -14,10 +14,10 @@ from collections.abc import Set
 
 import pycolmap
 
-from .calibration.focal_priors import with_held_focal
-from .journal import Journal
-from .residuals import noise_px, residual_lengths
-from .session import MapperSession
+from ..calibration.focal_priors import with_held_focal
+from ..journal import Journal
+from ..measures.residuals import noise_px, residual_lengths
+from ..session import MapperSession
 
 _MANY = 40  # photos
 _OUTLIER_SIGMAS = 6.0

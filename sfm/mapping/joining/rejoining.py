@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from retrieval import Pair
 
-from .journal import Journal
+from ..growing.trials import Trial, Workbench
+from ..journal import Journal
+from ..measures.shifts import Centres, camera_centres, moved
+from ..measures.soundness import MIN_COMMON_POINTS
+from ..options import with_two_view_tracks
+from ..session import open_session
 from .merge import Points, common_points, copied, similarity
-from .options import with_two_view_tracks
 from .placing import agreeing, joined_by
-from .session import open_session
-from .shifts import Centres, camera_centres, moved
-from .soundness import MIN_COMMON_POINTS
-from .trials import Trial, Workbench
 
 _SAME_DIRECTION_COS = float(np.cos(np.deg2rad(25.0)))
 """Parts that were bent, besides, have turned by 3 and by 15 degrees in rendered streets."""

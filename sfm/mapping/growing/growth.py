@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
+from ..journal import Journal
+from ..session import MapperSession
 from .adjustment import refine_growing, refine_local
 from .frames import frame_mates
-from .journal import Journal
-from .session import MapperSession
 from .steps import FIRM, Attempts, Method, Stuck, register_next
 
 _LOCAL_EVERY = 8

@@ -1,0 +1,1 @@
+"""The last adjustment of models that are kept."""
