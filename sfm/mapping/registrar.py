@@ -31,6 +31,7 @@ from .joining.parting import parted
 from .joining.rejoining import rejoined
 from .journal import STAGE, Journal
 from .late_pairs import let_in
+from .measures.one_spot import why_on_one_spot
 from .measures.soundness import why_undetermined
 from .options import mapper_options, pipeline_options, with_frozen_poses
 from .peers import Peer, run_peer
@@ -92,7 +93,7 @@ def reconstruct_graph(
     with progress.task("register", len(whole.name_of), unit="photos") as task:
         bench = Workbench(whole, options, _CountOnce(task))
         trials = _grown_models(bench, config, known, given, suspects, discarded, fresh=fresh, scratch=scratch)
-    kept = _kept([*trials, *map(Trial.of, strange)], config, given, discarded)
+    kept = _kept(whole, [*trials, *map(Trial.of, strange)], config, given, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
     for index, trial in enumerate(kept):
@@ -345,7 +346,11 @@ def _is_better(fresh: Trial, old: Sequence[Trial], held: Set[str], *, sound: boo
 
 
 def _kept(
-    trials: Sequence[Trial], config: RegisterConfig, given: GivenModels | None, discarded: Journal
+    scene: Scene,
+    trials: Sequence[Trial],
+    config: RegisterConfig,
+    given: GivenModels | None,
+    discarded: Journal,
 ) -> list[Trial]:
     """Models that are large enough and hold together, largest first, ties by their first photo.
 
@@ -362,7 +367,8 @@ def _kept(
         elif num_new >= config.max_models:
             why = f"{config.max_models} models are larger (register.max_models)"
         else:
-            why = "" if trial.from_depth else why_undetermined(trial.reconstruction)
+            model = trial.reconstruction
+            why = "" if trial.from_depth else why_undetermined(model) or why_on_one_spot(scene, model)
         if why:
             discarded.note("dropped_model", names=sorted(trial.names), why=why)
         else:

@@ -220,6 +220,14 @@ def twice(made: Photos) -> Photos:
     return copies
 
 
+def forget_focal_length(db: sqlite3.Connection) -> None:
+    """As COLMAP leaves a camera without EXIF, and pairs that it verified without knowing the focal length."""
+    guess = struct.pack("<4d", 1.2 * low_overlap.WIDTH, low_overlap.WIDTH / 2, low_overlap.HEIGHT / 2, 0.0)
+    db.execute("UPDATE cameras SET model = 2, params = ?, prior_focal_length = 0", (guess,))
+    flat = int(pycolmap.TwoViewGeometryConfiguration.PLANAR_OR_PANORAMIC)
+    db.execute("UPDATE two_view_geometries SET config = ?, qvec = NULL, tvec = NULL", (flat,))
+
+
 GEOMETRY: dict[str, Callable[[], Photos]] = {
     "one-spot": lambda: low_overlap.turning(8),
     "one-photo-often": lambda: photos(arc(1) * 5, cloud()),
@@ -228,12 +236,18 @@ GEOMETRY: dict[str, Callable[[], Photos]] = {
     "three-on-a-line": lambda: photos([pose((0, 0, z)) for z in (0.0, 0.7, 1.4)], cloud()),
     "duplicates": lambda: twice(photos(arc(6), cloud())),
 }
+UNKNOWN_FOCAL: dict[str, Callable[[], Photos]] = {
+    "one-spot-unknown-focal": lambda: low_overlap.turning(8, step_deg=3.0),
+    "wall-unknown-focal": lambda: photos(arc(6), cloud() * (1, 1, 0) + (0, 0, 8)),
+}
 FLAT = "fit a camera that only turned, or a plane"
 OUTCOMES: dict[str, tuple[int, list[int], str]] = {
     **{name: (0, [6], "") for name in SPARED},
     "one-spot": (6, [], FLAT),
     "one-photo-often": (6, [], FLAT),
+    "one-spot-unknown-focal": (6, [], FLAT),
     "wall": (0, [6], ""),
+    "wall-unknown-focal": (0, [6], ""),
     "two-on-a-line": (6, [], "2 photos are too few; 3 that show the same things are needed"),
     "three-on-a-line": (0, [3], ""),
     "duplicates": (0, [12], ""),
@@ -250,6 +264,9 @@ def outcomes(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     paths += [low_overlap.write(make(), folder / f"{name}.db") for name, make in GEOMETRY.items()]
     paths.append(low_overlap.write(photos(arc(6), cloud()), folder / "wrong-matches.db", wrong=1.0))
     paths.append(damaged(sound, folder / "two-matches-each.db", two_matches_each))
+    for name, made in UNKNOWN_FOCAL.items():
+        known = low_overlap.write(made(), folder / f"{name}-known.db")
+        paths.append(damaged(known, folder / f"{name}.db", forget_focal_length))
     return map_all(paths)
 
 
