@@ -17,6 +17,7 @@ from sfm.progress import Progress, SilentProgress, Task
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+_FATAL = 3  # of glog
 _LINE_EVERY_S = 10.0
 _JSON_EVERY_S = 1.0
 
@@ -56,11 +57,14 @@ def make_progress(display: Display) -> Progress:
 
 @contextmanager
 def native_log(*, verbose: bool) -> Iterator[None]:
-    """Show COLMAP's and our own log lines when `verbose`; otherwise only errors."""
+    """Show COLMAP's and our own log lines when `verbose`; otherwise only what ends the process.
+
+    COLMAP logs as errors what is an answer to us, such as that some photos make no model.
+    """
     import pycolmap
 
     before = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = 0 if verbose else 2
+    pycolmap.logging.minloglevel = 0 if verbose else _FATAL
     try:
         yield
     finally:

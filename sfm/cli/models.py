@@ -69,7 +69,9 @@ def localize_command(request: Request, images: Path | None, database: Path | Non
 
     Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, the pose (cam_from_world as
     COLMAP has it), its inliers and its covariance: 6 x 6, of a rotation vector in rad and the translation in
-    MODEL's unit, both in the camera's frame; or why there is none. Unknown focal lengths are estimated.
+    MODEL's unit, both in the camera's frame; or why there is none. It is from the scatter of the inliers and
+    takes the points of MODEL for exact, so where these are not it is too small. Unknown focal lengths are
+    estimated.
     """
     import sfm
 
@@ -186,6 +188,8 @@ def _extension_lines(extension: Extension) -> Iterator[str]:
     new = [outcome for outcome in extension.added if outcome.status != "skipped"]
     held = "the model's poses as they were" if extension.frozen else "all poses adjusted"
     yield f"added       {extension.num_registered} of {len(new)} new photos, {held}"
+    if extension.apart:
+        yield f"            {len(extension.apart)} make models of their own, which nothing joins to the model"
     left = [outcome for outcome in extension.added if outcome.status != "registered"]
     yield from _listed([f"{outcome.name}: {outcome.reason or 'not registered'}" for outcome in left])
     yield from result_lines(extension.result)

@@ -169,7 +169,8 @@ class RegisterConfig:
     """graph: ours, with the closed loop. The others are COLMAP's own, on the first graph only."""
     poses: str | None = None
     """A COLMAP model (or the OUT of a run) with known poses, of photos that are told by name: points are
-    triangulated from them, and the other photos registered around them."""
+    triangulated from them, and the other photos registered around them. Their pairs are chosen once and
+    generously, without the closed loop; sfm map knows no poses."""
     poses_use: Literal["fixed", "refine"] = "fixed"
     """fixed: poses and intrinsics of that model stay as they are; refine: they are where registration starts,
     and the result is moved back onto them as a whole."""

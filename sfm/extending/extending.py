@@ -52,20 +52,28 @@ class Extension:
         frozen: whether the old poses were held.
         added: outcome of each new photo, by name; skipped ones, such as those already in the model, with the
             reason.
+        apart: new photos that make models of their own, which nothing joins to MODEL.
     """
 
     result: Result
     frozen: bool
     added: tuple[PhotoOutcome, ...]
+    apart: frozenset[str] = frozenset()
 
     @property
     def num_registered(self) -> int:
-        """New photos that are in a model now."""
-        return sum(outcome.status is PhotoStatus.REGISTERED for outcome in self.added)
+        """New photos that are in MODEL now."""
+        found = {outcome.name for outcome in self.added if outcome.status is PhotoStatus.REGISTERED}
+        return len(found - self.apart)
 
     def to_dict(self) -> dict[str, object]:
         """As JSON values, for `OUT/extension.json`."""
-        return {"frozen": self.frozen, "registered": self.num_registered, "added": list(self.added)}
+        return {
+            "frozen": self.frozen,
+            "registered": self.num_registered,
+            "apart": sorted(self.apart),
+            "added": list(self.added),
+        }
 
 
 def extend(
@@ -133,7 +141,8 @@ def extend(
         if not frozen:
             loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
         result = finish(session, collection, store, loop, given=GivenFrame.of(given.root, given.registered))
-        extension = Extension(result, frozen, _outcomes(result, new, collection))
+        apart = _apart(result, given.registered)
+        extension = Extension(result, frozen, _outcomes(result, new, collection), apart & new)
         atomic_write_json(output / "extension.json", extension.to_dict())
         return extension
 
@@ -164,6 +173,13 @@ def _in_frame_of(
     if fit := fit_models(model, base):
         model.transform(fit.sim3)
     return model
+
+
+def _apart(result: Result, old: frozenset[str]) -> frozenset[str]:
+    """Photos of models that hold none of the old ones."""
+    grown = {outcome.model for outcome in result.outcomes if outcome.name in old}
+    registered = (o for o in result.outcomes if o.status is PhotoStatus.REGISTERED)
+    return frozenset(outcome.name for outcome in registered if outcome.model not in grown)
 
 
 def _outcomes(result: Result, new: frozenset[str], collection: Collection) -> tuple[PhotoOutcome, ...]:

@@ -41,17 +41,27 @@ def load_features(given: GivenModel, database: FeatureDatabase) -> None:
         database: holds its photos, and none of their features yet.
 
     Raises:
-        InputError: the model's database cannot be read.
+        InputError: the model's database cannot be read, or it is of other photos or keypoints.
     """
     if given.workspace or given.database is None:
         return
     theirs, known = _read(given.database), database.num_keypoints()
-    for image in _images(given):
-        xy, stored = _positions(image), theirs.get(image.name)
-        if image.name in known or stored is None or not len(xy) or len(stored[0]) != len(xy):
-            continue
-        if np.abs(stored[0][:, :2] - xy).max() < _EQUAL_PX:
+    with_keypoints = [(image, xy) for image in _images(given) if len(xy := _positions(image))]
+    taken = [image.name for image, _ in with_keypoints if image.name in known]
+    for image, xy in with_keypoints:
+        stored = theirs.get(image.name)
+        if image.name not in known and stored is not None and _are_equal(stored[0], xy):
             database.put_features(image.name, *stored)
+            taken.append(image.name)
+    if theirs and with_keypoints and not taken:
+        raise InputError(
+            f"{given.database} has the keypoints of none of the model's photos",
+            hint="give the database that the model was made from; without it photos are described anew",
+        )
+
+
+def _are_equal(stored: Keypoints, xy: Keypoints) -> bool:
+    return len(stored) == len(xy) and float(np.abs(stored[:, :2] - xy).max()) < _EQUAL_PX
 
 
 def take_over_features(session: PhotoSession, given: GivenModel, database: FeatureDatabase) -> None:

@@ -118,7 +118,7 @@ def test_colmap_is_quiet_unless_verbose_and_the_level_is_restored() -> None:
 
     before = pycolmap.logging.minloglevel
     with native_log(verbose=False):
-        assert pycolmap.logging.minloglevel == 2
+        assert pycolmap.logging.minloglevel == 3
     with native_log(verbose=True):
         assert pycolmap.logging.minloglevel == 0
     assert pycolmap.logging.minloglevel == before

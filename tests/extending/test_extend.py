@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +84,8 @@ def test_a_run_is_extended_with_its_own_options_and_left_alone(
     tried = [e for e in matched if e["event"] == "pair" and not e["cached"]]
     assert tried
     assert all(names & {event["a"], event["b"]} for event in tried)
-    assert json.loads((tmp_path / "out" / "extension.json").read_text())["registered"] == 2
+    said = json.loads((tmp_path / "out" / "extension.json").read_text())
+    assert (said["registered"], said["apart"]) == (2, [])
 
 
 @pytest.mark.slow
@@ -172,6 +175,18 @@ def test_a_database_spares_describing_the_photos_of_the_model(
     assert described.counts["described"] == 2
     assert done.num_registered == 2
     assert compare_models(model(old), model(tmp_path / "out")).max_centre_difference < 0.01
+
+
+@pytest.mark.slow
+def test_a_database_of_other_photos_is_refused(photos: Path, old: Path, tmp_path: Path) -> None:
+    theirs = shutil.copytree(old / "sparse" / "0", tmp_path / "theirs")
+    other = tmp_path / "other.db"
+    shutil.copy(old / "database.db", other)
+    with closing(sqlite3.connect(other)) as db, db:
+        db.execute("UPDATE images SET name = 'other-' || name")
+
+    with pytest.raises(InputError, match=r"other\.db has the keypoints of none of the model's photos"):
+        sfm.extend(theirs, photos / "new", output=tmp_path / "out", images=photos / "old", database=other)
 
 
 @pytest.mark.slow
