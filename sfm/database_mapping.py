@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,8 @@ from sfm.result import Result
 from sfm.sqlite_files import copy_into, open_read_only
 from sfm.types import CameraSpec, Collection, Exif, Photo
 from sfm.workspace import Workspace, os_errors_as_workspace_errors
+
+log = logging.getLogger(__name__)
 
 
 def map_database(
@@ -53,6 +56,12 @@ def map_database(
         _refuse_unknown_rigs(workspace.database)
         for camera_id, focal_px in _forget_impossible_focal_lengths(workspace.database).items():
             workspace.events.emit("register", "focal_length_ignored", camera_id=camera_id, focal_px=focal_px)
+            log.warning(
+                "%s: camera %d cannot have a focal length of %.4g px; it is estimated",
+                database,
+                camera_id,
+                focal_px,
+            )
         copy = FeatureDatabase(workspace.database)
         collection = _collection(workspace.database)
         if config.georeference.positions_file is not None:

@@ -297,7 +297,9 @@ def test_what_cannot_be_mapped_is_said_and_the_rest_is_mapped(
     assert "Traceback" not in said
 
 
-def test_an_impossible_focal_length_is_forgotten_and_that_is_told(sound: Path, tmp_path: Path) -> None:
+def test_an_impossible_focal_length_is_forgotten_and_that_is_told(
+    sound: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = damaged(sound, tmp_path / "wild.db", SPARED["wild-focal"])
 
     result = map_database(path, output=tmp_path / "out", config=Config())
@@ -305,6 +307,7 @@ def test_an_impossible_focal_length_is_forgotten_and_that_is_told(sound: Path, t
     events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
     ignored = [event for event in events if event["event"] == "focal_length_ignored"]
     assert [(event["camera_id"], event["focal_px"]) for event in ignored] == [(1, 128000.0)]
+    assert "camera 1 cannot have a focal length of 1.28e+05 px; it is estimated" in caplog.text
     assert result.reconstruction is not None
     assert result.reconstruction.camera(1).focal_length == pytest.approx(1280, rel=0.05)
 
