@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.clusters.bridging import bridged_models
+from sfm.mapping.clusters.bridging import agreeing_share, bridged_models
 from sfm.mapping.clusters.joining import join_models
 from sfm.mapping.clusters.seams import shared_points
 from sfm.mapping.growing.trials import Trial, Workbench, best_model
@@ -18,6 +18,7 @@ from sfm.mapping.scene import Scene
 
 from . import synthetic
 from .chain import NUM_PHOTOS, REACH, window
+from .misplaced import PART, astray
 
 
 def workbench(database: Path) -> Workbench:
@@ -107,6 +108,19 @@ def test_a_gap_is_bridged_by_a_model_of_the_photos_around_it(chain: synthetic.Sc
     assert synthetic.max_rotation_error_deg(found[0].reconstruction, chain.truth) < 0.3
     assert [len(model.names) for model in models] == [40, 10]
     assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, True]
+
+
+def test_a_bridge_whose_far_side_lies_elsewhere_spans_nothing(
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
+) -> None:
+    """Photos beyond the gap agree with each other wherever they lie; the few pairs across tell."""
+    scene, model = photographed
+    opened = Scene.open(scene.database)
+    beyond = {model.image(i).name for i in PART}
+
+    assert agreeing_share(opened, model, beyond) > 0.95
+    assert agreeing_share(opened, astray(model), beyond) < 0.3
+    assert agreeing_share(opened, model, {"elsewhere.jpg"}) == 0.0
 
 
 def test_nothing_is_bridged_where_nothing_is_missing(chain: synthetic.Scene) -> None:

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+import pycolmap
+
 from ..evidence.view_graph import ViewGraph
 from ..growing.global_start import global_models
 from ..growing.trials import Trial, Workbench
 from ..joining.merge import copied
 from ..journal import Journal
+from ..measures.agreement import contradicted_matches, median_errors_px
+from ..scene import Scene
 from .joining import join_models
 
-_MIN_MISSING = (
-    3  # photos beyond the gap: fewer make no model, and one that nothing registers has no sure place
-)
+_MIN_MISSING = 3
+"""Photos beyond the gap: fewer make no model, and one that nothing registers has no sure place."""
 _MAX_MISSING = 100
+_MAX_STARTS = 3
+_MIN_AGREEING = 0.5
+"""Of the matches across the gap. With one of three seeds eight photos of a street of 1,000 ended 24 m off."""
 _AROUND = 60  # photos of the large model that are mapped again with those
 
 
@@ -38,13 +44,35 @@ def bridged_models(
     if not _MIN_MISSING <= len(missing) <= _MAX_MISSING:
         return list(models)
     around = _near(bench.scene.view_graph, missing, models[0].names)
-    bridges = global_models(bench, missing | around)
-    if not bridges or not bridges[0].names & missing or not bridges[0].names & models[0].names:
+    bridge = _bridge(bench, missing, around)
+    if bridge is None:
         return list(models)
-    joined = join_models(bench, [*map(copied, models), bridges[0]], journal)
+    joined = join_models(bench, [*map(copied, models), bridge], journal)
     held = frozenset().union(*(model.names for model in models))
     gained = joined[0].names >= held and len(joined[0].names) > len(models[0].names)
     return joined[:1] if gained else list(models)
+
+
+def _bridge(bench: Workbench, missing: Set[str], around: Set[str]) -> Trial | None:
+    """A model of the photos on both sides of a gap; None where no start gives one that spans it."""
+    first = bench.options.mapper.random_seed
+    for seed in range(first, first + _MAX_STARTS):
+        found = global_models(bench, missing | around, seed=seed)
+        if found and agreeing_share(bench.scene, found[0].reconstruction, missing) >= _MIN_AGREEING:
+            return found[0]
+    return None
+
+
+def agreeing_share(scene: Scene, model: pycolmap.Reconstruction, part: Set[str]) -> float:
+    """Share of the matches between a part of a model and the rest whose pairs agree with it, in [0, 1].
+
+    0 where the model has no such pair. Few matches span a gap, and what is beyond it may well agree with
+    itself at any place.
+    """
+    edges = scene.view_graph.edges
+    errors = median_errors_px(scene, model, (pair for pair in edges if len(part & {*pair}) == 1))
+    inliers = {pair: edges[pair].num_inliers for pair in errors}
+    return 1 - contradicted_matches(errors, errors, inliers) if errors else 0.0
 
 
 def _near(graph: ViewGraph, start: Set[str], within: Set[str]) -> set[str]:

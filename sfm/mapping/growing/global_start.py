@@ -27,17 +27,21 @@ _MIN_AGREEMENT = 0.6
 """Of the matches of a photo with the others of its model."""
 
 
-def global_models(bench: Workbench, candidates: Set[str]) -> list[Trial]:
+def global_models(bench: Workbench, candidates: Set[str], *, seed: int | None = None) -> list[Trial]:
     """Models of `candidates` whose poses were found together, largest first.
 
     Args:
         bench: with the scene that the models are to fit; its cameras and pairs are used.
         candidates: photos to place.
+        seed: where the search for positions starts; None: the run's.
     """
+    options = global_options(bench.options.pipeline)
+    if seed is not None:
+        options.random_seed = options.mapper.random_seed = seed
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / "database.db"
         write_part(bench.scene, candidates, scratch)
-        models = pycolmap.global_mapping(scratch, folder, folder, global_options(bench.options.pipeline))
+        models = pycolmap.global_mapping(scratch, folder, folder, options)
     found = []
     cameras = bench.scene.cache.cameras
     for model in sorted(models.values(), key=lambda model: -model.num_reg_images()):
