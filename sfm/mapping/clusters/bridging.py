@@ -44,30 +44,23 @@ def bridged_models(
     if not _MIN_MISSING <= len(missing) <= _MAX_MISSING:
         return list(models)
     around = _near(bench.scene.view_graph, missing, models[0].names)
-    bridge = _bridge(bench, missing, around)
-    if bridge is None:
-        return list(models)
-    joined = join_models(bench, [*map(copied, models), bridge], journal)
     held = frozenset().union(*(model.names for model in models))
-    gained = joined[0].names >= held and len(joined[0].names) > len(models[0].names)
-    return joined[:1] if gained else list(models)
-
-
-def _bridge(bench: Workbench, missing: Set[str], around: Set[str]) -> Trial | None:
-    """A model of the photos on both sides of a gap; None where no start gives one that spans it."""
     first = bench.options.mapper.random_seed
     for seed in range(first, first + _MAX_STARTS):
-        found = global_models(bench, missing | around, seed=seed)
-        if found and agreeing_share(bench.scene, found[0].reconstruction, missing) >= _MIN_AGREEING:
-            return found[0]
-    return None
+        bridges = global_models(bench, missing | around, seed=seed)
+        if not bridges or not bridges[0].names & missing or not bridges[0].names & models[0].names:
+            continue
+        whole = join_models(bench, [*map(copied, models), bridges[0]], journal)[0]
+        gained = whole.names >= held and len(whole.names) > len(models[0].names)
+        if gained and agreeing_share(bench.scene, whole.reconstruction, missing) >= _MIN_AGREEING:
+            return [whole]
+    return list(models)
 
 
 def agreeing_share(scene: Scene, model: pycolmap.Reconstruction, part: Set[str]) -> float:
     """Share of the matches between a part of a model and the rest whose pairs agree with it, in [0, 1].
 
-    0 where the model has no such pair. Few matches span a gap, and what is beyond it may well agree with
-    itself at any place.
+    0 where the model has no such pair. What is beyond a gap agrees with itself wherever it lies.
     """
     edges = scene.view_graph.edges
     errors = median_errors_px(scene, model, (pair for pair in edges if len(part & {*pair}) == 1))
