@@ -37,7 +37,12 @@ Indices = npt.NDArray[np.int64]
 
 
 def why_on_one_spot(scene: Scene, model: pycolmap.Reconstruction) -> str:
-    """Why nothing is known of where the photos of a model were taken, in words; empty where something is."""
+    """Why nothing is known of where the photos of a model were taken, in words; empty where something is.
+
+    Depth says where photos are that only turned, so where they have it nothing is asked.
+    """
+    if scene.depth is not None:
+        return ""
     edges = scene.view_graph.restricted(model.image(i).name for i in model.reg_image_ids()).edges
     if sum(edge.config in _PLANAR for edge in edges.values()) < _MOSTLY * max(len(edges), 1):
         return ""
