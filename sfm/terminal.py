@@ -17,7 +17,6 @@ from sfm.progress import Progress, SilentProgress, Task
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-_FATAL = 3  # of glog
 _LINE_EVERY_S = 10.0
 _JSON_EVERY_S = 1.0
 
@@ -64,7 +63,7 @@ def native_log(*, verbose: bool) -> Iterator[None]:
     import pycolmap
 
     before = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = 0 if verbose else _FATAL
+    pycolmap.logging.minloglevel = 0 if verbose else pycolmap.logging.FATAL.value
     try:
         yield
     finally:

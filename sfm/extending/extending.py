@@ -141,8 +141,8 @@ def extend(
         if not frozen:
             loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
         result = finish(session, collection, store, loop, given=GivenFrame.of(given.root, given.registered))
-        apart = _apart(result, given.registered)
-        extension = Extension(result, frozen, _outcomes(result, new, collection), apart & new)
+        apart = _apart(result, new, given.registered)
+        extension = Extension(result, frozen, _outcomes(result, new, collection), apart)
         atomic_write_json(output / "extension.json", extension.to_dict())
         return extension
 
@@ -175,10 +175,10 @@ def _in_frame_of(
     return model
 
 
-def _apart(result: Result, old: frozenset[str]) -> frozenset[str]:
-    """Photos of models that hold none of the old ones."""
+def _apart(result: Result, new: frozenset[str], old: frozenset[str]) -> frozenset[str]:
+    """New photos that are in a model, but in none that holds an old one."""
     grown = {outcome.model for outcome in result.outcomes if outcome.name in old}
-    registered = (o for o in result.outcomes if o.status is PhotoStatus.REGISTERED)
+    registered = (o for o in result.outcomes if o.name in new and o.status is PhotoStatus.REGISTERED)
     return frozenset(outcome.name for outcome in registered if outcome.model not in grown)
 
 

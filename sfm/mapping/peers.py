@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pycolmap
 
+from .adjusted_photos import all_photos
 from .evidence.view_graph import MIN_NUM_INLIERS, ViewGraph
 
 Peer = Literal["incremental", "global", "hierarchical"]
@@ -62,6 +63,8 @@ def _incremental(database: Path, folder: Path, options: pycolmap.IncrementalPipe
 
 def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
     models = pycolmap.global_mapping(database, folder, folder, global_options(options))
+    if not options.constant_cameras:
+        return models
     with pycolmap.Database.open(database) as db:
         given = {camera.camera_id: camera for camera in db.read_all_cameras()}
     for model in models.values():
@@ -74,11 +77,7 @@ def _adjust_with_constant(
     model: pycolmap.Reconstruction, options: pycolmap.IncrementalPipelineOptions
 ) -> None:
     """Poses and points that go with the given intrinsics."""
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
-    for camera_id in options.constant_cameras.intersection(model.cameras):
-        config.set_constant_cam_intrinsics(camera_id)
+    config = all_photos(model, constant_cameras=options.constant_cameras)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     adjustment = options.get_global_bundle_adjustment()
     pycolmap.create_default_bundle_adjuster(adjustment, config, model).solve()

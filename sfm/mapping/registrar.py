@@ -89,7 +89,8 @@ def reconstruct_graph(
     if frozen:
         options = with_frozen_poses(options)
     discarded = Journal()
-    known, strange = _by_pairs(whole, start)
+    known = [model for model in start if _has_pairs(whole, model)]
+    strange = [model for model in start if not _has_pairs(whole, model)]
     with progress.task("register", len(whole.name_of), unit="photos") as task:
         bench = Workbench(whole, options, _CountOnce(task))
         trials = _grown_models(bench, config, known, given, suspects, discarded, fresh=fresh, scratch=scratch)
@@ -99,7 +100,7 @@ def reconstruct_graph(
     for index, trial in enumerate(kept):
         if frozen and (base := frozen.base_of(trial.reconstruction)):
             trial.reconstruction = grafted(base, trial.reconstruction, options)
-        elif finished and not any(trial.reconstruction is model for model in strange):
+        elif finished and _has_pairs(whole, trial.reconstruction):
             model, journal = trial.reconstruction, trial.journal
             trial.reconstruction = finish(
                 whole, model, options, refine, suspects=suspects, fixed_cameras=fixed_cameras, journal=journal
@@ -138,7 +139,7 @@ def finish_graph_models(
     for index, model in enumerate(models):
         journal, kept = Journal(), copy.deepcopy(model)
         is_frozen = given is not None and given.frozen and given.base_of(model)
-        if is_frozen or _by_pairs(whole, [model])[1]:
+        if is_frozen or not _has_pairs(whole, model):
             done.append(kept)
             continue
         finished = finish(
@@ -175,16 +176,9 @@ def reconstruct_with_peer(
     return MappingResult(models, ViewGraph.read(database))
 
 
-def _by_pairs(
-    scene: Scene, models: Sequence[pycolmap.Reconstruction]
-) -> tuple[list[pycolmap.Reconstruction], list[pycolmap.Reconstruction]]:
-    """Models with photos that verified pairs join, and those without: no mapper can do anything for these."""
-    known: list[pycolmap.Reconstruction] = []
-    strange: list[pycolmap.Reconstruction] = []
-    for model in models:
-        is_known = any(image_id in scene.name_of for image_id in model.reg_image_ids())
-        (known if is_known else strange).append(model)
-    return known, strange
+def _has_pairs(scene: Scene, model: pycolmap.Reconstruction) -> bool:
+    """Whether verified pairs join any of its photos; without one no mapper can do anything for a model."""
+    return any(image_id in scene.name_of for image_id in model.reg_image_ids())
 
 
 def _unknown_only(scene: Scene, focal_guesses: Mapping[int, float]) -> dict[int, float]:
@@ -277,7 +271,7 @@ def _continued_models(
             reopen = given is None or not any(model is one for one in given.models)
             known = known_part(model, bench.scene.name_of)
             trial = continued(bench, known, everyone - taken, reopen=reopen)
-            for image in _registered(model) if known is not model else ():
+            for image in _registered(model):
                 if image.name not in bench.scene.id_of:
                     trial.journal.note("filtered", name=image.name, why="no verified pair joins it to others")
         else:

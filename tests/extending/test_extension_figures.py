@@ -19,7 +19,7 @@ def test_photos_that_make_models_of_their_own_do_not_count_as_added() -> None:
     photos = (outcome("old", 1), outcome("near", 1), outcome("far", 0), outcome("lost", None))
     result = cast(Result, SimpleNamespace(outcomes=photos))
 
-    apart = _apart(result, frozenset({"old"}))
+    apart = _apart(result, frozenset({"near", "far", "lost"}), frozenset({"old"}))
     extension = Extension(result, False, photos[1:], apart)
 
     assert apart == {"far"}

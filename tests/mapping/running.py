@@ -12,6 +12,9 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import DepthSource, GivenModels, MappingResult, reconstruct
+from sfm.mapping.growing.trials import Workbench
+from sfm.mapping.options import mapper_options
+from sfm.mapping.scene import Scene
 from sfm.progress import Progress, SilentProgress
 
 
@@ -78,6 +81,12 @@ def run(
         suspects=suspects,
         finished=finished,
     )
+
+
+def workbench(database: Path, *, fixed_cameras: frozenset[int] = frozenset()) -> Workbench:
+    """What a trial works with, as `run` would have it by default."""
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=fixed_cameras, threads=1, seed=0)
+    return Workbench(Scene.open(database), options, lambda name: None)
 
 
 def names(model: pycolmap.Reconstruction) -> set[str]:

@@ -7,23 +7,17 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.clusters.bridging import agreeing_share, bridged_models
 from sfm.mapping.clusters.joining import join_models
 from sfm.mapping.clusters.seams import shared_points
 from sfm.mapping.growing.trials import Trial, Workbench, best_model
 from sfm.mapping.journal import Journal
-from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
 
 from . import synthetic
 from .chain import NUM_PHOTOS, REACH, window
 from .misplaced import PART, astray
-
-
-def workbench(database: Path) -> Workbench:
-    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
-    return Workbench(Scene.open(database), options, lambda _: None)
+from .running import workbench
 
 
 def parts(bench: Workbench, *ranges: range) -> list[Trial]:

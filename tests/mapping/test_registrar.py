@@ -7,14 +7,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.growing.global_start import global_models
-from sfm.mapping.growing.trials import Workbench
-from sfm.mapping.options import mapper_options
-from sfm.mapping.scene import Scene
 
 from . import synthetic
-from .running import Recorder, names, poses, run
+from .running import Recorder, names, poses, run, workbench
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +92,11 @@ def test_fixed_cameras_keep_their_intrinsics_though_others_fit_better(
 
 def test_so_do_they_where_all_poses_are_found_at_once(ring: synthetic.Scene, tmp_path: Path) -> None:
     database = _with_longer_focal_length(ring.database, tmp_path / "longer.db")
-    scene = Scene.open(database)
-    options = mapper_options(
-        RegisterConfig(), RefineConfig(), fixed_cameras=frozenset({1}), threads=1, seed=0
-    )
+    bench = workbench(database, fixed_cameras=frozenset({1}))
 
-    (trial,) = global_models(Workbench(scene, options, lambda name: None), frozenset(scene.id_of))
+    (trial,) = global_models(bench, frozenset(bench.scene.id_of))
 
-    assert np.array_equal(trial.reconstruction.camera(1).params, scene.cache.camera(1).params)
+    assert np.array_equal(trial.reconstruction.camera(1).params, bench.scene.cache.camera(1).params)
 
 
 def _with_longer_focal_length(source: Path, path: Path) -> Path:

@@ -10,18 +10,14 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.database_mapping import map_database
 from sfm.errors import InputError
 from sfm.evaluation.alignment import extent
 from sfm.mapping.growing.global_start import global_models
-from sfm.mapping.growing.trials import Workbench
-from sfm.mapping.options import mapper_options
-from sfm.mapping.scene import Scene as MappedScene
 from sfm.rigs import derive_rigs, metres_per_unit, write_rigs
 from sfm.types import PhotoStatus, Rig, RigSensor
 
-from .running import Counted, Recorder, names, run
+from .running import Counted, Recorder, names, run, workbench
 from .synthetic import Scene, max_rotation_error_deg
 
 LEFT, RIGHT = "camera000001_", "camera000002_"
@@ -172,10 +168,9 @@ def test_a_camera_that_sees_nothing_is_held_by_the_others_of_its_rig(half_blind:
 
 
 def test_so_it_is_where_all_poses_are_found_at_once(half_blind: Scene) -> None:
-    scene = MappedScene.open(half_blind.database)
-    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+    bench = workbench(half_blind.database)
 
-    (trial,) = global_models(Workbench(scene, options, lambda name: None), frozenset(scene.id_of))
+    (trial,) = global_models(bench, frozenset(bench.scene.id_of))
 
     assert len(trial.names) == 2 * NUM_FRAMES
 

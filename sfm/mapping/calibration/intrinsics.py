@@ -11,6 +11,7 @@ import pycolmap
 
 from sfm.config.schema import RefineConfig
 
+from ..adjusted_photos import all_photos
 from .climbing import Climb, TriedRung, climb
 from .ladder import LADDER, PRINCIPAL_POINT, as_model, freedom
 from .loss import is_robust
@@ -117,11 +118,7 @@ def adjusted_with(
     for cameras, principal_point in ((free - richer.shifted, False), (richer.shifted, True)):
         if not cameras and (principal_point or richer.shifted):
             continue
-        config = pycolmap.BundleAdjustmentConfig()
-        for image_id in model.reg_image_ids():
-            config.add_image(image_id)
-        for camera_id in sorted(set(model.cameras) - cameras):
-            config.set_constant_cam_intrinsics(camera_id)
+        config = all_photos(model, constant_cameras=set(model.cameras) - cameras)
         config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
         freed = copy.deepcopy(options)
         freed.refine_principal_point = principal_point

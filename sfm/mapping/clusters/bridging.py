@@ -13,8 +13,7 @@ import pycolmap
 
 from ..evidence.view_graph import ViewGraph
 from ..growing.global_start import global_models
-from ..growing.trials import Trial, Workbench
-from ..joining.merge import copied
+from ..growing.trials import Trial, Workbench, copied
 from ..journal import Journal
 from ..measures.agreement import contradicted_matches, median_errors_px
 from ..scene import Scene

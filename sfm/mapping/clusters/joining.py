@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..growing.adjustment import refine_growing
-from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, judged, without_photos
+from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, copied, judged, without_photos
 from ..joining.merge import (
     MAX_CONTRADICTED_GROWTH,
     MAX_ERROR,
-    copied,
     median_depth,
     merge_models,
     similarity,

@@ -17,14 +17,12 @@ import pycolmap
 
 from .task import map_task
 
-_FATAL = 3  # of glog
-
 
 def main() -> None:
     """Map the cluster in the folder that the command line names."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's reaches us, too; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    pycolmap.logging.minloglevel = _FATAL
+    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
     map_task(Path(sys.argv[1]), _tell)
 
 

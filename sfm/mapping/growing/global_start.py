@@ -43,9 +43,9 @@ def global_models(bench: Workbench, candidates: Set[str], *, seed: int | None = 
         write_part(bench.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, options)
     found = []
-    cameras = bench.scene.cache.cameras
+    cameras = dict(bench.scene.cache.cameras.items())
     for model in sorted(models.values(), key=lambda model: -model.num_reg_images()):
-        restore_intrinsics(model, dict(cameras.items()), bench.options.mapper.constant_cameras)
+        restore_intrinsics(model, cameras, bench.options.mapper.constant_cameras)
         trial = _corrected(bench, model)
         if len(trial.names) >= bench.options.pipeline.min_model_size:
             extend(bench, trial, candidates)

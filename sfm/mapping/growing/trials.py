@@ -69,6 +69,12 @@ class Trial:
         return round(photos, 3), self.reconstruction.compute_num_observations()
 
 
+def copied(trial: Trial) -> Trial:
+    """The same model and story, to be changed."""
+    journal = Journal(list(trial.journal.entries))
+    return replace(trial, reconstruction=copy.deepcopy(trial.reconstruction), journal=journal)
+
+
 def continued(
     bench: Workbench, start: pycolmap.Reconstruction, candidates: Set[str], *, reopen: bool = True
 ) -> Trial:
@@ -155,11 +161,10 @@ def _settled(bench: Workbench, trial: Trial | None) -> Trial | None:
     """A fully adjusted copy: what noise alone made of photos without parallax is gone from it."""
     if trial is None:
         return None
-    journal = Journal(list(trial.journal.entries))
-    settled = Trial(trial.seed, copy.deepcopy(trial.reconstruction), journal, contradicted=trial.contradicted)
+    settled = copied(trial)
     with open_session(bench.scene, bench.options, settled.reconstruction) as session:
-        refine_fully(session, "settled", journal)
-        drop_blind(session, journal)
+        refine_fully(session, "settled", settled.journal)
+        drop_blind(session, settled.journal)
         settled.names = session.registered
     return settled
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +12,7 @@ import pycolmap
 from ..growing.adjustment import refine_growing
 from ..growing.growth import grow
 from ..growing.steps import Method
-from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench
+from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, copied
 from ..journal import Journal
 from ..measures.agreement import contradicted_share
 from ..measures.soundness import MIN_COMMON_POINTS
@@ -105,12 +103,6 @@ def _absorbed(bench: Workbench, large: Trial, small: Trial, journal: Journal) ->
         return None
     journal.note("merge", num_images=[len(large.names), len(small.names)], num_common=0, accepted=True)
     return merged
-
-
-def copied(trial: Trial) -> Trial:
-    """The same model and story, to be changed."""
-    journal = Journal(list(trial.journal.entries))
-    return replace(trial, reconstruction=copy.deepcopy(trial.reconstruction), journal=journal)
 
 
 def common_points(bench: Workbench, large: Trial, small: Trial) -> tuple[Points, Points]:

@@ -9,11 +9,11 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.trials import Trial, Workbench
+from ..growing.trials import Trial, Workbench, copied
 from ..journal import Journal
 from ..late_pairs import supported
 from ..measures.agreement import CONTRADICTED_PX, median_errors_px
-from .merge import copied, joined, transfer_poses
+from .merge import joined, transfer_poses
 
 
 def agreeing(

@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from retrieval import Pair
 
-from ..growing.trials import Trial, Workbench
+from ..growing.trials import Trial, Workbench, copied
 from ..journal import Journal
 from ..measures.shifts import Centres, camera_centres, moved
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..options import with_two_view_tracks
 from ..session import open_session
-from .merge import Points, common_points, copied, similarity
+from .merge import Points, common_points, similarity
 from .placing import agreeing, joined_by
 
 _SAME_DIRECTION_COS = float(np.cos(np.deg2rad(25.0)))
@@ -53,8 +53,8 @@ def rejoined(bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], jou
         tried = (_whole(bench, *both, home, suspects, journal) for both in attempts)
         whole = next((one for one in tried if one), None)
         if base and whole:
-            whole.hinge = base.hinge  # a base that hangs itself is joined with all that was joined to it
             models = [whole if one is base else one for one in models if one is not part]
+            # a base that hangs itself is joined with all that was joined to it
             hanging[:] = [whole if one is base else one for one in hanging]
     return models
 

@@ -43,8 +43,9 @@ def why_on_one_spot(scene: Scene, model: pycolmap.Reconstruction) -> str:
     """
     if scene.depth is not None:
         return ""
-    edges = scene.view_graph.restricted(model.image(i).name for i in model.reg_image_ids()).edges
-    if sum(edge.config in _PLANAR for edge in edges.values()) < _MOSTLY * max(len(edges), 1):
+    names = {model.image(i).name for i in model.reg_image_ids()}
+    edges = [edge for pair, edge in scene.view_graph.edges.items() if names.issuperset(pair)]
+    if sum(edge.config in _PLANAR for edge in edges) < _MOSTLY * max(len(edges), 1):
         return ""
     error, turned = model.compute_mean_reprojection_error(), turned_error_px(scene, model)
     if turned is None or turned > _AS_WELL * error:

@@ -11,8 +11,8 @@ import pycolmap
 from retrieval import Pair
 
 from ..evidence.view_graph import TwoView
-from ..growing.trials import Trial, Workbench, without_photos
-from ..joining.merge import common_points, copied, similarity
+from ..growing.trials import Trial, Workbench, copied, without_photos
+from ..joining.merge import common_points, similarity
 from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
 from ..measures.covisibility import Sights
 from ..measures.epipolar import Views

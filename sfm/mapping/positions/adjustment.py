@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
+from ..adjusted_photos import all_photos
 from .priors import PositionPrior
 
 _MAX_ERROR_RATIO = 1.02
@@ -47,12 +48,8 @@ def adjust_with_positions(
         The adjusted model, or `model` itself when its reprojection error would rise too far.
     """
     adjusted = copy.deepcopy(model)
-    config = pycolmap.BundleAdjustmentConfig()
+    config = all_photos(adjusted, constant_cameras=fixed_cameras)
     ids = {adjusted.image(image_id).name: image_id for image_id in adjusted.reg_image_ids()}
-    for image_id in ids.values():
-        config.add_image(image_id)
-    for camera_id in sorted(fixed_cameras & set(adjusted.cameras)):
-        config.set_constant_cam_intrinsics(camera_id)
     options = copy.deepcopy(options)
     # Priors are weak next to observations; COLMAP's tolerance would go on turning the last screw for minutes.
     options.ceres.solver_options.function_tolerance = 1e-6
