@@ -15,10 +15,14 @@ from sfm.config.schema import GeoreferenceConfig, LossFunction
 from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.geography import Place
+from sfm.mapping.calibration.focal_priors import holds_given, without_focal
 from sfm.mapping.calibration.loss import with_fitting_loss
+from sfm.mapping.options import MapperOptions
 from sfm.mapping.positions.adjustment import PositionAdjustment, adjust_with_positions
 from sfm.mapping.positions.alignment import Alignment, align_to_positions
-from sfm.mapping.positions.priors import PositionPriors, read_position_priors
+from sfm.mapping.positions.priors import PositionPrior, PositionPriors, read_position_priors
+from sfm.mapping.scene import Scene
+from sfm.mapping.transaction import Judge
 from sfm.rigs import metres_per_unit
 from sfm.types import Rig
 from sfm.upright import is_level, level_of, upright_from_world
@@ -138,7 +142,7 @@ class Surveying:
 
     database: Path
     config: GeoreferenceConfig
-    adjustment: pycolmap.BundleAdjustmentOptions
+    options: MapperOptions
     fixed_cameras: frozenset[int]
     orientations: Mapping[str, int]
     """EXIF orientation by image name."""
@@ -215,18 +219,32 @@ def _placed(
     model.transform(found.metric_from_model)
     adjustment = None
     if tools.config.adjust != "never" and found.used_heights:
-        model, adjustment = adjust_with_positions(
-            model,
-            {name: priors.of[name] for name, good in zip(names, found.is_inlier, strict=True) if good},
-            with_fitting_loss(tools.adjustment, model, tools.loss_function),
-            fixed_cameras=tools.fixed_cameras,
-            seed=tools.seed,
-            only_with_evidence=tools.config.adjust == "evidence",
-        )
+        true = {name: priors.of[name] for name, good in zip(names, found.is_inlier, strict=True) if good}
+        model, adjustment = _adjusted(model, true, tools)
         if found.used_up and adjustment.accepted:  # about which the priors know nothing
             again = _aligned(model, names, priors, tools)
             model.transform(again.metric_from_model if isinstance(again, Alignment) else pycolmap.Sim3d())
     return model, _described(model, names, priors, found, adjustment)
+
+
+def _adjusted(
+    model: pycolmap.Reconstruction, priors: Mapping[str, PositionPrior], tools: Surveying
+) -> tuple[pycolmap.Reconstruction, PositionAdjustment]:
+    """The model adjusted with positions, or as it is where that would make it worse."""
+    scene, options = Scene.open(tools.database), tools.options.global_ba
+    if holds_given(scene, model, tools.options):
+        options = without_focal(options)
+    adjusted, found = adjust_with_positions(
+        model,
+        priors,
+        with_fitting_loss(options, model, tools.loss_function),
+        fixed_cameras=tools.fixed_cameras,
+        seed=tools.seed,
+        only_with_evidence=tools.config.adjust == "evidence",
+    )
+    if adjusted is not model and (why := Judge.of(scene, tools.options).why_worse((model,), (adjusted,))):
+        return model, replace(found, accepted=False, why=why)
+    return adjusted, found
 
 
 def _aligned(

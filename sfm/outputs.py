@@ -26,7 +26,7 @@ from sfm.georeferencing import STAGE as GEOREFERENCING
 from sfm.ingest import thumbnail_path
 from sfm.look_alikes import LookAlikes, look_alikes, read_suspects
 from sfm.loop import LoopResult
-from sfm.mapping.options import mapper_options
+from sfm.mapping.options import MapperOptions, mapper_options
 from sfm.pair_proposal import save_scene_graph
 from sfm.quality import STAGE, Judgement, judged_models
 from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
@@ -70,7 +70,7 @@ def finish(
         judged = judged_models(
             database.path,
             loop.models,
-            _adjustment(session, collection),
+            _mapper_options(session, collection).global_ba,
             fixed_cameras=collection.fixed_cameras,
             doubtful=report.doubtful if report else frozenset(),
         )
@@ -104,7 +104,7 @@ def _georeferenced(
     tools = Surveying(
         database.path,
         config.georeference,
-        _adjustment(session, collection),
+        _mapper_options(session, collection),
         collection.fixed_cameras,
         {photo.name: photo.orientation for photo in collection.photos},
         config.run.seed,
@@ -119,8 +119,8 @@ def _georeferenced(
     return replace(loop, models=models), places
 
 
-def _adjustment(session: Session, collection: Collection) -> pycolmap.BundleAdjustmentOptions:
-    """Options of the last adjustment of whole models."""
+def _mapper_options(session: Session, collection: Collection) -> MapperOptions:
+    """Options of adjustments of whole models."""
     config = session.config
     return mapper_options(
         config.register,
@@ -128,7 +128,7 @@ def _adjustment(session: Session, collection: Collection) -> pycolmap.BundleAdju
         fixed_cameras=collection.fixed_cameras,
         threads=session.threads,
         seed=config.run.seed,
-    ).global_ba
+    )
 
 
 def _metric_by_depth(session: Session) -> frozenset[int]:

@@ -9,6 +9,7 @@ python tools/render_scene.py OUT --scene district --views 200  # several loops t
 python tools/render_scene.py OUT --scene bridge --views 200    # two districts and an alley between them
 python tools/render_scene.py OUT --scene facades --views 200   # streets with look-alike houses
 python tools/render_scene.py OUT --scene terraces --views 200  # the same with pairs of look-alike houses
+python tools/render_scene.py OUT --scene flight --shake 1.5 --focal   # flat fields from one height
 python tools/render_scene.py OUT --plain --depth             # shapes without texture
 """
 
@@ -25,6 +26,8 @@ from synthetic import (
     PinholeRadial,
     Pose,
     Scene,
+    farmland,
+    flight,
     overview,
     pan,
     promenade,
@@ -39,7 +42,18 @@ from synthetic import (
 )
 from town_tours import bridge_views, district_views
 
-SCENES = ("square", "street", "two-squares", "chain", "spin", "district", "bridge", "facades", "terraces")
+SCENES = (
+    "square",
+    "street",
+    "two-squares",
+    "chain",
+    "spin",
+    "district",
+    "bridge",
+    "facades",
+    "terraces",
+    "flight",
+)
 _LOOK_ALIKES: dict[str, Literal["none", "houses", "terraces"]] = {
     "district": "none",
     "facades": "houses",
@@ -49,6 +63,7 @@ CHAIN_DISTANCE_M = 6.0
 CHAIN_STEP = 0.62
 """Of the width that a photo of a chain shows: above a half, so that the next but one shows nothing of it."""
 SPIN_SPOT = (6.5, 3.5)
+FLIGHT_HEIGHT_M = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,8 @@ class Shoot:
     """Share of photos whose width and height are exchanged."""
     shuffle: bool = False
     """Number the photos in random order instead of along the path."""
+    shake: float = 0.0
+    """Root mean square of what motion during the exposure shifts rows by, px."""
     seed: int = 0
 
 
@@ -87,6 +104,8 @@ def plan(shoot: Shoot) -> list[Photo]:
         turn = chance.choice([90, 180, 270]) if chance.random() < shoot.rolled else 0
         scene = whitewashed(scene) if shoot.plain else scene
         camera = _camera(shoot, portrait=chance.random() < shoot.portrait)
+        if shoot.shake:
+            camera = replace(camera, shake_px=shoot.shake, shake_seed=1000 * shoot.seed + i)
         photos.append(Photo(f"photo_{i:0{digits}d}.jpg", camera, rolled(pose, turn), scene, component))
     return photos
 
@@ -101,21 +120,23 @@ def main() -> None:
     parser.add_argument("--scene", choices=SCENES, default=defaults.scene)
     for name in ("views", "width", "height", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
-    for name in ("focal_factor", "k1", "rolled", "portrait"):
+    for name in ("focal_factor", "k1", "rolled", "portrait", "shake"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
     parser.add_argument("--no-look-alikes", dest="look_alikes", action="store_false")
     parser.add_argument("--plain", action="store_true", help="without texture")
     parser.add_argument("--shuffle", action="store_true", help="number the photos in random order")
     parser.add_argument("--depth", action="store_true", help="also write depth/NAME.npy, metres")
+    parser.add_argument("--focal", action="store_true", help="write the focal length into the photos' EXIF")
     parser.add_argument("--quality", type=int, default=88, help="JPEG quality")
     options = vars(parser.parse_args())
     out, depth, quality = options.pop("out"), options.pop("depth"), options.pop("quality")
+    focal = options.pop("focal")
     if (out / "images").exists() and any((out / "images").iterdir()):
         parser.error(f"{out / 'images'} already holds files; give an empty folder")
     shoot = replace(defaults, **options)
     if shoot.scene == "chain" and (shoot.rolled or shoot.portrait):
         parser.error("--scene chain: photos are neither rolled nor portrait, so that their overlap is known")
-    write_dataset(plan(shoot), out, seed=shoot.seed, quality=quality, with_depth=depth)
+    write_dataset(plan(shoot), out, seed=shoot.seed, quality=quality, with_depth=depth, with_focal=focal)
 
 
 def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
@@ -131,6 +152,10 @@ def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
     if shoot.scene == "spin":
         place = square(shoot.seed, look_alikes=shoot.look_alikes)
         return [(place, "square", pose) for pose in pan(shoot.views, SPIN_SPOT, seed=shoot.seed)]
+    if shoot.scene == "flight":
+        place = farmland(shoot.seed)
+        poses = flight(shoot.views, place.half_size_m, FLIGHT_HEIGHT_M, seed=shoot.seed)
+        return [(place, "flight", pose) for pose in poses]
     if shoot.scene == "bridge":
         return [(place, "bridge", pose) for place, pose in bridge_views(shoot.views, shoot.seed)]
     if shoot.scene in _LOOK_ALIKES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pycolmap
@@ -37,6 +38,7 @@ from .options import mapper_options, pipeline_options, with_frozen_poses
 from .peers import Peer, run_peer
 from .places.second_opinion import reconsidered
 from .scene import Scene
+from .transaction import Judge, taken
 
 _MAX_RENEWED = 100  # photos of a component that is mapped afresh whenever it is not complete
 _MIN_RENEWED = 3
@@ -101,10 +103,8 @@ def reconstruct_graph(
         if frozen and (base := frozen.base_of(trial.reconstruction)):
             trial.reconstruction = grafted(base, trial.reconstruction, options)
         elif finished and _has_pairs(whole, trial.reconstruction):
-            model, journal = trial.reconstruction, trial.journal
-            trial.reconstruction = finish(
-                whole, model, options, refine, suspects=suspects, fixed_cameras=fixed_cameras, journal=journal
-            )
+            trial = finish(whole, trial, options, refine, suspects=suspects, fixed_cameras=fixed_cameras)
+            kept[index] = trial
         note_model(trial.journal, trial.reconstruction)
         trial.journal.publish(events, index)
     return MappingResult(tuple(trial.reconstruction for trial in kept), whole.view_graph)
@@ -137,17 +137,16 @@ def finish_graph_models(
     )
     done = []
     for index, model in enumerate(models):
-        journal, kept = Journal(), copy.deepcopy(model)
         is_frozen = given is not None and given.frozen and given.base_of(model)
         if is_frozen or not _has_pairs(whole, model):
-            done.append(kept)
+            done.append(copy.deepcopy(model))
             continue
-        finished = finish(
-            whole, kept, options, refine, suspects=suspects, fixed_cameras=fixed_cameras, journal=journal
+        trial = finish(
+            whole, Trial.of(model), options, refine, suspects=suspects, fixed_cameras=fixed_cameras
         )
-        done.append(finished)
-        note_model(journal, done[-1])
-        journal.publish(events, index)
+        done.append(copy.deepcopy(model) if trial.reconstruction is model else trial.reconstruction)
+        note_model(trial.journal, done[-1])
+        trial.journal.publish(events, index)
     return tuple(done)
 
 
@@ -243,19 +242,30 @@ def _grown_models(
         trials = let_in(bench, trials, suspects, discarded)
     if given is not None:
         return trials
-    trials = rejoined(bench, parted(bench, trials), suspects, discarded)
+    judge = Judge.of(bench.scene, bench.options)
+    trials = taken(judge, trials, partial(parted, bench), "parting", discarded)
+    trials = taken(
+        judge,
+        trials,
+        lambda parts: rejoined(bench, parts, suspects, discarded),
+        "rejoining",
+        discarded,
+    )
+    return taken(judge, trials, partial(_reconsidered, bench, suspects), "moving parts", discarded)
+
+
+def _reconsidered(bench: Workbench, suspects: Set[Pair], trials: Sequence[Trial]) -> list[Trial]:
+    """Models whose parts stand where most of their matches would have them.
+
+    What is asked for next depends on where they are.
+    """
+    models = []
     for trial in trials:
+        moved = None
         if not trial.from_depth:
-            _reconsider(bench, trial, suspects)
-    return trials
-
-
-def _reconsider(bench: Workbench, trial: Trial, suspects: Set[Pair]) -> None:
-    """Move parts of a model that look-alikes misplaced; what is asked for next depends on where they are."""
-    moved = reconsidered(bench.scene, trial.reconstruction, bench.options, suspects, trial.journal)
-    if moved is not None:
-        trial.reconstruction = moved
-        judged(bench, trial)
+            moved = reconsidered(bench.scene, trial.reconstruction, bench.options, suspects, trial.journal)
+        models.append(judged(bench, replace(trial, reconstruction=moved)) if moved is not None else trial)
+    return models
 
 
 def _continued_models(

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 import sfm
-from sfm.config.schema import Config, GeoreferenceConfig, RegisterConfig, RunConfig
+from sfm.config.schema import Config, GeoreferenceConfig, RefineConfig, RegisterConfig, RunConfig
 from sfm.database_mapping import map_database
 from sfm.errors import ConfigError, InputError
 from sfm.geography import Place, enu_positions, geodetic_places
 from sfm.georeferencing import Georeference, GivenFrame, Surveying, georeference
+from sfm.mapping.options import mapper_options
 
 ORIGIN = Place(46.84, -91.99, 200.0)
 METRES = 40.0
@@ -152,7 +153,7 @@ def place(
     tools = Surveying(
         database,
         GeoreferenceConfig(**config),  # type: ignore[arg-type]
-        pycolmap.BundleAdjustmentOptions(),
+        mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0),
         frozenset(),
         {},
         0,

@@ -13,6 +13,7 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.finishing.finish import _settled
 from sfm.mapping.finishing.last_pass import Adjusted, LastPass
+from sfm.mapping.growing.trials import Trial
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import MapperOptions, mapper_options
 
@@ -28,14 +29,15 @@ class Told:
     options: MapperOptions
     patient: list[bool] = field(default_factory=list)
     """Of the passes that were made, whether they were patient."""
-    journal: Journal = field(default_factory=Journal)
+    judge: Any = field(default_factory=lambda: SimpleNamespace(why_worse=lambda before, after: ""))
+    refine: RefineConfig = field(default_factory=RefineConfig)
     scene: Any = field(default_factory=lambda: SimpleNamespace(depth=None))
     let_in: frozenset[Pair] = frozenset()
 
-    def adjusted(self, model: pycolmap.Reconstruction) -> Adjusted:
+    def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
         shift, late_shift, regained = self.outcomes[len(self.patient)]
         self.patient.append(self.options.patient)
-        return Adjusted(model, [], shift, late_shift, regained, self.let_in | regained)
+        return Adjusted(model, False, [], shift, late_shift, regained, self.let_in | regained)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,6 @@ def test_photos_that_stay_where_observations_were_chosen_need_no_other_pass(
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
     told = Told(outcomes, options)
 
-    _settled(pycolmap.Reconstruction(), cast(LastPass, told))
+    _settled(Trial.of(pycolmap.Reconstruction()), cast(LastPass, told))
 
     assert told.patient == [False, True, True][:num_passes]

@@ -12,6 +12,7 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.finishing import finish as finishing
 from sfm.mapping.finishing.finish import finish
+from sfm.mapping.growing.trials import Trial
 from sfm.mapping.journal import Journal
 from sfm.mapping.options import mapper_options
 from sfm.mapping.scene import Scene
@@ -38,15 +39,16 @@ def finished(
     database: Path, model: pycolmap.Reconstruction, journal: Journal, suspects: set[Pair]
 ) -> pycolmap.Reconstruction:
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
-    return finish(
+    done = finish(
         Scene.open(database, None),
-        model,
+        Trial.of(model),
         options,
         RefineConfig(),
         suspects=suspects,
         fixed_cameras=frozenset(),
-        journal=journal,
     )
+    journal.entries += done.journal.entries
+    return done.reconstruction
 
 
 def test_photos_that_are_dropped_in_the_end_come_back_where_they_belong(tmp_path: Path) -> None:

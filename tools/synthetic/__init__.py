@@ -2,10 +2,10 @@
 
 from .camera import PinholeRadial, Pose, look_at, rolled
 from .dataset import Photo, write_dataset
-from .layouts import Scene, promenade, square, street, whitewashed
+from .layouts import Scene, farmland, promenade, square, street, whitewashed
 from .raycast import Renderer
 from .towns import bridge, bridged_centre, crossings, district, facades, mouth
-from .viewpoints import overview, pan, ring, stroll, tour, walk
+from .viewpoints import flight, overview, pan, ring, stroll, tour, walk
 
 __all__ = [
     "Photo",
@@ -18,6 +18,8 @@ __all__ = [
     "crossings",
     "district",
     "facades",
+    "farmland",
+    "flight",
     "look_at",
     "mouth",
     "overview",

@@ -8,6 +8,9 @@ import numpy as np
 
 from .quads import Array
 
+_SHAKES = 3
+"""Waves that a photo's shake is made of, the fastest with so many periods from its first row to its last."""
+
 
 @dataclass(frozen=True, slots=True)
 class PinholeRadial:
@@ -17,6 +20,9 @@ class PinholeRadial:
     height: int
     focal_px: float
     k1: float = 0.0
+    shake_px: float = 0.0
+    """Root mean square, px in x and in y, of how far motion during the exposure shifts the rows."""
+    shake_seed: int = 0
 
     @property
     def params(self) -> tuple[float, float, float, float]:
@@ -28,12 +34,23 @@ class PinholeRadial:
         step = 1.0 / supersample
         u = (np.arange(self.width * supersample) + 0.5) * step - self.width / 2
         v = (np.arange(self.height * supersample) + 0.5) * step - self.height / 2
-        distorted_x, distorted_y = np.meshgrid(u / self.focal_px, v / self.focal_px)
+        shift_u, shift_v = self._shake(v / self.height)
+        distorted_x = (u[None, :] + shift_u[:, None]) / self.focal_px
+        distorted_y = (v[:, None] + shift_v[:, None] + np.zeros_like(u)) / self.focal_px
         x, y = distorted_x, distorted_y
         for _ in range(20):  # fixed point of x (1 + k r^2) = distorted x; contracts for the mild k1 used here
             factor = 1.0 + self.k1 * (x * x + y * y)
             x, y = distorted_x / factor, distorted_y / factor
         return x, y
+
+    def _shake(self, row: Array) -> Array:
+        """(2, N) shift of rows, given by their share of the height, in x and y, px: a rolling shutter's."""
+        if not self.shake_px:
+            return np.zeros((2, len(row)))
+        rng = np.random.default_rng(self.shake_seed)
+        phase = rng.uniform(0, 2 * np.pi, (2, _SHAKES))
+        waves = np.sin(2 * np.pi * row[None, None, :] * np.arange(1, _SHAKES + 1)[:, None] + phase[..., None])
+        return np.asarray(self.shake_px * np.sqrt(2 / _SHAKES) * waves.sum(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
 
 from .camera import PinholeRadial, Pose
 from .layouts import Scene
@@ -16,6 +17,9 @@ from .quads import random_for
 
 NOISE = 0.8
 """Standard deviation of the sensor noise, of 255 grey levels."""
+
+_CENTIMETRE = 3
+"""Of EXIF's FocalPlaneResolutionUnit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +41,11 @@ def write_dataset(
     quality: int = 88,
     supersample: int = 2,
     with_depth: bool = False,
+    with_focal: bool = False,
 ) -> None:
     """Write `images/`, `gt.json` and, if asked, `depth/NAME.npy` (float32, metres, 0 for the sky).
+
+    `with_focal` writes the focal length into the photos' EXIF.
 
     Exposure varies by a few per cent and the sensor is noisy; both follow from `seed` and the photo's name.
     """
@@ -49,7 +56,8 @@ def write_dataset(
         renderer = renderers[id(photo.scene)]
         colour = renderer.colour(photo.camera, photo.pose, supersample=supersample)
         picture = _develop(colour, random_for(seed, photo.name))
-        picture.save(out / "images" / photo.name, quality=quality)
+        exif = _exif(photo.camera) if with_focal else Image.Exif()
+        picture.save(out / "images" / photo.name, quality=quality, exif=exif)
         if with_depth:
             (out / "depth").mkdir(exist_ok=True)
             np.save(out / "depth" / f"{photo.name}.npy", renderer.depth(photo.camera, photo.pose))
@@ -81,3 +89,15 @@ def ground_truth(photos: Sequence[Photo]) -> dict[str, object]:
 def _develop(colour: np.ndarray, rng: np.random.Generator) -> Image.Image:
     exposed = colour * rng.uniform(0.94, 1.06) + rng.normal(0, NOISE, colour.shape)
     return Image.fromarray(np.clip(exposed + 0.5, 0, 255).astype(np.uint8))
+
+
+def _exif(camera: PinholeRadial) -> Image.Exif:
+    """Focal length of a sensor of one pixel in three micrometres."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "LoopSfM", "rendered"
+    detail = exif.get_ifd(ExifTags.IFD.Exif)
+    detail[ExifTags.Base.FocalLength] = IFDRational(round(camera.focal_px * 3), 1000)
+    detail[ExifTags.Base.FocalPlaneXResolution] = IFDRational(1_000_000, 300)
+    detail[ExifTags.Base.FocalPlaneResolutionUnit] = _CENTIMETRE
+    detail[ExifTags.Base.ExifImageWidth], detail[ExifTags.Base.ExifImageHeight] = camera.width, camera.height
+    return exif

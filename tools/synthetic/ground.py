@@ -56,3 +56,27 @@ def _chalk(
         angle = np.sort(rng.uniform(0, 2 * np.pi, 7))
         points = [(x + size * np.cos(a), y + size * np.sin(a)) for a in angle]
         draw.line([*points, points[0]], fill=ink, width=5)
+
+
+def fields(seed: int, size_m: tuple[float, float], *, texels_per_m: float = 8.0) -> Quad:
+    """Fields without any height, each of its own colour, strewn with stones."""
+    rng = random_for(seed, "fields")
+    rows, columns = round(size_m[1] * texels_per_m), round(size_m[0] * texels_per_m)
+    picture = Image.new("RGB", (columns, rows), (128, 112, 84))
+    draw = ImageDraw.Draw(picture)
+    field = 40 * texels_per_m
+    for top in np.arange(0, rows, field):
+        left = -rng.uniform(0, field)
+        while left < columns:
+            right = left + field * rng.uniform(0.5, 1.5)
+            colour = rng.choice([(118, 132, 66), (150, 138, 90), (96, 116, 58), (136, 110, 78)])
+            shade = tuple(int(c) for c in colour + rng.uniform(-14, 14, 3))
+            draw.rectangle([left, top, right, top + field], fill=shade)
+            left = right
+    for _ in range(round(size_m[0] * size_m[1] / 6)):
+        x, y, size = rng.uniform(0, columns), rng.uniform(0, rows), rng.exponential(0.5) * texels_per_m
+        shade = tuple(int(c) for c in np.array([118, 108, 84]) + rng.uniform(-50, 50, 3))
+        draw.ellipse([x - size, y - size * 0.7, x + size, y + size * 0.7], fill=shade)
+    texture = finish(np.asarray(picture, dtype=np.float64), rng, cell=60, strength=0.3)
+    origin = np.array([-size_m[0] / 2, -size_m[1] / 2, 0.0])
+    return Quad(origin, np.array([size_m[0], 0.0, 0.0]), np.array([0.0, size_m[1], 0.0]), texture)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .furnishing import furnish
 from .furniture import barrel, crates, planter, poster_column
-from .ground import cobbles
+from .ground import cobbles, fields
 from .houses import house_row, twin_front
 from .lighting import bake_sun
 from .quads import Array, Quad, random_for
@@ -108,6 +108,17 @@ def promenade(seed: int = 0, *, length_m: float = 80.0) -> Scene:
         else:
             quads += poster_column(rng, spot, [str(word) for word in rng.permutation(posters)])
     return Scene(tuple(bake_sun(quads, azimuth_deg=235, elevation_deg=50)), (half, 10.0))
+
+
+FLIGHT_SIZE_M = (480.0, 280.0)
+"""Of the fields that a flight goes over; there are more around them."""
+
+
+@lru_cache(maxsize=1)
+def farmland(seed: int = 0) -> Scene:
+    """Flat fields to be photographed from above: nothing in them has a height."""
+    size = FLIGHT_SIZE_M[0] + 160.0, FLIGHT_SIZE_M[1] + 160.0
+    return Scene((fields(seed, size),), (FLIGHT_SIZE_M[0] / 2, FLIGHT_SIZE_M[1] / 2))
 
 
 @lru_cache(maxsize=2)

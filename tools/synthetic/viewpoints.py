@@ -99,6 +99,28 @@ def pan(count: int, spot: tuple[float, float], *, seed: int = 0) -> list[Pose]:
     return poses
 
 
+def flight(count: int, half_size_m: tuple[float, float], height_m: float, *, seed: int = 0) -> list[Pose]:
+    """Straight down from one height, line after line, there and back; within a degree or two of plumb."""
+    rng = random_for(seed, "flight")
+    lines = max(1, round(np.sqrt(count * half_size_m[1] / half_size_m[0])))
+    poses: list[Pose] = []
+    for line in range(lines):
+        num = count // lines + (line < count % lines)
+        along = half_size_m[0] * np.linspace(-1, 1, num) * (1 - 1 / num)
+        y = half_size_m[1] * ((2 * line + 1) / lines - 1)
+        heading = np.pi * (line % 2) + np.radians(rng.uniform(-3, 3, num))
+        for x, turn in zip(along[:: 1 - 2 * (line % 2)], heading, strict=True):
+            eye = np.array([x, y, height_m]) + rng.normal(0, [2.0, 2.0, 0.7])
+            ahead = np.array([np.cos(turn), np.sin(turn), 0.0])
+            lean = np.tan(np.radians(rng.normal(0, 1.0, 2)))
+            forward = np.array([lean[0], lean[1], -1.0]) / np.sqrt(1 + lean @ lean)
+            right = np.cross(forward, ahead)
+            right /= np.linalg.norm(right)
+            rotation = np.stack([right, np.cross(forward, right), forward])
+            poses.append(Pose(rotation, -rotation @ eye))
+    return poses
+
+
 def _rounded(half_size_m: tuple[float, float], share: Array) -> Array:
     """Points (N, 2) at these shares of the way round a rectangle."""
     x, y = half_size_m

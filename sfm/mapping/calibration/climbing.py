@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from .held_out import Folds, HeldOut
+from .held_out import Folds, HeldOut, jackknife
 from .ladder import LADDER, PRINCIPAL_POINT, Freedom, Rung, as_model, parts, together
 from .reduced_system import ReducedSystem
 from .sightings import Sightings, gather
@@ -155,7 +155,7 @@ class _Evidence:
         held_out = None
         why = self._why_insignificant(rung, sigmas, step)
         if not why:
-            sigma = np.maximum(sigma, _jackknife(self.folds.steps(after, self.prior)))
+            sigma = np.maximum(sigma, jackknife(self.folds.steps(after, self.prior)))
             held_out = self.folds.compare(before, after, self.prior)
             why = self._why_undetermined(rung, step, sigma) or _why_no_better(held_out)
         at = list(rung.columns)
@@ -205,9 +205,3 @@ def _why_no_better(held_out: HeldOut) -> str:
 
 def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits}g}")
-
-
-def _jackknife(steps: Array) -> Array:
-    """(D,) standard deviations from estimates (F, D) without one part of F each (Efron 1982)."""
-    num = len(steps)
-    return np.asarray(np.sqrt((num - 1) / num * np.sum((steps - steps.mean(axis=0)) ** 2, axis=0)))

@@ -43,7 +43,7 @@ class Folds:
     def of(cls, seen: Sightings) -> Folds:
         """Parts of the camera's photos, spread over all of them, are left out in turn."""
         systems, tested = [], []
-        num = _NUM_FOLDS if len(seen.own) <= _MANY else _NUM_FOLDS_OF_MANY
+        num = min(_NUM_FOLDS if len(seen.own) <= _MANY else _NUM_FOLDS_OF_MANY, len(seen.own))
         for fold in range(num):
             out = np.isin(seen.image, seen.own[fold::num])
             known = np.bincount(seen.point[~out], minlength=seen.num_points)[seen.point] >= 2
@@ -85,3 +85,9 @@ def _squares(seen: Sightings, step: Step) -> Array:
     at = count >= _MIN_OBSERVATIONS
     pose = np.linalg.pinv(hessian[at], rcond=1e-12, hermitian=True) @ gradient[at]
     return np.stack((count[at], squares[at] - np.sum(gradient[at] * pose, axis=(1, 2))), axis=1)
+
+
+def jackknife(steps: Array) -> Array:
+    """(D,) standard deviations from estimates (F, D) without one part of F each (Efron 1982)."""
+    num = len(steps)
+    return np.asarray(np.sqrt((num - 1) / num * np.sum((steps - steps.mean(axis=0)) ** 2, axis=0)))

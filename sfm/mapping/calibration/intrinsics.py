@@ -15,6 +15,7 @@ from ..adjusted_photos import all_photos
 from .climbing import Climb, TriedRung, climb
 from .ladder import LADDER, PRINCIPAL_POINT, as_model, freedom
 from .loss import is_robust
+from .plausible import plausible
 
 _MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what its intrinsics should
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
@@ -69,11 +70,23 @@ class RicherCameras:
         Where the adjustment `failed`, nothing was accepted.
         """
         asked = [
-            one for camera_id, found in self.climbs.items() for one in found.reached(model.camera(camera_id))
+            one
+            for camera_id, found in self.climbs.items()
+            if model.exists_camera(camera_id)
+            for one in found.reached(model.camera(camera_id))
         ]
         if failed:
             return [replace(one, accepted=False, why=_FAILED) if one.accepted else one for one in asked]
         return asked + [_freed_anyway(i, self.num_images[i]) for i in sorted(self.anyway)]
+
+
+NOTHING_RICHER = RicherCameras({}, {}, frozenset(), frozenset())
+"""No camera with more free intrinsics than it had."""
+
+
+def as_rich_as_now(refine: RefineConfig) -> RefineConfig:
+    """What may change where cameras are to keep their models and principal points."""
+    return replace(refine, max_camera_model="SIMPLE_RADIAL", principal_point="never")
 
 
 def richer_cameras(
@@ -114,9 +127,13 @@ def adjusted_with(
     First with the cameras whose principal points stay, then the others: COLMAP frees the principal points of
     all cameras or of none.
     """
-    model, free = copy.deepcopy(model), richer.num_images.keys() - richer.fixed
-    for cameras, principal_point in ((free - richer.shifted, False), (richer.shifted, True)):
-        if not cameras and (principal_point or richer.shifted):
+    model = copy.deepcopy(model)
+    free = (
+        richer.num_images.keys() & model.cameras.keys()
+    ) - richer.fixed  # a camera may have lost all photos
+    shifted = richer.shifted & free
+    for cameras, principal_point in ((free - shifted, False), (shifted, True)):
+        if not cameras and (principal_point or shifted):
             continue
         config = all_photos(model, constant_cameras=set(model.cameras) - cameras)
         config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
@@ -128,7 +145,7 @@ def adjusted_with(
         solver.gradient_tolerance, solver.function_tolerance = 1e-4, tolerance
         solver.max_num_iterations = iterations
         summary = pycolmap.create_default_bundle_adjuster(freed, config, model).solve()
-        if not summary.is_solution_usable() or any(_is_bogus(model.camera(i)) for i in cameras):
+        if not summary.is_solution_usable() or not all(plausible(model.camera(i)) for i in cameras):
             return None
     model.update_point_3d_errors()
     return model
@@ -136,10 +153,3 @@ def adjusted_with(
 
 def _freed_anyway(camera_id: int, num_images: int) -> TriedRung:
     return TriedRung(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)
-
-
-def _is_bogus(camera: pycolmap.Camera) -> bool:
-    """By COLMAP's own bounds while a model grows."""
-    mapper = pycolmap.IncrementalMapperOptions()
-    limits = mapper.min_focal_length_ratio, mapper.max_focal_length_ratio, mapper.max_extra_param
-    return bool(camera.has_bogus_params(*limits))

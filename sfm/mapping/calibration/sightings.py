@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,7 +37,7 @@ class Sightings:
             photos' mean distance from their middle.
         by_point: (M, 2, 3) by the point's position in the world; the same unit.
         weight: (M,) 1, less for residuals that are far off.
-        own: photos that the camera took.
+        own: photos that the camera, or one of the cameras, took.
         num_images: photos.
         num_points: points.
     """
@@ -72,7 +72,7 @@ class Sightings:
         free = 6 * len(np.unique(self.image)) + 3 * len(np.unique(self.point))
         redundant = 1 - free / max(2 * len(self.image), 1)
         total = float(np.sum(self.weight[:, None] * self.residual**2))
-        if redundant <= 0:
+        if redundant <= 0 or not len(self.image):
             return 0.0
         return max(total / (2 * float(self.weight.sum()) * redundant), _MIN_SIGMA_PX**2)
 
@@ -82,22 +82,40 @@ def gather(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> 
 
     Large models are judged by a part: photos about the one that sees most, and points with long tracks.
     """
-    chosen = _photos(model, camera_id)
+    return gather_of_cameras(model, {camera_id: freedom})
+
+
+def gather_of_cameras(
+    model: pycolmap.Reconstruction,
+    freedoms: Mapping[int, Freedom],
+    *,
+    max_observations: int = _MAX_OBSERVATIONS,
+) -> Sightings:
+    """The same of several cameras, by id, which change together: all have the same number of directions.
+
+    At about so many observations they are thinned out.
+    """
+    chosen = _photos(model, freedoms.keys())
+    num_directions = len(next(iter(freedoms.values())).names)
+    if not chosen:
+        return _nothing(num_directions)
     image, ids, xy = _observations(model, chosen)
-    kept = _longest_tracks(image, ids, len(chosen))
+    kept = _longest_tracks(image, ids, len(chosen), max_observations)
     image, ids, xy = image[kept], ids[kept], xy[kept]
     points, point = np.unique(ids, return_inverse=True)
     xyz = np.array([model.point3D(int(i)).xyz for i in points]).reshape(-1, 3)
     centres = np.array([model.image(i).projection_center() for i in chosen])
     size = float(np.sqrt(np.mean(np.sum((centres - centres.mean(axis=0)) ** 2, axis=1)))) or 1.0
-    own = np.array([i for i, image_id in enumerate(chosen) if model.image(image_id).camera_id == camera_id])
+    own = np.array([i for i, image_id in enumerate(chosen) if model.image(image_id).camera_id in freedoms])
     parts = []
     for i, image_id in enumerate(chosen):
         one = image == i
         photo = model.image(image_id)
         pose = photo.cam_from_world()
-        foreign = None if photo.camera_id == camera_id else model.camera(photo.camera_id)
-        parts.append(_linearised(freedom, foreign, pose, xyz[point[one]], xy[one], size))
+        free = freedoms.get(photo.camera_id)
+        camera = free.camera if free else model.camera(photo.camera_id)
+        directions = free.directions if free else np.zeros((len(camera.params), num_directions))
+        parts.append(_linearised(camera, directions, pose, xyz[point[one]], xy[one], size))
     residual, by_intrinsics, by_pose, by_point = map(np.concatenate, zip(*parts, strict=True))
     seen = Sightings(
         image=image,
@@ -115,17 +133,24 @@ def gather(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> 
     return seen.where(finite & np.isfinite(by_pose).all(axis=(1, 2)))
 
 
-def _photos(model: pycolmap.Reconstruction, camera_id: int) -> Sequence[int]:
-    """Ids of photos about the one that sees most, those of the camera before others."""
+def _nothing(num_directions: int) -> Sightings:
+    """Of a model without points."""
+    none = np.zeros(0, np.int64)
+    derivatives = [np.zeros((0, 2, columns)) for columns in (num_directions, 6, 3)]
+    return Sightings(none, none, np.zeros((0, 2)), *derivatives, np.zeros(0), none, 0, 0)
+
+
+def _photos(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequence[int]:
+    """Ids of photos about the one that sees most, those of the cameras before others."""
     ids = sorted(i for i in model.reg_image_ids() if model.image(i).num_points3D)
     if len(ids) <= _MAX_IMAGES:
         return ids
-    own = [i for i in ids if model.image(i).camera_id == camera_id] or ids
+    own = [i for i in ids if model.image(i).camera_id in camera_ids] or ids
     middle = model.image(max(own, key=lambda i: (model.image(i).num_points3D, -i))).projection_center()
 
     def rank(image_id: int) -> tuple[bool, float]:
         image = model.image(image_id)
-        return image.camera_id != camera_id, float(np.linalg.norm(image.projection_center() - middle))
+        return image.camera_id not in camera_ids, float(np.linalg.norm(image.projection_center() - middle))
 
     return sorted(sorted(ids, key=rank)[:_MAX_IMAGES])
 
@@ -140,12 +165,12 @@ def _observations(model: pycolmap.Reconstruction, image_ids: Sequence[int]) -> t
     )
 
 
-def _longest_tracks(image: Indices, ids: Indices, num_images: int) -> Mask:
+def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observations: int) -> Mask:
     """Which observations stay: of points that two photos see, the longest tracks of each photo."""
     points, point, length = np.unique(ids, return_inverse=True, return_counts=True)
-    if length[length >= 2].sum() <= _MAX_OBSERVATIONS:
+    if length[length >= 2].sum() <= max_observations:
         return np.asarray(length[point] >= 2)
-    share = _MAX_OBSERVATIONS / num_images
+    share = max_observations / num_images
     count = np.zeros(num_images, np.int64)
     observers = np.split(image[np.argsort(point, kind="stable")], np.cumsum(length)[:-1])
     kept = np.zeros(len(points), bool)
@@ -164,20 +189,19 @@ def _weights(residual: Array) -> Array:
 
 
 def _linearised(
-    freedom: Freedom,
-    foreign: pycolmap.Camera | None,
+    camera: pycolmap.Camera,
+    directions: Array,
     cam_from_world: pycolmap.Rigid3d,
     xyz: Array,
     xy: Array,
     size: float,
 ) -> tuple[Array, Array, Array, Array]:
     """Residuals of one photo, and derivatives by intrinsics, pose and points."""
-    camera = foreign or freedom.camera
     inside = cam_from_world * xyz
     residual = np.asarray(camera.img_from_cam(inside)) - xy
-    by_intrinsics = np.zeros((len(xy), 2, len(freedom.names)))
-    if foreign is None:
-        by_intrinsics = _by_params(camera, inside) @ freedom.directions
+    by_intrinsics = np.zeros((len(xy), 2, directions.shape[1]))
+    if directions.any():
+        by_intrinsics = _by_params(camera, inside) @ directions
     by_camera = _by_position(camera, inside)
     x, y, z = inside.T
     zero = np.zeros_like(x)

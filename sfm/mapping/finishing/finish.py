@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import asdict, replace
+from collections.abc import Sequence, Set
+from dataclasses import asdict, dataclass, replace
 
 import pycolmap
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
+from ..calibration.intrinsics import as_rich_as_now
 from ..depth.depth_model import has_parallax
 from ..depth.metric_scale import metric_scale, scale_to_metres
+from ..growing.adjustment import adjust_to_the_end
+from ..growing.trials import Trial, copied
 from ..journal import Journal
 from ..options import MapperOptions, with_patience, with_two_view_tracks
 from ..places.second_opinion import reconsidered
 from ..scene import Scene
-from .last_pass import LastPass
+from ..session import open_session
+from ..transaction import Judge, Step, taken
+from .last_pass import Adjusted, LastPass
 from .two_view_points import drop_points_of_pairs, is_weak
 
 _MAX_PASSES = 10
@@ -29,15 +34,16 @@ _CHOSEN_SHIFT = 1.5e-4
 
 def finish(
     scene: Scene,
-    model: pycolmap.Reconstruction,
+    grown: Trial,
     options: MapperOptions,
     refine: RefineConfig,
     *,
     suspects: Set[Pair],
     fixed_cameras: frozenset[int],
-    journal: Journal,
-) -> pycolmap.Reconstruction:
-    """A grown model, adjusted until little changes; the model that is given may be changed.
+) -> Trial:
+    """A grown model, adjusted until little changes; the one that is given stays as it is.
+
+    Each step goes through `transaction.taken`: it gives back a model that is at least as good as before.
 
     `suspects` are pairs of the scene that may be look-alikes': those that the model contradicts stay out.
 
@@ -58,35 +64,130 @@ def finish(
 
     Models from depth alone keep their poses: their points would be filtered for want of parallax.
     """
-    if scene.depth is None and is_weak(model):
+    judge, trial = Judge.of(scene, options), grown
+    if scene.depth is None and is_weak(trial.reconstruction):
         options = with_two_view_tracks(options)
-    if scene.depth is None or has_parallax(model, options.mapper.filter_min_tri_angle):
-        last = LastPass(scene, suspects, options, refine, fixed_cameras, journal)
-        model = _settled(model, last)
-        if moved := reconsidered(scene, model, options, suspects, journal):
-            model = _settled(moved, last)
-        drop_points_of_pairs(model)
-    _scale_to_metres(scene, model, journal)
-    return model
+    if scene.depth is None or has_parallax(trial.reconstruction, options.mapper.filter_min_tri_angle):
+        last = LastPass(judge, scene, suspects, options, refine, fixed_cameras)
+        trial = _settled(trial, last)
+        (moved,) = taken(judge, [trial], _moving_parts(last), "moving parts", trial.journal)
+        if moved is not trial:
+            trial = _settled(moved, last)
+        (trial,) = taken(judge, [trial], _without_points_of_pairs, "points of two photos", trial.journal)
+    (trial,) = taken(judge, [trial], _scaling(scene), "metric scale", trial.journal)
+    return trial
 
 
-def _settled(model: pycolmap.Reconstruction, last: LastPass) -> pycolmap.Reconstruction:
+def _settled(grown: Trial, last: LastPass) -> Trial:
+    """The model, adjusted with cameras as rich as its observations ask for.
+
+    Where it gets worse with these, it is adjusted with the cameras that it has; where that fails as well, as
+    it stands, so that no observation is chosen anew.
+    """
+    as_it_is = replace(last, refine=as_rich_as_now(last.refine))
+    trial, is_done = _passed(grown, last)
+    if not is_done:
+        trial, is_done = _passed(grown, as_it_is)
+    if not is_done and trial is grown:
+        (trial,) = taken(last.judge, [grown], _adjusting(last), "adjustment as it stands", grown.journal)
+    return trial
+
+
+def _passed(grown: Trial, last: LastPass) -> tuple[Trial, bool]:
     """The model, adjusted until the photos stay where they are and no further suspect agrees.
 
     Points of two photos are made anew each time: those made where photos stood wrong hold them there.
+
+    Returns:
+        The model, and whether none of its passes was refused that made it worse: the first, or one since
+        cameras became richer.
     """
+    trial, is_richer = grown, False
     for attempt in range(_MAX_PASSES if last.scene.depth is None else 1):
-        drop_points_of_pairs(model)
-        found = last.adjusted(model)
-        model = found.model
-        for rung in found.tried:
-            if rung.accepted or not attempt:
-                last.journal.note("intrinsics", **asdict(rung))
+        step = _Pass(last, attempt)
+        (after,) = taken(last.judge, [trial], step, "last adjustment", grown.journal)
+        if after is trial or step.found is None:
+            return trial, attempt > 0 and not is_richer
+        trial, found = after, step.found
+        is_richer |= found.is_richer
         stays = found.shift <= _SETTLED_SHIFT or (not attempt and found.late_shift <= _CHOSEN_SHIFT)
         if stays and not found.regained:
             break
         last = replace(last, options=with_patience(last.options), let_in=found.let_in)
-    return model
+    return trial, True
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass of the last adjustment, as a step."""
+
+    last: LastPass
+    attempt: int
+    found: Adjusted | None = None
+
+    def __call__(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        trial = copied(trials[0])
+        drop_points_of_pairs(trial.reconstruction)
+        self.found = self.last.adjusted(trial.reconstruction, trial.journal)
+        for rung in self.found.tried:
+            if rung.accepted or not self.attempt:
+                trial.journal.note("intrinsics", **asdict(rung))
+        return [_with_model(trial, self.found.model)]
+
+
+def _adjusting(last: LastPass) -> Step:
+    """Least squares of all observations that a model has."""
+
+    def step(trials: Sequence[Trial]) -> Sequence[Trial]:
+        trial = copied(trials[0])
+        with open_session(last.scene, last.options, trial.reconstruction) as session:
+            adjust_to_the_end(session, "final", trial.journal)
+        return [_with_model(trial, trial.reconstruction)]
+
+    return step
+
+
+def _moving_parts(last: LastPass) -> Step:
+    """Parts of a model at other places that most of their matches call for."""
+
+    def step(trials: Sequence[Trial]) -> Sequence[Trial]:
+        trial = trials[0]
+        moved = reconsidered(last.scene, trial.reconstruction, last.options, last.suspects, trial.journal)
+        return [_with_model(copied(trial), moved)] if moved else trials
+
+    return step
+
+
+def _without_points_of_pairs(trials: Sequence[Trial]) -> Sequence[Trial]:
+    trial = copied(trials[0])
+    drop_points_of_pairs(trial.reconstruction)
+    return [trial]
+
+
+def _scaling(scene: Scene) -> Step:
+    """A model in metres where the depth of its photos says how long one is."""
+
+    def step(trials: Sequence[Trial]) -> Sequence[Trial]:
+        trial = trials[0]
+        found = metric_scale(scene, trial.reconstruction)
+        if not found:
+            return trials
+        trial = copied(trial)
+        scale_to_metres(trial.reconstruction, found)
+        trial.journal.note(
+            "metric_scale",
+            source="mast3r",
+            scale=round(found.scale, 6),
+            spread=round(found.spread, 4),
+            num_images=found.num_images,
+        )
+        return [trial]
+
+    return step
+
+
+def _with_model(trial: Trial, model: pycolmap.Reconstruction) -> Trial:
+    return replace(trial, reconstruction=model, names=Trial.of(model).names)
 
 
 def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
@@ -98,15 +199,3 @@ def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
         mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
         mean_track_length=round(model.compute_mean_track_length(), 3),
     )
-
-
-def _scale_to_metres(scene: Scene, model: pycolmap.Reconstruction, journal: Journal) -> None:
-    if found := metric_scale(scene, model):
-        scale_to_metres(model, found)
-        journal.note(
-            "metric_scale",
-            source="mast3r",
-            scale=round(found.scale, 6),
-            spread=round(found.spread, 4),
-            num_images=found.num_images,
-        )

@@ -13,8 +13,14 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
 from ..calibration.climbing import TriedRung
-from ..calibration.focal_priors import determined_focal, holds_focal, with_held_focal
-from ..calibration.intrinsics import adjusted_with, richer_cameras
+from ..calibration.focal_priors import determined_focal, holds_guess, with_held_focal
+from ..calibration.intrinsics import (
+    NOTHING_RICHER,
+    RicherCameras,
+    adjusted_with,
+    as_rich_as_now,
+    richer_cameras,
+)
 from ..calibration.loss import is_robust, with_fitting_loss
 from ..growing.adjustment import adjust_to_the_end, drop_blind, note_adjustment, refine_fully, settle
 from ..growing.growth import grow
@@ -24,6 +30,7 @@ from ..measures.shifts import Centres, camera_centres, median_shift
 from ..options import MapperOptions
 from ..scene import Scene
 from ..session import MapperSession, open_session
+from ..transaction import Judge
 from .two_view_points import drop_points_of_pairs
 
 _GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
@@ -35,6 +42,8 @@ class Adjusted:
     """What came of one pass."""
 
     model: pycolmap.Reconstruction
+    is_richer: bool
+    """Whether intrinsics became free that were not."""
     tried: list[TriedRung]
     """Intrinsics that were tried."""
     shift: float
@@ -51,29 +60,30 @@ class Adjusted:
 class LastPass:
     """All there is to a last adjustment, once."""
 
+    judge: Judge
     scene: Scene
     suspects: Set[Pair]
     """Pairs of the scene that may be look-alikes': those that the model contradicts are left out."""
     options: MapperOptions
     refine: RefineConfig
     fixed_cameras: frozenset[int]
-    journal: Journal
     let_in: frozenset[Pair] = frozenset()
     """Suspects that came in by an earlier pass: of look-alikes there are always some that come and go."""
 
-    def adjusted(self, model: pycolmap.Reconstruction) -> Adjusted:
-        """The model, which may be changed, adjusted to its end.
+    def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
+        """The model, which is changed, adjusted to its end; the journal is told how.
 
         Once it has settled, its observations may ask for richer cameras, and suspects may agree with it that
         did not before. It settles once more then: to adjust it to the end without them would be time lost.
+        Where it is worse with richer cameras, it keeps those that it has.
         """
         centres, refused = camera_centres(model), self._refused(model)
         scene = self.scene.without(refused)
-        options, last = self._settled(scene, model, self.options)
+        options, last = self._settled(scene, model, self.options, journal)
         chosen = camera_centres(model)
         if not _has_evidence(self.scene, model):
-            self._end_by_least_squares(scene, model, options)
-            return self._outcome(model, [], refused, self.let_in, centres, chosen)
+            self._end_by_least_squares(scene, model, options, journal)
+            return self._outcome(model, NOTHING_RICHER, [], refused, self.let_in, centres, chosen)
         richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
         settled = richer.started(model) if richer.supported else model
         before, refused = refused, self._refused(model)
@@ -81,7 +91,10 @@ class LastPass:
         if refused != before:
             scene = self.scene.without(refused)
         if richer.supported or let_in > self.let_in:
-            options, last = self._settled(scene, settled, options)
+            options, last = self._settled(scene, settled, options, journal)
+        if richer.supported and (why := self.judge.why_worse((model,), (settled,))):
+            journal.note("step_refused", step="richer intrinsics", why=why)
+            return replace(self, refine=as_rich_as_now(self.refine)).adjusted(model, journal)
         chosen = camera_centres(settled)
         if richer.supported:
             centres = chosen
@@ -90,15 +103,17 @@ class LastPass:
         if richer.changed or is_robust(last):
             began = time.monotonic()
             done = adjusted_with(settled, richer, last)
-            note_adjustment(settled, "robust" if options.patient else "final", began, self.journal)
+            note_adjustment(settled, "robust" if options.patient else "final", began, journal)
         tried = richer.tried(done or model, failed=done is None)
         if done is None:
-            self._end_by_least_squares(scene, model, options)
-        return self._outcome(done or model, tried, refused, let_in, centres, chosen)
+            self._end_by_least_squares(scene, model, options, journal)
+            richer = NOTHING_RICHER
+        return self._outcome(done or model, richer, tried, refused, let_in, centres, chosen)
 
     def _outcome(
         self,
         model: pycolmap.Reconstruction,
+        richer: RicherCameras,
         tried: list[TriedRung],
         refused: frozenset[Pair],
         let_in: frozenset[Pair],
@@ -108,14 +123,14 @@ class LastPass:
         regained = refused - self._refused(model) - let_in
         ended = camera_centres(model)
         shift, late_shift = median_shift(centres, ended), median_shift(chosen, ended)
-        return Adjusted(model, tried, shift, late_shift, regained, let_in | regained)
+        return Adjusted(model, bool(richer.changed), tried, shift, late_shift, regained, let_in | regained)
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
         """Suspects that a model contradicts."""
         return supported(self.scene, (model,), self.suspects)[1]
 
     def _settled(
-        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions
+        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions, journal: Journal
     ) -> tuple[MapperOptions, pycolmap.BundleAdjustmentOptions]:
         """Choose the observations of a model; the options from now on, and those of its last adjustment.
 
@@ -125,27 +140,27 @@ class LastPass:
             for name in sorted(session.registered):  # with the pairs that waited until there was a model
                 session.mapper.triangulate_image(options.triangulation, self.scene.id_of[name])
             before = session.registered
-            settle(session, "settled", self.journal)
+            settle(session, "settled", journal)
             if options.triangulation.ignore_two_view_tracks:  # those left of longer tracks would still pull
                 drop_points_of_pairs(model, session.observations.delete_point3D)
             if options.patient:
-                adjust_to_the_end(session, "final", self.journal)
-            session = _with_freed_focal(session, self.journal)
-            drop_blind(session, self.journal)
-            _regain(session, before - session.registered, self.journal)
+                adjust_to_the_end(session, "final", journal)
+            session = _with_freed_focal(session, journal)
+            drop_blind(session, journal)
+            _regain(session, before - session.registered, journal)
             return session.options, with_held_focal(session, session.options.final_ba)
 
     def _end_by_least_squares(
-        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions
+        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions, journal: Journal
     ) -> None:
         if not options.patient:  # else it is where least squares end
             with open_session(scene, options, model) as session:
-                adjust_to_the_end(session, "final", self.journal)
+                adjust_to_the_end(session, "final", journal)
 
 
 def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession:
     """The session with all focal lengths free, and adjusted again, where those held turn out determined."""
-    if not session.options.final_ba.refine_focal_length or not holds_focal(session):
+    if not session.options.final_ba.refine_focal_length or not holds_guess(session):
         return session
     if not determined_focal(session, journal):
         return session

@@ -14,7 +14,7 @@ from collections.abc import Set
 
 import pycolmap
 
-from ..calibration.focal_priors import with_held_focal
+from ..calibration.focal_priors import with_held_focal, with_held_local_focal
 from ..journal import Journal
 from ..measures.residuals import noise_px, residual_lengths
 from ..session import MapperSession
@@ -32,7 +32,7 @@ def refine_local(session: MapperSession, name: str) -> None:
         pipeline.ba_local_max_refinements,
         pipeline.ba_local_max_refinement_change,
         session.options.mapper,
-        with_held_focal(session, session.options.local_ba),
+        with_held_local_focal(session, session.options.local_ba),
         session.options.triangulation,
         session.scene.id_of[name],
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pycolmap
 
+from ..calibration.focal_priors import holds_given
 from ..journal import Journal
 from ..measures.agreement import agreement
 from ..measures.soundness import tied_parts
@@ -38,13 +39,9 @@ def global_models(bench: Workbench, candidates: Set[str], *, seed: int | None = 
     options = global_options(bench.options.pipeline)
     if seed is not None:
         options.random_seed = options.mapper.random_seed = seed
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder) / "database.db"
-        write_part(bench.scene, candidates, scratch)
-        models = pycolmap.global_mapping(scratch, folder, folder, options)
     found = []
     cameras = dict(bench.scene.cache.cameras.items())
-    for model in sorted(models.values(), key=lambda model: -model.num_reg_images()):
+    for model in sorted(_mapped(bench, candidates, options), key=lambda model: -model.num_reg_images()):
         restore_intrinsics(model, cameras, bench.options.mapper.constant_cameras)
         trial = _corrected(bench, model)
         if len(trial.names) >= bench.options.pipeline.min_model_size:
@@ -52,6 +49,23 @@ def global_models(bench: Workbench, candidates: Set[str], *, seed: int | None = 
             _drop_loose_parts(bench, trial)
             found.append(judged(bench, trial))
     return found
+
+
+def _mapped(
+    bench: Workbench, candidates: Set[str], options: pycolmap.GlobalPipelineOptions
+) -> list[pycolmap.Reconstruction]:
+    """Models of the global mapper, with given focal lengths where it does not determine better ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / "database.db"
+        write_part(bench.scene, candidates, scratch)
+        models = pycolmap.global_mapping(scratch, folder, folder, options).values()
+        adjustment = options.mapper.bundle_adjustment
+        if adjustment.refine_focal_length and any(
+            holds_given(bench.scene, model, bench.options) for model in models
+        ):
+            adjustment.refine_focal_length = False
+            models = pycolmap.global_mapping(scratch, folder, folder, options).values()
+    return list(models)
 
 
 def _drop_loose_parts(bench: Workbench, trial: Trial) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Sequence, Set
 
 import pycolmap
 
-from ..growing.trials import Trial, Workbench, judged, without_photos
+from ..growing.trials import Trial, Workbench, copied, judged, without_photos
 from .hinges import hinged_parts
 
 
 def parted(bench: Workbench, trials: Sequence[Trial]) -> list[Trial]:
-    """The models, with each hinged part large enough for a model taken off its own.
+    """The models, unchanged, with each hinged part large enough for a model taken off its own.
 
     Models from depth stay whole: depth says how large their parts are.
     """
@@ -50,7 +50,7 @@ def _apart(bench: Workbench, trial: Trial) -> list[Trial]:
     parts = _large_parts(bench, trial.reconstruction)
     if not parts:
         return [trial]
-    models = []
+    models, trial = [], copied(trial)
     for names, hinge in parts:
         model = copy.deepcopy(trial.reconstruction)
         part = Trial(None, model, names=without_photos(bench, model, trial.names - names), hinge=hinge)
