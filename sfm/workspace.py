@@ -21,6 +21,7 @@ from sfm.events import EventLog
 
 FORMAT = 1
 MARKER = "workspace.json"
+_WRITTEN_IN_PLACE = frozenset({"database.db", "database.db-wal", "database.db-shm", "lock"})
 _SCRATCH = ".sfm-scratch"
 """Ends the names of folders in the making, so that only our own leftovers are ever removed."""
 
@@ -120,10 +121,11 @@ class Workspace:
     def _refuse_foreign(self) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise WorkspaceError(f"{self.root} is a file", hint="give a folder for the output")
-        if self.root == self.source:
+        if os.path.realpath(self.root) == os.path.realpath(self.source):
             raise WorkspaceError(
                 f"{self.root} is the input itself", hint="give another folder for the output: -o OUT"
             )
+        refuse_links(self.root, self.source)
         marker = self._marker()
         if marker is None:
             self._refuse_unless_empty()
@@ -177,6 +179,30 @@ class Workspace:
                 hint="wait for it to finish, or choose another output folder",
             ) from None
         self._lock = lock
+
+
+def refuse_links(root: Path, source: Path) -> None:
+    """Refuse an output in which links would have this program write to files of the user's.
+
+    Args:
+        root: the output.
+        source: the user's photos.
+
+    Raises:
+        WorkspaceError: a folder of the output is a link to the photos, to one of their folders or to one
+            around them, or a file that is written in place is a link.
+    """
+    photos = Path(os.path.realpath(source))
+    for path in (path for folder in (root, root / "cache") if folder.is_dir() for path in folder.iterdir()):
+        if not path.is_symlink():
+            continue
+        target = Path(os.path.realpath(path))
+        overlap = target.is_relative_to(photos) or photos.is_relative_to(target)
+        if path.name in _WRITTEN_IN_PLACE if not path.is_dir() else overlap:
+            raise WorkspaceError(
+                f"{path} is a link to {target}, where nothing must be written",
+                hint="remove the link, or choose another output folder",
+            )
 
 
 @contextmanager
