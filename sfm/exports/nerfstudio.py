@@ -14,6 +14,7 @@ from sfm.exports.models import write_points_ply
 from sfm.exports.names import flat_names
 from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo, undistort
+from sfm.untrusted.names import path_below
 
 # Names of nerfstudio's parameters, in the order of COLMAP's after fx fy cx cy (or f cx cy).
 _PERSPECTIVE = {
@@ -88,7 +89,7 @@ def _copy_photos(
     copied: dict[str, str] = {}
     for image_id in sorted(model.reg_image_ids()):
         image = model.image(image_id)
-        source = image_root / image.name
+        source = path_below(image_root, image.name)
         check_photo(source, model.camera(image.camera_id))
         copied[image.name] = Path(names[image.name]).stem + source.suffix.lower()
         shutil.copyfile(source, images / copied[image.name])
