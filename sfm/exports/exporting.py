@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,13 +10,11 @@ from pathlib import Path
 from sfm.errors import ConfigError, InputError, WorkspaceError
 from sfm.exports.models import model_indices, read_model, write_points_ply, write_text
 from sfm.exports.nerfstudio import write_nerfstudio
+from sfm.exports.ownership import MARKER, Keeper, write_marker
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.splats import write_3dgs
 from sfm.progress import Progress, SilentProgress
 from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
-
-MARKER = "loopsfm_export.json"
-"""File in every exported folder: says that it is ours, and which exported name stands for which photo."""
 
 Names = Mapping[str, str]
 
@@ -41,7 +38,8 @@ def export(
             (`transforms.json`), `txt` (COLMAP's text files), `ply` (coloured points), `views` (depth and
             confidence of each photo, a dense cloud and a GLB scene; asks the network of the mast3r backend,
             whatever backend the model was made with).
-        destination: new or empty folder, or an earlier export, which is replaced; OUT/export/<to> by default.
+        destination: new or empty folder, or an earlier export, whose own files are replaced while what others
+            put there is kept; OUT/export/<to> by default.
         model: index in OUT/sparse.
         depth: how `views` asks for depth; with `nerfstudio`, writes depth maps beside the photos.
         progress: told how far `views` is.
@@ -75,10 +73,12 @@ def export(
             hint="export it with --to txt or ply, or reconstruct the photos with `sfm run`",
         )
     source = Source(root, read_model(root, model), model, depth, progress)
-    with os_errors_as_workspace_errors(target), atomic_folder(target) as folder:
+    keeper = Keeper()
+    with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
         names = FORMATS[to](source, folder)
-        marker = {"format": to, "model": model, "photos": {new: old for old, new in sorted(names.items())}}
-        (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+        photos = {new: old for old, new in sorted(names.items())}
+        write_marker(folder, {"format": to, "model": model, "photos": photos})
+    keeper.tell(target)
     return target
 
 
@@ -92,9 +92,9 @@ def _finished(out: Path) -> Path:
 
 
 def _refuse_foreign(destination: Path) -> None:
-    if destination.exists() and not destination.is_dir():
+    if os.path.exists(destination) and not os.path.isdir(destination):
         raise WorkspaceError(f"{destination} is a file", hint="give a folder for the export")
-    if not destination.is_dir() or (destination / MARKER).is_file():
+    if not os.path.isdir(destination) or (destination / MARKER).is_file():
         return
     entry = next(destination.iterdir(), None)
     if entry is not None:
