@@ -63,6 +63,11 @@ def read_camera_ids(folder: Path) -> Mapping[str, int]:
     return {entry.name: entry.camera_id for entry in _entries(folder)[1]}
 
 
+def read_names(folder: Path) -> Mapping[int, str]:
+    """Names of the images of one model by their ids, blanks included; errors as `read_poses`."""
+    return {entry.image_id: entry.name for entry in _entries(folder)[1]}
+
+
 def checked_pose(
     quaternion_wxyz: tuple[float, ...], translation: tuple[float, ...], where: str
 ) -> pycolmap.Rigid3d:
@@ -97,6 +102,7 @@ class _Entry(NamedTuple):
     quaternion: tuple[float, ...]
     translation: tuple[float, ...]
     camera_id: int
+    image_id: int
 
 
 def _entries(folder: Path) -> tuple[Path, Iterator[_Entry]]:
@@ -126,7 +132,7 @@ def _binary_entries(file: Path) -> Iterator[_Entry]:
         position = end + 9 + _POINT2D_BYTES * num_points
         if position > len(data):
             raise _damaged(file, len(data))
-        yield _Entry(name, values[1:5], values[5:8], values[8])
+        yield _Entry(name, values[1:5], values[5:8], values[8], values[0])
 
 
 def _text_entries(file: Path) -> Iterator[_Entry]:
@@ -139,11 +145,11 @@ def _text_entries(file: Path) -> Iterator[_Entry]:
         parts = line.split(maxsplit=9)
         try:
             values = tuple(float(part) for part in parts[1:8])
-            camera_id, name = int(parts[8]), parts[9].rstrip("\r\n")
+            image_id, camera_id, name = int(parts[0]), int(parts[8]), parts[9].rstrip("\r\n")
         except (ValueError, IndexError) as error:
             wanted = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
             raise InputError(f"{file}:{number}: expected {wanted!r}, found {line[:80]!r}") from error
-        yield _Entry(name, values[:4], values[4:], camera_id)
+        yield _Entry(name, values[:4], values[4:], camera_id, image_id)
 
 
 def _damaged(file: Path, size: int) -> InputError:

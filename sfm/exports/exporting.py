@@ -109,8 +109,7 @@ def _write_3dgs(source: Source, folder: Path) -> Names:
 
 
 def _write_txt(source: Source, folder: Path) -> Names:
-    write_text(source.model, folder)
-    return {}
+    return write_text(source.model, folder)
 
 
 def _write_ply(source: Source, folder: Path) -> Names:

@@ -45,9 +45,10 @@ def write_nerfstudio(source: Source, folder: Path) -> Mapping[str, str]:
 
     The photos are the original files when all cameras fit nerfstudio's OPENCV or OPENCV_FISHEYE model (one
     of them for all), and undistorted otherwise. `transform_matrix` is world_from_cam with OpenGL camera axes
-    (x right, y up, z back), in the model's world turned by `applied_transform` to have z up, as are the points;
-    a model that has z up is not turned. Intrinsics are given once for all frames where these share them, and
-    with each frame, since readers look for them in the one place or the other. Depth maps are 16-bit PNGs of the photos' size in steps of `depth_unit_scale_factor`, 0 where unknown.
+    (x right, y up, z back), in the model's world turned by `applied_transform` to have z up, as are the
+    points; a model that has z up is not turned. Intrinsics stand with each frame, and once for all frames
+    where these share them: readers look in the one place or the other. Depth maps are 16-bit PNGs of the
+    photos' size in steps of `depth_unit_scale_factor`, 0 where unknown.
 
     Returns:
         The exported file's name by image name.

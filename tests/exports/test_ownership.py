@@ -162,7 +162,8 @@ def test_a_killed_export_leaves_a_whole_one_and_what_others_wrote(tmp_path, make
     make_scene(tmp_path)
     folder = export(tmp_path, to="3dgs")
     (folder / "trained").write_text("mine")
-    code = "import sys; from sfm.exports import export as e\nwhile True: e(sys.argv[1], to='3dgs'); print(flush=True)"
+    code = "import sys; from sfm.exports import export\n"
+    code += "while True: export(sys.argv[1], to='3dgs'); print(flush=True)"
 
     for number in range(5):
         command = [sys.executable, "-c", code, str(tmp_path)]
