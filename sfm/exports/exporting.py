@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
+from sfm.exports.gps import has_gps
+from sfm.exports.gps import strip_gps as strip_gps_of
 from sfm.exports.models import model_indices, read_model, write_points_ply, write_text
 from sfm.exports.nerfstudio import write_nerfstudio
 from sfm.exports.ownership import MARKER, Keeper, write_marker
@@ -15,6 +18,8 @@ from sfm.exports.source import DepthOptions, Source
 from sfm.exports.splats import write_3dgs
 from sfm.progress import Progress, SilentProgress
 from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
+
+log = logging.getLogger(__name__)
 
 Names = Mapping[str, str]
 
@@ -28,6 +33,7 @@ def export(
     destination: str | os.PathLike[str] | None = None,
     model: int = 0,
     depth: DepthOptions | None = None,
+    strip_gps: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
     """Write model `model` of workspace OUT for another program.
@@ -42,6 +48,7 @@ def export(
             put there is kept; OUT/export/<to> by default.
         model: index in OUT/sparse.
         depth: how `views` asks for depth; with `nerfstudio`, writes depth maps beside the photos.
+        strip_gps: take out of exported photos where they were taken; their pixels keep their bytes.
         progress: told how far `views` is.
 
     Returns:
@@ -76,10 +83,25 @@ def export(
     keeper = Keeper()
     with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
         names = FORMATS[to](source, folder)
+        num_placed = _without_gps(folder / "images") if strip_gps else _count_gps(folder / "images")
         photos = {new: old for old, new in sorted(names.items())}
         write_marker(folder, {"format": to, "model": model, "photos": photos})
     keeper.tell(target)
+    if num_placed and not strip_gps:
+        log.warning(
+            "%d exported photos say by GPS where they were taken; --strip-gps leaves it out", num_placed
+        )
     return target
+
+
+def _count_gps(images: Path) -> int:
+    return sum(map(has_gps, images.iterdir())) if images.is_dir() else 0
+
+
+def _without_gps(images: Path) -> int:
+    for path in images.iterdir() if images.is_dir() else ():
+        strip_gps_of(path)
+    return 0
 
 
 def _finished(out: Path) -> Path:

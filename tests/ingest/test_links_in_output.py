@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sfm.config.schema import ImagesConfig
 from sfm.errors import InputError, WorkspaceError
+from sfm.ingest import ingest
+from sfm.ingest.discover import found_file
+from sfm.progress import SilentProgress
 from sfm.workspace import Workspace
 
 
@@ -42,6 +46,28 @@ def test_a_folder_of_images_that_is_a_link_to_photos_gets_nothing(output, photos
     assert collection.names == ("c.jpg", "d.jpg")
     assert {skipped.name for skipped in collection.skipped} == {"day1/a.webp", "day1/b.jpg"}
     assert all("a link on the way" in skipped.reason for skipped in collection.skipped)
+
+
+def test_a_photo_whose_name_leads_out_is_passed_over_with_the_reason(output, photos, make_photo) -> None:
+    paths = [make_photo(f"{number}.jpg") for number in range(3)]
+    before = state(photos)
+    names = ["a.jpg", "b.jpg", f"../../{photos.name}/2.jpg"]
+
+    collection = ingest(
+        photos,
+        images_dir=output.images,
+        cache_dir=output.cache,
+        config=ImagesConfig(),
+        threads=1,
+        events=output,
+        progress=SilentProgress(),
+        earlier=[found_file(name, path) for name, path in zip(names, paths, strict=True)],
+    )
+
+    assert collection.names == ("a.jpg", "b.jpg")
+    assert "leads out of its folder" in collection.skipped[0].reason
+    assert state(photos) == before
+    assert not any(path.is_symlink() for path in photos.iterdir())
 
 
 @pytest.mark.parametrize("name", ["database.db", "cache/lock"])
