@@ -22,7 +22,6 @@ from sfm.folder_swap import recover, take_place
 
 FORMAT = 1
 MARKER = "workspace.json"
-_WRITTEN_IN_PLACE = frozenset({"database.db", "database.db-wal", "database.db-shm", "lock"})
 _SCRATCH = ".sfm-scratch"
 """Ends the names of folders in the making, so that only our own leftovers are ever removed."""
 
@@ -191,7 +190,8 @@ def refuse_links(root: Path, source: Path) -> None:
 
     Raises:
         WorkspaceError: a folder of the output is a link to the photos, to one of their folders or to one
-            around them, or a file that is written in place is a link.
+            around them; or a file of it is a link, or anything in its cache, where files are written in place
+            and leftovers removed.
     """
     photos = Path(os.path.realpath(source))
     for path in (path for folder in (root, root / "cache") if folder.is_dir() for path in folder.iterdir()):
@@ -199,7 +199,7 @@ def refuse_links(root: Path, source: Path) -> None:
             continue
         target = Path(os.path.realpath(path))
         overlap = target.is_relative_to(photos) or photos.is_relative_to(target)
-        if path.name in _WRITTEN_IN_PLACE if not path.is_dir() else overlap:
+        if overlap or path.parent != root or not path.is_dir():
             raise WorkspaceError(
                 f"{path} is a link to {target}, where nothing must be written",
                 hint="remove the link, or choose another output folder",

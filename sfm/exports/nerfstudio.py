@@ -15,6 +15,7 @@ from sfm.exports.names import flat_names
 from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo, undistort
 from sfm.georeferencing import GEOREFERENCE_FILE
+from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.untrusted.names import path_below
 from sfm.upright import level_of
 
@@ -119,7 +120,8 @@ def _copy_photos(
         image = model.image(image_id)
         source = path_below(image_root, image.name)
         check_photo(source, model.camera(image.camera_id))
-        copied[image.name] = Path(names[image.name]).stem + source.suffix.lower()
+        suffix = source.suffix.lower()
+        copied[image.name] = Path(names[image.name]).stem + (suffix if suffix in PHOTO_SUFFIXES else "")
         shutil.copyfile(source, images / copied[image.name])
     return copied
 

@@ -70,7 +70,7 @@ def test_a_photo_whose_name_leads_out_is_passed_over_with_the_reason(output, pho
     assert not any(path.is_symlink() for path in photos.iterdir())
 
 
-@pytest.mark.parametrize("name", ["database.db", "cache/lock"])
+@pytest.mark.parametrize("name", ["database.db", "cache/lock", "cache/events.finished", ".points.ply.new"])
 def test_a_file_of_the_output_that_is_a_link_is_not_written_through(tmp_path, name) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"years of work")
@@ -86,6 +86,33 @@ def test_a_file_of_the_output_that_is_a_link_is_not_written_through(tmp_path, na
         pass
 
     assert precious.read_bytes() == b"years of work"
+
+
+def test_a_folder_of_the_cache_that_is_a_link_is_not_cleaned(output, photos, make_photo, tmp_path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        make_photo(name)
+    make_photo("../masks/a.jpg.png", mode="1")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text").write_bytes(b"years of work")
+    output.cache.mkdir(parents=True)
+    (output.cache / "masks").symlink_to(tmp_path / "thesis")
+
+    with pytest.raises(WorkspaceError, match=r"masks is a link to .*thesis"):
+        output.ingest(photos, masks=str(tmp_path / "masks"))
+
+    assert (tmp_path / "thesis" / "text").read_bytes() == b"years of work"
+
+
+def test_an_output_on_another_disk_is_used(tmp_path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "fast").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cache").symlink_to(tmp_path / "fast")
+
+    with Workspace(tmp_path / "out", source=tmp_path / "photos"):
+        pass
+
+    assert (tmp_path / "fast" / "workspace.json").is_file()
 
 
 def test_an_output_that_is_a_link_to_the_photos_is_refused(tmp_path) -> None:
