@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from sfm.evaluation.model_poses import EXPORT_MARKER
 from sfm.workspace import atomic_write_json
 
 log = logging.getLogger(__name__)
 
-MARKER = "loopsfm_export.json"
+MARKER = EXPORT_MARKER
 """File in every exported folder: says that it is ours, which files are, and which exported name stands for
 which photo."""
 

@@ -8,6 +8,7 @@ import pycolmap
 import pytest
 
 from sfm.alignment import align
+from sfm.evaluation.model_poses import read_poses
 from sfm.exports import export
 from sfm.model_files import read_whole_model
 
@@ -27,6 +28,24 @@ def test_colmap_reads_every_name_and_the_marker_says_which_photo_it_is(tmp_path,
     assert len({image.name for image in read.images.values()}) == 4
     assert not any(" " in image.name for image in read.images.values())
     assert "blanks in 3 names are written as %20" in caplog.text
+
+
+def test_we_read_our_own_text_with_the_photos_names(tmp_path, make_scene):
+    make_scene(tmp_path, rename=NAMES)
+
+    folder = export(tmp_path, to="txt")
+
+    assert {i: image.name for i, image in read_whole_model(folder).images.items()} == NAMES
+    assert set(read_poses(folder)) == set(NAMES.values())
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"photos": 3}', '{"photos": {"a": {}}}', "[" * 9999])
+def test_a_damaged_marker_leaves_the_names_as_written(tmp_path, make_scene, content):
+    model = make_scene(tmp_path)
+    folder = export(tmp_path, to="txt")
+    (folder / "loopsfm_export.json").write_text(content)
+
+    assert set(read_poses(folder)) == {image.name for image in model.images.values()}
 
 
 def test_names_without_blanks_are_written_as_they_are(tmp_path, make_scene, caplog):
