@@ -28,7 +28,7 @@ COMMANDS = {
     "align": [("align", "{out}", "--to", "{out}/sparse/0", "-o", "{new}")],
     "export": [
         *(("export", "{copy}", "--to", to) for to in ("3dgs", "nerfstudio", "txt", "ply", "views")),
-        ("export", "{copy}", "--to", "nerfstudio", "-d", "{new}"),
+        ("export", "{copy}", "--to", "nerfstudio", "-d", "{new}", "--strip-gps"),
     ],
     "explain": [("explain", "{out}", "photo_01.jpg")],
     "graph": [("graph", "{copy}")],
