@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import pycolmap
 
 from sfm.errors import InputError
-from sfm.evaluation.model_poses import find_models, read_poses
+from sfm.evaluation.model_poses import find_models, read_names, read_poses
 from sfm.workspace import content_key
 
 _POINT = struct.Struct("<Q3d3BdQ")  # id, xyz, colour, error, length of the track
@@ -39,10 +40,19 @@ def read_whole_model(folder: Path) -> pycolmap.Reconstruction:
     if (folder / "images.bin").is_file():
         _check_points(folder / "points3D.bin")
     try:
-        return pycolmap.Reconstruction(folder)
+        model = pycolmap.Reconstruction(folder)
+        if not (folder / "images.bin").is_file():
+            _restore_names(model, read_names(folder))
+        return model
     except (ValueError, RuntimeError, IndexError, MemoryError) as error:
         message = str(error).splitlines()[-1] if str(error) else type(error).__name__
         raise InputError(f"{folder} is not a whole COLMAP model: {message}") from error
+
+
+def _restore_names(model: pycolmap.Reconstruction, names: Mapping[int, str]) -> None:
+    """COLMAP's reader of text cuts names at blanks."""
+    for image in model.images.values():
+        image.name = names.get(image.image_id, image.name)
 
 
 def model_key(path: Path) -> str:

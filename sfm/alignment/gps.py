@@ -14,6 +14,7 @@ from sfm.geography import Place, enu_origin, enu_positions, exif_place
 from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
 from sfm.ingest.exif import read_metadata
 from sfm.sqlite_files import open_read_only
+from sfm.untrusted.names import path_below
 
 _MIN_PLACES = 3
 
@@ -66,11 +67,12 @@ def _from_database(database: Path, names: list[str]) -> dict[str, Place]:
 def _from_exif(images: Path, names: list[str]) -> dict[str, Place]:
     found = {}
     for name in names:
+        path = path_below(images, name)
         try:
-            with open_photo(images / name) as photo:
+            with open_photo(path) as photo:
                 exif = read_metadata(photo, size=stored_size(photo)).exif
         except (OSError, UnusablePhotoError) as error:
-            raise InputError(f"{images / name} cannot be read: {error}") from error
+            raise InputError(f"{path} cannot be read: {error}") from error
         if place := exif_place(exif):
             found[name] = place
     return found

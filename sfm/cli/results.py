@@ -31,6 +31,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--points", type=click.IntRange(min=1), help="views: points of the cloud.  [default: 2000000]")
 @click.option("--full-size", is_flag=True, help="views: depth of the photos' size, not the network's.")
 @click.option("--metres", is_flag=True, help="views: in metres as the network sees them.")
+@click.option("--strip-gps", is_flag=True, help="Take out of the photos where they were taken.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but errors.")
 def export_command(
     out: Path,
@@ -44,6 +45,7 @@ def export_command(
     points: int | None,
     full_size: bool,
     metres: bool,
+    strip_gps: bool,
     quiet: bool,
 ) -> None:
     """Write a model of OUT for another program.
@@ -79,7 +81,16 @@ def export_command(
     terminal.set_up_logging(display=display, verbose=False)
     with terminal.native_log(verbose=False), interruptible():
         progress = terminal.make_progress(display)
-        click.echo(export(out, to=to, destination=destination, model=model, depth=options, progress=progress))
+        folder = export(
+            out,
+            to=to,
+            destination=destination,
+            model=model,
+            depth=options,
+            strip_gps=strip_gps,
+            progress=progress,
+        )
+    click.echo(folder)
 
 
 @click.command("explain")

@@ -6,6 +6,7 @@ and poses are all that an evaluation needs.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,9 @@ from sfm.errors import InputError
 
 Poses = Mapping[str, pycolmap.Rigid3d]
 """cam_from_world of every registered image, by name."""
+
+EXPORT_MARKER = "loopsfm_export.json"
+"""File in every folder that an export wrote; see `sfm.exports.ownership`."""
 
 _HEADER = struct.Struct("<I7dI")  # image id, quaternion w x y z, translation, camera id
 _POINT2D_BYTES = 24
@@ -63,6 +67,11 @@ def read_camera_ids(folder: Path) -> Mapping[str, int]:
     return {entry.name: entry.camera_id for entry in _entries(folder)[1]}
 
 
+def read_names(folder: Path) -> Mapping[int, str]:
+    """Names of the images of one model by their ids, blanks included; errors as `read_poses`."""
+    return {entry.image_id: entry.name for entry in _entries(folder)[1]}
+
+
 def checked_pose(
     quaternion_wxyz: tuple[float, ...], translation: tuple[float, ...], where: str
 ) -> pycolmap.Rigid3d:
@@ -97,6 +106,7 @@ class _Entry(NamedTuple):
     quaternion: tuple[float, ...]
     translation: tuple[float, ...]
     camera_id: int
+    image_id: int
 
 
 def _entries(folder: Path) -> tuple[Path, Iterator[_Entry]]:
@@ -126,12 +136,13 @@ def _binary_entries(file: Path) -> Iterator[_Entry]:
         position = end + 9 + _POINT2D_BYTES * num_points
         if position > len(data):
             raise _damaged(file, len(data))
-        yield _Entry(name, values[1:5], values[5:8], values[8])
+        yield _Entry(name, values[1:5], values[5:8], values[8], values[0])
 
 
 def _text_entries(file: Path) -> Iterator[_Entry]:
     """Two lines an image: its pose and name, then its keypoints, a line that may be empty."""
     text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    photos = _photos_of_export(file.parent)
     lines = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if not line.startswith("#")]
     for number, line in lines[::2]:
         if not line.strip():
@@ -139,11 +150,20 @@ def _text_entries(file: Path) -> Iterator[_Entry]:
         parts = line.split(maxsplit=9)
         try:
             values = tuple(float(part) for part in parts[1:8])
-            camera_id, name = int(parts[8]), parts[9].rstrip("\r\n")
+            image_id, camera_id, name = int(parts[0]), int(parts[8]), parts[9].rstrip("\r\n")
         except (ValueError, IndexError) as error:
             wanted = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
             raise InputError(f"{file}:{number}: expected {wanted!r}, found {line[:80]!r}") from error
-        yield _Entry(name, values[:4], values[4:], camera_id)
+        yield _Entry(photos.get(name, name), values[:4], values[4:], camera_id, image_id)
+
+
+def _photos_of_export(folder: Path) -> Mapping[str, str]:
+    """Photo by the name that an export of ours gave it, as its marker has them."""
+    try:
+        photos = json.loads((folder / EXPORT_MARKER).read_text(encoding="utf-8", errors="surrogateescape"))
+        return {str(name): str(photo) for name, photo in photos["photos"].items()}
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def _damaged(file: Path, size: int) -> InputError:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
+from sfm.exports.gps import has_gps
+from sfm.exports.gps import strip_gps as strip_gps_of
 from sfm.exports.models import model_indices, read_model, write_points_ply, write_text
 from sfm.exports.nerfstudio import write_nerfstudio
+from sfm.exports.ownership import MARKER, Keeper, write_marker
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.splats import write_3dgs
 from sfm.progress import Progress, SilentProgress
 from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
 
-MARKER = "loopsfm_export.json"
-"""File in every exported folder: says that it is ours, and which exported name stands for which photo."""
+log = logging.getLogger(__name__)
 
 Names = Mapping[str, str]
 
@@ -31,6 +33,7 @@ def export(
     destination: str | os.PathLike[str] | None = None,
     model: int = 0,
     depth: DepthOptions | None = None,
+    strip_gps: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
     """Write model `model` of workspace OUT for another program.
@@ -41,9 +44,11 @@ def export(
             (`transforms.json`), `txt` (COLMAP's text files), `ply` (coloured points), `views` (depth and
             confidence of each photo, a dense cloud and a GLB scene; asks the network of the mast3r backend,
             whatever backend the model was made with).
-        destination: new or empty folder, or an earlier export, which is replaced; OUT/export/<to> by default.
+        destination: new or empty folder, or an earlier export, whose own files are replaced while what others
+            put there is kept; OUT/export/<to> by default.
         model: index in OUT/sparse.
         depth: how `views` asks for depth; with `nerfstudio`, writes depth maps beside the photos.
+        strip_gps: take out of exported photos where they were taken; their pixels keep their bytes.
         progress: told how far `views` is.
 
     Returns:
@@ -75,11 +80,28 @@ def export(
             hint="export it with --to txt or ply, or reconstruct the photos with `sfm run`",
         )
     source = Source(root, read_model(root, model), model, depth, progress)
-    with os_errors_as_workspace_errors(target), atomic_folder(target) as folder:
+    keeper = Keeper()
+    with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
         names = FORMATS[to](source, folder)
-        marker = {"format": to, "model": model, "photos": {new: old for old, new in sorted(names.items())}}
-        (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+        num_placed = _without_gps(folder / "images") if strip_gps else _count_gps(folder / "images")
+        photos = {new: old for old, new in sorted(names.items())}
+        write_marker(folder, {"format": to, "model": model, "photos": photos})
+    keeper.tell(target)
+    if num_placed and not strip_gps:
+        log.warning(
+            "%d exported photos say by GPS where they were taken; --strip-gps leaves it out", num_placed
+        )
     return target
+
+
+def _count_gps(images: Path) -> int:
+    return sum(map(has_gps, images.iterdir())) if images.is_dir() else 0
+
+
+def _without_gps(images: Path) -> int:
+    for path in images.iterdir() if images.is_dir() else ():
+        strip_gps_of(path)
+    return 0
 
 
 def _finished(out: Path) -> Path:
@@ -92,9 +114,9 @@ def _finished(out: Path) -> Path:
 
 
 def _refuse_foreign(destination: Path) -> None:
-    if destination.exists() and not destination.is_dir():
+    if os.path.exists(destination) and not os.path.isdir(destination):
         raise WorkspaceError(f"{destination} is a file", hint="give a folder for the export")
-    if not destination.is_dir() or (destination / MARKER).is_file():
+    if not os.path.isdir(destination) or (destination / MARKER).is_file():
         return
     entry = next(destination.iterdir(), None)
     if entry is not None:
@@ -109,8 +131,7 @@ def _write_3dgs(source: Source, folder: Path) -> Names:
 
 
 def _write_txt(source: Source, folder: Path) -> Names:
-    write_text(source.model, folder)
-    return {}
+    return write_text(source.model, folder)
 
 
 def _write_ply(source: Source, folder: Path) -> Names:

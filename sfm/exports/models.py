@@ -5,13 +5,20 @@ A truncated model makes readers hang or allocate without bound, so models appear
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pycolmap
 
 from sfm.errors import InputError, WorkspaceError
+from sfm.ingest.names import unique_name
 from sfm.workspace import atomic_folder, atomic_write_json, os_errors_as_workspace_errors
+
+log = logging.getLogger(__name__)
+
+_BLANK = re.compile(r"[ \t\n\v\f\r]")
 
 
 def largest_first(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
@@ -63,16 +70,45 @@ def write_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool) -> 
         write_text(model, folder)
 
 
-def write_text(model: pycolmap.Reconstruction, folder: Path) -> None:
+def write_text(model: pycolmap.Reconstruction, folder: Path) -> Mapping[str, str]:
     """Write the `.txt` files of one model.
+
+    COLMAP's reader of them cuts a name at its first blank, so blanks are written as `%20`, and that is said.
+
+    Returns:
+        Name in the files by name of the image, for those that differ.
 
     Raises:
         WorkspaceError: a file came out short.
     """
+    written = _names_without_blanks(model)
+    if written:
+        model = pycolmap.Reconstruction(model)
+        for image in model.images.values():
+            image.name = written.get(image.name, image.name)
+        first = min(written)
+        log.warning(
+            "images.txt: blanks in %d names are written as %%20 (%r as %r), since readers cut names at them",
+            len(written),
+            first,
+            written[first],
+        )
     model.write_text(folder)
     for name in ("cameras.txt", "images.txt", "points3D.txt"):
         if not (folder / name).read_bytes().endswith(b"\n"):
             raise _short(folder / name)
+    return written
+
+
+def _names_without_blanks(model: pycolmap.Reconstruction) -> dict[str, str]:
+    names = sorted(str(model.image(image_id).name) for image_id in model.reg_image_ids())
+    taken = {name for name in names if not _BLANK.search(name)}
+    written = {}
+    for name in names:
+        if name not in taken:
+            written[name] = unique_name(_BLANK.sub(lambda blank: f"%{ord(blank[0]):02X}", name), taken)
+            taken.add(written[name])
+    return written
 
 
 def check_whole(model: pycolmap.Reconstruction, folder: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
+_MAX_LETTERS = 200
+"""Of a stem: leaves room for a number, an extension, and what trainers append, below the 255 of a disk."""
 _KEPT_FORMATS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
 
 
@@ -15,13 +18,14 @@ def flat_names(names: Iterable[str]) -> Mapping[str, str]:
 
     Gaussian-splatting readers drop folders, cut a name at its first dot and decode it byte by byte, so
     folders are joined, stems differ even without extension and case, and only ASCII letters, digits, `_`
-    and `-` stay. Formats other than JPEG and PNG become PNG.
+    and `-` stay. Formats other than JPEG and PNG become PNG. What would be too long for a disk is cut, and a
+    hash of the whole name put in place of the rest.
     """
     flat: dict[str, str] = {}
     taken: set[str] = set()
     for name in sorted(names):
         path = PurePosixPath(name)
-        stem = _unique(_plain("__".join((*path.parts[:-1], path.stem))), taken)
+        stem = _unique(_short(_plain("__".join((*path.parts[:-1], path.stem))), name), taken)
         taken.add(stem.casefold())
         flat[name] = stem + _KEPT_FORMATS.get(path.suffix.lower(), ".png")
     return flat
@@ -30,6 +34,13 @@ def flat_names(names: Iterable[str]) -> Mapping[str, str]:
 def _plain(text: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_-]", "_", ascii_text) or "image"
+
+
+def _short(stem: str, name: str) -> str:
+    if len(stem) <= _MAX_LETTERS:
+        return stem
+    digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    return f"{stem[: _MAX_LETTERS - len(digest) - 1]}_{digest}"
 
 
 def _unique(stem: str, taken: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,9 @@ from PIL import Image as PillowImage
 
 from sfm.errors import InputError, WorkspaceError
 from sfm.exports.models import check_whole, write_model
+from sfm.ingest.discover import PHOTO_SUFFIXES
+from sfm.ingest.place import link_photo
+from sfm.untrusted.names import path_below
 
 _JPEG_QUALITY = 97
 
@@ -32,6 +36,9 @@ def undistort(
 ) -> pycolmap.Reconstruction:
     """Undistort all registered images into `destination`.
 
+    COLMAP reads and writes where image names lead it, through links too, so it is given links of ours, under
+    names of ours, in a folder that is gone afterwards.
+
     Trainers take the principal point to be the image centre, so where it is not, the undistorted image is cut
     to be symmetric about it (to within half a pixel). Images whose camera has no distortion keep their bytes
     unless they are cut or change format.
@@ -46,21 +53,23 @@ def undistort(
         The model of the undistorted images: registered images only, PINHOLE cameras, names from `names`.
 
     Raises:
-        InputError: a photo is missing, unreadable or not of its camera's size.
+        InputError: a photo is missing, unreadable or not of its camera's size, or no path may be made of its
+            name.
         WorkspaceError: an image cannot be written.
     """
-    _check_photos(model, image_root)
+    photos = _checked_photos(model, image_root)
     with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:
         given, made = Path(scratch) / "given", Path(scratch) / "made"
-        write_model(model, given, text=False)
-        pycolmap.undistort_images(made, given, image_root, jpeg_quality=_JPEG_QUALITY)
-        check_whole(model, made / "sparse")
+        _link_photos(model, photos, given)
+        pycolmap.undistort_images(made, given / "sparse", given / "images", jpeg_quality=_JPEG_QUALITY)
+        check_whole(_renumbered(model, photos), made / "sparse")
         result = pycolmap.Reconstruction(made / "sparse")
         windows = {camera_id: _centred(camera) for camera_id, camera in result.cameras.items()}
-        _place_images(result, windows, made / "images", names, destination)
+        targets = {i: destination / names[model.image(i).name] for i in photos}
+        _place_images(result, windows, made / "images", targets)
     for image in result.images.values():
         _move_points(image, windows[image.camera_id])
-        image.name = names[image.name]
+        image.name = targets[image.image_id].name
     for camera_id, window in windows.items():
         _cut_camera(result.camera(camera_id), window)
     return result
@@ -82,11 +91,33 @@ def check_photo(path: Path, camera: pycolmap.Camera) -> None:
         )
 
 
-def _check_photos(model: pycolmap.Reconstruction, image_root: Path) -> None:
-    # COLMAP passes over photos that it cannot read; an export must not.
+def _checked_photos(model: pycolmap.Reconstruction, image_root: Path) -> dict[int, Path]:
+    """The file of each registered image: COLMAP passes over those that it cannot read; an export must not."""
+    files = {}
     for image_id in sorted(model.reg_image_ids()):
         image = model.image(image_id)
-        check_photo(image_root / image.name, model.camera(image.camera_id))
+        files[image_id] = path_below(image_root, image.name)
+        check_photo(files[image_id], model.camera(image.camera_id))
+    return files
+
+
+def _link_photos(model: pycolmap.Reconstruction, photos: Mapping[int, Path], folder: Path) -> None:
+    """A COLMAP project in `folder` whose images are links to the photos, named by number."""
+    write_model(_renumbered(model, photos), folder / "sparse", text=False)
+    for image_id, path in photos.items():
+        link_photo(Path(os.path.realpath(path)), folder / "images" / _numbered(image_id, path), owned=False)
+
+
+def _renumbered(model: pycolmap.Reconstruction, photos: Mapping[int, Path]) -> pycolmap.Reconstruction:
+    copy = pycolmap.Reconstruction(model)
+    for image_id, path in photos.items():
+        copy.image(image_id).name = _numbered(image_id, path)
+    return copy
+
+
+def _numbered(image_id: int, path: Path) -> str:
+    suffix = path.suffix.lower()
+    return f"{image_id}{suffix if suffix in PHOTO_SUFFIXES else '.png'}"
 
 
 def _centred(camera: pycolmap.Camera) -> Window:
@@ -108,12 +139,11 @@ def _place_images(
     model: pycolmap.Reconstruction,
     windows: Mapping[int, Window],
     source: Path,
-    names: Mapping[str, str],
-    destination: Path,
+    targets: Mapping[int, Path],
 ) -> None:
     def place(image: pycolmap.Image) -> None:
-        made, target = source / image.name, destination / names[image.name]
-        if not made.is_file():
+        made, target = path_below(source, image.name), targets[image.image_id]
+        if not made.is_file() or made.is_symlink():
             raise WorkspaceError(f"cannot write {target}", hint="is the disk full?")
         camera, window = model.camera(image.camera_id), windows[image.camera_id]
         if (window.width, window.height) == (camera.width, camera.height) and _same_format(made, target):

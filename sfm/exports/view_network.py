@@ -25,6 +25,7 @@ from sfm.exports.undistortion import check_photo
 from sfm.ingest import masks_dir
 from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_orientation
 from sfm.types import Collection, Exif, Photo
+from sfm.untrusted.names import path_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,9 @@ def _photos(source: Source, config: Config) -> Iterable[Photo]:
     for image_id in sorted(source.model.reg_image_ids()):
         image = source.model.image(image_id)
         camera = source.model.camera(image.camera_id)
-        path = source.images / image.name
+        path = path_below(source.images, image.name)
         check_photo(path, camera)
-        mask = masks / f"{image.name}.png" if masks is not None else None
+        mask = path_below(masks, f"{image.name}.png") if masks is not None else None
         yield Photo(
             name=image.name,
             path=path,

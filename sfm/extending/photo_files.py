@@ -11,6 +11,7 @@ from sfm.errors import InputError
 from sfm.ingest.discover import FoundFile, found_file
 from sfm.ingest.examine import origin_of_copy
 from sfm.types import Collection
+from sfm.untrusted.names import path_below
 from sfm.workspace import MARKER, atomic_write_json
 
 _LISTED = 3
@@ -27,7 +28,7 @@ def photos_in(folder: Path, names: Iterable[str]) -> tuple[FoundFile, ...]:
         raise InputError(
             f"{folder} is no folder", hint="--images is the folder that the names in the model refer to"
         )
-    paths = {name: folder.absolute() / name for name in sorted(names)}
+    paths = {name: path_below(folder.absolute(), name) for name in sorted(names)}
     _require(list(paths.values()))
     return tuple(found_file(name, path) for name, path in paths.items())
 
@@ -38,7 +39,7 @@ def workspace_photos(root: Path, names: Iterable[str]) -> tuple[FoundFile, ...]:
     Raises:
         InputError: files that are not there any more; names some.
     """
-    places = {name: root / "images" / name for name in sorted(names)}
+    places = {name: path_below(root / "images", name) for name in sorted(names)}
     files = {name: Path(os.readlink(p)) if p.is_symlink() else p for name, p in places.items()}
     _require(list(files.values()))
     copies = {
@@ -75,7 +76,9 @@ def _files_by_content(root: Path) -> dict[str, tuple[str, Path]]:
     source = Path(json.loads((root / "cache" / MARKER).read_text(encoding="utf-8"))["source"])
     photos = json.loads((root / "cache" / "images.json").read_bytes())["photos"]
     return {
-        entry[2]["sha256"]: (name, source / name) for name, entry in photos.items() if "sha256" in entry[2]
+        entry[2]["sha256"]: (name, path_below(source, name))
+        for name, entry in photos.items()
+        if "sha256" in entry[2]
     }
 
 

@@ -14,6 +14,7 @@ from sfm.errors import InputError
 from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.place import link_masks
+from sfm.untrusted.names import path_below
 from sfm.workspace import atomic_write_bytes
 
 _NUM_LISTED = 10
@@ -88,7 +89,7 @@ def _candidates(photo: Maskable, folder: Path) -> Iterator[Path]:
     names = [f"{photo.name}.png", f"{photo.source_name}.png"]
     if photo.source_name.lower().endswith(".png"):
         names.append(photo.source_name)
-    paths = (folder / name for name in names)
+    paths = (path_below(folder, name) for name in names)
     yield from [path for path in paths if path.is_file() and not path.samefile(photo.source)][:1]
 
 

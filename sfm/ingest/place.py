@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sfm.errors import WorkspaceError
 from sfm.ingest.examine import origin_of_copy
+from sfm.untrusted.names import place_below
 
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 _UNACCEPTABLE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
@@ -56,7 +57,7 @@ def link_masks(masks: Mapping[str, Path], folder: Path) -> None:
         if name not in wanted:
             path.unlink()
     for name, source in masks.items():
-        target = folder / f"{name}.png"
+        target = place_below(folder, f"{name}.png")
         if not (target.is_symlink() and os.readlink(target) == str(source.absolute())):
             _put(source.absolute(), target, symbolic=True)
 

@@ -12,6 +12,7 @@ from sfm.ingest.manifest import Manifest
 from sfm.ingest.names import model_name, unique_name
 from sfm.ingest.place import NameNotPossibleError, link_copy, link_photo, remove_stale
 from sfm.types import Skipped
+from sfm.untrusted.names import UnusableNameError, place_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,15 @@ def place_photos(
     remove_stale(images_dir, root=root, wanted={photo.name for photo in photos}, owned=owned)
     placed = []
     for photo in photos:
-        target, is_owned = images_dir / photo.name, photo.name in owned
+        is_owned = photo.name in owned
         try:
+            target = place_below(images_dir, photo.name)
             if photo.found.copy_suffix:
                 copy = shelf.copy(photo.found.sha256, photo.found.copy_suffix)
                 link_copy(copy, target, owned=is_owned)
             else:
                 link_photo(photo.file.path, target, owned=is_owned)
-        except NameNotPossibleError as error:
+        except (NameNotPossibleError, UnusableNameError) as error:
             skipped.append(Skipped(photo.file.name, str(error)))
             continue
         placed.append(photo)

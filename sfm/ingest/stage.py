@@ -22,7 +22,8 @@ from sfm.ingest.rigs import check_rig_photos, read_rig_config, sensors_of
 from sfm.ingest.survey import examine_all
 from sfm.progress import Progress
 from sfm.types import CameraSpec, Collection, Photo, Rig, RigSensor, Skipped
-from sfm.workspace import os_errors_as_workspace_errors
+from sfm.untrusted.names import path_below
+from sfm.workspace import os_errors_as_workspace_errors, refuse_links
 
 _NUM_LISTED = 10
 _RAW_SUFFIXES = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})
@@ -115,6 +116,7 @@ def _listing(root: Path, *, images_dir: Path, cache_dir: Path, config: ImagesCon
     real, output = Path(os.path.realpath(root)), Path(os.path.realpath(images_dir.parent))
     if real == output or real.is_relative_to(Path(os.path.realpath(images_dir))):
         raise InputError(f"{root} is the output folder itself", hint="choose another folder for the output")
+    refuse_links(images_dir.parent, root)
     masks = Path(config.masks) if config.masks is not None else None
     beside = masks is not None and Path(os.path.realpath(masks)) == real
     excluded = [images_dir.parent, cache_dir, *([masks] if masks is not None and not beside else [])]
@@ -206,7 +208,7 @@ def _photo(photo: SoundPhoto, images_dir: Path, camera_id: int, mask: Path | Non
     found = photo.found
     return Photo(
         name=photo.name,
-        path=images_dir / photo.name if found.copy_suffix else photo.file.path,
+        path=path_below(images_dir, photo.name) if found.copy_suffix else photo.file.path,
         source=photo.file.path,
         sha256=found.sha256,
         width=found.width,

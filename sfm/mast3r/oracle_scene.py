@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..dense.types import PixelMap
 from ..errors import InputError
+from ..untrusted.names import path_below
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -144,7 +145,7 @@ def load_scene(folder: Path) -> dict[str, TrueView]:
             _camera(cameras.get(name), f"{path}: camera of {name!r}"),
             *_pose(entry, f"{path}: image {name!r}"),
             str(components.get(name, "")),
-            folder / "depth" / f"{_inside(name, path)}.npy",
+            path_below(folder / "depth", f"{name}.npy", where=path),
         )
         for name, entry in images.items()
     }
@@ -155,13 +156,6 @@ def _table(content: object, key: str, path: Path) -> dict[str, object]:
     if not isinstance(table, dict) or not table:
         raise InputError(f"{path}: {key!r} must map photo names to their entries", hint=_HINT)
     return cast(dict[str, object], table)
-
-
-def _inside(name: str, path: Path) -> str:
-    """The name, if it stays within the folder."""
-    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise InputError(f"{path}: {name!r} is not a photo name", hint=_HINT)
-    return name
 
 
 def _camera(entry: object, where: str) -> pycolmap.Camera:

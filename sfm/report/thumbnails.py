@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from sfm.untrusted.names import UnusableNameError, path_below
+
 _MAX_BYTES_EACH = 20_000
 _MAX_BYTES_EACH_OF_MANY = 8_000
 _MANY = 500
@@ -31,19 +33,22 @@ def thumbnail_uris(names: Sequence[str], thumbnails: Mapping[str, Path], photos:
     limit = min(limit, _MAX_BYTES_TOTAL // max(len(names), 1))
 
     def uri(name: str) -> str:
-        small = _bytes(thumbnails.get(name), photos / name, limit)
+        small = _bytes(thumbnails.get(name), photos, name, limit)
         return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}" if small else ""
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(uri, names))
 
 
-def _bytes(thumbnail: Path | None, photo: Path, limit: int) -> bytes:
+def _bytes(thumbnail: Path | None, photos: Path, name: str, limit: int) -> bytes:
     if thumbnail is not None and thumbnail.is_file():
         if thumbnail.stat().st_size <= limit:
             return thumbnail.read_bytes()
         return _reduced(thumbnail, limit)
-    return _reduced(photo, limit)
+    try:
+        return _reduced(path_below(photos, name), limit)
+    except UnusableNameError:  # of a database from elsewhere: its report has no picture of that photo
+        return b""
 
 
 def _reduced(path: Path, limit: int) -> bytes:

@@ -45,14 +45,23 @@ def test_a_foreign_folder_is_left_alone(tmp_path, make_scene, to):
 
 @pytest.mark.parametrize("to", set(FORMATS) - {"views"})  # needs a network; see test_views
 def test_an_earlier_export_is_replaced(tmp_path, make_scene, to):
-    make_scene(tmp_path)
+    model = make_scene(tmp_path)
     folder = export(tmp_path, to=to)
-    (folder / "stale").write_text("")
+    before = _files(folder)
+    for file in (tmp_path / "sparse" / "0").iterdir():
+        file.unlink()
+    model.deregister_frame(model.image(1).frame_id)
+    model.write(tmp_path / "sparse" / "0")
 
     assert export(tmp_path, to=to) == folder == tmp_path / "export" / to
 
-    assert not (folder / "stale").exists()
+    gone = {path for path in before if path.startswith("images/") and model.image(1).name in path}
+    assert _files(folder) == before - gone
     assert [p.name for p in folder.parent.iterdir()] == [to]
+
+
+def _files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_marker_says_which_photo_an_exported_name_stands_for(tmp_path, make_scene):

@@ -59,6 +59,78 @@ def test_applied_transform_gives_the_models_world_back(tmp_path, make_scene):
     np.testing.assert_allclose(centre[:3], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("frame", ["enu", "upright", "positions"])
+def test_a_model_with_z_up_is_not_turned(tmp_path, make_scene, frame):
+    model = make_scene(tmp_path)
+    (tmp_path / "sparse" / "0" / "georeference.json").write_text(json.dumps({"frame": frame}))
+
+    folder = export(tmp_path, to="nerfstudio")
+
+    scene = json.loads((folder / "transforms.json").read_text())
+    assert scene["applied_transform"] == np.eye(4)[:3].tolist()
+    for entry in scene["frames"]:
+        image = model.image(entry["colmap_im_id"])
+        world_from_cam = np.array(entry["transform_matrix"])
+        np.testing.assert_allclose(world_from_cam[:3, 3], image.projection_center(), atol=1e-12)
+        np.testing.assert_allclose(-world_from_cam[:3, 2], image.viewing_direction(), atol=1e-12)
+    expected = np.array([point.xyz for point in model.points3D.values()])
+    found = _points(folder / scene["ply_file_path"])
+    np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_without_a_georeference_the_photos_say_whether_z_is_up(tmp_path, make_scene, upright):
+    """Level photos all around; their up is +z, or, as COLMAP's worlds mostly have it, -y."""
+    make_scene(tmp_path, num_images=12)
+    model = pycolmap.Reconstruction(tmp_path / "sparse" / "0")
+    for number, frame in enumerate(model.frames.values()):
+        angle = 2 * np.pi * number / 12
+        forward, down = np.array([np.cos(angle), np.sin(angle), 0]), np.array([0, 0, -1.0])
+        cam_from_world = np.array([np.cross(down, forward), down, forward])
+        if not upright:
+            cam_from_world = cam_from_world @ np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+        frame.rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(cam_from_world), np.zeros(3))
+    model.write(tmp_path / "sparse" / "0")
+
+    scene = json.loads((export(tmp_path, to="nerfstudio") / "transforms.json").read_text())
+
+    ups = np.array([np.array(entry["transform_matrix"])[:3, 1] for entry in scene["frames"]])
+    np.testing.assert_allclose(ups, np.tile([0, 0, 1.0], (12, 1)), atol=1e-9)
+
+
+def test_intrinsics_stand_with_the_frames_and_once_for_all_where_they_are_the_same(tmp_path, make_scene):
+    make_scene(tmp_path, camera_model="OPENCV_FISHEYE", params=CAMERAS["OPENCV_FISHEYE"])
+    scene = json.loads((export(tmp_path, to="nerfstudio") / "transforms.json").read_text())
+
+    keys = {"w", "h", "fl_x", "fl_y", "cx", "cy", "k1", "k2", "k3", "k4", "is_fisheye", "camera_model"}
+    assert {key: scene[key] for key in keys} == {key: scene["frames"][0][key] for key in keys}
+    assert scene["fl_x"] == 300.0
+    assert scene["is_fisheye"] is True
+
+
+def test_intrinsics_that_differ_stand_with_the_frames_alone(tmp_path, make_scene):
+    make_scene(tmp_path)
+    model = pycolmap.Reconstruction(tmp_path / "sparse" / "0")
+    mixed = pycolmap.Reconstruction()
+    for number, image_id in enumerate(sorted(model.reg_image_ids()), start=1):
+        image = model.image(image_id)
+        camera = pycolmap.Camera(model.camera(image.camera_id).todict())
+        camera.camera_id = number
+        camera.params = [400.0 + number, 160.0, 120.0, 0.05]
+        mixed.add_camera_with_trivial_rig(camera)
+        copy = pycolmap.Image(image.name, np.zeros((0, 2)), number, number)
+        mixed.add_image_with_trivial_frame(copy, image.cam_from_world())
+    for file in (tmp_path / "sparse" / "0").iterdir():
+        file.unlink()
+    mixed.write(tmp_path / "sparse" / "0")
+
+    scene = json.loads((export(tmp_path, to="nerfstudio") / "transforms.json").read_text())
+
+    assert not scene.keys() & {"w", "h", "fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2"}
+    assert sorted(frame["fl_x"] for frame in scene["frames"]) == [401.0, 402.0, 403.0, 404.0]
+    assert {frame["camera_model"] for frame in scene["frames"]} == {"OPENCV"}
+
+
 def _points(path):
     _, body = path.read_bytes().split(b"end_header\n", 1)
     return np.frombuffer(body, np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)]))["xyz"].astype(float)

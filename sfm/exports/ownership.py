@@ -1,0 +1,144 @@
+"""Which files of an export are its own, and how those of others outlive its renewal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from sfm.evaluation.model_poses import EXPORT_MARKER
+from sfm.workspace import atomic_write_json
+
+log = logging.getLogger(__name__)
+
+MARKER = EXPORT_MARKER
+"""File in every exported folder: says that it is ours, which files are, and which exported name stands for
+which photo."""
+
+_KEPT = ".kept"
+_NUM_LISTED = 3
+
+
+def write_marker(folder: Path, content: Mapping[str, object]) -> None:
+    """Write down `content`, and all files in the folder as the export's own: size, time and hash of each."""
+    files = {place.as_posix(): _described(folder / place) for place in _files(folder)}
+    atomic_write_json(folder / MARKER, {**content, "files": files})
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Carries what others put into an export, or changed in it, over into its renewal."""
+
+    kept: dict[PurePosixPath, PurePosixPath] = field(default_factory=dict)
+    """New place of each file that was carried, by its place in the old folder."""
+
+    def carry(self, old: Path, new: Path) -> None:
+        """Give the new folder what isn't the export's own in the old one; files share their disk space.
+
+        A file whose place is taken in the new folder gets `.kept` behind its name. What was carried before
+        is left, so that a second call only carries what has come since.
+        """
+        own, known = _own(old), set(_known(new))
+        for place in _files(old):
+            name = place.as_posix()
+            if name == MARKER or (place in self.kept and _is_same(old / place, new / self.kept[place])):
+                continue
+            # Exports of earlier versions have no list: what the new one writes again was theirs.
+            if name in known if own is None else _is_unchanged(old / place, own.get(name)):
+                continue
+            self.kept[place] = _free_place(new, place, old)
+            _link(old / place, new / self.kept[place])
+
+    def tell(self, folder: Path) -> None:
+        """Say in one line what was kept."""
+        if not self.kept:
+            return
+        shown = [f"{old} as {new.name}" if old != new else str(old) for old, new in sorted(self.kept.items())]
+        listed = ", ".join(shown[:_NUM_LISTED]) + (", …" if len(shown) > _NUM_LISTED else "")
+        count = "1 file" if len(shown) == 1 else f"{len(shown)} files"
+        log.warning("%s: kept %s that others wrote or changed: %s", folder, count, listed)
+
+
+def _files(folder: Path) -> Iterator[PurePosixPath]:
+    """Files and links below a folder."""
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        links = [name for name in folders if (here / name).is_symlink()]
+        for found in sorted([*names, *links]):
+            yield PurePosixPath((here / found).relative_to(folder).as_posix())
+
+
+def _described(path: Path) -> list[object]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, _hash(path)]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _known(folder: Path) -> Mapping[str, object]:
+    return _own(folder) or {}
+
+
+def _own(folder: Path) -> Mapping[str, object] | None:
+    """What the marker in a folder says of its files; None where it says nothing."""
+    try:
+        content = json.loads((folder / MARKER).read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    files = content.get("files") if isinstance(content, dict) else None
+    return files if isinstance(files, dict) else None
+
+
+def _is_unchanged(path: Path, known: object) -> bool:
+    """Whether a file is still the one that the export wrote; a copy has new times, but the same bytes."""
+    if path.is_symlink() or not path.is_file() or not isinstance(known, list) or len(known) != 3:
+        return False
+    status = path.stat()
+    if status.st_size != known[0]:
+        return False
+    return bool(status.st_mtime_ns == known[1]) or _hash(path) == known[2]
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    if a.is_symlink() or b.is_symlink():
+        return a.is_symlink() and b.is_symlink() and os.readlink(a) == os.readlink(b)
+    if not a.is_file() or not b.is_file():
+        return False
+    same = (a.stat().st_size, a.stat().st_mtime_ns) == (b.stat().st_size, b.stat().st_mtime_ns)
+    return os.path.samefile(a, b) or same
+
+
+def _free_place(folder: Path, place: PurePosixPath, old: Path) -> PurePosixPath:
+    """The place itself, or one beside it, free in both folders, where it or one on its way is taken."""
+    free = PurePosixPath()
+    for part in place.parts:
+        is_last = len(free.parts) + 1 == len(place.parts)
+        candidate, number = free / part, 1
+        while _is_taken(folder / candidate, is_last) or (number > 1 and _is_taken(old / candidate, is_last)):
+            candidate = free / f"{part}{_KEPT}{number if number > 1 else ''}"
+            number += 1
+        free = candidate
+    return free
+
+
+def _is_taken(path: Path, for_file: bool) -> bool:
+    return os.path.lexists(path) and (for_file or path.is_symlink() or not path.is_dir())
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink():
+        target.symlink_to(os.readlink(source))
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
