@@ -110,6 +110,10 @@ _OF_THE_FILE: Final = frozenset(
 """What hubs add to a configuration, about the file. Everything else that is unknown is refused: an activation
 or a normalisation changes what a network computes, and neither names nor shapes of its tensors would tell."""
 
+_AS_ALWAYS: Final = {"desc_mode": "norm", "freeze": "none"}
+"""Defaults of the constructors that the hub's own writer spells out: descriptors of unit length, and nothing
+frozen in training. Any other value is another network, or one that is trained otherwise."""
+
 
 def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
     left = dict(arguments)
@@ -119,6 +123,8 @@ def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
     descriptor = _pattern(left, "output_mode", r"pts3d\+desc(\d{1,9})", "pts3d+desc24")
     _choice(left, "patch_embed_cls", *_PATCH_EMBEDS)
     _choice(left, "landscape_only", True, False)
+    for name, value in _AS_ALWAYS.items():
+        _require(left, name, value)
     # Only a sanity check of the authors' code reads it: the network takes every multiple of the patch.
     left.pop("img_size", None)
     if _integer("patch_size", left.pop("patch_size", PATCH_SIZE)) != PATCH_SIZE:
@@ -171,6 +177,12 @@ def _choice(left: dict[str, object], name: str, *choices: object) -> object:
         options = " or ".join(map(str, choices))
         raise ArchitectureError(f"network description: {name} must be {options}, not {_shown(value)}")
     return value
+
+
+def _require(left: dict[str, object], name: str, only: str) -> None:
+    value = left.pop(name, only)
+    if value != only:
+        raise ArchitectureError(f"network description: {name} must be '{only}', not {_shown(value)}")
 
 
 def _mode(left: dict[str, object], name: str, default: float) -> float:
