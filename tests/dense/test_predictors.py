@@ -35,7 +35,8 @@ def weights(folder: Path, network: Path, *, head: int, words: int | None) -> Mas
 
 def test_files_that_belong_together_are_opened(tmp_path: Path, network: Path) -> None:
     loaded = open_predictor(weights(tmp_path, network, head=128, words=128))
-    assert loaded.has_retrieval_head
+    assert loaded.head_key
+    assert loaded.codebook_key
     assert loaded.codebook is not None
 
 
