@@ -18,6 +18,7 @@ from .architecture import PATCH_SIZE, ArchitectureError, NetworkArchitecture
 log = logging.getLogger(__name__)
 
 _MAX_TEXT = 4096
+_LISTED = 4
 _CLASS = "AsymmetricMASt3R"
 _PATCH_EMBEDS = ("ManyAR_PatchEmbed", "PatchEmbedDust3R")
 
@@ -136,7 +137,8 @@ def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
     left.pop("desc_conf_mode", None)
     two_confs = _choice(left, "two_confs", True, False)
     if left:
-        unknown = ", ".join(sorted(_shown(name) for name in left))
+        names = sorted(_shown(name) for name in left)
+        unknown = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
         raise ArchitectureError(
             f"network description: unknown arguments {unknown}; this may be another kind of network"
         )
@@ -207,9 +209,10 @@ def _number(name: str, value: object) -> float:
 
 
 def _shown(value: object) -> str:
-    """Something foreign, short and on one line."""
+    """Something foreign, short, printable and on one line."""
     try:
         text = " ".join((value if isinstance(value, str) else repr(value)).split())
     except (ValueError, RecursionError):
         return f"an enormous {type(value).__name__}"
+    text = "".join(letter if letter.isprintable() else "?" for letter in text[:81])
     return text if len(text) <= 80 else f"{text[:80]} ..."
