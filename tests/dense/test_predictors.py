@@ -61,6 +61,14 @@ def test_a_codebook_for_another_head_is_refused(tmp_path: Path, network: Path) -
     assert "delete it" in caught.value.hint
 
 
+def test_a_codebook_of_another_number_of_words_is_refused(tmp_path: Path, network: Path) -> None:
+    config = weights(tmp_path, network, head=128, words=128)
+    write_codebook(tmp_path / CODEBOOK, np.random.default_rng(1).normal(size=(8, 128)).astype(np.float32))
+
+    with pytest.raises(WeightsError, match=r"holds 8 words, .* was made for 9"):
+        open_predictor(config)
+
+
 COMPILING = """
 import logging, sys, warnings
 import torch
