@@ -214,10 +214,12 @@ def _weights() -> Row:
     from sfm.mast3r.weights import find_weights, weights_folder
 
     folder = weights_folder()
-    missing = [file.official.kind for file in find_weights(folder) if file.path is None]
+    files = find_weights(folder)
+    used = "; ".join(f"{f.official.kind} {f.path} ({f.origin})" for f in files if f.path is not None)
+    missing = [file.official.kind for file in files if file.path is None]
     if not missing:
-        return Row("weights", State.OK, f"found in {folder}")
-    found = f"{', '.join(missing)} not in {folder}"
+        return Row("weights", State.OK, used)
+    found = "; ".join(filter(None, (used, f"{', '.join(missing)} not in {folder}")))
     without_network = "no backend=mast3r; sift needs none"
     cost = without_network if "network" in missing else "mast3r learns retrieval from the photos instead"
     return Row("weights", State.NOTE, found, cost, "sfm weights --download")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def shared_data() -> Path:
 def demo_data() -> Path:
     """The rendered demo scene: `images/` and `gt.json`."""
     return ROOT / "data" / "demo"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep weights out that this machine's user has fetched with the hub's tools."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.getbasetemp() / "no hub cache"))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

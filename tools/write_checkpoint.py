@@ -24,10 +24,9 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sfm.mast3r.checkpoint import HUB_CONFIG, HUB_WEIGHTS
 from sfm.mast3r.model_call import from_hub_config
 from sfm.mast3r.tensor_shapes import ALIASES, expected_shapes
-from sfm.mast3r.weights import OFFICIAL_FILES, WeightsKind
+from sfm.mast3r.weights import HUB_CONFIG, HUB_WEIGHTS, OFFICIAL_FILES, WeightsKind
 from tools.bench.parity_cases import recipe
 
 Arguments = dict[str, object]
@@ -93,9 +92,14 @@ def write_network(
 def write_hub_network(
     folder: Path, arguments: Mapping[str, object], state: Mapping[str, torch.Tensor]
 ) -> Path:
-    """`config.json` and `model.safetensors`, which has one name for each tensor; the folder."""
+    """`config.json` and `model.safetensors` as huggingface_hub writes them; the folder.
+
+    The configuration spells out the constructor's default `desc_mode`, has infinity as a bare word, and each
+    tensor has one name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / HUB_CONFIG).write_text(json.dumps(_as_json(arguments), indent=2), encoding="utf-8")
+    config = {"desc_mode": "norm", **arguments}
+    (folder / HUB_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
     unique = {name: tensor for name, tensor in state.items() if name not in ALIASES}
     save_file(unique, folder / HUB_WEIGHTS, {"format": "pt"})
     return folder
@@ -151,16 +155,6 @@ def main() -> None:
     dim = from_hub_config(arguments).encoder_dim
     write_retrieval_head(names[WeightsKind.RETRIEVAL], dim, num_words=words, seed=options.seed)
     write_codebook(names[WeightsKind.CODEBOOK], recipe.weight("codebook", (words, dim), options.seed))
-
-
-def _as_json(arguments: Mapping[str, object]) -> Arguments:
-    """JSON has no infinity; the hub's files hold it as text."""
-    return {
-        name: [str(item) if isinstance(item, float) else item for item in value]
-        if isinstance(value, tuple)
-        else value
-        for name, value in arguments.items()
-    }
 
 
 if __name__ == "__main__":

@@ -33,36 +33,40 @@ def weights_command(
     quiet: bool,
     log_json: bool,
 ) -> None:
-    """The mast3r backend's weights: where each file is expected, its size, and how to get it.
+    """The mast3r backend's weights: which file is used, where it was found, or how to get it.
 
-    The folder is mast3r.weights_dir, else $LOOPSFM_WEIGHTS, else in the user's cache folder.
+    The network is the one that mast3r.weights names, a file or a folder with one; else the one in the weights
+    folder; else the one in the cache of the Hugging Face hub. Retrieval's files are looked for beside what
+    mast3r.weights names, then in the weights folder. That is mast3r.weights_dir, else $LOOPSFM_WEIGHTS, else
+    in the user's cache folder.
     """
     from sfm.config.loading import load_config
     from sfm.errors import WeightsError
-    from sfm.mast3r.weights import find_weights, weights_folder
+    from sfm.mast3r.weights import find_weights, given_weights, weights_folder
 
     click.get_current_context().meta[LOG_JSON] = log_json
-    folder = weights_folder(load_config(config_path, overrides=overrides).mast3r.weights_dir)
+    config = load_config(config_path, overrides=overrides).mast3r
+    folder, given = weights_folder(config.weights_dir), given_weights(config.weights)
     if accept:
         from sfm.mast3r.weights_store import WeightsStore
 
-        if not any(file.path is not None for file in find_weights(folder)):
+        if not any(file.path is not None for file in find_weights(folder, given)):
             raise WeightsError(
                 f"{folder} holds no weights to accept", hint="sfm weights lists what goes there"
             )
-        WeightsStore(folder).accept()
+        WeightsStore(folder, given).accept()
     if download:
         from sfm import terminal
         from sfm.interruption import interruptible
 
         display = terminal.choose_display(quiet=quiet, log_json=log_json, verbose=False)
         with interruptible():
-            _fetch_missing(folder, terminal.make_progress(display))
-    files = find_weights(folder)
+            _fetch_missing(folder, given, terminal.make_progress(display))
+    files = find_weights(folder, given)
     click.echo(json.dumps(_as_json(folder, files), indent=2) if as_json else "\n".join(_lines(folder, files)))
 
 
-def _fetch_missing(folder: Path, progress: Progress) -> None:
+def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None:
     """Fetch, read and pin each missing file.
 
     Raises:
@@ -73,13 +77,13 @@ def _fetch_missing(folder: Path, progress: Progress) -> None:
     from sfm.mast3r.weights import find_weights
     from sfm.mast3r.weights_store import WeightsStore
 
-    missing = [file.official for file in find_weights(folder) if file.path is None]
+    missing = [file.official for file in find_weights(folder, given) if file.path is None]
     for number, official in enumerate(missing):
         try:
             download(official, folder, progress=progress)
         except UnreachableError as error:
             raise WeightsError(str(error), hint=by_hand(missing[number:], folder)) from error
-        WeightsStore(folder).admit(official.kind)
+        WeightsStore(folder, given).admit(official.kind)
 
 
 def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
@@ -90,7 +94,7 @@ def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
         official = file.official
         size = f"about {official.num_bytes / 1e6:,.1f} MB"
         if file.path is not None:
-            state = f"found       {file.num_bytes / 1e6:,.1f} MB"
+            state = f"found       {file.num_bytes / 1e6:,.1f} MB, in {file.origin}"
         elif file.num_bytes:
             state = f"incomplete  {file.num_bytes / 1e6:,.1f} MB of {size}"
         else:
@@ -99,8 +103,9 @@ def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
         lines += [f"{'':11} {official.url}"] if file.path is None else []
         if file.path is None and official.hub_id:
             stem = Path(official.name).stem
-            lines.append(f"{'':11} or from the Hugging Face hub: {official.hub_id},")
-            lines.append(f"{'':11} its config.json and model.safetensors in {folder / stem}")
+            lines.append(f"{'':11} or from the Hugging Face hub: {official.hub_id}; what its own tools")
+            lines.append(f"{'':11} have fetched is found; else config.json and model.safetensors in")
+            lines.append(f"{'':11} {folder / stem}")
         lines.append("")
     if any(file.path is None for file in files):
         lines += ["To fetch what is missing: sfm weights --download", ""]
@@ -117,6 +122,7 @@ def _as_json(folder: Path, files: Sequence[FoundFile]) -> dict[str, object]:
                 "kind": file.official.kind,
                 "found": file.path is not None,
                 "path": str(file.path or folder / file.official.name),
+                "origin": file.origin if file.path is not None else None,
                 "bytes": file.num_bytes,
                 "expected_bytes": file.official.num_bytes,
                 "url": file.official.url,

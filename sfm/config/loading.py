@@ -26,6 +26,7 @@ PATH_OPTIONS = frozenset(
         "images.rig_config",
         "register.poses",
         "georeference.positions_file",
+        "mast3r.weights",
         "mast3r.weights_dir",
         "mast3r.oracle",
         "retrieval.pairs_file",

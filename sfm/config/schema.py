@@ -96,6 +96,10 @@ class MatchingConfig:
 class Mast3rConfig:
     """The mast3r backend: a network that matches photos densely; needs weights (`sfm weights`)."""
 
+    weights: str | None = None
+    """The network's weights: a .pth, a .safetensors with its config.json beside it, or a folder with either,
+    such as the Hugging Face hub writes; null: from the weights folder, else from the hub's cache. Retrieval's
+    files are looked for beside it, then in the weights folder."""
     weights_dir: str | None = None
     """Folder of the weights; null: $LOOPSFM_WEIGHTS, else the user's cache folder."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -109,7 +113,8 @@ class Mast3rConfig:
     compile: bool = False
     """Compile the network first: minutes once, quicker pairs."""
     token_cache_gb: Annotated[float, Ge(0)] = 20.0
-    """Disk space for encoded photos, GB (1.6 MB a photo at 512 px); beyond it photos are encoded again."""
+    """Disk space for encoded photos, GB (1.6 MB a photo at 512 px, in fp32 twice that); beyond it photos are
+    encoded again."""
     subsample_px: Annotated[int, Ge(1)] = 8
     """Matches start from every so-many-th pixel of the network's images."""
     min_confidence: Annotated[float, Ge(0)] = 1.001

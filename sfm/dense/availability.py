@@ -11,7 +11,7 @@ def why_not(config: Mast3rConfig) -> str:
         return ""
     from sfm.mast3r.weights import network_file
 
-    if network_file(config.weights_dir) is None:
+    if network_file(config.weights_dir, config.weights) is None:
         return "weights not found; see `sfm weights`"
     import torch
 

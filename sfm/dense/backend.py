@@ -28,6 +28,7 @@ from .coarse_to_fine import WindowMatcher
 from .corners import sift_corners
 from .database_writer import mint_into
 from .depth_maps import DepthMaps, merged_depth
+from .descriptor_cache import DescriptorCache
 from .focal_guesses import guess_focal_lengths
 from .inference import PairInference
 from .matching import infer_pairs, refusals
@@ -40,12 +41,9 @@ from .types import NOISE_NETWORK_PX, ViewDepth
 from .window_tokens import WindowTokens
 from .windows import matched_px
 
-_PAIRS_VERSION = _GEOMETRIES_VERSION = 1
+_PAIRS_VERSION = _GEOMETRIES_VERSION = _DESCRIPTORS_VERSION = 1
 _KEYPOINTS_VERSION = 3
 """Raised when a change of code changes what the step computes: earlier results are then computed again."""
-
-_MAX_LOCAL = 300
-"""Local descriptors a photo that the published retrieval uses."""
 
 _TOKEN_SAMPLE = 100_000
 
@@ -111,7 +109,9 @@ class Mast3rBackend:
         maps, refused = photo_maps(collection, dense.image_size)
         cache = open_token_cache(around.workspace.cache, self.predictor, dense)
         photos = {photo.name: photo for photo in collection.photos if photo.name in maps}
-        self._photos = EncodedPhotos(photos, maps, self.predictor, cache, dense.image_size, around.threads)
+        self._photos = EncodedPhotos(
+            photos, maps, self.predictor, cache, dense.image_size, around.threads, self._descriptor_cache()
+        )
         encoded, failed = self._photos.encode_missing(around.progress)
         for name in sorted(photos.keys() - failed.keys()):
             height, width = maps[name].size
@@ -120,10 +120,18 @@ class Mast3rBackend:
 
     def retrieval_key(self, collection: Collection) -> str:
         """The tokens and what whitens them: the official head, or one learned from these very photos."""
-        parts = tokens_key(self.predictor, self.surroundings.config.mast3r), self.loaded.has_codebook
-        if self.loaded.has_retrieval_head:
-            return content_key("retrieval", 1, *parts)
-        return content_key("whitening", 1, *parts, [photo.sha256 for photo in collection.photos])
+        tokens = tokens_key(self.predictor, self.surroundings.config.mast3r)
+        if self.loaded.head_key:
+            return content_key("retrieval", 2, tokens, self.loaded.head_key, self.loaded.codebook_key)
+        return content_key("whitening", 2, tokens, [photo.sha256 for photo in collection.photos])
+
+    def _descriptor_cache(self) -> DescriptorCache | None:
+        """Where descriptors of the network's own head are kept; None where retrieval learns one."""
+        if not self.loaded.head_key:
+            return None
+        size = self.predictor.retrieval_size or self.surroundings.config.mast3r.image_size
+        key = content_key("descriptors", _DESCRIPTORS_VERSION, self.predictor.key, self.loaded.head_key, size)
+        return DescriptorCache(self.surroundings.workspace.cache / "descriptors" / key)
 
     def retrieval_descriptors(
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
@@ -143,13 +151,17 @@ class Mast3rBackend:
     def _strongest_tokens(
         self, photos: EncodedPhotos, names: Sequence[str], collection: Sequence[str]
     ) -> dict[str, NDArray[np.float32]]:
-        """Without the official head, whitening is learned from `collection`, which must be described here."""
-        count = min(self.surroundings.config.retrieval.num_descriptors, _MAX_LOCAL)
-        if self.loaded.has_retrieval_head:
-            return {name: self.predictor.retrieval_features(photos[name], count) for name in names}
+        """Without the official head, whitening is learned from `collection`, which must be described here.
+
+        A learned one takes tokens as they are kept: it leaves alone the directions in which they hardly vary,
+        which the official one makes as loud as all others.
+        """
+        count = self.surroundings.config.retrieval.num_descriptors
+        if self.loaded.head_key:
+            return {name: photos.descriptors(name)[:count] for name in names}
         sample = _token_sample(self._encoded, collection, self.surroundings.config.run.seed)
         head = RetrievalHead(fit_whitening(sample))
-        return {name: head.local(photos[name].tokens[None], count)[0][0].numpy() for name in names}
+        return {name: head.local(photos[name].tokens[None])[0][0][:count].numpy() for name in names}
 
     def codebook(self) -> Codebook | None:
         """The official one, where its file is."""

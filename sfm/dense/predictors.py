@@ -6,14 +6,20 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from retrieval.codebook import Codebook
 from sfm.config.schema import Mast3rConfig
-from sfm.errors import MissingDependencyError
+from sfm.errors import MissingDependencyError, WeightsError
 from sfm.mast3r.licence import LICENCE_NOTICE
 from sfm.mast3r.predictor import PairPredictor
+
+if TYPE_CHECKING:
+    from sfm.mast3r.architecture import NetworkArchitecture
+    from sfm.mast3r.retrieval_weights import RetrievalHeadWeights
+    from sfm.mast3r.weights_store import WeightsStore
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +30,12 @@ class Loaded:
 
     predictor: PairPredictor
     codebook: Codebook | None
-    has_retrieval_head: bool
-    """False where retrieval must learn its whitening from the photos."""
     notice: str
     """The licence of the weights, or that there were none."""
-
-    @property
-    def has_codebook(self) -> bool:
-        """Whether the visual words came with the network."""
-        return self.codebook is not None
+    head_key: str = ""
+    """Identity of the retrieval head; empty where retrieval must learn its whitening from the photos."""
+    codebook_key: str = ""
+    """Identity of the visual words that came with the network; empty where there are none."""
 
 
 def open_predictor(config: Mast3rConfig) -> Loaded:
@@ -50,7 +53,7 @@ def open_predictor(config: Mast3rConfig) -> Loaded:
         notice = "The ground truth of a rendered scene answered in place of the network (mast3r.oracle)."
         options = OracleOptions(wrong_matches=config.oracle_wrong_matches)
         oracle = OraclePredictor(Path(config.oracle), size=config.image_size, options=options)
-        return Loaded(oracle, None, True, notice)
+        return Loaded(oracle, None, notice, head_key="oracle")
     return _open_network(config, choose_device(config.device))
 
 
@@ -58,19 +61,12 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
     from sfm.mast3r.network import Mast3rNetwork
     from sfm.mast3r.network_predictor import NetworkPredictor
     from sfm.mast3r.retrieval_head import RetrievalHead
-    from sfm.mast3r.weights import WeightsKind, find_weights, weights_folder
+    from sfm.mast3r.weights import WeightsKind, given_weights, weights_folder
     from sfm.mast3r.weights_store import WeightsStore
 
-    folder = weights_folder(config.weights_dir)
-    store = WeightsStore(folder)
+    store = WeightsStore(weights_folder(config.weights_dir), given_weights(config.weights))
     stored = store.network()
-    there = {file.official.kind for file in find_weights(folder) if file.path is not None}
-    head = store.retrieval_head() if WeightsKind.RETRIEVAL in there else None
-    # The official words belong to the official whitening.
-    codebook = store.codebook() if head is not None and WeightsKind.CODEBOOK in there else None
-    if head is not None:
-        # Now, and not where retrieval first uses it: few photos are matched without.
-        store.require_fit(stored.architecture, head, codebook)
+    head, codebook = _retrieval_weights(store, stored.architecture)
     dtype = choose_dtype(config.precision, device)
     network = Mast3rNetwork.from_tensors(stored.architecture, stored.tensors).to(device)
     # Descriptors follow the transformer; points, which are exponentials, need every digit.
@@ -86,7 +82,40 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
         log.info("retrieval head not found; whitening is learned from the photos")
     key = f"{stored.key[:16]}-{str(dtype).removeprefix('torch.')}"
     predictor = NetworkPredictor(network, key, retrieval_head=None if head is None else RetrievalHead(head))
-    return Loaded(predictor, codebook, head is not None, LICENCE_NOTICE)
+    return Loaded(
+        predictor,
+        codebook,
+        LICENCE_NOTICE,
+        head_key="" if head is None else store.key(WeightsKind.RETRIEVAL),
+        codebook_key="" if codebook is None else store.key(WeightsKind.CODEBOOK),
+    )
+
+
+def _retrieval_weights(
+    store: WeightsStore, architecture: NetworkArchitecture
+) -> tuple[RetrievalHeadWeights | None, Codebook | None]:
+    """The retrieval head and its words, where they are there.
+
+    Raises:
+        WeightsError: they cannot be used, or don't belong to the network that they lie beside. Now, and not
+            where retrieval first uses them: few photos are matched without.
+    """
+    from sfm.mast3r.weights import Origin, WeightsKind
+
+    network, retrieval, words = (store.found(kind) for kind in WeightsKind)
+    if retrieval.path is None:
+        return None, None
+    head = store.retrieval_head()
+    # The official words belong to the official whitening.
+    codebook = store.codebook() if words.path is not None else None
+    try:
+        store.require_fit(architecture, head, codebook)
+    except WeightsError as error:
+        if network.origin is not Origin.OPTION or retrieval.origin is Origin.OPTION:
+            raise
+        log.warning("%s: left out", error)
+        return None, None
+    return head, codebook
 
 
 def hush_compiler() -> None:

@@ -1,4 +1,4 @@
-"""Encoded photos on disk: bf16, memory-mapped, within a bound; what doesn't fit is encoded again."""
+"""Encoded photos on disk: memory-mapped, within a bound; what doesn't fit is encoded again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sfm.config.schema import Mast3rConfig
 from sfm.mast3r.predictor import EncodedPhoto, PairPredictor
 from sfm.workspace import atomic_write_bytes, content_key
 
-_VERSION = 1
+_VERSION = {torch.bfloat16: 1, torch.float16: 2, torch.float32: 2}
 """Raised when a change of code changes what tokens are: photos are then encoded again."""
 
 _TOKENS = "tokens"
@@ -22,26 +22,28 @@ _TOKENS = "tokens"
 
 def tokens_key(predictor: PairPredictor, config: Mast3rConfig) -> str:
     """Identity of all that a photo's tokens depend on besides the photo."""
-    return content_key("tokens", _VERSION, predictor.key, config.image_size)
+    return content_key("tokens", _VERSION[predictor.token_dtype], predictor.key, config.image_size)
 
 
 def open_token_cache(cache_dir: Path, predictor: PairPredictor, config: Mast3rConfig) -> TokenCache:
     """The encoded photos in a workspace's `cache_dir`."""
     folder = cache_dir / "tokens" / tokens_key(predictor, config)
-    return TokenCache(folder, int(config.token_cache_gb * 1e9))
+    return TokenCache(folder, int(config.token_cache_gb * 1e9), predictor.token_dtype)
 
 
 class TokenCache:
     """Tokens by content of photo; one file a photo, the one unused for longest deleted first.
 
     Args:
-        folder: names everything that tokens depend on besides the photo (weights, image size).
+        folder: names everything that tokens depend on besides the photo (weights, precision, image size).
         max_bytes: bound of all files together.
+        dtype: what tokens are kept in.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, dtype: torch.dtype = torch.bfloat16) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
+        self.dtype = dtype
         self._sizes = {path: path.stat().st_size for path in sorted(folder.glob("*/*.safetensors"))}
 
     def __contains__(self, content: str) -> bool:
@@ -58,7 +60,7 @@ class TokenCache:
         except (OSError, SafetensorError):
             self._forget(path)
             return None
-        if tokens.ndim != 2 or len(tokens) * 256 != size[0] * size[1]:
+        if tokens.ndim != 2 or len(tokens) * 256 != size[0] * size[1] or tokens.dtype != self.dtype:
             self._forget(path)
             return None
         with contextlib.suppress(OSError):
@@ -67,7 +69,7 @@ class TokenCache:
 
     def put(self, content: str, tokens: torch.Tensor) -> None:
         """Keep tokens (N, D) of one photo, if one photo fits the bound at all."""
-        data = save({_TOKENS: tokens.detach().to("cpu", torch.bfloat16).contiguous()})
+        data = save({_TOKENS: tokens.detach().to("cpu", self.dtype).contiguous()})
         if len(data) > self.max_bytes:
             return
         self._make_room(len(data))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -80,7 +79,8 @@ class WindowTokens:
 
         def encode(some: Sequence[int]) -> dict[int, EncodedPhoto]:
             photos = [self._cut(name, index, image) for index in some]
-            rows = self.photos.predictor.encode(photos).detach().to("cpu", torch.bfloat16)
+            predictor = self.photos.predictor
+            rows = predictor.encode(photos).detach().to("cpu", predictor.token_dtype)
             return {
                 index: EncodedPhoto(name, tokens.clone(), photo.size, photo.window)
                 for index, photo, tokens in zip(some, photos, rows, strict=True)

@@ -21,8 +21,8 @@ from .model_call import from_hub_config, parse_model_call
 from .stored_tensors import StoredTensor, check_shapes, read_finite, safetensors_of
 from .tensor_shapes import ALIASES, expected_shapes
 from .torch_file import TorchFile
+from .weights import HUB_CONFIG, HUB_WEIGHTS
 
-HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
 _MAX_CONFIG_BYTES = 1 << 20
 _UNUSED = "mask_token"
 """Of pre-training; whether a file still has it does not matter."""
@@ -53,7 +53,8 @@ def load_network_checkpoint(path: Path) -> tuple[NetworkArchitecture, dict[str, 
     """The network of a checkpoint and its weights.
 
     Args:
-        path: an official `.pth`; or a folder with `config.json` and `model.safetensors`, or the latter file.
+        path: a `.pth` as the authors write it; or a safetensors file with its `config.json` beside it, or the
+            folder of both.
 
     Returns:
         The architecture, and float32 tensors by the names of `network_names`.
@@ -70,10 +71,19 @@ def open_network_checkpoint(path: Path) -> NetworkCheckpoint:
     if path.is_dir():
         path = path / HUB_WEIGHTS
         first_bytes(path)
-    if describe(first_bytes(path)) == "a safetensors file":
+    if is_hub_form(path):
         return _open_hub_form(path)
     require_zip(path)
     return _open_torch_form(path)
+
+
+def is_hub_form(path: Path) -> bool:
+    """Whether a file is what a `config.json` beside it describes, whatever it is called.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    return describe(first_bytes(path)) == "a safetensors file"
 
 
 def network_names(architecture: NetworkArchitecture) -> list[str]:

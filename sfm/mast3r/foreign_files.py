@@ -50,10 +50,12 @@ def first_bytes(path: Path) -> bytes:
     """The beginning of a file.
 
     Raises:
-        WeightsError: no such file, a folder, empty, or not readable.
+        WeightsError: no such file, a folder, a pipe, empty, or not readable.
     """
     if path.is_dir():
         raise WeightsError(f"{path}: a folder, expected a file", hint="`sfm weights` lists the files")
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path}: not a regular file")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)

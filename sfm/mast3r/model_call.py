@@ -18,6 +18,7 @@ from .architecture import PATCH_SIZE, ArchitectureError, NetworkArchitecture
 log = logging.getLogger(__name__)
 
 _MAX_TEXT = 4096
+_LISTED = 4
 _CLASS = "AsymmetricMASt3R"
 _PATCH_EMBEDS = ("ManyAR_PatchEmbed", "PatchEmbedDust3R")
 
@@ -110,6 +111,10 @@ _OF_THE_FILE: Final = frozenset(
 """What hubs add to a configuration, about the file. Everything else that is unknown is refused: an activation
 or a normalisation changes what a network computes, and neither names nor shapes of its tensors would tell."""
 
+_AS_ALWAYS: Final = {"desc_mode": "norm", "freeze": "none"}
+"""Defaults of the constructors that the hub's own writer spells out: descriptors of unit length, and nothing
+frozen in training. Any other value is another network, or one that is trained otherwise."""
+
 
 def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
     left = dict(arguments)
@@ -119,6 +124,8 @@ def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
     descriptor = _pattern(left, "output_mode", r"pts3d\+desc(\d{1,9})", "pts3d+desc24")
     _choice(left, "patch_embed_cls", *_PATCH_EMBEDS)
     _choice(left, "landscape_only", True, False)
+    for name, value in _AS_ALWAYS.items():
+        _require(left, name, value)
     # Only a sanity check of the authors' code reads it: the network takes every multiple of the patch.
     left.pop("img_size", None)
     if _integer("patch_size", left.pop("patch_size", PATCH_SIZE)) != PATCH_SIZE:
@@ -130,7 +137,8 @@ def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
     left.pop("desc_conf_mode", None)
     two_confs = _choice(left, "two_confs", True, False)
     if left:
-        unknown = ", ".join(sorted(_shown(name) for name in left))
+        names = sorted(_shown(name) for name in left)
+        unknown = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
         raise ArchitectureError(
             f"network description: unknown arguments {unknown}; this may be another kind of network"
         )
@@ -173,6 +181,12 @@ def _choice(left: dict[str, object], name: str, *choices: object) -> object:
     return value
 
 
+def _require(left: dict[str, object], name: str, only: str) -> None:
+    value = left.pop(name, only)
+    if value != only:
+        raise ArchitectureError(f"network description: {name} must be '{only}', not {_shown(value)}")
+
+
 def _mode(left: dict[str, object], name: str, default: float) -> float:
     """The lower end of an output mode ('exp', low, inf)."""
     value = left.pop(name, None)
@@ -195,9 +209,10 @@ def _number(name: str, value: object) -> float:
 
 
 def _shown(value: object) -> str:
-    """Something foreign, short and on one line."""
+    """Something foreign, short, printable and on one line."""
     try:
         text = " ".join((value if isinstance(value, str) else repr(value)).split())
     except (ValueError, RecursionError):
         return f"an enormous {type(value).__name__}"
+    text = "".join(letter if letter.isprintable() else "?" for letter in text[:81])
     return text if len(text) <= 80 else f"{text[:80]} ..."

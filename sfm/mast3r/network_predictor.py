@@ -49,6 +49,16 @@ class NetworkPredictor:
         """Where the network is."""
         return self._network.device
 
+    @property
+    def token_dtype(self) -> torch.dtype:
+        """The type of the decoder's arithmetic."""
+        return self._network.decoder_embed.weight.dtype
+
+    @property
+    def retrieval_size(self) -> int | None:
+        """Longer side of the images that the retrieval head was made for, px."""
+        return self._retrieval_head.image_size if self._retrieval_head else None
+
     def encode(self, photos: Sequence[NetworkPhoto]) -> Tensor:
         """Tokens (B, N, D) float32 of photos of one size.
 
@@ -75,8 +85,12 @@ class NetworkPredictor:
         with self._running():
             return NetworkPairs(self, self._network.decode(tokens1, size1, tokens2, size2))
 
-    def retrieval_features(self, photo: EncodedPhoto, count: int) -> NDArray[np.float32]:
-        """The `count` strongest local descriptors (n, E) for retrieval, strongest first; n <= count.
+    def retrieval_features(self, photo: EncodedPhoto, count: int | None = None) -> NDArray[np.float32]:
+        """The strongest local descriptors (n, E) for retrieval, strongest first.
+
+        Args:
+            photo: with tokens as `encode` gave them.
+            count: n at most; None takes as many as the head's weights name.
 
         Raises:
             InputError: the predictor has no retrieval head.

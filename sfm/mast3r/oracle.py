@@ -38,6 +38,7 @@ _SEEN_CONFIDENCE = (3.0, 18.0)
 _UNSEEN_CONFIDENCE = 0.15
 _NO_POINT_CONFIDENCE = 0.12
 _REMEMBERED = 64
+_NUM_LOCAL = 300
 
 
 class Shown(NamedTuple):
@@ -123,6 +124,16 @@ class OraclePredictor:
         self.key = self._identity()
 
     @property
+    def token_dtype(self) -> torch.dtype:
+        """Tokens are not decoded; any will do."""
+        return torch.bfloat16
+
+    @property
+    def retrieval_size(self) -> int | None:
+        """Images of the scene's own size."""
+        return None
+
+    @property
     def token_dim(self) -> int:
         """Channels of a token."""
         return _TOKEN_DIM
@@ -138,7 +149,7 @@ class OraclePredictor:
         shown = zip(map(_shown, first), map(_shown, second), strict=True)
         return OraclePairs(self, tuple(shown))
 
-    def retrieval_features(self, photo: EncodedPhoto, count: int) -> NDArray[np.float32]:
+    def retrieval_features(self, photo: EncodedPhoto, count: int | None = _NUM_LOCAL) -> NDArray[np.float32]:
         """The `count` strongest tokens (n, 64), strongest first."""
         tokens = photo.tokens.detach().to("cpu", torch.float32).numpy()
         order = np.argsort(-np.linalg.norm(tokens, axis=1), kind="stable")[:count]

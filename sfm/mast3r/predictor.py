@@ -36,7 +36,7 @@ class EncodedPhoto:
 
     name: str
     tokens: torch.Tensor
-    """(N, D), N = (H / 16) * (W / 16) in row-major order; bf16 from the cache, or fp32."""
+    """(N, D), N = (H / 16) * (W / 16) in row-major order; as the encoder gave them, or in `token_dtype`."""
     size: tuple[int, int]
     """(H, W), px of the network's image."""
     window: PixelMap | None = None
@@ -77,6 +77,16 @@ class PairPredictor(Protocol):
         """Where `decode` wants its tokens."""
         ...
 
+    @property
+    def token_dtype(self) -> torch.dtype:
+        """What tokens may be kept in for `decode`: the type of its arithmetic."""
+        ...
+
+    @property
+    def retrieval_size(self) -> int | None:
+        """Longer side of the images whose tokens `retrieval_features` is made for, px; None for any."""
+        ...
+
     def encode(self, photos: Sequence[NetworkPhoto]) -> torch.Tensor:
         """Tokens (B, N, D) of photos of one size."""
         ...
@@ -89,6 +99,12 @@ class PairPredictor(Protocol):
         """
         ...
 
-    def retrieval_features(self, photo: EncodedPhoto, count: int) -> NDArray[np.float32]:
-        """The `count` strongest local descriptors (n, D) for retrieval, strongest first; n <= count."""
+    def retrieval_features(self, photo: EncodedPhoto, count: int | None = None) -> NDArray[np.float32]:
+        """The strongest local descriptors (n, D) for retrieval, strongest first.
+
+        Args:
+            photo: with tokens as the encoder gave them: whitening makes loud what rounding leaves across the
+                plane that normalised tokens lie in.
+            count: n at most; None takes as many as the head was made for.
+        """
         ...

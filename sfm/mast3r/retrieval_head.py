@@ -41,6 +41,11 @@ class RetrievalHead:
             )
         )
 
+    @property
+    def image_size(self) -> int:
+        """Longer side of the images that the head was made for, px."""
+        return self._weights.image_size
+
     def features(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Every token's descriptor and its weight.
 

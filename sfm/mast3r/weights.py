@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sfm.errors import WeightsError
 
+from .hub_cache import repository, snapshots
+
+HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
+"""The two files of a network in the hub's form."""
 VARIABLE: Final = "LOOPSFM_WEIGHTS"
 """Environment variable that names the weights folder."""
 
@@ -66,15 +70,25 @@ OFFICIAL_FILES: Final = (
 """The codebook's size is that of 65,536 words; the file itself says how many it has."""
 
 
+class Origin(enum.StrEnum):
+    """What led to a file."""
+
+    OPTION = "mast3r.weights"
+    FOLDER = "the weights folder"
+    HUB_CACHE = "the hub's cache"
+
+
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """An official file, and where it is."""
+    """An official file, or one in its place, and where it is."""
 
     official: OfficialFile
     path: Path | None
     """The file, for the hub's form `model.safetensors`; None where it is missing."""
     num_bytes: int
     """Size on disk; of what an interrupted download left where the file is missing."""
+    origin: Origin = Origin.FOLDER
+    """Where it was found, or is missing."""
 
 
 def weights_folder(configured: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -102,19 +116,46 @@ def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return root / "loopsfm" / "weights"
 
 
-def find_weights(folder: Path) -> list[FoundFile]:
-    """Every official file, found or missing; nothing is read."""
-    return [_find(official, folder) for official in OFFICIAL_FILES]
+def given_weights(configured: str | Path | None) -> Path | None:
+    """What `mast3r.weights` names: a network's file, or a folder with one.
+
+    Raises:
+        WeightsError: there is no such file or folder, or no network in the folder.
+    """
+    if configured is None:
+        return None
+    given = Path(configured).expanduser().absolute()
+    if not os.path.isdir(given) and not os.path.isfile(given):
+        raise WeightsError(f"mast3r.weights: {given}: no such file or folder", hint=_WHAT_TO_GIVE)
+    if os.path.isdir(given) and not any(os.path.isfile(path) for path in _places(OFFICIAL_FILES[0], given)):
+        raise WeightsError(f"mast3r.weights: {given} holds no network", hint=_WHAT_TO_GIVE)
+    return given
 
 
-def network_file(configured: str | Path | None = None) -> Path | None:
-    """The network's file in the weights folder; None where it is missing."""
-    return _find(OFFICIAL_FILES[0], weights_folder(configured)).path
+def find_weights(folder: Path, given: Path | None = None) -> list[FoundFile]:
+    """Every official file, or what is used in its place, found or missing; nothing is read.
+
+    A network that is neither given nor in the weights folder is looked for in the hub's cache.
+
+    Args:
+        folder: the weights folder.
+        given: as `given_weights` returns it: the network is there and nowhere else, and the other files are
+            looked for beside it first.
+    """
+    return [_find(official, folder, given) for official in OFFICIAL_FILES]
 
 
-def available(folder: Path) -> bool:
-    """Whether all files that the mast3r backend needs are in `folder`."""
-    return all(found.path is not None for found in find_weights(folder))
+def network_file(configured: str | Path | None = None, given: str | Path | None = None) -> Path | None:
+    """The network's file; None where it is missing.
+
+    Args:
+        configured: the weights folder, as `weights_folder` takes it.
+        given: as `given_weights` takes it.
+
+    Raises:
+        WeightsError: as these.
+    """
+    return find_weights(weights_folder(configured), given_weights(given))[0].path
 
 
 def partial_path(official: OfficialFile, folder: Path) -> Path:
@@ -122,14 +163,44 @@ def partial_path(official: OfficialFile, folder: Path) -> Path:
     return folder / f"{official.name}.part"
 
 
-def _find(official: OfficialFile, folder: Path) -> FoundFile:
-    candidates = [folder / official.name]
-    if official.hub_id:
-        # As fetched into the weights folder itself, or into a folder of its own.
-        stem = Path(official.name).stem
-        candidates += [folder / stem / "model.safetensors", folder / "model.safetensors"]
-    for path in candidates:
-        if path.is_file():
-            return FoundFile(official, path, path.stat().st_size)
+_WHAT_TO_GIVE = (
+    "give a .pth, a .safetensors file with its config.json beside it, or a folder that holds either "
+    "under its official name (`sfm weights` lists these)"
+)
+
+
+def _find(official: OfficialFile, folder: Path, given: Path | None) -> FoundFile:
+    for path, origin in _candidates(official, folder, given):
+        if os.path.isfile(path):
+            return FoundFile(official, path, path.stat().st_size, origin)
     part = partial_path(official, folder)
     return FoundFile(official, None, part.stat().st_size if part.is_file() else 0)
+
+
+def _candidates(official: OfficialFile, folder: Path, given: Path | None) -> Iterator[tuple[Path, Origin]]:
+    if given is not None:
+        yield from ((path, Origin.OPTION) for path in _given_places(official, given))
+        if official.kind is WeightsKind.NETWORK:
+            return
+    yield from ((path, Origin.FOLDER) for path in _places(official, folder))
+    if official.hub_id:
+        yield from ((path, Origin.HUB_CACHE) for path in _snapshot_files(repository(official.hub_id)))
+
+
+def _given_places(official: OfficialFile, given: Path) -> list[Path]:
+    if given.is_dir():
+        return _places(official, given)
+    return [given] if official.kind is WeightsKind.NETWORK else _places(official, given.parent)
+
+
+def _places(official: OfficialFile, folder: Path) -> list[Path]:
+    """Where a folder may have a file: as published, or in the hub's form, by itself or in a folder."""
+    if not official.hub_id:
+        return [folder / official.name]
+    own = folder / Path(official.name).stem
+    return [folder / official.name, own / HUB_WEIGHTS, folder / HUB_WEIGHTS, *_snapshot_files(folder)]
+
+
+def _snapshot_files(repository: Path) -> list[Path]:
+    """The weights of each snapshot that has its configuration, too."""
+    return [folder / HUB_WEIGHTS for folder in snapshots(repository) if os.path.isfile(folder / HUB_CONFIG)]

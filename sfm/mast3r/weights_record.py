@@ -1,7 +1,8 @@
 """What is remembered of a weights folder: the checksum of each file as first seen, and what was told already.
 
 No checksums are published. So the sha256 of a file that was read without fault is kept in `weights.json` in
-the folder, and a file that has changed since is refused until the user says that the change was wanted.
+the folder, and a file that has changed since is refused until the user says that the change was wanted. A
+file that the user names by its path may be any: its sha256 is only remembered, to be read once.
 """
 
 from __future__ import annotations
@@ -32,19 +33,25 @@ _LOCK = ".weights.lock"
 class WeightsRecord:
     """The memory of one weights folder.
 
-    It lies in the folder itself; for a folder that cannot be written, in the user's cache folder; and where
-    that cannot be written either, nothing is remembered.
+    It lies in the folder itself; for a folder that is not ours or cannot be written, in the user's cache
+    folder; and where that cannot be written either, nothing is remembered.
+
+    Args:
+        weights: the folder.
+        ours: whether anything may be written there.
+        pins: whether its files must stay what they were; else their checksums are only remembered.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, *, ours: bool = True, pins: bool = True) -> None:
         self.weights = weights.absolute()
+        self.ours, self.pins = ours, pins
 
     @property
     def folder(self) -> Path | None:
         """Where to keep what belongs to the weights folder; None where nothing can be kept."""
         key = hashlib.sha256(os.fsencode(self.weights)).hexdigest()[:16]
         elsewhere = default_folder().parent / "weights-elsewhere" / key
-        if os.access(self.weights, os.W_OK):
+        if self.ours and os.access(self.weights, os.W_OK):
             return self.weights
         try:
             elsewhere.mkdir(parents=True, exist_ok=True)
@@ -70,7 +77,7 @@ class WeightsRecord:
             if pin and [pin.get("size"), pin.get("mtime_ns")] == state and not accept:
                 return str(pin["sha256"])
             found = _sha256(path)
-            trusted = bool(pin.get("trusted"))
+            trusted = self.pins and bool(pin.get("trusted"))
             if trusted and pin.get("sha256") != found and not accept:
                 raise WeightsError(
                     f"{path}: not the file that was used first (its sha256 was {pin.get('sha256')}, "
@@ -81,7 +88,7 @@ class WeightsRecord:
                 "sha256": found,
                 "size": state[0],
                 "mtime_ns": state[1],
-                "trusted": trusted or accept,
+                "trusted": trusted or (self.pins and accept),
             }
             return found
 
@@ -90,7 +97,13 @@ class WeightsRecord:
         with self._opened() as record:
             pin = record.get("files", {}).get(self._name(path))
             if pin is not None:
-                pin["trusted"] = True
+                pin["trusted"] = self.pins
+
+    def pinned(self, name: str) -> str | None:
+        """The sha256 that the file `name` of the folder must have; None where none is known."""
+        with self._opened() as record:
+            pin = record.get("files", {}).get(name, {})
+            return str(pin["sha256"]) if pin.get("trusted") else None
 
     def is_unchanged(self, made: Path) -> bool:
         """Whether a file of our own making is as `remember` saw it."""
@@ -144,7 +157,7 @@ def _read(path: Path, *, reset: bool) -> dict[str, Any]:
         if (
             isinstance(made, dict)
             and isinstance(pins, dict)
-            and all(isinstance(p, dict) for p in pins.values())
+            and all(isinstance(p, dict) and isinstance(p.get("sha256"), str) for p in pins.values())
         ):
             return record
     if reset:

@@ -1,22 +1,14 @@
-"""A weights folder as what a run opens: each file checked, pinned, and kept in a form that opens at once."""
+"""The weights as a run opens them: each file checked, pinned, and kept in a form that opens at once."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from retrieval.codebook import Codebook
@@ -24,20 +16,17 @@ from retrieval.errors import RetrievalError
 from sfm.errors import WeightsError
 
 from .architecture import ArchitectureError, NetworkArchitecture
-from .checkpoint import HUB_CONFIG, HUB_WEIGHTS, checked_tensors, open_network_checkpoint
+from .checkpoint import checked_tensors, open_network_checkpoint
 from .codebook_file import load_codebook
 from .licence import LICENCE_NOTICE
 from .retrieval_checkpoint import load_retrieval_head
 from .retrieval_weights import RetrievalHeadWeights
 from .stored_tensors import safetensors_of
-from .weights import WeightsKind, find_weights
+from .weights import FoundFile, Origin, WeightsKind, find_weights
+from .weights_file import WeightsFile
 from .weights_record import WeightsRecord
 
 log = logging.getLogger(__name__)
-
-CONVERTED: Final = "converted"
-"""Subfolder of what was made from the official files; may be deleted at any time."""
-_SPARE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +41,39 @@ class StoredNetwork:
 
 
 class WeightsStore:
-    """The weights in a folder."""
+    """The weights in a folder, or given by a path, or in the hub's cache.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: the weights folder.
+        given: as `weights.given_weights` returns it.
+    """
+
+    def __init__(self, folder: Path, given: Path | None = None) -> None:
+        self.folder, self.given = folder, given
         self.record = WeightsRecord(folder)
 
+    def found(self, kind: WeightsKind) -> FoundFile:
+        """The file of a kind, found or missing."""
+        (file,) = (file for file in find_weights(self.folder, self.given) if file.official.kind is kind)
+        return file
+
+    def key(self, kind: WeightsKind) -> str:
+        """Identity of a file's content.
+
+        Raises:
+            WeightsError: missing, or changed since it was first used.
+        """
+        return self._file(kind).key()
+
     def network(self) -> StoredNetwork:
-        """The network; on first use it is converted, which takes as much disk space again.
+        """The network; a `.pth` is converted on first use, which takes as much disk space again.
 
         Raises:
             WeightsError: missing, damaged, hostile, of another network, or changed since it was first used.
         """
-        path = self._path(WeightsKind.NETWORK)
-        network = self._network(path, self._network_key(path))
-        for part in _files_of(path):
-            self.record.trust(part)
+        file = self._file(WeightsKind.NETWORK)
+        network = _network(file, self._key(file))
+        file.trust()
         return network
 
     def retrieval_head(self) -> RetrievalHeadWeights:
@@ -76,10 +82,10 @@ class WeightsStore:
         Raises:
             WeightsError: as `network`.
         """
-        path = self._path(WeightsKind.RETRIEVAL)
-        self.record.digest(path)
-        head = load_retrieval_head(path)
-        self.record.trust(path)
+        file = self._file(WeightsKind.RETRIEVAL)
+        self._key(file)
+        head = load_retrieval_head(file.path)
+        file.trust()
         return head
 
     def codebook(self) -> Codebook:
@@ -88,29 +94,29 @@ class WeightsStore:
         Raises:
             WeightsError: as `network`.
         """
-        path = self._path(WeightsKind.CODEBOOK)
-        with self._conversion(WeightsKind.CODEBOOK, self.record.digest(path)) as converted:
-            if converted is not None and self.record.is_unchanged(converted):
+        file = self._file(WeightsKind.CODEBOOK)
+        with file.conversion(self._key(file)) as converted:
+            if converted is not None and file.record.is_unchanged(converted):
                 try:
                     return Codebook.load(converted)
                 except RetrievalError as error:
                     log.warning("made again: %s", error)
-            codebook = load_codebook(path)
-            self.record.trust(path)
+            codebook = load_codebook(file.path)
+            file.trust()
             if converted is not None:
-                self._write(converted, codebook.centroids.nbytes, codebook.save)
+                file.write(converted, codebook.centroids.nbytes, codebook.save)
             return codebook
 
     def require_fit(
         self, architecture: NetworkArchitecture, head: RetrievalHeadWeights, codebook: Codebook | None
     ) -> None:
-        """Check that what was read from this folder belongs together.
+        """Check that what was read belongs together.
 
         Raises:
             WeightsError: the head takes other tokens than the network gives, or gives other descriptors than
-                the codebook holds; names both files.
+                the codebook holds, or names another number of words; names both files.
         """
-        network, retrieval = self._path(WeightsKind.NETWORK), self._path(WeightsKind.RETRIEVAL)
+        network, retrieval, words = (self.found(kind).path for kind in WeightsKind)
         if head.token_dim != architecture.encoder_dim:
             raise WeightsError(
                 f"{retrieval} takes tokens of {head.token_dim} channels, and {network} gives "
@@ -118,12 +124,22 @@ class WeightsStore:
                 hint="put the retrieval head there that was made for this network, or delete it (and the "
                 "codebook): whitening is then learned from the photos",
             )
-        if codebook is not None and codebook.dim != head.descriptor_dim:
+        if codebook is None:
+            return
+        hint = (
+            "put the codebook there that was made for this retrieval head, or delete it: words are then "
+            "learned from the photos"
+        )
+        if codebook.dim != head.descriptor_dim:
             raise WeightsError(
-                f"{self._path(WeightsKind.CODEBOOK)} holds words of {codebook.dim} channels, and {retrieval} "
-                f"gives descriptors of {head.descriptor_dim}",
-                hint="put the codebook there that was made for this retrieval head, or delete it: words are "
-                "then learned from the photos",
+                f"{words} holds words of {codebook.dim} channels, and {retrieval} gives descriptors of "
+                f"{head.descriptor_dim}",
+                hint=hint,
+            )
+        if head.num_clusters not in (None, len(codebook)):
+            raise WeightsError(
+                f"{words} holds {len(codebook):,} words, and {retrieval} was made for {head.num_clusters:,}",
+                hint=hint,
             )
 
     def show_once(self) -> str:
@@ -136,12 +152,10 @@ class WeightsStore:
         Raises:
             WeightsError: as `network`.
         """
-        path = self._path(kind)
-        for part in _files_of(path):
-            self.record.digest(part)
-        _check(kind, path)
-        for part in _files_of(path):
-            self.record.trust(part)
+        file = self._file(kind)
+        file.key()
+        file.check()
+        file.trust()
 
     def accept(self) -> None:
         """Take all files as they are now for the right ones, after reading each.
@@ -149,98 +163,61 @@ class WeightsStore:
         Raises:
             WeightsError: one of them cannot be used.
         """
-        for file in find_weights(self.folder):
-            if file.path is not None:
-                _check(file.official.kind, file.path)
-                for part in _files_of(file.path):
-                    self.record.digest(part, accept=True)
+        for found in find_weights(self.folder, self.given):
+            if found.path is not None:
+                file = self._file(found.official.kind)
+                file.check()
+                file.accept()
 
-    def _network(self, path: Path, key: str) -> StoredNetwork:
-        if path.name == HUB_WEIGHTS:
-            checkpoint = open_network_checkpoint(path)
-            return StoredNetwork(checkpoint.architecture, checkpoint.tensors(), key)
-        with self._conversion(WeightsKind.NETWORK, key) as converted:
-            if converted is not None and self.record.is_unchanged(converted):
-                try:
-                    return StoredNetwork(*_read_network(converted), key)
-                except WeightsError as error:
-                    log.warning("made again: %s", error)
-            checkpoint = open_network_checkpoint(path)
-            tensors = checkpoint.tensors()
-            metadata = {"architecture": json.dumps(dataclasses.asdict(checkpoint.architecture))}
-            size = sum(tensor.nbytes for tensor in tensors.values())
-            if converted is not None and self._write(
-                converted, size, lambda scratch: save_file(_apart(tensors), scratch, metadata)
-            ):
-                return StoredNetwork(*_read_network(converted), key)
-            return StoredNetwork(checkpoint.architecture, tensors, key)
-
-    def _path(self, kind: WeightsKind) -> Path:
-        (file,) = (file for file in find_weights(self.folder) if file.official.kind is kind)
-        if file.path is None:
+    def _file(self, kind: WeightsKind) -> WeightsFile:
+        found = self.found(kind)
+        if found.path is None:
             raise WeightsError(
-                f"weights not found: {self.folder / file.official.name}",
-                hint=f"sfm weights --download fetches them; or put {file.official.url} there",
+                f"weights not found: {self.folder / found.official.name}",
+                hint=f"sfm weights --download fetches them; or put {found.official.url} there",
             )
-        return file.path
+        return WeightsFile(kind, found.path, found.origin, self._record_of(found.path, found.origin))
 
-    def _network_key(self, path: Path) -> str:
-        digests = [self.record.digest(part) for part in _files_of(path)]
-        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    def _record_of(self, path: Path, origin: Origin) -> WeightsRecord:
+        """Nothing is written beside a file outside the weights folder; what is given may be any file."""
+        if origin is Origin.FOLDER:
+            return self.record
+        return WeightsRecord(path.parent, ours=False, pins=origin is not Origin.OPTION)
 
-    @contextmanager
-    def _conversion(self, kind: WeightsKind, key: str) -> Iterator[Path | None]:
-        """Where the converted file is or will be, for one process at a time; None where none can be kept."""
-        if self.record.folder is None:
-            yield None
-            return
-        folder = self.record.folder / CONVERTED
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError:
-            yield None
-            return
-        with FileLock(str(folder / ".lock")):
-            yield folder / f"{kind}-{key[:16]}.safetensors"
-
-    def _write(self, path: Path, num_bytes: int, write: Callable[[Path], object]) -> bool:
-        """Write a converted file, all or nothing, in place of earlier ones; False where it isn't possible."""
-        scratch = path.with_name(f".{path.stem}.{os.getpid()}.part")
-        try:
-            kind = path.name.partition("-")[0]
-            for old in (*path.parent.glob(f"{kind}-*.safetensors"), *path.parent.glob(f".{kind}-*.part")):
-                old.unlink(missing_ok=True)
-            if shutil.disk_usage(path.parent).free < num_bytes + _SPARE_BYTES:
-                log.warning("%s: no space for %.1f GB; the original is used", path.parent, num_bytes / 1e9)
-                return False
-            write(scratch)
-            with scratch.open("rb+") as file:
-                os.fsync(file.fileno())
-            scratch.chmod(0o644)  # safetensors makes files that only their owner can read
-            os.replace(scratch, path)
-            self.record.remember(path)
-            return True
-        except (OSError, SafetensorError) as error:
-            log.warning("%s cannot be written (%s); the original is used", path, error)
-            return False
-        finally:
-            scratch.unlink(missing_ok=True)
+    def _key(self, file: WeightsFile) -> str:
+        """As `file.key`, with a word on a file that nobody has vouched for."""
+        key = file.key()
+        name = self.found(file.kind).official.name
+        if file.origin is Origin.OPTION and key != self.record.pinned(name):
+            log.warning(
+                "%s: its checksum is not the pinned one of %s (sha256 %s); it is used because mast3r.weights "
+                "names it",
+                file.path,
+                name,
+                key,
+            )
+        return key
 
 
-def _check(kind: WeightsKind, path: Path) -> None:
-    """Read a whole file as a run would."""
-    match kind:
-        case WeightsKind.NETWORK:
-            open_network_checkpoint(path).tensors()
-        case WeightsKind.RETRIEVAL:
-            load_retrieval_head(path)
-        case WeightsKind.CODEBOOK:
-            load_codebook(path)
-
-
-def _files_of(path: Path) -> list[Path]:
-    """The file itself, and for the hub's form the configuration beside it."""
-    return [path, path.with_name(HUB_CONFIG)] if path.name == HUB_WEIGHTS else [path]
+def _network(file: WeightsFile, key: str) -> StoredNetwork:
+    if file.is_hub_form:
+        checkpoint = open_network_checkpoint(file.path)
+        return StoredNetwork(checkpoint.architecture, checkpoint.tensors(), key)
+    with file.conversion(key) as converted:
+        if converted is not None and file.record.is_unchanged(converted):
+            try:
+                return StoredNetwork(*_read_network(converted), key)
+            except WeightsError as error:
+                log.warning("made again: %s", error)
+        checkpoint = open_network_checkpoint(file.path)
+        tensors = checkpoint.tensors()
+        metadata = {"architecture": json.dumps(dataclasses.asdict(checkpoint.architecture))}
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        if converted is not None and file.write(
+            converted, size, lambda scratch: save_file(_apart(tensors), scratch, metadata)
+        ):
+            return StoredNetwork(*_read_network(converted), key)
+        return StoredNetwork(checkpoint.architecture, tensors, key)
 
 
 def _read_network(path: Path) -> tuple[NetworkArchitecture, dict[str, torch.Tensor]]:

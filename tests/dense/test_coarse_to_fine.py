@@ -206,6 +206,8 @@ class Faulty:
     spoilt: Callable[[EncodedPhoto], bool] = lambda photo: False
     key: str = "faulty"
     token_dim: int = 64
+    token_dtype: torch.dtype = torch.bfloat16
+    retrieval_size: int | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:

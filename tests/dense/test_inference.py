@@ -46,6 +46,8 @@ class Strip:
     points_of: list[str] = field(default_factory=list)
     key: str = "strip"
     token_dim: int = 4
+    token_dtype: torch.dtype = torch.bfloat16
+    retrieval_size: int | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
@@ -65,7 +67,7 @@ class Strip:
         self.calls += names
         return StripPairs(self, names)
 
-    def retrieval_features(self, photo: EncodedPhoto, count: int) -> np.ndarray:
+    def retrieval_features(self, photo: EncodedPhoto, count: int | None = None) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -224,7 +226,7 @@ def test_a_photo_that_vanished_fails_its_own_pairs(photos: dict[str, Photo], tmp
     ],
     ids=["torch", "python", "cublas"],
 )
-@pytest.mark.parametrize("in_memory", [1, 256])
+@pytest.mark.parametrize("in_memory", [1, 10**9])
 def test_memory_that_runs_out_when_a_photo_is_encoded_again_fails_its_own_pairs(
     error: Exception,
     in_memory: int,
@@ -232,7 +234,7 @@ def test_memory_that_runs_out_when_a_photo_is_encoded_again_fails_its_own_pairs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sfm.dense.photos._IN_MEMORY", in_memory)
+    monkeypatch.setattr("sfm.dense.photos._MAX_TOKEN_BYTES", in_memory)
     lost = NAMES[1]
     config = replace(CONFIG, batch_size=4)
     results = infer(photos, tmp_path, ALL, Strip(unencodable={lost: error}), config, cached=0)

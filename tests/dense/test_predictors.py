@@ -35,7 +35,8 @@ def weights(folder: Path, network: Path, *, head: int, words: int | None) -> Mas
 
 def test_files_that_belong_together_are_opened(tmp_path: Path, network: Path) -> None:
     loaded = open_predictor(weights(tmp_path, network, head=128, words=128))
-    assert loaded.has_retrieval_head
+    assert loaded.head_key
+    assert loaded.codebook_key
     assert loaded.codebook is not None
 
 
@@ -58,6 +59,14 @@ def test_a_codebook_for_another_head_is_refused(tmp_path: Path, network: Path) -
     assert str(tmp_path / RETRIEVAL) in said
     assert "1024" in said
     assert "delete it" in caught.value.hint
+
+
+def test_a_codebook_of_another_number_of_words_is_refused(tmp_path: Path, network: Path) -> None:
+    config = weights(tmp_path, network, head=128, words=128)
+    write_codebook(tmp_path / CODEBOOK, np.random.default_rng(1).normal(size=(8, 128)).astype(np.float32))
+
+    with pytest.raises(WeightsError, match=r"holds 8 words, .* was made for 9"):
+        open_predictor(config)
 
 
 COMPILING = """

@@ -174,7 +174,9 @@ def test_the_network_has_these_tensors(architecture) -> None:
         (edited("('exp', 1, inf)", "('exp', 0x" + "f" * 3600 + ", inf)"), "is not a number"),
         (edited("two_confs=True", "two_confs=1"), "two_confs must be"),
         (edited("two_confs=True", "patch_size=14"), "patch_size must be 16"),
-        (edited("two_confs=True", "freeze='all', colour=3"), "unknown arguments colour, freeze"),
+        (edited("two_confs=True", "frozen='all', colour=3"), "unknown arguments colour, frozen"),
+        (edited("two_confs=True", "freeze='encoder'"), "freeze must be 'none', not encoder"),
+        (edited("two_confs=True", "desc_mode=('norm', 1)"), "desc_mode must be 'norm'"),
     ],
 )
 def test_descriptions_that_are_refused(text, reason) -> None:
@@ -195,12 +197,25 @@ def test_descriptions_that_are_refused(text, reason) -> None:
         ({"conf_mode": ["exp", "nan", "inf"]}, "conf_floor"),
         ({"pos_embed": 100}, "pos_embed must be like"),
         ({"croco_kwargs": {}}, "unknown arguments croco_kwargs"),
+        ({"desc_mode": "none"}, "desc_mode must be 'norm', not none"),
+        ({"desc_mode": None}, "desc_mode must be 'norm', not None"),
+        ({"desc_mode": ["norm"]}, "desc_mode must be 'norm'"),
+        ({"freeze": "mask"}, "freeze must be 'none', not mask"),
+        ({"freeze": None}, "freeze must be 'none'"),
+        ({"freeze": False}, "freeze must be 'none'"),
         ({"license": "x", "act_layer": "ReLU"}, "unknown arguments act_layer"),
     ],
 )
 def test_hub_configurations_that_are_refused(change, reason) -> None:
     with pytest.raises(ArchitectureError, match=reason):
         from_hub_config(HUB | change)
+
+
+@pytest.mark.parametrize("spelt_out", [{"desc_mode": "norm"}, {"freeze": "none"}])
+def test_defaults_that_the_hubs_writer_spells_out(spelt_out) -> None:
+    assert from_hub_config(HUB | spelt_out) == OFFICIAL
+    (argument,) = (f"{name}={value!r}" for name, value in spelt_out.items())
+    assert parse_model_call(edited("two_confs=True", f"two_confs=True, {argument}")) == OFFICIAL
 
 
 def test_what_a_hub_says_of_the_file_is_passed_over(caplog) -> None:
@@ -225,7 +240,9 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*HUB, "mlp_ratio", "patch_size"]), json_values))
+@given(
+    st.dictionaries(st.sampled_from([*HUB, "mlp_ratio", "patch_size", "desc_mode", "freeze"]), json_values)
+)
 def test_any_configuration_is_understood_or_refused(change) -> None:
     try:
         found = from_hub_config(HUB | change)

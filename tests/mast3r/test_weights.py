@@ -22,14 +22,14 @@ from sfm.mast3r.tensor_shapes import ALIASES, expected_shapes
 from sfm.mast3r.weights import (
     OFFICIAL_FILES,
     WeightsKind,
-    available,
     default_folder,
     find_weights,
     network_file,
     weights_folder,
 )
+from sfm.mast3r.weights_file import CONVERTED
 from sfm.mast3r.weights_record import WeightsRecord
-from sfm.mast3r.weights_store import CONVERTED, WeightsStore
+from sfm.mast3r.weights_store import WeightsStore
 from tools.write_checkpoint import (
     OFFICIAL,
     TINY,
@@ -100,7 +100,6 @@ def test_expected_sizes_are_those_of_the_shapes() -> None:
 
 
 def test_found_missing_and_incomplete(folder: Path) -> None:
-    assert available(folder)
     assert network_file(folder) == folder / NETWORK.name
     (folder / NETWORK.name).unlink()
     (folder / f"{NETWORK.name}.part").write_bytes(bytes(77))
@@ -110,9 +109,7 @@ def test_found_missing_and_incomplete(folder: Path) -> None:
     assert (network.path, network.num_bytes) == (None, 77)
     assert retrieval.path == folder / RETRIEVAL.name
     assert codebook.num_bytes == (folder / CODEBOOK.name).stat().st_size
-    assert not available(folder)
     assert network_file(folder) is None
-    assert not available(folder / "none")
 
 
 def test_missing_weights_say_what_to_fetch(tmp_path: Path) -> None:

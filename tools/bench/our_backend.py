@@ -53,10 +53,11 @@ def _mast3r(config: Mast3rConfig) -> OurBackend:
 
 def _weights(config: Mast3rConfig) -> tuple[object, ...]:
     """Path, size and time of each official file that is there: those that come later are other weights."""
-    from sfm.mast3r.weights import find_weights, weights_folder
+    from sfm.mast3r.weights import find_weights, given_weights, weights_folder
 
     try:
-        files = [found.path for found in find_weights(weights_folder(config.weights_dir)) if found.path]
+        there = find_weights(weights_folder(config.weights_dir), given_weights(config.weights))
+        files = [found.path for found in there if found.path]
     except WeightsError:
         return ()
     return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
