@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
+from sfm import interruption
 from sfm.errors import WorkspaceError
 from sfm.events import EventLog
 
@@ -73,10 +75,17 @@ class Workspace:
         """Appends to the events of the run in progress."""
         return EventLog(self.events_path)
 
-    def publish_events(self) -> None:
-        """Put the events of this run in the place of the last finished run's, `OUT/events.jsonl`."""
-        shutil.copyfile(self.events_path, self.cache / "events.finished")
-        os.replace(self.cache / "events.finished", self.root / "events.jsonl")
+    def require_whole(self) -> None:
+        """Refuse to go on where somebody took the folder away.
+
+        Raises:
+            WorkspaceError: its marker is gone.
+        """
+        if not (self.cache / MARKER).is_file():
+            raise WorkspaceError(
+                f"{self.root} was removed, in whole or in part, while it was being written",
+                hint="run the same command again, and leave the folder alone until it ends",
+            )
 
     def __enter__(self) -> Workspace:
         try:
@@ -179,30 +188,52 @@ class Workspace:
         self._lock = lock
 
 
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than is allowed",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EIO: "the disk reports an error",
+    errno.ESTALE: "the disk is not reachable any more",
+}
+_DATABASE_REASONS = ("disk is full", "readonly database", "disk I/O error")
+"""In SQLite's messages, which reach Python as OperationalError, or through pycolmap as RuntimeError."""
+
+
 @contextmanager
 def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
     """Turn a full, read-only or forbidden disk into a message; other errors pass."""
     try:
         yield
     except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EROFS: "the disk is read-only",
-            errno.EACCES: "permission denied",
-            errno.EPERM: "permission denied",
-        }
-        if error.errno not in reasons:
+        if error.errno not in _REASONS:
             raise
         raise WorkspaceError(
-            f"cannot write to {error.filename or root}: {reasons[error.errno]}",
+            f"cannot write to {error.filename or root}: {_REASONS[error.errno]}",
             hint="free some space or choose another output folder; what was finished is kept",
         ) from error
-    except RuntimeError as error:
-        # SQLite's errors reach Python through pycolmap as RuntimeError.
-        if "disk is full" not in str(error) and "readonly database" not in str(error):
+    except (RuntimeError, sqlite3.OperationalError) as error:
+        if not any(reason in str(error) for reason in _DATABASE_REASONS):
             raise
         raise WorkspaceError(f"cannot write to {root}: {error}") from error
+
+
+@contextmanager
+def opened_workspace(root: Path, *, source: Path) -> Iterator[Workspace]:
+    """A workspace; what fails in the block because the folder is full, forbidden or gone is told as that.
+
+    Raises:
+        WorkspaceError: see `Workspace`, and where the folder was removed meanwhile.
+    """
+    with os_errors_as_workspace_errors(root), Workspace(root, source=source) as workspace:
+        try:
+            yield workspace
+        except Exception:
+            interruption.check()
+            workspace.require_whole()
+            raise
 
 
 def require_space(folder: Path, num_bytes: int) -> None:

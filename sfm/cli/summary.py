@@ -13,10 +13,12 @@ _MAX_LISTED = 10
 
 def result_lines(result: Result) -> list[str]:
     """Figures, photos left out with the reason, and where everything is."""
-    lines = [result.summary(), *_look_alikes(result), *_left_out(result), *_in_doubt(result)]
+    lines = [f"result      {result.run.verdict.title}", result.summary()]
+    lines += [*_look_alikes(result), *_left_out(result), *_in_doubt(result)]
     if result.models:
         lines.append(f"model       {result.output / 'sparse' / '0'}")
-    if result.run.config.export.report:
+    is_told = all(failure.step != "report" for failure in result.run.failures)
+    if result.run.config.export.report and is_told:
         lines.append(f"report      {result.output / 'report.html'}")
     return lines
 
