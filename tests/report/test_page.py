@@ -86,6 +86,28 @@ def test_a_model_with_photos_in_doubt_is_not_called_complete(tmp_path, make_run)
     assert (doubted.grade, doubted.title) == ("partial", "Every photo is in one model, 1 of them in doubt")
 
 
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        ({"ambiguous": True}, "Every photo is in one model, which may be folded: places look alike"),
+        (
+            {"failures": [{"step": "quality", "error": "IndexError: none", "hint": ""}]},
+            "Every photo is in one model, but not all was done: quality failed",
+        ),
+    ],
+)
+def test_the_verdict_knows_all_that_the_page_says_below(tmp_path, make_run, facts, title):
+    out = make_run(tmp_path / "out")
+    run = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**run, "suspects": [], **facts}))
+
+    html = write_report(out).read_text()
+
+    assert f"<h2>{title}</h2>" in html
+    assert 'class="verdict partial"' in html
+    assert "Complete" not in html
+
+
 def test_a_model_that_hangs_on_one_photo_of_another_says_which(tmp_path, make_run):
     out = make_run(tmp_path / "out", num_models=2)
     assert "Model 1 shares places" not in write_report(out).read_text()
