@@ -15,6 +15,7 @@ from sfm.diagnosis import Diagnosis, EventIndex
 from sfm.events import read_events
 from sfm.exports.models import model_indices, read_model, write_models, write_points_ply
 from sfm.failed_pairs import Failures
+from sfm.file_changes import file_changes
 from sfm.georeferencing import (
     GEOREFERENCE_FILE,
     Georeference,
@@ -42,7 +43,7 @@ from sfm.record import (
 from sfm.report import write_report
 from sfm.result import Result
 from sfm.session import Session
-from sfm.types import Collection, PhotoOutcome, PhotoStatus
+from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
 from sfm.verdict import message
 from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
 
@@ -273,6 +274,11 @@ def _record(
         stages=tuple(session.stages),
         rounds=loop.rounds,
         outcomes=tuple(outcomes),
+        changed=tuple(
+            Skipped(name, what) for name, what in file_changes(collection.photos, session.files).items()
+        )
+        if session.files
+        else (),
         suspects=alike.suspects,
         ambiguous=alike.ambiguous,
         look_alikes_note=alike.note,

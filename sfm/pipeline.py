@@ -19,6 +19,7 @@ from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.failed_pairs import FailedPairs
+from sfm.file_changes import file_changes, file_states
 from sfm.georeferencing import GivenFrame
 from sfm.given_poses import GivenPoses, in_frame_of, read_given_poses, triangulated, with_given_cameras
 from sfm.ingest import ingest
@@ -156,6 +157,7 @@ def ingested(
             earlier=earlier,
         )
         collection = with_positions(with_splits(collection, space.cache), config.georeference)
+        session.files.update(file_states(collection.photos))
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
     return with_given_cameras(collection, session.poses) if session.poses else collection
 
@@ -167,13 +169,16 @@ def with_features(session: PhotoSession, collection: Collection) -> tuple[Collec
         database.sync(collection, session.backend.keys())
         report = session.backend.describe(collection, database)
         counts.update(described=report.described, cached=report.cached, failed=len(report.failed))
-    return _without(collection, report.failed), database
+    if not report.failed:
+        return collection, database
+    changed = file_changes(collection.photos, session.files)
+    described = _without(collection, {name: changed.get(name, why) for name, why in report.failed.items()})
+    database.sync(described, session.backend.keys())
+    return described, database
 
 
 def _without(collection: Collection, failed: Mapping[str, str]) -> Collection:
     """The collection without photos that the backend could not use although our decoder could read them."""
-    if not failed:
-        return collection
     kept = tuple(photo for photo in collection.photos if photo.name not in failed)
     skipped = tuple(Skipped(name, reason) for name, reason in failed.items())
     if len(kept) < 2:

@@ -99,6 +99,8 @@ class RunRecord:
     stages: tuple[StageReport, ...]
     rounds: tuple[RoundReport, ...]
     outcomes: tuple[PhotoOutcome, ...]
+    changed: tuple[Skipped, ...] = ()
+    """Photos that were used and whose files were removed or changed since they were read; mostly empty."""
     suspects: tuple[SuspectPair, ...]
     """Verified pairs that are probably a look-alike's, surest first."""
     ambiguous: bool

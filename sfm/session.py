@@ -12,6 +12,7 @@ from sfm import interruption
 from sfm.backends import Backend
 from sfm.config.schema import Config
 from sfm.failures import StepFailure, noted
+from sfm.file_changes import FileState
 from sfm.given_poses import GivenPoses
 from sfm.mapping import GivenModels
 from sfm.progress import Progress, SilentProgress
@@ -35,6 +36,8 @@ class Session:
     stages: list[StageReport] = field(default_factory=list)
     failures: list[StepFailure] = field(default_factory=list)
     """Steps that failed after there were models, which are the user's all the same."""
+    files: dict[str, FileState] = field(default_factory=dict)
+    """Of the photos, as they were when they were read."""
     started: float = field(default_factory=time.monotonic)
 
     @property

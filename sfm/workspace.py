@@ -18,7 +18,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from sfm import interruption
-from sfm.errors import WorkspaceError
+from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog
 
 FORMAT = 1
@@ -74,6 +74,10 @@ class Workspace:
     def events(self) -> EventLog:
         """Appends to the events of the run in progress."""
         return EventLog(self.events_path)
+
+    def holds(self, path: object) -> bool:
+        """Whether a path lies in this folder, or nobody knows where it lies."""
+        return not isinstance(path, str | Path) or Path(path).absolute().is_relative_to(self.root)
 
     def require_whole(self) -> None:
         """Refuse to go on where somebody took the folder away.
@@ -230,9 +234,14 @@ def opened_workspace(root: Path, *, source: Path) -> Iterator[Workspace]:
     with os_errors_as_workspace_errors(root), Workspace(root, source=source) as workspace:
         try:
             yield workspace
-        except Exception:
+        except Exception as error:
             interruption.check()
             workspace.require_whole()
+            if isinstance(error, FileNotFoundError) and not workspace.holds(error.filename):
+                raise InputError(
+                    f"{error.filename} was removed while the run went on",
+                    hint="put it back, and run the same command again: finished work is reused",
+                ) from error
             raise
 
 

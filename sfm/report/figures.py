@@ -18,6 +18,7 @@ Run = Mapping[str, Any]
 _HIGH_ERROR_PX = 1.5
 _SHORT_TRACKS = 2.6
 _MAX_SUSPECTS = 20
+_MAX_NAMED = 10
 _FEW_SUSPECTS = (
     "These pairs match although other pairs say that their photos show different places. They are few: as a "
     "rule chance matches, or true pairs taken from far apart, that do the model no harm."
@@ -160,6 +161,10 @@ def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
     models = run["models"]
     for failure in run.get("failures", ()):
         yield f"{failure['step']} failed: {failure['error']}. {failure['hint']}".rstrip()
+    if changed := run.get("changed"):
+        names = ", ".join(photo["name"] for photo in changed[:_MAX_NAMED])
+        more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
+        yield f"Files were removed or changed while the run went on: {names}{more}."
     if run.get("ambiguous"):
         yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
     if doubted := num_doubted(run):

@@ -20,6 +20,7 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
         look_alikes_note="Take photos between." if ambiguous else "",
         verdict=NO_MODEL,
         failures=(),
+        changed=(),
         config=SimpleNamespace(export=SimpleNamespace(report=False)),
     )
     result = SimpleNamespace(summary=lambda: "figures", run=run, outcomes=(), models=(), output=Path("out"))
@@ -34,7 +35,7 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
 def test_photos_in_doubt_are_counted_and_named(num_doubted: int) -> None:
     export = SimpleNamespace(report=False)
     run = SimpleNamespace(
-        ambiguous=False, verdict=NO_MODEL, failures=(), config=SimpleNamespace(export=export)
+        ambiguous=False, verdict=NO_MODEL, failures=(), changed=(), config=SimpleNamespace(export=export)
     )
     outcomes = tuple(
         PhotoOutcome(f"{i:02d}.jpg", PhotoStatus.REGISTERED, 0, 50, doubt="few points" * (i < num_doubted))
