@@ -24,7 +24,7 @@ from sfm.events import EventLog
 FORMAT = 1
 MARKER = "workspace.json"
 _SCRATCH = ".sfm-scratch"
-"""Ends the names of folders in the making, so that only our own leftovers are ever removed."""
+"""Ends the names of what is in the making, so that only our own leftovers are ever removed."""
 
 
 class Workspace:
@@ -103,6 +103,7 @@ class Workspace:
                 f"{self.root} cannot be used as output: {(error.strerror or str(error)).lower()}",
                 hint="choose another output folder",
             ) from error
+        self._remove_leftovers()
         self.events_path.unlink(missing_ok=True)
         return self
 
@@ -179,6 +180,13 @@ class Workspace:
             return False
         self._write_marker()
         return True
+
+    def _remove_leftovers(self) -> None:
+        """Files that a killed run was about to put in their places."""
+        for folder in (self.root, self.cache):
+            for path in folder.glob(f".*{_SCRATCH}"):
+                if path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
 
     def _acquire_lock(self) -> None:
         lock = FileLock(str(self.cache / "lock"))
@@ -263,7 +271,7 @@ def require_space(folder: Path, num_bytes: int) -> None:
 def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
     try:
         with scratch.open("wb") as file:
             file.write(data)

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pycolmap
 import pytest
 from PIL import Image
 
@@ -209,3 +210,15 @@ def _data(out: Path) -> dict[str, object]:
     html = (out / "report.html").read_text()
     text = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
     return json.loads(text[1])
+
+
+def test_a_model_without_photos_is_a_page_all_the_same(tmp_path, make_run):
+    out = make_run(tmp_path / "out", num_models=2)
+    run = json.loads((out / "run.json").read_text())
+    run["outcomes"] = [outcome for outcome in run["outcomes"] if outcome["model"] == 0]
+    (out / "run.json").write_text(json.dumps(run))
+    pycolmap.Reconstruction().write(out / "sparse" / "1")
+
+    html = write_report(out).read_text()
+
+    assert "scene0/1.png" in html
