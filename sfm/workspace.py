@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from sfm import interruption
 from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog
+from sfm.folder_swap import recover, take_place
 
 FORMAT = 1
 MARKER = "workspace.json"
@@ -289,27 +290,52 @@ def atomic_write_json(path: Path, value: object) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that takes the place of `path` when the block ends well.
+def atomic_folder(path: Path, *, carry: Callable[[Path, Path], None] | None = None) -> Iterator[Path]:
+    """A scratch folder that takes the place of `path`, or of what that links to, when the block ends well.
 
     What a killed process left of the same folder is removed; the workspace's lock keeps others away.
+
+    Args:
+        path: the folder.
+        carry: called with the earlier folder and the new one, before they trade places and once more after
+            it: puts into the new one what must outlive the earlier one.
+
+    Raises:
+        WorkspaceError: there cannot be such a folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.????????{_SCRATCH}"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    path = _behind_links(path)
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
-    scratch.mkdir()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recover(path)
+        for leftover in path.parent.glob(f".{path.name}.????????{_SCRATCH}"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        scratch.mkdir()
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path} cannot be made: {(error.strerror or str(error)).lower()}", hint="choose another folder"
+        ) from error
     try:
         yield scratch
-        if path.exists():
-            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
-            path.rename(old)
-            scratch.rename(path)
-            shutil.rmtree(old)
-        else:
-            scratch.rename(path)
-    finally:
+        if carry is not None and path.exists():
+            carry(path, scratch)
+        old = take_place(scratch, path)
+    except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    if old is not None:
+        if carry is not None:
+            carry(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _behind_links(path: Path) -> Path:
+    real = Path(os.path.realpath(path)) if os.path.islink(path) else path
+    if os.path.islink(path) and not os.path.isdir(real):
+        raise WorkspaceError(f"{path} is a link to {real}, which is no folder", hint="remove the link")
+    if os.path.ismount(real):
+        raise WorkspaceError(f"{real} is the top of a disk", hint="give a folder on it")
+    return real
 
 
 def content_key(stage: str, version: int, *inputs: object) -> str:
