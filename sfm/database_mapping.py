@@ -24,7 +24,7 @@ from sfm.result import Result
 from sfm.session import SILENT, AnyPath, Session
 from sfm.sqlite_files import open_read_only, replace_by_copy
 from sfm.types import CameraSpec, Collection, Exif, Photo
-from sfm.workspace import opened_workspace
+from sfm.workspace import is_about_disk, opened_workspace
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ def _copy(source: Path, target: Path) -> None:
             check_database(db, source)
             replace_by_copy(db, target)
     except sqlite3.DatabaseError as error:
+        if is_about_disk(error):
+            raise
         raise InputError(f"{source} is not a COLMAP database: {error}") from error
 
 

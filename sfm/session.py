@@ -72,6 +72,7 @@ class Session:
         counts: dict[str, int | float] = {}
         yield counts
         interruption.check()
+        self.workspace.note_parts()
         seconds = round(time.monotonic() - started, 3)
         self.stages.append(StageReport(name, seconds, counts, peak_memory_mb()))
         self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)

@@ -40,6 +40,7 @@ class Workspace:
         self.root = root.expanduser().absolute()
         self.source = source.expanduser().absolute()
         self._lock: FileLock | None = None
+        self._parts: dict[Path, int] = {}
 
     @property
     def cache(self) -> Path:
@@ -80,17 +81,28 @@ class Workspace:
         """Whether a path lies in this folder, or nobody knows where it lies."""
         return not isinstance(path, str | Path) or Path(path).absolute().is_relative_to(self.root)
 
+    def note_parts(self) -> None:
+        """Remember what is there by now and must stay as long as the run goes on."""
+        for path in (self.database, self.images):
+            self._note(path)
+
+    def _note(self, part: Path) -> None:
+        if part not in self._parts and part.exists():
+            self._parts[part] = part.stat().st_ino
+
     def require_whole(self) -> None:
-        """Refuse to go on where somebody took the folder away.
+        """Refuse to go on where somebody took the folder away, or parts of it.
 
         Raises:
-            WorkspaceError: its marker is gone.
+            WorkspaceError: what `note_parts` saw is gone, or another file has its name.
         """
-        if not (self.cache / MARKER).is_file():
-            raise WorkspaceError(
-                f"{self.root} was removed, in whole or in part, while it was being written",
-                hint="run the same command again, and leave the folder alone until it ends",
-            )
+        for path, number in self._parts.items():
+            if not path.exists() or path.stat().st_ino != number:
+                part = path.relative_to(self.root)
+                raise WorkspaceError(
+                    f"{self.root} was removed, or parts of it ({part}), while it was being written",
+                    hint="run the same command again, and leave the folder alone until it ends",
+                )
 
     def __enter__(self) -> Workspace:
         try:
@@ -105,6 +117,7 @@ class Workspace:
                 hint="choose another output folder",
             ) from error
         self._remove_leftovers()
+        self._note(self.cache / MARKER)
         self.events_path.unlink(missing_ok=True)
         return self
 
@@ -228,9 +241,14 @@ def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
             hint="free some space or choose another output folder; what was finished is kept",
         ) from error
     except (RuntimeError, sqlite3.OperationalError) as error:
-        if not any(reason in str(error) for reason in _DATABASE_REASONS):
+        if not is_about_disk(error):
             raise
         raise WorkspaceError(f"cannot write to {root}: {error}") from error
+
+
+def is_about_disk(error: Exception) -> bool:
+    """Whether an error of SQLite's tells of a disk that cannot be written."""
+    return any(reason in str(error) for reason in _DATABASE_REASONS)
 
 
 @contextmanager

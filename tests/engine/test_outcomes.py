@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pycolmap
@@ -132,18 +134,41 @@ def test_a_model_in_which_no_photo_is_left_is_no_model(
     assert not (out / "sparse" / "0").exists()
 
 
+@pytest.mark.parametrize("part", [".", "cache", "database.db"])
 def test_a_run_whose_folder_is_removed_says_so(
-    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: str, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     write = EventLog.emit
 
     def removing(log: EventLog, stage: str, event: str, **fields: object) -> None:
         if (stage, event) == ("quality", "stage"):
-            shutil.rmtree(out)
+            shutil.rmtree(out / part) if (out / part).is_dir() else (out / part).unlink()
         write(log, stage, event, **fields)
 
     monkeypatch.setattr(EventLog, "emit", removing)
 
     with pytest.raises(WorkspaceError, match="was removed"):
         map_database(database, output=out, config=CONFIG)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of file sizes")
+@pytest.mark.parametrize("kilobytes", [2, 100, 400])
+def test_a_full_disk_is_told_as_that(kilobytes: int, database: Path, tmp_path: Path) -> None:
+    import resource
+
+    limit = (1000 * kilobytes, 1000 * kilobytes)
+    words = ["map", database, "-o", tmp_path / "out", "--threads", "1", "-q"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "sfm", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )
+
+    assert done.returncode in (WorkspaceError.exit_code, 7)
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
