@@ -22,7 +22,7 @@ from sfm.types import CameraSpec, Collection, Photo
 from sfm.workspace import atomic_write_json
 
 if TYPE_CHECKING:
-    from sfm.pipeline import PhotoSession
+    from sfm.session import PhotoSession
 
 _FILE = "camera_splits.json"
 

@@ -17,14 +17,14 @@ from sfm.errors import ConfigError, InputError
 from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult
 from sfm.mapping import reconstruct
-from sfm.outputs import finish
-from sfm.pipeline import SILENT, AnyPath, Session
+from sfm.outputs import finish, write_grown
 from sfm.positions import with_positions
 from sfm.progress import Progress
 from sfm.result import Result
-from sfm.sqlite_files import copy_into, open_read_only
+from sfm.session import SILENT, AnyPath, Session
+from sfm.sqlite_files import open_read_only, replace_by_copy
 from sfm.types import CameraSpec, Collection, Exif, Photo
-from sfm.workspace import Workspace, os_errors_as_workspace_errors
+from sfm.workspace import is_about_disk, opened_workspace
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def map_database(
     if config.register.poses is not None:
         raise ConfigError("register.poses is for runs from photos", hint="leave it out, or use sfm run")
     pycolmap.set_random_seed(config.run.seed)
-    with os_errors_as_workspace_errors(output), Workspace(output, source=database) as workspace:
+    with opened_workspace(output, source=database) as workspace:
         session = Session(workspace, config, progress)
         _copy(database, workspace.database)
         _refuse_unknown_rigs(workspace.database)
@@ -86,9 +86,8 @@ def map_database(
                 scratch=workspace.cache,
             )
             counts.update(models=len(result.models))
-        return finish(
-            session, collection, copy, LoopResult(result.models, result.view_graph, graph, (), report)
-        )
+        loop = LoopResult(result.models, result.view_graph, graph, (), report)
+        return finish(session, collection, copy, write_grown(session, loop))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -98,9 +97,10 @@ def _copy(source: Path, target: Path) -> None:
     try:
         with open_read_only(source) as db:
             check_database(db, source)
-            target.unlink(missing_ok=True)
-            copy_into(db, target)
+            replace_by_copy(db, target)
     except sqlite3.DatabaseError as error:
+        if is_about_disk(error):
+            raise
         raise InputError(f"{source} is not a COLMAP database: {error}") from error
 
 

@@ -6,7 +6,8 @@ SfmError                     one line and a hint, never a traceback      exit 1
 ├─ MissingDependencyError    an optional package is not installed        exit 4
 ├─ WeightsError              network weights are missing, damaged, foreign or hostile exit 4
 ├─ WorkspaceError            OUT is locked, foreign, damaged or not writable         exit 5
-└─ ReconstructionError       the photos were read but no model came out  exit 6
+├─ ReconstructionError       the photos were read but no model came out  exit 6
+└─ UnfinishedError           a model was written, then a later step failed           exit 7
 
 Ctrl-C exits with 130 and leaves a workspace that the next run continues.
 """
@@ -58,6 +59,12 @@ class ReconstructionError(SfmError):
     """Photos were read and matched, but no model could be built."""
 
     exit_code = 6
+
+
+class UnfinishedError(SfmError):
+    """Models were built and written, but a step after that failed, such as the report."""
+
+    exit_code = 7
 
 
 EXIT_INTERRUPTED = 130

@@ -71,7 +71,7 @@ def _story(
     history, outcome = index.history, outcomes.get(name)
     yield from _headline(name, index, outcome)
     if outcome is not None and (quality := outcome.get("quality")):
-        yield f"Held by       {quality_in_words(quality, unit_of(models[outcome['model']]))}"
+        yield f"Held by       {quality_in_words(quality, unit_of(models, outcome['model']))}"
     if outcome is not None and outcome.get("doubt"):
         yield f"In doubt      {outcome['doubt']}"
     if name in history.photos:

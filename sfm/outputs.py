@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 import pycolmap
 
+from retrieval import Pair
 from sfm.config.schema import Config
-from sfm.database import FeatureDatabase
-from sfm.diagnosis import EventIndex
+from sfm.database import FeatureDatabase, PairRecord
+from sfm.diagnosis import Diagnosis, EventIndex
 from sfm.events import read_events
-from sfm.exports.models import write_models, write_points_ply
+from sfm.exports.models import model_indices, read_model, write_models, write_points_ply
 from sfm.failed_pairs import Failures
+from sfm.file_changes import file_changes
 from sfm.georeferencing import (
     GEOREFERENCE_FILE,
     Georeference,
@@ -26,17 +27,48 @@ from sfm.georeferencing import STAGE as GEOREFERENCING
 from sfm.ingest import thumbnail_path
 from sfm.look_alikes import LookAlikes, look_alikes, read_suspects
 from sfm.loop import LoopResult
+from sfm.mapping import SuspectReport
 from sfm.mapping.options import MapperOptions, mapper_options
 from sfm.pair_proposal import save_scene_graph
-from sfm.quality import STAGE, Judgement, judged_models
-from sfm.record import PairsRecord, PhotosRecord, RunRecord, model_records, peak_memory_mb, versions
+from sfm.quality import STAGE, JudgedModels, Judgement, judged_models
+from sfm.record import (
+    ModelRecord,
+    PairsRecord,
+    PhotosRecord,
+    RunRecord,
+    model_records,
+    peak_memory_mb,
+    versions,
+)
 from sfm.report import write_report
 from sfm.result import Result
-from sfm.types import Collection, PhotoOutcome, PhotoStatus
-from sfm.workspace import atomic_write_json
+from sfm.session import Session
+from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
+from sfm.verdict import message
+from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
 
-if TYPE_CHECKING:
-    from sfm.pipeline import Session
+
+def write_grown(session: Session, loop: LoopResult) -> LoopResult:
+    """Write models as soon as they are grown, so that they are the user's whatever fails after that.
+
+    Where none came out, those of an earlier run are kept in `OUT/sparse-earlier`.
+
+    Returns:
+        What registration found, without models in which no photo is left.
+
+    Raises:
+        WorkspaceError: they cannot be written.
+    """
+    out = session.workspace.root
+    models = tuple(model for model in loop.models if model.num_reg_images())
+    if len(models) < len(loop.models):
+        session.workspace.events.emit("register", "empty_models", count=len(loop.models) - len(models))
+    if not models and model_indices(out):
+        with os_errors_as_workspace_errors(out), atomic_folder(out / "sparse-earlier") as earlier:
+            earlier.rmdir()
+            session.workspace.sparse.rename(earlier)
+    write_models(models, out, text=False)
+    return replace(loop, models=models)
 
 
 def finish(
@@ -49,24 +81,63 @@ def finish(
 ) -> Result:
     """Write everything that the user gets, and say what became of each photo.
 
-    An earlier run's models, points and report are replaced only by complete new ones. Models that grew
-    from a `given` one are not moved.
+    Each step may fail without taking what the others make with it; the record says which did. Models that
+    grew from a `given` one are not moved.
+
+    Args:
+        loop: its models lie in `OUT/sparse` already (`write_grown`).
     """
-    space, config = session.workspace, session.config
+    space = session.workspace
     loop, places = _georeferenced(session, collection, database, loop, given)
-    with session.stage("export"):
-        if space.images.is_dir():
-            for model in loop.models:
-                model.extract_colors_for_all_images(space.images)
+    _export(session, loop, places)
+    suspects, judged = _judged(session, collection, database, loop)
+    alike = LookAlikes()
+    with session.survived("look-alikes"):
+        alike = look_alikes(suspects)
+        for suspect in alike.suspects:
+            space.events.emit("suspects", "suspect", **asdict(suspect))
+    outcomes, failures = _diagnosed(session, collection, loop, judged)
+    pairs: Mapping[Pair, PairRecord] = {}
+    with session.survived("pairs"):
+        pairs = database.pairs()
+    models: tuple[ModelRecord, ...] = ()
+    with session.survived("figures"):
+        models = model_records(loop.models, places)
+    record = _record(session, collection, loop, models, pairs, outcomes, alike, failures)
+    _publish(session, collection, record)
+    if len(session.failures) > len(record.failures):
+        record = record.told(len(loop.models), session.failures)
+        with session.survived("run.json"):
+            session.sharing.write_record(record)
+    space.require_whole()
+    return Result(space.root, loop.models, record)
+
+
+def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) -> None:
+    """Stage: the models as they are in the end, with colours, and their points."""
+    space, config = session.workspace, session.config
+    with session.survived_stage("export"):
+        with session.survived("colours"):
+            if space.images.is_dir():
+                for model in loop.models:
+                    model.extract_colors_for_all_images(space.images)
         notes = [{GEOREFERENCE_FILE: asdict(place)} for place in places]
         write_models(loop.models, space.root, text=config.export.text, notes=notes)
         if config.export.points_ply:
             write_points_ply(loop.models, space.root / "points.ply")
         save_scene_graph(loop.scene_graph, space.cache)
-    with session.stage("suspects") as counts:
-        report = loop.suspects or read_suspects(database.path, frozenset())
+
+
+def _judged(
+    session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult
+) -> tuple[SuspectReport | None, JudgedModels]:
+    """Stages: which pairs may be look-alikes', and how well the photos are held."""
+    report, judged = loop.suspects, JudgedModels({}, frozenset())
+    with session.survived_stage("suspects") as counts:
+        report = report or read_suspects(database.path, frozenset())
         counts.update(named=len(report.suspects) if report else 0)
-    with session.stage(STAGE) as counts:
+    left = report
+    with session.survived_stage(STAGE) as counts:
         judged = judged_models(
             database.path,
             loop.models,
@@ -74,22 +145,39 @@ def finish(
             fixed_cameras=collection.fixed_cameras,
             doubtful=report.doubtful if report else frozenset(),
         )
-        left = report.without(judged.vindicated) if report and _suspects_waited(config) else report
+        left = report.without(judged.vindicated) if report and _suspects_waited(session.config) else report
         counts.update(in_doubt=sum(bool(photo.doubt) for photo in judged.photos.values()))
         counts.update(vindicated=len(report.suspects) - len(left.suspects) if report and left else 0)
-    alike = look_alikes(left)
-    for suspect in alike.suspects:
-        space.events.emit("suspects", "suspect", **asdict(suspect))
-    index = EventIndex(read_events(space.events_path), verify=config.verify, register=config.register)
-    outcomes = _with_quality(photo_outcomes(collection, loop.models, index), judged.photos)
-    failures = Failures.among(index.history.pairs.values())
-    record = _record(session, collection, database, loop, places, outcomes, alike, failures)
-    atomic_write_json(space.run_json, record)
-    space.publish_events()
-    if config.export.report:
+    return left, judged
+
+
+def _diagnosed(
+    session: Session, collection: Collection, loop: LoopResult, judged: JudgedModels
+) -> tuple[Sequence[PhotoOutcome], Failures]:
+    """What became of every file, with the reason where it can be told, and the pairs that failed."""
+    outcomes, failures = photo_outcomes(collection, loop.models, lambda _: Diagnosis("", "")), Failures()
+    with session.survived("diagnosis"):
+        config = session.config
+        index = EventIndex(
+            read_events(session.workspace.events_path), verify=config.verify, register=config.register
+        )
+        failures = Failures.among(index.history.pairs.values())
+        outcomes = photo_outcomes(collection, loop.models, index.diagnose)
+    return _with_quality(outcomes, judged.photos), failures
+
+
+def _publish(session: Session, collection: Collection, record: RunRecord) -> None:
+    """The record, the events and the report, in the places of those of the last finished run."""
+    space = session.workspace
+    with session.survived("run.json"):
+        session.sharing.write_record(record)
+    with session.survived("events"):
+        session.sharing.publish_events()
+    if not session.config.export.report:
+        return
+    with session.survived("report"):
         thumbnails = {photo.name: thumbnail_path(space.cache, photo) for photo in collection.photos}
         write_report(space.root, thumbnails={n: path for n, path in thumbnails.items() if path.exists()})
-    return Result(space.root, loop.models, record)
 
 
 def _georeferenced(
@@ -101,21 +189,26 @@ def _georeferenced(
 ) -> tuple[LoopResult, tuple[Georeference, ...]]:
     """Stage: the models where their positions say that they stand, and what that rests on."""
     config = session.config
-    tools = Surveying(
-        database.path,
-        config.georeference,
-        _mapper_options(session, collection),
-        collection.fixed_cameras,
-        {photo.name: photo.orientation for photo in collection.photos},
-        config.run.seed,
-        given,
-        collection.rigs,
-        _metric_by_depth(session),
-        config.refine.loss_function,
-    )
-    with session.stage(GEOREFERENCING) as counts:
-        models, places = georeference(loop.models, tools, session.workspace.events)
-        counts.update(georeferenced=sum(place.is_placed for place in places))
+    placed: list[tuple[tuple[pycolmap.Reconstruction, ...], tuple[Georeference, ...]]] = []
+    with session.survived_stage(GEOREFERENCING) as counts:
+        tools = Surveying(
+            database.path,
+            config.georeference,
+            _mapper_options(session, collection),
+            collection.fixed_cameras,
+            {photo.name: photo.orientation for photo in collection.photos},
+            config.run.seed,
+            given,
+            collection.rigs,
+            _metric_by_depth(session),
+            config.refine.loss_function,
+        )
+        placed.append(georeference(loop.models, tools, session.workspace.events))
+        counts.update(georeferenced=sum(place.is_placed for place in placed[0][1]))
+    if not placed:  # but some of them may have been moved
+        grown = tuple(read_model(session.workspace.root, index) for index in range(len(loop.models)))
+        return replace(loop, models=grown), tuple(Georeference("model", "this step failed") for _ in grown)
+    models, places = placed[0]
     return replace(loop, models=models), places
 
 
@@ -159,30 +252,33 @@ def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgeme
 def _record(
     session: Session,
     collection: Collection,
-    database: FeatureDatabase,
     loop: LoopResult,
-    places: Sequence[Georeference],
+    models: tuple[ModelRecord, ...],
+    pairs: Mapping[Pair, PairRecord],
     outcomes: Sequence[PhotoOutcome],
     alike: LookAlikes,
     failures: Failures,
 ) -> RunRecord:
-    pairs = database.pairs()
     registered = sum(outcome.status is PhotoStatus.REGISTERED for outcome in outcomes)
     num_files = len(collection.photos) + len(collection.skipped)
-    return RunRecord(
-        status="ok" if loop.models else "no_model",
-        message=verdict(loop, len(collection.photos), registered, failures),
+    record = RunRecord(
+        message=message(loop, len(collection.photos), registered, failures),
         backend=session.backend_name,
         notice=session.notice,
         config=session.config,
         photos=PhotosRecord(num_files, len(collection.photos), registered, collection.skipped),
-        models=model_records(loop.models, places),
+        models=models,
         pairs=PairsRecord.of(
             len(pairs), sum(r.verified for r in pairs.values()), len(collection.photos), failures
         ),
         stages=tuple(session.stages),
         rounds=loop.rounds,
         outcomes=tuple(outcomes),
+        changed=tuple(
+            Skipped(name, what) for name, what in file_changes(collection.photos, session.files).items()
+        )
+        if session.files
+        else (),
         suspects=alike.suspects,
         ambiguous=alike.ambiguous,
         look_alikes_note=alike.note,
@@ -190,53 +286,17 @@ def _record(
         peak_memory_mb=peak_memory_mb(),
         versions=versions(),
     )
-
-
-_FEWEST = 3
-_NO_PARALLAX = ("planar", "panoramic", "planar_or_panoramic")
-
-
-def verdict(loop: LoopResult, num_photos: int, registered: int, failures: Failures) -> str:
-    """A few plain sentences on how the run went and, where it failed, at what."""
-    if not loop.models and 2 * failures.count > len(loop.scene_graph):
-        # What photographers can do is no help against a run that came to nothing by itself.
-        return f"No model: {failures.words}"
-    return f"{_verdict_on_photos(loop, num_photos, registered)} {failures.words}".rstrip()
-
-
-def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> str:
-    if loop.models:
-        parts = f" in {len(loop.models)} separate models" if len(loop.models) > 1 else ""
-        return f"{registered} of {num_photos} photos registered{parts}."
-    best = max((edge.num_inliers for edge in loop.view_graph.edges.values()), default=0)
-    if not best:
-        return (
-            "No model: no two photos share enough matching keypoints. "
-            "Take photos with more overlap (60 % or more between neighbours) and more texture in view."
-        )
-    if num_photos < _FEWEST:
-        return f"No model: {num_photos} photos are too few; {_FEWEST} that show the same things are needed."
-    count = len(loop.view_graph.edges)
-    flat = sum(edge.config in _NO_PARALLAX for edge in loop.view_graph.edges.values())
-    if 2 * flat > count:
-        return (
-            f"No model: {flat} of {count} matching pairs fit a camera that only turned, or a plane: these "
-            "photos show too little depth. "
-            "Take photos from different places, moving sideways a step at a time."
-        )
-    return (
-        f"No model: {count} pairs match (the best with {best} inliers), but from none "
-        "of them could a model of three photos be grown. Take photos between the existing ones, moving "
-        "sideways a step at a time, so that every part of the scene is in at least three photos."
-    )
+    return record.told(len(loop.models), session.failures)
 
 
 def photo_outcomes(
-    collection: Collection, models: Sequence[pycolmap.Reconstruction], index: EventIndex
+    collection: Collection,
+    models: Sequence[pycolmap.Reconstruction],
+    diagnose: Callable[[str], Diagnosis],
 ) -> list[PhotoOutcome]:
     """What became of every file, in the order of names."""
     registered = dict(_registered(models))
-    outcomes = [_outcome(name, registered, index) for name in collection.names]
+    outcomes = [_outcome(name, registered, diagnose) for name in collection.names]
     skipped = [PhotoOutcome(s.name, PhotoStatus.SKIPPED, reason=s.reason) for s in collection.skipped]
     return sorted(outcomes + skipped, key=lambda outcome: outcome.name)
 
@@ -249,9 +309,11 @@ def _registered(models: Sequence[pycolmap.Reconstruction]) -> Iterable[tuple[str
             yield image.name, (number, image.num_points3D)
 
 
-def _outcome(name: str, registered: Mapping[str, tuple[int, int]], index: EventIndex) -> PhotoOutcome:
+def _outcome(
+    name: str, registered: Mapping[str, tuple[int, int]], diagnose: Callable[[str], Diagnosis]
+) -> PhotoOutcome:
     if name in registered:
         model, observations = registered[name]
         return PhotoOutcome(name, PhotoStatus.REGISTERED, model, observations)
-    reason, advice = index.diagnose(name)
+    reason, advice = diagnose(name)
     return PhotoOutcome(name, PhotoStatus.NOT_REGISTERED, reason=reason, advice=advice)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pycolmap
 
 from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
-from sfm import interruption
-from sfm.backends import NO_GUIDES, Backend, Guides, MatchReport, Surroundings
+from sfm.backends import NO_GUIDES, Guides, MatchReport, Surroundings
 from sfm.backends.choice import open_backend
 from sfm.camera_splits import with_own_cameras, with_splits
 from sfm.config.schema import Config
@@ -22,108 +19,28 @@ from sfm.database import FeatureDatabase
 from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.failed_pairs import FailedPairs
+from sfm.file_changes import file_changes, file_states
 from sfm.georeferencing import GivenFrame
 from sfm.given_poses import GivenPoses, in_frame_of, read_given_poses, triangulated, with_given_cameras
 from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile
 from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult, Rank, run_closed_loop
-from sfm.mapping import GivenModels, MappingResult, ViewGraph, contested_places
-from sfm.outputs import finish
+from sfm.mapping import MappingResult, ViewGraph, contested_places
+from sfm.outputs import finish, write_grown
 from sfm.pair_proposal import earlier_edges, propose_pairs, save_pair_list
 from sfm.positions import with_positions
-from sfm.progress import Progress, SilentProgress
-from sfm.record import peak_memory_mb
+from sfm.progress import Progress
 from sfm.registration import finished, reconstructed, with_derived_rigs
 from sfm.result import Result
-from sfm.types import Collection, Skipped, StageReport
-from sfm.workspace import Workspace, content_key, os_errors_as_workspace_errors
+from sfm.session import SILENT, AnyPath, Growing, PhotoSession, num_threads
+from sfm.types import Collection, Skipped
+from sfm.workspace import content_key, opened_workspace
 
 _REGISTER_VERSION = 9
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
-
-AnyPath = str | os.PathLike[str]
-
-SILENT = SilentProgress()
-
-
-@dataclass(slots=True)
-class Session:
-    """One run in progress: its workspace, options and the times of the stages so far."""
-
-    workspace: Workspace
-    config: Config
-    progress: Progress
-    stages: list[StageReport] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def threads(self) -> int:
-        """Threads to use."""
-        return num_threads(self.config)
-
-    @property
-    def backend_name(self) -> str:
-        """The matcher of this run; none where matches were given."""
-        return ""
-
-    @property
-    def notice(self) -> str:
-        """What the user must know before using the result."""
-        return ""
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[dict[str, int | float]]:
-        """Time a stage; what the block puts into the mapping are its counts.
-
-        Raises:
-            KeyboardInterrupt: one was asked for before the stage ended.
-        """
-        interruption.check()
-        started = time.monotonic()
-        counts: dict[str, int | float] = {}
-        yield counts
-        interruption.check()
-        seconds = round(time.monotonic() - started, 3)
-        self.stages.append(StageReport(name, seconds, counts, peak_memory_mb()))
-        self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)
-
-
-@dataclass(frozen=True, slots=True)
-class Growing:
-    """Models that a run begins with instead of with none."""
-
-    given: GivenModels
-    new: frozenset[str]
-    """Photos that are to be added: every pair that is asked for has one of them."""
-    key: str
-    """Of the models' content, and of how they may change."""
-
-
-@dataclass(slots=True)
-class PhotoSession(Session):
-    """A run that starts from photos, with what describes and matches them."""
-
-    backend: Backend = field(kw_only=True)
-    poses: GivenPoses | None = None
-    """Known poses that registration begins with."""
-
-    @property
-    def backend_name(self) -> str:
-        """The matcher of this run."""
-        return self.backend.name
-
-    @property
-    def notice(self) -> str:
-        """What the matcher's makers ask to be known."""
-        return self.backend.notice
-
-
-def num_threads(config: Config) -> int:
-    """Threads to use: as configured, else one for each core that this process may run on."""
-    return config.run.threads or len(os.sched_getaffinity(0))
 
 
 def run(
@@ -151,11 +68,13 @@ def run(
         if session.poses is not None:
             return _around_poses(session, session.poses, collection, database, proposed, graph, rank)
         loop = registered(session, collection, database, proposed, graph, rank)
-        better = with_own_cameras(session, collection, database, loop)
-        if better is not collection:
-            graph = matched(session, better, proposed, database)
-            loop = registered(session, better, database, proposed, graph, rank)
-        return finish(session, better, database, loop)
+        with session.survived("cameras of their own"):
+            better = with_own_cameras(session, collection, database, loop)
+            if better is not collection:
+                graph = matched(session, better, proposed, database)
+                loop = registered(session, better, database, proposed, graph, rank)
+                collection = better
+        return finish(session, collection, database, loop)
 
 
 def _around_poses(
@@ -176,7 +95,8 @@ def _around_poses(
     new = frozenset(collection.names) - poses.images.keys()
     loop = registered(session, collection, database, proposed, graph, rank, Growing(given, new, poses.key))
     if not poses.fixed:
-        loop = replace(loop, models=in_frame_of(loop.models, poses))
+        with session.survived("frame of the known poses"):
+            loop = write_grown(session, replace(loop, models=in_frame_of(loop.models, poses)))
     return finish(
         session, collection, database, loop, given=GivenFrame.of(poses.path, frozenset(poses.images))
     )
@@ -207,7 +127,7 @@ def match(
 def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
     """A run over the photos below `source`, with its workspace open and its matcher loaded."""
     pycolmap.set_random_seed(config.run.seed)
-    with os_errors_as_workspace_errors(output), Workspace(output, source=source) as workspace:
+    with opened_workspace(output, source=source) as workspace:
         backend = open_backend(Surroundings(workspace, config, num_threads(config), progress))
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
         yield PhotoSession(
@@ -237,6 +157,7 @@ def ingested(
             earlier=earlier,
         )
         collection = with_positions(with_splits(collection, space.cache), config.georeference)
+        session.files.update(file_states(collection.photos))
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
     return with_given_cameras(collection, session.poses) if session.poses else collection
 
@@ -248,13 +169,16 @@ def with_features(session: PhotoSession, collection: Collection) -> tuple[Collec
         database.sync(collection, session.backend.keys())
         report = session.backend.describe(collection, database)
         counts.update(described=report.described, cached=report.cached, failed=len(report.failed))
-    return _without(collection, report.failed), database
+    if not report.failed:
+        return collection, database
+    changed = file_changes(collection.photos, session.files)
+    described = _without(collection, {name: changed.get(name, why) for name, why in report.failed.items()})
+    database.sync(described, session.backend.keys())
+    return described, database
 
 
 def _without(collection: Collection, failed: Mapping[str, str]) -> Collection:
     """The collection without photos that the backend could not use although our decoder could read them."""
-    if not failed:
-        return collection
     kept = tuple(photo for photo in collection.photos if photo.name not in failed)
     skipped = tuple(Skipped(name, reason) for name, reason in failed.items())
     if len(kept) < 2:
@@ -365,8 +289,11 @@ def registered(
             events=space.events,
             models=growing.given.models if growing else (),
             scope=growing.new if growing else None,
+            survived=session.survived,
         )
-        loop = with_derived_rigs(session, collection, database, loop)
+        loop = write_grown(session, loop)
+        with session.survived("rigs"):
+            loop = with_derived_rigs(session, collection, database, loop)
         counts.update(models=len(loop.models), rounds=len(loop.rounds), pairs=len(loop.scene_graph))
     return loop
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -24,6 +24,7 @@ def quality_in_words(quality: Mapping[str, Any], unit: str) -> str:
     return " · ".join(words)
 
 
-def unit_of(model: Mapping[str, Any]) -> str:
-    """The unit of a model of `run.json`, in words."""
+def unit_of(models: Sequence[Mapping[str, Any]], index: int) -> str:
+    """The unit of one of the models of `run.json`, in words; also where its figures are missing."""
+    model = models[index] if index < len(models) else {}
     return "m" if (model.get("georeference") or {}).get("scale_from") else "units"

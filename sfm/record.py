@@ -7,15 +7,17 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pycolmap
 
 from sfm.config.schema import Config
 from sfm.failed_pairs import Failures
+from sfm.failures import StepFailure
 from sfm.georeferencing import Georeference
 from sfm.look_alikes import SuspectPair
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
+from sfm.verdict import NO_MODEL, Facts, Verdict
 
 _PACKAGES = ("loopsfm", "pycolmap", "numpy", "torch", "faiss-cpu", "asmk", "scipy", "networkx", "pillow")
 
@@ -77,12 +79,14 @@ class PairsRecord:
         return cls(matched, verified, exhaustive, fraction, failures.count, failures.words)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """Everything that `run.json` holds; its `config` is accepted back by `sfm run --config run.json`."""
 
-    status: str
-    """`ok`, or `no_model` when the photos were read but no model came out."""
+    status: str = "no_model"
+    """`ok`; `no_model` when the photos were read but no model came out; `unfinished` where models were
+    written, but later steps failed."""
+    verdict: Verdict = NO_MODEL
     message: str
     backend: str
     """The matcher that was used; empty for `sfm map`."""
@@ -95,15 +99,32 @@ class RunRecord:
     stages: tuple[StageReport, ...]
     rounds: tuple[RoundReport, ...]
     outcomes: tuple[PhotoOutcome, ...]
+    changed: tuple[Skipped, ...] = ()
+    """Photos that were used and whose files were removed or changed since they were read; mostly empty."""
     suspects: tuple[SuspectPair, ...]
     """Verified pairs that are probably a look-alike's, surest first."""
     ambiguous: bool
     """Whether there are so many that the model may be folded."""
     look_alikes_note: str
     """What to do where it may be, or why nobody looked for look-alikes; mostly empty."""
+    failures: tuple[StepFailure, ...] = ()
+    """Steps that failed after there were models; mostly empty."""
     seconds: float
     peak_memory_mb: float
     versions: Mapping[str, str]
+
+    def told(self, num_models: int, failures: Sequence[StepFailure]) -> RunRecord:
+        """The record with these steps that failed, and the status and the verdict that all its facts give."""
+        facts = Facts(
+            self.photos.readable,
+            self.photos.registered,
+            num_models,
+            sum(bool(outcome.doubt) for outcome in self.outcomes),
+            self.ambiguous,
+            tuple(failure.step for failure in failures),
+        )
+        status = "no_model" if not num_models else "unfinished" if failures else "ok"
+        return replace(self, status=status, verdict=Verdict.of(facts), failures=tuple(failures))
 
 
 def versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from sfm.rigs import derive_rigs
 from sfm.types import Collection
 
 if TYPE_CHECKING:
-    from sfm.pipeline import PhotoSession
+    from sfm.session import PhotoSession
 
 
 def reconstructed(

@@ -11,11 +11,12 @@ from sfm.database import FeatureDatabase
 from sfm.errors import WorkspaceError
 from sfm.pair_states import known_edges, pair_states
 from sfm.photo_index import open_index
-from sfm.pipeline import SILENT, AnyPath, PhotoSession, ingested, photo_session, with_features
+from sfm.pipeline import ingested, photo_session, with_features
 from sfm.progress import Progress
 from sfm.queries import SearchResult, answer_queries
 from sfm.query_files import QueryFiles
 from sfm.report.contact_sheet import write_contact_sheet
+from sfm.session import SILENT, AnyPath, PhotoSession
 
 
 def search(

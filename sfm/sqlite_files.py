@@ -12,7 +12,18 @@ def open_read_only(path: Path) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
 
 
-def copy_into(source: sqlite3.Connection, path: Path) -> None:
-    """A copy made by SQLite itself, so that a write-ahead log beside the source is included."""
-    with closing(sqlite3.connect(path)) as copy:
-        source.backup(copy)
+def replace_by_copy(source: sqlite3.Connection, path: Path) -> None:
+    """Put a copy made by SQLite itself, so that a write-ahead log beside the source is included, at `path`.
+
+    What was there before stays until the copy is whole.
+    """
+    scratch = path.with_name(f".{path.name}.copy")
+    try:
+        scratch.unlink(missing_ok=True)
+        with closing(sqlite3.connect(scratch)) as copy:
+            source.backup(copy)
+        for log in ("-wal", "-shm"):  # of the file that goes: SQLite would apply it to the new one
+            path.with_name(path.name + log).unlink(missing_ok=True)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

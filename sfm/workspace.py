@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,14 +17,15 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from sfm.errors import WorkspaceError
+from sfm import interruption
+from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog
 from sfm.folder_swap import recover, take_place
 
 FORMAT = 1
 MARKER = "workspace.json"
 _SCRATCH = ".sfm-scratch"
-"""Ends the names of folders in the making, so that only our own leftovers are ever removed."""
+"""Ends the names of what is in the making, so that only our own leftovers are ever removed."""
 
 
 class Workspace:
@@ -38,6 +40,7 @@ class Workspace:
         self.root = root.expanduser().absolute()
         self.source = source.expanduser().absolute()
         self._lock: FileLock | None = None
+        self._parts: dict[Path, int] = {}
 
     @property
     def cache(self) -> Path:
@@ -74,10 +77,32 @@ class Workspace:
         """Appends to the events of the run in progress."""
         return EventLog(self.events_path)
 
-    def publish_events(self) -> None:
-        """Put the events of this run in the place of the last finished run's, `OUT/events.jsonl`."""
-        shutil.copyfile(self.events_path, self.cache / "events.finished")
-        os.replace(self.cache / "events.finished", self.root / "events.jsonl")
+    def holds(self, path: object) -> bool:
+        """Whether a path lies in this folder, or nobody knows where it lies."""
+        return not isinstance(path, str | Path) or Path(path).absolute().is_relative_to(self.root)
+
+    def note_parts(self) -> None:
+        """Remember what is there by now and must stay as long as the run goes on."""
+        for path in (self.database, self.images):
+            self._note(path)
+
+    def _note(self, part: Path) -> None:
+        if part not in self._parts and part.exists():
+            self._parts[part] = part.stat().st_ino
+
+    def require_whole(self) -> None:
+        """Refuse to go on where somebody took the folder away, or parts of it.
+
+        Raises:
+            WorkspaceError: what `note_parts` saw is gone, or another file has its name.
+        """
+        for path, number in self._parts.items():
+            if not path.exists() or path.stat().st_ino != number:
+                part = path.relative_to(self.root)
+                raise WorkspaceError(
+                    f"{self.root} was removed, or parts of it ({part}), while it was being written",
+                    hint="run the same command again, and leave the folder alone until it ends",
+                )
 
     def __enter__(self) -> Workspace:
         try:
@@ -91,6 +116,8 @@ class Workspace:
                 f"{self.root} cannot be used as output: {(error.strerror or str(error)).lower()}",
                 hint="choose another output folder",
             ) from error
+        self._remove_leftovers()
+        self._note(self.cache / MARKER)
         self.events_path.unlink(missing_ok=True)
         return self
 
@@ -169,6 +196,13 @@ class Workspace:
         self._write_marker()
         return True
 
+    def _remove_leftovers(self) -> None:
+        """Files that a killed run was about to put in their places."""
+        for folder in (self.root, self.cache):
+            for path in folder.glob(f".*{_SCRATCH}"):
+                if path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
+
     def _acquire_lock(self) -> None:
         lock = FileLock(str(self.cache / "lock"))
         try:
@@ -206,30 +240,62 @@ def refuse_links(root: Path, source: Path) -> None:
             )
 
 
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than is allowed",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EIO: "the disk reports an error",
+    errno.ESTALE: "the disk is not reachable any more",
+}
+_DATABASE_REASONS = ("disk is full", "readonly database", "disk I/O error")
+"""In SQLite's messages, which reach Python as OperationalError, or through pycolmap as RuntimeError."""
+
+
 @contextmanager
 def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
     """Turn a full, read-only or forbidden disk into a message; other errors pass."""
     try:
         yield
     except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EROFS: "the disk is read-only",
-            errno.EACCES: "permission denied",
-            errno.EPERM: "permission denied",
-        }
-        if error.errno not in reasons:
+        if error.errno not in _REASONS:
             raise
         raise WorkspaceError(
-            f"cannot write to {error.filename or root}: {reasons[error.errno]}",
+            f"cannot write to {error.filename or root}: {_REASONS[error.errno]}",
             hint="free some space or choose another output folder; what was finished is kept",
         ) from error
-    except RuntimeError as error:
-        # SQLite's errors reach Python through pycolmap as RuntimeError.
-        if "disk is full" not in str(error) and "readonly database" not in str(error):
+    except (RuntimeError, sqlite3.OperationalError) as error:
+        if not is_about_disk(error):
             raise
         raise WorkspaceError(f"cannot write to {root}: {error}") from error
+
+
+def is_about_disk(error: Exception) -> bool:
+    """Whether an error of SQLite's tells of a disk that cannot be written."""
+    return any(reason in str(error) for reason in _DATABASE_REASONS)
+
+
+@contextmanager
+def opened_workspace(root: Path, *, source: Path) -> Iterator[Workspace]:
+    """A workspace; what fails in the block because the folder is full, forbidden or gone is told as that.
+
+    Raises:
+        WorkspaceError: see `Workspace`, and where the folder was removed meanwhile.
+    """
+    with os_errors_as_workspace_errors(root), Workspace(root, source=source) as workspace:
+        try:
+            yield workspace
+        except Exception as error:
+            interruption.check()
+            workspace.require_whole()
+            if isinstance(error, FileNotFoundError) and not workspace.holds(error.filename):
+                raise InputError(
+                    f"{error.filename} was removed while the run went on",
+                    hint="put it back, and run the same command again: finished work is reused",
+                ) from error
+            raise
 
 
 def require_space(folder: Path, num_bytes: int) -> None:
@@ -250,7 +316,7 @@ def require_space(folder: Path, num_bytes: int) -> None:
 def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
     try:
         with scratch.open("wb") as file:
             file.write(data)

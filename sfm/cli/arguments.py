@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 LOG_JSON = "sfm.log_json"
 """Key in click's shared `meta`: errors are to be JSON as well."""
+OUTPUT = "sfm.output"
+"""Likewise: the output folder, in whose cache the traceback of an unexpected failure goes."""
+VERBOSE = "sfm.verbose"
+"""Likewise: such a traceback is shown, too."""
 
 PHOTOS = "[PHOTOS] [KEY=VALUE]..."
 """Positional arguments of the commands that start from photos, as help shows them."""
@@ -87,7 +91,8 @@ def engine_options(arguments: str) -> Callable[[Callable[..., None]], Callable[.
         def with_request(**options: object) -> None:
             shared = {name: options.pop(name) for name in Request.option_names()}
             request = Request(**shared)  # type: ignore[arg-type]
-            click.get_current_context().meta[LOG_JSON] = request.log_json
+            shown = {LOG_JSON: request.log_json, OUTPUT: request.output, VERBOSE: request.verbose}
+            click.get_current_context().meta.update(shown)
             command(request, **options)
 
         decorated: Callable[..., None] = with_request

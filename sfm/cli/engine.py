@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .arguments import PHOTOS, Request, engine_options, one_path, photos_and_config, shown
 from .summary import result_lines
+
+if TYPE_CHECKING:
+    from sfm.result import Result
 
 
 @click.command("run")
@@ -24,7 +28,7 @@ def run_command(request: Request) -> None:
     with shown(request) as progress:
         result = sfm.run(photos, output=Path(str(config.output)), config=config, progress=progress)
     _conclude(request, result_lines(result))
-    _require_model(result.run.status == "ok", result.run.message, result.output)
+    require_finished(result)
 
 
 @click.command("match")
@@ -67,7 +71,7 @@ def map_command(request: Request) -> None:
             Path(database).expanduser(), output=Path(str(config.output)), config=config, progress=progress
         )
     _conclude(request, result_lines(result))
-    _require_model(result.run.status == "ok", result.run.message, result.output)
+    require_finished(result)
 
 
 def _conclude(request: Request, lines: list[str]) -> None:
@@ -75,10 +79,19 @@ def _conclude(request: Request, lines: list[str]) -> None:
         click.echo("\n".join(lines))
 
 
-def _require_model(found: bool, message: str, output: Path) -> None:
-    """End with the documented exit code when no model came out; the report is written by then."""
-    from sfm.errors import ReconstructionError
+def require_finished(result: Result) -> None:
+    """End with the documented exit code where no model came out, or not all was done with those that did.
 
-    if not found:
-        hint = f"`sfm explain {output} PHOTO` and {output / 'report.html'} say what happened to each photo"
-        raise ReconstructionError(message, hint=hint)
+    Raises:
+        ReconstructionError: there is no model; the report is written by then.
+        UnfinishedError: a step failed after the models were written.
+    """
+    from sfm.errors import ReconstructionError
+    from sfm.failures import unfinished
+
+    out = result.output
+    if not result.models:
+        hint = f"`sfm explain {out} PHOTO` and {out / 'report.html'} say what happened to each photo"
+        raise ReconstructionError(result.run.message, hint=hint)
+    if result.run.failures:
+        raise unfinished(result.run.failures, out)

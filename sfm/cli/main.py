@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import sys
-from typing import NoReturn
+import traceback
+from typing import Any, NoReturn
 
 import click
 
 from sfm.errors import EXIT_INTERRUPTED, SfmError
+from sfm.streams import steady_streams
 
-from .arguments import LOG_JSON
+from .arguments import LOG_JSON, OUTPUT, VERBOSE
 from .engine import map_command, match_command, run_command
 from .graph import graph_command
 from .inspection import config_command, doctor_command
@@ -23,18 +25,23 @@ from .weights import weights_command
 _EPILOG = """\b
 Exit codes:
   0    done
-  1    failed for another reason that the message names
+  1    an unexpected failure: please report it, with the traceback that the message names
   2    wrong command line or configuration
   3    photos, masks, database or model cannot be used
   4    something that this configuration needs is not installed, or weights cannot be used
   5    the output folder is in use, foreign, damaged or not writable
   6    the photos were read, but no model came out (OUT/report.html says why)
+  7    a model was written to OUT/sparse, but a later step failed, such as the report
   130  interrupted; the same command continues
 """
 
 
 class _Group(click.Group):
-    """Turns expected failures into a line and an exit code; any other exception keeps its traceback."""
+    """Turns expected failures into a line and an exit code; the traceback of others goes to a file."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        steady_streams()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -44,15 +51,30 @@ class _Group(click.Group):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             _interrupted(ctx)
-        except (ImportError, RuntimeError) as error:
-            if not _caused_by_interrupt(error):
-                raise
-            _interrupted(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if _caused_by_interrupt(error):
+                _interrupted(ctx)
+            _unexpected(ctx, error)
 
 
 def _interrupted(ctx: click.Context) -> NoReturn:
     _say(ctx, "interrupted", "interrupted; run the same command again to continue")
     ctx.exit(EXIT_INTERRUPTED)
+
+
+def _unexpected(ctx: click.Context, error: Exception) -> NoReturn:
+    """Say what failed that should not, and where its traceback is."""
+    from sfm.failures import described, keep_traceback
+
+    if ctx.meta.get(VERBOSE):
+        traceback.print_exception(error)
+    kept = keep_traceback(error, ctx.meta.get(OUTPUT))
+    where = f", with the traceback in {kept}" if kept else "; -v shows the traceback"
+    hint = f"this is a mistake in sfm: please report it{where}. What was finished is kept"
+    _report(ctx, SfmError(f"unexpected failure: {described(error)}", hint=hint))
+    ctx.exit(SfmError.exit_code)
 
 
 def _caused_by_interrupt(error: BaseException | None) -> bool:

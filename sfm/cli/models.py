@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .arguments import Request, engine_options, shown
+from .engine import require_finished
 from .summary import result_lines
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def extend_command(request: Request, frozen: bool, images: Path | None, database
         )
     if not request.quiet:
         click.echo("\n".join(_extension_lines(extension)))
+    require_finished(extension.result)
 
 
 @click.command("localize")

@@ -13,10 +13,12 @@ _MAX_LISTED = 10
 
 def result_lines(result: Result) -> list[str]:
     """Figures, photos left out with the reason, and where everything is."""
-    lines = [result.summary(), *_look_alikes(result), *_left_out(result), *_in_doubt(result)]
+    lines = [f"result      {result.run.verdict.title}", result.summary()]
+    lines += [*_look_alikes(result), *_left_out(result), *_changed(result), *_in_doubt(result)]
     if result.models:
         lines.append(f"model       {result.output / 'sparse' / '0'}")
-    if result.run.config.export.report:
+    is_told = all(failure.step != "report" for failure in result.run.failures)
+    if result.run.config.export.report and is_told:
         lines.append(f"report      {result.output / 'report.html'}")
     return lines
 
@@ -35,6 +37,15 @@ def _left_out(result: Result) -> Iterator[str]:
         yield f"  {outcome.name}: {outcome.reason or 'not registered'}"
     if len(left) > _MAX_LISTED:
         yield f"  … and {len(left) - _MAX_LISTED} more; see `outcomes` in {result.output / 'run.json'}"
+
+
+def _changed(result: Result) -> Iterator[str]:
+    if found := result.run.changed:
+        yield f"changed     files of {len(found)} {'photo' if len(found) == 1 else 'photos'}:"
+    for photo in found[:_MAX_LISTED]:
+        yield f"  {photo.name}: {photo.reason}"
+    if len(found) > _MAX_LISTED:
+        yield f"  … and {len(found) - _MAX_LISTED} more; see `changed` in {result.output / 'run.json'}"
 
 
 def _in_doubt(result: Result) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,6 +35,11 @@ PATH_OPTIONS = frozenset(
 )
 """Options whose text is a path: relative to the file that sets them, or to the current folder."""
 
+PATHS_FILE = "paths.json"
+"""In the cache beside a `run.json`: the paths that it does not tell, by option."""
+
+_CUT = "…/"
+"""Begins paths of which a `run.json` tells the last part alone."""
 _MAX_SHOWN = 20
 
 
@@ -60,6 +66,7 @@ def load_config(
     if path is not None:
         _take(_from_file(path), values, problems)
     _take(_from_overrides(overrides), values, problems)
+    problems += _without_cut_paths(values, path)
     if problems:
         raise ConfigError("\n".join(_bounded(problems)))
     return from_flat(values)
@@ -82,6 +89,29 @@ def _from_file(path: Path) -> Iterator[Setting | Problem]:
     if root is not None:
         for item in check_document(root, str(path)):
             yield _anchored(item, path.resolve().parent)
+
+
+def _without_cut_paths(values: dict[str, object], path: Path | None) -> list[str]:
+    """Put the kept paths in place of those that a `run.json` does not tell; what is wrong where none is."""
+    problems = []
+    for name, value in list(values.items()):
+        if name not in PATH_OPTIONS or not (isinstance(value, str) and value.startswith(_CUT)):
+            continue
+        found = _kept_paths(path).get(name) if path is not None else None
+        values[name] = found
+        if found is None and name not in ("photos", "output"):  # which the command line asks for
+            problems.append(f"{path}: {name}: only its last part is known ({value}); give {name}=PATH")
+    return problems
+
+
+def _kept_paths(record: Path) -> dict[str, str]:
+    """Paths by option, as the run kept them that wrote a `run.json`; none where its cache is gone."""
+    try:
+        stored = json.loads((record.parent / "cache" / PATHS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    kept = stored.items() if isinstance(stored, dict) else ()
+    return {name: path for name, path in kept if isinstance(path, str) and os.path.isabs(path)}
 
 
 def _from_overrides(overrides: Sequence[str]) -> Iterator[Setting | Problem]:
@@ -123,7 +153,12 @@ def _scalar_node(text: str, label: str) -> yaml.ScalarNode | Problem | None:
 
 def _anchored(item: Setting | Problem, folder: Path) -> Setting | Problem:
     """The setting with its path, if it is one, made absolute from `folder`."""
-    if isinstance(item, Setting) and item.option.name in PATH_OPTIONS and isinstance(item.value, str):
+    if (
+        isinstance(item, Setting)
+        and item.option.name in PATH_OPTIONS
+        and isinstance(item.value, str)
+        and not item.value.startswith(_CUT)
+    ):
         joined = os.path.join(folder, os.path.expanduser(item.value))
         return replace(item, value=os.path.normpath(joined))
     return item

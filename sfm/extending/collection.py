@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfm.errors import InputError
-from sfm.pipeline import PhotoSession, ingested
+from sfm.pipeline import ingested
+from sfm.session import PhotoSession
 from sfm.types import Collection
 
 from .cameras import with_model_cameras

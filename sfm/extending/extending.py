@@ -16,22 +16,14 @@ from sfm.database import FeatureDatabase
 from sfm.georeferencing import GivenFrame
 from sfm.loop import LoopResult
 from sfm.mapping import GivenModels
-from sfm.outputs import finish
+from sfm.outputs import finish, write_grown
 from sfm.pair_proposal import earlier_edges
-from sfm.pipeline import (
-    SILENT,
-    AnyPath,
-    Growing,
-    PhotoSession,
-    matched,
-    photo_session,
-    registered,
-    with_features,
-)
+from sfm.pipeline import matched, photo_session, registered, with_features
 from sfm.progress import Progress
 from sfm.result import Result
+from sfm.session import SILENT, AnyPath, Growing, PhotoSession
 from sfm.types import Collection, PhotoOutcome, PhotoStatus
-from sfm.workspace import atomic_write_json, content_key
+from sfm.workspace import content_key
 
 from .collection import model_and_new_photos
 from .foreign import load_features, take_over_features
@@ -135,15 +127,18 @@ def extend(
             content_key("extend", _VERSION, given.key, frozen, sorted(new)),
         )
         loop = _grown(session, collection, store, growing, given)
-        better = with_own_cameras(session, collection, store, loop, among=new)
-        if better is not collection:
-            collection, loop = better, _grown(session, better, store, growing, given)
+        with session.survived("cameras of their own"):
+            better = with_own_cameras(session, collection, store, loop, among=new)
+            if better is not collection:
+                collection, loop = better, _grown(session, better, store, growing, given)
         if not frozen:
-            loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
+            with session.survived("frame of the model"):
+                loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
+                loop = write_grown(session, loop)
         result = finish(session, collection, store, loop, given=GivenFrame.of(given.root, given.registered))
         apart = _apart(result, new, given.registered)
         extension = Extension(result, frozen, _outcomes(result, new, collection), apart)
-        atomic_write_json(output / "extension.json", extension.to_dict())
+        session.sharing.write_json(output / "extension.json", extension.to_dict())
         return extension
 
 

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError, WorkspaceError
 from sfm.mapping import MIN_NUM_INLIERS
-from sfm.pipeline import PhotoSession
+from sfm.session import PhotoSession
 
 from .given import GivenModel
 

@@ -68,6 +68,8 @@ def open_given(root: Path, *, images: Path | None = None, database: Path | None 
     """
     root = root.expanduser().absolute()
     models = tuple(sorted(read_models(root), key=lambda model: -model.num_reg_images()))
+    if not any(model.num_reg_images() for model in models):
+        raise InputError(f"{root}: no photo is registered in the model", hint="sfm run makes a new one")
     key = model_key(root)
     own = root / "database.db"
     if _is_workspace(root):

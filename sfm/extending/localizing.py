@@ -17,10 +17,10 @@ from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.failed_pairs import Failures
 from sfm.photo_index import errors_for_users, open_index
-from sfm.pipeline import SILENT, AnyPath, PhotoSession, match_edges, photo_session, with_features
+from sfm.pipeline import match_edges, photo_session, with_features
 from sfm.progress import Progress
+from sfm.session import SILENT, AnyPath, PhotoSession
 from sfm.types import CameraSpec, Collection, Photo
-from sfm.workspace import atomic_write_json
 
 from .collection import model_and_new_photos
 from .foreign import load_features, take_over_features
@@ -126,7 +126,7 @@ def localize(
         found = [work.localise(name, choices[name]) for name in sorted(new & set(everyone.names))]
         skipped = [NotLocalised(s.name, s.reason) for s in everyone.skipped]
         done = Localisation(output, tuple(sorted([*found, *skipped], key=lambda query: query.name)))
-        atomic_write_json(output / "poses.json", done.to_dict())
+        session.sharing.write_json(output / "poses.json", done.to_dict())
         return done
 
 

@@ -12,8 +12,9 @@ from sfm.database import FeatureDatabase
 from sfm.loop import Rank
 from sfm.pair_proposal import publish_graph, ranking, timestamps
 from sfm.photo_index import errors_for_users, open_index
-from sfm.pipeline import PhotoSession, first_graph_options
+from sfm.pipeline import first_graph_options
 from sfm.positions import positions_m
+from sfm.session import PhotoSession
 from sfm.types import Collection
 
 _PARTNERS_PER_PAIR = 1.5

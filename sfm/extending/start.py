@@ -12,7 +12,7 @@ import pycolmap
 
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.errors import InputError
-from sfm.sqlite_files import copy_into, open_read_only
+from sfm.sqlite_files import open_read_only, replace_by_copy
 from sfm.workspace import Workspace, atomic_write_json
 
 from .given import GivenModel
@@ -37,12 +37,13 @@ def begin(given: GivenModel, space: Workspace, keys: StageKeys) -> None:
     marker, wanted = space.cache / _EXTENDS, {"model": given.key}
     if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == wanted:
         return
-    space.database.unlink(missing_ok=True)
     if given.workspace and given.database is not None:
         _require_same_options(given, keys)
         _copy_cache(given.root / "cache", space.cache)
         with open_read_only(given.database) as db:
-            copy_into(db, space.database)
+            replace_by_copy(db, space.database)
+    else:
+        space.database.unlink(missing_ok=True)
     atomic_write_json(marker, wanted)
 
 

@@ -36,6 +36,7 @@ class KeptRounds:
         """Rounds in `folder`; `events` hears what their models were made by, when they are read, too."""
         self._folder = folder
         self._events = events
+        self._latest: Path | None = None
 
     def models(
         self, number: int, name: str, make: Callable[[EventSink], Models]
@@ -49,8 +50,15 @@ class KeptRounds:
                 for index, model in enumerate(make(Tee(self._events, EventLog(scratch / _EVENTS)))):
                     (scratch / str(index)).mkdir()
                     model.write(scratch / str(index))
-        with self._damage_named(done):
-            paths = sorted((p for p in done.iterdir() if p.is_dir()), key=lambda p: int(p.name))
+        self._latest = done
+        return self.latest()
+
+    def latest(self) -> list[pycolmap.Reconstruction]:
+        """The models that `models` gave last, as they were then; none before that."""
+        if self._latest is None:
+            return []
+        with self._damage_named(self._latest):
+            paths = sorted((p for p in self._latest.iterdir() if p.is_dir()), key=lambda p: int(p.name))
             return [read_whole_model(path) for path in paths]
 
     def requests(

@@ -16,8 +16,8 @@ continues after the last finished round and ends as an undisturbed one would.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -59,6 +59,7 @@ _MIN_BATCH = 8
 Reconstruct = Callable[[Models, frozenset[Pair], EventSink, bool], MappingResult]
 Finish = Callable[[Models, frozenset[Pair], EventSink], Models]
 Match = Callable[[Mapping[Pair, Edge], Guides], MatchReport]
+Survived = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def run_closed_loop(
     events: EventSink,
     models: Sequence[pycolmap.Reconstruction] = (),
     scope: Set[str] | None = None,
+    survived: Survived = nullcontext,
 ) -> LoopResult:
     """Reconstruct in rounds until a round gains nothing, no request is left, or the budget is spent.
 
@@ -107,6 +109,8 @@ def run_closed_loop(
         models: to begin with, such as those of a run that is to be extended.
         scope: photos of which one at least is in every pair that is asked for, and which share the budget;
             None: all.
+        survived: context of a step, by its name, once there are models: one that swallows what the step
+            raises leaves the models as they were before it.
     """
     loop = _Loop(
         graph,
@@ -126,9 +130,11 @@ def run_closed_loop(
     if config.max_rounds > 0:
         loop.firm_up_graph()
     loop.register()
-    if config.max_rounds > 0 and config.mapper == "graph":
-        loop.mend_models()
-    loop.finish_models()
+    with survived("further rounds"), loop.restored():
+        if config.max_rounds > 0 and config.mapper == "graph":
+            loop.mend_models()
+    with survived("last adjustment"), loop.restored():
+        loop.finish_models()
     return LoopResult(
         tuple(loop.models), loop.view_graph, loop.graph, tuple(loop.history.rounds), loop.known_suspects
     )
@@ -231,6 +237,15 @@ class _Loop:
         self.models = self.kept.models(
             len(self.history), "finished", lambda events: self.finish(self.models, self._suspects(), events)
         )
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """A step after which, where it fails, the models are as they were: it may change them in place."""
+        try:
+            yield
+        except Exception:
+            self.models = self.kept.latest()
+            raise
 
     def _num_verified(self) -> int:
         return sum(pair in self.view_graph for pair in self.graph.edges)

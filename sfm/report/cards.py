@@ -83,4 +83,4 @@ def _facts(outcome: Mapping[str, Any], history: History) -> str:
 
 def _quality(outcome: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
     quality = outcome.get("quality")
-    return quality_in_words(quality, unit_of(models[outcome["model"]])) if quality else ""
+    return quality_in_words(quality, unit_of(models, outcome["model"])) if quality else ""

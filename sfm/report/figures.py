@@ -11,12 +11,14 @@ from typing import Any
 import pycolmap
 
 from sfm.history import History
+from sfm.verdict import Facts, Verdict
 
 Run = Mapping[str, Any]
 
 _HIGH_ERROR_PX = 1.5
 _SHORT_TRACKS = 2.6
 _MAX_SUSPECTS = 20
+_MAX_NAMED = 10
 _FEW_SUSPECTS = (
     "These pairs match although other pairs say that their photos show different places. They are few: as a "
     "rule chance matches, or true pairs taken from far apart, that do the model no harm."
@@ -33,8 +35,8 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How the run went: `good`, `partial` or `failed`, a headline, and sentences with advice."""
+class Opening:
+    """What the page opens with: the verdict on the run, and sentences with advice."""
 
     grade: str
     title: str
@@ -124,27 +126,23 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def verdict(run: Run, hinges: Mapping[int, str] = MappingProxyType({})) -> Verdict:
+def verdict(run: Run, hinges: Mapping[int, str] = MappingProxyType({})) -> Opening:
     """What a person wants to know first.
 
     Args:
         run: what `run.json` holds.
         hinges: the photo that a model hangs on alone (`hinges`), by the model's index.
     """
-    missing = run["photos"]["readable"] - run["photos"]["registered"]
-    num_models, in_doubt = len(run["models"]), num_doubted(run)
-    if not num_models:
-        return Verdict("failed", "No model could be built", (run["message"], *_advice(run, {})))
-    if missing:
-        title = f"{missing} {'photo is' if missing == 1 else 'photos are'} not in any model"
-    elif num_models > 1:
-        title = f"Every photo is in, in {num_models} separate models"
-    elif in_doubt:
-        title = f"Every photo is in one model, {in_doubt} of them in doubt"
-    else:
-        title = "Complete: every photo is in one model"
-    grade = "partial" if missing or num_models > 1 or in_doubt else "good"
-    return Verdict(grade, title, (run["message"], *_advice(run, hinges)))
+    facts = Facts(
+        run["photos"]["readable"],
+        run["photos"]["registered"],
+        num_models(run),
+        num_doubted(run),
+        bool(run.get("ambiguous")),
+        tuple(failure["step"] for failure in run.get("failures", ())),
+    )
+    found = Verdict.of(facts)
+    return Opening(found.grade, found.title, (run["message"], *_advice(run, hinges)))
 
 
 def hinges(run: Run, history: History) -> dict[int, str]:
@@ -161,6 +159,12 @@ def hinges(run: Run, history: History) -> dict[int, str]:
 
 def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
     models = run["models"]
+    for failure in run.get("failures", ()):
+        yield f"{failure['step']} failed: {failure['error']}. {failure['hint']}".rstrip()
+    if changed := run.get("changed"):
+        names = ", ".join(photo["name"] for photo in changed[:_MAX_NAMED])
+        more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
+        yield f"Files were removed or changed while the run went on: {names}{more}."
     if run.get("ambiguous"):
         yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
     if doubted := num_doubted(run):
@@ -187,6 +191,12 @@ def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
         )
     if models and models[0]["mean_track_length"] < _SHORT_TRACKS:
         yield "Most points are seen in two photos only, which leaves them uncertain: more overlap would help."
+
+
+def num_models(run: Run) -> int:
+    """Models that were written, also where their figures could not be told."""
+    in_models = {outcome["model"] for outcome in run["outcomes"] if outcome["model"] is not None}
+    return max(len(run["models"]), len(in_models))
 
 
 def num_doubted(run: Run) -> int:

@@ -127,7 +127,9 @@ def graph_picture(pairs: Pairs, names: Sequence[str], models: Sequence[SceneMode
     model_of = {name: index for index in reversed(range(len(models))) for name in models[index].names}
     groups: list[tuple[str, Positions]] = []
     for index, model in enumerate(models):
-        groups.append((f"model {index}", _seen_flat(model, {n for n in names if model_of.get(n) == index})))
+        # a model may have no photo, or none that is not in a larger one as well
+        if own := {n for n in names if model_of.get(n) == index}:
+            groups.append((f"model {index}", _seen_flat(model, own)))
     rest = [name for name in names if name not in model_of]
     if rest:
         groups.append(("not registered" if models else "all photos", _without_poses(rest, pairs)))

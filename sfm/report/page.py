@@ -15,8 +15,8 @@ from sfm.exports.models import model_indices, read_model
 from sfm.history import History
 from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import (
+    Opening,
     Run,
-    Verdict,
     camera_rows,
     duration,
     hinges,
@@ -97,7 +97,7 @@ def _scenes(
 def _render(
     out: Path,
     run: Run,
-    outcome: Verdict,
+    outcome: Opening,
     models: Sequence[pycolmap.Reconstruction],
     scenes: Sequence[SceneModel],
     cards: Sequence[Card],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -86,7 +87,7 @@ def test_help_names_commands_presets_and_exit_codes() -> None:
         "doctor",
     ):
         assert f"\n  {command}  " in text
-    for code in (0, 1, 2, 3, 4, 5, 6, EXIT_INTERRUPTED):
+    for code in (0, 1, 2, 3, 4, 5, 6, 7, EXIT_INTERRUPTED):
         assert f"\n    {code} " in text
     assert all(name in sfm_command("run", "--help").output for name in preset_names())
 
@@ -172,12 +173,33 @@ def test_ctrl_c_says_how_to_go_on(photos: Path, monkeypatch: pytest.MonkeyPatch)
     assert done.stderr == "interrupted; run the same command again to continue\n"
 
 
-def test_a_bug_keeps_its_traceback(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_cache", [True, False])
+def test_a_bug_is_two_lines_and_a_traceback_in_a_file(
+    has_cache: bool, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raising(ZeroDivisionError("bug"), monkeypatch)
+    if has_cache:
+        (photos.parent / "out" / "cache").mkdir(parents=True)
 
     done = sfm_command("run", photos, "-o", "out")
 
-    assert isinstance(done.exception, ZeroDivisionError)
+    error, hint = done.stderr.splitlines()
+    kept = Path(re.search(r"the traceback in (\S+\.txt)\.", hint)[1])  # type: ignore[index]
+    assert done.exit_code == 1
+    assert error.startswith("error: unexpected failure: ZeroDivisionError: bug (test_commands.py:")
+    assert "please report it" in hint
+    assert "ZeroDivisionError: bug" in kept.read_text()
+    assert (kept == Path("out/cache/tracebacks.txt")) is has_cache
+    kept.unlink()
+
+
+def test_a_bug_shows_its_traceback_to_who_wants_to_see_all(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raising(ZeroDivisionError("bug"), monkeypatch)
+    (photos.parent / "out" / "cache").mkdir(parents=True)
+
+    assert "Traceback (most recent call last)" in sfm_command("run", photos, "-o", "out", "-v").stderr
 
 
 def test_a_run_without_a_model_ends_with_6(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -51,10 +50,8 @@ def test_a_run_says_what_came_out_and_where(finished: tuple[Path, Result]) -> No
         assert (out / name).is_file(), name
 
 
-def test_run_json_repeats_the_run_from_what_is_there(finished: tuple[Path, Result], tmp_path: Path) -> None:
-    shutil.copy(finished[0] / "run.json", tmp_path / "again.json")
-
-    done = sfm_command("run", "--config", tmp_path / "again.json", "--log-json")
+def test_run_json_repeats_the_run_from_what_is_there(finished: tuple[Path, Result]) -> None:
+    done = sfm_command("run", "--config", finished[0] / "run.json", "--log-json")
 
     records = [json.loads(line) for line in done.stderr.splitlines()]
     assert done.exit_code == 0

@@ -9,6 +9,7 @@ import pytest
 
 from sfm.cli.summary import result_lines
 from sfm.types import PhotoOutcome, PhotoStatus
+from sfm.verdict import NO_MODEL
 
 
 @pytest.mark.parametrize("ambiguous", [True, False])
@@ -17,6 +18,9 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
         ambiguous=ambiguous,
         suspects=("a pair", "another"),
         look_alikes_note="Take photos between." if ambiguous else "",
+        verdict=NO_MODEL,
+        failures=(),
+        changed=(),
         config=SimpleNamespace(export=SimpleNamespace(report=False)),
     )
     result = SimpleNamespace(summary=lambda: "figures", run=run, outcomes=(), models=(), output=Path("out"))
@@ -24,12 +28,15 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
     lines = result_lines(result)
 
     warned = ["look-alikes 2 pairs join places that only look the same.", "  Take photos between."]
-    assert lines == ["figures", *(warned if ambiguous else [])]
+    assert lines == ["result      No model could be built", "figures", *(warned if ambiguous else [])]
 
 
 @pytest.mark.parametrize("num_doubted", [0, 1, 12])
 def test_photos_in_doubt_are_counted_and_named(num_doubted: int) -> None:
-    run = SimpleNamespace(ambiguous=False, config=SimpleNamespace(export=SimpleNamespace(report=False)))
+    export = SimpleNamespace(report=False)
+    run = SimpleNamespace(
+        ambiguous=False, verdict=NO_MODEL, failures=(), changed=(), config=SimpleNamespace(export=export)
+    )
     outcomes = tuple(
         PhotoOutcome(f"{i:02d}.jpg", PhotoStatus.REGISTERED, 0, 50, doubt="few points" * (i < num_doubted))
         for i in range(15)
@@ -38,7 +45,7 @@ def test_photos_in_doubt_are_counted_and_named(num_doubted: int) -> None:
         summary=lambda: "figures", run=run, outcomes=outcomes, models=(), output=Path("out")
     )
 
-    lines = result_lines(result)[1:]
+    lines = result_lines(result)[2:]
 
     heads = {0: [], 1: ["in doubt    1 photo is probably at a wrong place:"]}
     assert lines[:1] == heads.get(num_doubted, ["in doubt    12 photos are probably at wrong places:"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pycolmap
@@ -79,6 +80,22 @@ def test_colmap_matches_the_database_again(demo: Path, tmp_path: Path) -> None:
     pycolmap.match_image_pairs(copy, pairing_options=pairing, device=pycolmap.Device.cpu)
 
     assert pycolmap.Database.open(copy).num_verified_image_pairs() == 2
+
+
+def test_nothing_that_may_be_shared_names_a_folder_of_this_machine(
+    demo: Path, demo_data: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    for form in ("txt", "ply", "3dgs", "nerfstudio"):
+        assert sfm_command("export", demo, "--to", form, "-d", tmp_path / form, "-q").returncode == 0
+    assert sfm_command("graph", demo, "-o", tmp_path / "graph").returncode == 0
+    inside = (path for path in demo.rglob("*") if "cache" not in path.relative_to(demo).parts)
+    files = [path for path in (*inside, *tmp_path.rglob("*")) if path.is_file() and not path.is_symlink()]
+    private = [os.fsencode(folder) for folder in (demo.parent, demo_data.parent, tmp_path, Path.home())]
+
+    told = [(path.name, text) for path in files for text in private if text in path.read_bytes()]
+
+    assert {"run.json", "events.jsonl", "report.html", "transforms.json"} <= {path.name for path in files}
+    assert told == []
 
 
 def test_each_registered_photo_has_its_story(demo: Path, sfm_command: Command) -> None:

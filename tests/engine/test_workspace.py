@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sfm.config.schema import RegisterConfig
+from sfm.config.schema import Config, RegisterConfig
 from sfm.errors import WorkspaceError
+from sfm.sharing import Sharing
 from sfm.workspace import Workspace, atomic_folder, atomic_write_bytes, content_key
 
 
@@ -77,7 +78,7 @@ def test_a_dangling_link_as_output_is_an_error_in_words(tmp_path: Path) -> None:
 def test_a_run_that_fails_leaves_the_events_of_the_last(tmp_path: Path) -> None:
     with Workspace(tmp_path / "out", source=tmp_path) as space:
         space.events.emit("ingest", "photo", name="a.jpg")
-        space.publish_events()
+        Sharing(space, Config()).publish_events()
 
     with Workspace(tmp_path / "out", source=tmp_path) as space:
         space.events.emit("ingest", "photo", name="b.jpg")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pycolmap
 import pytest
 
 from sfm.errors import InputError
-from sfm.extending.given import _model_cameras
+from sfm.extending.given import _model_cameras, open_given
 
 
 def model(camera_id: int, focal_px: float, prefix: str) -> pycolmap.Reconstruction:
@@ -29,3 +31,10 @@ def test_models_with_cameras_of_their_own_are_taken_together() -> None:
 def test_two_of_three_models_with_one_camera_id_are_refused() -> None:
     with pytest.raises(InputError, match="3 models have cameras of the same ids"):
         _model_cameras([model(1, 500, "a"), model(1, 600, "b"), model(2, 700, "c")])
+
+
+def test_a_model_without_photos_is_refused(tmp_path: Path) -> None:
+    pycolmap.Reconstruction().write(tmp_path)
+
+    with pytest.raises(InputError, match="no photo is registered in the model"):
+        open_given(tmp_path, images=tmp_path)

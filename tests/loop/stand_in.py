@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.events import EventSink, NullEvents
 from sfm.loop import LoopResult, run_closed_loop
+from sfm.loop.rounds import Finish, Survived
 from sfm.mapping import ContestedPlace, MappingResult, SuspectReport, TwoView, ViewGraph
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
@@ -90,12 +92,19 @@ class Engine:
         return [(other, 1.0 - 0.1 * distance) for distance, other in others][:count]
 
 
-def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink | None = None) -> LoopResult:
+def run(
+    engine: Engine,
+    folder: Path,
+    config: RegisterConfig,
+    events: EventSink | None = None,
+    finish: Finish = lambda models, *_: models,
+    survived: Survived = nullcontext,
+) -> LoopResult:
     return run_closed_loop(
         CHAIN,
         folder=folder,
         reconstruct=engine.reconstruct,
-        finish=lambda models, *_: models,
+        finish=finish,
         match=engine.match,
         read_view_graph=engine.view_graph,
         read_suspects=engine.read_suspects,
@@ -103,4 +112,5 @@ def run(engine: Engine, folder: Path, config: RegisterConfig, events: EventSink 
         rank=engine.rank,
         config=config,
         events=events or NullEvents(),
+        survived=survived,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -175,6 +176,38 @@ def test_damage_in_what_rounds_left_is_named(tmp_path: Path, part: str, damage: 
 
     assert str(damaged).startswith(str(caught.value).split(" is damaged")[0])
     assert str(tmp_path / "rounds") in caught.value.hint
+
+
+@pytest.mark.parametrize("step", ["further rounds", "last adjustment"])
+def test_models_outlive_a_bug_in_what_follows_them_unchanged(step: str, tmp_path: Path) -> None:
+    failed = []
+
+    @contextmanager
+    def survived(name: str) -> Iterator[None]:
+        try:
+            yield
+        except IndexError:
+            failed.append(name)
+
+    def spoil(models: Sequence[pycolmap.Reconstruction]) -> Sequence[pycolmap.Reconstruction]:
+        for image_id in list(models[0].reg_image_ids()):
+            models[0].deregister_frame(models[0].image(image_id).frame_id)
+        raise IndexError("Camera with ID 4 does not exist")
+
+    class Failing(Engine):
+        def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
+            return spoil(start) if start and step == "further rounds" else super().grown(start)  # type: ignore[return-value]
+
+    result = run(
+        Failing(),
+        tmp_path,
+        RegisterConfig(max_rounds=2 if step == "further rounds" else 0),
+        finish=lambda models, *_: spoil(models) if step == "last adjustment" else models,
+        survived=survived,
+    )
+
+    assert failed == [step]
+    assert [model.num_reg_images() for model in result.models] == [4]
 
 
 def test_a_kill_while_matching_repeats_the_same_requests(tmp_path: Path) -> None:

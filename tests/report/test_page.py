@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pycolmap
 import pytest
 from PIL import Image
 
@@ -84,6 +85,28 @@ def test_a_model_with_photos_in_doubt_is_not_called_complete(tmp_path, make_run)
 
     assert (sound.grade, sound.title) == ("good", "Complete: every photo is in one model")
     assert (doubted.grade, doubted.title) == ("partial", "Every photo is in one model, 1 of them in doubt")
+
+
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        ({"ambiguous": True}, "Every photo is in one model, which may be folded: places look alike"),
+        (
+            {"failures": [{"step": "quality", "error": "IndexError: none", "hint": ""}]},
+            "Every photo is in one model, but not all was done: quality failed",
+        ),
+    ],
+)
+def test_the_verdict_knows_all_that_the_page_says_below(tmp_path, make_run, facts, title):
+    out = make_run(tmp_path / "out")
+    run = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**run, "suspects": [], **facts}))
+
+    html = write_report(out).read_text()
+
+    assert f"<h2>{title}</h2>" in html
+    assert 'class="verdict partial"' in html
+    assert "Complete" not in html
 
 
 def test_a_model_that_hangs_on_one_photo_of_another_says_which(tmp_path, make_run):
@@ -187,3 +210,15 @@ def _data(out: Path) -> dict[str, object]:
     html = (out / "report.html").read_text()
     text = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
     return json.loads(text[1])
+
+
+def test_a_model_without_photos_is_a_page_all_the_same(tmp_path, make_run):
+    out = make_run(tmp_path / "out", num_models=2)
+    run = json.loads((out / "run.json").read_text())
+    run["outcomes"] = [outcome for outcome in run["outcomes"] if outcome["model"] == 0]
+    (out / "run.json").write_text(json.dumps(run))
+    pycolmap.Reconstruction().write(out / "sparse" / "1")
+
+    html = write_report(out).read_text()
+
+    assert "scene0/1.png" in html

@@ -1,0 +1,74 @@
+"""A run ends with its model whoever has stopped to listen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pycolmap
+import pytest
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "in.db"
+    pycolmap.set_random_seed(1)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 4
+    options.num_points3D, options.camera_params = 100, [1280.0, 512.0, 384.0, 0.05]
+    with pycolmap.Database.open(path) as db:
+        pycolmap.synthesize_dataset(options, db)
+    return path
+
+
+def in_shell(redirection: str, database: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    words = f'"{sys.executable}" -m sfm map "{database}" -o "{out}" --threads 1 -v export.report=false'
+    return subprocess.run(
+        ["sh", "-c", f"{words} {redirection}"], capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_cost_no_model(redirection: str, database: Path, tmp_path: Path) -> None:
+    done = in_shell(redirection, database, tmp_path / "out")
+
+    assert done.returncode == 0, done.stderr
+    assert pycolmap.Reconstruction(tmp_path / "out" / "sparse" / "0").num_reg_images() == 4
+    assert (tmp_path / "out" / "database.db").read_bytes().startswith(b"SQLite format 3\0")
+
+
+@pytest.mark.parametrize("option", ["-v", "--log-json"])
+def test_a_reader_that_ends_costs_no_model(option: str, database: Path, tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    words = ["map", database, "-o", tmp_path / "out", "--threads", "1", option]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "sfm", *map(str, words)],
+        stdout=write_end,
+        stderr=write_end,
+        timeout=100,
+        check=False,
+    )
+
+    os.close(write_end)
+    assert done.returncode == 0
+    assert pycolmap.Reconstruction(tmp_path / "out" / "sparse" / "0").num_reg_images() == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_below_what_was_asked_for_is_told(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sfm", "config"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 5
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"

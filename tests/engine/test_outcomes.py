@@ -1,0 +1,174 @@
+"""What fails after models have grown takes nothing with it: models, database and a record of it stay."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pycolmap
+import pytest
+from click.testing import CliRunner
+
+import sfm.database_mapping
+import sfm.outputs
+from sfm.cli import main
+from sfm.config.schema import Config, RunConfig
+from sfm.database_mapping import map_database
+from sfm.errors import WorkspaceError
+from sfm.events import EventLog
+from sfm.result import Result
+
+CONFIG = Config(run=RunConfig(threads=1))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six photos round a cloud of points, all pairs verified."""
+    path = tmp_path_factory.mktemp("scene") / "in.db"
+    pycolmap.set_random_seed(1)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 6
+    options.num_points3D, options.camera_params = 200, [1280.0, 512.0, 384.0, 0.05]
+    with pycolmap.Database.open(path) as db:
+        pycolmap.synthesize_dataset(options, db)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUT of a run in which all went well; not to be changed."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    assert map_database(database, output=out, config=CONFIG).run.status == "ok"
+    return out
+
+
+def run_failing(name: str, database: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """A run in which a function that it calls after registration has a bug."""
+
+    def fail(*_: object, **__: object) -> object:
+        raise IndexError("empty quantile")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sfm.outputs, name, fail)
+        return map_database(database, output=out, config=CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("function", "step"),
+    [
+        ("georeference", "georeference"),
+        ("write_points_ply", "export"),
+        ("judged_models", "quality"),
+        ("look_alikes", "look-alikes"),
+        ("EventIndex", "diagnosis"),
+        ("model_records", "figures"),
+        ("write_report", "report"),
+    ],
+)
+def test_a_bug_after_registration_costs_the_model_nothing(
+    function: str, step: str, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    result = run_failing(function, database, out, monkeypatch)
+
+    record = json.loads((out / "run.json").read_text())
+    assert pycolmap.Reconstruction(out / "sparse" / "0").num_reg_images() == 6
+    assert (out / "database.db").is_file()
+    assert (out / "events.jsonl").is_file()
+    assert record["status"] == result.run.status == "unfinished"
+    assert [failure["step"] for failure in record["failures"]] == [step]
+    assert "IndexError: empty quantile (test_outcomes.py:" in record["failures"][0]["error"]
+    assert record["verdict"]["grade"] == "partial"
+    assert f"{step} failed" in record["verdict"]["title"]
+    assert "Traceback" in (out / "cache" / "tracebacks.txt").read_text()
+    if step != "report":
+        assert f"{step} failed" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["report.html", "points.ply", "events.jsonl"])
+def test_a_file_that_cannot_be_written_is_named_with_an_exit_code_of_its_own(
+    name: str, database: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert map_database(database, output=out, config=CONFIG).run.status == "ok"
+    (out / name).unlink()
+    (out / name / "mine").mkdir(parents=True)
+
+    done = CliRunner().invoke(main, ["map", str(database), "-o", str(out), "--threads", "1"])
+
+    assert done.exit_code == 7
+    assert f"the model is in {out / 'sparse' / '0'}" in done.stderr
+    assert "run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (out / name / "mine").is_dir()
+    assert pycolmap.Reconstruction(out / "sparse" / "0").num_reg_images() == 6
+    shutil.rmtree(out / name)
+    assert map_database(database, output=out, config=CONFIG).run.status == "ok"
+
+
+def test_a_model_in_which_no_photo_is_left_is_no_model(
+    database: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    before = (finished / "sparse" / "0" / "images.bin").read_bytes()
+    register = sfm.database_mapping.reconstruct
+
+    def losing_all(*args: object, **options: object) -> object:
+        found = register(*args, **options)
+        for model in found.models:
+            for frame_id in list(model.reg_frame_ids()):
+                model.deregister_frame(frame_id)
+        return found
+
+    monkeypatch.setattr(sfm.database_mapping, "reconstruct", losing_all)
+    result = map_database(database, output=out, config=CONFIG)
+
+    assert (result.run.status, result.models, result.run.failures) == ("no_model", (), ())
+    assert "No model could be built" in (out / "report.html").read_text()
+    assert (out / "sparse-earlier" / "0" / "images.bin").read_bytes() == before
+    assert not (out / "sparse" / "0").exists()
+
+
+@pytest.mark.parametrize("part", [".", "cache", "database.db"])
+def test_a_run_whose_folder_is_removed_says_so(
+    part: str, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    write = EventLog.emit
+
+    def removing(log: EventLog, stage: str, event: str, **fields: object) -> None:
+        if (stage, event) == ("quality", "stage"):
+            shutil.rmtree(out / part) if (out / part).is_dir() else (out / part).unlink()
+        write(log, stage, event, **fields)
+
+    monkeypatch.setattr(EventLog, "emit", removing)
+
+    with pytest.raises(WorkspaceError, match="was removed"):
+        map_database(database, output=out, config=CONFIG)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of file sizes")
+@pytest.mark.parametrize("kilobytes", [2, 100, 400])
+def test_a_full_disk_is_told_as_that(kilobytes: int, database: Path, tmp_path: Path) -> None:
+    import resource
+
+    limit = (1000 * kilobytes, 1000 * kilobytes)
+    words = ["map", database, "-o", tmp_path / "out", "--threads", "1", "-q"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "sfm", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )
+
+    assert done.returncode in (WorkspaceError.exit_code, 7)
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,74 @@
+"""What is made to be shared says nothing of the machine that it was made on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sfm.config.loading import load_config
+from sfm.config.schema import Config, ImagesConfig
+from sfm.errors import ConfigError
+from sfm.sharing import Sharing, without_folders
+from sfm.workspace import Workspace
+
+
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        ('"/home/me/trip/photos"', '"…/photos"'),
+        ('"/home/me/trip/photos/day 1/a.jpg cannot be read"', '"…/photos/day 1/a.jpg cannot be read"'),
+        ('"masks (/home/me/trip/masks) hold none"', '"masks (…/masks) hold none"'),
+        ('"/home/me/trips/photos"', '"/home/me/trips/photos"'),
+        ('"x/home/me/trip/photos/a.jpg"', '"x/home/me/trip/photos/a.jpg"'),
+        ('"/data/out/cache/x: is damaged"', '"…/out/cache/x: is damaged"'),
+        (r'"\"/data/out\""', r'"\"…/out\""'),
+    ],
+)
+def test_paths_keep_what_lies_below_the_folders_that_were_named(
+    text: str, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/root/of/all")
+
+    assert without_folders(text, [Path("/home/me/trip/photos"), Path("/data/out")]) == shared
+
+
+def test_the_home_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert without_folders('"weights in /home/me/.cache/w"', []) == '"weights in …/.cache/w"'
+
+
+def test_folders_whose_names_json_escapes_are_found(tmp_path: Path) -> None:
+    photos = tmp_path / 'a "b" \\ c' / "photos"
+
+    assert without_folders(json.dumps(str(photos)), [photos]) == '"…/photos"'
+
+
+def test_a_record_beside_its_cache_is_a_configuration_and_elsewhere_asks_for_paths(tmp_path: Path) -> None:
+    photos, masks, out = (tmp_path / name for name in ("photos", "masks", "out"))
+    config = Config(photos=str(photos), output=str(out), images=ImagesConfig(masks=str(masks)))
+    with Workspace(out, source=photos) as space:
+        Sharing(space, config).write_record({"config": config})
+
+    written = (out / "run.json").read_text()
+    (tmp_path / "elsewhere").mkdir()
+    copy = tmp_path / "elsewhere" / "run.json"
+    copy.write_text(written)
+
+    assert str(tmp_path) not in written
+    assert load_config(out / "run.json") == config
+    with pytest.raises(ConfigError, match=r"images\.masks: only its last part is known \(…/masks\)"):
+        load_config(copy)
+    given = load_config(copy, overrides=[f"images.masks={masks}"])
+    assert (given.photos, given.output, given.images) == (None, None, config.images)
+
+
+def test_a_damaged_list_of_paths_is_none(tmp_path: Path) -> None:
+    with Workspace(tmp_path / "out", source=tmp_path / "photos") as space:
+        Sharing(space, Config(photos=str(tmp_path / "photos"))).write_record({"config": Config(photos="…/x")})
+    for content in ("{", "[1]", '{"photos": 3}', '{"photos": "not/absolute"}', "[" * 100_000):
+        (space.cache / "paths.json").write_text(content)
+
+        assert load_config(space.run_json).photos is None

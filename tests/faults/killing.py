@@ -1,0 +1,128 @@
+"""Commands that are killed at a chosen one of their changes to files, from one process that has loaded them.
+
+Run as a program, this is that process: it answers each line `[NUMBER, FOLDER, ARGUMENTS]` (JSON) by what
+became of a child of its own that ran the command: its exit code, and how many changes it made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CHANGES = frozenset(
+    {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "sqlite3.connect"}
+)
+_NEVER = 1_000_000_000
+
+
+class Killer:
+    """Runs commands, and kills them if asked."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(self, folder: Path, *words: str | Path, kill_at: int = _NEVER) -> tuple[int, int]:
+        """Exit code (negative: the signal) and number of changes below `folder` until the end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        line = json.dumps([kill_at, str(folder), [str(word) for word in words]])
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        code, count = json.loads(self._process.stdout.readline())
+        return code, count
+
+
+@contextmanager
+def killer() -> Iterator[Killer]:
+    """The process that has everything loaded."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.killing"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).resolve().parents[2],
+    ) as process:
+        try:
+            yield Killer(process)
+        finally:
+            process.kill()
+
+
+def _serve() -> None:
+    import sfm.alignment
+    import sfm.cli.main
+    import sfm.exports
+    import sfm.extending
+    import sfm.pipeline
+    import sfm.sift.backend
+    import sfm.terminal
+
+    del sfm
+    for line in sys.stdin:
+        kill_at, folder, words = json.loads(line)
+        read_end, write_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(read_end)
+            _run(kill_at, folder, words, write_end)
+        os.close(write_end)
+        _, status = os.waitpid(child, 0)
+        counted = os.read(read_end, 100)
+        os.close(read_end)
+        print(json.dumps([os.waitstatus_to_exitcode(status), int(counted or b"0")]), flush=True)
+
+
+def _run(kill_at: int, folder: str, words: list[str], report: int) -> None:
+    """The command, in the child."""
+    from sfm.cli.main import main
+
+    null = os.open(os.devnull, os.O_RDWR)
+    log = os.open(os.path.join(folder, "said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number, target in ((0, null), (1, log), (2, log)):
+        os.dup2(target, number)
+    count = 0
+
+    def count_changes(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if not (event in _CHANGES or (event == "open" and _writes(arguments))) or not _is_below(
+            arguments, folder
+        ):
+            return
+        count += 1
+        if count == kill_at:
+            os.write(report, str(count).encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count_changes)
+    code = 1
+    try:
+        main(words)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.write(report, str(count).encode())
+        os._exit(code)
+
+
+def _writes(arguments: tuple[object, ...]) -> bool:
+    _, mode, flags = arguments
+    return bool(set(mode) & set("wax+")) if isinstance(mode, str) else bool(int(str(flags or 0)) & 3)
+
+
+def _is_below(arguments: tuple[object, ...], folder: str) -> bool:
+    texts = (os.fsdecode(a) for a in arguments if isinstance(a, str | bytes | os.PathLike))
+    return any(folder in text for text in texts)
+
+
+if __name__ == "__main__":
+    _serve()
