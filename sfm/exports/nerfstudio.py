@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Mapping
@@ -149,6 +150,6 @@ def _world_from_camera(image: pycolmap.Image) -> np.ndarray:
 
 
 def _write_points(model: pycolmap.Reconstruction, path: Path) -> None:
-    turned = pycolmap.Reconstruction(model)
+    turned = copy.deepcopy(model)
     turned.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(_APPLIED[:3, :3]), np.zeros(3)))
     write_points_ply([turned], path)

@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 
 from sfm.errors import InputError, WorkspaceError
 from sfm.exports.models import check_whole, write_model
+from sfm.model_files import read_whole_model
 
 _JPEG_QUALITY = 97
 
@@ -55,7 +56,7 @@ def undistort(
         write_model(model, given, text=False)
         pycolmap.undistort_images(made, given, image_root, jpeg_quality=_JPEG_QUALITY)
         check_whole(model, made / "sparse")
-        result = pycolmap.Reconstruction(made / "sparse")
+        result = read_whole_model(made / "sparse")
         windows = {camera_id: _centred(camera) for camera_id, camera in result.cameras.items()}
         _place_images(result, windows, made / "images", names, destination)
     for image in result.images.values():
