@@ -99,6 +99,44 @@ def _config(folder: Path) -> None:
     load_config(next(folder.iterdir()))
 
 
+def _database(folder: Path) -> None:
+    import pycolmap
+
+    pycolmap.set_random_seed(0)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, 2
+    options.num_points3D, options.num_points2D_without_point3D, options.prior_position = 20, 2, True
+    folder.mkdir(parents=True)
+    with pycolmap.Database.open(folder / "theirs.db") as db:
+        pycolmap.synthesize_dataset(options, db)
+
+
+def _map(folder: Path) -> None:
+    import pycolmap
+
+    from sfm.database import FeatureDatabase
+    from sfm.database_mapping import collection_of, copy_checked
+    from sfm.mapping.evidence.pair_matches import PairMatches
+    from sfm.mapping.evidence.view_graph import ViewGraph
+
+    source, copy = folder / "theirs.db", folder / "copy.sqlite"
+    before = source.read_bytes()
+    try:
+        copy_checked(source, copy)
+    finally:
+        assert source.read_bytes() == before
+    database = FeatureDatabase(copy)
+    database.pairs()
+    database.keypoint_positions()
+    database.inlier_matches()
+    collection_of(copy)
+    ViewGraph.read(copy)
+    PairMatches.read(copy)
+    with pycolmap.Database.open(copy) as db:
+        pycolmap.DatabaseCache.create(db, pycolmap.DatabaseCacheOptions())
+        db.read_all_pose_priors()
+
+
 def _retrieval_error() -> type[Exception]:
     from retrieval.errors import RetrievalError
 
@@ -162,10 +200,11 @@ READERS = {
         _pairs,
         documented=(_retrieval_error(),),
     ),
+    "database": Reader(_database, _map),
     "configuration": Reader(
         _text(
             "c.yaml",
-            "photos: a\noutput: b\nrun:\n  seed: 3\nregister:\n  mapper: graph\nretrieval:\n  mode: exhaustive\n",
+            "photos: a\noutput: b\nrun: {seed: 3}\nregister:\n  mapper: graph\nretrieval:\n  mode: pairs\n",
         ),
         _config,
     ),
