@@ -45,6 +45,9 @@ def check_database(db: sqlite3.Connection, source: Path) -> None:
         InputError: the first thing that is wrong, and where.
     """
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise InputError(f"{source}: not a COLMAP database, or a damaged one: {found}", hint=_HINT)
     for problem in schema_problems(db):
         raise InputError(f"{source}: {problem}", hint=_HINT)
     sizes: dict[int, tuple[int, int]] = {}

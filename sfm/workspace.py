@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from sfm.errors import WorkspaceError
 from sfm.events import EventLog
+from sfm.untrusted.documents import read_json
 
 FORMAT = 1
 MARKER = "workspace.json"
@@ -104,10 +105,7 @@ class Workspace:
         path = self.cache / MARKER
         if not path.exists():
             return None
-        try:
-            marker = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise WorkspaceError(f"{path} is damaged", hint="choose another output folder") from None
+        marker = read_json(path, error=WorkspaceError, hint="choose another output folder")
         if not isinstance(marker, dict) or marker.get("format") != FORMAT:
             raise WorkspaceError(
                 f"{self.root} was written by another version of sfm", hint="choose another output folder"

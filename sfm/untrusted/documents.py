@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sfm.errors import InputError, SfmError
+
+log = logging.getLogger(__name__)
 
 MAX_DOCUMENT_BYTES = 1 << 30
 MAX_DEPTH = 64
@@ -29,6 +33,7 @@ def read_text(
     what: str = "a text file",
     errors: str = "strict",
     error: type[SfmError] = InputError,
+    binary: bool = False,
 ) -> str:
     """The text of a file in UTF-8, with or without a byte order mark.
 
@@ -38,6 +43,7 @@ def read_text(
         what: it should be, for messages.
         errors: `surrogateescape` where names of files in it need not be valid UTF-8.
         error: what is raised.
+        binary: whether zero bytes are let through, for files whose every line is checked.
 
     Raises:
         SfmError: `error`, where the file cannot be read, is larger than 1 GB, or no text.
@@ -55,7 +61,7 @@ def read_text(
         text = data.decode("utf-8-sig", errors=errors)
     except UnicodeDecodeError as problem:
         raise error(f"{prefix}{path} is not {what}: byte {problem.start} is not UTF-8") from problem
-    if "\0" in text:
+    if "\0" in text and not binary:
         raise error(f"{prefix}{path} is not {what}: it holds zero bytes")
     return text
 
@@ -155,3 +161,56 @@ def _is_name(text: str) -> bool:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
         return False
+
+
+def read_cache(path: Path, shape: Any) -> Any | None:
+    """What a JSON file of our own cache holds; None where there is none, or, with a warning, a damaged one.
+
+    Args:
+        path: the file; nothing of the user's is lost with it.
+        shape: what it should hold, see `fits`.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = read_json(path, errors="surrogateescape")
+    except InputError as error:
+        log.warning("%s; it is made again", error)
+        return None
+    if not fits(content, shape):
+        log.warning("%s is damaged; it is made again", path)
+        return None
+    return content
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """Whether a JSON value has a shape.
+
+    Args:
+        value: as `parsed_json` gives it.
+        shape: a type (float: any finite number; object: anything); a tuple of alternatives; a list of one
+            shape, for lists of any length; {str: shape}, for objects of any keys; or {"key": shape, "key?":
+            shape}, for objects with these keys, the second of which may be missing, and any others.
+    """
+    if isinstance(shape, tuple):
+        return any(fits(value, one) for one in shape)
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(fits(part, shape[0]) for part in value)
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and _has_keys(value, shape)
+    if shape is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return shape is object or value is shape or type(value) is shape
+
+
+def _has_keys(value: dict[str, Any], shape: dict[Any, Any]) -> bool:
+    if str in shape:
+        return all(fits(part, shape[str]) for part in value.values())
+    missing = object()
+    for key, expected in shape.items():
+        found = value.get(key.removesuffix("?"), missing)
+        if found is missing and not key.endswith("?"):
+            return False
+        if found is not missing and not fits(found, expected):
+            return False
+    return True
