@@ -36,20 +36,7 @@ from sfm.workspace import atomic_write_bytes
 
 _MAX_POINTS = 200_000
 """In all models together: 2.4 MB of page."""
-_NEEDED = frozenset(
-    [
-        "message",
-        "config",
-        "photos",
-        "models",
-        "pairs",
-        "stages",
-        "rounds",
-        "seconds",
-        "peak_memory_mb",
-        "versions",
-    ]
-)
+_NEEDED = frozenset({"message", "config", "photos", "models", "pairs", "stages", "rounds", "seconds"})
 _MAX_MODELS = 20
 """Smaller models are listed, not drawn."""
 
@@ -91,7 +78,7 @@ def _read_run(out: Path) -> Run:
     if not path.is_file():
         raise InputError(f"{path} cannot be read", hint="a finished `sfm run` writes it")
     run: Run = read_record(path)
-    missing = sorted(_NEEDED - run.keys())
+    missing = sorted((_NEEDED | {"peak_memory_mb", "versions"}) - run.keys())
     if missing:
         raise InputError(f"{path} lacks {missing[0]}", hint="run `sfm run` again")
     return run

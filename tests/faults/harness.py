@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 from random import Random
@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_SECONDS = 10.0
 """For one damaged file; readers need milliseconds."""
 _IN_MEMORY = Path("/dev/shm")  # thousands of files are quicker there than on many a disk
-_READY = b"ready\n"
+_PATIENCE = 120.0
+"""Until a reader has read its sound file, s: libraries are imported for it."""
+_ENDED = "ended the process"
 _MEMORY = 6 << 30
 """Address space, of which imported libraries alone take over 2 GB."""
 
@@ -106,51 +108,60 @@ class Bench:
 
 
 def fuzz(names: list[str], seeds: range, seconds: float = float("inf")) -> Tally:
-    """Feed each reader with the files of all seeds, or for a time; a hang or a crash costs one process."""
-    tally, end = Tally(), time.monotonic() + seconds
-    for name in names:
-        start = seeds.start
-        share = (end - time.monotonic()) / (len(names) - names.index(name))
-        until = time.monotonic() + share
-        while start < seeds.stop and time.monotonic() < until:
-            for outcome in _in_a_process(name, range(start, seeds.stop), until):
-                tally.add(outcome)
-                start = outcome.seed + 1
+    """Feed each reader with the files of all seeds, or for its share of a time.
+
+    A hang or a crash costs the process, and one outcome; the next process goes on after it.
+    """
+    tally, start, end = Tally(), seeds.start, time.monotonic() + seconds
+    while names and time.monotonic() < end:
+        share = (end - time.monotonic()) / len(names)
+        last = None
+        for last in _in_a_process(names, seeds, start, share):
+            tally.add(last)
+        if last is None or last.what != _ENDED:
+            break
+        names, start = names[names.index(last.reader) :], last.seed + 1
     return tally
 
 
-def _in_a_process(name: str, seeds: range, until: float) -> Iterator[Outcome]:
-    """Outcomes as they come, the last of which may be a hang or a crash, which end the process."""
-    command = [sys.executable, "-m", "tests.faults.harness", name, str(seeds.start), str(seeds.stop)]
+def _in_a_process(names: list[str], seeds: range, first: int, share: float) -> Iterator[Outcome]:
+    """Outcomes as they come, of the first reader from another seed on; the last may be a hang or a crash."""
+    figures = map(str, (first, seeds.start, seeds.stop, share))
+    command = [sys.executable, "-m", "tests.faults.harness", *figures]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with (
         TemporaryDirectory(dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None) as scratch,
         open(Path(scratch) / "stderr", "w+b") as log,
         subprocess.Popen(
-            [*command, scratch], stdout=subprocess.PIPE, stderr=log, cwd=ROOT, env=environment
+            [*command, scratch, *names], stdout=subprocess.PIPE, stderr=log, cwd=ROOT, env=environment
         ) as child,
     ):
-        lines = _lines(child)
-        if lines.get() != _READY:
-            log.seek(0)
-            raise RuntimeError(f"{name}: its sound files cannot be read:\n{log.read().decode()}")
-        seed = seeds.start
-        while seed < seeds.stop and time.monotonic() < until:
+        lines, name, seed, patience, is_ready = _lines(child), names[0], first, _PATIENCE, False
+        while True:
             try:
-                line = lines.get(timeout=MAX_SECONDS)
+                line = lines.get(timeout=patience)
             except Empty:
                 child.kill()
-                yield Outcome(name, seed, "failure", "hangs")
+                yield Outcome(name, seed, _ENDED, "hangs")
                 return
             if not line:
-                log.seek(0)
-                tail = log.read()[-600:].decode(errors="replace")
-                yield Outcome(name, seed, "failure", f"the process ended with {child.wait()}: {tail}")
-                return
-            outcome = Outcome(**json.loads(line))
-            seed = outcome.seed + 1
-            yield outcome
-        child.kill()
+                break
+            told = json.loads(line)
+            if told is None:
+                is_ready, patience = True, MAX_SECONDS
+            elif isinstance(told, str):  # the reader that comes next
+                name, seed = told, first if told == names[0] else seeds.start
+                is_ready, patience = False, _PATIENCE
+            else:
+                outcome = Outcome(**told)
+                seed = outcome.seed + 1
+                yield outcome
+        if child.wait():
+            log.seek(0)
+            tail = log.read()[-600:].decode(errors="replace")
+            if not is_ready:
+                raise RuntimeError(f"{name}: its sound files cannot be read: {tail}")
+            yield Outcome(name, seed, _ENDED, f"the process ended with {child.returncode}: {tail}")
 
 
 def _lines(child: subprocess.Popen[bytes]) -> Queue[bytes]:
@@ -167,21 +178,25 @@ def _lines(child: subprocess.Popen[bytes]) -> Queue[bytes]:
     return lines
 
 
-def _child(name: str, start: int, stop: int, scratch: str) -> None:
+def _child(first: int, start: int, stop: int, share: float, scratch: Path, names: list[str]) -> None:
     """Read the files of some seeds and tell what became of each, a line of JSON at a time."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no outcome
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     import pycolmap
 
     pycolmap.logging.minloglevel = 4
-    bench = Bench(name, Path(scratch) / "files")
-    out.write(_READY.decode())
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    for seed in range(start, stop):
-        outcome = bench.run(seed)
-        out.write(json.dumps({key: getattr(outcome, key) for key in Outcome.__slots__}) + "\n")
+    logging.disable(logging.WARNING)
+    for name in names:
+        out.write(json.dumps(name) + "\n")
+        bench, end = Bench(name, scratch / name), time.monotonic() + share
+        out.write("null\n")
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.RLIM_INFINITY))
+        seed = first if name == names[0] else start
+        stop_here = start + max((stop - start) // bench.reader.slowness, 1)
+        while seed < stop_here and time.monotonic() < end:
+            out.write(json.dumps(asdict(bench.run(seed))) + "\n")
+            seed += 1
 
 
 if __name__ == "__main__":
-    _child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    _child(*map(int, sys.argv[1:4]), float(sys.argv[4]), Path(sys.argv[5]), sys.argv[6:])

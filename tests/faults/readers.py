@@ -16,6 +16,8 @@ class Reader:
     read: Callable[[Path], object]
     damage: tuple[str, ...] = ("*.*",)
     """Patterns of the files that are damaged."""
+    slowness: int = 1
+    """How much fewer files of it are tried in the time of a test."""
     documented: tuple[type[Exception], ...] = ()
     """Errors that are told apart from those of `sfm.errors` by whoever calls the reader."""
 
@@ -280,6 +282,130 @@ def _manifest(folder: Path) -> None:
     manifest.mask(folder / "images.json")
 
 
+def _index(folder: Path) -> None:
+    import numpy as np
+
+    from retrieval.codebook import Codebook
+    from retrieval.index import RetrievalIndex
+    from retrieval.index_file import AsmkOptions
+
+    if not folder.exists():
+        rng = np.random.default_rng(0)
+        words = rng.standard_normal((4, 8)).astype(np.float32)
+        found = {f"{i}.jpg": rng.standard_normal((6, 8)).astype(np.float32) for i in range(3)}
+        index = RetrievalIndex(Codebook(words), AsmkOptions(), source="x")
+        index.add(found)
+        index.save(folder)
+        Codebook(words).save(folder / "words.safetensors")
+    Codebook.load(folder / "words.safetensors")
+    index = RetrievalIndex.load(folder, source="x")
+    for name in index.names:
+        index.query(name, 2)
+
+
+def _pair_store(folder: Path) -> None:
+    import numpy as np
+
+    from sfm.dense.pair_store import PairResult, PairStore
+    from sfm.dense.types import DenseMatches, ViewDepth
+
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        xy, one = np.ones((5, 2), np.float32), np.ones(5, np.float32)
+        depth = ViewDepth(np.ones((3, 4), np.float32), np.ones((3, 4), np.float32), 2, 500.0)
+        results = {("0a", "0b"): PairResult(DenseMatches(xy, xy, one), "", depth, None)}
+        results["0a", "0c"] = PairResult(DenseMatches(xy[:0], xy[:0], one[:0]), "few")
+        PairStore(folder).add(results)
+    store = PairStore(folder)
+    for key in (("0a", "0b"), ("0a", "0c")):
+        store.why(key)
+        if key in store:
+            store.get(key)
+    for content in store.depth_contents():
+        store.depths(content)
+
+
+def _weights(folder: Path) -> None:
+    import numpy as np
+
+    from tools.write_checkpoint import (
+        TINY,
+        network_state,
+        write_codebook,
+        write_network,
+        write_retrieval_head,
+    )
+
+    folder.mkdir(parents=True)
+    write_network(folder / "network.pth", TINY, network_state(TINY))
+    write_retrieval_head(folder / "head.pth", 64)
+    write_codebook(folder / "codebook.pkl", np.ones((3, 64), np.float32))
+
+
+def _read_weights(folder: Path) -> None:
+    from sfm.mast3r.checkpoint import open_network_checkpoint
+    from sfm.mast3r.codebook_file import load_codebook
+    from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
+
+    open_network_checkpoint(folder / "network.pth")
+    load_retrieval_head(folder / "head.pth")
+    load_codebook(folder / "codebook.pkl")
+
+
+def _photos(folder: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)
+    picture = Image.fromarray(pixels)
+    exif = picture.getexif()
+    exif[0x0110], exif[0x010F], exif[0x0112] = "model", "make", 6
+    exif.get_ifd(0x8769).update({0x920A: 5.5, 0xA405: 28, 0x9003: "2020:01:02 03:04:05"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 1.0, 2.0), 3: "E", 4: (8.0, 1.0, 2.0), 5: b"\0", 6: 400.0})
+    picture.save(folder / "a.jpg", exif=exif)
+    picture.save(folder / "b.png", exif=exif)
+    picture.save(folder / "c.tif", exif=exif)
+    picture.convert("L").save(folder / "mask.png")
+
+
+def _examine(folder: Path) -> None:
+    import warnings
+
+    from PIL import Image
+
+    from sfm.ingest.budget import PixelBudget
+    from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
+    from sfm.ingest.discover import found_file
+    from sfm.ingest.examine import Shelf, examine
+    from sfm.ingest.exif import read_metadata
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        for name in ("a.jpg", "b.png", "c.tif"):
+            examine(found_file(name, folder / name), Shelf(folder / "shelf", 32), PixelBudget(10**8))
+            try:
+                with open_photo(folder / name) as photo:
+                    read_metadata(photo, size=stored_size(photo))
+            except (OSError, UnusablePhotoError):
+                continue
+
+
+def _mask(folder: Path) -> None:
+    import shutil
+
+    from sfm.ingest.examine import Shelf
+    from sfm.ingest.manifest import Manifest
+    from sfm.ingest.masks import Maskable, find_masks
+
+    masks = folder / "masks"
+    masks.mkdir(exist_ok=True)
+    shutil.copyfile(folder / "mask.png", masks / "a.jpg.png")
+    photo = Maskable("a.jpg", "a.jpg", folder / "a.jpg", (48, 40), 1)
+    manifest = Manifest(Shelf(folder / "shelf", 32))
+    find_masks([photo], masks, manifest, cache_dir=folder / "cache", threads=1)
+
+
 def _retrieval_error() -> type[Exception]:
     from retrieval.errors import RetrievalError
 
@@ -343,12 +469,17 @@ READERS = {
         _pairs,
         documented=(_retrieval_error(),),
     ),
-    "database": Reader(_database, _map),
+    "database": Reader(_database, _map, slowness=4),
     "run record": Reader(_workspace, _tell, ("run.json",)),
     "event log": Reader(_workspace, _tell, ("events.jsonl", "cache/events.jsonl")),
     "pair records": Reader(_workspace, _tell, ("cache/*.json",)),
-    "report": Reader(_workspace, _report, ("run.json", "events.jsonl", "sparse/0/*.bin")),
+    "report": Reader(_workspace, _report, ("run.json", "events.jsonl", "sparse/0/*.bin"), slowness=20),
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
+    "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
+    "pair store": Reader(_pair_store, _pair_store, ("*.safetensors",)),
+    "weights": Reader(_weights, _read_weights, slowness=40),
+    "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif"), slowness=4),
+    "mask": Reader(_photos, _mask, ("mask.png",)),
     "configuration": Reader(
         _text(
             "c.yaml",
