@@ -120,7 +120,7 @@ def read_events(path: Path) -> Iterator[Mapping[str, JsonValue]]:
     text = read_text(path, errors="surrogateescape", error=WorkspaceError, binary=True)
     damaged = 0
     for record in json_lines(text[: text.rfind("\n") + 1]):
-        if fits(record, _RECORD) and _is_whole(record):
+        if record is not None and fits(record, _RECORD) and _is_whole(record):
             yield record
         else:
             damaged += 1

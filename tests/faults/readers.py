@@ -278,7 +278,7 @@ def _manifest(folder: Path) -> None:
     known = manifest.photo(photo)
     if isinstance(known, Examined):
         assert known.width * known.height >= 0
-        assert (known.exif.focal_px or 0.0) + 1 != 0
+        float(known.exif.focal_px or 0)
     manifest.mask(folder / "images.json")
 
 
@@ -470,9 +470,9 @@ READERS = {
         documented=(_retrieval_error(),),
     ),
     "database": Reader(_database, _map, slowness=4),
-    "run record": Reader(_workspace, _tell, ("run.json",)),
-    "event log": Reader(_workspace, _tell, ("events.jsonl", "cache/events.jsonl")),
-    "pair records": Reader(_workspace, _tell, ("cache/*.json",)),
+    "run record": Reader(_workspace, _tell, ("run.json",), slowness=4),
+    "event log": Reader(_workspace, _tell, ("events.jsonl", "cache/events.jsonl"), slowness=4),
+    "pair records": Reader(_workspace, _tell, ("cache/*.json",), slowness=4),
     "report": Reader(_workspace, _report, ("run.json", "events.jsonl", "sparse/0/*.bin"), slowness=20),
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
     "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
@@ -486,5 +486,6 @@ READERS = {
             "photos: a\noutput: b\nrun: {seed: 3}\nregister:\n  mapper: graph\nretrieval:\n  mode: pairs\n",
         ),
         _config,
+        slowness=8,
     ),
 }
