@@ -217,7 +217,6 @@ def _load_segment(path: Path, codebook: Codebook, options: AsmkOptions, codebook
     _check(path, len(words) == 0 or (int(words[0]) >= 0 and int(words[-1]) < len(codebook)))
     _check(path, bool((counts > 0).all()) and int(counts.sum(dtype=np.int64)) == len(images) <= MAX_POSTINGS)
     _check(path, offsets[-1] == len(rows) == len(images) == len(codes) and codes.shape[1:] == like.shape[1:])
-    _check(path, len(images) == 0 or (int(images.min()) >= 0 and int(images.max()) < max(len(names), 1)))
     all_counts = np.zeros(len(codebook), np.int64)
     all_counts[words] = counts
     blocks = np.concatenate([np.zeros(1, np.int64), np.cumsum(all_counts)])
