@@ -118,11 +118,12 @@ def read_events(path: Path) -> Iterator[Mapping[str, JsonValue]]:
     if not path.exists():
         return
     text = read_text(path, errors="surrogateescape", error=WorkspaceError, binary=True)
-    damaged = 0
-    for record in json_lines(text[: text.rfind("\n") + 1]):
+    damaged, torn = 0, text[text.rfind("\n") + 1 :]
+    for record in json_lines(text):
         if record is not None and fits(record, _RECORD) and _is_whole(record):
             yield record
         else:
             damaged += 1
-    if damaged:
+    damaged -= bool(torn) and next(json_lines(torn), None) is None
+    if damaged > 0:
         log.warning("%s: %d damaged lines are left out", path, damaged)
