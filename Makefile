@@ -3,6 +3,7 @@
 # make check  the same without tests
 # make test-kernels  also install triton (1 GB) and run the tests of kernels, its versions interpreted
 # make test-search  look for examples that break properties, other ones each time
+# make fuzz   feed every reader with damaged files, other ones each time (FUZZ_SECONDS=600)
 # make bench-quick  a few scenes against the committed baseline: names what got worse (minutes)
 # make clean  remove .venv, caches and out/
 
@@ -13,9 +14,10 @@ BIN   := $(VENV)/bin
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(if $(shell $(p) -c '$(SUPPORTED)' 2>/dev/null && echo yes),$(p))))
+FUZZ_SECONDS ?= 600
 MARKERS ?= not slow and not weights
 
-.PHONY: demo test check slow bench-quick test-kernels test-search clean
+.PHONY: demo test check slow bench-quick test-kernels test-search fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.stamp-demo
@@ -37,6 +39,9 @@ test-kernels: $(VENV)/.stamp-kernels
 
 test-search: $(VENV)/.stamp-dev
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest -m "$(MARKERS)" $$(grep -rl --include='test_*.py' '@given' tests)
+
+fuzz: $(VENV)/.stamp-dev
+	$(BIN)/python -m tests.faults.fuzz --seconds $(FUZZ_SECONDS)
 
 # `make bench-quick BENCH="--update"` passes options on.
 bench-quick: $(VENV)/.stamp-dev

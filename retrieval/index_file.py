@@ -145,7 +145,7 @@ def _record(folder: Path) -> dict[str, Any]:
     path = folder / _LIST
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RetrievalError(f"{path}: cannot be read as a {_KIND}: {error}") from error
     if not isinstance(record, dict) or record.get("kind") != _KIND:
         raise RetrievalError(f"{path}: holds something else, not a {_KIND}")
@@ -242,7 +242,7 @@ def _row_offsets(path: Path, arrays: Mapping[str, Array], name: str, count: int)
 def _names(path: Path, metadata: Mapping[str, str]) -> tuple[str, ...]:
     try:
         names = json.loads(metadata["names"])
-    except (KeyError, json.JSONDecodeError, RecursionError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise RetrievalError(f"{path}: damaged names; delete the folder and run again") from error
     _check(path, isinstance(names, list) and all(isinstance(name, str) for name in names))
     return tuple(cast(list[str], names))

@@ -14,6 +14,7 @@ from .errors import RetrievalError
 from .scene_graph import Edge, Edges, Pair, Reason
 
 _MICROMETRE = 1e-6
+_MAX_LINE_LETTERS = 10_000
 """Added to radii: scipy leaves out points at exactly the bound."""
 
 
@@ -79,7 +80,7 @@ def from_pairs_file(path: Path, names: Sequence[str]) -> Edges:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RetrievalError(f"{path}: cannot be read as a list of pairs: {error}") from error
     known = frozenset(names)
     edges: Edges = {}
@@ -87,6 +88,8 @@ def from_pairs_file(path: Path, names: Sequence[str]) -> Edges:
         text = line.strip()
         if not text or (text.startswith("#") and text.split()[0] not in known):
             continue
+        if len(text) > _MAX_LINE_LETTERS:
+            raise RetrievalError(f"{path}:{number}: a line of {len(text)} letters cannot be two photo names")
         first, second = _two_names(text, known, f"{path}:{number}")
         if first != second:
             edges[Pair.of(first, second)] = Edge(0.0, Reason.USER)

@@ -57,7 +57,7 @@ def map_arrays(path: Path, kind: str) -> tuple[dict[str, Array], dict[str, str]]
         if metadata.get("kind") != kind:
             raise RetrievalError(f"{path}: holds {metadata.get('kind', 'something else')}, not a {kind}")
         content = np.memmap(path, np.uint8, mode="r").view(np.ndarray)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise RetrievalError(f"{path}: cannot be read as a {kind}: {error}") from error
     begin = 8 + int(content[:8].view("<u8")[0])
     header: dict[str, Any] = json.loads(content[8:begin].tobytes())

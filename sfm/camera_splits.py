@@ -7,7 +7,6 @@ it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Set
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from sfm.database import FeatureDatabase
 from sfm.loop import LoopResult
 from sfm.mapping import find_foreign_photos
 from sfm.types import CameraSpec, Collection, Photo
+from sfm.untrusted.documents import read_cache
 from sfm.workspace import atomic_write_json
 
 if TYPE_CHECKING:
@@ -107,5 +107,4 @@ def _with_focal(camera: CameraSpec, focal_px: float, camera_id: int) -> CameraSp
 
 
 def _load(cache_dir: Path) -> dict[str, dict[str, str | float]]:
-    path = cache_dir / _FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_cache(cache_dir / _FILE, {str: {"sha256": str, "focal_px": float}}) or {}

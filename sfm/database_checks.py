@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 
 from sfm.database import image_ids_of_pair
 from sfm.errors import InputError
+from sfm.untrusted.database_columns import schema_problems
 
-_TABLES = ("cameras", "images", "keypoints", "two_view_geometries")
 _KEYPOINT_COLUMNS = (2, 4, 6)
+_SCALE_AND_ANGLE = 4  # columns of keypoints with those
 _MAX_OUTSIDE = 10  # times the size of the photo: lens models send keypoints a little outside, none so far
 _GEOMETRY_VALUES = {"F": 9, "E": 9, "H": 9, "qvec": 4, "tvec": 3}
 _CAMERA = int(pycolmap.SensorType.CAMERA)
 _CAMERA_COLUMNS = ("camera1", "camera2")  # cameras that the verification estimated; mostly absent
 _STORED_CAMERA = struct.Struct("<IiQQ?Q")  # id, model, size, whether the focal length is known, parameters
 _HINT = "make the database anew, or take out what is wrong and verify the pairs again"
+_MAX_SIZE = 2**31
 _MIN_FOCAL_FACTOR, _MAX_FOCAL_FACTOR = 0.1, 10.0  # of the longer side; COLMAP registers no photo beyond them
 _DEFAULT_FOCAL_FACTOR = 1.2  # COLMAP's own guess
 
@@ -43,9 +45,11 @@ def check_database(db: sqlite3.Connection, source: Path) -> None:
         InputError: the first thing that is wrong, and where.
     """
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for table in _TABLES:
-        if table not in tables:
-            raise InputError(f"{source} is not a COLMAP database: it has no table {table}")
+    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise InputError(f"{source}: not a COLMAP database, or a damaged one: {found}", hint=_HINT)
+    for problem in schema_problems(db):
+        raise InputError(f"{source}: {problem}", hint=_HINT)
     sizes: dict[int, tuple[int, int]] = {}
     names: dict[int, tuple[str, int]] = {}
     counts: dict[int, int] = {}
@@ -55,9 +59,15 @@ def check_database(db: sqlite3.Connection, source: Path) -> None:
         _frames(db, tables, sizes, names),
         _keypoints(db, sizes, names, counts),
         _pairs(db, names, counts),
+        _descriptors(db, tables),
     )
     for problem in problems:
         raise InputError(f"{source}: {problem}", hint=_HINT)
+
+
+def drop_empty_keypoints(db: sqlite3.Connection) -> None:
+    """Forget keypoints of which there are none: COLMAP refuses to read them as 0 x 0 values."""
+    db.execute("DELETE FROM keypoints WHERE rows = 0")
 
 
 def forget_impossible_focal_lengths(db: sqlite3.Connection) -> dict[int, float]:
@@ -86,30 +96,37 @@ def _cameras(db: sqlite3.Connection, sizes: dict[int, tuple[int, int]]) -> Itera
     for camera_id, model, width, height, blob in db.execute(
         "SELECT camera_id, model, width, height, params FROM cameras"
     ):
-        if not (_is_count(width) and _is_count(height) and width > 0 and height > 0):
-            yield f"camera {camera_id} is {width} x {height} px"
-            continue
+        problem = _camera_problem(model, width, height, blob)
+        if problem is not None:
+            yield f"camera {camera_id} {problem}"
         sizes[camera_id] = (width, height)
-        known = [int(m) for m in pycolmap.CameraModelId.__members__.values() if int(m) >= 0]
-        if model not in known:
-            yield f"camera {camera_id} has the unknown model {model}"
-            continue
-        camera = pycolmap.Camera.create_from_model_id(1, pycolmap.CameraModelId(model), 1.0, width, height)
-        params = _values(blob, 1, len(camera.params), np.float64)
-        if params is None or not np.isfinite(params).all():
-            wanted = f"{len(camera.params)} finite parameters of its model {camera.model_name}"
-            yield f"camera {camera_id} needs {wanted}"
+
+
+def _camera_problem(model: int, width: int, height: int, blob: bytes | None) -> str | None:
+    if not (0 < width < _MAX_SIZE and 0 < height < _MAX_SIZE):
+        return f"is {width} x {height} px"
+    if model not in [int(m) for m in pycolmap.CameraModelId.__members__.values() if int(m) >= 0]:
+        return f"has the unknown model {model}"
+    camera = pycolmap.Camera.create_from_model_id(1, pycolmap.CameraModelId(model), 1.0, width, height)
+    params = _values(blob, 1, len(camera.params), np.float64)
+    if params is None or not np.isfinite(params).all():
+        return f"needs {len(camera.params)} finite parameters of its model {camera.model_name}"
+    return None
 
 
 def _images(
     db: sqlite3.Connection, cameras: Mapping[int, object], names: dict[int, tuple[str, int]]
 ) -> Iterator[str]:
+    used: set[str] = set()
     for image_id, name, camera_id in db.execute("SELECT image_id, name, camera_id FROM images"):
-        if not isinstance(name, str) or not name:
-            yield f"image {image_id} has no name"
+        if not name.strip() or "\0" in name:
+            yield f"image {image_id} has no name, or one with a zero byte: {name!r}"
         elif camera_id not in cameras:
             yield f"image {name!r} belongs to camera {camera_id}, which is missing"
-        names[image_id] = (str(name), camera_id)
+        elif name in used:
+            yield f"image {name!r} occurs twice"
+        used.add(name)
+        names[image_id] = (name, camera_id)
 
 
 def _frames(
@@ -165,7 +182,10 @@ def _keypoints(
             continue
         name, camera_id = names[image_id]
         values = _values(blob, rows, columns, np.float32)
-        if values is None or (rows and columns not in _KEYPOINT_COLUMNS):
+        if rows == 0 and not blob:
+            counts[image_id] = 0
+            continue
+        if values is None or columns not in _KEYPOINT_COLUMNS:
             found = f"{rows} x {columns} values in {len(blob or b'')} bytes"
             yield f"the keypoints of {name!r} are damaged: {found}"
             continue
@@ -177,32 +197,70 @@ def _keypoints(
             row = int(np.flatnonzero(~inside.all(axis=1))[0])
             x, y = values[row, :2]
             yield f"keypoint {row} of {name!r} lies at ({x:g}, {y:g}) in a photo of {size[0]} x {size[1]} px"
+        shapes = values[:, 2:]
+        wrong = ~np.isfinite(shapes).all(axis=1)
+        if columns == _SCALE_AND_ANGLE:
+            wrong |= shapes[:, 0] < 0
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            yield f"keypoint {row} of {name!r} has the impossible shape {shapes[row].tolist()}"
+
+
+def _descriptors(db: sqlite3.Connection, tables: set[str]) -> Iterator[str]:
+    """A value takes a byte, or in types of later versions several."""
+    query = (
+        "SELECT image_id, rows, cols, length(data) FROM descriptors WHERE rows < 0 OR cols < 0 "
+        "OR coalesce(length(data), 0) % max(rows * cols, 1) <> 0 "
+        "OR (coalesce(length(data), 0) = 0) <> (rows * cols = 0) LIMIT 1"
+    )
+    for image_id, rows, cols, size in db.execute(query) if "descriptors" in tables else ():
+        yield f"the descriptors of image {image_id} are damaged: {rows} x {cols} values in {size or 0} bytes"
 
 
 def _pairs(
     db: sqlite3.Connection, names: Mapping[int, tuple[str, int]], counts: Mapping[int, int]
 ) -> Iterator[str]:
+    if db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'matches'").fetchone():
+        for pair_id, rows, cols, blob in db.execute("SELECT pair_id, rows, cols, data FROM matches"):
+            yield from _matches(pair_id, rows, cols, blob, names, counts)
     columns = {row[1] for row in db.execute("PRAGMA table_info(two_view_geometries)")}
     extra = [column for column in (*_GEOMETRY_VALUES, *_CAMERA_COLUMNS) if column in columns]
     query = ", ".join(["pair_id", "rows", "cols", "data", "config", *extra])
     known = {int(c) for c in pycolmap.TwoViewGeometryConfiguration.__members__.values()}
     for pair_id, rows, cols, blob, config, *motion in db.execute(f"SELECT {query} FROM two_view_geometries"):
-        ids = image_ids_of_pair(pair_id)
-        if not (ids[0] < ids[1] and ids[0] in names and ids[1] in names):
-            yield f"pair {pair_id} is of images {ids[0]} and {ids[1]}: not two of the database in order"
-            continue
-        pair = f"the pair {names[ids[0]][0]!r}, {names[ids[1]][0]!r}"
-        matches = _values(blob, rows, cols, np.uint32)
-        if matches is None or (rows and cols != 2):
-            yield f"the matches of {pair} are damaged: {rows} x {cols} values in {len(blob or b'')} bytes"
-        elif config not in known:
+        yield from _matches(pair_id, rows, cols, blob, names, counts)
+        pair = _pair_name(pair_id, names)
+        if config not in known:
             yield f"{pair} has the unknown configuration {config}"
-        elif rows and np.any(last := matches.max(axis=0) >= [counts.get(i, 0) for i in ids]):
-            which = int(np.argmax(last))
-            count, index = counts.get(ids[which], 0), matches[:, which].max()
-            yield f"{pair} matches keypoint {index} of {names[ids[which]][0]!r}, which has {count} keypoints"
         else:
             yield from _motion(pair, dict(zip(extra, motion, strict=True)))
+
+
+def _matches(
+    pair_id: int,
+    rows: int,
+    cols: int,
+    blob: bytes | None,
+    names: Mapping[int, tuple[str, int]],
+    counts: Mapping[int, int],
+) -> Iterator[str]:
+    ids = image_ids_of_pair(pair_id)
+    if not (ids[0] < ids[1] and ids[0] in names and ids[1] in names):
+        yield f"pair {pair_id} is of images {ids[0]} and {ids[1]}: not two of the database in order"
+        return
+    pair = _pair_name(pair_id, names)
+    matches = _values(blob, rows, cols, np.uint32)
+    if matches is None or (rows and cols != 2):
+        yield f"the matches of {pair} are damaged: {rows} x {cols} values in {len(blob or b'')} bytes"
+    elif rows and np.any(last := matches.max(axis=0) >= [counts.get(i, 0) for i in ids]):
+        which = int(np.argmax(last))
+        count, index = counts.get(ids[which], 0), matches[:, which].max()
+        yield f"{pair} matches keypoint {index} of {names[ids[which]][0]!r}, which has {count} keypoints"
+
+
+def _pair_name(pair_id: int, names: Mapping[int, tuple[str, int]]) -> str:
+    a, b = (names[i][0] for i in image_ids_of_pair(pair_id))
+    return f"the pair {a!r}, {b!r}"
 
 
 def _motion(pair: str, blobs: Mapping[str, object]) -> Iterator[str]:
@@ -224,8 +282,10 @@ def _is_camera(blob: object) -> bool:
     """Whether a blob is as long as it says: COLMAP reads on past its end."""
     if not isinstance(blob, bytes) or len(blob) < _STORED_CAMERA.size:
         return False
-    num_params: int = _STORED_CAMERA.unpack_from(blob)[-1]
-    return len(blob) == _STORED_CAMERA.size + 8 * num_params
+    _, model, width, height, _, num_params = _STORED_CAMERA.unpack_from(blob)
+    if len(blob) != _STORED_CAMERA.size + 8 * num_params:
+        return False
+    return _camera_problem(model, width, height, blob[_STORED_CAMERA.size :]) is None
 
 
 def _values(blob: object, rows: object, columns: object, dtype: Any) -> NDArray[Any] | None:

@@ -12,7 +12,7 @@ import pycolmap
 from retrieval import Edge, Reason, SceneGraph
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
-from sfm.database_checks import check_database, forget_impossible_focal_lengths
+from sfm.database_checks import check_database, drop_empty_keypoints, forget_impossible_focal_lengths
 from sfm.errors import ConfigError, InputError
 from sfm.look_alikes import read_suspects
 from sfm.loop import LoopResult
@@ -52,9 +52,7 @@ def map_database(
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=database) as workspace:
         session = Session(workspace, config, progress)
-        _copy(database, workspace.database)
-        _refuse_unknown_rigs(workspace.database)
-        for camera_id, focal_px in _forget_impossible_focal_lengths(workspace.database).items():
+        for camera_id, focal_px in copy_checked(database, workspace.database).items():
             workspace.events.emit("register", "focal_length_ignored", camera_id=camera_id, focal_px=focal_px)
             log.warning(
                 "%s: camera %d cannot have a focal length of %.4g px; it is estimated",
@@ -63,7 +61,7 @@ def map_database(
                 focal_px,
             )
         copy = FeatureDatabase(workspace.database)
-        collection = _collection(workspace.database)
+        collection = collection_of(workspace.database)
         if config.georeference.positions_file is not None:
             collection = with_positions(collection, config.georeference)
             copy.write_positions(collection)
@@ -90,37 +88,44 @@ def map_database(
         return finish(session, collection, copy, write_grown(session, loop))
 
 
-def _copy(source: Path, target: Path) -> None:
-    """A checked copy."""
+def copy_checked(source: Path, target: Path) -> dict[int, float]:
+    """Copy a database that COLMAP's mapper can use; `source` is only read.
+
+    Returns:
+        Focal lengths (px) by camera id that no camera can have: the copy has COLMAP's guess instead.
+
+    Raises:
+        InputError: it is missing, is not a COLMAP database, or contradicts itself.
+    """
     if not source.is_file():
         raise InputError(f"{source}: no such database")
     try:
         with open_read_only(source) as db:
             check_database(db, source)
             replace_by_copy(db, target)
-    except sqlite3.DatabaseError as error:
+        with closing(sqlite3.connect(target)) as db, db:
+            drop_empty_keypoints(db)
+            forgotten = forget_impossible_focal_lengths(db)
+        _refuse_unknown_rigs(target, source)
+    except (sqlite3.DatabaseError, RuntimeError, ValueError) as error:
         if is_about_disk(error):
             raise
         raise InputError(f"{source} is not a COLMAP database: {error}") from error
+    return forgotten
 
 
-def _refuse_unknown_rigs(path: Path) -> None:
+def _refuse_unknown_rigs(path: Path, source: Path) -> None:
     with pycolmap.Database.open(path) as db:
         for rig in db.read_all_rigs():
             unknown = [sensor.id for sensor, pose in rig.non_ref_sensors.items() if pose is None]
             if unknown:
                 raise InputError(
-                    f"{path}: rig {rig.rig_id} does not say how camera {unknown[0]} sits in it",
+                    f"{source}: rig {rig.rig_id} does not say how camera {unknown[0]} sits in it",
                     hint="run from the photos with images.rig_config, or COLMAP's rig_configurator first",
                 )
 
 
-def _forget_impossible_focal_lengths(path: Path) -> dict[int, float]:
-    with closing(sqlite3.connect(path)) as db, db:
-        return forget_impossible_focal_lengths(db)
-
-
-def _collection(path: Path) -> Collection:
+def collection_of(path: Path) -> Collection:
     """What the database says of its photos; there are no files."""
     database = pycolmap.Database.open(path)
     cameras = {

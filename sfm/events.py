@@ -7,10 +7,50 @@ The report and `sfm explain` read this file, never the log.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from sfm.errors import WorkspaceError
+from sfm.untrusted.documents import fits, json_lines, read_text
+
+log = logging.getLogger(__name__)
+
+_RECORD = {"stage": str, "event": str}
+_PAIR = {"a": str, "b": str}
+_NUMBER = (int, None)
+_FIELDS: Mapping[str, object] = {
+    "photo": {"name": str, "width": int, "height": int, "camera_id": int, "orientation?": _NUMBER},
+    "skipped": {"name": str, "reason": str},
+    "features": {"name": str, "num_keypoints": _NUMBER},
+    "edge": {**_PAIR, "score": float},
+    "pair": {
+        **_PAIR,
+        "reason": str,
+        "round": int,
+        "num_matches": int,
+        "num_inliers": int,
+        "config": str,
+        "why?": (str, None),
+    },
+    "request": {**_PAIR, "gain": float, "reason": str, "round": int},
+    "suspect": {**_PAIR, "why": str},
+    "registered": {
+        "name": str,
+        "how": str,
+        "num_visible": _NUMBER,
+        "num_inliers": _NUMBER,
+        "model?": _NUMBER,
+    },
+    "rejected": {"name": str, "num_visible": _NUMBER, "why": str, "model?": _NUMBER},
+    "filtered": {"name": str, "why": str, "model?": _NUMBER},
+    "hinged": {"names": [str], "hinge": str, "model?": _NUMBER},
+    "moved": {"names": [str], "accepted": bool, "num_matches": [int], "num_denying": [int]},
+    "dropped_model": {"names": [str], "why": str},
+}
+"""What those events must hold that others are told by."""
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -54,6 +94,14 @@ class Tee:
             sink.emit(stage, event, **fields)
 
 
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    if not fits(record, _FIELDS.get(str(record["event"]), {})):
+        return False
+    if record["event"] == "moved":
+        return len(record["num_matches"]) == len(record["num_denying"]) == 2
+    return "a" not in record or record["a"] != record.get("b")
+
+
 def replay(path: Path, events: EventSink) -> None:
     """Emit the events of a file again, for results that are reused."""
     for record in read_events(path):
@@ -62,11 +110,20 @@ def replay(path: Path, events: EventSink) -> None:
 
 
 def read_events(path: Path) -> Iterator[Mapping[str, JsonValue]]:
-    """Events in the order written; a last line torn by a kill is left out."""
+    """Events in the order written; a last line torn by a kill is left out, and damaged ones with a warning.
+
+    Raises:
+        WorkspaceError: the file cannot be read.
+    """
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            continue
+    text = read_text(path, errors="surrogateescape", error=WorkspaceError, binary=True)
+    damaged, torn = 0, text[text.rfind("\n") + 1 :]
+    for record in json_lines(text):
+        if record is not None and fits(record, _RECORD) and _is_whole(record):
+            yield record
+        else:
+            damaged += 1
+    damaged -= bool(torn) and next(json_lines(torn), None) is None
+    if damaged > 0:
+        log.warning("%s: %d damaged lines are left out", path, damaged)

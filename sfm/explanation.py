@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from sfm.diagnosis import Diagnosis, EventIndex
 from sfm.errors import InputError
 from sfm.events import read_events
 from sfm.history import History, PairTry
+from sfm.past_runs import read_record
 from sfm.photo_names import resolve_photo
 from sfm.quality_words import quality_in_words, unit_of
 
@@ -53,13 +53,7 @@ def _run(out: Path) -> Mapping[str, Any]:
     path = out / "run.json"
     if not path.is_file():
         return {}
-    try:
-        run: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(entry["name"], str) for entry in run["outcomes"]):
-            raise ValueError("an outcome without a name")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged", hint="run `sfm run` again") from error
-    return run
+    return read_record(path)
 
 
 def _story(

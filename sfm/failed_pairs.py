@@ -6,7 +6,6 @@ the closed loop that went on without them: `FailedPairs` numbers the rounds anew
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from retrieval import Pair
 from sfm.history import PairTry
+from sfm.untrusted.documents import read_cache
 from sfm.workspace import atomic_write_json
 
 _FILE = "failed_pairs.json"
@@ -70,11 +70,10 @@ class FailedPairs:
         path = cache_dir / _FILE
         if not path.exists():
             return cls(path, 0, frozenset())
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-            return cls(path, int(stored["generation"]), frozenset(Pair.of(a, b) for a, b in stored["pairs"]))
-        except (ValueError, KeyError, TypeError):
+        stored = read_cache(path, {"generation": int, "pairs": [[str]]})
+        if stored is None or not all(len(set(pair)) == len(pair) == 2 for pair in stored["pairs"]):
             return cls(path, path.stat().st_mtime_ns, frozenset())
+        return cls(path, stored["generation"], frozenset(Pair.of(a, b) for a, b in stored["pairs"]))
 
     def note(self, tried: Set[Pair], failed: Set[Pair]) -> None:
         """Remember which of the tried pairs failed."""

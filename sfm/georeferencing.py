@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from sfm.mapping.scene import Scene
 from sfm.mapping.transaction import Judge
 from sfm.rigs import metres_per_unit
 from sfm.types import Rig
+from sfm.untrusted.documents import read_json
+from sfm.untrusted.numbers import checked_real, checked_reals
 from sfm.upright import is_level, level_of, upright_from_world
 
 STAGE = "georeference"
@@ -124,13 +125,13 @@ def _read_place(path: Path) -> Georeference:
         InputError: the file is damaged.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        origin, offset = stored.get("origin"), [float(v) for v in stored.get("offset") or (0, 0, 0)]
-        found = Place(**{key: float(origin[key]) for key in _PLACE}) if origin else None
+        stored = read_json(path)
+        origin, offset = stored.get("origin"), checked_reals(stored.get("offset") or [0, 0, 0], 3, "offset")
+        found = Place(**{key: checked_real(origin[key], key) for key in _PLACE}) if origin else None
         frame = str(stored.get("frame") or "enu").lower()
         scale_from = "positions" if frame in ("enu", "positions") else ""
         return Georeference(frame, "", found, (offset[0], offset[1], offset[2]), scale_from=scale_from)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (InputError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
             f"{path} is damaged", hint="delete it; the model then has no place on Earth"
         ) from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
@@ -14,16 +14,17 @@ from retrieval.mast3r_sfm_graph import needs_similarity
 from retrieval.query_expansion import ExpandedRanking
 from sfm.backends import Backend
 from sfm.database import FeatureDatabase
-from sfm.errors import InputError
 from sfm.events import EventSink
 from sfm.loop import Rank
 from sfm.photo_index import errors_for_users, open_index
 from sfm.positions import positions_m, tell_neighbours
 from sfm.types import Collection
+from sfm.untrusted.documents import fits, read_cache
 from sfm.workspace import atomic_write_bytes, atomic_write_json
 
 log = logging.getLogger(__name__)
 
+_REASONS = frozenset(Reason)
 _SCENE_GRAPH = "scene_graph.json"
 _PROPOSED = "proposed_graph.json"
 
@@ -150,22 +151,25 @@ def _save(graph: SceneGraph, path: Path) -> None:
 
 
 def stored_edges(cache_dir: Path) -> dict[Pair, Edge]:
-    """All pairs of the last finished run, and those that the last run of all began with.
-
-    Raises:
-        InputError: a file that cannot be read as ours; names it.
-    """
+    """All pairs of the last finished run, and those that the last run of all began with."""
     return {**_load(cache_dir / _PROPOSED), **_load(cache_dir / _SCENE_GRAPH)}
 
 
 def _load(path: Path) -> dict[Pair, Edge]:
-    if not path.exists():
-        return {}
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))["edges"]
-        return {Pair.of(a, b): Edge(score, Reason(reason), number) for a, b, score, reason, number in stored}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged", hint="delete it; only reasons of pairs are lost") from error
+    """Nothing where the file is damaged: only reasons of pairs are lost, which a warning says."""
+    stored = read_cache(path, {"edges": [list]})
+    edges = {} if stored is None else {tuple(edge[:2]): edge for edge in stored["edges"] if _is_edge(edge)}
+    if stored is not None and len(edges) < len(stored["edges"]):
+        log.warning("%s: %d damaged pairs are left out", path, len(stored["edges"]) - len(edges))
+    return {Pair.of(a, b): Edge(score, Reason(why), number) for a, b, score, why, number in edges.values()}
+
+
+def _is_edge(edge: list[Any]) -> bool:
+    fields = dict(zip(("a", "b", "score", "reason", "round"), edge, strict=False))
+    shape = {"a": str, "b": str, "score": float, "reason": str, "round": int}
+    if len(edge) != len(shape) or not fits(fields, shape):
+        return False
+    return fields["a"] != fields["b"] and fields["reason"] in _REASONS and 0 <= fields["score"] <= 1
 
 
 def earlier_edges(cache_dir: Path, database: FeatureDatabase) -> dict[Pair, Edge]:

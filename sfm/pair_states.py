@@ -14,6 +14,7 @@ from sfm.history import Event
 from sfm.pair_proposal import stored_edges
 
 PROPOSED, REFUSED = "proposed", "refused"
+_REASONS = frozenset(Reason)
 UNKNOWN = "unknown"
 """Reason of pairs that nothing tells of but the database."""
 
@@ -90,7 +91,7 @@ def known_edges(out: Path) -> dict[Pair, Edge]:
             min(max(event["gain"], 0.0), 1.0), Reason(event["reason"]), event["round"]
         )
         for event in events
-        if event.get("event") == "request"
+        if event.get("event") == "request" and event["reason"] in _REASONS
     }
     return {**requested, **stored_edges(out / "cache")}
 

@@ -6,7 +6,6 @@ in a warning and made again: they are a cache, and no reason to stop.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from sfm.backends import Backend
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError, MissingDependencyError
 from sfm.types import Collection
+from sfm.untrusted.documents import read_json
 from sfm.workspace import atomic_write_json, content_key
 
 log = logging.getLogger(__name__)
@@ -157,8 +157,8 @@ def _earlier_index(folder: Path, source: str, hashes: Mapping[str, str]) -> Retr
 def _indexed_photos(path: Path) -> dict[str, str]:
     """Hash of each photo in an index."""
     try:
-        indexed = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        indexed = read_json(path, errors="surrogateescape")
+    except InputError as error:
         raise RetrievalError(f"{path}: cannot be read as a list of photos: {error}") from error
     if not isinstance(indexed, dict):
         raise RetrievalError(f"{path}: cannot be read as a list of photos: not an object of names")

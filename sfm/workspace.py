@@ -21,6 +21,7 @@ from sfm import interruption
 from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog
 from sfm.folder_swap import recover, take_place
+from sfm.untrusted.documents import read_json
 
 FORMAT = 1
 MARKER = "workspace.json"
@@ -132,10 +133,7 @@ class Workspace:
         path = self.cache / MARKER
         if not path.exists():
             return None
-        try:
-            marker = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise WorkspaceError(f"{path} is damaged", hint="choose another output folder") from None
+        marker = read_json(path, error=WorkspaceError, hint="choose another output folder")
         if not isinstance(marker, dict) or marker.get("format") != FORMAT:
             raise WorkspaceError(
                 f"{self.root} was written by another version of sfm", hint="choose another output folder"

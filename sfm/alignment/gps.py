@@ -17,6 +17,7 @@ from sfm.sqlite_files import open_read_only
 from sfm.untrusted.names import path_below
 
 _MIN_PLACES = 3
+_POSITION_BYTES = 24
 
 
 def gps_positions(
@@ -58,8 +59,10 @@ def _from_database(database: Path, names: list[str]) -> dict[str, Place]:
         raise InputError(f"{database} is not a COLMAP 4 database: {error}") from error
     found = {}
     for name, position in rows:
+        if not isinstance(position, bytes) or len(position) != _POSITION_BYTES:
+            raise InputError(f"{database}: the position of {name!r} is damaged: three numbers belong there")
         latitude, longitude, altitude = np.frombuffer(position, np.float64).tolist()
-        if name in wanted and np.isfinite(latitude) and np.isfinite(longitude):
+        if name in wanted and abs(latitude) <= 90 and abs(longitude) <= 180:  # NaN is none, too
             found[name] = Place(latitude, longitude, altitude if np.isfinite(altitude) else None)
     return found
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from pathlib import Path
 
 import yaml
 
 from sfm.errors import ConfigError
+from sfm.untrusted.documents import parsed_json
 
 MAX_YAML_BYTES = 256 * 1024
 MAX_DEPTH = 20
+MAX_KEYS = 2000
+"""Keys and values; there are fewer than 200 options."""
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -34,6 +36,8 @@ def read_document(path: Path) -> yaml.Node | None:
     text = _read_text(path)
     resolved = _config_of_run_json(text)
     if resolved is not None:
+        if _num_values(resolved) > MAX_KEYS:
+            raise ConfigError(f"{path}: more than {MAX_KEYS} values; a configuration has fewer options")
         return yaml.SafeDumper(io.StringIO(), sort_keys=False).represent_data(resolved)
     if len(text) > MAX_YAML_BYTES:
         raise ConfigError(f"{path}: too large for a configuration (more than {MAX_YAML_BYTES // 1024} kB)")
@@ -95,16 +99,22 @@ def _config_of_run_json(text: str) -> dict[str, object] | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        record = parsed_json(text)
+    except ValueError:
         return None
     config = record.get("config")
     return config if isinstance(config, dict) else None
 
 
+def _num_values(config: object) -> int:
+    if isinstance(config, dict | list):
+        return sum(map(_num_values, config.values() if isinstance(config, dict) else config))
+    return 1
+
+
 def _refuse_unsafe(text: str, label: str) -> None:
     """Refuse what a configuration never needs and what could make reading it expensive."""
-    depth = 0
+    depth = count = 0
     for event in yaml.parse(text, Loader=_Loader):
         where = f"{label}:{event.start_mark.line + 1}" if event.start_mark else label
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -117,6 +127,9 @@ def _refuse_unsafe(text: str, label: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        count += isinstance(event, yaml.NodeEvent)
+        if count > 2 * MAX_KEYS:
+            raise ConfigError(f"{where}: more than {MAX_KEYS} keys; a configuration has fewer options")
         if depth > MAX_DEPTH:
             raise ConfigError(f"{where}: nested more than {MAX_DEPTH} levels deep")
 

@@ -7,6 +7,7 @@ there are many of them they are joined to a large one.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sfm.untrusted.documents import fits, parsed_json
 from sfm.workspace import atomic_write_bytes
 
 from .types import DenseMatches, ViewDepth
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """Content of the first and of the second photo."""
@@ -134,11 +138,10 @@ class PairStore:
     def _add_segment(self, path: Path) -> None:
         try:
             with safe_open(path, framework="numpy") as file:
-                keys = json.loads(file.metadata()["keys"])
-                depths = json.loads(file.metadata()["depths"])
-                whys = json.loads(file.metadata()["whys"])
+                keys, depths, whys = _header(file)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-            path.unlink(missing_ok=True)  # damaged: its pairs are computed again
+            log.warning("%s is damaged; its pairs are computed again", path)
+            path.unlink(missing_ok=True)
             return
         self._counts[path] = len(keys)
         for index, (a, b) in enumerate(keys):
@@ -166,6 +169,43 @@ def _arrays(index: int, result: PairResult) -> dict[str, NDArray[np.generic]]:
             arrays[f"{index}.depth_{view}"] = np.ascontiguousarray(depth.depth, np.float32)
             arrays[f"{index}.depth_{view}_confidence"] = np.ascontiguousarray(depth.confidence, np.float16)
     return arrays
+
+
+def _header(file: Any) -> tuple[list[list[str]], list[list[Any]], list[str]]:
+    """Keys, depths and reasons of a segment, with the shape of every array checked.
+
+    Raises:
+        ValueError: the segment contradicts itself.
+    """
+    keys, depths, whys = (parsed_json(file.metadata()[name]) for name in ("keys", "depths", "whys"))
+    sound = fits(keys, [[str]]) and fits(whys, [str]) and fits(depths, [[(None, [object])]])
+    if not sound or not len(keys) == len(depths) == len(whys):
+        raise ValueError("not a value for each pair")
+    for index, (key, notes) in enumerate(zip(keys, depths, strict=True)):
+        if len(key) != len(notes) or len(key) != len("ab"):
+            raise ValueError("not two photos a pair")
+        count, columns = _shape(file, f"{index}.xy", "F32", 2)
+        if columns != 4 or _shape(file, f"{index}.confidence", "F32", 1) != [count]:
+            raise ValueError("matches and confidences of different numbers")
+        for view, note in zip("ab", notes, strict=True):
+            if note is not None:
+                _check_depth(file, f"{index}.depth_{view}", note)
+    return keys, depths, whys
+
+
+def _check_depth(file: Any, name: str, note: list[Any]) -> None:
+    size = _shape(file, name, "F32", 2)
+    numbers = len(note) == 2 and type(note[0]) is int and note[0] > 0 and type(note[1]) in (int, float)
+    if not numbers or _shape(file, f"{name}_confidence", "F16", 2) != size:
+        raise ValueError("depth without its confidence, stride or focal length")
+
+
+def _shape(file: Any, name: str, dtype: str, ndim: int) -> list[int]:
+    found = file.get_slice(name)
+    shape: list[int] = found.get_shape()
+    if found.get_dtype() != dtype or len(shape) != ndim:
+        raise ValueError(f"{name} is no array of {ndim} dimensions of {dtype}")
+    return shape
 
 
 def _read(file: Any, index: int) -> PairResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import pycolmap
 from sfm.errors import InputError
 from sfm.evaluation.model_cameras import checked_cameras
 from sfm.evaluation.model_poses import Poses, find_models, read_poses
+from sfm.untrusted.documents import read_json
+from sfm.untrusted.numbers import checked_reals, real, shown
 
 _ROTATION_TOLERANCE = 1e-3
 
@@ -89,16 +90,13 @@ def _from_models(folders: tuple[Path, ...]) -> GroundTruth:
 
 
 def _from_json(path: Path) -> GroundTruth:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not a readable JSON file: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("images"), dict) or not content["images"]:
         raise InputError(f'{path}: expected {{"images": {{NAME: {{"R_cw": 3x3, "t_cw": 3}}}}}}')
     poses = {name: _pose(entry, f"{path}: image {name!r}") for name, entry in content["images"].items()}
     unit = content.get("unit")
     if unit is not None and not isinstance(unit, str):
-        raise InputError(f"{path}: unit must be a string or null, found {unit!r}")
+        raise InputError(f"{path}: unit must be a string or null, found {shown(unit)}")
     return GroundTruth(
         dict(sorted(poses.items())),
         _components(content.get("components"), poses, path),
@@ -111,17 +109,13 @@ def _from_json(path: Path) -> GroundTruth:
 
 def _pose(entry: object, where: str) -> pycolmap.Rigid3d:
     fields = entry if isinstance(entry, dict) else {}
-    try:
-        rotation = np.array(fields["R_cw"], dtype=np.float64)
-        translation = np.array(fields["t_cw"], dtype=np.float64)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: R_cw (3x3) and t_cw (3) must be given as numbers") from error
-    if rotation.shape != (3, 3) or translation.shape != (3,):
-        raise InputError(
-            f"{where}: R_cw is {rotation.shape} and t_cw {translation.shape}, not (3, 3) and (3,)"
-        )
-    if not np.all(np.isfinite(translation)) or not is_rotation(rotation):
-        raise InputError(f"{where}: R_cw is not a rotation or t_cw is not finite")
+    rows = fields.get("R_cw")
+    if not isinstance(rows, list) or len(rows) != 3:
+        raise InputError(f"{where}: R_cw (3x3) and t_cw (3) must be given as numbers")
+    rotation = np.array([checked_reals(row, 3, f"{where}: R_cw") for row in rows])
+    translation = np.array(checked_reals(fields.get("t_cw"), 3, f"{where}: t_cw"))
+    if not is_rotation(rotation):
+        raise InputError(f"{where}: R_cw is not a rotation")
     return pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), translation)
 
 
@@ -147,6 +141,7 @@ def _length(content: Mapping[str, object], key: str, path: Path) -> float | None
     value = content.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
-        raise InputError(f"{path}: {key} must be a positive number or null, found {value!r}")
-    return float(value)
+    found = None if isinstance(value, str) else real(value)
+    if found is None or found <= 0:
+        raise InputError(f"{path}: {key} must be a positive number or null, found {shown(value)}")
+    return found

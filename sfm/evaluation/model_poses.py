@@ -6,26 +6,23 @@ and poses are all that an evaluation needs.
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
 from sfm.errors import InputError
+from sfm.untrusted import model_binary, model_text
+from sfm.untrusted.documents import fits, read_json
+from sfm.untrusted.model_tables import ImageRow
 
 Poses = Mapping[str, pycolmap.Rigid3d]
 """cam_from_world of every registered image, by name."""
 
 EXPORT_MARKER = "loopsfm_export.json"
 """File in every folder that an export wrote; see `sfm.exports.ownership`."""
-
-_HEADER = struct.Struct("<I7dI")  # image id, quaternion w x y z, translation, camera id
-_POINT2D_BYTES = 24
-_LEAST_IMAGE_BYTES = _HEADER.size + 1 + 8
 
 
 def find_models(path: Path) -> tuple[Path, ...]:
@@ -37,7 +34,7 @@ def find_models(path: Path) -> tuple[Path, ...]:
     for folder in (path, path / "sparse"):
         if _image_file(folder) is not None:
             return (folder,)
-        numbered = [child for child in _children(folder) if child.name.isdigit()]
+        numbered = [child for child in _children(folder) if child.name.isascii() and child.name.isdigit()]
         models = sorted((c for c in numbered if _image_file(c) is not None), key=lambda c: int(c.name))
         if models:
             return tuple(models)
@@ -53,23 +50,23 @@ def read_poses(folder: Path) -> Poses:
     Raises:
         InputError: there is no such file, it is truncated or malformed, or a name occurs twice.
     """
-    file, entries = _entries(folder)
+    file, rows = _rows(folder)
     poses: dict[str, pycolmap.Rigid3d] = {}
-    for entry in entries:
-        if entry.name in poses:
-            raise InputError(f"{file}: image {entry.name!r} occurs twice")
-        poses[entry.name] = checked_pose(entry.quaternion, entry.translation, f"{file}: image {entry.name!r}")
+    for row in rows:
+        if row.name in poses:
+            raise InputError(f"{file}: image {row.name!r} occurs twice")
+        poses[row.name] = checked_pose(row.pose[:4], row.pose[4:], f"{file}: image {row.name!r}")
     return dict(sorted(poses.items()))
 
 
 def read_camera_ids(folder: Path) -> Mapping[str, int]:
     """COLMAP's id of the camera of every image of one model, by name; errors as `read_poses`."""
-    return {entry.name: entry.camera_id for entry in _entries(folder)[1]}
+    return {row.name: row.camera_id for row in _rows(folder)[1]}
 
 
 def read_names(folder: Path) -> Mapping[int, str]:
     """Names of the images of one model by their ids, blanks included; errors as `read_poses`."""
-    return {entry.image_id: entry.name for entry in _entries(folder)[1]}
+    return {row.image_id: row.name for row in _rows(folder)[1]}
 
 
 def checked_pose(
@@ -101,70 +98,21 @@ def _children(folder: Path) -> list[Path]:
     return [child for child in folder.iterdir() if child.is_dir()] if folder.is_dir() else []
 
 
-class _Entry(NamedTuple):
-    name: str
-    quaternion: tuple[float, ...]
-    translation: tuple[float, ...]
-    camera_id: int
-    image_id: int
-
-
-def _entries(folder: Path) -> tuple[Path, Iterator[_Entry]]:
+def _rows(folder: Path) -> tuple[Path, Iterator[ImageRow]]:
     file = _image_file(folder)
     if file is None:
         raise InputError(f"{folder} has neither images.bin nor images.txt")
-    return file, _binary_entries(file) if file.suffix == ".bin" else _text_entries(file)
-
-
-def _binary_entries(file: Path) -> Iterator[_Entry]:
-    data = file.read_bytes()
-    if len(data) < 8:
-        raise _damaged(file, len(data))
-    (count,) = struct.unpack_from("<Q", data)
-    if count * _LEAST_IMAGE_BYTES > len(data) - 8:
-        raise InputError(
-            f"{file} is damaged: {len(data)} bytes cannot hold the {count} images that it announces"
-        )
-    position = 8
-    for _ in range(count):
-        end = data.find(b"\0", position + _HEADER.size)
-        if position + _HEADER.size > len(data) or end < 0 or end + 9 > len(data):
-            raise _damaged(file, len(data))
-        values = _HEADER.unpack_from(data, position)
-        name = data[position + _HEADER.size : end].decode("utf-8", errors="surrogateescape")
-        (num_points,) = struct.unpack_from("<Q", data, end + 1)
-        position = end + 9 + _POINT2D_BYTES * num_points
-        if position > len(data):
-            raise _damaged(file, len(data))
-        yield _Entry(name, values[1:5], values[5:8], values[8], values[0])
-
-
-def _text_entries(file: Path) -> Iterator[_Entry]:
-    """Two lines an image: its pose and name, then its keypoints, a line that may be empty."""
-    text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    photos = _photos_of_export(file.parent)
-    lines = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if not line.startswith("#")]
-    for number, line in lines[::2]:
-        if not line.strip():
-            continue
-        parts = line.split(maxsplit=9)
-        try:
-            values = tuple(float(part) for part in parts[1:8])
-            image_id, camera_id, name = int(parts[0]), int(parts[8]), parts[9].rstrip("\r\n")
-        except (ValueError, IndexError) as error:
-            wanted = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
-            raise InputError(f"{file}:{number}: expected {wanted!r}, found {line[:80]!r}") from error
-        yield _Entry(photos.get(name, name), values[:4], values[4:], camera_id, image_id)
+    if file.suffix == ".bin":
+        return file, model_binary.images(file)
+    photos = _photos_of_export(folder)
+    rows = model_text.images(file, with_points=False)
+    return file, (replace(row, name=photos.get(row.name, row.name)) for row in rows)
 
 
 def _photos_of_export(folder: Path) -> Mapping[str, str]:
     """Photo by the name that an export of ours gave it, as its marker has them."""
     try:
-        photos = json.loads((folder / EXPORT_MARKER).read_text(encoding="utf-8", errors="surrogateescape"))
-        return {str(name): str(photo) for name, photo in photos["photos"].items()}
-    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        marker = read_json(folder / EXPORT_MARKER, errors="surrogateescape")
+    except InputError:
         return {}
-
-
-def _damaged(file: Path, size: int) -> InputError:
-    return InputError(f"{file} is truncated: it ends after {size} bytes, in the middle of an image")
+    return marker["photos"] if fits(marker, {"photos": {str: str}}) else {}

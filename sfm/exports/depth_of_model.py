@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ def depth_of_model(source: Source, folder: Path) -> Iterator[DepthSet]:
             source.model.image(image_id).name: _record(source, asked, image_id, scale, unit_scale)
             for image_id in asked.fits
         }
-        model = pycolmap.Reconstruction(source.model)
+        model = copy.deepcopy(source.model)
         model.transform(pycolmap.Sim3d(unit_scale, pycolmap.Rotation3d(), np.zeros(3)))
         yield DepthSet(
             model, views, asked.left_out, 1 / scale, unit_scale, covisibility, network, Path(scratch)

@@ -14,6 +14,7 @@ import pycolmap
 
 from sfm.errors import InputError, WorkspaceError
 from sfm.ingest.names import unique_name
+from sfm.model_files import read_whole_model
 from sfm.workspace import atomic_folder, atomic_write_json, os_errors_as_workspace_errors
 
 log = logging.getLogger(__name__)
@@ -164,17 +165,17 @@ def read_model(out: Path, index: int) -> pycolmap.Reconstruction:
     """Model `index` of workspace OUT.
 
     Raises:
-        InputError: OUT has no such model.
+        InputError: OUT has no such model, or its files are damaged.
     """
     folder = out / "sparse" / str(index)
     if not (folder / "images.bin").is_file():
         have = model_indices(out)
         known = f"it has models {', '.join(map(str, have))}" if have else "no model was built there"
         raise InputError(f"{out}: no model {index}; {known}", hint=f"sfm run PHOTOS -o {out} makes one")
-    return pycolmap.Reconstruction(folder)
+    return read_whole_model(folder)
 
 
 def model_indices(out: Path) -> list[int]:
     """Indices of the models in OUT/sparse, ascending."""
-    folders = (out / "sparse").glob("*/images.bin")
-    return sorted(int(path.parent.name) for path in folders if path.parent.name.isdigit())
+    names = [path.parent.name for path in (out / "sparse").glob("*/images.bin")]
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())

@@ -16,6 +16,7 @@ from sfm.errors import InputError, WorkspaceError
 from sfm.exports.models import check_whole, write_model
 from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.ingest.place import link_photo
+from sfm.model_files import read_whole_model
 from sfm.untrusted.names import path_below
 
 _JPEG_QUALITY = 97
@@ -63,7 +64,7 @@ def undistort(
         _link_photos(model, photos, given)
         pycolmap.undistort_images(made, given / "sparse", given / "images", jpeg_quality=_JPEG_QUALITY)
         check_whole(_renumbered(model, photos), made / "sparse")
-        result = pycolmap.Reconstruction(made / "sparse")
+        result = read_whole_model(made / "sparse")
         windows = {camera_id: _centred(camera) for camera_id, camera in result.cameras.items()}
         targets = {i: destination / names[model.image(i).name] for i in photos}
         _place_images(result, windows, made / "images", targets)

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from sfm.database import FeatureDatabase
+from sfm.database_checks import check_database
 from sfm.errors import InputError, WorkspaceError
 from sfm.mapping import MIN_NUM_INLIERS
 from sfm.session import PhotoSession
+from sfm.sqlite_files import open_read_only
 
 from .given import GivenModel
 
@@ -120,6 +122,8 @@ def _read(path: Path) -> dict[str, tuple[Keypoints, Descriptors]]:
     Never by pycolmap, which would write to the file.
     """
     try:
+        with open_read_only(path) as db:
+            check_database(db, path)
         database = FeatureDatabase(path, read_only=True)
         found = {name: database.features(name) for name in database.num_keypoints()}
     except (WorkspaceError, sqlite3.DatabaseError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from sfm.errors import InputError
 from sfm.ingest.discover import FoundFile, found_file
 from sfm.ingest.examine import origin_of_copy
 from sfm.types import Collection
+from sfm.untrusted.documents import fits, read_cache
 from sfm.untrusted.names import path_below
 from sfm.workspace import MARKER, atomic_write_json
 
@@ -68,17 +68,20 @@ def remember_sources(cache_dir: Path, collection: Collection) -> None:
 
 def _files_by_content(root: Path) -> dict[str, tuple[str, Path]]:
     """Name and place of the files that a workspace was made from, by their hash."""
-    if (root / "cache" / _SOURCES).is_file():
-        stored = json.loads((root / "cache" / _SOURCES).read_text(encoding="utf-8"))
+    stored = read_cache(root / "cache" / _SOURCES, {str: [str]})
+    if stored is not None and all(len(place) == 2 for place in stored.values()):
         return {
             content: (str(Path(name).with_suffix("")), Path(path)) for content, (name, path) in stored.items()
         }
-    source = Path(json.loads((root / "cache" / MARKER).read_text(encoding="utf-8"))["source"])
-    photos = json.loads((root / "cache" / "images.json").read_bytes())["photos"]
+    marker = read_cache(root / "cache" / MARKER, {"source": str})
+    manifest = read_cache(root / "cache" / "images.json", {"photos": {str: [object]}})
+    if marker is None or manifest is None:
+        return {}
+    source, photos = Path(marker["source"]), manifest["photos"]
     return {
         entry[2]["sha256"]: (name, path_below(source, name))
         for name, entry in photos.items()
-        if "sha256" in entry[2]
+        if len(entry) == 3 and fits(entry[2], {"sha256": str})
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +12,7 @@ import pycolmap
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.errors import InputError
 from sfm.sqlite_files import open_read_only, replace_by_copy
+from sfm.untrusted.documents import read_cache
 from sfm.workspace import Workspace, atomic_write_json
 
 from .given import GivenModel
@@ -35,7 +35,7 @@ def begin(given: GivenModel, space: Workspace, keys: StageKeys) -> None:
         InputError: the photos of a workspace were described or matched with other options.
     """
     marker, wanted = space.cache / _EXTENDS, {"model": given.key}
-    if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == wanted:
+    if read_cache(marker, {"model": str}) == wanted:
         return
     if given.workspace and given.database is not None:
         _require_same_options(given, keys)

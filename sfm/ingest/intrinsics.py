@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ import pycolmap
 
 from sfm.config.schema import CameraModel
 from sfm.errors import InputError
+from sfm.untrusted.documents import read_text
+from sfm.untrusted.numbers import checked_real, shown, whole
 
 Size = tuple[int, int]
 
@@ -71,15 +72,8 @@ def read_cameras_file(path: Path) -> tuple[KnownCamera, ...]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"images.cameras_file: cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"images.cameras_file: {path} is not a text file",
-            hint="give COLMAP's cameras.txt, not cameras.bin",
-        ) from error
+    text = read_text(path, option="images.cameras_file", what="a text file such as COLMAP's cameras.txt")
+    return text.splitlines()
 
 
 def _parse_line(where: str, words: Sequence[str]) -> tuple[int, KnownCamera]:
@@ -87,15 +81,16 @@ def _parse_line(where: str, words: Sequence[str]) -> tuple[int, KnownCamera]:
         raise InputError(f"{where}: {len(words)} values; wanted CAMERA_ID MODEL WIDTH HEIGHT PARAMS...")
     model = words[1]
     if model not in _MODELS:
-        raise InputError(f"{where}: unknown camera model {model}", hint=f"one of {', '.join(_MODELS)}")
+        raise InputError(f"{where}: unknown camera model {shown(model)}", hint=f"one of {', '.join(_MODELS)}")
     camera_id, width, height = (_whole_number(where, word) for word in (words[0], *words[2:4]))
     return camera_id, KnownCamera(model, (width, height), _checked(where, model, (width, height), words[4:]))
 
 
 def _whole_number(where: str, word: str) -> int:
-    if not word.isascii() or not word.isdigit() or not 0 < int(word) < 2**31:
-        raise InputError(f"{where}: {word} is not a positive whole number")
-    return int(word)
+    value = whole(word, low=1)
+    if value is None:
+        raise InputError(f"{where}: {shown(word)} is not a positive whole number below 2^31")
+    return value
 
 
 def _checked(where: str, model: str, size: Size, words: Sequence[str]) -> tuple[float, ...]:
@@ -122,13 +117,9 @@ def _checked(where: str, model: str, size: Size, words: Sequence[str]) -> tuple[
 
 
 def _real_number(where: str, word: str) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{where}: {word.strip() or 'an empty value'} is not a number")
-    return value
+    if not word.strip():
+        raise InputError(f"{where}: an empty value is not a number")
+    return checked_real(word.strip(), where)
 
 
 def _text(size: Size) -> str:

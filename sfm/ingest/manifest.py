@@ -10,10 +10,35 @@ from typing import Any
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.types import Exif
+from sfm.untrusted.documents import fits, read_cache
 from sfm.workspace import atomic_write_bytes
 
 _VERSION = 1
 _FILE = "images.json"
+_MASK_VALUES = 4
+_SUFFIXES = ("", ".jpg", ".png")
+_SHAPE = {
+    "version": int,
+    "thumbnail_size": int,
+    "photos": {str: list},
+    "masks": {str: [int]},
+    "placed": [str],
+}
+_TEXT, _NUMBER = (str, None), (float, None)
+_EXIF = {
+    **dict.fromkeys(("make", "model"), _TEXT),
+    **dict.fromkeys(("focal_px", "latitude_deg", "longitude_deg", "altitude_m", "timestamp_s"), _NUMBER),
+}
+_EXAMINED = {
+    "sha256": str,
+    "width": int,
+    "height": int,
+    "orientation": int,
+    "exif": _EXIF,
+    "device": str,
+    "copy_suffix": str,
+}
+_UNUSABLE = {"reason": str, "lasting": bool}
 
 Size = tuple[int, int]
 
@@ -77,23 +102,32 @@ class Manifest:
         atomic_write_bytes(self._path, json.dumps(content).encode("ascii"))
 
     def _read(self) -> None:
-        try:
-            content = json.loads(self._path.read_bytes())
-            self.placed = frozenset(str(name) for name in content["placed"])
-            if {key: content[key] for key in self._settings} != self._settings:
-                return
-            photos, masks = content["photos"], content["masks"]
-            for entry in photos.values():
-                _decoded(entry[2])
-            self._masks = {str(k): [int(n) for n in v] for k, v in masks.items() if len(v) == 4}
-            self._photos = photos
-        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
-            self._photos, self._masks = {}, {}
+        content = read_cache(self._path, _SHAPE)
+        if content is None:
+            return
+        self.placed = frozenset(content["placed"])
+        if {key: content[key] for key in self._settings} != self._settings:
+            return
+        photos, masks = content["photos"], content["masks"]
+        self._photos = {name: entry for name, entry in photos.items() if _is_entry(entry)}
+        self._masks = {name: entry for name, entry in masks.items() if len(entry) == _MASK_VALUES}
 
 
 def _state(path: Path) -> list[int]:
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def _is_entry(entry: list[Any]) -> bool:
+    """Size, time and what was found out; entries of earlier versions are forgotten."""
+    if len(entry) != 3 or not fits(entry[:2], [int]):
+        return False
+    found = entry[2]
+    if fits(found, _EXAMINED):
+        sizes = min(found["width"], found["height"], found["orientation"]) > 0
+        plain = found["sha256"].isalnum() and len(found["sha256"]) <= 64 and found["copy_suffix"] in _SUFFIXES
+        return sizes and plain and found.keys() == _EXAMINED.keys() and found["exif"].keys() == _EXIF.keys()
+    return fits(found, _UNUSABLE) and found.keys() == _UNUSABLE.keys()
 
 
 def _decoded(fields: dict[str, Any]) -> Examined | Unusable:

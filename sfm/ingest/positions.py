@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from sfm.errors import InputError
 from sfm.types import PositionPrior
+from sfm.untrusted.documents import MAX_LINE_LETTERS, read_text, split_line
+from sfm.untrusted.numbers import checked_real, shown
 
 _COLUMNS = {
     "name": ("name", "image", "photo", "file", "filename", "label", "image_name"),
@@ -58,17 +59,20 @@ def read_positions_file(
             for fewer than three positions, or none but equal ones.
     """
     found: dict[str, PositionPrior] = {}
+    known = {*names, *unused}
     line_of: dict[str, int] = {}
     columns: tuple[str, ...] = _WITHOUT_HEADER
     for number, line in enumerate(_lines(path), start=1):
         where, text = f"{path}:{number}", line.strip()
+        if len(text) > MAX_LINE_LETTERS:
+            raise InputError(f"{where}: a line of {len(text)} letters; expected {' '.join(columns[:4])}")
         header = None if line_of else _header(text.lstrip("#"))
         if header:
             columns = _checked_header(header, where)
             continue
         if not text or (text.startswith("#") and text.split()[0] not in names):
             continue
-        name, words = _name_and_words(text, columns, {*names, *unused}, where)
+        name, words = _name_and_words(text, columns, known, where)
         if name in line_of:
             raise InputError(f"{where}: {name} occurs twice, first on line {line_of[name]}")
         line_of[name] = number
@@ -80,14 +84,7 @@ def read_positions_file(
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(
-            f"georeference.positions_file: cannot read {path}: {error.strerror or error}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"georeference.positions_file: {path} is not a text file") from error
+    return read_text(path, option="georeference.positions_file").splitlines()
 
 
 def _header(text: str) -> tuple[str, ...] | None:
@@ -114,7 +111,7 @@ def _checked_header(columns: tuple[str, ...], where: str) -> tuple[str, ...]:
 def _split(text: str) -> list[str]:
     """The values of a line."""
     separator = next((mark for mark in ",;\t" if mark in text), None)
-    return text.split() if separator is None else next(csv.reader([text], delimiter=separator))
+    return split_line(text, separator)
 
 
 def _name_and_words(
@@ -126,9 +123,9 @@ def _name_and_words(
         if (name := " ".join(words[:count])) in known:
             return name, words[count:]
     if len(words) < 3:
-        raise InputError(f"{where}: expected {' '.join(columns[:4])}, found {text!r}")
+        raise InputError(f"{where}: expected {' '.join(columns[:4])}, found {shown(text)}")
     raise InputError(
-        f"{where}: no photo is called {words[0]!r}",
+        f"{where}: no photo is called {shown(words[0])}",
         hint="names are relative to the photo folder, with / between folders",
     )
 
@@ -149,13 +146,7 @@ def _numbers(columns: Sequence[str], words: Sequence[str], where: str) -> Iterat
     for column, word in zip(columns, words, strict=False):
         if column not in _COLUMNS or not word:
             continue
-        try:
-            value = float(word)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise InputError(f"{where}: {column} is {word!r}, not a number")
-        yield column, value
+        yield column, checked_real(word, f"{where}: {column}")
 
 
 def _prior(values: Mapping[str, float], sigmas: Sigmas, where: str) -> PositionPrior:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +13,8 @@ import pycolmap
 from sfm.config.schema import CameraModel
 from sfm.errors import InputError
 from sfm.types import Rig, RigSensor
+from sfm.untrusted.documents import read_json
+from sfm.untrusted.numbers import checked_reals, shown
 
 _MODELS = get_args(CameraModel)
 _KEYS = frozenset(
@@ -39,14 +40,7 @@ def read_rig_config(path: Path) -> tuple[Rig, ...]:
     Raises:
         InputError: naming the file, the line or the key, and what is wrong with it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"images.rig_config: cannot read {path}: {error.strerror or error}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"images.rig_config: {path} is not a JSON file") from error
+    content = read_json(path, option="images.rig_config")
     if not isinstance(content, list) or not content:
         raise InputError(f"{path}: expected a list of rigs, as COLMAP's rig_config.json")
     rigs = tuple(_rig(f"{path}: [{index}]", value) for index, value in enumerate(content))
@@ -130,7 +124,7 @@ def _camera(where: str, value: Mapping[str, object]) -> tuple[str | None, tuple[
     if model is None and params is None:
         return None, None
     if model not in _MODELS:
-        raise InputError(f"{where}.camera_model_name: {model!r}", hint=f"one of {', '.join(_MODELS)}")
+        raise InputError(f"{where}.camera_model_name: {shown(model)}", hint=f"one of {', '.join(_MODELS)}")
     if params is None:
         return str(model), None
     count = len(pycolmap.Camera.create_from_model_name(1, str(model), 1.0, 1, 1).params)
@@ -138,12 +132,4 @@ def _camera(where: str, value: Mapping[str, object]) -> tuple[str | None, tuple[
 
 
 def _numbers(where: str, value: object, count: int) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    good = isinstance(value, list) and len(value) == count
-    if not good or not all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
-        for v in value  # type: ignore[attr-defined]
-    ):
-        raise InputError(f"{where}: expected {count} numbers")
-    return tuple(float(v) for v in value)  # type: ignore[attr-defined]
+    return None if value is None else checked_reals(value, count, where)

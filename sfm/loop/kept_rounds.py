@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pycolmap
 from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog, EventSink, Tee, replay
 from sfm.model_files import read_whole_model
+from sfm.untrusted.documents import read_json
 from sfm.workspace import atomic_folder, atomic_write_json
 
 from .requests import PairRequest
@@ -71,7 +71,7 @@ class KeptRounds:
         path = self._round(number) / f"requests_of_{stage}.json"
         if path.exists():
             with self._damage_named(path):
-                stored = json.loads(path.read_text(encoding="utf-8"))
+                stored = read_json(path)
                 return [PairRequest.from_json(request) for request in stored]
         requests = list(make())
         atomic_write_json(path, [request.to_json() for request in requests])
@@ -84,7 +84,7 @@ class KeptRounds:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write_json(path, decide())
         with self._damage_named(path):
-            return bool(json.loads(path.read_text(encoding="utf-8")))
+            return bool(read_json(path))
 
     @contextmanager
     def _damage_named(self, path: Path) -> Iterator[None]:

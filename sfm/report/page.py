@@ -13,6 +13,7 @@ from sfm.errors import InputError
 from sfm.events import read_events
 from sfm.exports.models import model_indices, read_model
 from sfm.history import History
+from sfm.past_runs import read_record
 from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import (
     Opening,
@@ -35,6 +36,7 @@ from sfm.workspace import atomic_write_bytes
 
 _MAX_POINTS = 200_000
 """In all models together: 2.4 MB of page."""
+_NEEDED = frozenset({"message", "config", "photos", "models", "pairs", "stages", "rounds", "seconds"})
 _MAX_MODELS = 20
 """Smaller models are listed, not drawn."""
 
@@ -50,7 +52,7 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
         The file written.
 
     Raises:
-        InputError: OUT has no readable run.json.
+        InputError: OUT has no readable run.json, or it is of other photos than the models.
         WorkspaceError: the file cannot be written.
     """
     run = _read_run(out)
@@ -59,6 +61,9 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     scenes = _scenes(models[:_MAX_MODELS], history, upright_models(run["models"]))
     outcomes = run["outcomes"]
     used = [o["name"] for o in outcomes if o["status"] != PhotoStatus.SKIPPED]
+    unknown = sorted({name for scene in scenes for name in scene.names}.difference(used))
+    if unknown:
+        raise InputError(f"{out / 'run.json'} does not know {unknown[0]}, which is in a model")
     uris = thumbnail_uris(used, thumbnails or {}, out / "images")
     cards = photo_cards(outcomes, run["models"], history, dict(zip(used, uris, strict=True)))
     picture = graph_picture(history.pairs, used, scenes)
@@ -70,10 +75,12 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
 
 def _read_run(out: Path) -> Run:
     path = out / "run.json"
-    try:
-        run: Run = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read", hint="a finished `sfm run` writes it") from error
+    if not path.is_file():
+        raise InputError(f"{path} cannot be read", hint="a finished `sfm run` writes it")
+    run: Run = read_record(path)
+    missing = sorted((_NEEDED | {"peak_memory_mb", "versions"}) - run.keys())
+    if missing:
+        raise InputError(f"{path} lacks {missing[0]}", hint="run `sfm run` again")
     return run
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import struct
 from pathlib import Path
 
 import pycolmap
@@ -33,6 +35,52 @@ def test_a_truncated_file_of_points_never_reaches_colmap(model: Path, share: flo
             read_whole_model(model)
     finally:
         (model / "points3D.bin").write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D", "rigs", "frames"])
+def test_no_truncated_file_reaches_colmap(model: Path, tmp_path: Path, name: str) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "model"))
+    whole = (copy / f"{name}.bin").read_bytes()
+    for size in sorted({0, 7, 8, 9, *range(10, len(whole), max(len(whole) // 40, 1)), len(whole) - 1}):
+        (copy / f"{name}.bin").write_bytes(whole[:size])
+
+        with pytest.raises(InputError, match=rf"{name}\.bin is truncated"):
+            read_whole_model(copy)
+
+
+CONTRADICTIONS = {
+    "a rig's camera": ("rigs.bin", 8 + 12, "<I", 77, "rig 1 has camera 77, which is missing"),
+    "a frame's rig": ("frames.bin", 8 + 4, "<I", 77, "frame 1 belongs to rig 77, which is missing"),
+    "a frame's image": ("frames.bin", 8 + 76, "<Q", 77, "frame 1 has image 77 of camera 1, which is missing"),
+    "an image's camera": ("images.bin", 8 + 60, "<I", 77, "belongs to camera 77, which is missing"),
+    "an image's id": ("images.bin", 8, "<I", 2, "the image id 2 occurs twice"),
+    "an image's turn": ("images.bin", 8 + 4, "<d", 50.0, "has a quaternion of length"),
+    "a point's image": ("points3D.bin", 8 + 51, "<I", 77, "is seen by image 77, which is missing"),
+    "a point's keypoint": ("points3D.bin", 8 + 55, "<I", 7777, "contradict each other"),
+    "a point's id": ("points3D.bin", 8, "<Q", 7777, "contradict each other"),
+    "a point's place": ("points3D.bin", 8 + 8, "<d", float("nan"), "at a place that is not finite"),
+    "a camera's model": ("cameras.bin", 8 + 4, "<i", 99, "no camera model of number 99"),
+    "a camera's focal length": ("cameras.bin", 8 + 24, "<d", float("inf"), "must be numbers, finite ones"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_a_model_that_contradicts_itself_is_refused(model: Path, tmp_path: Path, case: str) -> None:
+    name, at, layout, value, message = CONTRADICTIONS[case]
+    copy = Path(shutil.copytree(model, tmp_path / "model"))
+    data = bytearray((copy / name).read_bytes())
+    struct.pack_into(layout, data, at, value)
+    (copy / name).write_bytes(data)
+
+    with pytest.raises(InputError, match=message):
+        read_whole_model(copy)
+
+
+def test_a_model_of_three_files_is_read(model: Path, tmp_path: Path) -> None:
+    for name in ("cameras.bin", "images.bin", "points3D.bin"):
+        shutil.copyfile(model / name, tmp_path / name)
+
+    assert read_whole_model(tmp_path).num_reg_images() == 5
 
 
 def test_a_text_model_is_the_same_model(model: Path, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
     open_once(tmp_path / "out", tmp_path)
     (tmp_path / "out" / "cache" / "workspace.json").write_text("{")
 
-    with pytest.raises(WorkspaceError, match=r"workspace\.json is damaged"):
+    with pytest.raises(WorkspaceError, match=r"workspace\.json:1: not valid JSON"):
         open_once(tmp_path / "out", tmp_path)
 
 

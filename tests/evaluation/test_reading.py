@@ -136,11 +136,11 @@ IDENTITY = {"R_cw": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "t_cw": [0, 0, 0]}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("not json", "is not a readable JSON file"),
+        ("not json", r"gt\.json:1: not valid JSON"),
         ("[1, 2]", "expected"),
         ('{"images": {}}', "expected"),
-        (json.dumps({"images": {"a": {"R_cw": IDENTITY["R_cw"]}}}), "image 'a': R_cw"),
-        (json.dumps({"images": {"a": {"R_cw": [[1]], "t_cw": [0, 0, 0]}}}), r"\(1, 1\)"),
+        (json.dumps({"images": {"a": {"R_cw": IDENTITY["R_cw"]}}}), "image 'a': t_cw"),
+        (json.dumps({"images": {"a": {"R_cw": [[1]], "t_cw": [0, 0, 0]}}}), r"image 'a': R_cw \(3x3\)"),
         (
             json.dumps({"images": {"a": {"R_cw": [[2, 0, 0], [0, 1, 0], [0, 0, 1]], "t_cw": [0, 0, 0]}}}),
             "not a rotation",
@@ -170,7 +170,7 @@ IDENTITY = {"R_cw": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "t_cw": [0, 0, 0]}
             json.dumps({"images": {"a": IDENTITY, "b": IDENTITY}, "components": {"a": "x"}}),
             "components lacks b",
         ),
-        ("[" * 100_000, "is not a readable JSON file"),
+        ("[" * 100_000, "nested more than 64 levels deep"),
     ],
 )
 def test_a_malformed_gt_json_is_refused_with_file_and_entry(tmp_path, content, message):

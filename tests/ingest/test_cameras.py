@@ -95,8 +95,8 @@ def test_known_intrinsics_are_fixed() -> None:
     ("params", "message"),
     [
         ("310, 199, 151", "SIMPLE_RADIAL takes 4 parameters"),
-        ("310, 199, 151, zero", "zero is not a number"),
-        ("310, 199, 151, nan", "nan is not a number"),
+        ("310, 199, 151, zero", "'zero' is not a number"),
+        ("310, 199, 151, nan", "'nan' is not a number"),
         ("310, 199, 151,", "an empty value is not a number"),
         ("0, 199, 151, 0", "focal length of 0 px is impossible"),
         ("1.2, 0.5, 0.5, 0", "focal length of 1.2 px is impossible"),
@@ -137,11 +137,11 @@ def test_a_cameras_file_tells_photos_apart_by_size(tmp_path) -> None:
     [
         ("# nothing\n", "holds no camera"),
         ("1 PINHOLE 400 300\n", r"cameras\.txt:1: 4 values"),
-        ("# c\n1 PINHOL 400 300 1 1 1 1\n", r"cameras\.txt:2: unknown camera model PINHOL"),
-        ("1 PINHOLE 400 -300 310 310 200 150\n", r":1: -300 is not a positive whole number"),
-        ("x PINHOLE 400 300 310 310 200 150\n", r":1: x is not a positive whole number"),
+        ("# c\n1 PINHOL 400 300 1 1 1 1\n", r"cameras\.txt:2: unknown camera model 'PINHOL'"),
+        ("1 PINHOLE 400 -300 310 310 200 150\n", r":1: '-300' is not a positive whole number"),
+        ("x PINHOLE 400 300 310 310 200 150\n", r":1: 'x' is not a positive whole number"),
         ("1 PINHOLE 400 300 310 310 200\n", r":1: PINHOLE takes 4 parameters \(fx, fy, cx, cy\), not 3"),
-        ("1 PINHOLE 400 300 310 a 200 150\n", r":1: a is not a number"),
+        ("1 PINHOLE 400 300 310 a 200 150\n", r":1: 'a' is not a number"),
         ("1 PINHOLE 400 300 9 9 9 9\n" * 2, "focal length of 9 px"),
         (
             "1 PINHOLE 400 300 310 310 200 150\n1 PINHOLE 300 400 310 310 150 200\n",

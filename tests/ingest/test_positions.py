@@ -68,7 +68,7 @@ THREE = "a.jpg 1 2 3\nb.jpg 2 2 3\nsub/d.jpg 1 5 3\n"
     [
         (THREE + "c.jpg 1 2 3\n", r":4: no photo is called 'c.jpg'"),
         (THREE + "a.jpg 1 2 3\n", r":4: a.jpg occurs twice, first on line 1"),
-        (THREE + "with blank.jpg 1 nan 3\n", r":4: y is 'nan', not a number"),
+        (THREE + "with blank.jpg 1 nan 3\n", r":4: y: 'nan' is not a number"),
         (THREE + "with blank.jpg 1 2\n", r":4: z is missing"),
         (THREE + "with blank.jpg 1 2 3 0\n", r":4: a standard deviation of 0"),
         (THREE + "with blank.jpg 1 2 3 4 5 6\n", r":4: 6 values after the name, but 5 columns"),

@@ -93,6 +93,23 @@ def damaged(sound: Path, path: Path, damage: Damage) -> Path:
     return path
 
 
+def untyped(table: str, change: str) -> Damage:
+    """Make a table as other programs do, without types and keys, and change all its rows."""
+
+    def damage(db: sqlite3.Connection) -> None:
+        db.execute(f"CREATE TABLE other AS SELECT * FROM {table}")
+        db.execute(f"DROP TABLE {table}")
+        db.execute(f"ALTER TABLE other RENAME TO {table}")
+        db.execute(f"UPDATE {table} SET {change}")
+
+    return damage
+
+
+def negative_scale(db: sqlite3.Connection) -> None:
+    xy = np.array([[5, 5, -1, 0]] * 9, np.float32).tobytes()
+    db.execute("UPDATE keypoints SET rows = 9, cols = 4, data = ? WHERE image_id = 2", (xy,))
+
+
 REFUSED: dict[str, tuple[Damage, str]] = {
     "nan keypoint": (keypoint(np.nan, 1), f"keypoint 0 of '{SECOND}' lies at \\(nan, 1\\)"),
     "infinite keypoint": (keypoint(1, -np.inf), "lies at \\(1, -inf\\)"),
@@ -110,9 +127,9 @@ REFUSED: dict[str, tuple[Damage, str]] = {
         execute(f"UPDATE two_view_geometries SET pair_id = -5 WHERE pair_id = {MAX_ID + 2}"),
         "-5",
     ),
-    "table cameras": (execute("DROP TABLE cameras"), "is not a COLMAP database: it has no table cameras"),
+    "table cameras": (execute("DROP TABLE cameras"), "not a COLMAP database: it has no table cameras"),
     "table keypoints": (execute("DROP TABLE keypoints"), "it has no table keypoints"),
-    "column": (execute("ALTER TABLE keypoints DROP COLUMN cols"), "no such column: cols"),
+    "column": (execute("ALTER TABLE keypoints DROP COLUMN cols"), "its table keypoints has no column cols"),
     "short keypoints": (execute("UPDATE keypoints SET data = x'0011'"), "x 6 values in 2 bytes"),
     "odd keypoints": (
         execute("UPDATE keypoints SET cols = 3, rows = 2 * rows"),
@@ -120,7 +137,40 @@ REFUSED: dict[str, tuple[Damage, str]] = {
     ),
     "rows below zero": (execute("UPDATE keypoints SET rows = -1"), "-1 x 6 values"),
     "rows beyond memory": (execute("UPDATE keypoints SET rows = 1000000000000"), "1000000000000 x 6"),
-    "rows in words": (execute("UPDATE keypoints SET rows = 'many'"), "many x 6"),
+    "rows in words": (
+        execute("UPDATE keypoints SET rows = 'many'"),
+        "rows is text of length 4, expected a whole",
+    ),
+    "keypoints of 10^18": (
+        execute("UPDATE keypoints SET rows = 1 << 60, cols = 1 << 60"),
+        "are damaged: 1152",
+    ),
+    "a number for keypoints": (
+        execute("UPDATE keypoints SET data = 7"),
+        "data is integer of length 1, expected",
+    ),
+    "a number for matches": (
+        execute("UPDATE two_view_geometries SET data = 7"),
+        "data is integer of length 1",
+    ),
+    "a number for parameters": (execute("UPDATE cameras SET params = 0.5"), "params is real of length 3"),
+    "negative scale": (negative_scale, f"keypoint 0 of '{SECOND}' has the impossible shape"),
+    "pair in words": (untyped("two_view_geometries", "pair_id = 'x'"), "pair_id is text of length 1"),
+    "pair twice": (
+        untyped("two_view_geometries", "pair_id = 2147483649"),
+        "two rows of the same pair_id: 2147",
+    ),
+    "keypoints twice": (untyped("keypoints", "image_id = 1"), "two rows of the same image_id: 1"),
+    "name twice": (untyped("images", "name = 'a'"), "image 'a' occurs twice"),
+    "matches beyond": (execute("UPDATE matches SET rows = 9"), "are damaged: 9 x 2 values in"),
+    "short descriptors": (
+        execute("UPDATE descriptors SET data = x'0011'"),
+        "descriptors of image 1 are damaged",
+    ),
+    "short prior": (
+        execute("INSERT INTO pose_priors VALUES (1, 1, 1, 0, x'0011', NULL, NULL, 0)"),
+        "position is blob of length 2, expected 24 bytes",
+    ),
     "short matches": (execute("UPDATE two_view_geometries SET data = x'0011'"), "x 2 values in 2 bytes"),
     "lost matches": (execute("UPDATE two_view_geometries SET data = NULL"), "x 2 values in 0 bytes"),
     "configuration": (execute("UPDATE two_view_geometries SET config = 99"), "unknown configuration 99"),
@@ -137,7 +187,10 @@ REFUSED: dict[str, tuple[Damage, str]] = {
     "parameters": (execute("UPDATE cameras SET params = x'0011'"), "needs 4 finite parameters"),
     "nan focal": (focal(np.nan, 512, 384, 0), "needs 4 finite parameters of its model SIMPLE_RADIAL"),
     "size": (execute("UPDATE cameras SET width = 0"), "camera 1 is 0 x 768 px"),
-    "name": (execute("UPDATE images SET name = x'ff00ff' WHERE image_id = 2"), "image 2 has no name"),
+    "name": (
+        execute("UPDATE images SET name = x'ff00ff' WHERE image_id = 2"),
+        "row 2 of table images: name is blob",
+    ),
     "frame": (execute("DELETE FROM frame_data WHERE data_id = 2"), f"'{SECOND}' is in no frame"),
     "rig": (execute("UPDATE frames SET rig_id = 55"), "belongs to rig 55, which is missing"),
     "sensor": (execute("UPDATE frame_data SET sensor_id = 2"), "frame 1 has data of a sensor \\(2\\)"),

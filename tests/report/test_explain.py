@@ -54,7 +54,7 @@ def test_positions_are_metres_where_the_model_is(tmp_path, make_run):
     out = make_run(tmp_path)
     judge(out, "scene0/2.png", sigma_position=1.25)
     run = json.loads((out / "run.json").read_text())
-    run["models"][0]["georeference"] = {"scale_from": "positions"}
+    run["models"][0]["georeference"] = {"frame": "model", "why": "", "scale_from": "positions"}
     (out / "run.json").write_text(json.dumps(run))
 
     assert "± 1.2 m, 0.05°" in explain(out, "scene0/2.png")

@@ -67,6 +67,23 @@ def test_each_of_colmaps_entry_points_has_one_owner(name: str, owner: str) -> No
     assert all(user.startswith(owner) for user in users)
 
 
+def test_models_are_read_in_one_place_which_checks_them_first() -> None:
+    """COLMAP's reader hangs on damaged files; a copy of a model is made by `copy.deepcopy`."""
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (
+            (node.func.attr == "Reconstruction" and (node.args or node.keywords))
+            or node.func.attr in ("read_binary", "ReconstructionManager")
+        )
+    }
+
+    assert readers == {"sfm/model_files.py"}
+
+
 def test_architecture_names_every_room_and_no_other() -> None:
     """The tree in ARCHITECTURE.md lists each module, and each name in it exists."""
     tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```tree")[1].split("```")[0]

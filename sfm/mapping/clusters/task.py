@@ -9,9 +9,8 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-import pycolmap
-
 from sfm.config.schema import RegisterConfig
+from sfm.model_files import read_whole_model
 
 from ..depth.keypoint_depth import KeypointDepth
 from ..growing.components import new_models
@@ -95,7 +94,7 @@ def read_models(folder: Path) -> ClusterModels:
     story = json.loads((folder / _STORY).read_text(encoding="utf-8"))
     trials = []
     for index, told in enumerate(story["models"]):
-        model = pycolmap.Reconstruction(folder / str(index))
+        model = read_whole_model(folder / str(index))
         journal = Journal([(event, fields) for event, fields in told["journal"]])
         names = frozenset(model.image(i).name for i in model.reg_image_ids())
         trials.append(Trial(None, model, journal, names, told["from_depth"], told["contradicted"]))

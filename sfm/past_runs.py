@@ -1,0 +1,109 @@
+"""The `run.json` of an earlier run, read with every figure checked that is told of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sfm.errors import InputError
+from sfm.types import PhotoStatus
+from sfm.untrusted.documents import fits, read_json
+
+_NUMBER = (float, None)
+_QUALITY = {
+    "residual_px": _NUMBER,
+    "tri_angle_deg": _NUMBER,
+    "sigma_position": _NUMBER,
+    "sigma_rotation_deg": _NUMBER,
+    "why_no_sigma": str,
+    "num_pairs": int,
+    "num_neighbours": int,
+    "contradicted": float,
+}
+_PLACE = {
+    "frame": str,
+    "why": str,
+    "origin?": ({"latitude_deg": float, "longitude_deg": float, "altitude_m": float}, None),
+    "offset?": [float],
+    "num_positions?": int,
+    "outliers?": [str],
+    "differences?": (
+        {f"{axis}_{share}_m": float for axis in ("horizontal", "vertical") for share in ("median", "p95")},
+        None,
+    ),
+    "scale_from?": str,
+    "scale?": _NUMBER,
+    "scale_sigma?": _NUMBER,
+    "turn_sigma_deg?": _NUMBER,
+}
+_OUTCOME = {
+    "name": str,
+    "status": str,
+    "model": (int, None),
+    "num_observations": int,
+    "reason": str,
+    "advice": str,
+    "quality?": (_QUALITY, None),
+    "doubt?": str,
+}
+_RECORD = {
+    "message?": str,
+    "config?": dict,
+    "photos?": {"total": int, "readable": int, "registered": int, "skipped": [{"name": str, "reason": str}]},
+    "models?": [
+        {
+            "num_images": int,
+            "num_points3D": int,
+            "mean_reprojection_error_px": float,
+            "mean_track_length": float,
+            "georeference?": (_PLACE, None),
+        }
+    ],
+    "pairs?": {"matched": int, "verified": int, "exhaustive": int, "fraction": float, "failed?": int},
+    "stages?": [{"stage": str, "seconds": float, "counts": {str: float}}],
+    "rounds?": [
+        {
+            **dict.fromkeys(("round", "matched", "verified", "registered_before", "registered_after"), int),
+            **dict.fromkeys(("models_before", "models_after"), int),
+            "asked": {str: int},
+            "verified_by_reason": {str: int},
+            "seconds": float,
+        }
+    ],
+    "versions?": {str: str},
+    "outcomes": [_OUTCOME],
+    "suspects?": [{"a": str, "b": str, "num_inliers": int, "why": str}],
+    "seconds?": float,
+    "peak_memory_mb?": float,
+}
+_STATUSES = frozenset(PhotoStatus)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What a `run.json` holds; those of earlier versions may lack figures.
+
+    Raises:
+        InputError: it cannot be read, or a figure in it is none.
+    """
+    record: dict[str, Any] = read_json(path, errors="surrogateescape", hint="run `sfm run` again")
+    if not fits(record, _RECORD) or not _refers(record):
+        raise InputError(f"{path} is damaged", hint="run `sfm run` again")
+    return record
+
+
+def _refers(record: dict[str, Any]) -> bool:
+    """Whether each photo has a status that there is and, if registered, a model; each frame its origin."""
+    places = [model.get("georeference") or {} for model in record.get("models", ())]
+    needed = {"enu": "origin", "positions": "offset"}
+    if not all(place.get(needed.get(place["frame"], "frame")) for place in places if place):
+        return False
+    names = {outcome["name"] for outcome in record["outcomes"]}
+    if any(not {pair["a"], pair["b"]} <= names for pair in record.get("suspects", ())):
+        return False
+    num_models = len(places)
+    return all(
+        outcome["status"] in _STATUSES
+        and (outcome["status"] != PhotoStatus.REGISTERED or outcome["model"] is not None)
+        and (outcome["model"] is None or 0 <= outcome["model"] < num_models)
+        for outcome in record["outcomes"]
+    )

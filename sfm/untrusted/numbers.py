@@ -1,0 +1,82 @@
+"""Numbers from outside: finite, within a range, and as many as there should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sfm.errors import InputError
+
+MAX_MAGNITUDE = 1e18
+"""No length, angle or pixel is larger; what is computed from such numbers stays finite."""
+_SHOWN = 60
+
+
+def real(value: object, *, low: float = -MAX_MAGNITUDE, high: float = MAX_MAGNITUDE) -> float | None:
+    """A number, or the text of one, as a float; None where it is none, not finite or out of range.
+
+    Args:
+        value: of any type, such as from a JSON document or a word of a text file.
+        low: the least that is accepted.
+        high: the largest.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):  # an integer may be larger than any float
+        return None
+    return found if math.isfinite(found) and low <= found <= high else None
+
+
+def whole(value: object, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
+    """A whole number in the range, or the decimal digits of one; None for anything else."""
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        value = int(value) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if low <= value <= high else None
+
+
+def checked_real(
+    value: object, where: str, *, low: float = -MAX_MAGNITUDE, high: float = MAX_MAGNITUDE
+) -> float:
+    """`real`, or an error that begins with `where`.
+
+    Raises:
+        InputError: not a finite number in the range.
+    """
+    found = real(value, low=low, high=high)
+    if found is None:
+        raise InputError(f"{where}: {shown(value)} is not a number{_range(low, high)}")
+    return found
+
+
+def checked_reals(values: object, count: int, where: str) -> tuple[float, ...]:
+    """Just `count` numbers of a list; texts are none.
+
+    Raises:
+        InputError: not a list, not as many, or one that is no finite number.
+    """
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise InputError(f"{where}: expected {count} numbers, found {shown(values)}")
+    numbers = tuple(found for v in values if not isinstance(v, str) and (found := real(v)) is not None)
+    if len(numbers) != count:
+        raise InputError(f"{where}: expected {count} numbers, finite ones, found {shown(values)}")
+    return numbers
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: never longer than a line, whatever it is."""
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN:
+        return "an integer of more than 60 digits"
+    if isinstance(value, str):
+        return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
+    if isinstance(value, Sequence | dict):
+        return f"{type(value).__name__} of {len(value)}"
+    return repr(value)[:_SHOWN]
+
+
+def _range(low: float, high: float) -> str:
+    return "" if (low, high) == (-MAX_MAGNITUDE, MAX_MAGNITUDE) else f" from {low:g} to {high:g}"

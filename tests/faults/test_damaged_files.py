@@ -1,0 +1,30 @@
+"""No damaged file ends in a traceback, a hang or a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .harness import Bench, fuzz
+from .readers import READERS
+
+EXECUTIONS = 2000
+
+
+@pytest.mark.slow
+def test_damaged_files_are_read_or_refused_with_a_documented_error() -> None:
+    tally = fuzz(list(READERS), range(EXECUTIONS))
+
+    assert tally.failures == []
+    assert sum(tally.counts.values()) == sum(EXECUTIONS // reader.slowness for reader in READERS.values())
+
+
+@pytest.mark.parametrize("name", ["text model", "database", "run record"])
+def test_a_seed_damages_the_same_file_in_the_same_way(name: str, tmp_path: Path) -> None:
+    benches = Bench(name, tmp_path / "a"), Bench(name, tmp_path / "b")
+
+    damages = [[bench.damage(seed).read_bytes() for seed in (7, 8, 7)] for bench in benches]
+
+    assert damages[0] == damages[1]
+    assert damages[0][0] == damages[0][2] != damages[0][1]
