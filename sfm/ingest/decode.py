@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import functools
+import os
+import stat
 import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from sfm.ingest.deep_gray import eight_bit, is_deep
+from sfm.ingest.memory import decoding_bytes
+from sfm.machine import free_memory
 
 MAX_PIXELS = 500_000_000
 """Larger photos are refused: a file of a few kilobytes can claim to hold billions of pixels."""
@@ -19,7 +26,7 @@ MAX_PIXELS = 500_000_000
 # Pillow also reads formats that run other programs (EPS) or that no camera writes; those stay closed.
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "HEIF", "AVIF", "BMP", "JPEG2000", "PPM")
 _OPEN_LOCK = threading.Lock()
-_DAMAGED_EXIF = (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, EOFError, struct.error)
+_DAMAGED_EXIF = (OSError, SyntaxError, LookupError, ValueError, TypeError, EOFError, struct.error)
 
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,6 +44,10 @@ class UnusablePhotoError(Exception):
     """A photo that can be opened but not used; the message is for the user."""
 
 
+class TooLargeForMemoryError(UnusablePhotoError):
+    """A photo that would need more memory than is free."""
+
+
 def load_rgb(path: Path, *, max_size: int | None = None) -> NDArray[np.uint8]:
     """Upright pixels of a photo.
 
@@ -49,7 +60,7 @@ def load_rgb(path: Path, *, max_size: int | None = None) -> NDArray[np.uint8]:
 
     Raises:
         OSError: the file cannot be read or decoded.
-        UnusablePhotoError: more than `MAX_PIXELS`.
+        UnusablePhotoError: more than `MAX_PIXELS`, or than fit into memory.
     """
     return np.asarray(_load(path, max_size))
 
@@ -66,25 +77,50 @@ def _load(path: Path, max_size: int | None) -> Image.Image:
 
 @contextmanager
 def open_photo(path: Path) -> Iterator[Image.Image]:
-    """A photo's header and, on demand, pixels; only formats of photos are tried.
+    """A picture's header and, on demand, pixels; only formats of photos are tried.
+
+    All pictures are opened here, so that the same limits hold for all.
 
     Raises:
         OSError: unreadable, or not a photo.
         UnusablePhotoError: more than `MAX_PIXELS`.
     """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("not a regular file")
+        with _opened(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                size = f"{image.width} x {image.height}"
+                raise UnusablePhotoError(f"{size} px is more than {MAX_PIXELS // 1_000_000} megapixels")
+            yield image
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe would wait for somebody to write to it.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _opened(file: BinaryIO) -> Image.Image:
     formats = _known_formats()
     # Pillow's own limit is a global that library users may rely on, so it is only lifted for a moment.
     with _OPEN_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(path, formats=formats)
+            with _damage_as_os_error():
+                return Image.open(file, formats=formats)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            size = f"{image.width} x {image.height}"
-            raise UnusablePhotoError(f"{size} px is more than {MAX_PIXELS // 1_000_000} megapixels")
-        yield image
+
+
+@contextmanager
+def _damage_as_os_error() -> Iterator[None]:
+    """Pillow's decoders meet damaged files with nearly every type of exception."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"{error or type(error).__name__}") from error
 
 
 @functools.cache
@@ -125,9 +161,9 @@ def stored_orientation(image: Image.Image) -> int:
 def reduced(image: Image.Image, max_size: int) -> Image.Image:
     """Upright 8-bit RGB whose longer side is at most `max_size`; JPEGs are decoded at reduced size."""
     image.draft(None, (max_size, max_size))
-    small = upright_rgb(image)
+    small = _upright(image)
     small.thumbnail((max_size, max_size), Image.Resampling.LANCZOS)
-    return small
+    return small.convert("RGB")
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -135,29 +171,34 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
     Raises:
         OSError: the pixels cannot be decoded.
+        UnusablePhotoError: they don't fit into the memory that is free.
     """
-    image.load()
+    upright = _upright(image)
+    return upright if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def decode(image: Image.Image) -> None:
+    """Read all pixels, if they fit into memory; raises as `upright_rgb`."""
+    refuse_if_too_large(image, decoding_bytes(image))
+    with _damage_as_os_error():
+        image.load()
+
+
+def refuse_if_too_large(image: Image.Image, num_bytes: int) -> None:
+    """Raise TooLargeForMemoryError where `num_bytes` are more than is free."""
+    free = free_memory()
+    if num_bytes > free:
+        raise TooLargeForMemoryError(
+            f"{image.width} x {image.height} px need {num_bytes / 1e9:.1f} GB of memory, "
+            f"{free / 1e9:.1f} GB are free"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Upright pixels with 8 bits, gray or RGB: gray ones need a quarter of the memory."""
+    decode(image)
     # After decoding, because for TIFF Pillow has then applied and removed the orientation.
     method = TRANSPOSE.get(stored_orientation(image))
-    rgb = _eight_bit(image).convert("RGB")
-    return rgb if method is None else rgb.transpose(method)
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Deep gray images scaled down; Pillow's own conversion would cut everything above 255 off."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image).astype(np.float32)
-    values = np.where(np.isfinite(values), values, 0).clip(min=0)
-    return Image.fromarray(
-        (values * (255 / _white(image.mode, values))).round().clip(0, 255).astype(np.uint8)
-    )
-
-
-def _white(mode: str, values: NDArray[np.float32]) -> float:
-    """The value that stands for white: of 16 bit by definition, else the next usual one above all values."""
-    if mode.startswith("I;16"):
-        return 65535.0
-    brightest = float(values.max(initial=0.0))
-    usual = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
-    return next((white for white in usual if brightest <= white), brightest)
+    plain = eight_bit(image) if is_deep(image) else image
+    shown = plain if plain.mode in ("L", "RGB") else plain.convert("RGB")
+    return shown if method is None else shown.transpose(method)

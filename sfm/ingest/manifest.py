@@ -12,7 +12,7 @@ from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.types import Exif
 from sfm.workspace import atomic_write_bytes
 
-_VERSION = 1
+_VERSION = 2
 _FILE = "images.json"
 
 Size = tuple[int, int]

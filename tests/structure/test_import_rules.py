@@ -67,6 +67,21 @@ def test_each_of_colmaps_entry_points_has_one_owner(name: str, owner: str) -> No
     assert all(user.startswith(owner) for user in users)
 
 
+def test_pictures_are_opened_in_one_place() -> None:
+    """So that limits of size and memory, and what damaged files raise, are the same everywhere."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "open"
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("Image", "PillowImage", "PIL")
+    }
+
+    assert users == {"sfm/ingest/decode.py"}
+
+
 def test_architecture_names_every_room_and_no_other() -> None:
     """The tree in ARCHITECTURE.md lists each module, and each name in it exists."""
     tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```tree")[1].split("```")[0]
