@@ -83,7 +83,7 @@ def map_database(
                 events=workspace.events,
                 progress=progress,
                 suspects=report.doubtful if report else frozenset(),
-                scratch=workspace.cache,
+                scratch=workspace.scratch,
             )
             counts.update(models=len(result.models))
         return finish(

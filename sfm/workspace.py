@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -18,11 +18,10 @@ from filelock import FileLock, Timeout
 
 from sfm.errors import WorkspaceError
 from sfm.events import EventLog
+from sfm.scratch import SUFFIX, beside, scratch_below, sweep
 
 FORMAT = 1
 MARKER = "workspace.json"
-_SCRATCH = ".sfm-scratch"
-"""Ends the names of folders in the making, so that only our own leftovers are ever removed."""
 
 
 class Workspace:
@@ -37,11 +36,17 @@ class Workspace:
         self.root = root.expanduser().absolute()
         self.source = source.expanduser().absolute()
         self._lock: FileLock | None = None
+        self._open = ExitStack()
 
     @property
     def cache(self) -> Path:
         """Everything that can be computed again."""
         return self.root / "cache"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary folders of the run in progress."""
+        return self.cache / "scratch"
 
     @property
     def images(self) -> Path:
@@ -83,6 +88,7 @@ class Workspace:
             self._refuse_foreign()
             self.cache.mkdir(parents=True, exist_ok=True)
             self._acquire_lock()
+            self._clear_scratch()
             if self._marker() is None or not self._has_results():
                 self._write_marker()
         except OSError as error:
@@ -91,11 +97,13 @@ class Workspace:
                 hint="choose another output folder",
             ) from error
         self.events_path.unlink(missing_ok=True)
+        self._open.enter_context(scratch_below(self.scratch))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -167,6 +175,13 @@ class Workspace:
         self._write_marker()
         return True
 
+    def _clear_scratch(self) -> None:
+        """Remove what a killed run left, and make a folder for this one's."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        for folder in (self.root, self.cache, self.images):
+            sweep(folder, deep=folder != self.root)
+        self.scratch.mkdir()
+
     def _acquire_lock(self) -> None:
         lock = FileLock(str(self.cache / "lock"))
         try:
@@ -223,7 +238,7 @@ def require_space(folder: Path, num_bytes: int) -> None:
 def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    scratch = beside(path)
     try:
         with scratch.open("wb") as file:
             file.write(data)
@@ -247,14 +262,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     What a killed process left of the same folder is removed; the workspace's lock keeps others away.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.????????{_SCRATCH}"):
+    for leftover in path.parent.glob(f".{path.name}.????????{SUFFIX}"):
         shutil.rmtree(leftover, ignore_errors=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
     scratch.mkdir()
     try:
         yield scratch
         if path.exists():
-            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
+            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
             path.rename(old)
             scratch.rename(path)
             shutil.rmtree(old)

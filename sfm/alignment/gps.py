@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sfm.errors import InputError
 from sfm.geography import Place, enu_origin, enu_positions, exif_place
-from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
-from sfm.ingest.exif import read_metadata
+from sfm.ingest.decode import UnusablePhotoError, exif_tables, open_photo, stored_size
+from sfm.ingest.exif import parse_metadata
 from sfm.sqlite_files import open_read_only
 
 _MIN_PLACES = 3
@@ -68,7 +68,7 @@ def _from_exif(images: Path, names: list[str]) -> dict[str, Place]:
     for name in names:
         try:
             with open_photo(images / name) as photo:
-                exif = read_metadata(photo, size=stored_size(photo)).exif
+                exif = parse_metadata({}, {}, exif_tables(photo)[2], size=stored_size(photo)).exif
         except (OSError, UnusablePhotoError) as error:
             raise InputError(f"{images / name} cannot be read: {error}") from error
         if place := exif_place(exif):

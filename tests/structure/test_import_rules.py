@@ -16,6 +16,7 @@ PACKAGES = {"kernels": set(), "retrieval": {"kernels"}, "sfm": {"kernels", "retr
 MODULES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py"
 )
+TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkdtemp", "mkstemp"}
 SOLE_OWNERS = {
     "IncrementalMapper": "sfm/mapping",
     "extract_features": "sfm/sift/features.py",
@@ -80,6 +81,20 @@ def test_pictures_are_opened_in_one_place() -> None:
     }
 
     assert users == {"sfm/ingest/decode.py"}
+
+
+def test_nothing_temporary_lies_in_the_folder_of_the_system() -> None:
+    """There, what a killed run leaves would stay."""
+    wrong = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in TEMPORARY
+        and not any(keyword.arg == "dir" for keyword in node.keywords)
+    }
+
+    assert wrong == set()
 
 
 def test_architecture_names_every_room_and_no_other() -> None:

@@ -9,11 +9,11 @@ a guess that adjustment cannot mend.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence, Set
-from pathlib import Path
 
 import pycolmap
+
+from sfm.scratch import scratch_folder
 
 from ..journal import Journal
 from ..measures.agreement import agreement
@@ -38,8 +38,8 @@ def global_models(bench: Workbench, candidates: Set[str], *, seed: int | None = 
     options = global_options(bench.options.pipeline)
     if seed is not None:
         options.random_seed = options.mapper.random_seed = seed
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder) / "database.db"
+    with scratch_folder() as folder:
+        scratch = folder / "database.db"
         write_part(bench.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, options)
     found = []
