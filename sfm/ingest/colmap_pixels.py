@@ -27,7 +27,11 @@ def needs_comparing(image: Image.Image) -> bool:
     """
     if image.format in ("JPEG", "MPO"):
         return image.mode not in ("L", "RGB")
-    return image.format != "PNG" or image.mode not in ("L", "RGB", "RGBA") or ";16" in str(image.tile[0].args)
+    return (
+        image.format != "PNG"
+        or image.mode not in ("L", "RGB", "RGBA")
+        or ";16" in str(getattr(image, "tile", ""))
+    )
 
 
 def has_deep_integers(image: Image.Image) -> bool:
@@ -36,54 +40,52 @@ def has_deep_integers(image: Image.Image) -> bool:
     return image.mode != "F" and max(bits) > 8
 
 
-def picture_to_copy(
-    path: Path, size: tuple[int, int], orientation: int, upright: Image.Image, *, is_deep: bool
-) -> Image.Image | None:
-    """The upright picture that COLMAP must be given, or None where it reads the same from the file itself.
-
-    Where the readings differ, Pillow's is right but for deep integers (it takes 12 bits for 16, and planes of
-    16 bits for rows), and for a reading that shows nothing: what COLMAP cannot decode, it gives as black.
+def colmaps_samples(path: Path, size: tuple[int, int], orientation: int) -> Samples | None:
+    """Pixels that COLMAP reads, spread over the upright photo; None where it cannot read it.
 
     Args:
         path: the photo.
         size: width and height of its stored pixels.
         orientation: EXIF orientation by which those are turned.
-        upright: the photo as Pillow reads it.
-        is_deep: see `has_deep_integers`.
     """
     bitmap = pycolmap.Bitmap.read(path, True)
     if bitmap is None or (bitmap.width, bitmap.height) != size:
-        return upright
-    stored = bitmap.to_array()
-    method = TRANSPOSE.get(orientation)
-    grid = Image.fromarray(_sampled(stored))
-    theirs = _gray_levels(grid if method is None else grid.transpose(method))
-    ours = _gray_levels(_grid_of(upright))
-    if np.abs(ours - theirs).mean() <= _SAME:
         return None
-    contrast = float(np.ptp(theirs)) / max(1, np.ptp(ours))
-    if contrast < (0.5 if is_deep else 2.0):
-        return upright
-    picture = Image.fromarray(stored)
+    pixels = bitmap.to_array()
+    grid = pixels[np.ix_(_places(pixels.shape[0]), _places(pixels.shape[1]))]
+    return np.asarray(_turned(Image.fromarray(grid), orientation)).astype(np.int16)
+
+
+def our_samples(upright: Image.Image) -> Samples:
+    """The same pixels as we read them, without an array of the whole photo."""
+    columns = _places(upright.width)
+    rows = (upright.crop((0, int(y), upright.width, int(y) + 1)) for y in _places(upright.height))
+    return np.stack([np.asarray(row.convert("RGB"))[0, columns] for row in rows]).astype(np.int16)
+
+
+def are_same(ours: Samples, theirs: Samples) -> bool:
+    """Whether two readings of a photo differ by rounding alone."""
+    return bool(np.abs(ours - theirs).mean() <= _SAME)
+
+
+def is_colmap_right(ours: Samples, theirs: Samples, *, is_deep: bool) -> bool:
+    """Which of two readings that differ is the photo.
+
+    Pillow's, but for deep integers (it takes 12 bits for 16, and planes of 16 bits for rows) and for a
+    reading that shows nothing: what COLMAP cannot decode, it gives as black.
+    """
+    contrast = float(np.ptp(theirs)) / max(1.0, float(np.ptp(ours)))
+    return contrast >= (0.5 if is_deep else 2.0)
+
+
+def colmaps_picture(path: Path, orientation: int) -> Image.Image:
+    """The photo as COLMAP reads it, upright."""
+    return _turned(Image.fromarray(pycolmap.Bitmap.read(path, True).to_array()), orientation)
+
+
+def _turned(picture: Image.Image, orientation: int) -> Image.Image:
+    method = TRANSPOSE.get(orientation)
     return picture if method is None else picture.transpose(method)
-
-
-def _gray_levels(picture: Image.Image) -> Samples:
-    return np.asarray(picture).astype(np.int16)
-
-
-def _sampled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return pixels[np.ix_(_places(pixels.shape[0]), _places(pixels.shape[1]))]
-
-
-def _grid_of(picture: Image.Image) -> Image.Image:
-    """As `_sampled`, without an array of the whole picture."""
-    columns = _places(picture.width)
-    rows = []
-    for y in _places(picture.height):
-        row = np.asarray(picture.crop((0, int(y), picture.width, int(y) + 1)))
-        rows.append(row[:, columns])
-    return Image.fromarray(np.concatenate(rows))
 
 
 def _places(length: int) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import stat
 import struct
@@ -18,6 +19,7 @@ from PIL import Image
 
 from sfm.ingest.deep_gray import eight_bit, is_deep
 from sfm.ingest.memory import decoding_bytes
+from sfm.ingest.tiff_tags import claimed_bytes
 from sfm.machine import free_memory
 
 MAX_PIXELS = 500_000_000
@@ -25,7 +27,8 @@ MAX_PIXELS = 500_000_000
 
 # Pillow also reads formats that run other programs (EPS) or that no camera writes; those stay closed.
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "HEIF", "AVIF", "BMP", "JPEG2000", "PPM")
-_OPEN_LOCK = threading.Lock()
+_MAX_EXIF_PROFILE = 1 << 18
+_MAX_TAG_BYTES = 16 << 20
 _DAMAGED_EXIF = (OSError, SyntaxError, LookupError, ValueError, TypeError, EOFError, struct.error)
 
 TRANSPOSE = {
@@ -72,7 +75,7 @@ def load_gray(path: Path, *, max_size: int | None = None) -> NDArray[np.uint8]:
 
 def _load(path: Path, max_size: int | None) -> Image.Image:
     with open_photo(path) as image:
-        return reduced(image, max_size) if max_size else upright_rgb(image)
+        return reduced(image, max_size) if max_size else upright(image).convert("RGB")
 
 
 @contextmanager
@@ -86,9 +89,13 @@ def open_photo(path: Path) -> Iterator[Image.Image]:
         UnusablePhotoError: more than `MAX_PIXELS`.
     """
     with open(path, "rb", opener=_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
-        with _opened(file) as image:
+        if _is_tag_bomb(file, status.st_size):
+            raise OSError("its tags claim more than the file can hold")
+        file.seek(0)
+        with _pillow_limit.lifted(), _opened(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 size = f"{image.width} x {image.height}"
                 raise UnusablePhotoError(f"{size} px is more than {MAX_PIXELS // 1_000_000} megapixels")
@@ -102,14 +109,38 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def _opened(file: BinaryIO) -> Image.Image:
     formats = _known_formats()
-    # Pillow's own limit is a global that library users may rely on, so it is only lifted for a moment.
-    with _OPEN_LOCK:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    with _damage_as_os_error():
+        return Image.open(file, formats=formats)
+
+
+def _is_tag_bomb(file: BinaryIO, length: int) -> bool:
+    return claimed_bytes(file, length) > _MAX_TAG_BYTES + 4 * length
+
+
+class _PillowLimit:
+    """Pillow's own limit of pixels: a global that library users may rely on, off only while we read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_readers = 0
+        self._limit: int | None = None
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        with self._lock:
+            if not self._num_readers:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._num_readers += 1
         try:
-            with _damage_as_os_error():
-                return Image.open(file, formats=formats)
+            yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            with self._lock:
+                self._num_readers -= 1
+                if not self._num_readers:
+                    Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_pillow_limit = _PillowLimit()
 
 
 @contextmanager
@@ -146,10 +177,21 @@ def exif_tables(
 ) -> tuple[Mapping[int, object], Mapping[int, object], Mapping[int, object]]:
     """Metadata by tag number: main, Exif and GPS table; empty where damaged, since the pixels may be fine."""
     try:
+        if image.format == "PNG" and "exif" not in image.info:
+            decode(image)  # as Pillow does: they may come last
+        if _has_exif_bomb(image):
+            return {}, {}, {}
         main = image.getexif()
         return main, main.get_ifd(0x8769), main.get_ifd(0x8825)
     except _DAMAGED_EXIF:
         return {}, {}, {}
+
+
+def _has_exif_bomb(image: Image.Image) -> bool:
+    exif = image.info.get("exif", b"")
+    data = exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b""
+    profile = image.info.get("Raw profile type exif", "")  # in hexadecimal, of PNGs by ImageMagick
+    return _is_tag_bomb(io.BytesIO(data), len(data)) or len(profile) > _MAX_EXIF_PROFILE
 
 
 def stored_orientation(image: Image.Image) -> int:
@@ -161,24 +203,18 @@ def stored_orientation(image: Image.Image) -> int:
 def reduced(image: Image.Image, max_size: int) -> Image.Image:
     """Upright 8-bit RGB whose longer side is at most `max_size`; JPEGs are decoded at reduced size."""
     image.draft(None, (max_size, max_size))
-    small = _upright(image)
+    small = upright(image)
     small.thumbnail((max_size, max_size), Image.Resampling.LANCZOS)
     return small.convert("RGB")
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """All pixels, upright, as 8-bit RGB; reads the whole file, so damage shows.
+def decode(image: Image.Image) -> None:
+    """Read all pixels, if they fit into the memory that is free; reads the whole file, so damage shows.
 
     Raises:
         OSError: the pixels cannot be decoded.
-        UnusablePhotoError: they don't fit into the memory that is free.
+        TooLargeForMemoryError: they don't fit.
     """
-    upright = _upright(image)
-    return upright if upright.mode == "RGB" else upright.convert("RGB")
-
-
-def decode(image: Image.Image) -> None:
-    """Read all pixels, if they fit into memory; raises as `upright_rgb`."""
     refuse_if_too_large(image, decoding_bytes(image))
     with _damage_as_os_error():
         image.load()
@@ -194,8 +230,12 @@ def refuse_if_too_large(image: Image.Image, num_bytes: int) -> None:
         )
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Upright pixels with 8 bits, gray or RGB: gray ones need a quarter of the memory."""
+def upright(image: Image.Image) -> Image.Image:
+    """All pixels, upright, with 8 bits, gray or RGB: gray ones need a quarter of the memory.
+
+    Raises:
+        OSError, TooLargeForMemoryError: as `decode`.
+    """
     decode(image)
     # After decoding, because for TIFF Pillow has then applied and removed the orientation.
     method = TRANSPOSE.get(stored_orientation(image))

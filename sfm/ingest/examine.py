@@ -10,7 +10,15 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from sfm.ingest.colmap_pixels import has_deep_integers, needs_comparing, picture_to_copy
+from sfm.ingest.colmap_pixels import (
+    are_same,
+    colmaps_picture,
+    colmaps_samples,
+    has_deep_integers,
+    is_colmap_right,
+    needs_comparing,
+    our_samples,
+)
 from sfm.ingest.decode import (
     TooLargeForMemoryError,
     UnusablePhotoError,
@@ -19,7 +27,7 @@ from sfm.ingest.decode import (
     refuse_if_too_large,
     stored_orientation,
     stored_size,
-    upright_rgb,
+    upright,
 )
 from sfm.ingest.discover import FoundFile, found_file
 from sfm.ingest.exif import Metadata, read_metadata
@@ -134,10 +142,9 @@ def _read(file: FoundFile, thumbnail_size: int, budget: MemoryBudget) -> _Pictur
         size = stored_size(image)
         if min(size) < MIN_SIZE:
             raise UnusablePhotoError(f"only {size[0]} x {size[1]} px")
-        ours, colmaps = decoding_bytes(image), size[0] * size[1] * COLMAP_BYTES_PER_PIXEL
-        needed = ours + colmaps if needs_comparing(image) else colmaps
+        needed = max(decoding_bytes(image), size[0] * size[1] * COLMAP_BYTES_PER_PIXEL)
         refuse_if_too_large(image, needed)
-        with budget.of(max(ours, needed)):
+        with budget.of(needed):
             pictures = _decoded(file.path, image, sha256, thumbnail_size)
     if found_file(file.name, file.path) != file:
         raise OSError(errno.EAGAIN, "it changed while it was read")
@@ -152,18 +159,22 @@ def _decoded(path: Path, image: Image.Image, sha256: str, thumbnail_size: int) -
     if is_plain:
         return _Pictures(in_place, _jpeg(reduced(image, thumbnail_size), 85), b"")
     suffix = ".jpg" if image.format in _COPIED_AS_JPEG else ".png"
-    picture = upright_rgb(image)
-    wanted = picture_to_copy(path, size, orientation, picture, is_deep=is_deep)
-    if wanted is None:
-        return _Pictures(in_place, _thumbnail(picture, thumbnail_size), b"")
-    copy = _marked_copy(wanted, suffix, sha256)
-    photo = _examined(sha256, wanted.size, 1, metadata, suffix)
-    return _Pictures(photo, _thumbnail(wanted, thumbnail_size), copy)
+    theirs = colmaps_samples(path, size, orientation)
+    picture = upright(image)
+    if theirs is not None:
+        ours = our_samples(picture)
+        if are_same(ours, theirs):
+            return _Pictures(in_place, _thumbnail(picture, thumbnail_size), b"")
+        if is_colmap_right(ours, theirs, is_deep=is_deep):
+            picture = colmaps_picture(path, orientation)
+    copy = _marked_copy(picture.convert("RGB"), suffix, sha256)
+    photo = _examined(sha256, picture.size, 1, metadata, suffix)
+    return _Pictures(photo, _thumbnail(picture, thumbnail_size), copy)
 
 
-def _thumbnail(upright: Image.Image, size: int) -> bytes:
-    upright.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return _jpeg(upright, 85)
+def _thumbnail(picture: Image.Image, size: int) -> bytes:
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return _jpeg(picture.convert("RGB"), 85)
 
 
 def _examined(
@@ -172,13 +183,13 @@ def _examined(
     return Examined(sha256, *size, orientation, metadata.exif, metadata.device, suffix)
 
 
-def _marked_copy(upright: Image.Image, suffix: str, sha256: str) -> bytes:
+def _marked_copy(picture: Image.Image, suffix: str, sha256: str) -> bytes:
     if suffix == ".jpg":
-        return _jpeg(upright, 95, comment=_MARK + sha256, subsampling=0)
+        return _jpeg(picture, 95, comment=_MARK + sha256, subsampling=0)
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", _MARK + sha256)
     buffer = io.BytesIO()
-    upright.save(buffer, "PNG", compress_level=1, pnginfo=info)
+    picture.save(buffer, "PNG", compress_level=1, pnginfo=info)
     return buffer.getvalue()
 
 
