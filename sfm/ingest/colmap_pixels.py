@@ -80,7 +80,10 @@ def is_colmap_right(ours: Samples, theirs: Samples, *, is_deep: bool) -> bool:
 
 def colmaps_picture(path: Path, orientation: int) -> Image.Image:
     """The photo as COLMAP reads it, upright."""
-    return _turned(Image.fromarray(pycolmap.Bitmap.read(path, True).to_array()), orientation)
+    bitmap = pycolmap.Bitmap.read(path, True)
+    if bitmap is None:
+        raise OSError("COLMAP cannot read it any more")
+    return _turned(Image.fromarray(bitmap.to_array()), orientation)
 
 
 def _turned(picture: Image.Image, orientation: int) -> Image.Image:

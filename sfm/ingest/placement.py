@@ -53,6 +53,9 @@ def place_photos(
     placed = []
     for photo in photos:
         target, is_owned = images_dir / photo.name, photo.name in owned
+        if not photo.file.path.is_file():
+            skipped.append(Skipped(photo.file.name, "gone since it was read"))
+            continue
         try:
             if photo.found.copy_suffix:
                 copy = shelf.copy(photo.found.sha256, photo.found.copy_suffix)
