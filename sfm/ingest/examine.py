@@ -39,6 +39,7 @@ MIN_SIZE = 32
 """Photos with a shorter side below this hold nothing to match, px."""
 
 _COPIED_AS_JPEG = frozenset({"HEIF", "WEBP", "AVIF"})
+_TIFF_STARTS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _MARK = "converted by sfm from "
 
 
@@ -201,17 +202,20 @@ def _jpeg(image: Image.Image, quality: int, **options: object) -> bytes:
 
 def _unusable_by_os_error(path: Path, error: OSError) -> Unusable:
     if isinstance(error, UnidentifiedImageError):
-        kind = "a text file" if _looks_like_text(path) else "not a photo in a known format"
-        return Unusable(f"{kind}, whatever its name says", lasting=True)
+        return Unusable(_what_it_is(path), lasting=True)
     if error.errno is not None:
         return Unusable(f"cannot be read: {error.strerror}", lasting=False)
     return Unusable(f"truncated or damaged: {error}", lasting=True)
 
 
-def _looks_like_text(path: Path) -> bool:
+def _what_it_is(path: Path) -> str:
+    """What a file holds that is no photo we can read, for the user."""
     try:
         with path.open("rb") as stream:
             start = stream.read(512)
     except OSError:
-        return False
-    return all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in start)
+        start = b""
+    if start[:4] in _TIFF_STARTS:
+        return "a damaged TIFF, or one of a kind that cannot be read: save it with 8 or 16 bits"
+    is_text = start and all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in start)
+    return f"{'a text file' if is_text else 'not a photo in a known format'}, whatever its name says"

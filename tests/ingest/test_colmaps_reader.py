@@ -129,3 +129,14 @@ def write_tiff(path: Path, planes: list[bytes], *, bits: tuple[int, ...]) -> Non
     ]
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", 0)
     path.write_bytes(struct.pack("<2sHI", b"II", 42, 8) + directory + extra + b"".join(planes))
+
+
+def test_a_tiff_that_nobody_can_read_is_told_from_what_is_no_photo(output, photos, make_photo) -> None:
+    make_photo("a.jpg")
+    make_photo("b.jpg")
+    write_tiff(photos / "a.tif", [bytes(SIZE[0] * SIZE[1] * 10 // 8)], bits=(10,))
+
+    collection = output.ingest(photos)
+
+    assert collection.skipped[0].name == "a.tif"
+    assert "TIFF" in collection.skipped[0].reason

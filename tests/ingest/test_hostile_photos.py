@@ -241,6 +241,7 @@ def test_known_photos_that_vanish_are_named(output, photos, make_photo) -> None:
     assert collection.names == ("b.jpg", "c.webp.jpg", "d.jpg")
     assert collection.skipped[0].name == "a.jpg"
     assert "gone" in collection.skipped[0].reason
+    assert not (output.images / "a.jpg").is_symlink()
 
 
 def test_a_masks_size_is_told_from_its_header(output, photos, make_photo, tmp_path) -> None:
