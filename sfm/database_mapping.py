@@ -81,7 +81,7 @@ def map_database(
                 events=workspace.events,
                 progress=progress,
                 suspects=report.doubtful if report else frozenset(),
-                scratch=workspace.cache,
+                scratch=workspace.scratch,
             )
             counts.update(models=len(result.models))
         loop = LoopResult(result.models, result.view_graph, graph, (), report)

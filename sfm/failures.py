@@ -63,7 +63,8 @@ def keep_traceback(error: BaseException, output: Path | None) -> Path | None:
             append_traceback(folder / TRACEBACKS, "the command", error)
             return folder / TRACEBACKS
     with suppress(OSError):
-        number, name = tempfile.mkstemp(prefix="sfm-traceback-", suffix=".txt")
+        # For the user to find, so it stays.
+        number, name = tempfile.mkstemp(".txt", "sfm-traceback-", dir=tempfile.gettempdir())
         os.close(number)
         append_traceback(Path(name), "the command", error)
         return Path(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from sfm.database import FeatureDatabase
 from sfm.errors import ConfigError, InputError
 from sfm.mapping import GivenModels
 from sfm.model_files import read_models
+from sfm.scratch import scratch_folder
 from sfm.types import CameraSpec, Collection
 from sfm.workspace import content_key
 
@@ -142,7 +142,7 @@ def triangulated(
     options = pycolmap.IncrementalPipelineOptions()
     options.extract_colors, options.num_threads = False, threads
     options.random_seed = options.triangulation.random_seed = seed
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         model = pycolmap.triangulate_points(
             base, database.path, collection.photos[0].path.parent, folder, options=options
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.ingest.names import model_name
 from sfm.photo_names import resolve_photo
 from sfm.progress import SilentProgress
+from sfm.scratch import scratch_folder
 from sfm.types import Collection, Photo
 from sfm.workspace import Workspace
 
@@ -48,15 +48,15 @@ class QueryFiles:
     @classmethod
     @contextmanager
     def opened(
-        cls, queries: Sequence[str], photos_dir: Path, cache_dir: Path, config: ImagesConfig, threads: int
+        cls, queries: Sequence[str], photos_dir: Path, config: ImagesConfig, threads: int
     ) -> Iterator[QueryFiles]:
         """Read those of `queries` that are files, as given or below the folder of photos.
 
         Raises:
             InputError: a file that is no sound photo, or a folder; says which and why.
         """
-        with tempfile.TemporaryDirectory(dir=cache_dir, prefix="queries-") as folder:
-            given, out = Path(folder) / "given", Path(folder) / "out"
+        with scratch_folder() as folder:
+            given, out = folder / "given", folder / "out"
             given.mkdir()
             links = dict(_linked(queries, photos_dir, given))
             with Workspace(out, source=given) as scratch:

@@ -52,7 +52,7 @@ def reconstructed(
         finished=finished,
         fresh=fresh,
         given=given,
-        scratch=session.workspace.cache,
+        scratch=session.workspace.scratch,
     )
 
 

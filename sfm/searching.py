@@ -49,7 +49,7 @@ def search(
     source, given = Path(photos), list(dict.fromkeys(map(str, queries)))
     with photo_session(source, Path(output), config or Config(), progress) as session:
         space, options = session.workspace, session.config
-        with QueryFiles.opened(given, source, space.cache, options.images, session.threads) as files:
+        with QueryFiles.opened(given, source, options.images, session.threads) as files:
             collection = ingested(session, source)
             asked = files.resolve(given, collection)
             _refuse_to_drop_matches(session)

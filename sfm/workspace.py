@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -21,12 +21,11 @@ from sfm import interruption
 from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog
 from sfm.folder_swap import recover, take_place
+from sfm.scratch import SUFFIX, beside, scratch_below, sweep
 from sfm.untrusted.documents import read_json
 
 FORMAT = 1
 MARKER = "workspace.json"
-_SCRATCH = ".sfm-scratch"
-"""Ends the names of what is in the making, so that only our own leftovers are ever removed."""
 
 
 class Workspace:
@@ -42,11 +41,17 @@ class Workspace:
         self.source = source.expanduser().absolute()
         self._lock: FileLock | None = None
         self._parts: dict[Path, int] = {}
+        self._open = ExitStack()
 
     @property
     def cache(self) -> Path:
         """Everything that can be computed again."""
         return self.root / "cache"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary folders of the run in progress."""
+        return self.cache / "scratch"
 
     @property
     def images(self) -> Path:
@@ -110,6 +115,7 @@ class Workspace:
             self._refuse_foreign()
             self.cache.mkdir(parents=True, exist_ok=True)
             self._acquire_lock()
+            self._clear_scratch()
             if self._marker() is None or not self._has_results():
                 self._write_marker()
         except OSError as error:
@@ -117,14 +123,15 @@ class Workspace:
                 f"{self.root} cannot be used as output: {(error.strerror or str(error)).lower()}",
                 hint="choose another output folder",
             ) from error
-        self._remove_leftovers()
         self._note(self.cache / MARKER)
         self.events_path.unlink(missing_ok=True)
+        self._open.enter_context(scratch_below(self.scratch))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -194,12 +201,12 @@ class Workspace:
         self._write_marker()
         return True
 
-    def _remove_leftovers(self) -> None:
-        """Files that a killed run was about to put in their places."""
-        for folder in (self.root, self.cache):
-            for path in folder.glob(f".*{_SCRATCH}"):
-                if path.is_file() and not path.is_symlink():
-                    path.unlink(missing_ok=True)
+    def _clear_scratch(self) -> None:
+        """Remove what a killed run left, and make a folder for this one's."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        for folder in (self.root, self.cache, self.images):
+            sweep(folder, deep=folder != self.root)
+        self.scratch.mkdir()
 
     def _acquire_lock(self) -> None:
         lock = FileLock(str(self.cache / "lock"))
@@ -314,7 +321,7 @@ def require_space(folder: Path, num_bytes: int) -> None:
 def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
+    scratch = beside(path)
     try:
         with scratch.open("wb") as file:
             file.write(data)
@@ -346,11 +353,11 @@ def atomic_folder(path: Path, *, carry: Callable[[Path, Path], None] | None = No
         WorkspaceError: there cannot be such a folder.
     """
     path = _behind_links(path)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SCRATCH}")
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         recover(path)
-        for leftover in path.parent.glob(f".{path.name}.????????{_SCRATCH}"):
+        for leftover in path.parent.glob(f".{path.name}.????????{SUFFIX}"):
             shutil.rmtree(leftover, ignore_errors=True)
         scratch.mkdir()
     except OSError as error:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sfm.errors import InputError
 from sfm.geography import Place, enu_origin, enu_positions, exif_place
-from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
-from sfm.ingest.exif import read_metadata
+from sfm.ingest.decode import UnusablePhotoError, exif_tables, open_photo, stored_size
+from sfm.ingest.exif import parse_metadata
 from sfm.sqlite_files import open_read_only
 from sfm.untrusted.names import path_below
 
@@ -73,7 +73,7 @@ def _from_exif(images: Path, names: list[str]) -> dict[str, Place]:
         path = path_below(images, name)
         try:
             with open_photo(path) as photo:
-                exif = read_metadata(photo, size=stored_size(photo)).exif
+                exif = parse_metadata({}, {}, exif_tables(photo)[2], size=stored_size(photo)).exif
         except (OSError, UnusablePhotoError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
         if place := exif_place(exif):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from retrieval import Pair
+from sfm.ingest.decode import decode, open_photo
 from sfm.types import Photo
 
 from .types import DenseMatches
@@ -19,7 +19,8 @@ def load_masks(photos: Mapping[str, Photo]) -> dict[str, NDArray[np.bool_]]:
     masks = {}
     for name, photo in photos.items():
         if photo.mask is not None:
-            with Image.open(photo.mask) as image:
+            with open_photo(photo.mask) as image:
+                decode(image)
                 masks[name] = np.asarray(image.convert("L")) > 0
     return masks
 

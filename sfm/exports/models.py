@@ -5,6 +5,7 @@ A truncated model makes readers hang or allocate without bound, so models appear
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ def write_text(model: pycolmap.Reconstruction, folder: Path) -> Mapping[str, str
     """
     written = _names_without_blanks(model)
     if written:
-        model = pycolmap.Reconstruction(model)
+        model = copy.deepcopy(model)
         for image in model.images.values():
             image.name = written.get(image.name, image.name)
         first = min(written)

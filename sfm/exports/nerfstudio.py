@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Mapping
@@ -185,6 +186,6 @@ def _world_from_camera(image: pycolmap.Image) -> np.ndarray:
 
 
 def _write_points(model: pycolmap.Reconstruction, path: Path, applied: np.ndarray) -> None:
-    turned = pycolmap.Reconstruction(model)
+    turned = copy.deepcopy(model)
     turned.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(applied[:3, :3]), np.zeros(3)))
     write_points_ply([turned], path)

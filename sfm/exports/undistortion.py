@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Mapping
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pycolmap
-from PIL import Image as PillowImage
 
 from sfm.errors import InputError, WorkspaceError
 from sfm.exports.models import check_whole, write_model
+from sfm.ingest.decode import UnusablePhotoError, decode, open_photo, stored_size
 from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.ingest.place import link_photo
 from sfm.model_files import read_whole_model
@@ -79,11 +80,11 @@ def undistort(
 def check_photo(path: Path, camera: pycolmap.Camera) -> None:
     """Raise InputError unless the photo is there and has its camera's size."""
     try:
-        with PillowImage.open(path) as photo:
-            size = photo.size
+        with open_photo(path) as photo:
+            size = stored_size(photo)
     except FileNotFoundError:
         raise InputError(f"{path}: the photo is gone", hint="put it back, or run `sfm run` again") from None
-    except OSError as error:
+    except (OSError, UnusablePhotoError) as error:
         raise InputError(f"{path}: cannot be read any more ({error})") from error
     if size != (camera.width, camera.height):
         raise InputError(
@@ -110,10 +111,10 @@ def _link_photos(model: pycolmap.Reconstruction, photos: Mapping[int, Path], fol
 
 
 def _renumbered(model: pycolmap.Reconstruction, photos: Mapping[int, Path]) -> pycolmap.Reconstruction:
-    copy = pycolmap.Reconstruction(model)
+    copied = copy.deepcopy(model)
     for image_id, path in photos.items():
-        copy.image(image_id).name = _numbered(image_id, path)
-    return copy
+        copied.image(image_id).name = _numbered(image_id, path)
+    return copied
 
 
 def _numbered(image_id: int, path: Path) -> str:
@@ -164,7 +165,8 @@ def _same_format(made: Path, target: Path) -> bool:
 
 def _write_window(made: Path, window: Window, target: Path) -> None:
     box = (window.left, window.top, window.left + window.width, window.top + window.height)
-    with PillowImage.open(made) as image:
+    with open_photo(made) as image:
+        decode(image)
         image.crop(box).save(target, quality=_JPEG_QUALITY, subsampling=0)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Collection as Group
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sfm.ingest.names import unique_name
 from sfm.types import Skipped
@@ -55,13 +56,10 @@ def discover(root: Path, *, excluded: Group[Path] = ()) -> Listing:
     files: list[FoundFile] = []
     unreachable: list[Skipped] = []
     ignored: list[str] = []
-    for entry in _entries(root, {Path(os.path.realpath(p)) for p in excluded}, unreachable):
-        name = PurePosixPath(Path(entry.path).relative_to(root)).as_posix()
-        if Path(entry.name).suffix.lower() not in PHOTO_SUFFIXES:
+    for name, found in _entries(root, {Path(os.path.realpath(p)) for p in excluded}, unreachable):
+        if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
             ignored.append(name)
-            continue
-        found = _regular_file(entry, name)
-        if isinstance(found, FoundFile):
+        elif isinstance(found, FoundFile):
             files.append(found)
         else:
             unreachable.append(found)
@@ -100,7 +98,10 @@ def found_file(name: str, path: Path) -> FoundFile:
     return FoundFile(name, path, status.st_size, status.st_mtime_ns)
 
 
-def _entries(root: Path, excluded: set[Path], unreachable: list[Skipped]) -> Iterator[os.DirEntry[str]]:
+def _entries(
+    root: Path, excluded: set[Path], unreachable: list[Skipped]
+) -> Iterator[tuple[str, FoundFile | Skipped]]:
+    """All that is no folder, by name; folders that cannot be listed are appended to `unreachable`."""
     pending = [root]
     entered = set(excluded)
     while pending:
@@ -111,30 +112,46 @@ def _entries(root: Path, excluded: set[Path], unreachable: list[Skipped]) -> Ite
             continue
         entered.add(real)
         try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            names = sorted(os.listdir(folder))
+            os.stat(os.path.join(folder, "."))  # a folder may be listed of which no file may be opened
         except OSError as error:
-            name = folder.relative_to(root).as_posix()
-            unreachable.append(Skipped(name, f"folder cannot be listed: {error.strerror}"))
+            unreachable.append(Skipped(folder.relative_to(root).as_posix(), _why(error, "folder")))
             continue
-        visible = [e for e in entries if not e.name.startswith(".") and e.name not in IGNORED_FOLDERS]
+        visible = [name for name in names if not name.startswith(".") and name not in IGNORED_FOLDERS]
+        folders = []
+        for name in visible:
+            path = folder / name
+            found = _looked_at(path, path.relative_to(root).as_posix())
+            if found is None:
+                folders.append(path)
+            else:
+                yield path.relative_to(root).as_posix(), found
         # In reverse, because the last is entered first: of two ways to a folder, the first name wins.
-        pending += [Path(e.path) for e in reversed(visible) if e.is_dir()]
-        yield from (e for e in visible if not e.is_dir())
+        pending += reversed(folders)
 
 
 def _is_output_of_a_run(folder: Path) -> bool:
-    return (folder / "cache" / "workspace.json").is_file()
+    return os.path.isfile(folder / "cache" / "workspace.json")
 
 
-def _regular_file(entry: os.DirEntry[str], name: str) -> FoundFile | Skipped:
+def _looked_at(path: Path, name: str) -> FoundFile | Skipped | None:
+    """The file, or why it is none that can be used; None for a folder."""
     try:
-        status = entry.stat()
-    except FileNotFoundError:
-        return Skipped(name, "a link to a file that is not there")
+        status = path.stat()
     except OSError as error:
-        return Skipped(name, f"cannot be read: {error.strerror}")
+        return Skipped(name, _why(error, "file"))
+    if stat.S_ISDIR(status.st_mode):
+        return None
     if not stat.S_ISREG(status.st_mode):
         # Opening a pipe would wait forever.
         return Skipped(name, "not a regular file")
-    return FoundFile(name, Path(entry.path), status.st_size, status.st_mtime_ns)
+    return FoundFile(name, path, status.st_size, status.st_mtime_ns)
+
+
+def _why(error: OSError, kind: str) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            return f"a link to a {kind} that is not there"
+        case errno.ELOOP:
+            return "a link that leads back to itself"
+    return f"{kind} cannot be read: {error.strerror}"

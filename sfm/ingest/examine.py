@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import pycolmap
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from sfm.ingest.budget import PixelBudget
+from sfm.ingest.colmap_pixels import (
+    are_same,
+    colmaps_picture,
+    colmaps_samples,
+    has_deep_integers,
+    is_colmap_right,
+    needs_comparing,
+    our_samples,
+)
 from sfm.ingest.decode import (
+    TooLargeForMemoryError,
     UnusablePhotoError,
     open_photo,
     reduced,
+    refuse_if_too_large,
     stored_orientation,
     stored_size,
-    upright_rgb,
+    upright,
 )
-from sfm.ingest.discover import FoundFile
+from sfm.ingest.discover import FoundFile, found_file
 from sfm.ingest.exif import Metadata, read_metadata
+from sfm.ingest.memory import COLMAP_BYTES_PER_PIXEL, MemoryBudget, decoding_bytes
 from sfm.types import Exif
 from sfm.workspace import atomic_write_bytes
 
 MIN_SIZE = 32
 """Photos with a shorter side below this hold nothing to match, px."""
 
-_READ_IN_PLACE = frozenset({"JPEG", "MPO", "PNG", "TIFF", "BMP"})
 _COPIED_AS_JPEG = frozenset({"HEIF", "WEBP", "AVIF"})
+_TIFF_STARTS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 _MARK = "converted by sfm from "
 
 
@@ -44,7 +55,7 @@ class Examined:
     exif: Exif
     device: str
     copy_suffix: str
-    """`.jpg` or `.png` when COLMAP cannot read the file and gets a copy; empty when read in place."""
+    """`.jpg` or `.png` when COLMAP needs a copy to read the same pixels; empty when read in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ class _Pictures:
     copy: bytes
 
 
-def examine(file: FoundFile, shelf: Shelf, budget: PixelBudget) -> Examined | Unusable:
+def examine(file: FoundFile, shelf: Shelf, budget: MemoryBudget) -> Examined | Unusable:
     """Decode a photo completely, and write its thumbnail and, where COLMAP needs it, an upright copy.
 
     Raises:
@@ -95,7 +106,7 @@ def examine(file: FoundFile, shelf: Shelf, budget: PixelBudget) -> Examined | Un
     try:
         pictures = _read(file, shelf.thumbnail_size, budget)
     except UnusablePhotoError as error:
-        return Unusable(str(error), lasting=True)
+        return Unusable(str(error), lasting=not isinstance(error, TooLargeForMemoryError))
     except OSError as error:
         return _unusable_by_os_error(file.path, error)
     except MemoryError:
@@ -123,31 +134,48 @@ def origin_of_copy(path: Path) -> str | None:
     return text.removeprefix(_MARK).strip()
 
 
-def _read(file: FoundFile, thumbnail_size: int, budget: PixelBudget) -> _Pictures:
+def _read(file: FoundFile, thumbnail_size: int, budget: MemoryBudget) -> _Pictures:
     if file.size == 0:
         raise UnusablePhotoError("the file is empty")
     with file.path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     with open_photo(file.path) as image:
-        width, height = stored_size(image)
-        if min(width, height) < MIN_SIZE:
-            raise UnusablePhotoError(f"only {width} x {height} px")
-        with budget.of(width * height):
-            return _decoded(file.path, image, sha256, thumbnail_size)
+        size = stored_size(image)
+        if min(size) < MIN_SIZE:
+            raise UnusablePhotoError(f"only {size[0]} x {size[1]} px")
+        needed = max(decoding_bytes(image), size[0] * size[1] * COLMAP_BYTES_PER_PIXEL)
+        refuse_if_too_large(image, needed)
+        with budget.of(needed):
+            pictures = _decoded(file.path, image, sha256, thumbnail_size)
+    if found_file(file.name, file.path) != file:
+        raise OSError(errno.EAGAIN, "it changed while it was read")
+    return pictures
 
 
 def _decoded(path: Path, image: Image.Image, sha256: str, thumbnail_size: int) -> _Pictures:
-    size, orientation = stored_size(image), stored_orientation(image)
-    metadata = read_metadata(image, size=size)
-    suffix = _copy_suffix(path, image, size)
-    if not suffix:
-        thumbnail = reduced(image, thumbnail_size)
-        return _Pictures(_examined(sha256, size, orientation, metadata, ""), _jpeg(thumbnail, 85), b"")
-    upright = upright_rgb(image)
-    copy = _marked_copy(upright, suffix, sha256)
-    photo = _examined(sha256, upright.size, 1, metadata, suffix)
-    upright.thumbnail((thumbnail_size, thumbnail_size), Image.Resampling.LANCZOS)
-    return _Pictures(photo, _jpeg(upright, 85), copy)
+    size, is_plain, is_deep = stored_size(image), not needs_comparing(image), has_deep_integers(image)
+    # Last of the questions, since a PNG is decoded for the answer.
+    metadata, orientation = read_metadata(image, size=size), stored_orientation(image)
+    in_place = _examined(sha256, size, orientation, metadata, "")
+    if is_plain:
+        return _Pictures(in_place, _jpeg(reduced(image, thumbnail_size), 85), b"")
+    suffix = ".jpg" if image.format in _COPIED_AS_JPEG else ".png"
+    theirs = colmaps_samples(path, size, orientation)
+    picture = upright(image)
+    if theirs is not None:
+        ours = our_samples(picture)
+        if are_same(ours, theirs):
+            return _Pictures(in_place, _thumbnail(picture, thumbnail_size), b"")
+        if is_colmap_right(ours, theirs, is_deep=is_deep):
+            picture = colmaps_picture(path, orientation)
+    copy = _marked_copy(picture.convert("RGB"), suffix, sha256)
+    photo = _examined(sha256, picture.size, 1, metadata, suffix)
+    return _Pictures(photo, _thumbnail(picture, thumbnail_size), copy)
+
+
+def _thumbnail(picture: Image.Image, size: int) -> bytes:
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return _jpeg(picture.convert("RGB"), 85)
 
 
 def _examined(
@@ -156,27 +184,13 @@ def _examined(
     return Examined(sha256, *size, orientation, metadata.exif, metadata.device, suffix)
 
 
-def _copy_suffix(path: Path, image: Image.Image, size: tuple[int, int]) -> str:
-    """Suffix of the copy that COLMAP needs, empty when it reads the file itself."""
-    if image.format in _COPIED_AS_JPEG:
-        return ".jpg"
-    if image.format not in _READ_IN_PLACE or image.mode in ("I", "F"):
-        # COLMAP reads 32-bit images, but as black or white.
-        return ".png"
-    if image.format == "TIFF":
-        # Too many kinds of TIFF exist to know beforehand which of them COLMAP's reader takes.
-        bitmap = pycolmap.Bitmap.read(path, True)
-        return "" if bitmap is not None and (bitmap.width, bitmap.height) == size else ".png"
-    return ""
-
-
-def _marked_copy(upright: Image.Image, suffix: str, sha256: str) -> bytes:
+def _marked_copy(picture: Image.Image, suffix: str, sha256: str) -> bytes:
     if suffix == ".jpg":
-        return _jpeg(upright, 95, comment=_MARK + sha256, subsampling=0)
+        return _jpeg(picture, 95, comment=_MARK + sha256, subsampling=0)
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", _MARK + sha256)
     buffer = io.BytesIO()
-    upright.save(buffer, "PNG", compress_level=1, pnginfo=info)
+    picture.save(buffer, "PNG", compress_level=1, pnginfo=info)
     return buffer.getvalue()
 
 
@@ -188,17 +202,20 @@ def _jpeg(image: Image.Image, quality: int, **options: object) -> bytes:
 
 def _unusable_by_os_error(path: Path, error: OSError) -> Unusable:
     if isinstance(error, UnidentifiedImageError):
-        kind = "a text file" if _looks_like_text(path) else "not a photo in a known format"
-        return Unusable(f"{kind}, whatever its name says", lasting=True)
+        return Unusable(_what_it_is(path), lasting=True)
     if error.errno is not None:
         return Unusable(f"cannot be read: {error.strerror}", lasting=False)
     return Unusable(f"truncated or damaged: {error}", lasting=True)
 
 
-def _looks_like_text(path: Path) -> bool:
+def _what_it_is(path: Path) -> str:
+    """What a file holds that is no photo we can read, for the user."""
     try:
         with path.open("rb") as stream:
             start = stream.read(512)
     except OSError:
-        return False
-    return all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in start)
+        start = b""
+    if start[:4] in _TIFF_STARTS:
+        return "a damaged TIFF, or one of a kind that cannot be read: save it with 8 or 16 bits"
+    is_text = start and all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in start)
+    return f"{'a text file' if is_text else 'not a photo in a known format'}, whatever its name says"

@@ -13,7 +13,7 @@ from sfm.types import Exif
 from sfm.untrusted.documents import fits, read_cache
 from sfm.workspace import atomic_write_bytes
 
-_VERSION = 1
+_VERSION = 2
 _FILE = "images.json"
 _MASK_VALUES = 4
 _SUFFIXES = ("", ".jpg", ".png")

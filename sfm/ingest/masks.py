@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from sfm.errors import InputError
-from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
+from sfm.ingest.decode import UnusablePhotoError, decode, open_photo, stored_size
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.place import link_masks
 from sfm.untrusted.names import path_below
@@ -60,7 +61,8 @@ def find_masks(
         raise InputError(f"images.masks: {folder} is not a folder")
     masks = {photo.name: path for photo in photos for path in _candidates(photo, folder)}
     if photos and not masks:
-        found = next((p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*.*"))), "nothing")
+        names = (Path(place, name) for place, _, names in os.walk(folder) for name in sorted(names))
+        found = next((path.relative_to(folder).as_posix() for path in names), "nothing")
         raise InputError(
             f"images.masks: {folder} has no mask for any photo: looked for {photos[0].source_name}.png and "
             f"the like, found {found}",
@@ -90,13 +92,16 @@ def _candidates(photo: Maskable, folder: Path) -> Iterator[Path]:
     if photo.source_name.lower().endswith(".png"):
         names.append(photo.source_name)
     paths = (path_below(folder, name) for name in names)
-    yield from [path for path in paths if path.is_file() and not path.samefile(photo.source)][:1]
+    try:
+        yield from [path for path in paths if path.is_file() and not path.samefile(photo.source)][:1]
+    except OSError as error:
+        raise InputError(f"images.masks: {error.filename} cannot be read: {error.strerror}") from error
 
 
 def _problem(photo: Maskable, path: Path, manifest: Manifest) -> str:
     try:
-        size = manifest.mask(path) or _decoded_size(path, manifest)
-    except (OSError, UnusablePhotoError, ValueError, SyntaxError) as error:
+        size = manifest.mask(path) or _checked_size(path, photo.size, manifest)
+    except (OSError, UnusablePhotoError) as error:
         return f"{path} cannot be read: {error}"
     if size == photo.size:
         return ""
@@ -105,11 +110,13 @@ def _problem(photo: Maskable, path: Path, manifest: Manifest) -> str:
     return f"{text} as stored (the mask is turned upright, as EXIF tells viewers to)" if turned else text
 
 
-def _decoded_size(path: Path, manifest: Manifest) -> Size:
+def _checked_size(path: Path, wanted: Size, manifest: Manifest) -> Size:
+    """The size that the header tells; only a mask that fits is decoded."""
     with open_photo(path) as image:
         size = stored_size(image)
-        image.load()
-    manifest.set_mask(path, size)
+        if size == wanted:
+            decode(image)
+            manifest.set_mask(path, size)
     return size
 
 

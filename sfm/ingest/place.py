@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from sfm.errors import WorkspaceError
 from sfm.ingest.examine import origin_of_copy
+from sfm.scratch import beside
 from sfm.untrusted.names import place_below
 
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
@@ -136,7 +136,7 @@ def _in_the_way(path: Path) -> WorkspaceError:
 
 def _put(source: Path, target: Path, *, symbolic: bool) -> None:
     # Built beside its place and renamed, so that a killed run leaves no half copy under a photo's name.
-    scratch = target.with_name(f".{uuid.uuid4().hex}")
+    scratch = beside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _link_or_copy(source, scratch, symbolic=symbolic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,10 @@ def place_photos(
     manifest: Manifest,
     skipped: list[Skipped],
 ) -> list[SoundPhoto]:
-    """Make `images_dir` hold these photos; those with names impossible there are appended to `skipped`."""
+    """Make `images_dir` hold these photos; those that cannot be there are appended to `skipped`."""
+    gone = [photo for photo in photos if not os.path.isfile(photo.file.path)]
+    skipped += [Skipped(photo.file.name, "gone since it was read") for photo in gone]
+    photos = [photo for photo in photos if photo not in gone]
     owned = manifest.placed
     manifest.placed = owned | {photo.name for photo in photos}
     # Before the first link is made: after a kill, the next run must know what is ours.

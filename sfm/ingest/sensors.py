@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import tempfile
-from pathlib import Path
 
 import pycolmap
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
+
+from sfm.scratch import scratch_folder
 
 _PROBE_SIZE = 100
 _PROBE_FOCAL_MM = 10
@@ -24,8 +24,8 @@ def sensor_width_mm(make: str, model: str) -> float | None:
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = make, model
     exif.get_ifd(0x8769)[0x920A] = IFDRational(_PROBE_FOCAL_MM)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "probe.jpg")
+    with scratch_folder() as folder:
+        path = folder / "probe.jpg"
         Image.new("L", (_PROBE_SIZE, _PROBE_SIZE)).save(path, exif=exif)
         probe = pycolmap.Bitmap.read(path, False)
     focal_px = probe.exif_focal_length() if probe is not None else None

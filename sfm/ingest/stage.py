@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -109,9 +110,13 @@ def _quiet_decoders() -> Iterator[None]:
 
 
 def _listing(root: Path, *, images_dir: Path, cache_dir: Path, config: ImagesConfig) -> Listing:
-    if not root.exists():
-        raise InputError(f"{root} does not exist", hint="give the folder that holds the photos")
-    if not root.is_dir():
+    try:
+        status = root.stat()
+    except FileNotFoundError:
+        raise InputError(f"{root} does not exist", hint="give the folder that holds the photos") from None
+    except OSError as error:
+        raise InputError(f"{root} cannot be read: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode):
         raise InputError(f"{root} is a file", hint="give the folder that holds the photos")
     real, output = Path(os.path.realpath(root)), Path(os.path.realpath(images_dir.parent))
     if real == output or real.is_relative_to(Path(os.path.realpath(images_dir))):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
-from sfm.ingest.budget import PixelBudget
-from sfm.ingest.decode import MAX_PIXELS
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf, Unusable, examine
 from sfm.ingest.manifest import Manifest
+from sfm.ingest.memory import MemoryBudget
+from sfm.machine import free_memory
 from sfm.progress import Progress
 
 _SAVE_EVERY = 500
@@ -47,7 +47,7 @@ def _examined(
     files: Sequence[FoundFile], shelf: Shelf, threads: int
 ) -> Iterator[tuple[FoundFile, Examined | Unusable]]:
     """Results as they come; few files are handed out ahead, so that Ctrl-C needs to wait for few."""
-    budget = PixelBudget(MAX_PIXELS)
+    budget = MemoryBudget(free_memory() // 2)
     waiting = iter(files)
     with ThreadPoolExecutor(max_workers=threads) as pool:
 

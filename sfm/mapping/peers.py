@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pycolmap
+
+from sfm.scratch import scratch_folder
 
 from .adjusted_photos import all_photos
 from .evidence.view_graph import MIN_NUM_INLIERS, ViewGraph
@@ -26,8 +27,8 @@ def run_peer(
     if not len(ViewGraph.read(database)):
         return ()  # the global mapper fails on a graph without edges
     run = {"incremental": _incremental, "global": _global, "hierarchical": _hierarchical}[mapper]
-    with tempfile.TemporaryDirectory() as folder:
-        models = run(database, Path(folder), options).values()
+    with scratch_folder() as folder:
+        models = run(database, folder, options).values()
     kept = [model for model in models if model.num_reg_images() >= options.min_model_size]
     return tuple(sorted(kept, key=lambda model: -model.num_reg_images()))
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
+from sfm.ingest.decode import UnusablePhotoError, open_photo, reduced
 from sfm.untrusted.names import UnusableNameError, path_below
 
 _MAX_BYTES_EACH = 20_000
@@ -54,10 +53,9 @@ def _bytes(thumbnail: Path | None, photos: Path, name: str, limit: int) -> bytes
 def _reduced(path: Path, limit: int) -> bytes:
     """The picture as a JPEG of at most `limit` bytes; empty when it cannot be read or made so small."""
     try:
-        with Image.open(path) as file:
-            file.draft("RGB", (512, 512))
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with open_photo(path) as file:
+            picture = reduced(file, 2 * _SIZES[0][0])
+    except (OSError, UnusablePhotoError):
         return b""
     for size, quality in _SIZES:
         small = picture.copy()

@@ -105,7 +105,7 @@ def test_a_photo_that_is_not_in_the_index_finds_its_neighbours_and_leaves_no_tra
     assert not answer["in_collection"]
     assert set(found(answer)[:2]) == {all_photos[0].name, all_photos[2].name}
     assert FeatureDatabase(finished / "database.db", read_only=True).image_ids() == images
-    assert not list((finished / "cache").glob("queries-*"))
+    assert not list((finished / "cache" / "scratch").iterdir())
 
 
 def test_the_reference_engine_answers_alike(finished: Path, all_photos: list[Path]) -> None:
@@ -180,7 +180,7 @@ def test_queries_that_cannot_be_asked_are_named(
 
     assert done.exit_code == 3
     assert all(word in done.stderr for word in words), done.stderr
-    assert not list((finished / "cache").glob("queries-*"))
+    assert not list((finished / "cache" / "scratch").iterdir())
 
 
 @pytest.mark.parametrize("pattern", ["segment-*", "index.json", "photos.json"])

@@ -23,7 +23,10 @@ ALLOWED = {
     ("sfm/config/presets.py", "_folder() / f'{name}.yaml'"): "one of the presets in the package",
     ("sfm/exports/models.py", "sparse / str(index) / name"): "the notes of a stage",
     ("sfm/exports/models.py", "folder / name"): "COLMAP's own file names",
-    ("sfm/model_files.py", "folder / name"): "COLMAP's own file names",
+    ("sfm/model_files.py", "folder / f'{name}.{form}'"): "COLMAP's own file names",
+    ("sfm/untrusted/model_checks.py", "folder / f'{name}.{form}'"): "COLMAP's own file names",
+    ("sfm/untrusted/model_checks.py", "folder / f'{name}.{likelier}'"): "COLMAP's own file names",
+    ("sfm/machine.py", "place / name"): "the system's own file names",
     ("sfm/extending/start.py", "source / name"): "parts of the cache",
     ("sfm/extending/start.py", "target / name"): "parts of the cache",
     ("sfm/loop/kept_rounds.py", "self._round(number) / name"): "results of a round",
@@ -32,6 +35,9 @@ ALLOWED = {
     ("sfm/query_files.py", "Path(f'{number:06d}') / link"): "likewise",
     ("sfm/ingest/place.py", "Path(parent, name)"): "listed by os.walk",
     ("sfm/exports/ownership.py", "here / name"): "listed by os.walk",
+    ("sfm/ingest/discover.py", "folder / name"): "listed by os.listdir",
+    ("sfm/ingest/masks.py", "Path(place, name)"): "listed by os.walk",
+    ("sfm/scratch.py", "Path(parent, name)"): "listed by os.walk",
     # Read back from the engine's own cache, and only to be read.
     ("retrieval/index_file.py", "folder / name"): "a segment of the index, checked as it is loaded",
 }

@@ -16,6 +16,7 @@ PACKAGES = {"kernels": set(), "retrieval": {"kernels"}, "sfm": {"kernels", "retr
 MODULES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py"
 )
+TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkdtemp", "mkstemp"}
 SOLE_OWNERS = {
     "IncrementalMapper": "sfm/mapping",
     "extract_features": "sfm/sift/features.py",
@@ -82,6 +83,35 @@ def test_models_are_read_in_one_place_which_checks_them_first() -> None:
     }
 
     assert readers == {"sfm/model_files.py"}
+
+
+def test_pictures_are_opened_in_one_place() -> None:
+    """So that limits of size and memory, and what damaged files raise, are the same everywhere."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "open"
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("Image", "PillowImage", "PIL")
+    }
+
+    assert users == {"sfm/ingest/decode.py"}
+
+
+def test_nothing_temporary_lies_in_the_folder_of_the_system() -> None:
+    """There, what a killed run leaves would stay."""
+    wrong = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in TEMPORARY
+        and not any(keyword.arg == "dir" for keyword in node.keywords)
+    }
+
+    assert wrong == set()
 
 
 def test_architecture_names_every_room_and_no_other() -> None:

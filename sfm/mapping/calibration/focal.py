@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+
+from sfm.scratch import scratch_folder
 
 _MIN_NUM_INLIERS = 30  # pairs with fewer say nothing of the focal length
 _MIN_IMAGES = 3  # photos of a camera that must agree, and half of all that have a value
@@ -30,8 +31,8 @@ def estimate_focal_lengths(database: Path, *, seed: int) -> dict[int, float]:
         members = {camera_id: ids for camera_id, ids in members.items() if len(ids) >= _MIN_IMAGES}
         if not members:
             return {}
-        with tempfile.TemporaryDirectory() as folder:
-            scratch = Path(folder) / "calibration.db"
+        with scratch_folder() as folder:
+            scratch = folder / "calibration.db"
             _camera_per_image(db, scratch, images, cameras)
             focal_of = _calibrated(scratch, seed)
     found = {c: _agreed([focal_of[i] for i in ids if i in focal_of]) for c, ids in sorted(members.items())}

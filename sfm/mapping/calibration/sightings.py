@@ -136,8 +136,18 @@ def gather_of_cameras(
 def _nothing(num_directions: int) -> Sightings:
     """Of a model without points."""
     none = np.zeros(0, np.int64)
-    derivatives = [np.zeros((0, 2, columns)) for columns in (num_directions, 6, 3)]
-    return Sightings(none, none, np.zeros((0, 2)), *derivatives, np.zeros(0), none, 0, 0)
+    return Sightings(
+        image=none,
+        point=none,
+        residual=np.zeros((0, 2)),
+        by_intrinsics=np.zeros((0, 2, num_directions)),
+        by_pose=np.zeros((0, 2, 6)),
+        by_point=np.zeros((0, 2, 3)),
+        weight=np.zeros(0),
+        own=none,
+        num_images=0,
+        num_points=0,
+    )
 
 
 def _photos(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequence[int]:

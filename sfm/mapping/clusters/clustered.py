@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sfm.config.schema import RegisterConfig
+from sfm.scratch import scratch_folder
 
 from ..growing.trials import Trial, Workbench, extend, judged
 from ..journal import Journal
@@ -37,7 +37,7 @@ def clustered_models(
         config: `config.processes` and `config.cluster_size` count.
         models: so far.
         discarded: told of the clusters, of their joins, and of trials that were given up.
-        scratch: folder in which clusters change hands, for this run alone; None: one of the system's.
+        scratch: folder in which clusters change hands, for this run alone; None: a temporary one.
     """
     if bench.options.frozen:  # the seams could not be adjusted
         return []
@@ -90,8 +90,8 @@ def _side_by_side(
 def _folder(scratch: Path | None) -> Iterator[Path]:
     """An empty folder, gone in the end; what a killed run left there goes first."""
     if scratch is None:
-        with tempfile.TemporaryDirectory() as made:
-            yield Path(made)
+        with scratch_folder() as made:
+            yield made
         return
     folder = scratch / "clusters"
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pycolmap
 
+from sfm.scratch import scratch_below
+
 from .task import map_task
 
 
@@ -23,7 +25,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's reaches us, too; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
-    map_task(Path(sys.argv[1]), _tell)
+    folder = Path(sys.argv[1])
+    with scratch_below(folder):
+        map_task(folder, _tell)
 
 
 def _tell(name: str) -> None:

@@ -9,11 +9,11 @@ a guess that adjustment cannot mend.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence, Set
-from pathlib import Path
 
 import pycolmap
+
+from sfm.scratch import scratch_folder
 
 from ..calibration.focal_priors import holds_given
 from ..journal import Journal
@@ -55,8 +55,8 @@ def _mapped(
     bench: Workbench, candidates: Set[str], options: pycolmap.GlobalPipelineOptions
 ) -> list[pycolmap.Reconstruction]:
     """Models of the global mapper, with given focal lengths where it does not determine better ones."""
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder) / "database.db"
+    with scratch_folder() as folder:
+        scratch = folder / "database.db"
         write_part(bench.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, options).values()
         adjustment = options.mapper.bundle_adjustment

@@ -1,0 +1,56 @@
+"""Temporary files and folders, where the next run finds what a killed one left, and removes it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUFFIX = ".sfm-scratch"
+"""Ends the names of what is in the making, so that only our own leftovers are ever removed."""
+
+_places: list[Path] = []
+"""Where temporary folders are made, the last counts; of this process, as its lock on a workspace is."""
+
+
+@contextmanager
+def scratch_below(place: Path) -> Iterator[None]:
+    """Make `scratch_folder` give folders below `place`, an existing folder, while the context is open."""
+    _places.append(place)
+    try:
+        yield
+    finally:
+        _places.remove(place)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder, gone in the end: in the workspace that is open, else where the system has them."""
+    with tempfile.TemporaryDirectory(dir=_places[-1] if _places else None) as folder:
+        yield Path(folder)
+
+
+def beside(path: Path) -> Path:
+    """A name in the folder of `path` for a file that will take its place."""
+    return path.with_name(f".{uuid.uuid4().hex[:16]}{SUFFIX}")
+
+
+def sweep(folder: Path, *, deep: bool) -> None:
+    """Remove what killed processes left half made in `folder`, and with `deep` in all folders below."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*files, *folders):
+            if name.startswith(".") and name.endswith(SUFFIX):
+                _remove(Path(parent, name))
+        if not deep:
+            return
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
