@@ -9,6 +9,7 @@ determined: a score test (Rao 1948), which needs no adjustment of its own.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -137,7 +138,7 @@ class ReducedSystem:
 
 def summed(values: Array, owner: npt.NDArray[np.int64], num: int) -> Array:
     """Sums of (M, a, b) over the rows of each owner, (num, a, b)."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     pick = sparse.csr_matrix((np.ones(len(owner)), (owner, np.arange(len(owner)))), shape=(num, len(owner)))
     return np.asarray(pick @ flat).reshape(num, *values.shape[1:])
 
