@@ -26,12 +26,12 @@ def read_cameras(folder: Path) -> Mapping[int, pycolmap.Camera]:
         (folder / "cameras.txt", model_text.cameras),
     ):
         if file.is_file():
-            return {row.camera_id: _checked_row(row, file) for row in read(file)}
+            return {row.camera_id: _checked_row(row) for row in read(file)}
     raise InputError(f"{folder} has neither cameras.bin nor cameras.txt")
 
 
-def _checked_row(row: CameraRow, file: Path) -> pycolmap.Camera:
-    return checked_camera(row.model, row.width, row.height, row.params, f"{file}: camera {row.camera_id}")
+def _checked_row(row: CameraRow) -> pycolmap.Camera:
+    return checked_camera(row.model, row.width, row.height, row.params, row.where)
 
 
 def checked_camera(

@@ -39,7 +39,7 @@ def cameras(file: Path) -> Iterator[CameraRow]:
             raise InputError(f"{file}: camera {camera_id}: COLMAP has no camera model of number {number}")
         model, num_params = _models()[number]
         params = tuple(content.array("<f8", num_params).tolist())
-        yield CameraRow(camera_id, model, width, height, params)
+        yield CameraRow(camera_id, model, width, height, params, f"{file}: camera {camera_id}")
     content.end()
 
 

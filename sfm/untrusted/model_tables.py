@@ -27,6 +27,8 @@ class CameraRow:
     width: int
     height: int
     params: tuple[float, ...]
+    where: str
+    """The file and what of it, as messages begin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,7 +40,7 @@ def cameras(file: Path) -> Iterator[CameraRow]:
         InputError: a line is none; names it.
     """
     for where, line in _lines(file):
-        yield _parsed(_camera, line, where, "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]")
+        yield _parsed(partial(_camera, where), line, where, "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]")
 
 
 def images(file: Path, *, with_points: bool = True) -> Iterator[ImageRow]:
@@ -110,10 +111,10 @@ def _parsed(parse: Callable[[str], _Row], line: str, where: str, wanted: str) ->
         raise InputError(f"{where}: expected {wanted!r}, found {line[:80]!r}") from error
 
 
-def _camera(line: str) -> CameraRow:
+def _camera(where: str, line: str) -> CameraRow:
     words = line.split()
     width, height = (_id(word, 2**63) for word in words[2:4])
-    return CameraRow(_id(words[0]), words[1], width, height, _reals(words[4:]))
+    return CameraRow(_id(words[0]), words[1], width, height, _reals(words[4:]), where)
 
 
 def _image(line: str) -> ImageRow:
