@@ -189,15 +189,7 @@ class Workspace:
         """What lies in a cache without a marker, and no killed run left there."""
         if not self.cache.is_dir():
             return [self.cache.name] if os.path.lexists(self.cache) else []
-        mine = {
-            "lock": lambda path: path.stat().st_size == 0,
-            "scratch": lambda path: not any(path.iterdir()),
-        }
-        return [
-            path.name
-            for path in sorted(self.cache.iterdir())
-            if not (is_scratch(path.name) or (path.name in mine and mine[path.name](path)))
-        ]
+        return [path.name for path in sorted(self.cache.iterdir()) if not _is_of_a_killed_start(path)]
 
     def _has_results(self) -> bool:
         """False when no run has come as far as a database: the folder is then anybody's."""
@@ -247,6 +239,12 @@ class Workspace:
                 hint="wait for it to finish, or choose another output folder",
             ) from None
         self._lock = lock
+
+
+def _is_of_a_killed_start(path: Path) -> bool:
+    if path.name == "lock":
+        return path.is_file() and path.stat().st_size == 0
+    return is_scratch(path.name) or (path.name == "scratch" and path.is_dir() and not any(path.iterdir()))
 
 
 def refuse_links(root: Path, source: Path) -> None:
