@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ _KIND, _SEGMENT_KIND = "retrieval index", "retrieval index segment"
 _VERSION = 2
 _LIST = "index.json"
 _SUFFIX = ".safetensors"
+_OURS = re.compile(r"(?:codebook|segment)-[0-9a-f]{16}\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def save(
     unfinished.write_text(json.dumps(record, indent=1), encoding="utf-8")
     os.replace(unfinished, folder / _LIST)
     for path in folder.glob(f"*-*{_SUFFIX}"):
-        if path.name != codebook_file and path.name not in files.values():
+        # Others may keep files of this kind in the same folder: only names of ours are removed.
+        if _OURS.fullmatch(path.name) and path.name != codebook_file and path.name not in files.values():
             with suppress(PermissionError):  # Windows keeps files that are mapped; the next save removes them
                 path.unlink()
     return FileNames(folder, codebook_file, files)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from retrieval import Pair
 from sfm.errors import WorkspaceError
 from sfm.rigs import write_rigs
+from sfm.sqlite_files import read_only_uri
 from sfm.types import CameraSpec, Collection, Photo
 
 _OUR_TABLES = """
@@ -83,7 +84,7 @@ class FeatureDatabase:
 
     def _connect(self) -> sqlite3.Connection:
         # As a URI, since only those say how to open; `rw` makes no file, which pycolmap has done by then.
-        uri = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rw'}"
+        uri = read_only_uri(self.path) if self._read_only else f"{self.path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=30)
         connection.execute("PRAGMA foreign_keys = OFF")
         return connection

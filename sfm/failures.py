@@ -59,7 +59,7 @@ def keep_traceback(error: BaseException, output: Path | None) -> Path | None:
     """
     folder = output / "cache" if output is not None else None
     with suppress(OSError):
-        if folder is not None and folder.is_dir():
+        if folder is not None and (folder / "workspace.json").is_file():
             append_traceback(folder / TRACEBACKS, "the command", error)
             return folder / TRACEBACKS
     with suppress(OSError):

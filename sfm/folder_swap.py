@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
 import shutil
 import sys
@@ -37,7 +38,7 @@ def take_place(new: Path, path: Path) -> Path | None:
 
 def recover(path: Path) -> None:
     """Put the folder back that a process killed in `take_place` had just taken from `path`."""
-    for old in path.parent.glob(f".{path.name}.????????{_OLD}"):
+    for old in path.parent.glob(f".{glob.escape(path.name)}.????????{_OLD}"):
         if os.path.lexists(path):
             shutil.rmtree(old, ignore_errors=True)
         else:

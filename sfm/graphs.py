@@ -15,7 +15,7 @@ from sfm.pair_states import read_pair_states
 from sfm.report.graph import graph_picture
 from sfm.report.graph_files import write_graphml, write_svg
 from sfm.report.scene import SceneModel, scene_model
-from sfm.workspace import os_errors_as_workspace_errors
+from sfm.workspace import MARKER, os_errors_as_workspace_errors, refuse_others
 
 _MAX_MODELS = 20
 """Photos of smaller models are drawn as if they were not registered."""
@@ -43,7 +43,8 @@ def graph(out: str | os.PathLike[str], *, destination: str | os.PathLike[str] | 
 
     Raises:
         InputError: OUT has no database, or what it knows of pairs is damaged.
-        WorkspaceError: the database is not one of COLMAP's, or the files cannot be written.
+        WorkspaceError: the database is not one of COLMAP's, or the files cannot be written, or files of other
+            programs have their names.
     """
     out = Path(out)
     folder = out if destination is None else Path(destination)
@@ -54,6 +55,9 @@ def graph(out: str | os.PathLike[str], *, destination: str | os.PathLike[str] | 
     report = GraphReport(figures, folder / "graph.graphml", folder / "graph.svg")
     picture = graph_picture(pairs, names, scenes)
     _make(folder)
+    if not (folder / "cache" / MARKER).is_file():
+        refuse_others(report.graphml, mark=b'attr.name="verified_pairs"')
+        refuse_others(report.picture, mark=b"<desc>Made by sfm graph</desc>")
     with os_errors_as_workspace_errors(folder):
         write_graphml(report.graphml, names, pairs, model_of)
         bridges = [bridge.pair for bridge in figures.bridges]

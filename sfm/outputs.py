@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain, count
+from pathlib import Path
 
 import pycolmap
 
@@ -45,13 +48,14 @@ from sfm.result import Result
 from sfm.session import Session
 from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
 from sfm.verdict import message
-from sfm.workspace import atomic_folder, os_errors_as_workspace_errors
+from sfm.workspace import os_errors_as_workspace_errors
 
 
 def write_grown(session: Session, loop: LoopResult) -> LoopResult:
     """Write models as soon as they are grown, so that they are the user's whatever fails after that.
 
-    Where none came out, those of an earlier run are kept in `OUT/sparse-earlier`.
+    Where none came out, those of an earlier run are kept in `OUT/sparse-earlier`, or where that is taken in
+    `OUT/sparse-earlier2` and so on.
 
     Returns:
         What registration found, without models in which no photo is left.
@@ -64,11 +68,16 @@ def write_grown(session: Session, loop: LoopResult) -> LoopResult:
     if len(models) < len(loop.models):
         session.workspace.events.emit("register", "empty_models", count=len(loop.models) - len(models))
     if not models and model_indices(out):
-        with os_errors_as_workspace_errors(out), atomic_folder(out / "sparse-earlier") as earlier:
-            earlier.rmdir()
-            session.workspace.sparse.rename(earlier)
+        with os_errors_as_workspace_errors(out):
+            session.workspace.sparse.rename(_free_name(out / "sparse-earlier"))
     write_models(models, out, text=False)
     return replace(loop, models=models)
+
+
+def _free_name(path: Path) -> Path:
+    """The path itself, or the first with a number behind it where nothing is."""
+    numbered = (path.with_name(f"{path.name}{number}") for number in count(2))
+    return next(free for free in chain([path], numbered) if not os.path.lexists(free))
 
 
 def finish(

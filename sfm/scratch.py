@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -10,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SUFFIX = ".sfm-scratch"
-"""Ends the names of what is in the making, so that only our own leftovers are ever removed."""
+_SUFFIX = ".sfm-scratch"
+_OURS = re.compile(rf"\.(?:.+\.)?[0-9a-f]{{16}}{re.escape(_SUFFIX)}", re.DOTALL)
+"""Names of what is in the making, so that only our own leftovers are ever removed."""
 
 _places: list[Path] = []
 """Where temporary folders are made, the last counts; of this process, as its lock on a workspace is."""
@@ -36,14 +39,34 @@ def scratch_folder() -> Iterator[Path]:
 
 def beside(path: Path) -> Path:
     """A name in the folder of `path` for a file that will take its place."""
-    return path.with_name(f".{uuid.uuid4().hex[:16]}{SUFFIX}")
+    return path.with_name(f".{_number()}{_SUFFIX}")
+
+
+def folder_beside(path: Path) -> Path:
+    """A name in the folder of `path` for a folder that will take its place; `leftovers` knows it again."""
+    return path.with_name(f".{path.name}.{_number()}{_SUFFIX}")
+
+
+def leftovers(path: Path) -> list[Path]:
+    """What killed processes left of folders that were to take the place of `path`."""
+    found = path.parent.glob(f".{glob.escape(path.name)}.{'?' * 16}{_SUFFIX}")
+    return [one for one in found if _OURS.fullmatch(one.name)]
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a file or folder of this name is one of ours in the making."""
+    return _OURS.fullmatch(name) is not None
+
+
+def _number() -> str:
+    return uuid.uuid4().hex[:16]
 
 
 def sweep(folder: Path, *, deep: bool) -> None:
     """Remove what killed processes left half made in `folder`, and with `deep` in all folders below."""
     for parent, folders, files in os.walk(folder):
         for name in (*files, *folders):
-            if name.startswith(".") and name.endswith(SUFFIX):
+            if is_scratch(name):
                 _remove(Path(parent, name))
         if not deep:
             return

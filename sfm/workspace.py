@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from sfm import interruption
 from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog
 from sfm.folder_swap import recover, take_place
-from sfm.scratch import SUFFIX, beside, scratch_below, sweep
+from sfm.scratch import beside, folder_beside, is_scratch, leftovers, scratch_below, sweep
 from sfm.untrusted.documents import read_json
 
 FORMAT = 1
@@ -116,6 +115,7 @@ class Workspace:
             self.cache.mkdir(parents=True, exist_ok=True)
             self._acquire_lock()
             self._clear_scratch()
+            self._part_database()
             if self._marker() is None or not self._has_results():
                 self._write_marker()
         except OSError as error:
@@ -157,6 +157,12 @@ class Workspace:
             raise WorkspaceError(
                 f"{self.root} is the input itself", hint="give another folder for the output: -o OUT"
             )
+        for part in (self.cache, self.images, self.sparse):
+            if Path(os.path.realpath(self.source)).is_relative_to(os.path.realpath(part)):
+                raise WorkspaceError(
+                    f"{self.source} lies in {part}, which is written anew",
+                    hint="give another folder for the output: -o OUT",
+                )
         refuse_links(self.root, self.source)
         marker = self._marker()
         if marker is None:
@@ -172,11 +178,18 @@ class Workspace:
     def _refuse_unless_empty(self) -> None:
         # `cache` alone is what a run leaves that was killed before it wrote its marker.
         entries = [p.name for p in self.root.iterdir() if p.name != "cache"] if self.root.exists() else []
+        entries += [f"cache/{name}" for name in self._foreign_in_cache()] if not entries else []
         if entries and not self._links_to_source():
             raise WorkspaceError(
                 f"{self.root} is not empty and was not made by sfm (it holds {entries[0]})",
                 hint="choose a new or empty output folder",
             )
+
+    def _foreign_in_cache(self) -> list[str]:
+        """What lies in a cache without a marker, and no killed run left there."""
+        if not self.cache.is_dir():
+            return [self.cache.name] if os.path.lexists(self.cache) else []
+        return [path.name for path in sorted(self.cache.iterdir()) if not _is_of_a_killed_start(path)]
 
     def _has_results(self) -> bool:
         """False when no run has come as far as a database: the folder is then anybody's."""
@@ -184,7 +197,8 @@ class Workspace:
 
     def _links_to_source(self) -> bool:
         """True for a workspace of these photos whose `cache` was deleted."""
-        if not self.database.exists() or not self.images.is_dir():
+        # The record of the run tells it from a project of COLMAP's whose images are links.
+        if not (self.database.exists() and self.run_json.exists() and self.images.is_dir()):
             return False
         links = (Path(os.readlink(path)) for path in self.images.rglob("*") if path.is_symlink())
         return any(target.is_relative_to(self.source) for target in links)
@@ -208,6 +222,13 @@ class Workspace:
             sweep(folder, deep=folder != self.root)
         self.scratch.mkdir()
 
+    def _part_database(self) -> None:
+        """Give the database, which is written in place, a file of its own: a backup may be a link to it."""
+        if self.database.exists() and self.database.stat().st_nlink > 1:
+            copy = beside(self.database)
+            shutil.copyfile(self.database, copy)
+            os.replace(copy, self.database)
+
     def _acquire_lock(self) -> None:
         lock = FileLock(str(self.cache / "lock"))
         try:
@@ -218,6 +239,12 @@ class Workspace:
                 hint="wait for it to finish, or choose another output folder",
             ) from None
         self._lock = lock
+
+
+def _is_of_a_killed_start(path: Path) -> bool:
+    if path.name == "lock":
+        return path.is_file() and path.stat().st_size == 0
+    return is_scratch(path.name) or (path.name == "scratch" and path.is_dir() and not any(path.iterdir()))
 
 
 def refuse_links(root: Path, source: Path) -> None:
@@ -245,6 +272,29 @@ def refuse_links(root: Path, source: Path) -> None:
             )
 
 
+def refuse_others(path: Path, *, mark: bytes) -> None:
+    """Refuse to replace a file that is not one of ours.
+
+    Args:
+        path: where a file is to be written.
+        mark: what the first kilobytes of such files hold when they are ours.
+
+    Raises:
+        WorkspaceError: another file is there, or a link.
+    """
+    if not os.path.lexists(path):
+        return
+    if path.is_file() and not path.is_symlink():
+        with path.open("rb") as file:
+            if mark in file.read(_HEAD_BYTES):
+                return
+    raise WorkspaceError(
+        f"{path} is there already and was not written by sfm",
+        hint="move it, or choose another folder: -o FOLDER",
+    )
+
+
+_HEAD_BYTES = 1 << 13
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -353,11 +403,11 @@ def atomic_folder(path: Path, *, carry: Callable[[Path, Path], None] | None = No
         WorkspaceError: there cannot be such a folder.
     """
     path = _behind_links(path)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
+    scratch = folder_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         recover(path)
-        for leftover in path.parent.glob(f".{path.name}.????????{SUFFIX}"):
+        for leftover in leftovers(path):
             shutil.rmtree(leftover, ignore_errors=True)
         scratch.mkdir()
     except OSError as error:

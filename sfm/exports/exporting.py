@@ -83,11 +83,18 @@ def export(
     keeper = Keeper()
     with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
         names = FORMATS[to](source, folder)
-        num_placed = _without_gps(folder / "images") if strip_gps else _count_gps(folder / "images")
+        num_noted = _without_gps(folder / "images") if strip_gps else 0
+        num_placed = 0 if strip_gps else _count_gps(folder / "images")
         photos = {new: old for old, new in sorted(names.items())}
         write_marker(folder, {"format": to, "model": model, "photos": photos})
     keeper.tell(target)
-    if num_placed and not strip_gps:
+    if num_noted:
+        log.warning(
+            "%d exported photos keep their makers' own notes, which may say where they were taken: only "
+            "the GPS of EXIF and XMP was taken out; exiftool -makernotes= removes them",
+            num_noted,
+        )
+    if num_placed:
         log.warning(
             "%d exported photos say by GPS where they were taken; --strip-gps leaves it out", num_placed
         )
@@ -99,9 +106,8 @@ def _count_gps(images: Path) -> int:
 
 
 def _without_gps(images: Path) -> int:
-    for path in images.iterdir() if images.is_dir() else ():
-        strip_gps_of(path)
-    return 0
+    """Take it out of all; the number of those that keep notes of their makers."""
+    return sum(map(strip_gps_of, images.iterdir())) if images.is_dir() else 0
 
 
 def _finished(out: Path) -> Path:

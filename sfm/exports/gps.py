@@ -15,7 +15,7 @@ from sfm.errors import InputError
 from sfm.ingest.decode import UnusablePhotoError, open_photo
 from sfm.workspace import atomic_write_bytes
 
-_GPS_TAG = 0x8825
+_GPS_TAG, _EXIF_TAG, _MAKER_NOTE = 0x8825, 0x8769, 0x927C
 _EXIF = re.compile(rb"\xff\xe1..Exif\0\0(?=II\*\0|MM\0\*)", re.DOTALL)
 _PACKET = re.compile(rb"<x:xmpmeta.*?</x:xmpmeta>", re.DOTALL)
 _PROPERTY = re.compile(
@@ -34,8 +34,11 @@ def has_gps(path: Path) -> bool:
     return without_gps(data) != data
 
 
-def strip_gps(path: Path) -> None:
+def strip_gps(path: Path) -> bool:
     """Replace a photo of ours by one that doesn't say where it was taken; its pixels keep their bytes.
+
+    Returns:
+        Whether notes of the camera's maker stay in it, whose content nobody knows.
 
     Raises:
         InputError: it still says so, in a way that is not known here.
@@ -47,10 +50,12 @@ def strip_gps(path: Path) -> None:
     try:
         with open_photo(path) as photo:
             left = bool(photo.getexif().get_ifd(_GPS_TAG))
+            noted = _MAKER_NOTE in photo.getexif().get_ifd(_EXIF_TAG)
     except (OSError, UnusablePhotoError) as error:
         raise InputError(f"{path.name} cannot be read any more: {error}") from error
     if left:
         raise InputError(f"{path.name}: its GPS position cannot be removed", hint="do so beforehand")
+    return noted
 
 
 def without_gps(data: bytes) -> bytes:

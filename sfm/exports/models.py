@@ -9,17 +9,24 @@ import copy
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pycolmap
 
 from sfm.errors import InputError, WorkspaceError
+from sfm.exports.ownership import Keeper
+from sfm.georeferencing import GEOREFERENCE_FILE
 from sfm.ingest.names import unique_name
 from sfm.model_files import read_whole_model
 from sfm.workspace import atomic_folder, atomic_write_json, os_errors_as_workspace_errors
 
 log = logging.getLogger(__name__)
 
+_MODEL_FILES = frozenset(
+    f"{part}.{form}"
+    for part in ("cameras", "images", "points3D", "rigs", "frames")
+    for form in ("bin", "txt")
+) | {GEOREFERENCE_FILE}
 _BLANK = re.compile(r"[ \t\n\v\f\r]")
 
 
@@ -37,6 +44,8 @@ def write_models(
 ) -> tuple[Path, ...]:
     """Write OUT/sparse/0, 1, …, largest first; what was there before goes only once they are complete.
 
+    Files that a trainer or a person put there stay.
+
     Args:
         models: their points should have colours (`Reconstruction.extract_colors_for_all_images`).
         out: workspace.
@@ -51,12 +60,18 @@ def write_models(
     """
     noted = list(zip(models, notes or [{}] * len(models), strict=True))
     noted.sort(key=lambda pair: -pair[0].num_reg_images())
-    with os_errors_as_workspace_errors(out), atomic_folder(out / "sparse") as sparse:
+    keeper = Keeper(_is_of_model)
+    with os_errors_as_workspace_errors(out), atomic_folder(out / "sparse", carry=keeper.carry) as sparse:
         for index, (model, note) in enumerate(noted):
             write_model(model, sparse / str(index), text=text)
             for name, value in note.items():
                 atomic_write_json(sparse / str(index) / name, value)
     return tuple(out / "sparse" / str(index) for index in range(len(models)))
+
+
+def _is_of_model(place: PurePosixPath) -> bool:
+    """Whether a file in `sparse/` has a name that only models of ours have."""
+    return len(place.parts) == 2 and place.parts[0].isdigit() and place.name in _MODEL_FILES
 
 
 def write_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool) -> None:

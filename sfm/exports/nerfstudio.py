@@ -14,7 +14,7 @@ import pycolmap
 from sfm.exports.models import write_points_ply
 from sfm.exports.names import flat_names
 from sfm.exports.source import Source
-from sfm.exports.undistortion import check_photo, undistort
+from sfm.exports.undistortion import check_photo, require_photos, undistort
 from sfm.georeferencing import GEOREFERENCE_FILE
 from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.untrusted.names import path_below
@@ -116,6 +116,7 @@ def _copy_photos(
     model: pycolmap.Reconstruction, image_root: Path, names: Mapping[str, str], images: Path
 ) -> dict[str, str]:
     """Copy the originals under their flat names, keeping each file's format, hence its extension."""
+    require_photos(model, image_root)
     copied: dict[str, str] = {}
     for image_id in sorted(model.reg_image_ids()):
         image = model.image(image_id)

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +34,8 @@ def write_marker(folder: Path, content: Mapping[str, object]) -> None:
 class Keeper:
     """Carries what others put into an export, or changed in it, over into its renewal."""
 
+    is_own: Callable[[PurePosixPath], bool] | None = None
+    """Tells the export's own files by their place; without it the list in the marker does."""
     kept: dict[PurePosixPath, PurePosixPath] = field(default_factory=dict)
     """New place of each file that was carried, by its place in the old folder."""
 
@@ -48,8 +50,11 @@ class Keeper:
             name = place.as_posix()
             if name == MARKER or (place in self.kept and _is_same(old / place, new / self.kept[place])):
                 continue
+            if self.is_own is not None:
+                if self.is_own(place):
+                    continue
             # Exports of earlier versions have no list: what the new one writes again was theirs.
-            if name in known if own is None else _is_unchanged(old / place, own.get(name)):
+            elif name in known if own is None else _is_unchanged(old / place, own.get(name)):
                 continue
             self.kept[place] = _free_place(new, place, old)
             _link(old / place, new / self.kept[place])
@@ -66,11 +71,16 @@ class Keeper:
 
 def _files(folder: Path) -> Iterator[PurePosixPath]:
     """Files and links below a folder."""
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_raise):
         here = Path(parent)
         links = [name for name in folders if (here / name).is_symlink()]
         for found in sorted([*names, *links]):
             yield PurePosixPath((here / found).relative_to(folder).as_posix())
+
+
+def _raise(error: OSError) -> None:
+    """What cannot be listed cannot be carried."""
+    raise error
 
 
 def _described(path: Path) -> list[object]:

@@ -21,6 +21,7 @@ from sfm.model_files import read_whole_model
 from sfm.untrusted.names import path_below
 
 _JPEG_QUALITY = 97
+_NUM_LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,21 @@ def undistort(
     return result
 
 
+def require_photos(model: pycolmap.Reconstruction, image_root: Path) -> None:
+    """Raise InputError unless there is a file for every registered image; names those without."""
+    names = sorted(str(model.image(image_id).name) for image_id in model.reg_image_ids())
+    gone = [name for name in names if not path_below(image_root, name).exists()]
+    if not gone:
+        return
+    listed = ", ".join(gone[:_NUM_LISTED]) + (", …" if len(gone) > _NUM_LISTED else "")
+    what = "the photo is gone" if len(gone) == 1 else f"{len(gone)} photos of the model are gone"
+    raise InputError(
+        f"{listed}: {what}, and this format needs all of them",
+        hint="put them back where they were; or run `sfm run` again for a model without them; "
+        "--to txt and --to ply need no photos",
+    )
+
+
 def check_photo(path: Path, camera: pycolmap.Camera) -> None:
     """Raise InputError unless the photo is there and has its camera's size."""
     try:
@@ -95,6 +111,7 @@ def check_photo(path: Path, camera: pycolmap.Camera) -> None:
 
 def _checked_photos(model: pycolmap.Reconstruction, image_root: Path) -> dict[int, Path]:
     """The file of each registered image: COLMAP passes over those that it cannot read; an export must not."""
+    require_photos(model, image_root)
     files = {}
     for image_id in sorted(model.reg_image_ids()):
         image = model.image(image_id)

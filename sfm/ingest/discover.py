@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sfm.evaluation.model_poses import EXPORT_MARKER
 from sfm.ingest.names import unique_name
 from sfm.types import Skipped
 
@@ -131,7 +132,7 @@ def _entries(
 
 
 def _is_output_of_a_run(folder: Path) -> bool:
-    return os.path.isfile(folder / "cache" / "workspace.json")
+    return any(os.path.isfile(folder / marker) for marker in ("cache/workspace.json", EXPORT_MARKER))
 
 
 def _looked_at(path: Path, name: str) -> FoundFile | Skipped | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Set
@@ -13,6 +15,8 @@ from sfm.errors import WorkspaceError
 from sfm.ingest.examine import origin_of_copy
 from sfm.scratch import beside
 from sfm.untrusted.names import place_below
+
+log = logging.getLogger(__name__)
 
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 _UNACCEPTABLE_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
@@ -78,7 +82,10 @@ def remove_stale(images_dir: Path, *, root: Path, wanted: Set[str], owned: Set[s
     for name, path in _files_below(images_dir):
         if name in wanted or not (name in owned or _is_ours(path, root)):
             continue
-        path.unlink()
+        if _is_ours(path, root) or not _takes_links(path.parent):
+            path.unlink()
+        else:
+            _set_aside(path)
         removed.append(name)
         _remove_empty_parents(path, images_dir)
     return tuple(removed)
@@ -122,9 +129,32 @@ def _holds(target: Path, source: Path, *, owned: bool) -> bool:
         return False
     if target.is_file() and (os.path.samefile(source, target) or _same_bytes(source, target)):
         return True
-    if not target.is_file() or not (owned or origin_of_copy(target) is not None):
+    is_copy = target.is_file() and origin_of_copy(target) is not None
+    if not is_copy and not (owned and target.is_file()):
         raise _in_the_way(target)
+    if not is_copy and _takes_links(target.parent):
+        _set_aside(target)
     return False
+
+
+def _takes_links(folder: Path) -> bool:
+    """Whether links can be made in a folder: if so, no plain file there is a photo's entry of ours."""
+    probe = beside(folder / "link")
+    try:
+        os.symlink("nowhere", probe)
+    except OSError:
+        return False
+    probe.unlink()
+    return True
+
+
+def _set_aside(path: Path) -> None:
+    """Keep a file where a link or a copy of ours was: somebody may have put it there since."""
+    numbered = (path.with_name(f"{path.name}.kept{number}") for number in itertools.count(2))
+    places = itertools.chain([path.with_name(f"{path.name}.kept")], numbered)
+    kept = next(place for place in places if not os.path.lexists(place))
+    path.rename(kept)
+    log.warning("%s: kept as %s, since it is not what sfm put there", path, kept.name)
 
 
 def _in_the_way(path: Path) -> WorkspaceError:

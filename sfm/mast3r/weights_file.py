@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 CONVERTED: Final = "converted"
 """Subfolder of what was made from the official files; may be deleted at any time."""
+_OURS: Final = r"{0}-[0-9a-f]{{16}}\.safetensors|\.{0}-[0-9a-f]{{16}}\.[0-9]+\.part"
 _SPARE_BYTES = 1 << 28
 
 
@@ -106,8 +108,9 @@ class WeightsFile:
         scratch = converted.with_name(f".{converted.stem}.{os.getpid()}.part")
         folder = converted.parent
         try:
-            for old in (*folder.glob(f"{self.kind}-*.safetensors"), *folder.glob(f".{self.kind}-*.part")):
-                old.unlink(missing_ok=True)
+            for old in folder.iterdir():
+                if re.fullmatch(_OURS.format(self.kind), old.name):
+                    old.unlink(missing_ok=True)
             if shutil.disk_usage(folder).free < num_bytes + _SPARE_BYTES:
                 log.warning("%s: no space for %.1f GB; the original is used", folder, num_bytes / 1e9)
                 return False

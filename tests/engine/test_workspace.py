@@ -59,6 +59,7 @@ def test_a_workspace_without_its_cache_is_recognised_by_its_photos(tmp_path: Pat
     (photos / "a.jpg").write_bytes(b"photo")
     with Workspace(out, source=photos) as space:
         space.database.write_bytes(b"")
+        space.run_json.write_text("{}")
         space.images.mkdir()
         (space.images / "a.jpg").symlink_to(photos / "a.jpg")
     shutil.rmtree(out / "cache")
@@ -158,7 +159,7 @@ def test_a_failed_folder_leaves_the_earlier_one(tmp_path: Path) -> None:
 
 def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".sparse.backup01").mkdir()
-    (tmp_path / ".sparse.0123abcd.sfm-scratch").mkdir()
+    (tmp_path / ".sparse.0123456789abcdef.sfm-scratch").mkdir()
 
     with atomic_folder(tmp_path / "sparse"):
         pass

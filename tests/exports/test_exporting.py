@@ -78,9 +78,15 @@ def test_a_photo_that_has_gone_is_named_and_no_half_export_stays(tmp_path, make_
     model = make_scene(tmp_path)
     (tmp_path / "images" / model.image(2).name).unlink()
 
-    with pytest.raises(InputError, match=rf"{model.image(2).name}: the photo is gone"):
+    with pytest.raises(InputError, match=rf"{model.image(2).name}: the photo is gone") as caught:
         export(tmp_path, to=to)
 
+    assert "put them back" in caught.value.hint
+    assert "--to txt" in caught.value.hint
+    (tmp_path / "images" / model.image(1).name).unlink()
+    both = ", ".join(sorted(str(model.image(i).name) for i in (1, 2)))
+    with pytest.raises(InputError, match=rf"{both}: 2 photos of the model are gone"):
+        export(tmp_path, to=to)
     assert not (tmp_path / "export" / to).exists()
 
 

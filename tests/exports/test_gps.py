@@ -124,3 +124,15 @@ def test_an_export_tells_of_gps_or_leaves_it_out(tmp_path, make_scene, caplog, t
     assert caplog.text == ""
     assert not any(has_gps(path) for path in (folder / "images").iterdir())
     assert (tmp_path / "images" / "a.jpg").read_bytes() == original
+
+
+def test_notes_of_the_maker_that_stay_are_told(tmp_path, make_scene, caplog):
+    make_scene(tmp_path, rename={1: "a.jpg", 2: "b.jpg"})
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x927C] = b"where it was taken"
+    with Image.open(tmp_path / "images" / "a.jpg") as photo:
+        photo.convert("RGB").save(tmp_path / "images" / "a.jpg", exif=exif)
+
+    export(tmp_path, to="nerfstudio", strip_gps=True)
+
+    assert "1 exported photos keep their makers' own notes" in caplog.text

@@ -142,6 +142,20 @@ def test_merge(kill: Killer, mapped: Path, tmp_path: Path) -> None:
     assert leftovers(work) == []
 
 
+def test_align(kill: Killer, mapped: Path, tmp_path: Path) -> None:
+    work, before = tmp_path / "work", tmp_path / "before"
+    before.mkdir()
+    words = ["align", mapped, "--to", mapped, "-o", work / "out"]
+
+    for _ in killed_at_moments(kill, before, work, words, 4):
+        assert not (work / "out").exists() or read_whole_model(work / "out" / "sparse" / "0")
+        shutil.rmtree(work / "out", ignore_errors=True)
+
+    assert read_whole_model(work / "out" / "sparse" / "0").num_reg_images() == 6
+    assert json.loads((work / "out" / "alignment.json").read_text())
+    assert leftovers(work) == []
+
+
 @pytest.mark.slow
 def test_run_and_extend(kill: Killer, demo_data: Path, tmp_path: Path) -> None:
     photos, old, out = tmp_path / "photos", tmp_path / "old", tmp_path / "old" / "out"

@@ -9,6 +9,7 @@ import pycolmap
 import pytest
 
 from sfm.errors import InputError
+from sfm.ingest.discover import discover
 from sfm.ingest.names import model_name, unique_name
 
 
@@ -165,3 +166,13 @@ def test_binary_models_carry_all_these_names(tmp_path) -> None:
     read = pycolmap.Reconstruction(str(tmp_path))
     assert [read.image(i).name for i in sorted(read.images)] == names
     assert np.isfinite(read.image(1).cam_from_world().matrix()).all()
+
+
+def test_exported_pictures_are_no_photos(tmp_path) -> None:
+    for name in ("a.jpg", "exported/images/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"photo")
+    (tmp_path / "exported" / "loopsfm_export.json").write_text("{}")
+
+    assert [file.name for file in discover(tmp_path).files] == ["a.jpg"]
+    assert [file.name for file in discover(tmp_path / "exported").files] == ["images/a.jpg"]

@@ -224,3 +224,24 @@ def test_photos_are_never_written_to(output, photos, make_photo) -> None:
     output.ingest(photos, thumbnail_size=100)
 
     assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in photos.iterdir()} == before
+
+
+def test_a_picture_that_somebody_put_in_the_place_of_a_link_is_kept(
+    output, photos, make_photo, caplog
+) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        make_photo(name)
+    output.ingest(photos)
+    for name in ("a.jpg", "b.jpg"):
+        (output.images / name).unlink()
+        (output.images / name).write_bytes(b"retouched")
+    (photos / "b.jpg").unlink()
+
+    output.ingest(photos)
+    output.ingest(photos)
+
+    assert (output.images / "a.jpg").is_symlink()
+    assert {p.name for p in output.images.iterdir()} == {"a.jpg", "a.jpg.kept", "b.jpg.kept", "c.jpg"}
+    assert (output.images / "a.jpg.kept").read_bytes() == b"retouched"
+    assert (output.images / "b.jpg.kept").read_bytes() == b"retouched"
+    assert "kept as a.jpg.kept" in caplog.text

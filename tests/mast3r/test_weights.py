@@ -309,3 +309,13 @@ def test_the_record_can_be_read_by_others(folder: Path) -> None:
 
     assert list(record["files"]) == [RETRIEVAL.name]
     assert stat.S_IMODE((folder / "weights.json").stat().st_mode) & 0o400
+
+
+def test_files_of_others_among_converted_ones_stay(folder: Path) -> None:
+    theirs = folder / CONVERTED / "codebook-mine.safetensors"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"mine")
+
+    assert len(WeightsStore(folder).codebook().centroids)
+
+    assert theirs.read_bytes() == b"mine"

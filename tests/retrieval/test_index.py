@@ -287,6 +287,16 @@ def test_saving_over_another_index_replaces_it(walk, tmp_path: Path) -> None:
     assert len(list((tmp_path / "index").iterdir())) == 3
 
 
+def test_files_of_others_in_the_folder_stay(walk, tmp_path: Path) -> None:
+    theirs = tmp_path / "model-00001-of-00002.safetensors"
+    theirs.write_bytes(b"mine")
+
+    build(walk(3)).save(tmp_path)
+    build(walk(4)).save(tmp_path)
+
+    assert theirs.read_bytes() == b"mine"
+
+
 def test_damaged_and_foreign_files_are_named(walk, tmp_path: Path) -> None:
     build(walk(4)).save(tmp_path / "index")
     build(walk(4)).save(tmp_path / "other")
