@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """What writes sound files into a new folder, and what reads them."""
-
-    make: Callable[[Path], None]
-    read: Callable[[Path], object]
-    damage: tuple[str, ...] = ("*.*",)
-    """Patterns of the files that are damaged."""
-    slowness: int = 1
-    """How much fewer files of it are tried in the time of a test."""
-    documented: tuple[type[Exception], ...] = ()
-    """Errors that are told apart from those of `sfm.errors` by whoever calls the reader."""
+from .reader import Reader
+from .readers_of_markers import MARKERS
+from .readers_of_weights import WEIGHTS
 
 
 def _text(name: str, text: str) -> Callable[[Path], None]:
@@ -36,7 +25,7 @@ def _model(folder: Path, *, text: bool = False, old: bool = False) -> None:
     pycolmap.set_random_seed(0)
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, 2
-    options.num_points3D = 8
+    options.num_points3D = 4
     model = pycolmap.synthesize_dataset(options)
     folder.mkdir(parents=True)
     if text:
@@ -107,7 +96,7 @@ def _database(folder: Path) -> None:
     pycolmap.set_random_seed(0)
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, 2
-    options.num_points3D, options.num_points2D_without_point3D, options.prior_position = 20, 2, True
+    options.num_points3D, options.num_points2D_without_point3D, options.prior_position = 5, 1, True
     folder.mkdir(parents=True)
     with pycolmap.Database.open(folder / "theirs.db") as db:
         pycolmap.synthesize_dataset(options, db)
@@ -325,39 +314,12 @@ def _pair_store(folder: Path) -> None:
         store.depths(content)
 
 
-def _weights(folder: Path) -> None:
-    import numpy as np
-
-    from tools.write_checkpoint import (
-        TINY,
-        network_state,
-        write_codebook,
-        write_network,
-        write_retrieval_head,
-    )
-
-    folder.mkdir(parents=True)
-    write_network(folder / "network.pth", TINY, network_state(TINY))
-    write_retrieval_head(folder / "head.pth", 64)
-    write_codebook(folder / "codebook.pkl", np.ones((3, 64), np.float32))
-
-
-def _read_weights(folder: Path) -> None:
-    from sfm.mast3r.checkpoint import open_network_checkpoint
-    from sfm.mast3r.codebook_file import load_codebook
-    from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
-
-    open_network_checkpoint(folder / "network.pth")
-    load_retrieval_head(folder / "head.pth")
-    load_codebook(folder / "codebook.pkl")
-
-
 def _photos(folder: Path) -> None:
     import numpy as np
     from PIL import Image
 
     folder.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (10, 12, 3), np.uint8)
     picture = Image.fromarray(pixels)
     exif = picture.getexif()
     exif[0x0110], exif[0x010F], exif[0x0112] = "model", "make", 6
@@ -374,16 +336,16 @@ def _examine(folder: Path) -> None:
 
     from PIL import Image
 
-    from sfm.ingest.budget import PixelBudget
     from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
     from sfm.ingest.discover import found_file
     from sfm.ingest.examine import Shelf, examine
     from sfm.ingest.exif import read_metadata
+    from sfm.ingest.memory import MemoryBudget
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         for name in ("a.jpg", "b.png", "c.tif"):
-            examine(found_file(name, folder / name), Shelf(folder / "shelf", 32), PixelBudget(10**8))
+            examine(found_file(name, folder / name), Shelf(folder / "shelf", 32), MemoryBudget(10**9))
             try:
                 with open_photo(folder / name) as photo:
                     read_metadata(photo, size=stored_size(photo))
@@ -401,7 +363,7 @@ def _mask(folder: Path) -> None:
     masks = folder / "masks"
     masks.mkdir(exist_ok=True)
     shutil.copyfile(folder / "mask.png", masks / "a.jpg.png")
-    photo = Maskable("a.jpg", "a.jpg", folder / "a.jpg", (48, 40), 1)
+    photo = Maskable("a.jpg", "a.jpg", folder / "a.jpg", (12, 10), 1)
     manifest = Manifest(Shelf(folder / "shelf", 32))
     find_masks([photo], masks, manifest, cache_dir=folder / "cache", threads=1)
 
@@ -470,15 +432,14 @@ READERS = {
         documented=(_retrieval_error(),),
     ),
     "database": Reader(_database, _map, slowness=4),
-    "run record": Reader(_workspace, _tell, ("run.json",), slowness=4),
-    "event log": Reader(_workspace, _tell, ("events.jsonl", "cache/events.jsonl"), slowness=4),
-    "pair records": Reader(_workspace, _tell, ("cache/*.json",), slowness=4),
+    "run record": Reader(_workspace, _tell, ("run.json",)),
+    "event log": Reader(_workspace, _tell, ("events.jsonl", "cache/events.jsonl")),
+    "pair records": Reader(_workspace, _tell, ("cache/*.json",)),
     "report": Reader(_workspace, _report, ("run.json", "events.jsonl", "sparse/0/*.bin"), slowness=20),
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
     "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
     "pair store": Reader(_pair_store, _pair_store, ("*.safetensors",)),
-    "weights": Reader(_weights, _read_weights, slowness=40),
-    "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif"), slowness=4),
+    "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif")),
     "mask": Reader(_photos, _mask, ("mask.png",)),
     "configuration": Reader(
         _text(
@@ -486,6 +447,7 @@ READERS = {
             "photos: a\noutput: b\nrun: {seed: 3}\nregister:\n  mapper: graph\nretrieval:\n  mode: pairs\n",
         ),
         _config,
-        slowness=8,
     ),
+    **MARKERS,
+    **WEIGHTS,
 }
