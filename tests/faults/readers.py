@@ -435,7 +435,7 @@ READERS = {
     "run record": Reader(_workspace, _tell, ("run.json",)),
     "event log": Reader(_workspace, _tell, ("events.jsonl", "cache/events.jsonl")),
     "pair records": Reader(_workspace, _tell, ("cache/*.json",)),
-    "report": Reader(_workspace, _report, ("run.json", "events.jsonl", "sparse/0/*.bin"), slowness=20),
+    "report": Reader(_workspace, _report, ("run.json", "events.jsonl", "sparse/0/*.bin")),
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
     "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
     "pair store": Reader(_pair_store, _pair_store, ("*.safetensors",)),
