@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .reader import Reader
+from .reader import Reader, write_model
 
 _NAMES = ("a.jpg", "b.jpg", "c.jpg")
 
@@ -117,17 +117,6 @@ def _go_on(folder: Path) -> None:
     rounds.in_doubt(lambda: False)
 
 
-def _poses(folder: Path) -> None:
-    import pycolmap
-
-    pycolmap.set_random_seed(0)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 3
-    options.num_points3D = 4
-    folder.mkdir(parents=True)
-    pycolmap.synthesize_dataset(options).write_text(folder)
-
-
 def _use_poses(folder: Path) -> None:
     from sfm.config.schema import RegisterConfig
     from sfm.given_poses import read_given_poses
@@ -155,6 +144,6 @@ MARKERS = {
     "markers of an extension": Reader(_extension, _extend, ("out/cache/*.json", "out/images/*")),
     "marker of an export": Reader(_export, _renew_export, ("old/loopsfm_export.json",)),
     "rounds of the loop": Reader(_rounds, _go_on, ("01/*.json", "in_doubt.json")),
-    "given poses": Reader(_poses, _use_poses, ("*.txt",)),
+    "given poses": Reader(lambda f: write_model(f, text=True), _use_poses, ("*.txt",)),
     "options of a run": Reader(_kept_paths, _repeat_run, ("run.json", "cache/paths.json")),
 }

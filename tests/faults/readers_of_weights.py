@@ -77,7 +77,7 @@ def _use_record(folder: Path) -> None:
 
 
 WEIGHTS = {
-    "network": Reader(_weights, _network, ("network.pth",)),
+    "network": Reader(_weights, _network, ("network.pth",), slowness=2),
     "network of the hub": Reader(_weights, _hub_network, ("hub/*",)),
     "retrieval weights": Reader(_weights, _retrieval, ("head.pth", "codebook.pkl")),
     "record of weights": Reader(_record, _use_record, ("weights.json",)),
