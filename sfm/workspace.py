@@ -21,7 +21,7 @@ from sfm.errors import InputError, WorkspaceError
 from sfm.events import EventLog
 from sfm.folder_swap import recover, take_place
 from sfm.scratch import beside, folder_beside, is_scratch, leftovers, scratch_below, sweep
-from sfm.untrusted.documents import read_json
+from sfm.untrusted.documents import fits, read_json
 
 FORMAT = 1
 MARKER = "workspace.json"
@@ -144,6 +144,11 @@ class Workspace:
         if not isinstance(marker, dict) or marker.get("format") != FORMAT:
             raise WorkspaceError(
                 f"{self.root} was written by another version of sfm", hint="choose another output folder"
+            )
+        if not fits(marker, {"source": str}):
+            raise WorkspaceError(
+                f"{path} is damaged: it does not say what was reconstructed",
+                hint="choose another output folder",
             )
         return marker
 

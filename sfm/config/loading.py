@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,8 +39,8 @@ PATH_OPTIONS = frozenset(
 PATHS_FILE = "paths.json"
 """In the cache beside a `run.json`: the paths that it does not tell, by option."""
 
-_CUT = "…/"
-"""Begins paths of which a `run.json` tells the last part alone."""
+_CUT = re.compile("…(/|$)")
+"""Begins paths of which a `run.json` tells the last part alone, or nothing."""
 _MAX_SHOWN = 20
 
 
@@ -95,7 +96,7 @@ def _without_cut_paths(values: dict[str, object], path: Path | None) -> list[str
     """Put the kept paths in place of those that a `run.json` does not tell; what is wrong where none is."""
     problems = []
     for name, value in list(values.items()):
-        if name not in PATH_OPTIONS or not (isinstance(value, str) and value.startswith(_CUT)):
+        if name not in PATH_OPTIONS or not (isinstance(value, str) and _CUT.match(value)):
             continue
         found = _kept_paths(path).get(name) if path is not None else None
         values[name] = found
@@ -157,7 +158,7 @@ def _anchored(item: Setting | Problem, folder: Path) -> Setting | Problem:
         isinstance(item, Setting)
         and item.option.name in PATH_OPTIONS
         and isinstance(item.value, str)
-        and not item.value.startswith(_CUT)
+        and not _CUT.match(item.value)
     ):
         joined = os.path.join(folder, os.path.expanduser(item.value))
         return replace(item, value=os.path.normpath(joined))

@@ -40,7 +40,8 @@ def checked_camera(
     """A camera from a model name of COLMAP's, pixels and parameters; `where` begins the message of an error.
 
     Raises:
-        InputError: no such model, a size that is none, or not just as many finite parameters as it has.
+        InputError: no such model, a size that is none, or not just as many finite parameters as it has
+            (EQUIRECTANGULAR may have none, since its own are width and height).
     """
     if model not in _MODELS.values():
         raise InputError(f"{where}: COLMAP has no camera model {model!r}")
@@ -48,6 +49,8 @@ def checked_camera(
     if None in size:
         raise InputError(f"{where}: a photo cannot have {shown(width)} x {shown(height)} pixels")
     listed = params if isinstance(params, list | tuple) else ()
+    if model == "EQUIRECTANGULAR" and not listed and isinstance(params, list | tuple):
+        listed = size  # the parameters of this model are width and height once more
     values = [
         number for value in listed if not isinstance(value, str) and (number := real(value)) is not None
     ]

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from filelock import FileLock
 
-from sfm.errors import WeightsError
+from sfm.errors import InputError, WeightsError
+from sfm.untrusted.documents import read_json
 from sfm.workspace import atomic_write_json
 
 from .weights import default_folder
@@ -146,11 +147,11 @@ class WeightsRecord:
 
 def _read(path: Path, *, reset: bool) -> dict[str, Any]:
     """The record; an empty one where there is none, or with `reset` where it is damaged."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, RecursionError):
+    try:
+        record = read_json(path, errors="surrogateescape")
+    except InputError:
         record = None
     if isinstance(record, dict) and record.get("format") == _FORMAT:
         pins, made = record.get("files", {}), record.get("made", {})

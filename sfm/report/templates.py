@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 
 import jinja2
 
 
+@functools.cache
 def template(name: str, **filters: Callable[..., str]) -> jinja2.Template:
     """A template of `assets`; whatever is put into it is escaped, and a name that it lacks is an error."""
     environment = jinja2.Environment(

@@ -146,6 +146,16 @@ def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
         open_once(tmp_path / "out", tmp_path)
 
 
+@pytest.mark.parametrize("marker", ['{"format": 1}', '{"format": 1, "source": null}'])
+def test_a_marker_that_does_not_name_the_photos_is_refused(tmp_path: Path, marker: str) -> None:
+    (tmp_path / "out" / "cache").mkdir(parents=True)
+    (tmp_path / "out" / "cache" / "workspace.json").write_text(marker)
+    (tmp_path / "out" / "run.json").write_text("{}")
+
+    with pytest.raises(WorkspaceError, match=r"workspace\.json is damaged"):
+        Workspace(tmp_path / "out", source=tmp_path / "photos").__enter__()
+
+
 def test_a_failed_folder_leaves_the_earlier_one(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "sparse") as scratch:
         (scratch / "model").write_text("first")

@@ -255,3 +255,20 @@ def test_a_camera_model_of_no_known_number_is_refused(model_folder):
 
     with pytest.raises(InputError, match=r"cameras\.bin: camera 1: COLMAP has no camera model of number 99"):
         read_cameras(model_folder)
+
+
+def test_an_equirectangular_camera_without_parameters_has_those_of_its_size(tmp_path):
+    camera = {"model": "EQUIRECTANGULAR", "width": 40, "height": 20, "params": []}
+    (tmp_path / "gt.json").write_text(json.dumps({"images": {"a": IDENTITY}, "cameras": {"a": camera}}))
+
+    truth = load_ground_truth(tmp_path)
+
+    assert list(truth.cameras["a"].params) == [40, 20]
+
+
+def test_other_cameras_without_parameters_are_refused(tmp_path):
+    camera = {**CAMERA, "params": []}
+    (tmp_path / "gt.json").write_text(json.dumps({"images": {"a": IDENTITY}, "cameras": {"a": camera}}))
+
+    with pytest.raises(InputError, match="camera of 'a': PINHOLE has the parameters"):
+        load_ground_truth(tmp_path)

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """What writes sound files into a new folder, and what reads them."""
-
-    make: Callable[[Path], None]
-    read: Callable[[Path], object]
-    damage: tuple[str, ...] = ("*.*",)
-    """Patterns of the files that are damaged."""
-    slowness: int = 1
-    """How much fewer files of it are tried in the time of a test."""
-    documented: tuple[type[Exception], ...] = ()
-    """Errors that are told apart from those of `sfm.errors` by whoever calls the reader."""
+from .reader import Reader, write_model
+from .readers_of_markers import MARKERS
+from .readers_of_runs import RUNS
+from .readers_of_weights import WEIGHTS
 
 
 def _text(name: str, text: str) -> Callable[[Path], None]:
@@ -28,24 +18,6 @@ def _text(name: str, text: str) -> Callable[[Path], None]:
         (folder / name).write_text(text, encoding="utf-8")
 
     return write
-
-
-def _model(folder: Path, *, text: bool = False, old: bool = False) -> None:
-    import pycolmap
-
-    pycolmap.set_random_seed(0)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, 2
-    options.num_points3D = 8
-    model = pycolmap.synthesize_dataset(options)
-    folder.mkdir(parents=True)
-    if text:
-        model.write_text(folder)
-    else:
-        model.write(folder)
-    if old:
-        (folder / "rigs.bin").unlink()
-        (folder / "frames.bin").unlink()
 
 
 def _use_model(folder: Path) -> None:
@@ -107,7 +79,7 @@ def _database(folder: Path) -> None:
     pycolmap.set_random_seed(0)
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, 2
-    options.num_points3D, options.num_points2D_without_point3D, options.prior_position = 20, 2, True
+    options.num_points3D, options.num_points2D_without_point3D, options.prior_position = 5, 1, True
     folder.mkdir(parents=True)
     with pycolmap.Database.open(folder / "theirs.db") as db:
         pycolmap.synthesize_dataset(options, db)
@@ -137,126 +109,6 @@ def _map(folder: Path) -> None:
     with pycolmap.Database.open(copy) as db:
         pycolmap.DatabaseCache.create(db, pycolmap.DatabaseCacheOptions())
         db.read_all_pose_priors()
-
-
-def _workspace(folder: Path) -> None:
-    """What a run leaves, of photos that nobody needs to look at again."""
-    import pycolmap
-
-    _model(folder / "sparse" / "0")
-    (folder / "cache").mkdir()
-    model = pycolmap.Reconstruction(folder / "sparse" / "0")
-    names = sorted(model.image(i).name for i in model.reg_image_ids())
-    with pycolmap.Database.open(folder / "database.db") as db:
-        pycolmap.set_random_seed(0)
-        options = pycolmap.SyntheticDatasetOptions()
-        options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, 2
-        options.num_points3D = 8
-        pycolmap.synthesize_dataset(options, db)
-    _write_json(folder / "run.json", _run(names))
-    lines = "".join(json.dumps({"t": 1.5, "stage": "s", **event}) + "\n" for event in _events(names))
-    for path in (folder / "events.jsonl", folder / "cache" / "events.jsonl"):
-        path.write_text(lines, encoding="utf-8")
-    edges = [[names[0], names[1], 0.5, "knn", 0], [names[1], names[2], 1.0, "user", 1]]
-    for name in ("scene_graph.json", "proposed_graph.json"):
-        _write_json(folder / "cache" / name, {"images": names, "edges": edges})
-    _write_json(folder / "cache" / "failed_pairs.json", {"generation": 2, "pairs": [names[:2]]})
-    _write_json(folder / "cache" / "camera_splits.json", {names[0]: {"sha256": "0a", "focal_px": 500.0}})
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _events(names: list[str]) -> list[dict[str, object]]:
-    a, b, c, d = names
-    pair = {"a": a, "b": b}
-    photo = {"event": "photo", "width": 1024, "height": 768, "camera_id": 1, "orientation": 1}
-    counted = {"num_matches": 40, "num_inliers": 30, "config": "CALIBRATED", "why": ""}
-    return [
-        *({**photo, "name": name} for name in names),
-        {"event": "skipped", "name": "e.jpg", "reason": "damaged"},
-        *({"event": "features", "name": name, "num_keypoints": 100} for name in names),
-        {"event": "edge", **pair, "score": 0.25},
-        {"event": "pair", **pair, "reason": "knn", "round": 0, **counted},
-        {"event": "pair", "a": a, "b": c, "reason": "bridge", "round": 1, **counted, "num_inliers": 0},
-        {"event": "request", "a": c, "b": d, "gain": 0.5, "reason": "bridge", "round": 1},
-        {"event": "suspect", **pair, "why": "alike", "score": 0.5, "num_inliers": 30},
-        *(
-            {"event": "registered", "name": n, "how": "pnp", "num_visible": 9, "num_inliers": 8, "model": 0}
-            for n in names
-        ),
-        {"event": "rejected", "name": d, "num_visible": 9, "why": "few", "model": 0},
-        {"event": "filtered", "name": d, "why": "no points", "model": 0},
-        {"event": "hinged", "names": [c], "hinge": a, "model": 0},
-        {"event": "moved", "names": [b, c], "accepted": True, "num_matches": [3, 9], "num_denying": [4, 1]},
-        {"event": "dropped_model", "names": [d], "why": "small"},
-    ]
-
-
-def _run(names: list[str]) -> dict[str, object]:
-    quality = dict.fromkeys(("residual_px", "tri_angle_deg", "sigma_position", "sigma_rotation_deg"), 0.5)
-    held = {**quality, "why_no_sigma": "", "num_pairs": 3, "num_neighbours": 2, "contradicted": 0.1}
-    outcome = {"status": "registered", "model": 0, "num_observations": 8, "reason": "", "advice": ""}
-    lost = {**outcome, "status": "not_registered", "model": None, "reason": "none fits", "advice": "more"}
-    origin = {"latitude_deg": 47.0, "longitude_deg": 8.0, "altitude_m": 400.0}
-    axes, shares = ("horizontal", "vertical"), ("median", "p95")
-    distances = {f"{axis}_{share}_m": 0.5 for axis in axes for share in shares}
-    place = {"frame": "enu", "why": "GPS", "origin": origin, "offset": [0, 0, 0], "num_positions": 3}
-    sizes = {"path": "sparse/0", "num_images": 4, "num_points3D": 8, "num_observations": 32}
-    errors = {"mean_reprojection_error_px": 0.5, "mean_track_length": 4.0}
-    return {
-        "status": "ok",
-        "message": "done",
-        "backend": "sift",
-        "notice": "",
-        "config": {"photos": "p", "run": {"seed": 1}},
-        "photos": {"total": 4, "readable": 4, "registered": 3, "skipped": [{"name": "e", "reason": "x"}]},
-        "models": [{**sizes, **errors, "georeference": {**place, "outliers": [], "differences": distances}}],
-        "pairs": {"matched": 2, "verified": 1, "exhaustive": 6, "fraction": 0.3, "failed": 0, "failures": ""},
-        "stages": [{"stage": "ingest", "seconds": 1.5, "counts": {"photos": 4}, "peak_memory_mb": 100.0}],
-        "rounds": [
-            {
-                **dict.fromkeys(("round", "matched", "verified", "registered_before"), 1),
-                **dict.fromkeys(("registered_after", "models_before", "models_after", "seconds"), 1),
-                "asked": {"bridge": 1},
-                "verified_by_reason": {"bridge": 1},
-            }
-        ],
-        "outcomes": [
-            *({**outcome, "name": n, "quality": held, "doubt": ""} for n in names[:3]),
-            {**lost, "name": names[3]},
-        ],
-        "suspects": [{"a": names[0], "b": names[1], "score": 0.5, "num_inliers": 30, "why": "alike"}],
-        "ambiguous": False,
-        "look_alikes_note": "",
-        "seconds": 2.5,
-        "peak_memory_mb": 100.0,
-        "versions": {"python": "3"},
-    }
-
-
-def _tell(folder: Path) -> None:
-    """All that reads the records of a run and needs no photo."""
-    from sfm.camera_splits import with_splits
-    from sfm.explanation import explain
-    from sfm.failed_pairs import FailedPairs
-    from sfm.pair_states import read_pair_states
-    from sfm.types import Collection
-
-    with_splits(Collection((), {}), folder / "cache")
-    FailedPairs.read(folder / "cache")
-    read_pair_states(folder)
-    for name in ("camera000001_frame000000.png", "camera000002_frame000001.png"):
-        explain(folder, name)
-
-
-def _report(folder: Path) -> None:
-    from sfm.graphs import graph
-    from sfm.report.page import write_report
-
-    write_report(folder)
-    graph(folder, destination=folder / "graph")
 
 
 def _manifest(folder: Path) -> None:
@@ -325,39 +177,12 @@ def _pair_store(folder: Path) -> None:
         store.depths(content)
 
 
-def _weights(folder: Path) -> None:
-    import numpy as np
-
-    from tools.write_checkpoint import (
-        TINY,
-        network_state,
-        write_codebook,
-        write_network,
-        write_retrieval_head,
-    )
-
-    folder.mkdir(parents=True)
-    write_network(folder / "network.pth", TINY, network_state(TINY))
-    write_retrieval_head(folder / "head.pth", 64)
-    write_codebook(folder / "codebook.pkl", np.ones((3, 64), np.float32))
-
-
-def _read_weights(folder: Path) -> None:
-    from sfm.mast3r.checkpoint import open_network_checkpoint
-    from sfm.mast3r.codebook_file import load_codebook
-    from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
-
-    open_network_checkpoint(folder / "network.pth")
-    load_retrieval_head(folder / "head.pth")
-    load_codebook(folder / "codebook.pkl")
-
-
 def _photos(folder: Path) -> None:
     import numpy as np
     from PIL import Image
 
     folder.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (10, 12, 3), np.uint8)
     picture = Image.fromarray(pixels)
     exif = picture.getexif()
     exif[0x0110], exif[0x010F], exif[0x0112] = "model", "make", 6
@@ -374,16 +199,16 @@ def _examine(folder: Path) -> None:
 
     from PIL import Image
 
-    from sfm.ingest.budget import PixelBudget
     from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_size
     from sfm.ingest.discover import found_file
     from sfm.ingest.examine import Shelf, examine
     from sfm.ingest.exif import read_metadata
+    from sfm.ingest.memory import MemoryBudget
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         for name in ("a.jpg", "b.png", "c.tif"):
-            examine(found_file(name, folder / name), Shelf(folder / "shelf", 32), PixelBudget(10**8))
+            examine(found_file(name, folder / name), Shelf(folder / "shelf", 32), MemoryBudget(10**9))
             try:
                 with open_photo(folder / name) as photo:
                     read_metadata(photo, size=stored_size(photo))
@@ -401,7 +226,7 @@ def _mask(folder: Path) -> None:
     masks = folder / "masks"
     masks.mkdir(exist_ok=True)
     shutil.copyfile(folder / "mask.png", masks / "a.jpg.png")
-    photo = Maskable("a.jpg", "a.jpg", folder / "a.jpg", (48, 40), 1)
+    photo = Maskable("a.jpg", "a.jpg", folder / "a.jpg", (12, 10), 1)
     manifest = Manifest(Shelf(folder / "shelf", 32))
     find_masks([photo], masks, manifest, cache_dir=folder / "cache", threads=1)
 
@@ -441,11 +266,11 @@ _RIGS = [
 ]
 
 READERS = {
-    "binary model": Reader(_model, _use_model, ("*.bin",)),
-    "binary model of three files": Reader(lambda f: _model(f, old=True), _use_model, ("*.bin",)),
-    "text model": Reader(lambda f: _model(f, text=True), _use_model, ("*.txt",)),
+    "binary model": Reader(write_model, _use_model, ("*.bin",)),
+    "binary model of three files": Reader(lambda f: write_model(f, old=True), _use_model, ("*.bin",)),
+    "text model": Reader(lambda f: write_model(f, text=True), _use_model, ("*.txt",)),
     "ground truth": Reader(_text("gt.json", json.dumps(_TRUTH)), _ground_truth),
-    "ground truth model": Reader(_model, _ground_truth, ("images.bin",)),
+    "ground truth model": Reader(write_model, _ground_truth, ("images.bin",)),
     "positions": Reader(
         _text(
             "p.csv",
@@ -470,15 +295,11 @@ READERS = {
         documented=(_retrieval_error(),),
     ),
     "database": Reader(_database, _map, slowness=4),
-    "run record": Reader(_workspace, _tell, ("run.json",), slowness=4),
-    "event log": Reader(_workspace, _tell, ("events.jsonl", "cache/events.jsonl"), slowness=4),
-    "pair records": Reader(_workspace, _tell, ("cache/*.json",), slowness=4),
-    "report": Reader(_workspace, _report, ("run.json", "events.jsonl", "sparse/0/*.bin"), slowness=20),
+    **RUNS,
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
     "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
     "pair store": Reader(_pair_store, _pair_store, ("*.safetensors",)),
-    "weights": Reader(_weights, _read_weights, slowness=40),
-    "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif"), slowness=4),
+    "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif")),
     "mask": Reader(_photos, _mask, ("mask.png",)),
     "configuration": Reader(
         _text(
@@ -486,6 +307,7 @@ READERS = {
             "photos: a\noutput: b\nrun: {seed: 3}\nregister:\n  mapper: graph\nretrieval:\n  mode: pairs\n",
         ),
         _config,
-        slowness=8,
     ),
+    **MARKERS,
+    **WEIGHTS,
 }

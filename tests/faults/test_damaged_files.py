@@ -12,7 +12,6 @@ from .readers import READERS
 EXECUTIONS = 2000
 
 
-@pytest.mark.slow
 def test_damaged_files_are_read_or_refused_with_a_documented_error() -> None:
     tally = fuzz(list(READERS), range(EXECUTIONS))
 

@@ -239,12 +239,15 @@ def test_tokens_from_a_half_precision_cache(predictor) -> None:
 
 def test_pixels_are_normalised_exactly(predictor, small_network) -> None:
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    seen = []
+    # What convolutions make of them depends on the strides of the batch, which choose another kernel.
+    small_network.patch_embed.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs))
 
-    tokens = predictor.encode([NetworkPhoto("ramp", ramp)])
+    predictor.encode([NetworkPhoto("ramp", ramp)])
 
-    images = (ramp.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
-    expected = small_network.encode(torch.from_numpy(images).permute(2, 0, 1)[None])
-    np.testing.assert_array_equal(tokens, expected)
+    (images,) = seen
+    expected = (ramp.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
+    np.testing.assert_array_equal(images, expected.transpose(2, 0, 1)[None])
 
 
 def test_retrieval_features_are_those_of_the_head(small_network) -> None:

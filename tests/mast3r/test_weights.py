@@ -223,7 +223,11 @@ def test_damaged_files_are_not_accepted(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": 9}', '{"format": 1, "files": {"a": 3}}', "[" * 100_000]
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"format": 9}', '{"format": 1, "files": {"a": 3}}', "[" * 100_000),
+        r'{"format": 1, "files": {"\ud800": {"sha256": "0a"}}}',
+    ],
 )
 def test_a_damaged_record_is_not_taken_for_none(folder: Path, text: str) -> None:
     (folder / NETWORK.name).unlink()
