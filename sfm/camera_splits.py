@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pycolmap
 
+from sfm.atomic_files import atomic_write_json
 from sfm.database import FeatureDatabase
 from sfm.loop import LoopResult
 from sfm.mapping import find_foreign_photos
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
-from sfm.workspace import atomic_write_json
 
 if TYPE_CHECKING:
     from sfm.session import PhotoSession

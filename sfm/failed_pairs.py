@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval import Pair
+from sfm.atomic_files import atomic_write_json
 from sfm.history import PairTry
 from sfm.untrusted.documents import read_cache
-from sfm.workspace import atomic_write_json
 
 _FILE = "failed_pairs.json"
 

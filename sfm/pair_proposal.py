@@ -12,6 +12,7 @@ from retrieval.builders import build_scene_graph
 from retrieval.engine import ImageIndex
 from retrieval.mast3r_sfm_graph import needs_similarity
 from retrieval.query_expansion import ExpandedRanking
+from sfm.atomic_files import atomic_write_bytes, atomic_write_json
 from sfm.backends import Backend
 from sfm.database import FeatureDatabase
 from sfm.events import EventSink
@@ -20,7 +21,6 @@ from sfm.photo_index import errors_for_users, open_index
 from sfm.positions import positions_m, tell_neighbours
 from sfm.types import Collection
 from sfm.untrusted.documents import fits, read_cache
-from sfm.workspace import atomic_write_bytes, atomic_write_json
 
 log = logging.getLogger(__name__)
 

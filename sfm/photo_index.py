@@ -20,12 +20,13 @@ from retrieval.codebook import Codebook, train_codebook
 from retrieval.engine import ImageIndex, build_index
 from retrieval.errors import MissingEngineError, RetrievalError
 from retrieval.index import RetrievalIndex
+from sfm.atomic_files import atomic_write_json
 from sfm.backends import Backend
 from sfm.database import FeatureDatabase
 from sfm.errors import InputError, MissingDependencyError
 from sfm.types import Collection
 from sfm.untrusted.documents import read_json
-from sfm.workspace import atomic_write_json, content_key
+from sfm.workspace import content_key
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sfm.atomic_files import atomic_write_bytes, atomic_write_json, json_default
 from sfm.config.loading import PATH_OPTIONS, PATHS_FILE
 from sfm.config.options import flat_values
 from sfm.config.schema import Config
-from sfm.workspace import Workspace, atomic_write_bytes, atomic_write_json, json_default
+from sfm.workspace import Workspace
 
 _BEFORE = r"""(?<![^\s"'(=:,;\[<>|])"""
 """Paths begin a word: what looks like one within a name is part of it."""

@@ -10,13 +10,13 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from sfm.atomic_files import atomic_write_json
 from sfm.errors import InputError
 from sfm.evaluation.alignment import extent
 from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
 from sfm.evaluation.names import match_names
 from sfm.geography import Place
 from sfm.model_files import read_models
-from sfm.workspace import atomic_write_json
 
 from .gps import gps_positions
 from .output import model_output

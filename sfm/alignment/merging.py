@@ -9,9 +9,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from sfm.atomic_files import atomic_write_json
 from sfm.errors import InputError
 from sfm.evaluation.alignment import extent
-from sfm.workspace import atomic_write_json
 
 from .aligning import chosen_model
 from .joined import joined_model

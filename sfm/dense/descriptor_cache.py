@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sfm.workspace import atomic_write_bytes
+from sfm.atomic_files import atomic_write_bytes
 
 _DESCRIPTORS = "descriptors"
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sfm.atomic_files import atomic_write_bytes
 from sfm.untrusted.documents import fits, parsed_json
-from sfm.workspace import atomic_write_bytes
 
 from .types import DenseMatches, ViewDepth
 

@@ -10,9 +10,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from sfm.atomic_files import atomic_write_bytes
 from sfm.config.schema import Mast3rConfig
 from sfm.mast3r.predictor import EncodedPhoto, PairPredictor
-from sfm.workspace import atomic_write_bytes, content_key
+from sfm.workspace import content_key
 
 _VERSION = {torch.bfloat16: 1, torch.float16: 2, torch.float32: 2}
 """Raised when a change of code changes what tokens are: photos are then encoded again."""

@@ -11,9 +11,9 @@ import struct
 import zlib
 from pathlib import Path
 
+from sfm.atomic_files import atomic_write_bytes
 from sfm.errors import InputError
 from sfm.ingest.decode import UnusablePhotoError, open_photo
-from sfm.workspace import atomic_write_bytes
 
 _GPS_TAG, _EXIF_TAG, _MAKER_NOTE = 0x8825, 0x8769, 0x927C
 _EXIF = re.compile(rb"\xff\xe1..Exif\0\0(?=II\*\0|MM\0\*)", re.DOTALL)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from sfm.atomic_files import atomic_write_json
 from sfm.evaluation.model_poses import EXPORT_MARKER
-from sfm.workspace import atomic_write_json
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sfm.atomic_files import atomic_write_json
 from sfm.errors import InputError
 from sfm.ingest.discover import FoundFile, found_file
 from sfm.ingest.examine import origin_of_copy
 from sfm.types import Collection
 from sfm.untrusted.documents import fits, read_cache
 from sfm.untrusted.names import path_below
-from sfm.workspace import MARKER, atomic_write_json
+from sfm.workspace import MARKER
 
 _LISTED = 3
 _SOURCES = "sources.json"

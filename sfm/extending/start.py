@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from sfm.atomic_files import atomic_write_json
 from sfm.database import FeatureDatabase, StageKeys
 from sfm.errors import InputError
 from sfm.sqlite_files import open_read_only, replace_by_copy
 from sfm.untrusted.documents import read_cache
-from sfm.workspace import Workspace, atomic_write_json
+from sfm.workspace import Workspace
 
 from .given import GivenModel
 

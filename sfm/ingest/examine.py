@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from sfm.atomic_files import atomic_write_bytes
 from sfm.ingest.colmap_pixels import (
     are_same,
     colmaps_picture,
@@ -33,7 +34,6 @@ from sfm.ingest.discover import FoundFile, found_file
 from sfm.ingest.exif import Metadata, read_metadata
 from sfm.ingest.memory import COLMAP_BYTES_PER_PIXEL, MemoryBudget, decoding_bytes
 from sfm.types import Exif
-from sfm.workspace import atomic_write_bytes
 
 MIN_SIZE = 32
 """Photos with a shorter side below this hold nothing to match, px."""

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sfm.atomic_files import atomic_write_bytes
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.types import Exif
 from sfm.untrusted.documents import fits, read_cache
-from sfm.workspace import atomic_write_bytes
 
 _VERSION = 2
 _FILE = "images.json"

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from filelock import FileLock
 
+from sfm.atomic_files import atomic_write_json
 from sfm.errors import InputError, WeightsError
 from sfm.untrusted.documents import read_json
-from sfm.workspace import atomic_write_json
 
 from .weights import default_folder
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sfm.atomic_files import atomic_write_bytes
 from sfm.queries import Answer, Found
 from sfm.report.templates import now, template
 from sfm.report.thumbnails import thumbnail_uris
-from sfm.workspace import atomic_write_bytes
 
 _LEAST_SCORE = 1e-4
 """Bars begin here: photos that have a few words in common by chance come to more."""

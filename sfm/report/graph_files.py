@@ -9,11 +9,11 @@ from pathlib import Path
 import networkx as nx
 
 from retrieval import Pair
+from sfm.atomic_files import atomic_write_bytes
 from sfm.ingest.names import model_name
 from sfm.pair_states import PairState
 from sfm.report.graph import GraphPicture
 from sfm.report.templates import template
-from sfm.workspace import atomic_write_bytes
 
 _MAX_LABELLED = 60
 """Beyond this many photos names would cover each other; tooltips tell them then."""

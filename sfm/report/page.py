@@ -9,6 +9,7 @@ from typing import Any
 
 import pycolmap
 
+from sfm.atomic_files import atomic_write_bytes
 from sfm.errors import InputError
 from sfm.events import read_events
 from sfm.exports.models import model_indices, read_model
@@ -32,7 +33,6 @@ from sfm.report.scene import SceneModel, scene_model
 from sfm.report.templates import now, template
 from sfm.report.thumbnails import thumbnail_uris
 from sfm.types import PhotoStatus
-from sfm.workspace import atomic_write_bytes
 
 _MAX_POINTS = 200_000
 """In all models together: 2.4 MB of page."""

@@ -11,6 +11,7 @@ import pycolmap
 import pytest
 
 import sfm
+from sfm.atomic_files import atomic_folder, atomic_write_bytes
 from sfm.config.schema import Config, ExportConfig, RunConfig
 from sfm.database_mapping import map_database
 from sfm.errors import SfmError, WorkspaceError
@@ -18,7 +19,7 @@ from sfm.exports.models import write_models
 from sfm.failures import keep_traceback
 from sfm.folder_swap import recover
 from sfm.sqlite_files import open_read_only
-from sfm.workspace import Workspace, atomic_folder, atomic_write_bytes
+from sfm.workspace import Workspace
 
 CONFIG = Config(run=RunConfig(threads=1), export=ExportConfig(report=False))
 

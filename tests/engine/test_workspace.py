@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sfm.atomic_files import atomic_folder, atomic_write_bytes
 from sfm.config.schema import Config, RegisterConfig
 from sfm.errors import WorkspaceError
 from sfm.sharing import Sharing
-from sfm.workspace import Workspace, atomic_folder, atomic_write_bytes, content_key
+from sfm.workspace import Workspace, content_key
 
 
 def open_once(out: Path, source: Path) -> None:

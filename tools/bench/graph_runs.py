@@ -20,6 +20,7 @@ from photo_sets import ROOT, files_key
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from retrieval.mast3r_sfm_graph import retrieval_graph
+from sfm.atomic_files import atomic_write_json
 from sfm.backends import Guides, MatchReport
 from sfm.config.schema import Config
 from sfm.evaluation.comparison import registered_poses
@@ -30,7 +31,6 @@ from sfm.loop import Rank, run_closed_loop
 from sfm.mapping import ViewGraph, contested_places, finish_models, reconstruct
 from sfm.pair_proposal import propose_pairs
 from sfm.progress import SilentProgress
-from sfm.workspace import atomic_write_json
 
 LOOP = "loop"
 _SOURCE_OF_ALL = ("retrieval", "kernels", "sfm/mapping", "sfm/database.py", "sfm/verification.py")

@@ -22,6 +22,7 @@ import pycolmap
 from photo_sets import PhotoSet
 
 from retrieval import Edge, Pair, Reason
+from sfm.atomic_files import atomic_write_json
 from sfm.backends import NO_GUIDES, Guides, MatchReport, Surroundings
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
@@ -32,7 +33,7 @@ from sfm.progress import SilentProgress
 from sfm.sift import SiftBackend
 from sfm.sift.guided_pairs import match_guided
 from sfm.types import Collection
-from sfm.workspace import Workspace, atomic_write_json
+from sfm.workspace import Workspace
 
 _TABLES = ("matches", "two_view_geometries")
 _BASE = "base.db"
