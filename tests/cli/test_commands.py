@@ -173,13 +173,15 @@ def test_ctrl_c_says_how_to_go_on(photos: Path, monkeypatch: pytest.MonkeyPatch)
     assert done.stderr == "interrupted; run the same command again to continue\n"
 
 
-@pytest.mark.parametrize("has_cache", [True, False])
+@pytest.mark.parametrize("is_ours", [True, False])
 def test_a_bug_is_two_lines_and_a_traceback_in_a_file(
-    has_cache: bool, photos: Path, monkeypatch: pytest.MonkeyPatch
+    is_ours: bool, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raising(ZeroDivisionError("bug"), monkeypatch)
-    if has_cache:
-        (photos.parent / "out" / "cache").mkdir(parents=True)
+    cache = photos.parent / "out" / "cache"
+    cache.mkdir(parents=True)
+    if is_ours:
+        (cache / "workspace.json").write_text("{}")
 
     done = sfm_command("run", photos, "-o", "out")
 
@@ -189,7 +191,7 @@ def test_a_bug_is_two_lines_and_a_traceback_in_a_file(
     assert error.startswith("error: unexpected failure: ZeroDivisionError: bug (test_commands.py:")
     assert "please report it" in hint
     assert "ZeroDivisionError: bug" in kept.read_text()
-    assert (kept == Path("out/cache/tracebacks.txt")) is has_cache
+    assert (kept == Path("out/cache/tracebacks.txt")) is is_ours
     kept.unlink()
 
 
