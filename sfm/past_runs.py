@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def _refers(record: dict[str, Any]) -> bool:
     names = {outcome["name"] for outcome in record["outcomes"]}
     if any(not {pair["a"], pair["b"]} <= names for pair in record.get("suspects", ())):
         return False
-    num_models = len(places)
+    # The figures of the models are one of the steps that a run may not have finished.
+    num_models = len(places) if places or record.get("status") != "unfinished" else math.inf
     return all(
         outcome["status"] in _STATUSES
         and (outcome["status"] != PhotoStatus.REGISTERED or outcome["model"] is not None)

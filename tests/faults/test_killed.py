@@ -90,10 +90,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     """All files, without those that SQLite keeps beside a database while somebody reads it."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {
-        str(path.relative_to(folder)): path.read_bytes()
+        str(path.relative_to(folder)): _timeless(path)
         for path in files
         if path.suffix not in (".db-shm", ".db-wal")
     }
+
+
+def _timeless(path: Path) -> bytes:
+    """The bytes of a file; of the list of what an export wrote, without the times."""
+    if path.name != "loopsfm_export.json":
+        return path.read_bytes()
+    marker = json.loads(path.read_text())
+    marker["files"] = {name: (size, digest) for name, (size, _, digest) in marker["files"].items()}
+    return json.dumps(marker).encode()
 
 
 def leftovers(folder: Path) -> list[str]:
