@@ -10,17 +10,13 @@ from pathlib import Path
 import pycolmap
 import pytest
 
+from tests.mapping.synthetic import synthesize
+
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scene") / "in.db"
-    pycolmap.set_random_seed(1)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 4
-    options.num_points3D, options.camera_params = 100, [1280.0, 512.0, 384.0, 0.05]
-    with pycolmap.Database.open(path) as db:
-        pycolmap.synthesize_dataset(options, db)
-    return path
+    return synthesize(path, num_images=4, num_points=100).database
 
 
 def in_shell(redirection: str, database: Path, out: Path) -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,7 @@ from sfm.database_mapping import map_database
 from sfm.errors import WorkspaceError
 from sfm.events import EventLog
 from sfm.result import Result
+from tests.mapping.synthetic import synthesize
 
 CONFIG = Config(run=RunConfig(threads=1))
 
@@ -28,13 +29,7 @@ CONFIG = Config(run=RunConfig(threads=1))
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six photos round a cloud of points, all pairs verified."""
     path = tmp_path_factory.mktemp("scene") / "in.db"
-    pycolmap.set_random_seed(1)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 6
-    options.num_points3D, options.camera_params = 200, [1280.0, 512.0, 384.0, 0.05]
-    with pycolmap.Database.open(path) as db:
-        pycolmap.synthesize_dataset(options, db)
-    return path
+    return synthesize(path, num_images=6, num_points=200).database
 
 
 @pytest.fixture(scope="module")

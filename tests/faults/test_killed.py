@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pycolmap
 import pytest
 
 from sfm.model_files import read_whole_model
 from tests.faults.killing import Killer, killer
+from tests.mapping.synthetic import synthesize
 
 NUM_KILLS = 4
 """For each command, at moments spread over all of its changes."""
@@ -30,13 +30,7 @@ def kill() -> Iterator[Killer]:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six photos round a cloud of points, all pairs verified."""
     path = tmp_path_factory.mktemp("scene") / "in.db"
-    pycolmap.set_random_seed(1)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 6
-    options.num_points3D, options.camera_params = 150, [1280.0, 512.0, 384.0, 0.05]
-    with pycolmap.Database.open(path) as db:
-        pycolmap.synthesize_dataset(options, db)
-    return path
+    return synthesize(path, num_images=6, num_points=150).database
 
 
 @pytest.fixture(scope="module")
