@@ -15,6 +15,9 @@ from sfm.upright import upright_from_world
 HALF_EXTENT = 8.0
 """Half side of the cube that positions are quantised in, in radii of the model."""
 
+_FAR = 1e100
+"""Coordinates beyond, which a foreign model may have, would overflow when squared."""
+
 
 @dataclass(frozen=True, slots=True)
 class SceneModel:
@@ -65,7 +68,9 @@ def scene_model(
     turn = np.eye(3) if is_upright else upright_from_world(model, orientations)
     xyz, rgb = _points(model)
     names, centres, corners = _cameras(model)
-    xyz, centres, corners = xyz @ turn.T, centres @ turn.T, corners @ turn.T
+    xyz, centres, corners = (
+        np.clip(np.nan_to_num(at), -_FAR, _FAR) @ turn.T for at in (xyz, centres, corners)
+    )
     middle, radius = _middle_and_radius(np.concatenate((xyz, centres)))
     xyz, centres = (xyz - middle) / radius, (centres - middle) / radius
     near = np.flatnonzero((abs(xyz) < HALF_EXTENT).all(axis=1))

@@ -27,3 +27,15 @@ def test_a_seed_damages_the_same_file_in_the_same_way(name: str, tmp_path: Path)
 
     assert damages[0] == damages[1]
     assert damages[0][0] == damages[0][2] != damages[0][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("report", 237990570), ("report", 737990382), ("report", 737990898)],
+    ids=["a camera at infinity", "no notice", "no notice either"],
+)
+def test_files_that_ended_in_a_traceback_once(name: str, seed: int, tmp_path: Path) -> None:
+    bench = Bench(name, tmp_path / "files")
+    bench.damage(seed)
+
+    bench.reader.read(bench.folder)
