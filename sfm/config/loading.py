@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from sfm.errors import ConfigError
+from sfm.errors import ConfigError, InputError
+from sfm.untrusted.documents import read_json
 
 from .document import compose, read_document, scalar_value
 from .options import Option, from_flat
@@ -108,8 +108,8 @@ def _without_cut_paths(values: dict[str, object], path: Path | None) -> list[str
 def _kept_paths(record: Path) -> dict[str, str]:
     """Paths by option, as the run kept them that wrote a `run.json`; none where its cache is gone."""
     try:
-        stored = json.loads((record.parent / "cache" / PATHS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        stored = read_json(record.parent / "cache" / PATHS_FILE)
+    except InputError:
         return {}
     kept = stored.items() if isinstance(stored, dict) else ()
     return {name: path for name, path in kept if isinstance(path, str) and os.path.isabs(path)}

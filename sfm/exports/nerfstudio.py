@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from sfm.errors import InputError
 from sfm.exports.models import write_points_ply
 from sfm.exports.names import flat_names
 from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo, require_photos, undistort
 from sfm.georeferencing import GEOREFERENCE_FILE
 from sfm.ingest.discover import PHOTO_SUFFIXES
+from sfm.untrusted.documents import read_json
 from sfm.untrusted.names import path_below
 from sfm.upright import level_of
 
@@ -88,8 +90,8 @@ def _has_z_up(source: Source) -> bool:
     """Whether the model stands upright: its georeference says so, else the photos do."""
     file = source.root / "sparse" / str(source.index) / GEOREFERENCE_FILE
     try:
-        place = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        place = read_json(file)
+    except InputError:
         place = None
     if isinstance(place, dict) and place.get("frame") in _Z_UP_FRAMES:
         return True

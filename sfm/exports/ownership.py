@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -12,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sfm.atomic_files import atomic_write_json
+from sfm.errors import InputError
 from sfm.evaluation.model_poses import EXPORT_MARKER
+from sfm.untrusted.documents import read_json
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ def _known(folder: Path) -> Mapping[str, object]:
 def _own(folder: Path) -> Mapping[str, object] | None:
     """What the marker in a folder says of its files; None where it says nothing."""
     try:
-        content = json.loads((folder / MARKER).read_text(encoding="utf-8", errors="surrogateescape"))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(folder / MARKER, errors="surrogateescape")
+    except InputError:
         return None
     files = content.get("files") if isinstance(content, dict) else None
     return files if isinstance(files, dict) else None

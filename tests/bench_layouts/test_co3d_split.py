@@ -55,7 +55,7 @@ def test_a_missing_category_is_named(root):
         ("set_lists/set_lists_fewview_dev.json", b"[1]", "is no set list of CO3D with 'test'"),
         ("set_lists/set_lists_fewview_dev.json", b'{"test": 3}', "expected 'test' to be a list"),
         ("sequence_annotations.jgz", None, "is missing"),
-        ("sequence_annotations.jgz", gzip.compress(b"[{}]"), "a sequence is malformed"),
+        ("sequence_annotations.jgz", gzip.compress(b"[{}]", mtime=0), "a sequence is malformed"),
         ("sequence_annotations.jgz", b"{}", "is not a readable gzipped JSON file"),
     ],
 )

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
 
-from .harness import Bench, fuzz
+from .harness import Bench, Outcome, fuzz
 from .readers import READERS
 
 
@@ -34,9 +34,7 @@ def main() -> int:
     print(f"seeds from {options.first}", flush=True)
     names = [options.reader] if options.reader else list(READERS)
     seeds = range(options.first, options.first + options.executions)
-    tally = fuzz(names, seeds, options.seconds)
-    for failure in tally.failures:
-        print(f"--reader {failure.reader!r} --seed {failure.seed}: {failure.failure}")
+    tally = fuzz(names, seeds, options.seconds, _print)
     record = {
         "executions": sum(tally.counts.values()),
         "outcomes": dict(sorted(tally.counts.items())),
@@ -44,6 +42,10 @@ def main() -> int:
     }
     print(json.dumps(record))
     return 1 if tally.failures else 0
+
+
+def _print(failure: Outcome) -> None:
+    print(f"--reader {failure.reader!r} --seed {failure.seed}: {failure.failure}", flush=True)
 
 
 if __name__ == "__main__":

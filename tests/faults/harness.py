@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -50,6 +50,7 @@ class Outcome:
 class Tally:
     """Outcomes of many."""
 
+    on_failure: Callable[[Outcome], None] = lambda _: None
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
 
@@ -58,6 +59,7 @@ class Tally:
         self.counts[f"{outcome.reader}: {outcome.what}"] += 1
         if outcome.failure:
             self.failures.append(outcome)
+            self.on_failure(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +148,28 @@ class Bench:
                 self._written[str(path)] = os.stat(path).st_mtime_ns
 
 
-def fuzz(names: list[str], seeds: range, seconds: float = float("inf")) -> Tally:
+def fuzz(
+    names: list[str],
+    seeds: range,
+    seconds: float = float("inf"),
+    on_failure: Callable[[Outcome], None] = lambda _: None,
+) -> Tally:
     """Feed each reader with the files of all seeds, or for its share of a time, in two processes."""
     tally, middle = Tally(), seeds.start + len(seeds) // 2
     halves = range(seeds.start, middle), range(middle, seeds.stop)
     with ThreadPoolExecutor(len(halves)) as pool:
-        for part in pool.map(lambda half: _fuzz(names, half, seconds), halves):
+        for part in pool.map(lambda half: _fuzz(names, half, seconds, on_failure), halves):
             tally.counts.update(part.counts)
             tally.failures.extend(part.failures)
     return tally
 
 
-def _fuzz(names: list[str], seeds: range, seconds: float = float("inf")) -> Tally:
+def _fuzz(names: list[str], seeds: range, seconds: float, on_failure: Callable[[Outcome], None]) -> Tally:
     """As `fuzz`, in one process at a time.
 
     A hang or a crash costs the process, and one outcome; the next process goes on after it.
     """
-    tally, start, end = Tally(), seeds.start, time.monotonic() + seconds
+    tally, start, end = Tally(on_failure), seeds.start, time.monotonic() + seconds
     while names and time.monotonic() < end:
         share = (end - time.monotonic()) / len(names)
         last = None

@@ -134,9 +134,9 @@ def _reset(session: MapperSession) -> None:
     """Set given focal lengths to what was given."""
     for camera_id in _given(session.scene, session.reconstruction, session.options):
         camera, given = (held.cameras[camera_id] for held in (session.reconstruction, session.scene.cache))
-        params = list(camera.params)
+        params, same = list(camera.params), camera.model == given.model
         for index in camera.focal_length_idxs():
-            params[index] = given.mean_focal_length()
+            params[index] = given.params[index] if same else given.mean_focal_length()
         camera.params = params
 
 
