@@ -53,8 +53,10 @@ _RECORD = {
     "photos?": {"total": int, "readable": int, "registered": int, "skipped": [{"name": str, "reason": str}]},
     "models?": [
         {
+            "path": str,
             "num_images": int,
             "num_points3D": int,
+            "num_observations": int,
             "mean_reprojection_error_px": float,
             "mean_track_length": float,
             "georeference?": (_PLACE, None),
