@@ -14,20 +14,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dispatch import compiles, cuda_has_room
-
-Codes = NDArray[np.uint64] | NDArray[np.float32]
-"""(M, w) uint64: bits packed, padded with zeros; or (M, d) float32: residuals of length one."""
-
-Best: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
-"""(Q, k) int32 images, best first, -1 where there are no more, and their scores, 0 there."""
+from .values import Best, Codes, Postings, Queries, Weighting, weights_by_distance
 
 _WORTH_COMPILING = 1 << 16
 """Codes in a data base from which on compiled code is faster, its start included."""
@@ -36,72 +29,6 @@ _DEVICE_MEMORY = 8 << 30
 _MERGED_ROWS = 4096
 _MAX_COMPARISONS = 1 << 20
 """Codes compared in one pass; bounds the temporary arrays to about 40 MB a thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Postings:
-    """An inverted file: the codes of each word, and whose they are.
-
-    offsets: (K + 1,) int64, word i owns rows [offsets[i], offsets[i + 1]).
-    images: (P,) int32 in [0, N), ascending and without repeats within a word; checked where they are used,
-        since they may lie in a file that has not been read.
-    codes: (P, w) uint64, fastest in Fortran order, or (P, d) float32 in C order.
-    inverse_norms: (N,) float64, one over the square root of the number of words of each image; 0 for none.
-    num_bits: divisor of the Hamming distance; unused for float codes.
-    """
-
-    offsets: NDArray[np.int64]
-    images: NDArray[np.int32]
-    codes: Codes
-    inverse_norms: NDArray[np.float64]
-    num_bits: int
-
-
-@dataclass(frozen=True, slots=True)
-class Queries:
-    """Aggregated codes of many images, image by image.
-
-    offsets: (Q + 1,) int64, query i owns rows [offsets[i], offsets[i + 1]).
-    words: (M,) int32 in [0, K), ascending and without repeats within a query.
-    codes: (M, w) uint64 or (M, d) float32, as in the postings; more of them where there are rows.
-    rows: (M,) int32, which row of the codes belongs to each word; None: the one in its place. An inverted
-        file's own images are asked for without a copy of their codes.
-    """
-
-    offsets: NDArray[np.int64]
-    words: NDArray[np.int32]
-    codes: Codes
-    rows: NDArray[np.int32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def codes_of(self, start: int, stop: int) -> Codes:
-        """Codes of queries [start, stop) in C order, one row for each word."""
-        part = slice(int(self.offsets[start]), int(self.offsets[stop]))
-        codes = self.codes[part if self.rows is None else self.rows[part]]
-        return cast(Codes, np.ascontiguousarray(codes))
-
-
-@dataclass(frozen=True, slots=True)
-class Weighting:
-    """What a meeting of two codes of similarity s counts: s^alpha, and nothing below the threshold.
-
-    Raises:
-        ValueError: a threshold outside [0, 1].
-    """
-
-    alpha: float = 3.0
-    threshold: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"asmk: the threshold must be within [0, 1], not {self.threshold}")
-
-    def of(self, similarities: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Weights of these similarities; NaN stays NaN."""
-        counted = np.where(similarities < self.threshold, 0, similarities)
-        return np.asarray(counted.astype(np.float64) ** self.alpha)
 
 
 def asmk_scores(
@@ -207,14 +134,6 @@ def largest(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     candidates = np.flatnonzero((scores >= threshold) & (scores > 0))
     order = np.argsort(-scores[candidates], kind="stable")[:k]
     return candidates[order]
-
-
-def weights_by_distance(postings: Postings, weighting: Weighting) -> NDArray[np.float64]:
-    """What a meeting counts for each Hamming distance 0 .. all bits; empty for float codes."""
-    if postings.codes.dtype != np.uint64:
-        return np.empty(0)
-    distances = np.arange(64 * postings.codes.shape[1] + 1)
-    return weighting.of(1 - 2 * distances / postings.num_bits)
 
 
 def _ranking(

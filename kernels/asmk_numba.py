@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import asmk_loops
-from .asmk import Best, Codes, Postings, Queries, Weighting, weights_by_distance
 from .asmk_loops import FINE, FOREIGN_IMAGE, NOT_FINITE
+from .values import Best, Codes, Postings, Queries, Weighting, weights_by_distance
 
 _MIN_SCRATCH, _MAX_SCRATCH = 1 << 20, 64 << 20
 """Bytes of a tile's meetings."""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .asmk import Best, Codes, Postings, Queries, Weighting, weights_by_distance
+from .values import Best, Codes, Postings, Queries, Weighting, weights_by_distance
 
 _BYTES = 1 << 30
 """Memory of a tile's scores, and of the codes that it compares at a time."""

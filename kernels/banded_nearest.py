@@ -11,73 +11,17 @@ Distances are integers, so both give the same to the last bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .dispatch import compiles
+from .values import NO_DISTANCE, Bands, Neighbours
 
-Array = NDArray[np.float64]
-
-NO_DISTANCE = np.iinfo(np.int32).max
-"""Stands for the distance to a neighbour that does not exist."""
 _MAX_DIMENSION = 4096
 """Up to here squared distances of bytes fit 32 bits with room."""
 _WORTH_COMPILING = 1 << 20
 """Products of the numbers of keypoints from which on compiled code is faster, its start included."""
 _BLOCK = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Bands:
-    """Where partners may lie: i of photo a and j of photo b are compared if the half-planes differ by at most
-    `tolerance_b[j]` and `low_a[i] <= along_b[j] <= high_a[i]`. All in rad, all finite.
-
-    angle_a: (n,) float64 in [-pi, pi], of the half-plane.
-    low_a, high_a: (n,) float64, angles between the baseline and the partner's ray.
-    angle_b: (m,) float64 in [-pi, pi], of the half-plane.
-    tolerance_b: (m,) float64 in [0, pi]; pi allows every half-plane.
-    along_b: (m,) float64, angle between the baseline and the ray.
-    """
-
-    angle_a: Array
-    low_a: Array
-    high_a: Array
-    angle_b: Array
-    tolerance_b: Array
-    along_b: Array
-
-    @property
-    def intervals(self) -> tuple[Array, Array, Array, Array]:
-        """(m,) each: angles of photo a are allowed from the first to the second, from the third up, and up to
-        the fourth: the same interval a turn further on and a turn back.
-        """
-        start, end = self.angle_b - self.tolerance_b, self.angle_b + self.tolerance_b
-        return start, end, start + 2 * np.pi, end - 2 * np.pi
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """For each of n keypoints its nearest allowed partner.
-
-    index: (n,) int64, the first of equally near ones, -1 where no partner is allowed.
-    distance: (n,) int32, squared distance to it, `NO_DISTANCE` where there is none.
-    second: (n,) int32, squared distance to the next nearest, `NO_DISTANCE` where there is none.
-    """
-
-    index: NDArray[np.int64]
-    distance: NDArray[np.int32]
-    second: NDArray[np.int32]
-
-    @classmethod
-    def none(cls, count: int) -> Neighbours:
-        """No partner for any keypoint."""
-        return cls(
-            np.full(count, -1, np.int64),
-            np.full(count, NO_DISTANCE, np.int32),
-            np.full(count, NO_DISTANCE, np.int32),
-        )
 
 
 def banded_nearest(

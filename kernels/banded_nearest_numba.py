@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .banded_nearest import Bands, Neighbours
 from .compiled import compiled
+from .values import Bands, Neighbours
 
 
 def nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[Neighbours, Neighbours]:

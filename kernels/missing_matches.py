@@ -7,54 +7,14 @@ known. Distances on a limit aside, both give the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from .dispatch import compiles
+from .values import Case, Limits, Points
 
 _WORTH_COMPILING = 60
 """Cases from which on compiled code is faster, its start included."""
-
-Points = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
-    """What one photo says against its matches with another one. All coordinates in px."""
-
-    points: Points
-    """(T, 2) keypoints without a match."""
-    matched: Points
-    """(M, 2) those with one, M > 0 ..."""
-    partners: Points
-    """... and where the other photo has them, (M, 2)."""
-    seen: Points
-    """(S, 2) keypoints of the other photo that count as something seen."""
-    size: tuple[int, int]
-    """Width and height of the other photo."""
-    diagonal: float
-    """Of the photo."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What makes a missing match; distances are shares of the diagonal of the photo they are in."""
-
-    num_neighbours: int
-    """Matches that predict a place, at most."""
-    clear: float
-    """Nearer than this to a match, in either photo, nothing is asked."""
-    reach: float
-    """Farther than this from all matches no place is predicted."""
-    margin: float
-    """A place nearer than this to the edge may as well be outside."""
-    elsewhere: float
-    """Within this of the place something must be seen ..."""
-    num_elsewhere: int
-    """... so many times."""
 
 
 def missing_matches(case: Case, limits: Limits, *, num_cases: int = 1) -> int:

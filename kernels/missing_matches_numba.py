@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import compiled
-from .missing_matches import Case, Limits
+from .values import Case, Limits
 
 
 def count(case: Case, limits: Limits) -> int:

@@ -8,17 +8,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .dispatch import compiles
+from .values import MIN_GRADIENT, Ids, Reals
 
 _WORTH_COMPILING = 20_000
 """Matches from which on compiled code is faster, its start included."""
-MIN_GRADIENT = 1e-12
-"""At both epipoles there is none, and any point agrees."""
-
-Reals = NDArray[np.float64]
-Ids = NDArray[np.int64]
 
 
 def sampson_medians(rays: Reals, matches: Ids, ends: Ids, essentials: Reals) -> Reals:

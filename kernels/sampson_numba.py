@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import compiled
-from .sampson import MIN_GRADIENT, Ids, Reals
+from .values import MIN_GRADIENT, Ids, Reals
 
 
 def medians(rays: Reals, matches: Ids, ends: Ids, essentials: Reals) -> Reals:

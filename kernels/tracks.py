@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dispatch import compiles
+from .values import Ids
 
 _WORTH_COMPILING = 1 << 16
 """Keypoints from which on compiled code is faster, its start included."""
-
-Ids = NDArray[np.int64]
 
 
 class Tracks(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import compiled
-from .tracks import Ids
+from .values import Ids
 
 
 class CompiledTracks:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.asmk import Codes, Queries
+from kernels.values import Codes, Queries
 
 from .codebook import Codebook, Descriptors, check_descriptors
 from .errors import RetrievalError

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import MODES, RetrievalConfig
-from .engine import ImageIndex
 from .errors import RetrievalError
+from .hits import ImageIndex
 from .mast3r_sfm_graph import needs_similarity, pair_graph
 from .priors import consecutive, exhaustive, from_pairs_file, sequential, spatial
 from .retrieval_graph import retrieval_edges

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.asmk import Best, Queries, asmk_scores, asmk_top_k, largest, merged_best
+from kernels.asmk import asmk_scores, asmk_top_k, largest, merged_best
+from kernels.values import Best, Queries
 
 from . import index_file
 from .asmk import aggregate
 from .codebook import Codebook, Descriptors
-from .engine import Hit, Neighbours, refuse_known
 from .errors import RetrievalError
+from .hits import Hit, Neighbours, refuse_known
 from .index_file import AsmkOptions
 from .scene_graph import Pair
 from .segment import MAX_POSTINGS, Segment, build_segment, merged

@@ -23,7 +23,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.asmk import Codes, Postings, Queries
+from kernels.values import Codes, Postings, Queries
 
 from .asmk import code_bits, empty_codes, inverse_norms
 from .codebook import Codebook

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .engine import Hit, ImageIndex, Neighbours
+from .hits import Hit, ImageIndex, Neighbours
 
 _NEAREST = 5
 """Neighbours of each image that are asked in turn."""

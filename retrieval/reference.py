@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from kernels.asmk import largest
 
 from .codebook import Codebook, Descriptors, check_descriptors
-from .engine import Hit, Neighbours, refuse_known
 from .errors import MissingEngineError, RetrievalError
+from .hits import Hit, Neighbours, refuse_known
 from .scene_graph import Pair
 
 try:

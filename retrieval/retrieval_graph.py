@@ -28,7 +28,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from .config import RetrievalConfig
-from .engine import ImageIndex, Neighbours
+from .hits import ImageIndex, Neighbours
 from .query_expansion import neighbours_expanded
 from .scene_graph import Edge, Edges, Pair, Reason
 

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.asmk import Codes, Postings, Queries
+from kernels.values import Codes, Postings, Queries
 
 from .asmk import Assigned, code_bits, empty_codes, inverse_norms
 from .codebook import Codebook, Descriptors

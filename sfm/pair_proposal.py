@@ -9,7 +9,7 @@ from typing import Any
 
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
-from retrieval.engine import ImageIndex
+from retrieval.hits import ImageIndex
 from retrieval.mast3r_sfm_graph import needs_similarity
 from retrieval.query_expansion import ExpandedRanking
 from sfm.atomic_files import atomic_write_bytes, atomic_write_json

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from retrieval import RetrievalConfig
 from retrieval.codebook import Codebook, train_codebook
-from retrieval.engine import ImageIndex, build_index
+from retrieval.engine import build_index
 from retrieval.errors import MissingEngineError, RetrievalError
+from retrieval.hits import ImageIndex
 from retrieval.index import RetrievalIndex
 from sfm.atomic_files import atomic_write_json
 from sfm.backends import Backend

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import Pair
-from retrieval.engine import Hit, ImageIndex
+from retrieval.hits import Hit, ImageIndex
 from sfm.backends import Backend
 from sfm.errors import InputError
 from sfm.ingest import thumbnail_path

@@ -12,7 +12,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from retrieval import Edge, Pair, Reason
-from retrieval.engine import ImageIndex
+from retrieval.hits import ImageIndex
 from sfm.config.schema import Config
 from sfm.database import FeatureDatabase
 from sfm.failed_pairs import Failures

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.banded_nearest import Neighbours, banded_nearest
+from kernels.banded_nearest import banded_nearest
+from kernels.values import Neighbours
 from sfm.backends.guide import Guide, GuideView
 
 from .half_planes import HalfPlanes, Rays

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from kernels.banded_nearest import Bands
+from kernels.values import Bands
 from sfm.backends.guide import Guide, GuideView
 
 Array = NDArray[np.float64]

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kernels import asmk, dispatch
-from kernels.asmk import Best, Codes, Postings, Queries, asmk_scores, asmk_top_k, largest, merged_best
+from kernels.asmk import asmk_scores, asmk_top_k, largest, merged_best
 from kernels.dispatch import Backend, use_backend
+from kernels.values import Best, Codes, Postings, Queries
 
 NUM_WORDS = 7
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.banded_nearest import NO_DISTANCE, Bands, Neighbours, banded_nearest
+from kernels.banded_nearest import banded_nearest
 from kernels.dispatch import has_numba, use_backend
+from kernels.values import NO_DISTANCE, Bands, Neighbours
 
 VERSIONS = ("torch", pytest.param("triton", marks=pytest.mark.skipif(not has_numba(), reason="needs numba")))
 """The plain version and the compiled one."""

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.dispatch import has_numba, use_backend
-from kernels.missing_matches import Case, Limits, missing_matches
+from kernels.missing_matches import missing_matches
+from kernels.values import Case, Limits
 
 VERSIONS = ("torch", pytest.param("triton", marks=pytest.mark.skipif(not has_numba(), reason="needs numba")))
 """The plain version and the compiled one."""

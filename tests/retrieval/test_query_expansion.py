@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retrieval import RetrievalConfig, RetrievalError
 from retrieval.codebook import Codebook, train_codebook
-from retrieval.engine import Neighbours
+from retrieval.hits import Neighbours
 from retrieval.index import RetrievalIndex
 from retrieval.query_expansion import ExpandedRanking, expanded, neighbours_expanded
 from retrieval.retrieval_graph import retrieval_edges

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from retrieval import Edge, Pair, Reason, RetrievalConfig, RetrievalError, SceneGraph
 from retrieval.builders import build_scene_graph
 from retrieval.codebook import Codebook, train_codebook
-from retrieval.engine import Neighbours
+from retrieval.hits import Neighbours
 from retrieval.index import RetrievalIndex
 from retrieval.retrieval_graph import ranked_links, retrieval_edges
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from retrieval.engine import Neighbours
+from retrieval.hits import Neighbours
 from retrieval.query_expansion import expanded
 
 Scores = NDArray[np.float64]

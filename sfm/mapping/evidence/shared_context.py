@@ -14,7 +14,8 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from kernels.missing_matches import Case, Limits, missing_matches
+from kernels.missing_matches import missing_matches
+from kernels.values import Case, Limits
 from retrieval import Pair
 
 from .pair_matches import PairMatches
