@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import chain, count
-from pathlib import Path
 
 import pycolmap
 
@@ -16,7 +13,13 @@ from sfm.config.schema import Config
 from sfm.database import FeatureDatabase, PairRecord
 from sfm.diagnosis import Diagnosis, EventIndex
 from sfm.events import read_events
-from sfm.exports.models import model_indices, read_model, write_models, write_points_ply
+from sfm.exports.models import (
+    model_indices,
+    place_for_earlier,
+    read_model,
+    write_models,
+    write_points_ply,
+)
 from sfm.failed_pairs import Failures
 from sfm.file_changes import file_changes
 from sfm.georeferencing import (
@@ -54,8 +57,7 @@ from sfm.workspace import os_errors_as_workspace_errors
 def write_grown(session: Session, loop: LoopResult) -> LoopResult:
     """Write models as soon as they are grown, so that they are the user's whatever fails after that.
 
-    Where none came out, those of an earlier run are kept in `OUT/sparse-earlier`, or where that is taken in
-    `OUT/sparse-earlier2` and so on.
+    Where none came out, those of an earlier run are kept (`place_for_earlier`).
 
     Returns:
         What registration found, without models in which no photo is left.
@@ -69,15 +71,9 @@ def write_grown(session: Session, loop: LoopResult) -> LoopResult:
         session.workspace.events.emit("register", "empty_models", count=len(loop.models) - len(models))
     if not models and model_indices(out):
         with os_errors_as_workspace_errors(out):
-            session.workspace.sparse.rename(_free_name(out / "sparse-earlier"))
+            session.workspace.sparse.rename(place_for_earlier(out))
     write_models(models, out, text=False)
     return replace(loop, models=models)
-
-
-def _free_name(path: Path) -> Path:
-    """The path itself, or the first with a number behind it where nothing is."""
-    numbered = (path.with_name(f"{path.name}{number}") for number in count(2))
-    return next(free for free in chain([path], numbered) if not os.path.lexists(free))
 
 
 def finish(

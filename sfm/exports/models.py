@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 import pycolmap
 
 from sfm.atomic_files import atomic_folder, atomic_write_json
 from sfm.errors import InputError, WorkspaceError
-from sfm.exports.ownership import Keeper
+from sfm.exports.ownership import Keeper, changed_files, write_marker
 from sfm.georeferencing import GEOREFERENCE_FILE
 from sfm.ingest.names import unique_name
 from sfm.model_files import read_whole_model
@@ -45,7 +47,8 @@ def write_models(
 ) -> tuple[Path, ...]:
     """Write OUT/sparse/0, 1, …, largest first; what was there before goes only once they are complete.
 
-    Files that a trainer or a person put there stay.
+    Files that a trainer or a person put there stay. Where they changed a model of ours, the models as they
+    left them are kept in `OUT/sparse-earlier` (`place_for_earlier`).
 
     Args:
         models: their points should have colours (`Reconstruction.extract_colors_for_all_images`).
@@ -62,12 +65,34 @@ def write_models(
     noted = list(zip(models, notes or [{}] * len(models), strict=True))
     noted.sort(key=lambda pair: -pair[0].num_reg_images())
     keeper = Keeper(_is_of_model)
-    with os_errors_as_workspace_errors(out), atomic_folder(out / "sparse", carry=keeper.carry) as sparse:
-        for index, (model, note) in enumerate(noted):
-            write_model(model, sparse / str(index), text=text)
-            for name, value in note.items():
-                atomic_write_json(sparse / str(index) / name, value)
+    with os_errors_as_workspace_errors(out):
+        _keep_changed(out)
+        with atomic_folder(out / "sparse", carry=keeper.carry) as sparse:
+            for index, (model, note) in enumerate(noted):
+                write_model(model, sparse / str(index), text=text)
+                for name, value in note.items():
+                    atomic_write_json(sparse / str(index) / name, value)
+            write_marker(sparse, {})
     return tuple(out / "sparse" / str(index) for index in range(len(models)))
+
+
+def place_for_earlier(out: Path) -> Path:
+    """Where models of an earlier run are kept: `OUT/sparse-earlier`, or the first free one with a number."""
+    first = out / "sparse-earlier"
+    numbered = (first.with_name(f"{first.name}{number}") for number in count(2))
+    return next(place for place in chain([first], numbered) if not os.path.lexists(place))
+
+
+def _keep_changed(out: Path) -> None:
+    """Keep all models as they are where a file of one was changed since it was written, or came to it."""
+    sparse = out / "sparse"
+    changed = [place for place in changed_files(sparse) if _is_of_model(place)]
+    if not changed:
+        return
+    kept = place_for_earlier(out)
+    with atomic_folder(kept) as folder:
+        Keeper(lambda _: False).carry(sparse, folder)
+    log.warning("%s was changed: the models as they were are kept in %s", sparse / changed[0], kept)
 
 
 def _is_of_model(place: PurePosixPath) -> bool:

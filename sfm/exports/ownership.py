@@ -31,6 +31,15 @@ def write_marker(folder: Path, content: Mapping[str, object]) -> None:
     atomic_write_json(folder / MARKER, {**content, "files": files})
 
 
+def changed_files(folder: Path) -> tuple[PurePosixPath, ...]:
+    """Files that are not as the marker says that they were written, or not named there; none without one."""
+    own = _own(folder)
+    if own is None:
+        return ()
+    places = (place for place in _files(folder) if place.as_posix() != MARKER)
+    return tuple(place for place in places if not _is_unchanged(folder / place, own.get(place.as_posix())))
+
+
 @dataclass(slots=True)
 class Keeper:
     """Carries what others put into an export, or changed in it, over into its renewal."""

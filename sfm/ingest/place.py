@@ -26,6 +26,24 @@ class NameNotPossibleError(Exception):
     """The file system of `images_dir` does not take a photo's name."""
 
 
+def refuse_linked_files(images_dir: Path) -> None:
+    """Refuse an `images_dir` that is a link to a folder with files of the user's, which would give way.
+
+    Raises:
+        WorkspaceError: files are there that this program did not put there; names one.
+    """
+    if not images_dir.is_symlink():
+        return
+    others = (path for _, path in _files_below(images_dir) if not path.is_symlink())
+    found = next((path for path in others if origin_of_copy(path) is None), None)
+    if found is not None and _takes_links(found.parent):
+        raise WorkspaceError(
+            f"{images_dir} is a link to {os.path.realpath(images_dir)}, which holds files that sfm "
+            f"did not put there ({found.relative_to(images_dir)})",
+            hint="remove the link, or choose another output folder",
+        )
+
+
 def link_photo(source: Path, target: Path, *, owned: bool) -> None:
     """Let `target` lead to the user's photo `source`: by a link where links are possible, else by a copy.
 

@@ -11,7 +11,13 @@ from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.names import model_name, unique_name
-from sfm.ingest.place import NameNotPossibleError, link_copy, link_photo, remove_stale
+from sfm.ingest.place import (
+    NameNotPossibleError,
+    link_copy,
+    link_photo,
+    refuse_linked_files,
+    remove_stale,
+)
 from sfm.types import Skipped
 from sfm.untrusted.names import UnusableNameError, place_below
 
@@ -47,6 +53,7 @@ def place_photos(
     skipped: list[Skipped],
 ) -> list[SoundPhoto]:
     """Make `images_dir` hold these photos; those that cannot be there are appended to `skipped`."""
+    refuse_linked_files(images_dir)
     gone = [photo for photo in photos if not os.path.isfile(photo.file.path)]
     skipped += [Skipped(photo.file.name, "gone since it was read") for photo in gone]
     photos = [photo for photo in photos if photo not in gone]

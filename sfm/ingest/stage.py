@@ -69,6 +69,8 @@ def ingest(
     """
     rigs = read_rig_config(Path(config.rig_config)) if config.rig_config is not None else ()
     with os_errors_as_workspace_errors(images_dir), _quiet_decoders():
+        for folder in sorted({file.path.parent for file in earlier}):
+            refuse_links(images_dir.parent, folder)
         listing = _listing(root, images_dir=images_dir, cache_dir=cache_dir, config=config)
         listing = with_earlier(listing, earlier, root.resolve().name)
         shelf = Shelf(cache_dir, config.thumbnail_size)

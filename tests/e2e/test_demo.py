@@ -10,6 +10,7 @@ import pycolmap
 import pytest
 
 from sfm.evaluation import evaluate
+from sfm.exports.models import model_indices
 from tests.e2e.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def test_every_photo_is_in_one_exact_model(demo: Path, demo_data: Path) -> None:
     evaluation = evaluate(demo, demo_data / "gt.json").to_dict()
 
     assert evaluation["registered"] == evaluation["photos"] == len(list((demo_data / "images").iterdir()))
-    assert len(list((demo / "sparse").iterdir())) == 1
+    assert model_indices(demo) == [0]
     assert evaluation["auc"]["3"] >= 95  # type: ignore[index]
 
 

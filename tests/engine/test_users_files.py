@@ -15,7 +15,8 @@ from sfm.atomic_files import atomic_folder, atomic_write_bytes
 from sfm.config.schema import Config, ExportConfig, RunConfig
 from sfm.database_mapping import map_database
 from sfm.errors import SfmError, WorkspaceError
-from sfm.exports.models import write_models
+from sfm.exports.models import place_for_earlier, write_models
+from sfm.exports.ownership import MARKER
 from sfm.failures import keep_traceback
 from sfm.folder_swap import recover
 from sfm.sqlite_files import open_read_only
@@ -63,6 +64,36 @@ def test_what_a_trainer_wrote_beside_models_is_kept(tmp_path: Path) -> None:
         name: name.encode() for name in theirs
     }
     assert not (tmp_path / "sparse" / "1" / "images.bin").exists()
+    assert not (tmp_path / "sparse" / "0" / "images.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["0/images.bin", "0/georeference.json", "0/cameras.txt", "1/points3D.bin"])
+def test_models_that_somebody_changed_are_kept_beside_new_ones(tmp_path: Path, name: str, caplog) -> None:
+    one = model()
+    write_models([one, one], tmp_path, text=False, notes=[{"georeference.json": {}}] * 2)
+    atomic_write_bytes(tmp_path / "sparse" / name, b"mine")
+    atomic_write_bytes(tmp_path / "sparse" / "0" / "notes", b"of others")
+    before = contents(tmp_path / "sparse")
+
+    write_models([one], tmp_path, text=False)
+    write_models([one], tmp_path, text=False)
+
+    after = contents(tmp_path / "sparse-earlier")
+    assert after.items() <= before.items()
+    assert before.keys() - after.keys() == {MARKER}
+    assert not (tmp_path / "sparse-earlier2").exists()
+    assert b"mine" not in contents(tmp_path / "sparse").values()
+    assert (tmp_path / "sparse" / "0" / "notes").read_bytes() == b"of others"
+    assert [name in line and "sparse-earlier" in line for line in caplog.messages] == [True]
+
+
+def test_models_without_a_list_of_their_files_are_replaced_by_name(tmp_path: Path) -> None:
+    write_models([model()], tmp_path, text=True)
+    (tmp_path / "sparse" / MARKER).unlink()
+
+    write_models([model()], tmp_path, text=False)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sparse"]
     assert not (tmp_path / "sparse" / "0" / "images.txt").exists()
 
 
@@ -219,4 +250,4 @@ def test_models_kept_from_earlier_runs_are_not_replaced(tmp_path: Path) -> None:
     for number in ("", "2"):
         atomic_write_bytes(tmp_path / f"sparse-earlier{number}" / "mine", b"mine")
 
-    assert sfm.outputs._free_name(tmp_path / "sparse-earlier") == tmp_path / "sparse-earlier3"
+    assert place_for_earlier(tmp_path) == tmp_path / "sparse-earlier3"

@@ -8,6 +8,7 @@ import pytest
 
 from sfm.errors import WorkspaceError
 from sfm.exports import write_models, write_points_ply
+from sfm.exports.models import model_indices
 
 
 def test_models_are_numbered_largest_first(tmp_path, make_scene):
@@ -34,7 +35,7 @@ def test_models_of_an_earlier_run_do_not_stay(tmp_path, make_scene):
 
     write_models([second], tmp_path, text=False)
 
-    assert [p.name for p in (tmp_path / "sparse").iterdir()] == ["0"]
+    assert model_indices(tmp_path) == [0]
     assert not (tmp_path / "sparse" / "0" / "images.txt").exists()
 
 

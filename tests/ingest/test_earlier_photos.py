@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sfm.config.schema import ImagesConfig
+from sfm.errors import WorkspaceError
 from sfm.events import NullEvents
 from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile, found_file
@@ -75,3 +76,17 @@ def test_the_folder_may_hold_the_earlier_photos_too(tmp_path: Path, earlier: lis
 
     assert found.names == ("a.png", "b.png", "copy.png", "new.png")
     assert not found.skipped
+
+
+@pytest.mark.parametrize("part", ["images", "sparse"])
+def test_an_output_with_a_link_to_the_earlier_ones_is_refused(
+    tmp_path: Path, earlier: list[FoundFile], part: str
+) -> None:
+    photo(tmp_path / "trip" / "c.png", 4)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / part).symlink_to(tmp_path / "old")
+
+    with pytest.raises(WorkspaceError, match=rf"{part} is a link to .*old"):
+        run(tmp_path / "trip", tmp_path / "out", earlier)
+
+    assert sorted(path.name for path in (tmp_path / "old").iterdir()) == ["a.png", "b.png", "copy.png"]

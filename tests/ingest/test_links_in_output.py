@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from sfm.config.schema import ImagesConfig
@@ -29,6 +31,32 @@ def test_images_that_are_a_link_to_the_photos_are_refused(output, photos, make_p
         output.ingest(photos / "day1" if where == "." else photos)
 
     assert state(photos) == before
+
+
+def test_images_that_become_a_link_to_other_photos_leave_them_alone(output, photos, make_photo) -> None:
+    for name in ("a.jpg", "b.jpg", "../mine/a.jpg", "../mine/b.jpg", "../mine/c.jpg"):
+        make_photo(name)
+    output.ingest(photos)
+    mine = photos.parent / "mine"
+    before = state(mine)
+    shutil.rmtree(output.images)
+    output.images.symlink_to(mine)
+
+    with pytest.raises(WorkspaceError, match=r"images is a link to .*mine, which holds files .*\(a\.jpg\)"):
+        output.ingest(photos)
+
+    assert state(mine) == before
+
+
+def test_images_on_another_disk_are_used_again(output, photos, make_photo) -> None:
+    for name in ("a.jpg", "b.webp"):
+        make_photo(name)
+    output.ingest(photos)
+    disk = photos.parent / "disk"
+    output.images.rename(disk)
+    output.images.symlink_to(disk)
+
+    assert output.ingest(photos).names == ("a.jpg", "b.webp.jpg")
 
 
 def test_a_folder_of_images_that_is_a_link_to_photos_gets_nothing(output, photos, make_photo) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 import pycolmap
 
 from sfm.evaluation import compare_models
+from sfm.exports.models import model_indices, read_model
 
 MAX_CENTRE_SHIFT = 1e-3
 
@@ -102,7 +103,7 @@ def difference(whole: Path, other: Path) -> dict[str, object]:
 
 def models(out: Path) -> list[pycolmap.Reconstruction]:
     """Models of a workspace, largest first."""
-    return [pycolmap.Reconstruction(path) for path in sorted((out / "sparse").iterdir())]
+    return [read_model(out, index) for index in model_indices(out)]
 
 
 def names(model: pycolmap.Reconstruction) -> set[str]:
