@@ -75,3 +75,6 @@ def set_value(options: Any, name: str, value: Value) -> None:
         options = getattr(options, parent)
     members = getattr(type(getattr(options, leaf)), "__members__", None)
     setattr(options, leaf, value if members is None else members[value])
+
+
+NOTHING_SET = ColmapValues()

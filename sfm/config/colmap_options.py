@@ -21,7 +21,7 @@ _NESTED = {
 }
 """Parts of a class that are sections of their own."""
 
-_LEAVES = {
+CONTROLLED = {
     "random_seed": "use run.seed",
     "num_threads": "use run.threads",
     "use_gpu": _NO_GPU,
@@ -34,8 +34,6 @@ _LEAVES = {
     "fix_existing_frames": "use register.poses",
     "refine_focal_length": "use refine.focal_length",
     "refine_principal_point": "use refine.principal_point",
-}
-_NAMES = {
     "feature_extraction.type": "use backend",
     "feature_extraction.max_image_size": "use sift.max_image_size",
     "sift_extraction.max_num_features": "use sift.max_num_features",
@@ -62,6 +60,7 @@ _NAMES = {
     "global_pipeline.min_model_size": "use register.min_model_size",
     "global_pipeline.multiple_models": "use register.max_models",
 }
+"""What the engine sets, by name below `colmap` or by the last part alone, with what to do instead."""
 
 
 @cache
@@ -130,7 +129,7 @@ def _annotation(value: object) -> Any:
 
 
 def _why_not(path: str) -> str | None:
-    return _NAMES.get(path) or _LEAVES.get(path.rpartition(".")[2])
+    return CONTROLLED.get(path) or CONTROLLED.get(path.rpartition(".")[2])
 
 
 def _exists(path: str) -> bool:

@@ -16,7 +16,7 @@ from sfm.untrusted.documents import read_json
 from .document import compose, read_document, scalar_value
 from .options import Option, from_flat
 from .presets import in_checkout, preset_path
-from .renamed import successor
+from .renamed import earlier_names
 from .schema import Config
 from .values import Problem, Setting, check_document, check_value, find_option, shorten
 
@@ -114,7 +114,7 @@ def _kept_paths(record: Path) -> dict[str, str]:
         return {}
     kept = stored.items() if isinstance(stored, dict) else ()
     return {
-        successor(name) or name: path
+        earlier_names().get(name, name): path
         for name, path in kept
         if isinstance(path, str) and os.path.isabs(path)
     }

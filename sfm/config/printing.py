@@ -39,7 +39,9 @@ def config_as_yaml(config: Config, *, comments: bool = True) -> str:
 def config_as_dict(config: Config) -> dict[str, Any]:
     """The configuration as JSON values, nested as in YAML; goes into run.json."""
     values = flat_values(config)
-    return _nested({option.name: values[option.name] for option in schema_tree().options()}) | _outside(values)
+    return _nested({option.name: values[option.name] for option in schema_tree().options()}) | _outside(
+        values
+    )
 
 
 def config_schema() -> dict[str, Any]:

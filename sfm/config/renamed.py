@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
+
+from .colmap import SECTION
+from .options import INTERNAL, Option, internal_tree
 
 _COLMAP = {
     "sift.peak_threshold": "sift_extraction.peak_threshold",
@@ -27,16 +31,15 @@ _COLMAP = {
 _GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio")
 
 
-def successor(name: str) -> str | None:
-    """What an option of an earlier version is called now; "" where it is gone, None for any other name."""
-    from .options import INTERNAL, internal_tree
-
-    if name in _COLMAP:
-        return f"colmap.{_COLMAP[name]}"
-    if name in _GONE:
-        return ""
-    inner = f"{INTERNAL}.{name}"
-    return inner if any(option.name == inner for option in internal_tree().options()) else None
+@cache
+def earlier_names() -> Mapping[str, str]:
+    """Options of earlier versions by name, with what they are called now; "" where they are gone."""
+    internal = [option.name for option in internal_tree().options()]
+    return {
+        **{name.removeprefix(f"{INTERNAL}."): name for name in internal},
+        **{old: f"{SECTION}.{new}" for old, new in _COLMAP.items()},
+        **dict.fromkeys(_GONE, ""),
+    }
 
 
 def is_earlier_section(name: str) -> bool:
@@ -48,7 +51,7 @@ def translated(config: Mapping[str, object]) -> dict[str, object]:
     """The configuration of a run.json with the names of today; what was the default then is left out."""
     result: dict[str, object] = {}
     for name, value in _flat(config, ""):
-        new = successor(name)
+        new = earlier_names().get(name)
         if new is None:
             _put(result, name, value)
         elif new and not _is_default(new, value):
@@ -74,8 +77,7 @@ def _put(tree: dict[str, object], name: str, value: object) -> None:
 
 def _is_default(name: str, value: object) -> bool:
     """Whether an option has the default that it had in earlier versions, too."""
-    from .options import Option
-    from .values import find_option
+    from .values import find_option  # which names the options of today in its messages
 
     option = find_option(name)
     return isinstance(option, Option) and option.default == value

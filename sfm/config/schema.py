@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le
 
 from retrieval.config import RetrievalConfig
 
-from .colmap import ColmapValues
+from .colmap import NOTHING_SET, ColmapValues
 
 CameraModel = Literal[
     "SIMPLE_PINHOLE",
@@ -70,14 +70,14 @@ class SiftConfig:
     """Keypoints a photo, largest scale first; one with two orientations counts once, and is stored twice."""
     upright: bool = False
     """Ignore keypoint orientation; only where no photo is rolled."""
-    colmap: ColmapValues = ColmapValues()
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)
 class MatchingConfig:
     """How a pair of photos is matched."""
 
-    colmap: ColmapValues = ColmapValues()
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class VerifyConfig:
     """RANSAC threshold, px."""
     min_num_inliers: Annotated[int, Ge(15)] = 15
     """Pairs with fewer inliers are refused; registration never takes those with fewer than 15."""
-    colmap: ColmapValues = ColmapValues()
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class RegisterConfig:
     exactly."""
     cluster_size: Annotated[int, Ge(20), "internal"] = 250
     """Photos of such a part, about; collections of fewer than twice as many are mapped in one piece."""
-    colmap: ColmapValues = ColmapValues()
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import yaml
 from .colmap import SECTION
 from .document import line_of, scalar_value
 from .options import INTERNAL, Option, Section, internal_tree, schema_tree
-from .renamed import is_earlier_section, successor
+from .renamed import earlier_names, is_earlier_section
 from .schema import Config
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def find_option(dotted: str) -> Option | str:
 
 def unknown_option(dotted: str) -> str:
     """The message for a name that is not in the schema, with the one that took its place or is nearest."""
-    if (new := successor(dotted)) is not None:
+    if (new := earlier_names().get(dotted)) is not None:
         return f"is now {new}" if new else "is no longer an option; what was its default is always taken"
     near = _nearest(dotted)
     return f"unknown option (did you mean '{near}'?)" if near else "unknown option"

@@ -38,7 +38,7 @@ def run_peer(
 def global_options(
     options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> pycolmap.GlobalPipelineOptions:
-    """Options of COLMAP's global pipeline that say the same as those of its incremental one, or as `colmap`."""
+    """Options of COLMAP's global pipeline that say the same as its incremental one's, then `colmap`."""
     peer = pycolmap.GlobalPipelineOptions()
     peer.min_num_matches, peer.min_model_size = MIN_NUM_INLIERS, options.min_model_size
     peer.num_threads = peer.mapper.num_threads = options.num_threads
@@ -64,11 +64,15 @@ def restore_intrinsics(
     return changed
 
 
-def _incremental(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, _: ColmapValues) -> Models:
+def _incremental(
+    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, _: ColmapValues
+) -> Models:
     return pycolmap.incremental_mapping(database, folder, folder, options)
 
 
-def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues) -> Models:
+def _global(
+    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
+) -> Models:
     models = pycolmap.global_mapping(database, folder, folder, global_options(options, colmap))
     if not options.constant_cameras:
         return models
@@ -91,7 +95,9 @@ def _adjust_with_constant(
     model.update_point_3d_errors()
 
 
-def _hierarchical(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, _: ColmapValues) -> Models:
+def _hierarchical(
+    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, _: ColmapValues
+) -> Models:
     peer = pycolmap.HierarchicalPipelineOptions()
     peer.num_threads, peer.num_workers = options.num_threads, 1
     peer.incremental_options = options
