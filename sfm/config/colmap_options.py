@@ -149,7 +149,7 @@ def _unknown(name: str, group: str) -> str:
     same = [other for other in known if other.rpartition(".")[2] == leaf]
     if not same:
         siblings = {n.rpartition(".")[2]: n for n in known if n.startswith(f"{SECTION}.{group}.")}
-        anywhere = {n.rpartition(".")[2]: n for n in reversed(known)}
+        anywhere = {n.rpartition(".")[2]: n for n in reversed(list(known))}
         pool = siblings if difflib.get_close_matches(leaf, siblings, cutoff=0.65) else anywhere
         same = [pool[near] for near in difflib.get_close_matches(leaf, pool, n=3, cutoff=0.65)]
     of = f" of pycolmap's {GROUPS[group].cls}" if group in GROUPS else ""

@@ -92,8 +92,9 @@ def _section(name: str, cls: type, *, internal: bool) -> Section:
     members: dict[str, Option | Section] = {}
     for field in dataclasses.fields(cls):
         dotted, hint = f"{name}.{field.name}".lstrip("."), hints[field.name]
-        if dataclasses.is_dataclass(hint):
-            if hint is not ColmapValues and (inner := _section(dotted, hint, internal=internal)).members:
+        if dataclasses.is_dataclass(hints[field.name]):
+            inner = _section(dotted, hints[field.name], internal=internal)
+            if inner.members and hint is not ColmapValues:
                 members[field.name] = inner
         elif internal == (INTERNAL in getattr(hint, "__metadata__", ())):
             full = f"{INTERNAL}.{dotted}" if internal else dotted

@@ -48,8 +48,8 @@ def config_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of the configuration file."""
     from .colmap_options import colmap_options  # which brings pycolmap
 
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "LoopSfM configuration"}
-    schema |= _object_schema(schema_tree())
+    schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema |= {"title": "LoopSfM configuration", **_object_schema(schema_tree())}
     passed = _nested({name: _leaf_schema(option) for name, option in colmap_options().items()})[SECTION]
     schema["properties"][SECTION] = _nested_schema(passed) | {"description": _COLMAP}
     return schema

@@ -68,8 +68,8 @@ def check_value(option: Option, value: object, shown: str) -> Setting | str:
     if option.name.startswith(f"{SECTION}."):
         from .colmap_options import refusal
 
-        if reason := refusal(option.name, checked):
-            return f"{reason} (got {shown})"
+        if why := refusal(option.name, checked):
+            return f"{why} (got {shown})"
     return Setting(option, checked)
 
 

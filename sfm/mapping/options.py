@@ -24,6 +24,7 @@ follow; ten times less, COLMAP's, takes an adjustment more and moves AUC@1 by le
 _GROWING_ITERATIONS = 10
 _GROWING_TOLERANCE = 1e-3
 _GROWTH_RATIO = 2.0
+"""Up to 40 photos 1.3 at most."""
 _COVERAGE_GAIN = 0.4
 """What a point has to add to what others say of its photos; COLMAP's 0.05 takes a quarter more time. In a
 small model each point may be needed: chains without three-view overlap drift."""
