@@ -73,12 +73,12 @@ class RetrievalConfig:
     """Local descriptors a photo that describe it for retrieval, largest scale first."""
     codebook_size: Annotated[int, Ge(1)] | None = None
     """Number of visual words; null: 10 times the square root of the number of descriptors, at most 65536."""
-    multiple_assignment: Annotated[int, Ge(1)] = 1
+    multiple_assignment: Annotated[int, Ge(1), "internal"] = 1
     """Words that a descriptor of the asking photo counts for. With 1 scores are symmetric; more lowers recall
     with a codebook trained on the collection (MASt3R-SfM takes 5, with a codebook of its own)."""
-    binary: bool = True
+    binary: Annotated[bool, "internal"] = True
     """Binarised residuals: 32 times smaller and quicker to compare, nearly as good."""
-    query_expansion: bool = True
+    query_expansion: Annotated[bool, "internal"] = True
     """Re-rank look-alikes by what their own look-alikes say: finds partners that rank far down."""
     sequential_overlap: Annotated[int, Ge(1)] = 8
     """Mode sequential: each photo is matched with this many that follow it, and with powers of two beyond."""

@@ -44,6 +44,7 @@ class EventIndex:
         self.history = History(events)
         self.verify = verify or VerifyConfig()
         self.register = register or RegisterConfig()
+        self.needed = self.register.colmap.made("incremental_mapper").abs_pose_min_num_inliers
 
     def diagnose(self, name: str) -> Diagnosis:
         """Why the photo isn't registered: the first step, in the order of the run, at which it was lost."""
@@ -138,7 +139,7 @@ class EventIndex:
             f"model {best['model']}, but {best['why']}"
         )
         return Diagnosis(
-            f"{reason} ({self.register.abs_pose_min_num_inliers} needed)",
+            f"{reason} ({self.needed} needed)",
             f"{self._closer_photos(name)}; a wrong focal length also does this: "
             "images.camera_sharing=per_image frees it from the other photos' camera",
         )
@@ -196,7 +197,7 @@ class EventIndex:
         return Diagnosis(
             f"fits {_count(len(known), 'registered photo')} (best {known[0].other(name)}, "
             f"{known[0].num_inliers} inliers), but sees fewer of the model's points than the "
-            f"{self.register.abs_pose_min_num_inliers} that a pose needs",
+            f"{self.needed} that a pose needs",
             self._closer_photos(name),
         )
 

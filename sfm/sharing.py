@@ -14,6 +14,7 @@ from pathlib import Path
 from sfm.atomic_files import atomic_write_bytes, atomic_write_json, json_default
 from sfm.config.loading import PATH_OPTIONS, PATHS_FILE
 from sfm.config.options import flat_values
+from sfm.config.printing import config_as_dict
 from sfm.config.schema import Config
 from sfm.workspace import Workspace
 
@@ -30,7 +31,7 @@ class Sharing:
 
     def write_json(self, path: Path, value: object) -> None:
         """Write `value` as indented JSON without the folders of this machine, atomically."""
-        text = json.dumps(value, indent=2, default=json_default, ensure_ascii=False)
+        text = json.dumps(value, indent=2, default=_json_default, ensure_ascii=False)
         atomic_write_bytes(path, self._cut(text).encode("utf-8", errors="surrogateescape"))
 
     def write_record(self, record: object) -> None:
@@ -62,6 +63,10 @@ def without_folders(text: str, paths: Iterable[Path]) -> str:
         return text
     longest_first = "|".join(map(re.escape, sorted(spelt, key=len, reverse=True)))
     return re.sub(rf"{_BEFORE}(?:{longest_first})(?=/|$|[^\w.-])", "…", text)
+
+
+def _json_default(value: object) -> object:
+    return config_as_dict(value) if isinstance(value, Config) else json_default(value)
 
 
 def _paths(config: Config) -> Mapping[str, str]:

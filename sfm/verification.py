@@ -21,9 +21,9 @@ def verification_options(config: VerifyConfig, seed: int) -> pycolmap.TwoViewGeo
     """pycolmap's options for ours."""
     options = pycolmap.TwoViewGeometryOptions()
     options.min_num_inliers = config.min_num_inliers
-    options.min_inlier_ratio = config.min_inlier_ratio
     options.ransac.max_error = config.max_error_px
     options.ransac.random_seed = seed
+    config.colmap.set_on("two_view_geometry", options)
     return options
 
 

@@ -11,6 +11,8 @@ import yaml
 from sfm.errors import ConfigError
 from sfm.untrusted.documents import parsed_json
 
+from .renamed import translated
+
 MAX_YAML_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_KEYS = 2000
@@ -103,7 +105,7 @@ def _config_of_run_json(text: str) -> dict[str, object] | None:
     except ValueError:
         return None
     config = record.get("config")
-    return config if isinstance(config, dict) else None
+    return translated(config) if isinstance(config, dict) else None
 
 
 def _num_values(config: object) -> int:

@@ -16,6 +16,7 @@ from sfm.untrusted.documents import read_json
 from .document import compose, read_document, scalar_value
 from .options import Option, from_flat
 from .presets import in_checkout, preset_path
+from .renamed import earlier_names
 from .schema import Config
 from .values import Problem, Setting, check_document, check_value, find_option, shorten
 
@@ -30,7 +31,7 @@ PATH_OPTIONS = frozenset(
         "georeference.positions_file",
         "mast3r.weights",
         "mast3r.weights_dir",
-        "mast3r.oracle",
+        "internal.mast3r.oracle",
         "retrieval.pairs_file",
     }
 )
@@ -112,7 +113,11 @@ def _kept_paths(record: Path) -> dict[str, str]:
     except InputError:
         return {}
     kept = stored.items() if isinstance(stored, dict) else ()
-    return {name: path for name, path in kept if isinstance(path, str) and os.path.isabs(path)}
+    return {
+        earlier_names().get(name, name): path
+        for name, path in kept
+        if isinstance(path, str) and os.path.isabs(path)
+    }
 
 
 def _from_overrides(overrides: Sequence[str]) -> Iterator[Setting | Problem]:

@@ -10,14 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+from .colmap import GROUPS, SECTION, ColmapValues, Value
 from .schema import Config
+
+INTERNAL = "internal"
+"""Annotates options for tests and benchmarks, which are not the user's, and names their section."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One value that can be set; `name` is dotted from the root."""
+    """One value that can be set; `name` is dotted from the root of a configuration file."""
 
     name: str
     annotation: Any
@@ -28,6 +32,11 @@ class Option:
     def is_text(self) -> bool:
         """True when a value is words: a string or one of several names."""
         return str in _base_types(self.annotation)
+
+    @property
+    def is_internal(self) -> bool:
+        """True when it is for tests and benchmarks."""
+        return self.name.startswith(f"{INTERNAL}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +59,48 @@ class Section:
 
 @cache
 def schema_tree() -> Section:
-    """The tree of `Config`."""
-    return _section("", Config)
+    """The user's options; those of pycolmap are in `colmap_options`."""
+    return _section("", Config, internal=False)
+
+
+@cache
+def internal_tree() -> Section:
+    """The options for tests and benchmarks."""
+    return _section("", Config, internal=True)
 
 
 def flat_values(config: Config) -> dict[str, object]:
-    """Every value of a configuration by dotted name."""
-    return {option.name: _value_at(config, option.name) for option in schema_tree().options()}
+    """Every value of a configuration by dotted name; of pycolmap's options those that are set."""
+    options = [*schema_tree().options(), *internal_tree().options()]
+    values = {option.name: _value_at(config, option.name.removeprefix(f"{INTERNAL}.")) for option in options}
+    for section in sorted({group.section for group in GROUPS.values()}):
+        passed = getattr(config, section).colmap.values
+        values |= {f"{SECTION}.{name}": value for name, value in passed}
+    return values
 
 
 def from_flat(values: Mapping[str, object]) -> Config:
     """A configuration with `values` by dotted name, and defaults where there is none."""
-    config = _build(schema_tree(), values)
+    config = _build(Config, "", {name.removeprefix(f"{INTERNAL}."): value for name, value in values.items()})
     assert isinstance(config, Config)
     return config
 
 
-def _section(name: str, cls: type) -> Section:
+def _section(name: str, cls: type, *, internal: bool) -> Section:
     hints = get_type_hints(cls, include_extras=True)
     docs = _field_docs(cls)
     members: dict[str, Option | Section] = {}
     for field in dataclasses.fields(cls):
-        dotted = f"{name}.{field.name}".lstrip(".")
+        dotted, hint = f"{name}.{field.name}".lstrip("."), hints[field.name]
         if dataclasses.is_dataclass(hints[field.name]):
-            members[field.name] = _section(dotted, hints[field.name])
-        else:
-            members[field.name] = Option(dotted, hints[field.name], field.default, docs.get(field.name, ""))
-    return Section(name, cls, members, inspect.cleandoc(cls.__doc__ or ""))
+            inner = _section(dotted, hints[field.name], internal=internal)
+            if inner.members and hint is not ColmapValues:
+                members[field.name] = inner
+        elif internal == (INTERNAL in getattr(hint, "__metadata__", ())):
+            full = f"{INTERNAL}.{dotted}" if internal else dotted
+            members[field.name] = Option(full, hint, field.default, docs.get(field.name, ""))
+    named = f"{INTERNAL}.{name}".rstrip(".") if internal else name
+    return Section(named, cls, members, inspect.cleandoc(cls.__doc__ or ""))
 
 
 def _field_docs(cls: type) -> dict[str, str]:
@@ -109,11 +133,27 @@ def _value_at(config: object, dotted: str) -> object:
     return config
 
 
-def _build(section: Section, values: Mapping[str, object]) -> object:
-    arguments = {}
-    for key, member in section.members.items():
-        if isinstance(member, Section):
-            arguments[key] = _build(member, values)
-        elif member.name in values:
-            arguments[key] = values[member.name]
-    return section.cls(**arguments)
+def _build(cls: type, name: str, values: Mapping[str, object]) -> object:
+    hints = get_type_hints(cls)
+    arguments: dict[str, object] = {}
+    for field in dataclasses.fields(cls):
+        dotted = f"{name}.{field.name}".lstrip(".")
+        if hints[field.name] is ColmapValues:
+            arguments[field.name] = _passed_on(name, values)
+        elif dataclasses.is_dataclass(hints[field.name]):
+            arguments[field.name] = _build(hints[field.name], dotted, values)
+        elif dotted in values:
+            arguments[field.name] = values[dotted]
+    return cls(**arguments)
+
+
+def _passed_on(section: str, values: Mapping[str, object]) -> ColmapValues:
+    """What is set of those options of pycolmap that a section carries."""
+    groups = tuple(f"{SECTION}.{name}." for name, group in GROUPS.items() if group.section == section)
+    return ColmapValues.of(
+        {
+            name.removeprefix(f"{SECTION}."): cast(Value, value)
+            for name, value in values.items()
+            if name.startswith(groups)
+        }
+    )

@@ -2,39 +2,97 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import yaml
 
+from .colmap import SECTION
 from .document import compose
-from .options import Option, Section, flat_values, schema_tree
-from .schema import Config
+from .options import Option, Section, flat_values, internal_tree, schema_tree
+from .schema import COMMON, Config
 
 _WIDTH = 100
+_COLMAP = (
+    "Options of pycolmap's own classes, set after the engine's, such as `sift_matching:` with "
+    "`max_ratio: 0.7` below it; `sfm config --schema` names them all. Those of incremental_pipeline that say "
+    "when models are adjusted, and where they begin, concern COLMAP's own mappers alone."
+)
+_REST = "Less common options, at their defaults: KEY=VALUE on a command line, or below their section above."
 
 
 def config_as_yaml(config: Config, *, comments: bool = True) -> str:
-    """YAML that loads back to an equal configuration, with what each option does above it."""
-    return "\n".join(_section_lines(schema_tree(), flat_values(config), comments)).strip() + "\n"
+    """YAML that loads back to an equal configuration.
+
+    With `comments` the common options and those that are set come first, with what each does above it, and
+    after them all others, commented out.
+    """
+    values, options = flat_values(config), list(schema_tree().options())
+    rest = [o for o in options if comments and o.name not in COMMON and values[o.name] == o.default]
+    lines = list(_section_lines(schema_tree(), values, {option.name for option in rest}, comments))
+    if comments:
+        lines += ["", *(f"# {line}" for line in textwrap.wrap(_COLMAP, _WIDTH - 2))]
+    return "\n".join([*lines, *_tree_lines(_outside(values)), *_rest_lines(rest)]).strip() + "\n"
 
 
 def config_as_dict(config: Config) -> dict[str, Any]:
     """The configuration as JSON values, nested as in YAML; goes into run.json."""
-    return dataclasses.asdict(config)
+    values = flat_values(config)
+    return _nested({option.name: values[option.name] for option in schema_tree().options()}) | _outside(
+        values
+    )
 
 
 def config_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of the configuration file."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "LoopSfM configuration"}
-    return schema | _object_schema(schema_tree())
+    from .colmap_options import colmap_options  # which brings pycolmap
+
+    schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema |= {"title": "LoopSfM configuration", **_object_schema(schema_tree())}
+    passed = _nested({name: _leaf_schema(option) for name, option in colmap_options().items()})[SECTION]
+    schema["properties"][SECTION] = _nested_schema(passed) | {"description": _COLMAP}
+    return schema
 
 
-def _section_lines(section: Section, values: dict[str, object], comments: bool) -> Iterator[str]:
+def _outside(values: dict[str, object]) -> dict[str, Any]:
+    """What is set that is not among the user's own options: pycolmap's, and those of tests and benchmarks."""
+    defaults = {option.name: option.default for option in internal_tree().options()}
+    return _nested(
+        {
+            name: value
+            for name, value in values.items()
+            if name.startswith(f"{SECTION}.") or (name in defaults and value != defaults[name])
+        }
+    )
+
+
+def _nested(values: Mapping[str, object]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *sections, leaf = name.split(".")
+        inner = tree
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[leaf] = value
+    return tree
+
+
+def _nested_schema(tree: dict[str, Any]) -> dict[str, Any]:
+    if "default" in tree:
+        return tree
+    properties = {key: _nested_schema(inner) for key, inner in tree.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _section_lines(
+    section: Section, values: dict[str, object], without: Set[str], comments: bool
+) -> Iterator[str]:
     for key, member in section.members.items():
         indent = "  " if "." in member.name else ""
+        inner = member.options() if isinstance(member, Section) else (member,)
+        if all(option.name in without for option in inner):
+            continue
         if comments:
             if isinstance(member, Section):
                 yield ""
@@ -42,9 +100,27 @@ def _section_lines(section: Section, values: dict[str, object], comments: bool) 
                 yield f"{indent}# {line}"
         if isinstance(member, Section):
             yield f"{indent}{key}:"
-            yield from _section_lines(member, values, comments)
+            yield from _section_lines(member, values, without, comments)
         else:
             yield f"{indent}{key}: {_scalar(values[member.name])}"
+
+
+def _tree_lines(tree: dict[str, Any], indent: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}:"
+            yield from _tree_lines(value, f"{indent}  ")
+        else:
+            yield f"{indent}{key}: {_scalar(value)}"
+
+
+def _rest_lines(options: Sequence[Option]) -> Iterator[str]:
+    if options:
+        yield from ("", f"# {_REST}")
+    for option in options:
+        yield from ("#", f"# {option.name}: {_scalar(option.default)}")
+        for line in textwrap.wrap(_comment(option), _WIDTH - 6):
+            yield f"#     {line}"
 
 
 def _comment(member: Option | Section) -> str:

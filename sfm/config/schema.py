@@ -2,6 +2,8 @@
 
 Plain frozen dataclasses: stages receive their own section. Ranges are `annotated_types`; the text below a
 field is its documentation, which `sfm config` and the JSON schema print. Validation is in `loading.py`.
+Fields annotated "internal" are for tests and benchmarks, which set them as `internal.SECTION.FIELD`; a field
+`colmap` carries what the section `colmap` sets of the same stage.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from retrieval.config import RetrievalConfig
+
+from .colmap import NOTHING_SET, ColmapValues
 
 CameraModel = Literal[
     "SIMPLE_PINHOLE",
@@ -51,7 +55,7 @@ class ImagesConfig:
     """Focal length of photos without EXIF, as a multiple of the longer side (a first guess, refined)."""
     masks: str | None = None
     """Folder of masks, COLMAP's naming (photo.jpg.png): no keypoints where the mask is black."""
-    thumbnail_size: Annotated[int, Ge(64), Le(1024)] = 256
+    thumbnail_size: Annotated[int, Ge(64), Le(1024), "internal"] = 256
     """Longer side of the report's thumbnails, px."""
 
 
@@ -64,32 +68,16 @@ class SiftConfig:
     thread)."""
     max_num_features: Annotated[int, Ge(16)] = 8192
     """Keypoints a photo, largest scale first; one with two orientations counts once, and is stored twice."""
-    peak_threshold: Annotated[float, Gt(0)] = 0.02 / 3
-    """Contrast below which a keypoint is dropped; lower finds more on weak texture."""
-    edge_threshold: Annotated[float, Gt(0)] = 10.0
-    """Edge response above which a keypoint is dropped."""
-    estimate_affine_shape: bool = False
-    """Affine shape adaptation: slower, wider baselines."""
-    domain_size_pooling: bool = False
-    """DSP-SIFT descriptors: slower, slightly more matches."""
     upright: bool = False
     """Ignore keypoint orientation; only where no photo is rolled."""
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)
 class MatchingConfig:
     """How a pair of photos is matched."""
 
-    max_ratio: Annotated[float, Gt(0), Le(1)] = 0.8
-    """Lowe's ratio test."""
-    max_distance: Annotated[float, Gt(0)] = 0.7
-    """Largest descriptor distance."""
-    cross_check: bool = True
-    """Only mutual nearest neighbours."""
-    guided: bool = False
-    """Match again along the epipolar lines after verification: more matches, slower."""
-    max_num_matches: Annotated[int, Ge(16)] = 32768
-    """Matches a pair; bounds memory."""
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,29 +100,26 @@ class Mast3rConfig:
     """Pairs at a time; null: by free memory. Halved when memory runs out."""
     compile: bool = False
     """Compile the network first: minutes once, quicker pairs."""
-    token_cache_gb: Annotated[float, Ge(0)] = 20.0
-    """Disk space for encoded photos, GB (1.6 MB a photo at 512 px, in fp32 twice that); beyond it photos are
-    encoded again."""
-    subsample_px: Annotated[int, Ge(1)] = 8
+    subsample_px: Annotated[int, Ge(1), "internal"] = 8
     """Matches start from every so-many-th pixel of the network's images."""
-    min_confidence: Annotated[float, Ge(0)] = 1.001
+    min_confidence: Annotated[float, Ge(0), "internal"] = 1.001
     """Matches with a smaller descriptor confidence are dropped."""
-    one_direction_first: bool = True
+    one_direction_first: Annotated[bool, "internal"] = True
     """Infer a pair in one direction first, and in the other only when enough matches were found."""
-    min_first_matches: Annotated[int, Ge(0)] = 40
+    min_first_matches: Annotated[int, Ge(0), "internal"] = 40
     """Confident matches that one direction must give for the other to be inferred."""
     depth: Literal["never", "few", "all"] = "few"
     """Depth of photos, for low overlap and metric scale: never, of each photo from its first few kept pairs,
     or of both photos of every kept pair."""
-    depth_pairs_per_photo: Annotated[int, Ge(1)] = 2
+    depth_pairs_per_photo: Annotated[int, Ge(1), "internal"] = 2
     """With depth=few: kept pairs that depth of a photo is taken from."""
-    depth_lifting: bool = True
+    depth_lifting: Annotated[bool, "internal"] = True
     """Let depth stand in where a photo shares no point with a model but matches one of its photos."""
     max_keypoints: Annotated[int, Ge(16)] = 8192
     """Keypoints a photo in the first round."""
-    max_matches: Annotated[int, Ge(16)] = 4096
+    max_matches: Annotated[int, Ge(16), "internal"] = 4096
     """Matches a pair."""
-    tracks: Literal["canonical", "naive", "union-find"] = "canonical"
+    tracks: Annotated[Literal["canonical", "naive", "union-find"], "internal"] = "canonical"
     """How matches of pairs become keypoints of photos: canonical keypoints carried along the local affine
     field; for comparison naive, rounded to whole network pixels, and union-find, the same without the tracks
     that hold two keypoints of a photo."""
@@ -146,10 +131,10 @@ class Mast3rConfig:
     """Match photos larger than the network's images again in windows at full size; slow without a GPU."""
     max_windows: Annotated[int, Ge(1)] = 16
     """With coarse_to_fine: window pairs a pair of photos."""
-    oracle: str | None = None
+    oracle: Annotated[str | None, "internal"] = None
     """Folder of a scene rendered with depth (tools/render_scene.py --depth) that answers in place of the
     network; for tests."""
-    oracle_wrong_matches: Annotated[float, Ge(0), Le(1)] = 0.0
+    oracle_wrong_matches: Annotated[float, Ge(0), Le(1), "internal"] = 0.0
     """With oracle: share of the patches of each view that exchange their descriptors, for confident wrong
     matches; for tests."""
 
@@ -162,8 +147,7 @@ class VerifyConfig:
     """RANSAC threshold, px."""
     min_num_inliers: Annotated[int, Ge(15)] = 15
     """Pairs with fewer inliers are refused; registration never takes those with fewer than 15."""
-    min_inlier_ratio: Annotated[float, Ge(0), Le(1)] = 0.0
-    """Pairs with a smaller share of inliers are refused."""
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,36 +175,20 @@ class RegisterConfig:
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
     """Hard limit for what decides whether photos are in the model, or at which of two places, as long as
     asking for it pays."""
-    guided: bool = True
+    guided: Annotated[bool, "internal"] = True
     """Match pairs of photos of one model near their epipolar lines first (backend sift): cheaper, and more is
     found. Pairs matched before keep what they have."""
-    init_min_num_inliers: Annotated[int, Ge(15)] = 100
-    """A seed pair needs this many inliers; relaxed when no pair has them."""
-    init_min_tri_angle_deg: Annotated[float, Gt(0)] = 16.0
-    """A seed pair needs this median triangulation angle; relaxed when no pair has it."""
-    abs_pose_min_num_inliers: Annotated[int, Ge(6)] = 30
-    """A photo needs this many 2D-3D inliers to register."""
-    abs_pose_max_error_px: Annotated[float, Gt(0)] = 12.0
-    """RANSAC threshold of registration, px."""
     suspects: Literal["hold_back", "trust"] = "hold_back"
     """Verified pairs that contradict the others, as those of look-alike places do. hold_back: models grow
     without them, and then those are let in that agree with a model; trust: they count like all others. Of
     mapper graph."""
-    structure_less_fallback: bool = True
-    """Try registration from relative poses when a photo sees too few points."""
-    global_growth_ratio: Annotated[float, Gt(1)] = 2.0
-    """All poses are adjusted when photos or points have grown by this factor since the last time; up to 40
-    photos by 1.3 at most. Of mapper graph."""
-    filter_max_reproj_error_px: Annotated[float, Gt(0)] = 4.0
-    """Observations farther off than this are dropped, px."""
-    filter_min_tri_angle_deg: Annotated[float, Ge(0)] = 1.5
-    """Points seen under a smaller angle are dropped."""
     processes: Annotated[int, Ge(1)] | None = 1
     """Processes that map parts of a large collection side by side, which are then joined; they share
     run.threads, and null starts one a thread. 1: everything is mapped in one piece, a little more
     exactly."""
-    cluster_size: Annotated[int, Ge(20)] = 250
+    cluster_size: Annotated[int, Ge(20), "internal"] = 250
     """Photos of such a part, about; collections of fewer than twice as many are mapped in one piece."""
+    colmap: ColmapValues = NOTHING_SET
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +197,6 @@ class RefineConfig:
 
     focal_length: bool = True
     """Refine focal lengths (not of cameras that the user gave)."""
-    extra_params: bool = True
-    """Refine distortion."""
     principal_point: Literal["evidence", "never", "always"] = "evidence"
     """Free the principal point in a last adjustment. evidence: of cameras shared by 8 photos or more, where
     these and photos left out of the adjustment ask for it. COLMAP's mappers know only never and always."""
@@ -309,3 +275,19 @@ class Config:
     refine: RefineConfig = field(default_factory=RefineConfig)
     georeference: GeoreferenceConfig = field(default_factory=GeoreferenceConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+
+
+COMMON = frozenset(
+    {
+        *("photos", "output", "backend", "run.seed", "run.threads"),
+        *("images.camera_model", "images.camera_sharing", "images.camera_params", "images.masks"),
+        *("sift.max_image_size", "sift.max_num_features"),
+        *("retrieval.mode", "retrieval.exhaustive_max_photos", "retrieval.pairs_file"),
+        *("mast3r.weights", "mast3r.device", "mast3r.image_size"),
+        *("register.mapper", "register.poses", "register.max_rounds"),
+        *("register.pairs_per_photo", "register.max_pairs_per_photo"),
+        *("refine.focal_length", "refine.principal_point"),
+        *("georeference.mode", "georeference.positions_file", "export.text", "export.report"),
+    }
+)
+"""Options that `sfm config` prints first."""

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from .colmap import SECTION
 from .document import line_of, scalar_value
-from .options import Option, Section, schema_tree
+from .options import INTERNAL, Option, Section, internal_tree, schema_tree
+from .renamed import earlier_names, is_earlier_section
+from .schema import Config
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -62,12 +65,23 @@ def check_value(option: Option, value: object, shown: str) -> Setting | str:
         return f"should be at most {_MAX_INT} (got {shown})"
     if isinstance(checked, str) and not _is_usable_text(checked):
         return f"should be a name or path (got {shown})"
+    if option.name.startswith(f"{SECTION}."):
+        from .colmap_options import refusal
+
+        if why := refusal(option.name, checked):
+            return f"{why} (got {shown})"
     return Setting(option, checked)
 
 
 def find_option(dotted: str) -> Option | str:
     """The option of that name, or why there is none."""
+    if f"{dotted}.".startswith(f"{SECTION}."):
+        from .colmap_options import find_colmap_option  # which brings pycolmap
+
+        return find_colmap_option(dotted)
     member: Option | Section = schema_tree()
+    if dotted.startswith(f"{INTERNAL}."):
+        member, dotted = internal_tree(), dotted.removeprefix(f"{INTERNAL}.")
     for part in dotted.split("."):
         if not isinstance(member, Section) or part not in member.members:
             return unknown_option(dotted)
@@ -79,7 +93,9 @@ def find_option(dotted: str) -> Option | str:
 
 
 def unknown_option(dotted: str) -> str:
-    """The message for a name that is not in the schema, with the nearest that is."""
+    """The message for a name that is not in the schema, with the one that took its place or is nearest."""
+    if (new := earlier_names().get(dotted)) is not None:
+        return f"is now {new}" if new else "is no longer an option; what was its default is always taken"
     near = _nearest(dotted)
     return f"unknown option (did you mean '{near}'?)" if near else "unknown option"
 
@@ -102,7 +118,7 @@ def _check_section(node: yaml.MappingNode, section: Section, label: str) -> Iter
             yield Problem(f"{where}: {name}: given twice (first on line {line_of(seen[key])})")
             continue
         seen[key] = key_node
-        member = section.members.get(key)
+        member = section.members.get(key) or _outside(name, value_node)
         if member is None:
             yield Problem(f"{where}: {_short(name)}: {_unknown_in_file(name, section)}")
         elif isinstance(member, Section):
@@ -116,6 +132,17 @@ def _check_subsection(node: yaml.Node, section: Section, label: str) -> Iterator
         yield from _check_section(node, section, label)
     elif not _is_null(node):  # a section whose lines are all commented out is empty, not wrong
         yield Problem(f"{_where(label, node)}: {section.name}: should hold options, found {_kind(node)}")
+
+
+def _outside(name: str, node: yaml.Node) -> Option | Section | None:
+    """What the tree does not hold: pycolmap's options, internal ones, and sections of earlier versions."""
+    top = name.partition(".")[0]
+    if top not in (SECTION, INTERNAL) and not is_earlier_section(top):
+        return None
+    if isinstance(node, yaml.MappingNode) or (_is_null(node) and name.count(".") < 2):
+        return Section(name, Config, {}, "")
+    found = find_option(name)
+    return found if isinstance(found, Option) else None
 
 
 def _check_option(node: yaml.Node, option: Option, label: str) -> Iterator[Setting | Problem]:
@@ -134,10 +161,11 @@ def _check_option(node: yaml.Node, option: Option, label: str) -> Iterator[Setti
 
 
 def _unknown_in_file(name: str, section: Section) -> str:
-    if not section.name and isinstance(find_option(name), Option):
+    found = find_option(name)
+    if not section.name and isinstance(found, Option):
         parent, _, leaf = name.rpartition(".")
         return f"dotted names are for the command line; here write `{parent}:` and, indented below, `{leaf}:`"
-    return unknown_option(name)
+    return found if isinstance(found, str) else unknown_option(name)
 
 
 def _nearest(dotted: str) -> str | None:

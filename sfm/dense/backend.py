@@ -236,9 +236,11 @@ class Mast3rBackend:
         Measured on a ring of ten rendered photos: freed by 9 px with "evidence", AUC@3 8; not freed, 90.
         """
         register = config.register
-        error = self._error_px(register.filter_max_reproj_error_px)
-        wide = max(register.abs_pose_max_error_px, 3 * error)
-        scaled = replace(register, filter_max_reproj_error_px=error, abs_pose_max_error_px=wide)
+        mapper = register.colmap.made("incremental_mapper")
+        error = self._error_px(mapper.filter_max_reproj_error)
+        wide = max(mapper.abs_pose_max_error, 3 * error)
+        colmap = register.colmap.but(filter_max_reproj_error=error, abs_pose_max_error=wide)
+        scaled = replace(register, colmap=colmap)
         principal_point = config.refine.principal_point
         refine = replace(
             config.refine,

@@ -49,8 +49,12 @@ def open_predictor(config: Mast3rConfig) -> Loaded:
     if config.oracle is not None:
         from sfm.mast3r.oracle import OracleOptions, OraclePredictor
 
-        log.warning("mast3r.oracle: the ground truth of %s answers in place of the network", config.oracle)
-        notice = "The ground truth of a rendered scene answered in place of the network (mast3r.oracle)."
+        log.warning(
+            "internal.mast3r.oracle: the ground truth of %s answers in place of the network", config.oracle
+        )
+        notice = (
+            "The ground truth of a rendered scene answered in place of the network (internal.mast3r.oracle)."
+        )
         options = OracleOptions(wrong_matches=config.oracle_wrong_matches)
         oracle = OraclePredictor(Path(config.oracle), size=config.image_size, options=options)
         return Loaded(oracle, None, notice, head_key="oracle")

@@ -19,6 +19,8 @@ _VERSION = {torch.bfloat16: 1, torch.float16: 2, torch.float32: 2}
 """Raised when a change of code changes what tokens are: photos are then encoded again."""
 
 _TOKENS = "tokens"
+_MAX_BYTES = 20 * 10**9
+"""1.6 MB a photo at 512 px, twice that in fp32; beyond it photos are encoded again."""
 
 
 def tokens_key(predictor: PairPredictor, config: Mast3rConfig) -> str:
@@ -29,7 +31,7 @@ def tokens_key(predictor: PairPredictor, config: Mast3rConfig) -> str:
 def open_token_cache(cache_dir: Path, predictor: PairPredictor, config: Mast3rConfig) -> TokenCache:
     """The encoded photos in a workspace's `cache_dir`."""
     folder = cache_dir / "tokens" / tokens_key(predictor, config)
-    return TokenCache(folder, int(config.token_cache_gb * 1e9), predictor.token_dtype)
+    return TokenCache(folder, _MAX_BYTES, predictor.token_dtype)
 
 
 class TokenCache:

@@ -238,7 +238,7 @@ class _Work:
             if pose and (best is None or pose.num_inliers > best.pose.num_inliers):
                 votes = Counter(p for (_, _, p), ok in zip(seen, pose.inliers, strict=True) if ok)
                 best = Localised(name, pose, number, tuple(p for p, _ in votes.most_common()))
-        needed = config.abs_pose_min_num_inliers
+        needed = config.colmap.made("incremental_mapper").abs_pose_min_num_inliers
         if best is None:
             return NotLocalised(name, f"it sees only {most} points of the model, and they give no pose")
         if not is_enough(best.pose, needed):
@@ -255,10 +255,10 @@ class _Work:
         No bundle adjustment follows that would filter the few outliers that a wide threshold lets pass. They
         can move a pose by ten of the standard deviations that they leave it with.
         """
-        config, pose = self.session.config.register, None
-        for error in sorted((config.filter_max_reproj_error_px, config.abs_pose_max_error_px)):
+        pose, mapper = None, self.session.config.register.colmap.made("incremental_mapper")
+        for error in sorted((mapper.filter_max_reproj_error, mapper.abs_pose_max_error)):
             pose = estimate_pose(xy, xyz, choices, max_error_px=error, seed=self.session.config.run.seed)
-            if pose is not None and is_enough(pose, config.abs_pose_min_num_inliers):
+            if pose is not None and is_enough(pose, mapper.abs_pose_min_num_inliers):
                 break
         return pose
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 import pycolmap
 
+from sfm.config.colmap import ColmapValues
 from sfm.config.schema import RefineConfig, RegisterConfig
 
 _LOCAL_ITERATIONS = 10
@@ -22,6 +23,8 @@ _SETTLED_CHANGE = 5e-3
 follow; ten times less, COLMAP's, takes an adjustment more and moves AUC@1 by less than 0.1."""
 _GROWING_ITERATIONS = 10
 _GROWING_TOLERANCE = 1e-3
+_GROWTH_RATIO = 2.0
+"""Up to 40 photos 1.3 at most."""
 _COVERAGE_GAIN = 0.4
 """What a point has to add to what others say of its photos; COLMAP's 0.05 takes a quarter more time. In a
 small model each point may be needed: chains without three-view overlap drift."""
@@ -39,6 +42,8 @@ class MapperOptions:
     """While a model grows, points that add little to what others say are left out of its adjustments."""
     growing_large: pycolmap.IncrementalMapperOptions
     """The same with still fewer points, for models of many photos."""
+    colmap: ColmapValues
+    """What the user sets of pycolmap's options."""
     growth_ratio: float
     """Such an adjustment is due when photos or points have grown by this factor."""
     triangulation: pycolmap.IncrementalTriangulatorOptions
@@ -67,11 +72,11 @@ def pipeline_options(
     options.min_model_size, options.max_num_models = config.min_model_size, config.max_models
     options.extract_colors = False  # done once, when the model is written
     options.ba_refine_focal_length = refine.focal_length
-    options.ba_refine_extra_params = refine.extra_params
     options.constant_cameras = set(fixed_cameras)
-    options.structure_less_registration_fallback = config.structure_less_fallback
-    _set_mapper(options.mapper, config)
     options.mapper.random_seed = options.triangulation.random_seed = seed
+    config.colmap.set_on("incremental_pipeline", options)
+    config.colmap.set_on("incremental_mapper", options.mapper)
+    config.colmap.set_on("incremental_triangulator", options.triangulation)
     return options
 
 
@@ -86,27 +91,32 @@ def mapper_options(
 ) -> MapperOptions:
     """Options of each of our steps."""
     pipeline = pipeline_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
+    pipeline.ba_global_function_tolerance = _TOLERANCE
+    pipeline.ba_global_max_refinement_change = _SETTLED_CHANGE
+    pipeline.ba_local_max_refinements = 1  # the next adjustment of the whole model filters again
+    pipeline.ba_local_max_num_iterations = _LOCAL_ITERATIONS
+    config.colmap.set_on("incremental_pipeline", pipeline)
     mapper = pipeline.get_mapper()
     mapper.random_seed = seed
     # The loop itself decides when another attempt makes sense; COLMAP's counters must not.
     mapper.max_reg_trials = mapper.init_max_reg_trials = 1_000_000
+    config.colmap.set_on("incremental_mapper", mapper)
     triangulation = pipeline.get_triangulation()
     triangulation.random_seed = seed
+    config.colmap.set_on("incremental_triangulator", triangulation)
     local_ba, global_ba = pipeline.get_local_bundle_adjustment(), pipeline.get_global_bundle_adjustment()
     for adjustment in (local_ba, global_ba):
         adjustment.print_summary = False
         adjustment.ceres.solver_options.num_threads = threads
-    global_ba.ceres.solver_options.function_tolerance = _TOLERANCE
-    pipeline.ba_global_max_refinement_change = _SETTLED_CHANGE
-    pipeline.ba_local_max_refinements = 1  # the next adjustment of the whole model filters again
-    local_ba.ceres.solver_options.max_num_iterations = _LOCAL_ITERATIONS
+        config.colmap.set_on("bundle_adjustment", adjustment)
     return MapperOptions(
         pipeline=pipeline,
         mapper=mapper,
         lenient=_lenient(mapper),
         growing=_growing(mapper),
         growing_large=_growing_large(mapper),
-        growth_ratio=config.global_growth_ratio,
+        colmap=config.colmap,
+        growth_ratio=_GROWTH_RATIO,
         triangulation=triangulation,
         local_ba=local_ba,
         growing_ba=_robust(global_ba),
@@ -194,12 +204,3 @@ def _near(options: pycolmap.BundleAdjustmentOptions, tolerance: float) -> pycolm
     near.ceres.solver_options.function_tolerance = tolerance
     near.ceres.solver_options.initial_trust_region_radius = _NEAR_OPTIMUM
     return near
-
-
-def _set_mapper(options: pycolmap.IncrementalMapperOptions, config: RegisterConfig) -> None:
-    options.init_min_num_inliers = config.init_min_num_inliers
-    options.init_min_tri_angle = config.init_min_tri_angle_deg
-    options.abs_pose_min_num_inliers = config.abs_pose_min_num_inliers
-    options.abs_pose_max_error = config.abs_pose_max_error_px
-    options.filter_max_reproj_error = config.filter_max_reproj_error_px
-    options.filter_min_tri_angle = config.filter_min_tri_angle_deg

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pycolmap
 
+from sfm.config.colmap import ColmapValues
 from sfm.scratch import scratch_folder
 
 from .adjusted_photos import all_photos
@@ -22,19 +23,22 @@ def run_peer(
     mapper: Peer,
     database: Path,
     options: pycolmap.IncrementalPipelineOptions,
+    colmap: ColmapValues,
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """Models of COLMAP's mapper that have at least the configured number of photos, largest first."""
     if not len(ViewGraph.read(database)):
         return ()  # the global mapper fails on a graph without edges
     run = {"incremental": _incremental, "global": _global, "hierarchical": _hierarchical}[mapper]
     with scratch_folder() as folder:
-        models = run(database, folder, options).values()
+        models = run(database, folder, options, colmap).values()
     kept = [model for model in models if model.num_reg_images() >= options.min_model_size]
     return tuple(sorted(kept, key=lambda model: -model.num_reg_images()))
 
 
-def global_options(options: pycolmap.IncrementalPipelineOptions) -> pycolmap.GlobalPipelineOptions:
-    """Options of COLMAP's global pipeline that say the same as those of its incremental one."""
+def global_options(
+    options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
+) -> pycolmap.GlobalPipelineOptions:
+    """Options of COLMAP's global pipeline that say the same as its incremental one's, then `colmap`."""
     peer = pycolmap.GlobalPipelineOptions()
     peer.min_num_matches, peer.min_model_size = MIN_NUM_INLIERS, options.min_model_size
     peer.num_threads = peer.mapper.num_threads = options.num_threads
@@ -43,6 +47,8 @@ def global_options(options: pycolmap.IncrementalPipelineOptions) -> pycolmap.Glo
     adjustment.refine_focal_length = options.ba_refine_focal_length
     adjustment.refine_extra_params = options.ba_refine_extra_params
     adjustment.refine_principal_point = options.ba_refine_principal_point
+    colmap.set_on("global_pipeline", peer)
+    colmap.set_on("global_mapper", peer.mapper)
     return peer
 
 
@@ -58,12 +64,16 @@ def restore_intrinsics(
     return changed
 
 
-def _incremental(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+def _incremental(
+    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, _: ColmapValues
+) -> Models:
     return pycolmap.incremental_mapping(database, folder, folder, options)
 
 
-def _global(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
-    models = pycolmap.global_mapping(database, folder, folder, global_options(options))
+def _global(
+    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
+) -> Models:
+    models = pycolmap.global_mapping(database, folder, folder, global_options(options, colmap))
     if not options.constant_cameras:
         return models
     with pycolmap.Database.open(database) as db:
@@ -85,7 +95,9 @@ def _adjust_with_constant(
     model.update_point_3d_errors()
 
 
-def _hierarchical(database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions) -> Models:
+def _hierarchical(
+    database: Path, folder: Path, options: pycolmap.IncrementalPipelineOptions, _: ColmapValues
+) -> Models:
     peer = pycolmap.HierarchicalPipelineOptions()
     peer.num_threads, peer.num_workers = options.num_threads, 1
     peer.incremental_options = options

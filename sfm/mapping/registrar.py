@@ -164,7 +164,7 @@ def reconstruct_with_peer(
     """COLMAP's own `mapper`, on the same database and with the same result."""
     options = pipeline_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
     options.ba_refine_principal_point = refine.principal_point == "always"
-    models = run_peer(mapper, database, options)
+    models = run_peer(mapper, database, options, config.colmap)
     for index, model in enumerate(models):
         journal = Journal()
         for image_id in sorted(model.reg_image_ids()):

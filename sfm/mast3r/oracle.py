@@ -166,7 +166,7 @@ class OraclePredictor:
         if name not in self._views:
             raise InputError(
                 f"{self.folder / 'gt.json'} has no photo {name!r}",
-                hint="mast3r.oracle must be the rendered scene whose photos are reconstructed",
+                hint="internal.mast3r.oracle must be the rendered scene whose photos are reconstructed",
             )
         return self._views[name]
 
@@ -221,7 +221,7 @@ class OraclePredictor:
             raise InputError(
                 f"{name}: the network's image is {size[1]} x {size[0]} px, but the oracle's photo "
                 f"of that name gives {expected[1]} x {expected[0]} px",
-                hint="mast3r.oracle must be the rendered scene whose photos are reconstructed",
+                hint="internal.mast3r.oracle must be the rendered scene whose photos are reconstructed",
             )
 
     def _compare(self, own: Shown, other: Shown) -> Float64:

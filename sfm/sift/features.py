@@ -82,11 +82,9 @@ def extraction_options(config: SiftConfig, threads: int) -> pycolmap.FeatureExtr
     options.use_gpu = False
     options.max_image_size = config.max_image_size
     options.sift.max_num_features = config.max_num_features
-    options.sift.peak_threshold = config.peak_threshold
-    options.sift.edge_threshold = config.edge_threshold
-    options.sift.estimate_affine_shape = config.estimate_affine_shape
-    options.sift.domain_size_pooling = config.domain_size_pooling
     options.sift.upright = config.upright
+    config.colmap.set_on("feature_extraction", options)
+    config.colmap.set_on("sift_extraction", options.sift)
     return options
 
 

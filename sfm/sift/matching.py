@@ -92,11 +92,8 @@ def matching_options(config: MatchingConfig, threads: int) -> pycolmap.FeatureMa
     options = pycolmap.FeatureMatchingOptions()
     options.num_threads = threads
     options.use_gpu = False
-    options.guided_matching = config.guided
-    options.max_num_matches = config.max_num_matches
-    options.sift.max_ratio = config.max_ratio
-    options.sift.max_distance = config.max_distance
-    options.sift.cross_check = config.cross_check
+    config.colmap.set_on("feature_matching", options)
+    config.colmap.set_on("sift_matching", options.sift)
     return options
 
 

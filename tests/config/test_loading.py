@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sfm.config.colmap_options import colmap_options
 from sfm.config.loading import PATH_OPTIONS, load_config
-from sfm.config.options import schema_tree
+from sfm.config.options import internal_tree, schema_tree
 from sfm.config.presets import preset_names
 from sfm.config.printing import config_as_dict
 from sfm.config.schema import Config
@@ -102,8 +103,8 @@ def test_a_section_given_twice_is_refused(write: Write) -> None:
         ("run: {threads: 0}", "run.threads: should be greater than or equal to 1 (got 0)"),
         ("sift: {upright: 1}", "sift.upright: should be a valid boolean (got 1)"),
         ("sift: {upright: maybe}", "sift.upright: should be a valid boolean (got 'maybe')"),
-        ("matching: {max_ratio: 1.1}", "matching.max_ratio: should be less than or equal to 1 (got 1.1)"),
-        ("matching: {max_ratio: true}", "matching.max_ratio: should be a valid number (got true)"),
+        ("internal: {mast3r: {oracle_wrong_matches: 1.1}}", "should be less than or equal to 1 (got 1.1)"),
+        ("verify: {max_error_px: true}", "verify.max_error_px: should be a valid number (got true)"),
         ("verify: {max_error_px: .inf}", "verify.max_error_px: should be a finite number (got .inf)"),
         ("verify: {max_error_px: .nan}", "verify.max_error_px: "),
         ("verify: {max_error_px: [4]}", "verify.max_error_px: should be a single value, found a list"),
@@ -127,12 +128,15 @@ def test_a_wrong_value_is_refused_by_name_and_value(write: Write, text: str, rea
 
 def test_values_read_as_people_mean_them(write: Write) -> None:
     config = load_config(
-        write("sift: {peak_threshold: 1e-3, upright: yes, edge_threshold: 8}\nrun: {seed: 010}\n")
+        write(
+            "verify: {max_error_px: 1e-3}\nsift: {upright: yes}\nrun: {seed: 010}\n"
+            "georeference: {sigma_vertical_m: 8}\n"
+        )
     )
 
-    assert config.sift.peak_threshold == 1e-3
+    assert config.verify.max_error_px == 1e-3
     assert config.sift.upright is True
-    assert config.sift.edge_threshold == 8.0
+    assert config.georeference.sigma_vertical_m == 8.0
     assert config.run.seed == 10
 
 
@@ -199,11 +203,13 @@ def test_paths_are_relative_to_the_file_that_sets_them(
 
 
 def test_path_options_are_in_the_schema() -> None:
-    assert {option.name for option in schema_tree().options()} >= PATH_OPTIONS
+    known = {o.name for tree in (schema_tree(), internal_tree()) for o in tree.options()}
+    assert known >= PATH_OPTIONS
 
 
 def test_every_option_is_documented() -> None:
-    assert [option.name for option in schema_tree().options() if not option.doc] == []
+    options = [*schema_tree().options(), *internal_tree().options(), *colmap_options().values()]
+    assert [option.name for option in options if not option.doc] == []
 
 
 def test_later_sources_win(write: Write) -> None:
@@ -222,12 +228,12 @@ def test_overrides_are_literal_for_text_and_yaml_for_the_rest(
     monkeypatch.chdir(tmp_path)
 
     config = load_config(
-        overrides=["photos=a: [b] = c", "sift.upright=true", "matching.max_ratio=7e-1", "run.threads="]
+        overrides=["photos=a: [b] = c", "sift.upright=true", "verify.max_error_px=7e-1", "run.threads="]
     )
 
     assert config.photos == str(tmp_path / "a: [b] = c")
     assert config.sift.upright is True
-    assert config.matching.max_ratio == 0.7
+    assert config.verify.max_error_px == 0.7
     assert config.run.threads is None
 
 
@@ -258,7 +264,7 @@ def test_problems_of_file_and_command_line_come_together(write: Write) -> None:
 
 
 def test_run_json_is_accepted_back(tmp_path: Path) -> None:
-    config = load_config(preset="accurate", overrides=["photos=φωτο 😀", "sift.peak_threshold=1e-7"])
+    config = load_config(preset="accurate", overrides=["photos=φωτο 😀", "verify.max_error_px=1e-7"])
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"versions": {}, "config": config_as_dict(config)}))
 

@@ -75,7 +75,8 @@ def test_words_that_yaml_would_take_for_something_else_survive(tmp_path: Path, t
 def test_comments_carry_the_documentation_and_the_choices() -> None:
     text = config_as_yaml(Config())
 
-    assert "  # Lowe's ratio test.\n  max_ratio: 0.8\n" in text
+    assert "  # Write report.html.\n  report: true\n" in text
+    assert "# export.points_ply: true\n#     Write the coloured point cloud as points.ply.\n" in text
     assert "One of SIMPLE_PINHOLE | PINHOLE |" in text
     assert "#" not in config_as_yaml(Config(), comments=False)
 

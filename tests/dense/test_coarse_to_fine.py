@@ -136,6 +136,15 @@ def test_matches_are_several_times_more_exact_and_more(
     assert len(np.unique(np.hstack((fine.xy_a, fine.xy_b)), axis=0)) == len(fine.confidence)
 
 
+def test_matches_are_refined_on_request(
+    scene: Path, oracle: OraclePredictor, tmp_path: Path, few: Few
+) -> None:
+    coarse, _, _ = matched(encoded(scene, oracle, tmp_path), replace(FEW, refine_matches=True))
+
+    np.testing.assert_array_equal(coarse.xy_a, few[0].xy_a)
+    assert np.median(errors(oracle, coarse)) < np.median(errors(oracle, few[0]))
+
+
 def test_each_window_is_encoded_once(few: Few) -> None:
     _, fine, matcher = few
     before = matcher.tokens.num_encoded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from sfm.config.schema import Mast3rConfig
 from sfm.dense.predictors import open_predictor
 from sfm.errors import WeightsError
+from sfm.mast3r.network_predictor import NetworkPredictor
 from sfm.mast3r.weights import OFFICIAL_FILES
 from tests.mast3r.checkpoint_files import small_state
 from tools.write_checkpoint import TINY, write_codebook, write_network, write_retrieval_head
@@ -38,6 +40,16 @@ def test_files_that_belong_together_are_opened(tmp_path: Path, network: Path) ->
     assert loaded.head_key
     assert loaded.codebook_key
     assert loaded.codebook is not None
+
+
+def test_the_network_is_compiled_on_request(tmp_path: Path, network: Path) -> None:
+    config = weights(tmp_path, network, head=128, words=128)
+
+    for wanted in (False, True):
+        predictor = open_predictor(replace(config, compile=wanted)).predictor
+        assert isinstance(predictor, NetworkPredictor)
+        block = predictor._network.enc_blocks[0]
+        assert (block._compiled_call_impl is not None) == wanted
 
 
 def test_a_head_for_another_network_is_refused(tmp_path: Path, network: Path) -> None:

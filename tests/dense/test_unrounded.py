@@ -71,9 +71,12 @@ def test_the_decoder_gets_what_the_encoder_gave(
     monkeypatch.setattr(NetworkPredictor, "decode", seen_decode)
     command = ["match", str(photos), "-o", str(tmp_path / "out"), "--threads", "1", "-q", "backend=mast3r"]
     command += [f"mast3r.weights={network}", f"mast3r.precision={precision}", "mast3r.device=cpu"]
-    command += [f"mast3r.image_size={SIZE}", "mast3r.token_cache_gb=0.001"]
+    command += [f"mast3r.image_size={SIZE}"]
 
-    for options in ((), ("mast3r.min_confidence=0.5",)):  # the second time, tokens come from the disk
+    for options in (
+        (),
+        ("internal.mast3r.min_confidence=0.5",),
+    ):  # the second time, tokens come from the disk
         done = CliRunner().invoke(main, [*command, *options])
         assert "Traceback" not in done.output
 

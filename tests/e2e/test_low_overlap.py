@@ -18,7 +18,7 @@ from tests.e2e.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA = "images.camera_params=224,160,120,-0.04"
-WRONG = "mast3r.oracle_wrong_matches=0.08"
+WRONG = "internal.mast3r.oracle_wrong_matches=0.08"
 NO_MODEL = 6
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def spin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: Command, scene: Path, out: Path, *options: str) -> tuple[int, dict[str, Any]]:
     """Exit code and `run.json` of a run with the oracle."""
     fixed = ("--threads", "1", "backend=mast3r", "mast3r.device=cpu", "export.report=false")
-    done = command("run", scene / "images", "-o", out, *fixed, f"mast3r.oracle={scene}", *options)
+    done = command("run", scene / "images", "-o", out, *fixed, f"internal.mast3r.oracle={scene}", *options)
     return done.returncode, json.loads((out / "run.json").read_text())
 
 
@@ -83,7 +83,7 @@ def test_a_chain_of_neighbours_is_registered_by_depth(
 def test_without_lifting_a_chain_of_neighbours_is_no_model(
     chain: Path, tmp_path: Path, sfm_command: Command
 ) -> None:
-    lifting = "mast3r.depth_lifting=false"
+    lifting = "internal.mast3r.depth_lifting=false"
     code, told = run(sfm_command, chain, tmp_path, "mast3r.image_size=128", CAMERA, WRONG, lifting)
 
     assert code == NO_MODEL

@@ -23,7 +23,7 @@ OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=160", "export.
 @pytest.fixture(scope="session")
 def finished(scene: Path, tmp_path_factory: pytest.TempPathFactory, sfm_command: Command) -> Path:
     out = tmp_path_factory.mktemp("finished") / "out"
-    done = sfm_command("run", scene / "images", "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    done = sfm_command("run", scene / "images", "-o", out, *OPTIONS, f"internal.mast3r.oracle={scene}")
     assert done.returncode == 0, done.stderr
     assert "matcher     mast3r" in done.stdout
     return out
@@ -83,7 +83,7 @@ def test_the_same_command_again_computes_nothing(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(finished, out, symlinks=True)
-    again = sfm_command("run", scene / "images", "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    again = sfm_command("run", scene / "images", "-o", out, *OPTIONS, f"internal.mast3r.oracle={scene}")
     assert again.returncode == 0, again.stderr
     assert all(pair["cached"] for pair in pairs(out))
     assert_same_model(finished, out)
@@ -93,7 +93,7 @@ def test_a_killed_run_continues_to_the_same_model(
     scene: Path, finished: Path, tmp_path: Path, sfm_command: Command
 ) -> None:
     out = tmp_path / "out"
-    command = ("run", scene / "images", "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    command = ("run", scene / "images", "-o", out, *OPTIONS, f"internal.mast3r.oracle={scene}")
     process = subprocess.Popen(arguments(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 100
     while process.poll() is None and time.monotonic() < deadline:
@@ -112,7 +112,7 @@ def test_added_photos_cost_only_their_own_pairs(scene: Path, tmp_path: Path, sfm
     photos.mkdir()
     for name in names[:8]:
         shutil.copy(scene / "images" / name, photos)
-    command = ("run", photos, "-o", out, *OPTIONS, f"mast3r.oracle={scene}")
+    command = ("run", photos, "-o", out, *OPTIONS, f"internal.mast3r.oracle={scene}")
     assert sfm_command(*command).returncode == 0
     with pycolmap.Database.open(out / "database.db") as database:
         before = {i.name: database.read_keypoints(i.image_id) for i in database.read_all_images()}
@@ -128,14 +128,26 @@ def test_added_photos_cost_only_their_own_pairs(scene: Path, tmp_path: Path, sfm
                 assert np.array_equal(kept, before[image.name])
 
 
-def test_a_photo_that_the_network_cannot_take_is_left_out(
+def test_a_photo_that_the_network_cannot_take_is_left_out_and_corners_hold_the_others(
     scene: Path, tmp_path: Path, sfm_command: Command
 ) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(scene / "images", photos)
     Image.new("RGB", (640, 40), "grey").save(photos / "strip.jpg")
-    done = sfm_command("run", photos, "-o", tmp_path / "out", *OPTIONS, f"mast3r.oracle={scene}")
+    options = (*OPTIONS, f"internal.mast3r.oracle={scene}", "mast3r.snap_to_sift=true")
+    done = sfm_command("run", photos, "-o", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
+    with (
+        pycolmap.Database.open(tmp_path / "out" / "cache" / "corners.db") as found,
+        pycolmap.Database.open(tmp_path / "out" / "database.db") as database,
+    ):
+        corners, keypoints = (
+            db.read_keypoints(db.read_image_with_name("photo_00.jpg").image_id) for db in (found, database)
+        )
+    held = {tuple(xy) for xy in np.round(corners[:, :2], 2)} & {
+        tuple(xy) for xy in np.round(keypoints[:, :2], 2)
+    }
+    assert len(held) > 20  # of those that lie within a pixel of a corner; by chance next to none
     (outcome,) = (
         outcome
         for outcome in json.loads((tmp_path / "out" / "run.json").read_text())["outcomes"]
@@ -149,7 +161,7 @@ def test_a_photo_that_the_network_cannot_take_is_left_out(
     ("options", "code", "message"),
     [
         (["mast3r.weights_dir=nowhere"], 4, "weights not found"),
-        (["mast3r.oracle=nowhere"], 3, "nowhere"),
+        (["internal.mast3r.oracle=nowhere"], 3, "nowhere"),
     ],
 )
 def test_missing_weights_are_named(

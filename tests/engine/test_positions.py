@@ -41,7 +41,8 @@ def test_a_file_takes_the_place_of_gps(tmp_path: Path) -> None:
     path = tmp_path / "p.txt"
     path.write_text("a.jpg 1 2 3\nc.jpg 4 5 6\nd.jpg 7 8 9 0.5\n")
 
-    placed = with_positions(PHOTOS, GeoreferenceConfig(positions_file=str(path), sigma_vertical_m=2))
+    config = GeoreferenceConfig(positions_file=str(path), sigma_horizontal_m=1, sigma_vertical_m=2)
+    placed = with_positions(PHOTOS, config)
 
     assert {n: p.tolist() for n, p in positions_m(placed).items()} == {
         "a.jpg": [1, 2, 3],
@@ -50,6 +51,8 @@ def test_a_file_takes_the_place_of_gps(tmp_path: Path) -> None:
     }
     sigmas = {p.name: p.position and p.position.sigma_vertical_m for p in placed.photos}
     assert sigmas == {"a.jpg": 2, "b.jpg": None, "c.jpg": 2, "d.jpg": 0.5}
+    across = {p.name: p.position and p.position.sigma_horizontal_m for p in placed.photos}
+    assert across == {"a.jpg": 1, "b.jpg": None, "c.jpg": 1, "d.jpg": 0.5}
 
 
 def test_no_gps_no_positions() -> None:

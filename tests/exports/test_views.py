@@ -266,7 +266,7 @@ def test_nothing_is_said_about_what_is_masked(scene: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_depth_of_a_whole_run_is_in_metres(scene: Path, tmp_path: Path) -> None:
-    options = ["backend=mast3r", f"mast3r.oracle={scene}", "mast3r.image_size=128"]
+    options = ["backend=mast3r", f"internal.mast3r.oracle={scene}", "mast3r.image_size=128"]
     config = sfm.load_config(overrides=options)
 
     result = sfm.run(scene / "images", output=tmp_path / "out", config=config)

@@ -51,7 +51,7 @@ def test_without_weights_it_says_that_the_network_is_needed(
 def test_a_model_made_with_sift_gets_depth_all_the_same(scene: Path, tmp_path: Path) -> None:
     workspace(scene, tmp_path / "out")
     (tmp_path / "out" / "run.json").unlink()
-    overrides = (f"mast3r.oracle={scene}", "mast3r.image_size=128")
+    overrides = (f"internal.mast3r.oracle={scene}", "mast3r.image_size=128")
 
     folder = export(tmp_path / "out", to="views", depth=DepthOptions(overrides=overrides))
 

@@ -159,7 +159,8 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell inherit SIG_IGN
 import sfm
 from sfm.config.loading import load_config
-options = ["register.processes=2", "register.cluster_size=25", "run.threads=1", "export.report=false"]
+options = ["register.processes=2", "internal.register.cluster_size=25", "run.threads=1"]
+options += ["export.report=false"]
 print(sfm.map_database(Path(sys.argv[1]), output=sys.argv[2], config=load_config(overrides=options)).models)
 """
 

@@ -41,10 +41,12 @@ def test_gaussian_residuals_keep_least_squares_and_heavy_tails_do_not(seed: int)
 
 
 def test_the_user_can_decide_on_the_loss() -> None:
-    plain, heavy = (scene(0, heavy=heavy)[0] for heavy in (False, True))
+    (plain, _), (heavy, poses) = (scene(0, heavy=heavy) for heavy in (False, True))
 
     assert is_robust(with_fitting_loss(adjustment(), plain, "CAUCHY"))
     assert not is_robust(with_fitting_loss(adjustment(), heavy, "TRIVIAL"))
+    (left, _), (moved, _) = (freed(heavy, RefineConfig(loss_function=loss)) for loss in ("TRIVIAL", "CAUCHY"))
+    assert turn_error_deg(moved, poses) != turn_error_deg(left, poses)
 
 
 def test_poses_come_out_better_where_tails_are_heavy() -> None:

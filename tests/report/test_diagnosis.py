@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sfm.config.colmap import ColmapValues
 from sfm.config.schema import RegisterConfig
 from sfm.diagnosis import EventIndex
 
@@ -163,7 +164,8 @@ def test_taken_out_again():
 
 def test_the_runs_own_thresholds_are_quoted():
     index = EventIndex(
-        scene(pair("a.jpg", "lost.jpg", 17)), register=RegisterConfig(abs_pose_min_num_inliers=12)
+        scene(pair("a.jpg", "lost.jpg", 17)),
+        register=RegisterConfig(colmap=ColmapValues().but(abs_pose_min_num_inliers=12)),
     )
 
     assert "than the 12 that" in index.diagnose("lost.jpg").reason

@@ -25,11 +25,11 @@ def test_each_ablation_is_a_configuration_that_differs_and_says_how() -> None:
 
 def test_options_are_those_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("# Says.\nregister:\n  guided: false\n  max_rounds: 0\nmast3r: {tracks: naive}\n")
+    path.write_text("# Says.\nregister: {max_rounds: 0}\ninternal:\n  mast3r: {tracks: naive}\n")
 
     ablation = read_ablation(path)
 
-    assert ablation.options == ("register.guided=false", "register.max_rounds=0", "mast3r.tracks=naive")
+    assert ablation.options == ("register.max_rounds=0", "internal.mast3r.tracks=naive")
     assert load_config(overrides=ablation.options) == load_config(path)
     assert (ablation.says, ablation.is_dense) == ("Says.", False)
 

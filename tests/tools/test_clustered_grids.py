@@ -33,7 +33,9 @@ def mapped(grid: Path, out: Path, options: Mapping[str, object]) -> Scores:
 def test_clusters_of_a_town_give_the_model_of_one_process(grid: Path, tmp_path: Path) -> None:
     alone = mapped(grid, tmp_path / "alone", {"register.processes": 1})
 
-    joined = mapped(grid, tmp_path / "joined", {"register.processes": 2, "register.cluster_size": 60})
+    joined = mapped(
+        grid, tmp_path / "joined", {"register.processes": 2, "internal.register.cluster_size": 60}
+    )
 
     text = (tmp_path / "joined" / "events.jsonl").read_text(encoding="utf-8")
     events = [json.loads(line) for line in text.splitlines()]

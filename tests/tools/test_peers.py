@@ -269,7 +269,7 @@ def test_options_of_keypoints_and_cameras_reach_the_database_of_the_peers(tmp_pa
     monkeypatch.setattr(databases, "run_python", made)
     options = (
         "sift.upright=true",
-        "register.filter_max_reproj_error_px=3.0",
+        "colmap.incremental_mapper.filter_max_reproj_error=3.0",
         "images.camera_model=PINHOLE",
         "images.masks=m",
     )
@@ -286,9 +286,9 @@ def test_the_key_of_a_database_changes_with_its_options_only(tmp_path):
         peer_database._key(collection, load_config(overrides=options), 2)
         for options in (
             [],
-            ["register.filter_max_reproj_error_px=3.0"],
+            ["colmap.incremental_mapper.filter_max_reproj_error=3.0"],
             ["sift.upright=true"],
-            ["matching.max_ratio=0.7"],
+            ["colmap.sift_matching.max_ratio=0.7"],
         )
     ]
 

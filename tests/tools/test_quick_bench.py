@@ -228,7 +228,7 @@ def test_a_broken_option_of_the_mapper_fails_and_is_named(tmp_path: Path) -> Non
     ]
 
     done = subprocess.run(
-        [*command, "--option", "register.filter_max_reproj_error_px=0.05"],
+        [*command, "--option", "colmap.incremental_mapper.filter_max_reproj_error=0.05"],
         capture_output=True,
         text=True,
         check=False,

@@ -2,7 +2,7 @@
 
     python tools/bench/ablations.py fountain-P11 fox kitchen25 --seeds 1
     python tools/bench/ablations.py saharov32 --only no-loop,codebook-256 --out out/ablations.json
-    python tools/bench/ablations.py RENDERED --option backend=mast3r --option mast3r.oracle=RENDERED
+    python tools/bench/ablations.py RENDERED --option backend=mast3r --option internal.mast3r.oracle=RENDERED
 
 An ablation is a configuration in `ablations/`, differences only; its first line says what it takes away.
 Those of the dense backend run where `--option backend=mast3r` asks for it. Results are kept as those of
@@ -18,7 +18,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from sfm.errors import SfmError
 BENCH = "ablations"
 """What its result files say that they are of."""
 FOLDER = Path(__file__).resolve().parent / "ablations"
-_DENSE = "mast3r"
+_DENSE = ("mast3r.", "internal.mast3r.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Ablation:
     @property
     def is_dense(self) -> bool:
         """Whether it changes nothing but the dense backend."""
-        return all(option.startswith(f"{_DENSE}.") for option in self.options)
+        return all(option.startswith(_DENSE) for option in self.options)
 
 
 def read_ablation(path: Path) -> Ablation:
@@ -65,13 +65,15 @@ def read_ablation(path: Path) -> Ablation:
     """
     load_config(path)
     text = path.read_text(encoding="utf-8")
-    sections = yaml.safe_load(text)
-    options = [
-        f"{section}.{key}={json.dumps(value) if not isinstance(value, str) else value}"
-        for section, entries in sections.items()
-        for key, value in entries.items()
-    ]
-    return Ablation(path.stem, text.splitlines()[0].lstrip("# "), tuple(options))
+    return Ablation(path.stem, text.splitlines()[0].lstrip("# "), tuple(_options(yaml.safe_load(text))))
+
+
+def _options(section: Mapping[str, object], name: str = "") -> Iterator[str]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _options(value, f"{name}{key}.")
+        else:
+            yield f"{name}{key}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def all_ablations(folder: Path = FOLDER) -> tuple[Ablation, ...]:

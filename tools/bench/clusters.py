@@ -1,6 +1,6 @@
 """A street grid mapped in one process and in several, each a run of its own: time by phase, accuracy, memory.
 
-    python tools/bench/clusters.py grid-300 grid-1000 --cache CACHE --option register.cluster_size=150
+    python tools/bench/clusters.py grid-300 --cache CACHE --option internal.register.cluster_size=150
 
 maps each case in one process of one thread and then in two of one thread each, and prints a JSON line a run.
 `--threads T1,T2` gives the threads of the process that joins and finishes, which has the machine to itself

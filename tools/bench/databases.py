@@ -22,7 +22,10 @@ from photo_sets import PhotoSet, files_key
 from stored_runs import Facts, may_finish, store_run, stored_facts
 
 _CAMERA_OPTIONS = ("camera_model", "camera_sharing", "camera_params", "cameras_file", "default_focal_factor")
-_OF_DATABASES = ("sift.", "matching.", "verify.", *(f"images.{name}" for name in _CAMERA_OPTIONS))
+_OF_DATABASES = (
+    *("sift.", "verify.", "colmap.sift_", "colmap.feature_", "colmap.two_view_geometry."),
+    *(f"images.{name}" for name in _CAMERA_OPTIONS),
+)
 _SOURCES = ("peer_database.py", "pair_choices.py", "vocabulary_tree.py")
 
 

@@ -79,8 +79,8 @@ _COMPARED = ("registered", "mean_track_length", "photos_per_point", "mean_reproj
 
 TRACKS: dict[str, tuple[str, ...]] = {
     "canonical": (),
-    "naive": ("mast3r.tracks=naive",),
-    "union-find": ("mast3r.tracks=union-find",),
+    "naive": ("internal.mast3r.tracks=naive",),
+    "union-find": ("internal.mast3r.tracks=union-find",),
 }
 
 CASES = {
@@ -89,14 +89,14 @@ CASES = {
         ("--scene", "chain", "--views", "12"),
         {
             "lifting": (_CHAIN_CAMERA,),
-            "no lifting": (_CHAIN_CAMERA, "mast3r.depth_lifting=false"),
+            "no lifting": (_CHAIN_CAMERA, "internal.mast3r.depth_lifting=false"),
             "sift": (_CHAIN_CAMERA, "backend=sift"),
             "lifting, intrinsics unknown": (),
         },
     ),
     "spin": Case(
         ("--scene", "spin", "--views", "12"),
-        {"depth": (), "no depth": ("mast3r.depth_lifting=false",), "sift": ("backend=sift",)},
+        {"depth": (), "no depth": ("internal.mast3r.depth_lifting=false",), "sift": ("backend=sift",)},
     ),
     "plain": Case(("--plain", "--views", "20"), {"oracle": (), "sift": ("backend=sift",)}),
     "two-squares": Case(("--scene", "two-squares", "--views", "28"), {"oracle": ()}),
@@ -174,8 +174,8 @@ def run_variant(bench: Bench, name: str, variant: str, folder: Path) -> dict[str
     shutil.rmtree(out, ignore_errors=True)
     if inferred.exists():  # its folders are named by all that results depend on
         shutil.copytree(inferred, out / "cache" / "pairs")
-    options = ["backend=mast3r", f"mast3r.oracle={scene}", f"mast3r.image_size={bench.size}"]
-    options += [f"mast3r.oracle_wrong_matches={bench.wrong}"] if bench.wrong else []
+    options = ["backend=mast3r", f"internal.mast3r.oracle={scene}", f"mast3r.image_size={bench.size}"]
+    options += [f"internal.mast3r.oracle_wrong_matches={bench.wrong}"] if bench.wrong else []
     options += [*case.options, *case.variants[variant], "export.report=false"]
     started = time.monotonic()
     done = _python("-m", "sfm", "run", scene / "images", "-o", out, f"--threads={bench.threads}", *options)

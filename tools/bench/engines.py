@@ -131,7 +131,7 @@ def check_options(options: Sequence[str]) -> None:
 
 
 def told_options(options: Sequence[str]) -> str:
-    """Overrides as a name: of the backend its value alone, as `mast3r, matching.guided=true`."""
+    """Overrides as a name: of the backend its value alone, as `mast3r, run.seed=1`."""
     return ", ".join(option.removeprefix("backend=").strip() for option in options)
 
 

@@ -2,7 +2,7 @@
 
     make bench-quick                                       # or: python tools/bench/quick.py
     python tools/bench/quick.py --update                   # what is measured now is right from now on
-    python tools/bench/quick.py --scenes demo --option register.filter_max_reproj_error_px=0.05
+    python tools/bench/quick.py --scenes demo --option colmap.incremental_mapper.filter_max_reproj_error=0.05
 
 Photos are reconstructed from the start (accuracy, photos in doubt, share of pairs matched), and our mapper
 runs beside COLMAP's incremental one on one database, one after the other, for a ratio of CPU time that means

@@ -36,7 +36,7 @@ def global_models(bench: Workbench, candidates: Set[str], *, seed: int | None = 
         candidates: photos to place.
         seed: where the search for positions starts; None: the run's.
     """
-    options = global_options(bench.options.pipeline)
+    options = global_options(bench.options.pipeline, bench.options.colmap)
     if seed is not None:
         options.random_seed = options.mapper.random_seed = seed
     found = []
