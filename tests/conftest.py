@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Tests run side by side: one thread each, in processes that they start as well. Read when libraries are
+# imported, which happens later.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 # A busy machine is no failure. The same examples each time, so that a clean clone fails for what changed in
 # it; `make test-search` looks for new ones.
-settings.register_profile("loopsfm", deadline=None, derandomize=True)
+settings.register_profile("loopsfm", deadline=None, derandomize=True, max_examples=25)
 settings.register_profile("search", deadline=None, max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "loopsfm"))
 
