@@ -22,6 +22,7 @@ MARKERS ?= not slow and not weights
 WORKERS ?= logical
 # Neighbours stay together, so that most fixtures of a module are made once, and who is done takes from others.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --maxprocesses=8 --dist=worksteal --durations=10
+CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 BENCH_TESTS := tests/tools tests/bench_layouts
 
 .PHONY: demo test test-bench check slow bench-quick test-kernels test-search fuzz clean
@@ -32,7 +33,7 @@ demo: $(VENV)/.stamp-demo
 
 # Checks run beside the tests; what they say comes after the tests' report. Both must pass.
 test: $(VENV)/.stamp-dev
-	@said=$$(mktemp); $(MAKE) --no-print-directory check >"$$said" 2>&1 & checks=$$!; \
+	@said=$$(mktemp); { $(CHECKS); } >"$$said" 2>&1 & checks=$$!; \
 	trap 'kill $$checks 2>/dev/null; rm -f "$$said"' EXIT; \
 	$(PYTEST) -m "$(MARKERS)" $(addprefix --ignore=,$(BENCH_TESTS)); tests=$$?; \
 	wait $$checks; checked=$$?; cat "$$said"; \
@@ -44,9 +45,7 @@ test-bench: $(VENV)/.stamp-dev
 	$(PYTEST) -m "$(MARKERS)" $(BENCH_TESTS)
 
 check: $(VENV)/.stamp-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(CHECKS)
 
 slow: $(VENV)/.stamp-dev
 	$(PYTEST) -m "slow and not weights"
