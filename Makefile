@@ -1,6 +1,8 @@
 # make demo   install into .venv and reconstruct the demo scene
-# make test   install into .venv, lint, type-check, run the quick tests
+# make test   install into .venv, lint, type-check, run the quick tests of the product
 # make check  the same without tests
+# make test-bench  run the quick tests of tools/
+# make slow   run the tests that take longer
 # make test-kernels  also install triton (1 GB) and run the tests of kernels, its versions interpreted
 # make test-search  look for examples that break properties, other ones each time
 # make fuzz   feed every reader with damaged files, other ones each time (FUZZ_SECONDS=600)
@@ -16,29 +18,43 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(if $(shell $(p) -c '$(SUPPORTED)' 2>/dev/null && echo yes),$(p))))
 FUZZ_SECONDS ?= 600
 MARKERS ?= not slow and not weights
+# Processes that run tests: one a core by default; `make test WORKERS=2`, or 0 for one after the other.
+WORKERS ?= logical
+# Neighbours stay together, so that most fixtures of a module are made once, and who is done takes from others.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --maxprocesses=8 --dist=worksteal --durations=10
+CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+BENCH_TESTS := tests/tools tests/bench_layouts
 
-.PHONY: demo test check slow bench-quick test-kernels test-search fuzz clean
+.PHONY: demo test test-bench check slow bench-quick test-kernels test-search fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.stamp-demo
 	$(BIN)/sfm run --config configs/demo.yaml
 
-test: check
-	$(BIN)/pytest -m "$(MARKERS)"
+# Checks run beside the tests; what they say comes after the tests' report. Both must pass.
+test: $(VENV)/.stamp-dev
+	@said=$$(mktemp); { $(CHECKS); } >"$$said" 2>&1 & checks=$$!; \
+	trap 'kill $$checks 2>/dev/null; rm -f "$$said"' EXIT; \
+	$(PYTEST) -m "$(MARKERS)" $(addprefix --ignore=,$(BENCH_TESTS)); tests=$$?; \
+	wait $$checks; checked=$$?; cat "$$said"; \
+	[ $$tests = 0 ] || echo "error: tests failed" >&2; \
+	[ $$checked = 0 ] || echo "error: checks failed" >&2; \
+	[ $$tests = 0 ] && [ $$checked = 0 ]
+
+test-bench: $(VENV)/.stamp-dev
+	$(PYTEST) -m "$(MARKERS)" $(BENCH_TESTS)
 
 check: $(VENV)/.stamp-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(CHECKS)
 
 slow: $(VENV)/.stamp-dev
-	$(BIN)/pytest -m "slow and not weights"
+	$(PYTEST) -m "slow and not weights"
 
 test-kernels: $(VENV)/.stamp-kernels
 	TRITON_INTERPRET=1 $(BIN)/pytest tests/kernels
 
 test-search: $(VENV)/.stamp-dev
-	HYPOTHESIS_PROFILE=search $(BIN)/pytest -m "$(MARKERS)" $$(grep -rl --include='test_*.py' '@given' tests)
+	HYPOTHESIS_PROFILE=search $(PYTEST) -m "$(MARKERS)" $$(grep -rl --include='test_*.py' '@given' tests)
 
 fuzz: $(VENV)/.stamp-dev
 	$(BIN)/python -m tests.faults.fuzz --seconds $(FUZZ_SECONDS)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
+
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+# Tests run side by side: one thread each, in processes that they start as well. Read when libraries are
+# imported, which happens later.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 # A busy machine is no failure. The same examples each time, so that a clean clone fails for what changed in
 # it; `make test-search` looks for new ones.
-settings.register_profile("loopsfm", deadline=None, derandomize=True)
+settings.register_profile("loopsfm", deadline=None, derandomize=True, max_examples=25)
 settings.register_profile("search", deadline=None, max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "loopsfm"))
 
@@ -32,6 +40,26 @@ def shared_data() -> Path:
 def demo_data() -> Path:
     """The rendered demo scene: `images/` and `gt.json`."""
     return ROOT / "data" / "demo"
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """A folder of this name, filled once for all processes that run tests; not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / "made once" / name
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                unfinished = folder.with_suffix(f".{os.getpid()}")
+                unfinished.mkdir()
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)

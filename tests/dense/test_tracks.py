@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -22,7 +22,6 @@ def points(count: int, value: float = 1.0) -> NDArray[np.float32]:
     return np.full((count, 2), value, np.float32)
 
 
-@settings(max_examples=40, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 10_000))
 def test_no_sequence_of_growth_gives_a_track_two_keypoints_of_one_photo(
     data: st.DataObject, seed: int
@@ -112,7 +111,6 @@ def test_parts_joined_by_one_wrong_link_are_taken_apart() -> None:
     assert part[0] != part[5]
 
 
-@settings(max_examples=30, deadline=None)
 @given(sizes=st.lists(st.integers(2, 7), min_size=1, max_size=5))
 def test_evidence_without_errors_gives_the_true_parts(sizes: list[int]) -> None:
     source, target, same = clusters(sizes)

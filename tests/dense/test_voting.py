@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
@@ -16,7 +16,6 @@ def votes(seed: int, count: int = 2000) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 150, (count, 2)).astype(np.float32)
 
 
-@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), radius=st.floats(1, 9), limit=st.integers(0, 400))
 def test_keypoints_keep_their_distance_and_their_number(seed: int, radius: float, limit: int) -> None:
     taken = votes(seed + 1, 20)

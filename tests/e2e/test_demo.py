@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pycolmap
@@ -11,17 +12,22 @@ import pytest
 
 from sfm.evaluation import evaluate
 from sfm.exports.models import model_indices
+from tests.conftest import MakeOnce
 from tests.e2e.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, sfm_command: Command) -> Path:
+def demo(make_once: MakeOnce, sfm_process: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUT of the demo, a copy for each process: commands lock the folder that they read."""
+
+    def run(folder: Path) -> None:
+        done = sfm_process("run", "--config", ROOT / "configs" / "demo.yaml", f"output={folder / 'out'}")
+        assert done.returncode == 0, done.stderr
+
     out = tmp_path_factory.mktemp("demo") / "out"
-    done = sfm_command("run", "--config", ROOT / "configs" / "demo.yaml", f"output={out}")
-    assert done.returncode == 0, done.stderr
-    return out
+    return shutil.copytree(make_once("demo", run) / "out", out, symlinks=True)
 
 
 def test_every_photo_is_in_one_exact_model(demo: Path, demo_data: Path) -> None:

@@ -15,18 +15,25 @@ import pytest
 from PIL import Image
 
 from sfm.evaluation import compare_models
+from tests.conftest import MakeOnce
 from tests.e2e.conftest import Command, arguments
 
 OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=160", "export.report=false")
 
 
-@pytest.fixture(scope="session")
-def finished(scene: Path, tmp_path_factory: pytest.TempPathFactory, sfm_command: Command) -> Path:
+@pytest.fixture(scope="module")
+def finished(
+    scene: Path, make_once: MakeOnce, sfm_command: Command, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """OUT of a run, a copy for each process."""
+
+    def run(folder: Path) -> None:
+        done = sfm_command("run", scene / "images", "-o", folder / "out", *OPTIONS, f"internal.mast3r.oracle={scene}")
+        assert done.returncode == 0, done.stderr
+        assert "matcher     mast3r" in done.stdout
+
     out = tmp_path_factory.mktemp("finished") / "out"
-    done = sfm_command("run", scene / "images", "-o", out, *OPTIONS, f"internal.mast3r.oracle={scene}")
-    assert done.returncode == 0, done.stderr
-    assert "matcher     mast3r" in done.stdout
-    return out
+    return shutil.copytree(make_once("finished", run) / "out", out, symlinks=True)
 
 
 def pairs(out: Path) -> list[dict[str, object]]:

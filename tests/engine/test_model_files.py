@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pycolmap
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sfm.errors import InputError
@@ -25,7 +25,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(max_examples=30, deadline=None)
 @given(share=st.floats(0, 0.999))
 def test_a_truncated_file_of_points_never_reaches_colmap(model: Path, share: float) -> None:
     whole = (model / "points3D.bin").read_bytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sfm.extending.foreign import _joined
@@ -16,7 +16,6 @@ def described(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndar
     return keypoints, rng.integers(1, 255, (count, 128)).astype(np.uint8)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 60), kept=st.integers(0, 60))
 def test_the_model_keeps_its_keypoints_and_each_descriptor_is_used_once(
     seed: int, count: int, kept: int

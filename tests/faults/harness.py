@@ -153,12 +153,13 @@ def fuzz(
     seeds: range,
     seconds: float = float("inf"),
     on_failure: Callable[[Outcome], None] = lambda _: None,
+    processes: int = 2,
 ) -> Tally:
-    """Feed each reader with the files of all seeds, or for its share of a time, in two processes."""
-    tally, middle = Tally(), seeds.start + len(seeds) // 2
-    halves = range(seeds.start, middle), range(middle, seeds.stop)
-    with ThreadPoolExecutor(len(halves)) as pool:
-        for part in pool.map(lambda half: _fuzz(names, half, seconds, on_failure), halves):
+    """Feed each reader with the files of all seeds, or for its share of a time, in some processes."""
+    tally, size = Tally(), -(-len(seeds) // processes)
+    parts = [seeds[start : start + size] for start in range(0, len(seeds), size)]
+    with ThreadPoolExecutor(processes) as pool:
+        for part in pool.map(lambda part: _fuzz(names, part, seconds, on_failure), parts):
             tally.counts.update(part.counts)
             tally.failures.extend(part.failures)
     return tally

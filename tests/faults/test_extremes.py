@@ -79,9 +79,9 @@ def test_a_configuration_of_very_many_keys_is_refused_in_seconds(form: str, tmp_
         path.write_text('{"config": {' + ", ".join(keys) + "}}")
     else:
         path.write_text("\n".join(keys[:20_000]))
-    start = time.monotonic()
+    start = time.process_time()
 
     with pytest.raises(ConfigError, match="more than 2000"):
         load_config(path)
 
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5

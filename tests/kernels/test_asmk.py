@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -77,7 +77,6 @@ def by_definition(query: Queries, base: Queries, alpha: float, threshold: float)
     alpha=st.sampled_from([1.0, 3.0]),
     threshold=st.sampled_from([0.0, 0.125]),
 )
-@settings(max_examples=40, deadline=None)
 def test_scores_follow_the_definition(
     seed: int, count: int, width: int, binary: bool, alpha: float, threshold: float
 ) -> None:
@@ -195,7 +194,6 @@ def test_compiled_scores_of_one_query_are_those_of_numpy() -> None:
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 12))
-@settings(max_examples=30, deadline=None)
 def test_compiled_choice_takes_equal_scores_in_order(seed: int, k: int) -> None:
     """Few different scores, so that many are equal."""
     asmk_loops = pytest.importorskip("kernels.asmk_loops", reason="needs numba")
@@ -260,7 +258,6 @@ def part(images: Queries, start: int, stop: int) -> Queries:
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 6))
-@settings(max_examples=30, deadline=None)
 def test_rankings_of_parts_merge_into_the_ranking_of_all(seed: int, k: int) -> None:
     scores = np.random.default_rng(seed).integers(0, 4, (3, 20)) / 4
 

@@ -49,7 +49,6 @@ def by_definition(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.usefixtures("tiles")
 class TestDefinition:
-    @settings(deadline=None, max_examples=40)
     @given(st.integers(1, 300), st.integers(1, 400), st.integers(1, 30), st.integers(0, 2**16))
     def test_first_largest(self, count: int, base: int, depth: int, seed: int) -> None:
         a, b = whole_numbers(count, depth, seed), whole_numbers(base, depth, seed + 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
@@ -75,7 +75,6 @@ def test_stored_results() -> None:
     assert len(names) == 12
 
 
-@settings(deadline=None, max_examples=60)
 @given(sizes, sizes, st.integers(1, 5), st.integers(0, 2**16))
 def test_walks_from_a_grid(size1: tuple[int, int], size2: tuple[int, int], step: int, seed: int) -> None:
     map1, map2 = whole_numbers(size1, seed), whole_numbers(size2, seed + 1)
@@ -90,7 +89,6 @@ def test_walks_from_a_grid(size1: tuple[int, int], size2: tuple[int, int], step:
     assert listed(pair.from_grid(step)) == pairs
 
 
-@settings(deadline=None, max_examples=30)
 @given(sizes, sizes, st.integers(1, 4), st.integers(0, 2**16))
 def test_both_ways_share_what_they_know(
     size1: tuple[int, int], size2: tuple[int, int], step: int, seed: int
@@ -105,7 +103,6 @@ def test_both_ways_share_what_they_know(
     assert listed(found) == listed(DescriptorPair(map2, map1).from_grid(step))
 
 
-@settings(deadline=None, max_examples=30)
 @given(sizes, sizes, st.integers(0, 2**16))
 def test_exhaustive(size1: tuple[int, int], size2: tuple[int, int], seed: int) -> None:
     map1, map2 = whole_numbers(size1, seed), whole_numbers(size2, seed + 1)
@@ -117,7 +114,6 @@ def test_exhaustive(size1: tuple[int, int], size2: tuple[int, int], seed: int) -
     assert set(listed(DescriptorPair(map1, map2).from_grid(1))) == set(listed(found))
 
 
-@settings(deadline=None, max_examples=60)
 @given(sizes, sizes, st.sampled_from([0.0, 1.0, 2.0, 2.5, 100.0]), st.integers(0, 2**16))
 def test_round_trips_of_given_pixels(
     size1: tuple[int, int], size2: tuple[int, int], tolerance: float, seed: int

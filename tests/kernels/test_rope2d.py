@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
@@ -50,7 +50,6 @@ def test_stored_results() -> None:
     assert len(names) == 4
 
 
-@settings(deadline=None, max_examples=30)
 @given(
     st.integers(0, 3), st.integers(1, 3), st.integers(0, 20), st.integers(1, 9), st.sampled_from([100.0, 1e4])
 )
@@ -69,7 +68,6 @@ def test_the_origin_is_left_as_it_is() -> None:
     assert torch.equal(rope2d(x, torch.zeros_like(positions)), x)
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 2**16))
 def test_attention_depends_on_relative_positions_alone(rows: int, columns: int, seed: int) -> None:
     queries, positions = tokens(1, 2, 6, 16, seed)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from sfm.mapping import MappingResult
 
 from . import synthetic
 from .chain import NUM_PHOTOS, window
-from .running import Recorder, names, poses, run
+from .running import Counted, Recorder, names, poses, run
 
 linux_only = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
 
@@ -67,8 +67,11 @@ def test_events_tell_of_clusters_joins_and_each_photo_once(joined: tuple[Mapping
 def test_models_do_not_depend_on_how_many_processes_there_are(
     chain: synthetic.Scene, joined: tuple[MappingResult, Recorder]
 ) -> None:
-    again = run(chain.database, processes=5, cluster_size=25)
+    progress = Counted()
 
+    again = run(chain.database, progress=progress, processes=5, cluster_size=25)
+
+    assert progress.count == NUM_PHOTOS  # photos are counted while processes register them
     first, second = poses(joined[0]), poses(again)
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
@@ -86,27 +89,6 @@ def test_small_collections_are_mapped_in_one_piece(chain: synthetic.Scene) -> No
     run(chain.database, events=events, processes=2, cluster_size=26)
 
     assert events.of("cluster") == []
-
-
-class Counter:
-    """A progress display, and the one count that it shows."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def task(self, title: str, total: int, *, unit: str = "") -> AbstractContextManager[Counter]:
-        return nullcontext(self)
-
-    def advance(self, steps: int = 1) -> None:
-        self.count += steps
-
-
-def test_photos_are_counted_while_processes_register_them(chain: synthetic.Scene) -> None:
-    progress = Counter()
-
-    run(chain.database, progress=progress, processes=2, cluster_size=25)
-
-    assert progress.count == NUM_PHOTOS
 
 
 def test_two_components_become_two_models(tmp_path: Path, chain: synthetic.Scene) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sfm.mapping.depth.fit import fit_depth, weighted_median
@@ -16,7 +16,6 @@ def depths(rng: np.random.Generator, num: int = 200) -> np.ndarray:
     return np.exp(rng.uniform(np.log(3), np.log(9), num))
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1000), st.floats(1e-3, 1e3), st.floats(0, 0.1), st.floats(0, 0.3))
 def test_the_scale_is_found_among_wrong_depths(seed: int, scale: float, noise: float, wrong: float) -> None:
     rng = np.random.default_rng(seed)

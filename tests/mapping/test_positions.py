@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -44,7 +44,6 @@ def tilt_deg(found: Alignment, up: Float64) -> float:
     return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.floats(1e-2, 1e2), st.lists(st.floats(-3, 3), min_size=3, max_size=3), st.floats(-1e3, 1e3))
 def test_any_similarity_is_found_again(scale: float, rotvec: list[float], shift: float) -> None:
     true = flight()
@@ -109,7 +108,6 @@ def test_a_line_tells_no_rotation_about_itself_but_level_photos_do() -> None:
     np.testing.assert_allclose(helped.metric_from_model.matrix()[:, :3], np.eye(3), atol=0.02)
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.lists(st.floats(-3, 3), min_size=3, max_size=3))
 @example([0.0, 0.5, 0.0])  # where every start lies a quarter turn from level
 def test_up_on_a_line_is_up_however_the_model_lies(rotvec: list[float]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -52,7 +52,6 @@ def test_hits_are_limited_to_the_names_to_keep(walk) -> None:
 
 
 @given(seed=st.integers(0, 1000), binary=st.booleans(), count=st.integers(1, 4))
-@settings(max_examples=20, deadline=None)
 def test_scores_are_similarities(seed: int, binary: bool, count: int) -> None:
     rng = np.random.default_rng(seed)
     images = {str(i): rng.random((int(rng.integers(0, 9)), 6)).astype(np.float32) for i in range(6)}
@@ -72,7 +71,6 @@ def test_scores_are_similarities(seed: int, binary: bool, count: int) -> None:
 
 
 @given(seed=st.integers(0, 1000), cut=st.integers(0, 8), binary=st.booleans(), count=st.sampled_from([1, 3]))
-@settings(max_examples=20, deadline=None)
 def test_appending_equals_building_at_once(seed: int, cut: int, binary: bool, count: int) -> None:
     rng = np.random.default_rng(seed)
     images = {str(i): rng.random((int(rng.integers(0, 9)), 6)).astype(np.float32) for i in range(8)}
@@ -268,7 +266,6 @@ def test_segments_that_were_joined_leave_no_files_behind(walk, tmp_path: Path) -
 
 
 @given(parts=st.lists(st.integers(1, 40), max_size=12))
-@settings(max_examples=30, deadline=None)
 def test_however_images_were_added_segments_are_few(parts: list[int]) -> None:
     index = RetrievalIndex.build(Codebook(np.eye(2, dtype=np.float32)), {})
     for i, count in enumerate(parts):

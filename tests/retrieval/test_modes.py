@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair, Reason, RetrievalConfig, RetrievalError
@@ -61,7 +61,6 @@ def built(mode: str, known: dict):
 
 
 @given(modes=st.lists(st.sampled_from(MODES), min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
 def test_a_mixture_is_a_union_in_which_the_first_mode_gives_the_reason(known: dict, modes: list[str]) -> None:
     parts = [built(mode, known).edges for mode in modes]
 
