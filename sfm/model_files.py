@@ -41,7 +41,7 @@ def read_whole_model(folder: Path) -> pycolmap.Reconstruction:
             _restore_names(model, read_names(folder))
     except (ValueError, RuntimeError, IndexError, MemoryError) as error:
         message = (str(error) or type(error).__name__).splitlines()[-1]
-        if isinstance(error, IndexError):
+        if message == "unordered_map::at":
             message = "an entry of one file names one that is missing in another"
         message = re.sub(r"^\[[\w.:]+\] Check failed: ", "", message)
         raise InputError(f"{folder} is not a whole COLMAP model: {message}") from error
