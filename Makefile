@@ -17,6 +17,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(if $(shell $(p) -c '$(SUPPORTED)' 2>/dev/null && echo yes),$(p))))
 FUZZ_SECONDS ?= 600
+comma := ,
 MARKERS ?= not slow and not weights
 # Processes that run tests: one a core by default; `make test WORKERS=2`, or 0 for one after the other.
 WORKERS ?= logical
@@ -71,18 +72,19 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON): no such program" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "error: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); LoopSfM needs Python 3.11, 3.12 or 3.13" >&2; exit 1; }
-	@command -v gcc >/dev/null || { echo "error: gcc not found; the asmk extra is compiled on installation" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "error: could not make $(VENV) (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 
 # Installed again only when what to install has changed. The stamp of the tests serves the demo as well.
+# The asmk extra is compiled on installation; tests that need it are skipped without it.
+ASMK := $(if $(shell command -v gcc),$(comma)asmk)
 $(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,asmk]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev$(ASMK)]'
 	@touch $@ $(VENV)/.stamp-demo
 
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[asmk]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.stamp-kernels: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,asmk,kernels]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev$(ASMK),kernels]'
 	@touch $@ $(VENV)/.stamp-dev $(VENV)/.stamp-demo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pycolmap
 
 from sfm.errors import InputError
 from sfm.evaluation.model_poses import find_models, read_names
-from sfm.untrusted.model_checks import FILES, FORMS, check_model
+from sfm.untrusted.model_checks import FILES, FORMS, check_files, check_poses
 from sfm.workspace import content_key
 
 
@@ -33,15 +34,19 @@ def read_whole_model(folder: Path) -> pycolmap.Reconstruction:
     Raises:
         InputError: a file is missing, truncated or contradictory; names it.
     """
-    check_model(folder)
+    check_files(folder)
     try:
         model = pycolmap.Reconstruction(folder)
         if not (folder / "images.bin").is_file():
             _restore_names(model, read_names(folder))
-        return model
     except (ValueError, RuntimeError, IndexError, MemoryError) as error:
-        message = str(error).splitlines()[-1] if str(error) else type(error).__name__
+        message = (str(error) or type(error).__name__).splitlines()[-1]
+        if message == "unordered_map::at":
+            message = "an entry of one file names one that is missing in another"
+        message = re.sub(r"^\[[\w.:]+\] Check failed: ", "", message)
         raise InputError(f"{folder} is not a whole COLMAP model: {message}") from error
+    check_poses(model, folder)
+    return model
 
 
 def _restore_names(model: pycolmap.Reconstruction, names: Mapping[int, str]) -> None:

@@ -1,13 +1,12 @@
 """The network's checkpoint, in the authors' form or that of the Hugging Face hub, checked strictly.
 
-Nothing of either form is executed or evaluated: pickles are read as data, the constructor call that describes
-the network is parsed.
+Nothing of either form is executed or evaluated: of pickles only tensors and plain values are made, and the
+constructor call that describes the network is parsed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from sfm.errors import WeightsError
 from .architecture import ArchitectureError, NetworkArchitecture
 from .foreign_files import describe, first_bytes, require_zip
 from .model_call import from_hub_config, parse_model_call
-from .stored_tensors import StoredTensor, check_shapes, read_finite, safetensors_of
+from .stored_tensors import StoredTensors, check_shapes, read_finite, safetensors_of
 from .tensor_shapes import ALIASES, expected_shapes
 from .torch_file import TorchFile
 from .weights import HUB_CONFIG, HUB_WEIGHTS
@@ -35,7 +34,7 @@ class NetworkCheckpoint:
 
     path: Path
     architecture: NetworkArchitecture
-    stored: Mapping[str, StoredTensor]
+    stored: StoredTensors
     """By the names of `network_names`."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -92,8 +91,8 @@ def network_names(architecture: NetworkArchitecture) -> list[str]:
 
 
 def checked_tensors(
-    path: Path, stored: Mapping[str, StoredTensor], architecture: NetworkArchitecture
-) -> dict[str, StoredTensor]:
+    path: Path, stored: StoredTensors, architecture: NetworkArchitecture
+) -> dict[str, torch.Tensor]:
     """The tensors of a network, each under one name, if they are exactly those that it must have.
 
     A file whose two views share one decoder names it once; the second gets the same tensors.
@@ -107,7 +106,7 @@ def checked_tensors(
         if second is None:
             continue
         first = tensors.setdefault(name, second)
-        if first.shape != second.shape or not torch.equal(first.read(), second.read()):
+        if first.shape != second.shape or not torch.equal(first, second):
             raise WeightsError(f"{path}: {alias} and {name} are one tensor, but differ in this file")
     if not any(name.startswith("dec_blocks2.") for name in tensors):
         shared = {name: t for name, t in tensors.items() if name.startswith("dec_blocks.")}

@@ -1,31 +1,71 @@
-"""The codebook that goes with the retrieval head: a pickle of one numpy array, read as data."""
+"""The codebook that goes with the retrieval head: a pickle, of which one array's bytes are read."""
 
 from __future__ import annotations
 
+import io
 import math
-import mmap
+import pickle
 import re
 from pathlib import Path
-from typing import IO, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.codebook import Codebook
-from retrieval.errors import RetrievalError
 from sfm.errors import WeightsError
 
 from .foreign_files import require_pickle
-from .pickle_reader import Described, GlobalName, RefusedPickleError, read_pickle, shown
+from .pickle_size import RefusedPickleError, require_short, shown
 from .stored_tensors import FETCH_AGAIN
 
-_MAX_OPCODES = 10_000
+_MAX_INSTRUCTIONS = 10_000
 _MAX_WORDS, _MAX_DIM = 1 << 24, 16384
 
+
+class _Described:
+    """What a pickle says of an object of numpy's, which is not made."""
+
+    said: tuple[object, ...] = ()
+
+    def __init__(self, *arguments: object) -> None:
+        self.said = arguments
+
+    def __setstate__(self, state: object) -> None:
+        self.said = (*self.said, state)
+
+
+class _Array(_Described): ...
+
+
+class _Buffer(_Described): ...
+
+
+class _Type(_Described): ...
+
+
+class _Text(_Described): ...
+
+
 # numpy 1 and 2 differ in the name of the module, protocol 5 in the function.
-_RECONSTRUCT = frozenset(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core"))
-_FROM_BUFFER = frozenset(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core"))
-_ALLOWED = _RECONSTRUCT | _FROM_BUFFER | {"numpy.ndarray", "numpy.dtype", "_codecs.encode"}
+_STANDS_FOR = {
+    **{f"numpy.{core}.multiarray._reconstruct": _Array for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _Buffer for core in ("core", "_core")},
+    "numpy.ndarray": _Described,
+    "numpy.dtype": _Type,
+    "_codecs.encode": _Text,
+}
+
+
+class _Unpickler(pickle._Unpickler):
+    """Makes plain values and descriptions. The C version would allocate what a place in its memo claims."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _STANDS_FOR[f"{module}.{name}"]
+        except KeyError:
+            text = shown(f"{module}.{name}")
+            raise RefusedPickleError(f"it refers to {text}, which weights have no use for") from None
 
 
 def load_codebook(path: Path) -> Codebook:
@@ -38,16 +78,16 @@ def load_codebook(path: Path) -> Codebook:
     """
     require_pickle(path)
     try:
-        # As memory, because reading a claimed length from a file would allocate it before looking.
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
-            content = read_pickle(cast(IO[bytes], source), allowed=_ALLOWED, max_opcodes=_MAX_OPCODES)
+        pickled = io.BytesIO(path.read_bytes())
+        require_short(pickled, _MAX_INSTRUCTIONS)
+        content = _Unpickler(pickled).load()
         return Codebook(_centroids(content))
     except RefusedPickleError as error:
         raise WeightsError(
             f"{path}: refused as a codebook: {error}",
             hint=f"nothing of it was executed; do not trust this copy, and {FETCH_AGAIN}",
         ) from error
-    except (OSError, ValueError, TypeError, OverflowError, RetrievalError) as error:
+    except Exception as error:  # an unpickler raises whatever a damaged pickle leads it to
         raise WeightsError(f"{path}: not a usable codebook: {shown(error)}", hint=FETCH_AGAIN) from error
 
 
@@ -76,16 +116,13 @@ def _centroids(content: object) -> NDArray[np.float32]:
 
 def _array(value: object) -> NDArray[np.floating]:
     """The array that numpy's own functions would make; it lies over the bytes of the pickle."""
-    if not isinstance(value, Described):
+    if not isinstance(value, _Described):
         raise ValueError(f"centroids are {shown(value)}, expected a numpy array")
-    if value.maker in _RECONSTRUCT and value.arguments[:1] == (GlobalName("numpy.ndarray"),):
-        match value.state:
-            case (int(), tuple(shape), Described() as dtype, bool(fortran), data):
-                return _from_bytes(_raw(data), _dtype(dtype), shape, "F" if fortran else "C")
-    if value.maker in _FROM_BUFFER:
-        match value.arguments:
-            case (data, Described() as dtype, tuple(shape), "C" | "F" as order):
-                return _from_bytes(_raw(data), _dtype(dtype), shape, order)
+    match value, value.said:
+        case _Array(), (_, _, _, (int(), tuple(shape), _Type() as dtype, bool(fortran), data)):
+            return _from_bytes(_raw(data), _dtype(dtype), shape, "F" if fortran else "C")
+        case _Buffer(), (data, _Type() as dtype, tuple(shape), "C" | "F" as order):
+            return _from_bytes(_raw(data), _dtype(dtype), shape, str(order))
     raise ValueError("centroids are described in an unknown way")
 
 
@@ -98,21 +135,19 @@ def _from_bytes(
     return np.frombuffer(data, dtype).reshape(sizes, order="F" if order == "F" else "C")
 
 
-def _dtype(value: Described) -> np.dtype[np.floating]:
+def _dtype(value: _Type) -> np.dtype[np.floating]:
     """Type of the numbers, float32 or float64 and nothing else, objects least of all."""
-    kind = value.arguments[0] if value.maker == "numpy.dtype" and value.arguments else None
-    order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else None
-    if kind not in ("f4", "f8") or order not in ("<", ">"):
-        raise ValueError(f"centroids are of type {shown(kind)}, expected float32 or float64")
-    return np.dtype(f"{order}{kind}")
+    match value.said:
+        case (("f4" | "f8") as kind, *_, (_, ("<" | ">") as order, *_)):
+            return np.dtype(f"{order}{kind}")
+    raise ValueError(f"centroids are of type {shown(value.said[0])}, expected float32 or float64")
 
 
 def _raw(value: object) -> bytes | bytearray:
     """Bytes; protocol 2 has none and writes them as text, to be encoded as Latin-1."""
-    if isinstance(value, Described) and value.maker == "_codecs.encode":
-        match value.arguments:
-            case (str(text), "latin1"):
-                return text.encode("latin1")
-    if not isinstance(value, bytes | bytearray):
-        raise ValueError(f"the bytes of the centroids are {shown(value)}")
-    return value
+    match value:
+        case bytes() | bytearray():
+            return value
+        case _Text(said=(str(text), "latin1")):
+            return text.encode("latin1")
+    raise ValueError(f"the bytes of the centroids are {shown(value)}")

@@ -2,64 +2,44 @@
 
 from __future__ import annotations
 
-import http.client
-import json
+import hashlib
 import os
-import re
 import shutil
-import ssl
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
-from contextlib import ExitStack
-from email.message import Message
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, BinaryIO, cast
 from urllib.parse import urlsplit
 
+import httpx2
 from filelock import FileLock, Timeout
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import disable_progress_bars, hf_raise_for_status, http_backoff
+from huggingface_hub.utils.logging import set_verbosity_error
 
 from sfm.errors import WeightsError
 from sfm.progress import Progress, SilentProgress, Task
 
 from .foreign_files import require_pickle, require_zip
-from .weights import OfficialFile, WeightsKind, partial_path
+from .weights import OfficialFile, WeightsKind, partial_files
 
-_CHUNK = 1 << 20
 _SPARE_BYTES = 1 << 26
 _MIN_SHARE, _MAX_SHARE = 1 / 64, 8
 """Sizes outside of these multiples of the expected one can't be the file; an optimiser's state can."""
-_MAY_PASS = {408, 429, 500, 502, 503, 504}
-"""Answers after which another attempt may succeed."""
+_HEADERS = {"User-Agent": "loopsfm", "Accept-Encoding": "identity"}
+"""Without "identity" proxies may compress, and the bytes would not be those of the file."""
 
 
 class UnreachableError(WeightsError):
     """The server cannot be reached from here."""
 
 
-class _BrokenConnection(Exception):
-    """The connection ended early; what arrived is kept."""
-
-
-def download(
-    official: OfficialFile,
-    folder: Path,
-    *,
-    progress: Progress | None = None,
-    attempts: int = 5,
-    wait_s: float = 2.0,
-    timeout_s: float = 30.0,
-) -> Path:
+def download(official: OfficialFile, folder: Path, *, progress: Progress | None = None) -> Path:
     """Fetch one file into `folder`, going on where an earlier call was interrupted.
 
     Args:
         official: what to fetch, and by which protocols it may be.
         folder: made if need be.
         progress: shows megabytes.
-        attempts: connections in a row that may break without having brought anything.
-        wait_s: pause between them.
-        timeout_s: silence after which a connection counts as broken.
 
     Returns:
         The complete file; its checksum is not looked at here.
@@ -68,16 +48,20 @@ def download(
         UnreachableError: no connection to the server.
         WeightsError: the server's answer isn't the file, no disk space, or another process is fetching it.
     """
+    _require_scheme(official, official.url)
+    target = folder / official.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(folder / f".{official.name}.lock"), blocking=False), ExitStack() as stack:
-            fetch = _Fetch(official, folder, timeout_s, _Meter(progress or SilentProgress(), stack))
-            fetch.to_the_end(attempts, wait_s)
-            return fetch.finish()
+        with FileLock(str(folder / f".{official.name}.lock"), blocking=False):
+            part, total = _asked(official, folder)
+            _receive(official, part, total, progress or SilentProgress())
+            return _finished(official, part, target)
     except Timeout:
-        raise WeightsError(f"{folder / official.name}: another process is fetching it") from None
+        raise WeightsError(f"{target}: another process is fetching it") from None
+    except (httpx2.HTTPError, ConnectionError) as error:
+        raise _explained(error, official, folder) from error
     except OSError as error:
-        raise WeightsError(f"{folder / official.name}: cannot be written: {error}") from error
+        raise WeightsError(f"{target}: cannot be written: {error}") from error
 
 
 def by_hand(files: Sequence[OfficialFile], folder: Path) -> str:
@@ -86,219 +70,120 @@ def by_hand(files: Sequence[OfficialFile], folder: Path) -> str:
     return "\n".join(["on a computer with internet, fetch", *lines, f"and put it into {folder}"])
 
 
-class _Meter:
-    """Shows how much of a file is there; never runs backwards."""
-
-    def __init__(self, progress: Progress, stack: ExitStack) -> None:
-        self._progress, self._stack = progress, stack
-        self._task: Task | None = None
-        self._done_mb = 0
-
-    def start(self, name: str, total: int) -> None:
-        if self._task is None:
-            shown = self._progress.task(name, max(1, total // 1_000_000), unit="MB")
-            self._task = self._stack.enter_context(shown)
-
-    def show(self, num_bytes: int) -> None:
-        steps = num_bytes // 1_000_000 - self._done_mb
-        if self._task is not None and steps > 0:
-            self._task.advance(steps)
-            self._done_mb += steps
+def _explained(error: Exception, official: OfficialFile, folder: Path) -> WeightsError:
+    answer = getattr(error, "response", None)
+    if answer is not None:
+        said = f"the server answers {answer.status_code} {answer.reason_phrase}"
+        return WeightsError(f"{official.url}: {said}", hint=by_hand([official], folder))
+    if parts := partial_files(official, folder):
+        return WeightsError(
+            f"{official.url}: the connection broke ({error or type(error).__name__}); "
+            f"{parts[0].stat().st_size / 1e6:.1f} MB are there",
+            hint="the same command continues there later",
+        )
+    host = urlsplit(official.url).hostname
+    return UnreachableError(f"{host} cannot be reached: {error}", hint=by_hand([official], folder))
 
 
-class _Fetch:
-    """One file on its way."""
+def _asked(official: OfficialFile, folder: Path) -> tuple[Path, int]:
+    """Where the file's bytes go until all are there, and how many there are.
 
-    def __init__(self, official: OfficialFile, folder: Path, timeout_s: float, meter: _Meter) -> None:
-        self.official = official
-        self.target = folder / official.name
-        self.part = partial_path(official, folder)
-        self.note = self.part.with_name(f"{self.part.name}.json")
-        self._timeout_s, self._meter = timeout_s, meter
-        self._opener = urllib.request.build_opener(_Redirects(official))
+    The name of a partial file is made of what the server says of the whole one, so that bytes of two versions
+    are never mixed.
+    """
+    answer = http_backoff(
+        "HEAD", official.url, headers=_HEADERS, follow_redirects=True, max_retries=3, retry_on_exceptions=()
+    )
+    for step in (*answer.history, answer):
+        _require_scheme(official, str(step.url))
+    hf_raise_for_status(answer)
+    hint = by_hand([official], folder)
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        raise WeightsError(f"{official.url}: the server sent a web page", hint=hint)
+    size = answer.headers.get("Content-Length", "")
+    total = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else 0
+    if not official.num_bytes * _MIN_SHARE <= total <= official.num_bytes * _MAX_SHARE:
+        found = f"{total / 1e6:.1f} MB, expected about {official.num_bytes / 1e6:.1f} MB"
+        raise WeightsError(f"{official.url}: has {found}", hint=hint)
+    version = (official.url, size, *(answer.headers.get(name, "") for name in ("ETag", "Last-Modified")))
+    part = folder / f"{official.name}.{hashlib.sha256(repr(version).encode()).hexdigest()[:12]}.part"
+    for other in partial_files(official, folder):
+        if other != part or other.stat().st_size > total:
+            other.unlink()
+    missing = total - (part.stat().st_size if part.exists() else 0)
+    free = shutil.disk_usage(folder).free
+    if free < missing + _SPARE_BYTES:
+        raise WeightsError(
+            f"{folder}: {free / 1e9:.1f} GB free, the download needs {missing / 1e9:.1f} GB",
+            hint="free some space, or choose another folder: mast3r.weights_dir, or $LOOPSFM_WEIGHTS",
+        )
+    return part, total
 
-    @property
-    def size(self) -> int:
-        """Bytes that are there."""
-        return self.part.stat().st_size if self.part.exists() else 0
 
-    def to_the_end(self, attempts: int, wait_s: float) -> None:
-        """Connect until the file is complete, or `attempts` connections in a row brought nothing."""
-        barren, connected = 0, False
-        while True:
-            before = self.size
-            try:
-                self._connect()
-                return
-            except _BrokenConnection as error:
-                connected = connected or self.size > before
-                barren = 0 if self.size > before else barren + 1
-                if barren >= attempts:
-                    raise WeightsError(
-                        f"{self.official.url}: {error}; {self.size / 1e6:.1f} MB are there",
-                        hint="the same command continues there later",
-                    ) from error
-            except UnreachableError:
-                barren += 1
-                if not connected or barren >= attempts:
-                    raise
-            time.sleep(wait_s)
+class _Metered:
+    """A file that shows how much of it is there, and takes no more than `total` bytes."""
 
-    def finish(self) -> Path:
-        """Give the complete file its name.
+    def __init__(self, file: IO[bytes], task: Task, total: int) -> None:
+        self._file, self._task, self._total, self._shown_mb = file, task, total, 0
+        self.seek, self.tell, self.truncate = file.seek, file.tell, file.truncate
+        self.show()
+
+    def write(self, data: bytes) -> int:
+        """Append to it.
 
         Raises:
-            WeightsError: it is something else.
+            OverflowError: the server sends more than it announced.
         """
+        if self._file.tell() + len(data) > self._total:
+            raise OverflowError("the server sends more than the file has")
+        written = self._file.write(data)
+        self.show()
+        return written
+
+    def show(self) -> None:
+        """Bring the display up to date; it never runs backwards."""
+        steps = self._file.tell() // 1_000_000 - self._shown_mb
+        if steps > 0:
+            self._task.advance(steps)
+            self._shown_mb += steps
+
+
+def _receive(official: OfficialFile, part: Path, total: int, progress: Progress) -> None:
+    disable_progress_bars("huggingface_hub.http_get")
+    set_verbosity_error()  # it tries again by itself
+    with (
+        part.open("ab") as file,
+        progress.task(str(official.kind), max(1, total // 1_000_000), unit="MB") as task,
+    ):
+        metered = cast(BinaryIO, _Metered(file, task, total))
         try:
-            (require_pickle if self.official.kind is WeightsKind.CODEBOOK else require_zip)(self.part)
-        except WeightsError as error:
-            self._forget()
-            raise WeightsError(f"{self.official.url}: the server sent something else: {error}") from error
-        with self.part.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(self.part, self.target)
-        self.note.unlink(missing_ok=True)
-        return self.target
-
-    def _connect(self) -> None:
-        """Fetch what is missing over one connection."""
-        note = self._note()
-        if note.get("url") != self.official.url:
-            self._forget()
-            note = {}
-        start = self.size
-        if start and start == note.get("total"):
-            return
-        try:
-            with self._open(start, note) as answer:
-                start, total = self._begin(answer.status, answer.headers, start, note)
-                self._receive(answer, start, total)
-        except urllib.error.HTTPError as error:
-            self._refused(error)
-        except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
-            raise _BrokenConnection(f"the connection broke ({error or type(error).__name__})") from error
-
-    def _open(self, start: int, note: dict[str, Any]) -> http.client.HTTPResponse:
-        _require_scheme(self.official, self.official.url)
-        # Without "identity" proxies may compress, and the bytes would not be those of the file.
-        headers = {"User-Agent": "loopsfm", "Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-            if note.get("validator"):
-                headers["If-Range"] = str(note["validator"])
-        request = urllib.request.Request(self.official.url, headers=headers)
-        try:
-            answer: http.client.HTTPResponse = self._opener.open(request, timeout=self._timeout_s)
-            return answer
-        except urllib.error.HTTPError:
-            raise
-        except urllib.error.URLError as error:
-            host = urlsplit(self.official.url).hostname
-            raise UnreachableError(
-                f"{host} cannot be reached: {error.reason}", hint=by_hand([self.official], self.target.parent)
-            ) from error
-
-    def _begin(
-        self, status: int, headers: Message, start: int, note: dict[str, Any]
-    ) -> tuple[int, int | None]:
-        """First byte of the answer and size of the whole file, after checks of both."""
-        if headers.get_content_type() == "text/html":
-            raise WeightsError(f"{self.official.url}: the server sent a web page", hint=self._by_hand())
-        total = _number(headers.get("Content-Length"))
-        if status == 206:
-            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
-            total = _number(found[2]) if found else None
-            changed = note.get("total") is not None and total not in (None, note["total"])
-            if found is None or int(found[1]) != start or changed:
-                self._forget()
-                raise _BrokenConnection("the server sent another part than was asked for")
-        else:
-            start = 0
-        expected = self.official.num_bytes
-        if total is not None and not expected * _MIN_SHARE <= total <= expected * _MAX_SHARE:
-            raise WeightsError(
-                f"{self.official.url}: has {total / 1e6:.1f} MB, expected about {expected / 1e6:.1f} MB",
-                hint=self._by_hand(),
-            )
-        self._require_space((expected if total is None else total) - start)
-        etag = headers.get("ETag", "")
-        validator = etag if etag.startswith('"') else headers.get("Last-Modified")
-        text = json.dumps({"url": self.official.url, "validator": validator, "total": total})
-        if start == 0:
-            self.part.unlink(missing_ok=True)
-        self.note.write_text(text, encoding="utf-8")
-        self._meter.start(str(self.official.kind), expected if total is None else total)
-        return start, total
-
-    def _receive(self, answer: IO[bytes], start: int, total: int | None) -> None:
-        limit = int(self.official.num_bytes * _MAX_SHARE) if total is None else total
-        self._meter.show(start)
-        with self.part.open("ab") as file:
-            while chunk := answer.read(_CHUNK):
-                start += len(chunk)
-                if start > limit:
-                    self._forget()
-                    raise WeightsError(f"{self.official.url}: the server sends more than the file has")
-                file.write(chunk)
-                self._meter.show(start)
-        if total is not None and start < total:
-            raise _BrokenConnection(f"the connection ended after {start} of {total} bytes")
-
-    def _refused(self, error: urllib.error.HTTPError) -> None:
-        """An answer that isn't a file."""
-        if error.code == 416:
-            # What is there is as long as the file, or longer: it is of another version.
-            self._forget()
-            raise _BrokenConnection("the server has no such part") from error
-        if error.code in _MAY_PASS:
-            raise _BrokenConnection(f"the server answers {error.code} {error.reason}") from error
-        raise WeightsError(
-            f"{self.official.url}: the server answers {error.code} {error.reason}", hint=self._by_hand()
-        ) from error
-
-    def _require_space(self, num_bytes: int) -> None:
-        free = shutil.disk_usage(self.part.parent).free
-        if free < num_bytes + _SPARE_BYTES:
-            raise WeightsError(
-                f"{self.part.parent}: {free / 1e9:.1f} GB free, the download needs {num_bytes / 1e9:.1f} GB",
-                hint="free some space, or choose another folder: mast3r.weights_dir, or $LOOPSFM_WEIGHTS",
-            )
-
-    def _note(self) -> dict[str, Any]:
-        """Of what the partial file is a part."""
-        try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return note if isinstance(note, dict) else {}
-
-    def _forget(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-    def _by_hand(self) -> str:
-        return by_hand([self.official], self.target.parent)
+            http_get(official.url, metered, resume_size=file.tell(), headers=_HEADERS, expected_size=total)
+        except OverflowError as error:
+            raise _dropped(part, official, str(error)) from error
+        except OSError as error:
+            if error.errno is not None or isinstance(error, httpx2.HTTPError | ConnectionError):
+                raise
+            raise _dropped(part, official, "the server sent another part than was asked for") from error
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects by allowed protocols alone."""
+def _dropped(part: Path, official: OfficialFile, reason: str) -> WeightsError:
+    part.unlink()
+    return WeightsError(f"{official.url}: {reason}", hint="the same command begins again")
 
-    def __init__(self, official: OfficialFile) -> None:
-        self._official = official
 
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> urllib.request.Request | None:
-        _require_scheme(self._official, newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+def _finished(official: OfficialFile, part: Path, target: Path) -> Path:
+    """Give the complete file its name."""
+    try:
+        (require_pickle if official.kind is WeightsKind.CODEBOOK else require_zip)(part)
+    except WeightsError as error:
+        raise _dropped(part, official, f"the server sent something else: {error}") from error
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, target)
+    return target
 
 
 def _require_scheme(official: OfficialFile, url: str) -> None:
     scheme = urlsplit(url).scheme
     if scheme not in official.schemes:
         raise WeightsError(f"{official.url}: refused, {scheme or 'no protocol'} instead of https ({url})")
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,4 +1,4 @@
-"""The checkpoint of the retrieval head, read as data and checked strictly."""
+"""The checkpoint of the retrieval head, checked strictly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sfm.errors import WeightsError
 
 from .codebook_file import num_words
 from .foreign_files import require_zip
-from .pickle_reader import shown
+from .pickle_size import shown
 from .retrieval_weights import RetrievalHeadWeights
 from .stored_tensors import StoredTensors, check_shapes, read_finite
 from .torch_file import TorchFile

@@ -1,14 +1,13 @@
-"""Tensors that lie in a file and have not been read yet, so that all of them can be checked first."""
+"""Tensors that are views of a file: all can be checked before the numbers of one are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from sfm.errors import WeightsError
 
@@ -17,36 +16,20 @@ FETCH_AGAIN: Final = "delete the file and get it again: sfm weights --download"
 _LISTED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """A tensor of a file; its size was checked against the file's."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    read: Callable[[], torch.Tensor]
-    """A view of the file in memory, which the system reads when it is used."""
+StoredTensors = Mapping[str, torch.Tensor]
 
 
-StoredTensors = Mapping[str, StoredTensor]
-
-
-def safetensors_of(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+def safetensors_of(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file.
 
     Raises:
-        WeightsError: damaged, truncated, or tensors of an unusual type.
+        WeightsError: damaged, or truncated.
     """
     try:
-        file: Any = safe_open(path, framework="pt")
-        tensors = {}
-        for name in list(file.keys()):
-            lazy = file.get_slice(name)
-            dtype = _DTYPES.get(lazy.get_dtype())
-            if dtype is None:
-                raise WeightsError(f"{path}: {name!r} is {lazy.get_dtype()}, expected floating point")
-            tensors[name] = StoredTensor(tuple(lazy.get_shape()), dtype, _reader(file, name))
-        return tensors, dict(file.metadata() or {})
-    except (OSError, SafetensorError, ValueError) as error:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
+    except Exception as error:  # safetensors' own, and torch's of types that it does not know
         raise WeightsError(f"{path}: damaged safetensors file: {error}", hint=FETCH_AGAIN) from error
 
 
@@ -66,7 +49,7 @@ def check_shapes(
             [
                 f"{name} {_size(tensor.shape)} instead of {_size(expected[name])}"
                 for name, tensor in stored.items()
-                if name in expected and tensor.shape != expected[name]
+                if name in expected and tuple(tensor.shape) != expected[name]
             ],
         ),
         (
@@ -79,27 +62,19 @@ def check_shapes(
         raise WeightsError(f"{path}: not {what}: tensors {found}", hint=FETCH_AGAIN)
 
 
-def read_finite(path: Path, name: str, stored: StoredTensor, dtype: torch.dtype) -> torch.Tensor:
+def read_finite(path: Path, name: str, stored: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """One tensor as `dtype`; a view of the file where it has this type already.
 
     Raises:
         WeightsError: NaN or infinity in it.
     """
-    tensor = stored.read().to(dtype)
+    tensor = stored.to(dtype)
     if tensor.numel() and not all(map(torch.isfinite, torch.aminmax(tensor))):
         raise WeightsError(f"{path}: tensor {name} holds NaN or infinity", hint=FETCH_AGAIN)
     return tensor
 
 
-def _reader(file: Any, name: str) -> Callable[[], torch.Tensor]:
-    def read() -> torch.Tensor:
-        tensor: torch.Tensor = file.get_tensor(name)
-        return tensor
-
-    return read
-
-
-def _size(shape: tuple[int, ...]) -> str:
+def _size(shape: Iterable[int]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
@@ -111,11 +86,3 @@ def _few(names: list[str]) -> str:
 def _short(name: str) -> str:
     text = "".join(letter if letter.isprintable() else "?" for letter in name)
     return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-}

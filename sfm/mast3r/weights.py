@@ -158,9 +158,9 @@ def network_file(configured: str | Path | None = None, given: str | Path | None 
     return find_weights(weights_folder(configured), given_weights(given))[0].path
 
 
-def partial_path(official: OfficialFile, folder: Path) -> Path:
-    """Where a download lies until it is complete."""
-    return folder / f"{official.name}.part"
+def partial_files(official: OfficialFile, folder: Path) -> list[Path]:
+    """What interrupted downloads have left of a file; each name holds which version of it that is."""
+    return sorted(folder.glob(f"{official.name}.*.part"))
 
 
 _WHAT_TO_GIVE = (
@@ -173,8 +173,8 @@ def _find(official: OfficialFile, folder: Path, given: Path | None) -> FoundFile
     for path, origin in _candidates(official, folder, given):
         if os.path.isfile(path):
             return FoundFile(official, path, path.stat().st_size, origin)
-    part = partial_path(official, folder)
-    return FoundFile(official, None, part.stat().st_size if part.is_file() else 0)
+    num_bytes = [part.stat().st_size for part in partial_files(official, folder)]
+    return FoundFile(official, None, max(num_bytes, default=0))
 
 
 def _candidates(official: OfficialFile, folder: Path, given: Path | None) -> Iterator[tuple[Path, Origin]]:

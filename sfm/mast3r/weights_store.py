@@ -226,8 +226,7 @@ def _read_network(path: Path) -> tuple[NetworkArchitecture, dict[str, torch.Tens
         architecture = NetworkArchitecture(**json.loads(metadata.get("architecture", "")))
     except (ValueError, TypeError, ArchitectureError) as error:
         raise WeightsError(f"{path}: no description of a network: {error}") from error
-    tensors = checked_tensors(path, stored, architecture)
-    return architecture, {name: tensor.read() for name, tensor in tensors.items()}
+    return architecture, checked_tensors(path, stored, architecture)
 
 
 def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

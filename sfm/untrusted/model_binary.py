@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 
 from sfm.errors import InputError
 
 from .binary import BinaryFile
-from .model_tables import POINT2D, TRACK_ELEMENT, CameraRow, FrameRow, ImageRow, PointRow, RigRow
+from .model_tables import POINT2D, TRACK_ELEMENT, CameraRow, ImageRow, PointRow
 
 _CAMERA = struct.Struct("<IiQQ")  # id, model, width, height
 _IMAGE = struct.Struct("<I7dI")  # id, pose, camera
@@ -22,7 +23,7 @@ _SENSOR = struct.Struct("<iI")  # type, id
 _FLAG = struct.Struct("<B")
 _POSE = struct.Struct("<7d")
 _FRAME = struct.Struct("<II7dI")  # id, rig, pose, number of data ids
-_DATA = struct.Struct("<iIQ")  # sensor, id of what it took
+_DATA = np.dtype("<i4,<u4,<u8")  # sensor, id of what it took
 _COUNT = struct.Struct("<Q")
 
 
@@ -70,37 +71,30 @@ def points(file: Path) -> Iterator[PointRow]:
     content.end()
 
 
-def rigs(file: Path) -> Iterator[RigRow]:
-    """The rigs of a rigs.bin.
+def check_rigs(file: Path) -> None:
+    """Compare the size of a rigs.bin with what it announces.
 
     Raises:
         InputError: the file is truncated or damaged.
     """
     content = BinaryFile(file, "rig")
     for _ in range(content.count(_RIG.size)):
-        rig_id, num_sensors = content.record(_RIG)
-        sensors, poses = [], []
-        for index in range(num_sensors):
-            kind, sensor_id = content.record(_SENSOR)
-            sensors.append((kind, sensor_id))
+        for index in range(content.record(_RIG)[1]):
+            content.record(_SENSOR)
             if index and content.record(_FLAG)[0]:  # the first one is the rig's own frame
-                poses.append(content.record(_POSE))
-        yield RigRow(rig_id, tuple(sensors), tuple(poses))
+                content.record(_POSE)
     content.end()
 
 
-def frames(file: Path) -> Iterator[FrameRow]:
-    """The frames of a frames.bin.
+def check_frames(file: Path) -> None:
+    """Compare the size of a frames.bin with what it announces.
 
     Raises:
         InputError: the file is truncated or damaged.
     """
     content = BinaryFile(file, "frame")
     for _ in range(content.count(_FRAME.size)):
-        values = content.record(_FRAME)
-        data = [content.record(_DATA) for _ in range(values[9])]
-        taken = tuple(((kind, sensor_id), data_id) for kind, sensor_id, data_id in data)
-        yield FrameRow(values[0], values[1], values[2:9], taken)
+        content.array(_DATA, content.record(_FRAME)[9])
     content.end()
 
 

@@ -1,4 +1,4 @@
-"""The five text files of a COLMAP model, entry by entry, with the line named where one is malformed."""
+"""Three text files of a COLMAP model, entry by entry, with the line named where one is malformed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
 
 from sfm.errors import InputError
@@ -19,16 +18,12 @@ from .model_tables import (
     POINT2D,
     TRACK_ELEMENT,
     CameraRow,
-    FrameRow,
     ImageRow,
     PointRow,
-    RigRow,
-    Sensor,
 )
 from .numbers import real, whole
 
 _Row = TypeVar("_Row")
-_SENSOR_TYPES = {name: int(kind) for name, kind in pycolmap.SensorType.__members__.items()}
 _MAX_ID = 2**32 - 2
 _MAX_LONG_ID = 2**64 - 2
 
@@ -71,26 +66,6 @@ def points(file: Path) -> Iterator[PointRow]:
     """
     for where, line in _lines(file):
         yield _parsed(_point, line, where, "POINT3D_ID X Y Z R G B ERROR TRACK[]")
-
-
-def rigs(file: Path) -> Iterator[RigRow]:
-    """The rigs of a rigs.txt.
-
-    Raises:
-        InputError: a line is none; names it.
-    """
-    for where, line in _lines(file):
-        yield _parsed(_rig, line, where, "RIG_ID NUM_SENSORS REF_SENSOR_TYPE REF_SENSOR_ID SENSORS[]")
-
-
-def frames(file: Path) -> Iterator[FrameRow]:
-    """The frames of a frames.txt.
-
-    Raises:
-        InputError: a line is none; names it.
-    """
-    for where, line in _lines(file):
-        yield _parsed(_frame, line, where, "FRAME_ID RIG_ID QW QX QY QZ TX TY TZ NUM_DATA_IDS DATA_IDS[]")
 
 
 def _all_lines(file: Path) -> list[tuple[str, str]]:
@@ -142,39 +117,6 @@ def _point(line: str) -> PointRow:
     track["image"] = [_id(word) for word in words[8::2]]
     track["keypoint"] = [_id(word) for word in words[9::2]]
     return PointRow(_id(words[0], _MAX_LONG_ID), _reals([*words[1:4], words[7]]), track)
-
-
-def _rig(line: str) -> RigRow:
-    words = line.split()
-    rig_id, num_sensors = _id(words[0]), _id(words[1])
-    rest = iter(words[2:])
-    sensors: list[Sensor] = []
-    poses = []
-    for index in range(num_sensors):
-        sensors.append(_sensor(next(rest, ""), next(rest, "")))
-        if index and _id(next(rest, ""), 1):
-            poses.append(_numbers([next(rest, "") for _ in range(7)]))
-    if next(rest, None) is not None:
-        raise ValueError("more than its sensors")
-    return RigRow(rig_id, tuple(sensors), tuple(poses))
-
-
-def _frame(line: str) -> FrameRow:
-    words = line.split()
-    data = words[10:]
-    if len(data) != 3 * _id(words[9]):
-        raise ValueError("not as many data ids as announced")
-    taken = tuple(
-        (_sensor(kind, sensor_id), _id(data_id, _MAX_LONG_ID))
-        for kind, sensor_id, data_id in zip(data[0::3], data[1::3], data[2::3], strict=True)
-    )
-    return FrameRow(_id(words[0]), _id(words[1]), _numbers(words[2:9]), taken)
-
-
-def _sensor(kind: str, sensor_id: str) -> Sensor:
-    if kind not in _SENSOR_TYPES:
-        raise ValueError("no kind of sensor")
-    return _SENSOR_TYPES[kind], _id(sensor_id)
 
 
 def _id(word: str, most: int = _MAX_ID) -> int:

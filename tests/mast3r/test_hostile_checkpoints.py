@@ -7,11 +7,13 @@ import functools
 import io
 import os
 import pickle
+import resource
 import struct
 import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,6 @@ from hypothesis import strategies as st
 from sfm.errors import WeightsError
 from sfm.mast3r.checkpoint import load_network_checkpoint
 from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
-from sfm.mast3r.torch_file import TorchFile
 from tools.bench.parity_cases import recipe
 from tools.write_checkpoint import (
     TINY,
@@ -155,28 +156,31 @@ def rebuilt(numel: int, offset: object, shape: object, stride: object, key: str 
 
 
 @pytest.mark.parametrize(
-    ("pickled", "said"),
+    "pickled",
     [
-        (rebuilt(8, 0, (1, 1 << 40), (0, 0)), "larger than its 8 stored numbers"),
-        (rebuilt(8, 0, (1 << 40,), (1,)), "larger than its 8 stored numbers"),
-        (rebuilt(8, 4, (1, 8), (8, 1)), "larger than its 8 stored numbers"),
-        (rebuilt(8, 0, (2, 2), (1 << 47, 1)), "larger than its 8 stored numbers"),
-        (rebuilt(8, -1, (1, 8), (8, 1)), "no valid shape"),
-        (rebuilt(8, 0, (1, -8), (8, 1)), "no valid shape"),
-        (rebuilt(8, 0, (1, 8), (-8, 1)), "no valid shape"),
-        (rebuilt(8, 0, (1, 8), (1,)), "no valid shape"),
-        (rebuilt(8, 0, (1,) * 9, (1,) * 9), "no valid shape"),
-        (rebuilt(8, 0, (1, "8"), (8, 1)), "no valid shape"),
-        (rebuilt(8, True, (1, 8), (8, 1)), "no valid shape"),
-        (rebuilt(1 << 40, 0, (1, 8), (8, 1)), "missing or of another size"),
-        (rebuilt(8, 0, (1, 8), (8, 1), key="7"), "missing or of another size"),
-        (rebuilt(8, 0, (1, 8), (8, 1), key="../data.pkl"), "missing or of another size"),
+        rebuilt(8, 0, (1, 1 << 40), (0, 0)),
+        rebuilt(8, 0, (1 << 40,), (1,)),
+        rebuilt(8, 0, (1 << 31,), (1,)),
+        rebuilt(8, 4, (1, 8), (8, 1)),
+        rebuilt(8, 0, (2, 2), (1 << 47, 1)),
+        rebuilt(8, -1, (1, 8), (8, 1)),
+        rebuilt(8, 0, (1, -8), (8, 1)),
+        rebuilt(8, 0, (1, 8), (-8, 1)),
+        rebuilt(8, 0, (1, 8), (1,)),
+        rebuilt(8, 0, (1,) * 9, (1,) * 9),
+        rebuilt(8, 0, (1, "8"), (8, 1)),
+        rebuilt(1 << 40, 0, (1, 1 << 40), (1 << 40, 1)),
+        rebuilt(8, 0, (1, 8), (8, 1), key="7"),
+        rebuilt(8, 0, (1, 8), (8, 1), key="../data.pkl"),
     ],
 )
-def test_tensors_that_the_file_cannot_hold(tmp_path: Path, pickled: bytes, said: str) -> None:
+def test_tensors_that_the_file_cannot_hold(tmp_path: Path, pickled: bytes) -> None:
     torch.save({"model": torch.zeros(8)}, tmp_path / "t.pth")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    assert said in refused(load_retrieval_head, with_pickle(tmp_path / "t.pth", pickled))
+    refused(load_retrieval_head, with_pickle(tmp_path / "t.pth", pickled))
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 def test_archives_that_torch_does_not_write(network: Callable[..., Path], tmp_path: Path) -> None:
@@ -184,8 +188,6 @@ def test_archives_that_torch_does_not_write(network: Callable[..., Path], tmp_pa
 
     bomb = rewritten(good, lambda _, data: data, compression=zipfile.ZIP_DEFLATED)
     assert "compressed" in refused(load_retrieval_head, bomb)
-    big = rewritten(good, lambda name, data: b"big" if name == "byteorder" else data)
-    assert "not little-endian" in refused(load_retrieval_head, big)
     headless = rewritten(good, lambda name, data: None if name == "data.pkl" else data)
     assert "not one of torch.save" in refused(load_retrieval_head, headless)
     script = rewritten(good, lambda name, data: data)
@@ -282,8 +284,5 @@ def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
 
-    try:
+    with suppress(WeightsError):
         load_retrieval_head(damaged)
-        TorchFile(damaged).fields("args")
-    except WeightsError:
-        pass

@@ -102,7 +102,7 @@ def test_expected_sizes_are_those_of_the_shapes() -> None:
 def test_found_missing_and_incomplete(folder: Path) -> None:
     assert network_file(folder) == folder / NETWORK.name
     (folder / NETWORK.name).unlink()
-    (folder / f"{NETWORK.name}.part").write_bytes(bytes(77))
+    (folder / f"{NETWORK.name}.0123.part").write_bytes(bytes(77))
 
     network, retrieval, codebook = find_weights(folder)
 

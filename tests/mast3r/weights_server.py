@@ -36,8 +36,12 @@ def serving(behaviour: Behaviour) -> Iterator[str]:
     """The address of a server that behaves so."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
-            behaviour.ranges.append(self.headers.get("Range"))
+            if self.command == "GET":
+                behaviour.ranges.append(self.headers.get("Range"))
             status = behaviour.statuses.pop(0) if behaviour.statuses else behaviour.status
             if status is not None:
                 self.send_response(status)
@@ -67,6 +71,8 @@ def serving(behaviour: Behaviour) -> Iterator[str]:
             if behaviour.sends_length:
                 self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
+            if self.command == "HEAD":
+                return
             limit = behaviour.breaks_after.pop(0) if behaviour.breaks_after else len(content)
             self.wfile.write(content[start:][:limit])
             self.wfile.flush()
