@@ -17,7 +17,7 @@ def run(monkeypatch, capsys, bench: str, *arguments: str) -> tuple[int, str]:
     return end.value.code, captured.out + captured.err
 
 
-@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop", "guided"])
+@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop"])
 def test_help_tells_groups_subsets_folders_and_defaults(bench, monkeypatch, capsys):
     code, text = run(monkeypatch, capsys, bench, "--help")
 
@@ -41,10 +41,9 @@ def test_ablations_refuse_mappers_which_they_never_run(monkeypatch, capsys):
     assert "unrecognized arguments: --mappers" in text
 
 
-@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop", "guided"])
+@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop"])
 def test_benches_name_the_set_that_is_not_there(bench, monkeypatch, capsys, tmp_path):
-    needed = ["--model", str(tmp_path)] if bench == "guided" else []
-    code, _ = run(monkeypatch, capsys, bench, "eth3d:training", "--datasets", str(tmp_path), *needed)
+    code, _ = run(monkeypatch, capsys, bench, "eth3d:training", "--datasets", str(tmp_path))
 
     assert str(tmp_path / "eth3d") in code
     assert "get it from https://www.eth3d.net" in code

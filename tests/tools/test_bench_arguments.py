@@ -16,7 +16,7 @@ import result_file
 from runs import Run
 from stored_runs import Facts
 
-BENCHES = ["peers", "ablations", "novel_views", "mapper", "loop", "guided", "suspects"]
+BENCHES = ["peers", "ablations", "novel_views", "mapper", "loop", "suspects"]
 
 
 @pytest.fixture
@@ -48,14 +48,13 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("bench", BENCHES)
 def test_a_result_that_cannot_be_written_is_told_first(bench, ended, photos, tmp_path):
     (tmp_path / "file").touch()
-    needed = ["--model", tmp_path] if bench == "guided" else []
 
     for out, message in [
         (tmp_path, f"{tmp_path} is a folder; name a file, as {tmp_path / 'results.json'}"),
         (tmp_path / "file" / "below" / "r.json", f"cannot be made: {tmp_path / 'file'} is a file"),
         ("/dev/null", "/dev/null is no ordinary file"),
     ]:
-        code, text = ended(bench, photos, *needed, "--out", out)
+        code, text = ended(bench, photos, "--out", out)
         assert code == 2
         assert "argument --out: " in text
         assert message in text
@@ -64,13 +63,12 @@ def test_a_result_that_cannot_be_written_is_told_first(bench, ended, photos, tmp
 @pytest.mark.parametrize("bench", BENCHES)
 def test_a_store_that_cannot_be_made_is_told_first(bench, ended, photos, tmp_path):
     (tmp_path / "file").touch()
-    needed = ["--model", tmp_path] if bench == "guided" else []
 
     for cache, message in [
         (tmp_path / "file", f"{tmp_path / 'file'} is a file; name a folder"),
         (tmp_path / "file" / "below", f"cannot be made: {tmp_path / 'file'} is a file"),
     ]:
-        code, text = ended(bench, photos, *needed, "--cache", cache)
+        code, text = ended(bench, photos, "--cache", cache)
         assert code == 2
         assert "argument --cache" in text
         assert message in text

@@ -1,14 +1,12 @@
 """How well retrieval finds the photos that match, against COLMAP's vocabulary tree, and by its options.
 
-    python tools/bench/retrieval_recall.py --data FOLDER [--sets fox ...] [--k 5 10] [--options] [--json F]
+    python tools/bench/retrieval_recall.py --data FOLDER [--sets fox ...] [--k 5 10] [--json F]
 
 For each photo with a true partner (`retrieval_truth.py` says what that is), recall@k is the share of
 min(k, partners) found among its first k hits; the figures are means over photos, then over collections, in
 percent. One SIFT setting serves all; with whole levels of the pyramid and second orientations 2,048 features
 are about 3,200. A first run makes the databases and keeps them in --cache; a run that was stopped goes on
 where it was, and later runs read them.
-
-`--options` varies the options of ASMK and of the descriptors, one at a time, instead of the re-ranking.
 """
 
 from __future__ import annotations
@@ -16,41 +14,28 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache as cached
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 from photo_sets import find_set
-from rerankings import RERANKINGS, Scores
 from retrieval_truth import Sample, Truth, prepare_truth
-from vocabulary_tree import tree_ranking
+from vocabulary_tree import completed, tree_ranking
 
 from retrieval import RetrievalConfig
-from retrieval.codebook import Descriptors, train_codebook
+from retrieval.codebook import train_codebook
+from retrieval.engine import Neighbours
 from retrieval.index import RetrievalIndex
+from retrieval.query_expansion import neighbours_expanded
 from sfm.config.schema import Config
 from sfm.sift.features import largest_features
 
 SETS = ("saharov32", "monstree", "kitchen25", "dup_cereal", "lund_street", "fox", "caliterra", "bonsai292")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Everything that is varied in how photos are described and compared."""
-
-    num_descriptors: int = RetrievalConfig().num_descriptors
-    subset: Literal["largest", "random"] = "largest"
-    words_per_root: float = 10.0
-    """Codebook size over the square root of the number of descriptors."""
-    multiple_assignment: int = 1
-    binary: bool = True
-    alpha: float = 3.0
 
 
 Method = Callable[[Truth], NDArray[np.int64]]
@@ -65,7 +50,7 @@ class Row:
     recall: dict[str, dict[int, float]]
     """In percent by collection and k."""
     seconds: dict[str, float]
-    """By collection: codebook, index and scores where they are new, of re-ranking alone where not."""
+    """By collection: codebook and index where they are new, and ranking."""
 
     def mean(self, k: int) -> float:
         """Over collections."""
@@ -86,72 +71,36 @@ def recall(ranking: NDArray[np.int64], truth: Truth, k: int) -> float:
     return float((found[wanted > 0] / wanted[wanted > 0]).mean())
 
 
+def methods(tree_words: Sequence[int], threads: int) -> dict[str, Method]:
+    """Vocabulary trees of several sizes, and ASMK as the index ranks and as the product does."""
+    trees = {f"tree, {words} words": partial(tree_ranking, words, threads) for words in tree_words}
+    return {**trees, "ASMK": _plain, "ASMK, query expansion": _expanded}
+
+
+def ranked(found: Neighbours) -> NDArray[np.int64]:
+    """(N, N - 1) positions of all others, best first; those not found come last, in their order."""
+    rows = enumerate(found.ids)
+    return np.stack(
+        [completed([hit for hit in ids.tolist() if hit >= 0], i, len(found.ids)) for i, ids in rows]
+    )
+
+
+def _plain(truth: Truth) -> NDArray[np.int64]:
+    return ranked(_index(truth).all_neighbours(len(truth.names) - 1))
+
+
+def _expanded(truth: Truth) -> NDArray[np.int64]:
+    return ranked(neighbours_expanded(_index(truth), len(truth.names) - 1))
+
+
 @cached
-def similarities(truth: Truth, setting: Setting) -> Scores:
-    """(N, N) ASMK scores, rows ask."""
-    rng = np.random.default_rng(0)
+def _index(truth: Truth) -> RetrievalIndex:
+    """As the product makes it of SIFT."""
     described = {
-        name: _described(keypoints, sift, setting, rng)
+        name: largest_features(keypoints, sift, RetrievalConfig().num_descriptors)
         for name, keypoints, sift in zip(truth.names, truth.keypoints, truth.sift, strict=True)
     }
-    size = int(setting.words_per_root * np.sqrt(sum(map(len, described.values()))))
-    index = RetrievalIndex.build(
-        train_codebook(described.values(), size),
-        described,
-        multiple_assignment=setting.multiple_assignment,
-        binary=setting.binary,
-    )
-    index.options = replace(index.options, alpha=setting.alpha)
-    return np.stack([index.scores(name) for name in index.names])
-
-
-def ranked(scores: Scores) -> NDArray[np.int64]:
-    """(N, N - 1) positions of all others, best first, equal ones in their order."""
-    count = len(scores)
-    order = np.argsort(np.where(np.eye(count, dtype=bool), np.inf, -scores), axis=1, kind="stable")
-    return order[:, : count - 1]
-
-
-def _described(
-    keypoints: NDArray[np.float32], sift: NDArray[np.uint8], setting: Setting, rng: np.random.Generator
-) -> Descriptors:
-    if setting.subset == "largest":
-        return largest_features(keypoints, sift, setting.num_descriptors)
-    rows = rng.permutation(len(sift))[: setting.num_descriptors]
-    return largest_features(keypoints[rows], sift[rows], len(rows))
-
-
-def option_settings() -> Iterator[Setting]:
-    """The default, and one change at a time."""
-    base = Setting()
-    yield base
-    yield from (replace(base, num_descriptors=n) for n in (600, 1500, 2000))
-    yield replace(base, subset="random")
-    yield from (replace(base, words_per_root=w) for w in (5.0, 20.0))
-    yield from (replace(base, multiple_assignment=m) for m in (2, 5))
-    yield from (replace(base, alpha=a) for a in (1.0, 2.0, 4.0))
-    yield replace(base, binary=False)
-
-
-def settings_methods() -> dict[str, Method]:
-    """ASMK by its options, re-ranked as in the product."""
-    base = asdict(Setting())
-    methods: dict[str, Method] = {}
-    for setting in option_settings():
-        changed = [f"{key}={value}" for key, value in asdict(setting).items() if value != base[key]]
-        methods[", ".join(changed) or "default"] = partial(_asmk, setting, RERANKINGS["query expansion"])
-    return methods
-
-
-def reranking_methods(tree_words: Sequence[int], threads: int) -> dict[str, Method]:
-    """Vocabulary trees of several sizes, and ASMK with every re-ranking."""
-    trees = {f"tree, {words} words": partial(tree_ranking, words, threads) for words in tree_words}
-    ours = {f"ASMK, {name}": partial(_asmk, Setting(), rerank) for name, rerank in RERANKINGS.items()}
-    return {**trees, **ours}
-
-
-def _asmk(setting: Setting, rerank: Callable[[Scores], Scores], truth: Truth) -> NDArray[np.int64]:
-    return ranked(rerank(similarities(truth, setting)))
+    return RetrievalIndex.build(train_codebook(described.values()), described)
 
 
 def measure(method: str, rank: Method, truths: Sequence[Truth], depths: Sequence[int]) -> Row:
@@ -193,7 +142,6 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=24, help="photos that ask, in large sets")
     parser.add_argument("--all-up-to", type=int, default=100, help="size of the sets whose photos all ask")
     parser.add_argument("--tree-words", type=int, nargs="+", default=[1024, 4096])
-    parser.add_argument("--options", action="store_true", help="vary ASMK's options, not the re-ranking")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -208,10 +156,7 @@ def main() -> None:
     ]
     print(header(truths, options.k), flush=True)
     rows = []
-    methods = (
-        settings_methods() if options.options else reranking_methods(options.tree_words, options.threads)
-    )
-    for name, rank in methods.items():
+    for name, rank in methods(options.tree_words, options.threads).items():
         rows.append(measure(name, rank, truths, options.k))
         print(line(rows[-1], options.k), flush=True)
     report = json.dumps(

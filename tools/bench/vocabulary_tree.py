@@ -61,10 +61,10 @@ def _ask(truth: Truth, path: Path, threads: int) -> NDArray[np.int64]:
         while not generator.has_finished():
             for asking, found in generator.next():
                 hits[positions[asking]].append(positions[found])
-    return np.stack([_completed(found, i, count) for i, found in enumerate(hits)])
+    return np.stack([completed(found, i, count) for i, found in enumerate(hits)])
 
 
-def _completed(hits: list[int], asking: int, count: int) -> NDArray[np.int64]:
+def completed(hits: list[int], asking: int, count: int) -> NDArray[np.int64]:
     """All others: those found, then the rest in their order."""
     ranked = dict.fromkeys([*hits, *range(count)])
     del ranked[asking]
