@@ -8,11 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from agreement_notes import agreement_notes
 from novel_views import ViewRow
-from published import read_published
+from page.published import read_published
+from page.results import agreement_notes, read_results
 from report import main, write_report
-from results import read_results
 
 from tests.tools.report_rows import ROWS, row, written
 

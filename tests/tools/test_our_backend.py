@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 
 import pytest
-import runs
 import torch
-from engines import Settings, settings_from
-from measured import Measured
-from our_backend import OurBackend, our_backend
-from photo_sets import PhotoSet
-from runs import OWN, Job, run_job
+from engines import runs
+from engines.our_backend import OurBackend, our_backend
+from engines.runs import OWN, Job, run_job
+from engines.settings import Settings, settings_from
+from harness.measured import Measured
+from photo_sets.sets import PhotoSet
 
 from sfm.mast3r.weights import OFFICIAL_FILES
 

@@ -10,21 +10,18 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import databases
 import numpy as np
-import peer_database
 import peers
-import process_tree
 import pycolmap
 import pytest
-import runs
-from engines import Settings
-from measured import Measured, run_measured
-from moments import measured_when
-from photo_sets import PhotoSet, find_set
-from rows import CURVE_STEPS, Row, accuracy, median_rows
-from runs import Job
-from table import render
+from engines import databases, peer_database, runs
+from engines.runs import Job
+from engines.settings import Settings
+from harness import process_tree
+from harness.measured import Measured, run_measured
+from metrics.rows import CURVE_STEPS, Row, accuracy, measured_when, median_rows
+from metrics.table import render
+from photo_sets.sets import PhotoSet, find_set
 
 from sfm.config.loading import load_config
 from sfm.config.schema import Config

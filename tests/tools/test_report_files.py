@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from results import provenance, read_results
+from page.results import provenance, read_results
 
 from sfm.errors import InputError
 from tests.tools.report_rows import ROWS, written

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from retrieval_recall import measure, ranked, recall
-from retrieval_truth import Sample, Truth, asked_photos
-from vocabulary_tree import completed
+from engines.vocabulary_tree import completed
+from studies.retrieval_recall import measure, ranked, recall
+from studies.retrieval_truth import Sample, Truth, asked_photos
 
 from retrieval.engine import Neighbours
 
