@@ -121,15 +121,6 @@ def test_what_the_machine_lacked_is_tried_again_every_time(exit_code, tries, tmp
     }
 
 
-def test_any_failure_is_tried_again_when_asked_for(tmp_path, weights, monkeypatch):
-    commands = ending(monkeypatch, 3)
-
-    for retry in (False, False, True):
-        run_job(ours(tmp_path), settings(tmp_path, retry_failed=retry))
-
-    assert len(commands) == 2
-
-
 def test_a_finished_run_says_which_backend_it_had(tmp_path, weights, monkeypatch):
     record = {
         "stages": [],

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines.vocabulary_tree import completed
-from studies.retrieval_recall import measure, ranked, recall
+from studies.retrieval_recall import completed, measure, ranked, recall
 from studies.retrieval_truth import Sample, Truth, asked_photos
 
 from retrieval.engine import Neighbours

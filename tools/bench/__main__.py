@@ -6,8 +6,9 @@ import ast
 import runpy
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from harness.paths import BENCH
+BENCH = Path(__file__).resolve().parent
 
 
 def programs() -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from engines.vocabulary_tree import completed, tree_ranking
+from engines.vocabulary_tree import train_tree
 from numpy.typing import NDArray
 from photo_sets.sets import find_set
 
@@ -101,6 +101,47 @@ def _index(truth: Truth) -> RetrievalIndex:
         for name, keypoints, sift in zip(truth.names, truth.keypoints, truth.sift, strict=True)
     }
     return RetrievalIndex.build(train_codebook(described.values()), described)
+
+
+def tree_ranking(num_words: int, threads: int, truth: Truth) -> NDArray[np.int64]:
+    """Rank all photos for every photo; trees are kept beside the database.
+
+    Returns:
+        (N, N - 1) int64 positions of the other photos, best first.
+    """
+    path = truth.database.parent / f"tree-{num_words}.bin"
+    if not path.is_file():
+        made = path.with_suffix(".new")
+        train_tree(np.concatenate(truth.sift), num_words, made, threads=threads)
+        made.rename(path)
+    return _ask(truth, path, threads)
+
+
+def _ask(truth: Truth, path: Path, threads: int) -> NDArray[np.int64]:
+    """The order of the hits, from the pairs that the generator proposes: photo by photo, best first.
+
+    `pycolmap.VisualIndex.query` gives its results to a list that Python never sees.
+    """
+    count = len(truth.names)
+    options = pycolmap.VocabTreePairingOptions()
+    options.num_images = count + 1  # a photo finds itself first
+    options.vocab_tree_path = path
+    options.num_threads = threads
+    hits: list[list[int]] = [[] for _ in truth.names]
+    with pycolmap.Database.open(truth.database) as database:
+        positions = {image.image_id: truth.names.index(image.name) for image in database.read_all_images()}
+        generator = pycolmap.VocabTreePairGenerator(options, database)
+        while not generator.has_finished():
+            for asking, found in generator.next():
+                hits[positions[asking]].append(positions[found])
+    return np.stack([completed(found, i, count) for i, found in enumerate(hits)])
+
+
+def completed(hits: list[int], asking: int, count: int) -> NDArray[np.int64]:
+    """All others: those found, then the rest in their order."""
+    ranked = dict.fromkeys([*hits, *range(count)])
+    del ranked[asking]
+    return np.array(list(ranked), np.int64)
 
 
 def measure(method: str, rank: Method, truths: Sequence[Truth], depths: Sequence[int]) -> Row:
