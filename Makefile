@@ -24,7 +24,7 @@ WORKERS ?= logical
 # Neighbours stay together, so that most fixtures of a module are made once, and who is done takes from others.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --maxprocesses=8 --dist=worksteal --durations=10
 CHECKS := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-BENCH_TESTS := tests/tools tests/bench_layouts
+BENCH_TESTS := tests/tools
 
 .PHONY: demo test test-bench check slow bench-quick test-kernels test-search fuzz clean
 .DELETE_ON_ERROR:

@@ -1,7 +1,7 @@
 """Options of retrieval and of the first scene graph.
 
-Defaults that decide recall were measured by `tools/bench/retrieval_recall.py` with SIFT, as the share in
-percent of the true partners among the first 5, 10 and 20 hits. On eight collections of 23 to 292 photos:
+Defaults that decide recall were measured with SIFT (`tools/bench/studies/retrieval_recall.py`), as the share
+in percent of the true partners among the first 5, 10 and 20 hits. On eight collections of 23 to 292 photos:
 99.1, 99.3 and 99.4 by default; 99.2, 97.6 and 98.7 without query expansion; 91.8, 88.3 and 91.9 by COLMAP's
 vocabulary tree. On the five of up to 32 photos: 98.6, 98.8 and 99.8 by default; 98.3, 98.4 and 99.9 with
 600 descriptors, 97.8, 98.2 and 99.9 with 2000; 93.8, 97.1 and 100 with 1000 random ones instead of the

@@ -8,7 +8,7 @@ and by that of theirs, each step weighing half of the last:
 
 with P the scores of each image's nearest neighbours, scaled to a sum of 1. It is average query expansion
 (Chum et al. 2007) on scores instead of descriptors and, carried on for ever, diffusion (Iscen et al. 2017).
-Measured by `tools/bench/retrieval_recall.py`: more neighbours, more steps or equal weights find more partners
+Measured by SIFT on eight collections: more neighbours, more steps or equal weights find more partners
 among the first 20 and lose right ones among the first 5. Dividing by what an image scores with everyone, as
 against hubs, only harms: in photos of one place those that score highest show most of it.
 

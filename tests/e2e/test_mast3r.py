@@ -28,7 +28,9 @@ def finished(
     """OUT of a run, a copy for each process."""
 
     def run(folder: Path) -> None:
-        done = sfm_command("run", scene / "images", "-o", folder / "out", *OPTIONS, f"internal.mast3r.oracle={scene}")
+        done = sfm_command(
+            "run", scene / "images", "-o", folder / "out", *OPTIONS, f"internal.mast3r.oracle={scene}"
+        )
         assert done.returncode == 0, done.stderr
         assert "matcher     mast3r" in done.stdout
 

@@ -32,7 +32,7 @@ def shared_parity(shared_data: Path, parity_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def small_tensors(parity_data: Path) -> dict[str, torch.Tensor]:
     """Weights of the small network; not to be changed."""
-    from parity_cases import networks, recipe
+    from parity import networks, recipe
 
     manifest = networks.read_manifest(parity_data / "tiny" / "manifest.json")
     weights = recipe.state_dict(manifest.shapes, manifest.seed)
@@ -42,7 +42,7 @@ def small_tensors(parity_data: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def small_network(parity_data: Path, small_tensors: dict[str, torch.Tensor]) -> object:
     """The small network, its own copy."""
-    from parity_cases import networks
+    from parity import networks
 
     from sfm.mast3r.network import Mast3rNetwork
 

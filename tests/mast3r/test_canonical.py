@@ -19,7 +19,7 @@ MODES = ("avg-angle", "avg-reldepth")
 
 def geometry_cases(folder: Path) -> list:
     sys.path[:0] = [] if BENCH in sys.path else [BENCH]
-    from parity_cases import geometry
+    from parity import geometry
 
     return list(geometry.cases(folder))
 

@@ -20,7 +20,7 @@ from sfm.mast3r.checkpoint import load_network_checkpoint, network_names, open_n
 from sfm.mast3r.model_call import from_hub_config
 from sfm.mast3r.network import Mast3rNetwork
 from sfm.mast3r.tensor_shapes import ALIASES
-from tools.bench.parity_cases import recipe
+from tools.bench.parity import recipe
 from tools.write_checkpoint import (
     OFFICIAL,
     TINY,

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from sfm.errors import WeightsError
 from sfm.mast3r.checkpoint import load_network_checkpoint
 from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
-from tools.bench.parity_cases import recipe
+from tools.bench.parity import recipe
 from tools.write_checkpoint import (
     TINY,
     model_call,

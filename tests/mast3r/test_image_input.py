@@ -23,7 +23,7 @@ sizes = st.sampled_from([160, 224, 256, 336, 500, 512])
 
 def loader_cases(folder: Path) -> list:
     sys.path[:0] = [] if BENCH in sys.path else [BENCH]
-    from parity_cases import loader
+    from parity import loader
 
     return list(loader.cases(folder))
 

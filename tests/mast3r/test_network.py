@@ -50,7 +50,7 @@ def predictor(small_network) -> NetworkPredictor:
 
 @pytest.mark.parametrize(("kind", "least"), [("network", 68), ("rope", 3), ("retrieval", 14)])
 def test_parity_with_stored_outputs(parity_data, kind, least) -> None:
-    import parity
+    from parity import compare as parity
 
     cases = list(parity.run(kind, parity_data, "cpu"))
 
@@ -63,7 +63,7 @@ def test_parity_with_stored_outputs(parity_data, kind, least) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("kind", "least"), [("network", 330), ("rope", 5), ("retrieval", 46)])
 def test_parity_with_the_whole_collection(shared_parity, kind, least) -> None:
-    import parity
+    from parity import compare as parity
 
     cases = list(parity.run(kind, shared_parity, "cpu"))
 
@@ -74,7 +74,7 @@ def test_parity_with_the_whole_collection(shared_parity, kind, least) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", ["network", "rope", "retrieval"])
 def test_parity_on_a_gpu(parity_data, kind) -> None:
-    import parity
+    from parity import compare as parity
 
     cases = list(parity.run(kind, parity_data, "cuda"))
 
@@ -83,7 +83,7 @@ def test_parity_on_a_gpu(parity_data, kind) -> None:
 
 
 def test_parity_bench_reports_failures_and_goes_on(parity_data, tmp_path, monkeypatch, capsys) -> None:
-    import parity
+    from parity import compare as parity
 
     shutil.copytree(parity_data / "rope", tmp_path / "rope")
     (tmp_path / "retrieval").mkdir()
@@ -92,7 +92,7 @@ def test_parity_bench_reports_failures_and_goes_on(parity_data, tmp_path, monkey
         arrays = {key: file[key] for key in file.files}
     arrays["hd24_rand__out"][0, 0, 0, 0] += 1e-3
     np.savez(tmp_path / "rope" / "rope.npz", **arrays)
-    monkeypatch.setattr("sys.argv", ["parity.py", str(tmp_path), "--only", "retrieval", "rope", "--json"])
+    monkeypatch.setattr("sys.argv", ["compare.py", str(tmp_path), "--only", "retrieval", "rope", "--json"])
 
     assert parity.main() == 1
 
@@ -106,9 +106,9 @@ def test_parity_bench_reports_failures_and_goes_on(parity_data, tmp_path, monkey
 
 def test_parity_bench_reads_configuration_seed_and_sizes(parity_data, tmp_path) -> None:
     """Outputs of our own for another network, in the layout of the full-size fixtures."""
-    import parity
-    from parity_cases import network as cases
-    from parity_cases import networks, recipe
+    from parity import compare as parity
+    from parity import network as cases
+    from parity import networks, recipe
 
     config = json.loads((parity_data / "tiny" / "manifest.json").read_text())["config"]
     config |= {"enc_embed_dim": 32, "enc_depth": 1, "enc_num_heads": 2}
@@ -143,9 +143,9 @@ def test_parity_bench_reads_configuration_seed_and_sizes(parity_data, tmp_path) 
 
 
 def test_parity_bench_without_fixtures_fails(parity_data, tmp_path, monkeypatch, capsys) -> None:
-    import parity
+    from parity import compare as parity
 
-    monkeypatch.setattr("sys.argv", ["parity.py", str(tmp_path), "--only", "network", "rope"])
+    monkeypatch.setattr("sys.argv", ["compare.py", str(tmp_path), "--only", "network", "rope"])
 
     assert parity.main() == 1
     assert "no fixtures of network, rope" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
-from tools.bench.parity_cases import recipe
+from tools.bench.parity import recipe
 from tools.write_checkpoint import (
     write_retrieval_head,
 )

@@ -20,7 +20,7 @@ DATA = Path(__file__).parent / "data_graph"
 
 def graph_cases(folder: Path) -> list:
     sys.path[:0] = [] if BENCH in sys.path else [BENCH]
-    from parity_cases import graph
+    from parity import graph
 
     return list(graph.cases(folder))
 

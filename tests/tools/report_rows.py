@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from report_tables import OVERALL_COLUMNS
-from rows import CURVE_STEPS, Row
+from metrics.rows import CURVE_STEPS, Row
+from page.tables import OVERALL_COLUMNS
 
 CURVE = tuple(float(i) for i in range(CURVE_STEPS))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ablations import all_ablations, chosen_ablations, read_ablation, render
-from rows import Row, median_rows
+from metrics.rows import Row, median_rows
 
 from sfm.config.loading import load_config
 from sfm.errors import ConfigError

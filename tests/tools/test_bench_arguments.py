@@ -9,14 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import engines
 import peers
 import pytest
-import result_file
-from runs import Run
-from stored_runs import Facts
+from engines import settings
+from engines.runs import Run
+from harness import result_file
+from harness.arguments import chosen_from
+from harness.stored_runs import Facts
 
-BENCHES = ["peers", "ablations", "novel_views", "mapper", "loop", "guided", "suspects"]
+BENCHES = ["peers", "ablations", "novel_views", "mapper", "loop", "studies.suspects"]
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def ended(monkeypatch, capsys):
         raise AssertionError("something was measured")
 
     def run(bench: str, *arguments: object) -> tuple[object, str]:
-        monkeypatch.setattr(engines, "run_measured", nothing)
+        monkeypatch.setattr(settings, "run_measured", nothing)
         monkeypatch.setattr(sys, "argv", [f"{bench}.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             importlib.import_module(bench).main()
@@ -48,14 +49,13 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("bench", BENCHES)
 def test_a_result_that_cannot_be_written_is_told_first(bench, ended, photos, tmp_path):
     (tmp_path / "file").touch()
-    needed = ["--model", tmp_path] if bench == "guided" else []
 
     for out, message in [
         (tmp_path, f"{tmp_path} is a folder; name a file, as {tmp_path / 'results.json'}"),
         (tmp_path / "file" / "below" / "r.json", f"cannot be made: {tmp_path / 'file'} is a file"),
         ("/dev/null", "/dev/null is no ordinary file"),
     ]:
-        code, text = ended(bench, photos, *needed, "--out", out)
+        code, text = ended(bench, photos, "--out", out)
         assert code == 2
         assert "argument --out: " in text
         assert message in text
@@ -64,13 +64,12 @@ def test_a_result_that_cannot_be_written_is_told_first(bench, ended, photos, tmp
 @pytest.mark.parametrize("bench", BENCHES)
 def test_a_store_that_cannot_be_made_is_told_first(bench, ended, photos, tmp_path):
     (tmp_path / "file").touch()
-    needed = ["--model", tmp_path] if bench == "guided" else []
 
     for cache, message in [
         (tmp_path / "file", f"{tmp_path / 'file'} is a file; name a folder"),
         (tmp_path / "file" / "below", f"cannot be made: {tmp_path / 'file'} is a file"),
     ]:
-        code, text = ended(bench, photos, *needed, "--cache", cache)
+        code, text = ended(bench, photos, "--cache", cache)
         assert code == 2
         assert "argument --cache" in text
         assert message in text
@@ -119,7 +118,7 @@ def test_engines_are_chosen_by_names_that_are_there(names, message, ended, photo
 
 
 def test_an_engine_that_is_named_twice_runs_once():
-    assert engines.chosen_from(("a", "b"))("b, a,b") == ("b", "a")
+    assert chosen_from(("a", "b"))("b, a,b") == ("b", "a")
 
 
 def test_all_sets_of_a_folder_without_any_are_an_error(ended, tmp_path):
@@ -186,7 +185,7 @@ def test_files_beside_the_source_do_not_mark_its_commit(tmp_path, monkeypatch):
         command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
-    monkeypatch.setattr(result_file, "_ROOT", tmp_path)
+    monkeypatch.setattr(result_file, "ROOT", tmp_path)
     (tmp_path / "code.py").write_text("1")
     git("init")
     git("add", "code.py")

@@ -8,11 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from agreement_notes import agreement_notes
 from novel_views import ViewRow
-from published import read_published
+from page.published import read_published
+from page.results import agreement_notes, read_results
 from report import main, write_report
-from results import read_results
 
 from tests.tools.report_rows import ROWS, row, written
 
@@ -31,9 +30,10 @@ def test_the_page_needs_no_network_and_escapes_what_engines_say(page: str) -> No
     assert "&lt;b&gt;" in page
 
 
-def test_the_page_tells_machine_commit_command_date_and_seeds(page: str) -> None:
+def test_the_page_tells_machine_commit_command_date_seeds_and_reasons(page: str) -> None:
     for told in ("a processor", "2, each run had 2 threads", "abc", "python peers.py", "2026-01-01", "0, 1"):
         assert told in page
+    assert re.search(r'<tr class="why"><td colspan="\d+">exit 1: &lt;script&gt;</td></tr>', page)
 
 
 def test_published_figures_stand_in_their_own_section_only(page: str) -> None:
@@ -48,15 +48,6 @@ def test_published_figures_stand_in_their_own_section_only(page: str) -> None:
 def test_a_curve_and_a_spread_are_drawn(page: str) -> None:
     assert page.count('class="line ') == 2
     assert "80.0\N{EN DASH}90.0" in page
-
-
-def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
-    table = (tmp_path / "out" / "results.md").read_text()
-    content = json.loads((tmp_path / "out" / "results.json").read_text())
-
-    assert re.search(r"\| a +\| 10 +\| against measured truth .*\| ours +\| 10 .*\*\*85\.0\*\*", table)
-    assert len(content["measured"]["rows"]) == len(ROWS)
-    assert content["published"][0]["confidence"] == "read"
 
 
 def test_which_engines_were_compared_is_told_where_they_come_from_several_files(tmp_path: Path) -> None:
@@ -100,21 +91,7 @@ VIEW = ViewRow(
 )
 
 
-def test_held_out_photos_have_a_section_of_their_own(tmp_path: Path) -> None:
-    path = tmp_path / "views.json"
-    path.write_text(json.dumps({"bench": "novel_views", "rows": [asdict(VIEW)]}))
-
-    results = read_results([path, written(tmp_path / "r.json")])
-    page = write_report(results, tmp_path / "out").read_text()
-    alone = write_report(read_results([path]), tmp_path / "alone").read_text()
-
-    assert "5 of 6" in page.split('<section id="views">')[1]
-    assert "| fox  | ours    | 5 of 6" in (tmp_path / "out" / "results.md").read_text()
-    assert "<h1>1 photo set, 1 engine</h1>" in alone
-    assert '<section id="sets">' not in alone
-
-
-def test_the_page_tells_psnr_with_its_photos_and_failed_seeds(tmp_path: Path) -> None:
+def test_held_out_photos_have_a_section_with_psnr_its_photos_and_failed_seeds(tmp_path: Path) -> None:
     """And options of ours that only the head of an older file tells."""
     seeds = [
         replace(VIEW, seed=i, psnr=25.0, psnr_photos=5, common_psnr=24.5, common_photos=4) for i in range(3)
@@ -125,10 +102,12 @@ def test_the_page_tells_psnr_with_its_photos_and_failed_seeds(tmp_path: Path) ->
     path = tmp_path / "views.json"
     path.write_text(json.dumps({"bench": "novel_views", "options": ["backend=mast3r"], "rows": rows}))
 
-    write_report(read_results([path]), tmp_path / "out")
+    page = write_report(read_results([path]), tmp_path / "out").read_text()
 
-    section = (tmp_path / "out" / "index.html").read_text().split('<section id="views">')[1]
-    for told_so in ("25.00 (5)", "24.50 (4)", "ours (mast3r)", "ok, 1 of 3 failed"):
+    section = page.split('<section id="views">')[1]
+    assert "<h1>1 photo set, 1 engine</h1>" in page
+    assert '<section id="sets">' not in page
+    for told_so in ("5 of 6", "25.00 (5)", "24.50 (4)", "ours (mast3r)", "ok, 1 of 3 failed"):
         assert told_so in section
         assert told_so in (tmp_path / "out" / "results.md").read_text()
 
@@ -173,16 +152,15 @@ def test_a_message_with_a_name_that_is_no_unicode_is_written(tmp_path: Path) -> 
     assert "no photo \\udce4.jpg" in page.read_text()
 
 
-def test_markdown_tells_status_truth_spread_and_notes(tmp_path: Path, page: str) -> None:
+def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
     table = (tmp_path / "out" / "results.md").read_text()
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
 
-    assert re.search(
-        r"\| a .*against measured truth +\| ours .*\*\*85\.0\*\* \[80\.0\N{EN DASH}90\.0\].*\| ok +\|", table
-    )
+    assert len(content["measured"]["rows"]) == len(ROWS)
+    assert content["published"][0]["confidence"] == "read"
+
+    figures = r"\| ours .*\*\*85\.0\*\* \[80\.0\N{EN DASH}90\.0\].*\| ok +\|"
+    assert re.search(rf"\| a +\| 10 +\| against measured truth +{figures}", table)
     assert re.search(r"\| <b> .*no truth.*\| incremental, .*\| exit 1: <script> +\|", table)
     for published in (t for t in read_published() if t.note):
         assert f"Note: {published.note}." in table
-
-
-def test_a_failures_reason_has_a_row_of_its_own(page: str) -> None:
-    assert re.search(r'<tr class="why"><td colspan="\d+">exit 1: &lt;script&gt;</td></tr>', page)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from mapper_scores import Scores, read_models, score
+from metrics.mapper_scores import Scores, read_models, score
 from street_grid import Grid, make
 
 from sfm.config.loading import load_config

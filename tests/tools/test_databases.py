@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import databases
 import pytest
-import runs
-from databases import Database, NoDatabase, prepared_database
-from engines import Settings
-from measured import Measured
-from photo_sets import PhotoSet
-from runs import Job, run_job
+from engines import databases, runs
+from engines.databases import Database, NoDatabase, prepared_database
+from engines.runs import Job, run_job
+from engines.settings import Settings
+from harness.measured import Measured
+from photo_sets.sets import PhotoSet
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ def test_a_run_without_a_database_has_its_log_and_its_chances(
     maker = Maker(needs_s=60.0)
     monkeypatch.setattr(databases, "run_python", maker)
     job = Job(photo_set, "global", "exhaustive", 0)
-    monkeypatch.setattr(runs, "run_python", lambda *_: Measured(1.0, 1.0, 1.0, 1, False, "mapped"))
+    monkeypatch.setattr(runs, "run_mapping", lambda *_, **__: Measured(1.0, 1.0, 1.0, 1, False, "mapped"))
 
     found = []
     for limit in (10.0, 10.0, 90.0):

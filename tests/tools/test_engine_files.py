@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pycolmap
 import pytest
-from engine_files import filled_command, read_engines
-from engines import BENCH, Settings
-from mapper_scores import read_models
+from engines.engine_files import filled_command, read_engines
+from engines.runs import OWN, Job, run_job
+from engines.settings import BENCH, Settings
+from metrics.mapper_scores import read_models
 from peers import jobs_of, rows_of
-from photo_sets import PhotoSet
-from runs import OWN, Job, run_job
+from photo_sets.sets import PhotoSet
 
 from sfm.errors import InputError
 

@@ -8,11 +8,11 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
-import gaussians
 import numpy as np
 import pycolmap
 import pytest
 import torch
+from metrics import gaussians
 from PIL import Image
 
 WIDTH, HEIGHT, FOCAL = 32, 24, 30.0

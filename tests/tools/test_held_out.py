@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-import gaussians
 import novel_views
 import numpy as np
 import pycolmap
 import pytest
 import torch
-from held_out import Placed, colour_difference, linked, place_errors, split
+from engines.runs import Facts, Job, Run
+from metrics import gaussians
+from metrics.held_out import Placed, colour_difference, linked, place_errors, split
 from novel_views import ViewRow, medians, render, with_common_psnr
 from PIL import Image
-from runs import Facts, Job, Run
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 150.0
 DISTANCE = 4.0

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from mapper_scores import read_models, score
+from metrics.mapper_scores import read_models, score
 from street_grid import Grid, make
 
 from sfm.config.loading import load_config

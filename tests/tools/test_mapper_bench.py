@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
-from mapper_criteria import judge
-from mapper_folds import known_false_pairs, used_pairs
-from mapper_rows import MapperRow, medians, render
-from mapper_scores import agreement, common_errors, flagged_photos, score
+from metrics.mapper_criteria import judge
+from metrics.mapper_folds import known_false_pairs, used_pairs
+from metrics.mapper_rows import MapperRow, medians, render
+from metrics.mapper_scores import agreement, common_errors, flagged_photos, score
 
 from retrieval import Pair
 from sfm.evaluation.ground_truth import GroundTruth

@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 
 import pytest
-import runs
 import torch
-from engines import Settings, settings_from
-from measured import Measured
-from our_backend import OurBackend, our_backend
-from photo_sets import PhotoSet
-from runs import OWN, Job, run_job
+from engines import runs
+from engines.our_backend import OurBackend, our_backend
+from engines.runs import OWN, Job, run_job
+from engines.settings import Settings, settings_from
+from harness.measured import Measured
+from photo_sets.sets import PhotoSet
 
 from sfm.mast3r.weights import OFFICIAL_FILES
 
@@ -119,15 +119,6 @@ def test_what_the_machine_lacked_is_tried_again_every_time(exit_code, tries, tmp
     assert {(facts.status, facts.backend, facts.device) for facts in found} == {
         (f"exit {exit_code}: no luck", "sift", "cpu")
     }
-
-
-def test_any_failure_is_tried_again_when_asked_for(tmp_path, weights, monkeypatch):
-    commands = ending(monkeypatch, 3)
-
-    for retry in (False, False, True):
-        run_job(ours(tmp_path), settings(tmp_path, retry_failed=retry))
-
-    assert len(commands) == 2
 
 
 def test_a_finished_run_says_which_backend_it_had(tmp_path, weights, monkeypatch):

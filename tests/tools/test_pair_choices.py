@@ -8,9 +8,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pair_choices
-import peer_database
 import pytest
+from engines import pair_choices, peer_database
 
 from sfm.config.loading import load_config
 from sfm.database import FeatureDatabase

@@ -8,11 +8,11 @@ import numpy as np
 import pycolmap
 import pytest
 import yaml
-from layouts import DATASETS
-from layouts.registry import listed_scenes
-from photo_sets import set_name
-from published import PUBLISHED, counterparts, read_published
-from rows import accuracy_of
+from metrics.rows import accuracy_of
+from page.published import PUBLISHED, counterparts, read_published
+from photo_sets import DATASETS
+from photo_sets.registry import listed_scenes
+from photo_sets.sets import set_name
 
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth

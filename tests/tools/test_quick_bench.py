@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import quick
-from baseline import BASELINE, TOLERANCES, Change, compared, left_out, read_baseline, read_provenance
-from engines import Settings
-from mapper_cases import Case
-from measured import Measured
-from one_at_a_time import only_process
+from engines.mapper_cases import Case
+from engines.settings import Settings
+from harness.measured import Measured
+from harness.one_at_a_time import only_process
+from metrics.baseline import BASELINE, TOLERANCES, Change, compared, left_out, read_baseline, read_provenance
 
 from sfm.errors import InputError
 
@@ -244,7 +244,7 @@ def test_mapping_writes_below_the_cache_only(tmp_path: Path, monkeypatch: pytest
     (photos / "images").mkdir(parents=True)
     failed = Measured(0.0, 0.0, 0.0, 1, False, "no")
     monkeypatch.setattr(quick, "prepare_case", lambda name, *_: Case(name, tmp_path / "database.db", None))
-    monkeypatch.setattr(quick, "run_python", lambda *_: failed)
+    monkeypatch.setattr(quick, "run_mapping", lambda *_, **__: failed)
     scene = quick.Scene("demo", "demo")
 
     found = quick._mapped(scene, str(photos), tmp_path, 0, Settings(tmp_path / "cache", 1, 1.0), scored=False)
@@ -258,13 +258,13 @@ def test_two_guards_do_not_empty_each_others_folder(tmp_path: Path, monkeypatch:
     """The folder of a scene is held while mappers write into it."""
     held = []
 
-    def run(*_: object) -> Measured:
+    def run(*_: object, **__: object) -> Measured:
         with only_process(tmp_path / "quick" / "demo", wait=False) as mine:
             held.append(not mine)
         return Measured(0.0, 0.0, 0.0, 1, False, "no")
 
     monkeypatch.setattr(quick, "prepare_case", lambda name, *_: Case(name, tmp_path / "database.db", None))
-    monkeypatch.setattr(quick, "run_python", run)
+    monkeypatch.setattr(quick, "run_mapping", run)
 
     quick._mapped(quick.Scene("demo"), "demo", tmp_path, 0, Settings(tmp_path, 1, 1.0), scored=False)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 import pytest
-from mapper_scores import agreement
-from reference_model import medoid
+from metrics.mapper_scores import agreement
+from metrics.reference_model import medoid
 
 from sfm.evaluation.model_poses import Poses
 

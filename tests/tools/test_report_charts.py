@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from charts import Axis, Point, dot_chart, styles
+from page.charts import Axis, Point, chart, styles
 
 
 def test_dots_at_one_place_are_all_seen() -> None:
     names = [f"engine {i}" for i in range(10)]
     axes = (Axis("", 0, 100), Axis("", 0, 100))
 
-    chart = dot_chart("", "", axes, {name: [Point(50, 50)] for name in names}, styles(names))
+    drawn = chart("", "", axes, {name: [Point(50, 50)] for name in names}, styles(names))
 
-    dots = [dot for series in chart.series for dot in series.dots]
+    dots = [dot for series in drawn.series for dot in series.dots]
     apart = [np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(dots) for b in dots[:i]]
     assert min(apart) > 4
     assert max(apart) < 30
@@ -25,16 +25,16 @@ def test_dots_in_a_corner_stay_there_and_within_the_plot() -> None:
     axes = (Axis("", 0, 100), Axis("", 0, 100))
     names = [f"engine {i}" for i in range(5)]
 
-    chart = dot_chart("", "", axes, dict.fromkeys(names, corner), styles(names))
+    drawn = chart("", "", axes, dict.fromkeys(names, corner), styles(names))
 
-    for series in chart.series:
+    for series in drawn.series:
         assert len(series.dots) == len(corner)
         for dot, place in zip(series.dots, corner, strict=True):
-            x = chart.left + place.x / 100 * (chart.right - chart.left)
-            y = chart.bottom - place.y / 100 * (chart.bottom - chart.top)
+            x = drawn.left + place.x / 100 * (drawn.right - drawn.left)
+            y = drawn.bottom - place.y / 100 * (drawn.bottom - drawn.top)
             assert np.hypot(dot.x - x, dot.y - y) < 8.2
-            assert chart.left <= dot.x <= chart.right
-            assert chart.top <= dot.y <= chart.bottom
+            assert drawn.left <= dot.x <= drawn.right
+            assert drawn.top <= dot.y <= drawn.bottom
 
 
 def test_an_engines_dots_at_one_place_are_one_that_tells_all() -> None:
@@ -42,9 +42,9 @@ def test_an_engines_dots_at_one_place_are_one_that_tells_all() -> None:
     points = [Point(100, 100, f"set {i}") for i in range(18)]
     axes = (Axis("", 0, 100), Axis("", 0, 100))
 
-    chart = dot_chart("", "", axes, dict.fromkeys(names, points), styles(names))
+    drawn = chart("", "", axes, dict.fromkeys(names, points), styles(names))
 
-    dots = [dot for series in chart.series for dot in series.dots]
+    dots = [dot for series in drawn.series for dot in series.dots]
     assert len(dots) == len(names)
     assert min(np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(dots) for b in dots[:i]) > 4
     assert dots[-1].text.startswith("18 at one place:")

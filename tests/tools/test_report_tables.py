@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from pathlib import Path
 
+from metrics.rows import Row, median_rows
+from page.results import read_results
+from page.tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 from report import write_report
-from report_tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
-from results import read_results
-from rows import Row, median_rows
 
 from tests.tools.report_rows import ROWS, SCORES, row, told, written
 

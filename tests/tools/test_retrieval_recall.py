@@ -1,4 +1,4 @@
-"""The recall bench: what its figures mean, which photos ask, and that it measures what the product does."""
+"""The recall bench: what its figures mean, which photos ask, and that rankings are whole."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rerankings import RERANKINGS
-from retrieval_recall import measure, ranked, recall
-from retrieval_truth import Sample, Truth, asked_photos
-from vocabulary_tree import _completed
+from studies.retrieval_recall import completed, measure, ranked, recall
+from studies.retrieval_truth import Sample, Truth, asked_photos
 
-from retrieval.codebook import train_codebook
-from retrieval.index import RetrievalIndex
-from retrieval.query_expansion import neighbours_expanded
+from retrieval.engine import Neighbours
 
 
 def truth_of(pairs: set[tuple[int, int]], count: int, asked: list[int]) -> Truth:
@@ -53,40 +49,9 @@ def test_all_photos_ask_in_small_collections_and_a_growing_sample_in_large_ones(
 
 
 def test_rankings_hold_all_others_once() -> None:
-    scores = np.random.default_rng(0).random((7, 7))
+    ids = np.array([[2, -1, -1], [0, 3, -1], [3, 1, 0], [-1, -1, -1]], np.int32)
 
-    order = ranked(scores)
+    order = ranked(Neighbours(("a", "b", "c", "d"), ids, np.zeros((4, 3))))
 
-    assert order.shape == (7, 6)
-    for row in range(7):
-        assert sorted(order[row].tolist()) == [i for i in range(7) if i != row]
-        assert (np.diff(scores[row, order[row]]) <= 0).all()
-    assert _completed([3, 1, 3, 5], 3, 6).tolist() == [1, 5, 0, 2, 4]
-
-
-@pytest.mark.parametrize("name", RERANKINGS)
-def test_every_reranking_keeps_what_is_near_first(name: str) -> None:
-    apart = np.abs(np.subtract.outer(np.arange(30), np.arange(30)))
-    scores = np.maximum(0.0, 0.5 - 0.08 * apart)
-
-    found = ranked(RERANKINGS[name](scores))
-
-    assert np.take_along_axis(apart, found[:, :2], axis=1).max() <= 3
-
-
-def test_the_measured_query_expansion_is_the_products() -> None:
-    rng = np.random.default_rng(2)
-    landmarks = rng.standard_normal((340, 16))
-    images = {
-        f"{i:02d}": (landmarks[10 * i : 10 * i + 40] + 0.3 * rng.standard_normal((40, 16))).astype(np.float32)
-        for i in range(30)
-    }
-    index = RetrievalIndex.build(train_codebook(images.values(), 64), images)
-    scores = np.stack([index.scores(name) for name in index.names])
-
-    measured = ranked(RERANKINGS["query expansion"](scores))
-
-    product = neighbours_expanded(index, 20)
-    found = product.ids >= 0
-    assert found[:, :5].all()
-    np.testing.assert_array_equal(product.ids[found], measured[:, :20][found])
+    assert order.tolist() == [[2, 1, 3], [0, 3, 2], [3, 1, 0], [0, 1, 2]]
+    assert completed([3, 1, 3, 5], 3, 6).tolist() == [1, 5, 0, 2, 4]

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engine_files import ExternalEngine
-from engines import Settings
-from one_at_a_time import only_process
-from photo_sets import PhotoSet
-from runs import OWN, Job, prune, run_job
-from stored_runs import Facts, store_run, stored_facts
+from engines.engine_files import ExternalEngine
+from engines.runs import OWN, Job, prune, run_job
+from engines.settings import Settings
+from harness.one_at_a_time import only_process
+from harness.stored_runs import Facts, store_run, stored_facts
+from photo_sets.sets import PhotoSet
 
 
 def job(tmp_path: Path, code: str, **more: object) -> Job:

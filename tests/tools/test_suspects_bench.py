@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from pair_truth import LABELS, Label, pair_labels, read_labels
-from suspects import measure, thinned
+from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
+from studies.suspects import measure, thinned
 
 from retrieval import Pair
 from sfm.mapping.evidence.pair_matches import PairMatches

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +22,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
-from ablation_table import ablation_columns
-from engines import Settings, add_run_options, settings_from, told_options
+from engines.runs import OWN, Job, run_job
+from engines.settings import Settings, add_run_options, settings_from, told_options
+from harness.result_file import write_results
+from metrics.ablation_table import ablation_columns
+from metrics.rows import Row, median_rows
+from metrics.table import aligned
 from peers import rows_of
-from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
-from result_file import write_results
-from rows import Row, median_rows
-from runs import OWN, Job, run_job
-from table import aligned
+from photo_sets.sets import PhotoSet, find_sets, set_parser
 
 from sfm.config.loading import load_config
 from sfm.errors import SfmError
@@ -144,12 +143,8 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").replace("{sets}", SETS_HELP),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_sets_argument(parser)
-    add_run_options(parser, threads=os.cpu_count() or 1)
+    parser = set_parser(__doc__)
+    add_run_options(parser)
     parser.add_argument(
         "--only",
         type=lambda text: text.split(","),

@@ -15,12 +15,12 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from layouts import load_scene
+from harness.result_file import write_results
 from metrics.model_figures import model_figures
 from metrics.points import PointScore
 from metrics.scan_scores import distances_of, scan_scores
-from photo_sets import add_datasets_option, set_name
-from result_file import write_results
+from photo_sets import load_scene
+from photo_sets.sets import add_datasets_option, set_name
 
 from sfm.errors import SfmError
 

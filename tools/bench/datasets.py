@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from layouts import DATASETS, DEFAULT_ROOT, BenchmarkScene, Dataset, load_scene
-from layouts.checksums import compare_and_pin
-from layouts.lists import scene_list
+from photo_sets import DATASETS, DEFAULT_ROOT, BenchmarkScene, Dataset, load_scene
+from photo_sets.checksums import compare_and_pin
+from photo_sets.lists import scene_list
 from PIL import Image
 
 from sfm.errors import SfmError

@@ -25,8 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from measured import Measured, run_measured
-from photo_sets import ROOT, find_set
+from harness.measured import Measured, run_measured
+from harness.paths import DATA
+from photo_sets.sets import find_set
 
 from sfm.evaluation import compare_models
 
@@ -41,7 +42,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sets", nargs="+", help="names of folders in --data, or paths")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--share", type=float, default=0.2, help="of the photos that is held out")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of photos")
     parser.add_argument("--threads", type=int, default=2)

@@ -31,13 +31,14 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import pycolmap
-from arguments import count
-from graph_runs import graph_run
-from mapper_scores import agreement
-from matched_store import MatchedStore, open_store
-from photo_sets import PhotoSet, find_sets, set_parser
-from reference_model import Reference, medoid
-from result_file import write_results
+from engines.graph_runs import graph_run
+from engines.matched_store import MatchedStore, open_store
+from harness.arguments import count
+from harness.paths import CACHE
+from harness.result_file import write_results
+from metrics.mapper_scores import agreement
+from metrics.reference_model import Reference, medoid
+from photo_sets.sets import PhotoSet, find_sets, set_parser
 
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
@@ -220,7 +221,7 @@ def _line(row: Row) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = set_parser(__doc__, "loop")
+    parser = set_parser(__doc__, cache=CACHE / "loop")
     parser.add_argument("--graphs", type=lambda text: tuple(text.split(",")), default=GRAPHS)
     parser.add_argument("--seeds", type=count, default=3)
     parser.add_argument(

@@ -24,14 +24,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pycolmap
-from engines import BENCH, LARGE, PEERS, ROOT, Settings, add_run_options, last_line, run_python, settings_from
-from mapper_cases import GRIDS, Case, prepare_case
-from mapper_criteria import judge
-from mapper_folds import known_false_pairs, used_pairs
-from mapper_rows import MapperRow, medians, render
-from mapper_scores import agreement, common_errors, flagged_photos, read_models, score
-from photo_sets import files_key
-from result_file import write_results
+from engines.mapper_cases import GRIDS, Case, prepare_case
+from engines.settings import (
+    LARGE,
+    MAPPING,
+    PEERS,
+    Settings,
+    add_run_options,
+    last_line,
+    run_mapping,
+    settings_from,
+)
+from harness.paths import BENCH, ROOT
+from harness.result_file import write_results
+from metrics.mapper_criteria import judge
+from metrics.mapper_folds import known_false_pairs, used_pairs
+from metrics.mapper_rows import MapperRow, medians, render
+from metrics.mapper_scores import agreement, common_errors, flagged_photos, read_models, score
+from photo_sets.sets import add_shared_options, files_key
 
 from sfm.evaluation import load_ground_truth
 
@@ -103,9 +113,9 @@ def _run(case: Case, engine: str, seed: int, settings: Settings) -> Run:
     parts: tuple[object, ...] = (case.database, settings.threads, pycolmap.__version__)
     if engine == "ours":
         sources = sorted(f for part in ("sfm", "retrieval", "kernels") for f in (ROOT / part).rglob("*.py"))
-        parts += (settings.options, files_key(ROOT, [*sources, BENCH / "our_mapping.py"]))
+        parts += (settings.options, files_key(ROOT, [*sources, BENCH / MAPPING]))
     else:
-        parts += (files_key(ROOT, [BENCH / "peer_mapping.py"]),)
+        parts += (files_key(ROOT, [BENCH / MAPPING]),)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     return Run(case, engine, seed, settings.cache / "mapper" / stem / key)
 
@@ -114,12 +124,9 @@ def _measure(run: Run, settings: Settings) -> None:
     """Run the mapper in a folder that is renamed last; earlier results of ours go, sources change often."""
     fresh = run.folder.with_name(f"{run.folder.name}.{os.getpid()}")  # another process may run it, too
     fresh.mkdir(parents=True)
-    script = ["our_mapping.py"] if run.engine == "ours" else ["peer_mapping.py", run.engine]
-    command = [str(BENCH / script[0]), *script[1:], str(run.case.database), str(fresh / "models")]
-    command += ["--seed", str(run.seed), "--threads", str(settings.threads)]
-    if run.engine == "ours":
-        command += [f"--option={option}" for option in settings.options]
-    measured = run_python(command, settings, fresh / "log")
+    measured = run_mapping(
+        run.engine, run.case.database, fresh / "models", settings, fresh / "log", seed=run.seed
+    )
     figures = {
         "seconds": measured.seconds,
         "cpu_s": measured.cpu_seconds,
@@ -217,7 +224,9 @@ def _parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", help="names of sets in --data, paths, or street grids")
-    add_run_options(parser, engines=_ENGINES, threads=2)
+    add_shared_options(parser)
+    add_run_options(parser, engines=_ENGINES)
+    parser.set_defaults(threads=2)
     return parser.parse_args()
 
 

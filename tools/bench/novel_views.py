@@ -16,7 +16,6 @@ that all engines with a PSNR hold.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import sys
@@ -25,18 +24,18 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from statistics import mean, median, median_low
 
-import gaussians
 import pycolmap
-from engines import PEERS, Settings, add_run_options, run_python, settings_from
-from held_out import colour_difference, linked, place_errors, read_placed, split
-from mapper_scores import read_models
+from engines.runs import MAPPERS, OWN, Job, Run, run_job
+from engines.settings import PEERS, Settings, add_run_options, run_python, settings_from
+from harness.result_file import write_results
+from harness.shortened import shortened
+from metrics import gaussians
+from metrics.held_out import colour_difference, linked, place_errors, read_placed, split
+from metrics.mapper_scores import read_models
+from metrics.rows import Number
+from metrics.table import aligned, number
 from peers import label_of
-from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
-from result_file import write_results
-from rows import Number
-from runs import MAPPERS, OWN, Job, Run, run_job
-from shortened import shortened
-from table import aligned, number
+from photo_sets.sets import PhotoSet, find_sets, set_parser
 
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
@@ -269,12 +268,8 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").replace("{sets}", SETS_HELP),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_sets_argument(parser)
-    add_run_options(parser, engines=("ours", *MAPPERS), threads=os.cpu_count() or 1)
+    parser = set_parser(__doc__)
+    add_run_options(parser, engines=("ours", *MAPPERS))
     parser.set_defaults(mappers=",".join(("ours", *PEERS)))
     return parser.parse_args()
 

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,10 +36,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from arguments import chosen_from
-from databases import database_options
-from engine_files import ExternalEngine, read_engines
-from engines import (
+from engines.databases import database_options
+from engines.engine_files import ExternalEngine, read_engines
+from engines.pair_choices import CHOICES
+from engines.runs import MAPPERS, OWN, Job, Run, num_photos, prune, run_job
+from engines.settings import (
     LARGE,
     PEERS,
     Settings,
@@ -48,16 +48,14 @@ from engines import (
     settings_from,
     told_options,
 )
-from mapper_scores import FoundModels, agreement, found_models
+from harness.arguments import chosen_from
+from harness.result_file import write_results
+from harness.stored_runs import Facts
+from metrics.mapper_scores import FoundModels, agreement, found_models
 from metrics.model_figures import model_figures
-from moments import measured_when
-from pair_choices import CHOICES
-from photo_sets import SETS_HELP, PhotoSet, add_sets_argument, find_sets
-from result_file import write_results
-from rows import Row, accuracy_of, median_rows
-from runs import MAPPERS, OWN, Job, Run, num_photos, prune, run_job
-from stored_runs import Facts
-from table import render
+from metrics.rows import Row, accuracy_of, measured_when, median_rows
+from metrics.table import render
+from photo_sets.sets import PhotoSet, find_sets, set_parser
 
 from sfm.errors import EXIT_INTERRUPTED, InputError
 from sfm.evaluation import load_ground_truth
@@ -261,13 +259,9 @@ def _relative(text: str, run: Run) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").replace("{sets}", SETS_HELP),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_sets_argument(parser, nargs="*")
+    parser = set_parser(__doc__, nargs="*")
     parser.add_argument("--all", action="store_true", help="every set in --data")
-    add_run_options(parser, engines=ENGINES, threads=os.cpu_count() or 1)
+    add_run_options(parser, engines=ENGINES)
     parser.set_defaults(mappers=",".join(("ours", *PEERS)))
     parser.add_argument(
         "--pairs",

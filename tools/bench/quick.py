@@ -24,15 +24,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseline import BASELINE, Figures, compared, left_out, read_baseline, read_provenance
-from engines import BENCH, ROOT, Settings, check_options, last_line, run_python
-from mapper_cases import Case, is_grid, prepare_case
-from mapper_scores import read_models
-from one_at_a_time import only_process
-from photo_sets import find_set
-from result_file import provenance
-from rows import Accuracy, accuracy
-from runs import OWN, Job, run_job
+from engines.mapper_cases import Case, is_grid, prepare_case
+from engines.runs import OWN, Job, run_job
+from engines.settings import Settings, check_options, last_line, run_mapping
+from harness.one_at_a_time import only_process
+from harness.paths import CACHE, DATA, ROOT
+from harness.result_file import provenance
+from metrics.baseline import BASELINE, Figures, compared, left_out, read_baseline, read_provenance
+from metrics.mapper_scores import read_models
+from metrics.rows import Accuracy, accuracy
+from photo_sets.sets import find_set
 
 from sfm.errors import InputError
 from sfm.report.figures import num_doubted
@@ -168,19 +169,16 @@ def _mapped_into(
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     seconds = []
-    for script in (["our_mapping.py"], ["peer_mapping.py", "incremental"]):
-        command = [str(BENCH / script[0]), *script[1:], str(case.database), str(out / script[0])]
-        command += ["--seed", str(seed), "--threads", str(settings.threads)]
-        if script[0] == "our_mapping.py":
-            command += [f"--option={option}" for option in settings.options]
-        measured = run_python(command, settings, out / f"{script[0]}.log")
+    for engine in ("ours", "incremental"):
+        log = out / f"{engine}.log"
+        measured = run_mapping(engine, case.database, out / engine, settings, log, seed=seed)
         seconds.append(None if measured.failure else last_line(measured)["cpu_s"])
     ours, peer = seconds
     figures: dict[str, float | None] = {"cpu_ratio": ours / peer if ours and peer else None}
     if scored:
-        models = read_models(out / "our_mapping.py")
+        models = read_models(out / "ours")
         figures["registered"] = len({n for poses in models for n in poses})
-        figures |= _accuracy(accuracy(out / "our_mapping.py", case.truth))
+        figures |= _accuracy(accuracy(out / "ours", case.truth))
     return figures
 
 
@@ -244,18 +242,8 @@ def _parse() -> argparse.Namespace:
     )
     names = [scene.name for scene in SCENES]
     parser.add_argument("--scenes", nargs="+", choices=names, metavar="SCENE", help=", ".join(names))
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=ROOT.parent / "shared" / "data",
-        help="folder of photo sets (%(default)s)",
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path.home() / ".cache" / "loopsfm-bench",
-        help="where results are kept (%(default)s)",
-    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of photo sets (%(default)s)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where results are kept (%(default)s)")
     parser.add_argument(
         "--baseline", type=Path, default=BASELINE, help="figures to compare with (%(default)s)"
     )

@@ -18,21 +18,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import jinja2
-from ablation_table import ablation_columns
-from agreement_notes import agreement_notes
-from charts import HEIGHT, WIDTH, styles
-from pair_choices import NEIGHBOURS
-from published import PUBLISHED, counterparts, read_published
-from report_charts import curve_charts, pairs_chart, time_chart
-from report_markdown import SCAN_COLUMNS, VIEW_COLUMNS, Published, figure, markdown, scan_lines
-from report_tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
-from results import Results, provenance, read_results
-from rows import Row
-from runs import OWN
+from engines.pair_choices import NEIGHBOURS
+from engines.runs import OWN
+from metrics.ablation_table import ablation_columns
+from metrics.rows import Row
+from page.charts import HEIGHT, WIDTH, curve_charts, pairs_chart, styles, time_chart
+from page.markdown import SCAN_COLUMNS, VIEW_COLUMNS, Published, figure, markdown, scan_lines
+from page.published import PUBLISHED, counterparts, read_published
+from page.results import Results, agreement_notes, provenance, read_results
+from page.tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 
 from sfm.errors import InputError
 
-_ASSETS = Path(__file__).resolve().parent / "assets"
+_ASSETS = Path(__file__).resolve().parent / "page" / "assets"
 
 
 def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from layouts import BenchmarkScene
+from photo_sets import BenchmarkScene
 
 from metrics.clouds import read_cloud, read_crop
 from metrics.points import Array, PointScore, score_points, thinned

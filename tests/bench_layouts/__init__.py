@@ -1,1 +1,0 @@
-"""Loaders of benchmarks' datasets, on small copies in each dataset's layout."""

@@ -1,0 +1,1 @@
+"""Runs of engines: databases, choices of pairs, one mapper a process, one run a folder."""

@@ -1,0 +1,1 @@
+"""Single parts measured by themselves, each a program of its own."""
