@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sfm.alignment import align as align
     from sfm.alignment import merge as merge
-    from sfm.checkup import doctor as doctor
     from sfm.config.loading import load_config as load_config
     from sfm.config.schema import Config as Config
-    from sfm.database_mapping import map_database as map_database
+    from sfm.diagnosis.explain import explain as explain
     from sfm.errors import ConfigError as ConfigError
     from sfm.errors import InputError as InputError
     from sfm.errors import MissingDependencyError as MissingDependencyError
@@ -23,45 +22,46 @@ if TYPE_CHECKING:
     from sfm.errors import SfmError as SfmError
     from sfm.errors import WorkspaceError as WorkspaceError
     from sfm.evaluation import evaluate as evaluate
-    from sfm.explanation import explain as explain
     from sfm.exports import export as export
-    from sfm.extending import Extension as Extension
-    from sfm.extending import Localisation as Localisation
-    from sfm.extending import extend as extend
-    from sfm.extending import localize as localize
-    from sfm.graphs import graph as graph
-    from sfm.pipeline import match as match
-    from sfm.pipeline import retrieve as retrieve
-    from sfm.pipeline import run as run
-    from sfm.result import Result as Result
-    from sfm.searching import search as search
+    from sfm.pipelines.doctor import doctor as doctor
+    from sfm.pipelines.extend import Extension as Extension
+    from sfm.pipelines.extend import extend as extend
+    from sfm.pipelines.localize import Localisation as Localisation
+    from sfm.pipelines.localize import localize as localize
+    from sfm.pipelines.map_database import map_database as map_database
+    from sfm.pipelines.run import match as match
+    from sfm.pipelines.run import retrieve as retrieve
+    from sfm.pipelines.run import run as run
+    from sfm.pipelines.search import search as search
+    from sfm.report.graphs import graph as graph
+    from sfm.report.result import Result as Result
 
 _WHERE = {
     "Config": ("sfm.config.schema", "Config"),
     "ConfigError": ("sfm.errors", "ConfigError"),
-    "Extension": ("sfm.extending", "Extension"),
+    "Extension": ("sfm.pipelines.extend", "Extension"),
     "InputError": ("sfm.errors", "InputError"),
-    "Localisation": ("sfm.extending", "Localisation"),
+    "Localisation": ("sfm.pipelines.localize", "Localisation"),
     "MissingDependencyError": ("sfm.errors", "MissingDependencyError"),
     "ReconstructionError": ("sfm.errors", "ReconstructionError"),
-    "Result": ("sfm.result", "Result"),
+    "Result": ("sfm.report.result", "Result"),
     "SfmError": ("sfm.errors", "SfmError"),
     "WorkspaceError": ("sfm.errors", "WorkspaceError"),
     "align": ("sfm.alignment", "align"),
-    "doctor": ("sfm.checkup", "doctor"),
+    "doctor": ("sfm.pipelines.doctor", "doctor"),
     "evaluate": ("sfm.evaluation", "evaluate"),
-    "explain": ("sfm.explanation", "explain"),
+    "explain": ("sfm.diagnosis.explain", "explain"),
     "export": ("sfm.exports", "export"),
-    "extend": ("sfm.extending", "extend"),
-    "graph": ("sfm.graphs", "graph"),
+    "extend": ("sfm.pipelines.extend", "extend"),
+    "graph": ("sfm.report.graphs", "graph"),
     "load_config": ("sfm.config.loading", "load_config"),
-    "localize": ("sfm.extending", "localize"),
-    "map_database": ("sfm.database_mapping", "map_database"),
-    "match": ("sfm.pipeline", "match"),
+    "localize": ("sfm.pipelines.localize", "localize"),
+    "map_database": ("sfm.pipelines.map_database", "map_database"),
+    "match": ("sfm.pipelines.run", "match"),
     "merge": ("sfm.alignment", "merge"),
-    "retrieve": ("sfm.pipeline", "retrieve"),
-    "run": ("sfm.pipeline", "run"),
-    "search": ("sfm.searching", "search"),
+    "retrieve": ("sfm.pipelines.run", "retrieve"),
+    "run": ("sfm.pipelines.run", "run"),
+    "search": ("sfm.pipelines.search", "search"),
 }
 
 __all__ = list(_WHERE)

@@ -25,7 +25,7 @@ from synthetic.grid_photos import HEIGHT, WIDTH, GridPhoto, choose_pairs, pose, 
 from synthetic.street_grids import build_town, camera_places
 
 from sfm.config.schema import Config
-from sfm.verification import verification_options
+from sfm.matching.verification import verification_options
 
 _FOCAL_PX = 0.7 * WIDTH
 _GUESSED_FOCAL_PX = 1.2 * WIDTH

@@ -24,9 +24,9 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.tensor_shapes import ALIASES, expected_shapes
-from sfm.mast3r.weights import HUB_CONFIG, HUB_WEIGHTS, OFFICIAL_FILES, WeightsKind
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import ALIASES, expected_shapes
+from sfm.mast3r.weights.weights import HUB_CONFIG, HUB_WEIGHTS, OFFICIAL_FILES, WeightsKind
 from tools.bench.parity import recipe
 
 Arguments = dict[str, object]

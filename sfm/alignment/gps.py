@@ -9,11 +9,11 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from sfm.colmap.sqlite_files import open_read_only
 from sfm.errors import InputError
-from sfm.geography import Place, enu_origin, enu_positions, exif_place
+from sfm.geometry.wgs84 import Place, enu_origin, enu_positions, exif_place
 from sfm.ingest.decode import UnusablePhotoError, exif_tables, open_photo, stored_size
 from sfm.ingest.exif import parse_metadata
-from sfm.sqlite_files import open_read_only
 from sfm.untrusted.names import path_below
 
 _MIN_PLACES = 3

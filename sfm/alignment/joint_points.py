@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from retrieval import Pair
-from sfm.database import FeatureDatabase
+from sfm.colmap.database import FeatureDatabase
 
 _SAME_PLACE_PX = 1.0
 

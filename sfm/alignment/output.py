@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pycolmap
 
-from sfm.atomic_files import atomic_folder
 from sfm.errors import WorkspaceError
 from sfm.exports.models import write_model
-from sfm.workspace import os_errors_as_workspace_errors
+from sfm.files.atomic import atomic_folder
+from sfm.workspace.workspace import os_errors_as_workspace_errors
 
 
 @dataclass(frozen=True, slots=True)

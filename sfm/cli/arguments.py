@@ -17,7 +17,7 @@ from sfm.config.presets import preset_names
 
 if TYPE_CHECKING:
     from sfm.config.schema import Config
-    from sfm.progress import Progress
+    from sfm.workspace.progress import Progress
 
 LOG_JSON = "sfm.log_json"
 """Key in click's shared `meta`: errors are to be JSON as well."""
@@ -141,8 +141,8 @@ def is_override(argument: str) -> bool:
 @contextmanager
 def shown(request: Request) -> Iterator[Progress]:
     """Progress for the command as the user asked, with COLMAP's log lines kept back unless verbose."""
-    from sfm import terminal
-    from sfm.interruption import interruptible
+    from sfm.cli import terminal
+    from sfm.workspace.interruption import interruptible
 
     display = terminal.choose_display(quiet=request.quiet, log_json=request.log_json, verbose=request.verbose)
     terminal.set_up_logging(display=display, verbose=request.verbose)

@@ -11,7 +11,7 @@ from .arguments import PHOTOS, Request, engine_options, one_path, photos_and_con
 from .summary import result_lines
 
 if TYPE_CHECKING:
-    from sfm.result import Result
+    from sfm.report.result import Result
 
 
 @click.command("run")
@@ -39,7 +39,7 @@ def match_command(request: Request) -> None:
     Arguments as for `sfm run`. COLMAP's programs open the database, and `sfm map` reconstructs from it.
     """
     import sfm
-    from sfm.failed_pairs import Failures
+    from sfm.pairs.failed_pairs import Failures
 
     photos, config = photos_and_config(request)
     output = Path(str(config.output))
@@ -87,7 +87,7 @@ def require_finished(result: Result) -> None:
         UnfinishedError: a step failed after the models were written.
     """
     from sfm.errors import ReconstructionError
-    from sfm.failures import unfinished
+    from sfm.workspace.failures import unfinished
 
     out = result.output
     if not result.models:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from sfm.connectivity import Connectivity, GraphFigures, Tally
+    from sfm.pairs.connectivity import Connectivity, GraphFigures, Tally
 
 _PATH = click.Path(path_type=Path)
 _MAX_LISTED = 10
@@ -29,7 +29,7 @@ def graph_command(out: Path, output: Path | None, as_json: bool) -> None:
     picture of them as SVG. The run in OUT need not have finished.
     """
     import sfm
-    from sfm.terminal import native_log
+    from sfm.cli.terminal import native_log
 
     with native_log(verbose=False):
         report = sfm.graph(out, destination=output)
@@ -41,7 +41,7 @@ def graph_command(out: Path, output: Path | None, as_json: bool) -> None:
 
 
 def _lines(figures: Connectivity) -> Iterator[str]:
-    from sfm.graphs import counted_pairs
+    from sfm.report.graphs import counted_pairs
 
     yield f"photos      {figures.num_photos}"
     yield f"pairs       {counted_pairs(figures)}"

@@ -30,7 +30,7 @@ def config_command(overrides: tuple[str, ...], preset: str | None, schema: bool,
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor_command(as_json: bool) -> None:
     """What is installed, what is missing, what that costs and how to get it."""
-    from sfm.checkup import doctor, require_healthy
+    from sfm.pipelines.doctor import doctor, require_healthy
 
     diagnosis = doctor()
     click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else diagnosis.as_text())

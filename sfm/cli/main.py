@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
+from sfm.cli.streams import steady_streams
 from sfm.errors import EXIT_INTERRUPTED, SfmError
-from sfm.streams import steady_streams
 
 from .arguments import LOG_JSON, OUTPUT, VERBOSE
 from .engine import map_command, match_command, run_command
@@ -66,7 +66,7 @@ def _interrupted(ctx: click.Context) -> NoReturn:
 
 def _unexpected(ctx: click.Context, error: Exception) -> NoReturn:
     """Say what failed that should not, and where its traceback is."""
-    from sfm.failures import described, keep_traceback
+    from sfm.workspace.failures import described, keep_traceback
 
     if ctx.meta.get(VERBOSE):
         traceback.print_exception(error)
@@ -123,7 +123,7 @@ def _report(ctx: click.Context, error: SfmError) -> None:
 def _say(ctx: click.Context, event: str, text: str, **fields: object) -> None:
     """One message on stderr: words, or with --log-json the same as an object."""
     if ctx.meta.get(LOG_JSON):
-        from sfm.terminal import json_line
+        from sfm.cli.terminal import json_line
 
         text = json_line(event, **fields)
     click.echo(text, err=True)

@@ -16,7 +16,8 @@ from .summary import result_lines
 
 if TYPE_CHECKING:
     from sfm.config.schema import Config
-    from sfm.extending import Extension, Localisation
+    from sfm.pipelines.extend import Extension
+    from sfm.pipelines.localize import Localisation
 
 _PATH = click.Path(path_type=Path)
 _MAX_LISTED = 10
@@ -109,7 +110,7 @@ def merge_command(a: Path, b: Path, output: Path, database: Path | None, no_adju
     that do not fit are refused, with the figures.
     """
     import sfm
-    from sfm.terminal import native_log
+    from sfm.cli.terminal import native_log
 
     with native_log(verbose=False):
         done = sfm.merge(a, b, output=output, database=database, adjust=not no_adjust)
@@ -145,7 +146,7 @@ def align_command(model: Path, to: str, output: Path, images: Path | None, numbe
     others have no say; OUTPUT/alignment.json lists how far each is off.
     """
     import sfm
-    from sfm.terminal import native_log
+    from sfm.cli.terminal import native_log
 
     with native_log(verbose=False):
         done = sfm.align(model, to, output=output, images=images, number=number)
@@ -198,7 +199,7 @@ def _extension_lines(extension: Extension) -> Iterator[str]:
 
 
 def _localisation_lines(found: Localisation) -> Iterator[str]:
-    from sfm.extending import Localised
+    from sfm.pipelines.localize import Localised
 
     yield f"localised   {found.num_localised} of {len(found.queries)} photos"
     width = max((len(query.name) for query in found.queries), default=0)

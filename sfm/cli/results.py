@@ -60,9 +60,9 @@ def export_command(
     Depth comes from the network of the mast3r backend, whatever backend OUT was made with. KEY=VALUE
     overrides an option of that run, such as mast3r.device=cpu.
     """
-    from sfm import terminal
+    from sfm.cli import terminal
     from sfm.exports import DepthOptions, export
-    from sfm.interruption import interruptible
+    from sfm.workspace.interruption import interruptible
 
     for text in overrides:
         if not is_override(text):
@@ -98,7 +98,7 @@ def export_command(
 @click.argument("photo")
 def explain_command(out: Path, photo: str) -> None:
     """Why PHOTO is, or is not, in the model of OUT: pairs tried, their inliers, the step that failed."""
-    from sfm.explanation import explain
+    from sfm.diagnosis.explain import explain
 
     click.echo(explain(out, photo))
 
@@ -110,7 +110,7 @@ def explain_command(out: Path, photo: str) -> None:
 def eval_command(model: Path, gt: Path, as_json: bool) -> None:
     """Compare MODEL (a COLMAP model, or OUT) with GT (a gt.json or a COLMAP model)."""
     import sfm
-    from sfm.terminal import native_log
+    from sfm.cli.terminal import native_log
 
     with native_log(verbose=False):
         figures = sfm.evaluate(model, gt).to_dict()

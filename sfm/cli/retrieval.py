@@ -15,7 +15,7 @@ from .arguments import PHOTOS, Request, engine_options, photos_and_config, shown
 
 if TYPE_CHECKING:
     from retrieval import SceneGraph
-    from sfm.queries import Answer, SearchResult
+    from sfm.pairs.queries import Answer, SearchResult
 
 _TOP = 20
 _MAX_LISTED = 10

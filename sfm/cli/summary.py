@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfm.result import Result
+    from sfm.report.result import Result
 
 _MAX_LISTED = 10
 

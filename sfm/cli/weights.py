@@ -12,8 +12,8 @@ import click
 from .arguments import LOG_JSON
 
 if TYPE_CHECKING:
-    from sfm.mast3r.weights import FoundFile
-    from sfm.progress import Progress
+    from sfm.mast3r.weights.weights import FoundFile
+    from sfm.workspace.progress import Progress
 
 
 @click.command("weights")
@@ -42,13 +42,13 @@ def weights_command(
     """
     from sfm.config.loading import load_config
     from sfm.errors import WeightsError
-    from sfm.mast3r.weights import find_weights, given_weights, weights_folder
+    from sfm.mast3r.weights.weights import find_weights, given_weights, weights_folder
 
     click.get_current_context().meta[LOG_JSON] = log_json
     config = load_config(config_path, overrides=overrides).mast3r
     folder, given = weights_folder(config.weights_dir), given_weights(config.weights)
     if accept:
-        from sfm.mast3r.weights_store import WeightsStore
+        from sfm.mast3r.weights.weights_store import WeightsStore
 
         if not any(file.path is not None for file in find_weights(folder, given)):
             raise WeightsError(
@@ -56,8 +56,8 @@ def weights_command(
             )
         WeightsStore(folder, given).accept()
     if download:
-        from sfm import terminal
-        from sfm.interruption import interruptible
+        from sfm.cli import terminal
+        from sfm.workspace.interruption import interruptible
 
         display = terminal.choose_display(quiet=quiet, log_json=log_json, verbose=False)
         with interruptible():
@@ -73,9 +73,9 @@ def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None
         WeightsError: one could not be fetched, or isn't what it should be.
     """
     from sfm.errors import WeightsError
-    from sfm.mast3r.download import UnreachableError, by_hand, download
-    from sfm.mast3r.weights import find_weights
-    from sfm.mast3r.weights_store import WeightsStore
+    from sfm.mast3r.weights.download import UnreachableError, by_hand, download
+    from sfm.mast3r.weights.weights import find_weights
+    from sfm.mast3r.weights.weights_store import WeightsStore
 
     missing = [file.official for file in find_weights(folder, given) if file.path is None]
     for number, official in enumerate(missing):
@@ -87,7 +87,7 @@ def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None
 
 
 def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
-    from sfm.mast3r.licence import LICENCE_NOTICE
+    from sfm.mast3r.weights.licence import LICENCE_NOTICE
 
     lines = [f"folder      {folder}", ""]
     for file in files:
@@ -113,7 +113,7 @@ def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
 
 
 def _as_json(folder: Path, files: Sequence[FoundFile]) -> dict[str, object]:
-    from sfm.mast3r.licence import LICENCE_NOTICE
+    from sfm.mast3r.weights.licence import LICENCE_NOTICE
 
     return {
         "folder": str(folder),

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sfm.colmap.model_poses import Poses
 from sfm.evaluation.ground_truth import GroundTruth
 from sfm.evaluation.metrics import MISSING_DEG, Array, relative_errors, relative_poses, stacked
-from sfm.evaluation.model_poses import Poses
 
 BENCHMARK_THRESHOLDS_DEG = (0.5, 1.0, 5.0, 10.0)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
+from sfm.colmap.model_poses import Poses
 from sfm.errors import InputError
-from sfm.evaluation.alignment import centres, extent, fit_similarity_robustly
-from sfm.evaluation.model_poses import Poses
+from sfm.geometry.horn import centres, extent, fit_similarity_robustly
 
 
 @dataclass(frozen=True, slots=True)

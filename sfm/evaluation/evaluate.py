@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sfm.colmap.model_poses import Poses, find_models, read_poses
 from sfm.errors import InputError
-from sfm.evaluation.alignment import TrajectoryError, trajectory_error
 from sfm.evaluation.colmap_benchmark import BenchmarkScore, colmap_benchmark_score
 from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
 from sfm.evaluation.metrics import (
@@ -23,8 +23,8 @@ from sfm.evaluation.metrics import (
     pair_errors,
     recall,
 )
-from sfm.evaluation.model_poses import Poses, find_models, read_poses
 from sfm.evaluation.names import match_names
+from sfm.geometry.horn import TrajectoryError, trajectory_error
 
 
 @dataclass(frozen=True, slots=True)

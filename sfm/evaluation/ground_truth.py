@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from sfm.colmap.model_cameras import checked_cameras
+from sfm.colmap.model_poses import Poses, find_models, read_poses
 from sfm.errors import InputError
-from sfm.evaluation.model_cameras import checked_cameras
-from sfm.evaluation.model_poses import Poses, find_models, read_poses
 from sfm.untrusted.documents import read_json
 from sfm.untrusted.numbers import checked_reals, real, shown
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm.evaluation.model_poses import Poses
+from sfm.colmap.model_poses import Poses
 
 Array = NDArray[np.float64]
 THRESHOLDS_DEG = (1, 3, 5, 10, 20, 30)

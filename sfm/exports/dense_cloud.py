@@ -12,7 +12,7 @@ from sfm.errors import WorkspaceError
 from sfm.exports.depth_set import DepthSet
 from sfm.exports.thinning import ThinnedCloud
 from sfm.exports.view_maps import Mask, ViewMap
-from sfm.progress import Progress
+from sfm.workspace.progress import Progress
 
 _NEIGHBOURS = 8
 """Photos that each photo's points are compared with: those that share the most points with it."""

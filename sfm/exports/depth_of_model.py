@@ -13,15 +13,15 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from sfm.dense.depth_maps import DepthMaps
-from sfm.dense.types import ViewDepth
-from sfm.dense.view_depth import NoDepthError
 from sfm.errors import ReconstructionError
 from sfm.exports.depth_set import DepthSet, Fit, ViewRecord, load_raw, save_raw
 from sfm.exports.partners import Covisibility, observed_points
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.view_network import ViewNetwork, open_network
 from sfm.mapping.depth.fit import DepthFit, fit_depth
+from sfm.mast3r.values import ViewDepth
+from sfm.matching.dense.depth.depth_maps import DepthMaps
+from sfm.matching.dense.depth.view_depth import NoDepthError
 
 _FAR_QUANTILE = 0.999
 

@@ -10,13 +10,13 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from sfm.dense.types import ViewDepth
 from sfm.errors import InputError
 from sfm.exports.partners import Covisibility
 from sfm.exports.view_maps import ViewMap, network_view, resampled_view, turned_to_stored
 from sfm.exports.view_network import ViewNetwork
 from sfm.ingest.decode import UnusablePhotoError, load_rgb
-from sfm.mast3r.image_input import network_photo
+from sfm.mast3r.network.image_input import network_photo
+from sfm.mast3r.values import ViewDepth
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sfm.atomic_files import atomic_folder
 from sfm.errors import ConfigError, InputError, WorkspaceError
 from sfm.exports.gps import has_gps
 from sfm.exports.gps import strip_gps as strip_gps_of
@@ -17,8 +16,9 @@ from sfm.exports.nerfstudio import write_nerfstudio
 from sfm.exports.ownership import MARKER, Keeper, write_marker
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.splats import write_3dgs
-from sfm.progress import Progress, SilentProgress
-from sfm.workspace import os_errors_as_workspace_errors
+from sfm.files.atomic import atomic_folder
+from sfm.workspace.progress import Progress, SilentProgress
+from sfm.workspace.workspace import os_errors_as_workspace_errors
 
 log = logging.getLogger(__name__)
 

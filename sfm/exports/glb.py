@@ -13,7 +13,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from sfm.exports.dense_cloud import Cloud
-from sfm.upright import upright_from_world
+from sfm.geometry.gravity import upright_from_world
 
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 _Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])

@@ -11,8 +11,8 @@ import struct
 import zlib
 from pathlib import Path
 
-from sfm.atomic_files import atomic_write_bytes
 from sfm.errors import InputError
+from sfm.files.atomic import atomic_write_bytes
 from sfm.ingest.decode import UnusablePhotoError, open_photo
 
 _GPS_TAG, _EXIF_TAG, _MAKER_NOTE = 0x8825, 0x8769, 0x927C

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 
 import pycolmap
 
-from sfm.atomic_files import atomic_folder, atomic_write_json
+from sfm.colmap.model_files import read_whole_model
 from sfm.errors import InputError, WorkspaceError
 from sfm.exports.ownership import Keeper, changed_files, write_marker
-from sfm.georeferencing import GEOREFERENCE_FILE
+from sfm.files.atomic import atomic_folder, atomic_write_json
+from sfm.georeferencing.georeference import GEOREFERENCE_FILE
 from sfm.ingest.names import unique_name
-from sfm.model_files import read_whole_model
-from sfm.workspace import os_errors_as_workspace_errors
+from sfm.workspace.workspace import os_errors_as_workspace_errors
 
 log = logging.getLogger(__name__)
 

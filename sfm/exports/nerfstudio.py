@@ -16,11 +16,11 @@ from sfm.exports.models import write_points_ply
 from sfm.exports.names import flat_names
 from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo, require_photos, undistort
-from sfm.georeferencing import GEOREFERENCE_FILE
+from sfm.geometry.gravity import level_of
+from sfm.georeferencing.georeference import GEOREFERENCE_FILE
 from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.untrusted.documents import read_json
 from sfm.untrusted.names import path_below
-from sfm.upright import level_of
 
 # Names of nerfstudio's parameters, in the order of COLMAP's after fx fy cx cy (or f cx cy).
 _PERSPECTIVE = {

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sfm.atomic_files import atomic_write_json
+from sfm.colmap.model_poses import EXPORT_MARKER
 from sfm.errors import InputError
-from sfm.evaluation.model_poses import EXPORT_MARKER
+from sfm.files.atomic import atomic_write_json
 from sfm.untrusted.documents import read_json
 
 log = logging.getLogger(__name__)

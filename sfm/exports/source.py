@@ -8,7 +8,7 @@ from pathlib import Path
 import pycolmap
 
 from sfm.errors import ConfigError
-from sfm.progress import Progress, SilentProgress
+from sfm.workspace.progress import Progress, SilentProgress
 
 
 @dataclass(frozen=True, slots=True)

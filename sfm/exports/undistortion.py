@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pycolmap
 
+from sfm.colmap.model_files import read_whole_model
 from sfm.errors import InputError, WorkspaceError
 from sfm.exports.models import check_whole, write_model
 from sfm.ingest.decode import UnusablePhotoError, decode, open_photo, stored_size
 from sfm.ingest.discover import PHOTO_SUFFIXES
 from sfm.ingest.place import link_photo
-from sfm.model_files import read_whole_model
 from sfm.untrusted.names import path_below
 
 _JPEG_QUALITY = 97

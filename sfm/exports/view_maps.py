@@ -10,9 +10,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from sfm.dense.depth_maps import DepthMaps
-from sfm.dense.photo_map import PhotoMap
-from sfm.dense.types import ViewDepth
+from sfm.mast3r.values import ViewDepth
+from sfm.matching.dense.depth.depth_maps import DepthMaps
+from sfm.matching.dense.inference.photo_map import PhotoMap
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
-from sfm.dense.masking import load_masks
-from sfm.dense.photo_map import PhotoMap
-from sfm.dense.photos import EncodedPhotos, photo_maps
-from sfm.dense.predictors import Loaded, open_predictor
-from sfm.dense.token_cache import open_token_cache
-from sfm.dense.view_depth import ViewInference
 from sfm.errors import InputError, MissingDependencyError, WeightsError
 from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo
 from sfm.ingest import masks_dir
 from sfm.ingest.decode import UnusablePhotoError, open_photo, stored_orientation
+from sfm.matching.dense.depth.view_depth import ViewInference
+from sfm.matching.dense.inference.masking import load_masks
+from sfm.matching.dense.inference.photo_map import PhotoMap
+from sfm.matching.dense.inference.photos import EncodedPhotos, photo_maps
+from sfm.matching.dense.inference.predictors import Loaded, open_predictor
+from sfm.matching.dense.inference.token_cache import open_token_cache
 from sfm.types import Collection, Exif, Photo
 from sfm.untrusted.names import path_below
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
-from sfm.events import read_events
 from sfm.exports.dense_cloud import Cloud, dense_cloud, write_cloud_ply
 from sfm.exports.depth_of_model import depth_of_model
 from sfm.exports.depth_set import DepthSet
@@ -16,6 +15,7 @@ from sfm.exports.glb import write_glb
 from sfm.exports.names import flat_names
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.view_files import png_unit, write_view
+from sfm.workspace.events import read_events
 
 log = logging.getLogger(__name__)
 

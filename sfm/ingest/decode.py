@@ -20,7 +20,7 @@ from PIL import Image
 from sfm.ingest.deep_gray import eight_bit, is_deep
 from sfm.ingest.memory import decoding_bytes
 from sfm.ingest.tiff_tags import claimed_bytes
-from sfm.machine import free_memory
+from sfm.workspace.machine import free_memory
 
 MAX_PIXELS = 500_000_000
 """Larger photos are refused: a file of a few kilobytes can claim to hold billions of pixels."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sfm.evaluation.model_poses import EXPORT_MARKER
+from sfm.colmap.model_poses import EXPORT_MARKER
 from sfm.ingest.names import unique_name
 from sfm.types import Skipped
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from sfm.atomic_files import atomic_write_bytes
+from sfm.files.atomic import atomic_write_bytes
 from sfm.ingest.colmap_pixels import (
     are_same,
     colmaps_picture,

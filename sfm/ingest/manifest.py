@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sfm.atomic_files import atomic_write_bytes
+from sfm.files.atomic import atomic_write_bytes
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.types import Exif

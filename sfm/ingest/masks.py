@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sfm.atomic_files import atomic_write_bytes
 from sfm.errors import InputError
+from sfm.files.atomic import atomic_write_bytes
 from sfm.ingest.decode import UnusablePhotoError, decode, open_photo, stored_size
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.place import link_masks

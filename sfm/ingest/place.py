@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sfm.errors import WorkspaceError
+from sfm.files.scratch import beside
 from sfm.ingest.examine import origin_of_copy
-from sfm.scratch import beside
 from sfm.untrusted.names import place_below
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pycolmap
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from sfm.scratch import scratch_folder
+from sfm.files.scratch import scratch_folder
 
 _PROBE_SIZE = 100
 _PROBE_FOCAL_MM = 10

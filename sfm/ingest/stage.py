@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sfm.config.schema import ImagesConfig
 from sfm.errors import InputError
-from sfm.events import EventSink
 from sfm.ingest.cameras import Shot, assign_cameras
 from sfm.ingest.discover import FoundFile, Listing, discover, with_earlier
 from sfm.ingest.examine import Examined, Shelf, Unusable
@@ -21,10 +20,11 @@ from sfm.ingest.names import model_name
 from sfm.ingest.placement import SoundPhoto, name_photos, place_photos
 from sfm.ingest.rigs import check_rig_photos, read_rig_config, sensors_of
 from sfm.ingest.survey import examine_all
-from sfm.progress import Progress
 from sfm.types import CameraSpec, Collection, Photo, Rig, RigSensor, Skipped
 from sfm.untrusted.names import path_below
-from sfm.workspace import os_errors_as_workspace_errors, refuse_links
+from sfm.workspace.events import EventSink
+from sfm.workspace.progress import Progress
+from sfm.workspace.workspace import os_errors_as_workspace_errors, refuse_links
 
 _NUM_LISTED = 10
 _RAW_SUFFIXES = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})

@@ -10,8 +10,8 @@ from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf, Unusable, examine
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.memory import MemoryBudget
-from sfm.machine import free_memory
-from sfm.progress import Progress
+from sfm.workspace.machine import free_memory
+from sfm.workspace.progress import Progress
 
 _SAVE_EVERY = 500
 """Photos after which results are written, so that a killed run keeps them."""

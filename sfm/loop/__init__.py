@@ -2,14 +2,15 @@
 they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps order and what resuming needs.
 """
 
-from .contested import ReadContested
+from sfm.pairs.ranking import Rank
+
+from .ambiguous_parts import ReadContested
 from .history import registered_names
-from .ranking import Rank
+from .inconsistent_pairs import ReadSuspects, deciding_requests
 from .requests import Candidate, PairRequest
 from .rounds import LoopResult, run_closed_loop
 from .rules import propose_requests
 from .situation import Situation
-from .suspects import ReadSuspects, deciding_requests
 
 __all__ = [
     "Candidate",

@@ -15,8 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from retrieval import Pair
-
-from .ranking import Rank
+from sfm.pairs.ranking import Rank
 
 _LOOK_ALIKES = 30
 """Ranks of each photo that may close a loop."""

@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 
 from retrieval import Edge, Pair, Reason
-from sfm.backends.guide import Guide, GuideView
+from sfm.matching.guide import Guide, GuideView
 
 _GUIDED = frozenset({Reason.LOOP, Reason.WEAK})
 """Reasons to ask for pairs that trust the model; a suspect pair must be judged without it."""

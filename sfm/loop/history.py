@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from retrieval import Edge, Pair, Reason
-from sfm.events import EventSink
 from sfm.mapping import ViewGraph
 from sfm.types import RoundReport
+from sfm.workspace.events import EventSink
 
 from .kept_rounds import Models
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pycolmap
 
-from sfm.atomic_files import atomic_folder, atomic_write_json
+from sfm.colmap.model_files import read_whole_model
 from sfm.errors import InputError, WorkspaceError
-from sfm.events import EventLog, EventSink, Tee, replay
-from sfm.model_files import read_whole_model
+from sfm.files.atomic import atomic_folder, atomic_write_json
 from sfm.untrusted.documents import read_json
+from sfm.workspace.events import EventLog, EventSink, Tee, replay
 
 from .requests import PairRequest
 

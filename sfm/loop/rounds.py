@@ -25,24 +25,24 @@ from typing import Literal
 import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
-from sfm.backends import NO_GUIDES, Guides, MatchReport
 from sfm.config.schema import RegisterConfig
-from sfm.events import EventSink
 from sfm.mapping import MappingResult, SuspectReport, ViewGraph
+from sfm.matching import NO_GUIDES, Guides, MatchReport
+from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
+from sfm.workspace.events import EventSink
 
+from .ambiguous_parts import ReadContested, place_requests
 from .calibration import Calibration, Similarities
-from .contested import ReadContested, place_requests
 from .guides import guides_of
 from .history import History, registered_names
+from .inconsistent_pairs import ReadSuspects, deciding_requests, in_doubt, unasked, widening_requests
 from .kept_rounds import KeptRounds, Models
-from .missing_links import missing_links
-from .ranking import Rank
+from .loop_closures import missing_links
 from .requests import MUST_HAVE, PairRequest, answers
 from .rules import propose_requests
 from .scheduler import Budget, Experience, Outcome, work_off
 from .situation import Situation
-from .suspects import ReadSuspects, deciding_requests, in_doubt, unasked, widening_requests
 from .ties import all_tied
 
 _MAX_GRAPH_ROUNDS = 12

@@ -9,9 +9,9 @@ from itertools import islice
 
 from retrieval import Pair
 from sfm.mapping import ViewGraph
+from sfm.pairs.ranking import Rank
 
-from .missing_links import MissingLink
-from .ranking import Rank
+from .loop_closures import MissingLink
 
 _PRIOR_TRIES = 2
 _HALF_STRENGTH = 50

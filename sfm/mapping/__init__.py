@@ -9,19 +9,19 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.events import EventSink
-from sfm.progress import Progress
+from sfm.workspace.events import EventSink
+from sfm.workspace.progress import Progress
 
-from .calibration.foreign_cameras import ForeignPhoto, find_foreign_photos
-from .depth.source import DepthSource
-from .evidence.pair_matches import PairMatches
-from .evidence.pair_rotations import read_rotations
-from .evidence.suspects import Suspect, SuspectReport, find_suspects
-from .evidence.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
-from .given_models import GivenModels
+from .cameras.wrong_focal_lengths import ForeignPhoto, find_foreign_photos
+from .edits.ambiguous_parts import ContestedPlace, contested_places
 from .measures.covisibility import predicted_overlaps
-from .places.contested_places import ContestedPlace, contested_places
 from .registrar import MappingResult, finish_graph_models, reconstruct_graph, reconstruct_with_peer
+from .scene.depth_source import DepthSource
+from .scene.given_models import GivenModels
+from .scene.pair_matches import PairMatches
+from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
+from .view_graph.inconsistent_pairs import Suspect, SuspectReport, find_suspects
+from .view_graph.pair_rotations import read_rotations
 
 __all__ = [
     "MIN_NUM_INLIERS",

@@ -12,33 +12,33 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.events import EventSink
-from sfm.progress import Progress, Task
+from sfm.workspace.events import EventSink
+from sfm.workspace.progress import Progress, Task
 
-from .calibration.focal import estimate_focal_lengths
-from .calibration.focal_priors import starting_values
-from .clusters.bridging import bridged_models
+from .cameras.focal import estimate_focal_lengths
+from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
-from .depth.source import DepthSource
-from .evidence.view_graph import ViewGraph
-from .finishing.finish import finish, note_model
-from .given_models import GivenModels, grafted, known_part
+from .edits.admit_pairs import let_in
+from .edits.bridge import bridged_models
+from .edits.merge import merge_models
+from .edits.rejoin import rejoined
+from .edits.relocate import reconsidered
+from .edits.split import parted
 from .growing.components import new_models
 from .growing.global_start import global_models
 from .growing.trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, judged, rebuilt
-from .joining.merge import merge_models
-from .joining.parting import parted
-from .joining.rejoining import rejoined
-from .journal import STAGE, Journal
-from .late_pairs import let_in
 from .measures.one_spot import why_on_one_spot
 from .measures.soundness import why_undetermined
-from .options import mapper_options, pipeline_options, with_frozen_poses
-from .peers import Peer, run_peer
-from .places.second_opinion import reconsidered
-from .scene import Scene
-from .transaction import Judge, taken
+from .refinement.final import finish, note_model
+from .refinement.transaction import Judge, taken
+from .scene.colmap_mappers import Peer, run_peer
+from .scene.depth_source import DepthSource
+from .scene.given_models import GivenModels, grafted, known_part
+from .scene.journal import STAGE, Journal
+from .scene.options import mapper_options, pipeline_options, with_frozen_poses
+from .scene.scene import Scene
+from .scene.view_graph import ViewGraph
 
 _MAX_RENEWED = 100  # photos of a component that is mapped afresh whenever it is not complete
 _MIN_RENEWED = 3

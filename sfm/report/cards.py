@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sfm.history import History
-from sfm.quality_words import quality_in_words, unit_of
+from sfm.diagnosis.quality_words import quality_in_words, unit_of
+from sfm.pairs.history import History
 from sfm.types import PhotoStatus
 
 _ORDER = {PhotoStatus.NOT_REGISTERED: 0, PhotoStatus.REGISTERED: 1, PhotoStatus.SKIPPED: 2}

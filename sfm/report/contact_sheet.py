@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfm.atomic_files import atomic_write_bytes
-from sfm.queries import Answer, Found
+from sfm.files.atomic import atomic_write_bytes
+from sfm.pairs.queries import Answer, Found
 from sfm.report.templates import now, template
 from sfm.report.thumbnails import thumbnail_uris
 

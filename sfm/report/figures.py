@@ -10,8 +10,8 @@ from typing import Any
 
 import pycolmap
 
-from sfm.history import History
-from sfm.verdict import Facts, Verdict
+from sfm.pairs.history import History
+from sfm.report.verdict import Facts, Verdict
 
 Run = Mapping[str, Any]
 

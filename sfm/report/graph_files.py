@@ -9,9 +9,9 @@ from pathlib import Path
 import networkx as nx
 
 from retrieval import Pair
-from sfm.atomic_files import atomic_write_bytes
+from sfm.files.atomic import atomic_write_bytes
 from sfm.ingest.names import model_name
-from sfm.pair_states import PairState
+from sfm.pairs.pair_states import PairState
 from sfm.report.graph import GraphPicture
 from sfm.report.templates import template
 

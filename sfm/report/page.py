@@ -9,12 +9,10 @@ from typing import Any
 
 import pycolmap
 
-from sfm.atomic_files import atomic_write_bytes
 from sfm.errors import InputError
-from sfm.events import read_events
 from sfm.exports.models import model_indices, read_model
-from sfm.history import History
-from sfm.past_runs import read_record
+from sfm.files.atomic import atomic_write_bytes
+from sfm.pairs.history import History
 from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import (
     Opening,
@@ -33,6 +31,8 @@ from sfm.report.scene import SceneModel, scene_model
 from sfm.report.templates import now, template
 from sfm.report.thumbnails import thumbnail_uris
 from sfm.types import PhotoStatus
+from sfm.workspace.events import read_events
+from sfm.workspace.past_runs import read_record
 
 _MAX_POINTS = 200_000
 """In all models together: 2.4 MB of page."""

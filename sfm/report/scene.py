@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from sfm.upright import upright_from_world
+from sfm.geometry.gravity import upright_from_world
 
 HALF_EXTENT = 8.0
 """Half side of the cube that positions are quantised in, in radii of the model."""

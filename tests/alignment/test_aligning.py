@@ -12,7 +12,7 @@ import pytest
 
 import sfm
 from sfm.errors import InputError
-from sfm.geography import Place, geodetic_places
+from sfm.geometry.wgs84 import Place, geodetic_places
 from tests.mapping import synthetic
 
 from . import models

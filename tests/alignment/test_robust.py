@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from sfm.alignment.robust import fit_cameras, fit_points, is_line
+from sfm.geometry.similarity import fit_cameras, fit_points, is_line
 
 
 def _similarity(rng: np.random.Generator) -> tuple[float, np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from kernels.dispatch import has_numba
-from sfm.checkup import Diagnosis, Row, State, doctor
 from sfm.cli import main
+from sfm.pipelines.doctor import Diagnosis, Row, State, doctor
 
 
 @pytest.fixture(scope="module")

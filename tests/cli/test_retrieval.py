@@ -17,7 +17,7 @@ from PIL import Image
 
 from retrieval import Pair
 from sfm.cli import main
-from sfm.database import FeatureDatabase
+from sfm.colmap.database import FeatureDatabase
 from tests.report.browser import open_page
 
 SMALL = ("--threads", "2", "sift.max_image_size=320", "sift.max_num_features=600")

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from sfm.cli.summary import result_lines
+from sfm.report.verdict import NO_MODEL
 from sfm.types import PhotoOutcome, PhotoStatus
-from sfm.verdict import NO_MODEL
 
 
 @pytest.mark.parametrize("ambiguous", [True, False])

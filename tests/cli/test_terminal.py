@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from sfm.progress import Progress
-from sfm.terminal import BarProgress, Display, choose_display, make_progress, native_log
+from sfm.cli.terminal import BarProgress, Display, choose_display, make_progress, native_log
+from sfm.workspace.progress import Progress
 
 
 def work(progress: Progress, steps: int = 3, total: int = 3) -> None:
@@ -125,7 +125,7 @@ def test_colmap_is_quiet_unless_verbose_and_the_level_is_restored() -> None:
 
 
 def test_json_log_records_are_objects() -> None:
-    from sfm.terminal import _JsonFormatter
+    from sfm.cli.terminal import _JsonFormatter
 
     record = logging.LogRecord("sfm.x", logging.WARNING, "x.py", 1, "lost %d", (3,), None)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from sfm.checkup import State, doctor
 from sfm.cli import main
-from sfm.mast3r import weights
-from sfm.mast3r.weights import OFFICIAL_FILES, OfficialFile, WeightsKind
+from sfm.mast3r.weights import weights
+from sfm.mast3r.weights.weights import OFFICIAL_FILES, OfficialFile, WeightsKind
+from sfm.pipelines.doctor import State, doctor
 from tests.mast3r.weights_server import Behaviour, serving
 from tools.write_checkpoint import write_codebook
 

@@ -15,11 +15,11 @@ from sfm.config.renamed import earlier_names
 from sfm.config.schema import Config
 from sfm.config.values import find_option
 from sfm.errors import ConfigError
-from sfm.mapping.options import MapperOptions, mapper_options, pipeline_options
-from sfm.mapping.peers import global_options
-from sfm.sift.features import extraction_options
-from sfm.sift.matching import matching_options
-from sfm.verification import verification_options
+from sfm.mapping.scene.colmap_mappers import global_options
+from sfm.mapping.scene.options import MapperOptions, mapper_options, pipeline_options
+from sfm.matching.sift.features import extraction_options
+from sfm.matching.sift.matching import matching_options
+from sfm.matching.verification import verification_options
 
 SET = {
     "sift_extraction.peak_threshold": 0.01,

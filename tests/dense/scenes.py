@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from retrieval import Pair
-from sfm.dense.types import DenseMatches, PixelMap
+from sfm.mast3r.values import DenseMatches, PixelMap
 
 Array = NDArray[np.float64]
 

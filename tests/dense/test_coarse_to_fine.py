@@ -17,18 +17,18 @@ from PIL import Image
 import sfm
 from retrieval import Pair
 from sfm.config.schema import Config, ExportConfig, ImagesConfig, Mast3rConfig, RunConfig
-from sfm.dense.coarse_to_fine import WindowMatcher
-from sfm.dense.inference import PairInference
-from sfm.dense.joining import joined
-from sfm.dense.photos import EncodedPhotos, photo_maps
-from sfm.dense.token_cache import TokenCache
-from sfm.dense.types import DenseMatches
-from sfm.dense.window_tokens import Recent, WindowTokens
-from sfm.mast3r.oracle import OraclePredictor
-from sfm.mast3r.oracle_scene import depth_at
-from sfm.mast3r.predictor import DecodedPairs, EncodedPhoto, PairPredictor
-from sfm.progress import SilentProgress
+from sfm.mast3r.network.predictor import DecodedPairs, EncodedPhoto, PairPredictor
+from sfm.mast3r.oracle.oracle import OraclePredictor
+from sfm.mast3r.oracle.oracle_scene import depth_at
+from sfm.mast3r.values import DenseMatches
+from sfm.matching.dense.inference.coarse_to_fine import WindowMatcher
+from sfm.matching.dense.inference.inference import PairInference
+from sfm.matching.dense.inference.photos import EncodedPhotos, photo_maps
+from sfm.matching.dense.inference.token_cache import TokenCache
+from sfm.matching.dense.inference.window_tokens import Recent, WindowTokens
+from sfm.matching.dense.tracks.joining import joined
 from sfm.types import Collection, Exif, Photo
+from sfm.workspace.progress import SilentProgress
 
 TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
 SIZE = 64

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sfm.dense.depth_maps import DepthMaps, merged_depth
-from sfm.dense.photo_map import PhotoMap
-from sfm.dense.types import ViewDepth
-from sfm.mast3r.image_input import pixel_map
+from sfm.mast3r.network.image_input import pixel_map
+from sfm.mast3r.values import ViewDepth
+from sfm.matching.dense.depth.depth_maps import DepthMaps, merged_depth
+from sfm.matching.dense.inference.photo_map import PhotoMap
 
 MAP = PhotoMap(pixel_map((128, 96), "a.jpg", size=64), (128, 96))
 

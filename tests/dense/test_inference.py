@@ -13,17 +13,17 @@ from PIL import Image
 
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
-from sfm.dense.inference import PairInference
-from sfm.dense.matching import infer_pairs, pair_key, refusals
-from sfm.dense.pair_store import PairResult, PairStore
-from sfm.dense.photo_map import PhotoMap
-from sfm.dense.photos import EncodedPhotos
-from sfm.dense.token_cache import TokenCache
 from sfm.ingest.decode import load_rgb
-from sfm.mast3r.image_input import pixel_map
-from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
-from sfm.progress import SilentProgress
+from sfm.mast3r.network.image_input import pixel_map
+from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
+from sfm.matching.dense.inference.inference import PairInference
+from sfm.matching.dense.inference.matching import infer_pairs, pair_key, refusals
+from sfm.matching.dense.inference.pair_store import PairResult, PairStore
+from sfm.matching.dense.inference.photo_map import PhotoMap
+from sfm.matching.dense.inference.photos import EncodedPhotos
+from sfm.matching.dense.inference.token_cache import TokenCache
 from sfm.types import Exif, Photo
+from sfm.workspace.progress import SilentProgress
 
 HEIGHT, WIDTH = 48, 64
 STEP = 16
@@ -234,7 +234,7 @@ def test_memory_that_runs_out_when_a_photo_is_encoded_again_fails_its_own_pairs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sfm.dense.photos._MAX_TOKEN_BYTES", in_memory)
+    monkeypatch.setattr("sfm.matching.dense.inference.photos._MAX_TOKEN_BYTES", in_memory)
     lost = NAMES[1]
     config = replace(CONFIG, batch_size=4)
     results = infer(photos, tmp_path, ALL, Strip(unencodable={lost: error}), config, cached=0)
@@ -288,7 +288,7 @@ def test_a_photo_that_memory_does_not_suffice_to_read_is_left_out(
             raise MemoryError
         return load_rgb(path)
 
-    monkeypatch.setattr("sfm.dense.photos.load_rgb", load)
+    monkeypatch.setattr("sfm.matching.dense.inference.photos.load_rgb", load)
     size = (WIDTH * 2, HEIGHT * 2)
     maps = {name: PhotoMap(pixel_map(size, name, size=64), size) for name in photos}
     encoded = EncodedPhotos(photos, maps, Strip(), TokenCache(tmp_path / "tokens", 10**6), 64, 2)

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from retrieval import Pair
-from sfm.dense.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
-from sfm.dense.naive import naive_keypoints
-from sfm.dense.types import DenseMatches
+from sfm.mast3r.values import DenseMatches
+from sfm.matching.dense.tracks.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
+from sfm.matching.dense.tracks.naive import naive_keypoints
 from tests.dense.scenes import Noise, Scene, TrackErrors, judge, make_scene, neighbour_pairs
 
 OPTIONS = KeypointOptions()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sfm.dense.affine_fits import fit_affine_maps
-from sfm.dense.local_affine import AffineField, FieldOptions, fit_affine_field
+from sfm.matching.dense.tracks.affine_fits import fit_affine_maps
+from sfm.matching.dense.tracks.local_affine import AffineField, FieldOptions, fit_affine_field
 from tests.dense.scenes import Noise, make_scene, neighbour_pairs
 
 Array = NDArray[np.float32]

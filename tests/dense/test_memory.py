@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from sfm.dense.memory import guess_batch, is_memory_error, memory_errors_halve
+from sfm.matching.dense.inference.memory import guess_batch, is_memory_error, memory_errors_halve
 
 
 def run(

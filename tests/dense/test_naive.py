@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from retrieval import Pair
-from sfm.dense.naive import naive_keypoints
-from sfm.dense.types import DenseMatches
+from sfm.mast3r.values import DenseMatches
+from sfm.matching.dense.tracks.naive import naive_keypoints
 
 AB, AC, BC = Pair("a", "b"), Pair("a", "c"), Pair("b", "c")
 PX = {"a": 2.0, "b": 2.0, "c": 4.0}

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfm.dense.photo_map import PhotoMap
 from sfm.ingest.decode import TRANSPOSE
-from sfm.mast3r.image_input import pixel_map
+from sfm.mast3r.network.image_input import pixel_map
+from sfm.matching.dense.inference.photo_map import PhotoMap
 
 WIDTH, HEIGHT = 90, 60
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from sfm.config.schema import Mast3rConfig
-from sfm.dense.predictors import open_predictor
 from sfm.errors import WeightsError
-from sfm.mast3r.network_predictor import NetworkPredictor
-from sfm.mast3r.weights import OFFICIAL_FILES
+from sfm.mast3r.network.network_predictor import NetworkPredictor
+from sfm.mast3r.weights.weights import OFFICIAL_FILES
+from sfm.matching.dense.inference.predictors import open_predictor
 from tests.mast3r.checkpoint_files import small_state
 from tools.write_checkpoint import TINY, write_codebook, write_network, write_retrieval_head
 
@@ -84,7 +84,7 @@ def test_a_codebook_of_another_number_of_words_is_refused(tmp_path: Path, networ
 COMPILING = """
 import logging, sys, warnings
 import torch
-from sfm.dense.predictors import hush_compiler
+from sfm.matching.dense.inference.predictors import hush_compiler
 if sys.argv[1] == "quiet":
     hush_compiler()
 torch._dynamo.config.recompile_limit = 1

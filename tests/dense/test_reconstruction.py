@@ -9,9 +9,9 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.dense.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
-from sfm.dense.naive import naive_keypoints
 from sfm.evaluation.metrics import auc, pair_errors
+from sfm.matching.dense.tracks.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
+from sfm.matching.dense.tracks.naive import naive_keypoints
 from tests.dense.scenes import Noise, make_scene, neighbour_pairs
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import Tensor
 
-from sfm.dense.refinement import refine_by_descriptors
+from sfm.matching.dense.inference.refinement import refine_by_descriptors
 
 SHIFTS = [(0.3, -0.2), (0.45, 0.4), (-0.1, 0.25), (0.0, 0.0)]
 

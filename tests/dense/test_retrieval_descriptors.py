@@ -14,18 +14,18 @@ from PIL import Image
 
 from retrieval.codebook import train_codebook
 from retrieval.index import RetrievalIndex
-from sfm.backends.backend import Surroundings
+from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config, Mast3rConfig, RetrievalConfig
-from sfm.database import FeatureDatabase
-from sfm.dense.backend import Mast3rBackend
-from sfm.dense.descriptor_cache import DescriptorCache
-from sfm.dense.predictors import Loaded
-from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
-from sfm.mast3r.retrieval_head import RetrievalHead
-from sfm.mast3r.retrieval_weights import RetrievalHeadWeights
-from sfm.progress import SilentProgress
+from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
+from sfm.mast3r.network.retrieval_head import RetrievalHead
+from sfm.mast3r.network.retrieval_weights import RetrievalHeadWeights
+from sfm.matching.backend import Surroundings
+from sfm.matching.dense.backend import Mast3rBackend
+from sfm.matching.dense.inference.descriptor_cache import DescriptorCache
+from sfm.matching.dense.inference.predictors import Loaded
 from sfm.types import Collection, Exif, Photo
-from sfm.workspace import Workspace
+from sfm.workspace.progress import SilentProgress
+from sfm.workspace.workspace import Workspace
 
 DIM = 128
 SIZE = 128

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sfm.dense.snapping import snap_keypoints, unoccupied
+from sfm.matching.dense.tracks.snapping import snap_keypoints, unoccupied
 
 CORNERS = np.array([[10, 10], [20, 20], [np.nan, 5], [40, 40.5]], np.float32)
 

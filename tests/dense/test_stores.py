@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from sfm.dense.pair_store import PairResult, PairStore
-from sfm.dense.token_cache import TokenCache
-from sfm.dense.types import DenseMatches, ViewDepth
+from sfm.mast3r.values import DenseMatches, ViewDepth
+from sfm.matching.dense.inference.pair_store import PairResult, PairStore
+from sfm.matching.dense.inference.token_cache import TokenCache
 
 SIZE = (32, 48)
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sfm.dense.carrying import Edges
-from sfm.dense.track_positions import Anchors, SettleOptions
-from sfm.dense.track_positions import settle as settle_with
-from sfm.dense.track_splitting import components, consistent_parts
-from sfm.dense.track_table import TrackTable
+from sfm.matching.dense.tracks.track_positions import Anchors, SettleOptions
+from sfm.matching.dense.tracks.track_positions import settle as settle_with
+from sfm.matching.dense.tracks.track_splitting import components, consistent_parts
+from sfm.matching.dense.tracks.track_table import TrackTable
+from sfm.matching.dense.tracks.transfer import Edges
 
 Rows = NDArray[np.int64]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from retrieval import Pair
-from sfm.dense.keypoint_values import MintedKeypoints
-from sfm.dense.types import DenseMatches
-from sfm.dense.unconfirmed import with_unconfirmed
+from sfm.mast3r.values import DenseMatches
+from sfm.matching.dense.tracks.keypoint_values import MintedKeypoints
+from sfm.matching.dense.tracks.unconfirmed import with_unconfirmed
 
 PAIR, PX = Pair("a", "b"), {"a": 2.0, "b": 3.0}
 

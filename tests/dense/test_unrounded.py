@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sfm.cli import main
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.network import Mast3rNetwork
-from sfm.mast3r.network_predictor import NetworkPairs, NetworkPredictor
-from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
-from sfm.mast3r.tensor_shapes import expected_shapes
+from sfm.mast3r.network.network import Mast3rNetwork
+from sfm.mast3r.network.network_predictor import NetworkPairs, NetworkPredictor
+from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import expected_shapes
 from tools.write_checkpoint import TINY, write_hub_network
 
 SIZE = 64

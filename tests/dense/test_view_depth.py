@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from sfm.dense.photo_map import PhotoMap
-from sfm.dense.view_depth import NoDepthError, ViewInference
-from sfm.mast3r.image_input import pixel_map
-from sfm.mast3r.predictor import EncodedPhoto
+from sfm.mast3r.network.image_input import pixel_map
+from sfm.mast3r.network.predictor import EncodedPhoto
+from sfm.matching.dense.depth.view_depth import NoDepthError, ViewInference
+from sfm.matching.dense.inference.photo_map import PhotoMap
 
 SIZES = {"a": (64, 48), "wide": (64, 48), "tall": (48, 64), "small": (64, 32), "broken": (64, 48)}
 SHAPE = (48, 64)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from sfm.dense.voting import canonical_keypoints
+from sfm.matching.dense.tracks.voting import canonical_keypoints
 
 NOWHERE = np.zeros((0, 2), np.float32)
 

@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sfm.config.schema import Mast3rConfig
-from sfm.dense.photo_map import PhotoMap
-from sfm.dense.windows import COVERAGE, Windows, choose_pairs, lay_windows, matched_px
-from sfm.mast3r.image_input import PhotoShapeError, pixel_map
+from sfm.mast3r.network.image_input import PhotoShapeError, pixel_map
+from sfm.matching.dense.inference.photo_map import PhotoMap
+from sfm.matching.dense.inference.windows import COVERAGE, Windows, choose_pairs, lay_windows, matched_px
 
 SIZES = st.sampled_from([64, 128, 224, 500, 512])
 

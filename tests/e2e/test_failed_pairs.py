@@ -12,9 +12,9 @@ import torch
 import sfm
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
-from sfm.explanation import explain
-from sfm.mast3r.oracle import OraclePredictor
-from sfm.mast3r.predictor import EncodedPhoto
+from sfm.diagnosis.explain import explain
+from sfm.mast3r.network.predictor import EncodedPhoto
+from sfm.mast3r.oracle.oracle import OraclePredictor
 
 
 @dataclass

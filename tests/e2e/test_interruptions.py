@@ -25,7 +25,7 @@ def events(out: Path, *, finished: bool = True) -> list[dict[str, object]]:
 HALTING = """
 import os, signal, sys
 from sfm.cli.main import main
-from sfm.events import EventLog
+from sfm.workspace.events import EventLog
 
 def emit(log, stage, event, write=EventLog.emit, **fields):
     write(log, stage, event, **fields)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import sfm
-from sfm.camera_splits import save_splits, with_splits
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
+from sfm.stages.split_cameras import save_splits, with_splits
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 SHARED = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (768.0, 320.0, 240.0, 0.0), False)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Edge, Pair, Reason
-from sfm.connectivity import connectivity
-from sfm.database import PairRecord
-from sfm.pair_states import PairState, pair_states
+from sfm.colmap.database import PairRecord
+from sfm.pairs.connectivity import connectivity
+from sfm.pairs.pair_states import PairState, pair_states
 
 NAMES = tuple("abcdefghi")
 FITS, REFUSED = PairRecord(90, 40, "CALIBRATED"), PairRecord(12, 0, "DEGENERATE")

@@ -10,10 +10,10 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
+from sfm.colmap.database import FeatureDatabase, PairRecord, StageKeys
 from sfm.config.schema import GeoreferenceConfig
-from sfm.database import FeatureDatabase, PairRecord, StageKeys
 from sfm.errors import WorkspaceError
-from sfm.positions import with_positions
+from sfm.ingest.photo_positions import with_positions
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 KEYS = StageKeys("f", "m", "g")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrieval import Pair
-from sfm.failed_pairs import FailedPairs, Failures
+from sfm.pairs.failed_pairs import FailedPairs, Failures
 
 AB, BC, CD = Pair("a", "b"), Pair("b", "c"), Pair("c", "d")
 NONE: frozenset[Pair] = frozenset()

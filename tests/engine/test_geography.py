@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm.geography import Place, enu_origin, enu_positions, geodetic_places
+from sfm.geometry.wgs84 import Place, enu_origin, enu_positions, geodetic_places
 
 latitudes, longitudes = st.floats(-89, 89), st.floats(-180, 180)
 

@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 
 import sfm
 from sfm.config.schema import Config, GeoreferenceConfig, RefineConfig, RegisterConfig, RunConfig
-from sfm.database_mapping import map_database
 from sfm.errors import ConfigError, InputError
-from sfm.geography import Place, enu_positions, geodetic_places
-from sfm.georeferencing import Georeference, GivenFrame, Surveying, georeference
-from sfm.mapping.options import mapper_options
+from sfm.geometry.wgs84 import Place, enu_positions, geodetic_places
+from sfm.georeferencing.georeference import Georeference, GivenFrame, Surveying, georeference
+from sfm.mapping.scene.options import mapper_options
+from sfm.pipelines.map_database import map_database
 
 ORIGIN = Place(46.84, -91.99, 200.0)
 METRES = 40.0

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from sfm import interruption
-from sfm.interruption import interruptible
+from sfm.workspace import interruption
+from sfm.workspace.interruption import interruptible
 
 
 class Careless:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfm.colmap.model_files import model_key, read_models, read_whole_model
 from sfm.errors import InputError
-from sfm.model_files import model_key, read_models, read_whole_model
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ import pycolmap
 import pytest
 from click.testing import CliRunner
 
-import sfm.database_mapping
-import sfm.outputs
+import sfm.pipelines.map_database
+import sfm.stages.write_results
 from sfm.cli import main
 from sfm.config.schema import Config, RunConfig
-from sfm.database_mapping import map_database
 from sfm.errors import WorkspaceError
-from sfm.events import EventLog
-from sfm.result import Result
+from sfm.pipelines.map_database import map_database
+from sfm.report.result import Result
+from sfm.workspace.events import EventLog
 from tests.mapping.synthetic import synthesize
 
 CONFIG = Config(run=RunConfig(threads=1))
@@ -47,7 +47,7 @@ def run_failing(name: str, database: Path, out: Path, monkeypatch: pytest.Monkey
         raise IndexError("empty quantile")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sfm.outputs, name, fail)
+        patch.setattr(sfm.stages.write_results, name, fail)
         return map_database(database, output=out, config=CONFIG)
 
 
@@ -111,7 +111,7 @@ def test_a_model_in_which_no_photo_is_left_is_no_model(
     out = tmp_path / "out"
     shutil.copytree(finished, out)
     before = (finished / "sparse" / "0" / "images.bin").read_bytes()
-    register = sfm.database_mapping.reconstruct
+    register = sfm.pipelines.map_database.reconstruct
 
     def losing_all(*args: object, **options: object) -> object:
         found = register(*args, **options)
@@ -120,7 +120,7 @@ def test_a_model_in_which_no_photo_is_left_is_no_model(
                 model.deregister_frame(frame_id)
         return found
 
-    monkeypatch.setattr(sfm.database_mapping, "reconstruct", losing_all)
+    monkeypatch.setattr(sfm.pipelines.map_database, "reconstruct", losing_all)
     result = map_database(database, output=out, config=CONFIG)
 
     assert (result.run.status, result.models, result.run.failures) == ("no_model", (), ())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sfm.config.schema import GeoreferenceConfig
-from sfm.positions import positions_m, tell_neighbours, with_positions
+from sfm.ingest.photo_positions import positions_m, tell_neighbours, with_positions
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), True)

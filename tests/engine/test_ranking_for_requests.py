@@ -12,10 +12,10 @@ from retrieval import RetrievalConfig
 from retrieval.codebook import Codebook, train_codebook
 from retrieval.index import RetrievalIndex
 from retrieval.query_expansion import ExpandedRanking
-from sfm.events import NullEvents
 from sfm.loop import Rank
-from sfm.pair_proposal import propose_pairs
+from sfm.pairs.first_pairs import propose_pairs
 from sfm.types import CameraSpec, Collection, Exif, Photo
+from sfm.workspace.events import NullEvents
 
 NAMES = [f"{i:02d}.jpg" for i in range(40)]
 

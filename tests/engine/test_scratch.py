@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from sfm.atomic_files import atomic_write_bytes
-from sfm.scratch import scratch_folder
-from sfm.workspace import Workspace
+from sfm.files.atomic import atomic_write_bytes
+from sfm.files.scratch import scratch_folder
+from sfm.workspace.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = """
 import io, os, signal, sys
 from pathlib import Path
 from sfm.ingest.place import link_photo
-from sfm.scratch import scratch_folder
-from sfm.atomic_files import atomic_folder, atomic_write_bytes
-from sfm.workspace import Workspace
+from sfm.files.scratch import scratch_folder
+from sfm.files.atomic import atomic_folder, atomic_write_bytes
+from sfm.workspace.workspace import Workspace
 
 out, photo, where = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

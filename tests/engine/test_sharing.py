@@ -10,8 +10,8 @@ import pytest
 from sfm.config.loading import load_config
 from sfm.config.schema import Config, ImagesConfig
 from sfm.errors import ConfigError
-from sfm.sharing import Sharing, without_folders
-from sfm.workspace import Workspace
+from sfm.workspace.sharing import Sharing, without_folders
+from sfm.workspace.workspace import Workspace
 
 
 @pytest.mark.parametrize(

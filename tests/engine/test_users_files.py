@@ -11,16 +11,16 @@ import pycolmap
 import pytest
 
 import sfm
-from sfm.atomic_files import atomic_folder, atomic_write_bytes
+from sfm.colmap.sqlite_files import open_read_only
 from sfm.config.schema import Config, ExportConfig, RunConfig
-from sfm.database_mapping import map_database
 from sfm.errors import SfmError, WorkspaceError
 from sfm.exports.models import place_for_earlier, write_models
 from sfm.exports.ownership import MARKER
-from sfm.failures import keep_traceback
-from sfm.folder_swap import recover
-from sfm.sqlite_files import open_read_only
-from sfm.workspace import Workspace
+from sfm.files.atomic import atomic_folder, atomic_write_bytes
+from sfm.files.folder_swap import recover
+from sfm.pipelines.map_database import map_database
+from sfm.workspace.failures import keep_traceback
+from sfm.workspace.workspace import Workspace
 from tests.mapping.synthetic import synthesize
 
 CONFIG = Config(run=RunConfig(threads=1), export=ExportConfig(report=False))

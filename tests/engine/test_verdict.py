@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm.verdict import Facts, Verdict
+from sfm.report.verdict import Facts, Verdict
 
 SOUND = Facts(readable=8, registered=8, num_models=1)
 

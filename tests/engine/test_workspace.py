@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sfm.atomic_files import atomic_folder, atomic_write_bytes
 from sfm.config.schema import Config, RegisterConfig
 from sfm.errors import WorkspaceError
-from sfm.sharing import Sharing
-from sfm.workspace import Workspace, content_key
+from sfm.files.atomic import atomic_folder, atomic_write_bytes
+from sfm.workspace.sharing import Sharing
+from sfm.workspace.workspace import Workspace, content_key
 
 
 def open_once(out: Path, source: Path) -> None:
@@ -116,7 +116,7 @@ def test_the_photo_folder_itself_is_refused(tmp_path: Path) -> None:
 
 def test_a_second_process_is_told_that_the_folder_is_in_use(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from sfm.workspace import Workspace\n"
+        "import sys; from pathlib import Path; from sfm.workspace.workspace import Workspace\n"
         "with Workspace(Path(sys.argv[1]), source=Path(sys.argv[2])): pass"
     )
     with Workspace(tmp_path / "out", source=tmp_path / "photos"):

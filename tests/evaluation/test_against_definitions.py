@@ -11,11 +11,11 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.evaluation.alignment import centres, fit_similarity, trajectory_error
 from sfm.evaluation.colmap_benchmark import colmap_auc, colmap_recall, ordered_pair_errors
 from sfm.evaluation.evaluate import evaluate_poses
 from sfm.evaluation.ground_truth import GroundTruth
 from sfm.evaluation.metrics import THRESHOLDS_DEG, auc, auc_histogram, pair_errors, recall
+from sfm.geometry.horn import centres, fit_similarity, trajectory_error
 
 NUM_MODELS = 100
 TOLERANCE = 1e-9

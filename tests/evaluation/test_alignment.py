@@ -8,7 +8,7 @@ import pytest
 
 from sfm.errors import InputError
 from sfm.evaluation import compare_models
-from sfm.evaluation.alignment import extent, fit_similarity, fit_similarity_robustly, trajectory_error
+from sfm.geometry.horn import extent, fit_similarity, fit_similarity_robustly, trajectory_error
 
 
 def umeyama(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

@@ -9,10 +9,10 @@ import numpy as np
 import pycolmap
 import pytest
 
+from sfm.colmap.model_cameras import camera_entry, read_cameras
+from sfm.colmap.model_poses import find_models, read_camera_ids, read_poses
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
-from sfm.evaluation.model_cameras import camera_entry, read_cameras
-from sfm.evaluation.model_poses import find_models, read_camera_ids, read_poses
 from sfm.evaluation.names import match_names
 
 

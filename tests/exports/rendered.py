@@ -15,7 +15,7 @@ import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfm.mast3r.oracle_scene import TrueView, depth_at, load_scene
+from sfm.mast3r.oracle.oracle_scene import TrueView, depth_at, load_scene
 
 UNIT_M = 2.5
 """Metres per unit of the model."""

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfm.dense.photo_map import PhotoMap
-from sfm.dense.types import ViewDepth
 from sfm.exports.partners import Covisibility
 from sfm.exports.thinning import ThinnedCloud
 from sfm.exports.view_maps import Grid, ViewMap, resampled_view, turned_to_stored
 from sfm.ingest.decode import TRANSPOSE
-from sfm.mast3r.image_input import pixel_map
+from sfm.mast3r.network.image_input import pixel_map
+from sfm.mast3r.values import ViewDepth
+from sfm.matching.dense.inference.photo_map import PhotoMap
 
 ORIENTATIONS = range(1, 9)
 

@@ -186,7 +186,7 @@ def test_a_killed_export_leaves_a_whole_one_and_what_others_wrote(tmp_path, make
 def test_without_exchange_a_folder_that_was_taken_away_is_put_back(tmp_path, make_scene, monkeypatch):
     make_scene(tmp_path)
     folder = export(tmp_path, to="txt")
-    monkeypatch.setattr("sfm.folder_swap._exchanged", lambda a, b: False)
+    monkeypatch.setattr("sfm.files.folder_swap._exchanged", lambda a, b: False)
     export(tmp_path, to="txt")
     folder.rename(Path(folder.parent / ".txt.01234567.sfm-old"))  # killed between its two steps
     (folder.parent / ".txt.01234567.sfm-old" / "mine").write_text("mine")

@@ -8,9 +8,9 @@ import pycolmap
 import pytest
 
 from sfm.alignment import align
-from sfm.evaluation.model_poses import read_poses
+from sfm.colmap.model_files import read_whole_model
+from sfm.colmap.model_poses import read_poses
 from sfm.exports import export
-from sfm.model_files import read_whole_model
 
 NAMES = {1: "day 1/a b.png", 2: "day 1/a c.png", 3: "day%201/a b.png", 4: "plain.png"}
 

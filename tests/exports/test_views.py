@@ -13,9 +13,9 @@ from PIL import Image
 
 import sfm
 from sfm.exports import DepthOptions, export
-from sfm.mast3r.oracle import OraclePredictor
-from sfm.mast3r.oracle_scene import load_scene
-from sfm.mast3r.predictor import DecodedPairs
+from sfm.mast3r.network.predictor import DecodedPairs
+from sfm.mast3r.oracle.oracle import OraclePredictor
+from sfm.mast3r.oracle.oracle_scene import load_scene
 from tests.exports.rendered import (
     BOX,
     GROUND,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sfm.errors import InputError
-from sfm.extending.cameras import with_model_cameras
+from sfm.reference.cameras import with_model_cameras
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 

@@ -17,7 +17,7 @@ import sfm
 from sfm.config.loading import load_config
 from sfm.errors import InputError, WorkspaceError
 from sfm.evaluation import compare_models
-from sfm.mapping.calibration.ladder import as_model
+from sfm.mapping.scene.camera_models import as_model
 from sfm.types import PhotoStatus
 
 QUICK = ("run.threads=2", "sift.max_num_features=2500", "export.report=false", "export.points_ply=false")

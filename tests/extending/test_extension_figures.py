@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
-from sfm.extending.extending import Extension, _apart
-from sfm.result import Result
+from sfm.pipelines.extend import Extension, _apart
+from sfm.report.result import Result
 from sfm.types import PhotoOutcome, PhotoStatus
 
 

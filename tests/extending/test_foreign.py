@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm.extending.foreign import _joined
+from sfm.reference.colmap_features import _joined
 
 
 def described(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

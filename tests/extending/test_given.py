@@ -9,7 +9,7 @@ import pycolmap
 import pytest
 
 from sfm.errors import InputError
-from sfm.extending.given import _model_cameras, open_given
+from sfm.reference.model import _model_cameras, open_given
 
 
 def model(camera_id: int, focal_px: float, prefix: str) -> pycolmap.Reconstruction:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sfm.errors import InputError
-from sfm.extending.photo_files import photos_in, workspace_photos
+from sfm.reference.photo_files import photos_in, workspace_photos
 
 
 @pytest.mark.parametrize("name", ["../photos/a.jpg", "{photos}/a.jpg"])

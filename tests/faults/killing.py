@@ -59,11 +59,11 @@ def killer() -> Iterator[Killer]:
 def _serve() -> None:
     import sfm.alignment
     import sfm.cli.main
+    import sfm.cli.terminal
     import sfm.exports
-    import sfm.extending
-    import sfm.pipeline
-    import sfm.sift.backend
-    import sfm.terminal
+    import sfm.matching.sift.backend
+    import sfm.pipelines
+    import sfm.pipelines.run
 
     del sfm
     for line in sys.stdin:

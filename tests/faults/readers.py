@@ -21,7 +21,7 @@ def _text(name: str, text: str) -> Callable[[Path], None]:
 
 
 def _use_model(folder: Path) -> None:
-    from sfm.model_files import read_models
+    from sfm.colmap.model_files import read_models
     from sfm.report.scene import scene_model
 
     for model in read_models(folder):
@@ -88,10 +88,10 @@ def _database(folder: Path) -> None:
 def _map(folder: Path) -> None:
     import pycolmap
 
-    from sfm.database import FeatureDatabase
-    from sfm.database_mapping import collection_of, copy_checked
-    from sfm.mapping.evidence.pair_matches import PairMatches
-    from sfm.mapping.evidence.view_graph import ViewGraph
+    from sfm.colmap.database import FeatureDatabase
+    from sfm.mapping.scene.pair_matches import PairMatches
+    from sfm.mapping.scene.view_graph import ViewGraph
+    from sfm.pipelines.map_database import collection_of, copy_checked
 
     source, copy = folder / "theirs.db", folder / "copy.sqlite"
     before = source.read_bytes()
@@ -158,8 +158,8 @@ def _index(folder: Path) -> None:
 def _pair_store(folder: Path) -> None:
     import numpy as np
 
-    from sfm.dense.pair_store import PairResult, PairStore
-    from sfm.dense.types import DenseMatches, ViewDepth
+    from sfm.mast3r.values import DenseMatches, ViewDepth
+    from sfm.matching.dense.inference.pair_store import PairResult, PairStore
 
     if not folder.exists():
         folder.mkdir(parents=True)

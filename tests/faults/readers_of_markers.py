@@ -22,7 +22,7 @@ def _place(folder: Path) -> None:
 
 
 def _use_place(folder: Path) -> None:
-    from sfm.georeferencing import GivenFrame
+    from sfm.georeferencing.georeference import GivenFrame
 
     GivenFrame.of(folder, frozenset(_NAMES))
 
@@ -36,7 +36,7 @@ def _workspace(folder: Path) -> None:
 
 
 def _open_workspace(folder: Path) -> None:
-    from sfm.workspace import Workspace
+    from sfm.workspace.workspace import Workspace
 
     with Workspace(folder / "out", source=folder / "photos"):
         pass
@@ -58,12 +58,12 @@ def _extension(folder: Path) -> None:
 
 
 def _extend(folder: Path) -> None:
-    from sfm.database import StageKeys
+    from sfm.colmap.database import StageKeys
     from sfm.errors import InputError
-    from sfm.extending.given import GivenModel
-    from sfm.extending.photo_files import workspace_photos
-    from sfm.extending.start import begin
-    from sfm.workspace import Workspace
+    from sfm.reference.model import GivenModel
+    from sfm.reference.photo_files import workspace_photos
+    from sfm.reference.workspace import begin
+    from sfm.workspace.workspace import Workspace
 
     given = GivenModel(folder / "model", (), "key", (), {}, None, workspace=False)
     space = Workspace(folder / "out", source=folder / "model")
@@ -86,7 +86,7 @@ def _export(folder: Path) -> None:
 
 
 def _renew_export(folder: Path) -> None:
-    from sfm.evaluation.model_poses import read_poses
+    from sfm.colmap.model_poses import read_poses
     from sfm.exports.ownership import Keeper, write_marker
 
     assert len(read_poses(folder / "old")) == 2
@@ -109,8 +109,8 @@ def _rounds(folder: Path) -> None:
 
 
 def _go_on(folder: Path) -> None:
-    from sfm.events import EventLog
     from sfm.loop.kept_rounds import KeptRounds
+    from sfm.workspace.events import EventLog
 
     rounds = KeptRounds(folder, EventLog(folder / "heard.jsonl"))
     rounds.requests(1, "growth", list)
@@ -119,7 +119,7 @@ def _go_on(folder: Path) -> None:
 
 def _use_poses(folder: Path) -> None:
     from sfm.config.schema import RegisterConfig
-    from sfm.given_poses import read_given_poses
+    from sfm.stages.known_poses import read_given_poses
 
     poses = read_given_poses(RegisterConfig(mapper="graph", poses=str(folder)))
     assert poses is not None

@@ -110,10 +110,10 @@ _REGISTERED, _LOST = "camera000001_frame000000.png", "camera000002_frame000001.p
 
 def _tell(folder: Path, *names: str) -> None:
     """All that reads the records of a run and needs no photo; `names` are explained."""
-    from sfm.camera_splits import with_splits
-    from sfm.explanation import explain
-    from sfm.failed_pairs import FailedPairs
-    from sfm.pair_states import read_pair_states
+    from sfm.diagnosis.explain import explain
+    from sfm.pairs.failed_pairs import FailedPairs
+    from sfm.pairs.pair_states import read_pair_states
+    from sfm.stages.split_cameras import with_splits
     from sfm.types import Collection
 
     with_splits(Collection((), {}), folder / "cache")
@@ -124,7 +124,7 @@ def _tell(folder: Path, *names: str) -> None:
 
 
 def _report(folder: Path) -> None:
-    from sfm.graphs import graph
+    from sfm.report.graphs import graph
     from sfm.report.page import write_report
 
     write_report(folder)

@@ -13,8 +13,8 @@ def _weights(folder: Path) -> None:
     import numpy as np
     import torch
 
-    from sfm.mast3r.model_call import from_hub_config
-    from sfm.mast3r.tensor_shapes import ALIASES, expected_shapes
+    from sfm.mast3r.weights.model_call import from_hub_config
+    from sfm.mast3r.weights.tensor_shapes import ALIASES, expected_shapes
     from tools.write_checkpoint import (
         TINY,
         write_codebook,
@@ -36,20 +36,20 @@ def _weights(folder: Path) -> None:
 
 
 def _network(folder: Path) -> None:
-    from sfm.mast3r.checkpoint import open_network_checkpoint
+    from sfm.mast3r.weights.checkpoint import open_network_checkpoint
 
     open_network_checkpoint(folder / "network.pth")
 
 
 def _hub_network(folder: Path) -> None:
-    from sfm.mast3r.checkpoint import open_network_checkpoint
+    from sfm.mast3r.weights.checkpoint import open_network_checkpoint
 
     open_network_checkpoint(folder / "hub" / "model.safetensors")
 
 
 def _retrieval(folder: Path) -> None:
-    from sfm.mast3r.codebook_file import load_codebook
-    from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
+    from sfm.mast3r.weights.codebook_file import load_codebook
+    from sfm.mast3r.weights.retrieval_checkpoint import load_retrieval_head
 
     load_retrieval_head(folder / "head.pth")
     load_codebook(folder / "codebook.pkl")
@@ -65,7 +65,7 @@ def _record(folder: Path) -> None:
 
 
 def _use_record(folder: Path) -> None:
-    from sfm.mast3r.weights_record import WeightsRecord
+    from sfm.mast3r.weights.weights_record import WeightsRecord
 
     record = WeightsRecord(folder)
     record.digest(folder / "a.pth")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from sfm.config.loading import load_config
+from sfm.diagnosis.explain import explain
 from sfm.errors import ConfigError, InputError
 from sfm.evaluation import load_ground_truth
-from sfm.events import read_events
-from sfm.explanation import explain
 from sfm.ingest.intrinsics import read_cameras_file
 from sfm.ingest.positions import Sigmas, read_positions_file
 from sfm.ingest.rigs import read_rig_config
+from sfm.workspace.events import read_events
 
 HUGE = ("1" + "0" * 400, "9" * 5000)
 """Integers that no float can hold, and that Python itself refuses to parse."""

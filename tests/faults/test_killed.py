@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sfm.model_files import read_whole_model
+from sfm.colmap.model_files import read_whole_model
 from tests.faults.killing import Killer, killer
 from tests.mapping.synthetic import synthesize
 

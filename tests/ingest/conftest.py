@@ -13,8 +13,8 @@ from PIL import Image
 
 from sfm.config.schema import ImagesConfig
 from sfm.ingest import ingest
-from sfm.progress import Progress, SilentProgress
 from sfm.types import Collection
+from sfm.workspace.progress import Progress, SilentProgress
 
 MakePhoto = Callable[..., Path]
 SILENT = SilentProgress()

@@ -10,11 +10,11 @@ from PIL import Image
 
 from sfm.config.schema import ImagesConfig
 from sfm.errors import WorkspaceError
-from sfm.events import NullEvents
 from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile, found_file
-from sfm.progress import SilentProgress
 from sfm.types import Collection
+from sfm.workspace.events import NullEvents
+from sfm.workspace.progress import SilentProgress
 
 
 def photo(path: Path, seed: int) -> Path:

@@ -105,9 +105,9 @@ from pathlib import Path
 import pillow_heif
 from sfm.config.schema import ImagesConfig
 from sfm.errors import SfmError
-from sfm.events import NullEvents
+from sfm.workspace.events import NullEvents
 from sfm.ingest import ingest
-from sfm.progress import SilentProgress
+from sfm.workspace.progress import SilentProgress
 
 def tell(out):
     try:

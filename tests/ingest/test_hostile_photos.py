@@ -201,7 +201,7 @@ def test_a_photo_that_changes_while_it_is_read_is_looked_at_again(tmp_path) -> N
 
 
 def test_photos_that_vanish_after_they_were_listed_are_named(output, photos, make_photo) -> None:
-    from sfm.progress import SilentProgress
+    from sfm.workspace.progress import SilentProgress
 
     for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
         make_photo(name)
@@ -225,7 +225,7 @@ def test_photos_that_vanish_after_they_were_listed_are_named(output, photos, mak
 
 
 def test_known_photos_that_vanish_are_named(output, photos, make_photo) -> None:
-    from sfm.progress import SilentProgress
+    from sfm.workspace.progress import SilentProgress
 
     for name in ("a.jpg", "b.jpg", "c.webp", "d.jpg"):
         make_photo(name)

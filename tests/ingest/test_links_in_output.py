@@ -10,8 +10,8 @@ from sfm.config.schema import ImagesConfig
 from sfm.errors import InputError, WorkspaceError
 from sfm.ingest import ingest
 from sfm.ingest.discover import found_file
-from sfm.progress import SilentProgress
-from sfm.workspace import Workspace
+from sfm.workspace.progress import SilentProgress
+from sfm.workspace.workspace import Workspace
 
 
 def state(folder) -> dict[str, tuple[bytes, int]]:

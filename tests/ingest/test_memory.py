@@ -17,7 +17,7 @@ from sfm.ingest.decode import TooLargeForMemoryError, load_rgb, open_photo, refu
 from sfm.ingest.discover import found_file
 from sfm.ingest.examine import Examined, Shelf, examine
 from sfm.ingest.memory import MemoryBudget, decoding_bytes
-from sfm.machine import control_group_free, free_memory
+from sfm.workspace.machine import control_group_free, free_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 PEAK = """
@@ -36,9 +36,9 @@ INGEST = """
 import sys
 from pathlib import Path
 from sfm.config.schema import ImagesConfig
-from sfm.events import NullEvents
+from sfm.workspace.events import NullEvents
 from sfm.ingest import ingest
-from sfm.progress import SilentProgress
+from sfm.workspace.progress import SilentProgress
 out = Path(sys.argv[2])
 found = ingest(Path(sys.argv[1]), images_dir=out / "images", cache_dir=out / "cache", config=ImagesConfig(),
                threads=2, events=NullEvents(), progress=SilentProgress(), min_photos=1)
@@ -151,6 +151,6 @@ def write(folder: Path, **files: str) -> None:
 
 
 def test_a_limit_of_this_process_counts() -> None:
-    code = "from sfm.machine import free_memory; print(free_memory())"
+    code = "from sfm.workspace.machine import free_memory; print(free_memory())"
 
     assert int(child(code, limit=1_000_000_000)) < 1_000_000_000

@@ -157,7 +157,7 @@ def test_our_pixels_are_colmaps_pixels(output, photos, make_photo, name, mode) -
 def test_pngs_are_written_whole_although_pycolmap_brings_its_own_zlib() -> None:
     # In a process of its own, since what happens depends on which library is loaded first.
     code = (
-        "import sfm.pipeline, io; from PIL import Image;"
+        "import sfm.pipelines.run, io; from PIL import Image;"
         "Image.effect_noise((300, 200), 50).save(buffer := io.BytesIO(), 'PNG');"
         "Image.open(buffer).load()"
     )

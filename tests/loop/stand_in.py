@@ -10,12 +10,12 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
-from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
-from sfm.events import EventSink, NullEvents
 from sfm.loop import LoopResult, run_closed_loop
 from sfm.loop.rounds import Finish, Survived
 from sfm.mapping import ContestedPlace, MappingResult, SuspectReport, TwoView, ViewGraph
+from sfm.matching import Guides, MatchReport
+from sfm.workspace.events import EventSink, NullEvents
 
 NAMES = tuple(f"{i}.jpg" for i in range(8))
 CHAIN = SceneGraph(NAMES, {Pair(a, b): Edge(0.5, Reason.KNN) for a, b in pairwise(NAMES[:6])})

@@ -10,11 +10,11 @@ import pycolmap
 import pytest
 
 from retrieval import Edge, Pair, Reason
-from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
-from sfm.loop.contested import place_requests
+from sfm.loop.ambiguous_parts import place_requests
 from sfm.loop.requests import PairRequest
 from sfm.mapping import ContestedPlace
+from sfm.matching import Guides, MatchReport
 from tests.loop.stand_in import NAMES, Engine, model_of, run
 
 TELLING = (*(Pair(NAMES[0], name) for name in NAMES[6:]), Pair(NAMES[1], NAMES[7]))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair
-from sfm.loop.far_reaching import far_reaching_links
-from sfm.loop.stiffness import stiffening_links
+from sfm.loop.a_optimal import far_reaching_links
+from sfm.loop.d_optimal import stiffening_links
 
 SIDE = 12
 WEST = [f"w{i:02}" for i in range(SIDE)]
@@ -65,7 +65,7 @@ def test_a_broad_waist_and_an_even_graph_ask_for_nothing() -> None:
 
 
 def test_networks_of_very_many_photos_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfm.loop.far_reaching._MOST_PHOTOS", 2 * SIDE - 1)
+    monkeypatch.setattr("sfm.loop.a_optimal._MOST_PHOTOS", 2 * SIDE - 1)
     held = barbell(waist=3)
 
     assert far_reaching_links(held, open_pairs(held), limit=50, min_gain=2.0) == []

@@ -7,9 +7,9 @@ from itertools import combinations
 import pytest
 
 from retrieval import Pair
-from sfm.loop import missing_links as module
+from sfm.loop import loop_closures as module
 from sfm.loop import scheduler
-from sfm.loop.missing_links import MissingLink, missing_links
+from sfm.loop.loop_closures import MissingLink, missing_links
 from sfm.mapping import TwoView, ViewGraph
 from tests.loop.stand_in import model_of
 
@@ -114,7 +114,7 @@ def test_large_collections_ask_for_pairs_that_do_less_for_all(
         asked.append(min_gain)
         return []
 
-    monkeypatch.setattr("sfm.loop.missing_links.far_reaching_links", record)
+    monkeypatch.setattr("sfm.loop.loop_closures.far_reaching_links", record)
     names = tuple(f"{i:03d}.jpg" for i in range(num_photos))
     graph = ViewGraph(names, {Pair(*names[:2]): TwoView(200, "uncalibrated", 0.5)})
 

@@ -10,9 +10,9 @@ import pycolmap
 import pytest
 
 from retrieval import Edge, Pair
-from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.mapping import TwoView
+from sfm.matching import Guides, MatchReport
 from tests.loop.stand_in import NAMES, Engine, model_of, run
 
 GENEROUS = RegisterConfig(max_rounds=5, pairs_per_photo=20.0, max_pairs_per_photo=20.0)

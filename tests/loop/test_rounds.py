@@ -12,14 +12,14 @@ import pycolmap
 import pytest
 
 from retrieval import Edge, Pair, Reason
-from sfm.backends import Guides, MatchReport
 from sfm.config.schema import RegisterConfig
 from sfm.errors import WorkspaceError
-from sfm.events import EventLog, read_events
 from sfm.loop import rounds
-from sfm.loop.missing_links import MissingLink
+from sfm.loop.loop_closures import MissingLink
 from sfm.mapping import Suspect, SuspectReport
-from sfm.mapping.evidence.suspects import Evidence
+from sfm.mapping.view_graph.inconsistent_pairs import Evidence
+from sfm.matching import Guides, MatchReport
+from sfm.workspace.events import EventLog, read_events
 from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
 
 

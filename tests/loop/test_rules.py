@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from retrieval import Pair, Reason
 from sfm.loop import PairRequest, Rank, Situation, propose_requests
-from sfm.loop.missing_links import MissingLink
+from sfm.loop.loop_closures import MissingLink
 from sfm.mapping import TwoView, ViewGraph
 
 NAMES = tuple(f"{i}.jpg" for i in range(10))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair
-from sfm.loop.stiffness import stiffening_links
+from sfm.loop.d_optimal import stiffening_links
 
 
 def chain(count: int) -> dict[Pair, float]:

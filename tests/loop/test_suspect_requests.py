@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.loop import deciding_requests
-from sfm.loop.suspects import in_doubt, unasked
+from sfm.loop.inconsistent_pairs import in_doubt, unasked
 from sfm.mapping import Suspect, SuspectReport
-from sfm.mapping.evidence.suspects import Evidence
+from sfm.mapping.view_graph.inconsistent_pairs import Evidence
 
 
 def suspect(a: int, b: int, *, inliers: int = 80, score: float = 0.9, deciding: int = 2) -> Suspect:

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pycolmap
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.calibration.climbing import TriedRung
-from sfm.mapping.calibration.intrinsics import adjusted_with, richer_cameras
-from sfm.mapping.calibration.loss import is_robust, with_fitting_loss
-from sfm.mapping.options import mapper_options
+from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
+from sfm.mapping.cameras.loss import is_robust, with_fitting_loss
+from sfm.mapping.cameras.model_selection import TriedRung
+from sfm.mapping.scene.options import mapper_options
 
 Array = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import DepthSource, GivenModels, MappingResult, reconstruct
 from sfm.mapping.growing.trials import Workbench
-from sfm.mapping.options import mapper_options
-from sfm.mapping.scene import Scene
-from sfm.progress import Progress, SilentProgress
+from sfm.mapping.scene.options import mapper_options
+from sfm.mapping.scene.scene import Scene
+from sfm.workspace.progress import Progress, SilentProgress
 
 
 class Recorder:

@@ -9,9 +9,9 @@ import pytest
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.measures.agreement import agreement, contradicted_share
 from sfm.mapping.measures.epipolar import Views
-from sfm.mapping.options import mapper_options
-from sfm.mapping.scene import Scene
-from sfm.mapping.session import open_session
+from sfm.mapping.scene.options import mapper_options
+from sfm.mapping.scene.scene import Scene
+from sfm.mapping.scene.session import open_session
 
 from . import synthetic
 from .running import run

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from retrieval import Pair
+from sfm.colmap.rigs import write_rigs
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.depth.keypoint_depth import KeypointDepth
-from sfm.mapping.options import mapper_options, with_threads
-from sfm.mapping.part_database import write_part
-from sfm.mapping.scene import Scene
-from sfm.rigs import write_rigs
+from sfm.mapping.scene.options import mapper_options, with_threads
+from sfm.mapping.scene.part_database import write_part
+from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from . import test_rigs as rigs

@@ -9,10 +9,10 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import ContestedPlace, contested_places
-from sfm.mapping.journal import Journal
-from sfm.mapping.options import mapper_options
-from sfm.mapping.places.second_opinion import reconsidered
-from sfm.mapping.scene import Scene
+from sfm.mapping.edits.relocate import reconsidered
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import mapper_options
+from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from .misplaced import PART, astray, folded, look_alike_database

@@ -18,8 +18,8 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import Config
-from sfm.database_mapping import map_database
 from sfm.errors import InputError
+from sfm.pipelines.map_database import map_database
 
 from . import low_overlap
 from .low_overlap import Photos

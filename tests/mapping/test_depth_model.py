@@ -11,9 +11,9 @@ import pytest
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.depth.depth_model import build_depth_model, has_parallax
 from sfm.mapping.depth.metric_scale import metric_scale
-from sfm.mapping.journal import Journal
-from sfm.mapping.options import MapperOptions, mapper_options
-from sfm.mapping.scene import Scene
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import MapperOptions, mapper_options
+from sfm.mapping.scene.scene import Scene
 
 from . import low_overlap, synthetic
 from .low_overlap import Photos

@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping.calibration.focal import estimate_focal_lengths
+from sfm.mapping.cameras.focal import estimate_focal_lengths
 
 TRUE_FOCAL_PX, GUESS_PX = 700.0, 1229.0
 

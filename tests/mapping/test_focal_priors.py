@@ -9,8 +9,8 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import finish_models
-from sfm.mapping.calibration.focal_priors import starting_values
-from sfm.mapping.scene import Scene
+from sfm.mapping.cameras.focal_priors import starting_values
+from sfm.mapping.scene.scene import Scene
 
 from . import low_overlap, synthetic
 from .low_overlap import FOCAL, HEIGHT, WIDTH, Photos

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sfm.mapping.joining.hinges import HingedPart, hinged_parts
+from sfm.mapping.measures.articulation import HingedPart, hinged_parts
 
 from .tracked import tracked_model
 

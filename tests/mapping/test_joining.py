@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from sfm.mapping.clusters.bridging import agreeing_share, bridged_models
-from sfm.mapping.clusters.joining import join_models
-from sfm.mapping.clusters.seams import shared_points
+from sfm.mapping.edits.bridge import agreeing_share, bridged_models
+from sfm.mapping.edits.join_overlapping import join_models
+from sfm.mapping.edits.shared_points import shared_points
 from sfm.mapping.growing.trials import Trial, Workbench, best_model
-from sfm.mapping.journal import Journal
-from sfm.mapping.scene import Scene
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from .chain import NUM_PHOTOS, REACH, window

@@ -5,8 +5,8 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
-from sfm.mapping.calibration.climbing import TriedRung
-from sfm.mapping.calibration.ladder import LADDER, as_model, freedom
+from sfm.mapping.cameras.model_selection import TriedRung
+from sfm.mapping.scene.camera_models import LADDER, as_model, freedom
 
 from . import lenses
 from .lenses import (

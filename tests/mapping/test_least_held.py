@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from retrieval import Pair
-from sfm.mapping.places.least_held import least_held
+from sfm.mapping.measures.minimum_cuts import least_held
 
 LEFT, RIGHT = [f"a{i}" for i in range(5)], [f"b{i}" for i in range(9)]
 WITHIN = {Pair.of(*ends): 0.5 for side in (LEFT, RIGHT) for ends in combinations(side, 2)}

@@ -9,12 +9,12 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.evaluation.metrics import auc, pair_errors
-from sfm.mapping.growing.adjustment import refine_growing
+from sfm.mapping.growing.bundle_adjustment import refine_growing
 from sfm.mapping.growing.steps import Attempts, Method, Registered, Stuck, register_next
-from sfm.mapping.journal import Journal
-from sfm.mapping.options import mapper_options
-from sfm.mapping.scene import Scene
-from sfm.mapping.session import open_session
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import mapper_options
+from sfm.mapping.scene.scene import Scene
+from sfm.mapping.scene.session import open_session
 
 from . import low_overlap, synthetic
 from .low_overlap import KnownDepth, Photos

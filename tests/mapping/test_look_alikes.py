@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sfm.look_alikes import ADVICE, MAX_PAIRS, look_alikes, num_verified, read_suspects
+from sfm.diagnosis.inconsistent_pairs import ADVICE, MAX_PAIRS, look_alikes, num_verified, read_suspects
 
 from .synthetic import synthesize
 from .test_suspects import FALSE, with_false_pairs

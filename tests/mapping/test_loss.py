@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
-from sfm.mapping.calibration.loss import is_robust, with_fitting_loss
+from sfm.mapping.cameras.loss import is_robust, with_fitting_loss
 
 from .lenses import NOISE_PX, adjusted, adjustment, cloud, freed, opencv, photographed, ring
 

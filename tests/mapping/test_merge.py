@@ -6,11 +6,11 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.edits.merge import merge_models
 from sfm.mapping.growing.trials import Trial, Workbench
-from sfm.mapping.joining.merge import merge_models
-from sfm.mapping.journal import Journal
-from sfm.mapping.options import mapper_options
-from sfm.mapping.scene import Scene as MappedScene
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import mapper_options
+from sfm.mapping.scene.scene import Scene as MappedScene
 
 from . import synthetic
 from .running import run

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair
-from sfm.mapping.clusters.normalised_cut import cut_in_two
+from sfm.mapping.clusters.normalized_cut import cut_in_two
 from sfm.mapping.clusters.partition import Cluster, partition
-from sfm.mapping.evidence.view_graph import TwoView, ViewGraph
+from sfm.mapping.scene.view_graph import TwoView, ViewGraph
 
 
 def view_graph(graph: nx.Graph[int]) -> ViewGraph:

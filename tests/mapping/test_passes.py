@@ -11,11 +11,11 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.finishing.finish import _settled
-from sfm.mapping.finishing.last_pass import Adjusted, LastPass
 from sfm.mapping.growing.trials import Trial
-from sfm.mapping.journal import Journal
-from sfm.mapping.options import MapperOptions, mapper_options
+from sfm.mapping.refinement.final import _settled
+from sfm.mapping.refinement.final_pass import Adjusted, LastPass
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import MapperOptions, mapper_options
 
 MOVED, STAYED = 2e-3, 1e-5
 REGAINED = frozenset({Pair("a", "b")})

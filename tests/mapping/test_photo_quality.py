@@ -11,12 +11,12 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.places.same_place import SharedPlace
-from sfm.mapping.quality.denied_parts import DeniedPart
-from sfm.mapping.quality.photo_doubt import doubts
-from sfm.mapping.quality.photo_quality import ModelQuality, model_quality
-from sfm.mapping.scene import Scene
-from sfm.quality import judged_models
+from sfm.diagnosis.misplaced_parts import DeniedPart
+from sfm.diagnosis.photo_doubt import doubts
+from sfm.diagnosis.photo_quality import ModelQuality, model_quality
+from sfm.diagnosis.quality import judged_models
+from sfm.mapping.measures.covisibility_test import SharedPlace
+from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
 from . import synthetic

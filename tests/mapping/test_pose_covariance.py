@@ -9,8 +9,8 @@ import pycolmap
 import pytest
 from numpy.typing import NDArray
 
-from sfm.mapping.quality import pose_covariance
-from sfm.mapping.quality.pose_covariance import PoseSigma, pose_sigmas
+from sfm.diagnosis import pose_covariance
+from sfm.diagnosis.pose_covariance import PoseSigma, pose_sigmas
 
 from .strip import forget_scale_and_bend
 

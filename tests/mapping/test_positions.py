@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.evaluation.alignment import fit_similarity
-from sfm.mapping.options import mapper_options
-from sfm.mapping.positions.adjustment import PositionAdjustment, adjust_with_positions
-from sfm.mapping.positions.alignment import Alignment, align_to_positions
-from sfm.mapping.positions.priors import PositionPrior
-from sfm.upright import Level
+from sfm.geometry.gravity import Level
+from sfm.geometry.horn import fit_similarity
+from sfm.georeferencing.adjustment import PositionAdjustment, adjust_with_positions
+from sfm.georeferencing.alignment import Alignment, align_to_positions
+from sfm.georeferencing.priors import PositionPrior
+from sfm.mapping.scene.options import mapper_options
 
 from .strip import forget_scale_and_bend, strip
 

@@ -7,10 +7,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping.calibration.held_out import Folds
-from sfm.mapping.calibration.ladder import Freedom, freedom
-from sfm.mapping.calibration.reduced_system import ReducedSystem
-from sfm.mapping.calibration.sightings import Sightings, gather
+from sfm.mapping.cameras.cross_validation import Folds
+from sfm.mapping.cameras.observations import Sightings, gather
+from sfm.mapping.cameras.reduced_system import ReducedSystem
+from sfm.mapping.scene.camera_models import Freedom, freedom
 
 from .lenses import Array, adjustment, finished, opencv
 

@@ -10,12 +10,12 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.finishing import finish as finishing
-from sfm.mapping.finishing.finish import finish
 from sfm.mapping.growing.trials import Trial
-from sfm.mapping.journal import Journal
-from sfm.mapping.options import mapper_options
-from sfm.mapping.scene import Scene
+from sfm.mapping.refinement import final as finishing
+from sfm.mapping.refinement.final import finish
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import mapper_options
+from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from .running import names, run

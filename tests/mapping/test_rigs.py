@@ -10,11 +10,11 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.database_mapping import map_database
+from sfm.colmap.rigs import derive_rigs, metres_per_unit, write_rigs
 from sfm.errors import InputError
-from sfm.evaluation.alignment import extent
+from sfm.geometry.horn import extent
 from sfm.mapping.growing.global_start import global_models
-from sfm.rigs import derive_rigs, metres_per_unit, write_rigs
+from sfm.pipelines.map_database import map_database
 from sfm.types import PhotoStatus, Rig, RigSensor
 
 from .running import Counted, Recorder, names, run, workbench

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.places.same_place import shared_place
+from sfm.mapping.measures.covisibility_test import shared_place
 
 PART, REST = [f"a{i}" for i in range(4)], [f"b{i}" for i in range(4)]
 ACROSS = sorted(Pair(a, b) for a, b in product(PART, REST))

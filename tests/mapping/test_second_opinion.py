@@ -10,17 +10,17 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.diagnosis.misplaced_parts import denied_parts
 from sfm.mapping import TwoView, ViewGraph
+from sfm.mapping.edits import relocate as second_opinion
+from sfm.mapping.edits.alternative_poses import OtherPlace
+from sfm.mapping.edits.relocate import reconsidered
 from sfm.mapping.growing.trials import Trial, Workbench
-from sfm.mapping.journal import Journal
 from sfm.mapping.measures.agreement import median_errors_px
-from sfm.mapping.options import MapperOptions, mapper_options
-from sfm.mapping.places import second_opinion
-from sfm.mapping.places.other_places import OtherPlace
-from sfm.mapping.places.same_place import SharedPlace
-from sfm.mapping.places.second_opinion import reconsidered
-from sfm.mapping.quality.denied_parts import denied_parts
-from sfm.mapping.scene import Scene
+from sfm.mapping.measures.covisibility_test import SharedPlace
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import MapperOptions, mapper_options
+from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from .misplaced import ACROSS, NUM, PART, astray, folded, look_alike_database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sfm.mapping.evidence.shared_context import context_agreement
+from sfm.mapping.view_graph.missing_correspondences import context_agreement
 
 from .wall import Wall, chain, pair
 

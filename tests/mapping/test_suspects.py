@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sfm.mapping.evidence.suspects import Evidence, _is_suspect, find_suspects
+from sfm.mapping.view_graph.inconsistent_pairs import Evidence, _is_suspect, find_suspects
 
 from .wall import Wall, chain, name, pair
 

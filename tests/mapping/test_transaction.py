@@ -12,14 +12,14 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import finish_models
-from sfm.mapping.calibration.climbing import Climb
-from sfm.mapping.calibration.intrinsics import RicherCameras, adjusted_with
-from sfm.mapping.calibration.ladder import freedom
+from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
+from sfm.mapping.cameras.model_selection import Climb
+from sfm.mapping.edits.split import parted
 from sfm.mapping.growing.trials import Trial, Workbench, copied
-from sfm.mapping.joining.parting import parted
-from sfm.mapping.journal import Journal
 from sfm.mapping.measures.agreement import contradicted_share
-from sfm.mapping.transaction import Judge, taken
+from sfm.mapping.refinement.transaction import Judge, taken
+from sfm.mapping.scene.camera_models import freedom
+from sfm.mapping.scene.journal import Journal
 
 from . import hostile
 from .hostile import FOCAL, KINDS, Shoot

@@ -6,9 +6,9 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.finishing.two_view_points import drop_points_of_pairs, is_weak
 from sfm.mapping.growing.steps import FIRM, _triangulation
-from sfm.mapping.options import mapper_options
+from sfm.mapping.refinement.two_view_tracks import drop_points_of_pairs, is_weak
+from sfm.mapping.scene.options import mapper_options
 
 from .tracked import tracked_model
 

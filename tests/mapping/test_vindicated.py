@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.evidence.suspects import SuspectReport, find_suspects
+from sfm.diagnosis.cleared_pairs import vindicated
+from sfm.diagnosis.misplaced_parts import DeniedPart
+from sfm.diagnosis.photo_quality import ModelQuality
 from sfm.mapping.measures.agreement import AGREED_PX
-from sfm.mapping.places.same_place import SharedPlace
-from sfm.mapping.quality.denied_parts import DeniedPart
-from sfm.mapping.quality.photo_quality import ModelQuality
-from sfm.mapping.quality.vindicated import vindicated
+from sfm.mapping.measures.covisibility_test import SharedPlace
+from sfm.mapping.view_graph.inconsistent_pairs import SuspectReport, find_suspects
 from sfm.types import PhotoQuality
 
 from .test_suspects import FALSE, with_false_pairs

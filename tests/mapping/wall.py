@@ -9,7 +9,7 @@ import numpy as np
 import pycolmap
 
 from retrieval import Pair
-from sfm.mapping.evidence.pair_matches import PairMatches
+from sfm.mapping.scene.pair_matches import PairMatches
 
 SIZE = (600, 400)
 VIEW = 6.0

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from sfm.errors import WeightsError
-from sfm.mast3r.checkpoint import open_network_checkpoint
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.tensor_shapes import expected_shapes
+from sfm.mast3r.weights.checkpoint import open_network_checkpoint
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import expected_shapes
 from tools.write_checkpoint import TINY, write_network
 
 State = dict[str, torch.Tensor]

@@ -44,7 +44,7 @@ def small_network(parity_data: Path, small_tensors: dict[str, torch.Tensor]) -> 
     """The small network, its own copy."""
     from parity import networks
 
-    from sfm.mast3r.network import Mast3rNetwork
+    from sfm.mast3r.network.network import Mast3rNetwork
 
     manifest = networks.read_manifest(parity_data / "tiny" / "manifest.json")
     return Mast3rNetwork.from_tensors(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sfm.mast3r.oracle import OraclePredictor
-from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
+from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
+from sfm.mast3r.oracle.oracle import OraclePredictor
 
 TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
 SIZE = 128

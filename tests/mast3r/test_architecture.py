@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm.mast3r.architecture import OFFICIAL, ArchitectureError, NetworkArchitecture
-from sfm.mast3r.model_call import from_hub_config, parse_model_call
-from sfm.mast3r.tensor_shapes import ALIASES, expected_shapes
+from sfm.mast3r.network.architecture import OFFICIAL, ArchitectureError, NetworkArchitecture
+from sfm.mast3r.weights.model_call import from_hub_config, parse_model_call
+from sfm.mast3r.weights.tensor_shapes import ALIASES, expected_shapes
 
 PUBLISHED = (
     "AsymmetricMASt3R(pos_embed='RoPE100', patch_embed_cls='ManyAR_PatchEmbed', img_size=(512, 512), "

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm.mast3r.canonical import canonical_view, estimate_focal
+from sfm.mast3r.network.canonical import canonical_view, estimate_focal
 
 BENCH = str(Path(__file__).resolve().parents[2] / "tools" / "bench")
 DATA = Path(__file__).parent / "data_geometry"

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from sfm.mast3r.checkpoint import load_network_checkpoint, network_names, open_network_checkpoint
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.network import Mast3rNetwork
-from sfm.mast3r.tensor_shapes import ALIASES
+from sfm.mast3r.network.network import Mast3rNetwork
+from sfm.mast3r.weights.checkpoint import load_network_checkpoint, network_names, open_network_checkpoint
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import ALIASES
 from tools.bench.parity import recipe
 from tools.write_checkpoint import (
     OFFICIAL,
@@ -207,7 +207,7 @@ def test_hub_weights_that_cannot_be_used(tmp_path: Path) -> None:
 _MEASURE = """
 import sys, time
 from pathlib import Path
-from sfm.mast3r.checkpoint import load_network_checkpoint
+from sfm.mast3r.weights.checkpoint import load_network_checkpoint
 start = time.perf_counter()
 architecture, tensors = load_network_checkpoint(Path(sys.argv[1]))
 seconds = time.perf_counter() - start

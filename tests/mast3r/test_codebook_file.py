@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sfm.errors import WeightsError
-from sfm.mast3r.codebook_file import load_codebook, num_words
+from sfm.mast3r.weights.codebook_file import load_codebook, num_words
 from tools.write_checkpoint import write_codebook, write_retrieval_head
 
 OPCODES = [opcode.code.encode("latin1") for opcode in pickletools.opcodes]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.reciprocal import DescriptorPair
-from sfm.mast3r.correspondences import (
+from sfm.mast3r.network.correspondences import (
     Correspondences,
     DescriptorMap,
     match_direction,

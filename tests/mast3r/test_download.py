@@ -15,8 +15,8 @@ import pytest
 from huggingface_hub import constants
 
 from sfm.errors import WeightsError
-from sfm.mast3r.download import UnreachableError, download
-from sfm.mast3r.weights import OFFICIAL_FILES, OfficialFile, WeightsKind, partial_files
+from sfm.mast3r.weights.download import UnreachableError, download
+from sfm.mast3r.weights.weights import OFFICIAL_FILES, OfficialFile, WeightsKind, partial_files
 from tools.write_checkpoint import write_codebook
 
 from .weights_server import Behaviour, serving

@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sfm.errors import WeightsError
-from sfm.mast3r.checkpoint import load_network_checkpoint
-from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
+from sfm.mast3r.weights.checkpoint import load_network_checkpoint
+from sfm.mast3r.weights.retrieval_checkpoint import load_retrieval_head
 from tools.bench.parity import recipe
 from tools.write_checkpoint import (
     TINY,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sfm.mast3r.checkpoint import load_network_checkpoint, open_network_checkpoint
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.tensor_shapes import ALIASES
+from sfm.mast3r.weights.checkpoint import load_network_checkpoint, open_network_checkpoint
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import ALIASES
 from tools.write_checkpoint import TINY, write_hub_network
 
 from .checkpoint_files import refused, small_state

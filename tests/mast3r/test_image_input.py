@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sfm.errors import SfmError
-from sfm.mast3r.image_input import MAX_ASPECT, PhotoShapeError, network_photo, pixel_map
+from sfm.mast3r.network.image_input import MAX_ASPECT, PhotoShapeError, network_photo, pixel_map
 
 BENCH = str(Path(__file__).resolve().parents[2] / "tools" / "bench")
 DATA = Path(__file__).parent / "data_geometry"

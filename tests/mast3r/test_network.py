@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfm.errors import InputError
-from sfm.mast3r.architecture import NetworkArchitecture
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.network import Mast3rNetwork
-from sfm.mast3r.network_predictor import NetworkPredictor
-from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
-from sfm.mast3r.retrieval_head import RetrievalHead
-from sfm.mast3r.tensor_shapes import expected_shapes
-from sfm.mast3r.whitening import fit_whitening
+from sfm.mast3r.network.architecture import NetworkArchitecture
+from sfm.mast3r.network.network import Mast3rNetwork
+from sfm.mast3r.network.network_predictor import NetworkPredictor
+from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
+from sfm.mast3r.network.retrieval_head import RetrievalHead
+from sfm.mast3r.network.whitening import fit_whitening
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import expected_shapes
 
 
 def photo(name: str, height: int = 48, width: int = 64) -> NetworkPhoto:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from sfm.dense.types import PixelMap
 from sfm.errors import InputError
-from sfm.mast3r.correspondences import DescriptorMap, match_direction, merge_directions
-from sfm.mast3r.image_input import network_photo
-from sfm.mast3r.oracle import OracleOptions, OraclePredictor
-from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto, PairPredictor
+from sfm.mast3r.network.correspondences import DescriptorMap, match_direction, merge_directions
+from sfm.mast3r.network.image_input import network_photo
+from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto, PairPredictor
+from sfm.mast3r.oracle.oracle import OracleOptions, OraclePredictor
+from sfm.mast3r.values import PixelMap
 
 from .room import SIZE, encoded, projected
 

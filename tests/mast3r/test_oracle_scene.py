@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from sfm.errors import InputError
-from sfm.mast3r.oracle import OraclePredictor
-from sfm.mast3r.oracle_scene import depth_at, load_scene
+from sfm.mast3r.oracle.oracle import OraclePredictor
+from sfm.mast3r.oracle.oracle_scene import depth_at, load_scene
 
 from .room import SIZE
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sfm.mast3r.retrieval_checkpoint import load_retrieval_head
+from sfm.mast3r.weights.retrieval_checkpoint import load_retrieval_head
 from tools.bench.parity import recipe
 from tools.write_checkpoint import (
     write_retrieval_head,

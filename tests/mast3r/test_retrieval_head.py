@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from sfm.mast3r.retrieval_head import RetrievalHead
-from sfm.mast3r.retrieval_weights import RetrievalHeadWeights
+from sfm.mast3r.network.retrieval_head import RetrievalHead
+from sfm.mast3r.network.retrieval_weights import RetrievalHeadWeights
 
 PLAIN = RetrievalHeadWeights(None, None, {}, (), False, 300)
 DIM = 16

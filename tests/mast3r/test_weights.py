@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from sfm.errors import WeightsError
-from sfm.mast3r.architecture import NetworkArchitecture
-from sfm.mast3r.licence import LICENCE_NOTICE
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.tensor_shapes import ALIASES, expected_shapes
-from sfm.mast3r.weights import (
+from sfm.mast3r.network.architecture import NetworkArchitecture
+from sfm.mast3r.weights.licence import LICENCE_NOTICE
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import ALIASES, expected_shapes
+from sfm.mast3r.weights.weights import (
     OFFICIAL_FILES,
     WeightsKind,
     default_folder,
@@ -27,9 +27,9 @@ from sfm.mast3r.weights import (
     network_file,
     weights_folder,
 )
-from sfm.mast3r.weights_file import CONVERTED
-from sfm.mast3r.weights_record import WeightsRecord
-from sfm.mast3r.weights_store import WeightsStore
+from sfm.mast3r.weights.weights_file import CONVERTED
+from sfm.mast3r.weights.weights_record import WeightsRecord
+from sfm.mast3r.weights.weights_store import WeightsStore
 from tools.write_checkpoint import (
     OFFICIAL,
     TINY,

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from sfm.checkup import State, doctor
 from sfm.cli import main
 from sfm.config.schema import Mast3rConfig
-from sfm.dense.availability import why_not
-from sfm.dense.predictors import open_predictor
 from sfm.errors import WeightsError
-from sfm.mast3r.hub_cache import hub_cache
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.weights import OFFICIAL_FILES, Origin, find_weights, given_weights, weights_folder
-from sfm.mast3r.weights_store import WeightsStore
+from sfm.mast3r.weights.hub_cache import hub_cache
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.weights import OFFICIAL_FILES, Origin, find_weights, given_weights, weights_folder
+from sfm.mast3r.weights.weights_store import WeightsStore
+from sfm.matching.dense.availability import why_not
+from sfm.matching.dense.inference.predictors import open_predictor
+from sfm.pipelines.doctor import State, doctor
 from tools.write_checkpoint import (
     TINY,
     write_codebook,

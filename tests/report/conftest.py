@@ -12,8 +12,8 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import Config
-from sfm.events import EventLog
 from sfm.types import PhotoQuality
+from sfm.workspace.events import EventLog
 
 MakeRun = Callable[..., Path]
 

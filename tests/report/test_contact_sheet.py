@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from retrieval import Edge, Pair, Reason
-from sfm.database import PairRecord
-from sfm.pair_states import PairState
-from sfm.queries import Answer, Found
+from sfm.colmap.database import PairRecord
+from sfm.pairs.pair_states import PairState
+from sfm.pairs.queries import Answer, Found
 from sfm.report.contact_sheet import note, write_contact_sheet
 from sfm.report.graph import INK, graph_picture
 from sfm.report.graph_files import write_graphml, write_svg

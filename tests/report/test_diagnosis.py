@@ -6,7 +6,7 @@ import pytest
 
 from sfm.config.colmap import ColmapValues
 from sfm.config.schema import RegisterConfig
-from sfm.diagnosis import EventIndex
+from sfm.diagnosis.unregistered import EventIndex
 
 PHOTOS = ("a.jpg", "b.jpg", "c.jpg", "lost.jpg")
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from sfm.diagnosis.explain import explain
 from sfm.errors import InputError
-from sfm.events import EventLog
-from sfm.explanation import explain
+from sfm.workspace.events import EventLog
 from tests.report.conftest import judge
 
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from sfm.errors import InputError
-from sfm.events import EventLog
 from sfm.report import write_report
 from sfm.report.figures import verdict
+from sfm.workspace.events import EventLog
 from tests.report.browser import open_page
 from tests.report.conftest import judge
 

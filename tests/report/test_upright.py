@@ -6,7 +6,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.upright import is_level, upright_from_world
+from sfm.geometry.gravity import is_level, upright_from_world
 
 IN_WORLD = np.array([0.36, -0.48, 0.8])  # a unit vector that is no axis
 

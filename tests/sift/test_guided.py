@@ -14,14 +14,14 @@ import pytest
 
 import sfm
 from retrieval import Edge, Pair, Reason
-from sfm.backends import Guide, MatchReport
+from sfm.colmap.database import FeatureDatabase, PairRecord
 from sfm.config.schema import Config, ExportConfig, MatchingConfig, RunConfig, SiftConfig, VerifyConfig
-from sfm.database import FeatureDatabase, PairRecord
-from sfm.events import EventLog, read_events
 from sfm.loop.guides import guides_of
-from sfm.progress import SilentProgress
-from sfm.sift.guided import Features, GuidedMatches, guided_matches
-from sfm.sift.matching import match_pairs
+from sfm.matching import Guide, MatchReport
+from sfm.matching.sift.guided import Features, GuidedMatches, guided_matches
+from sfm.matching.sift.matching import match_pairs
+from sfm.workspace.events import EventLog, read_events
+from sfm.workspace.progress import SilentProgress
 
 WIDE = Pair("photo_00.jpg", "photo_04.jpg")
 MIN_MATCHES = 20

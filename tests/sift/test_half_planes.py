@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kernels.banded_nearest import banded_nearest
-from sfm.backends import Guide, GuideView
-from sfm.sift.half_planes import HalfPlanes, Rays
+from sfm.matching import Guide, GuideView
+from sfm.matching.sift.half_planes import HalfPlanes, Rays
 
 CAMERA = pycolmap.Camera(
     model="SIMPLE_RADIAL", width=640, height=480, params=[500.0, 320.0, 240.0, -0.05], camera_id=1

@@ -19,8 +19,8 @@ MODULES = sorted(
 TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkdtemp", "mkstemp"}
 SOLE_OWNERS = {
     "IncrementalMapper": "sfm/mapping",
-    "extract_features": "sfm/sift/features.py",
-    "match_image_pairs": "sfm/sift/matching.py",
+    "extract_features": "sfm/matching/sift/features.py",
+    "match_image_pairs": "sfm/matching/sift/matching.py",
 }
 """Functions and classes of pycolmap that one room alone may call."""
 
@@ -82,7 +82,7 @@ def test_models_are_read_in_one_place_which_checks_them_first() -> None:
         )
     }
 
-    assert readers == {"sfm/model_files.py"}
+    assert readers == {"sfm/colmap/model_files.py"}
 
 
 def test_pictures_are_opened_in_one_place() -> None:

@@ -11,8 +11,8 @@ from metrics.mapper_scores import Scores, read_models, score
 from street_grid import Grid, make
 
 from sfm.config.loading import load_config
-from sfm.database_mapping import map_database
 from sfm.evaluation import load_ground_truth
+from sfm.pipelines.map_database import map_database
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from metrics.mapper_rows import MapperRow, medians, render
 from metrics.mapper_scores import agreement, common_errors, flagged_photos, score
 
 from retrieval import Pair
+from sfm.colmap.model_poses import Poses
 from sfm.evaluation.ground_truth import GroundTruth
-from sfm.evaluation.model_poses import Poses
 from tests.mapping.synthetic import synthesize
 
 

@@ -16,7 +16,7 @@ from engines.settings import Settings, settings_from
 from harness.measured import Measured
 from photo_sets.sets import PhotoSet
 
-from sfm.mast3r.weights import OFFICIAL_FILES
+from sfm.mast3r.weights.weights import OFFICIAL_FILES
 
 GPU = "a GPU"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from engines import pair_choices, peer_database
 
+from sfm.colmap.database import FeatureDatabase
 from sfm.config.loading import load_config
-from sfm.database import FeatureDatabase
 
 PHOTOS = 7
 

@@ -8,7 +8,7 @@ import pytest
 from metrics.mapper_scores import agreement
 from metrics.reference_model import medoid
 
-from sfm.evaluation.model_poses import Poses
+from sfm.colmap.model_poses import Poses
 
 COUNT = 20
 

@@ -10,7 +10,7 @@ from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
 from studies.suspects import measure, thinned
 
 from retrieval import Pair
-from sfm.mapping.evidence.pair_matches import PairMatches
+from sfm.mapping.scene.pair_matches import PairMatches
 
 
 def test_the_list_of_dup_cereal_names_pairs_of_its_photos(shared_data) -> None:

@@ -37,9 +37,9 @@ from metrics.table import aligned, number
 from peers import label_of
 from photo_sets.sets import PhotoSet, find_sets, set_parser
 
+from sfm.colmap.model_poses import Poses, find_models, read_poses
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
-from sfm.evaluation.model_poses import Poses, find_models, read_poses
 from sfm.ingest.discover import PHOTO_SUFFIXES
 
 BENCH = "novel_views"

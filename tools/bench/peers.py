@@ -57,9 +57,9 @@ from metrics.rows import Row, accuracy_of, measured_when, median_rows
 from metrics.table import render
 from photo_sets.sets import PhotoSet, find_sets, set_parser
 
+from sfm.colmap.model_poses import Poses
 from sfm.errors import EXIT_INTERRUPTED, InputError
 from sfm.evaluation import load_ground_truth
-from sfm.evaluation.model_poses import Poses
 
 ENGINES = ("ours", *MAPPERS)
 _ITSELF = "COLMAP on all photos"

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sfm.config.schema import RegisterConfig
-from sfm.scratch import scratch_folder
+from sfm.files.scratch import scratch_folder
 
+from ..edits.join_overlapping import join_models
 from ..growing.trials import Trial, Workbench, extend, judged
-from ..journal import Journal
-from .joining import join_models
+from ..scene.journal import Journal
 from .partition import Cluster, partition
 from .processes import run_tasks
 from .task import is_mapped, map_task, read_models, write_task

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..evidence.view_graph import ViewGraph
-from .normalised_cut import cut_in_two
+from ..scene.view_graph import ViewGraph
+from .normalized_cut import cut_in_two
 
 _SHARED = 24  # photos that two neighbours have in common at most; a similarity needs a few in several places
 

@@ -9,17 +9,17 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from sfm.colmap.model_files import read_whole_model
 from sfm.config.schema import RegisterConfig
-from sfm.model_files import read_whole_model
 
 from ..depth.keypoint_depth import KeypointDepth
+from ..edits.bridge import bridged_models
 from ..growing.components import new_models
 from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, best_model
-from ..journal import Journal
-from ..options import MapperOptions, with_threads
-from ..part_database import write_part
-from ..scene import Scene
-from .bridging import bridged_models
+from ..scene.journal import Journal
+from ..scene.options import MapperOptions, with_threads
+from ..scene.part_database import write_part
+from ..scene.scene import Scene
 
 _NEARLY_ALL = 0.95  # of a cluster: what is missing may find its place beside the other clusters
 

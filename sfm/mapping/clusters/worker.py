@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pycolmap
 
-from sfm.scratch import scratch_below
+from sfm.files.scratch import scratch_below
 
 from .task import map_task
 

@@ -14,12 +14,12 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from ..journal import Journal
 from ..measures.agreement import agreement
 from ..measures.epipolar import bearing_vectors
-from ..options import MapperOptions
-from ..scene import Scene
-from ..session import MapperSession, open_session
+from ..scene.journal import Journal
+from ..scene.options import MapperOptions
+from ..scene.scene import Scene
+from ..scene.session import MapperSession, open_session
 from .fit import DepthFit, fit_depth, is_known
 from .lifting import lifted_pose
 from .tracks import LiftedView, add_points, adjust_poses

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scene import Scene
+from ..scene.scene import Scene
 
 Array = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from ..measures.epipolar import bearing_vectors
-from ..session import MapperSession
+from ..scene.session import MapperSession
 from .fit import DepthFit
 from .uncertain_pose import UncertainPoints, refine_pose
 

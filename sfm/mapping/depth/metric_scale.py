@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
-from ..scene import Scene
+from ..scene.scene import Scene
 from .fit import fit_depth, relative_spread, weighted_median
 from .photo_depth import depth_at_points
 

@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from ..scene import Scene
+from ..scene.scene import Scene
 from .fit import MIN_POINTS, DepthFit, fit_depth, is_known
 
 _MAX_POINTS = 1000  # that one photo is judged by

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..session import MapperSession
+from ..scene.session import MapperSession
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]

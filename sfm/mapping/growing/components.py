@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sfm.config.schema import RegisterConfig
 
-from ..journal import Journal
+from ..scene.journal import Journal
 from .trials import Trial, Workbench, best_model
 
 

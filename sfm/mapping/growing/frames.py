@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..journal import Journal
-from ..session import MapperSession
+from ..scene.journal import Journal
+from ..scene.session import MapperSession
 
 
 def frame_mates(session: MapperSession, name: str) -> list[str]:

@@ -13,15 +13,15 @@ from collections.abc import Sequence, Set
 
 import pycolmap
 
-from sfm.scratch import scratch_folder
+from sfm.files.scratch import scratch_folder
 
-from ..calibration.focal_priors import holds_given
-from ..journal import Journal
+from ..cameras.focal_priors import holds_given
 from ..measures.agreement import agreement
 from ..measures.soundness import tied_parts
-from ..part_database import write_part
-from ..peers import global_options, restore_intrinsics
-from ..session import MapperSession, open_session
+from ..scene.colmap_mappers import global_options, restore_intrinsics
+from ..scene.journal import Journal
+from ..scene.part_database import write_part
+from ..scene.session import MapperSession, open_session
 from .trials import Trial, Workbench, extend, judged
 
 _MIN_AGREEMENT = 0.6

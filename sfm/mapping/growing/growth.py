@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
-from ..journal import Journal
-from ..session import MapperSession
-from .adjustment import refine_growing, refine_local
+from ..scene.journal import Journal
+from ..scene.session import MapperSession
+from .bundle_adjustment import refine_growing, refine_local
 from .frames import frame_mates
 from .steps import FIRM, Attempts, Method, Stuck, register_next
 

@@ -13,11 +13,11 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..calibration.focal_priors import with_held_focal
-from ..evidence.view_graph import ViewGraph
-from ..journal import Journal
+from ..cameras.focal_priors import with_held_focal
 from ..measures.epipolar import bearing_vectors
-from ..session import MapperSession
+from ..scene.journal import Journal
+from ..scene.session import MapperSession
+from ..scene.view_graph import ViewGraph
 from .frames import triangulate_frame_mates
 
 _MAX_TESTED = 80  # pairs of one component whose relative pose is estimated

@@ -10,10 +10,10 @@ import pycolmap
 
 from ..depth.lifting import lifted_pose
 from ..depth.photo_depth import fit_to_points
-from ..journal import Journal
 from ..measures.agreement import agreement
-from ..options import MapperOptions, two_view_triangulation
-from ..session import MapperSession
+from ..scene.journal import Journal
+from ..scene.options import MapperOptions, two_view_triangulation
+from ..scene.session import MapperSession
 from .frames import triangulate_frame_mates
 
 _RETRY_GROWTH = 1.1  # a photo that failed is tried again once it sees this many times the points it saw then

@@ -10,12 +10,12 @@ import pycolmap
 
 from ..depth.depth_model import build_depth_model
 from ..depth.photo_depth import is_contradicted
-from ..journal import Journal
 from ..measures.agreement import contradicted_share
-from ..options import MapperOptions, with_two_view_tracks
-from ..scene import Scene
-from ..session import open_session
-from .adjustment import drop_blind, refine_fully, refine_growing
+from ..scene.journal import Journal
+from ..scene.options import MapperOptions, with_two_view_tracks
+from ..scene.scene import Scene
+from ..scene.session import open_session
+from .bundle_adjustment import drop_blind, refine_fully, refine_growing
 from .growth import grow
 from .seeds import Seed, find_seeds, initialise, next_seed
 

@@ -9,8 +9,8 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..scene import Scene
-from ..session import MapperSession
+from ..scene.scene import Scene
+from ..scene.session import MapperSession
 from .epipolar import Views
 
 AGREED_PX = 4.0

@@ -11,7 +11,7 @@ import pycolmap
 from kernels.sampson import sampson_distances, sampson_medians
 from retrieval import Pair
 
-from ..scene import Scene
+from ..scene.scene import Scene
 
 Array = npt.NDArray[np.float64]
 

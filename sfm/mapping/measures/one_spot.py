@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from retrieval import Pair
 
-from ..scene import Scene
+from ..scene.scene import Scene
 
 _PLANAR = ("planar", "panoramic", "planar_or_panoramic")
 _MOSTLY = 0.9

@@ -8,7 +8,7 @@ import pycolmap
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from ..evidence.view_graph import MIN_NUM_INLIERS
+from ..scene.view_graph import MIN_NUM_INLIERS
 
 MIN_COMMON_POINTS = 15
 """That two parts of a model, or two models, see: points have noise; three fix a similarity without any."""

@@ -21,27 +21,33 @@ from photo_sets.sets import files_key
 from engines.matched_store import GuidedWork, MatchedStore
 from retrieval import Edge, Pair, Reason, SceneGraph
 from retrieval.mast3r_sfm_graph import retrieval_graph
-from sfm.atomic_files import atomic_write_json
-from sfm.backends import Guides, MatchReport
+from sfm.colmap.model_poses import Poses
 from sfm.config.schema import Config
+from sfm.diagnosis.inconsistent_pairs import read_suspects
 from sfm.evaluation.comparison import registered_poses
-from sfm.evaluation.model_poses import Poses
-from sfm.events import EventLog
-from sfm.look_alikes import read_suspects
+from sfm.files.atomic import atomic_write_json
 from sfm.loop import Rank, run_closed_loop
 from sfm.mapping import ViewGraph, contested_places, finish_models, reconstruct
-from sfm.pair_proposal import propose_pairs
-from sfm.progress import SilentProgress
+from sfm.matching import Guides, MatchReport
+from sfm.pairs.first_pairs import propose_pairs
+from sfm.workspace.events import EventLog
+from sfm.workspace.progress import SilentProgress
 
 LOOP = "loop"
-_SOURCE_OF_ALL = ("retrieval", "kernels", "sfm/mapping", "sfm/database.py", "sfm/verification.py")
+_SOURCE_OF_ALL = (
+    "retrieval",
+    "kernels",
+    "sfm/mapping",
+    "sfm/colmap/database.py",
+    "sfm/matching/verification.py",
+)
 _SOURCE_OF_LOOP = (
     *_SOURCE_OF_ALL,
     "sfm/loop",
-    "sfm/look_alikes.py",
-    "sfm/sift",
-    "sfm/pair_proposal.py",
-    "sfm/positions.py",
+    "sfm/diagnosis/inconsistent_pairs.py",
+    "sfm/matching/sift",
+    "sfm/pairs/first_pairs.py",
+    "sfm/ingest/photo_positions.py",
 )
 
 

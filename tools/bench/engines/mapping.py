@@ -47,7 +47,7 @@ def map_ours(database: Path, out: Path, *, seed: int, threads: int, option: Sequ
     """Run our mapper in an empty folder."""
     # A peer's process need not hold our engine.
     from sfm.config.loading import load_config
-    from sfm.database_mapping import map_database
+    from sfm.pipelines.map_database import map_database
 
     own = [f"run.seed={seed}", f"run.threads={threads}", "export.report=false"]
     config = load_config(overrides=[*own, *option])

@@ -22,18 +22,18 @@ import pycolmap
 from photo_sets.sets import PhotoSet
 
 from retrieval import Edge, Pair, Reason
-from sfm.atomic_files import atomic_write_json
-from sfm.backends import NO_GUIDES, Guides, MatchReport, Surroundings
+from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
-from sfm.database import FeatureDatabase
-from sfm.events import NullEvents
+from sfm.files.atomic import atomic_write_json
 from sfm.ingest import ingest
-from sfm.positions import with_positions
-from sfm.progress import SilentProgress
-from sfm.sift import SiftBackend
-from sfm.sift.guided_pairs import match_guided
+from sfm.ingest.photo_positions import with_positions
+from sfm.matching import NO_GUIDES, Guides, MatchReport, Surroundings
+from sfm.matching.sift import SiftBackend
+from sfm.matching.sift.guided_pairs import match_guided
 from sfm.types import Collection
-from sfm.workspace import Workspace
+from sfm.workspace.events import NullEvents
+from sfm.workspace.progress import SilentProgress
+from sfm.workspace.workspace import Workspace
 
 _TABLES = ("matches", "two_view_geometries")
 _BASE = "base.db"
@@ -138,7 +138,7 @@ class MatchedStore:
         return MatchReport(len(new), len(edges) - len(new), inliers)
 
     def match_guided(self, pairs: Sequence[Pair], database: FeatureDatabase, guides: Guides) -> set[Pair]:
-        """As `sfm.sift.guided_pairs.match_guided`, with the store's options."""
+        """As `sfm.matching.sift.guided_pairs.match_guided`, with the store's options."""
         config = self.backend.surroundings.config
         return match_guided(
             pairs,

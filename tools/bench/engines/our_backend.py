@@ -24,7 +24,7 @@ class OurBackend:
 
 def our_backend(options: Sequence[str]) -> OurBackend:
     """The backend of a run with these overrides, `KEY=VALUE`, now and here."""
-    from sfm.dense.availability import why_not  # torch is loaded only where there are weights
+    from sfm.matching.dense.availability import why_not  # torch is loaded only where there are weights
 
     config = load_config(overrides=options)
     try:
@@ -39,7 +39,7 @@ def our_backend(options: Sequence[str]) -> OurBackend:
 def _mast3r(config: Mast3rConfig) -> OurBackend:
     import torch
 
-    from sfm.dense.predictors import choose_device
+    from sfm.matching.dense.inference.predictors import choose_device
 
     if config.oracle is not None:  # drawn from a scene's truth, in the network's place
         return OurBackend("mast3r", "cpu", ("oracle",))
@@ -53,7 +53,7 @@ def _mast3r(config: Mast3rConfig) -> OurBackend:
 
 def _weights(config: Mast3rConfig) -> tuple[object, ...]:
     """Path, size and time of each official file that is there: those that come later are other weights."""
-    from sfm.mast3r.weights import find_weights, given_weights, weights_folder
+    from sfm.mast3r.weights.weights import find_weights, given_weights, weights_folder
 
     try:
         there = find_weights(weights_folder(config.weights_dir), given_weights(config.weights))

@@ -18,12 +18,12 @@ from retrieval import Pair
 from retrieval.codebook import train_codebook
 from retrieval.engine import build_index
 from retrieval.query_expansion import neighbours_expanded
+from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
-from sfm.database import FeatureDatabase
-from sfm.sift.features import retrieval_descriptors
-from sfm.sift.matching import matching_options
-from sfm.verification import verification_options, write_pair_list
-from sfm.workspace import content_key
+from sfm.matching.sift.features import retrieval_descriptors
+from sfm.matching.sift.matching import matching_options
+from sfm.matching.verification import verification_options, write_pair_list
+from sfm.workspace.workspace import content_key
 
 NEIGHBOURS = 20
 """Of each photo, by the tree or by retrieval."""

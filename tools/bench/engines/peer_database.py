@@ -27,14 +27,14 @@ from harness.process_tree import forget_own_peak, own_peak_mb
 from harness.result_file import today
 
 from engines.pair_choices import CHOICES, Matching, choice_key, proposes_all, train
+from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
-from sfm.database import FeatureDatabase, StageKeys
-from sfm.events import NullEvents
 from sfm.ingest import ingest
-from sfm.progress import SilentProgress
-from sfm.sift.features import describe
+from sfm.matching.sift.features import describe
 from sfm.types import Collection
+from sfm.workspace.events import NullEvents
+from sfm.workspace.progress import SilentProgress
 
 _KEYS = StageKeys("peer", "peer", "peer")
 _UNNAMED_THREADS = 2

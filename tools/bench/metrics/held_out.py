@@ -18,8 +18,8 @@ import pycolmap
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from sfm.evaluation.alignment import centres, extent, fit_similarity_robustly
-from sfm.evaluation.model_poses import Poses
+from sfm.colmap.model_poses import Poses
+from sfm.geometry.horn import centres, extent, fit_similarity_robustly
 
 EVERY = 8
 """One photo in so many is held out, the first of each; as novel-view benchmarks have it."""

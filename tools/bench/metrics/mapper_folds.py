@@ -11,9 +11,9 @@ import pycolmap
 from photo_sets.pair_truth import LABELS, Label, read_labels
 
 from retrieval import Pair
+from sfm.colmap.model_poses import find_models
 from sfm.errors import InputError
-from sfm.evaluation.model_poses import find_models
-from sfm.mapping.evidence.pair_matches import PairMatches
+from sfm.mapping.scene.pair_matches import PairMatches
 
 _USED = 15  # matches of a pair that became observations of one point
 _USED_SHARE = 0.25

@@ -11,11 +11,11 @@ import pycolmap
 import roma
 import torch
 
+from sfm.colmap.model_poses import Poses, find_models, read_poses
 from sfm.errors import InputError
-from sfm.evaluation.alignment import Array, Similarity, centres, fit_similarity_robustly, trajectory_error
 from sfm.evaluation.evaluate import evaluate_poses
 from sfm.evaluation.ground_truth import GroundTruth
-from sfm.evaluation.model_poses import Poses, find_models, read_poses
+from sfm.geometry.horn import Array, Similarity, centres, fit_similarity_robustly, trajectory_error
 
 MIN_MODEL_SIZE = 3
 _MAX_TURN_DEG, _MAX_DISTANCE = 2.0, 0.02

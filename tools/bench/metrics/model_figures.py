@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfm.model_files import read_whole_model
+from sfm.colmap.model_files import read_whole_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metrics.mapper_scores import agreement
-from sfm.evaluation.model_poses import Poses
+from sfm.colmap.model_poses import Poses
 
 
 @dataclass(frozen=True, slots=True)

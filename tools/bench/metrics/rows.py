@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from metrics.mapper_scores import read_models
+from sfm.colmap.model_poses import Poses
 from sfm.evaluation import GroundTruth, load_ground_truth
 from sfm.evaluation.evaluate import evaluate_poses
 from sfm.evaluation.metrics import PairErrors, pair_errors
-from sfm.evaluation.model_poses import Poses
 from sfm.evaluation.names import match_names
 
 Number = float | None

@@ -10,11 +10,11 @@ from photo_sets import BenchmarkScene
 
 from metrics.clouds import read_cloud, read_crop
 from metrics.points import Array, PointScore, score_points, thinned
+from sfm.colmap.model_files import read_whole_model
+from sfm.colmap.model_poses import read_poses
 from sfm.errors import InputError
-from sfm.evaluation.alignment import Similarity, centres, fit_similarity
-from sfm.evaluation.model_poses import read_poses
 from sfm.evaluation.names import match_names
-from sfm.model_files import read_whole_model
+from sfm.geometry.horn import Similarity, centres, fit_similarity
 
 TANKS_AND_TEMPLES_M = {
     "Barn": 0.01,

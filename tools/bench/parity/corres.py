@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sfm.mast3r.correspondences import (
+from sfm.mast3r.network.correspondences import (
     Correspondences,
     DescriptorMap,
     match_direction,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sfm.mast3r.canonical import canonical_view, estimate_focal
+from sfm.mast3r.network.canonical import canonical_view, estimate_focal
 
 from .case import Case, compare
 

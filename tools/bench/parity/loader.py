@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sfm.ingest.decode import load_rgb
-from sfm.mast3r.image_input import network_photo
+from sfm.mast3r.network.image_input import network_photo
 
 from .case import Case, compare, count
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfm.mast3r.network import Mast3rNetwork, ViewLayers
+from sfm.mast3r.network.network import Mast3rNetwork, ViewLayers
 
 from . import recipe
 from .activations import find, recorded

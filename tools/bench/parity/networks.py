@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from sfm.mast3r.architecture import NetworkArchitecture
-from sfm.mast3r.model_call import from_hub_config
-from sfm.mast3r.network import Mast3rNetwork
-from sfm.mast3r.tensor_shapes import expected_shapes
+from sfm.mast3r.network.architecture import NetworkArchitecture
+from sfm.mast3r.network.network import Mast3rNetwork
+from sfm.mast3r.weights.model_call import from_hub_config
+from sfm.mast3r.weights.tensor_shapes import expected_shapes
 
 from .recipe import state_dict
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from retrieval.asmk import aggregate
 from retrieval.codebook import Codebook
 from retrieval.index import RetrievalIndex
-from sfm.mast3r.retrieval_head import RetrievalHead
-from sfm.mast3r.retrieval_weights import RetrievalHeadWeights
+from sfm.mast3r.network.retrieval_head import RetrievalHead
+from sfm.mast3r.network.retrieval_weights import RetrievalHeadWeights
 
 from . import recipe
 from .case import Case, compare, count

@@ -23,9 +23,9 @@ import pycolmap
 
 from photo_sets.scene import BenchmarkScene, need_photos, need_truth, photos_in
 from photo_sets.texts import pose
+from sfm.colmap.model_cameras import checked_camera
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
-from sfm.evaluation.model_cameras import checked_camera
 
 ANNOTATIONS = "frame_annotations.jgz"
 Annotation = dict[str, Any]

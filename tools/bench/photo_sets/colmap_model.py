@@ -12,8 +12,8 @@ from pathlib import Path
 from photo_sets.eth3d import need_announced_count, with_cameras
 from photo_sets.places import scene_folder
 from photo_sets.scene import BenchmarkScene, need_photos, photos_in
+from sfm.colmap.model_poses import read_poses
 from sfm.errors import InputError
-from sfm.evaluation.model_poses import read_poses
 
 
 def load_colmap_model(root: Path, scene: str, *, dataset: str) -> BenchmarkScene:

@@ -23,10 +23,10 @@ import numpy as np
 from photo_sets.places import scene_folder, scene_folders
 from photo_sets.scene import BenchmarkScene, Scan, need_photos, need_truth, photos_in
 from photo_sets.texts import Array
+from sfm.colmap.model_cameras import read_cameras
+from sfm.colmap.model_poses import Poses, read_camera_ids, read_poses
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
-from sfm.evaluation.model_cameras import read_cameras
-from sfm.evaluation.model_poses import Poses, read_camera_ids, read_poses
 
 _SCANS = "dslr_scan_eval"
 POSITION_ACCURACY_M = 1e-3

@@ -12,7 +12,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from retrieval import Pair
-from sfm.mapping.evidence.pair_matches import PairMatches
+from sfm.mapping.scene.pair_matches import PairMatches
 
 LABELS = Path(__file__).resolve().parent / "labels"
 _AGREES_PX = 8.0

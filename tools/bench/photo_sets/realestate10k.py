@@ -16,9 +16,9 @@ from PIL import Image
 
 from photo_sets.scene import BenchmarkScene, photos_in
 from photo_sets.texts import Array, lines_of, numbers, pose
+from sfm.colmap.model_cameras import checked_camera
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
-from sfm.evaluation.model_cameras import checked_camera
 
 _COLUMNS = 19
 

@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 
 from photo_sets.scene import BenchmarkScene
+from sfm.colmap.model_cameras import camera_entry
 from sfm.errors import InputError
-from sfm.evaluation.model_cameras import camera_entry
 
 
 def stage(scene: BenchmarkScene, folder: Path) -> Path:

@@ -16,9 +16,9 @@ import pycolmap
 from photo_sets.places import scene_folder
 from photo_sets.scene import BenchmarkScene, need_photos, need_truth, photos_in
 from photo_sets.texts import lines_of, matrix, numbers, pose
+from sfm.colmap.model_cameras import checked_camera
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
-from sfm.evaluation.model_cameras import checked_camera
 
 _ROWS = 9
 

@@ -25,10 +25,10 @@ import torch
 from harness.arguments import NO_DEVICE, missing_device
 from torch.utils.flop_counter import FlopCounterMode
 
-from sfm.mast3r.architecture import OFFICIAL
-from sfm.mast3r.network import Mast3rNetwork
-from sfm.mast3r.network_predictor import NetworkPredictor
-from sfm.mast3r.predictor import EncodedPhoto, NetworkPhoto
+from sfm.mast3r.network.architecture import OFFICIAL
+from sfm.mast3r.network.network import Mast3rNetwork
+from sfm.mast3r.network.network_predictor import NetworkPredictor
+from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
 
 PUBLISHED_TFLOP = 3.028253933568
 """A pair at 512 x 384 in the authors' implementation, counted by the same counter."""

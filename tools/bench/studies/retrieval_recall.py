@@ -32,7 +32,7 @@ from retrieval.engine import Neighbours
 from retrieval.index import RetrievalIndex
 from retrieval.query_expansion import neighbours_expanded
 from sfm.config.schema import Config
-from sfm.sift.features import largest_features
+from sfm.matching.sift.features import largest_features
 from studies.retrieval_truth import Sample, Truth, prepare_truth
 
 SETS = ("saharov32", "monstree", "kitchen25", "dup_cereal", "lund_street", "fox", "caliterra", "bonsai292")

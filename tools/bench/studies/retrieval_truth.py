@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from photo_sets.sets import PhotoSet
 
 from retrieval import Edge, Pair, Reason
+from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
-from sfm.database import FeatureDatabase, StageKeys
-from sfm.events import NullEvents
 from sfm.ingest import ingest
-from sfm.progress import SilentProgress
-from sfm.sift.features import describe
-from sfm.sift.matching import match_pairs
-from sfm.workspace import content_key
+from sfm.matching.sift.features import describe
+from sfm.matching.sift.matching import match_pairs
+from sfm.workspace.events import NullEvents
+from sfm.workspace.progress import SilentProgress
+from sfm.workspace.workspace import content_key
 
 MIN_INLIERS = 30
 

@@ -1,0 +1,1 @@
+"""Databases and models of COLMAP, read with bounds and checked."""

@@ -1,0 +1,401 @@
+"""The one owner of `database.db`: which photos, cameras, features and pairs it holds, and what is stale.
+
+COLMAP's schema holds the data; two small tables of ours beside it remember what the data was computed from,
+so that a changed photo or option drops just what depends on it. COLMAP ignores tables that it doesn't know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from retrieval import Pair
+from sfm.colmap.rigs import write_rigs
+from sfm.colmap.sqlite_files import read_only_uri
+from sfm.errors import WorkspaceError
+from sfm.types import CameraSpec, Collection, Photo
+
+_OUR_TABLES = """
+CREATE TABLE IF NOT EXISTS loopsfm_images
+    (image_id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, content TEXT NOT NULL, camera TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS loopsfm_keys (stage TEXT PRIMARY KEY, key TEXT NOT NULL);
+"""
+_CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)
+_MAX_IMAGE_ID = 2147483647  # kMaxNumImages of COLMAP, the base of its pair ids
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecord:
+    """What the database knows of one matched pair."""
+
+    num_matches: int
+    num_inliers: int
+    config: str
+    """COLMAP's two-view configuration: CALIBRATED, UNCALIBRATED, PLANAR, PANORAMIC, WATERMARK, ..."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether the pair has a two-view geometry that registration can use."""
+        return self.num_inliers > 0 and self.config not in ("UNDEFINED", "DEGENERATE")
+
+
+@dataclass(frozen=True, slots=True)
+class StageKeys:
+    """Keys of the options that features, matches and two-view geometries depend on."""
+
+    features: str
+    matches: str
+    geometries: str
+
+
+class FeatureDatabase:
+    """A COLMAP database kept in step with a collection of photos.
+
+    Args:
+        path: made where it is missing.
+        read_only: only look: the file must exist, and a process that writes to it isn't disturbed.
+
+    Raises:
+        WorkspaceError: the file is not a COLMAP database.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._read_only = read_only
+        try:
+            if read_only:
+                self.image_ids()
+                return
+            pycolmap.Database.open(path).close()
+            with closing(self._connect()) as connection, connection:
+                connection.executescript(_OUR_TABLES)
+        except (RuntimeError, sqlite3.DatabaseError) as error:
+            raise WorkspaceError(f"{path} is not a usable COLMAP database: {error}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        # As a URI, since only those say how to open; `rw` makes no file, which pycolmap has done by then.
+        uri = read_only_uri(self.path) if self._read_only else f"{self.path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, timeout=30)
+        connection.execute("PRAGMA foreign_keys = OFF")
+        return connection
+
+    def sync(self, collection: Collection, keys: StageKeys) -> None:
+        """Make the database hold exactly `collection`, dropping what changed photos and options made stale.
+
+        One transaction: a kill leaves the earlier state. Image ids of photos that stay are kept.
+        """
+        with closing(self._connect()) as db, db:
+            _drop_stale_stages(db, keys)
+            known = {row[1]: row for row in db.execute("SELECT * FROM loopsfm_images")}
+            current = {photo.name: photo for photo in collection.photos}
+            gone = [row[0] for name, row in known.items() if name not in current]
+            kept = [(row, current[name]) for name, row in known.items() if name in current]
+            changed = [row[0] for row, photo in kept if row[2] != photo_content(photo)]
+            _drop_features(db, [*gone, *changed])
+            _drop_images(db, gone)
+            _write_cameras(db, collection.cameras.values())
+            next_id = 1 + max((row[0] for row in known.values()), default=0)
+            recalibrated = []
+            for photo in collection.photos:
+                row = known.get(photo.name)
+                image_id, next_id = (row[0], next_id) if row else (next_id, next_id + 1)
+                signature = _camera_signature(collection.cameras[photo.camera_id])
+                if row and row[3] != signature:
+                    recalibrated.append(image_id)
+                _write_image(db, image_id, photo, signature)
+            _drop_geometries(db, recalibrated)
+            _write_pose_priors(db, collection)
+        if collection.rigs and all(rig.has_poses for rig in collection.rigs):
+            write_rigs(self.path, collection.rigs)
+
+    def stage_keys(self) -> dict[str, str]:
+        """The keys that `sync` was last called with, by stage; empty in a database of somebody else's."""
+        with closing(self._connect()) as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'loopsfm_keys'").fetchone():
+                return {}
+            return dict(db.execute("SELECT stage, key FROM loopsfm_keys"))
+
+    def cameras(self) -> dict[str, CameraSpec]:
+        """The camera of every image, by name."""
+        query = (
+            "SELECT name, c.camera_id, model, width, height, params, prior_focal_length "
+            "FROM images JOIN cameras c USING (camera_id)"
+        )
+        with closing(self._connect()) as db:
+            rows = db.execute(query).fetchall()
+        found = {}
+        for name, camera_id, model, width, height, data, has_prior in rows:
+            params = tuple(np.frombuffer(data, np.float64).tolist())
+            label = pycolmap.CameraModelId(model).name
+            found[name] = CameraSpec(camera_id, label, width, height, params, bool(has_prior))
+        return found
+
+    def put_features(
+        self, name: str, keypoints: NDArray[np.float32], descriptors: NDArray[np.uint8] | None
+    ) -> None:
+        """Replace an image's features, of which no match must know: keypoints `(n, 2, 4 or 6)`, descriptors
+        `(n, 128)` as `features` gives them, or None for a matcher that has none.
+        """
+        with closing(self._connect()) as db, db:
+            (image_id,) = db.execute("SELECT image_id FROM images WHERE name = ?", (name,)).fetchone()
+            data = np.ascontiguousarray(keypoints, np.float32).tobytes()
+            row = (image_id, *keypoints.shape, data)
+            db.execute("INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)", row)
+            if descriptors is not None:
+                kind, values = int(pycolmap.FeatureExtractorType.SIFT), np.ascontiguousarray(descriptors)
+                entry = (image_id, kind, *values.shape, values.tobytes())
+                db.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?, ?)", entry)
+
+    def write_positions(self, collection: Collection) -> None:
+        """Replace all pose priors by the positions of the photos."""
+        with closing(self._connect()) as db, db:
+            _write_pose_priors(db, collection)
+
+    @contextmanager
+    def plain_names(self) -> Iterator[Mapping[str, str]]:
+        """Names without blanks while the context is open, as a mapping from the real ones.
+
+        COLMAP's list of pairs splits names at blanks. After a kill in between, `sync` restores the names.
+        """
+        ids = self.image_ids()
+        if not any(character.isspace() for name in ids for character in name):
+            yield {name: name for name in ids}
+            return
+        plain = {name: f"image{image_id}" for name, image_id in ids.items()}
+        self._rename({hidden: name for name, hidden in plain.items()})
+        try:
+            yield plain
+        finally:
+            self._rename(plain)
+
+    def _rename(self, old_of_new: Mapping[str, str]) -> None:
+        # Never across a call of pycolmap: it brings a SQLite of its own, and two of them holding one file
+        # open in the same process break each other's locks.
+        with closing(self._connect()) as db, db:
+            db.executemany("UPDATE images SET name = ? WHERE name = ?", list(old_of_new.items()))
+
+    def image_ids(self) -> dict[str, int]:
+        """COLMAP's image id of every image name."""
+        with closing(self._connect()) as db:
+            return {name: image_id for image_id, name in sorted(self._names(db).items(), key=itemgetter(1))}
+
+    def _names(self, db: sqlite3.Connection) -> dict[int, str]:
+        """Image names by id; whoever only looks sees the real ones even while they are hidden from COLMAP."""
+        names = dict(db.execute("SELECT image_id, name FROM images"))
+        if (
+            self._read_only
+            and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'loopsfm_images'").fetchone()
+        ):
+            names.update(db.execute("SELECT image_id, name FROM loopsfm_images"))
+        return names
+
+    def num_keypoints(self) -> dict[str, int]:
+        """Number of keypoints of every image that has been described."""
+        query = (
+            "SELECT name, rows FROM images JOIN keypoints USING (image_id) "
+            "JOIN descriptors USING (image_id, rows)"
+        )
+        with closing(self._connect()) as db:
+            return dict(db.execute(query))
+
+    def features(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Keypoints `(n, 4 or 6) float32` (x, y, shape; px) and descriptors `(n, 128) uint8` of an image."""
+        query = (
+            "SELECT k.rows, k.cols, k.data, d.cols, d.data FROM images JOIN keypoints k USING (image_id) "
+            "JOIN descriptors d USING (image_id) WHERE name = ?"
+        )
+        with closing(self._connect()) as db:
+            rows, k_cols, k_data, d_cols, d_data = db.execute(query, (name,)).fetchone()
+        keypoints = np.frombuffer(k_data or b"", np.float32).reshape(rows, k_cols)
+        return keypoints, np.frombuffer(d_data or b"", np.uint8).reshape(rows, d_cols)
+
+    def keypoint_positions(self) -> dict[str, NDArray[np.float32]]:
+        """Positions `(n, 2) float32` (px) of the keypoints of every image that has any."""
+        query = "SELECT name, rows, cols, data FROM images JOIN keypoints USING (image_id)"
+        with closing(self._connect()) as db:
+            rows = db.execute(query).fetchall()
+        return {
+            name: np.frombuffer(data or b"", np.float32).reshape(num, cols)[:, :2].copy()
+            for name, num, cols, data in rows
+        }
+
+    def matched_pairs(self) -> set[Pair]:
+        """Pairs whose matches are known, verified or not."""
+        with closing(self._connect()) as db:
+            names = dict(db.execute("SELECT image_id, name FROM images"))
+            ids = [image_ids_of_pair(pair_id) for (pair_id,) in db.execute("SELECT pair_id FROM matches")]
+        return {Pair.of(names[a], names[b]) for a, b in ids}
+
+    def matches(self) -> dict[Pair, NDArray[np.uint32]]:
+        """Matches `(m, 2)` of every matched pair: rows of keypoints of its first and of its second image."""
+        return self._index_pairs("matches")
+
+    def inlier_matches(self) -> dict[Pair, NDArray[np.uint32]]:
+        """The same of every pair with a two-view geometry, of the matches that agree with it."""
+        return self._index_pairs("two_view_geometries")
+
+    def _index_pairs(self, table: str) -> dict[Pair, NDArray[np.uint32]]:
+        with closing(self._connect()) as db:
+            names = dict(db.execute("SELECT image_id, name FROM images"))
+            rows = db.execute(f"SELECT pair_id, rows, cols, data FROM {table}").fetchall()
+        found = {}
+        for pair_id, num, cols, data in rows:
+            low, high = (names[i] for i in image_ids_of_pair(pair_id))
+            indices = np.frombuffer(data or b"", np.uint32).reshape(num, cols or 2)
+            found[Pair.of(low, high)] = indices.copy() if low < high else indices[:, ::-1].copy()
+        return found
+
+    def add_matches(
+        self,
+        keypoints: Mapping[str, NDArray[np.float32]],
+        matches: Mapping[Pair, NDArray[np.uint32]],
+    ) -> None:
+        """Write keypoints and matches of pairs, all or nothing.
+
+        Args:
+            keypoints: positions `(n, 2)` (px) of all keypoints of an image, those it had first, unchanged.
+            matches: `(m, 2)` indices of keypoints of the first and the second image of a pair.
+        """
+        with closing(self._connect()) as db, db:
+            ids = dict(db.execute("SELECT name, image_id FROM images"))
+            for name, xy in keypoints.items():
+                data = np.ascontiguousarray(xy, np.float32)
+                row = (ids[name], len(data), 2, data.tobytes())
+                db.execute("INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)", row)
+            for pair, indices in matches.items():
+                low, high = sorted((ids[pair.a], ids[pair.b]))
+                ordered = indices if ids[pair.a] == low else indices[:, ::-1]
+                data = np.ascontiguousarray(ordered, np.uint32)
+                row = (low * _MAX_IMAGE_ID + high, len(data), 2, data.tobytes())
+                db.execute("INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?)", row)
+
+    def pairs(self) -> dict[Pair, PairRecord]:
+        """All pairs that have been matched and verified; of foreign ones the matches may be gone."""
+        query = (
+            "SELECT pair_id, coalesce(m.rows, g.rows), g.rows, g.config "
+            "FROM two_view_geometries g LEFT JOIN matches m USING (pair_id)"
+        )
+        with closing(self._connect()) as db:
+            names = self._names(db)
+            rows = db.execute(query).fetchall()
+        records = {}
+        for pair_id, num_matches, num_inliers, config in rows:
+            a, b = (names[i] for i in image_ids_of_pair(pair_id))
+            label = pycolmap.TwoViewGeometryConfiguration(config).name
+            records[Pair.of(a, b)] = PairRecord(num_matches, num_inliers, label)
+        return records
+
+
+def image_ids_of_pair(pair_id: int) -> tuple[int, int]:
+    """The two image ids of COLMAP's pair id, smaller first."""
+    return pair_id // _MAX_IMAGE_ID, pair_id % _MAX_IMAGE_ID
+
+
+def _drop_stale_stages(db: sqlite3.Connection, keys: StageKeys) -> None:
+    stored = dict(db.execute("SELECT stage, key FROM loopsfm_keys"))
+    tables = {
+        "features": ("keypoints", "descriptors", "matches", "two_view_geometries"),
+        "matches": ("matches", "two_view_geometries"),
+        "geometries": ("two_view_geometries",),
+    }
+    for stage, dependants in tables.items():
+        key = getattr(keys, stage)
+        if stage in stored and stored[stage] != key:
+            for table in dependants:
+                db.execute(f"DELETE FROM {table}")
+        db.execute("INSERT OR REPLACE INTO loopsfm_keys VALUES (?, ?)", (stage, key))
+
+
+def _drop_features(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
+    ids = [(i,) for i in image_ids]
+    db.executemany("DELETE FROM keypoints WHERE image_id = ?", ids)
+    db.executemany("DELETE FROM descriptors WHERE image_id = ?", ids)
+    _drop_pairs(db, {i for (i,) in ids}, ("matches", "two_view_geometries"))
+
+
+def _drop_geometries(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
+    _drop_pairs(db, set(image_ids), ("two_view_geometries",))
+
+
+def _drop_pairs(db: sqlite3.Connection, image_ids: set[int], tables: Iterable[str]) -> None:
+    if not image_ids:
+        return
+    for table in tables:
+        pair_ids = [row[0] for row in db.execute(f"SELECT pair_id FROM {table}")]
+        touched = [(p,) for p in pair_ids if image_ids.intersection(image_ids_of_pair(p))]
+        db.executemany(f"DELETE FROM {table} WHERE pair_id = ?", touched)
+
+
+def _drop_images(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
+    ids = [(i,) for i in image_ids]
+    db.executemany("DELETE FROM images WHERE image_id = ?", ids)
+    db.executemany("DELETE FROM loopsfm_images WHERE image_id = ?", ids)
+
+
+def _write_cameras(db: sqlite3.Connection, cameras: Iterable[CameraSpec]) -> None:
+    """Replace all cameras; each gets a rig of its own, and images are given frames in `_write_image`."""
+    for table in ("cameras", "rigs", "rig_sensors", "frames", "frame_data"):
+        db.execute(f"DELETE FROM {table}")
+    for camera in cameras:
+        model_id = int(getattr(pycolmap.CameraModelId, camera.model))
+        params = np.asarray(camera.params, np.float64).tobytes()
+        row = (camera.camera_id, model_id, camera.width, camera.height, params, camera.has_prior_focal_length)
+        db.execute("INSERT INTO cameras VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.execute("INSERT INTO rigs VALUES (?, ?, ?)", (camera.camera_id, camera.camera_id, _CAMERA_SENSOR))
+
+
+def _write_image(db: sqlite3.Connection, image_id: int, photo: Photo, signature: str) -> None:
+    db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?)", (image_id, photo.name, photo.camera_id))
+    db.execute("INSERT INTO frames VALUES (?, ?)", (image_id, photo.camera_id))
+    db.execute(
+        "INSERT INTO frame_data VALUES (?, ?, ?, ?)", (image_id, image_id, photo.camera_id, _CAMERA_SENSOR)
+    )
+    db.execute(
+        "INSERT OR REPLACE INTO loopsfm_images VALUES (?, ?, ?, ?)",
+        (image_id, photo.name, photo_content(photo), signature),
+    )
+
+
+def _write_pose_priors(db: sqlite3.Connection, collection: Collection) -> None:
+    """Positions as COLMAP's pose priors: latitude, longitude (deg), altitude (m) on WGS84, or Cartesian."""
+    ids = dict(db.execute("SELECT name, image_id FROM images"))
+    no_gravity = np.full(3, np.nan).tobytes()
+    systems = pycolmap.PosePriorCoordinateSystem
+    db.execute("DELETE FROM pose_priors")
+    for photo in collection.photos:
+        if photo.position is None:
+            continue
+        horizontal, vertical = photo.position.sigma_horizontal_m, photo.position.sigma_vertical_m
+        row = (
+            ids[photo.name],
+            ids[photo.name],
+            photo.camera_id,
+            _CAMERA_SENSOR,
+            np.array(photo.position.xyz).tobytes(),
+            np.diag(np.square([horizontal, horizontal, vertical])).tobytes(),
+            no_gravity,
+            int(systems.WGS84 if photo.position.is_geodetic else systems.CARTESIAN),
+        )
+        db.execute("INSERT INTO pose_priors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def photo_content(photo: Photo) -> str:
+    """Identity of what a photo's features depend on: its own bytes and those of its mask."""
+    if photo.mask is None:
+        return photo.sha256
+    return photo.sha256 + hashlib.sha256(photo.mask.read_bytes()).hexdigest()
+
+
+def _camera_signature(camera: CameraSpec) -> str:
+    parts = (camera.model, camera.width, camera.height, camera.params, camera.has_prior_focal_length)
+    return json.dumps(parts)

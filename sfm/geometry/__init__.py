@@ -1,0 +1,1 @@
+"""Similarities, directions and coordinates on Earth."""

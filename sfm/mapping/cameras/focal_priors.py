@@ -1,0 +1,215 @@
+"""Focal lengths that EXIF or a backend gave, held where the observations cannot determine better ones.
+
+A flat scene seen straight down from one height fits any focal length: the cameras stand higher, and the
+ground bends with the distortion. Bundle adjustment then follows the noise, to four times the true value on a
+rendered flight. A focal length from EXIF is within a few per cent, so it stays until the observations
+determine a better one (`given_sigma`).
+
+So is it with the guesses of a backend, where nearly all points are of two photos: two that look the same way
+hardly tell their focal length, since depth makes up for any. On a rendered chain of twelve photos adjustment
+went from a guess of 441 px to 324, where 448 was true. Such models grow with the guess, and in the end their
+observations are asked how well they determine a better one: there to a third of it, in a chain of photos
+that turn a little to a fiftieth.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pycolmap
+
+from ..scene.camera_models import LADDER, Freedom, freedom
+from ..scene.journal import Journal
+from ..scene.options import MapperOptions
+from ..scene.scene import Scene
+from ..scene.session import MapperSession
+from .cross_validation import Folds, jackknife
+from .observations import gather, gather_of_cameras
+from .reduced_system import ReducedSystem
+
+_MIN_SHARE = 0.2
+"""Of the matched keypoints, that two other photos see, too."""
+_MAX_SIGMA = 0.02
+"""Of a focal length, relative, by the observations: about what a guess, or EXIF, is good to."""
+_MIN_IMAGES = 3
+"""Fewer do not determine a focal length."""
+_ENOUGH = 3_000  # observations: more only say the same more slowly
+
+
+def with_held_focal(
+    session: MapperSession, options: pycolmap.BundleAdjustmentOptions
+) -> pycolmap.BundleAdjustmentOptions:
+    """`options` of an adjustment of the session's model, without focal lengths where these are held.
+
+    COLMAP frees the focal lengths of all cameras or of none; distortion stays free. Given focal lengths that
+    are held are set to what was given, in the model.
+    """
+    if not options.refine_focal_length:
+        return options
+    if holds_given(session.scene, session.reconstruction, session.options):
+        _reset(session)
+        return without_focal(options)
+    return without_focal(options) if holds_guess(session) else options
+
+
+def with_held_local_focal(
+    session: MapperSession, options: pycolmap.BundleAdjustmentOptions
+) -> pycolmap.BundleAdjustmentOptions:
+    """The same for an adjustment of a few photos, which determine no focal length that others share."""
+    if not options.refine_focal_length or not (
+        holds_guess(session) or _given(session.scene, session.reconstruction, session.options)
+    ):
+        return options
+    return without_focal(options)
+
+
+def without_focal(options: pycolmap.BundleAdjustmentOptions) -> pycolmap.BundleAdjustmentOptions:
+    """A copy that leaves focal lengths as they are."""
+    held = copy.deepcopy(options)
+    held.refine_focal_length = False
+    return held
+
+
+def holds_guess(session: MapperSession) -> bool:
+    """Whether a camera of the model has a focal length that is a guess, and matches say too little of it."""
+    model = session.reconstruction
+    return bool(_guessed(session)) and not matches_tell(
+        session.scene, (model.image(image_id).name for image_id in model.reg_image_ids())
+    )
+
+
+def holds_given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> bool:
+    """Whether the focal lengths of most photos are given, and the observations determine no better ones."""
+    given = _given(scene, model, options)
+    if not given:
+        return False
+    num_images = sum(model.image(i).camera_id in given for i in model.reg_image_ids())
+    return num_images < _MIN_IMAGES or given_sigma(model, given, options.final_ba) > _MAX_SIGMA
+
+
+def given_sigma(
+    model: pycolmap.Reconstruction, camera_ids: Iterable[int], options: pycolmap.BundleAdjustmentOptions
+) -> float:
+    """Standard deviation of a common factor of the focal lengths of some cameras of a model.
+
+    With photos left out in turn (jackknife): observations of a photo err alike, so that the formal one is too
+    small by a factor of up to ten. Infinity where that alone is beyond `_MAX_SIGMA`, and where nothing is
+    left to tell by.
+    """
+    cameras = {camera_id: model.camera(camera_id) for camera_id in camera_ids}
+    num_extra = min(len(camera.extra_params_idxs()) for camera in cameras.values())
+    freedoms = {
+        camera_id: _common_factor(camera, num_extra if options.refine_extra_params else 0)
+        for camera_id, camera in cameras.items()
+    }
+    seen = gather_of_cameras(model, freedoms, max_observations=_ENOUGH)
+    if not seen.variance > 0:
+        return np.inf
+    free = range(seen.by_intrinsics.shape[2])
+    prior = np.zeros(len(free))
+    try:
+        covariance = ReducedSystem.of(seen).covariance(free, prior) * seen.variance
+        if not 0 <= covariance[0, 0] <= _MAX_SIGMA**2:
+            return np.inf  # leaving photos out would find more still
+        scatter = float(jackknife(Folds.of(seen).steps(free, prior))[0])
+    except np.linalg.LinAlgError:  # poses that nothing holds
+        return np.inf
+    return max(float(np.sqrt(covariance[0, 0])), scatter) if np.isfinite(scatter) else np.inf
+
+
+def _common_factor(camera: pycolmap.Camera, num_extra: int) -> Freedom:
+    """A camera with its focal length, as a factor, and the first of its distortion parameters free."""
+    focal, extra = camera.focal_length_idxs(), camera.extra_params_idxs()[:num_extra]
+    directions = np.zeros((len(camera.params), 1 + num_extra))
+    directions[focal, 0] = np.asarray(camera.params)[focal]
+    directions[extra, range(1, 1 + num_extra)] = 1.0
+    names = ("f", *(f"extra {i}" for i in range(num_extra)))
+    return Freedom(camera, names, directions, np.zeros(0), tuple(range(len(names))), ())
+
+
+def _reset(session: MapperSession) -> None:
+    """Set given focal lengths to what was given."""
+    for camera_id in _given(session.scene, session.reconstruction, session.options):
+        camera, given = (held.cameras[camera_id] for held in (session.reconstruction, session.scene.cache))
+        params, same = list(camera.params), camera.model == given.model
+        for index in camera.focal_length_idxs():
+            params[index] = given.params[index] if same else given.mean_focal_length()
+        camera.params = params
+
+
+def _given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> frozenset[int]:
+    """Ids of the cameras whose focal length is given and may change; none where they took few photos."""
+    taken = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
+    given = frozenset(
+        camera_id
+        for camera_id in taken
+        if scene.cache.camera(camera_id).has_prior_focal_length
+        and camera_id not in options.pipeline.constant_cameras
+    )
+    return given if 2 * sum(taken[i] for i in given) > taken.total() else frozenset()
+
+
+def determined_focal(session: MapperSession, journal: Journal) -> bool:
+    """Whether the observations of a settled model determine the focal lengths that were held, all of them."""
+    sigmas = {i: _sigma(session.reconstruction, i, session.options.final_ba) for i in _guessed(session)}
+    determined = all(sigma <= _MAX_SIGMA for sigma in sigmas.values())
+    for camera_id, sigma in sigmas.items():
+        known = round(sigma, 4) if np.isfinite(sigma) else None
+        journal.note("guessed_focal_length", camera_id=camera_id, relative_sigma=known, held=not determined)
+    return determined
+
+
+def _guessed(session: MapperSession) -> list[int]:
+    """Ids of cameras of the model, ascending, whose focal length is a guess."""
+    model, guessed = session.reconstruction, session.options.guessed_cameras
+    return sorted(guessed & {model.image(i).camera_id for i in model.reg_image_ids()}) if guessed else []
+
+
+def _sigma(
+    model: pycolmap.Reconstruction, camera_id: int, options: pycolmap.BundleAdjustmentOptions
+) -> float:
+    """Standard deviation that the observations leave to a focal length, relative to it.
+
+    Infinity where nothing is left to tell by, or `options` free no focal length.
+    """
+    camera = model.camera(camera_id)
+    richest = camera.model_name if camera.model_name in LADDER else LADDER[0]
+    could = freedom(camera, options, richest=richest, principal_point=False)
+    at = [could.base.index(i) for i in could.focal if i in could.base]
+    seen = gather(model, camera_id, could)
+    if not at or not seen.variance > 0:
+        return np.inf
+    try:
+        prior = seen.variance / could.prior**2
+        covariance = ReducedSystem.of(seen).covariance(could.base, prior) * seen.variance
+    except np.linalg.LinAlgError:  # poses that nothing holds
+        return np.inf
+    variance = float(np.diagonal(covariance)[at].max())
+    return float(np.sqrt(variance)) / camera.mean_focal_length() if variance >= 0 else np.inf
+
+
+def matches_tell(scene: Scene, names: Iterable[str]) -> bool:
+    """Whether enough keypoints of some photos are matched with more than one other photo."""
+    counts = [scene.matched_keypoints(name) for name in names]
+    return sum(more for _, more in counts) >= _MIN_SHARE * sum(every for every, _ in counts)
+
+
+def starting_values(
+    scene: Scene, guesses: Mapping[int, float], estimates: Mapping[int, float]
+) -> dict[int, float]:
+    """Focal length (px) by camera id, from guesses of the backend's and estimates from pairs of photos.
+
+    Estimates win unless the photos of the camera hardly have more than pairs.
+    """
+    photos: dict[int, list[str]] = {}
+    for image in scene.cache.images.values():
+        photos.setdefault(image.camera_id, []).append(image.name)
+    trusted = {
+        camera_id: focal_px
+        for camera_id, focal_px in estimates.items()
+        if camera_id not in guesses or matches_tell(scene, photos.get(camera_id, ()))
+    }
+    return {**guesses, **trusted}

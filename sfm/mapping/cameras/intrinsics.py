@@ -1,0 +1,155 @@
+"""The last adjustment: richer intrinsics where observations clearly ask for them, a loss that suits them."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+
+import pycolmap
+
+from sfm.config.schema import RefineConfig
+
+from ..scene.adjusted_photos import all_photos
+from ..scene.camera_models import LADDER, PRINCIPAL_POINT, as_model, freedom
+from .loss import is_robust
+from .model_selection import Climb, TriedRung, climb
+from .plausible import plausible
+
+_MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what its intrinsics should
+_ROBUST = (1e-4, 12)  # function tolerance and iterations
+_LEAST_SQUARES = (1e-6, 100)
+_FREED_ANYWAY = "freed without asking the observations"
+_FAILED = "the adjustment failed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RicherCameras:
+    """What the observations of a model say of the intrinsics of its cameras."""
+
+    climbs: Mapping[int, Climb]
+    """By camera id, of those that were asked about."""
+    num_images: Mapping[int, int]
+    """Registered photos by camera id."""
+    fixed: Set[int]
+    anyway: Set[int]
+    """Cameras whose principal point is freed without asking the observations."""
+
+    @property
+    def supported(self) -> Set[int]:
+        """Ids of cameras of which observations support richer intrinsics."""
+        return {camera_id for camera_id, found in self.climbs.items() if found.accepted}
+
+    @property
+    def changed(self) -> Set[int]:
+        """Ids of cameras with more free intrinsics than they had."""
+        return self.anyway | self.supported
+
+    @property
+    def shifted(self) -> Set[int]:
+        """Ids of cameras whose principal point is free."""
+        off_centre = {i for i, found in self.climbs.items() if PRINCIPAL_POINT in found.accepted}
+        return self.anyway | off_centre
+
+    def started(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+        """A copy of the model with the cameras that the climbs predict."""
+        started = copy.deepcopy(model)
+        for camera_id in sorted(self.supported):
+            found = self.climbs[camera_id]
+            camera, predicted = started.camera(camera_id), found.camera
+            richer = [name for name in LADDER if name in found.accepted]
+            if camera.model_name in LADDER:
+                predicted = as_model(predicted, richer[-1] if richer else camera.model_name)
+            camera.model, camera.params = predicted.model, predicted.params.tolist()
+        return started
+
+    def tried(self, model: pycolmap.Reconstruction, *, failed: bool = False) -> list[TriedRung]:
+        """All that was tried, with the shifts of the model's cameras where they changed.
+
+        Where the adjustment `failed`, nothing was accepted.
+        """
+        asked = [
+            one
+            for camera_id, found in self.climbs.items()
+            if model.exists_camera(camera_id)
+            for one in found.reached(model.camera(camera_id))
+        ]
+        if failed:
+            return [replace(one, accepted=False, why=_FAILED) if one.accepted else one for one in asked]
+        return asked + [_freed_anyway(i, self.num_images[i]) for i in sorted(self.anyway)]
+
+
+NOTHING_RICHER = RicherCameras({}, {}, frozenset(), frozenset())
+"""No camera with more free intrinsics than it had."""
+
+
+def as_rich_as_now(refine: RefineConfig) -> RefineConfig:
+    """What may change where cameras are to keep their models and principal points."""
+    return replace(refine, max_camera_model="SIMPLE_RADIAL", principal_point="never")
+
+
+def richer_cameras(
+    model: pycolmap.Reconstruction,
+    options: pycolmap.BundleAdjustmentOptions,
+    refine: RefineConfig,
+    *,
+    fixed_cameras: Set[int],
+) -> RicherCameras:
+    """Ask the observations of a model which further intrinsics they support.
+
+    Args:
+        model: globally adjusted, without outliers.
+        options: of the global adjustment.
+        refine: what may be freed.
+        fixed_cameras: cameras whose intrinsics never change.
+    """
+    num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
+    climbs: dict[int, Climb] = {}
+    for camera_id, num in sorted(num_images.items()):
+        if num >= _MIN_IMAGES and camera_id not in fixed_cameras:
+            could = freedom(
+                model.camera(camera_id),
+                options,
+                richest=refine.max_camera_model,
+                principal_point=refine.principal_point == "evidence",
+            )
+            climbs[camera_id] = climb(model, camera_id, could)
+    anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
+    return RicherCameras(climbs, num_images, fixed_cameras, anyway)
+
+
+def adjusted_with(
+    model: pycolmap.Reconstruction, richer: RicherCameras, options: pycolmap.BundleAdjustmentOptions
+) -> pycolmap.Reconstruction | None:
+    """A copy of a model that `richer.started`, adjusted to its end; None where that fails.
+
+    First with the cameras whose principal points stay, then the others: COLMAP frees the principal points of
+    all cameras or of none.
+    """
+    model = copy.deepcopy(model)
+    free = (
+        richer.num_images.keys() & model.cameras.keys()
+    ) - richer.fixed  # a camera may have lost all photos
+    shifted = richer.shifted & free
+    for cameras, principal_point in ((free - shifted, False), (shifted, True)):
+        if not cameras and (principal_point or shifted):
+            continue
+        config = all_photos(model, constant_cameras=set(model.cameras) - cameras)
+        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+        freed = copy.deepcopy(options)
+        freed.refine_principal_point = principal_point
+        solver = freed.ceres.solver_options
+        # Of a robust loss the first steps do nearly all, the last ones take half the time.
+        tolerance, iterations = _ROBUST if is_robust(options) else _LEAST_SQUARES
+        solver.gradient_tolerance, solver.function_tolerance = 1e-4, tolerance
+        solver.max_num_iterations = iterations
+        summary = pycolmap.create_default_bundle_adjuster(freed, config, model).solve()
+        if not summary.is_solution_usable() or not all(plausible(model.camera(i)) for i in cameras):
+            return None
+    model.update_point_3d_errors()
+    return model
+
+
+def _freed_anyway(camera_id: int, num_images: int) -> TriedRung:
+    return TriedRung(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)

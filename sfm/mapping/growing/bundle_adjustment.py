@@ -1,0 +1,138 @@
+"""Adjusting a model: around a photo just registered, cheaply as a whole while it grows, and fully in the end.
+
+Most of incremental mapping's time goes into global adjustments that move nothing. While a model grows, its
+poses have to be good enough for the next photo to find its place and for wrong observations to stand out; for
+that, a part of the points and one pass suffice. All points, and repeated passes until nothing is filtered any
+more, are for the model that is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Set
+
+import pycolmap
+
+from ..cameras.focal_priors import with_held_focal, with_held_local_focal
+from ..measures.residuals import noise_px, residual_lengths
+from ..scene.journal import Journal
+from ..scene.session import MapperSession
+
+_MANY = 40  # photos
+_OUTLIER_SIGMAS = 6.0
+"""Of the noise of keypoints. Fewer also lose good keypoints of coarse scales: on `Herz-Jesus-P8` with 3 AUC@1
+falls from 94 to 90, on `eth3d_pipes` and `fountain-P11` it rises with anything between 3 and 8."""
+
+
+def refine_local(session: MapperSession, name: str) -> None:
+    """Adjust the photo just registered with those that share most points with it."""
+    pipeline = session.options.pipeline
+    session.mapper.iterative_local_refinement(
+        pipeline.ba_local_max_refinements,
+        pipeline.ba_local_max_refinement_change,
+        session.options.mapper,
+        with_held_local_focal(session, session.options.local_ba),
+        session.options.triangulation,
+        session.scene.id_of[name],
+    )
+
+
+def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
+    """Complete and merge tracks, adjust all photos with the points that hold them best, filter; once."""
+    before, started = session.registered, time.monotonic()
+    options = session.options
+    growing = options.growing if session.num_registered < _MANY else options.growing_large
+    _complete_and_adjust(session, growing, options.growing_ba, rounds=1)
+    _note(session, why, before, started, journal)
+
+
+def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
+    """Settle the model (`settle`), then adjust everything to the end."""
+    settle(session, why, journal)
+    adjust_to_the_end(session, why, journal)
+
+
+def settle(session: MapperSession, why: str, journal: Journal) -> None:
+    """Complete and merge tracks, adjust, filter, until little changes; then drop outliers.
+
+    In a large model the points that hold the photos best do for that, unless patience is asked for.
+
+    Observations within COLMAP's few pixels pass there even where keypoints are good to a fifth of a pixel.
+    Least squares lets them bend the model, so those beyond a multiple of the noise go.
+    """
+    before, started = session.registered, time.monotonic()
+    options = session.options
+    rounds = options.pipeline.ba_global_max_refinements
+    pruned = session.num_registered >= _MANY and not options.patient
+    settling = options.growing_large if pruned else options.mapper
+    _complete_and_adjust(session, settling, options.settling_ba, rounds=rounds)
+    limited = copy.copy(options.mapper)
+    noise = noise_px(residual_lengths(session.reconstruction))
+    limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)
+    session.mapper.filter_points(limited)
+    session.mapper.filter_frames(options.mapper)
+    _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
+
+
+def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> None:
+    """Adjust a settled model by least squares until nothing moves, then filter."""
+    before, started = session.registered, time.monotonic()
+    options = session.options
+    session.mapper.adjust_global_bundle(options.mapper, with_held_focal(session, options.final_ba))
+    session.mapper.filter_points(options.mapper)
+    session.mapper.filter_frames(options.mapper)
+    _note(session, why, before, started, journal)
+
+
+def drop_blind(session: MapperSession, journal: Journal) -> None:
+    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone.
+
+    A photo without points stays where another camera of its rig holds it.
+    """
+    blind = [frame for frame in session.frames() if not any(image.num_points3D for image in frame)]
+    for frame in blind:
+        session.observations.deregister_frame(frame[0].frame_id)
+        for image in frame:
+            journal.note("filtered", name=image.name, why="no points are left of it")
+    if blind:
+        session.recount()
+
+
+def _complete_and_adjust(
+    session: MapperSession,
+    mapper: pycolmap.IncrementalMapperOptions,
+    adjustment: pycolmap.BundleAdjustmentOptions,
+    *,
+    rounds: int,
+) -> None:
+    session.mapper.iterative_global_refinement(
+        rounds,
+        session.options.pipeline.ba_global_max_refinement_change,
+        mapper,
+        with_held_focal(session, adjustment),
+        session.options.triangulation,
+        normalize_reconstruction=not session.options.frozen,
+    )
+
+
+def note_adjustment(
+    model: pycolmap.Reconstruction, why: str, began: float, journal: Journal, **more: float
+) -> None:
+    """Tell of an adjustment of the whole model; `began` is of the monotonic clock."""
+    journal.note(
+        "global_ba",
+        why=why,
+        num_images=model.num_reg_images(),
+        num_points=model.num_points3D(),
+        seconds=round(time.monotonic() - began, 3),
+        **more,
+    )
+
+
+def _note(
+    session: MapperSession, why: str, before: Set[str], began: float, journal: Journal, **more: float
+) -> None:
+    note_adjustment(session.reconstruction, why, began, journal, **more)
+    for name in sorted(before - session.registered):
+        journal.note("filtered", name=name, why="too few observations or implausible intrinsics")

@@ -1,0 +1,69 @@
+"""The life of a mapper over one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pycolmap
+
+from .camera_models import match_camera_models
+from .options import MapperOptions
+from .scene import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class MapperSession:
+    """A mapper at work on one model; once closed, `reconstruction` holds registered photos only."""
+
+    scene: Scene
+    options: MapperOptions
+    mapper: pycolmap.IncrementalMapper
+    reconstruction: pycolmap.Reconstruction
+
+    @property
+    def registered(self) -> frozenset[str]:
+        """Names of the photos that have a pose."""
+        return frozenset(self.scene.name_of[i] for i in self.reconstruction.reg_image_ids())
+
+    @property
+    def observations(self) -> pycolmap.ObservationManager:
+        """COLMAP's bookkeeping of which photo sees which point."""
+        return self.mapper.observation_manager
+
+    @property
+    def num_registered(self) -> int:
+        """Number of photos that have a pose."""
+        return int(self.reconstruction.num_reg_images())
+
+    def frames(self) -> list[list[pycolmap.Image]]:
+        """The registered photos of each frame: one, but for rigs."""
+        rec = self.reconstruction
+        images = [rec.image(image_id) for image_id in sorted(rec.reg_image_ids())]
+        by_frame: dict[int, list[pycolmap.Image]] = {}
+        for image in images:
+            by_frame.setdefault(image.frame_id, []).append(image)
+        return list(by_frame.values())
+
+    def recount(self) -> None:
+        """Let the mapper know of photos that were registered without it; it counts them when it begins."""
+        self.mapper.end_reconstruction(False)
+        self.mapper.begin_reconstruction(self.reconstruction)
+
+
+@contextmanager
+def open_session(
+    scene: Scene, options: MapperOptions, reconstruction: pycolmap.Reconstruction
+) -> Iterator[MapperSession]:
+    """A mapper on `reconstruction`, which may be empty or come from an earlier session or round.
+
+    COLMAP cannot add pairs to a mapper at work: new pairs mean a new `Scene` and a new session on the model.
+    """
+    match_camera_models(scene.cache, reconstruction)
+    mapper = pycolmap.IncrementalMapper(scene.cache)
+    mapper.begin_reconstruction(reconstruction)
+    try:
+        yield MapperSession(scene, options, mapper, reconstruction)
+    finally:
+        mapper.end_reconstruction(False)

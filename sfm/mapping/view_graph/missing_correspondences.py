@@ -1,0 +1,68 @@
+"""Does what surrounds the matches of a pair agree, too, or do the photos share an object and nothing else?
+
+Keypoints of one photo that other photos confirm, that lie near matches of the pair and whose place in the
+other photo is known from these matches, should be matched; where the other photo shows something else there,
+which photos of its own confirm, the surroundings contradict the match. This is the missing correspondence of
+Zach et al. 2008 ("What Can Missing Correspondences Tell Us About 3D Structure and Motion?"), tested beside
+the matches, where a similarity through the nearest of them predicts the place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels.missing_matches import missing_matches
+from kernels.values import Case, Limits
+from retrieval import Pair
+
+from ..scene.pair_matches import PairMatches
+
+_MAX_TESTED = 150  # keypoints a photo of a pair, evenly spread over its list: a share of them is wanted
+_LIMITS = Limits(num_neighbours=12, clear=0.03, reach=0.12, margin=0.02, elsewhere=0.04, num_elsewhere=3)
+
+_Indices = npt.NDArray[np.int64]
+_Places = npt.NDArray[np.float64]
+
+
+def context_agreement(matches: PairMatches, pairs: Collection[Pair] | None = None) -> dict[Pair, float]:
+    """Of each of `pairs` (None: of all) the share of agreement in [0, 1], 1 where nothing contradicts.
+
+    It is matches / (matches + contradictions), the mean over both directions.
+    """
+    num_pairs = matches.num_pairs_of_keypoints()
+    confirmed = {name: xy[num_pairs[name] > 0] for name, xy in matches.keypoints.items()}
+    agreement: dict[Pair, float] = {}
+    for pair, inliers in matches.inliers.items():
+        if pairs is not None and pair not in pairs:
+            continue
+        both = []
+        for here, there, ends in ((pair.a, pair.b, inliers), (pair.b, pair.a, inliers[:, ::-1])):
+            is_loose = num_pairs[here] > 0
+            is_loose[ends[:, 0]] = False
+            loose = np.flatnonzero(is_loose)
+            against = _contradictions(matches, here, there, ends, loose, confirmed[there])
+            both.append(len(ends) / (len(ends) + against))
+        agreement[pair] = sum(both) / 2
+    return agreement
+
+
+def _contradictions(
+    matches: PairMatches, here: str, there: str, ends: _Indices, loose: _Indices, confirmed_there: _Places
+) -> float:
+    """How many of the confirmed unmatched keypoints `loose` the other photo contradicts; estimated."""
+    if len(loose) == 0:
+        return 0.0
+    tested = loose[np.linspace(0, len(loose) - 1, min(_MAX_TESTED, len(loose))).astype(np.int64)]
+    case = Case(
+        points=matches.keypoints[here][tested],
+        matched=matches.keypoints[here][ends[:, 0]],
+        partners=matches.keypoints[there][ends[:, 1]],
+        seen=confirmed_there,
+        size=matches.sizes[there],
+        diagonal=matches.diagonal_px(here),
+    )
+    count = missing_matches(case, _LIMITS, num_cases=2 * len(matches.inliers))
+    return count * len(loose) / len(tested)

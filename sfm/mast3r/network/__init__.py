@@ -1,0 +1,1 @@
+"""The network: layers, heads, and the images that it takes."""

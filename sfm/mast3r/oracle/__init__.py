@@ -1,0 +1,1 @@
+"""Predictions from known geometry, in place of a network."""

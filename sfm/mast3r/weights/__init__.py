@@ -1,0 +1,1 @@
+"""Checkpoints: found, fetched, checked, converted and kept."""

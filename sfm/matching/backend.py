@@ -1,0 +1,132 @@
+"""The interface of a matcher backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import Edge, Pair
+from retrieval.codebook import Codebook
+from sfm.colmap.database import FeatureDatabase, StageKeys
+from sfm.config.schema import Config
+from sfm.mapping.scene.depth_source import DepthSource
+from sfm.types import Collection
+from sfm.workspace.progress import Progress
+from sfm.workspace.workspace import Workspace
+
+from .guide import NO_GUIDES, Guides
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a backend works, with which options, and whom it tells."""
+
+    workspace: Workspace
+    config: Config
+    threads: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeReport:
+    """Number of photos described now, taken from an earlier run, and left without features."""
+
+    described: int
+    cached: int
+    failed: Mapping[str, str]
+    """Name and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchReport:
+    """Pairs matched now, taken from an earlier run, and the verified ones among both."""
+
+    matched: int
+    cached: int
+    inliers: Mapping[Pair, int]
+    """Inliers of each verified pair."""
+    failed: Mapping[Pair, str] = field(default_factory=dict)
+    """Pairs that could not be matched now, for a reason that lies with the run and not with the photos; the
+    database doesn't hold them, and another run tries them again."""
+
+    @property
+    def verified(self) -> int:
+        """Number of verified pairs."""
+        return len(self.inliers)
+
+
+class Backend(Protocol):
+    """One way to describe photos and to match pairs of them; made anew for every run."""
+
+    @property
+    def name(self) -> str:
+        """As in the option `backend`."""
+        ...
+
+    @property
+    def notice(self) -> str:
+        """What the user must know before using results, such as a licence of weights; empty when nothing."""
+        ...
+
+    def keys(self) -> StageKeys:
+        """Keys of everything that the database's content depends on besides the photos."""
+        ...
+
+    def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
+        """Do the work that is needed once for each photo, and was not done before."""
+        ...
+
+    def retrieval_key(self, collection: Collection) -> str:
+        """Key of everything that retrieval's descriptors depend on besides the photo itself."""
+        ...
+
+    def retrieval_descriptors(
+        self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Local descriptors `(n, D) float32` of described photos, for retrieval."""
+        ...
+
+    def foreign_descriptors(
+        self, photos: Collection, collection: Collection, scratch: Workspace
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Descriptors for retrieval of photos beside the (described) collection, comparable to its own.
+
+        Nothing of them enters the workspace: what has to be written goes to `scratch`, which holds `photos`.
+        A photo that cannot be described is left out.
+        """
+        ...
+
+    def codebook(self) -> Codebook | None:
+        """The visual words that came with the backend; None when they are to be trained on the photos."""
+        ...
+
+    def match(
+        self,
+        edges: Mapping[Pair, Edge],
+        collection: Collection,
+        database: FeatureDatabase,
+        *,
+        guides: Guides = NO_GUIDES,
+    ) -> MatchReport:
+        """Match and verify pairs that the database doesn't hold yet; emits a `pair` event for every edge.
+
+        Where a model knows how two photos stand to each other, `guides` says so. It may be wrong about that:
+        a guide may make a pair cheaper, or find more, but no pair fails for it.
+        """
+        ...
+
+    def focal_guesses(self, collection: Collection) -> Mapping[int, float]:
+        """Focal lengths (px) seen in the photos themselves, by camera id; empty where none are seen."""
+        ...
+
+    def depth(self, collection: Collection) -> DepthSource | None:
+        """Depth at keypoints, for photos that share no point with a model; None when there is none."""
+        ...
+
+    def adapted(self, config: Config, collection: Collection) -> Config:
+        """`config` with thresholds that fit the accuracy of this backend's keypoints."""
+        ...

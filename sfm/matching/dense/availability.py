@@ -1,0 +1,20 @@
+"""Whether this machine can run the mast3r backend at a speed that a user would choose."""
+
+from __future__ import annotations
+
+from sfm.config.schema import Mast3rConfig
+
+
+def why_not(config: Mast3rConfig) -> str:
+    """Why `backend: auto` doesn't take mast3r, in a few words; empty when it does."""
+    if config.oracle is not None:
+        return ""
+    from sfm.mast3r.weights.weights import network_file
+
+    if network_file(config.weights_dir, config.weights) is None:
+        return "weights not found; see `sfm weights`"
+    import torch
+
+    if config.device in ("auto", "cuda") and torch.cuda.is_available():
+        return ""
+    return "no GPU that the network could run on; backend=mast3r takes it all the same"

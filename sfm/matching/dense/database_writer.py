@@ -1,0 +1,70 @@
+"""New pair results become keypoints and matches of the database; keypoints are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import Pair
+from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import Mast3rConfig
+
+from .inference.masking import load_masks, without_masked
+from .inference.pair_store import PairResult
+from .inference.photos import EncodedPhotos
+from .inference.windows import matched_px
+from .tracks.keypoints import KeypointOptions, mint_keypoints
+from .tracks.naive import naive_keypoints
+from .tracks.unconfirmed import with_unconfirmed
+
+_NO_INDICES = np.zeros((0, 2), np.uint32)
+
+
+def mint_into(
+    database: FeatureDatabase,
+    results: Mapping[Pair, PairResult],
+    photos: EncodedPhotos,
+    config: Mast3rConfig,
+    threads: int,
+    corners: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
+    """Write keypoints and matches of pairs that the database doesn't hold yet, all or nothing.
+
+    Args:
+        database: keypoints that it has are kept as they are.
+        results: pairs by name; those without matches are written as matched with nothing.
+        photos: sizes and masks of the photos.
+        config: how matches become keypoints.
+        threads: number of threads.
+        corners: positions (n, 2), px, of a repeatable detector in each photo, to snap new keypoints to.
+    """
+    if not results:
+        return
+    masks = load_masks(photos.photos)
+    pairs = {
+        pair: without_masked(pair, result.matches, masks)
+        for pair, result in results.items()
+        if len(result.matches.confidence)
+    }
+    scale = matched_px(photos.maps, config)
+    existing = database.keypoint_positions()
+    if config.tracks != "canonical":
+        minted = naive_keypoints(
+            pairs, scale, existing, conflicts="keep" if config.tracks == "naive" else "drop"
+        )
+    else:
+        options = KeypointOptions(max_keypoints=config.max_keypoints, max_matches=config.max_matches)
+        minted = mint_keypoints(
+            pairs,
+            scale,
+            existing,
+            options,
+            existing_matches=database.matches(),
+            corners=corners,
+            threads=threads,
+        )
+        minted = with_unconfirmed(minted, pairs, scale, config.max_matches)
+    empty = {pair: _NO_INDICES for pair in results}
+    database.add_matches(minted.keypoints, {**empty, **minted.matches})

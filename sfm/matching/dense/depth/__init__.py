@@ -1,0 +1,1 @@
+"""Depth and focal lengths from what the network predicts."""

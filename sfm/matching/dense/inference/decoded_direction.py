@@ -1,0 +1,117 @@
+"""One direction of decoded pairs: descriptors, matches and depth of its rows, each computed on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sfm.config.schema import Mast3rConfig
+from sfm.mast3r.network.canonical import estimate_focal
+from sfm.mast3r.network.correspondences import DescriptorMap, Direction, match_direction, merge_directions
+from sfm.mast3r.network.predictor import DecodedPairs
+from sfm.mast3r.values import DenseMatches, ViewDepth
+
+from .photo_map import PhotoMap
+from .refinement import refine_by_descriptors
+
+_DEPTH_STRIDE = 4
+"""Network pixels between stored depths."""
+
+
+class DecodedDirection:
+    """One decoded direction of a batch, with descriptors and matches of its rows.
+
+    `first_is` says which view the first photo of each pair is.
+    """
+
+    def __init__(
+        self, decoded: DecodedPairs, rows: Sequence[int], config: Mast3rConfig, *, first_is: int
+    ) -> None:
+        self._decoded = decoded
+        self._index = {row: index for index, row in enumerate(rows)}
+        self._maps_a = decoded.descriptors(first_is)
+        self._maps_b = decoded.descriptors(3 - first_is)
+        finite = [torch.isfinite(m).flatten(1).all(dim=1) for m in (*self._maps_a, *self._maps_b)]
+        self._finite = torch.stack(finite).all(dim=0).tolist()
+        self._directions: dict[int, Direction] = {}
+        self.config = config
+
+    def is_finite(self, row: int) -> bool:
+        """False where damaged weights or too little precision show."""
+        return bool(self._finite[self._index[row]])
+
+    def is_promising(self, row: int) -> bool:
+        """Whether the other direction of the row is worth its price."""
+        if not self.is_finite(row):
+            return False
+        if not self.config.one_direction_first:
+            return True
+        return self.num_confident(row) >= self.config.min_first_matches
+
+    def num_confident(self, row: int) -> int:
+        """Matches of this direction alone that are confident enough."""
+        found = merge_directions(self.direction(row))
+        return int((found.confidence >= self.config.min_confidence).sum())
+
+    def direction(self, row: int) -> Direction:
+        """Reciprocal matches of the row's two photos."""
+        if row not in self._directions:
+            index = self._index[row]
+            a, b = (DescriptorMap(d[index], c[index]) for d, c in (self._maps_a, self._maps_b))
+            self._directions[row] = match_direction(a, b, subsample=self.config.subsample_px)
+        return self._directions[row]
+
+    def refined(self, row: int, xy_a: NDArray[np.float32], xy_b: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Positions (M, 2) in the second photo, between pixels, of matches of a row; network px."""
+        index, device = self._index[row], self._maps_a[0].device
+        a, b = (torch.from_numpy(xy).to(device) for xy in (xy_a, xy_b))
+        moved = refine_by_descriptors(self._maps_a[0][index], self._maps_b[0][index], a, b)
+        return _numpy(moved)
+
+    def depths(self, rows: Sequence[int]) -> dict[int, ViewDepth]:
+        """Depth of view 1, where it is finite."""
+        if not rows:
+            return {}
+        points, confidence = self._decoded.points(1, [self._index[row] for row in rows])
+        return {row: _view_depth(p, c) for row, p, c in zip(rows, points, confidence, strict=True)}
+
+
+def matches_of_both(
+    forward: DecodedDirection, backward: DecodedDirection, row: int, maps: tuple[PhotoMap, PhotoMap]
+) -> DenseMatches:
+    """Confident matches of a row from both directions.
+
+    Args:
+        forward: the direction whose view 1 is the first photo.
+        backward: the other one; finite, as `forward` is.
+        row: of the batch.
+        maps: from pixels of both network images to photo px.
+    """
+    found = merge_directions(forward.direction(row), backward.direction(row))
+    keep = found.confidence >= forward.config.min_confidence
+    xy_a, xy_b = (xy[keep].astype(np.float32) for xy in (found.xy_a, found.xy_b))
+    if forward.config.refine_matches:
+        xy_b = forward.refined(row, xy_a, xy_b)
+    return DenseMatches(maps[0].to_photo(xy_a), maps[1].to_photo(xy_b), found.confidence[keep])
+
+
+def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
+    """Depth on the kept grid, and the focal length, of points (H, W, 3) in the view's own frame."""
+    xyz = _numpy(points)
+    depth = np.where(np.isfinite(xyz).all(axis=2) & (xyz[..., 2] > 0), xyz[..., 2], np.nan)
+    certain = np.nan_to_num(_numpy(confidence), nan=1.0, posinf=6e4)
+    step = slice(None, None, _DEPTH_STRIDE)
+    return ViewDepth(
+        np.asarray(depth[step, step], np.float32),
+        np.asarray(certain[step, step], np.float32),
+        _DEPTH_STRIDE,
+        float(estimate_focal(xyz)),
+    )
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.float().cpu().numpy()
+    return array

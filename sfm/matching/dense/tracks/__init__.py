@@ -1,0 +1,1 @@
+"""Keypoints and tracks from dense matches of pairs."""

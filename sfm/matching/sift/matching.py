@@ -1,0 +1,116 @@
+"""Stage: match and verify proposed pairs that the database doesn't hold yet, a few at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence, Set
+from itertools import islice
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Edge, Pair
+from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import MatchingConfig, VerifyConfig
+from sfm.matching.backend import MatchReport
+from sfm.matching.guide import NO_GUIDES, Guides
+from sfm.matching.verification import record_pairs, verification_options, write_pair_list
+from sfm.workspace.events import EventSink
+from sfm.workspace.progress import Progress
+from sfm.workspace.workspace import require_space
+
+from .guided_pairs import match_guided
+
+_MAX_PAIRS_A_CHUNK = 64
+_MAX_SECONDS_A_CHUNK = 15.0
+"""A kill loses at most the chunk in hand: the promise is 64 pairs or 30 seconds."""
+
+_BYTES_PER_PAIR = 100_000
+"""In the database: some thousand matches and inliers of 8 bytes, and SQLite's write-ahead log."""
+
+
+def match_pairs(
+    edges: Mapping[Pair, Edge],
+    database: FeatureDatabase,
+    *,
+    guides: Guides = NO_GUIDES,
+    scratch_dir: Path,
+    config: MatchingConfig,
+    verify: VerifyConfig,
+    threads: int,
+    seed: int,
+    events: EventSink,
+    progress: Progress,
+) -> MatchReport:
+    """Match descriptors and estimate the two-view geometry of every pair in `edges`.
+
+    Each chunk of at most 64 pairs is in the database when the next begins; pairs already there are skipped.
+
+    Args:
+        edges: proposed pairs.
+        database: holds the features, receives matches and two-view geometries.
+        guides: relative poses of some of the pairs; what they find nothing for is matched without.
+        scratch_dir: for the list of pairs that COLMAP reads.
+        config: descriptor matching.
+        verify: geometric verification.
+        threads: number of threads.
+        seed: of RANSAC, for each pair anew: results don't depend on the chunks.
+        events: receives a `pair` event a pair.
+        progress: counts pairs.
+    """
+    done = database.pairs()
+    todo = sorted(pair for pair in edges if pair not in done)
+    guided: Set[Pair] = frozenset()
+    if known := [pair for pair in todo if pair in guides]:
+        guided = match_guided(
+            known,
+            guides,
+            database,
+            scratch_dir=scratch_dir,
+            verify=verify,
+            threads=threads,
+            seed=seed,
+            progress=progress,
+        )
+    blind = [pair for pair in todo if pair not in guided]
+    options, geometry = matching_options(config, threads), verification_options(verify, seed)
+    size = min(_MAX_PAIRS_A_CHUNK, 8 * threads)
+    with progress.task("match", len(blind), unit="pairs") as task, database.plain_names() as plain:
+        waiting = iter(blind)
+        while chunk := list(islice(waiting, size)):
+            require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
+            started = time.monotonic()
+            _match_chunk(chunk, plain, scratch_dir / "pairs.txt", database.path, options, geometry)
+            task.advance(len(chunk))
+            size = _next_size(len(chunk), time.monotonic() - started)
+    inliers = record_pairs(edges, todo, database.pairs(), events, guided=guided)
+    return MatchReport(len(todo), len(edges) - len(todo), inliers)
+
+
+def matching_options(config: MatchingConfig, threads: int) -> pycolmap.FeatureMatchingOptions:
+    """pycolmap's options for ours."""
+    options = pycolmap.FeatureMatchingOptions()
+    options.num_threads = threads
+    options.use_gpu = False
+    config.colmap.set_on("feature_matching", options)
+    config.colmap.set_on("sift_matching", options.sift)
+    return options
+
+
+def _next_size(size: int, seconds: float) -> int:
+    by_time = int(size * _MAX_SECONDS_A_CHUNK / max(seconds, 1e-3))
+    return max(1, min(_MAX_PAIRS_A_CHUNK, by_time))
+
+
+def _match_chunk(
+    pairs: Sequence[Pair],
+    plain: Mapping[str, str],
+    list_path: Path,
+    database_path: Path,
+    options: pycolmap.FeatureMatchingOptions,
+    geometry: pycolmap.TwoViewGeometryOptions,
+) -> None:
+    write_pair_list(list_path, pairs, plain)
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = list_path
+    pycolmap.match_image_pairs(database_path, options, pairing, geometry, device=pycolmap.Device.cpu)

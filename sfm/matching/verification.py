@@ -1,0 +1,100 @@
+"""Two-view geometry of matched pairs: options, a list of pairs for COLMAP, and what came out as events."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import pycolmap
+
+from retrieval import Edge, Pair
+from sfm.colmap.database import FeatureDatabase, PairRecord
+from sfm.config.schema import VerifyConfig
+from sfm.workspace.events import EventSink
+from sfm.workspace.progress import Progress
+
+_CHUNK = 256
+
+
+def verification_options(config: VerifyConfig, seed: int) -> pycolmap.TwoViewGeometryOptions:
+    """pycolmap's options for ours."""
+    options = pycolmap.TwoViewGeometryOptions()
+    options.min_num_inliers = config.min_num_inliers
+    options.ransac.max_error = config.max_error_px
+    options.ransac.random_seed = seed
+    config.colmap.set_on("two_view_geometry", options)
+    return options
+
+
+def write_pair_list(path: Path, pairs: Iterable[Pair], plain: Mapping[str, str]) -> None:
+    """A list of pairs as COLMAP reads it; `plain` maps names to names without blanks."""
+    lines = [f"{plain[pair.a]} {plain[pair.b]}\n" for pair in pairs]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def verify_pairs(
+    pairs: Sequence[Pair],
+    database: FeatureDatabase,
+    *,
+    scratch_dir: Path,
+    options: pycolmap.TwoViewGeometryOptions,
+    progress: Progress,
+) -> None:
+    """Estimate the two-view geometry of pairs whose matches are in the database.
+
+    Args:
+        pairs: matched pairs without a geometry.
+        database: receives the geometries, a chunk at a time.
+        scratch_dir: for the list of pairs that COLMAP reads.
+        options: thresholds; RANSAC is seeded for each pair anew, so results don't depend on the chunks.
+        progress: counts pairs.
+    """
+    list_path = scratch_dir / "pairs.txt"
+    with progress.task("verify", len(pairs), unit="pairs") as task, database.plain_names() as plain:
+        for start in range(0, len(pairs), _CHUNK):
+            chunk = pairs[start : start + _CHUNK]
+            write_pair_list(list_path, chunk, plain)
+            pycolmap.verify_matches(database.path, list_path, options)
+            task.advance(len(chunk))
+
+
+def record_pairs(
+    edges: Mapping[Pair, Edge],
+    matched: Iterable[Pair],
+    records: Mapping[Pair, PairRecord],
+    events: EventSink,
+    *,
+    why: Mapping[Pair, str] = MappingProxyType({}),
+    failed: Mapping[Pair, str] = MappingProxyType({}),
+    guided: Container[Pair] = (),
+) -> dict[Pair, int]:
+    """Emit a `pair` event for every edge; `matched` are those matched now. Returns inliers of verified pairs.
+
+    `why` says for pairs that were given up before verification, now or in an earlier run, what was wrong with
+    them, and `failed` for those that could not be matched, what kept the run from it;
+    `guided` are those whose matches come from the pose that a model gave.
+    """
+    fresh, reasons = set(matched), {**why, **failed}
+    for pair in sorted(edges):
+        record = records.get(pair, PairRecord(0, 0, "UNDEFINED"))
+        notes: dict[str, object] = {"why": reasons[pair]} if pair in reasons else {}
+        if pair in failed:
+            notes["failed"] = True
+        if pair in guided:
+            notes["guided"] = True
+        events.emit(
+            "match",
+            "pair",
+            a=pair.a,
+            b=pair.b,
+            round=edges[pair].round,
+            reason=str(edges[pair].reason),
+            num_matches=record.num_matches,
+            num_inliers=record.num_inliers if record.verified else 0,
+            config=record.config,
+            cached=pair not in fresh,
+            **notes,
+        )
+    known = {pair: records[pair] for pair in sorted(edges) if pair in records}
+    return {pair: record.num_inliers for pair, record in known.items() if record.verified}

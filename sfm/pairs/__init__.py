@@ -1,0 +1,1 @@
+"""Which pairs of photos to match: retrieval, ranking, and what became of each."""

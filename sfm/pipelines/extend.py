@@ -1,0 +1,182 @@
+"""`sfm extend`: new photos registered into a model that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import SceneGraph
+from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import Config
+from sfm.geometry.similarity import fit_models
+from sfm.georeferencing.georeference import GivenFrame
+from sfm.loop import LoopResult
+from sfm.mapping import GivenModels
+from sfm.pairs.first_pairs import earlier_edges
+from sfm.pipelines.run import photo_session
+from sfm.reference.collection import model_and_new_photos
+from sfm.reference.colmap_features import load_features, take_over_features
+from sfm.reference.model import GivenModel, open_given
+from sfm.reference.pairs import propose_for_new
+from sfm.reference.photo_files import remember_sources
+from sfm.reference.workspace import begin, models_in_database
+from sfm.report.result import Result
+from sfm.stages.session import SILENT, AnyPath, Growing, PhotoSession
+from sfm.stages.split_cameras import with_own_cameras
+from sfm.stages.stages import matched, registered, with_features
+from sfm.stages.write_results import finish, write_grown
+from sfm.types import Collection, PhotoOutcome, PhotoStatus
+from sfm.workspace.progress import Progress
+from sfm.workspace.workspace import content_key
+
+_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What came of the photos that were to be added.
+
+    Attributes:
+        result: the models, as after `run`; those of MODEL and the new photos together.
+        frozen: whether the old poses were held.
+        added: outcome of each new photo, by name; skipped ones, such as those already in the model, with the
+            reason.
+        apart: new photos that make models of their own, which nothing joins to MODEL.
+    """
+
+    result: Result
+    frozen: bool
+    added: tuple[PhotoOutcome, ...]
+    apart: frozenset[str] = frozenset()
+
+    @property
+    def num_registered(self) -> int:
+        """New photos that are in MODEL now."""
+        found = {outcome.name for outcome in self.added if outcome.status is PhotoStatus.REGISTERED}
+        return len(found - self.apart)
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON values, for `OUT/extension.json`."""
+        return {
+            "frozen": self.frozen,
+            "registered": self.num_registered,
+            "apart": sorted(self.apart),
+            "added": list(self.added),
+        }
+
+
+def extend(
+    model: AnyPath,
+    photos: AnyPath,
+    *,
+    output: AnyPath,
+    frozen: bool = False,
+    images: AnyPath | None = None,
+    database: AnyPath | None = None,
+    config: Config | None = None,
+    progress: Progress = SILENT,
+) -> Extension:
+    """Register new photos into an existing model; the model itself and its photos are only read.
+
+    The result stands in the frame of the model: same origin, orientation and scale. New photos take a camera
+    of the model where EXIF, or without it folder and size, say that it is theirs.
+
+    A model of COLMAP's keeps its keypoints and points. With its `database`, features and pairs come from
+    there; without, the photos are described anew, a keypoint of the model takes the descriptor found where
+    it lies (within a pixel), and the model's own tracks stand in for matches.
+
+    Args:
+        model: output of a run, or a COLMAP model folder.
+        photos: folder of new photos; those that are in the model already are left out, and a name that is
+            taken gets the folder's name before it.
+        output: workspace for the result; not the model's.
+        frozen: keep poses, intrinsics and points of the model to the last bit; else all are adjusted.
+        images: folder of the model's photos, where they are not where a run found them; needed with a COLMAP
+            model.
+        database: database of a COLMAP model.
+        config: all options but the mapper, which is always ours; None takes those of the run that made the
+            model, else the defaults.
+        progress: told how far each stage is.
+
+    Raises:
+        InputError: no such model, a damaged one, missing photos of it, other options than it was made with,
+            or no new photo.
+        WorkspaceError: as `run`.
+    """
+    images, database = (None if p is None else Path(p).expanduser() for p in (images, database))
+    given = open_given(Path(model), images=images, database=database)
+    options = config or given.config() or Config()
+    options = replace(options, register=replace(options.register, mapper="graph", poses=None))
+    photos, output = Path(photos).expanduser(), Path(output)
+    with photo_session(given.root, output, options, progress) as session:
+        begin(given, session.workspace, session.backend.keys())
+        collection, new = model_and_new_photos(session, photos, given)
+        store = FeatureDatabase(session.workspace.database)
+        store.sync(collection, session.backend.keys())
+        load_features(given, store)
+        collection, store = with_features(session, collection)
+        take_over_features(session, given, store)
+        models = models_in_database(given.models, store)
+        remember_sources(session.workspace.cache, collection)
+        growing = Growing(
+            GivenModels(models, frozen=frozen),
+            new,
+            content_key("extend", _VERSION, given.key, frozen, sorted(new)),
+        )
+        loop = _grown(session, collection, store, growing, given)
+        with session.survived("cameras of their own"):
+            better = with_own_cameras(session, collection, store, loop, among=new)
+            if better is not collection:
+                collection, loop = better, _grown(session, better, store, growing, given)
+        if not frozen:
+            with session.survived("frame of the model"):
+                loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
+                loop = write_grown(session, loop)
+        result = finish(session, collection, store, loop, given=GivenFrame.of(given.root, given.registered))
+        apart = _apart(result, new, given.registered)
+        extension = Extension(result, frozen, _outcomes(result, new, collection), apart)
+        session.sharing.write_json(output / "extension.json", extension.to_dict())
+        return extension
+
+
+def _grown(
+    session: PhotoSession,
+    collection: Collection,
+    database: FeatureDatabase,
+    growing: Growing,
+    given: GivenModel,
+) -> LoopResult:
+    proposed, rank = propose_for_new(
+        session, collection, database, new=growing.new, registered=given.registered
+    )
+    old = earlier_edges(session.workspace.cache, database)
+    graph = matched(session, collection, proposed, database)
+    graph = SceneGraph(graph.images, {**old, **graph.edges})
+    return registered(session, collection, database, proposed, graph, rank, growing)
+
+
+def _in_frame_of(
+    model: pycolmap.Reconstruction, given: Sequence[pycolmap.Reconstruction]
+) -> pycolmap.Reconstruction:
+    """The model moved back to where the given one stood whose photos it has most of."""
+    base = GivenModels(given).base_of(model)
+    if base is None:
+        return model
+    if fit := fit_models(model, base):
+        model.transform(fit.sim3)
+    return model
+
+
+def _apart(result: Result, new: frozenset[str], old: frozenset[str]) -> frozenset[str]:
+    """New photos that are in a model, but in none that holds an old one."""
+    grown = {outcome.model for outcome in result.outcomes if outcome.name in old}
+    registered = (o for o in result.outcomes if o.name in new and o.status is PhotoStatus.REGISTERED)
+    return frozenset(outcome.name for outcome in registered if outcome.model not in grown)
+
+
+def _outcomes(result: Result, new: frozenset[str], collection: Collection) -> tuple[PhotoOutcome, ...]:
+    skipped = {skipped.name for skipped in collection.skipped}
+    return tuple(outcome for outcome in result.outcomes if outcome.name in new | skipped)

@@ -1,0 +1,159 @@
+"""`sfm map`: a model from any COLMAP database, without its photos."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Edge, Reason, SceneGraph
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_checks import check_database, drop_empty_keypoints, forget_impossible_focal_lengths
+from sfm.colmap.sqlite_files import open_read_only, replace_by_copy
+from sfm.config.schema import Config
+from sfm.diagnosis.inconsistent_pairs import read_suspects
+from sfm.errors import ConfigError, InputError
+from sfm.ingest.photo_positions import with_positions
+from sfm.loop import LoopResult
+from sfm.mapping import reconstruct
+from sfm.report.result import Result
+from sfm.stages.session import SILENT, AnyPath, Session
+from sfm.stages.write_results import finish, write_grown
+from sfm.types import CameraSpec, Collection, Exif, Photo
+from sfm.workspace.progress import Progress
+from sfm.workspace.workspace import is_about_disk, opened_workspace
+
+log = logging.getLogger(__name__)
+
+
+def map_database(
+    database: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
+) -> Result:
+    """Reconstruct from the verified pairs of a COLMAP database; the database itself is only read.
+
+    Args:
+        database: SQLite file as COLMAP 3 or 4 writes it, with two-view geometries.
+        output: workspace; the database is copied into it.
+        config: `register`, `refine`, `georeference`, `export` and `run` are used.
+        progress: told how far registration is.
+
+    Raises:
+        ConfigError: known poses, which only a run from photos can start from.
+        InputError: the file is missing, is not a COLMAP database, contradicts itself, or holds no verified
+            pair; or the positions file cannot be used.
+        WorkspaceError: `output` is in use, foreign or not writable.
+    """
+    config, database, output = config or Config(), Path(database), Path(output)
+    if config.register.poses is not None:
+        raise ConfigError("register.poses is for runs from photos", hint="leave it out, or use sfm run")
+    pycolmap.set_random_seed(config.run.seed)
+    with opened_workspace(output, source=database) as workspace:
+        session = Session(workspace, config, progress)
+        for camera_id, focal_px in copy_checked(database, workspace.database).items():
+            workspace.events.emit("register", "focal_length_ignored", camera_id=camera_id, focal_px=focal_px)
+            log.warning(
+                "%s: camera %d cannot have a focal length of %.4g px; it is estimated",
+                database,
+                camera_id,
+                focal_px,
+            )
+        copy = FeatureDatabase(workspace.database)
+        collection = collection_of(workspace.database)
+        if config.georeference.positions_file is not None:
+            collection = with_positions(collection, config.georeference)
+            copy.write_positions(collection)
+        pairs = copy.pairs()
+        graph = SceneGraph(collection.names, {pair: Edge(0.0, Reason.USER) for pair in pairs})
+        if not any(record.verified for record in pairs.values()):
+            raise InputError(f"{database} holds no verified pair", hint="match its photos first: sfm match")
+        with session.stage("register") as counts:
+            ours = config.register.mapper == "graph"
+            report = read_suspects(workspace.database, frozenset()) if ours else None
+            result = reconstruct(
+                workspace.database,
+                config=config.register,
+                refine=config.refine,
+                threads=session.threads,
+                seed=config.run.seed,
+                events=workspace.events,
+                progress=progress,
+                suspects=report.doubtful if report else frozenset(),
+                scratch=workspace.scratch,
+            )
+            counts.update(models=len(result.models))
+        loop = LoopResult(result.models, result.view_graph, graph, (), report)
+        return finish(session, collection, copy, write_grown(session, loop))
+
+
+def copy_checked(source: Path, target: Path) -> dict[int, float]:
+    """Copy a database that COLMAP's mapper can use; `source` is only read.
+
+    Returns:
+        Focal lengths (px) by camera id that no camera can have: the copy has COLMAP's guess instead.
+
+    Raises:
+        InputError: it is missing, is not a COLMAP database, or contradicts itself.
+    """
+    if not source.is_file():
+        raise InputError(f"{source}: no such database")
+    try:
+        with open_read_only(source) as db:
+            check_database(db, source)
+            replace_by_copy(db, target)
+        with closing(sqlite3.connect(target)) as db, db:
+            drop_empty_keypoints(db)
+            forgotten = forget_impossible_focal_lengths(db)
+        _refuse_unknown_rigs(target, source)
+    except (sqlite3.DatabaseError, RuntimeError, ValueError) as error:
+        if is_about_disk(error):
+            raise
+        raise InputError(f"{source} is not a COLMAP database: {error}") from error
+    return forgotten
+
+
+def _refuse_unknown_rigs(path: Path, source: Path) -> None:
+    with pycolmap.Database.open(path) as db:
+        for rig in db.read_all_rigs():
+            unknown = [sensor.id for sensor, pose in rig.non_ref_sensors.items() if pose is None]
+            if unknown:
+                raise InputError(
+                    f"{source}: rig {rig.rig_id} does not say how camera {unknown[0]} sits in it",
+                    hint="run from the photos with images.rig_config, or COLMAP's rig_configurator first",
+                )
+
+
+def collection_of(path: Path) -> Collection:
+    """What the database says of its photos; there are no files."""
+    database = pycolmap.Database.open(path)
+    cameras = {
+        camera.camera_id: CameraSpec(
+            camera.camera_id,
+            camera.model.name,
+            camera.width,
+            camera.height,
+            tuple(camera.params),
+            camera.has_prior_focal_length,
+        )
+        for camera in database.read_all_cameras()
+    }
+    photos = []
+    for image in sorted(database.read_all_images(), key=lambda image: image.name):
+        camera = cameras[image.camera_id]
+        photos.append(
+            Photo(
+                image.name,
+                Path(image.name),
+                Path(image.name),
+                "",
+                camera.width,
+                camera.height,
+                1,
+                image.camera_id,
+                Exif(),
+            )
+        )
+    database.close()
+    return Collection(tuple(photos), cameras)

@@ -1,0 +1,120 @@
+"""The whole run, photos to models, and its first stages alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import SceneGraph
+from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import Config
+from sfm.georeferencing.georeference import GivenFrame
+from sfm.loop import Rank
+from sfm.matching import MatchReport, Surroundings
+from sfm.matching.choice import open_backend
+from sfm.pairs.first_pairs import save_pair_list
+from sfm.report.result import Result
+from sfm.stages.known_poses import GivenPoses, in_frame_of, read_given_poses, triangulated
+from sfm.stages.session import SILENT, AnyPath, Growing, PhotoSession, num_threads
+from sfm.stages.split_cameras import with_own_cameras
+from sfm.stages.stages import described, match_edges, matched, proposed_pairs, registered
+from sfm.stages.write_results import finish, write_grown
+from sfm.types import Collection
+from sfm.workspace.progress import Progress
+from sfm.workspace.workspace import opened_workspace
+
+
+def run(
+    photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
+) -> Result:
+    """Reconstruct a folder of photos; run again with the same folders to continue or to add photos.
+
+    Args:
+        photos: folder of photos, subfolders included.
+        output: workspace; made when missing.
+        config: all options; None takes the defaults.
+        progress: told how far each stage is.
+
+    Returns:
+        Models, largest first (none when nothing could be reconstructed), with what became of each photo.
+
+    Raises:
+        InputError: fewer than two readable photos, or unusable masks or intrinsics.
+        WorkspaceError: `output` is in use, foreign or not writable.
+    """
+    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
+        collection, database = described(session, Path(photos))
+        proposed, rank = proposed_pairs(session, collection, database)
+        graph = matched(session, collection, proposed, database)
+        if session.poses is not None:
+            return _around_poses(session, session.poses, collection, database, proposed, graph, rank)
+        loop = registered(session, collection, database, proposed, graph, rank)
+        with session.survived("cameras of their own"):
+            better = with_own_cameras(session, collection, database, loop)
+            if better is not collection:
+                graph = matched(session, better, proposed, database)
+                loop = registered(session, better, database, proposed, graph, rank)
+                collection = better
+        return finish(session, collection, database, loop)
+
+
+def _around_poses(
+    session: PhotoSession,
+    poses: GivenPoses,
+    collection: Collection,
+    database: FeatureDatabase,
+    proposed: SceneGraph,
+    graph: SceneGraph,
+    rank: Rank,
+) -> Result:
+    """The rest of a run that begins with known poses."""
+    with session.stage("triangulate") as counts:
+        given = triangulated(
+            poses, collection, database, threads=session.threads, seed=session.config.run.seed
+        )
+        counts.update(photos=given.models[0].num_reg_images(), points=given.models[0].num_points3D())
+    new = frozenset(collection.names) - poses.images.keys()
+    loop = registered(session, collection, database, proposed, graph, rank, Growing(given, new, poses.key))
+    if not poses.fixed:
+        with session.survived("frame of the known poses"):
+            loop = write_grown(session, replace(loop, models=in_frame_of(loop.models, poses)))
+    return finish(
+        session, collection, database, loop, given=GivenFrame.of(poses.path, frozenset(poses.images))
+    )
+
+
+def retrieve(
+    photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
+) -> SceneGraph:
+    """Propose the pairs worth matching: the first scene graph. See `run` for arguments and errors."""
+    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
+        collection, database = described(session, Path(photos))
+        graph, _ = proposed_pairs(session, collection, database)
+        save_pair_list(graph, session.workspace.cache)
+        return graph
+
+
+def match(
+    photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
+) -> MatchReport:
+    """Match and verify the pairs of the first scene graph. See `run` for arguments and errors."""
+    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
+        collection, database = described(session, Path(photos))
+        proposed, _ = proposed_pairs(session, collection, database)
+        return match_edges(session, collection, database, proposed.edges)
+
+
+@contextmanager
+def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
+    """A run over the photos below `source`, with its workspace open and its matcher loaded."""
+    pycolmap.set_random_seed(config.run.seed)
+    with opened_workspace(output, source=source) as workspace:
+        backend = open_backend(Surroundings(workspace, config, num_threads(config), progress))
+        workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
+        yield PhotoSession(
+            workspace, config, progress, backend=backend, poses=read_given_poses(config.register)
+        )

@@ -1,0 +1,152 @@
+"""The figures of a run, as `run.json` holds them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pycolmap
+
+from sfm.config.schema import Config
+from sfm.diagnosis.inconsistent_pairs import SuspectPair
+from sfm.georeferencing.georeference import Georeference
+from sfm.pairs.failed_pairs import Failures
+from sfm.report.verdict import NO_MODEL, Facts, Verdict
+from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
+from sfm.workspace.failures import StepFailure
+
+_PACKAGES = ("loopsfm", "pycolmap", "numpy", "torch", "faiss-cpu", "asmk", "scipy", "networkx", "pillow")
+
+
+@dataclass(frozen=True, slots=True)
+class PhotosRecord:
+    """Photos found, readable, registered in any model, and the files left out."""
+
+    total: int
+    readable: int
+    registered: int
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """One model: where it is and how large and exact."""
+
+    path: str
+    num_images: int
+    num_points3D: int
+    num_observations: int
+    mean_reprojection_error_px: float
+    mean_track_length: float
+    georeference: Georeference
+
+    @classmethod
+    def of(cls, index: int, model: pycolmap.Reconstruction, place: Georeference) -> ModelRecord:
+        """Figures of the model written to `sparse/<index>`."""
+        return cls(
+            path=f"sparse/{index}",
+            num_images=model.num_reg_images(),
+            num_points3D=model.num_points3D(),
+            num_observations=model.compute_num_observations(),
+            mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
+            mean_track_length=round(model.compute_mean_track_length(), 3),
+            georeference=place,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairsRecord:
+    """Pairs matched and verified; `exhaustive` is N (N - 1) / 2, `fraction` is matched over that."""
+
+    matched: int
+    verified: int
+    exhaustive: int
+    fraction: float
+    failed: int = 0
+    """Pairs that could not be matched, for want of memory or the like; the next run tries them again."""
+    failures: str = ""
+    """The same in words: how many, the commonest reason, and what to do; empty where none failed."""
+
+    @classmethod
+    def of(cls, matched: int, verified: int, num_photos: int, failures: Failures) -> PairsRecord:
+        """Counts with their share of all pairs."""
+        exhaustive = num_photos * (num_photos - 1) // 2
+        fraction = round(matched / max(exhaustive, 1), 4)
+        return cls(matched, verified, exhaustive, fraction, failures.count, failures.words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Everything that `run.json` holds; its `config` is accepted back by `sfm run --config run.json`."""
+
+    status: str = "no_model"
+    """`ok`; `no_model` when the photos were read but no model came out; `unfinished` where models were
+    written, but later steps failed."""
+    verdict: Verdict = NO_MODEL
+    message: str
+    backend: str
+    """The matcher that was used; empty for `sfm map`."""
+    notice: str
+    """What must be known before the result is used, such as the licence of weights; mostly empty."""
+    config: Config
+    photos: PhotosRecord
+    models: tuple[ModelRecord, ...]
+    pairs: PairsRecord
+    stages: tuple[StageReport, ...]
+    rounds: tuple[RoundReport, ...]
+    outcomes: tuple[PhotoOutcome, ...]
+    changed: tuple[Skipped, ...] = ()
+    """Photos that were used and whose files were removed or changed since they were read; mostly empty."""
+    suspects: tuple[SuspectPair, ...]
+    """Verified pairs that are probably a look-alike's, surest first."""
+    ambiguous: bool
+    """Whether there are so many that the model may be folded."""
+    look_alikes_note: str
+    """What to do where it may be, or why nobody looked for look-alikes; mostly empty."""
+    failures: tuple[StepFailure, ...] = ()
+    """Steps that failed after there were models; mostly empty."""
+    seconds: float
+    peak_memory_mb: float
+    versions: Mapping[str, str]
+
+    def told(self, num_models: int, failures: Sequence[StepFailure]) -> RunRecord:
+        """The record with these steps that failed, and the status and the verdict that all its facts give."""
+        facts = Facts(
+            self.photos.readable,
+            self.photos.registered,
+            num_models,
+            sum(bool(outcome.doubt) for outcome in self.outcomes),
+            self.ambiguous,
+            tuple(failure.step for failure in failures),
+        )
+        status = "no_model" if not num_models else "unfinished" if failures else "ok"
+        return replace(self, status=status, verdict=Verdict.of(facts), failures=tuple(failures))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
+
+
+def model_records(
+    models: Sequence[pycolmap.Reconstruction], places: Sequence[Georeference]
+) -> tuple[ModelRecord, ...]:
+    """Figures of all models, in the order of `sparse/`, and where they stand."""
+    pairs = zip(models, places, strict=True)
+    return tuple(ModelRecord.of(index, model, place) for index, (model, place) in enumerate(pairs))

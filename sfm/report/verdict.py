@@ -1,0 +1,104 @@
+"""How a run went, from all that is known of it: one verdict for the report, `run.json` and the last lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sfm.pairs.failed_pairs import Failures
+
+if TYPE_CHECKING:
+    from sfm.loop import LoopResult
+
+_FEWEST = 3
+_NO_PARALLAX = ("planar", "panoramic", "planar_or_panoramic")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a verdict rests on."""
+
+    readable: int
+    """Photos that could be read."""
+    registered: int
+    num_models: int
+    in_doubt: int = 0
+    """Registered photos that are probably at a wrong place."""
+    ambiguous: bool = False
+    """Whether so many pairs are suspected of look-alikes that the model may be folded."""
+    failed_steps: tuple[str, ...] = ()
+    """Steps that failed after there were models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run went: `good`, `partial` or `failed`, and a headline."""
+
+    grade: str
+    title: str
+
+    @classmethod
+    def of(cls, facts: Facts) -> Verdict:
+        """`good` is a run of which nothing has to be said against its result."""
+        if not facts.num_models:
+            return NO_MODEL
+        missing = facts.readable - facts.registered
+        caveats = list(_caveats(facts, is_whole=not missing and facts.num_models == 1))
+        if missing:
+            title = f"{missing} {'photo is' if missing == 1 else 'photos are'} not in any model"
+        elif facts.num_models > 1:
+            title = f"Every photo is in, in {facts.num_models} separate models"
+        elif caveats:
+            title = "Every photo is in one model"
+        else:
+            return cls("good", "Complete: every photo is in one model")
+        return cls("partial", ", ".join([title, *caveats]))
+
+
+NO_MODEL = Verdict("failed", "No model could be built")
+
+
+def _caveats(facts: Facts, *, is_whole: bool) -> Iterator[str]:
+    if facts.in_doubt:
+        photos = "of them" if is_whole else "photo" if facts.in_doubt == 1 else "photos"
+        yield f"{facts.in_doubt} {photos} in doubt"
+    if facts.ambiguous:
+        yield "which may be folded: places look alike" if is_whole else "places look alike"
+    if facts.failed_steps:
+        yield f"but not all was done: {', '.join(facts.failed_steps)} failed"
+
+
+def message(loop: LoopResult, num_photos: int, registered: int, failures: Failures) -> str:
+    """A few plain sentences on how the run went and, where it failed, at what."""
+    if not loop.models and 2 * failures.count > len(loop.scene_graph):
+        # What photographers can do is no help against a run that came to nothing by itself.
+        return f"No model: {failures.words}"
+    return f"{_verdict_on_photos(loop, num_photos, registered)} {failures.words}".rstrip()
+
+
+def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> str:
+    if loop.models:
+        parts = f" in {len(loop.models)} separate models" if len(loop.models) > 1 else ""
+        return f"{registered} of {num_photos} photos registered{parts}."
+    best = max((edge.num_inliers for edge in loop.view_graph.edges.values()), default=0)
+    if not best:
+        return (
+            "No model: no two photos share enough matching keypoints. "
+            "Take photos with more overlap (60 % or more between neighbours) and more texture in view."
+        )
+    if num_photos < _FEWEST:
+        return f"No model: {num_photos} photos are too few; {_FEWEST} that show the same things are needed."
+    count = len(loop.view_graph.edges)
+    flat = sum(edge.config in _NO_PARALLAX for edge in loop.view_graph.edges.values())
+    if 2 * flat > count:
+        return (
+            f"No model: {flat} of {count} matching pairs fit a camera that only turned, or a plane: these "
+            "photos show too little depth. "
+            "Take photos from different places, moving sideways a step at a time."
+        )
+    return (
+        f"No model: {count} pairs match (the best with {best} inliers), but from none "
+        "of them could a model of three photos be grown. Take photos between the existing ones, moving "
+        "sideways a step at a time, so that every part of the scene is in at least three photos."
+    )

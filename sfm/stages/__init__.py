@@ -1,0 +1,1 @@
+"""The stages of a run, as functions over a session."""

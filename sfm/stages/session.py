@@ -1,0 +1,134 @@
+"""One run in progress: its workspace, options, the times of its stages, and what failed without ending it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sfm.config.schema import Config
+from sfm.files.changes import FileState
+from sfm.mapping import GivenModels
+from sfm.matching import Backend
+from sfm.report.record import peak_memory_mb
+from sfm.stages.known_poses import GivenPoses
+from sfm.types import StageReport
+from sfm.workspace import interruption
+from sfm.workspace.failures import StepFailure, noted
+from sfm.workspace.progress import Progress, SilentProgress
+from sfm.workspace.sharing import Sharing
+from sfm.workspace.workspace import Workspace
+
+AnyPath = str | os.PathLike[str]
+
+SILENT = SilentProgress()
+
+
+@dataclass(slots=True)
+class Session:
+    """One run in progress: its workspace, options and the times of the stages so far."""
+
+    workspace: Workspace
+    config: Config
+    progress: Progress
+    stages: list[StageReport] = field(default_factory=list)
+    failures: list[StepFailure] = field(default_factory=list)
+    """Steps that failed after there were models, which are the user's all the same."""
+    files: dict[str, FileState] = field(default_factory=dict)
+    """Of the photos, as they were when they were read."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def threads(self) -> int:
+        """Threads to use."""
+        return num_threads(self.config)
+
+    @property
+    def backend_name(self) -> str:
+        """The matcher of this run; none where matches were given."""
+        return ""
+
+    @property
+    def notice(self) -> str:
+        """What the user must know before using the result."""
+        return ""
+
+    @property
+    def sharing(self) -> Sharing:
+        """Writes what is made to be shared."""
+        return Sharing(self.workspace, self.config)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, int | float]]:
+        """Time a stage; what the block puts into the mapping are its counts.
+
+        Raises:
+            KeyboardInterrupt: one was asked for before the stage ended.
+        """
+        interruption.check()
+        started = time.monotonic()
+        counts: dict[str, int | float] = {}
+        yield counts
+        interruption.check()
+        self.workspace.note_parts()
+        seconds = round(time.monotonic() - started, 3)
+        self.stages.append(StageReport(name, seconds, counts, peak_memory_mb()))
+        self.workspace.events.emit(name, "stage", seconds=seconds, counts=counts)
+
+    @contextmanager
+    def survived(self, step: str) -> Iterator[None]:
+        """A step that finished models do without: whatever it raises is noted, and the run goes on.
+
+        What the block assigns must have a value before it, which then stays.
+
+        Raises:
+            KeyboardInterrupt: one was asked for.
+        """
+        try:
+            yield
+        except Exception as error:
+            interruption.check()
+            self.failures.append(noted(step, error, self.workspace))
+
+    @contextmanager
+    def survived_stage(self, name: str) -> Iterator[dict[str, int | float]]:
+        """A stage (`stage`) that finished models do without (`survived`)."""
+        with self.survived(name), self.stage(name) as counts:
+            yield counts
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """Models that a run begins with instead of with none."""
+
+    given: GivenModels
+    new: frozenset[str]
+    """Photos that are to be added: every pair that is asked for has one of them."""
+    key: str
+    """Of the models' content, and of how they may change."""
+
+
+@dataclass(slots=True)
+class PhotoSession(Session):
+    """A run that starts from photos, with what describes and matches them."""
+
+    backend: Backend = field(kw_only=True)
+    poses: GivenPoses | None = None
+    """Known poses that registration begins with."""
+
+    @property
+    def backend_name(self) -> str:
+        """The matcher of this run."""
+        return self.backend.name
+
+    @property
+    def notice(self) -> str:
+        """What the matcher's makers ask to be known."""
+        return self.backend.notice
+
+
+def num_threads(config: Config) -> int:
+    """Threads to use: as configured, else one for each core that this process may run on."""
+    return config.run.threads or len(os.sched_getaffinity(0))

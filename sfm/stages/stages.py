@@ -1,0 +1,227 @@
+"""The stages of a run, one function each. Reads like the picture in ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
+from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import Config
+from sfm.diagnosis.inconsistent_pairs import read_suspects
+from sfm.errors import InputError
+from sfm.files.changes import file_changes, file_states
+from sfm.ingest import ingest
+from sfm.ingest.discover import FoundFile
+from sfm.ingest.photo_positions import with_positions
+from sfm.loop import LoopResult, Rank, run_closed_loop
+from sfm.mapping import MappingResult, ViewGraph, contested_places
+from sfm.matching import NO_GUIDES, Guides, MatchReport
+from sfm.pairs.failed_pairs import FailedPairs
+from sfm.pairs.first_pairs import earlier_edges, propose_pairs
+from sfm.stages.known_poses import with_given_cameras
+from sfm.stages.register import finished, reconstructed, with_derived_rigs
+from sfm.stages.session import Growing, PhotoSession
+from sfm.stages.split_cameras import with_splits
+from sfm.stages.write_results import write_grown
+from sfm.types import Collection, Skipped
+from sfm.workspace.events import EventSink
+from sfm.workspace.workspace import content_key
+
+_REGISTER_VERSION = 9
+"""Raised when a change of code changes what registration computes: earlier models are then built again."""
+
+_LISTED = 5
+
+
+def described(session: PhotoSession, photos: Path) -> tuple[Collection, FeatureDatabase]:
+    """The first two stages: the photos read, and described."""
+    return with_features(session, ingested(session, photos))
+
+
+def ingested(
+    session: PhotoSession, photos: Path, *, earlier: Sequence[FoundFile] = (), min_photos: int = 2
+) -> Collection:
+    """Stage: the photos, read and checked; `earlier` ones come from elsewhere and keep their names."""
+    space, config = session.workspace, session.config
+    with session.stage("ingest") as counts:
+        collection = ingest(
+            photos,
+            images_dir=space.images,
+            cache_dir=space.cache,
+            config=config.images,
+            threads=session.threads,
+            events=space.events,
+            progress=session.progress,
+            min_photos=min_photos,
+            earlier=earlier,
+        )
+        collection = with_positions(with_splits(collection, space.cache), config.georeference)
+        session.files.update(file_states(collection.photos))
+        counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
+    return with_given_cameras(collection, session.poses) if session.poses else collection
+
+
+def with_features(session: PhotoSession, collection: Collection) -> tuple[Collection, FeatureDatabase]:
+    """Stage: the photos described, without those that could not be."""
+    with session.stage("describe") as counts:
+        database = FeatureDatabase(session.workspace.database)
+        database.sync(collection, session.backend.keys())
+        report = session.backend.describe(collection, database)
+        counts.update(described=report.described, cached=report.cached, failed=len(report.failed))
+    if not report.failed:
+        return collection, database
+    changed = file_changes(collection.photos, session.files)
+    described = _without(collection, {name: changed.get(name, why) for name, why in report.failed.items()})
+    database.sync(described, session.backend.keys())
+    return described, database
+
+
+def _without(collection: Collection, failed: Mapping[str, str]) -> Collection:
+    """The collection without photos that the backend could not use although our decoder could read them."""
+    kept = tuple(photo for photo in collection.photos if photo.name not in failed)
+    skipped = tuple(Skipped(name, reason) for name, reason in failed.items())
+    if len(kept) < 2:
+        listed = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:_LISTED])
+        rest = f"; and {len(skipped) - _LISTED} more" if len(skipped) > _LISTED else ""
+        raise InputError(
+            f"fewer than two photos could be used: {listed}{rest}",
+            hint="a model needs at least two different photos",
+        )
+    return replace(collection, photos=kept, skipped=collection.skipped + skipped)
+
+
+def proposed_pairs(
+    session: PhotoSession, collection: Collection, database: FeatureDatabase
+) -> tuple[SceneGraph, Rank]:
+    """Stage: the pairs worth matching, and a ranking of photos by how alike they are for later requests."""
+    with session.stage("retrieve") as counts:
+        graph, rank = propose_pairs(
+            collection,
+            database,
+            cache_dir=session.workspace.cache,
+            backend=session.backend,
+            config=first_graph_options(session.config),
+            seed=session.config.run.seed,
+            events=session.workspace.events,
+        )
+        counts.update(pairs=len(graph), components=len(graph.components()))
+    return graph, rank
+
+
+def first_graph_options(config: Config) -> RetrievalConfig:
+    """Options of the first scene graph: thinner where the closed loop follows."""
+    loop_follows = config.register.max_rounds > 0 and config.register.poses is None
+    return config.retrieval.before_loop() if loop_follows else config.retrieval
+
+
+def match_edges(
+    session: PhotoSession,
+    collection: Collection,
+    database: FeatureDatabase,
+    edges: Mapping[Pair, Edge],
+    guides: Guides = NO_GUIDES,
+) -> MatchReport:
+    """Match and verify pairs that the database does not hold yet."""
+    report = session.backend.match(edges, collection, database, guides=guides)
+    FailedPairs.read(session.workspace.cache).note(edges.keys(), report.failed.keys())
+    return report
+
+
+def matched(
+    session: PhotoSession, collection: Collection, proposed: SceneGraph, database: FeatureDatabase
+) -> SceneGraph:
+    """Stage: match the proposed pairs; the graph that comes back also holds pairs matched in earlier runs."""
+    graph = proposed.merged(earlier_edges(session.workspace.cache, database))
+    with session.stage("match") as counts:
+        report = match_edges(session, collection, database, graph.edges)
+        counts.update(matched=report.matched, cached=report.cached, verified=report.verified)
+        if report.failed:
+            counts.update(failed=len(report.failed))
+    return graph
+
+
+def registered(
+    session: PhotoSession,
+    collection: Collection,
+    database: FeatureDatabase,
+    proposed: SceneGraph,
+    graph: SceneGraph,
+    rank: Rank,
+    growing: Growing | None = None,
+) -> LoopResult:
+    """Stage: models from the matched pairs and from those that they show to be missing."""
+    config, space = session.backend.adapted(session.config, collection), session.workspace
+    given = growing.given if growing else None
+    failed = FailedPairs.read(space.cache)
+    failed.forget_all_but(graph.edges.keys())
+
+    def reconstruct_from(
+        start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink, fresh: bool
+    ) -> MappingResult:
+        return reconstructed(
+            session, collection, database, start, suspects, events, given=given, finished=False, fresh=fresh
+        )
+
+    def finish_last(
+        models: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+    ) -> Sequence[pycolmap.Reconstruction]:
+        return finished(session, collection, database, models, suspects, events, given=given)
+
+    def match_requested(edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+        return match_edges(session, collection, database, edges, guides)
+
+    with session.stage("register") as counts:
+        loop = run_closed_loop(
+            graph,
+            folder=space.cache
+            / "rounds"
+            / _loop_key(session, collection, proposed, growing, failed.generation),
+            reconstruct=reconstruct_from,
+            finish=finish_last,
+            match=match_requested,
+            read_view_graph=lambda: ViewGraph.read(database.path),
+            read_suspects=lambda tried: read_suspects(database.path, tried),
+            read_contested=partial(
+                contested_places, database.path, config=config.register, seed=config.run.seed
+            ),
+            rank=rank,
+            config=config.register,
+            events=space.events,
+            models=growing.given.models if growing else (),
+            scope=growing.new if growing else None,
+            survived=session.survived,
+        )
+        loop = write_grown(session, loop)
+        with session.survived("rigs"):
+            loop = with_derived_rigs(session, collection, database, loop)
+        counts.update(models=len(loop.models), rounds=len(loop.rounds), pairs=len(loop.scene_graph))
+    return loop
+
+
+def _loop_key(
+    session: PhotoSession,
+    collection: Collection,
+    proposed: SceneGraph,
+    growing: Growing | None,
+    generation: int,
+) -> str:
+    config = session.config
+    photos = [(p.name, p.sha256, collection.cameras[p.camera_id]) for p in collection.photos]
+    return content_key(
+        "register",
+        _REGISTER_VERSION,
+        session.backend.keys(),
+        photos,
+        sorted(proposed.edges),
+        collection.rigs,
+        config.register,
+        config.refine,
+        config.run.seed,
+        *([growing.key] if growing else []),
+        *([generation] if generation else []),
+    )

@@ -1,0 +1,318 @@
+"""Last stage: models, points, figures and the report, from what registration found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+
+import pycolmap
+
+from retrieval import Pair
+from sfm.colmap.database import FeatureDatabase, PairRecord
+from sfm.config.schema import Config
+from sfm.diagnosis.inconsistent_pairs import LookAlikes, look_alikes, read_suspects
+from sfm.diagnosis.quality import STAGE, JudgedModels, Judgement, judged_models
+from sfm.diagnosis.unregistered import Diagnosis, EventIndex
+from sfm.exports.models import model_indices, place_for_earlier, read_model, write_models, write_points_ply
+from sfm.files.changes import file_changes
+from sfm.georeferencing.georeference import (
+    GEOREFERENCE_FILE,
+    Georeference,
+    GivenFrame,
+    Surveying,
+    georeference,
+)
+from sfm.georeferencing.georeference import STAGE as GEOREFERENCING
+from sfm.ingest import thumbnail_path
+from sfm.loop import LoopResult
+from sfm.mapping import SuspectReport
+from sfm.mapping.scene.options import MapperOptions, mapper_options
+from sfm.pairs.failed_pairs import Failures
+from sfm.pairs.first_pairs import save_scene_graph
+from sfm.report import write_report
+from sfm.report.record import (
+    ModelRecord,
+    PairsRecord,
+    PhotosRecord,
+    RunRecord,
+    model_records,
+    peak_memory_mb,
+    versions,
+)
+from sfm.report.result import Result
+from sfm.report.verdict import message
+from sfm.stages.session import Session
+from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
+from sfm.workspace.events import read_events
+from sfm.workspace.workspace import os_errors_as_workspace_errors
+
+
+def write_grown(session: Session, loop: LoopResult) -> LoopResult:
+    """Write models as soon as they are grown, so that they are the user's whatever fails after that.
+
+    Where none came out, those of an earlier run are kept (`place_for_earlier`).
+
+    Returns:
+        What registration found, without models in which no photo is left.
+
+    Raises:
+        WorkspaceError: they cannot be written.
+    """
+    out = session.workspace.root
+    models = tuple(model for model in loop.models if model.num_reg_images())
+    if len(models) < len(loop.models):
+        session.workspace.events.emit("register", "empty_models", count=len(loop.models) - len(models))
+    if not models and model_indices(out):
+        with os_errors_as_workspace_errors(out):
+            session.workspace.sparse.rename(place_for_earlier(out))
+    write_models(models, out, text=False)
+    return replace(loop, models=models)
+
+
+def finish(
+    session: Session,
+    collection: Collection,
+    database: FeatureDatabase,
+    loop: LoopResult,
+    *,
+    given: GivenFrame | None = None,
+) -> Result:
+    """Write everything that the user gets, and say what became of each photo.
+
+    Each step may fail without taking what the others make with it; the record says which did. Models that
+    grew from a `given` one are not moved.
+
+    Args:
+        loop: its models lie in `OUT/sparse` already (`write_grown`).
+    """
+    space = session.workspace
+    loop, places = _georeferenced(session, collection, database, loop, given)
+    _export(session, loop, places)
+    suspects, judged = _judged(session, collection, database, loop)
+    alike = LookAlikes()
+    with session.survived("look-alikes"):
+        alike = look_alikes(suspects)
+        for suspect in alike.suspects:
+            space.events.emit("suspects", "suspect", **asdict(suspect))
+    outcomes, failures = _diagnosed(session, collection, loop, judged)
+    pairs: Mapping[Pair, PairRecord] = {}
+    with session.survived("pairs"):
+        pairs = database.pairs()
+    models: tuple[ModelRecord, ...] = ()
+    with session.survived("figures"):
+        models = model_records(loop.models, places)
+    record = _record(session, collection, loop, models, pairs, outcomes, alike, failures)
+    _publish(session, collection, record)
+    if len(session.failures) > len(record.failures):
+        record = record.told(len(loop.models), session.failures)
+        with session.survived("run.json"):
+            session.sharing.write_record(record)
+    space.require_whole()
+    return Result(space.root, loop.models, record)
+
+
+def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) -> None:
+    """Stage: the models as they are in the end, with colours, and their points."""
+    space, config = session.workspace, session.config
+    with session.survived_stage("export"):
+        with session.survived("colours"):
+            if space.images.is_dir():
+                for model in loop.models:
+                    model.extract_colors_for_all_images(space.images)
+        notes = [{GEOREFERENCE_FILE: asdict(place)} for place in places]
+        write_models(loop.models, space.root, text=config.export.text, notes=notes)
+        if config.export.points_ply:
+            write_points_ply(loop.models, space.root / "points.ply")
+        save_scene_graph(loop.scene_graph, space.cache)
+
+
+def _judged(
+    session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult
+) -> tuple[SuspectReport | None, JudgedModels]:
+    """Stages: which pairs may be look-alikes', and how well the photos are held."""
+    report, judged = loop.suspects, JudgedModels({}, frozenset())
+    with session.survived_stage("suspects") as counts:
+        report = report or read_suspects(database.path, frozenset())
+        counts.update(named=len(report.suspects) if report else 0)
+    left = report
+    with session.survived_stage(STAGE) as counts:
+        judged = judged_models(
+            database.path,
+            loop.models,
+            _mapper_options(session, collection).global_ba,
+            fixed_cameras=collection.fixed_cameras,
+            doubtful=report.doubtful if report else frozenset(),
+        )
+        left = report.without(judged.vindicated) if report and _suspects_waited(session.config) else report
+        counts.update(in_doubt=sum(bool(photo.doubt) for photo in judged.photos.values()))
+        counts.update(vindicated=len(report.suspects) - len(left.suspects) if report and left else 0)
+    return left, judged
+
+
+def _diagnosed(
+    session: Session, collection: Collection, loop: LoopResult, judged: JudgedModels
+) -> tuple[Sequence[PhotoOutcome], Failures]:
+    """What became of every file, with the reason where it can be told, and the pairs that failed."""
+    outcomes, failures = photo_outcomes(collection, loop.models, lambda _: Diagnosis("", "")), Failures()
+    with session.survived("diagnosis"):
+        config = session.config
+        index = EventIndex(
+            read_events(session.workspace.events_path), verify=config.verify, register=config.register
+        )
+        failures = Failures.among(index.history.pairs.values())
+        outcomes = photo_outcomes(collection, loop.models, index.diagnose)
+    return _with_quality(outcomes, judged.photos), failures
+
+
+def _publish(session: Session, collection: Collection, record: RunRecord) -> None:
+    """The record, the events and the report, in the places of those of the last finished run."""
+    space = session.workspace
+    with session.survived("run.json"):
+        session.sharing.write_record(record)
+    with session.survived("events"):
+        session.sharing.publish_events()
+    if not session.config.export.report:
+        return
+    with session.survived("report"):
+        thumbnails = {photo.name: thumbnail_path(space.cache, photo) for photo in collection.photos}
+        write_report(space.root, thumbnails={n: path for n, path in thumbnails.items() if path.exists()})
+
+
+def _georeferenced(
+    session: Session,
+    collection: Collection,
+    database: FeatureDatabase,
+    loop: LoopResult,
+    given: GivenFrame | None,
+) -> tuple[LoopResult, tuple[Georeference, ...]]:
+    """Stage: the models where their positions say that they stand, and what that rests on."""
+    config = session.config
+    placed: list[tuple[tuple[pycolmap.Reconstruction, ...], tuple[Georeference, ...]]] = []
+    with session.survived_stage(GEOREFERENCING) as counts:
+        tools = Surveying(
+            database.path,
+            config.georeference,
+            _mapper_options(session, collection),
+            collection.fixed_cameras,
+            {photo.name: photo.orientation for photo in collection.photos},
+            config.run.seed,
+            given,
+            collection.rigs,
+            _metric_by_depth(session),
+            config.refine.loss_function,
+        )
+        placed.append(georeference(loop.models, tools, session.workspace.events))
+        counts.update(georeferenced=sum(place.is_placed for place in placed[0][1]))
+    if not placed:  # but some of them may have been moved
+        grown = tuple(read_model(session.workspace.root, index) for index in range(len(loop.models)))
+        return replace(loop, models=grown), tuple(Georeference("model", "this step failed") for _ in grown)
+    models, places = placed[0]
+    return replace(loop, models=models), places
+
+
+def _mapper_options(session: Session, collection: Collection) -> MapperOptions:
+    """Options of adjustments of whole models."""
+    config = session.config
+    return mapper_options(
+        config.register,
+        config.refine,
+        fixed_cameras=collection.fixed_cameras,
+        threads=session.threads,
+        seed=config.run.seed,
+    )
+
+
+def _metric_by_depth(session: Session) -> frozenset[int]:
+    """Models that registration scaled to metres by the depth of their photos."""
+    events = read_events(session.workspace.events_path)
+    return frozenset(
+        model
+        for event in events
+        if event.get("event") == "metric_scale" and isinstance(model := event.get("model"), int)
+    )
+
+
+def _suspects_waited(config: Config) -> bool:
+    """Whether models were made without suspects, so that these can be judged by them."""
+    return config.register.mapper == "graph" and config.register.suspects == "hold_back"
+
+
+def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgement]) -> list[PhotoOutcome]:
+    """The outcomes, those of registered photos with their quality."""
+    return [
+        replace(outcome, quality=found.quality, doubt=found.doubt)
+        if (found := judged.get(outcome.name))
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+def _record(
+    session: Session,
+    collection: Collection,
+    loop: LoopResult,
+    models: tuple[ModelRecord, ...],
+    pairs: Mapping[Pair, PairRecord],
+    outcomes: Sequence[PhotoOutcome],
+    alike: LookAlikes,
+    failures: Failures,
+) -> RunRecord:
+    registered = sum(outcome.status is PhotoStatus.REGISTERED for outcome in outcomes)
+    num_files = len(collection.photos) + len(collection.skipped)
+    record = RunRecord(
+        message=message(loop, len(collection.photos), registered, failures),
+        backend=session.backend_name,
+        notice=session.notice,
+        config=session.config,
+        photos=PhotosRecord(num_files, len(collection.photos), registered, collection.skipped),
+        models=models,
+        pairs=PairsRecord.of(
+            len(pairs), sum(r.verified for r in pairs.values()), len(collection.photos), failures
+        ),
+        stages=tuple(session.stages),
+        rounds=loop.rounds,
+        outcomes=tuple(outcomes),
+        changed=tuple(
+            Skipped(name, what) for name, what in file_changes(collection.photos, session.files).items()
+        )
+        if session.files
+        else (),
+        suspects=alike.suspects,
+        ambiguous=alike.ambiguous,
+        look_alikes_note=alike.note,
+        seconds=round(time.monotonic() - session.started, 3),
+        peak_memory_mb=peak_memory_mb(),
+        versions=versions(),
+    )
+    return record.told(len(loop.models), session.failures)
+
+
+def photo_outcomes(
+    collection: Collection,
+    models: Sequence[pycolmap.Reconstruction],
+    diagnose: Callable[[str], Diagnosis],
+) -> list[PhotoOutcome]:
+    """What became of every file, in the order of names."""
+    registered = dict(_registered(models))
+    outcomes = [_outcome(name, registered, diagnose) for name in collection.names]
+    skipped = [PhotoOutcome(s.name, PhotoStatus.SKIPPED, reason=s.reason) for s in collection.skipped]
+    return sorted(outcomes + skipped, key=lambda outcome: outcome.name)
+
+
+def _registered(models: Sequence[pycolmap.Reconstruction]) -> Iterable[tuple[str, tuple[int, int]]]:
+    # From the smallest model to the largest, so that the largest wins where a photo is in several.
+    for number in reversed(range(len(models))):
+        for image_id in models[number].reg_image_ids():
+            image = models[number].image(image_id)
+            yield image.name, (number, image.num_points3D)
+
+
+def _outcome(
+    name: str, registered: Mapping[str, tuple[int, int]], diagnose: Callable[[str], Diagnosis]
+) -> PhotoOutcome:
+    if name in registered:
+        model, observations = registered[name]
+        return PhotoOutcome(name, PhotoStatus.REGISTERED, model, observations)
+    reason, advice = diagnose(name)
+    return PhotoOutcome(name, PhotoStatus.NOT_REGISTERED, reason=reason, advice=advice)
