@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from sfm.cli import main
+from sfm.config.options import schema_tree
 from tests.structure.test_floors import HOUSE, MAPPING, ROOT
 
 DOCUMENTS = sorted(
@@ -31,6 +34,26 @@ def test_every_path_that_a_document_names_exists(document: str) -> None:
     linked = {(ROOT / document).parent / path for path in _LINK.findall(text(document))}
 
     assert sorted(str(path) for path in ours | linked if not path.exists()) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_that_a_document_sets_exists(document: str) -> None:
+    options = {option.name for option in schema_tree().options()}
+    sections = "|".join({name.partition(".")[0] for name in options if "." in name})
+    told = re.sub(r"`\S+` is now", "", text(document))
+
+    named = set(re.findall(rf"(?<![\w/.-])(?:{sections})\.(?!json)[a-z]\w+", told))
+
+    assert sorted(named - options) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_that_a_document_shows_exists(document: str) -> None:
+    assert isinstance(main, click.Group)
+    for words in re.findall(r"^(?:    |\| `)sfm ([a-z][^#\n|`]*)", text(document), flags=re.MULTILINE):
+        command = main.commands[words.split()[0]]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)) <= known | {"--help"}, words
 
 
 @pytest.mark.parametrize(("prefix", "floors"), [("sfm/", HOUSE), ("sfm/mapping/", MAPPING)])
