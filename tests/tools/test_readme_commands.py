@@ -1,4 +1,4 @@
-"""The README's commands for ETH3D and Tanks and Temples work as they stand there, on both layouts."""
+"""The documents' commands for ETH3D and Tanks and Temples work as they stand there, on both layouts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from photo_sets.registry import listed_scenes
 from sfm.evaluation import load_ground_truth
 from tests.tools import fabricate
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+BENCHES = ROOT / "tools" / "bench" / "README.md"
 
 
 def commands() -> list[list[str]]:
     """Words of each, from the check of the folder to the page with both backends."""
-    text = README.read_text(encoding="utf-8")
-    part = text[
-        text.index("With ETH3D and Tanks and Temples") : text.index("Results are kept and found again")
-    ]
+    text = BENCHES.read_text(encoding="utf-8")
+    part = text[text.index("With ETH3D and Tanks and Temples") : text.index("A failure is tried again")]
     check = re.findall(r"`(python tools/bench/datasets\.py [^`]+)`", part)
     blocks = re.findall(r"^    (python (?:.*\\\n)*.*)$", part, flags=re.MULTILINE)
     return [shlex.split(command.replace("\\\n", " ")) for command in check + blocks]
@@ -53,7 +52,7 @@ def datasets(tmp_path: Path, monkeypatch) -> Path:
 
 @pytest.fixture
 def run(monkeypatch, tmp_path: Path, datasets: Path):
-    """Run a command of the README in an empty folder; runs are models with the true poses."""
+    """Run a command of the document in an empty folder; runs are models with the true poses."""
 
     def run_job(job: Job, settings: Settings, **_: object) -> Run:
         folder = tmp_path / "cache" / "runs" / job.stem / "key"
@@ -100,11 +99,27 @@ def test_the_commands_for_benchmarks_give_one_page_with_both_backends(run, tmp_p
     assert (tmp_path / "out" / "report-sift" / "index.html").is_file()
 
 
-def test_the_commands_write_where_git_does_not_look():
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("document", ["README.md", "docs/results.md", "tools/bench/README.md"])
+def test_the_commands_write_where_git_does_not_look(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
 
     written = re.findall(r"tools/bench/.*?--out (\S+)", text.replace("\\\n", " "))
 
     assert written
     assert all(path.startswith("out/") for path in written)
-    assert "/out/" in (README.parent / ".gitignore").read_text().split()
+    assert "/out/" in (ROOT / ".gitignore").read_text().split()
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/results.md", "tools/bench/README.md"])
+def test_the_programs_know_the_options_that_the_commands_name(document: str, monkeypatch, capsys) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8").replace("\\\n", " ")
+
+    commands = re.findall(r"^    python tools/(?:bench/)?(\w+)\.py (.*)$", text, flags=re.MULTILINE)
+
+    assert commands
+    for program, arguments in commands:
+        monkeypatch.setattr(sys, "argv", [program, "--help"])
+        with pytest.raises(SystemExit):
+            importlib.import_module(program).main()
+        known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", arguments.partition("#")[0])) <= known, arguments
