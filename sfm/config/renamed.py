@@ -77,7 +77,9 @@ def _put(tree: dict[str, object], name: str, value: object) -> None:
 
 def _is_default(name: str, value: object) -> bool:
     """Whether an option has the default that it had in earlier versions, too."""
-    from .values import find_option  # which names the options of today in its messages
+    if name.startswith(f"{SECTION}."):
+        from .colmap_options import find_colmap_option  # which brings pycolmap
 
-    option = find_option(name)
-    return isinstance(option, Option) and option.default == value
+        found = find_colmap_option(name)
+        return isinstance(found, Option) and found.default == value
+    return any(option.name == name and option.default == value for option in internal_tree().options())
