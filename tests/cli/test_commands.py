@@ -93,6 +93,13 @@ def test_help_names_commands_presets_and_exit_codes() -> None:
     assert all(name in sfm_command("run", "--help").output for name in preset_names())
 
 
+def test_no_line_of_the_help_is_cut() -> None:
+    output = sfm_command("--help").output
+
+    assert "..." not in output.split("Commands:")[1]
+    assert "_SFM_COMPLETE" in output
+
+
 def test_every_expected_failure_has_its_documented_code() -> None:
     codes = {kind.exit_code for kind in SfmError.__subclasses__()}
 
