@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 import sfm.cli.engine
@@ -98,6 +99,12 @@ def test_no_line_of_the_help_is_cut() -> None:
 
     assert "..." not in output.split("Commands:")[1]
     assert "_SFM_COMPLETE" in output
+
+
+def test_presets_complete() -> None:
+    completion = ShellComplete(main, {}, "sfm", "_SFM_COMPLETE")
+
+    assert [item.value for item in completion.get_completions(["run", "--preset"], "dr")] == ["drone"]
 
 
 def test_every_expected_failure_has_its_documented_code() -> None:
