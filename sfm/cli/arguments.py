@@ -159,7 +159,12 @@ _ENGINE_OPTIONS = (
         type=click.Path(path_type=Path),
         help="YAML, or a run.json.",
     ),
-    click.option("--preset", metavar="NAME", help=f"Start from: {', '.join(preset_names())}."),
+    click.option(
+        "--preset",
+        metavar="NAME",
+        help=f"Start from: {', '.join(preset_names())}.",
+        shell_complete=lambda _ctx, _param, start: [n for n in preset_names() if n.startswith(start)],
+    ),
     click.option("--threads", type=click.IntRange(min=1), help="Threads to use; all cores when not given."),
     click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random."),
     click.option("-q", "--quiet", is_flag=True, help="Nothing but errors."),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sfm.report.result import Result
 
 
-@click.command("run")
+@click.command("run", short_help="Reconstruct a folder of photos, or continue.")
 @engine_options(PHOTOS)
 def run_command(request: Request) -> None:
     """Reconstruct a folder of photos; run again to continue or to add photos.
@@ -56,7 +56,7 @@ def match_command(request: Request) -> None:
     )
 
 
-@click.command("map")
+@click.command("map", short_help="Reconstruct from a COLMAP database.")
 @engine_options("DATABASE [KEY=VALUE]...")
 def map_command(request: Request) -> None:
     """Reconstruct from the verified pairs of a COLMAP database; the photos are not needed."""

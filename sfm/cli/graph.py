@@ -16,7 +16,7 @@ _PATH = click.Path(path_type=Path)
 _MAX_LISTED = 10
 
 
-@click.command("graph")
+@click.command("graph", short_help="Show how the photos of OUT hang together.")
 @click.argument("out", type=_PATH)
 @click.option(
     "-o", "--output", type=_PATH, help="Folder for graph.graphml and graph.svg; OUT when not given."
@@ -37,7 +37,7 @@ def graph_command(out: Path, output: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(report.to_dict(), indent=2))
         return
     click.echo("\n".join(_lines(report.figures)))
-    click.echo(f"graph       {report.graphml}\npicture     {report.picture}")
+    click.echo(f"graph       {report.graphml.resolve()}\npicture     {report.picture.resolve()}")
 
 
 def _lines(figures: Connectivity) -> Iterator[str]:

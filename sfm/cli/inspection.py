@@ -9,7 +9,7 @@ import click
 from sfm.config.presets import preset_names
 
 
-@click.command("config")
+@click.command("config", short_help="Print all options as YAML, or their JSON schema.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--preset", metavar="NAME", help=f"One of {', '.join(preset_names())}.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema for editors instead.")
@@ -26,7 +26,7 @@ def config_command(overrides: tuple[str, ...], preset: str | None, schema: bool,
     click.echo(config_as_yaml(config, comments=not no_comments), nl=False)
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what is installed and what is missing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor_command(as_json: bool) -> None:
     """What is installed, what is missing, what that costs and how to get it."""

@@ -33,6 +33,9 @@ Exit codes:
   6    the photos were read, but no model came out (OUT/report.html says why)
   7    a model was written to OUT/sparse, but a later step failed, such as the report
   130  interrupted; the same command continues
+
+\b
+Completion: eval "$(_SFM_COMPLETE=bash_source sfm)" in ~/.bashrc; zsh_source in ~/.zshrc
 """
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sfm.errors import ReconstructionError
+
 from .arguments import Request, engine_options, shown
 from .engine import require_finished
 from .summary import result_lines
@@ -27,7 +29,7 @@ _IMAGES = click.option(
 _DATABASE = click.option("--database", type=_PATH, help="Database of a COLMAP model, for its features.")
 
 
-@click.command("extend")
+@click.command("extend", short_help="Register new photos into a model.")
 @engine_options("MODEL PHOTOS [KEY=VALUE]...")
 @click.option("--frozen", is_flag=True, help="Keep MODEL's poses, intrinsics and points to the last bit.")
 @_IMAGES
@@ -62,7 +64,7 @@ def extend_command(request: Request, frozen: bool, images: Path | None, database
     require_finished(extension.result)
 
 
-@click.command("localize")
+@click.command("localize", short_help="Estimate poses of photos against a fixed model.")
 @engine_options("MODEL PHOTOS [KEY=VALUE]...")
 @_IMAGES
 @_DATABASE
@@ -94,9 +96,14 @@ def localize_command(request: Request, images: Path | None, database: Path | Non
         click.echo((output / "poses.json").read_text(encoding="utf-8"))
     elif not request.quiet:
         click.echo("\n".join(_localisation_lines(found)))
+    if not found.num_localised:
+        raise ReconstructionError(
+            f"none of {len(found.queries)} photo{'s' * (len(found.queries) != 1)} could be localised",
+            hint=f"{output / 'poses.json'} says why, photo by photo",
+        )
 
 
-@click.command("merge")
+@click.command("merge", short_help="Join two models into one.")
 @click.argument("a", type=_PATH)
 @click.argument("b", type=_PATH)
 @click.option("-o", "--output", type=_PATH, required=True, help="New folder for the result.")
@@ -122,10 +129,10 @@ def merge_command(a: Path, b: Path, output: Path, database: Path | None, no_adju
     if fit.turn_deg is not None and fit.offset is not None:
         click.echo(f"differences {fit.turn_deg:.3f} deg, {100 * fit.offset:.3f} % of the extent (median)")
     click.echo(f"error       {done.model.compute_mean_reprojection_error():.2f} px (mean)")
-    click.echo(f"model       {output / 'sparse' / '0'}")
+    click.echo(f"model       {output.expanduser().resolve() / 'sparse' / '0'}")
 
 
-@click.command("align")
+@click.command("align", short_help="Move a model to ground truth, another model or GPS.")
 @click.argument("model", type=_PATH)
 @click.option("--to", required=True, metavar="TARGET", help="A gt.json, a COLMAP model or OUT, or gps.")
 @click.option("-o", "--output", type=_PATH, required=True, help="New folder for the result.")
@@ -162,7 +169,7 @@ def align_command(model: Path, to: str, output: Path, images: Path | None, numbe
         click.echo(
             f"origin      {place.latitude_deg:.7f}, {place.longitude_deg:.7f}, {place.altitude_m:.2f} m"
         )
-    click.echo(f"model       {output / 'sparse' / '0'}")
+    click.echo(f"model       {output.expanduser().resolve() / 'sparse' / '0'}")
 
 
 def two_paths(request: Request, usage: str) -> tuple[Path, Path]:

@@ -93,7 +93,7 @@ def export_command(
     click.echo(folder)
 
 
-@click.command("explain")
+@click.command("explain", short_help="Say why a photo is, or is not, in the model.")
 @click.argument("out", type=_PATH)
 @click.argument("photo")
 def explain_command(out: Path, photo: str) -> None:
@@ -103,7 +103,7 @@ def explain_command(out: Path, photo: str) -> None:
     click.echo(explain(out, photo))
 
 
-@click.command("eval")
+@click.command("eval", short_help="Compare a model with ground truth.")
 @click.argument("model", type=_PATH)
 @click.argument("gt", type=_PATH)
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")

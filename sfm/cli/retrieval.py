@@ -21,7 +21,7 @@ _TOP = 20
 _MAX_LISTED = 10
 
 
-@click.command("retrieve")
+@click.command("retrieve", short_help="Choose the pairs worth matching, or rank look-alikes.")
 @engine_options(PHOTOS)
 @click.option(
     "--query",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sfm.workspace.progress import Progress
 
 
-@click.command("weights")
+@click.command("weights", short_help="Show or fetch the weights of the mast3r backend.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--config", "config_path", metavar="FILE", type=click.Path(path_type=Path), help="YAML.")
 @click.option("--download", is_flag=True, help="Fetch what is missing; run again to go on.")

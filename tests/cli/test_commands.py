@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 import sfm.cli.engine
@@ -91,6 +92,19 @@ def test_help_names_commands_presets_and_exit_codes() -> None:
     for code in (0, 1, 2, 3, 4, 5, 6, 7, EXIT_INTERRUPTED):
         assert f"\n    {code} " in text
     assert all(name in sfm_command("run", "--help").output for name in preset_names())
+
+
+def test_no_line_of_the_help_is_cut() -> None:
+    output = sfm_command("--help").output
+
+    assert "..." not in output.split("Commands:")[1]
+    assert "_SFM_COMPLETE" in output
+
+
+def test_presets_complete() -> None:
+    completion = ShellComplete(main, {}, "sfm", "_SFM_COMPLETE")
+
+    assert [item.value for item in completion.get_completions(["run", "--preset"], "dr")] == ["drone"]
 
 
 def test_every_expected_failure_has_its_documented_code() -> None:

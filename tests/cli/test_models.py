@@ -38,10 +38,13 @@ def test_merge_says_what_fits_and_where_the_model_is(halves: Path, tmp_path: Pat
     assert f"model       {tmp_path / 'out' / 'sparse' / '0'}" in done.stdout
 
 
-def test_align_says_how_well_it_fits(halves: Path, tmp_path: Path) -> None:
-    done = sfm_command("align", halves / "b", "--to", halves / "whole", "-o", tmp_path / "out")
+def test_align_says_how_well_it_fits(halves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    done = sfm_command("align", halves / "b", "--to", halves / "whole", "-o", "out")
 
     assert done.exit_code == 0, done.stderr
+    assert f"model       {tmp_path / 'out' / 'sparse' / '0'}" in done.stdout
     assert "aligned     by 7 of 7 photos, scale 0.4" in done.stdout
     assert json.loads((tmp_path / "out" / "alignment.json").read_text())["num_photos"] == 7
 

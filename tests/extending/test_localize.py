@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
+from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
 import sfm
+from sfm.cli import main
 from sfm.config.loading import load_config
 from sfm.pipelines.localize import Localised, NotLocalised
 from sfm.pipelines.query_pose import Intrinsics, estimate_pose, pose_covariance
@@ -164,3 +166,19 @@ def test_a_query_does_not_depend_on_the_others(photos: Path, tmp_path: Path) -> 
     stray = second["noise.png"]
     assert isinstance(stray, NotLocalised)
     assert stray.reason
+
+
+@pytest.mark.slow
+def test_a_command_that_locates_no_photo_ends_with_6(photos: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "noise").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise" / "noise.png")
+    words = ["localize", photos / "run", tmp_path / "noise", "-o", tmp_path / "out", "-q"]
+
+    done = CliRunner().invoke(main, [str(word) for word in words])
+
+    assert done.exit_code == 6, done.output
+    assert "none of 1 photo could be localised" in done.stderr
+    assert (tmp_path / "out" / "poses.json").is_file()
