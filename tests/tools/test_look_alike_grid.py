@@ -37,7 +37,7 @@ def test_holding_suspects_back_and_a_second_opinion_each_keep_the_town_from_fold
 ) -> None:
     options = ["run.threads=2", "export.report=false", f"register.suspects={suspects}"]
     if not second_opinion:
-        for stage in ("registrar", "finishing.finish"):
+        for stage in ("registrar", "refinement.final"):
             monkeypatch.setattr(f"sfm.mapping.{stage}.reconsidered", lambda *args: None)
 
     map_database(grid / "database.db", output=tmp_path, config=load_config(overrides=options))

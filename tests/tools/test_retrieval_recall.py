@@ -9,7 +9,7 @@ import pytest
 from studies.retrieval_recall import completed, measure, ranked, recall
 from studies.retrieval_truth import Sample, Truth, asked_photos
 
-from retrieval.engine import Neighbours
+from retrieval.hits import Neighbours
 
 
 def truth_of(pairs: set[tuple[int, int]], count: int, asked: list[int]) -> Truth:

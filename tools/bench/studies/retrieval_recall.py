@@ -28,7 +28,7 @@ from photo_sets.sets import find_set
 
 from retrieval import RetrievalConfig
 from retrieval.codebook import train_codebook
-from retrieval.engine import Neighbours
+from retrieval.hits import Neighbours
 from retrieval.index import RetrievalIndex
 from retrieval.query_expansion import neighbours_expanded
 from sfm.config.schema import Config
