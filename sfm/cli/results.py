@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -113,18 +112,5 @@ def eval_command(model: Path, gt: Path, as_json: bool) -> None:
     from sfm.cli.terminal import native_log
 
     with native_log(verbose=False):
-        figures = sfm.evaluate(model, gt).to_dict()
-    click.echo(json.dumps(figures, indent=2) if as_json else "\n".join(_table(figures)))
-
-
-def _table(figures: Mapping[str, object], prefix: str = "") -> list[str]:
-    """A line a figure; nested figures are indented below their name."""
-    lines = []
-    for key, value in figures.items():
-        if isinstance(value, Mapping):
-            lines += [f"{prefix}{key}", *_table(value, prefix + "  ")]
-        elif isinstance(value, float):
-            lines.append(f"{prefix}{key:<28} {value:.4g}")
-        elif not isinstance(value, list):
-            lines.append(f"{prefix}{key:<28} {value}")
-    return lines
+        found = sfm.evaluate(model, gt)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.table())

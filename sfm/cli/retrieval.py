@@ -77,12 +77,14 @@ def _pieces(count: int) -> str:
 
 
 def _figures(graph: SceneGraph, output: Path) -> dict[str, object]:
+    from sfm.pairs.first_pairs import PAIR_LIST
+
     return {
         "photos": len(graph.images),
         "pairs": len(graph),
         "reasons": dict(Counter(str(edge.reason) for edge in graph.edges.values())),
         "components": len(graph.components()),
-        "pair_list": str(output / "cache" / "proposed_pairs.txt"),
+        "pair_list": str(output / PAIR_LIST),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ def result_lines(result: Result) -> list[str]:
     is_told = all(failure.step != "report" for failure in result.run.failures)
     if result.run.config.export.report and is_told:
         lines.append(f"report      {result.output / 'report.html'}")
+    if result.models and result.run.backend:  # a model of a database alone has no photos to export
+        lines.append(f"next        sfm export {shlex.quote(str(result.output))} --to 3dgs")
     return lines
 
 

@@ -94,16 +94,23 @@ class Evaluation:
         }
 
     def table(self) -> str:
-        """The figures as text, a line a component."""
-        head = "".join(f"{f'AUC@{t}':>8}" for t in THRESHOLDS_DEG)
-        lines = [f"{'':<24}{'photos':>9}{head}{'RRA@5':>8}{'RTA@5':>8}{'ATE':>11}{'ATE/ext.':>10}"]
-        rows = self.components if len(self.components) > 1 else {}
-        lines += [_row(name, score) for name, score in rows.items()]
-        lines.append(_row("all", self.overall))
-        colmap = ", ".join(f"AUC@{t} {area:.2f}" for t, area in self.colmap_benchmark.auc.items())
-        lines.append(f"all models, COLMAP's benchmark convention: {colmap}")
+        """The figures as text with their units, and a line a component where there are several."""
+        overall, ate = self.overall, self.overall.ate
+        areas = ", ".join(f"{overall.auc[t]:.1f} at {t}°" for t in (1, 3, 5, 10))
+        benchmark = ", ".join(f"{area:.1f} at {t:g}°" for t, area in self.colmap_benchmark.auc.items())
+        position = "not one frame" if ate is None else f"{ate.raw:.4g} {self.unit or 'units of the truth'}"
+        share = "" if ate is None else f" ({100 * ate.normalised:.2g} % of the extent)"
         sizes = " + ".join(map(str, self.model_sizes)) or "none"
-        lines.append(f"models: {sizes}; {self.num_registered_in_any} photos in any")
+        lines = [
+            f"photos      {overall.num_registered} of {overall.num_photos} in the model that is scored",
+            f"models      {sizes} ({self.num_registered_in_any} photos in any)",
+            f"AUC         {areas} (%, all pairs of photos)",
+            f"within 5°   {overall.rra[5]:.1f} % of rotations, {overall.rta[5]:.1f} % of directions",
+            f"ATE         {position}{share}",
+            f"COLMAP's    {benchmark} (AUC in % as in COLMAP's benchmark, all models)",
+        ]
+        if len(self.components) > 1:
+            lines += [_row(name, score) for name, score in self.components.items()]
         if self.components:
             lines.append(f"photos in a wrong model: {', '.join(self.photos_in_wrong_model) or 'none'}")
         if self.unknown_photos:
@@ -234,7 +241,5 @@ def _score_dict(score: Score) -> dict[str, object]:
 
 
 def _row(name: str, score: Score) -> str:
-    figures = "".join(f"{score.auc[t]:8.2f}" for t in THRESHOLDS_DEG)
-    ate = f"{score.ate.raw:11.4g}{score.ate.normalised:10.2e}" if score.ate else f"{'-':>11}{'-':>10}"
-    photos = f"{score.num_registered}/{score.num_photos}"
-    return f"{name:<24}{photos:>9}{figures}{score.rra[5]:8.2f}{score.rta[5]:8.2f}{ate}"
+    areas = ", ".join(f"{score.auc[t]:.1f} at {t}°" for t in (1, 5))
+    return f"  {name}: {score.num_registered} of {score.num_photos} photos; AUC {areas}"

@@ -212,8 +212,10 @@ def read_model(out: Path, index: int) -> pycolmap.Reconstruction:
     folder = out / "sparse" / str(index)
     if not (folder / "images.bin").is_file():
         have = model_indices(out)
-        known = f"it has models {', '.join(map(str, have))}" if have else "no model was built there"
-        raise InputError(f"{out}: no model {index}; {known}", hint=f"sfm run PHOTOS -o {out} makes one")
+        if have:
+            known = ", ".join(map(str, have))
+            raise InputError(f"{out}: no model {index}; it has models {known}", hint="choose one of them")
+        raise InputError(f"{out}: no model was built there", hint=f"sfm run PHOTOS -o {out} makes one")
     return read_whole_model(folder)
 
 

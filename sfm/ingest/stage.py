@@ -29,6 +29,8 @@ from sfm.workspace.workspace import os_errors_as_workspace_errors, refuse_links
 _NUM_LISTED = 10
 _RAW_SUFFIXES = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})
 _VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mts"})
+_ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
+_FRAMES_OF_A_VIDEO = "take frames out of a video first: ffmpeg -i VIDEO -r 2 -q:v 2 photos/%05d.jpg"
 
 
 def ingest(
@@ -119,7 +121,7 @@ def _listing(root: Path, *, images_dir: Path, cache_dir: Path, config: ImagesCon
     except OSError as error:
         raise InputError(f"{root} cannot be read: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{root} is a file", hint="give the folder that holds the photos")
+        raise InputError(f"{root} is a file", hint=_hint_for_file(root))
     real, output = Path(os.path.realpath(root)), Path(os.path.realpath(images_dir.parent))
     if real == output or real.is_relative_to(Path(os.path.realpath(images_dir))):
         raise InputError(f"{root} is the output folder itself", hint="choose another folder for the output")
@@ -175,12 +177,20 @@ def _too_few(
     return InputError(f"{count} under {root}{why}", hint="a model needs at least two different photos")
 
 
+def _hint_for_file(path: Path) -> str:
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
+        return _FRAMES_OF_A_VIDEO
+    if path.suffix.lower() in _ARCHIVE_SUFFIXES:
+        return "unpack it, and give the folder that holds the photos"
+    return "give the folder that holds the photos"
+
+
 def _hint_for(listing: Listing) -> str:
     suffixes = {Path(name).suffix.lower() for name in listing.ignored_examples}
     if suffixes & _RAW_SUFFIXES:
         return "convert raw files to JPEG or TIFF first"
     if suffixes & _VIDEO_SUFFIXES:
-        return "take frames out of a video first: ffmpeg -i VIDEO -r 2 -q:v 2 photos/%05d.jpg"
+        return _FRAMES_OF_A_VIDEO
     return "photos are .jpg .png .tif .webp .heic .avif .bmp files, in any subfolder"
 
 

@@ -23,6 +23,9 @@ from sfm.workspace.events import EventSink
 
 from .ranking import Rank
 
+PAIR_LIST = "proposed_pairs.txt"
+"""In OUT: the pairs that `sfm retrieve` proposed."""
+
 log = logging.getLogger(__name__)
 
 _REASONS = frozenset(Reason)
@@ -118,9 +121,9 @@ def _with_positions(collection: Collection, config: RetrievalConfig) -> Retrieva
     return replace(config, mode=mode)
 
 
-def save_pair_list(graph: SceneGraph, cache_dir: Path) -> Path:
+def save_pair_list(graph: SceneGraph, out: Path) -> Path:
     """Write the proposed pairs as `retrieval.pairs_file` takes them: two names a line, a tab between."""
-    path = cache_dir / "proposed_pairs.txt"
+    path = out / PAIR_LIST
     atomic_write_bytes(path, "".join(f"{pair.a}\t{pair.b}\n" for pair in graph).encode())
     return path
 

@@ -94,7 +94,7 @@ def retrieve(
     with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
         collection, database = described(session, Path(photos))
         graph, _ = proposed_pairs(session, collection, database)
-        save_pair_list(graph, session.workspace.cache)
+        save_pair_list(graph, session.workspace.root)
         return graph
 
 

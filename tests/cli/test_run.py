@@ -38,6 +38,7 @@ def test_a_run_says_what_came_out_and_where(finished: tuple[Path, Result]) -> No
     assert "registered  8 of 8 photos" in done.stdout
     assert f"model       {out / 'sparse' / '0'}" in done.stdout
     assert f"report      {out / 'report.html'}" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("next        sfm export ")
     assert "match: 28 pairs" in done.stderr
     for name in (
         "sparse/0/cameras.bin",

@@ -102,7 +102,7 @@ def test_an_output_of_other_photos_is_refused(few_photos: Path, tmp_path: Path, 
     other = tmp_path / "other"
     shutil.copytree(few_photos, other)
     sfm_command("retrieve", few_photos, "-o", tmp_path / "out", *QUICK)
-    pairs = (tmp_path / "out" / "cache" / "proposed_pairs.txt").read_text().splitlines()
+    pairs = (tmp_path / "out" / "proposed_pairs.txt").read_text().splitlines()
     before = (tmp_path / "out" / "database.db").read_bytes()
 
     done = sfm_command("run", other, "-o", tmp_path / "out")

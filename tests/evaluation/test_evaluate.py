@@ -134,9 +134,15 @@ def test_the_figures_are_json_and_the_table_shows_them(make_poses):
     assert figures["components"]["first"]["auc"]["3"] == pytest.approx(100, abs=1e-3)
     assert figures["model_sizes"] == [5, 4]
     lines = result.table().splitlines()
-    assert "AUC@3" in lines[0]
-    assert [line.split()[:2] for line in lines[1:4]] == [["first", "5/5"], ["second", "4/4"], ["all", "9/9"]]
+    assert lines[0] == "photos      9 of 9 in the model that is scored"
+    assert (
+        lines[2] == "AUC         100.0 at 1°, 100.0 at 3°, 100.0 at 5°, 100.0 at 10° (%, all pairs of photos)"
+    )
+    assert [line.split(";")[0].strip() for line in lines[6:8]] == [
+        "first: 5 of 5 photos",
+        "second: 4 of 4 photos",
+    ]
     assert "photos in a wrong model: none" in lines[-1]
     assert figures["colmap_benchmark"]["auc"]["0.5"] == pytest.approx(100, abs=1e-2)
     assert figures["colmap_benchmark"]["num_pairs"] == 5 * 4 + 4 * 3
-    assert "COLMAP's benchmark convention: AUC@0.5" in lines[4]
+    assert lines[5].startswith("COLMAP's    100.0 at 0.5°")

@@ -27,8 +27,10 @@ def test_a_workspace_without_model_is_refused(tmp_path):
 def test_a_model_number_that_does_not_exist_is_refused(tmp_path, make_scene):
     make_scene(tmp_path)
 
-    with pytest.raises(InputError, match="no model 3; it has models 0"):
+    with pytest.raises(InputError, match="no model 3; it has models 0") as caught:
         export(tmp_path, to="txt", model=3)
+
+    assert "choose one" in caught.value.hint
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -166,6 +166,18 @@ def test_folders_without_photos_are_refused(output, photos, tmp_path) -> None:
         output.ingest(photos)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"), [("clip.MP4", "ffmpeg"), ("photos.zip", "unpack it"), ("a.jpg", "folder that holds")]
+)
+def test_a_file_in_place_of_the_folder_gets_advice(output, tmp_path, name, hint) -> None:
+    (tmp_path / name).touch()
+
+    with pytest.raises(InputError) as caught:
+        output.ingest(tmp_path / name)
+
+    assert hint in caught.value.hint
+
+
 @pytest.mark.parametrize(("name", "hint"), [("clip.MP4", "ffmpeg"), ("shot.CR2", "raw")])
 def test_videos_and_raw_files_get_advice(output, photos, name, hint) -> None:
     (photos / name).touch()
