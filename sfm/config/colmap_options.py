@@ -81,9 +81,9 @@ def find_colmap_option(name: str) -> Option | str:
     group = path.partition(".")[0]
     if inside := [known for known in colmap_options() if known.startswith(f"{name}.")]:
         return f"is a section; set one of its options, such as {inside[0]}=…"
-    if moved := next((new for old, new in _NESTED.items() if f"{path}.".startswith(f"{old}.")), None):
-        old = next(old for old in _NESTED if f"{path}.".startswith(f"{old}."))
-        return f"belongs to another section: {SECTION}.{moved}{path.removeprefix(old)}"
+    for outer, own in _NESTED.items():
+        if f"{path}.".startswith(f"{outer}."):
+            return f"belongs to another section: {SECTION}.{own}{path.removeprefix(outer)}"
     if group in GROUPS and _exists(path):
         return ": ".join(filter(None, ("is set by the engine", _why_not(path))))
     return _unknown(name, group)
