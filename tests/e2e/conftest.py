@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pycolmap
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from sfm.cli import main
-from tests.conftest import MakeOnce
+from sfm.evaluation import compare_models
+from tests.conftest import Keep, MakeOnce
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -58,22 +61,38 @@ def sfm_process() -> Command:
 
 
 @pytest.fixture(scope="session")
-def scene(make_once: MakeOnce) -> Path:
-    """Ten photos of 320 x 240 px with their true depth."""
-    program = [sys.executable, str(ROOT / "tools" / "render_scene.py")]
-    words = ["--views", "10", "--width", "320", "--height", "240", "--depth"]
+def scene(keep: Keep) -> Path:
+    """Six photos of 320 x 240 px with their true depth."""
+    program, modules = ROOT / "tools" / "render_scene.py", ROOT / "tools" / "synthetic"
+    words = ["--views", "6", "--width", "320", "--height", "240", "--depth"]
 
     def render(folder: Path) -> None:
-        subprocess.run([*program, str(folder / "scene"), *words], check=True, timeout=200)
+        subprocess.run([sys.executable, program, folder / "scene", *words], check=True, timeout=200)
 
-    return make_once("oracle", render) / "scene"
+    return keep("oracle", render, program, modules, Path(__file__)) / "scene"
+
+
+@pytest.fixture(scope="session")
+def small_photos(demo_data: Path, make_once: MakeOnce) -> Path:
+    """Six neighbouring photos of the rendered scene at half of their size; not to be changed."""
+
+    def shrink(folder: Path) -> None:
+        for path in sorted((demo_data / "images").iterdir())[:NUM_FEW]:
+            with Image.open(path) as photo:
+                photo.reduce(2).save(folder / path.name, quality=95)
+
+    return make_once("small photos", shrink)
 
 
 @pytest.fixture
-def few_photos(demo_data: Path, tmp_path: Path) -> Path:
-    """Six neighbouring photos of the rendered scene, in a folder of their own."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for path in sorted((demo_data / "images").iterdir())[:NUM_FEW]:
-        shutil.copy(path, folder)
-    return folder
+def few_photos(small_photos: Path, tmp_path: Path) -> Path:
+    """The same, in a folder of their own."""
+    return shutil.copytree(small_photos, tmp_path / "photos")
+
+
+def assert_same_model(first: Path, second: Path) -> None:
+    """Photos and places of the models of two runs agree."""
+    models = (pycolmap.Reconstruction(out / "sparse" / "0") for out in (first, second))
+    agreement = compare_models(*models)
+    assert agreement.only_in_a == agreement.only_in_b == ()
+    assert agreement.max_centre_difference <= 1e-3

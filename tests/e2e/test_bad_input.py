@@ -182,14 +182,14 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MB."""
-    yield from mounted(tmp_path / "disk", "size=3m")
+    """A disk of 1 MB."""
+    yield from mounted(tmp_path / "disk", "size=1m")
 
 
 @pytest.fixture
 def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk that refuses to be written."""
-    yield from mounted(tmp_path / "disk", "ro,size=3m")
+    yield from mounted(tmp_path / "disk", "ro,size=1m")
 
 
 def test_a_read_only_disk(few_photos: Path, read_only_disk: Path, sfm_process: Command) -> None:

@@ -14,9 +14,8 @@ import pycolmap
 import pytest
 from PIL import Image
 
-from sfm.evaluation import compare_models
 from tests.conftest import MakeOnce
-from tests.e2e.conftest import Command, arguments
+from tests.e2e.conftest import Command, arguments, assert_same_model
 
 OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=160", "export.report=false")
 
@@ -69,7 +68,7 @@ def test_photos_in_the_collection_and_beside_it_are_looked_up_with_the_runs_own_
 def test_every_photo_is_registered_where_it_was(scene: Path, finished: Path, sfm_command: Command) -> None:
     run = json.loads((finished / "run.json").read_text())
     assert run["backend"] == "mast3r"
-    assert run["photos"]["registered"] == 10
+    assert run["photos"]["registered"] == 6
     assert len(run["models"]) == 1
     assert run["models"][0]["mean_track_length"] > 2.5
     scored = sfm_command("eval", finished, scene / "gt.json", "--json")
@@ -119,17 +118,17 @@ def test_added_photos_cost_only_their_own_pairs(scene: Path, tmp_path: Path, sfm
     photos, out = tmp_path / "photos", tmp_path / "out"
     names = sorted(path.name for path in (scene / "images").iterdir())
     photos.mkdir()
-    for name in names[:8]:
+    for name in names[:5]:
         shutil.copy(scene / "images" / name, photos)
     command = ("run", photos, "-o", out, *OPTIONS, f"internal.mast3r.oracle={scene}")
     assert sfm_command(*command).returncode == 0
     with pycolmap.Database.open(out / "database.db") as database:
         before = {i.name: database.read_keypoints(i.image_id) for i in database.read_all_images()}
-    shutil.copy(scene / "images" / names[8], photos)
+    shutil.copy(scene / "images" / names[5], photos)
     assert sfm_command(*command).returncode == 0
     fresh = [pair for pair in pairs(out) if not pair["cached"]]
     assert fresh
-    assert all(names[8] in (pair["a"], pair["b"]) for pair in fresh)
+    assert all(names[5] in (pair["a"], pair["b"]) for pair in fresh)
     with pycolmap.Database.open(out / "database.db") as database:
         for image in database.read_all_images():
             if image.name in before:
@@ -180,11 +179,3 @@ def test_missing_weights_are_named(
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def assert_same_model(first: Path, second: Path) -> None:
-    agreement = compare_models(
-        pycolmap.Reconstruction(first / "sparse" / "0"), pycolmap.Reconstruction(second / "sparse" / "0")
-    )
-    assert agreement.only_in_a == agreement.only_in_b == ()
-    assert agreement.max_centre_difference <= 1e-3

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pycolmap
@@ -20,6 +18,7 @@ from sfm.errors import WorkspaceError
 from sfm.pipelines.map_database import map_database
 from sfm.report.result import Result
 from sfm.workspace.events import EventLog
+from tests.faults.killing import Killer
 from tests.mapping.synthetic import synthesize
 
 CONFIG = Config(run=RunConfig(threads=1))
@@ -147,23 +146,13 @@ def test_a_run_whose_folder_is_removed_says_so(
         map_database(database, output=out, config=CONFIG)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limits of file sizes")
 @pytest.mark.parametrize("kilobytes", [2, 100, 400])
-def test_a_full_disk_is_told_as_that(kilobytes: int, database: Path, tmp_path: Path) -> None:
-    import resource
-
-    limit = (1000 * kilobytes, 1000 * kilobytes)
+def test_a_full_disk_is_told_as_that(kilobytes: int, kill: Killer, database: Path, tmp_path: Path) -> None:
     words = ["map", database, "-o", tmp_path / "out", "--threads", "1", "-q"]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "sfm", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-    )
+    code, _ = kill.run(tmp_path, *words, max_file_bytes=1000 * kilobytes)
 
-    assert done.returncode in (WorkspaceError.exit_code, 7)
-    assert "cannot write" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = (tmp_path / "said.txt").read_text()
+    assert code in (WorkspaceError.exit_code, 7)
+    assert "cannot write" in said
+    assert "Traceback" not in said

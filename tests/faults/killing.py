@@ -1,38 +1,57 @@
-"""Commands that are killed at a chosen one of their changes to files, from one process that has loaded them.
+"""Commands that are killed or interrupted at a chosen moment, from one process that has loaded them.
 
-Run as a program, this is that process: it answers each line `[NUMBER, FOLDER, ARGUMENTS]` (JSON) by what
-became of a child of its own that ran the command: its exit code, and how many changes it made.
+Run as a program, this is that process: it answers each line, a `Job` in JSON, by what became of a child of
+its own that ran the command: its exit code, and how many changes to files it made.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 _CHANGES = frozenset(
     {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "sqlite3.connect"}
 )
-_NEVER = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, and what happens to it."""
+
+    folder: str
+    words: list[str]
+    kill_at: int = 0
+    """Which of its changes to files below the folder it doesn't live to make."""
+    after: str = ""
+    """The stage at whose end it gets a signal."""
+    signal: int = signal.SIGKILL
+    max_file_bytes: int = 0
 
 
 class Killer:
-    """Runs commands, and kills them if asked."""
+    """Runs commands, and stops them if asked."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def run(self, folder: Path, *words: str | Path, kill_at: int = _NEVER) -> tuple[int, int]:
-        """Exit code (negative: the signal) and number of changes below `folder` until the end."""
+    def run(self, folder: Path, *words: str | Path, **options: Any) -> tuple[int, int]:
+        """Exit code (negative: the signal) and number of changes below `folder` until the end.
+
+        What the command says is in `said.txt` of the folder; the options are those of `Job`.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        line = json.dumps([kill_at, str(folder), [str(word) for word in words]])
-        self._process.stdin.write(line + "\n")
+        job = Job(str(folder), [str(word) for word in words], **options)
+        self._process.stdin.write(json.dumps(asdict(job)) + "\n")
         self._process.stdin.flush()
         code, count = json.loads(self._process.stdout.readline())
         return code, count
@@ -67,12 +86,12 @@ def _serve() -> None:
 
     del sfm
     for line in sys.stdin:
-        kill_at, folder, words = json.loads(line)
+        job = Job(**json.loads(line))
         read_end, write_end = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(read_end)
-            _run(kill_at, folder, words, write_end)
+            _run(job, write_end)
         os.close(write_end)
         _, status = os.waitpid(child, 0)
         counted = os.read(read_end, 100)
@@ -80,12 +99,12 @@ def _serve() -> None:
         print(json.dumps([os.waitstatus_to_exitcode(status), int(counted or b"0")]), flush=True)
 
 
-def _run(kill_at: int, folder: str, words: list[str], report: int) -> None:
+def _run(job: Job, report: int) -> None:
     """The command, in the child."""
     from sfm.cli.main import main
 
     null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(os.path.join(folder, "said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = os.open(os.path.join(job.folder, "said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for number, target in ((0, null), (1, log), (2, log)):
         os.dup2(target, number)
     count = 0
@@ -93,18 +112,22 @@ def _run(kill_at: int, folder: str, words: list[str], report: int) -> None:
     def count_changes(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
         if not (event in _CHANGES or (event == "open" and _writes(arguments))) or not _is_below(
-            arguments, folder
+            arguments, job.folder
         ):
             return
         count += 1
-        if count == kill_at:
+        if count == job.kill_at:
             os.write(report, str(count).encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count_changes)
+    if job.after:
+        _signal_after(job.after, job.signal)
+    if job.max_file_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job.max_file_bytes, job.max_file_bytes))
     code = 1
     try:
-        main(words)
+        main(job.words)
     except SystemExit as end:
         code = int(end.code or 0)
     finally:
@@ -112,6 +135,19 @@ def _run(kill_at: int, folder: str, words: list[str], report: int) -> None:
         sys.stderr.flush()
         os.write(report, str(count).encode())
         os._exit(code)
+
+
+def _signal_after(stage: str, number: int) -> None:
+    from sfm.workspace.events import EventLog
+
+    emit = EventLog.emit
+
+    def halting(log: EventLog, of: str, event: str, **fields: object) -> None:
+        emit(log, of, event, **fields)
+        if (of, event) == (stage, "stage"):
+            os.kill(os.getpid(), number)
+
+    EventLog.emit = halting  # type: ignore[method-assign]
 
 
 def _writes(arguments: tuple[object, ...]) -> bool:

@@ -13,17 +13,11 @@ from pathlib import Path
 import pytest
 
 from sfm.colmap.model_files import read_whole_model
-from tests.faults.killing import Killer, killer
+from tests.faults.killing import Killer
 from tests.mapping.synthetic import synthesize
 
 NUM_KILLS = 4
 """For each command, at moments spread over all of its changes."""
-
-
-@pytest.fixture(scope="module")
-def kill() -> Iterator[Killer]:
-    with killer() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
