@@ -25,7 +25,7 @@ from sfm.matching.dense.inference.token_cache import TokenCache
 from sfm.types import Exif, Photo
 from sfm.workspace.progress import SilentProgress
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT, WIDTH = 32, 64
 STEP = 16
 """Columns by which each photo lies farther along the strip than the one before."""
 NAMES = tuple(f"{i}.png" for i in range(5))

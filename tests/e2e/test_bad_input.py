@@ -152,8 +152,8 @@ def test_photos_that_share_nothing_end_with_6_and_a_report(tmp_path: Path, sfm_c
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for number in range(3):
-        coarse = rng.integers(0, 255, (60, 80), np.uint8)
-        Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(
+        coarse = rng.integers(0, 255, (30, 40), np.uint8)
+        Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC).save(
             tmp_path / "photos" / f"{number}.png"
         )
 
@@ -192,8 +192,8 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     yield from mounted(tmp_path / "disk", "ro,size=1m")
 
 
-def test_a_read_only_disk(few_photos: Path, read_only_disk: Path, sfm_process: Command) -> None:
-    assert_refused(sfm_process("run", few_photos, "-o", read_only_disk / "out"), 5, "read-only")
+def test_a_read_only_disk(few_photos: Path, read_only_disk: Path, sfm_command: Command) -> None:
+    assert_refused(sfm_command("run", few_photos, "-o", read_only_disk / "out"), 5, "read-only")
 
 
 def test_a_full_disk(few_photos: Path, tiny_disk: Path, sfm_process: Command) -> None:

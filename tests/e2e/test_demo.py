@@ -115,10 +115,10 @@ def test_each_registered_photo_has_its_story(demo: Path, sfm_command: Command) -
 
 
 def test_the_readme_example_runs(
-    demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "photos").mkdir()
-    for path in sorted((demo_data / "images").iterdir())[:4]:
+    for path in sorted(small_photos.iterdir())[:4]:
         (tmp_path / "photos" / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     example = (ROOT / "README.md").read_text().split("```python")[1].split("```")[0]
