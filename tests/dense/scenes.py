@@ -180,11 +180,7 @@ class Scene:
         return np.where(inside[:, None], moved, np.nan)
 
     def all_matches(
-        self,
-        pairs: Iterable[Pair],
-        *,
-        noise: Noise = Noise(),
-        seed: int = 0,
+        self, pairs: Iterable[Pair], *, noise: Noise = Noise(), seed: int = 0
     ) -> dict[Pair, DenseMatches]:
         return {pair: self.matches(pair, noise=noise, seed=seed) for pair in pairs}
 

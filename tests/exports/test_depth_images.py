@@ -14,12 +14,7 @@ from PIL import Image
 from sfm.exports import DepthOptions, export
 from sfm.exports.depth_set import Fit, ViewRecord
 from sfm.exports.view_files import png_unit
-from tests.exports.rendered import (
-    UNIT_M,
-    off_surfaces,
-    workspace,
-    world,
-)
+from tests.exports.rendered import UNIT_M, off_surfaces, workspace, world
 
 
 def record(typical: float, far: float) -> ViewRecord:

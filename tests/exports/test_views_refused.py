@@ -12,11 +12,7 @@ from click.testing import CliRunner
 from sfm.cli import main
 from sfm.errors import ConfigError, InputError, ReconstructionError, WeightsError
 from sfm.exports import DepthOptions, export
-from tests.exports.rendered import (
-    description,
-    maps,
-    workspace,
-)
+from tests.exports.rendered import description, maps, workspace
 
 
 def test_a_photo_that_shares_nothing_is_left_out_with_the_reason(scene: Path, tmp_path: Path) -> None:

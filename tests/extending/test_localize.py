@@ -82,18 +82,10 @@ def test_the_model_camera_is_preferred_and_a_wrong_one_given_up() -> None:
     noisy = xy + np.random.default_rng(0).normal(0, 0.5, xy.shape)
 
     right = estimate_pose(
-        noisy,
-        xyz,
-        [Intrinsics(camera, "model"), Intrinsics(wrong, "estimated")],
-        max_error_px=4.0,
-        seed=0,
+        noisy, xyz, [Intrinsics(camera, "model"), Intrinsics(wrong, "estimated")], max_error_px=4.0, seed=0
     )
     zoomed = estimate_pose(
-        noisy,
-        xyz,
-        [Intrinsics(wrong, "model"), Intrinsics(wrong, "estimated")],
-        max_error_px=4.0,
-        seed=0,
+        noisy, xyz, [Intrinsics(wrong, "model"), Intrinsics(wrong, "estimated")], max_error_px=4.0, seed=0
     )
 
     assert right is not None

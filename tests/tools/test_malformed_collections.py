@@ -150,14 +150,8 @@ def test_a_sequence_of_co3d_that_is_not_annotated_is_refused(tmp_path):
 CLIP = Path("test") / "000c3ab189999a83.txt"
 REALESTATE: Damage = {
     "no camera file": (lambda r: (r / CLIP).unlink(), r"000c3ab189999a83\.txt is missing"),
-    "short line": (
-        lambda r: change(r / CLIP, " 0.0 0.0 ", " "),
-        r"83\.txt:2: expected 19 numbers",
-    ),
-    "NaN": (
-        lambda r: change(r / CLIP, "0.5 0.75", "nan 0.75"),
-        r"83\.txt:2: .* must be finite",
-    ),
+    "short line": (lambda r: change(r / CLIP, " 0.0 0.0 ", " "), r"83\.txt:2: expected 19 numbers"),
+    "NaN": (lambda r: change(r / CLIP, "0.5 0.75", "nan 0.75"), r"83\.txt:2: .* must be finite"),
     "frame that the camera file lacks": (
         lambda r: change_line(r / CLIP, 1, None),
         r"45979267\.png: .*83\.txt has no frame of this timestamp",
