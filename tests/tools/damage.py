@@ -17,30 +17,55 @@ Damage = dict[str, tuple[Callable[[Path], object], str]]
 """By what is wrong: what does the damage to a folder, and the expression that the message must match."""
 
 
-def change(file: Path, old: str, new: str) -> None:
-    """Replace the first occurrence, which must be there."""
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new, 1))
+Change = Callable[[Path], object]
+"""Does damage below a folder."""
 
 
-def change_line(file: Path, index: int, new: str | None) -> None:
-    """Replace one line, or drop it."""
-    lines = file.read_text().splitlines()
-    del lines[index]
-    if new is not None:
-        lines.insert(index, new)
-    file.write_text("\n".join(lines) + "\n")
+def rewritten(name: str, new: Callable[[str], str]) -> Change:
+    """A text file with other content."""
+    return lambda folder: (folder / name).write_text(new((folder / name).read_text()))
 
 
-def cut_before(file: Path, word: str, characters: int) -> None:
-    """End the file so many characters before a word."""
-    text = file.read_text()
-    file.write_text(text[: text.index(word) - characters])
+def change(name: str, old: str, new: str) -> Change:
+    """The first occurrence, which must be there, is another text."""
+
+    def replaced(text: str) -> str:
+        assert old in text
+        return text.replace(old, new, 1)
+
+    return rewritten(name, replaced)
 
 
-def cut(file: Path, size: int) -> None:
-    file.write_bytes(file.read_bytes()[:size])
+def line(name: str, index: int, new: str | None) -> Change:
+    """One line is another one, or gone."""
+
+    def replaced(text: str) -> str:
+        lines = text.splitlines()
+        lines[index : index + 1 or None] = [] if new is None else [new]
+        return "\n".join(lines) + "\n"
+
+    return rewritten(name, replaced)
+
+
+def cut_before(name: str, word: str, characters: int) -> Change:
+    """The file ends so many characters before a word."""
+    return rewritten(name, lambda text: text[: text.index(word) - characters])
+
+
+def cut(name: str, size: int) -> Change:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+
+def holds(name: str, content: bytes) -> Change:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def gone(*names: str) -> Change:
+    return lambda folder: [(folder / name).unlink() for name in names]
+
+
+def emptied(name: str) -> Change:
+    return lambda folder: [path.unlink() for path in (folder / name).iterdir()]
 
 
 def refused(name: str, made: Made, message: str) -> None:

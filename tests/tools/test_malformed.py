@@ -1,0 +1,292 @@
+"""A dataset that is not whole is refused with one message that names file and fault."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from photo_sets import load_scene
+
+from sfm.errors import InputError
+
+from . import fabricate
+from .damage import Damage, change, cut, cut_before, emptied, gone, holds, line, refused, rewritten
+
+UNDISTORTED = "dslr_calibration_undistorted"
+HORSE_LOG = "Horse_COLMAP_SfM.log"
+
+ETH3D: Damage = {
+    "missing file of poses": (gone(f"{UNDISTORTED}/images.txt"), r"undistorted/images\.txt is missing"),
+    "missing file of cameras": (gone(f"{UNDISTORTED}/cameras.txt"), r"undistorted/cameras\.txt is missing"),
+    "truncated between two images": (
+        rewritten(f"{UNDISTORTED}/images.txt", lambda text: "\n".join(text.split("\n")[:-5]) + "\n"),
+        r"images\.txt announces 14 images and holds 12",
+    ),
+    "truncated within an image": (
+        cut_before(f"{UNDISTORTED}/images.txt", "DSC_0640.JPG", 70),
+        r"images\.txt:17: expected 'IMAGE_ID",
+    ),
+    "pose that is no number": (
+        line(f"{UNDISTORTED}/images.txt", 4, "1 1 0 0 0 nan 2 3 0 dslr_images_undistorted/DSC_0634.JPG"),
+        r"images\.txt: image .*DSC_0634\.JPG' has no valid pose",
+    ),
+    "quaternion without length": (
+        line(f"{UNDISTORTED}/images.txt", 4, "1 0 0 0 0 1 2 3 0 dslr_images_undistorted/DSC_0634.JPG"),
+        r"images\.txt: image .*DSC_0634\.JPG' has no valid pose",
+    ),
+    "camera that is not listed": (
+        line(f"{UNDISTORTED}/cameras.txt", 4, None),
+        r"the camera 1 of .*DSC_0635\.JPG' is not among its cameras",
+    ),
+    "camera with too few parameters": (
+        change(f"{UNDISTORTED}/cameras.txt", "40.5 41 32 24", "40.5 41 32"),
+        r"cameras\.txt:4: PINHOLE has the parameters fx, fy, cx, cy",
+    ),
+    "camera model that nobody knows": (
+        change(f"{UNDISTORTED}/cameras.txt", "PINHOLE", "PINHOLES"),
+        r"cameras\.txt:4: COLMAP has no camera model 'PINHOLES'",
+    ),
+    "photo missing from disk": (
+        gone("images/dslr_images_undistorted/DSC_0640.JPG"),
+        r"DSC_0640\.JPG is missing: .*images\.txt knows it",
+    ),
+    "photo without a pose": (
+        lambda f: fabricate.write_photos(f / "images", ["dslr_images_undistorted/DSC_9999.JPG"]),
+        r"DSC_9999\.JPG has no pose in .*images\.txt",
+    ),
+    "no photos at all": (
+        emptied("images/dslr_images_undistorted"),
+        r"dslr_images_undistorted holds no photos",
+    ),
+    "scan missing": (
+        gone("dslr_scan_eval/scan1.ply"),
+        r"scan1\.ply is missing: .*scan_alignment\.mlp places it",
+    ),
+    "alignment that is no XML": (
+        holds("dslr_scan_eval/scan_alignment.mlp", b"<MeshLab"),
+        r"scan_alignment\.mlp is not a MeshLab project",
+    ),
+    "alignment of too few numbers": (
+        change("dslr_scan_eval/scan_alignment.mlp", "0 0 1 3 \n", ""),
+        r"scan_alignment\.mlp: scan1\.ply: expected a 4x4 matrix",
+    ),
+}
+
+
+TANKS: Damage = {
+    "missing log": (gone(HORSE_LOG), r"Horse_COLMAP_SfM\.log is missing"),
+    "log with NaN": (
+        line(HORSE_LOG, 7, "nan 0 0 1"),
+        r"Horse_COLMAP_SfM\.log:8: a row of a 4x4 matrix must be finite",
+    ),
+    "truncated block": (
+        line(HORSE_LOG, -1, None),
+        r"Horse_COLMAP_SfM\.log is truncated: its last pose has 4 of 5 lines",
+    ),
+    "a line lost in the middle": (
+        lambda f: (line(HORSE_LOG, 7, None)(f), line(HORSE_LOG, 0, "0 0 0\n1 0 0 0")(f)),
+        r"Horse_COLMAP_SfM\.log:\d+: (expected|the last row)",
+    ),
+    "matrix that is no rotation": (
+        line(HORSE_LOG, 6, "2 0 0 1"),
+        r"Horse_COLMAP_SfM\.log:6: its matrix is not a rotation",
+    ),
+    "words": (
+        line(HORSE_LOG, 5, "one one 0"),
+        r"Horse_COLMAP_SfM\.log:6: expected INDEX INDEX 0, found 'one one 0'",
+    ),
+    "index twice": (
+        line(HORSE_LOG, 5, "0 0 0"),
+        r"Horse_COLMAP_SfM\.log:6: '0 0 0' is no index of a further photo",
+    ),
+    "empty log": (holds(HORSE_LOG, b""), r"Horse_COLMAP_SfM\.log is empty"),
+    "binary log": (holds(HORSE_LOG, b"\xff\xfe\x00"), r"is not a readable text file"),
+    "photo that is not on disk": (
+        line(HORSE_LOG, 5, "700 700 0"),
+        r"000701\.jpg is missing: .*Horse_COLMAP_SfM\.log knows it",
+    ),
+    "photo missing from disk": (
+        gone("Horse/000100.jpg"),
+        r"000100\.jpg is missing: .*Horse_COLMAP_SfM\.log knows it",
+    ),
+    "photo without a pose": (
+        lambda f: fabricate.write_photos(f / "Horse", ["000152.jpg"]),
+        r"Horse: 000152\.jpg has no pose in .*Horse_COLMAP_SfM\.log",
+    ),
+    "transform that is no similarity": (
+        line("Horse_trans.txt", 0, "5 0 0 0"),
+        r"Horse_trans\.txt: its matrix is not a similarity",
+    ),
+    "transform of three rows": (
+        line("Horse_trans.txt", 0, None),
+        r"Horse_trans\.txt: expected the 4 rows of a 4x4 matrix, found 3 lines",
+    ),
+}
+
+
+CAMERAS = "gt_dense_cameras"
+STRECHA: Damage = {
+    "no cameras": (emptied(CAMERAS), r"gt_dense_cameras holds no \.camera files"),
+    "one camera missing": (
+        gone(f"{CAMERAS}/0004.jpg.camera"),
+        r"0004\.jpg has no pose in .*gt_dense_cameras",
+    ),
+    "one photo missing": (gone("images/0004.jpg"), r"0004\.jpg is missing: .*gt_dense_cameras knows it"),
+    "a camera and its photo missing": (
+        gone("images/0004.jpg", f"{CAMERAS}/0004.jpg.camera"),
+        r"images has 7 photos where scenes\.yaml lists 8",
+    ),
+    "truncated": (line(f"{CAMERAS}/0002.jpg.camera", -1, None), r"0002\.jpg\.camera has 8 rows, not the 9"),
+    "NaN": (
+        line(f"{CAMERAS}/0002.jpg.camera", 7, "nan 0 0"),
+        r"0002\.jpg\.camera:8: a centre must be finite",
+    ),
+    "no rotation": (
+        line(f"{CAMERAS}/0002.jpg.camera", 5, "1 1 1"),
+        r"0002\.jpg\.camera:5: its matrix is not a rotation",
+    ),
+    "distortion": (
+        line(f"{CAMERAS}/0002.jpg.camera", 3, "0.1 0 0"),
+        r"0002\.jpg\.camera:4: photos with distortion",
+    ),
+    "skew": (line(f"{CAMERAS}/0002.jpg.camera", 0, "57 1 31"), r"0002\.jpg\.camera:1: K is not of the form"),
+    "size of nothing": (
+        line(f"{CAMERAS}/0002.jpg.camera", 8, "0 48"),
+        r"0002\.jpg\.camera: a photo cannot have 0 x 48 pixels",
+    ),
+}
+
+
+MODEL = "sparse/0"
+COLMAP: Damage = {
+    "no poses": (gone(f"{MODEL}/images.bin"), r"sparse/0 holds no COLMAP model"),
+    "no cameras": (gone(f"{MODEL}/cameras.bin"), r"sparse/0 has neither cameras\.bin nor cameras\.txt"),
+    "truncated poses": (cut(f"{MODEL}/images.bin", 100), r"images\.bin is (truncated|damaged)"),
+    "truncated cameras": (cut(f"{MODEL}/cameras.bin", 50), r"cameras\.bin is truncated"),
+    "empty cameras": (cut(f"{MODEL}/cameras.bin", 0), r"cameras\.bin is truncated"),
+    "photo missing": (gone("images/_DSC8603.JPG"), r"_DSC8603\.JPG is missing: .*sparse/0 knows it"),
+    "no photos": (lambda f: (f / "images").rename(f / "photos"), r"images is missing"),
+}
+
+
+INTERNET: Damage = {
+    "no list": (gone("list.txt"), r"list\.txt is missing"),
+    "no bundle": (gone("gt_bundle.out"), r"gt_bundle\.out is missing"),
+    "no Bundler file": (line("gt_bundle.out", 0, "8 1"), r"gt_bundle\.out is no Bundler file"),
+    "wrong count": (line("list.txt", 7, None), r"gt_bundle\.out has 8 cameras and list\.txt 7 photos"),
+    "truncated": (
+        rewritten("gt_bundle.out", lambda text: "\n".join(text.splitlines()[:30])),
+        r"gt_bundle\.out is truncated: it announces 8 cameras",
+    ),
+    "NaN": (line("gt_bundle.out", 6, "nan 1 2"), r"gt_bundle\.out:7: a translation must be finite"),
+    "no rotation": (line("gt_bundle.out", 4, "1 2 3"), r"gt_bundle\.out:3: its matrix is not a rotation"),
+    "index that is none": (line("cc.txt", 3, "99"), r"cc\.txt:4: list\.txt has no photo 99"),
+    "photo missing": (
+        gone("images/004_flickr.jpg"),
+        r"004_flickr\.jpg is missing: .*gt_bundle\.out knows it",
+    ),
+    "photo asked for missing": (
+        gone("images/002_flickr.jpg"),
+        r"002_flickr\.jpg is missing: .*list\.txt knows it",
+    ),
+    "unreadable photo": (
+        holds("images/003_flickr.jpg", b"no photo"),
+        r"003_flickr\.jpg is not a readable photo",
+    ),
+}
+
+
+def changed_frame(**entries) -> Callable[[Path], object]:
+    """Damage to the fourth frame's viewpoint."""
+
+    def damage(folder: Path) -> None:
+        file = folder.parent / "frame_annotations.jgz"
+        frames = json.loads(gzip.decompress(file.read_bytes()))
+        frames[3]["viewpoint"].update(entries)
+        file.write_bytes(gzip.compress(json.dumps(frames).encode()))
+
+    return damage
+
+
+ANNOTATIONS = "../frame_annotations.jgz"
+CO3D: Damage = {
+    "no annotations": (gone(ANNOTATIONS), r"frame_annotations\.jgz is missing"),
+    "truncated": (cut(ANNOTATIONS, 200), r"frame_annotations\.jgz is not a readable gzipped JSON file"),
+    "another document": (
+        holds(ANNOTATIONS, gzip.compress(b"{}")),
+        r"frame_annotations\.jgz: expected a list of frames",
+    ),
+    "no rotation": (changed_frame(R=[[1, 0, 0], [0, 1, 0], [0, 0, 2]]), r"frame 3 of .* is not a rotation"),
+    "short rotation": (changed_frame(R=[[1, 0, 0]]), r"jgz: frame 3 of .* is malformed"),
+    "NaN": (changed_frame(T=[0, float("nan"), 0]), r"jgz: frame 3 of .*: its T is not finite"),
+    "no focal length": (changed_frame(focal_length=None), r"jgz: frame 3 of "),
+    "photo missing": (
+        gone("images/frame000004.jpg"),
+        r"frame000004\.jpg is missing: .*frame_annotations\.jgz knows it",
+    ),
+}
+
+
+CLIP = "test/000c3ab189999a83"
+REALESTATE: Damage = {
+    "no camera file": (gone(f"{CLIP}.txt"), r"000c3ab189999a83\.txt is missing"),
+    "short line": (change(f"{CLIP}.txt", " 0.0 0.0 ", " "), r"83\.txt:2: expected 19 numbers"),
+    "NaN": (change(f"{CLIP}.txt", "0.5 0.75", "nan 0.75"), r"83\.txt:2: .* must be finite"),
+    "frame that the camera file lacks": (
+        line(f"{CLIP}.txt", 1, None),
+        r"45979267\.png: .*83\.txt has no frame of this timestamp",
+    ),
+    "no frames": (emptied(f"frames/{CLIP}"), r"000c3ab189999a83 holds no photos"),
+    "unreadable frame": (
+        holds(f"frames/{CLIP}/45979267.png", b"no photo"),
+        r"45979267\.png is not a readable photo",
+    ),
+}
+
+
+DAMAGES = {
+    "eth3d:pipes": (fabricate.eth3d, ETH3D),
+    "tanks_and_temples:Horse": (fabricate.tanks_and_temples, TANKS),
+    "strecha:Herz-Jesus-P8": (fabricate.strecha, STRECHA),
+    "mipnerf360:mine": (fabricate.colmap_binary, COLMAP),
+    "1dsfm:Alamo": (fabricate.internet, INTERNET),
+    "co3d:apple/110_13051_23361": (fabricate.co3d, CO3D),
+    "realestate10k:test/000c3ab189999a83": (fabricate.realestate10k, REALESTATE),
+}
+
+
+@pytest.mark.parametrize(
+    ("scene", "case"), [(s, case) for s, (_, cases) in DAMAGES.items() for case in cases]
+)
+def test_a_damaged_scene_is_refused(scene, case, tmp_path):
+    make, cases = DAMAGES[scene]
+    made = make(tmp_path)
+    assert scene.partition(":")[2] == made.scene
+    damage, message = cases[case]
+    above = {"tanks_and_temples": made.folder.parent, "realestate10k": tmp_path / "realestate10k"}
+    damage(above.get(scene.partition(":")[0], made.folder))
+
+    refused(scene, made, message)
+
+
+def test_a_sequence_of_co3d_that_is_not_annotated_is_refused(tmp_path):
+    made = fabricate.co3d(tmp_path)
+    made.folder.rename(made.folder.with_name("other"))
+
+    refused("co3d:apple/other", made, r"frame_annotations\.jgz has no frames of other")
+
+
+def test_what_is_not_there_is_refused_with_where_to_get_it(tmp_path):
+    with pytest.raises(InputError, match="eth3d is missing") as caught:
+        load_scene("eth3d:pipes", tmp_path)
+    assert "eth3d.net" in caught.value.hint
+
+    fabricate.eth3d(tmp_path)
+    with pytest.raises(InputError, match=r"eth3d/office is missing"):
+        load_scene("eth3d:office", tmp_path)
+    for name in ("kitti:00", "eth3d", "eth3d:"):
+        with pytest.raises(InputError, match="no dataset scene"):
+            load_scene(name, tmp_path)
