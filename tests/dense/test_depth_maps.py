@@ -12,14 +12,14 @@ from sfm.matching.dense.inference.photo_map import PhotoMap
 MAP = PhotoMap(pixel_map((128, 96), "a.jpg", size=64), (128, 96))
 
 
-def ramp(scale: float = 1.0, confidence: float = 3.0) -> ViewDepth:
+def slope(scale: float = 1.0, confidence: float = 3.0) -> ViewDepth:
     rows, columns = np.mgrid[0:48:4, 0:64:4]
     depth = scale * (4 + 0.01 * columns + 0.02 * rows)
     return ViewDepth(depth.astype(np.float32), np.full(depth.shape, confidence, np.float32), 4, 50.0)
 
 
 def test_depth_is_interpolated_between_grid_points() -> None:
-    maps = DepthMaps({"a.jpg": ramp()}, {"a.jpg": MAP}, metric=True)
+    maps = DepthMaps({"a.jpg": slope()}, {"a.jpg": MAP}, metric=True)
     xy = np.array([[10.3, 20.7], [64.0, 48.0], [100.0, 80.0]])
     found = maps.at("a.jpg", xy)
     assert found is not None
@@ -29,7 +29,7 @@ def test_depth_is_interpolated_between_grid_points() -> None:
 
 
 def test_depth_is_not_mixed_across_an_edge() -> None:
-    view = ramp()
+    view = slope()
     view.depth[:, 8:] += 20
     maps = DepthMaps({"a.jpg": view}, {"a.jpg": MAP}, metric=True)
     across = MAP.to_photo(np.array([[29.0, 20.0], [31.0, 20.0]]))
@@ -40,7 +40,7 @@ def test_depth_is_not_mixed_across_an_edge() -> None:
 
 
 def test_outside_and_unknown_depth_is_nan() -> None:
-    view = ramp()
+    view = slope()
     view.depth[0, 0] = np.nan
     maps = DepthMaps({"a.jpg": view}, {"a.jpg": MAP}, metric=True)
     found = maps.at("a.jpg", np.array([[-50.0, 5.0], [500.0, 5.0], [0.5, 0.5]]))
@@ -50,14 +50,14 @@ def test_outside_and_unknown_depth_is_nan() -> None:
 
 
 def test_depths_of_different_scale_are_merged_to_the_first() -> None:
-    other = ramp(scale=2.5)
+    other = slope(scale=2.5)
     other.depth[3, 3] = np.nan
-    merged = merged_depth([ramp(), other])
-    assert np.allclose(merged.depth, ramp().depth, rtol=1e-4)
+    merged = merged_depth([slope(), other])
+    assert np.allclose(merged.depth, slope().depth, rtol=1e-4)
 
 
 def test_what_only_one_view_knows_is_kept() -> None:
-    first, second = ramp(), ramp(scale=0.5)
+    first, second = slope(), slope(scale=0.5)
     first.depth[5, 5] = np.nan
     merged = merged_depth([first, second])
-    assert np.isclose(merged.depth[5, 5], ramp().depth[5, 5], rtol=1e-3)
+    assert np.isclose(merged.depth[5, 5], slope().depth[5, 5], rtol=1e-3)

@@ -1,8 +1,9 @@
-"""Tokens and pair results on disk: found again exactly, bounded, and safe from damage."""
+"""What is kept between runs, and what happens without memory."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from sfm.mast3r.values import DenseMatches, ViewDepth
+from sfm.matching.dense.inference.memory import guess_batch, is_memory_error, memory_errors_halve
 from sfm.matching.dense.inference.pair_store import PairResult, PairStore
 from sfm.matching.dense.inference.token_cache import TokenCache
 
@@ -116,3 +118,55 @@ def test_a_damaged_segment_costs_its_own_pairs_only(tmp_path: Path) -> None:
 def test_nothing_added_writes_nothing(tmp_path: Path) -> None:
     PairStore(tmp_path / "never").add({})
     assert not (tmp_path / "never").exists()
+
+
+def run(
+    limit: int, items: Sequence[int], error: type[BaseException] = torch.OutOfMemoryError
+) -> tuple[list[int], list[int]]:
+    lost: list[int] = []
+
+    def work(some: Sequence[int]) -> list[int]:
+        if sum(some) > limit:
+            raise error("out of memory")
+        return list(some)
+
+    done = [
+        item
+        for part in memory_errors_halve(items, work, lambda some, why: lost.extend(some))
+        for item in part
+    ]
+    return done, lost
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError, RuntimeError])
+def test_batches_are_halved_until_they_fit(error: type[BaseException]) -> None:
+    assert run(3, [1, 1, 1, 1, 1, 1, 1], error) == ([1] * 7, [])
+
+
+def test_an_item_that_is_too_much_alone_is_given_up() -> None:
+    assert run(3, [1, 9, 1, 2]) == ([1, 1, 2], [9])
+
+
+def test_other_errors_are_not_swallowed() -> None:
+    def work(some: Sequence[int]) -> None:
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape"):
+        list(memory_errors_halve([1], work, lambda some, why: None))
+
+
+def test_the_memory_error_of_the_cpu_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_memory_error(caught.value)
+
+
+def test_a_batch_is_never_empty() -> None:
+    assert guess_batch(10**12, torch.device("cpu")) == 1
+    assert 1 <= guess_batch(512 * 384 * 2, torch.device("cpu")) <= 4
+
+
+@pytest.mark.parametrize("library", ["CUBLAS", "CUDNN"])
+def test_libraries_without_room_to_work_are_memory_errors(library: str) -> None:
+    assert is_memory_error(RuntimeError(f"CUDA error: {library}_STATUS_ALLOC_FAILED when calling `create`"))
+    assert not is_memory_error(RuntimeError(f"CUDA error: {library}_STATUS_EXECUTION_FAILED"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kernels.dispatch import has_numba, use_backend
 from kernels.tracks import Tracks, new_tracks
 
-VERSIONS = ("torch", pytest.param("triton", marks=pytest.mark.skipif(not has_numba(), reason="needs numba")))
+LABELLERS = ("torch", pytest.param("triton", marks=pytest.mark.skipif(not has_numba(), reason="needs numba")))
 """The plain version and the compiled one."""
 
 
@@ -30,7 +30,7 @@ def joins(draw: st.DrawFn) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarra
     return image, [(batch[:, 0], batch[:, 1]) for batch in batches]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", LABELLERS)
 @given(joins())
 def test_no_track_holds_two_keypoints_of_an_image(version, case) -> None:
     image, batches = case
@@ -45,7 +45,7 @@ def test_no_track_holds_two_keypoints_of_an_image(version, case) -> None:
     np.testing.assert_array_equal(tracks.joined, ~alone)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", LABELLERS)
 @given(joins())
 def test_a_match_joins_its_tracks_unless_they_share_an_image(version, case) -> None:
     """One match at a time, against sets."""
@@ -76,7 +76,7 @@ def test_both_versions_give_the_same_labels(case) -> None:
         np.testing.assert_array_equal(fast.joined, plain.joined)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", LABELLERS)
 def test_no_keypoints_are_no_tracks(version) -> None:
     tracks = tracks_of(np.zeros(0, dtype=np.int64), version)
     tracks.join(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))

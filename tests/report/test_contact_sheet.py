@@ -1,4 +1,4 @@
-"""The contact sheet and the graph's files hold whatever names and gaps there are."""
+"""Sheets and pages of names of every kind."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sfm.pairs.queries import Answer, Found
 from sfm.report.contact_sheet import note, write_contact_sheet
 from sfm.report.graph import INK, graph_picture
 from sfm.report.graph_files import write_graphml, write_svg
+from sfm.report.thumbnails import thumbnail_uris
 from tests.report.browser import open_page
 
 HOSTILE = ("<script>console.log(1)</script>.jpg", '" onload="x.jpg', "ü ф 日.jpg", "a&b;]]>.jpg")
@@ -111,3 +112,17 @@ def test_any_name_is_a_node_in_graphml_and_svg(tmp_path: Path) -> None:
 
 def test_every_reason_has_a_colour() -> None:
     assert set(INK) == {str(reason) for reason in Reason}
+
+
+@pytest.mark.parametrize("name", ["{elsewhere}/private.jpg", "../elsewhere/private.jpg"])
+def test_a_name_that_leads_elsewhere_has_no_thumbnail(tmp_path: Path, name: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for folder in ("images", "elsewhere"):
+        Image.new("RGB", (64, 64)).save(tmp_path / folder / "private.jpg")
+
+    names = [name.format(elsewhere=tmp_path / "elsewhere"), "private.jpg"]
+    elsewhere, own = thumbnail_uris(names, {}, tmp_path / "images")
+
+    assert elsewhere == ""
+    assert own.startswith("data:image/jpeg")

@@ -1,4 +1,4 @@
-"""Street grids: their keypoints are where the truth projects the points, and look-alikes are told apart."""
+"""Street grids: made as their truth says, mapped in clusters, and folded where they look alike."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
+from metrics.mapper_scores import read_models, score
 from street_grid import _FOCAL_PX, Grid, make
 from synthetic.grid_photos import HEIGHT, NOISE_PX, WIDTH, pose, take
 from synthetic.street_grids import build_town, camera_places
 
+from sfm.config.loading import load_config
 from sfm.evaluation import GroundTruth, load_ground_truth
+from sfm.pipelines.map_database import map_database
 
 
 def test_names_say_what_is_made() -> None:
@@ -101,3 +104,43 @@ def epipolar_error_px(
     lines = np.cross(motion.translation, rays[0] @ motion.rotation.matrix().T)
     off = np.abs(np.sum(lines * rays[1], axis=1)) / np.linalg.norm(lines[:, :2], axis=1)
     return float(np.median(off)) * _FOCAL_PX
+
+
+NUM_VIEWS = 100
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alike")
+    make(Grid.parse(f"grid-{NUM_VIEWS}-alike"), folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("suspects", "second_opinion", "sound"),
+    [("hold_back", True, True), ("hold_back", False, True), ("trust", True, True), ("trust", False, False)],
+)
+def test_holding_suspects_back_and_a_second_opinion_each_keep_the_town_from_folding(
+    suspects: str,
+    second_opinion: bool,
+    sound: bool,
+    grid: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = ["run.threads=2", "export.report=false", f"register.suspects={suspects}"]
+    if not second_opinion:
+        for stage in ("registrar", "refinement.final"):
+            monkeypatch.setattr(f"sfm.mapping.{stage}.reconsidered", lambda *args: None)
+
+    map_database(grid / "database.db", output=tmp_path, config=load_config(overrides=options))
+
+    found = score(read_models(tmp_path), load_ground_truth(grid / "gt.json"))
+    assert (found.right == NUM_VIEWS) is sound
+    assert not sound or found.auc3 > 95
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    counts = [event for event in events if event["event"] == "suspects"]
+    assert bool(counts) is (suspects == "hold_back")
+    assert all(c["num_refused"] >= 0.5 * c["num_held_back"] > 0 for c in counts)
+    moved = [event for event in events if event["event"] == "moved" and event["accepted"]]
+    assert bool(moved) is (suspects == "trust" and second_opinion)

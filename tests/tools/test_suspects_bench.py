@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
-from studies.suspects import measure, thinned
+from studies.suspects import measure as measured
+from studies.suspects import thinned
 
 from retrieval import Pair
 from sfm.mapping.scene.pair_matches import PairMatches
@@ -69,9 +70,9 @@ def test_a_thin_graph_keeps_some_pairs_of_each_photo_always_the_same() -> None:
 @pytest.mark.shared
 @pytest.mark.timeout(1800)
 def test_the_look_alikes_of_dup_cereal_are_named_and_fountain_is_plain(shared_data, tmp_path) -> None:
-    (exhaustive,) = measure("dup_cereal", shared_data, tmp_path, [], 2)
-    (plain,) = measure("fountain-P11", shared_data, tmp_path, [], 2)
-    whole, thin = measure("eth3d_pipes", shared_data, tmp_path, [4], 2)
+    (exhaustive,) = measured("dup_cereal", shared_data, tmp_path, [], 2)
+    (plain,) = measured("fountain-P11", shared_data, tmp_path, [], 2)
+    whole, thin = measured("eth3d_pipes", shared_data, tmp_path, [4], 2)
 
     assert exhaustive.named_false >= 0.9 * exhaustive.false > 90
     assert exhaustive.named_true <= 0.02 * exhaustive.true
@@ -84,7 +85,7 @@ def test_the_look_alikes_of_dup_cereal_are_named_and_fountain_is_plain(shared_da
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_look_alikes_of_rendered_facades_are_named(tmp_path) -> None:
-    (row,) = measure("facades-60-1", tmp_path, tmp_path, [], 2)
+    (row,) = measured("facades-60-1", tmp_path, tmp_path, [], 2)
 
     assert row.named_false >= 0.9 * row.false > 90
     assert row.firm_named_false >= 0.8 * row.firm_false > 8
