@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -27,19 +26,6 @@ def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: st
 
 def skipped(out: Path) -> dict[str, str]:
     return {s["name"]: s["reason"] for s in json.loads((out / "run.json").read_text())["photos"]["skipped"]}
-
-
-def test_no_photos(tmp_path: Path, sfm_command: Command) -> None:
-    (tmp_path / "photos").mkdir()
-
-    assert_refused(sfm_command("run", tmp_path / "photos", "-o", tmp_path / "out"), 3, "photos")
-
-
-def test_one_photo(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:
-    for path in sorted(few_photos.iterdir())[1:]:
-        path.unlink()
-
-    assert_refused(sfm_command("run", few_photos, "-o", tmp_path / "out"), 3, "two")
 
 
 def test_a_folder_with_every_kind_of_broken_and_unusual_file_still_gives_a_model(
@@ -121,33 +107,6 @@ def test_positions_that_do_not_exist_are_done_without(
     assert "no photo has a GPS position" in caplog.text
 
 
-def test_a_mask_of_the_wrong_size(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:
-    (tmp_path / "masks").mkdir()
-    name = min(path.name for path in few_photos.iterdir())
-    Image.new("L", (10, 10), 255).save(tmp_path / "masks" / f"{name}.png")
-
-    done = sfm_command("run", few_photos, "-o", tmp_path / "out", f"images.masks={tmp_path / 'masks'}")
-
-    assert_refused(done, 3, f"{name}.png", "10")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("retrieval:\n  pairs_per_foto: 3\n", ["config.yaml:2", "pairs_per_foto", "pairs_per_photo"]),
-        ("run: {seed: 1}\nrun: {seed: 2}\n", ["config.yaml:2", "run"]),
-        ("run:\n  seed: many\n", ["config.yaml:2", "run.seed", "many"]),
-        ("run:\n\tseed: 1\n", ["config.yaml:2"]),
-        ("a: &a [x, x]\nb: &b [*a, *a]\n", ["config.yaml"]),
-    ],
-    ids=["unknown", "duplicate", "wrong type", "tab", "alias"],
-)
-def test_a_bad_configuration(text: str, words: list[str], tmp_path: Path, sfm_command: Command) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-
-    assert_refused(sfm_command("run", "--config", tmp_path / "config.yaml"), 2, *words)
-
-
 def test_photos_that_share_nothing_end_with_6_and_a_report(tmp_path: Path, sfm_command: Command) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
@@ -161,13 +120,6 @@ def test_photos_that_share_nothing_end_with_6_and_a_report(tmp_path: Path, sfm_c
 
     assert_refused(done, 6, "No model", "report.html")
     assert (tmp_path / "out" / "report.html").is_file()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; needs an ordinary user")
-def test_a_read_only_output(few_photos: Path, tmp_path: Path, sfm_command: Command) -> None:
-    (tmp_path / "locked").mkdir(mode=0o555)
-
-    assert_refused(sfm_command("run", few_photos, "-o", tmp_path / "locked" / "out"), 5, "permission")
 
 
 def mounted(folder: Path, options: str) -> Iterator[Path]:
