@@ -22,6 +22,7 @@ from sfm.matching.sift.guided import Features, GuidedMatches, guided_matches
 from sfm.matching.sift.matching import match_pairs
 from sfm.workspace.events import EventLog, read_events
 from sfm.workspace.progress import SilentProgress
+from tests.conftest import MakeOnce
 
 WIDE = Pair("photo_00.jpg", "photo_04.jpg")
 MIN_MATCHES = 20
@@ -74,19 +75,21 @@ class Matched:
 
 
 @pytest.fixture(scope="module")
-def matched(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Matched:
-    folder = tmp_path_factory.mktemp("guided")
-    photos = folder / "photos"
-    photos.mkdir()
-    for path in sorted((demo_data / "images").iterdir())[:6]:
-        shutil.copy(path, photos)
-    config = Config(
-        run=RunConfig(threads=2), sift=SiftConfig(max_num_features=3000), export=ExportConfig(report=False)
-    )
-    model = sfm.run(photos, output=folder / "out", config=config).reconstruction
-    assert model is not None
+def matched(demo_data: Path, make_once: MakeOnce) -> Matched:
+    def run(folder: Path) -> None:
+        photos = folder / "photos"
+        photos.mkdir()
+        for path in sorted((demo_data / "images").iterdir())[:6]:
+            shutil.copy(path, photos)
+        sift, export = SiftConfig(max_num_features=3000), ExportConfig(report=False)
+        sfm.run(
+            photos, output=folder / "out", config=Config(run=RunConfig(threads=2), sift=sift, export=export)
+        )
+
+    out = make_once("guided", run) / "out"
+    model = pycolmap.Reconstruction(out / "sparse" / "0")
     assert model.num_reg_images() == 6
-    return Matched(FeatureDatabase(folder / "out" / "database.db"), model)
+    return Matched(FeatureDatabase(out / "database.db", read_only=True), model)
 
 
 def turned(guide: Guide, degrees: float) -> Guide:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.structure.sources import nodes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 HOUSE = (
@@ -59,7 +61,7 @@ def room(module: Path, place: str) -> str:
 def imported(path: Path) -> Iterator[Path]:
     """Paths without suffix of the modules of ours that a file imports, or of names in them."""
     package = path.parent
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names = [alias.name.split(".") for alias in node.names]
             yield from (ROOT.joinpath(*name) for name in names)

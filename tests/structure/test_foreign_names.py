@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.structure.sources import nodes
+
 ROOT = Path(__file__).resolve().parents[2]
 DOOR = "sfm/untrusted/names.py"
 FILES = sorted(path for package in ("kernels", "retrieval", "sfm") for path in (ROOT / package).rglob("*.py"))
@@ -60,7 +62,7 @@ def test_nothing_unpacks_an_archive_to_where_its_members_say() -> None:
     calls = [
         (path.relative_to(ROOT).as_posix(), ast.unparse(node))
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and _called(node) in UNPACKING
     ]
 

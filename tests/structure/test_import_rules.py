@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.structure.sources import nodes
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"kernels": set(), "retrieval": {"kernels"}, "sfm": {"kernels", "retrieval"}}
 """Each import package, and those of ours that it may import."""
@@ -27,7 +29,7 @@ SOLE_OWNERS = {
 
 def imported(path: Path) -> Iterator[str]:
     """Top-level packages that a file imports, relative imports as the file's own package."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -60,7 +62,7 @@ def test_each_of_colmaps_entry_points_has_one_owner(name: str, owner: str) -> No
     users = {
         path.relative_to(ROOT).as_posix()
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr == name
     }
 
@@ -73,7 +75,7 @@ def test_models_are_read_in_one_place_which_checks_them_first() -> None:
     readers = {
         path.relative_to(ROOT).as_posix()
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and (
@@ -90,7 +92,7 @@ def test_pictures_are_opened_in_one_place() -> None:
     users = {
         path.relative_to(ROOT).as_posix()
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute)
         and node.attr == "open"
         and isinstance(node.value, ast.Name)
@@ -105,7 +107,7 @@ def test_nothing_temporary_lies_in_the_folder_of_the_system() -> None:
     wrong = {
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).split(".")[-1] in TEMPORARY
         and not any(keyword.arg == "dir" for keyword in node.keywords)
