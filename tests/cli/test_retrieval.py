@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from PIL import Image
 from retrieval import Pair
 from sfm.cli import main
 from sfm.colmap.database import FeatureDatabase
+from tests.faults.killing import Killer
 from tests.report.browser import open_page
 
 SMALL = ("--threads", "2", "sift.max_image_size=320", "sift.max_num_features=600")
@@ -184,28 +183,21 @@ def test_queries_that_cannot_be_asked_are_named(
 
 
 @pytest.mark.parametrize("pattern", ["segment-*", "index.json", "photos.json"])
-def test_a_damaged_index_is_named_and_made_again(finished: Path, pattern: str) -> None:
+def test_a_damaged_index_is_named_and_made_again(
+    finished: Path, pattern: str, kill: Killer, tmp_path: Path
+) -> None:
     expected = search(finished, "--query", "photo_05.jpg")
     (index,) = (finished / "cache" / "index").glob(f"*/{pattern}")
     content = index.read_bytes()
     index.write_bytes(content[: len(content) // 2])
 
     # in a process of its own, whose standard error is the user's
-    command = [
-        sys.executable,
-        "-m",
-        "sfm",
-        "retrieve",
-        "-o",
-        str(finished),
-        "--query",
-        "photo_05.jpg",
-        "--json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    code, _ = kill.run(tmp_path, "retrieve", "-o", finished, "--query", "photo_05.jpg", "--json")
 
-    assert f"the retrieval index is made again: {index}" in done.stderr
-    assert json.loads(done.stdout) == expected
+    said = (tmp_path / "said.txt").read_text()
+    assert code == 0
+    assert f"the retrieval index is made again: {index}" in said
+    assert json.loads(said[said.index("{\n") :]) == expected
 
 
 def test_a_blank_query_finds_nothing_and_says_why(finished: Path, tmp_path: Path) -> None:
