@@ -87,6 +87,24 @@ def _emit_pairs(events: EventLog, pairs: Iterable[tuple[str, str]], *, num_inlie
         events.emit("match", "pair", num_matches=90, num_inliers=num_inliers, config=kind, **pair)
 
 
+def _round(
+    number: int,
+    asked: Mapping[str, int],
+    matched: int,
+    verified: Mapping[str, int],
+    *,
+    registered: tuple[int, int],
+    models: tuple[int, int],
+    seconds: float = 1.0,
+) -> dict[str, object]:
+    before, after = (
+        {f"registered_{when}": registered[i], f"models_{when}": models[i]}
+        for i, when in enumerate(("before", "after"))
+    )
+    tried = {"matched": matched, "verified": sum(verified.values()), "verified_by_reason": verified}
+    return {"round": number, "asked": asked, **tried, **before, **after, "seconds": seconds}
+
+
 def _record(
     models: Sequence[pycolmap.Reconstruction],
     names: Sequence[Sequence[str]],
@@ -135,42 +153,9 @@ def _record(
             {"stage": "match", "seconds": 61.5, "counts": {"matched": 12}},
         ],
         "rounds": [
-            {
-                "round": 1,
-                "asked": {"loop": 4},
-                "matched": 4,
-                "verified": 1,
-                "verified_by_reason": {"loop": 1},
-                "registered_before": 0,
-                "registered_after": 0,
-                "models_before": 0,
-                "models_after": 0,
-                "seconds": 0.5,
-            },
-            {
-                "round": 2,
-                "asked": {"orphan": 3},
-                "matched": 3,
-                "verified": 2,
-                "verified_by_reason": {"orphan": 2},
-                "registered_before": 4,
-                "registered_after": 5,
-                "models_before": 2,
-                "models_after": 2,
-                "seconds": 1.0,
-            },
-            {
-                "round": 3,
-                "asked": {},
-                "matched": 0,
-                "verified": 0,
-                "verified_by_reason": {},
-                "registered_before": 5,
-                "registered_after": 5,
-                "models_before": 2,
-                "models_after": 1,
-                "seconds": 1.0,
-            },
+            _round(1, {"loop": 4}, 4, {"loop": 1}, registered=(0, 0), models=(0, 0), seconds=0.5),
+            _round(2, {"orphan": 3}, 3, {"orphan": 2}, registered=(4, 5), models=(2, 2)),
+            _round(3, {}, 0, {}, registered=(5, 5), models=(2, 1)),
         ],
         "outcomes": registered + lost + left_out,
         "seconds": 64.0,
