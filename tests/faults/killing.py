@@ -147,7 +147,7 @@ def _signal_after(stage: str, number: int) -> None:
         if (of, event) == (stage, "stage"):
             os.kill(os.getpid(), number)
 
-    EventLog.emit = halting  # type: ignore[method-assign]
+    EventLog.emit = halting
 
 
 def _writes(arguments: tuple[object, ...]) -> bool:

@@ -22,7 +22,7 @@ from sfm.config.loading import load_config
 from sfm.config.printing import config_schema
 from sfm.errors import ConfigError
 
-CONFIG = RetrievalConfig(exhaustive_max_photos=0, pairs_per_photo=2.0, sequential_overlap=2)
+FEW_PAIRS = RetrievalConfig(exhaustive_max_photos=0, pairs_per_photo=2.0, sequential_overlap=2)
 
 
 class Scored:
@@ -54,7 +54,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 def built(mode: str, known: dict):
     config = replace(
-        CONFIG, mode=mode, pairs_file=known["pairs_file"], mast3r_sfm_graph="retrieval-3-2", num_anchors=0
+        FEW_PAIRS, mode=mode, pairs_file=known["pairs_file"], mast3r_sfm_graph="retrieval-3-2", num_anchors=0
     )
     index = known["index"]
     return build_scene_graph(index.names, config, index=index, positions_m=known["positions_m"])
@@ -82,7 +82,7 @@ def test_reasons_tell_the_modes_of_a_mixture_apart(known: dict) -> None:
 @pytest.mark.parametrize("mode", ["retrival", "retrieval+", "+", "+spatial", "sequential,spatial"])
 def test_other_modes_are_refused_by_builder_and_configuration(mode: str) -> None:
     with pytest.raises(RetrievalError, match="there is no mode"):
-        build_scene_graph(["a", "b"], replace(CONFIG, mode=mode))
+        build_scene_graph(["a", "b"], replace(FEW_PAIRS, mode=mode))
     with pytest.raises(ConfigError, match=r"should be 'retrieval', .* joined by '\+'"):
         load_config(overrides=[f"retrieval.mode={mode}"])
 
@@ -110,7 +110,7 @@ def test_graph_names_that_the_builder_refuses_are_refused_early(text: str) -> No
 def test_graphs_that_look_at_no_photo_need_no_index(text: str) -> None:
     names = [f"{i}" for i in range(7)]
 
-    graph = build_scene_graph(names, replace(CONFIG, mode="mast3r-sfm", mast3r_sfm_graph=text))
+    graph = build_scene_graph(names, replace(FEW_PAIRS, mode="mast3r-sfm", mast3r_sfm_graph=text))
 
     assert set(graph.edges) == set(pair_graph(text, 7).edges(names))
 
@@ -147,7 +147,7 @@ def test_the_mode_gives_all_of_the_references_graphs(shared_data: Path) -> None:
 
 def test_a_matrix_of_all_similarities_is_refused_where_it_would_be_too_large() -> None:
     names = [f"{i}" for i in range(5001)]
-    config = replace(CONFIG, mode="mast3r-sfm")
+    config = replace(FEW_PAIRS, mode="mast3r-sfm")
 
     with pytest.raises(RetrievalError, match=r"5000 photos can be and 5001 cannot; use retrieval\.mode"):
         build_scene_graph(names, config)
@@ -156,4 +156,4 @@ def test_a_matrix_of_all_similarities_is_refused_where_it_would_be_too_large() -
 
 def test_a_retrieval_graph_without_an_index_is_refused() -> None:
     with pytest.raises(RetrievalError, match="needs an index"):
-        build_scene_graph(["a", "b"], replace(CONFIG, mode="mast3r-sfm"))
+        build_scene_graph(["a", "b"], replace(FEW_PAIRS, mode="mast3r-sfm"))
