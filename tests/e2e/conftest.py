@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def sfm_process() -> Command:
             arguments(*words),
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=280,
             check=False,
             stdin=subprocess.DEVNULL,
         )
@@ -62,12 +63,19 @@ def sfm_process() -> Command:
 
 @pytest.fixture(scope="session")
 def scene(keep: Keep) -> Path:
-    """Six photos of 320 x 240 px with their true depth."""
+    """Six neighbouring photos of 320 x 240 px with their true depth, of ten that go round the scene."""
     program, modules = ROOT / "tools" / "render_scene.py", ROOT / "tools" / "synthetic"
-    words = ["--views", "6", "--width", "320", "--height", "240", "--depth"]
+    words = ["--views", "10", "--width", "320", "--height", "240", "--depth"]
 
     def render(folder: Path) -> None:
         subprocess.run([sys.executable, program, folder / "scene", *words], check=True, timeout=200)
+        file = folder / "scene" / "gt.json"
+        truth = json.loads(file.read_text())
+        for name in sorted(truth["images"])[NUM_FEW:]:
+            (folder / "scene" / "images" / name).unlink()
+            for part in ("images", "cameras", "components"):
+                truth.get(part, {}).pop(name, None)
+        file.write_text(json.dumps(truth))
 
     return keep("oracle", render, program, modules, Path(__file__)) / "scene"
 

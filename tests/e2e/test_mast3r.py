@@ -150,7 +150,7 @@ def test_a_photo_that_the_network_cannot_take_is_left_out_and_corners_hold_the_o
         pycolmap.Database.open(tmp_path / "out" / "database.db") as database,
     ):
         corners, keypoints = (
-            db.read_keypoints(db.read_image_with_name("photo_00.jpg").image_id) for db in (found, database)
+            db.read_keypoints(db.read_image_with_name("photo_02.jpg").image_id) for db in (found, database)
         )
     held = {tuple(xy) for xy in np.round(corners[:, :2], 2)} & {
         tuple(xy) for xy in np.round(keypoints[:, :2], 2)
