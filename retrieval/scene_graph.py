@@ -38,11 +38,11 @@ class Reason(enum.StrEnum):
     SEQUENCE = "sequence"
     GPS = "gps"
     USER = "user"
-    ORPHAN = "orphan"
+    UNREGISTERED = "orphan"
     BRIDGE = "bridge"
     LOOP = "loop"
-    WEAK = "weak"
-    SUSPECT = "suspect"
+    LOW_OVERLAP = "weak"
+    VERIFY = "suspect"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfm.diagnosis.quality_words import quality_in_words, unit_of
+from sfm.diagnosis.format_quality import format_quality, unit_of
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
 from sfm.errors import InputError
 from sfm.pairs.history import History, PairTry
@@ -65,7 +65,7 @@ def _story(
     history, outcome = index.history, outcomes.get(name)
     yield from _headline(name, index, outcome)
     if outcome is not None and (quality := outcome.get("quality")):
-        yield f"Held by       {quality_in_words(quality, unit_of(models, outcome['model']))}"
+        yield f"Held by       {format_quality(quality, unit_of(models, outcome['model']))}"
     if outcome is not None and outcome.get("doubt"):
         yield f"In doubt      {outcome['doubt']}"
     if name in history.photos:
@@ -186,7 +186,7 @@ def _registration(name: str, history: History) -> Iterator[str]:
 
 
 def _look_alikes(name: str, history: History) -> Iterator[str]:
-    found = history.suspects.get(name, ())
+    found = history.inconsistent_pairs.get(name, ())
     for number, event in enumerate(found[:_MAX_SUSPECTS]):
         other = event["b"] if event["a"] == name else event["a"]
         yield f"{'' if number else 'Look-alikes':14}probably no true pair with {other}: {event['why']}"

@@ -77,7 +77,7 @@ class KeptRounds:
         atomic_write_json(path, [request.to_json() for request in requests])
         return requests
 
-    def in_doubt(self, decide: Callable[[], bool]) -> bool:
+    def is_unreliable(self, decide: Callable[[], bool]) -> bool:
         """Decided once: where an interrupted run goes on, the view graph holds what later rounds found."""
         path = self._folder / _DOUBT
         if not path.exists():

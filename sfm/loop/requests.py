@@ -8,7 +8,7 @@ from typing import Any
 
 from retrieval import Pair, Reason
 
-MUST_HAVE = frozenset({Reason.ORPHAN, Reason.BRIDGE})
+MUST_HAVE = frozenset({Reason.UNREGISTERED, Reason.BRIDGE})
 """Reasons that decide which photos are in the model; the others make it more exact."""
 _FIRM_BRIDGE = 30
 """Inliers of a pair that is believed to join two parts; it is verified with fewer."""
@@ -42,13 +42,13 @@ class PairRequest:
     candidates: tuple[Candidate, ...]
     wanted: int
     worth: float
-    blind: bool = False
-    decisive: bool = False
+    is_unguided: bool = False
+    is_test: bool = False
 
     @property
     def is_needed(self) -> bool:
         """Whether it may cost pairs beyond the usual budget."""
-        return self.decisive or self.reason in MUST_HAVE
+        return self.is_test or self.reason in MUST_HAVE
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; `from_json` takes them back."""
@@ -58,8 +58,8 @@ class PairRequest:
             "candidates": [[c.pair.a, c.pair.b, c.chance] for c in self.candidates],
             "wanted": self.wanted,
             "worth": self.worth,
-            "blind": self.blind,
-            "decisive": self.decisive,
+            "blind": self.is_unguided,
+            "decisive": self.is_test,
         }
 
     @classmethod

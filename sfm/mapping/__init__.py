@@ -12,15 +12,15 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress
 
-from .cameras.wrong_focal_lengths import ForeignPhoto, find_foreign_photos
-from .edits.ambiguous_parts import ContestedPlace, contested_places
+from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_lengths
+from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
 from .registrar import MappingResult, finish_graph_models, reconstruct_graph, reconstruct_with_peer
 from .scene.depth_source import DepthSource
-from .scene.given_models import GivenModels
+from .scene.existing_models import ExistingModels
 from .scene.pair_matches import PairMatches
 from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
-from .view_graph.inconsistent_pairs import Suspect, SuspectReport, find_suspects
+from .view_graph.inconsistent_pairs import InconsistentPair, InconsistencyReport, find_inconsistent_pairs
 from .view_graph.pair_rotations import read_rotations
 
 __all__ = [
@@ -58,10 +58,10 @@ def reconstruct(
     start: Sequence[pycolmap.Reconstruction] = (),
     focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
-    suspects: frozenset[Pair] = frozenset(),
+    deferred: frozenset[Pair] = frozenset(),
     finished: bool = True,
     fresh: bool = True,
-    given: GivenModels | None = None,
+    existing: ExistingModels | None = None,
     scratch: Path | None = None,
 ) -> MappingResult:
     """Build models from the verified pairs of a COLMAP database; no model is a result, not an error.
@@ -106,10 +106,10 @@ def reconstruct(
             start=start,
             focal_guesses=focal_guesses or {},
             depth=depth,
-            suspects=_held_back(suspects, config),
+            deferred=_held_back(deferred, config),
             finished=finished,
             fresh=fresh,
-            given=given,
+            existing=existing,
             scratch=scratch,
         )
     return reconstruct_with_peer(
@@ -136,8 +136,8 @@ def finish_models(
     events: EventSink,
     focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
-    suspects: frozenset[Pair] = frozenset(),
-    given: GivenModels | None = None,
+    deferred: frozenset[Pair] = frozenset(),
+    existing: ExistingModels | None = None,
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """The last adjustment of models that `reconstruct` left unfinished; COLMAP's own are finished already.
 
@@ -156,10 +156,10 @@ def finish_models(
         events=events,
         focal_guesses=focal_guesses or {},
         depth=depth,
-        suspects=_held_back(suspects, config),
-        given=given,
+        deferred=_held_back(deferred, config),
+        existing=existing,
     )
 
 
-def _held_back(suspects: frozenset[Pair], config: RegisterConfig) -> frozenset[Pair]:
-    return suspects if config.suspects == "hold_back" else frozenset()
+def _held_back(deferred: frozenset[Pair], config: RegisterConfig) -> frozenset[Pair]:
+    return deferred if config.deferred == "hold_back" else frozenset()

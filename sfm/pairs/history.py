@@ -63,7 +63,7 @@ class History:
         moved: the `moved` event of the part of its model that a photo was moved with.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
-        suspects: the `suspect` events of the pairs of each photo, surest first.
+        suspects: the `inconsistent` events of the pairs of each photo, surest first.
     """
 
     def __init__(self, events: Iterable[Event]) -> None:
@@ -79,7 +79,7 @@ class History:
         self.moved: dict[str, Event] = {}
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
-        self.suspects: defaultdict[str, list[Event]] = defaultdict(list)
+        self.inconsistent_pairs: defaultdict[str, list[Event]] = defaultdict(list)
         self._tries: defaultdict[str, list[PairTry]] = defaultdict(list)
         for event in events:
             if reader := _READERS.get(str(event.get("event"))):
@@ -128,9 +128,9 @@ class History:
         for name in (event["a"], event["b"]):
             self.requests[name].append(event)
 
-    def _suspect(self, event: Event) -> None:
+    def _inconsistent_pair(self, event: Event) -> None:
         for name in (event["a"], event["b"]):
-            self.suspects[name].append(event)
+            self.inconsistent_pairs[name].append(event)
 
     def _registered(self, event: Event) -> None:
         # Attempts at models that were thrown away carry no model number.
@@ -170,7 +170,7 @@ _READERS = {
     "edge": History._edge,
     "pair": History._pair,
     "request": History._request,
-    "suspect": History._suspect,
+    "suspect": History._inconsistent_pair,
     "registered": History._registered,
     "rejected": History._rejected,
     "filtered": History._filtered,

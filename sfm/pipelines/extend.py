@@ -14,7 +14,7 @@ from sfm.config.schema import Config
 from sfm.geometry.similarity import fit_models
 from sfm.georeferencing.georeference import GivenFrame
 from sfm.loop import LoopResult
-from sfm.mapping import GivenModels
+from sfm.mapping import ExistingModels
 from sfm.pairs.first_pairs import earlier_edges
 from sfm.pipelines.run import photo_session
 from sfm.reference.collection import model_and_new_photos
@@ -24,7 +24,7 @@ from sfm.reference.pairs import propose_for_new
 from sfm.reference.photo_files import remember_sources
 from sfm.reference.workspace import begin, models_in_database
 from sfm.report.result import Result
-from sfm.stages.session import SILENT, AnyPath, Growing, PhotoSession
+from sfm.stages.session import SILENT, AnyPath, Extension, PhotoSession
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import matched, registered, with_features
 from sfm.stages.write_results import finish, write_grown
@@ -121,8 +121,8 @@ def extend(
         take_over_features(session, given, store)
         models = models_in_database(given.models, store)
         remember_sources(session.workspace.cache, collection)
-        growing = Growing(
-            GivenModels(models, frozen=frozen),
+        growing = Extension(
+            ExistingModels(models, frozen=frozen),
             new,
             content_key("extend", _VERSION, given.key, frozen, sorted(new)),
         )
@@ -146,7 +146,7 @@ def _grown(
     session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
-    growing: Growing,
+    growing: Extension,
     given: GivenModel,
 ) -> LoopResult:
     proposed, rank = propose_for_new(
@@ -162,7 +162,7 @@ def _in_frame_of(
     model: pycolmap.Reconstruction, given: Sequence[pycolmap.Reconstruction]
 ) -> pycolmap.Reconstruction:
     """The model moved back to where the given one stood whose photos it has most of."""
-    base = GivenModels(given).base_of(model)
+    base = ExistingModels(given).base_of(model)
     if base is None:
         return model
     if fit := fit_models(model, base):

@@ -66,7 +66,7 @@ class CameraRow:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAlikes:
+class VisualAliasing:
     """What is said of look-alikes: one paragraph, the surest suspect pairs, and how many more there are."""
 
     lead: str
@@ -74,12 +74,12 @@ class LookAlikes:
     num_more: int
 
 
-def look_alikes(run: Run) -> LookAlikes | None:
+def visual_aliasing(run: Run) -> VisualAliasing | None:
     """The section on look-alikes; None where there is nothing to say."""
     pairs, note = run.get("suspects", ()), run.get("look_alikes_note", "")
     if not pairs and not note:
         return None
-    return LookAlikes(note or _FEW_SUSPECTS, tuple(pairs[:_MAX_SUSPECTS]), max(0, len(pairs) - _MAX_SUSPECTS))
+    return VisualAliasing(note or _FEW_SUSPECTS, tuple(pairs[:_MAX_SUSPECTS]), max(0, len(pairs) - _MAX_SUSPECTS))
 
 
 def tiles(run: Run) -> tuple[Tile, ...]:

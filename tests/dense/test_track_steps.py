@@ -11,7 +11,7 @@ from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 from sfm.matching.dense.tracks.keypoint_values import MintedKeypoints
 from sfm.matching.dense.tracks.snapping import snap_keypoints, unoccupied
-from sfm.matching.dense.tracks.unconfirmed import with_unconfirmed
+from sfm.matching.dense.tracks.raw_matches import with_unconfirmed
 from sfm.matching.dense.tracks.voting import canonical_keypoints
 
 NOWHERE = np.zeros((0, 2), np.float32)

@@ -119,9 +119,9 @@ def _go_on(folder: Path) -> None:
 
 def _use_poses(folder: Path) -> None:
     from sfm.config.schema import RegisterConfig
-    from sfm.stages.known_poses import read_given_poses
+    from sfm.stages.known_poses import read_known_poses
 
-    poses = read_given_poses(RegisterConfig(mapper="graph", poses=str(folder)))
+    poses = read_known_poses(RegisterConfig(mapper="graph", poses=str(folder)))
     assert poses is not None
     assert poses.key
 
