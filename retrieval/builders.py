@@ -13,7 +13,7 @@ from .config import MODES, RetrievalConfig
 from .errors import RetrievalError
 from .hits import ImageIndex
 from .mast3r_sfm_graph import needs_similarity, pair_graph
-from .priors import consecutive, exhaustive, from_pairs_file, sequential, spatial
+from .metadata_pairs import consecutive, exhaustive, from_pairs_file, sequential, spatial
 from .retrieval_graph import retrieval_edges
 from .scene_graph import Edge, Edges, Pair, Reason, SceneGraph
 

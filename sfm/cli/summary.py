@@ -15,7 +15,7 @@ _MAX_LISTED = 10
 def result_lines(result: Result) -> list[str]:
     """Figures, photos left out with the reason, and where everything is."""
     lines = [f"result      {result.run.verdict.title}", result.summary()]
-    lines += [*_look_alikes(result), *_left_out(result), *_changed(result), *_in_doubt(result)]
+    lines += [*_visual_aliasing(result), *_left_out(result), *_changed(result), *_in_doubt(result)]
     if result.models:
         lines.append(f"model       {result.output / 'sparse' / '0'}")
     is_told = all(failure.step != "report" for failure in result.run.failures)
@@ -26,10 +26,10 @@ def result_lines(result: Result) -> list[str]:
     return lines
 
 
-def _look_alikes(result: Result) -> Iterator[str]:
+def _visual_aliasing(result: Result) -> Iterator[str]:
     if result.run.ambiguous:
-        yield f"look-alikes {len(result.run.suspects)} pairs join places that only look the same."
-        yield f"  {result.run.look_alikes_note}"
+        yield f"look-alikes {len(result.run.inconsistent_pairs)} pairs join places that only look the same."
+        yield f"  {result.run.aliasing_note}"
 
 
 def _left_out(result: Result) -> Iterator[str]:

@@ -28,6 +28,8 @@ _COLMAP = {
     "register.filter_min_tri_angle_deg": "incremental_mapper.filter_min_tri_angle",
     "refine.extra_params": "incremental_pipeline.ba_refine_extra_params",
 }
+_REGISTER = {"register.suspects": "register.inconsistent_pairs"}
+_VALUES = {("register.inconsistent_pairs", "hold_back"): "defer"}
 _GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio")
 
 
@@ -38,6 +40,7 @@ def earlier_names() -> Mapping[str, str]:
     return {
         **{name.removeprefix(f"{INTERNAL}."): name for name in internal},
         **{old: f"{SECTION}.{new}" for old, new in _COLMAP.items()},
+        **_REGISTER,
         **dict.fromkeys(_GONE, ""),
     }
 
@@ -55,7 +58,7 @@ def translated(config: Mapping[str, object]) -> dict[str, object]:
         if new is None:
             _put(result, name, value)
         elif new and not _is_default(new, value):
-            _put(result, new, value)
+            _put(result, new, _VALUES.get((new, str(value)), value))
     return result
 
 

@@ -178,10 +178,10 @@ class RegisterConfig:
     guided: Annotated[bool, "internal"] = True
     """Match pairs of photos of one model near their epipolar lines first (backend sift): cheaper, and more is
     found. Pairs matched before keep what they have."""
-    suspects: Literal["hold_back", "trust"] = "hold_back"
-    """Verified pairs that contradict the others, as those of look-alike places do. hold_back: models grow
-    without them, and then those are let in that agree with a model; trust: they count like all others. Of
-    mapper graph."""
+    inconsistent_pairs: Literal["defer", "trust"] = "defer"
+    """Verified pairs that contradict the others, as matches between look-alike places do (visual aliasing).
+    defer: models grow without them, and those that agree with a model are admitted afterwards; trust: they
+    count like all others. Of mapper graph."""
     processes: Annotated[int, Ge(1)] | None = 1
     """Processes that map parts of a large collection side by side, which are then joined; they share
     run.threads, and null starts one a thread. 1: everything is mapped in one piece, a little more

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfm.diagnosis.quality_words import quality_in_words, unit_of
+from sfm.diagnosis.format_quality import format_quality, unit_of
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
 from sfm.errors import InputError
 from sfm.pairs.history import History, PairTry
@@ -65,7 +65,7 @@ def _story(
     history, outcome = index.history, outcomes.get(name)
     yield from _headline(name, index, outcome)
     if outcome is not None and (quality := outcome.get("quality")):
-        yield f"Held by       {quality_in_words(quality, unit_of(models, outcome['model']))}"
+        yield f"Held by       {format_quality(quality, unit_of(models, outcome['model']))}"
     if outcome is not None and outcome.get("doubt"):
         yield f"In doubt      {outcome['doubt']}"
     if name in history.photos:
@@ -161,14 +161,14 @@ def _registration(name: str, history: History) -> Iterator[str]:
     ]
     if dropped := history.dropped.get(name):
         lines.append(f"its model of {len(dropped['names'])} photos was dropped: {dropped['why']}")
-    if apart := history.hinged.get(name):
+    if apart := history.split.get(name):
         lines.append(
-            f"taken off {_model(apart)}: with {len(apart['names']) - 1} others it hangs on {apart['hinge']} "
-            "alone, so that nothing says how large their part is"
+            f"split off {_model(apart)}: its part of {len(apart['names'])} photos shares points with "
+            f"the rest through {apart['articulation']} alone, which leaves the part's scale unknown"
         )
-    if moved := history.moved.get(name):
+    if moved := history.relocated.get(name):
         before, after = moved["num_matches"]
-        failed_before, failed_after = moved["num_denying"]
+        failed_before, failed_after = moved["num_inconsistent"]
         lines.append(
             f"moved with {len(moved['names']) - 1} others: {after:,} of the matches that join them with the "
             f"rest agree with their place, {before:,} did with the first one, given by look-alikes; "
@@ -186,7 +186,7 @@ def _registration(name: str, history: History) -> Iterator[str]:
 
 
 def _look_alikes(name: str, history: History) -> Iterator[str]:
-    found = history.suspects.get(name, ())
+    found = history.inconsistent_pairs.get(name, ())
     for number, event in enumerate(found[:_MAX_SUSPECTS]):
         other = event["b"] if event["a"] == name else event["a"]
         yield f"{'' if number else 'Look-alikes':14}probably no true pair with {other}: {event['why']}"

@@ -9,26 +9,26 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.mapping.measures.agreement import AGREED_PX
-from sfm.mapping.measures.covisibility import Sights
-from sfm.mapping.measures.covisibility_test import SharedPlace, shared_place
-from sfm.mapping.measures.weakly_connected import loosely_held
+from sfm.mapping.measures.covisibility import PredictedCovisibility
+from sfm.mapping.measures.covisibility_test import CovisibilityTest, covisibility_test
+from sfm.mapping.measures.weakly_connected import weakly_connected_parts
 from sfm.mapping.scene.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
-class DeniedPart:
+class MisplacedPart:
     """Photos that little holds at a place where most pairs that should match do not."""
 
     names: frozenset[str]
-    place: SharedPlace
+    place: CovisibilityTest
 
 
-def denied_parts(
+def misplaced_parts(
     scene: Scene,
     model: pycolmap.Reconstruction,
     errors_px: Mapping[Pair, float],
     inliers: Mapping[Pair, int],
-) -> tuple[DeniedPart, ...]:
+) -> tuple[MisplacedPart, ...]:
     """Such parts, smallest first; the photos of one say nothing of larger ones that hold them.
 
     Args:
@@ -38,18 +38,18 @@ def denied_parts(
         inliers: matches of each of these pairs.
     """
     names = frozenset(model.image(image_id).name for image_id in model.reg_image_ids())
-    parts = loosely_held(names, errors_px, inliers)
+    parts = weakly_connected_parts(names, errors_px, inliers)
     if not parts:
         return ()
     agreeing = {pair for pair, error in errors_px.items() if error <= AGREED_PX}
-    sights = Sights.of(model)
-    found: list[DeniedPart] = []
+    covisibility = PredictedCovisibility.of(model)
+    found: list[MisplacedPart] = []
     silent: frozenset[str] = frozenset()
     for part in sorted(parts, key=lambda part: (len(part), sorted(part))):
-        overlaps = sights.overlaps(part).items()
+        overlaps = covisibility.overlaps(part).items()
         heard = {pair: share for pair, share in overlaps if silent.isdisjoint(pair)}
-        place = shared_place(heard, part, scene.tried, agreeing)
-        if place.is_denied:
-            found.append(DeniedPart(part, place))
+        place = covisibility_test(heard, part, scene.tried, agreeing)
+        if place.is_inconsistent:
+            found.append(MisplacedPart(part, place))
             silent |= part
     return tuple(found)

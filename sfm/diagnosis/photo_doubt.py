@@ -23,7 +23,7 @@ _UNUSUAL = 5.0  # times the model's median
 
 
 def doubts(
-    quality: ModelQuality, num_observations: Mapping[str, int], doubtful: Set[Pair]
+    quality: ModelQuality, num_observations: Mapping[str, int], deferred: Set[Pair]
 ) -> Mapping[str, str]:
     """Why photos of a model are in doubt, in words; those that nothing speaks against are left out.
 
@@ -33,15 +33,15 @@ def doubts(
     Args:
         quality: figures of the model.
         num_observations: points that each photo sees.
-        doubtful: pairs that may be look-alikes'.
+        deferred: pairs that may be look-alikes'.
     """
-    contradicted, apart = _contradicted(quality, doubtful), _apart(quality, doubtful)
-    denied = _denied(quality)
+    contradicted, apart = _contradicted(quality, deferred), _apart(quality, deferred)
+    misplaced = _misplaced(quality)
     usual = _Usual.of(quality)
     found = {
         name: "; ".join(
             [
-                *(why[name] for why in (contradicted, apart, denied) if name in why),
+                *(why[name] for why in (contradicted, apart, misplaced) if name in why),
                 *_reasons(photo, num_observations[name], usual),
             ]
         )
@@ -89,7 +89,7 @@ def _reasons(photo: PhotoQuality, num_points: int, usual: _Usual) -> Iterator[st
         yield f"its rotation is uncertain by {turn:.1f}°, {times:.0f} times the usual"
 
 
-def _contradicted(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, str]:
+def _contradicted(quality: ModelQuality, deferred: Set[Pair]) -> Mapping[str, str]:
     """Photos most of whose matches contradict the poses, and how many.
 
     A pair contradicts both of its photos, though mostly one is wrong: the worse. So photos are named one by
@@ -101,7 +101,7 @@ def _contradicted(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, st
             pairs_of[name].add(pair)
 
     def share(name: str) -> float:
-        return contradicted_of(sorted(pairs_of[name]), quality.errors_px, quality.inliers, doubtful)
+        return contradicted_of(sorted(pairs_of[name]), quality.errors_px, quality.inliers, deferred)
 
     shares = {name: share(name) for name in quality.photos}
     why: dict[str, str] = {}
@@ -119,9 +119,9 @@ def _contradicted(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, st
     return why
 
 
-def _apart(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, str]:
+def _apart(quality: ModelQuality, deferred: Set[Pair]) -> Mapping[str, str]:
     """Photos that no firm pair links with the largest part of their model, and what does instead."""
-    parts, by_any_pair = firm_parts(quality, doubtful), firm_parts(quality, frozenset())
+    parts, by_any_pair = firm_parts(quality, deferred), firm_parts(quality, frozenset())
     why = {}
     for part in parts[1:]:
         linked = any(part | parts[0] <= whole for whole in by_any_pair)
@@ -134,11 +134,11 @@ def _apart(quality: ModelQuality, doubtful: Set[Pair]) -> Mapping[str, str]:
     return why
 
 
-def _denied(quality: ModelQuality) -> Mapping[str, str]:
+def _misplaced(quality: ModelQuality) -> Mapping[str, str]:
     """Photos of parts that do not see what they should see from where they stand."""
     why: dict[str, str] = {}
-    for part in quality.denied:
-        against = f"{part.place.num_denying} of {part.place.num_tried} pairs that should match do not"
+    for part in quality.misplaced:
+        against = f"{part.place.num_inconsistent} of {part.place.num_tried} pairs that should match do not"
         for name in part.names:
             why.setdefault(name, f"with {len(part.names) - 1} photos around it, it stands where {against}")
     return why

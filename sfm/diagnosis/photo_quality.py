@@ -18,7 +18,7 @@ from sfm.mapping.measures.observations import PointTable, seen_by
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
-from .misplaced_parts import DeniedPart, denied_parts
+from .misplaced_parts import MisplacedPart, misplaced_parts
 from .pose_covariance import PoseSigma, pose_sigmas
 
 _DIGITS = 4
@@ -37,7 +37,7 @@ class ModelQuality:
     """Matches of each of these pairs."""
     extent: float
     """Diagonal of the box around its cameras, in its unit."""
-    denied: tuple[DeniedPart, ...] = ()
+    misplaced: tuple[MisplacedPart, ...] = ()
     """Parts that cannot stand where they do, smallest first."""
 
 
@@ -47,7 +47,7 @@ def model_quality(
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
-    doubtful: Set[Pair],
+    deferred: Set[Pair],
 ) -> ModelQuality:
     """Figures of every photo of a model.
 
@@ -56,7 +56,7 @@ def model_quality(
         model: finished; left unchanged.
         options: of its last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
-        doubtful: pairs that may be look-alikes'.
+        deferred: pairs that may be look-alikes'.
     """
     errors = median_errors_px(scene, model, scene.view_graph.edges)
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors}
@@ -79,29 +79,29 @@ def model_quality(
             why_no_sigma="" if sigma else why or "it sees no point of the model",
             num_pairs=len(pairs_of[name]),
             num_neighbours=sum(errors[pair] <= AGREED_PX for pair in pairs_of[name]),
-            contradicted=round(contradicted_of(pairs_of[name], errors, inliers, doubtful), _DIGITS),
+            contradicted=round(contradicted_of(pairs_of[name], errors, inliers, deferred), _DIGITS),
         )
-    denied = denied_parts(scene, model, errors, inliers)
-    return ModelQuality(photos, errors, inliers, _extent(model), denied)
+    misplaced = misplaced_parts(scene, model, errors, inliers)
+    return ModelQuality(photos, errors, inliers, _extent(model), misplaced)
 
 
 def contradicted_of(
-    pairs: Sequence[Pair], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int], doubtful: Set[Pair]
+    pairs: Sequence[Pair], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int], deferred: Set[Pair]
 ) -> float:
     """Share of the matches of some pairs that belong to those which the poses contradict, in [0, 1].
 
     Pairs that may be look-alikes' count only where there are no others.
     """
-    judged = [pair for pair in pairs if pair not in doubtful] or pairs
+    judged = [pair for pair in pairs if pair not in deferred] or pairs
     return contradicted_matches(judged, errors_px, inliers)
 
 
-def firm_parts(quality: ModelQuality, doubtful: Set[Pair]) -> list[frozenset[str]]:
-    """Photos that pairs link which the poses do not contradict, without `doubtful`; largest part first."""
+def firm_parts(quality: ModelQuality, deferred: Set[Pair]) -> list[frozenset[str]]:
+    """Photos that pairs link which the poses do not contradict, without `deferred`; largest part first."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(quality.photos)
     kept = {pair for pair, error in quality.errors_px.items() if error <= CONTRADICTED_PX}
-    graph.add_edges_from(sorted(kept - doubtful))
+    graph.add_edges_from(sorted(kept - deferred))
     parts = (frozenset(part) for part in nx.connected_components(graph))
     return sorted(parts, key=lambda part: (-len(part), min(part)))
 

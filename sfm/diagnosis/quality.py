@@ -10,7 +10,7 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Pair
-from sfm.diagnosis.cleared_pairs import vindicated
+from sfm.diagnosis.cleared_pairs import cleared_pairs
 from sfm.diagnosis.photo_doubt import doubts
 from sfm.diagnosis.photo_quality import model_quality
 from sfm.mapping.scene.scene import Scene
@@ -34,7 +34,7 @@ class JudgedModels:
 
     photos: Mapping[str, Judgement]
     """Of one in several models that in the largest."""
-    vindicated: frozenset[Pair]
+    cleared_pairs: frozenset[Pair]
     """Pairs that may be look-alikes', and that a model agrees with which does not hang on them."""
 
 
@@ -44,7 +44,7 @@ def judged_models(
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
-    doubtful: Set[Pair],
+    deferred: Set[Pair],
 ) -> JudgedModels:
     """Figures and doubts by photo, and what the models say of doubtful pairs.
 
@@ -53,18 +53,18 @@ def judged_models(
         models: largest first; left unchanged.
         options: of their last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
-        doubtful: pairs that may be look-alikes'.
+        deferred: pairs that may be look-alikes'.
     """
     if not models:
         return JudgedModels({}, frozenset())
     scene, judged, right = Scene.open(database), dict[str, Judgement](), frozenset[Pair]()
     for model in reversed(models):
-        found = model_quality(scene, model, options, fixed_cameras=fixed_cameras, doubtful=doubtful)
+        found = model_quality(scene, model, options, fixed_cameras=fixed_cameras, deferred=deferred)
         counts = _held_by(model)
-        why = doubts(found, counts, doubtful)
+        why = doubts(found, counts, deferred)
         for name, quality in found.photos.items():
             judged[name] = Judgement(quality, why.get(name, ""))
-        right |= vindicated(found, doubtful)
+        right |= cleared_pairs(found, deferred)
     return JudgedModels(judged, right)
 
 

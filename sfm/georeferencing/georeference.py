@@ -20,7 +20,7 @@ from sfm.georeferencing.alignment import Alignment, align_to_positions
 from sfm.georeferencing.priors import PositionPrior, PositionPriors, read_position_priors
 from sfm.mapping.cameras.focal_priors import holds_given, without_focal
 from sfm.mapping.cameras.loss import with_fitting_loss
-from sfm.mapping.refinement.transaction import Judge
+from sfm.mapping.edits.judge import Judge
 from sfm.mapping.scene.options import MapperOptions
 from sfm.mapping.scene.scene import Scene
 from sfm.types import Rig

@@ -34,7 +34,7 @@ _MOST_COLUMNS = 1000
 Array = NDArray[np.float64]
 
 
-def far_reaching_links(
+def a_optimal_links(
     conductance: Mapping[Pair, float], candidates: Mapping[Pair, float], *, limit: int, min_gain: float
 ) -> list[tuple[Pair, float]]:
     """The candidates that lower the Kirchhoff index most, each given those before it; greedy, deterministic.

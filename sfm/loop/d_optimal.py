@@ -21,7 +21,7 @@ from scipy.sparse.linalg import SuperLU, splu
 from retrieval import Pair
 
 
-def stiffening_links(
+def d_optimal_links(
     conductance: Mapping[Pair, float],
     candidates: Mapping[Pair, float],
     *,

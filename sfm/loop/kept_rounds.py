@@ -17,7 +17,7 @@ from sfm.workspace.events import EventLog, EventSink, Tee, replay
 from .requests import PairRequest
 
 _EVENTS = "events.jsonl"
-_DOUBT = "in_doubt.json"
+_DOUBT = "is_unreliable.json"
 
 Models = Sequence[pycolmap.Reconstruction]
 
@@ -77,7 +77,7 @@ class KeptRounds:
         atomic_write_json(path, [request.to_json() for request in requests])
         return requests
 
-    def in_doubt(self, decide: Callable[[], bool]) -> bool:
+    def is_unreliable(self, decide: Callable[[], bool]) -> bool:
         """Decided once: where an interrupted run goes on, the view graph holds what later rounds found."""
         path = self._folder / _DOUBT
         if not path.exists():

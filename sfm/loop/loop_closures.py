@@ -21,8 +21,8 @@ import pycolmap
 from retrieval import Pair
 from sfm.mapping import ViewGraph, predicted_overlaps
 
-from .a_optimal import far_reaching_links
-from .d_optimal import stiffening_links
+from .a_optimal import a_optimal_links
+from .d_optimal import d_optimal_links
 
 _MIN_OVERLAP = 0.15
 _FULL_OVERLAP = 0.5
@@ -53,65 +53,65 @@ _MIN_CHANCE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class MissingLink:
+class LoopClosure:
     """A pair to ask for, how likely it is to verify, and what it gains, as in `PairRequest.worth`."""
 
     pair: Pair
     chance: float
     worth: float
-    blind: bool = False
-    """As in `PairRequest.blind`."""
+    is_unguided: bool = False
+    """As in `PairRequest.is_unguided`."""
 
 
-def missing_links(
+def loop_closures(
     models: Sequence[pycolmap.Reconstruction],
     view_graph: ViewGraph,
     tried: Set[Pair],
-    look_alikes: Mapping[Pair, float],
+    similar: Mapping[Pair, float],
     *,
-    in_doubt: bool,
+    is_unreliable: bool,
     limit: int,
-    doubtful: Set[Pair] = frozenset(),
-    scope: Set[str] | None = None,
-) -> list[MissingLink]:
+    deferred: Set[Pair] = frozenset(),
+    new_images: Set[str] | None = None,
+) -> list[LoopClosure]:
     """Untried pairs that would stiffen the view graph most, each gain given those before it.
 
     Args:
         models: of all photos registered so far.
         view_graph: verified pairs.
         tried: all pairs matched so far.
-        look_alikes: chance to verify of pairs that retrieval proposes.
-        in_doubt: whether there are pairs that are probably wrong.
+        similar: chance to verify of pairs that retrieval proposes.
+        is_unreliable: whether there are pairs that are probably wrong.
         limit: links to name at most, of either kind.
-        doubtful: verified pairs that registration holds back.
-        scope: photos of which each link has one at least; None: all.
+        deferred: verified pairs that registration holds back.
+        new_images: photos of which each link has one at least; None: all.
     """
 
     def is_open(pair: Pair) -> bool:
-        return pair not in tried and (scope is None or not scope.isdisjoint(pair))
+        return pair not in tried and (new_images is None or not new_images.isdisjoint(pair))
 
-    overlaps = {pair: share for pair, share in _overlaps(models, scope).items() if is_open(pair)}
-    chance = {pair: value for pair, value in look_alikes.items() if value >= _MIN_CHANCE and is_open(pair)}
+    overlaps = {pair: share for pair, share in _overlaps(models, new_images).items() if is_open(pair)}
+    chance = {pair: value for pair, value in similar.items() if value >= _MIN_CHANCE and is_open(pair)}
     for pair, share in overlaps.items():
         if share >= _MIN_OVERLAP:
             chance[pair] = max(chance.get(pair, 0.0), _chance(share))
     held = {pair: _conductance(edge.num_inliers) for pair, edge in view_graph.edges.items()}
-    believed = {pair: value for pair, value in held.items() if pair not in doubtful}
+    believed = {pair: value for pair, value in held.items() if pair not in deferred}
     likely = {pair: _chance(share) for pair, share in overlaps.items()}
     # first, as it goes by poses alone: pairs that only retrieval proposes may bridge a waist and be wrong
     min_far_gain = _MIN_FAR_GAIN if len(view_graph.names) < _MANY_PHOTOS else _MIN_FAR_GAIN_OF_MANY
     far = _far_links(believed, likely, limit, min_far_gain)
     held |= {link.pair: link.chance for link in far}
     chance = {pair: value for pair, value in chance.items() if pair not in held}
-    return far + _near_links(held, chance, limit, _MIN_GAIN_IN_DOUBT if in_doubt else _MIN_GAIN)
+    return far + _near_links(held, chance, limit, _MIN_GAIN_IN_DOUBT if is_unreliable else _MIN_GAIN)
 
 
-def _overlaps(models: Sequence[pycolmap.Reconstruction], scope: Set[str] | None) -> dict[Pair, float]:
+def _overlaps(models: Sequence[pycolmap.Reconstruction], new_images: Set[str] | None) -> dict[Pair, float]:
     """Predicted overlaps in models that hold photos of the scope."""
     found: dict[Pair, float] = {}
     for model in models:
         names = {model.image(i).name for i in model.reg_image_ids()}
-        if scope is not None and scope.isdisjoint(names):
+        if new_images is not None and new_images.isdisjoint(names):
             continue
         for pair, share in predicted_overlaps(model).items():
             if share >= _MIN_FAR_OVERLAP:
@@ -121,24 +121,24 @@ def _overlaps(models: Sequence[pycolmap.Reconstruction], scope: Set[str] | None)
 
 def _near_links(
     held: Mapping[Pair, float], chance: Mapping[Pair, float], limit: int, min_gain: float
-) -> list[MissingLink]:
+) -> list[LoopClosure]:
     """Pairs whose own two photos too little holds together."""
     likeliest = sorted(chance, key=lambda pair: (-chance[pair], pair))[:_MOST_CANDIDATES]
     candidates = {pair: chance[pair] for pair in likeliest}
-    found = stiffening_links(held, candidates, limit=limit, min_gain=min_gain)
-    return [MissingLink(pair, round(chance[pair], 6), round(_WORTH * gain, 6)) for pair, gain in found]
+    found = d_optimal_links(held, candidates, limit=limit, min_gain=min_gain)
+    return [LoopClosure(pair, round(chance[pair], 6), round(_WORTH * gain, 6)) for pair, gain in found]
 
 
 def _far_links(
     held: Mapping[Pair, float], chance: Mapping[Pair, float], limit: int, min_gain: float
-) -> list[MissingLink]:
+) -> list[LoopClosure]:
     """Pairs that make many photos more certain.
 
     Matched near the epipolar lines of a model that is bent at a waist they would confirm the bend.
     """
-    found = far_reaching_links(held, chance, limit=limit, min_gain=min_gain)
+    found = a_optimal_links(held, chance, limit=limit, min_gain=min_gain)
     worth = {pair: round(_FAR_WORTH * math.log1p(gain) / chance[pair], 6) for pair, gain in found}
-    return [MissingLink(pair, round(chance[pair], 6), worth[pair], blind=True) for pair, _ in found]
+    return [LoopClosure(pair, round(chance[pair], 6), worth[pair], is_unguided=True) for pair, _ in found]
 
 
 def _chance(overlap: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from retrieval import Pair, Reason
 
-MUST_HAVE = frozenset({Reason.ORPHAN, Reason.BRIDGE})
+MUST_HAVE = frozenset({Reason.UNREGISTERED, Reason.BRIDGE})
 """Reasons that decide which photos are in the model; the others make it more exact."""
 _FIRM_BRIDGE = 30
 """Inliers of a pair that is believed to join two parts; it is verified with fewer."""
@@ -32,9 +32,9 @@ class PairRequest:
         candidates: pairs not yet tried, best first.
         wanted: number of verified pairs that satisfies the request.
         worth: what each of them gains, comparable among all requests.
-        blind: whether candidates are matched as if there were no model, which they are to put to the test.
-        decisive: whether it decides where photos of the model stand, whatever comes of its candidates; such a
-            request may cost pairs beyond the usual budget, as those of `MUST_HAVE` may.
+        is_unguided: whether candidates are matched without epipolar guides from the model, which they test.
+        is_test: whether its outcome, verified or not, decides where images of the model stand. Such a request
+            may cost pairs beyond the usual budget, as those of `MUST_HAVE` may.
     """
 
     reason: Reason
@@ -42,13 +42,13 @@ class PairRequest:
     candidates: tuple[Candidate, ...]
     wanted: int
     worth: float
-    blind: bool = False
-    decisive: bool = False
+    is_unguided: bool = False
+    is_test: bool = False
 
     @property
     def is_needed(self) -> bool:
         """Whether it may cost pairs beyond the usual budget."""
-        return self.decisive or self.reason in MUST_HAVE
+        return self.is_test or self.reason in MUST_HAVE
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; `from_json` takes them back."""
@@ -58,8 +58,8 @@ class PairRequest:
             "candidates": [[c.pair.a, c.pair.b, c.chance] for c in self.candidates],
             "wanted": self.wanted,
             "worth": self.worth,
-            "blind": self.blind,
-            "decisive": self.decisive,
+            "is_unguided": self.is_unguided,
+            "is_test": self.is_test,
         }
 
     @classmethod
@@ -71,8 +71,8 @@ class PairRequest:
             tuple(Candidate(Pair.of(a, b), chance) for a, b, chance in stored["candidates"]),
             stored["wanted"],
             stored["worth"],
-            stored.get("blind", False),
-            stored.get("decisive", False),
+            stored.get("is_unguided", False),
+            stored.get("is_test", False),
         )
 
 

@@ -26,24 +26,30 @@ import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.mapping import MappingResult, SuspectReport, ViewGraph
+from sfm.mapping import InconsistencyReport, MappingResult, ViewGraph
 from sfm.matching import NO_GUIDES, Guides, MatchReport
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
 from sfm.workspace.events import EventSink
 
-from .ambiguous_parts import ReadContested, place_requests
+from .ambiguity_requests import FindAmbiguousParts, ambiguity_requests
+from .anchored_images import all_anchored
 from .calibration import Calibration, Similarities
-from .guides import guides_of
+from .consistency_requests import (
+    FindInconsistentPairs,
+    deciding_requests,
+    is_unreliable,
+    unasked,
+    widening_requests,
+)
+from .epipolar_guides import guides_of
 from .history import History, registered_names
-from .inconsistent_pairs import ReadSuspects, deciding_requests, in_doubt, unasked, widening_requests
 from .kept_rounds import KeptRounds, Models
-from .loop_closures import missing_links
+from .loop_closures import loop_closures
+from .loop_state import LoopState
 from .requests import MUST_HAVE, PairRequest, answers
 from .rules import propose_requests
-from .scheduler import Budget, Experience, Outcome, work_off
-from .situation import Situation
-from .ties import all_tied
+from .scheduler import Budget, Outcome, YieldStatistics, run_requests
 
 _MAX_GRAPH_ROUNDS = 12
 """Of a batch each, and as many again about verified pairs that are in doubt: they cost no registration, and
@@ -70,7 +76,7 @@ class LoopResult:
     view_graph: ViewGraph
     scene_graph: SceneGraph
     rounds: tuple[RoundReport, ...]
-    suspects: SuspectReport | None = None
+    inconsistent_pairs: InconsistencyReport | None = None
     """Of these verified pairs, where the last round had to look for them anyway."""
 
 
@@ -82,13 +88,13 @@ def run_closed_loop(
     finish: Finish,
     match: Match,
     read_view_graph: Callable[[], ViewGraph],
-    read_suspects: ReadSuspects,
-    read_contested: ReadContested,
+    read_inconsistent_pairs: FindInconsistentPairs,
+    find_ambiguous_parts: FindAmbiguousParts,
     rank: Rank,
     config: RegisterConfig,
     events: EventSink,
     models: Sequence[pycolmap.Reconstruction] = (),
-    scope: Set[str] | None = None,
+    new_images: Set[str] | None = None,
     survived: Survived = nullcontext,
 ) -> LoopResult:
     """Reconstruct in rounds until a round gains nothing, no request is left, or the budget is spent.
@@ -101,14 +107,13 @@ def run_closed_loop(
         finish: the last adjustment of models, with the pairs that may be look-alikes'.
         match: matches and verifies pairs, writing them to the database, with what the models say of some.
         read_view_graph: the verified pairs in the database.
-        read_suspects: the verified pairs that look like look-alikes'.
-        read_contested: the places of parts of models that more pairs have to tell of.
+        read_inconsistent_pairs: the verified pairs that look like look-alikes'.
+        find_ambiguous_parts: the places of parts of models that more pairs have to tell of.
         rank: photos most similar to a photo, best first, with scores.
         config: number of rounds and budget; no round at all where `max_rounds` is 0.
         events: receives `request` and `round` events.
         models: to begin with, such as those of a run that is to be extended.
-        scope: photos of which one at least is in every pair that is asked for, and which share the budget;
-            None: all.
+        new_images: photos that share the budget; one of them at least is in each requested pair. None: all.
         survived: context of a step, by its name, once there are models: one that swallows what the step
             raises leaves the models as they were before it.
     """
@@ -119,13 +124,13 @@ def run_closed_loop(
         finish,
         match,
         read_view_graph,
-        read_suspects,
-        read_contested,
+        read_inconsistent_pairs,
+        find_ambiguous_parts,
         rank,
         config,
         events,
         list(models),
-        frozenset(graph.images) if scope is None else frozenset(scope),
+        frozenset(graph.images) if new_images is None else frozenset(new_images),
     )
     if config.max_rounds > 0:
         loop.firm_up_graph()
@@ -136,7 +141,7 @@ def run_closed_loop(
     with survived("last adjustment"), loop.restored():
         loop.finish_models()
     return LoopResult(
-        tuple(loop.models), loop.view_graph, loop.graph, tuple(loop.history.rounds), loop.known_suspects
+        tuple(loop.models), loop.view_graph, loop.graph, tuple(loop.history.rounds), loop.known_inconsistent
     )
 
 
@@ -150,14 +155,14 @@ class _Loop:
     finish: Finish
     match: Match
     read_view_graph: Callable[[], ViewGraph]
-    read_suspects: ReadSuspects
-    read_contested: ReadContested
+    read_inconsistent_pairs: FindInconsistentPairs
+    find_ambiguous_parts: FindAmbiguousParts
     rank: Rank
     config: RegisterConfig
     events: EventSink
     models: list[pycolmap.Reconstruction]
-    scope: frozenset[str]
-    experience: Experience = field(default_factory=Experience)
+    new_images: frozenset[str]
+    yields: YieldStatistics = field(default_factory=YieldStatistics)
     history: History = field(init=False)
     view_graph: ViewGraph = field(init=False)
     similarities: Similarities | None = None
@@ -168,19 +173,19 @@ class _Loop:
     """What is being mended: the view graph, what makes it doubtful, or the models, after registration."""
     num_graph_rounds: int = 0
     """Before the first registration."""
-    known_suspects: SuspectReport | None = None
+    known_inconsistent: InconsistencyReport | None = None
     """Of the view graph as it is; None where nobody looked since it grew."""
     has_tested: bool = False
     """Whether the last round put places of the models to the test."""
-    in_doubt: bool = False
+    is_unreliable: bool = False
     """Whether the first registration would rest on pairs that are probably wrong."""
 
-    given: frozenset[str] = field(init=False)
+    existing: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.history = History(self.events)
         self.view_graph = self.read_view_graph()
-        self.given = frozenset(registered_names(self.models)) - self.scope
+        self.existing = frozenset(registered_names(self.models)) - self.new_images
 
     @property
     def batch_size(self) -> int:
@@ -192,7 +197,7 @@ class _Loop:
         for _ in range(_MAX_GRAPH_ROUNDS):
             if not self._round(max_batches=1):
                 break
-        self.in_doubt = self.kept.in_doubt(lambda: in_doubt(self._look_for_suspects()))
+        self.is_unreliable = self.kept.is_unreliable(lambda: is_unreliable(self._find_inconsistent()))
         self.stage = "doubt"
         # wrong pairs can bend the first model: what decides about them or outvotes them had better be in it
         for _ in range(_MAX_GRAPH_ROUNDS):
@@ -201,11 +206,13 @@ class _Loop:
 
     def mend_models(self) -> None:
         """Rounds after which the models are continued."""
-        if self.scope <= registered_names(self.models) and all_tied(self.view_graph, self.scope, self.given):
+        if self.new_images <= registered_names(self.models) and all_anchored(
+            self.view_graph, self.new_images, self.existing
+        ):
             return
         idle = 0
         for _ in range(self.config.max_rounds):
-            self.experience.forgive()
+            self.yields.forgive()
             is_over = not self._round() or not (self.history.rounds[-1].verified or self.has_tested)
             # a test may have moved a part, which changes no number
             has_changed = not is_over and (self.has_tested or self.history.has_changed())
@@ -227,7 +234,7 @@ class _Loop:
         self.models = self.kept.models(
             len(self.history),
             "models",
-            lambda events: self.reconstruct(self.models, self._suspects(), events, fresh).models,
+            lambda events: self.reconstruct(self.models, self._inconsistent_pairs(), events, fresh).models,
         )
         if self.stage != "models":
             self.stage, self.num_graph_rounds = "models", len(self.history)
@@ -235,7 +242,9 @@ class _Loop:
     def finish_models(self) -> None:
         """Adjust the models of the last round fully, or read what an earlier run made of them."""
         self.models = self.kept.models(
-            len(self.history), "finished", lambda events: self.finish(self.models, self._suspects(), events)
+            len(self.history),
+            "finished",
+            lambda events: self.finish(self.models, self._inconsistent_pairs(), events),
         )
 
     @contextmanager
@@ -258,13 +267,13 @@ class _Loop:
         if budget.most == 0:
             return False
         requests = self.kept.requests(number, self.stage, lambda: self._requests(number))
-        outcome = self._work_off(requests, number, budget, max_batches)
+        outcome = self._run_requests(requests, number, budget, max_batches)
         if not outcome.edges:
             return False
         self.graph = self.graph.merged(outcome.edges)
         self.view_graph = self.read_view_graph()
-        self.known_suspects = None
-        tests = {candidate.pair for one in requests if one.decisive for candidate in one.candidates}
+        self.known_inconsistent = None
+        tests = {candidate.pair for one in requests if one.is_test for candidate in one.candidates}
         self.has_tested = not tests.isdisjoint(outcome.edges)
         with self._noted(outcome.edges, started):
             found = any(pair in self.view_graph for pair in outcome.edges)
@@ -277,8 +286,8 @@ class _Loop:
         """A round without pairs in which models begin afresh, where that may join them and was not tried with
         the pairs that there are; whether it changed them.
         """
-        whole = len(self.models) == 1 and self.scope <= registered_names(self.models)
-        if whole or self.given or self._num_verified() == self.num_at_fresh_start:
+        whole = len(self.models) == 1 and self.new_images <= registered_names(self.models)
+        if whole or self.existing or self._num_verified() == self.num_at_fresh_start:
             return False
         with self._noted({}, time.monotonic()):
             self._continue_models(fresh=True)
@@ -293,23 +302,23 @@ class _Loop:
         if self.similarities is None:
             self.similarities = Similarities.measured(names, self.rank)
         curve = Calibration.learn(self.similarities, self.view_graph.edges.keys(), tried)
-        look_alikes = {pair: curve.chance(score) for pair, score in self.similarities.of_pairs.items()}
-        suspects = None if self.stage == "graph" else self._look_for_suspects()
-        links = missing_links(
+        similar = {pair: curve.chance(score) for pair, score in self.similarities.of_pairs.items()}
+        inconsistent_pairs = None if self.stage == "graph" else self._find_inconsistent()
+        links = loop_closures(
             self.models,
             self.view_graph,
             tried,
-            look_alikes,
-            in_doubt=self.in_doubt or in_doubt(suspects),
+            similar,
+            is_unreliable=self.is_unreliable or is_unreliable(inconsistent_pairs),
             limit=len(names) if self.stage == "models" else 2 * self.batch_size,
-            doubtful=suspects.doubtful if suspects else frozenset(),
-            scope=self.scope,
+            deferred=inconsistent_pairs.deferred if inconsistent_pairs else frozenset(),
+            new_images=self.new_images,
         )
         observations = [
             {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
             for model in self.models
         ]
-        situation = Situation(
+        state = LoopState(
             self.view_graph,
             observations,
             tried,
@@ -319,42 +328,44 @@ class _Loop:
             curve.chance,
             links,
         )
-        requests = propose_requests(situation)
+        requests = propose_requests(state)
         later_than = self.num_graph_rounds if self.stage == "models" else -1
-        requests += deciding_requests(unasked(suspects, self.graph, later_than), num_photos=len(names))
-        if self.in_doubt and self.stage == "doubt":
+        requests += deciding_requests(
+            unasked(inconsistent_pairs, self.graph, later_than), num_photos=len(names)
+        )
+        if self.is_unreliable and self.stage == "doubt":
             requests += widening_requests(names, self.rank, tried)
-        if self.stage == "models" and not self.given:
-            requests += place_requests(self.read_contested(self.models), tried)
-        return [request for one in requests if (request := self._within_scope(one)).candidates]
+        if self.stage == "models" and not self.existing:
+            requests += ambiguity_requests(self.find_ambiguous_parts(self.models), tried)
+        return [request for one in requests if (request := self._of_new_images(one)).candidates]
 
-    def _within_scope(self, request: PairRequest) -> PairRequest:
+    def _of_new_images(self, request: PairRequest) -> PairRequest:
         return replace(
-            request, candidates=tuple(c for c in request.candidates if self.scope.intersection(c.pair))
+            request, candidates=tuple(c for c in request.candidates if self.new_images.intersection(c.pair))
         )
 
-    def _look_for_suspects(self) -> SuspectReport | None:
+    def _find_inconsistent(self) -> InconsistencyReport | None:
         """Suspects among the verified pairs, read once as long as these stay the same."""
-        if self.known_suspects is None:
-            self.known_suspects = self.read_suspects(frozenset(self.graph.edges))
-        return self.known_suspects
+        if self.known_inconsistent is None:
+            self.known_inconsistent = self.read_inconsistent_pairs(frozenset(self.graph.edges))
+        return self.known_inconsistent
 
-    def _suspects(self) -> frozenset[Pair]:
-        report = self._look_for_suspects() if self.config.mapper == "graph" else None
-        return report.doubtful if report else frozenset()
+    def _inconsistent_pairs(self) -> frozenset[Pair]:
+        report = self._find_inconsistent() if self.config.mapper == "graph" else None
+        return report.deferred if report else frozenset()
 
     def _budget(self) -> Budget:
-        photos = len(self.scope)
-        spent = sum(1 for pair in self.graph.edges if self.scope.intersection(pair))
+        photos = len(self.new_images)
+        spent = sum(1 for pair in self.graph.edges if self.new_images.intersection(pair))
         return Budget(
             usual=max(0, int(self.config.pairs_per_photo * photos) - spent),
             most=max(0, int(self.config.max_pairs_per_photo * photos) - spent),
         )
 
-    def _work_off(
+    def _run_requests(
         self, requests: Sequence[PairRequest], number: int, budget: Budget, max_batches: int | None
     ) -> Outcome:
-        blind = {candidate.pair for one in requests if one.blind for candidate in one.candidates}
+        is_unguided = {candidate.pair for one in requests if one.is_unguided for candidate in one.candidates}
 
         def try_pairs(edges: Mapping[Pair, Edge]) -> Set[Pair]:
             for pair in sorted(edges):
@@ -368,16 +379,16 @@ class _Loop:
                     gain=edge.score,
                     round=edge.round,
                 )
-            guided = {p: e for p, e in edges.items() if self.config.guided and p not in blind}
+            guided = {p: e for p, e in edges.items() if self.config.guided and p not in is_unguided}
             known = guides_of(self.models, guided) if guided else NO_GUIDES
             found = self.match(edges, known).inliers
             return {pair for pair, count in found.items() if answers(edges[pair].reason, count)}
 
-        return work_off(
+        return run_requests(
             requests,
             try_pairs,
             budget=budget,
-            experience=self.experience,
+            yields=self.yields,
             round=number,
             batch_size=self.batch_size,
             max_batches=max_batches,
@@ -392,8 +403,8 @@ class _Loop:
             for i in model.reg_image_ids()
         }
         for request in answered:
-            if request.reason is Reason.ORPHAN:
-                self.experience.settle(request.reason, request.subject[0] in gained)
+            if request.reason is Reason.UNREGISTERED:
+                self.yields.settle(request.reason, request.subject[0] in gained)
             elif request.reason in MUST_HAVE:
                 places = {model_of.get(name, -1) for name in request.subject}
-                self.experience.settle(request.reason, len(places) == 1 and -1 not in places)
+                self.yields.settle(request.reason, len(places) == 1 and -1 not in places)

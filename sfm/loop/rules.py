@@ -15,8 +15,8 @@ import numpy as np
 
 from retrieval import Pair, Reason
 
+from .loop_state import LoopState
 from .requests import Candidate, PairRequest
-from .situation import Situation
 
 _PHOTO = 2.0
 """Worth of a pair that brings a photo into the model."""
@@ -41,25 +41,25 @@ _FEW_OBSERVATIONS = 0.2
 """Of a model's median: photos with fewer are weak."""
 
 
-def propose_requests(now: Situation) -> list[PairRequest]:
+def propose_requests(now: LoopState) -> list[PairRequest]:
     """All that is weak now, with candidates that were never tried; the order is deterministic."""
     rules = (
-        [_orphans, _between_models, _across_cuts, _weak, _loops]
+        [_unregistered, _between_models, _across_cuts, _weak, _loops]
         if now.after_registration
         else [_unmatched, _between_parts, _across_cuts, _thinly_matched, _loops]
     )
     return [request for rule in rules for request in rule(now) if request.candidates]
 
 
-def _unmatched(now: Situation) -> Iterator[PairRequest]:
+def _unmatched(now: LoopState) -> Iterator[PairRequest]:
     """Photos without any verified pair x their next ranks."""
     for name in now.graph.names:
         if now.graph.degree(name) == 0:
             candidates = tuple(_by_rank(now, name, now.alike(name, _PER_PHOTO)))
-            yield PairRequest(Reason.ORPHAN, (name,), candidates, wanted=2, worth=_PHOTO)
+            yield PairRequest(Reason.UNREGISTERED, (name,), candidates, wanted=2, worth=_PHOTO)
 
 
-def _thinly_matched(now: Situation) -> Iterator[PairRequest]:
+def _thinly_matched(now: LoopState) -> Iterator[PairRequest]:
     """Photos with few verified pairs x their partners' partners, and x their next ranks."""
     for name in now.graph.names:
         degree = now.graph.degree(name)
@@ -69,10 +69,10 @@ def _thinly_matched(now: Situation) -> Iterator[PairRequest]:
                 _by_rank(now, name, now.alike(name, _PER_WEAK)),
             )
             wanted = _FIRM_DEGREE - degree
-            yield PairRequest(Reason.WEAK, (name,), candidates, wanted, worth=0.5 / degree)
+            yield PairRequest(Reason.LOW_OVERLAP, (name,), candidates, wanted, worth=0.5 / degree)
 
 
-def _between_parts(now: Situation) -> Iterator[PairRequest]:
+def _between_parts(now: LoopState) -> Iterator[PairRequest]:
     """Parts of the view graph that nothing joins x their best look-alikes outside."""
     parts = [part for part in now.graph.components() if len(part) > 1]
     linked = frozenset().union(*parts)
@@ -82,7 +82,7 @@ def _between_parts(now: Situation) -> Iterator[PairRequest]:
         yield PairRequest(Reason.BRIDGE, (min(part),), candidates, wanted=2, worth=worth)
 
 
-def _orphans(now: Situation) -> Iterator[PairRequest]:
+def _unregistered(now: LoopState) -> Iterator[PairRequest]:
     """Unregistered photos x next ranks, and x partners' partners."""
     everyone = frozenset(now.graph.names)
     targets = now.registered or everyone
@@ -91,10 +91,10 @@ def _orphans(now: Situation) -> Iterator[PairRequest]:
             _along_paths(now, name, now.second_neighbours(name, _PER_PHOTO, targets)),
             _by_rank(now, name, now.alike(name, _PER_PHOTO, targets)),
         )
-        yield PairRequest(Reason.ORPHAN, (name,), candidates, wanted=_FIRM_DEGREE, worth=_PHOTO)
+        yield PairRequest(Reason.UNREGISTERED, (name,), candidates, wanted=_FIRM_DEGREE, worth=_PHOTO)
 
 
-def _between_models(now: Situation) -> Iterator[PairRequest]:
+def _between_models(now: LoopState) -> Iterator[PairRequest]:
     """Two models x their best look-alikes, and x partners' partners where few pairs cross already.
 
     They may simply be two scenes, so little is asked each round.
@@ -112,7 +112,7 @@ def _between_models(now: Situation) -> Iterator[PairRequest]:
         yield PairRequest(Reason.BRIDGE, (min(small), min(large)), candidates, wanted=3, worth=worth)
 
 
-def _across_cuts(now: Situation) -> Iterator[PairRequest]:
+def _across_cuts(now: LoopState) -> Iterator[PairRequest]:
     """Where one verified pair alone holds two parts together: pairs that would hold them a second time."""
     for cut in now.graph.bridges():
         if min(now.graph.degree(cut.a), now.graph.degree(cut.b)) < 2:
@@ -126,7 +126,7 @@ def _across_cuts(now: Situation) -> Iterator[PairRequest]:
         yield PairRequest(Reason.BRIDGE, (cut.a, cut.b), candidates, wanted=1, worth=0.8)
 
 
-def _weak(now: Situation) -> Iterator[PairRequest]:
+def _weak(now: LoopState) -> Iterator[PairRequest]:
     """Registered photos with few observations or partners x partners' partners in their model."""
     for photos in now.members:
         few = _FEW_OBSERVATIONS * float(np.median(list(photos.values())))
@@ -139,17 +139,19 @@ def _weak(now: Situation) -> Iterator[PairRequest]:
                 _by_rank(now, name, now.alike(name, _PER_WEAK, photos.keys())),
             )
             wanted = max(1, _HELD_DEGREE - degree)
-            yield PairRequest(Reason.WEAK, (name,), candidates, wanted, worth=0.2)
+            yield PairRequest(Reason.LOW_OVERLAP, (name,), candidates, wanted, worth=0.2)
 
 
-def _loops(now: Situation) -> Iterator[PairRequest]:
+def _loops(now: LoopState) -> Iterator[PairRequest]:
     """Photos that should match although no chain of few pairs says so."""
-    for link in now.missing_links:
+    for link in now.loop_closures:
         candidates = (Candidate(link.pair, link.chance),)
-        yield PairRequest(Reason.LOOP, tuple(link.pair), candidates, 1, link.worth, blind=link.blind)
+        yield PairRequest(
+            Reason.LOOP, tuple(link.pair), candidates, 1, link.worth, is_unguided=link.is_unguided
+        )
 
 
-def _across(now: Situation, part: Sequence[str], others: Set[str]) -> tuple[Candidate, ...]:
+def _across(now: LoopState, part: Sequence[str], others: Set[str]) -> tuple[Candidate, ...]:
     """Best look-alikes between a part and others, with those first that their partners resemble, too."""
     score: dict[Pair, float] = {}
     depth = _PER_PHOTO * (1 + now.round)
@@ -163,7 +165,7 @@ def _across(now: Situation, part: Sequence[str], others: Set[str]) -> tuple[Cand
     return tuple(Candidate(pair, _FIRST_CHANCE * _DECAY**i) for i, pair in enumerate(best))
 
 
-def _echo(now: Situation, pair: Pair, score: Mapping[Pair, float]) -> float:
+def _echo(now: LoopState, pair: Pair, score: Mapping[Pair, float]) -> float:
     """Mean similarity of the partners of both photos, each to the other photo: right pairs come in groups."""
     values = [
         score.get(Pair.of(near, far), 0.0)
@@ -174,16 +176,16 @@ def _echo(now: Situation, pair: Pair, score: Mapping[Pair, float]) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def _by_rank(now: Situation, name: str, others: Sequence[tuple[str, float]]) -> list[Candidate]:
+def _by_rank(now: LoopState, name: str, others: Sequence[tuple[str, float]]) -> list[Candidate]:
     return [
         Candidate(Pair.of(name, other), _rounded(max(_LEAST_CHANCE, now.chance(score))))
         for other, score in others
     ]
 
 
-def _along_paths(now: Situation, name: str, found: Sequence[tuple[str, float]]) -> list[Candidate]:
+def _along_paths(now: LoopState, name: str, found: Sequence[tuple[str, float]]) -> list[Candidate]:
     return [
-        Candidate(Pair.of(name, other), _rounded(0.9 * path * now.luck(name)))
+        Candidate(Pair.of(name, other), _rounded(0.9 * path * now.match_rate(name)))
         for other, path in found
         if path > 0
     ]

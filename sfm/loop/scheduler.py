@@ -34,13 +34,13 @@ _MIN_GAIN_BEYOND = 0.1
 
 
 @dataclass(slots=True)
-class Experience:
+class YieldStatistics:
     """What requests of each reason came to on this collection."""
 
     verified: Counter[Reason] = field(default_factory=Counter)
     expected: defaultdict[Reason, float] = field(default_factory=lambda: defaultdict(float))
     answered: Counter[Reason] = field(default_factory=Counter)
-    mended: Counter[Reason] = field(default_factory=Counter)
+    resolved: Counter[Reason] = field(default_factory=Counter)
     failed: Counter[Weakness] = field(default_factory=Counter)
 
     def chance(self, reason: Reason, prior: float) -> float:
@@ -50,7 +50,7 @@ class Experience:
 
     def payoff(self, reason: Reason) -> float:
         """Share of the requests with verified pairs whose weakness was gone after registration, in (0, 1]."""
-        return (self.mended[reason] + _PRIOR_REQUESTS) / (self.answered[reason] + _PRIOR_REQUESTS)
+        return (self.resolved[reason] + _PRIOR_REQUESTS) / (self.answered[reason] + _PRIOR_REQUESTS)
 
     def learn(self, reason: Reason, prior: float, verified: bool) -> None:
         """Remember one pair."""
@@ -61,10 +61,10 @@ class Experience:
         """Forget the failures of single requests: new models know better candidates."""
         self.failed.clear()
 
-    def settle(self, reason: Reason, mended: bool) -> None:
+    def settle(self, reason: Reason, resolved: bool) -> None:
         """Remember what became of a request that had verified pairs, after the next registration."""
         self.answered[reason] += 1
-        self.mended[reason] += mended
+        self.resolved[reason] += resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,12 @@ class Outcome:
     """Requests of which at least one candidate verified."""
 
 
-def work_off(
+def run_requests(
     requests: Sequence[PairRequest],
     try_pairs: Try,
     *,
     budget: Budget,
-    experience: Experience,
+    yields: YieldStatistics,
     round: int,
     batch_size: int,
     max_batches: int | None = None,
@@ -121,7 +121,7 @@ def work_off(
         requests: this round's.
         try_pairs: matches and verifies a batch.
         budget: pairs that may be matched.
-        experience: of earlier rounds; grows.
+        yields: of earlier rounds; grows.
         round: number of this round, noted in the edges.
         batch_size: pairs that are matched before outcomes are looked at.
         max_batches: at most so many; None for as many as it takes.
@@ -134,7 +134,7 @@ def work_off(
     edges: dict[Pair, Edge] = {}
     verified: set[Pair] = set()
     for _ in count() if max_batches is None else range(max_batches):
-        batch = _next_batch(works, edges, budget, experience, batch_size)
+        batch = _next_batch(works, edges, budget, yields, batch_size)
         if not batch:
             break
         chosen = {
@@ -144,12 +144,12 @@ def work_off(
         edges.update(chosen)
         verified |= found
         for work, candidate, _ in batch.values():
-            if not work.request.decisive:  # there, what does not match is an answer
-                experience.learn(work.request.reason, candidate.chance, candidate.pair in found)
+            if not work.request.is_test:  # there, what does not match is an answer
+                yields.learn(work.request.reason, candidate.chance, candidate.pair in found)
         for pair in chosen:
             for work in by_pair[pair]:
                 work.verified += pair in found
-                experience.failed[work.weakness] += pair not in found
+                yields.failed[work.weakness] += pair not in found
     answered = tuple(work.request for work in works if work.verified)
     return Outcome(edges, frozenset(verified), answered)
 
@@ -166,7 +166,7 @@ def _next_batch(
     works: Sequence[_Open],
     tried: Mapping[Pair, Edge],
     budget: Budget,
-    experience: Experience,
+    yields: YieldStatistics,
     batch_size: int,
 ) -> _Batch:
     """The untried candidates of highest expected gain, each pair once, for the request that it gains most."""
@@ -174,8 +174,8 @@ def _next_batch(
     for work in works:
         if work.satisfied:
             continue
-        for place, candidate in enumerate(_next_candidates(work, tried, experience)):
-            gain = _gain(work, candidate, place, experience)
+        for place, candidate in enumerate(_next_candidates(work, tried, yields)):
+            gain = _gain(work, candidate, place, yields)
             offers.append((round_gain(gain), candidate.pair, work, candidate))
     offers.sort(key=lambda offer: (-offer[0], offer[1]))
     batch: _Batch = {}
@@ -190,7 +190,7 @@ def _next_batch(
     return batch
 
 
-def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], experience: Experience) -> list[Candidate]:
+def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], yields: YieldStatistics) -> list[Candidate]:
     """As many of a request's next candidates as it is likely to need."""
     missing = work.request.wanted - work.verified
     found: list[Candidate] = []
@@ -199,14 +199,14 @@ def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], experience: Experi
         if candidate.pair in tried:
             continue
         found.append(candidate)
-        likely += experience.chance(work.request.reason, candidate.chance)
+        likely += yields.chance(work.request.reason, candidate.chance)
         if likely >= missing or len(found) >= 3 * missing:
             break
     return found
 
 
-def _gain(work: _Open, candidate: Candidate, place: int, experience: Experience) -> float:
+def _gain(work: _Open, candidate: Candidate, place: int, yields: YieldStatistics) -> float:
     """Expected gain of a candidate when `place` others of the same request are tried with it."""
     reason = work.request.reason
-    chance = experience.chance(reason, candidate.chance) * _AFTER_FAILURE ** experience.failed[work.weakness]
-    return work.request.worth * experience.payoff(reason) * chance / (1 + work.verified + 0.5 * place)
+    chance = yields.chance(reason, candidate.chance) * _AFTER_FAILURE ** yields.failed[work.weakness]
+    return work.request.worth * yields.payoff(reason) * chance / (1 + work.verified + 0.5 * place)

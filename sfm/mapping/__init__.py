@@ -12,32 +12,32 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress
 
-from .cameras.wrong_focal_lengths import ForeignPhoto, find_foreign_photos
-from .edits.ambiguous_parts import ContestedPlace, contested_places
+from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_lengths
+from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
 from .registrar import MappingResult, finish_graph_models, reconstruct_graph, reconstruct_with_peer
 from .scene.depth_source import DepthSource
-from .scene.given_models import GivenModels
+from .scene.existing_models import ExistingModels
 from .scene.pair_matches import PairMatches
 from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
-from .view_graph.inconsistent_pairs import Suspect, SuspectReport, find_suspects
+from .view_graph.inconsistent_pairs import InconsistencyReport, InconsistentPair, find_inconsistent_pairs
 from .view_graph.pair_rotations import read_rotations
 
 __all__ = [
     "MIN_NUM_INLIERS",
-    "ContestedPlace",
+    "AmbiguousPart",
     "DepthSource",
-    "ForeignPhoto",
-    "GivenModels",
+    "ExistingModels",
+    "InconsistencyReport",
+    "InconsistentPair",
     "MappingResult",
     "PairMatches",
-    "Suspect",
-    "SuspectReport",
     "TwoView",
     "ViewGraph",
-    "contested_places",
-    "find_foreign_photos",
-    "find_suspects",
+    "WrongFocalLength",
+    "ambiguous_parts",
+    "find_inconsistent_pairs",
+    "find_wrong_focal_lengths",
     "finish_models",
     "predicted_overlaps",
     "read_rotations",
@@ -58,10 +58,10 @@ def reconstruct(
     start: Sequence[pycolmap.Reconstruction] = (),
     focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
-    suspects: frozenset[Pair] = frozenset(),
+    deferred: frozenset[Pair] = frozenset(),
     finished: bool = True,
     fresh: bool = True,
-    given: GivenModels | None = None,
+    existing: ExistingModels | None = None,
     scratch: Path | None = None,
 ) -> MappingResult:
     """Build models from the verified pairs of a COLMAP database; no model is a result, not an error.
@@ -80,13 +80,13 @@ def reconstruct(
             where nearly all matches are of pairs alone (our loop only).
         depth: depth of single photos, for those that share no point with a model or have no parallax, and for
             the scale of models where it is metric (our loop only).
-        suspects: pairs that may be look-alikes': models are grown without them, and then those are let in
+        deferred: pairs that may be look-alikes': models are grown without them, and then those are let in
             that agree with the models, unless `config` trusts them (our loop only).
         finished: False leaves models good enough to go on from, for `finish_models` later (our loop only).
         fresh: whether models that stay apart, or leave photos out, are also begun anew, which may join them
             (our loop only).
-        given: models that somebody else made, which are to be grown and not replaced; `start` are these, or
-            what an earlier round made of them (our loop only).
+        existing: models made elsewhere, which are grown and never replaced; `start` holds them as an earlier
+            round left them (our loop only).
         scratch: folder of this run alone for what processes hand to each other, left empty; None: one of
             the system's (our loop only).
 
@@ -106,10 +106,10 @@ def reconstruct(
             start=start,
             focal_guesses=focal_guesses or {},
             depth=depth,
-            suspects=_held_back(suspects, config),
+            deferred=_held_back(deferred, config),
             finished=finished,
             fresh=fresh,
-            given=given,
+            existing=existing,
             scratch=scratch,
         )
     return reconstruct_with_peer(
@@ -136,8 +136,8 @@ def finish_models(
     events: EventSink,
     focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
-    suspects: frozenset[Pair] = frozenset(),
-    given: GivenModels | None = None,
+    deferred: frozenset[Pair] = frozenset(),
+    existing: ExistingModels | None = None,
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """The last adjustment of models that `reconstruct` left unfinished; COLMAP's own are finished already.
 
@@ -156,10 +156,10 @@ def finish_models(
         events=events,
         focal_guesses=focal_guesses or {},
         depth=depth,
-        suspects=_held_back(suspects, config),
-        given=given,
+        deferred=_held_back(deferred, config),
+        existing=existing,
     )
 
 
-def _held_back(suspects: frozenset[Pair], config: RegisterConfig) -> frozenset[Pair]:
-    return suspects if config.suspects == "hold_back" else frozenset()
+def _held_back(deferred: frozenset[Pair], config: RegisterConfig) -> frozenset[Pair]:
+    return deferred if config.inconsistent_pairs == "defer" else frozenset()

@@ -19,22 +19,30 @@ from .cameras.focal import estimate_focal_lengths
 from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
-from .edits.admit_pairs import let_in
-from .edits.bridge import bridged_models
+from .edits.admit_pairs import admit_pairs
+from .edits.bridge import bridge_gaps
+from .edits.judge import Judge, apply_step
 from .edits.merge import merge_models
-from .edits.rejoin import rejoined
-from .edits.relocate import reconsidered
-from .edits.split import parted
+from .edits.rejoin import rejoin_parts
+from .edits.relocate import relocate_parts
+from .edits.split import split_at_articulations
 from .growing.components import new_models
-from .growing.global_start import global_models
-from .growing.trials import MAX_CONTRADICTED, Trial, Workbench, best_model, continued, judged, rebuilt
-from .measures.one_spot import why_on_one_spot
+from .growing.global_sfm import global_models
+from .growing.submodels import (
+    MAX_CONTRADICTED,
+    MappingContext,
+    Submodel,
+    best_model,
+    continued,
+    judged,
+    rebuilt,
+)
+from .measures.pure_rotation import why_pure_rotation
 from .measures.soundness import why_undetermined
-from .refinement.final import finish, note_model
-from .refinement.transaction import Judge, taken
+from .refinement.final_refinement import finish, note_model
 from .scene.colmap_mappers import Peer, run_peer
 from .scene.depth_source import DepthSource
-from .scene.given_models import GivenModels, grafted, known_part
+from .scene.existing_models import ExistingModels, grafted, known_part
 from .scene.journal import STAGE, Journal
 from .scene.options import mapper_options, pipeline_options, with_frozen_poses
 from .scene.scene import Scene
@@ -66,10 +74,10 @@ def reconstruct_graph(
     start: Sequence[pycolmap.Reconstruction],
     focal_guesses: Mapping[int, float],
     depth: DepthSource | None,
-    suspects: frozenset[Pair],
+    deferred: frozenset[Pair],
     finished: bool,
     fresh: bool = True,
-    given: GivenModels | None = None,
+    existing: ExistingModels | None = None,
     scratch: Path | None = None,
 ) -> MappingResult:
     """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
@@ -77,7 +85,7 @@ def reconstruct_graph(
     guesses = _unknown_only(whole, focal_guesses)
     focal_lengths = starting_values(whole, guesses, estimate_focal_lengths(database, seed=seed))
     _set_focal_lengths(whole, focal_lengths, fixed_cameras, events)
-    frozen = given if given is not None and given.frozen else None
+    frozen = existing if existing is not None and existing.frozen else None
     if frozen:
         fixed_cameras |= frozen.cameras
     options = mapper_options(
@@ -94,20 +102,24 @@ def reconstruct_graph(
     known = [model for model in start if _has_pairs(whole, model)]
     strange = [model for model in start if not _has_pairs(whole, model)]
     with progress.task("register", len(whole.name_of), unit="photos") as task:
-        bench = Workbench(whole, options, _CountOnce(task))
-        trials = _grown_models(bench, config, known, given, suspects, discarded, fresh=fresh, scratch=scratch)
-    kept = _kept(whole, [*trials, *map(Trial.of, strange)], config, given, discarded)
+        context = MappingContext(whole, options, _CountOnce(task))
+        submodels = _grown_models(
+            context, config, known, existing, deferred, discarded, fresh=fresh, scratch=scratch
+        )
+    kept = _kept(whole, [*submodels, *map(Submodel.of, strange)], config, existing, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
-    for index, trial in enumerate(kept):
-        if frozen and (base := frozen.base_of(trial.reconstruction)):
-            trial.reconstruction = grafted(base, trial.reconstruction, options)
-        elif finished and _has_pairs(whole, trial.reconstruction):
-            trial = finish(whole, trial, options, refine, suspects=suspects, fixed_cameras=fixed_cameras)
-            kept[index] = trial
-        note_model(trial.journal, trial.reconstruction)
-        trial.journal.publish(events, index)
-    return MappingResult(tuple(trial.reconstruction for trial in kept), whole.view_graph)
+    for index, submodel in enumerate(kept):
+        if frozen and (base := frozen.base_of(submodel.reconstruction)):
+            submodel.reconstruction = grafted(base, submodel.reconstruction, options)
+        elif finished and _has_pairs(whole, submodel.reconstruction):
+            submodel = finish(
+                whole, submodel, options, refine, deferred=deferred, fixed_cameras=fixed_cameras
+            )
+            kept[index] = submodel
+        note_model(submodel.journal, submodel.reconstruction)
+        submodel.journal.publish(events, index)
+    return MappingResult(tuple(submodel.reconstruction for submodel in kept), whole.view_graph)
 
 
 def finish_graph_models(
@@ -122,8 +134,8 @@ def finish_graph_models(
     events: EventSink,
     focal_guesses: Mapping[int, float],
     depth: DepthSource | None,
-    suspects: frozenset[Pair],
-    given: GivenModels | None = None,
+    deferred: frozenset[Pair],
+    existing: ExistingModels | None = None,
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """Models of our own loop, adjusted for the last time unless frozen; those passed are left unchanged."""
     whole = Scene.open(database, depth)
@@ -137,16 +149,16 @@ def finish_graph_models(
     )
     done = []
     for index, model in enumerate(models):
-        is_frozen = given is not None and given.frozen and given.base_of(model)
+        is_frozen = existing is not None and existing.frozen and existing.base_of(model)
         if is_frozen or not _has_pairs(whole, model):
             done.append(copy.deepcopy(model))
             continue
-        trial = finish(
-            whole, Trial.of(model), options, refine, suspects=suspects, fixed_cameras=fixed_cameras
+        submodel = finish(
+            whole, Submodel.of(model), options, refine, deferred=deferred, fixed_cameras=fixed_cameras
         )
-        done.append(copy.deepcopy(model) if trial.reconstruction is model else trial.reconstruction)
-        note_model(trial.journal, done[-1])
-        trial.journal.publish(events, index)
+        done.append(copy.deepcopy(model) if submodel.reconstruction is model else submodel.reconstruction)
+        note_model(submodel.journal, done[-1])
+        submodel.journal.publish(events, index)
     return tuple(done)
 
 
@@ -218,129 +230,142 @@ class _CountOnce:
 
 
 def _grown_models(
-    bench: Workbench,
+    context: MappingContext,
     config: RegisterConfig,
     start: Sequence[pycolmap.Reconstruction],
-    given: GivenModels | None,
-    suspects: Set[Pair],
+    existing: ExistingModels | None,
+    deferred: Set[Pair],
     discarded: Journal,
     *,
     fresh: bool,
     scratch: Path | None,
-) -> list[Trial]:
+) -> list[Submodel]:
     """Models of all photos, grown without the suspect pairs, which are let in last where they agree."""
-    frozen = bench.options.frozen
-    sure = replace(bench, scene=bench.scene.without(suspects))
-    trials = _continued_models(sure, start, given)
-    trials += clustered_models(sure, config, trials, discarded, scratch=scratch)
-    trials += new_models(sure, config, trials, discarded)
+    frozen = context.options.frozen
+    sure = replace(context, scene=context.scene.without(deferred))
+    submodels = _continued_models(sure, start, existing)
+    submodels += clustered_models(sure, config, submodels, discarded, scratch=scratch)
+    submodels += new_models(sure, config, submodels, discarded)
     if not frozen:
-        trials = _merged_models(sure, trials, discarded)
-    if given is None and fresh:
-        trials = _renewed_models(sure, trials, discarded, again=bool(start))
-    if suspects and not frozen:
-        trials = let_in(bench, trials, suspects, discarded)
-    if given is not None:
-        return trials
-    judge = Judge.of(bench.scene, bench.options)
-    trials = taken(judge, trials, partial(parted, bench), "parting", discarded)
-    trials = taken(
+        submodels = _merged_models(sure, submodels, discarded)
+    if existing is None and fresh:
+        submodels = _renewed_models(sure, submodels, discarded, again=bool(start))
+    if deferred and not frozen:
+        submodels = admit_pairs(context, submodels, deferred, discarded)
+    if existing is not None:
+        return submodels
+    judge = Judge.of(context.scene, context.options)
+    submodels = apply_step(judge, submodels, partial(split_at_articulations, context), "parting", discarded)
+    submodels = apply_step(
         judge,
-        trials,
-        lambda parts: rejoined(bench, parts, suspects, discarded),
+        submodels,
+        lambda parts: rejoin_parts(context, parts, deferred, discarded),
         "rejoining",
         discarded,
     )
-    return taken(judge, trials, partial(_reconsidered, bench, suspects), "moving parts", discarded)
+    return apply_step(judge, submodels, partial(_reconsidered, context, deferred), "moving parts", discarded)
 
 
-def _reconsidered(bench: Workbench, suspects: Set[Pair], trials: Sequence[Trial]) -> list[Trial]:
+def _reconsidered(
+    context: MappingContext, deferred: Set[Pair], submodels: Sequence[Submodel]
+) -> list[Submodel]:
     """Models whose parts stand where most of their matches would have them.
 
     What is asked for next depends on where they are.
     """
     models = []
-    for trial in trials:
+    for submodel in submodels:
         moved = None
-        if not trial.from_depth:
-            moved = reconsidered(bench.scene, trial.reconstruction, bench.options, suspects, trial.journal)
-        models.append(judged(bench, replace(trial, reconstruction=moved)) if moved is not None else trial)
+        if not submodel.is_depth_only:
+            moved = relocate_parts(
+                context.scene, submodel.reconstruction, context.options, deferred, submodel.journal
+            )
+        models.append(
+            judged(context, replace(submodel, reconstruction=moved)) if moved is not None else submodel
+        )
     return models
 
 
 def _continued_models(
-    bench: Workbench, start: Sequence[pycolmap.Reconstruction], given: GivenModels | None
-) -> list[Trial]:
+    context: MappingContext, start: Sequence[pycolmap.Reconstruction], existing: ExistingModels | None
+) -> list[Submodel]:
     """The models of an earlier round, each grown by photos that no other one holds, largest first."""
-    everyone = frozenset(bench.scene.id_of)
-    taken = frozenset(image.name for model in start for image in _registered(model))
-    trials: list[Trial] = []
-    min_angle = bench.options.mapper.filter_min_tri_angle
+    everyone = frozenset(context.scene.id_of)
+    apply_step = frozenset(image.name for model in start for image in _registered(model))
+    submodels: list[Submodel] = []
+    min_angle = context.options.mapper.filter_min_tri_angle
     for model in sorted(start, key=lambda model: -model.num_reg_images()):
-        if given is not None or bench.scene.depth is None or has_parallax(model, min_angle):
-            reopen = given is None or not any(model is one for one in given.models)
-            known = known_part(model, bench.scene.name_of)
-            trial = continued(bench, known, everyone - taken, reopen=reopen)
+        if existing is not None or context.scene.depth is None or has_parallax(model, min_angle):
+            reopen = existing is None or not any(model is one for one in existing.models)
+            known = known_part(model, context.scene.name_of)
+            submodel = continued(context, known, everyone - apply_step, reopen=reopen)
             for image in _registered(model):
-                if image.name not in bench.scene.id_of:
-                    trial.journal.note("filtered", name=image.name, why="no verified pair joins it to others")
+                if image.name not in context.scene.id_of:
+                    submodel.journal.note(
+                        "filtered", name=image.name, why="no verified pair joins it to others"
+                    )
         else:
-            near = bench.scene.view_graph.component(min(image.name for image in _registered(model)))
-            trial = rebuilt(bench, model, near - taken)
-        taken |= trial.names
-        trials.append(trial)
-    return trials
+            near = context.scene.view_graph.component(min(image.name for image in _registered(model)))
+            submodel = rebuilt(context, model, near - apply_step)
+        apply_step |= submodel.names
+        submodels.append(submodel)
+    return submodels
 
 
 def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
     return [model.image(image_id) for image_id in model.reg_image_ids()]
 
 
-def _merged_models(bench: Workbench, trials: Sequence[Trial], discarded: Journal) -> list[Trial]:
+def _merged_models(
+    context: MappingContext, submodels: Sequence[Submodel], discarded: Journal
+) -> list[Submodel]:
     """The models, with those joined that fit together; models from depth alone stay as they are."""
-    lifted = [trial for trial in trials if trial.from_depth]
-    return merge_models(bench, [trial for trial in trials if not trial.from_depth], discarded) + lifted
+    lifted = [submodel for submodel in submodels if submodel.is_depth_only]
+    return (
+        merge_models(context, [submodel for submodel in submodels if not submodel.is_depth_only], discarded)
+        + lifted
+    )
 
 
 def _renewed_models(
-    bench: Workbench, models: Sequence[Trial], discarded: Journal, *, again: bool
-) -> list[Trial]:
+    context: MappingContext, models: Sequence[Submodel], discarded: Journal, *, again: bool
+) -> list[Submodel]:
     """The models, unless a fresh start joins what they hold apart or leave out.
 
     Args:
-        bench: what trials work with.
+        context: what trials work with.
         models: so far.
         discarded: told of the trials that were given up.
         again: whether the models were grown from fewer pairs than there are now.
     """
     renewed = list(models)
-    for component in bench.scene.view_graph.components():
+    for component in context.scene.view_graph.components():
         old = sorted((t for t in renewed if t.names & component), key=lambda t: -len(t.names))
-        held = frozenset().union(*(trial.names for trial in old))
-        sound = all(trial.contradicted <= MAX_CONTRADICTED for trial in old)
+        held = frozenset().union(*(submodel.names for submodel in old))
+        sound = all(submodel.contradicted <= MAX_CONTRADICTED for submodel in old)
         if (len(old) == 1 and held >= component and sound) or len(component) < _MIN_RENEWED:
             continue
         if sound and old and len(component) > _MAX_RENEWED:
-            bridged = bridged_models(bench, old, component, discarded)
+            bridged = bridge_gaps(context, old, component, discarded)
             renewed = [one for one in renewed if one not in old] + bridged
-            old, held = bridged, frozenset().union(*(trial.names for trial in bridged))
+            old, held = bridged, frozenset().union(*(submodel.names for submodel in bridged))
             if len(old) == 1 and held >= component:
                 continue
-        fresh: list[Trial] = []
+        fresh: list[Submodel] = []
         if again and old and len(component) <= _MAX_RENEWED:
-            found = best_model(bench, component, discarded, max_trials=1)
+            found = best_model(context, component, discarded, max_trials=1)
             fresh += [found] if found else []
         if len(component) <= _MAX_RENEWED or len(held) < _MOST * len(component) or len(old) > 1:
-            fresh += global_models(bench, component)[:1]
-        for trial in fresh:
-            if trial.names >= held and _is_better(trial, old, held, sound=sound):
-                renewed = [one for one in renewed if one not in old] + [trial]
-                old, held = [trial], trial.names
-                sound = trial.contradicted <= MAX_CONTRADICTED
+            fresh += global_models(context, component)[:1]
+        for submodel in fresh:
+            if submodel.names >= held and _is_better(submodel, old, held, sound=sound):
+                renewed = [one for one in renewed if one not in old] + [submodel]
+                old, held = [submodel], submodel.names
+                sound = submodel.contradicted <= MAX_CONTRADICTED
     return renewed
 
 
-def _is_better(fresh: Trial, old: Sequence[Trial], held: Set[str], *, sound: bool) -> bool:
+def _is_better(fresh: Submodel, old: Sequence[Submodel], held: Set[str], *, sound: bool) -> bool:
     """Whether a new model of all photos that some models hold is worth more than they."""
     if not sound and len(old) == 1:
         return fresh.quality > old[0].quality
@@ -351,31 +376,31 @@ def _is_better(fresh: Trial, old: Sequence[Trial], held: Set[str], *, sound: boo
 
 def _kept(
     scene: Scene,
-    trials: Sequence[Trial],
+    submodels: Sequence[Submodel],
     config: RegisterConfig,
-    given: GivenModels | None,
+    existing: ExistingModels | None,
     discarded: Journal,
-) -> list[Trial]:
+) -> list[Submodel]:
     """Models that are large enough and hold together, largest first, ties by their first photo.
 
     Those that were given stay, whatever they are like.
     """
-    kept: list[Trial] = []
+    kept: list[Submodel] = []
     num_new = 0
-    for trial in sorted(trials, key=lambda trial: (-len(trial.names), min(trial.names))):
-        if given is not None and given.base_of(trial.reconstruction):
-            kept.append(trial)
+    for submodel in sorted(submodels, key=lambda submodel: (-len(submodel.names), min(submodel.names))):
+        if existing is not None and existing.base_of(submodel.reconstruction):
+            kept.append(submodel)
             continue
-        if len(trial.names) < config.min_model_size:
+        if len(submodel.names) < config.min_model_size:
             why = f"fewer than {config.min_model_size} photos"
         elif num_new >= config.max_models:
             why = f"{config.max_models} models are larger (register.max_models)"
         else:
-            model = trial.reconstruction
-            why = "" if trial.from_depth else why_undetermined(model) or why_on_one_spot(scene, model)
+            model = submodel.reconstruction
+            why = "" if submodel.is_depth_only else why_undetermined(model) or why_pure_rotation(scene, model)
         if why:
-            discarded.note("dropped_model", names=sorted(trial.names), why=why)
+            discarded.note("dropped_model", names=sorted(submodel.names), why=why)
         else:
-            kept.append(trial)
+            kept.append(submodel)
             num_new += 1
     return kept

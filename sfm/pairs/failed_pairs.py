@@ -60,7 +60,7 @@ class FailedPairs:
     """The pairs of a workspace that failed when they were last tried, on disk."""
 
     path: Path
-    generation: int
+    attempt: int
     """Grows whenever such a pair may have come right; part of what names the rounds of the loop."""
     pairs: frozenset[Pair]
 
@@ -70,23 +70,21 @@ class FailedPairs:
         path = cache_dir / _FILE
         if not path.exists():
             return cls(path, 0, frozenset())
-        stored = read_cache(path, {"generation": int, "pairs": [[str]]})
+        stored = read_cache(path, {"attempt": int, "pairs": [[str]]})
         if stored is None or not all(len(set(pair)) == len(pair) == 2 for pair in stored["pairs"]):
             return cls(path, path.stat().st_mtime_ns, frozenset())
-        return cls(path, stored["generation"], frozenset(Pair.of(a, b) for a, b in stored["pairs"]))
+        return cls(path, stored["attempt"], frozenset(Pair.of(a, b) for a, b in stored["pairs"]))
 
     def note(self, tried: Set[Pair], failed: Set[Pair]) -> None:
         """Remember which of the tried pairs failed."""
-        come_right = self.pairs & (tried - failed)
-        self._become(self.generation + bool(come_right), (self.pairs - tried) | failed)
+        resolved = self.pairs & (tried - failed)
+        self._become(self.attempt + bool(resolved), (self.pairs - tried) | failed)
 
     def forget_all_but(self, tried: Set[Pair]) -> None:
         """Forget those that rounds of an earlier run asked for: they are tried when rounds ask once more."""
-        self._become(self.generation + (not self.pairs <= tried), self.pairs & tried)
+        self._become(self.attempt + (not self.pairs <= tried), self.pairs & tried)
 
-    def _become(self, generation: int, pairs: frozenset[Pair]) -> None:
-        if (generation, pairs) != (self.generation, self.pairs):
-            self.generation, self.pairs = generation, pairs
-            atomic_write_json(
-                self.path, {"generation": generation, "pairs": [list(p) for p in sorted(pairs)]}
-            )
+    def _become(self, attempt: int, pairs: frozenset[Pair]) -> None:
+        if (attempt, pairs) != (self.attempt, self.pairs):
+            self.attempt, self.pairs = attempt, pairs
+            atomic_write_json(self.path, {"attempt": attempt, "pairs": [list(p) for p in sorted(pairs)]})

@@ -14,7 +14,7 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.colmap.database_checks import check_database, drop_empty_keypoints, forget_impossible_focal_lengths
 from sfm.colmap.sqlite_files import open_read_only, replace_by_copy
 from sfm.config.schema import Config
-from sfm.diagnosis.inconsistent_pairs import read_suspects
+from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import ConfigError, InputError
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
@@ -71,7 +71,7 @@ def map_database(
             raise InputError(f"{database} holds no verified pair", hint="match its photos first: sfm match")
         with session.stage("register") as counts:
             ours = config.register.mapper == "graph"
-            report = read_suspects(workspace.database, frozenset()) if ours else None
+            report = read_inconsistent_pairs(workspace.database, frozenset()) if ours else None
             result = reconstruct(
                 workspace.database,
                 config=config.register,
@@ -80,7 +80,7 @@ def map_database(
                 seed=config.run.seed,
                 events=workspace.events,
                 progress=progress,
-                suspects=report.doubtful if report else frozenset(),
+                deferred=report.deferred if report else frozenset(),
                 scratch=workspace.scratch,
             )
             counts.update(models=len(result.models))

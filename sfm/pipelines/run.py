@@ -18,8 +18,8 @@ from sfm.matching import MatchReport, Surroundings
 from sfm.matching.choice import open_backend
 from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
-from sfm.stages.known_poses import GivenPoses, in_frame_of, read_given_poses, triangulated
-from sfm.stages.session import SILENT, AnyPath, Growing, PhotoSession, num_threads
+from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, triangulated
+from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import described, match_edges, matched, proposed_pairs, registered
 from sfm.stages.write_results import finish, write_grown
@@ -64,7 +64,7 @@ def run(
 
 def _around_poses(
     session: PhotoSession,
-    poses: GivenPoses,
+    poses: KnownPoses,
     collection: Collection,
     database: FeatureDatabase,
     proposed: SceneGraph,
@@ -78,12 +78,14 @@ def _around_poses(
         )
         counts.update(photos=given.models[0].num_reg_images(), points=given.models[0].num_points3D())
     new = frozenset(collection.names) - poses.images.keys()
-    loop = registered(session, collection, database, proposed, graph, rank, Growing(given, new, poses.key))
+    loop = registered(
+        session, collection, database, proposed, graph, rank, ImageAddition(given, new, poses.key)
+    )
     if not poses.fixed:
         with session.survived("frame of the known poses"):
             loop = write_grown(session, replace(loop, models=in_frame_of(loop.models, poses)))
     return finish(
-        session, collection, database, loop, given=GivenFrame.of(poses.path, frozenset(poses.images))
+        session, collection, database, loop, existing=GivenFrame.of(poses.path, frozenset(poses.images))
     )
 
 
@@ -116,5 +118,5 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
         backend = open_backend(Surroundings(workspace, config, num_threads(config), progress))
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
         yield PhotoSession(
-            workspace, config, progress, backend=backend, poses=read_given_poses(config.register)
+            workspace, config, progress, backend=backend, poses=read_known_poses(config.register)
         )

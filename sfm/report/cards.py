@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sfm.diagnosis.quality_words import quality_in_words, unit_of
+from sfm.diagnosis.format_quality import format_quality, unit_of
 from sfm.pairs.history import History
 from sfm.types import PhotoStatus
 
@@ -83,4 +83,4 @@ def _facts(outcome: Mapping[str, Any], history: History) -> str:
 
 def _quality(outcome: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
     quality = outcome.get("quality")
-    return quality_in_words(quality, unit_of(models, outcome["model"])) if quality else ""
+    return format_quality(quality, unit_of(models, outcome["model"])) if quality else ""

@@ -66,7 +66,7 @@ class CameraRow:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAlikes:
+class VisualAliasing:
     """What is said of look-alikes: one paragraph, the surest suspect pairs, and how many more there are."""
 
     lead: str
@@ -74,12 +74,14 @@ class LookAlikes:
     num_more: int
 
 
-def look_alikes(run: Run) -> LookAlikes | None:
+def visual_aliasing(run: Run) -> VisualAliasing | None:
     """The section on look-alikes; None where there is nothing to say."""
-    pairs, note = run.get("suspects", ()), run.get("look_alikes_note", "")
+    pairs, note = run.get("inconsistent_pairs", ()), run.get("aliasing_note", "")
     if not pairs and not note:
         return None
-    return LookAlikes(note or _FEW_SUSPECTS, tuple(pairs[:_MAX_SUSPECTS]), max(0, len(pairs) - _MAX_SUSPECTS))
+    return VisualAliasing(
+        note or _FEW_SUSPECTS, tuple(pairs[:_MAX_SUSPECTS]), max(0, len(pairs) - _MAX_SUSPECTS)
+    )
 
 
 def tiles(run: Run) -> tuple[Tile, ...]:
@@ -151,8 +153,8 @@ def hinges(run: Run, history: History) -> dict[int, str]:
     found: dict[int, Counter[str]] = {}
     for outcome in run["outcomes"]:
         if outcome["model"] is not None:
-            event = history.hinged.get(outcome["name"])
-            found.setdefault(outcome["model"], Counter())[str(event["hinge"]) if event else ""] += 1
+            event = history.split.get(outcome["name"])
+            found.setdefault(outcome["model"], Counter())[str(event["articulation"]) if event else ""] += 1
     commonest = {model: counts.most_common(1)[0][0] for model, counts in found.items()}
     return {model: name for model, name in commonest.items() if name}
 
@@ -166,7 +168,8 @@ def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
         more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
         yield f"Files were removed or changed while the run went on: {names}{more}."
     if run.get("ambiguous"):
-        yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
+        count = len(run["inconsistent_pairs"])
+        yield f"{count} pairs join places that only look the same: see Look-alike places below."
     if doubted := num_doubted(run):
         yield (
             f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} probably at a wrong place: "

@@ -29,11 +29,11 @@ INK: Mapping[str, str] = {
     "sequence": "#2f9ee0",
     "gps": "#4c9f50",
     "user": "#6b7a2f",
-    "orphan": "#f0862c",
+    "unregistered": "#f0862c",
     "bridge": "#e5484d",
     "loop": "#d6409f",
-    "weak": "#c29a1b",
-    "suspect": "#a15c3a",
+    "low_overlap": "#c29a1b",
+    "verify": "#a15c3a",
 }
 """Colour of verified pairs by reason; all others are grey."""
 

@@ -20,10 +20,10 @@ from sfm.report.figures import (
     camera_rows,
     duration,
     hinges,
-    look_alikes,
     stage_bars,
     tiles,
     verdict,
+    visual_aliasing,
 )
 from sfm.report.graph import GraphPicture, graph_picture
 from sfm.report.position import position_rows, upright_models
@@ -120,7 +120,7 @@ def _render(
         stages=stage_bars(run),
         cameras=camera_rows(models),
         positions=position_rows(run["models"]),
-        look_alikes=look_alikes(run),
+        visual_aliasing=visual_aliasing(run),
         cards=cards,
         groups=_groups(cards),
         picture=picture,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pycolmap
 
 from sfm.config.schema import Config
-from sfm.diagnosis.inconsistent_pairs import SuspectPair
+from sfm.diagnosis.visual_aliasing import InconsistentPairRecord
 from sfm.georeferencing.georeference import Georeference
 from sfm.pairs.failed_pairs import Failures
 from sfm.report.verdict import NO_MODEL, Facts, Verdict
@@ -101,11 +101,11 @@ class RunRecord:
     outcomes: tuple[PhotoOutcome, ...]
     changed: tuple[Skipped, ...] = ()
     """Photos that were used and whose files were removed or changed since they were read; mostly empty."""
-    suspects: tuple[SuspectPair, ...]
+    inconsistent_pairs: tuple[InconsistentPairRecord, ...]
     """Verified pairs that are probably a look-alike's, surest first."""
     ambiguous: bool
     """Whether there are so many that the model may be folded."""
-    look_alikes_note: str
+    aliasing_note: str
     """What to do where it may be, or why nobody looked for look-alikes; mostly empty."""
     failures: tuple[StepFailure, ...] = ()
     """Steps that failed after there were models; mostly empty."""

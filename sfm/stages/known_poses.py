@@ -14,7 +14,7 @@ from sfm.colmap.model_files import read_models
 from sfm.config.schema import RegisterConfig
 from sfm.errors import ConfigError, InputError
 from sfm.files.scratch import scratch_folder
-from sfm.mapping import GivenModels
+from sfm.mapping import ExistingModels
 from sfm.types import CameraSpec, Collection
 from sfm.workspace.workspace import content_key
 
@@ -25,7 +25,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GivenPoses:
+class KnownPoses:
     """A model of which only poses and intrinsics count."""
 
     path: Path
@@ -53,7 +53,7 @@ class GivenPoses:
         return sorted(self.images.items())
 
 
-def read_given_poses(config: RegisterConfig) -> GivenPoses | None:
+def read_known_poses(config: RegisterConfig) -> KnownPoses | None:
     """The largest model of the folder that `register.poses` names; None where it names none.
 
     Raises:
@@ -68,10 +68,10 @@ def read_given_poses(config: RegisterConfig) -> GivenPoses | None:
         )
     models = read_models(Path(config.poses))
     largest = max(models, key=lambda model: model.num_reg_images())
-    return GivenPoses(Path(config.poses), largest, config.poses_use == "fixed")
+    return KnownPoses(Path(config.poses), largest, config.poses_use == "fixed")
 
 
-def with_given_cameras(collection: Collection, poses: GivenPoses) -> Collection:
+def with_known_cameras(collection: Collection, poses: KnownPoses) -> Collection:
     """The collection with the intrinsics of the model for cameras that took photos of it.
 
     Raises:
@@ -93,7 +93,7 @@ def with_given_cameras(collection: Collection, poses: GivenPoses) -> Collection:
     return replace(collection, cameras=cameras)
 
 
-def _given_camera(spec: CameraSpec, names: Sequence[str], poses: GivenPoses) -> CameraSpec:
+def _given_camera(spec: CameraSpec, names: Sequence[str], poses: KnownPoses) -> CameraSpec:
     cameras = [poses.model.camera(poses.images[name].camera_id) for name in names]
     for name, camera in zip(names, cameras, strict=True):
         if (camera.width, camera.height) != (spec.width, spec.height):
@@ -116,8 +116,8 @@ def _given_camera(spec: CameraSpec, names: Sequence[str], poses: GivenPoses) -> 
 
 
 def triangulated(
-    poses: GivenPoses, collection: Collection, database: FeatureDatabase, *, threads: int, seed: int
-) -> GivenModels:
+    poses: KnownPoses, collection: Collection, database: FeatureDatabase, *, threads: int, seed: int
+) -> ExistingModels:
     """The photos at their poses with the points that their verified matches give (COLMAP's triangulator).
 
     Args:
@@ -149,11 +149,11 @@ def triangulated(
     for image_id in model.reg_image_ids():  # adjustment normalises quaternions, of constant poses too
         image = model.image(image_id)
         model.frame(image.frame_id).rig_from_world = poses.images[image.name].cam_from_world()
-    return GivenModels((model,), frozen=poses.fixed)
+    return ExistingModels((model,), frozen=poses.fixed)
 
 
 def in_frame_of(
-    models: Sequence[pycolmap.Reconstruction], poses: GivenPoses
+    models: Sequence[pycolmap.Reconstruction], poses: KnownPoses
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """The models, each moved in place to where its photos with given poses stood, if it has two of them."""
     # Here, since it brings torch, which nothing else in a run with SIFT needs.

@@ -12,9 +12,9 @@ import pycolmap
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase
 from sfm.colmap.rigs import derive_rigs
-from sfm.diagnosis.inconsistent_pairs import doubtful_pairs
+from sfm.diagnosis.visual_aliasing import deferred_pairs
 from sfm.loop import LoopResult, registered_names
-from sfm.mapping import GivenModels, MappingResult, finish_models, reconstruct
+from sfm.mapping import ExistingModels, MappingResult, finish_models, reconstruct
 from sfm.types import Collection
 from sfm.workspace.events import EventSink
 
@@ -27,10 +27,10 @@ def reconstructed(
     collection: Collection,
     database: FeatureDatabase,
     start: Sequence[pycolmap.Reconstruction],
-    suspects: frozenset[Pair],
+    deferred: frozenset[Pair],
     events: EventSink,
     *,
-    given: GivenModels | None = None,
+    existing: ExistingModels | None = None,
     finished: bool = True,
     fresh: bool = True,
 ) -> MappingResult:
@@ -48,10 +48,10 @@ def reconstructed(
         start=start,
         focal_guesses=session.backend.focal_guesses(collection),
         depth=session.backend.depth(collection),
-        suspects=suspects,
+        deferred=deferred,
         finished=finished,
         fresh=fresh,
-        given=given,
+        existing=existing,
         scratch=session.workspace.scratch,
     )
 
@@ -61,10 +61,10 @@ def finished(
     collection: Collection,
     database: FeatureDatabase,
     models: Sequence[pycolmap.Reconstruction],
-    suspects: frozenset[Pair],
+    deferred: frozenset[Pair],
     events: EventSink,
     *,
-    given: GivenModels | None = None,
+    existing: ExistingModels | None = None,
 ) -> Sequence[pycolmap.Reconstruction]:
     """Models after what comes last; see `sfm.mapping.finish_models`."""
     config = session.backend.adapted(session.config, collection)
@@ -79,8 +79,8 @@ def finished(
         events=events,
         focal_guesses=session.backend.focal_guesses(collection),
         depth=session.backend.depth(collection),
-        suspects=suspects,
-        given=given,
+        deferred=deferred,
+        existing=existing,
     )
 
 
@@ -97,8 +97,8 @@ def with_derived_rigs(
         return loop
     for sensor in (sensor for rig in rigs for sensor in rig.sensors):
         events.emit("register", "rig_sensor", **asdict(sensor))
-    suspects = doubtful_pairs(database.path)
-    result = reconstructed(session, collection, database, (largest,), suspects, events)
+    deferred = deferred_pairs(database.path)
+    result = reconstructed(session, collection, database, (largest,), deferred, events)
     held, before = registered_names(result.models), registered_names(loop.models)
     if len(held) < len(before):  # cameras that are not fixed to each other
         events.emit("register", "rigs", derived=True, kept=False, lost=sorted(before - held))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from sfm.config.schema import Config
 from sfm.files.changes import FileState
-from sfm.mapping import GivenModels
+from sfm.mapping import ExistingModels
 from sfm.matching import Backend
 from sfm.report.record import peak_memory_mb
-from sfm.stages.known_poses import GivenPoses
+from sfm.stages.known_poses import KnownPoses
 from sfm.types import StageReport
 from sfm.workspace import interruption
 from sfm.workspace.failures import StepFailure, noted
@@ -100,10 +100,10 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Growing:
+class ImageAddition:
     """Models that a run begins with instead of with none."""
 
-    given: GivenModels
+    existing: ExistingModels
     new: frozenset[str]
     """Photos that are to be added: every pair that is asked for has one of them."""
     key: str
@@ -115,7 +115,7 @@ class PhotoSession(Session):
     """A run that starts from photos, with what describes and matches them."""
 
     backend: Backend = field(kw_only=True)
-    poses: GivenPoses | None = None
+    poses: KnownPoses | None = None
     """Known poses that registration begins with."""
 
     @property

@@ -17,7 +17,7 @@ import pycolmap
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
 from sfm.loop import LoopResult
-from sfm.mapping import find_foreign_photos
+from sfm.mapping import find_wrong_focal_lengths
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
 
@@ -76,14 +76,14 @@ def with_own_cameras(
         return collection
     if collection.rigs:
         return collection
-    found = find_foreign_photos(
+    found = find_wrong_focal_lengths(
         database.path, loop.models, fixed_cameras=collection.fixed_cameras, seed=config.run.seed
     )
     foreign = [photo for photo in found if among is None or photo.name in among]
     if not foreign:
         return collection
     for photo in foreign:
-        space.events.emit("register", "own_camera", **asdict(photo))
+        space.events.emit("register", "camera_split", **asdict(photo))
     save_splits(space.cache, collection, {photo.name: photo.focal_px for photo in foreign})
     better = with_splits(collection, space.cache)
     database.sync(better, session.backend.keys())

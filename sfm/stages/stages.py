@@ -12,27 +12,27 @@ import pycolmap
 from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
-from sfm.diagnosis.inconsistent_pairs import read_suspects
+from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import InputError
 from sfm.files.changes import file_changes, file_states
 from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult, Rank, run_closed_loop
-from sfm.mapping import MappingResult, ViewGraph, contested_places
+from sfm.mapping import MappingResult, ViewGraph, ambiguous_parts
 from sfm.matching import NO_GUIDES, Guides, MatchReport
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
-from sfm.stages.known_poses import with_given_cameras
+from sfm.stages.known_poses import with_known_cameras
 from sfm.stages.register import finished, reconstructed, with_derived_rigs
-from sfm.stages.session import Growing, PhotoSession
+from sfm.stages.session import ImageAddition, PhotoSession
 from sfm.stages.split_cameras import with_splits
 from sfm.stages.write_results import write_grown
 from sfm.types import Collection, Skipped
 from sfm.workspace.events import EventSink
 from sfm.workspace.workspace import content_key
 
-_REGISTER_VERSION = 9
+_REGISTER_VERSION = 10
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
@@ -63,7 +63,7 @@ def ingested(
         collection = with_positions(with_splits(collection, space.cache), config.georeference)
         session.files.update(file_states(collection.photos))
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
-    return with_given_cameras(collection, session.poses) if session.poses else collection
+    return with_known_cameras(collection, session.poses) if session.poses else collection
 
 
 def with_features(session: PhotoSession, collection: Collection) -> tuple[Collection, FeatureDatabase]:
@@ -152,25 +152,33 @@ def registered(
     proposed: SceneGraph,
     graph: SceneGraph,
     rank: Rank,
-    growing: Growing | None = None,
+    addition: ImageAddition | None = None,
 ) -> LoopResult:
     """Stage: models from the matched pairs and from those that they show to be missing."""
     config, space = session.backend.adapted(session.config, collection), session.workspace
-    given = growing.given if growing else None
+    existing = addition.existing if addition else None
     failed = FailedPairs.read(space.cache)
     failed.forget_all_but(graph.edges.keys())
 
     def reconstruct_from(
-        start: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink, fresh: bool
+        start: Sequence[pycolmap.Reconstruction], deferred: frozenset[Pair], events: EventSink, fresh: bool
     ) -> MappingResult:
         return reconstructed(
-            session, collection, database, start, suspects, events, given=given, finished=False, fresh=fresh
+            session,
+            collection,
+            database,
+            start,
+            deferred,
+            events,
+            existing=existing,
+            finished=False,
+            fresh=fresh,
         )
 
     def finish_last(
-        models: Sequence[pycolmap.Reconstruction], suspects: frozenset[Pair], events: EventSink
+        models: Sequence[pycolmap.Reconstruction], deferred: frozenset[Pair], events: EventSink
     ) -> Sequence[pycolmap.Reconstruction]:
-        return finished(session, collection, database, models, suspects, events, given=given)
+        return finished(session, collection, database, models, deferred, events, existing=existing)
 
     def match_requested(edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         return match_edges(session, collection, database, edges, guides)
@@ -180,20 +188,20 @@ def registered(
             graph,
             folder=space.cache
             / "rounds"
-            / _loop_key(session, collection, proposed, growing, failed.generation),
+            / _loop_key(session, collection, proposed, addition, failed.attempt),
             reconstruct=reconstruct_from,
             finish=finish_last,
             match=match_requested,
             read_view_graph=lambda: ViewGraph.read(database.path),
-            read_suspects=lambda tried: read_suspects(database.path, tried),
-            read_contested=partial(
-                contested_places, database.path, config=config.register, seed=config.run.seed
+            read_inconsistent_pairs=lambda tried: read_inconsistent_pairs(database.path, tried),
+            find_ambiguous_parts=partial(
+                ambiguous_parts, database.path, config=config.register, seed=config.run.seed
             ),
             rank=rank,
             config=config.register,
             events=space.events,
-            models=growing.given.models if growing else (),
-            scope=growing.new if growing else None,
+            models=addition.existing.models if addition else (),
+            new_images=addition.new if addition else None,
             survived=session.survived,
         )
         loop = write_grown(session, loop)
@@ -207,8 +215,8 @@ def _loop_key(
     session: PhotoSession,
     collection: Collection,
     proposed: SceneGraph,
-    growing: Growing | None,
-    generation: int,
+    addition: ImageAddition | None,
+    attempt: int,
 ) -> str:
     config = session.config
     photos = [(p.name, p.sha256, collection.cameras[p.camera_id]) for p in collection.photos]
@@ -222,6 +230,6 @@ def _loop_key(
         config.register,
         config.refine,
         config.run.seed,
-        *([growing.key] if growing else []),
-        *([generation] if generation else []),
+        *([addition.key] if addition else []),
+        *([attempt] if attempt else []),
     )

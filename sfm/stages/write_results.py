@@ -11,9 +11,9 @@ import pycolmap
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord
 from sfm.config.schema import Config
-from sfm.diagnosis.inconsistent_pairs import LookAlikes, look_alikes, read_suspects
 from sfm.diagnosis.quality import STAGE, JudgedModels, Judgement, judged_models
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
+from sfm.diagnosis.visual_aliasing import VisualAliasing, read_inconsistent_pairs, visual_aliasing
 from sfm.exports.models import model_indices, place_for_earlier, read_model, write_models, write_points_ply
 from sfm.files.changes import file_changes
 from sfm.georeferencing.georeference import (
@@ -26,7 +26,7 @@ from sfm.georeferencing.georeference import (
 from sfm.georeferencing.georeference import STAGE as GEOREFERENCING
 from sfm.ingest import thumbnail_path
 from sfm.loop import LoopResult
-from sfm.mapping import SuspectReport
+from sfm.mapping import InconsistencyReport
 from sfm.mapping.scene.options import MapperOptions, mapper_options
 from sfm.pairs.failed_pairs import Failures
 from sfm.pairs.first_pairs import save_scene_graph
@@ -76,25 +76,25 @@ def finish(
     database: FeatureDatabase,
     loop: LoopResult,
     *,
-    given: GivenFrame | None = None,
+    existing: GivenFrame | None = None,
 ) -> Result:
     """Write everything that the user gets, and say what became of each photo.
 
     Each step may fail without taking what the others make with it; the record says which did. Models that
-    grew from a `given` one are not moved.
+    grew from a `existing` one are not moved.
 
     Args:
         loop: its models lie in `OUT/sparse` already (`write_grown`).
     """
     space = session.workspace
-    loop, places = _georeferenced(session, collection, database, loop, given)
+    loop, places = _georeferenced(session, collection, database, loop, existing)
     _export(session, loop, places)
-    suspects, judged = _judged(session, collection, database, loop)
-    alike = LookAlikes()
-    with session.survived("look-alikes"):
-        alike = look_alikes(suspects)
-        for suspect in alike.suspects:
-            space.events.emit("suspects", "suspect", **asdict(suspect))
+    inconsistent_pairs, judged = _judged(session, collection, database, loop)
+    alike = VisualAliasing()
+    with session.survived("look-alike places"):
+        alike = visual_aliasing(inconsistent_pairs)
+        for inconsistent in alike.inconsistent_pairs:
+            space.events.emit("inconsistent_pairs", "inconsistent_pair", **asdict(inconsistent))
     outcomes, failures = _diagnosed(session, collection, loop, judged)
     pairs: Mapping[Pair, PairRecord] = {}
     with session.survived("pairs"):
@@ -129,12 +129,12 @@ def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) 
 
 def _judged(
     session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult
-) -> tuple[SuspectReport | None, JudgedModels]:
+) -> tuple[InconsistencyReport | None, JudgedModels]:
     """Stages: which pairs may be look-alikes', and how well the photos are held."""
-    report, judged = loop.suspects, JudgedModels({}, frozenset())
-    with session.survived_stage("suspects") as counts:
-        report = report or read_suspects(database.path, frozenset())
-        counts.update(named=len(report.suspects) if report else 0)
+    report, judged = loop.inconsistent_pairs, JudgedModels({}, frozenset())
+    with session.survived_stage("inconsistent_pairs") as counts:
+        report = report or read_inconsistent_pairs(database.path, frozenset())
+        counts.update(named=len(report.inconsistent_pairs) if report else 0)
     left = report
     with session.survived_stage(STAGE) as counts:
         judged = judged_models(
@@ -142,11 +142,13 @@ def _judged(
             loop.models,
             _mapper_options(session, collection).global_ba,
             fixed_cameras=collection.fixed_cameras,
-            doubtful=report.doubtful if report else frozenset(),
+            deferred=report.deferred if report else frozenset(),
         )
-        left = report.without(judged.vindicated) if report and _suspects_waited(session.config) else report
-        counts.update(in_doubt=sum(bool(photo.doubt) for photo in judged.photos.values()))
-        counts.update(vindicated=len(report.suspects) - len(left.suspects) if report and left else 0)
+        left = report.without(judged.cleared_pairs) if report and _defers_pairs(session.config) else report
+        counts.update(doubtful=sum(bool(photo.doubt) for photo in judged.photos.values()))
+        counts.update(
+            cleared=len(report.inconsistent_pairs) - len(left.inconsistent_pairs) if report and left else 0
+        )
     return left, judged
 
 
@@ -184,7 +186,7 @@ def _georeferenced(
     collection: Collection,
     database: FeatureDatabase,
     loop: LoopResult,
-    given: GivenFrame | None,
+    existing: GivenFrame | None,
 ) -> tuple[LoopResult, tuple[Georeference, ...]]:
     """Stage: the models where their positions say that they stand, and what that rests on."""
     config = session.config
@@ -197,7 +199,7 @@ def _georeferenced(
             collection.fixed_cameras,
             {photo.name: photo.orientation for photo in collection.photos},
             config.run.seed,
-            given,
+            existing,
             collection.rigs,
             _metric_by_depth(session),
             config.refine.loss_function,
@@ -233,9 +235,9 @@ def _metric_by_depth(session: Session) -> frozenset[int]:
     )
 
 
-def _suspects_waited(config: Config) -> bool:
-    """Whether models were made without suspects, so that these can be judged by them."""
-    return config.register.mapper == "graph" and config.register.suspects == "hold_back"
+def _defers_pairs(config: Config) -> bool:
+    """Whether models were grown without inconsistent pairs, so that the models can test these."""
+    return config.register.mapper == "graph" and config.register.inconsistent_pairs == "defer"
 
 
 def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgement]) -> list[PhotoOutcome]:
@@ -255,7 +257,7 @@ def _record(
     models: tuple[ModelRecord, ...],
     pairs: Mapping[Pair, PairRecord],
     outcomes: Sequence[PhotoOutcome],
-    alike: LookAlikes,
+    alike: VisualAliasing,
     failures: Failures,
 ) -> RunRecord:
     registered = sum(outcome.status is PhotoStatus.REGISTERED for outcome in outcomes)
@@ -278,9 +280,9 @@ def _record(
         )
         if session.files
         else (),
-        suspects=alike.suspects,
+        inconsistent_pairs=alike.inconsistent_pairs,
         ambiguous=alike.ambiguous,
-        look_alikes_note=alike.note,
+        aliasing_note=alike.note,
         seconds=round(time.monotonic() - session.started, 3),
         peak_memory_mb=peak_memory_mb(),
         versions=versions(),

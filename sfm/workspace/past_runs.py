@@ -75,10 +75,12 @@ _RECORD = {
     ],
     "versions?": {str: str},
     "outcomes": [_OUTCOME],
-    "suspects?": [{"a": str, "b": str, "num_inliers": int, "why": str}],
+    "inconsistent_pairs?": [{"a": str, "b": str, "num_inliers": int, "why": str}],
     "seconds?": float,
     "peak_memory_mb?": float,
 }
+_EARLIER = {"suspects": "inconsistent_pairs", "look_alikes_note": "aliasing_note"}
+"""Keys in files of earlier versions, and what they are called now."""
 _STATUSES = frozenset(PhotoStatus)
 
 
@@ -89,6 +91,9 @@ def read_record(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, or a figure in it is none.
     """
     record: dict[str, Any] = read_json(path, errors="surrogateescape", hint="run `sfm run` again")
+    for earlier, now in _EARLIER.items():
+        if earlier in record:
+            record[now] = record.pop(earlier)
     if not fits(record, _RECORD) or not _refers(record):
         raise InputError(f"{path} is damaged", hint="run `sfm run` again")
     return record
@@ -101,7 +106,7 @@ def _refers(record: dict[str, Any]) -> bool:
     if not all(place.get(needed.get(place["frame"], "frame")) for place in places if place):
         return False
     names = {outcome["name"] for outcome in record["outcomes"]}
-    if any(not {pair["a"], pair["b"]} <= names for pair in record.get("suspects", ())):
+    if any(not {pair["a"], pair["b"]} <= names for pair in record.get("inconsistent_pairs", ())):
         return False
     # The figures of the models are one of the steps that a run may not have finished.
     num_models = len(places) if places or record.get("status") != "unfinished" else math.inf

@@ -16,8 +16,8 @@ from sfm.types import PhotoOutcome, PhotoStatus
 def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
     run = SimpleNamespace(
         ambiguous=ambiguous,
-        suspects=("a pair", "another"),
-        look_alikes_note="Take photos between." if ambiguous else "",
+        inconsistent_pairs=("a pair", "another"),
+        aliasing_note="Take photos between." if ambiguous else "",
         verdict=NO_MODEL,
         failures=(),
         changed=(),

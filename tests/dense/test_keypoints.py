@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 from sfm.matching.dense.tracks.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
-from sfm.matching.dense.tracks.naive import naive_keypoints
+from sfm.matching.dense.tracks.raw_tracks import naive_keypoints
 from tests.dense.scenes import Noise, Scene, TrackErrors, judge, make_scene, neighbour_pairs
 
 OPTIONS = KeypointOptions()

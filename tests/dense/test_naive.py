@@ -6,7 +6,7 @@ import numpy as np
 
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
-from sfm.matching.dense.tracks.naive import naive_keypoints
+from sfm.matching.dense.tracks.raw_tracks import naive_keypoints
 
 AB, AC, BC = Pair("a", "b"), Pair("a", "c"), Pair("b", "c")
 PX = {"a": 2.0, "b": 2.0, "c": 4.0}

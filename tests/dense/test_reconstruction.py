@@ -11,7 +11,7 @@ import pytest
 
 from sfm.evaluation.metrics import auc, pair_errors
 from sfm.matching.dense.tracks.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
-from sfm.matching.dense.tracks.naive import naive_keypoints
+from sfm.matching.dense.tracks.raw_tracks import naive_keypoints
 from tests.dense.scenes import Noise, make_scene, neighbour_pairs
 
 

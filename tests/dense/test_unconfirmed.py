@@ -7,7 +7,7 @@ import numpy as np
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 from sfm.matching.dense.tracks.keypoint_values import MintedKeypoints
-from sfm.matching.dense.tracks.unconfirmed import with_unconfirmed
+from sfm.matching.dense.tracks.raw_matches import with_unconfirmed
 
 PAIR, PX = Pair("a", "b"), {"a": 2.0, "b": 3.0}
 

@@ -62,7 +62,7 @@ def _rig_config(folder: Path) -> None:
 
 
 def _pairs(folder: Path) -> None:
-    from retrieval.priors import from_pairs_file
+    from retrieval.metadata_pairs import from_pairs_file
 
     from_pairs_file(folder / "pairs.txt", ("a.jpg", "b b.jpg", "c.jpg"))
 

@@ -105,7 +105,7 @@ def _rounds(folder: Path) -> None:
     pairs = tuple(Candidate(Pair.of("a.jpg", b), 0.5) for b in _NAMES[1:])
     request = PairRequest(Reason.BRIDGE, ("a.jpg", "b.jpg"), pairs, 1, 0.5)
     _write(folder / "01" / "requests_of_growth.json", [request.to_json()])
-    _write(folder / "in_doubt.json", True)
+    _write(folder / "is_unreliable.json", True)
 
 
 def _go_on(folder: Path) -> None:
@@ -114,14 +114,14 @@ def _go_on(folder: Path) -> None:
 
     rounds = KeptRounds(folder, EventLog(folder / "heard.jsonl"))
     rounds.requests(1, "growth", list)
-    rounds.in_doubt(lambda: False)
+    rounds.is_unreliable(lambda: False)
 
 
 def _use_poses(folder: Path) -> None:
     from sfm.config.schema import RegisterConfig
-    from sfm.stages.known_poses import read_given_poses
+    from sfm.stages.known_poses import read_known_poses
 
-    poses = read_given_poses(RegisterConfig(mapper="graph", poses=str(folder)))
+    poses = read_known_poses(RegisterConfig(mapper="graph", poses=str(folder)))
     assert poses is not None
     assert poses.key
 
@@ -143,7 +143,7 @@ MARKERS = {
     "marker of a workspace": Reader(_workspace, _open_workspace, ("out/cache/workspace.json",)),
     "markers of an extension": Reader(_extension, _extend, ("out/cache/*.json", "out/images/*")),
     "marker of an export": Reader(_export, _renew_export, ("old/loopsfm_export.json",)),
-    "rounds of the loop": Reader(_rounds, _go_on, ("01/*.json", "in_doubt.json")),
+    "rounds of the loop": Reader(_rounds, _go_on, ("01/*.json", "is_unreliable.json")),
     "given poses": Reader(lambda f: write_model(f, text=True), _use_poses, ("*.txt",)),
     "options of a run": Reader(_kept_paths, _repeat_run, ("run.json", "cache/paths.json")),
 }

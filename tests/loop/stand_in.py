@@ -13,7 +13,7 @@ from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
 from sfm.loop import LoopResult, run_closed_loop
 from sfm.loop.rounds import Finish, Survived
-from sfm.mapping import ContestedPlace, MappingResult, SuspectReport, TwoView, ViewGraph
+from sfm.mapping import AmbiguousPart, InconsistencyReport, MappingResult, TwoView, ViewGraph
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventSink, NullEvents
 
@@ -44,13 +44,13 @@ class Engine:
         self.fresh: list[bool] = []
         self.verifies = True
         self.asked_about: list[set[Pair]] = []
-        self.contested: tuple[ContestedPlace, ...] = ()
+        self.contested: tuple[AmbiguousPart, ...] = ()
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
         self,
         start: Sequence[pycolmap.Reconstruction],
-        suspects: frozenset[Pair],
+        inconsistent_pairs: frozenset[Pair],
         events: EventSink,
         fresh: bool,
     ) -> MappingResult:
@@ -79,11 +79,11 @@ class Engine:
     def view_graph(self) -> ViewGraph:
         return ViewGraph(NAMES, self.known)
 
-    def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
+    def read_inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))
-        return SuspectReport((), ambiguous=False)
+        return InconsistencyReport((), ambiguous=False)
 
-    def read_contested(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[ContestedPlace]:
+    def find_ambiguous_parts(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[AmbiguousPart]:
         return self.contested
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
@@ -107,8 +107,8 @@ def run(
         finish=finish,
         match=engine.match,
         read_view_graph=engine.view_graph,
-        read_suspects=engine.read_suspects,
-        read_contested=engine.read_contested,
+        read_inconsistent_pairs=engine.read_inconsistent_pairs,
+        find_ambiguous_parts=engine.find_ambiguous_parts,
         rank=engine.rank,
         config=config,
         events=events or NullEvents(),

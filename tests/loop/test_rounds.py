@@ -15,8 +15,8 @@ from retrieval import Edge, Pair, Reason
 from sfm.config.schema import RegisterConfig
 from sfm.errors import WorkspaceError
 from sfm.loop import rounds
-from sfm.loop.loop_closures import MissingLink
-from sfm.mapping import Suspect, SuspectReport
+from sfm.loop.loop_closures import LoopClosure
+from sfm.mapping import InconsistencyReport, InconsistentPair
 from sfm.mapping.view_graph.inconsistent_pairs import Evidence
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventLog, read_events
@@ -43,7 +43,10 @@ def test_the_first_rounds_firm_up_the_graph_without_any_model(tmp_path: Path) ->
     first = result.rounds[0]
     assert (first.round, first.registered_after, first.models_after) == (1, 0, 0)
     asked = set().union(*(r.asked for r in result.rounds))
-    assert asked >= {"orphan", "weak"}  # photos 6 and 7 have no partner, the ends of the chain one
+    assert asked >= {
+        "unregistered",
+        "low_overlap",
+    }  # photos 6 and 7 have no partner, the ends of the chain one
     assert min(result.view_graph.degree(name) for name in NAMES) >= 2
 
 
@@ -66,9 +69,9 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     assert len(CHAIN) < len(result.scene_graph) <= 1.5 * len(NAMES)
 
 
-def doubted(pair: Pair, deciding: tuple[Pair, ...] = ()) -> Suspect:
+def doubted(pair: Pair, deciding: tuple[Pair, ...] = ()) -> InconsistentPair:
     evidence = Evidence(90, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
-    return Suspect(pair, 0.9, "looks alike", evidence, deciding)
+    return InconsistentPair(pair, 0.9, "looks alike", evidence, deciding)
 
 
 class Doubtful(Engine):
@@ -77,10 +80,10 @@ class Doubtful(Engine):
     def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
         return (model_of(len(NAMES)),)
 
-    def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
+    def read_inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))
         deciding = tuple(Pair(*ends) for ends in combinations(NAMES, 2) if Pair(*ends) not in tried)
-        return SuspectReport((doubted(Pair("0.jpg", "5.jpg"), deciding),), ambiguous=True)
+        return InconsistencyReport((doubted(Pair("0.jpg", "5.jpg"), deciding),), ambiguous=True)
 
 
 def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tmp_path: Path) -> None:
@@ -88,9 +91,9 @@ def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tm
 
     result = run(engine, tmp_path, RegisterConfig(max_rounds=1, pairs_per_photo=20.0))
 
-    asked = {pair for pair, edge in result.scene_graph.edges.items() if edge.reason is Reason.SUSPECT}
+    asked = {pair for pair, edge in result.scene_graph.edges.items() if edge.reason is Reason.VERIFY}
     assert asked
-    assert all(r.asked.get("suspect", 0) == 0 for r in result.rounds if r.models_before)
+    assert all(r.asked.get("verify", 0) == 0 for r in result.rounds if r.models_before)
     assert not asked & engine.asked_about[0]
     assert len({len(tried) for tried in engine.asked_about}) == len(
         engine.asked_about
@@ -100,13 +103,15 @@ def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tm
 def test_suspects_are_handed_on_where_the_last_look_asked_nothing(tmp_path: Path) -> None:
     result = run(Engine(), tmp_path, RegisterConfig(max_rounds=20))
 
-    assert result.suspects == SuspectReport((), ambiguous=False)
+    assert result.inconsistent_pairs == InconsistencyReport((), ambiguous=False)
 
 
 def test_what_was_believed_before_a_kill_is_believed_after_it(tmp_path: Path) -> None:
     class DoubtsLater(Engine):
-        def read_suspects(self, tried: Set[Pair]) -> SuspectReport:
-            return SuspectReport(tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg")), ambiguous=True)
+        def read_inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
+            return InconsistencyReport(
+                tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg")), ambiguous=True
+            )
 
     config = RegisterConfig(max_rounds=1)
     before = run(Engine(), tmp_path, config)
@@ -275,19 +280,19 @@ def test_pairs_within_a_model_are_matched_with_its_poses_the_same_again_after_a_
     assert not any(plain.guided)
 
 
-@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("is_unguided", [False, True])
 def test_links_that_put_the_model_to_the_test_are_matched_without_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_unguided: bool
 ) -> None:
     ends = Pair(NAMES[0], NAMES[-1])
 
-    def links(models: Sequence[pycolmap.Reconstruction], *_: object, **__: object) -> list[MissingLink]:
-        return [MissingLink(ends, 1.0, 1.0, blind=blind)] if models else []
+    def links(models: Sequence[pycolmap.Reconstruction], *_: object, **__: object) -> list[LoopClosure]:
+        return [LoopClosure(ends, 1.0, 1.0, is_unguided=is_unguided)] if models else []
 
-    monkeypatch.setattr(rounds, "missing_links", links)
+    monkeypatch.setattr(rounds, "loop_closures", links)
     engine = Seeing(model_of(len(NAMES)))
 
     result = run(engine, tmp_path, RegisterConfig(max_rounds=1))
 
     assert result.scene_graph.edges[ends].reason is Reason.LOOP
-    assert any(ends in guides for guides in engine.guided) != blind
+    assert any(ends in guides for guides in engine.guided) != is_unguided

@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from retrieval import Pair, Reason
-from sfm.loop import PairRequest, Rank, Situation, propose_requests
-from sfm.loop.loop_closures import MissingLink
+from sfm.loop import LoopState, PairRequest, Rank, propose_requests
+from sfm.loop.loop_closures import LoopClosure
 from sfm.mapping import TwoView, ViewGraph
 
 NAMES = tuple(f"{i}.jpg" for i in range(10))
@@ -43,11 +43,11 @@ def propose(
     tried: tuple[Pair, ...] = (),
     rank: Rank = rank_by_number,
     after_registration: bool = True,
-    links: tuple[MissingLink, ...] = (),
+    links: tuple[LoopClosure, ...] = (),
 ) -> list[PairRequest]:
     seen = frozenset(view_graph.edges) | set(tried)
     return propose_requests(
-        Situation(view_graph, models, seen, rank, 1, after_registration, lambda score: score / 2, links)
+        LoopState(view_graph, models, seen, rank, 1, after_registration, lambda score: score / 2, links)
     )
 
 
@@ -60,7 +60,7 @@ def test_an_orphan_asks_for_its_best_registered_look_alikes_first() -> None:
 
     requests = propose(view_graph, model(0, 1, 2, 3, 4, 6, 7, 8, 9))
 
-    found = asked(requests, Reason.ORPHAN, NAMES[5])
+    found = asked(requests, Reason.UNREGISTERED, NAMES[5])
     assert found[:2] == [pair(4, 5), pair(5, 6)]
     assert all(NAMES[5] in p for p in found)
 
@@ -68,7 +68,7 @@ def test_an_orphan_asks_for_its_best_registered_look_alikes_first() -> None:
 def test_an_orphan_asks_for_the_neighbours_of_the_photo_that_it_matched() -> None:
     requests = propose(graph((0, 1), (1, 2), (0, 2), (1, 9)), model(0, 1, 2), rank=nothing_alike)
 
-    assert asked(requests, Reason.ORPHAN, NAMES[9]) == [pair(0, 9), pair(2, 9)]
+    assert asked(requests, Reason.UNREGISTERED, NAMES[9]) == [pair(0, 9), pair(2, 9)]
 
 
 def test_pairs_tried_before_are_never_asked_again() -> None:
@@ -127,7 +127,7 @@ def test_a_complete_model_without_weak_spots_asks_for_nothing() -> None:
 def test_what_poses_show_to_be_missing_is_asked() -> None:
     everything = [(i, j) for i in range(10) for j in range(i + 1, 10) if j - i < 4]
 
-    (request,) = propose(graph(*everything), model(*range(10)), links=(MissingLink(pair(0, 9), 0.8, 0.4),))
+    (request,) = propose(graph(*everything), model(*range(10)), links=(LoopClosure(pair(0, 9), 0.8, 0.4),))
 
     assert (request.reason, request.candidates[0].pair, request.wanted) == (Reason.LOOP, pair(0, 9), 1)
 
@@ -137,8 +137,8 @@ def test_a_registered_photo_with_few_observations_asks_for_partners() -> None:
 
     requests = propose(graph(*clique(*range(9)), (8, 9), (7, 9)), thin)
 
-    assert {r.reason for r in requests} == {Reason.WEAK}
-    assert asked(requests, Reason.WEAK, NAMES[9])
+    assert {r.reason for r in requests} == {Reason.LOW_OVERLAP}
+    assert asked(requests, Reason.LOW_OVERLAP, NAMES[9])
 
 
 def test_without_any_model_photos_ask_for_look_alikes_among_all() -> None:
@@ -151,8 +151,8 @@ def test_without_any_model_photos_ask_for_look_alikes_among_all() -> None:
 def test_before_registration_a_photo_without_partner_counts_for_more_than_one_with_few() -> None:
     requests = propose(graph(*clique(*range(8)), (7, 8)), after_registration=False)
 
-    (lonely,) = [r for r in requests if r.reason is Reason.ORPHAN]
-    (thin,) = [r for r in requests if r.reason is Reason.WEAK]
+    (lonely,) = [r for r in requests if r.reason is Reason.UNREGISTERED]
+    (thin,) = [r for r in requests if r.reason is Reason.LOW_OVERLAP]
     assert lonely.subject == (NAMES[9],)
     assert thin.subject == (NAMES[8],)
     assert lonely.worth > thin.worth

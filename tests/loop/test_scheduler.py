@@ -7,13 +7,13 @@ from hypothesis import given
 
 from retrieval import Edge, Pair, Reason
 from sfm.loop.requests import Candidate, PairRequest
-from sfm.loop.scheduler import Budget, Experience, Outcome, work_off
+from sfm.loop.scheduler import Budget, Outcome, YieldStatistics, run_requests
 
 PLENTY = Budget(usual=1000, most=1000)
 
 
 def ask(
-    name: str, *others: str, reason: Reason = Reason.ORPHAN, wanted: int = 1, worth: float = 1.0
+    name: str, *others: str, reason: Reason = Reason.UNREGISTERED, wanted: int = 1, worth: float = 1.0
 ) -> PairRequest:
     candidates = tuple(Candidate(Pair.of(name, other), 0.6 * 0.9**i) for i, other in enumerate(others))
     return PairRequest(reason, (name,), candidates, wanted, worth)
@@ -40,13 +40,13 @@ def work(
     matcher: Matcher,
     budget: Budget = PLENTY,
     batch: int = 4,
-    experience: Experience | None = None,
+    yields: YieldStatistics | None = None,
 ) -> Outcome:
-    return work_off(
+    return run_requests(
         requests,
         matcher,
         budget=budget,
-        experience=experience or Experience(),
+        yields=yields or YieldStatistics(),
         round=2,
         batch_size=batch,
     )
@@ -71,22 +71,22 @@ def test_a_photo_that_matches_nothing_is_given_up_before_its_candidates_end() ->
 
 
 def test_failures_count_in_later_batches_until_they_are_forgiven() -> None:
-    request, experience, matcher = ask("x", *(f"{i}" for i in range(100))), Experience(), Matcher()
+    request, yields, matcher = ask("x", *(f"{i}" for i in range(100))), YieldStatistics(), Matcher()
 
     def one_batch() -> int:
         before = len(matcher.tried)
-        outcome = work_off(
-            [request], matcher, budget=PLENTY, experience=experience, round=1, batch_size=2, max_batches=1
+        outcome = run_requests(
+            [request], matcher, budget=PLENTY, yields=yields, round=1, batch_size=2, max_batches=1
         )
         request_left = tuple(c for c in request.candidates if c.pair not in matcher.tried)
         assert len(outcome.edges) == len(matcher.tried) - before <= 2
         return len(request_left)
 
-    while one_batch() and experience.failed[request.reason, request.subject] < 8:
+    while one_batch() and yields.failed[request.reason, request.subject] < 8:
         request = ask("x", *(f"{i}" for i in range(len(matcher.tried), 100)))
-    worth_now = work(request, matcher=Matcher(), batch=50, experience=experience)
-    experience.forgive()
-    forgiven = work(request, matcher=Matcher(), batch=50, experience=experience)
+    worth_now = work(request, matcher=Matcher(), batch=50, yields=yields)
+    yields.forgive()
+    forgiven = work(request, matcher=Matcher(), batch=50, yields=yields)
 
     assert len(worth_now.edges) < len(forgiven.edges)
 
@@ -107,29 +107,29 @@ def test_beyond_the_usual_budget_only_what_decides_who_is_in_the_model() -> None
     outcome = work(*requests, matcher=matcher, budget=Budget(usual=5, most=8), batch=3)
 
     reasons = [edge.reason for edge in outcome.edges.values()]
-    assert reasons == [Reason.LOOP] * 5 + [Reason.ORPHAN] * 3
+    assert reasons == [Reason.LOOP] * 5 + [Reason.UNREGISTERED] * 3
 
 
 def test_a_reason_that_never_verifies_is_asked_less() -> None:
-    experience = Experience()
+    yields = YieldStatistics()
     work(
-        *(ask(f"a{i}", f"b{i}", reason=Reason.WEAK) for i in range(60)),
+        *(ask(f"a{i}", f"b{i}", reason=Reason.LOW_OVERLAP) for i in range(60)),
         matcher=Matcher(),
-        experience=experience,
+        yields=yields,
     )
 
-    assert experience.chance(Reason.WEAK, 0.6) < 0.2
-    assert experience.chance(Reason.ORPHAN, 0.6) == 0.6
+    assert yields.chance(Reason.LOW_OVERLAP, 0.6) < 0.2
+    assert yields.chance(Reason.UNREGISTERED, 0.6) == 0.6
 
 
 def test_a_reason_whose_verified_pairs_mend_nothing_pays_less() -> None:
-    experience = Experience()
+    yields = YieldStatistics()
     for _ in range(20):
-        experience.settle(Reason.ORPHAN, mended=False)
-        experience.settle(Reason.BRIDGE, mended=True)
+        yields.settle(Reason.UNREGISTERED, resolved=False)
+        yields.settle(Reason.BRIDGE, resolved=True)
 
-    assert experience.payoff(Reason.ORPHAN) < 0.2
-    assert experience.payoff(Reason.BRIDGE) == 1.0
+    assert yields.payoff(Reason.UNREGISTERED) < 0.2
+    assert yields.payoff(Reason.BRIDGE) == 1.0
 
 
 def test_a_pair_counts_for_every_request_that_names_it() -> None:
@@ -149,7 +149,7 @@ REQUESTS = st.lists(
         ),
         st.sampled_from(NAMES),
         st.lists(st.sampled_from(NAMES), max_size=6),
-        st.sampled_from([Reason.ORPHAN, Reason.BRIDGE, Reason.WEAK, Reason.LOOP]),
+        st.sampled_from([Reason.UNREGISTERED, Reason.BRIDGE, Reason.LOW_OVERLAP, Reason.LOOP]),
         st.integers(1, 3),
         st.floats(0.01, 2.0),
     ),

@@ -11,7 +11,7 @@ import pycolmap
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
 from sfm.mapping.cameras.loss import is_robust, with_fitting_loss
-from sfm.mapping.cameras.model_selection import TriedRung
+from sfm.mapping.cameras.model_selection import TriedBlock
 from sfm.mapping.scene.options import mapper_options
 
 Array = npt.NDArray[np.float64]
@@ -132,7 +132,7 @@ def adjustment() -> pycolmap.BundleAdjustmentOptions:
 
 def freed(
     model: pycolmap.Reconstruction, refine: RefineConfig, *, fixed_cameras: set[int] | None = None
-) -> tuple[pycolmap.Reconstruction, list[TriedRung]]:
+) -> tuple[pycolmap.Reconstruction, list[TriedBlock]]:
     """A model adjusted for the last time with the intrinsics that it supports, and what was tried."""
     richer = richer_cameras(model, adjustment(), refine, fixed_cameras=fixed_cameras or set())
     started = richer.started(model)

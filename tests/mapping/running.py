@@ -11,8 +11,8 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import DepthSource, GivenModels, MappingResult, reconstruct
-from sfm.mapping.growing.trials import Workbench
+from sfm.mapping import DepthSource, ExistingModels, MappingResult, reconstruct
+from sfm.mapping.growing.submodels import MappingContext
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene
 from sfm.workspace.progress import Progress, SilentProgress
@@ -57,10 +57,10 @@ def run(
     start: tuple[pycolmap.Reconstruction, ...] = (),
     focal_guesses: Mapping[int, float] | None = None,
     depth: DepthSource | None = None,
-    given: GivenModels | None = None,
+    existing: ExistingModels | None = None,
     scratch: Path | None = None,
     finished: bool = True,
-    suspects: frozenset[Pair] = frozenset(),
+    deferred: frozenset[Pair] = frozenset(),
     **options: object,
 ) -> MappingResult:
     """Map a database; `options` are those of registration."""
@@ -76,17 +76,17 @@ def run(
         start=start,
         focal_guesses=focal_guesses,
         depth=depth,
-        given=given,
+        existing=existing,
         scratch=scratch,
-        suspects=suspects,
+        deferred=deferred,
         finished=finished,
     )
 
 
-def workbench(database: Path, *, fixed_cameras: frozenset[int] = frozenset()) -> Workbench:
+def workbench(database: Path, *, fixed_cameras: frozenset[int] = frozenset()) -> MappingContext:
     """What a trial works with, as `run` would have it by default."""
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=fixed_cameras, threads=1, seed=0)
-    return Workbench(Scene.open(database), options, lambda name: None)
+    return MappingContext(Scene.open(database), options, lambda name: None)
 
 
 def names(model: pycolmap.Reconstruction) -> set[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping import ForeignPhoto, find_foreign_photos
+from sfm.mapping import WrongFocalLength, find_wrong_focal_lengths
 
 from .running import run
 
@@ -48,10 +48,10 @@ def photograph(path: Path, *, zoom: float) -> Path:
     return path
 
 
-def foreign(database: Path, fixed_cameras: frozenset[int] = frozenset()) -> list[ForeignPhoto]:
+def foreign(database: Path, fixed_cameras: frozenset[int] = frozenset()) -> list[WrongFocalLength]:
     models = run(database, fixed_cameras=fixed_cameras).models
     assert models
-    return find_foreign_photos(database, models, fixed_cameras=fixed_cameras, seed=0)
+    return find_wrong_focal_lengths(database, models, fixed_cameras=fixed_cameras, seed=0)
 
 
 @pytest.mark.parametrize("zoom", [1.35, 1.7])

@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.measures.covisibility import Sights, predicted_overlaps
+from sfm.mapping.measures.covisibility import PredictedCovisibility, predicted_overlaps
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 500.0
 
@@ -102,7 +102,7 @@ def test_photos_moved_with_what_they_see_overlap_as_a_model_with_them_there_does
         image = moved.find_image_with_name(name)
         views[name] = (image.cam_from_world(), there_from_here * points)
 
-    overlaps = Sights.of(model).moved(part, there_from_here).overlaps()
+    overlaps = PredictedCovisibility.of(model).moved(part, there_from_here).overlaps()
 
     assert overlaps == pytest.approx(predicted_overlaps(model_of(views)), abs=0.02)
     assert Pair("0", "4") in overlaps
@@ -111,8 +111,10 @@ def test_photos_moved_with_what_they_see_overlap_as_a_model_with_them_there_does
 
 def test_overlaps_of_a_part_are_those_across() -> None:
     points = wall(5.0, -3, 12)
-    sights = Sights.of(model_of({f"{i}": (at(1.5 * i), points) for i in range(4)}))
+    covisibility = PredictedCovisibility.of(model_of({f"{i}": (at(1.5 * i), points) for i in range(4)}))
 
-    across = {pair: share for pair, share in sights.overlaps().items() if len({"0", "1"} & {*pair}) == 1}
-    assert sights.overlaps({"0", "1"}) == across
+    across = {
+        pair: share for pair, share in covisibility.overlaps().items() if len({"0", "1"} & {*pair}) == 1
+    }
+    assert covisibility.overlaps({"0", "1"}) == across
     assert across

@@ -7,7 +7,7 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.edits.merge import merge_models
-from sfm.mapping.growing.trials import Trial, Workbench
+from sfm.mapping.growing.submodels import MappingContext, Submodel
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene as MappedScene
@@ -69,10 +69,10 @@ def test_a_model_without_common_points_is_absorbed_photo_by_photo(
     for point_id in list(small.point3D_ids()):
         small.delete_point3D(point_id)
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
-    bench = Workbench(MappedScene.open(scene.database), options, lambda name: None)
-    trials = [Trial(None, model, names=frozenset(names(model))) for model in (large, small)]
+    context = MappingContext(MappedScene.open(scene.database), options, lambda name: None)
+    submodels = [Submodel(None, model, names=frozenset(names(model))) for model in (large, small)]
 
-    (merged,) = merge_models(bench, trials, Journal())
+    (merged,) = merge_models(context, submodels, Journal())
 
     assert merged.names == names(large) | names(small)
     assert synthetic.max_rotation_error_deg(merged.reconstruction, scene.truth) < 0.2

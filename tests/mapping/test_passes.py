@@ -11,9 +11,9 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.growing.trials import Trial
-from sfm.mapping.refinement.final import _settled
-from sfm.mapping.refinement.final_pass import Adjusted, LastPass
+from sfm.mapping.growing.submodels import Submodel
+from sfm.mapping.refinement.final_refinement import _settled
+from sfm.mapping.refinement.refinement_pass import Adjusted, RefinementPass
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.options import MapperOptions, mapper_options
 
@@ -27,17 +27,17 @@ class Told:
 
     outcomes: list[tuple[float, float, frozenset[Pair]]]
     options: MapperOptions
-    patient: list[bool] = field(default_factory=list)
+    converge_first: list[bool] = field(default_factory=list)
     """Of the passes that were made, whether they were patient."""
     judge: Any = field(default_factory=lambda: SimpleNamespace(why_worse=lambda before, after: ""))
     refine: RefineConfig = field(default_factory=RefineConfig)
     scene: Any = field(default_factory=lambda: SimpleNamespace(depth=None))
-    let_in: frozenset[Pair] = frozenset()
+    admit_pairs: frozenset[Pair] = frozenset()
 
     def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
-        shift, late_shift, regained = self.outcomes[len(self.patient)]
-        self.patient.append(self.options.patient)
-        return Adjusted(model, False, [], shift, late_shift, regained, self.let_in | regained)
+        shift, late_shift, regained = self.outcomes[len(self.converge_first)]
+        self.converge_first.append(self.options.converge_first)
+        return Adjusted(model, False, [], shift, late_shift, regained, self.admit_pairs | regained)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def test_photos_that_stay_where_observations_were_chosen_need_no_other_pass(
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
     told = Told(outcomes, options)
 
-    _settled(Trial.of(pycolmap.Reconstruction()), cast(LastPass, told))
+    _settled(Submodel.of(pycolmap.Reconstruction()), cast(RefinementPass, told))
 
-    assert told.patient == [False, True, True][:num_passes]
+    assert told.converge_first == [False, True, True][:num_passes]

@@ -11,11 +11,11 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.diagnosis.misplaced_parts import DeniedPart
+from sfm.diagnosis.misplaced_parts import MisplacedPart
 from sfm.diagnosis.photo_doubt import doubts
 from sfm.diagnosis.photo_quality import ModelQuality, model_quality
 from sfm.diagnosis.quality import judged_models
-from sfm.mapping.measures.covisibility_test import SharedPlace
+from sfm.mapping.measures.covisibility_test import CovisibilityTest
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
@@ -34,13 +34,13 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pycolmap.Recon
 
 
 def measured(
-    database: Path, model: pycolmap.Reconstruction, doubtful: frozenset[Pair] = frozenset()
+    database: Path, model: pycolmap.Reconstruction, deferred: frozenset[Pair] = frozenset()
 ) -> tuple[ModelQuality, dict[str, str]]:
     quality = model_quality(
-        Scene.open(database), model, _OPTIONS, fixed_cameras=frozenset(), doubtful=doubtful
+        Scene.open(database), model, _OPTIONS, fixed_cameras=frozenset(), deferred=deferred
     )
     counts = {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
-    return quality, dict(doubts(quality, counts, doubtful))
+    return quality, dict(doubts(quality, counts, deferred))
 
 
 def moved(model: pycolmap.Reconstruction, image_id: int) -> pycolmap.Reconstruction:
@@ -99,7 +99,7 @@ def test_a_photo_at_a_wrong_place_is_in_doubt_and_the_others_are_not(
     for image_id in sorted(model.reg_image_ids())[:3]:
         wrong = moved(model, image_id)
 
-        judged = judged_models(database, [wrong], _OPTIONS, fixed_cameras=set(), doubtful=set()).photos
+        judged = judged_models(database, [wrong], _OPTIONS, fixed_cameras=set(), deferred=set()).photos
 
         named = {name: found.doubt for name, found in judged.items() if found.doubt}
         assert named.keys() == {model.image(image_id).name}
@@ -198,17 +198,20 @@ def test_of_a_photo_in_two_models_the_largest_counts(ring: tuple[Path, pycolmap.
     first = min(model.reg_image_ids())
     small = moved(model, first)
 
-    judged = judged_models(database, [model, small], _OPTIONS, fixed_cameras=set(), doubtful=set()).photos
+    judged = judged_models(database, [model, small], _OPTIONS, fixed_cameras=set(), deferred=set()).photos
 
     assert not judged[model.image(first).name].doubt
-    assert judged_models(database, [], _OPTIONS, fixed_cameras=set(), doubtful=set()).photos == {}
+    assert judged_models(database, [], _OPTIONS, fixed_cameras=set(), deferred=set()).photos == {}
 
 
 def test_photos_of_a_part_that_cannot_stand_where_it_does_are_in_doubt() -> None:
     photos = dict.fromkeys("abcdef", SOUND)
     pairs = {Pair(a, b): 0.5 for a, b in ("ab", "bc", "cd", "de", "ef")}
-    denied = (DeniedPart(frozenset("ab"), SharedPlace(9, 1)), DeniedPart(frozenset("abc"), SharedPlace(8, 2)))
-    quality = ModelQuality(photos, pairs, dict.fromkeys(pairs, 100), 10.0, denied)
+    misplaced = (
+        MisplacedPart(frozenset("ab"), CovisibilityTest(9, 1)),
+        MisplacedPart(frozenset("abc"), CovisibilityTest(8, 2)),
+    )
+    quality = ModelQuality(photos, pairs, dict.fromkeys(pairs, 100), 10.0, misplaced)
 
     doubted = doubts(quality, dict.fromkeys("abcdef", 300), frozenset())
 

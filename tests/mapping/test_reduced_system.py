@@ -8,7 +8,7 @@ import pycolmap
 import pytest
 
 from sfm.mapping.cameras.cross_validation import Folds
-from sfm.mapping.cameras.observations import Sightings, gather
+from sfm.mapping.cameras.linearized_observations import LinearizedObservations, gather
 from sfm.mapping.cameras.reduced_system import ReducedSystem
 from sfm.mapping.scene.camera_models import Freedom, freedom
 
@@ -26,11 +26,11 @@ def could(model: pycolmap.Reconstruction) -> Freedom:
 
 
 @pytest.fixture(scope="module")
-def seen(model: pycolmap.Reconstruction, could: Freedom) -> Sightings:
+def seen(model: pycolmap.Reconstruction, could: Freedom) -> LinearizedObservations:
     return gather(model, 1, could)
 
 
-def dense(seen: Sightings) -> tuple[Array, Array]:
+def dense(seen: LinearizedObservations) -> tuple[Array, Array]:
     """Weighted Jacobian (2 M, D + 6 N + 3 P) and residuals (2 M,)."""
     num, root = len(seen.image), np.sqrt(seen.weight)
     poses, points = np.zeros((num, 2, seen.num_images, 6)), np.zeros((num, 2, seen.num_points, 3))
@@ -48,7 +48,9 @@ def solved(jacobian: Array, residual: Array) -> Array:
 
 
 @pytest.mark.parametrize("free", [(), (0,), (0, 1, 2), (0, 4, 5), tuple(range(8))])
-def test_steps_are_those_of_the_whole_least_squares_problem(seen: Sightings, free: tuple[int, ...]) -> None:
+def test_steps_are_those_of_the_whole_least_squares_problem(
+    seen: LinearizedObservations, free: tuple[int, ...]
+) -> None:
     jacobian, residual = dense(seen)
     others = np.arange(8, jacobian.shape[1])
     columns = [*free, *others]
@@ -67,7 +69,7 @@ def test_steps_are_those_of_the_whole_least_squares_problem(seen: Sightings, fre
     assert np.isclose(float(np.sum((jacobian @ moved + residual) ** 2)), squares[1], rtol=1e-6)
 
 
-def test_covariance_is_that_of_the_whole_problem(seen: Sightings) -> None:
+def test_covariance_is_that_of_the_whole_problem(seen: LinearizedObservations) -> None:
     jacobian, _ = dense(seen)
     whole = np.linalg.pinv(jacobian.T @ jacobian, rcond=1e-13)
 
@@ -76,7 +78,7 @@ def test_covariance_is_that_of_the_whole_problem(seen: Sightings) -> None:
     assert np.allclose(np.diagonal(found), np.diagonal(whole)[:8], rtol=1e-2)
 
 
-def test_a_prior_holds_a_parameter_back(seen: Sightings) -> None:
+def test_a_prior_holds_a_parameter_back(seen: LinearizedObservations) -> None:
     system = ReducedSystem.of(seen)
     prior = np.zeros(8)
     prior[5] = 1e9
@@ -87,7 +89,7 @@ def test_a_prior_holds_a_parameter_back(seen: Sightings) -> None:
 
 
 def test_derivatives_by_pose_and_point_predict_what_a_small_move_does(
-    model: pycolmap.Reconstruction, could: Freedom, seen: Sightings
+    model: pycolmap.Reconstruction, could: Freedom, seen: LinearizedObservations
 ) -> None:
     rng = np.random.default_rng(0)
     pose, point = rng.normal(scale=1e-5, size=(8, 6)), rng.normal(scale=1e-5, size=(seen.num_points, 3))
@@ -108,7 +110,7 @@ def test_derivatives_by_pose_and_point_predict_what_a_small_move_does(
     assert np.abs(gather(moved, 1, could).residual - predicted).max() < 1e-3 * change
 
 
-def test_photos_left_out_have_no_say(seen: Sightings, could: Freedom) -> None:
+def test_photos_left_out_have_no_say(seen: LinearizedObservations, could: Freedom) -> None:
     """Nonsense in the first photo changes no step of the system that leaves it out."""
     first = seen.image == 0
     spoilt = dataclasses.replace(seen, residual=np.where(first[:, None], 50.0, seen.residual))

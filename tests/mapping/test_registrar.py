@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping.growing.global_start import global_models
+from sfm.mapping.growing.global_sfm import global_models
 
 from . import synthetic
 from .running import Recorder, names, poses, run, workbench
@@ -85,18 +85,18 @@ def test_fixed_cameras_keep_their_intrinsics_though_others_fit_better(
     (model,) = run(database, fixed_cameras=frozenset({1}), mapper=mapper).models
 
     with pycolmap.Database.open(database) as db:
-        given = db.read_camera(1).params
+        existing = db.read_camera(1).params
     assert model.num_reg_images() == 8
-    assert np.array_equal(model.camera(1).params, given)
+    assert np.array_equal(model.camera(1).params, existing)
 
 
 def test_so_do_they_where_all_poses_are_found_at_once(ring: synthetic.Scene, tmp_path: Path) -> None:
     database = _with_longer_focal_length(ring.database, tmp_path / "longer.db")
-    bench = workbench(database, fixed_cameras=frozenset({1}))
+    context = workbench(database, fixed_cameras=frozenset({1}))
 
-    (trial,) = global_models(bench, frozenset(bench.scene.id_of))
+    (submodel,) = global_models(context, frozenset(context.scene.id_of))
 
-    assert np.array_equal(trial.reconstruction.camera(1).params, bench.scene.cache.camera(1).params)
+    assert np.array_equal(submodel.reconstruction.camera(1).params, context.scene.cache.camera(1).params)
 
 
 def _with_longer_focal_length(source: Path, path: Path) -> Path:

@@ -13,7 +13,7 @@ import pytest
 from sfm.colmap.rigs import derive_rigs, metres_per_unit, write_rigs
 from sfm.errors import InputError
 from sfm.geometry.horn import extent
-from sfm.mapping.growing.global_start import global_models
+from sfm.mapping.growing.global_sfm import global_models
 from sfm.pipelines.map_database import map_database
 from sfm.types import PhotoStatus, Rig, RigSensor
 
@@ -168,11 +168,11 @@ def test_a_camera_that_sees_nothing_is_held_by_the_others_of_its_rig(half_blind:
 
 
 def test_so_it_is_where_all_poses_are_found_at_once(half_blind: Scene) -> None:
-    bench = workbench(half_blind.database)
+    context = workbench(half_blind.database)
 
-    (trial,) = global_models(bench, frozenset(bench.scene.id_of))
+    (submodel,) = global_models(context, frozenset(context.scene.id_of))
 
-    assert len(trial.names) == 2 * NUM_FRAMES
+    assert len(submodel.names) == 2 * NUM_FRAMES
 
 
 def test_nobody_doubts_a_photo_that_its_rig_holds(half_blind: Scene, tmp_path: Path) -> None:

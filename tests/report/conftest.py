@@ -149,10 +149,10 @@ def _record(
             },
             {
                 "round": 2,
-                "asked": {"orphan": 3},
+                "asked": {"unregistered": 3},
                 "matched": 3,
                 "verified": 2,
-                "verified_by_reason": {"orphan": 2},
+                "verified_by_reason": {"unregistered": 2},
                 "registered_before": 4,
                 "registered_after": 5,
                 "models_before": 2,

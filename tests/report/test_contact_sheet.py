@@ -20,7 +20,7 @@ from tests.report.browser import open_page
 
 HOSTILE = ("<script>console.log(1)</script>.jpg", '" onload="x.jpg', "ü ф 日.jpg", "a&b;]]>.jpg")
 FITS = PairState(Edge(0.2, Reason.KNN), PairRecord(60, 44, "CALIBRATED"))
-REFUSED = PairState(Edge(0.1, Reason.ORPHAN, 1), PairRecord(9, 0, "DEGENERATE"))
+REFUSED = PairState(Edge(0.1, Reason.UNREGISTERED, 1), PairRecord(9, 0, "DEGENERATE"))
 WAITING = PairState(Edge(0.1, Reason.USER), None)
 
 

@@ -17,7 +17,7 @@ from retrieval.codebook import train_codebook
 from retrieval.config import MODES
 from retrieval.index import RetrievalIndex
 from retrieval.mast3r_sfm_graph import pair_graph
-from retrieval.priors import sequential
+from retrieval.metadata_pairs import sequential
 from sfm.config.loading import load_config
 from sfm.config.printing import config_schema
 from sfm.errors import ConfigError

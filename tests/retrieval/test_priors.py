@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair, Reason, RetrievalError
-from retrieval.priors import consecutive, exhaustive, from_pairs_file, sequential, spatial
+from retrieval.metadata_pairs import consecutive, exhaustive, from_pairs_file, sequential, spatial
 
 
 def test_exhaustive_is_every_pair_once() -> None:

@@ -16,7 +16,7 @@ import sfm
 from retrieval import Edge, Pair, Reason
 from sfm.colmap.database import FeatureDatabase, PairRecord
 from sfm.config.schema import Config, ExportConfig, MatchingConfig, RunConfig, SiftConfig, VerifyConfig
-from sfm.loop.guides import guides_of
+from sfm.loop.epipolar_guides import guides_of
 from sfm.matching import Guide, MatchReport
 from sfm.matching.sift.guided import Features, GuidedMatches, guided_matches
 from sfm.matching.sift.matching import match_pairs
@@ -157,8 +157,8 @@ def test_without_a_baseline_or_keypoints_nothing_is_found(matched: Matched) -> N
 
 
 def test_only_requests_that_trust_the_model_are_guided(matched: Matched) -> None:
-    edges = {WIDE: Edge(0.5, Reason.SUSPECT), Pair("photo_00.jpg", "nobody.jpg"): Edge(0.5, Reason.LOOP)}
+    edges = {WIDE: Edge(0.5, Reason.VERIFY), Pair("photo_00.jpg", "nobody.jpg"): Edge(0.5, Reason.LOOP)}
 
     assert guides_of([matched.model], edges) == {}
     assert guides_of([], {WIDE: Edge(0.5, Reason.LOOP)}) == {}
-    assert guides_of([matched.model], {WIDE: Edge(0.5, Reason.WEAK)}).keys() == {WIDE}
+    assert guides_of([matched.model], {WIDE: Edge(0.5, Reason.LOW_OVERLAP)}).keys() == {WIDE}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .observations import Sightings
+from .linearized_observations import LinearizedObservations
 from .reduced_system import ReducedSystem, Step, summed
 
 Array = npt.NDArray[np.float64]
@@ -34,13 +34,13 @@ class HeldOut:
 class Folds:
     """Systems of normal equations without a part of the photos each."""
 
-    seen: Sightings
+    seen: LinearizedObservations
     systems: Sequence[ReducedSystem]
     tested: Sequence[npt.NDArray[np.bool_]]
     """Observations by the photos left out, of points that the others see twice."""
 
     @classmethod
-    def of(cls, seen: Sightings) -> Folds:
+    def of(cls, seen: LinearizedObservations) -> Folds:
         """Parts of the camera's photos, spread over all of them, are left out in turn."""
         systems, tested = [], []
         num = min(_NUM_FOLDS if len(seen.own) <= _MANY else _NUM_FOLDS_OF_MANY, len(seen.own))
@@ -73,7 +73,7 @@ class Folds:
         return HeldOut(1 - float(now.sum() / was.sum()), mean / max(error, 1e-12))
 
 
-def _squares(seen: Sightings, step: Step) -> Array:
+def _squares(seen: LinearizedObservations, step: Step) -> Array:
     """(N, 2) number of observations and weighted sum of squared residuals of each photo, its pose fitted."""
     moved = seen.residual + seen.by_intrinsics @ step.intrinsics
     moved += np.einsum("mij,mj->mi", seen.by_point, step.points[seen.point])

@@ -27,7 +27,7 @@ from ..scene.options import MapperOptions
 from ..scene.scene import Scene
 from ..scene.session import MapperSession
 from .cross_validation import Folds, jackknife
-from .observations import gather, gather_of_cameras
+from .linearized_observations import gather, gather_of_cameras
 from .reduced_system import ReducedSystem
 
 _MIN_SHARE = 0.2

@@ -14,7 +14,7 @@ from sfm.config.schema import RefineConfig
 from ..scene.adjusted_photos import all_photos
 from ..scene.camera_models import LADDER, PRINCIPAL_POINT, as_model, freedom
 from .loss import is_robust
-from .model_selection import Climb, TriedRung, climb
+from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import plausible
 
 _MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what its intrinsics should
@@ -28,7 +28,7 @@ _FAILED = "the adjustment failed"
 class RicherCameras:
     """What the observations of a model say of the intrinsics of its cameras."""
 
-    climbs: Mapping[int, Climb]
+    selections: Mapping[int, ModelSelection]
     """By camera id, of those that were asked about."""
     num_images: Mapping[int, int]
     """Registered photos by camera id."""
@@ -39,7 +39,7 @@ class RicherCameras:
     @property
     def supported(self) -> Set[int]:
         """Ids of cameras of which observations support richer intrinsics."""
-        return {camera_id for camera_id, found in self.climbs.items() if found.accepted}
+        return {camera_id for camera_id, found in self.selections.items() if found.accepted}
 
     @property
     def changed(self) -> Set[int]:
@@ -49,14 +49,14 @@ class RicherCameras:
     @property
     def shifted(self) -> Set[int]:
         """Ids of cameras whose principal point is free."""
-        off_centre = {i for i, found in self.climbs.items() if PRINCIPAL_POINT in found.accepted}
+        off_centre = {i for i, found in self.selections.items() if PRINCIPAL_POINT in found.accepted}
         return self.anyway | off_centre
 
     def started(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
         """A copy of the model with the cameras that the climbs predict."""
         started = copy.deepcopy(model)
         for camera_id in sorted(self.supported):
-            found = self.climbs[camera_id]
+            found = self.selections[camera_id]
             camera, predicted = started.camera(camera_id), found.camera
             richer = [name for name in LADDER if name in found.accepted]
             if camera.model_name in LADDER:
@@ -64,14 +64,14 @@ class RicherCameras:
             camera.model, camera.params = predicted.model, predicted.params.tolist()
         return started
 
-    def tried(self, model: pycolmap.Reconstruction, *, failed: bool = False) -> list[TriedRung]:
+    def tried(self, model: pycolmap.Reconstruction, *, failed: bool = False) -> list[TriedBlock]:
         """All that was tried, with the shifts of the model's cameras where they changed.
 
         Where the adjustment `failed`, nothing was accepted.
         """
         asked = [
             one
-            for camera_id, found in self.climbs.items()
+            for camera_id, found in self.selections.items()
             if model.exists_camera(camera_id)
             for one in found.reached(model.camera(camera_id))
         ]
@@ -105,7 +105,7 @@ def richer_cameras(
         fixed_cameras: cameras whose intrinsics never change.
     """
     num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
-    climbs: dict[int, Climb] = {}
+    selections: dict[int, ModelSelection] = {}
     for camera_id, num in sorted(num_images.items()):
         if num >= _MIN_IMAGES and camera_id not in fixed_cameras:
             could = freedom(
@@ -114,9 +114,9 @@ def richer_cameras(
                 richest=refine.max_camera_model,
                 principal_point=refine.principal_point == "evidence",
             )
-            climbs[camera_id] = climb(model, camera_id, could)
+            selections[camera_id] = select_model(model, camera_id, could)
     anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
-    return RicherCameras(climbs, num_images, fixed_cameras, anyway)
+    return RicherCameras(selections, num_images, fixed_cameras, anyway)
 
 
 def adjusted_with(
@@ -151,5 +151,5 @@ def adjusted_with(
     return model
 
 
-def _freed_anyway(camera_id: int, num_images: int) -> TriedRung:
-    return TriedRung(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)
+def _freed_anyway(camera_id: int, num_images: int) -> TriedBlock:
+    return TriedBlock(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)

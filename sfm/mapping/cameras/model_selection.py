@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from ..scene.camera_models import LADDER, PRINCIPAL_POINT, Freedom, Rung, as_model, parts, together
+from ..scene.camera_models import LADDER, PRINCIPAL_POINT, Freedom, ParameterBlock, as_model, parts, together
 from .cross_validation import Folds, HeldOut, jackknife
-from .observations import Sightings, gather
+from .linearized_observations import LinearizedObservations, gather
 from .reduced_system import ReducedSystem
 
 Array = npt.NDArray[np.float64]
@@ -38,13 +38,13 @@ SUPPORTED = "supported by the observations"
 
 
 @dataclass(frozen=True, slots=True)
-class TriedRung:
+class TriedBlock:
     """What freeing parameters of one camera would do, and whether they were freed."""
 
     camera_id: int
     num_images: int
-    rung: str
-    """As `Rung.name`."""
+    block: str
+    """As `ParameterBlock.name`."""
     shift: dict[str, float]
     """By parameter; aspect is fx / fy - 1."""
     sigma: dict[str, float]
@@ -59,10 +59,10 @@ class TriedRung:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Climb:
+class ModelSelection:
     """How far a camera came."""
 
-    tried: tuple[TriedRung, ...]
+    tried: tuple[TriedBlock, ...]
     freedom: Freedom
     camera: pycolmap.Camera
     """Of the richest model; what was not freed is as it was."""
@@ -70,9 +70,9 @@ class Climb:
     @property
     def accepted(self) -> tuple[str, ...]:
         """Names of the rungs, each by itself."""
-        return tuple(name for one in self.tried if one.accepted for name in parts(one.rung))
+        return tuple(name for one in self.tried if one.accepted for name in parts(one.block))
 
-    def reached(self, camera: pycolmap.Camera) -> tuple[TriedRung, ...]:
+    def reached(self, camera: pycolmap.Camera) -> tuple[TriedBlock, ...]:
         """What was tried, accepted rungs with what the adjustment made of them."""
         ladder = camera.model_name in LADDER and self.freedom.camera.model_name in LADDER
         final = as_model(camera, self.freedom.camera.model_name) if ladder else camera
@@ -87,44 +87,46 @@ class Climb:
         )
 
 
-def climb(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> Climb:
+def select_model(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> ModelSelection:
     """Try the rungs of a camera one after the other, each on top of those accepted so far."""
     seen = gather(model, camera_id, freedom)
-    if not freedom.rungs or not seen.variance > 0:
-        return Climb((), freedom, freedom.camera)
+    if not freedom.blocks or not seen.variance > 0:
+        return ModelSelection((), freedom, freedom.camera)
     try:
-        return _climbed(_Evidence(model.camera(camera_id), freedom, seen), camera_id)
+        return _selected(_Evidence(model.camera(camera_id), freedom, seen), camera_id)
     except np.linalg.LinAlgError:  # no rung could be told from poses that nothing holds
-        return Climb((), freedom, freedom.camera)
+        return ModelSelection((), freedom, freedom.camera)
 
 
-def _climbed(evidence: _Evidence, camera_id: int) -> Climb:
+def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
     freedom = evidence.freedom
-    free, tried = list(freedom.base), dict[str, TriedRung]()
-    waiting, num_free = list(freedom.rungs), 0
+    free, tried = list(freedom.base), dict[str, TriedBlock]()
+    waiting, num_free = list(freedom.blocks), 0
     while waiting and num_free != len(free):
         num_free = len(free)
-        for rung in waiting:
-            tried[rung.name] = evidence.judge(camera_id, rung, free)
-            free += rung.columns if tried[rung.name].accepted else ()
+        for block in waiting:
+            tried[block.name] = evidence.judge(camera_id, block, free)
+            free += block.columns if tried[block.name].accepted else ()
         # What one rung leaves unexplained may have hidden that another one is needed.
-        waiting = [rung for rung in waiting if not tried[rung.name].accepted]
+        waiting = [block for block in waiting if not tried[block.name].accepted]
         if num_free == len(free) and (joint := _only_together(waiting, tried)):
             tried[joint.name] = evidence.judge(camera_id, joint, free)
             if tried[joint.name].accepted:
                 free += joint.columns
-                waiting = [rung for rung in waiting if rung.name not in parts(joint.name)]
+                waiting = [block for block in waiting if block.name not in parts(joint.name)]
     step = evidence.system.step(free, evidence.prior).intrinsics
-    return Climb(tuple(tried.values()), freedom, freedom.moved(step))
+    return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step))
 
 
-def _only_together(waiting: Sequence[Rung], tried: Mapping[str, TriedRung]) -> Rung | None:
+def _only_together(
+    waiting: Sequence[ParameterBlock], tried: Mapping[str, TriedBlock]
+) -> ParameterBlock | None:
     """Rungs that the observations ask for and that nothing determines as long as the others are missing.
 
     A lens off its centre shifts the principal point and bends the picture sideways; either alone explains
     little and leaves the focal length wherever the rest pushes it.
     """
-    asked_for = [rung for rung in waiting if tried[rung.name].held_out_sigmas is not None]
+    asked_for = [block for block in waiting if tried[block.name].held_out_sigmas is not None]
     return together(asked_for) if len(asked_for) > 1 else None
 
 
@@ -132,7 +134,7 @@ def _only_together(waiting: Sequence[Rung], tried: Mapping[str, TriedRung]) -> R
 class _Evidence:
     camera: pycolmap.Camera
     freedom: Freedom
-    seen: Sightings
+    seen: LinearizedObservations
     prior: Array = field(init=False)
     system: ReducedSystem = field(init=False)
 
@@ -144,25 +146,25 @@ class _Evidence:
     def folds(self) -> Folds:
         return Folds.of(self.seen)
 
-    def judge(self, camera_id: int, rung: Rung, before: Sequence[int]) -> TriedRung:
+    def judge(self, camera_id: int, block: ParameterBlock, before: Sequence[int]) -> TriedBlock:
         """Whether a rung is supported on top of what is free before it."""
-        after = [*before, *rung.columns]
+        after = [*before, *block.columns]
         gain = self.system.gain(after, self.prior) - self.system.gain(before, self.prior)
         sigmas = math.sqrt(max(gain, 0.0) / self.seen.variance)
         step = self.system.step(after, self.prior).intrinsics
         sigma = np.zeros(len(step))
         sigma[after] = np.sqrt(np.diagonal(self.system.covariance(after, self.prior)) * self.seen.variance)
         held_out = None
-        why = self._why_insignificant(rung, sigmas, step)
+        why = self._why_insignificant(block, sigmas, step)
         if not why:
             sigma = np.maximum(sigma, jackknife(self.folds.steps(after, self.prior)))
             held_out = self.folds.compare(before, after, self.prior)
-            why = self._why_undetermined(rung, step, sigma) or _why_no_better(held_out)
-        at = list(rung.columns)
-        return TriedRung(
+            why = self._why_undetermined(block, step, sigma) or _why_no_better(held_out)
+        at = list(block.columns)
+        return TriedBlock(
             camera_id=camera_id,
             num_images=len(self.seen.own),
-            rung=rung.name,
+            block=block.name,
             shift={self.freedom.names[i]: _rounded(step[i], 4) for i in at},
             sigma={self.freedom.names[i]: _rounded(sigma[i], 2) for i in at},
             sigmas=round(sigmas, 1),
@@ -172,19 +174,19 @@ class _Evidence:
             why=why or SUPPORTED,
         )
 
-    def _why_insignificant(self, rung: Rung, sigmas: float, step: Array) -> str:
-        at = list(rung.columns)
+    def _why_insignificant(self, block: ParameterBlock, sigmas: float, step: Array) -> str:
+        at = list(block.columns)
         side = max(self.camera.width, self.camera.height)
         if sigmas < _MIN_SIGMAS:
             return "no significant fall in reprojection error"
-        if rung.name == PRINCIPAL_POINT and np.abs(step[at]).max() < _MIN_SHIFT * side:
+        if block.name == PRINCIPAL_POINT and np.abs(step[at]).max() < _MIN_SHIFT * side:
             return "too near the centre to matter"
         if np.any(np.abs(step[at]) > _MAX_PRIOR_SIGMAS * self.freedom.prior[at]):
             return "implausibly far off"
         return ""
 
-    def _why_undetermined(self, rung: Rung, step: Array, sigma: Array) -> str:
-        at = list(rung.columns)
+    def _why_undetermined(self, block: ParameterBlock, step: Array, sigma: Array) -> str:
+        at = list(block.columns)
         focal_px, moved_px = (one.mean_focal_length() for one in (self.camera, self.freedom.moved(step)))
         if abs(moved_px / focal_px - 1) > _MAX_FOCAL_CHANGE:
             return "cannot be told apart from the focal length"

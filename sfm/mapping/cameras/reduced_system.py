@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from .observations import Sightings
+from .linearized_observations import LinearizedObservations
 
 Array = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class ReducedSystem:
     """(P, 3, D)"""
 
     @classmethod
-    def of(cls, seen: Sightings) -> ReducedSystem:
+    def of(cls, seen: LinearizedObservations) -> ReducedSystem:
         """Eliminate points, then poses."""
         num_images, num_points = seen.num_images, seen.num_points
         weight = seen.weight[:, None, None]

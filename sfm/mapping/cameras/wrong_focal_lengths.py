@@ -21,7 +21,7 @@ _POOR = 1.1  # of the median photo's reprojection error: what contradicts a phot
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignPhoto:
+class WrongFocalLength:
     """A photo that was taken with another focal length than the rest of its camera's photos."""
 
     name: str
@@ -35,13 +35,13 @@ class ForeignPhoto:
     """The same with the shared focal length."""
 
 
-def find_foreign_photos(
+def find_wrong_focal_lengths(
     database: Path,
     models: Sequence[pycolmap.Reconstruction],
     *,
     fixed_cameras: Set[int] = frozenset(),
     seed: int,
-) -> list[ForeignPhoto]:
+) -> list[WrongFocalLength]:
     """Photos to be given cameras of their own, sorted by name; nothing is changed.
 
     Tested are photos that are not registered, or poorly, of cameras that several photos share and whose focal
@@ -82,7 +82,7 @@ def _well_registered(model: pycolmap.Reconstruction) -> Iterator[str]:
 
 def _test(
     scene: Scene, name: str, model: pycolmap.Reconstruction, camera_id: int, seed: int
-) -> ForeignPhoto | None:
+) -> WrongFocalLength | None:
     if not any(_is_other(model, i, camera_id, name) for i in model.reg_image_ids()):
         return None  # no other photo in this model vouches for the shared focal length
     xy, xyz = _visible_points(scene, name, model)
@@ -92,7 +92,7 @@ def _test(
     own_px, own_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=True)
     if own_error > _MAX_ERROR_RATIO * shared_error or abs(own_px / shared_px - 1) < _MIN_FOCAL_CHANGE:
         return None
-    return ForeignPhoto(name, own_px, len(xy), round(own_error, 3), round(shared_error, 3))
+    return WrongFocalLength(name, own_px, len(xy), round(own_error, 3), round(shared_error, 3))
 
 
 def _is_other(model: pycolmap.Reconstruction, image_id: int, camera_id: int, name: str) -> bool:

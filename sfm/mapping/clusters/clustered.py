@@ -11,7 +11,7 @@ from sfm.config.schema import RegisterConfig
 from sfm.files.scratch import scratch_folder
 
 from ..edits.join_overlapping import join_models
-from ..growing.trials import Trial, Workbench, extend, judged
+from ..growing.submodels import MappingContext, Submodel, extend, judged
 from ..scene.journal import Journal
 from .partition import Cluster, partition
 from .processes import run_tasks
@@ -21,68 +21,68 @@ _MIN_PHOTOS = 20  # of a component that is worth a process
 
 
 def clustered_models(
-    bench: Workbench,
+    context: MappingContext,
     config: RegisterConfig,
-    models: Sequence[Trial],
+    models: Sequence[Submodel],
     discarded: Journal,
     *,
     scratch: Path | None = None,
-) -> list[Trial]:
+) -> list[Submodel]:
     """Models of the photos that `models` leave over, where these are so many that clusters pay; else none.
 
     The result depends on the clusters and on the threads a process has, never on which is done first.
 
     Args:
-        bench: of the whole. Processes get a part of its scene each, as copies.
+        context: of the whole. Processes get a part of its scene each, as copies.
         config: `config.processes` and `config.cluster_size` count.
         models: so far.
         discarded: told of the clusters, of their joins, and of trials that were given up.
         scratch: folder in which clusters change hands, for this run alone; None: a temporary one.
     """
-    if bench.options.frozen:  # the seams could not be adjusted
+    if context.options.frozen:  # the seams could not be adjusted
         return []
-    processes = config.processes or bench.options.pipeline.num_threads
-    clusters = _clusters(bench, config, models)
+    processes = config.processes or context.options.pipeline.num_threads
+    clusters = _clusters(context, config, models)
     if processes < 2 or sum(len(cluster.core) for cluster in clusters) < 2 * config.cluster_size:
         return []
     with _folder(scratch) as folder:
-        found = _side_by_side(bench, config, clusters, folder, discarded, processes=processes)
-    joined = join_models(bench, found, discarded)
-    return _with_rest(bench, joined, frozenset().union(*(cluster.core for cluster in clusters)))
+        found = _side_by_side(context, config, clusters, folder, discarded, processes=processes)
+    joined = join_models(context, found, discarded)
+    return _with_rest(context, joined, frozenset().union(*(cluster.core for cluster in clusters)))
 
 
 def _side_by_side(
-    bench: Workbench,
+    context: MappingContext,
     config: RegisterConfig,
     clusters: Sequence[Cluster],
     folder: Path,
     discarded: Journal,
     *,
     processes: int,
-) -> list[Trial]:
+) -> list[Submodel]:
     """Models of the clusters, each mapped by a process of its own, or here where that failed."""
     processes = min(processes, len(clusters))
-    threads = max(1, bench.options.pipeline.num_threads // processes)
+    threads = max(1, context.options.pipeline.num_threads // processes)
     tasks = [folder / f"{number:04d}" for number in range(len(clusters))]
     for task, cluster in zip(tasks, clusters, strict=True):
-        write_task(task, bench, config, cluster.names, threads=threads)
-    failures = run_tasks(tasks, processes=processes, threads=threads, on_registered=bench.on_registered)
-    found: list[Trial] = []
+        write_task(task, context, config, cluster.names, threads=threads)
+    failures = run_tasks(tasks, processes=processes, threads=threads, on_registered=context.on_registered)
+    found: list[Submodel] = []
     for task, cluster in zip(tasks, clusters, strict=True):
         if not is_mapped(task):
-            map_task(task, bench.on_registered)
+            map_task(task, context.on_registered)
         done = read_models(task)
         discarded.entries += done.discarded.entries
         discarded.note(
             "cluster",
             num_images=len(cluster.names),
             num_core=len(cluster.core),
-            registered=[len(trial.names) for trial in done.trials],
+            registered=[len(submodel.names) for submodel in done.submodels],
             seconds=done.seconds,
             cpu_s=done.cpu_s,
             failure=failures.get(task, ""),
         )
-        found += done.trials
+        found += done.submodels
     return found
 
 
@@ -102,10 +102,10 @@ def _folder(scratch: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clusters(bench: Workbench, config: RegisterConfig, models: Sequence[Trial]) -> list[Cluster]:
+def _clusters(context: MappingContext, config: RegisterConfig, models: Sequence[Submodel]) -> list[Cluster]:
     """Clusters of all components that are large enough, largest first."""
-    taken = frozenset().union(*(trial.names for trial in models))
-    scene = bench.scene
+    taken = frozenset().union(*(submodel.names for submodel in models))
+    scene = context.scene
     frame_of = {name: scene.cache.image(image_id).frame_id for name, image_id in scene.id_of.items()}
     left = frozenset(scene.id_of) - taken
     found: list[Cluster] = []
@@ -115,16 +115,18 @@ def _clusters(bench: Workbench, config: RegisterConfig, models: Sequence[Trial])
     return sorted(found, key=lambda cluster: (-len(cluster.names), min(cluster.core)))
 
 
-def _with_rest(bench: Workbench, models: Sequence[Trial], everyone: frozenset[str]) -> list[Trial]:
+def _with_rest(
+    context: MappingContext, models: Sequence[Submodel], everyone: frozenset[str]
+) -> list[Submodel]:
     """The models, grown by the photos that no cluster's model has."""
-    grown: list[Trial] = []
-    taken = frozenset().union(*(trial.names for trial in models))
-    for trial in models:
+    grown: list[Submodel] = []
+    taken = frozenset().union(*(submodel.names for submodel in models))
+    for submodel in models:
         rest = everyone - taken
-        near = bench.scene.view_graph.component(min(trial.names)) if rest else set()
-        if not trial.from_depth and rest & near:
-            extend(bench, trial, trial.names | (rest & near))
-            judged(bench, trial)
-            taken |= trial.names
-        grown.append(trial)
+        near = context.scene.view_graph.component(min(submodel.names)) if rest else set()
+        if not submodel.is_depth_only and rest & near:
+            extend(context, submodel, submodel.names | (rest & near))
+            judged(context, submodel)
+            taken |= submodel.names
+        grown.append(submodel)
     return grown

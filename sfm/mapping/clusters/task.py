@@ -13,9 +13,9 @@ from sfm.colmap.model_files import read_whole_model
 from sfm.config.schema import RegisterConfig
 
 from ..depth.keypoint_depth import KeypointDepth
-from ..edits.bridge import bridged_models
+from ..edits.bridge import bridge_gaps
 from ..growing.components import new_models
-from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, best_model
+from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, best_model
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions, with_threads
 from ..scene.part_database import write_part
@@ -30,7 +30,7 @@ _DATABASE, _TASK, _STORY = "part.db", "task.pickle", "story.json"
 class ClusterModels:
     """What became of a cluster."""
 
-    trials: list[Trial]
+    submodels: list[Submodel]
     """Its models, largest first."""
     discarded: Journal
     """Of the models that were given up."""
@@ -47,12 +47,12 @@ class _Task:
 
 
 def write_task(
-    folder: Path, bench: Workbench, config: RegisterConfig, names: Set[str], *, threads: int
+    folder: Path, context: MappingContext, config: RegisterConfig, names: Set[str], *, threads: int
 ) -> None:
     """All that mapping a cluster needs, in a new folder."""
     folder.mkdir(parents=True)
-    write_part(bench.scene, names, folder / _DATABASE)
-    task = _Task(config, with_threads(bench.options, threads), KeypointDepth.of(bench.scene, names))
+    write_part(context.scene, names, folder / _DATABASE)
+    task = _Task(config, with_threads(context.options, threads), KeypointDepth.of(context.scene, names))
     (folder / _TASK).write_bytes(pickle.dumps(task))
 
 
@@ -61,18 +61,18 @@ def map_task(folder: Path, on_registered: Callable[[str], None]) -> None:
     started, cpu_started = time.monotonic(), time.process_time()
     # Written by `write_task`, in a folder that this run has made and locked.
     task: _Task = pickle.loads((folder / _TASK).read_bytes())
-    bench = Workbench(Scene.open(folder / _DATABASE, task.depth), task.options, on_registered)
+    context = MappingContext(Scene.open(folder / _DATABASE, task.depth), task.options, on_registered)
     discarded = Journal()
-    trials = _models(bench, task.config, discarded)
+    submodels = _models(context, task.config, discarded)
     stories = []
-    for index, trial in enumerate(trials):
+    for index, submodel in enumerate(submodels):
         (folder / str(index)).mkdir(exist_ok=True)
-        trial.reconstruction.write(folder / str(index))
+        submodel.reconstruction.write(folder / str(index))
         stories.append(
             {
-                "journal": trial.journal.entries,
-                "from_depth": trial.from_depth,
-                "contradicted": trial.contradicted,
+                "journal": submodel.journal.entries,
+                "from_depth": submodel.is_depth_only,
+                "contradicted": submodel.contradicted,
             }
         )
     story = {
@@ -92,26 +92,26 @@ def is_mapped(folder: Path) -> bool:
 def read_models(folder: Path) -> ClusterModels:
     """The models of a mapped cluster."""
     story = json.loads((folder / _STORY).read_text(encoding="utf-8"))
-    trials = []
+    submodels = []
     for index, told in enumerate(story["models"]):
         model = read_whole_model(folder / str(index))
         journal = Journal([(event, fields) for event, fields in told["journal"]])
         names = frozenset(model.image(i).name for i in model.reg_image_ids())
-        trials.append(Trial(None, model, journal, names, told["from_depth"], told["contradicted"]))
+        submodels.append(Submodel(None, model, journal, names, told["from_depth"], told["contradicted"]))
     discarded = Journal([(event, fields) for event, fields in story["discarded"]])
-    return ClusterModels(trials, discarded, story["seconds"], story["cpu_s"])
+    return ClusterModels(submodels, discarded, story["seconds"], story["cpu_s"])
 
 
-def _models(bench: Workbench, config: RegisterConfig, discarded: Journal) -> list[Trial]:
-    everyone = frozenset(bench.scene.id_of)
-    first = best_model(bench, everyone, discarded, max_trials=1)
+def _models(context: MappingContext, config: RegisterConfig, discarded: Journal) -> list[Submodel]:
+    everyone = frozenset(context.scene.id_of)
+    first = best_model(context, everyone, discarded, max_trials=1)
     if (
         first is not None
         and len(first.names) >= _NEARLY_ALL * len(everyone)
         and first.contradicted <= MAX_CONTRADICTED
     ):
         return [first]
-    models = sorted(new_models(bench, config, (), discarded), key=lambda trial: -len(trial.names))
-    if len(models) > 1 and models[0].contradicted <= MAX_CONTRADICTED and not models[0].from_depth:
-        return bridged_models(bench, models, everyone, discarded)
+    models = sorted(new_models(context, config, (), discarded), key=lambda submodel: -len(submodel.names))
+    if len(models) > 1 and models[0].contradicted <= MAX_CONTRADICTED and not models[0].is_depth_only:
+        return bridge_gaps(context, models, everyone, discarded)
     return models

@@ -14,14 +14,14 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.trials import Trial, Workbench, continued
+from ..growing.submodels import MappingContext, Submodel, continued
 from ..measures.agreement import AGREED_PX, median_errors_px
 from ..scene.journal import Journal
 from ..scene.scene import Scene
 
 
-def supported(
-    scene: Scene, models: Sequence[pycolmap.Reconstruction], suspects: Set[Pair]
+def supported_pairs(
+    scene: Scene, models: Sequence[pycolmap.Reconstruction], deferred: Set[Pair]
 ) -> tuple[frozenset[Pair], frozenset[Pair]]:
     """Suspects that a model agrees with, and those that one contradicts or that would join two models."""
     model_of = {
@@ -29,41 +29,43 @@ def supported(
         for index, model in enumerate(models)
         for image_id in model.reg_image_ids()
     }
-    errors = [median_errors_px(scene, model, suspects) for model in models]
+    errors = [median_errors_px(scene, model, deferred) for model in models]
     true = frozenset(pair for found in errors for pair, error in found.items() if error <= AGREED_PX)
-    held = frozenset(pair for pair in suspects - true if pair.a in model_of and pair.b in model_of)
+    held = frozenset(pair for pair in deferred - true if pair.a in model_of and pair.b in model_of)
     return true, held
 
 
-def let_in(whole: Workbench, trials: Sequence[Trial], suspects: Set[Pair], journal: Journal) -> list[Trial]:
+def admit_pairs(
+    whole: MappingContext, submodels: Sequence[Submodel], deferred: Set[Pair], journal: Journal
+) -> list[Submodel]:
     """The models with photos that only suspects lead to, and with the suspects that they agree with.
 
     Models that no photo joins stay as they are.
 
     Args:
         whole: a workbench whose scene has all pairs.
-        trials: models that were grown without `suspects`; models from depth alone stay as they are.
-        suspects: pairs of the scene.
+        submodels: models that were grown without `deferred`; models from depth alone stay as they are.
+        deferred: pairs of the scene.
         journal: told how many pairs came in, and of each photo whose place hangs on suspects.
     """
-    true, held = supported(whole.scene, [trial.reconstruction for trial in trials], suspects)
-    missing = frozenset(whole.scene.id_of).difference(*(trial.names for trial in trials))
-    journal.note("suspects", num_held_back=len(suspects), num_let_in=len(true), num_refused=len(held))
-    if not any(name in missing for pair in suspects for name in pair):
-        return list(trials)  # the last adjustment makes points of the pairs that came in
-    firm = whole.scene.view_graph.without(suspects - true)
-    bench = replace(whole, scene=whole.scene.without(held))
-    grown: list[Trial] = []
-    for trial in trials:
-        if trial.from_depth:
-            grown.append(trial)
+    true, held = supported_pairs(whole.scene, [submodel.reconstruction for submodel in submodels], deferred)
+    missing = frozenset(whole.scene.id_of).difference(*(submodel.names for submodel in submodels))
+    journal.note("deferred_pairs", num_deferred=len(deferred), num_admitted=len(true), num_refused=len(held))
+    if not any(name in missing for pair in deferred for name in pair):
+        return list(submodels)  # the last adjustment makes points of the pairs that came in
+    firm = whole.scene.view_graph.without(deferred - true)
+    context = replace(whole, scene=whole.scene.without(held))
+    grown: list[Submodel] = []
+    for submodel in submodels:
+        if submodel.is_depth_only:
+            grown.append(submodel)
             continue
-        later = continued(bench, trial.reconstruction, missing)
-        for name in sorted(later.names - trial.names):
+        later = continued(context, submodel.reconstruction, missing)
+        for name in sorted(later.names - submodel.names):
             if not firm.support(name, later.names):
                 why = "only pairs that may be look-alikes' lead to it"
-                later.journal.note("ambiguous", name=name, why=why)
-        later.journal.entries = trial.journal.entries + later.journal.entries
+                later.journal.note("uncertain", name=name, why=why)
+        later.journal.entries = submodel.journal.entries + later.journal.entries
         missing -= later.names
         grown.append(later)
     return grown

@@ -10,24 +10,24 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.trials import Trial, Workbench, copied, without_photos
+from ..growing.submodels import MappingContext, Submodel, copied, without_images
 from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
-from ..measures.covisibility import Sights
-from ..measures.covisibility_test import SharedPlace, shared_place
+from ..measures.covisibility import PredictedCovisibility
+from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..measures.epipolar import Views
 from ..measures.soundness import MIN_COMMON_POINTS
-from ..measures.weakly_connected import loosely_held
+from ..measures.weakly_connected import weakly_connected_parts
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity
 
-OUTVOTED_IF_DENIED = 0.5
+OUTVOTED_IF_INCONSISTENT = 0.5
 """Matches that agree with another place, times those with the present one, where most pairs that should match
 do not (`same_place`): three parts of a rendered town, 40 of 200 photos, had 1.15, 0.65 and 2.7, and AUC@5
 rose from 63 to 93."""
 
 
 @dataclass(frozen=True, slots=True)
-class OtherPlace:
+class AlternativePlacement:
     """A part of a model, and the other place that most of the pairs that contradict it agree on."""
 
     part: frozenset[str]
@@ -38,13 +38,13 @@ class OtherPlace:
     """Pairs across that agree with where the part stands."""
     other: frozenset[Pair]
     """Pairs across that agree with the other place."""
-    here: SharedPlace
-    there: SharedPlace
+    here: CovisibilityTest
+    there: CovisibilityTest
 
     @property
     def gain(self) -> int:
         """By how many there are fewer pairs that should match and do not."""
-        return self.here.num_denying - self.there.num_denying
+        return self.here.num_inconsistent - self.there.num_inconsistent
 
     def votes(self, edges: Mapping[Pair, TwoView]) -> tuple[int, int]:
         """Matches that agree with the present place alone, and with the other one alone."""
@@ -53,63 +53,63 @@ class OtherPlace:
         return here, there
 
 
-def other_places(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
+def alternative_placements(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
     """Other places of parts of a model, in the order of their photos' names.
 
     More matches have to call for another place than for the present one; half where photos do not see what
     they should see from here, or where too few pairs were tried to tell.
     """
-    edges = bench.scene.view_graph.edges
-    errors = median_errors_px(bench.scene, trial.reconstruction, edges)
+    edges = context.scene.view_graph.edges
+    errors = median_errors_px(context.scene, submodel.reconstruction, edges)
     inliers = {pair: edges[pair].num_inliers for pair in errors}
-    parts = loosely_held(trial.names, errors, inliers)
+    parts = weakly_connected_parts(submodel.names, errors, inliers)
     if not parts:
         return
-    sights = Sights.of(trial.reconstruction)
+    covisibility = PredictedCovisibility.of(submodel.reconstruction)
     for part in sorted(parts, key=sorted):
-        if found := _other_place(bench, trial, part, errors, sights):
+        if found := _alternative_placement(context, submodel, part, errors, covisibility):
             yield found
 
 
-def split(bench: Workbench, trial: Trial, part: Set[str]) -> tuple[Trial, Trial]:
+def separated(context: MappingContext, submodel: Submodel, part: Set[str]) -> tuple[Submodel, Submodel]:
     """Copies of a model without a part, and with nothing else."""
-    return _without(bench, trial, part), _without(bench, trial, trial.names - part)
+    return _without(context, submodel, part), _without(context, submodel, submodel.names - part)
 
 
-def _other_place(
-    bench: Workbench,
-    trial: Trial,
+def _alternative_placement(
+    context: MappingContext,
+    submodel: Submodel,
     part: frozenset[str],
     errors_px: Mapping[Pair, float],
-    sights: Sights,
-) -> OtherPlace | None:
+    covisibility: PredictedCovisibility,
+) -> AlternativePlacement | None:
     """The place that the pairs which contradict a part would have it at; None where they agree on none."""
-    scene, edges = bench.scene, bench.scene.view_graph.edges
+    scene, edges = context.scene, context.scene.view_graph.edges
     across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
-    here = shared_place(sights.overlaps(part), part, scene.tried, present)
+    here = covisibility_test(covisibility.overlaps(part), part, scene.tried, present)
     agree, contradict = (
         sum(edges[pair].num_inliers for pair in some) for some in (present, across - present)
     )
-    if contradict <= (1 if here.is_confirmed else OUTVOTED_IF_DENIED) * agree:
+    if contradict <= (1 if here.is_consistent else OUTVOTED_IF_INCONSISTENT) * agree:
         return None
-    base, moving = replace(trial, names=trial.names - part), replace(trial, names=part)
+    base, moving = replace(submodel, names=submodel.names - part), replace(submodel, names=part)
     against = replace(scene, view_graph=scene.view_graph.without(present))
-    points_base, points_part = common_points(replace(bench, scene=against), base, moving)
+    points_base, points_part = common_points(replace(context, scene=against), base, moving)
     apart = np.any(points_base != points_part, axis=1)  # what both see as one point, says nothing
     if np.count_nonzero(apart) < MIN_COMMON_POINTS:
         return None
-    elsewhere = similarity(bench, base, points_part[apart], points_base[apart], min_inlier_ratio=0.0)
+    elsewhere = similarity(context, base, points_part[apart], points_base[apart], min_inlier_ratio=0.0)
     if elsewhere is None:
         return None
-    errors_there = Views(scene, trial.reconstruction).moved(part, elsewhere).median_errors_px(across)
+    errors_there = Views(scene, submodel.reconstruction).moved(part, elsewhere).median_errors_px(across)
     other = frozenset(pair for pair, error in errors_there.items() if error <= CONTRADICTED_PX)
-    overlaps_there = sights.moved(part, elsewhere).overlaps(part)
-    there = shared_place(overlaps_there, part, scene.tried, other)
-    return OtherPlace(part, elsewhere, across, present, other, here, there)
+    overlaps_there = covisibility.moved(part, elsewhere).overlaps(part)
+    there = covisibility_test(overlaps_there, part, scene.tried, other)
+    return AlternativePlacement(part, elsewhere, across, present, other, here, there)
 
 
-def _without(bench: Workbench, trial: Trial, names: Set[str]) -> Trial:
-    rest = copied(trial)
-    rest.names = without_photos(bench, rest.reconstruction, names)
+def _without(context: MappingContext, submodel: Submodel, names: Set[str]) -> Submodel:
+    rest = copied(submodel)
+    rest.names = without_images(context, rest.reconstruction, names)
     return rest

@@ -11,8 +11,8 @@ from collections.abc import Sequence, Set
 
 import pycolmap
 
-from ..growing.global_start import global_models
-from ..growing.trials import Trial, Workbench, copied
+from ..growing.global_sfm import global_models
+from ..growing.submodels import MappingContext, Submodel, copied
 from ..measures.agreement import contradicted_matches, median_errors_px
 from ..scene.journal import Journal
 from ..scene.scene import Scene
@@ -28,13 +28,13 @@ _MIN_AGREEING = 0.5
 _AROUND = 60  # photos of the large model that are mapped again with those
 
 
-def bridged_models(
-    bench: Workbench, models: Sequence[Trial], component: Set[str], journal: Journal
-) -> list[Trial]:
+def bridge_gaps(
+    context: MappingContext, models: Sequence[Submodel], component: Set[str], journal: Journal
+) -> list[Submodel]:
     """The models, or what they are joined to when the photos around the gap say how.
 
     Args:
-        bench: with the scene that the models are to fit.
+        context: with the scene that the models are to fit.
         models: of the component, largest first; left unchanged.
         component: connected photos.
         journal: told of the joins.
@@ -42,16 +42,16 @@ def bridged_models(
     missing = component - models[0].names
     if not _MIN_MISSING <= len(missing) <= _MAX_MISSING:
         return list(models)
-    around = _near(bench.scene.view_graph, missing, models[0].names)
+    around = _near(context.scene.view_graph, missing, models[0].names)
     held = frozenset().union(*(model.names for model in models))
-    first = bench.options.mapper.random_seed
+    first = context.options.mapper.random_seed
     for seed in range(first, first + _MAX_STARTS):
-        bridges = global_models(bench, missing | around, seed=seed)
+        bridges = global_models(context, missing | around, seed=seed)
         if not bridges or not bridges[0].names & missing or not bridges[0].names & models[0].names:
             continue
-        whole = join_models(bench, [*map(copied, models), bridges[0]], journal)[0]
+        whole = join_models(context, [*map(copied, models), bridges[0]], journal)[0]
         gained = whole.names >= held and len(whole.names) > len(models[0].names)
-        if gained and agreeing_share(bench.scene, whole.reconstruction, missing) >= _MIN_AGREEING:
+        if gained and agreeing_share(context.scene, whole.reconstruction, missing) >= _MIN_AGREEING:
             return [whole]
     return list(models)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..growing.bundle_adjustment import refine_growing
-from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, copied, judged, without_photos
+from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied, judged, without_images
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.session import open_session
@@ -22,58 +22,58 @@ _MAX_GAP = 3.0
 """Of the error that a similarity allows: a point whose two places lie farther apart counts as two."""
 
 
-def join_models(bench: Workbench, trials: Sequence[Trial], journal: Journal) -> list[Trial]:
+def join_models(context: MappingContext, submodels: Sequence[Submodel], journal: Journal) -> list[Submodel]:
     """The models, with those joined that share points and fit together; those from depth alone as they are.
 
     Args:
-        bench: of the whole; the models have its ids.
-        trials: models that may have photos in common. Afterwards none has; they may be changed.
+        context: of the whole; the models have its ids.
+        submodels: models that may have photos in common. Afterwards none has; they may be changed.
         journal: told of each join, and of those that the verified pairs refuse.
     """
-    left = _by_size([trial for trial in trials if not trial.from_depth])
-    done: list[Trial] = []
+    left = _by_size([submodel for submodel in submodels if not submodel.is_depth_only])
+    done: list[Submodel] = []
     while left:
-        whole, parts, left = _gathered(bench, left, journal)
+        whole, parts, left = _gathered(context, left, journal)
         if len(parts) == 1:
             done += parts
-        elif _settle(bench, whole, parts, journal):
+        elif _settle(context, whole, parts, journal):
             done.append(whole)
         else:
-            done += merge_models(bench, _without_repeats(bench, parts), journal)
-    lifted = [trial for trial in trials if trial.from_depth]
-    return _without_repeats(bench, [*_by_size(done), *_by_size(lifted)])
+            done += merge_models(context, _without_repeats(context, parts), journal)
+    lifted = [submodel for submodel in submodels if submodel.is_depth_only]
+    return _without_repeats(context, [*_by_size(done), *_by_size(lifted)])
 
 
-def _by_size(trials: Sequence[Trial]) -> list[Trial]:
-    return sorted(trials, key=lambda trial: (-len(trial.names), min(trial.names)))
+def _by_size(submodels: Sequence[Submodel]) -> list[Submodel]:
+    return sorted(submodels, key=lambda submodel: (-len(submodel.names), min(submodel.names)))
 
 
 def _gathered(
-    bench: Workbench, models: list[Trial], journal: Journal
-) -> tuple[Trial, list[Trial], list[Trial]]:
+    context: MappingContext, models: list[Submodel], journal: Journal
+) -> tuple[Submodel, list[Submodel], list[Submodel]]:
     """The first of some models with all that fit on to it, these parts, and what is left over."""
     whole, parts, left = copied(models[0]), models[:1], models[1:]
     while left:
         same = [shared_points(whole.reconstruction, model.reconstruction) for model in left]
         order = sorted(range(len(left)), key=lambda k: (-len(same[k]), k))
-        fits = (k for k in order if _join(bench, whole, left[k], same[k], journal))
+        fits = (k for k in order if _join(context, whole, left[k], same[k], journal))
         if (joined := next(fits, None)) is None:
             break
         parts.append(left.pop(joined))
     return whole, parts, left
 
 
-def _join(bench: Workbench, whole: Trial, part: Trial, same: Ids, journal: Journal) -> bool:
+def _join(context: MappingContext, whole: Submodel, part: Submodel, same: Ids, journal: Journal) -> bool:
     """Bring a model into the frame of the whole and add its photos and points, if they fit."""
     if len(same) < MIN_COMMON_POINTS:
         return False
     places = positions(whole.reconstruction, same[:, 0]), positions(part.reconstruction, same[:, 1])
-    part_from_whole = similarity(bench, part, *places)  # errors are measured in the smaller of both
+    part_from_whole = similarity(context, part, *places)  # errors are measured in the smaller of both
     if part_from_whole is not None:
         gaps = np.linalg.norm(part_from_whole * places[0] - places[1], axis=1)
         near = gaps <= _MAX_GAP * MAX_ERROR * median_depth(part.reconstruction)
         whole_from_part = part_from_whole.inverse()
-        transfer_poses(bench, whole.reconstruction, part, whole_from_part)
+        transfer_poses(context, whole.reconstruction, part, whole_from_part)
         add_points(whole.reconstruction, part.reconstruction, whole_from_part, same[near])
     journal.note(
         "join",
@@ -93,12 +93,12 @@ def _join(bench: Workbench, whole: Trial, part: Trial, same: Ids, journal: Journ
     return True
 
 
-def _settle(bench: Workbench, whole: Trial, parts: Sequence[Trial], journal: Journal) -> bool:
+def _settle(context: MappingContext, whole: Submodel, parts: Sequence[Submodel], journal: Journal) -> bool:
     """Close the seams of a model made of several; whether the verified pairs agree with it."""
-    with open_session(bench.scene, bench.options, whole.reconstruction) as session:
+    with open_session(context.scene, context.options, whole.reconstruction) as session:
         refine_growing(session, "joined", whole.journal)
         whole.names = session.registered
-    judged(bench, whole)
+    judged(context, whole)
     apart = max(part.contradicted for part in parts)
     accepted = whole.contradicted <= max(MAX_CONTRADICTED, apart + MAX_CONTRADICTED_GROWTH)
     if not accepted:
@@ -106,14 +106,14 @@ def _settle(bench: Workbench, whole: Trial, parts: Sequence[Trial], journal: Jou
     return accepted
 
 
-def _without_repeats(bench: Workbench, models: Sequence[Trial]) -> list[Trial]:
+def _without_repeats(context: MappingContext, models: Sequence[Submodel]) -> list[Submodel]:
     """The models without photos that an earlier one has, those dropped that become too small."""
-    kept: list[Trial] = []
+    kept: list[Submodel] = []
     taken: frozenset[str] = frozenset()
     for model in models:
         if repeated := model.names & taken:
-            model.names = without_photos(bench, model.reconstruction, repeated)
-        if len(model.names) >= bench.options.pipeline.min_model_size:
+            model.names = without_images(context, model.reconstruction, repeated)
+        if len(model.names) >= context.options.pipeline.min_model_size:
             kept.append(model)
             taken |= model.names
     return kept

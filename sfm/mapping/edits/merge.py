@@ -12,12 +12,12 @@ import pycolmap
 from ..growing.bundle_adjustment import refine_growing
 from ..growing.growth import grow
 from ..growing.steps import Method
-from ..growing.trials import MAX_CONTRADICTED, Trial, Workbench, copied
+from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied
 from ..measures.agreement import contradicted_share
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.session import open_session
-from .split import is_hinged
+from .split import is_pendant
 
 _MIN_INLIER_RATIO = 0.3
 MAX_ERROR = 0.03  # of the median distance from camera to point
@@ -30,13 +30,13 @@ _MAX_DEPTHS = 5_000
 Points = npt.NDArray[np.float64]
 
 
-def merge_models(bench: Workbench, trials: Sequence[Trial], journal: Journal) -> list[Trial]:
+def merge_models(context: MappingContext, submodels: Sequence[Submodel], journal: Journal) -> list[Submodel]:
     """The models, with those joined that fit together; largest first, ties by their first photo."""
-    models = sorted(trials, key=lambda trial: (-len(trial.names), min(trial.names)))
+    models = sorted(submodels, key=lambda submodel: (-len(submodel.names), min(submodel.names)))
     index = 0
     while index < len(models):
         for other in models[index + 1 :]:
-            if merged := _merged(bench, models[index], other, journal):
+            if merged := _merged(context, models[index], other, journal):
                 models = [m for m in models if m not in (models[index], other)]
                 models.insert(index, merged)
                 break
@@ -45,44 +45,44 @@ def merge_models(bench: Workbench, trials: Sequence[Trial], journal: Journal) ->
     return models
 
 
-def _merged(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
+def _merged(context: MappingContext, large: Submodel, small: Submodel, journal: Journal) -> Submodel | None:
     """One model of both, or None when they share too little or contradict each other."""
-    neighbours = bench.scene.view_graph.neighbours
+    neighbours = context.scene.view_graph.neighbours
     if not any(other in large.names for name in small.names for other in neighbours(name)):
         return None
-    return joined(bench, large, small, journal) or _absorbed(bench, large, small, journal)
+    return joined(context, large, small, journal) or _absorbed(context, large, small, journal)
 
 
 def joined(
-    bench: Workbench,
-    large: Trial,
-    small: Trial,
+    context: MappingContext,
+    large: Submodel,
+    small: Submodel,
     journal: Journal,
     *,
     large_from_small: pycolmap.Sim3d | None = None,
-    accept: Callable[[Trial], bool] | None = None,
-) -> Trial | None:
+    accept: Callable[[Submodel], bool] | None = None,
+) -> Submodel | None:
     """Both models in the frame of the large one, if a similarity takes the points of one to the other's.
 
     It is found by these points where it is not given. `accept` judges the result; by default it has to be as
     good as both models were apart.
     """
-    points_large, points_small = common_points(bench, large, small)
+    points_large, points_small = common_points(context, large, small)
     if len(points_large) < MIN_COMMON_POINTS:
         return None
     if large_from_small is None:
-        large_from_small = similarity(bench, large, points_small, points_large)
+        large_from_small = similarity(context, large, points_small, points_large)
     if large_from_small is None:
         return None
     merged = copied(large)
-    transfer_poses(bench, merged.reconstruction, small, large_from_small)
-    with open_session(bench.scene, bench.options, merged.reconstruction) as session:
+    transfer_poses(context, merged.reconstruction, small, large_from_small)
+    with open_session(context.scene, context.options, merged.reconstruction) as session:
         for name in sorted(small.names):
-            session.mapper.triangulate_image(bench.options.triangulation, bench.scene.id_of[name])
+            session.mapper.triangulate_image(context.options.triangulation, context.scene.id_of[name])
             merged.journal.note("registered", name=name, how="merge", num_visible=0, num_inliers=None)
         refine_growing(session, "merged", merged.journal)
         merged.names = session.registered
-    accepted = accept(merged) if accept else _fits(bench, merged, large, small)
+    accepted = accept(merged) if accept else _fits(context, merged, large, small)
     journal.note(
         "merge",
         num_images=[len(large.names), len(small.names)],
@@ -92,34 +92,34 @@ def joined(
     return merged if accepted else None
 
 
-def _absorbed(bench: Workbench, large: Trial, small: Trial, journal: Journal) -> Trial | None:
+def _absorbed(context: MappingContext, large: Submodel, small: Submodel, journal: Journal) -> Submodel | None:
     """The large model grown by all photos of the small one, whose own poses are forgotten."""
     merged = copied(large)
-    with open_session(bench.scene, bench.options, merged.reconstruction) as session:
+    with open_session(context.scene, context.options, merged.reconstruction) as session:
         # Never from 2D-2D matches: where those are wrong, nothing of the small model would contradict them.
-        grow(session, small.names, merged.journal, methods=(Method.PNP,), on_registered=bench.on_registered)
+        grow(session, small.names, merged.journal, methods=(Method.PNP,), on_registered=context.on_registered)
         merged.names = session.registered
-    if not _fits(bench, merged, large, small):
+    if not _fits(context, merged, large, small):
         return None
     journal.note("merge", num_images=[len(large.names), len(small.names)], num_common=0, accepted=True)
     return merged
 
 
-def common_points(bench: Workbench, large: Trial, small: Trial) -> tuple[Points, Points]:
+def common_points(context: MappingContext, large: Submodel, small: Submodel) -> tuple[Points, Points]:
     """Points of both models that verified matches between their photos say are the same, each pair once."""
-    ids = sorted({pair for pair in _matched_points(bench, large, small)})
+    ids = sorted({pair for pair in _matched_points(context, large, small)})
     points_large = [large.reconstruction.point3D(a).xyz for a, _ in ids]
     points_small = [small.reconstruction.point3D(b).xyz for _, b in ids]
     return np.array(points_large).reshape(-1, 3), np.array(points_small).reshape(-1, 3)
 
 
-def _matched_points(bench: Workbench, large: Trial, small: Trial) -> Iterator[tuple[int, int]]:
-    graph = bench.scene.cache.correspondence_graph
+def _matched_points(context: MappingContext, large: Submodel, small: Submodel) -> Iterator[tuple[int, int]]:
+    graph = context.scene.cache.correspondence_graph
     for name in sorted(small.names):
-        points_small = small.reconstruction.image(bench.scene.id_of[name]).points2D
-        for other in bench.scene.view_graph.neighbours(name):
+        points_small = small.reconstruction.image(context.scene.id_of[name]).points2D
+        for other in context.scene.view_graph.neighbours(name):
             if other in large.names:
-                ids = bench.scene.id_of[other], bench.scene.id_of[name]
+                ids = context.scene.id_of[other], context.scene.id_of[name]
                 points_large = large.reconstruction.image(ids[0]).points2D
                 for i, j in graph.extract_matches_between_images(*ids).tolist():
                     if points_large[i].has_point3D() and points_small[j].has_point3D():
@@ -127,8 +127,8 @@ def _matched_points(bench: Workbench, large: Trial, small: Trial) -> Iterator[tu
 
 
 def similarity(
-    bench: Workbench,
-    large: Trial,
+    context: MappingContext,
+    large: Submodel,
     source: Points,
     target: Points,
     *,
@@ -137,7 +137,7 @@ def similarity(
     """Robust similarity that takes `source` to `target`, or None when too few agree."""
     options = pycolmap.RANSACOptions()
     options.max_error = MAX_ERROR * median_depth(large.reconstruction)
-    options.random_seed = bench.options.mapper.random_seed
+    options.random_seed = context.options.mapper.random_seed
     # A mapping, whatever the type stubs of pycolmap 4.2 say.
     found = cast("dict[str, Any] | None", pycolmap.estimate_sim3d_robust(source, target, options))
     if found is None or found["num_inliers"] < max(MIN_COMMON_POINTS, min_inlier_ratio * len(source)):
@@ -154,13 +154,13 @@ def median_depth(model: pycolmap.Reconstruction) -> float:
 
 
 def transfer_poses(
-    bench: Workbench, model: pycolmap.Reconstruction, other: Trial, model_from_other: pycolmap.Sim3d
+    context: MappingContext, model: pycolmap.Reconstruction, other: Submodel, model_from_other: pycolmap.Sim3d
 ) -> None:
     """Give `model` the poses of `other`, and the intrinsics of cameras that only `other` has."""
     known = set(model.cameras)
-    with open_session(bench.scene, bench.options, model):  # loads the photos that the model lacks
+    with open_session(context.scene, context.options, model):  # loads the photos that the model lacks
         for name in sorted(other.names):
-            image = other.reconstruction.image(bench.scene.id_of[name])
+            image = other.reconstruction.image(context.scene.id_of[name])
             if image.camera_id not in known:
                 found, camera = other.reconstruction.camera(image.camera_id), model.camera(image.camera_id)
                 camera.model, camera.params = found.model, list(found.params)
@@ -173,7 +173,7 @@ def transfer_poses(
             model.register_frame(image.frame_id)
 
 
-def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
+def _fits(context: MappingContext, merged: Submodel, large: Submodel, small: Submodel) -> bool:
     """Whether both sides hold together after adjustment as well as they did apart."""
     if not merged.names >= large.names | small.names:
         return False
@@ -184,12 +184,12 @@ def _fits(bench: Workbench, merged: Trial, large: Trial, small: Trial) -> bool:
         merged.reconstruction.compute_num_observations() >= MIN_KEPT * before
         and merged.reconstruction.compute_mean_reprojection_error() <= _MAX_ERROR_GROWTH * error
         and _num_common_tracks(merged.reconstruction, large.names) >= _MIN_COMMON_TRACKS
-        and not is_hinged(bench, merged.reconstruction, small.names)
+        and not is_pendant(context, merged.reconstruction, small.names)
     )
     if not holds:
         return False
     # A join at the wrong place, between look-alikes, contradicts the pairs at the right one.
-    merged.contradicted = contradicted_share(bench.scene, merged.reconstruction)
+    merged.contradicted = contradicted_share(context.scene, merged.reconstruction)
     apart = max(large.contradicted, small.contradicted)
     return merged.contradicted <= max(MAX_CONTRADICTED, apart + MAX_CONTRADICTED_GROWTH)
 

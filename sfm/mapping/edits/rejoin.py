@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from retrieval import Pair
 
-from ..growing.trials import Trial, Workbench, copied
+from ..growing.submodels import MappingContext, Submodel, copied
 from ..measures.shifts import Centres, camera_centres, moved
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
 from ..scene.session import open_session
-from .attach import agreeing, joined_by
+from .attach import agreeing, attach_part
 from .merge import Points, common_points, similarity
 
 _SAME_DIRECTION_COS = float(np.cos(np.deg2rad(25.0)))
@@ -32,25 +32,27 @@ _MIN_SHARE = 0.5
 """Of the points in the same direction, those that say the same size."""
 
 
-def rejoined(bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], journal: Journal) -> list[Trial]:
+def rejoin_parts(
+    context: MappingContext, submodels: Sequence[Submodel], deferred: Set[Pair], journal: Journal
+) -> list[Submodel]:
     """The models, with parts joined to those that they were taken off where pairs across tell their size.
 
     Args:
-        bench: what trials work with; its scene has all pairs.
-        trials: models; those with a hinge lie where they lay in the model that they were taken off.
-        suspects: pairs that the models were grown without, true or false.
+        context: what trials work with; its scene has all pairs.
+        submodels: models; those with a hinge lie where they lay in the model that they were taken off.
+        deferred: pairs that the models were grown without, true or false.
         journal: told of what is tried.
     """
-    models = list(trials)
-    hanging = sorted((t for t in trials if t.hinge), key=lambda t: (-len(t.names), min(t.names)))
-    if not hanging or not suspects:
+    models = list(submodels)
+    hanging = sorted((t for t in submodels if t.articulation), key=lambda t: (-len(t.names), min(t.names)))
+    if not hanging or not deferred:
         return models
-    homes = [camera_centres(trial.reconstruction) for trial in trials]
+    homes = [camera_centres(submodel.reconstruction) for submodel in submodels]
     for part in hanging:
-        home = next((centres for centres in homes if bench.scene.id_of[part.hinge] in centres), {})
-        base = next((trial for trial in models if part.hinge in trial.names), None)
-        attempts = _attempts(bench, base, part) if base else ()
-        tried = (_whole(bench, *both, home, suspects, journal) for both in attempts)
+        home = next((centres for centres in homes if context.scene.id_of[part.articulation] in centres), {})
+        base = next((submodel for submodel in models if part.articulation in submodel.names), None)
+        attempts = _attempts(context, base, part) if base else ()
+        tried = (_whole(context, *both, home, deferred, journal) for both in attempts)
         whole = next((one for one in tried if one), None)
         if base and whole:
             models = [whole if one is base else one for one in models if one is not part]
@@ -60,45 +62,45 @@ def rejoined(bench: Workbench, trials: Sequence[Trial], suspects: Set[Pair], jou
 
 
 def _whole(
-    bench: Workbench,
-    base: Trial,
-    part: Trial,
+    context: MappingContext,
+    base: Submodel,
+    part: Submodel,
     home: Centres,
-    suspects: Set[Pair],
+    deferred: Set[Pair],
     journal: Journal,
-) -> Trial | None:
+) -> Submodel | None:
     """Both as one model, or None where nothing tells the size of the part or the model contradicts it.
 
     `home` has the centres of the photos that the hinge belonged to, in the frame in which the part still is.
     """
     base_from_home = moved(home, camera_centres(base.reconstruction))
-    points_base, points_part = common_points(bench, base, part)
+    points_base, points_part = common_points(context, base, part)
     if base_from_home is None or len(points_base) < MIN_COMMON_POINTS:
         return None
-    hinge = base.reconstruction.image(bench.scene.id_of[part.hinge]).projection_center()
-    chosen = _of_one_size(base_from_home * points_part - hinge, points_base - hinge)
+    articulation = base.reconstruction.image(context.scene.id_of[part.articulation]).projection_center()
+    chosen = _of_one_size(base_from_home * points_part - articulation, points_base - articulation)
     if not chosen.any():
         return None
-    base_from_part = similarity(bench, base, points_part[chosen], points_base[chosen])
+    base_from_part = similarity(context, base, points_part[chosen], points_base[chosen])
     if base_from_part is None:
         return None
-    across = {pair for pair in suspects if len(base.names & {*pair}) == 1 == len(part.names & {*pair})}
-    true = agreeing(bench, base, part, base_from_part, across)
-    return joined_by(bench, base, part, across, true, suspects, journal)
+    across = {pair for pair in deferred if len(base.names & {*pair}) == 1 == len(part.names & {*pair})}
+    trusted = agreeing(context, base, part, base_from_part, across)
+    return attach_part(context, base, part, across, trusted, deferred, journal)
 
 
-def _attempts(bench: Workbench, base: Trial, part: Trial) -> Iterator[tuple[Trial, Trial]]:
+def _attempts(context: MappingContext, base: Submodel, part: Submodel) -> Iterator[tuple[Submodel, Submodel]]:
     """The models as they are, then with points that are less exact but more."""
     yield base, part
-    yield _with_points_of_pairs(bench, base), _with_points_of_pairs(bench, part)
+    yield _with_points_of_pairs(context, base), _with_points_of_pairs(context, part)
 
 
-def _with_points_of_pairs(bench: Workbench, trial: Trial) -> Trial:
+def _with_points_of_pairs(context: MappingContext, submodel: Submodel) -> Submodel:
     """A copy with the points that two photos see alone, too: where parts hang, there are few others."""
-    whole, options = copied(trial), with_two_view_tracks(bench.options)
-    with open_session(bench.scene, options, whole.reconstruction) as session:
+    whole, options = copied(submodel), with_two_view_tracks(context.options)
+    with open_session(context.scene, options, whole.reconstruction) as session:
         for name in sorted(session.registered):
-            session.mapper.triangulate_image(options.triangulation, bench.scene.id_of[name])
+            session.mapper.triangulate_image(options.triangulation, context.scene.id_of[name])
     return whole
 
 

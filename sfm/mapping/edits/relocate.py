@@ -18,17 +18,22 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.trials import Trial, Workbench
+from ..growing.submodels import MappingContext, Submodel
 from ..measures.agreement import AGREED_PX, contradicted_share, median_errors_px
-from ..measures.covisibility import Sights
-from ..measures.covisibility_test import SharedPlace, shared_place
+from ..measures.covisibility import PredictedCovisibility
+from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.pair_matches import PairMatches
 from ..scene.scene import Scene
 from ..view_graph.missing_correspondences import context_agreement
-from .alternative_poses import OUTVOTED_IF_DENIED, OtherPlace, other_places, split
-from .attach import joined_by
+from .alternative_poses import (
+    OUTVOTED_IF_INCONSISTENT,
+    AlternativePlacement,
+    alternative_placements,
+    separated,
+)
+from .attach import attach_part
 from .merge import MIN_KEPT
 
 _OUTVOTED = 1.5
@@ -41,11 +46,11 @@ of a rendered town 15 of 15 do (1.39)."""
 _MAX_MOVES = 10
 
 
-def reconsidered(
+def relocate_parts(
     scene: Scene,
     model: pycolmap.Reconstruction,
     options: MapperOptions,
-    suspects: Set[Pair],
+    deferred: Set[Pair],
     journal: Journal,
 ) -> pycolmap.Reconstruction | None:
     """The model with parts moved to where most of the matches across would have them; None: it stays.
@@ -54,24 +59,26 @@ def reconsidered(
         scene: with all pairs.
         model: settled, so that what contradicts it contradicts its places and not its roughness; unchanged.
         options: of the mapper.
-        suspects: pairs that may be look-alikes', true or false.
+        deferred: pairs that may be look-alikes', true or false.
         journal: told of what was tried.
     """
-    bench = Workbench(scene, options, lambda name: None)
-    trial = start = Trial.of(model)
+    context = MappingContext(scene, options, lambda name: None)
+    submodel = start = Submodel.of(model)
     for _ in range(_MAX_MOVES):
-        moves = sorted(_moves(bench, trial), key=lambda move: (-move.gain, len(move.part), min(move.part)))
-        done = (_carried_out(bench, trial, move, suspects, journal) for move in moves)
+        moves = sorted(
+            _relocations(context, submodel), key=lambda move: (-move.gain, len(move.part), min(move.part))
+        )
+        done = (_relocated(context, submodel, move, deferred, journal) for move in moves)
         found = next((moved for moved in done if moved is not None), None)
         if found is None:
             break
-        trial = found
-    if trial is start:
+        submodel = found
+    if submodel is start:
         return None
-    return trial.reconstruction
+    return submodel.reconstruction
 
 
-def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
+def _relocations(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
     """Other places that far more of the matches across call for than for the present one.
 
     Where photos do not see what they should see at the present place, half as many suffice, if they see a
@@ -80,65 +87,71 @@ def _moves(bench: Workbench, trial: Trial) -> Iterator[OtherPlace]:
     one where none should. More than for the present place, surroundings considered, where nobody can tell of
     it, and the photos see nearly all that they should from the other. Never a place that is denied itself.
     """
-    edges, surroundings = bench.scene.view_graph.edges, _Surroundings(bench.scene)
-    for place in other_places(bench, trial):
-        if place.there.is_denied:
+    edges, surroundings = context.scene.view_graph.edges, _Surroundings(context.scene)
+    for place in alternative_placements(context, submodel):
+        if place.there.is_inconsistent:
             continue
         here, there = place.votes(edges)
-        if place.here.is_denied:
-            enough = OUTVOTED_IF_DENIED if place.there.num_agreeing else _OUTVOTED
+        if place.here.is_inconsistent:
+            enough = OUTVOTED_IF_INCONSISTENT if place.there.num_agreeing else _OUTVOTED
             if place.there.share > place.here.share and there >= enough * here:
                 yield place
-        elif place.there.is_certain and not place.here.is_confirmed:
+        elif place.there.is_certain and not place.here.is_consistent:
             if there > here and surroundings.for_other(place) > 1:
                 yield place
         elif there >= _OUTVOTED * here and surroundings.for_other(place) >= _OUTVOTED:
             yield place
 
 
-def _carried_out(
-    bench: Workbench, trial: Trial, move: OtherPlace, suspects: Set[Pair], journal: Journal
-) -> Trial | None:
+def _relocated(
+    context: MappingContext,
+    submodel: Submodel,
+    move: AlternativePlacement,
+    deferred: Set[Pair],
+    journal: Journal,
+) -> Submodel | None:
     """The model with the part at the other place; None where it falls apart there."""
-    scene, part = bench.scene, move.part
-    base, moving = split(bench, trial, part)
+    scene, part = context.scene, move.part
+    base, moving = separated(context, submodel, part)
 
-    def is_better(whole: Trial) -> bool:
-        before, after = trial.reconstruction, whole.reconstruction
+    def is_better(whole: Submodel) -> bool:
+        before, after = submodel.reconstruction, whole.reconstruction
         kept = after.compute_num_observations() >= MIN_KEPT * before.compute_num_observations()
-        if not kept or not whole.names >= trial.names:
+        if not kept or not whole.names >= submodel.names:
             return False
-        if move.here.is_denied:
+        if move.here.is_inconsistent:
             place = _place_in(scene, after, move)
-            return not place.is_denied and place.num_denying < move.here.num_denying
+            return not place.is_inconsistent and place.num_inconsistent < move.here.num_inconsistent
         return contradicted_share(scene, after) < contradicted_share(scene, before)
 
-    whole = joined_by(
-        bench,
+    whole = attach_part(
+        context,
         base,
         moving,
         move.across,
         move.other,
-        suspects,
+        deferred,
         journal,
         base_from_part=move.base_from_part,
         accept=is_better,
     )
     journal.note(
-        "moved",
+        "relocated",
         names=sorted(part),
         num_matches=list(move.votes(scene.view_graph.edges)),
-        num_denying=[move.here.num_denying, move.there.num_denying],
+        num_inconsistent=[move.here.num_inconsistent, move.there.num_inconsistent],
         accepted=whole is not None,
     )
     return whole
 
 
-def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: OtherPlace) -> SharedPlace:
+def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePlacement) -> CovisibilityTest:
     """What the part and the rest should see of each other by where they stand in a model, and see."""
     errors = median_errors_px(scene, model, move.across)
-    true = {pair for pair, error in errors.items() if error <= AGREED_PX}
-    return shared_place(Sights.of(model).overlaps(move.part), move.part, scene.tried, true)
+    trusted = {pair for pair, error in errors.items() if error <= AGREED_PX}
+    return covisibility_test(
+        PredictedCovisibility.of(model).overlaps(move.part), move.part, scene.tried, trusted
+    )
 
 
 class _Surroundings:
@@ -147,7 +160,7 @@ class _Surroundings:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    def for_other(self, place: OtherPlace) -> float:
+    def for_other(self, place: AlternativePlacement) -> float:
         """Matches that agree with another place, times those with the present one, by what surrounds them.
 
         Of look-alikes the surroundings differ, however many matches they have.

@@ -48,12 +48,12 @@ def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
 
 
 def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
-    """Settle the model (`settle`), then adjust everything to the end."""
-    settle(session, why, journal)
+    """Settle the model (`refine_until_stable`), then adjust everything to the end."""
+    refine_until_stable(session, why, journal)
     adjust_to_the_end(session, why, journal)
 
 
-def settle(session: MapperSession, why: str, journal: Journal) -> None:
+def refine_until_stable(session: MapperSession, why: str, journal: Journal) -> None:
     """Complete and merge tracks, adjust, filter, until little changes; then drop outliers.
 
     In a large model the points that hold the photos best do for that, unless patience is asked for.
@@ -64,7 +64,7 @@ def settle(session: MapperSession, why: str, journal: Journal) -> None:
     before, started = session.registered, time.monotonic()
     options = session.options
     rounds = options.pipeline.ba_global_max_refinements
-    pruned = session.num_registered >= _MANY and not options.patient
+    pruned = session.num_registered >= _MANY and not options.converge_first
     settling = options.growing_large if pruned else options.mapper
     _complete_and_adjust(session, settling, options.settling_ba, rounds=rounds)
     limited = copy.copy(options.mapper)
@@ -85,7 +85,7 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
     _note(session, why, before, started, journal)
 
 
-def drop_blind(session: MapperSession, journal: Journal) -> None:
+def drop_unobserved(session: MapperSession, journal: Journal) -> None:
     """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone.
 
     A photo without points stays where another camera of its rig holds it.

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from sfm.config.schema import RegisterConfig
 
 from ..scene.journal import Journal
-from .trials import Trial, Workbench, best_model
+from .submodels import MappingContext, Submodel, best_model
 
 
 def new_models(
-    bench: Workbench, config: RegisterConfig, models: Sequence[Trial], discarded: Journal
-) -> list[Trial]:
+    context: MappingContext, config: RegisterConfig, models: Sequence[Submodel], discarded: Journal
+) -> list[Submodel]:
     """Models of the photos that `models` leave over, component by component."""
-    trials: list[Trial] = []
-    taken = frozenset().union(*(trial.names for trial in models))
-    for component in bench.scene.view_graph.components():
-        while len(left := component - taken) >= config.min_model_size and len(trials) < config.max_models:
-            trial = best_model(bench, left, discarded)
-            if trial is None or len(trial.names) < config.min_model_size:
+    submodels: list[Submodel] = []
+    taken = frozenset().union(*(submodel.names for submodel in models))
+    for component in context.scene.view_graph.components():
+        while len(left := component - taken) >= config.min_model_size and len(submodels) < config.max_models:
+            submodel = best_model(context, left, discarded)
+            if submodel is None or len(submodel.names) < config.min_model_size:
                 break
-            trials.append(trial)
-            taken |= trial.names
-    return trials
+            submodels.append(submodel)
+            taken |= submodel.names
+    return submodels

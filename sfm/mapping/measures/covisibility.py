@@ -50,21 +50,21 @@ class _View:
 
 
 @dataclass(frozen=True, slots=True)
-class Sights:
+class PredictedCovisibility:
     """What the registered photos of a model see, read from it once; a change of the model doesn't show."""
 
     views: tuple[_View, ...]
 
     @classmethod
-    def of(cls, model: pycolmap.Reconstruction) -> Sights:
+    def of(cls, model: pycolmap.Reconstruction) -> PredictedCovisibility:
         """Photos that observe no point see nothing."""
         points = PointTable.of(model)
         views = (_view(model, points, model.image(i)) for i in sorted(model.reg_image_ids()))
         return cls(tuple(view for view in views if view))
 
-    def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> Sights:
+    def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> PredictedCovisibility:
         """Some photos at another place, with all that they observe."""
-        return Sights(
+        return PredictedCovisibility(
             tuple(view.moved(there_from_here) if view.name in names else view for view in self.views)
         )
 
@@ -95,8 +95,8 @@ class Sights:
 
 
 def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
-    """`Sights.overlaps` of all photos of a model."""
-    return Sights.of(model).overlaps()
+    """`PredictedCovisibility.overlaps` of all photos of a model."""
+    return PredictedCovisibility.of(model).overlaps()
 
 
 def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Image) -> _View | None:

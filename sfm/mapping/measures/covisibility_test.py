@@ -25,7 +25,7 @@ _CERTAIN_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class SharedPlace:
+class CovisibilityTest:
     """Pairs that should match by where two parts stand: those tried, those that do match, and the rest."""
 
     num_tried: int
@@ -34,7 +34,7 @@ class SharedPlace:
     """Most overlap first."""
 
     @property
-    def num_denying(self) -> int:
+    def num_inconsistent(self) -> int:
         """Pairs that should match and do not."""
         return self.num_tried - self.num_agreeing
 
@@ -44,14 +44,14 @@ class SharedPlace:
         return (self.num_agreeing + 1) / (self.num_tried + 2)
 
     @property
-    def is_denied(self) -> bool:
+    def is_inconsistent(self) -> bool:
         """Whether so many of them do not that the parts cannot both stand there."""
         return self.num_missing == 0 and self.num_agreeing < _MAX_SHARE * self.num_tried
 
     @property
-    def is_confirmed(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether enough pairs were tried, and as many match as should."""
-        return self.num_missing == 0 and not self.is_denied
+        return self.num_missing == 0 and not self.is_inconsistent
 
     @property
     def is_certain(self) -> bool:
@@ -64,13 +64,13 @@ class SharedPlace:
         return max(0, _MIN_TRIED - self.num_tried)
 
 
-def shared_place(
+def covisibility_test(
     overlaps: Mapping[Pair, float], part: Set[str], tried: Set[Pair], agreeing: Set[Pair]
-) -> SharedPlace:
+) -> CovisibilityTest:
     """What the photos of `part` and all others should see of each other, and see.
 
     Args:
-        overlaps: of `covisibility.Sights.overlaps`.
+        overlaps: of `covisibility.PredictedCovisibility.overlaps`.
         part: names of photos.
         tried: pairs that were matched.
         agreeing: verified pairs that agree with the poses that the overlaps were predicted from.
@@ -78,4 +78,4 @@ def shared_place(
     across = {pair for pair, share in overlaps.items() if share >= _MIN_OVERLAP and len(part & {*pair}) == 1}
     asked = across & tried
     untried = sorted(across - tried, key=lambda pair: (-overlaps[pair], pair))
-    return SharedPlace(len(asked), len(asked & agreeing), tuple(untried))
+    return CovisibilityTest(len(asked), len(asked & agreeing), tuple(untried))

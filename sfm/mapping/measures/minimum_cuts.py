@@ -17,7 +17,7 @@ _MOST_PAIRS = 100
 _MOST_PARTS = 12
 
 
-def least_held(
+def minimum_cuts(
     names: frozenset[str], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int]
 ) -> Iterator[frozenset[str]]:
     """Parts that the fewest agreeing matches hold, of those that part the two photos of a contradicted pair.

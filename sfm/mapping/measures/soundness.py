@@ -26,7 +26,7 @@ def why_undetermined(model: pycolmap.Reconstruction) -> str:
     return ""
 
 
-def tied_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
+def point_connected_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
     """Names of the registered photos by part, the largest first; the points of one part tie its photos.
 
     Photos that see enough points together are a part, and so are, again and again, parts that do. Bundle
@@ -35,7 +35,7 @@ def tied_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
     images = sorted(model.reg_image_ids())
     names = np.array([model.image(image_id).name for image_id in images])
     part: npt.NDArray[np.integer] = np.arange(len(images))
-    seen = sightings(model, images)
+    seen = observation_matrix(model, images)
     while True:
         members = sp.csr_array((np.ones(len(part)), (np.arange(len(part)), part)))
         by_part = ((seen @ members) > 0).astype(np.int32)  # points x parts
@@ -47,7 +47,7 @@ def tied_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
     return sorted(parts, key=lambda part: (-len(part), min(part)))
 
 
-def sightings(model: pycolmap.Reconstruction, images: list[int]) -> sp.csr_array:
+def observation_matrix(model: pycolmap.Reconstruction, images: list[int]) -> sp.csr_array:
     """Points x images, 1 where an image observes a point.
 
     Of points that three images observe: a wrong match of two makes a point, too, but a third rarely agrees.

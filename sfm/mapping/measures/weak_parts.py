@@ -21,7 +21,7 @@ _MANY_PHOTOS = 8  # fewer are not cut
 _MAX_CUTS = 3  # of a part within a part
 
 
-def thinly_held(
+def spectral_cuts(
     names: Set[str], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int]
 ) -> Iterator[frozenset[str]]:
     """Parts across whose border more matches contradict the model than agree, parts of a part after it.

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from retrieval import Pair
 
-from .minimum_cuts import least_held
-from .weak_parts import thinly_held
+from .minimum_cuts import minimum_cuts
+from .weak_parts import spectral_cuts
 
 
-def loosely_held(
+def weakly_connected_parts(
     names: frozenset[str], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int]
 ) -> set[frozenset[str]]:
-    """Parts that `thinly_held` and `least_held` find; see there for the arguments."""
-    return {*thinly_held(names, errors_px, inliers), *least_held(names, errors_px, inliers)}
+    """Parts that `spectral_cuts` and `minimum_cuts` find; see there for the arguments."""
+    return {*spectral_cuts(names, errors_px, inliers), *minimum_cuts(names, errors_px, inliers)}

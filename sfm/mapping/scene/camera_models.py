@@ -24,7 +24,7 @@ _SIGMA_FREE = 1e3
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class ParameterBlock:
     """Parameters that are freed together or not at all."""
 
     name: str
@@ -33,10 +33,10 @@ class Rung:
     """Of `Freedom.directions`."""
 
 
-def together(rungs: Sequence[Rung]) -> Rung:
+def together(blocks: Sequence[ParameterBlock]) -> ParameterBlock:
     """Several rungs as one."""
-    columns = tuple(column for rung in rungs for column in rung.columns)
-    return Rung(_TOGETHER.join(rung.name for rung in rungs), columns)
+    columns = tuple(column for block in blocks for column in block.columns)
+    return ParameterBlock(_TOGETHER.join(block.name for block in blocks), columns)
 
 
 def parts(name: str) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class Freedom:
         directions: (P, D) what a unit step in each direction does to the P parameters of `camera`.
         prior: (D,) standard deviation of each direction.
         base: directions that bundle adjustment frees anyway.
-        rungs: in the order in which they are tried.
+        blocks: in the order in which they are tried.
     """
 
     camera: pycolmap.Camera
@@ -62,7 +62,7 @@ class Freedom:
     directions: Array
     prior: Array
     base: tuple[int, ...]
-    rungs: tuple[Rung, ...]
+    blocks: tuple[ParameterBlock, ...]
 
     @property
     def focal(self) -> tuple[int, ...]:
@@ -93,19 +93,19 @@ def freedom(
     columns = _columns(camera, wide, options)
     names = tuple(columns)
     at = {name: i for i, name in enumerate(names)}
-    rungs = [Rung("RADIAL", (at["k2"],))] if "RADIAL" in models[1:] else []
+    blocks = [ParameterBlock("RADIAL", (at["k2"],))] if "RADIAL" in models[1:] else []
     if principal_point:
-        rungs.append(Rung(PRINCIPAL_POINT, (at["cx"], at["cy"])))
+        blocks.append(ParameterBlock(PRINCIPAL_POINT, (at["cx"], at["cy"])))
     if "OPENCV" in models[1:]:
-        rungs.append(Rung("OPENCV", (at["aspect"], at["p1"], at["p2"])))
-    climbing = {column for rung in rungs for column in rung.columns}
+        blocks.append(ParameterBlock("OPENCV", (at["aspect"], at["p1"], at["p2"])))
+    climbing = {column for block in blocks for column in block.columns}
     return Freedom(
         camera=wide,
         names=names,
         directions=np.stack(list(columns.values()), axis=1),
         prior=np.array([_sigma(name, camera, free=at[name] not in climbing) for name in names]),
         base=tuple(i for i, name in enumerate(names) if i not in climbing and name not in ("cx", "cy")),
-        rungs=tuple(rungs),
+        blocks=tuple(blocks),
     )
 
 

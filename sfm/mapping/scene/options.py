@@ -55,7 +55,7 @@ class MapperOptions:
     """For a grown model whose outliers are to be found: stopped when little changes."""
     final_ba: pycolmap.BundleAdjustmentOptions
     """For a settled model."""
-    patient: bool = False
+    converge_first: bool = False
     """Whether adjustments come to their end before anything else is done, however little changes."""
     frozen: bool = False
     """Whether the poses that a session finds, and the frame of the model, stay as they are."""
@@ -146,7 +146,7 @@ def with_patience(options: MapperOptions) -> MapperOptions:
     it straight are the observations with the largest residuals: two districts that an alley joins keep 4 of
     13 points across it and an AUC@5 of 86.5; with patience 13 and 93.5.
     """
-    return replace(options, settling_ba=options.final_ba, patient=True)
+    return replace(options, settling_ba=options.final_ba, converge_first=True)
 
 
 def with_frozen_poses(options: MapperOptions) -> MapperOptions:

@@ -82,7 +82,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class InconsistentPair:
     """A pair that is probably a look-alike's, and what would decide."""
 
     pair: Pair
@@ -96,30 +96,32 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
-class SuspectReport:
+class InconsistencyReport:
     """Suspects, surest first, and whether there are so many that the collection has look-alike structure."""
 
-    suspects: tuple[Suspect, ...]
+    inconsistent_pairs: tuple[InconsistentPair, ...]
     ambiguous: bool
-    doubtful: frozenset[Pair] = frozenset()
+    deferred: frozenset[Pair] = frozenset()
     """Pairs that registration had better leave for later: the suspects, others, most of them true, that the
     tracks of firm pairs contradict, and those of few matches that no track supports."""
     num_firm: int = 0
     """Verified pairs that are strong enough for the share of suspects among them to mean anything."""
 
-    def without(self, pairs: Set[Pair]) -> SuspectReport:
+    def without(self, pairs: Set[Pair]) -> InconsistencyReport:
         """The report after other evidence has spoken for some pairs."""
-        left = tuple(suspect for suspect in self.suspects if suspect.pair not in pairs)
+        left = tuple(
+            inconsistent for inconsistent in self.inconsistent_pairs if inconsistent.pair not in pairs
+        )
         ambiguous = self.ambiguous and _is_ambiguous((s.evidence for s in left), self.num_firm)
-        return replace(self, suspects=left, ambiguous=ambiguous, doubtful=self.doubtful - pairs)
+        return replace(self, inconsistent_pairs=left, ambiguous=ambiguous, deferred=self.deferred - pairs)
 
 
-def find_suspects(
+def find_inconsistent_pairs(
     matches: PairMatches,
     *,
     rotations: Mapping[Pair, Rotation] | None = None,
     tried: Set[Pair] = frozenset(),
-) -> SuspectReport:
+) -> InconsistencyReport:
     """Name the verified pairs that the other pairs contradict.
 
     Args:
@@ -134,17 +136,19 @@ def find_suspects(
         pair: _evidence(pair, len(matches.inliers[pair]), context[pair], trust, turn_errors.get(pair))
         for pair in trust.held
     }
-    named = {pair: e for pair, e in evidence.items() if _is_suspect(e)}
+    named = {pair: e for pair, e in evidence.items() if _is_inconsistent(e)}
     deciding = _Deciding(trust.trusted, frozenset(tried) | matches.inliers.keys())
-    suspects = (Suspect(pair, _score(e), _why(pair, e), e, deciding.pairs(pair)) for pair, e in named.items())
-    ranked = tuple(sorted(suspects, key=lambda s: (-s.score, s.pair)))
-    doubtful = _doubtful(_Trust(matches, context, trust.strength, cautious=True))
+    inconsistent_pairs = (
+        InconsistentPair(pair, _score(e), _why(pair, e), e, deciding.pairs(pair)) for pair, e in named.items()
+    )
+    ranked = tuple(sorted(inconsistent_pairs, key=lambda s: (-s.score, s.pair)))
+    deferred = _deferred(_Trust(matches, context, trust.strength, cautious=True))
     num_firm = sum(len(inliers) >= _AMBIGUOUS_INLIERS for inliers in matches.inliers.values())
     ambiguous = _is_ambiguous(named.values(), num_firm)
-    return SuspectReport(ranked, ambiguous, doubtful | named.keys(), num_firm)
+    return InconsistencyReport(ranked, ambiguous, deferred | named.keys(), num_firm)
 
 
-def _doubtful(trust: _Trust) -> frozenset[Pair]:
+def _deferred(trust: _Trust) -> frozenset[Pair]:
     """Pairs most of whose matches join tracks of others the wrong way, or that may be chance, while firm
     pairs lead round them.
 
@@ -183,7 +187,7 @@ def _evidence(
     )
 
 
-def _is_suspect(e: Evidence) -> bool:
+def _is_inconsistent(e: Evidence) -> bool:
     if e.turn_error_deg is not None and e.turn_error_deg < _TURNS_ALIKE_DEG:
         return False
     if e.num_known < _MIN_KNOWN and e.context >= _DISAGREED:
@@ -297,11 +301,11 @@ class _Deciding:
     trusted: nx.Graph[str]
     tried: Set[Pair]
 
-    def pairs(self, suspect: Pair) -> tuple[Pair, ...]:
+    def pairs(self, inconsistent: Pair) -> tuple[Pair, ...]:
         """Untried pairs of a photo of the suspect with the strongest neighbours of its other photo."""
         found = {
             Pair.of(photo, third): self.trusted.edges[other, third]["strength"]
-            for photo, other in ((suspect.a, suspect.b), (suspect.b, suspect.a))
+            for photo, other in ((inconsistent.a, inconsistent.b), (inconsistent.b, inconsistent.a))
             for third in self.trusted.adj[other]
             if third != photo and Pair.of(photo, third) not in self.tried
         }

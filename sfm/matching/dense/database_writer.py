@@ -16,8 +16,8 @@ from .inference.pair_store import PairResult
 from .inference.photos import EncodedPhotos
 from .inference.windows import matched_px
 from .tracks.keypoints import KeypointOptions, mint_keypoints
-from .tracks.naive import naive_keypoints
-from .tracks.unconfirmed import with_unconfirmed
+from .tracks.raw_matches import with_unconfirmed
+from .tracks.raw_tracks import naive_keypoints
 
 _NO_INDICES = np.zeros((0, 2), np.uint32)
 

@@ -23,11 +23,11 @@ from retrieval import Edge, Pair, Reason, SceneGraph
 from retrieval.mast3r_sfm_graph import retrieval_graph
 from sfm.colmap.model_poses import Poses
 from sfm.config.schema import Config
-from sfm.diagnosis.inconsistent_pairs import read_suspects
+from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.evaluation.comparison import registered_poses
 from sfm.files.atomic import atomic_write_json
 from sfm.loop import Rank, run_closed_loop
-from sfm.mapping import ViewGraph, contested_places, finish_models, reconstruct
+from sfm.mapping import ViewGraph, ambiguous_parts, finish_models, reconstruct
 from sfm.matching import Guides, MatchReport
 from sfm.pairs.first_pairs import propose_pairs
 from sfm.workspace.events import EventLog
@@ -44,7 +44,7 @@ _SOURCE_OF_ALL = (
 _SOURCE_OF_LOOP = (
     *_SOURCE_OF_ALL,
     "sfm/loop",
-    "sfm/diagnosis/inconsistent_pairs.py",
+    "sfm/diagnosis/visual_aliasing.py",
     "sfm/matching/sift",
     "sfm/pairs/first_pairs.py",
     "sfm/ingest/photo_positions.py",
@@ -138,23 +138,25 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
         loop = run_closed_loop(
             first,
             folder=folder / f"rounds-{time.time_ns()}",
-            reconstruct=lambda start, suspects, log, fresh: reconstruct(
+            reconstruct=lambda start, deferred, log, fresh: reconstruct(
                 database.path,
                 **mapping,
                 events=log,
                 progress=SilentProgress(),
                 start=start,
-                suspects=suspects,
+                deferred=deferred,
                 finished=False,
                 fresh=fresh,
             ),
-            finish=lambda models, suspects, log: finish_models(
-                database.path, models, **mapping, events=log, suspects=suspects
+            finish=lambda models, deferred, log: finish_models(
+                database.path, models, **mapping, events=log, deferred=deferred
             ),
             match=match,
             read_view_graph=lambda: ViewGraph.read(database.path),
-            read_suspects=lambda tried: read_suspects(database.path, tried),
-            read_contested=partial(contested_places, database.path, config=register, seed=config.run.seed),
+            read_inconsistent_pairs=lambda tried: read_inconsistent_pairs(database.path, tried),
+            find_ambiguous_parts=partial(
+                ambiguous_parts, database.path, config=register, seed=config.run.seed
+            ),
             rank=rank,
             config=register,
             events=events,

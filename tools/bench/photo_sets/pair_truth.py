@@ -40,7 +40,7 @@ def pair_labels(name: str, folder: Path, matches: PairMatches) -> dict[Pair, Lab
         known = read_labels(listed)
         return {pair: known.get(pair, Label.TRUE) for pair in matches.inliers}
     if (folder / "depth").is_dir():
-        return _from_depth(folder, matches)
+        return _depth_only_model(folder, matches)
     return dict.fromkeys(matches.inliers, Label.TRUE)
 
 
@@ -50,7 +50,7 @@ def read_labels(path: Path) -> dict[Pair, Label]:
     return {Pair.of(words[0], words[1]): Label(words[2]) for words in lines if words}
 
 
-def _from_depth(folder: Path, matches: PairMatches) -> dict[Pair, Label]:
+def _depth_only_model(folder: Path, matches: PairMatches) -> dict[Pair, Label]:
     truth = json.loads((folder / "gt.json").read_text(encoding="utf-8"))
     labels = {}
     for pair, inliers in matches.inliers.items():

@@ -30,7 +30,7 @@ from photo_sets.sets import add_shared_options, find_set
 from retrieval import Pair
 from sfm.config.schema import Config
 from sfm.mapping.scene.pair_matches import PairMatches
-from sfm.mapping.view_graph.inconsistent_pairs import find_suspects
+from sfm.mapping.view_graph.inconsistent_pairs import find_inconsistent_pairs
 from sfm.mapping.view_graph.pair_rotations import Rotation, read_rotations
 
 _RENDERED = ("facades-60-0", "facades-60-1", "district-60-0", "bridge-60-0", "square-28-0")
@@ -104,11 +104,11 @@ def measure(name: str, data: Path, cache: Path, per_photo: Sequence[int], thread
 
 def thinned(matches: PairMatches, per_photo: int, *, seed: int = 1) -> PairMatches:
     """The graph with about so many pairs chosen by each photo."""
-    luck = np.random.default_rng(seed)
+    match_rate = np.random.default_rng(seed)
     kept: set[Pair] = set()
     for name in sorted(matches.keypoints):
         pairs = [pair for pair in matches.inliers if name in (pair.a, pair.b)]
-        worth = [np.log(len(matches.inliers[pair])) + _LUCK * luck.gumbel() for pair in pairs]
+        worth = [np.log(len(matches.inliers[pair])) + _LUCK * match_rate.gumbel() for pair in pairs]
         kept |= {pairs[i] for i in np.argsort(-np.array(worth))[:per_photo]}
     return replace(matches, inliers={pair: m for pair, m in matches.inliers.items() if pair in kept})
 
@@ -123,10 +123,10 @@ def _row(
 ) -> Row:
     started = time.process_time()
     turns = {pair: matrix for pair, matrix in rotations.items() if pair in graph.inliers}
-    report = find_suspects(graph, rotations=turns)
+    report = find_inconsistent_pairs(graph, rotations=turns)
     find_s = time.process_time() - started
     inliers = {pair: len(m) for pair, m in graph.inliers.items()}
-    named = {suspect.pair for suspect in report.suspects}
+    named = {inconsistent.pair for inconsistent in report.inconsistent_pairs}
     totals = Counter(labels[pair] for pair in inliers)
     found = Counter(labels[pair] for pair in named)
     false = [pair for pair in inliers if labels[pair] is Label.FALSE]

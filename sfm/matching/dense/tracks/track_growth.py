@@ -15,7 +15,7 @@ from sfm.mast3r.values import DenseMatches
 
 from .keypoint_values import Indices, KeypointOptions, MintedKeypoints, Table
 from .local_affine import AffineField, Array, Mask, fit_affine_field
-from .numbering import Numbering, most_confident
+from .reindexing import Numbering, most_confident
 from .snapping import snap_keypoints
 from .track_positions import Anchors, SettleOptions, settle
 from .track_splitting import components

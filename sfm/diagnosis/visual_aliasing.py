@@ -1,0 +1,91 @@
+"""Which verified pairs of a run are suspected of look-alike structure, and what that means for its user."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycolmap
+
+from retrieval import Pair
+from sfm.mapping import (
+    MIN_NUM_INLIERS,
+    InconsistencyReport,
+    PairMatches,
+    find_inconsistent_pairs,
+    read_rotations,
+)
+
+MAX_PAIRS = 20_000
+"""Verified pairs; with more, looking for suspects would take minutes."""
+
+ADVICE = (
+    "Places in this scene look alike, such as repeated façades or two identical objects, so parts of the "
+    "model may lie on top of each other. Look for doubled or crossing parts in the 3D view. Photos that lead "
+    "from one of these places to the other without a gap, with what differs around them in view, mend it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InconsistentPairRecord:
+    """A suspect as `run.json` holds it."""
+
+    a: str
+    b: str
+    score: float
+    """How sure it is, in [0, 1]."""
+    num_inliers: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class VisualAliasing:
+    """Suspect pairs, surest first, and whether the collection as a whole is ambiguous."""
+
+    inconsistent_pairs: tuple[InconsistentPairRecord, ...] = ()
+    ambiguous: bool = False
+    note: str = ""
+    """What the user should do where it is, or why nobody looked; else empty."""
+
+
+def read_inconsistent_pairs(
+    database: Path, tried: Set[Pair], *, max_pairs: int = MAX_PAIRS
+) -> InconsistencyReport | None:
+    """Suspects among the verified pairs of a COLMAP database; None where these are more than `max_pairs`.
+
+    Args:
+        database: with keypoints and two-view geometries of either backend; only read.
+        tried: pairs matched so far.
+        max_pairs: verified pairs that are looked at, at most.
+    """
+    if num_verified(database) > max_pairs:
+        return None
+    matches = PairMatches.read(database)
+    return find_inconsistent_pairs(matches, rotations=read_rotations(database, matches), tried=tried)
+
+
+def deferred_pairs(database: Path) -> frozenset[Pair]:
+    """Pairs of a COLMAP database that registration had better leave for later; none where nobody can look."""
+    report = read_inconsistent_pairs(database, frozenset())
+    return report.deferred if report else frozenset()
+
+
+def visual_aliasing(report: InconsistencyReport | None) -> VisualAliasing:
+    """What a finished run says about look-alikes; None where there are too many pairs to look at."""
+    if report is None:
+        return VisualAliasing(
+            note=f"Nobody looked for look-alikes: there are more than {MAX_PAIRS:,} verified pairs."
+        )
+    inconsistent_pairs = (
+        InconsistentPairRecord(s.pair.a, s.pair.b, round(s.score, 3), s.evidence.num_inliers, s.why)
+        for s in report.inconsistent_pairs
+    )
+    return VisualAliasing(tuple(inconsistent_pairs), report.ambiguous, ADVICE if report.ambiguous else "")
+
+
+def num_verified(database: Path) -> int:
+    """Pairs that are in the view graph."""
+    with pycolmap.Database.open(database) as db:
+        _, counts = db.read_two_view_geometry_num_inliers()
+    return sum(count >= MIN_NUM_INLIERS for count in counts)

@@ -1,0 +1,246 @@
+"""Observations that speak of one camera, and how they change with intrinsics, poses and points."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pycolmap
+
+from ..measures.observations import seen_by
+from ..scene.camera_models import Freedom
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+_MAX_IMAGES = 120
+_MAX_OBSERVATIONS = 10_000  # as long as all photos have their share; more only say the same more slowly
+_HALF_WEIGHT = 2.5  # sigmas
+_RAYLEIGH_MEDIAN = 1.1774  # of the length of a residual whose coordinates have sigma 1
+_MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's
+_DELTA = 1e-6  # of a parameter, for its numerical derivative
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearizedObservations:
+    """Observations and their derivatives.
+
+    Attributes:
+        image: (M,) which photo.
+        point: (M,) which point.
+        residual: (M, 2) projected minus observed, px.
+        by_intrinsics: (M, 2, D) by the directions of a camera's `Freedom`; zero for photos of other cameras.
+        by_pose: (M, 2, 6) by a small rotation and a shift in the camera's frame; lengths in units of the
+            photos' mean distance from their middle.
+        by_point: (M, 2, 3) by the point's position in the world; the same unit.
+        weight: (M,) 1, less for residuals that are far off.
+        own: photos that the camera, or one of the cameras, took.
+        num_images: photos.
+        num_points: points.
+    """
+
+    image: Indices
+    point: Indices
+    residual: Array
+    by_intrinsics: Array
+    by_pose: Array
+    by_point: Array
+    weight: Array
+    own: Indices
+    num_images: int
+    num_points: int
+
+    def where(self, mask: Mask) -> LinearizedObservations:
+        """Those of the observations; photos and points keep their indices."""
+        return replace(
+            self,
+            image=self.image[mask],
+            point=self.point[mask],
+            residual=self.residual[mask],
+            by_intrinsics=self.by_intrinsics[mask],
+            by_pose=self.by_pose[mask],
+            by_point=self.by_point[mask],
+            weight=self.weight[mask],
+        )
+
+    @property
+    def variance(self) -> float:
+        """Of a residual's coordinate, px^2, less what poses and points take up; 0 where nothing is left."""
+        free = 6 * len(np.unique(self.image)) + 3 * len(np.unique(self.point))
+        redundant = 1 - free / max(2 * len(self.image), 1)
+        total = float(np.sum(self.weight[:, None] * self.residual**2))
+        if redundant <= 0 or not len(self.image):
+            return 0.0
+        return max(total / (2 * float(self.weight.sum()) * redundant), _MIN_SIGMA_PX**2)
+
+
+def gather(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> LinearizedObservations:
+    """Observations of the camera's photos and those about them.
+
+    Large models are judged by a part: photos about the one that sees most, and points with long tracks.
+    """
+    return gather_of_cameras(model, {camera_id: freedom})
+
+
+def gather_of_cameras(
+    model: pycolmap.Reconstruction,
+    freedoms: Mapping[int, Freedom],
+    *,
+    max_observations: int = _MAX_OBSERVATIONS,
+) -> LinearizedObservations:
+    """The same of several cameras, by id, which change together: all have the same number of directions.
+
+    At about so many observations they are thinned out.
+    """
+    chosen = _photos(model, freedoms.keys())
+    num_directions = len(next(iter(freedoms.values())).names)
+    if not chosen:
+        return _nothing(num_directions)
+    image, ids, xy = _observations(model, chosen)
+    kept = _longest_tracks(image, ids, len(chosen), max_observations)
+    image, ids, xy = image[kept], ids[kept], xy[kept]
+    points, point = np.unique(ids, return_inverse=True)
+    xyz = np.array([model.point3D(int(i)).xyz for i in points]).reshape(-1, 3)
+    centres = np.array([model.image(i).projection_center() for i in chosen])
+    size = float(np.sqrt(np.mean(np.sum((centres - centres.mean(axis=0)) ** 2, axis=1)))) or 1.0
+    own = np.array([i for i, image_id in enumerate(chosen) if model.image(image_id).camera_id in freedoms])
+    parts = []
+    for i, image_id in enumerate(chosen):
+        one = image == i
+        photo = model.image(image_id)
+        pose = photo.cam_from_world()
+        free = freedoms.get(photo.camera_id)
+        camera = free.camera if free else model.camera(photo.camera_id)
+        directions = free.directions if free else np.zeros((len(camera.params), num_directions))
+        parts.append(_linearised(camera, directions, pose, xyz[point[one]], xy[one], size))
+    residual, by_intrinsics, by_pose, by_point = map(np.concatenate, zip(*parts, strict=True))
+    seen = LinearizedObservations(
+        image=image,
+        point=point,
+        residual=residual,
+        by_intrinsics=by_intrinsics,
+        by_pose=by_pose,
+        by_point=by_point,
+        weight=_weights(residual),
+        own=own,
+        num_images=len(chosen),
+        num_points=len(points),
+    )
+    finite = np.isfinite(residual).all(axis=1) & np.isfinite(by_intrinsics).all(axis=(1, 2))
+    return seen.where(finite & np.isfinite(by_pose).all(axis=(1, 2)))
+
+
+def _nothing(num_directions: int) -> LinearizedObservations:
+    """Of a model without points."""
+    none = np.zeros(0, np.int64)
+    return LinearizedObservations(
+        image=none,
+        point=none,
+        residual=np.zeros((0, 2)),
+        by_intrinsics=np.zeros((0, 2, num_directions)),
+        by_pose=np.zeros((0, 2, 6)),
+        by_point=np.zeros((0, 2, 3)),
+        weight=np.zeros(0),
+        own=none,
+        num_images=0,
+        num_points=0,
+    )
+
+
+def _photos(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequence[int]:
+    """Ids of photos about the one that sees most, those of the cameras before others."""
+    ids = sorted(i for i in model.reg_image_ids() if model.image(i).num_points3D)
+    if len(ids) <= _MAX_IMAGES:
+        return ids
+    own = [i for i in ids if model.image(i).camera_id in camera_ids] or ids
+    middle = model.image(max(own, key=lambda i: (model.image(i).num_points3D, -i))).projection_center()
+
+    def rank(image_id: int) -> tuple[bool, float]:
+        image = model.image(image_id)
+        return image.camera_id not in camera_ids, float(np.linalg.norm(image.projection_center() - middle))
+
+    return sorted(sorted(ids, key=rank)[:_MAX_IMAGES])
+
+
+def _observations(model: pycolmap.Reconstruction, image_ids: Sequence[int]) -> tuple[Indices, Indices, Array]:
+    """Index of the photo (M,), id of the point (M,) and position (M, 2) px of all observations."""
+    ids, xys = zip(*(seen_by(model.image(image_id)) for image_id in image_ids), strict=True)
+    return (
+        np.repeat(np.arange(len(ids)), [len(seen) for seen in ids]),
+        np.concatenate(ids),
+        np.concatenate(xys),
+    )
+
+
+def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observations: int) -> Mask:
+    """Which observations stay: of points that two photos see, the longest tracks of each photo."""
+    points, point, length = np.unique(ids, return_inverse=True, return_counts=True)
+    if length[length >= 2].sum() <= max_observations:
+        return np.asarray(length[point] >= 2)
+    share = max_observations / num_images
+    count = np.zeros(num_images, np.int64)
+    observers = np.split(image[np.argsort(point, kind="stable")], np.cumsum(length)[:-1])
+    kept = np.zeros(len(points), bool)
+    for i in np.argsort(-length, kind="stable"):
+        if length[i] >= 2 and count[observers[i]].min() < share:
+            kept[i] = True
+            count[observers[i]] += 1
+    return np.asarray(kept[point])
+
+
+def _weights(residual: Array) -> Array:
+    """(M,) Cauchy's: the adjustment has filtered by a threshold that is many sigmas wide."""
+    length = np.linalg.norm(residual, axis=1)
+    sigma = float(np.nanmedian(length)) / _RAYLEIGH_MEDIAN if len(length) else 0.0
+    return np.asarray(1 / (1 + (length / max(_HALF_WEIGHT * sigma, 1e-9)) ** 2))
+
+
+def _linearised(
+    camera: pycolmap.Camera,
+    directions: Array,
+    cam_from_world: pycolmap.Rigid3d,
+    xyz: Array,
+    xy: Array,
+    size: float,
+) -> tuple[Array, Array, Array, Array]:
+    """Residuals of one photo, and derivatives by intrinsics, pose and points."""
+    inside = cam_from_world * xyz
+    residual = np.asarray(camera.img_from_cam(inside)) - xy
+    by_intrinsics = np.zeros((len(xy), 2, directions.shape[1]))
+    if directions.any():
+        by_intrinsics = _by_params(camera, inside) @ directions
+    by_camera = _by_position(camera, inside)
+    x, y, z = inside.T
+    zero = np.zeros_like(x)
+    turned = np.array([[zero, z, -y], [-z, zero, x], [y, -x, zero]]).transpose(2, 0, 1)
+    by_pose = np.concatenate((by_camera @ turned, size * by_camera), axis=2)
+    return residual, by_intrinsics, by_pose, size * by_camera @ cam_from_world.rotation.matrix()
+
+
+def _by_params(camera: pycolmap.Camera, xyz: Array) -> Array:
+    """(M, 2, P) central differences by the camera's parameters."""
+    changed = pycolmap.Camera(camera.todict())
+    columns = []
+    for index, value in enumerate(camera.params):
+        delta = _DELTA * max(1.0, abs(float(value)))
+        ends = []
+        for sign in (1, -1):
+            params = np.array(camera.params)
+            params[index] += sign * delta
+            changed.params = params.tolist()
+            ends.append(np.asarray(changed.img_from_cam(xyz)))
+        columns.append((ends[0] - ends[1]) / (2 * delta))
+    return np.stack(columns, axis=2)
+
+
+def _by_position(camera: pycolmap.Camera, xyz: Array) -> Array:
+    """(M, 2, 3) central differences by the point's position in the camera's frame."""
+    delta = _DELTA * np.linalg.norm(xyz, axis=1, keepdims=True)
+    columns = []
+    for axis in np.eye(3):
+        ends = [np.asarray(camera.img_from_cam(xyz + sign * delta * axis)) for sign in (1, -1)]
+        columns.append((ends[0] - ends[1]) / (2 * delta))
+    return np.stack(columns, axis=2)

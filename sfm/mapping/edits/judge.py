@@ -1,0 +1,146 @@
+"""Steps that follow growth: each gives back models that are at least as good as those it got, or these.
+
+One measure decides (`why_worse`). A step is handed models to look at, never to change, and what it makes of
+them is only taken through `apply_step`, so that no step can lose what was there before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pycolmap
+
+from retrieval import Pair
+
+from ..cameras.plausible import plausible
+from ..growing.submodels import Submodel
+from ..measures.agreement import CONTRADICTED_PX, contradicted_matches, median_errors_px
+from ..scene.journal import Journal
+from ..scene.options import MapperOptions
+from ..scene.scene import Scene
+
+log = logging.getLogger(__name__)
+
+_MAX_RISE = 1.05
+"""Of the epipolar error: filters and losses shift which matches an adjustment serves best."""
+_MOST = 0.5
+"""Of a photo's matches: where so many contradict its pose, it may go."""
+_MAX_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Whether a step may replace models."""
+
+    scene: Scene
+    """With all pairs: those that a step leaves out have a say as well."""
+    min_points: int
+    """Observations by which registration holds a photo."""
+
+    @classmethod
+    def of(cls, scene: Scene, options: MapperOptions) -> Judge:
+        """By the limits of registration."""
+        return cls(scene, options.lenient.abs_pose_min_num_inliers)
+
+    def why_worse(
+        self, before: Sequence[pycolmap.Reconstruction], after: Sequence[pycolmap.Reconstruction]
+    ) -> str:
+        """Why models are worse than those that they would replace; empty where they are as good.
+
+        They are where a camera is implausible that was not; where a photo is missing that points held and
+        that most of its matches agreed with; and where the verified matches lie farther from their epipolar
+        lines, those of pairs within a model before and after. Adjustment used only a part of these matches;
+        the others are evidence held out.
+        """
+        if not _names(after):
+            return "no photo would be left"
+        if bogus := _bogus(after) - _bogus(before):
+            return f"implausible intrinsics of camera {', '.join(map(str, sorted(bogus)))}"
+        was, now = self._errors_px(before), self._errors_px(after)
+        if missing := sorted(_names(before) - _names(after)):
+            held = [name for name in missing if self._is_held(name, before, was)]
+            if held:
+                more = f" and {len(held) - _MAX_SHOWN} more" if len(held) > _MAX_SHOWN else ""
+                return f"photos would be lost: {', '.join(held[:_MAX_SHOWN])}{more}"
+        common = was.keys() & now.keys()
+        error_was, error_now = (self._mean_px(errors, common) for errors in (was, now))
+        if error_now > _MAX_RISE * error_was:
+            return (
+                f"matches would lie {error_now:.3g} px from their epipolar lines instead of {error_was:.3g}"
+            )
+        return ""
+
+    def _is_held(
+        self, name: str, models: Sequence[pycolmap.Reconstruction], errors_px: Mapping[Pair, float]
+    ) -> bool:
+        """Whether points hold a photo of some models, and most of its matches agree with its pose."""
+        images = (model.image(i) for model in models for i in model.reg_image_ids())
+        points = max(image.num_points3D for image in images if image.name == name)
+        own = [pair for pair in errors_px if name in pair]
+        against = contradicted_matches(own, errors_px, self._inliers(own))
+        return points >= self.min_points and bool(own) and against < _MOST
+
+    def _errors_px(self, models: Sequence[pycolmap.Reconstruction]) -> dict[Pair, float]:
+        """Median epipolar error of each verified pair within a model, the least where several hold it."""
+        found: dict[Pair, float] = {}
+        for model in models:
+            for pair, error in median_errors_px(self.scene, model, self.scene.view_graph.edges).items():
+                found[pair] = min(error, found.get(pair, error))
+        return found
+
+    def _mean_px(self, errors_px: Mapping[Pair, float], pairs: Collection[Pair]) -> float:
+        """Mean of the errors of some pairs, by their matches; a contradicted pair counts as just so."""
+        inliers = self._inliers(pairs)
+        cut = sum(inliers[pair] * min(errors_px[pair], CONTRADICTED_PX) for pair in pairs)
+        return cut / max(sum(inliers.values()), 1)
+
+    def _inliers(self, pairs: Iterable[Pair]) -> dict[Pair, int]:
+        edges = self.scene.view_graph.edges
+        return {pair: edges[pair].num_inliers for pair in pairs}
+
+
+Step = Callable[[Sequence[Submodel]], Sequence[Submodel]]
+"""Makes other models of some, which stay as they are; the same objects where it finds nothing to do."""
+
+
+def apply_step(
+    judge: Judge, before: Sequence[Submodel], step: Step, name: str, journal: Journal
+) -> list[Submodel]:
+    """What a step makes of models, or these where it fails or makes them worse.
+
+    Args:
+        judge: of the result.
+        before: models; a step leaves them unchanged.
+        step: what is done.
+        name: of the step, for the journal.
+        journal: told why a result was not taken.
+    """
+    try:
+        after = list(step(before))
+    except Exception as error:  # whatever it is, the models that were there are worth more
+        log.warning("%s failed; the models stay as they were", name, exc_info=True)
+        journal.note("step_refused", step=name, why=f"it failed: {type(error).__name__}: {error}")
+        return list(before)
+    if len(after) == len(before) and all(new is old for new, old in zip(after, before, strict=True)):
+        return after
+    models = [[submodel.reconstruction for submodel in submodels] for submodels in (before, after)]
+    if why := judge.why_worse(*models):
+        journal.note("step_refused", step=name, why=why)
+        return list(before)
+    return after
+
+
+def _bogus(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
+    """Ids of implausible cameras of registered photos."""
+    return {
+        camera_id
+        for model in models
+        for camera_id in {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
+        if not plausible(model.camera(camera_id))
+    }
+
+
+def _names(models: Sequence[pycolmap.Reconstruction]) -> frozenset[str]:
+    return frozenset(model.image(image_id).name for model in models for image_id in model.reg_image_ids())

@@ -1,0 +1,106 @@
+"""Models that start from all poses at once, for photos that no chain of registrations joins.
+
+Incremental mapping is lost where no photo sees enough points of the model; averaging the relative poses of
+all pairs needs no points. It never doubts, though. So what COLMAP's global mapper (GLOMAP, Pan et al. 2024)
+says is taken as a start: photos that their own pairs contradict leave it, the others are adjusted, and the
+rest may still register. Parts that share hardly a point do not stay together: where one lies to the other is
+a guess that adjustment cannot mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import pycolmap
+
+from sfm.files.scratch import scratch_folder
+
+from ..cameras.focal_priors import holds_given
+from ..measures.agreement import agreement
+from ..measures.soundness import point_connected_parts
+from ..scene.colmap_mappers import global_options, restore_intrinsics
+from ..scene.journal import Journal
+from ..scene.part_database import write_part
+from ..scene.session import MapperSession, open_session
+from .submodels import MappingContext, Submodel, extend, judged
+
+_MIN_AGREEMENT = 0.6
+"""Of the matches of a photo with the others of its model."""
+
+
+def global_models(
+    context: MappingContext, candidates: Set[str], *, seed: int | None = None
+) -> list[Submodel]:
+    """Models of `candidates` whose poses were found together, largest first.
+
+    Args:
+        context: with the scene that the models are to fit; its cameras and pairs are used.
+        candidates: photos to place.
+        seed: where the search for positions starts; None: the run's.
+    """
+    options = global_options(context.options.pipeline, context.options.colmap)
+    if seed is not None:
+        options.random_seed = options.mapper.random_seed = seed
+    found = []
+    cameras = dict(context.scene.cache.cameras.items())
+    for model in sorted(_mapped(context, candidates, options), key=lambda model: -model.num_reg_images()):
+        restore_intrinsics(model, cameras, context.options.mapper.constant_cameras)
+        submodel = _corrected(context, model)
+        if len(submodel.names) >= context.options.pipeline.min_model_size:
+            extend(context, submodel, candidates)
+            _drop_loose_parts(context, submodel)
+            found.append(judged(context, submodel))
+    return found
+
+
+def _mapped(
+    context: MappingContext, candidates: Set[str], options: pycolmap.GlobalPipelineOptions
+) -> list[pycolmap.Reconstruction]:
+    """Models of the global mapper, with given focal lengths where it does not determine better ones."""
+    with scratch_folder() as folder:
+        scratch = folder / "database.db"
+        write_part(context.scene, candidates, scratch)
+        models = pycolmap.global_mapping(scratch, folder, folder, options).values()
+        adjustment = options.mapper.bundle_adjustment
+        if adjustment.refine_focal_length and any(
+            holds_given(context.scene, model, context.options) for model in models
+        ):
+            adjustment.refine_focal_length = False
+            models = pycolmap.global_mapping(scratch, folder, folder, options).values()
+    return list(models)
+
+
+def _drop_loose_parts(context: MappingContext, submodel: Submodel) -> None:
+    """Keep the photos that points tie together.
+
+    The others agree with each other and so pass for right one by one, however wrong they are together.
+    """
+    tied, *loose = point_connected_parts(submodel.reconstruction)
+    if loose:
+        with open_session(context.scene, context.options, submodel.reconstruction) as session:
+            for frame in session.frames():
+                if tied.isdisjoint(image.name for image in frame):
+                    _drop(session, frame, "no points tie it to the rest of its model", submodel.journal)
+            submodel.names = session.registered
+
+
+def _drop(session: MapperSession, frame: Sequence[pycolmap.Image], why: str, journal: Journal) -> None:
+    session.observations.deregister_frame(frame[0].frame_id)
+    for image in frame:
+        journal.note("filtered", name=image.name, why=why)
+
+
+def _corrected(context: MappingContext, model: pycolmap.Reconstruction) -> Submodel:
+    """The model as a trial, without the photos whose own matches contradict their poses."""
+    submodel = Submodel(None, model)
+    with open_session(context.scene, context.options, model) as session:
+        for frame in session.frames():
+            if agreement(session, *(image.name for image in frame)) < _MIN_AGREEMENT:
+                _drop(session, frame, "its matches contradict its pose", submodel.journal)
+                continue
+            for image in frame:
+                num = image.num_points3D
+                noted = {"name": image.name, "num_visible": num, "num_inliers": num}
+                submodel.journal.note("registered", how="global", **noted)
+        submodel.names = session.registered
+    return submodel

@@ -1,0 +1,188 @@
+"""One pass of the last adjustment: observations chosen, cameras as rich as these ask for, all adjusted."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Set
+from dataclasses import dataclass, replace
+
+import pycolmap
+
+from retrieval import Pair
+from sfm.config.schema import RefineConfig
+
+from ..cameras.focal_priors import determined_focal, holds_guess, with_held_focal
+from ..cameras.intrinsics import NOTHING_RICHER, RicherCameras, adjusted_with, as_rich_as_now, richer_cameras
+from ..cameras.loss import is_robust, with_fitting_loss
+from ..cameras.model_selection import TriedBlock
+from ..edits.admit_pairs import supported_pairs
+from ..edits.judge import Judge
+from ..growing.bundle_adjustment import (
+    adjust_to_the_end,
+    drop_unobserved,
+    note_adjustment,
+    refine_fully,
+    refine_until_stable,
+)
+from ..growing.growth import grow
+from ..measures.shifts import Centres, camera_centres, median_shift
+from ..scene.journal import Journal
+from ..scene.options import MapperOptions
+from ..scene.scene import Scene
+from ..scene.session import MapperSession, open_session
+from .two_view_tracks import drop_points_of_pairs
+
+_GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
+_MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """What came of one pass."""
+
+    model: pycolmap.Reconstruction
+    is_richer: bool
+    """Whether intrinsics became free that were not."""
+    tried: list[TriedBlock]
+    """Intrinsics that were tried."""
+    shift: float
+    """How far the photos moved, of the extent; since the cameras became richer, where they did."""
+    late_shift: float
+    """How far of that since its observations were chosen for the last time."""
+    regained: frozenset[Pair]
+    """Suspects that were left out at last and agree with where the photos are now, for the first time."""
+    admit_pairs: frozenset[Pair]
+    """These, and all that came in since the first pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefinementPass:
+    """All there is to a last adjustment, once."""
+
+    judge: Judge
+    scene: Scene
+    deferred: Set[Pair]
+    """Pairs of the scene that may be look-alikes': those that the model contradicts are left out."""
+    options: MapperOptions
+    refine: RefineConfig
+    fixed_cameras: frozenset[int]
+    admit_pairs: frozenset[Pair] = frozenset()
+    """Suspects that came in by an earlier pass: of look-alikes there are always some that come and go."""
+
+    def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
+        """The model, which is changed, adjusted to its end; the journal is told how.
+
+        Once it has settled, its observations may ask for richer cameras, and suspects may agree with it that
+        did not before. It settles once more then: to adjust it to the end without them would be time lost.
+        Where it is worse with richer cameras, it keeps those that it has.
+        """
+        centres, refused = camera_centres(model), self._refused(model)
+        scene = self.scene.without(refused)
+        options, last = self._settled(scene, model, self.options, journal)
+        chosen = camera_centres(model)
+        if not _has_evidence(self.scene, model):
+            self._end_by_least_squares(scene, model, options, journal)
+            return self._outcome(model, NOTHING_RICHER, [], refused, self.admit_pairs, centres, chosen)
+        richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
+        settled = richer.started(model) if richer.supported else model
+        before, refused = refused, self._refused(model)
+        admit_pairs = self.admit_pairs | (before - refused)
+        if refused != before:
+            scene = self.scene.without(refused)
+        if richer.supported or admit_pairs > self.admit_pairs:
+            options, last = self._settled(scene, settled, options, journal)
+        if richer.supported and (why := self.judge.why_worse((model,), (settled,))):
+            journal.note("step_refused", step="richer intrinsics", why=why)
+            return replace(self, refine=as_rich_as_now(self.refine)).adjusted(model, journal)
+        chosen = camera_centres(settled)
+        if richer.supported:
+            centres = chosen
+        last = with_fitting_loss(last, settled, self.refine.loss_function)
+        done = None
+        if richer.changed or is_robust(last):
+            began = time.monotonic()
+            done = adjusted_with(settled, richer, last)
+            note_adjustment(settled, "robust" if options.converge_first else "final", began, journal)
+        tried = richer.tried(done or model, failed=done is None)
+        if done is None:
+            self._end_by_least_squares(scene, model, options, journal)
+            richer = NOTHING_RICHER
+        return self._outcome(done or model, richer, tried, refused, admit_pairs, centres, chosen)
+
+    def _outcome(
+        self,
+        model: pycolmap.Reconstruction,
+        richer: RicherCameras,
+        tried: list[TriedBlock],
+        refused: frozenset[Pair],
+        admit_pairs: frozenset[Pair],
+        centres: Centres,
+        chosen: Centres,
+    ) -> Adjusted:
+        regained = refused - self._refused(model) - admit_pairs
+        ended = camera_centres(model)
+        shift, late_shift = median_shift(centres, ended), median_shift(chosen, ended)
+        return Adjusted(
+            model, bool(richer.changed), tried, shift, late_shift, regained, admit_pairs | regained
+        )
+
+    def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
+        """Suspects that a model contradicts."""
+        return supported_pairs(self.scene, (model,), self.deferred)[1]
+
+    def _settled(
+        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions, journal: Journal
+    ) -> tuple[MapperOptions, pycolmap.BundleAdjustmentOptions]:
+        """Choose the observations of a model; the options from now on, and those of its last adjustment.
+
+        `scene` is without the suspects that are left out.
+        """
+        with open_session(scene, options, model) as session:
+            for name in sorted(session.registered):  # with the pairs that waited until there was a model
+                session.mapper.triangulate_image(options.triangulation, self.scene.id_of[name])
+            before = session.registered
+            refine_until_stable(session, "settled", journal)
+            if options.triangulation.ignore_two_view_tracks:  # those left of longer tracks would still pull
+                drop_points_of_pairs(model, session.observations.delete_point3D)
+            if options.converge_first:
+                adjust_to_the_end(session, "final", journal)
+            session = _with_freed_focal(session, journal)
+            drop_unobserved(session, journal)
+            _regain(session, before - session.registered, journal)
+            return session.options, with_held_focal(session, session.options.final_ba)
+
+    def _end_by_least_squares(
+        self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions, journal: Journal
+    ) -> None:
+        if not options.converge_first:  # else it is where least squares end
+            with open_session(scene, options, model) as session:
+                adjust_to_the_end(session, "final", journal)
+
+
+def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession:
+    """The session with all focal lengths free, and adjusted again, where those held turn out determined."""
+    if not session.options.final_ba.refine_focal_length or not holds_guess(session):
+        return session
+    if not determined_focal(session, journal):
+        return session
+    last = copy.deepcopy(session.options.final_ba)
+    last.ceres.solver_options.gradient_tolerance = _GRADIENT_TOLERANCE
+    freed = replace(session, options=replace(session.options, guessed_cameras=frozenset(), final_ba=last))
+    refine_fully(freed, "focal lengths freed", journal)
+    return freed
+
+
+def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:
+    """Register photos again whose observations the adjustment dropped: they had been in the wrong place."""
+    if not lost:
+        return
+    grow(session, session.registered | lost, journal, on_registered=lambda name: None)
+    if session.registered & lost:
+        refine_until_stable(session, "regained", journal)
+        drop_unobserved(session, journal)
+
+
+def _has_evidence(scene: Scene, model: pycolmap.Reconstruction) -> bool:
+    """Whether the observations of a model could tell of principal points."""
+    return scene.depth is None or model.compute_mean_track_length() >= _MIN_TRACK_LENGTH

@@ -1,0 +1,126 @@
+"""Models of clusters are joined where they share photos, and gaps between them are bridged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from sfm.mapping.edits.bridge import agreeing_share, bridge_gaps
+from sfm.mapping.edits.join_overlapping import join_models
+from sfm.mapping.edits.shared_points import shared_points
+from sfm.mapping.growing.submodels import MappingContext, Submodel, best_model
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.scene import Scene
+
+from . import synthetic
+from .chain import NUM_PHOTOS, REACH, window
+from .misplaced import PART, astray
+from .running import workbench
+
+
+def parts(context: MappingContext, *ranges: range) -> list[Submodel]:
+    """A model of the photos with these ids each."""
+    found = []
+    for ids in ranges:
+        submodel = best_model(context, {context.scene.name_of[i] for i in ids}, Journal(), max_trials=1)
+        assert submodel is not None
+        assert len(submodel.names) == len(ids)
+        found.append(submodel)
+    return found
+
+
+def test_joined_models_share_their_photos_and_points(chain: synthetic.Scene) -> None:
+    context = workbench(chain.database)
+    first, second = parts(context, range(1, 29), range(23, 51))
+    same = shared_points(first.reconstruction, second.reconstruction)
+    total = first.reconstruction.num_points3D() + second.reconstruction.num_points3D()
+    journal = Journal()
+
+    (whole,) = join_models(context, [first, second], journal)
+
+    assert len(whole.names) == NUM_PHOTOS
+    assert len(same) > 50
+    assert whole.reconstruction.num_points3D() <= total - 0.9 * len(same)
+    assert synthetic.max_rotation_error_deg(whole.reconstruction, chain.truth) < 0.3
+
+
+def test_no_point_is_shared_twice(chain: synthetic.Scene) -> None:
+    context = workbench(chain.database)
+    first, second = parts(context, range(1, 29), range(23, 51))
+
+    same = shared_points(first.reconstruction, second.reconstruction)
+
+    assert len(same) > 50
+    assert len(set(same[:, 0].tolist())) == len(set(same[:, 1].tolist())) == len(same)
+
+
+def test_models_that_share_too_little_stay_apart_without_repeated_photos(chain: synthetic.Scene) -> None:
+    context = workbench(chain.database)
+    bent = parts(context, range(1, 29), range(23, 51))
+    rng = np.random.default_rng(0)
+    for point in bent[1].reconstruction.points3D.values():
+        point.xyz = point.xyz + rng.normal(scale=3.0, size=3)
+
+    models = join_models(context, bent, journal := Journal())
+
+    assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [False]
+    assert sorted(len(model.names) for model in models) == [22, 28]
+    assert not models[0].names & models[1].names
+
+
+def test_a_join_that_the_verified_pairs_contradict_is_taken_back(
+    tmp_path: Path, chain: synthetic.Scene
+) -> None:
+    """Both halves fit where they share photos, but pairs of their other photos say something else."""
+    database = synthetic.keep_pairs(chain.database, tmp_path / "against.db", window(NUM_PHOTOS, REACH))
+    with (
+        pycolmap.Database.open(chain.database.parent / "all.db") as source,
+        pycolmap.Database.open(database) as db,
+    ):
+        for i, j in [(i, j) for i in range(1, 10) for j in range(40, 46)]:
+            geometry = source.read_two_view_geometry(i, j)
+            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
+            db.write_two_view_geometry(i, j, geometry)
+    context = workbench(database)
+
+    models = join_models(context, parts(context, range(1, 29), range(23, 51)), journal := Journal())
+
+    assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, False]
+    assert sorted(len(model.names) for model in models) == [22, 28]
+
+
+def test_a_gap_is_bridged_by_a_model_of_the_photos_around_it(chain: synthetic.Scene) -> None:
+    context = workbench(chain.database)
+    models = parts(context, range(1, 41), range(41, 51))
+    journal = Journal()
+
+    found = bridge_gaps(context, models, set(context.scene.id_of), journal)
+
+    assert [len(model.names) for model in found] == [NUM_PHOTOS]
+    assert synthetic.max_rotation_error_deg(found[0].reconstruction, chain.truth) < 0.3
+    assert [len(model.names) for model in models] == [40, 10]
+    assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, True]
+
+
+def test_a_bridge_whose_far_side_lies_elsewhere_spans_nothing(
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
+) -> None:
+    """Photos beyond the gap agree with each other wherever they lie; the few pairs across tell."""
+    scene, model = photographed
+    opened = Scene.open(scene.database)
+    beyond = {model.image(i).name for i in PART}
+
+    assert agreeing_share(opened, model, beyond) > 0.95
+    assert agreeing_share(opened, astray(model), beyond) < 0.3
+    assert agreeing_share(opened, model, {"elsewhere.jpg"}) == 0.0
+
+
+def test_nothing_is_bridged_where_nothing_is_missing(chain: synthetic.Scene) -> None:
+    context = workbench(chain.database)
+    models = parts(context, range(1, 41))
+
+    found = bridge_gaps(context, models, set(models[0].names), Journal())
+
+    assert found == models

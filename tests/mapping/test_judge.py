@@ -1,0 +1,214 @@
+"""Steps after growth give back models that are at least as good as those they got, or these."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping import finish_models
+from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
+from sfm.mapping.cameras.model_selection import ModelSelection
+from sfm.mapping.edits.judge import Judge, apply_step
+from sfm.mapping.edits.split import split_at_articulations
+from sfm.mapping.growing.submodels import MappingContext, Submodel, copied
+from sfm.mapping.measures.agreement import contradicted_share
+from sfm.mapping.scene.camera_models import freedom
+from sfm.mapping.scene.journal import Journal
+
+from . import hostile
+from .hostile import FOCAL, KINDS, Shoot
+from .running import Recorder, names, run, workbench
+from .synthetic import synthesize
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> tuple[MappingContext, pycolmap.Reconstruction]:
+    scene = synthesize(tmp_path_factory.mktemp("ring") / "database.db")
+    (model,) = run(scene.database).models
+    return workbench(scene.database), model
+
+
+def taken_from(
+    ring: tuple[MappingContext, pycolmap.Reconstruction], change: Callable[[pycolmap.Reconstruction], object]
+) -> tuple[bool, list[tuple[str, dict[str, object]]]]:
+    """Whether a step that makes this change to a copy is taken, and what was told."""
+    context, model = ring
+    before, journal = Submodel.of(model), Journal()
+
+    def step(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
+        submodel = copied(submodels[0])
+        change(submodel.reconstruction)
+        return [submodel]
+
+    (after,) = apply_step(Judge.of(context.scene, context.options), [before], step, "a step", journal)
+    return after is not before, journal.entries
+
+
+def nothing(model: pycolmap.Reconstruction) -> None:
+    pass
+
+
+def scaled(model: pycolmap.Reconstruction) -> None:
+    model.transform(pycolmap.Sim3d(3.0, pycolmap.Rotation3d(), np.ones(3)))
+
+
+def without_points_of_two(model: pycolmap.Reconstruction) -> None:
+    for point_id, point in list(model.points3D.items()):
+        if point.track.length() == 2:
+            model.delete_point3D(point_id)
+
+
+def without_a_photo(model: pycolmap.Reconstruction) -> None:
+    model.deregister_frame(model.image(min(model.reg_image_ids())).frame_id)
+
+
+def without_images(model: pycolmap.Reconstruction) -> None:
+    for frame_id in list(model.reg_frame_ids()):
+        model.deregister_frame(frame_id)
+
+
+def with_a_bogus_lens(model: pycolmap.Reconstruction) -> None:
+    camera = model.camera(1)
+    camera.params = [50 * max(camera.width, camera.height), *camera.params[1:]]
+
+
+def bent(model: pycolmap.Reconstruction) -> None:
+    for image_id in sorted(model.reg_image_ids())[::2]:
+        frame = model.frame(model.image(image_id).frame_id)
+        shift = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 0, 0.02])), np.zeros(3))
+        frame.rig_from_world = shift * frame.rig_from_world
+
+
+def failing(model: pycolmap.Reconstruction) -> None:
+    model.camera(4711)
+
+
+@pytest.mark.parametrize("change", [nothing, scaled, without_points_of_two])
+def test_a_step_that_makes_a_model_no_worse_is_taken(
+    ring: tuple[MappingContext, pycolmap.Reconstruction], change: Callable[[pycolmap.Reconstruction], None]
+) -> None:
+    assert taken_from(ring, change) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (without_a_photo, "photos would be lost: "),
+        (without_images, "no photo would be left"),
+        (with_a_bogus_lens, "implausible intrinsics of camera 1"),
+        (bent, "px from their epipolar lines instead of"),
+        (failing, "it failed: IndexError"),
+    ],
+)
+def test_a_step_that_makes_a_model_worse_is_refused_and_told(
+    ring: tuple[MappingContext, pycolmap.Reconstruction],
+    change: Callable[[pycolmap.Reconstruction], None],
+    why: str,
+) -> None:
+    was_taken, told = taken_from(ring, change)
+
+    assert not was_taken
+    ((event, fields),) = told
+    assert (event, fields["step"]) == ("step_refused", "a step")
+    assert why in str(fields["why"])
+
+
+def test_a_photo_that_its_matches_contradict_may_go(
+    ring: tuple[MappingContext, pycolmap.Reconstruction],
+) -> None:
+    context, model = ring
+    wrong = copy.deepcopy(model)
+    frame = wrong.frame(wrong.image(min(wrong.reg_image_ids())).frame_id)
+    turn = pycolmap.Rotation3d(np.array([0, 0.2, 0, np.sqrt(0.96)]))
+    frame.rig_from_world = pycolmap.Rigid3d(turn, np.zeros(3)) * frame.rig_from_world
+
+    assert taken_from((context, wrong), without_a_photo) == (True, [])
+
+
+def test_parting_leaves_the_models_it_is_given_as_they_are(
+    ring: tuple[MappingContext, pycolmap.Reconstruction],
+) -> None:
+    context, model = ring
+    submodel = Submodel.of(model)
+
+    assert split_at_articulations(context, [submodel]) == [submodel]
+    assert names(model) == submodel.names
+
+
+def test_cameras_that_lost_their_last_photo_since_they_were_asked_are_left_out(
+    ring: tuple[MappingContext, pycolmap.Reconstruction],
+) -> None:
+    context, model = ring
+    could = freedom(model.camera(1), context.options.final_ba, richest="OPENCV", principal_point=True)
+    gone = ModelSelection((), could, could.camera)
+    richer = RicherCameras({1: gone, 4: gone}, {1: 8, 4: 1}, frozenset(), frozenset({4}))
+
+    done = adjusted_with(model, richer, context.options.final_ba)
+
+    assert done is not None
+    assert names(done) == names(model)
+    assert {block.camera_id for block in richer.tried(done)} <= {1, 4}
+
+
+def small(kind: str, seed: int) -> Shoot:
+    return hostile.flight(seed, photos=12, lines=2, length_m=300.0) if kind == "flat" else KINDS[kind](seed)
+
+
+def check_finished(shoot: Shoot, path: Path, seed: int) -> tuple[pycolmap.Reconstruction, ...]:
+    """Models after the last adjustment, which have to be as good as before by other measures than its own."""
+    database, events = hostile.write(shoot, path / "database.db"), Recorder()
+    grown = run(database, seed=seed, finished=False).models
+    copies = [copy.deepcopy(model) for model in grown]
+
+    finished = finish_models(
+        database,
+        grown,
+        config=RegisterConfig(),
+        refine=RefineConfig(),
+        threads=1,
+        seed=seed,
+        events=events,
+    )
+
+    scene = workbench(database).scene
+    assert len(finished) == len(grown) >= 1
+    for before, given, after in zip(copies, grown, finished, strict=True):
+        assert names(after) >= names(before)
+        assert contradicted_share(scene, after) <= contradicted_share(scene, before) + 0.01
+        for camera in after.cameras.values():
+            assert camera.mean_focal_length() == pytest.approx(FOCAL, rel=0.02)
+            assert camera.principal_point_x == pytest.approx(camera.width / 2, abs=0.02 * camera.width)
+            assert camera.principal_point_y == pytest.approx(camera.height / 2, abs=0.02 * camera.height)
+        for image_id in before.reg_image_ids():
+            was, now = (model.image(image_id).cam_from_world().matrix() for model in (before, given))
+            np.testing.assert_array_equal(was, now)
+    assert not [told for told in events.of("step_refused") if "failed" in str(told["why"])]
+    return finished
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_last_adjustment_makes_models_of_hostile_photos_no_worse(kind: str, tmp_path: Path) -> None:
+    check_finished(small(kind, 0), tmp_path, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_last_adjustment_makes_them_no_worse_with_other_seeds(
+    kind: str, seed: int, tmp_path: Path
+) -> None:
+    check_finished(KINDS[kind](seed), tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_a_flight_over_flat_fields_keeps_its_photos_and_its_lens(seed: int, tmp_path: Path) -> None:
+    (model,) = check_finished(hostile.flight(seed), tmp_path, seed)
+
+    assert model.num_reg_images() == 28

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.config.schema import RefineConfig
+from sfm.mapping.cameras.model_selection import TriedBlock
+from sfm.mapping.scene.camera_models import LADDER, as_model, freedom
+
+from . import lenses
+from .lenses import (
+    FOCAL,
+    HEIGHT,
+    NOISE_PX,
+    WIDTH,
+    Array,
+    adjusted,
+    adjustment,
+    cloud,
+    finished,
+    looking,
+    opencv,
+    photographed,
+    ring,
+)
+
+RICH = (0.02, -0.08, 0.0012, -0.0008)
+"""k1, k2, p1, p2"""
+SHIFT = (9.0, -6.0)
+
+
+def freed(
+    model: pycolmap.Reconstruction, fixed: set[int] | None = None, **refine: str
+) -> tuple[pycolmap.Reconstruction, dict[str, TriedBlock]]:
+    config = RefineConfig(**refine)  # type: ignore[arg-type]
+    result, tried = lenses.freed(model, config, fixed_cameras=fixed)
+    return result, {block.block: block for block in tried}
+
+
+def accepted(tried: dict[str, TriedBlock]) -> set[str]:
+    return {name for name, block in tried.items() if block.accepted}
+
+
+@pytest.mark.parametrize(
+    ("lens", "blocks", "true"),
+    [
+        (opencv(distortion=(0.02, -0.06, 0, 0)), {"RADIAL"}, {"k2": -0.06}),
+        (opencv(shift=SHIFT), {"principal_point"}, {"cx": 9, "cy": -6}),
+        (opencv(aspect=0.003), {"OPENCV"}, {"aspect": 0.003, "p1": 0, "p2": 0}),
+        (
+            opencv(shift=SHIFT, aspect=0.003, distortion=RICH),
+            {"RADIAL", "principal_point", "OPENCV"},
+            {"k2": -0.08, "cx": 9, "cy": -6, "aspect": 0.003, "p1": 0.0012, "p2": -0.0008},
+        ),
+    ],
+    ids=["k2", "principal point", "fx/fy", "all"],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_lens_has_is_found_within_its_sigma_and_nothing_else(
+    lens: pycolmap.Camera, blocks: set[str], true: dict[str, float], seed: int
+) -> None:
+    result, tried = freed(finished(lens, seed=seed))
+
+    assert accepted(tried) == blocks
+    for name in blocks:
+        for parameter, value in tried[name].shift.items():
+            assert abs(value - true[parameter]) < 4 * tried[name].sigma[parameter], parameter
+    richest = [model for model in LADDER if model in blocks] or ["SIMPLE_RADIAL"]
+    assert result.camera(1).model_name == richest[-1]
+    assert abs(result.camera(1).mean_focal_length() / FOCAL - 1) < 2e-3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_simple_lens_stays_simple(seed: int) -> None:
+    model = finished(opencv(), seed=seed, num_points=200)
+
+    result, tried = freed(model)
+
+    assert accepted(tried) == set()
+    assert result is model
+    assert set(tried) == {"RADIAL", "principal_point", "OPENCV"}
+
+
+def nadir(rng: np.random.Generator, num_points: int = 600) -> tuple[list[pycolmap.Rigid3d], Array]:
+    """A drone over flat ground, every photo looking straight down."""
+    places = np.array([[1.2 * (i % 4), 1.2 * (i // 4), -8.0] for i in range(12)])
+    poses = [looking(c, c + np.array([rng.normal(scale=0.1), rng.normal(scale=0.1), 8.0])) for c in places]
+    ground = np.column_stack((rng.uniform(-4, 8, (num_points, 2)), rng.normal(scale=0.02, size=num_points)))
+    return poses, ground
+
+
+def forward(rng: np.random.Generator) -> tuple[list[pycolmap.Rigid3d], Array]:
+    """A walk straight ahead."""
+    poses = [looking(np.array([0.0, 0, 0.3 * i - 6]), np.array([0.0, 0, 20])) for i in range(12)]
+    walls = np.column_stack((rng.uniform(-4, 4, 600), rng.uniform(-3, 3, 600), rng.uniform(2, 14, 600)))
+    return poses, walls
+
+
+@pytest.mark.parametrize("scene", [nadir, forward])
+@pytest.mark.parametrize("seed", range(3))
+def test_motions_that_cannot_tell_are_refused(scene, seed: int) -> None:  # type: ignore[no-untyped-def]
+    poses, points = scene(np.random.default_rng(seed))
+    model = finished(opencv(shift=SHIFT, aspect=0.003), seed=seed, poses=poses, points=points)
+
+    result, tried = freed(model)
+
+    assert not {"principal_point", "OPENCV"} & accepted(tried)
+    assert all(block.why for block in tried.values())
+    camera = result.camera(1)
+    assert (camera.principal_point_x, camera.principal_point_y) == (WIDTH / 2, HEIGHT / 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_distortion_is_refused_where_not_even_the_focal_length_is_known(seed: int) -> None:
+    """A drone's block of one height: the ground bends to fit any lens."""
+    poses, points = nadir(np.random.default_rng(seed), 1500)
+    model = finished(opencv(distortion=(0.02, 0.2, 0, 0)), seed=seed, poses=poses, points=points)
+
+    _, tried = freed(model)
+
+    assert tried["RADIAL"].sigmas > 6
+    assert "focal length" in tried["RADIAL"].why
+
+
+def tilted(rng: np.random.Generator) -> tuple[list[pycolmap.Rigid3d], Array]:
+    """A kite over fields, climbing, there and back, hardly tilted."""
+    places = np.array([[1.2 * (i % 6), 1.2 * (i // 6), -8 - 0.05 * i] for i in range(30)])
+    poses = [
+        looking(
+            c,
+            c + np.array([*rng.normal(scale=0.48, size=2), 8.0]),
+            np.pi * (i // 6 % 2) + rng.normal(scale=0.1),
+        )
+        for i, c in enumerate(places)
+    ]
+    ground = np.column_stack((rng.uniform(-4, 10, (1500, 2)), rng.normal(scale=0.15, size=1500)))
+    return poses, ground
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])  # of the others a principal point alone comes first
+def test_a_lens_off_its_centre_is_found_where_only_all_of_it_explains_the_photos(seed: int) -> None:
+    poses, points = tilted(np.random.default_rng(seed))
+    lens = opencv(shift=(18, 12), distortion=(-0.012, 0.006, 0.003, 0.006))  # much as caliterra's
+
+    result, tried = freed(finished(lens, seed=seed, poses=poses, points=points))
+
+    joint = tried["principal_point and OPENCV"]
+    assert accepted(tried) == {joint.block}
+    true = {"cx": 18, "cy": 12, "aspect": 0, "p1": 0.003, "p2": 0.006}
+    assert all(abs(joint.shift[name] - true[name]) < 4 * joint.sigma[name] for name in true)
+    camera = result.camera(1)
+    assert camera.model_name == "OPENCV"
+    assert np.allclose(
+        camera.params, [FOCAL, FOCAL, 530, 396, -0.012, 0.006, 0.003, 0.006], rtol=2e-3, atol=2e-3
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_lens_that_moves_between_photos_has_no_principal_point_to_be_freed(seed: int) -> None:
+    """As stabilised ones do: each observation is precise, and all of a photo err alike."""
+    rng = np.random.default_rng(seed)
+    poses, points = ring(12, rng), cloud(400, rng)
+    lenses = [opencv(shift=tuple(rng.normal(scale=6, size=2))) for _ in poses]
+    noise = rng.normal(scale=NOISE_PX, size=(12, 400, 2))
+
+    _, tried = freed(adjusted(photographed(lenses, poses, points, noise)))
+
+    assert accepted(tried) == set()
+
+
+def test_the_user_bounds_the_ladder() -> None:
+    model = finished(opencv(shift=SHIFT, aspect=0.003, distortion=RICH))
+
+    _, none = freed(model, principal_point="never", max_camera_model="SIMPLE_RADIAL")
+    _, radial = freed(model, max_camera_model="RADIAL")
+    _, fixed = freed(model, fixed={1})
+
+    assert none == {}
+    assert set(radial) == {"RADIAL", "principal_point"}
+    assert fixed == {}
+
+
+def test_a_few_photos_are_not_asked() -> None:
+    model = finished(opencv(shift=SHIFT, distortion=RICH), num_images=7)
+
+    result, tried = freed(model)
+
+    assert tried == {}
+    assert result is model
+
+
+def test_a_camera_that_is_off_the_ladder_keeps_its_model_but_may_get_a_principal_point() -> None:
+    params = [FOCAL, WIDTH / 2, HEIGHT / 2, -0.02]
+    believed = pycolmap.Camera(
+        camera_id=1, model="SIMPLE_RADIAL_FISHEYE", width=WIDTH, height=HEIGHT, params=params
+    )
+    lens = pycolmap.Camera(believed.todict())
+    lens.principal_point_x, lens.principal_point_y = WIDTH / 2 + SHIFT[0], HEIGHT / 2 + SHIFT[1]
+
+    result, tried = freed(finished(lens, believed=believed))
+
+    assert set(tried) == accepted(tried) == {"principal_point"}
+    assert result.camera(1).model_name == "SIMPLE_RADIAL_FISHEYE"
+    assert np.allclose(list(tried["principal_point"].shift.values()), SHIFT, atol=1)
+
+
+@pytest.mark.parametrize("model", LADDER)
+def test_a_richer_model_projects_as_before(model: str) -> None:
+    poor = pycolmap.Camera(model="SIMPLE_RADIAL", width=100, height=80, params=[90, 50, 40, -0.1])
+    points = np.random.default_rng(0).uniform(-1, 1, (50, 3)) + np.array([0.0, 0, 3])
+
+    wide = as_model(poor, model)
+    could = freedom(poor, adjustment(), richest=model, principal_point=True)
+
+    assert wide.model_name == could.camera.model_name == model
+    assert np.allclose(wide.img_from_cam(points), poor.img_from_cam(points), atol=1e-12)
+    assert could.directions.shape == (len(wide.params), len(could.names))
+    assert np.linalg.matrix_rank(could.directions) == len(could.names)

@@ -1,0 +1,150 @@
+"""A part that stands at a wrong place is moved where its pairs would have it; one that stands right stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pycolmap
+import pytest
+
+from retrieval import Pair
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.diagnosis.misplaced_parts import misplaced_parts
+from sfm.mapping import TwoView, ViewGraph
+from sfm.mapping.edits import relocate
+from sfm.mapping.edits.alternative_poses import AlternativePlacement
+from sfm.mapping.edits.relocate import relocate_parts
+from sfm.mapping.growing.submodels import MappingContext, Submodel
+from sfm.mapping.measures.agreement import median_errors_px
+from sfm.mapping.measures.covisibility_test import CovisibilityTest
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import MapperOptions, mapper_options
+from sfm.mapping.scene.scene import Scene
+
+from . import synthetic
+from .misplaced import ACROSS, NUM, PART, astray, folded, look_alike_database
+
+
+def options() -> MapperOptions:
+    return mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+
+
+def test_a_part_at_a_wrong_place_is_moved_to_where_its_pairs_say(
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
+) -> None:
+    scene, model = photographed
+    wrong = astray(model)
+    assert synthetic.max_rotation_error_deg(wrong, scene.truth) > 80
+    journal = Journal()
+
+    mended = relocate_parts(Scene.open(scene.database, None), wrong, options(), frozenset(), journal)
+
+    assert mended is not None
+    assert mended.num_reg_images() == NUM
+    assert synthetic.max_rotation_error_deg(mended, scene.truth) < 0.2
+    (moved,) = [fields for event, fields in journal.entries if event == "relocated"]
+    assert moved["accepted"]
+    assert set(moved["names"]) == {scene.truth.image(i).name for i in PART}
+
+
+def test_a_model_that_stands_right_stays(
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
+) -> None:
+    scene, model = photographed
+
+    assert relocate_parts(Scene.open(scene.database, None), model, options(), frozenset(), Journal()) is None
+
+
+def test_pairs_that_agree_on_no_place_move_nothing(
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction], tmp_path: Path
+) -> None:
+    scene, model = photographed
+    database = synthetic.keep_pairs(scene.database, tmp_path / "noise.db", synthetic.all_pairs(NUM) - ACROSS)
+    with pycolmap.Database.open(scene.database) as true, pycolmap.Database.open(database) as db:
+        for ids in sorted(ACROSS):
+            geometry = true.read_two_view_geometry(*ids)
+            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
+            db.write_two_view_geometry(*ids, geometry)
+
+    assert (
+        relocate_parts(Scene.open(database, None), astray(model), options(), frozenset(), Journal()) is None
+    )
+
+
+@pytest.mark.parametrize("tried", [True, False])
+def test_photos_that_do_not_see_what_they_should_see_are_moved_by_fewer_matches(
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction], tmp_path: Path, tried: bool
+) -> None:
+    """Look-alikes have more matches than the true pairs; without pairs that were tried, nothing speaks up."""
+    scene, model = photographed
+    wrong = folded(model)
+    opened = Scene.open(look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=tried), None)
+    errors = median_errors_px(opened, wrong, opened.view_graph.edges)
+    inliers = {pair: opened.view_graph.edges[pair].num_inliers for pair in errors}
+
+    denied = misplaced_parts(opened, wrong, errors, inliers)
+    mended = relocate_parts(opened, wrong, options(), frozenset(), Journal())
+
+    assert [part.names for part in denied] == ([{scene.truth.image(i).name for i in PART}] if tried else [])
+    if tried:
+        assert mended is not None
+        assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1
+    else:
+        assert mended is None
+
+
+TOLD, FEW, DENIED = CovisibilityTest(16, 15), CovisibilityTest(7, 7), CovisibilityTest(16, 3)
+
+
+@pytest.mark.parametrize(
+    ("votes", "here", "there", "moves"),
+    [
+        ((100, 110), FEW, TOLD, True),  # nobody can tell of the present place, and the other is certain
+        ((100, 90), FEW, TOLD, False),
+        ((100, 110), FEW, FEW, False),
+        ((100, 110), TOLD, TOLD, False),
+        ((100, 110), FEW, CovisibilityTest(14, 7), False),
+        ((100, 60), DENIED, TOLD, True),
+        ((100, 40), DENIED, TOLD, False),
+        ((100, 900), DENIED, DENIED, False),
+        ((100, 900), DENIED, CovisibilityTest(7, 0), False),
+        ((100, 900), DENIED, CovisibilityTest(2, 0), True),
+        ((100, 900), DENIED, CovisibilityTest(0, 0), True),
+        ((100, 60), DENIED, CovisibilityTest(0, 0), False),  # matches that should not be there say little
+        ((100, 140), DENIED, CovisibilityTest(2, 0), False),
+        ((100, 160), TOLD, TOLD, True),  # outvoted
+    ],
+)
+def test_what_a_part_is_moved_for(
+    monkeypatch: pytest.MonkeyPatch,
+    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
+    votes: tuple[int, int],
+    here: CovisibilityTest,
+    there: CovisibilityTest,
+    moves: bool,
+) -> None:
+    present, other = Pair("a", "c"), Pair("b", "c")
+    place = AlternativePlacement(
+        frozenset("ab"),
+        pycolmap.Sim3d(),
+        frozenset({present, other}),
+        frozenset({present}),
+        frozenset({other}),
+        here,
+        there,
+    )
+    edges = {
+        pair: TwoView(count, "calibrated", 0.5) for pair, count in zip((present, other), votes, strict=True)
+    }
+    scene, model = photographed
+    opened = replace(Scene.open(scene.database), view_graph=ViewGraph(("a", "b", "c"), edges))
+    monkeypatch.setattr(relocate, "alternative_placements", lambda *_: [place])
+    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 2.0)
+
+    found = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
+
+    assert found == ([place] if moves else [])
+    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 0.9)
+    rest = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
+    assert rest == ([place] if moves and here is DENIED else [])
