@@ -1,8 +1,7 @@
 """ASMK's inner loops, compiled by numba; imported where they run.
 
-Arrays are those of `asmk_numba`: `blocks` and `images` of the inverted file; of a tile of queries their
-`offsets`, the `words` and `codes` (of which `rows` are meant), and the `places` in `scratch` of each word's
-meetings.
+Arrays are those of `asmk_numba`: `blocks` and `images` of the inverted file; `offsets`, `words` and `codes`
+(of which `rows` are meant) of a tile of queries. `places` are where each word's products begin in `scratch`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """ASMK scoring compiled by numba, words' blocks read once for many queries; imported where it runs.
 
 A tile of queries is scored in two passes. The first goes word by word, so that a block of the inverted file
-stays in cache while all queries of the tile meet it, and writes one number a meeting. The second goes query
-by query, so that one row of scores stays in cache while those numbers are added to it and its best chosen.
+stays in cache while all queries of the tile meet it, and writes one number for each match of codes. The
+second goes query by query, so that one row of scores stays in cache while the numbers are added up.
 All threads work on the same tile: the larger it is, the less often the inverted file is read.
 """
 

@@ -30,15 +30,11 @@ def banded_nearest(
     """The nearest and second nearest allowed partner of every keypoint of both photos.
 
     Args:
-        bands: which pairs are allowed.
         descriptors_a: (n, d) uint8.
         descriptors_b: (m, d) uint8.
 
-    Returns:
-        Partners of the keypoints of photo a, and of those of photo b.
-
     Raises:
-        ValueError: descriptors that are not uint8 of one width, or that are not as many as their keypoints.
+        ValueError: descriptors that are not uint8 of one width, or not as many as their keypoints.
     """
     _check(bands, descriptors_a, descriptors_b)
     if not len(descriptors_a) or not len(descriptors_b):
