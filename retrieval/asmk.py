@@ -47,7 +47,6 @@ def aggregate(codebook: Codebook, descriptors: Sequence[Descriptors], count: int
     descriptor counting for its `count` nearest words; then the signs of the sum, or the sum at length one.
 
     Args:
-        codebook: K words.
         descriptors: (n, d) float32 of each image; n may be 0.
         count: multiple assignment.
         binary: pack signs (component > 0) into uint64; else float32.
@@ -118,7 +117,7 @@ class Assigned:
         Args:
             out: one row for each word of each image.
             count: multiple assignment.
-            offsets: where the words of each image begin, as `words_of_images` says.
+            offsets: where the words of each image begin, from `words_of_images`.
             rows: row of `out` for each code, ordered by image and word; None: in this order.
         """
 
