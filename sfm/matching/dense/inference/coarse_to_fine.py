@@ -36,15 +36,10 @@ class WindowMatcher:
     """Directions of pairs of windows that went through the decoder so far."""
 
     def __call__(self, pair: Pair, coarse: DenseMatches, agreeing: DenseMatches) -> DenseMatches:
-        """Matches of the windows, and of the whole photos where windows have none.
+        """Matches of the windows, photo px, and those of the whole photos (`coarse`) where windows have none.
 
-        Windows that cannot be read, encoded or matched are left out, and the coarse matches stay there. Where
-        neither photo is larger than the network's images, so do all.
-
-        Args:
-            pair: two encoded photos.
-            coarse: matches of the whole photos, photo px.
-            agreeing: those of them that windows are chosen by; a sample of the reliable ones is enough.
+        Windows that cannot be read, encoded or matched are left out. Windows are chosen by `agreeing`, a
+        sample of the reliable ones of `coarse`.
         """
         a, b = self.tokens.windows(pair.a), self.tokens.windows(pair.b)
         if not (a.maps or b.maps):

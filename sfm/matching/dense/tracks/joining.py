@@ -14,7 +14,7 @@ def joined(sources: Sequence[tuple[DenseMatches, tuple[float, float]]]) -> Dense
     """Matches of the first source, and of each further one where the earlier ones have none.
 
     Args:
-        sources: matches, and the side of the cells in both photos, photo px: a match is left out where an
+        sources: matches, and the side of the cells in both photos, photo px. A match is left out where an
             earlier source has one in its cell of either photo.
 
     Returns:
