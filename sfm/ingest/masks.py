@@ -40,8 +40,8 @@ class Maskable:
 def masks_dir(cache_dir: Path) -> Path:
     """The folder to give to COLMAP as `mask_path`.
 
-    It holds `<photo name>.png` for each photo: a link to its mask, or to one that is white all over, because
-    COLMAP leaves out photos whose mask it doesn't find.
+    It holds `<photo name>.png` for each photo, because COLMAP leaves out photos whose mask it doesn't find: a
+    link to the mask, or to one that is white all over.
     """
     return cache_dir / "masks"
 
@@ -107,11 +107,11 @@ def _problem(photo: Maskable, path: Path, manifest: Manifest) -> str:
         return ""
     text = f"{path} is {size[0]} x {size[1]} px, its photo {photo.size[0]} x {photo.size[1]}"
     turned = photo.orientation >= 5 and size == photo.size[::-1]
-    return f"{text} as stored (the mask is turned upright, as EXIF tells viewers to)" if turned else text
+    return f"{text} as stored (the mask is turned upright, by its EXIF orientation)" if turned else text
 
 
 def _checked_size(path: Path, wanted: Size, manifest: Manifest) -> Size:
-    """The size that the header tells; only a mask that fits is decoded."""
+    """The size in the header; only a mask that fits is decoded."""
     with open_photo(path) as image:
         size = stored_size(image)
         if size == wanted:

@@ -47,10 +47,7 @@ def refuse_linked_files(images_dir: Path) -> None:
 def link_photo(source: Path, target: Path, *, owned: bool) -> None:
     """Let `target` lead to the user's photo `source`: by a link where links are possible, else by a copy.
 
-    Args:
-        source: the user's file.
-        target: place in `images_dir`.
-        owned: True when an earlier run put a file at `target`.
+    `owned` means that an earlier run put a file at `target`.
 
     Raises:
         NameNotPossibleError: the name is too long or otherwise impossible for the file system.
@@ -88,7 +85,6 @@ def remove_stale(images_dir: Path, *, root: Path, wanted: Set[str], owned: Set[s
     """Remove entries of photos that are no longer there, and folders left empty by that; nothing else.
 
     Args:
-        images_dir: the model's photo folder.
         root: the user's photo folder.
         wanted: names of entries that stay.
         owned: names that earlier runs put there.
