@@ -41,16 +41,12 @@ def export(
 
     Args:
         out: workspace of a finished run.
-        to: one of `FORMATS`: `3dgs` (undistorted photos and a PINHOLE model), `nerfstudio`
-            (`transforms.json`), `txt` (COLMAP's text files), `ply` (coloured points), `views` (depth and
-            confidence of each photo, a dense cloud and a GLB scene; asks the network of the mast3r backend,
-            whatever backend the model was made with).
-        destination: new or empty folder, or an earlier export, whose own files are replaced while what others
-            put there is kept; OUT/export/<to> by default.
+        to: one of `FORMATS`. `views` asks the network of the mast3r backend, whatever backend made the model.
+        destination: new or empty folder, or an earlier export, whose own files are replaced while others are
+            kept; OUT/export/<to> by default.
         model: index in OUT/sparse.
         depth: how `views` asks for depth; with `nerfstudio`, writes depth maps beside the photos.
-        strip_gps: take out of exported photos where they were taken; their pixels keep their bytes.
-        progress: told how far `views` is.
+        strip_gps: remove the places where photos were taken; their pixels keep their bytes.
 
     Returns:
         The folder written.
@@ -58,8 +54,7 @@ def export(
     Raises:
         ConfigError: the format is not known, or has no depth.
         InputError: OUT has no such model, or a photo is missing or has changed.
-        WeightsError: depth is wanted, and the network's weights are missing or unusable.
-        MissingDependencyError: depth is wanted, and the network cannot run here.
+        WeightsError, MissingDependencyError: depth is wanted, and the network cannot be had or run here.
         ReconstructionError: no photo's depth agrees with the model.
         WorkspaceError: the destination holds something else or cannot be written.
     """
@@ -88,16 +83,17 @@ def export(
         num_placed = 0 if strip_gps else _count_gps(folder / "images")
         photos = {new: old for old, new in sorted(names.items())}
         write_marker(folder, {"format": to, "model": model, "photos": photos})
-    keeper.tell(target)
+    keeper.report(target)
     if num_noted:
         log.warning(
-            "%d exported photos keep their makers' own notes, which may say where they were taken: only "
+            "%d exported photos keep their makers' own notes, which may hold a position: only "
             "the GPS of EXIF and XMP was taken out; exiftool -makernotes= removes them",
             num_noted,
         )
     if num_placed:
         log.warning(
-            "%d exported photos say by GPS where they were taken; --strip-gps leaves it out", num_placed
+            "%d exported photos hold the GPS position of the camera; --strip-gps removes it",
+            num_placed,
         )
     return target
 

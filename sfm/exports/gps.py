@@ -1,7 +1,7 @@
 """Positions by GPS that exported photos carry: found, and taken out without touching a pixel.
 
-What says where a photo was taken is overwritten in place, so that nothing else in the file moves: the GPS
-table of EXIF, and the properties of XMP whose names begin with GPS, as drones write them.
+The place where a photo was taken is overwritten in place, so that nothing else in the file moves. It is in
+the GPS table of EXIF, and in XMP properties whose names begin with GPS, as drones write them.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _MOST_TABLES = 64
 
 
 def has_gps(path: Path) -> bool:
-    """Whether a photo says where it was taken."""
+    """Whether a photo holds the place where it was taken."""
     data = path.read_bytes()
     return without_gps(data) != data
 
 
 def strip_gps(path: Path) -> bool:
-    """Replace a photo of ours by one that doesn't say where it was taken; its pixels keep their bytes.
+    """Replace a photo of ours by one without the place where it was taken; its pixels keep their bytes.
 
     Returns:
-        Whether notes of the camera's maker stay in it, whose content nobody knows.
+        Whether the camera maker's own notes, whose format is not public, stay in it.
 
     Raises:
-        InputError: it still says so, in a way that is not known here.
+        InputError: it still holds a place, in a form that is not supported here.
     """
     data = path.read_bytes()
     stripped = without_gps(data)

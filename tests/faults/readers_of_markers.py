@@ -94,7 +94,7 @@ def _renew_export(folder: Path) -> None:
     write_marker(folder / "new", {"photos": {}})
     keeper = Keeper()
     keeper.carry(folder / "old", folder / "new")
-    keeper.tell(folder / "new")
+    keeper.report(folder / "new")
     assert (folder / "new" / "mine.txt").read_text() == "mine"
 
 
