@@ -41,7 +41,7 @@ def extend_command(request: Request, frozen: bool, images: Path | None, database
     is adjusted together unless --frozen; the result stands in the frame of MODEL either way. Only pairs with
     a new photo are matched. PHOTOS that are in MODEL already are left out.
 
-    A COLMAP model keeps its keypoints and points. Without --database its photos are described anew, and a
+    A COLMAP model keeps its keypoints and points. Without --database its photos are described again, and a
     keypoint of the model takes the descriptor that is found where it lies.
     """
     import sfm
@@ -73,10 +73,11 @@ def localize_command(request: Request, images: Path | None, database: Path | Non
     """Poses of PHOTOS against MODEL, which stays as it is; each photo independently of the others.
 
     Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, the pose (cam_from_world as
-    COLMAP has it), its inliers and its covariance: 6 x 6, of a rotation vector in rad and the translation in
-    MODEL's unit, both in the camera's frame; or why there is none. It is from the scatter of the inliers and
-    takes the points of MODEL for exact, so where these are not it is too small. Unknown focal lengths are
-    estimated.
+    Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, its pose or why there is none. A
+    pose is cam_from_world as COLMAP has it, with inliers and a 6 x 6 covariance: of a rotation vector in rad
+    and the translation in MODEL's unit, both in the camera's frame. The covariance comes from the scatter of
+    the inliers and takes the points of MODEL for exact: where they are not, it is too small. Unknown focal
+    lengths are estimated.
     """
     import sfm
 
@@ -99,7 +100,7 @@ def localize_command(request: Request, images: Path | None, database: Path | Non
     if not found.num_localised:
         raise ReconstructionError(
             f"none of {len(found.queries)} photo{'s' * (len(found.queries) != 1)} could be localised",
-            hint=f"{output / 'poses.json'} says why, photo by photo",
+            hint=f"{output / 'poses.json'} has the reason for each photo",
         )
 
 
@@ -146,11 +147,11 @@ def merge_command(a: Path, b: Path, output: Path, database: Path | None, no_adju
     help="Which, largest first.",
 )
 def align_command(model: Path, to: str, output: Path, images: Path | None, number: int) -> None:
-    """Move, turn and scale MODEL to where TARGET says that its photos stand; OUTPUT/sparse/0 receives it.
+    """Move, turn and scale MODEL to the positions that TARGET has of its photos; OUTPUT/sparse/0 receives it.
 
-    With gps, TARGET is the GPS of the photos: the model comes to stand in metres east, north and up of an
-    origin amid the photos, which OUTPUT/sparse/0/georeference.json tells (WGS84). Photos that contradict the
-    others have no say; OUTPUT/alignment.json lists how far each is off.
+    With gps, TARGET is the GPS of the photos: the model comes out in metres east, north and up of an origin
+    amid the photos. OUTPUT/sparse/0/georeference.json has the origin (WGS84). Photos that contradict the
+    others do not count; OUTPUT/alignment.json lists how far each is off.
     """
     import sfm
     from sfm.cli.terminal import native_log

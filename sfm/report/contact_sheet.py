@@ -47,17 +47,9 @@ class _Section:
 def write_contact_sheet(
     out: Path, answers: Sequence[Answer], *, num_photos: int, top: int, has_graph: bool
 ) -> Path:
-    """Write OUT/query.html; that of an earlier query is replaced.
+    """Write OUT/query.html, with `top` hits a query; that of an earlier query is replaced.
 
-    Args:
-        out: workspace.
-        answers: one a query.
-        num_photos: that were searched.
-        top: hits that were asked for.
-        has_graph: whether any pair has been proposed; if not, none is said to be missing.
-
-    Returns:
-        The file written.
+    `has_graph` is whether any pair has been proposed; if not, none is listed as missing.
 
     Raises:
         WorkspaceError: the file cannot be written.

@@ -119,10 +119,7 @@ class GraphPicture:
 def graph_picture(pairs: Pairs, names: Sequence[str], models: Sequence[SceneModel]) -> GraphPicture:
     """Lay out the photos: each model in a box, as its cameras spread most, and in the last box the rest.
 
-    Args:
-        pairs: what came of them.
-        names: all readable photos.
-        models: largest first.
+    `models` come largest first.
     """
     model_of = {name: index for index in reversed(range(len(models))) for name in models[index].names}
     groups: list[tuple[str, Positions]] = []

@@ -60,7 +60,6 @@ def scene_model(
     """Thin, turn and scale a model for display.
 
     Args:
-        model: its points should have colours.
         orientations: EXIF orientation by image name.
         max_points: a random subset of this many points is kept, the same each time.
         is_upright: whether +z is up in the model already.

@@ -23,10 +23,7 @@ _SIZES = ((256, 75), (192, 70), (128, 65), (96, 50), (64, 40))
 def thumbnail_uris(names: Sequence[str], thumbnails: Mapping[str, Path], photos: Path) -> list[str]:
     """A JPEG data URI for each name, empty where there is no picture.
 
-    Args:
-        names: image names.
-        thumbnails: small upright JPEG by image name; where one is missing, it is made from the photo.
-        photos: folder that image names refer to; needn't exist.
+    `thumbnails` are small upright JPEG by name; a missing one is made from the photo in `photos`.
     """
     limit = _MAX_BYTES_EACH if len(names) <= _MANY else _MAX_BYTES_EACH_OF_MANY
     limit = min(limit, _MAX_BYTES_TOTAL // max(len(names), 1))
