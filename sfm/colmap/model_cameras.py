@@ -40,7 +40,7 @@ def checked_camera(
     """A camera from a model name of COLMAP's, pixels and parameters; `where` begins the message of an error.
 
     Raises:
-        InputError: no such model, a size that is none, or not just as many finite parameters as it has
+        InputError: no such model, an impossible size, or other than its number of finite parameters
             (EQUIRECTANGULAR may have none, since its own are width and height).
     """
     if model not in _MODELS.values():

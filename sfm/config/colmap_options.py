@@ -1,4 +1,4 @@
-"""pycolmap's options as options of ours: names, types and ranges as pycolmap tells them."""
+"""pycolmap's options as options of ours: names, types and ranges come from pycolmap."""
 
 from __future__ import annotations
 
@@ -70,11 +70,7 @@ def colmap_options() -> Mapping[str, Option]:
 
 
 def find_colmap_option(name: str) -> Option | str:
-    """The option of the full name, or why it cannot be set.
-
-    Args:
-        name: dotted, with `colmap.` in front.
-    """
+    """The option of the full name, dotted, with `colmap.` in front; or why it cannot be set."""
     if found := colmap_options().get(name):
         return found
     path = name.removeprefix(SECTION).lstrip(".")

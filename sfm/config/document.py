@@ -1,4 +1,4 @@
-"""From a YAML or JSON file to a tree of nodes that know their line; nothing is constructed from tags."""
+"""From a YAML or JSON file to a tree of nodes with line numbers; nothing is constructed from tags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of earlier versions: what they are called now, in messages and where a run.json tells of them."""
+"""Options of earlier versions: their present names, for messages and for the run.json of earlier runs."""
 
 from __future__ import annotations
 

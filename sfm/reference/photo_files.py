@@ -93,5 +93,5 @@ def _require(paths: Sequence[Path]) -> None:
         rest = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise InputError(
             f"{len(missing)} of the model's {len(paths)} photos are missing: {listed}{rest}",
-            hint="put them back, or say where they are: --images FOLDER",
+            hint="put them back, or give their folder: --images FOLDER",
         )

@@ -50,7 +50,7 @@ _FIELDS: Mapping[str, object] = {
     "relocated": {"names": [str], "accepted": bool, "num_matches": [int], "num_inconsistent": [int]},
     "dropped_model": {"names": [str], "why": str},
 }
-"""What those events must hold that others are told by."""
+"""Fields that some events must have, because readers depend on them."""
 
 _EARLIER = {"suspect": "inconsistent_pair", "hinged": "split", "moved": "relocated"}
 """Names of events in files of earlier versions, and what they are called now."""

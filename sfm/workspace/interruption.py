@@ -1,8 +1,8 @@
 """Ctrl-C that cannot get lost on its way.
 
-Python raises `KeyboardInterrupt` wherever the main thread happens to be. Where that is a callback that C code
-called (a destructor, a ctypes function while numba compiles), the exception is printed and dropped, and the
-command would go on as if nothing had been asked. So the signal is also remembered, and each stage looks.
+Python raises `KeyboardInterrupt` wherever the main thread happens to be. In a callback from C code (a
+destructor, a ctypes function while numba compiles) the exception is printed and dropped, and the command
+would go on. So the signal is also remembered, and each stage checks it.
 """
 
 from __future__ import annotations

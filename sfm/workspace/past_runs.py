@@ -1,4 +1,4 @@
-"""The `run.json` of an earlier run, read with every figure checked that is told of."""
+"""The `run.json` of an earlier run, with every figure that is shown checked."""
 
 from __future__ import annotations
 
