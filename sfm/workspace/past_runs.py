@@ -90,17 +90,16 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or a figure in it is none.
     """
-    record: dict[str, Any] = read_json(path, errors="surrogateescape", hint="run `sfm run` again")
-    for earlier, now in _EARLIER.items():
-        if earlier in record:
-            record[now] = record.pop(earlier)
+    record: Any = read_json(path, errors="surrogateescape", hint="run `sfm run` again")
+    if isinstance(record, dict):
+        record = {_EARLIER.get(key, key): value for key, value in record.items()}
     if not fits(record, _RECORD) or not _refers(record):
         raise InputError(f"{path} is damaged", hint="run `sfm run` again")
-    return record
+    found: dict[str, Any] = record
+    return found
 
 
 def _refers(record: dict[str, Any]) -> bool:
-    """Whether each photo has a status that there is and, if registered, a model; each frame its origin."""
     places = [model.get("georeference") or {} for model in record.get("models", ())]
     needed = {"enu": "origin", "positions": "offset"}
     if not all(place.get(needed.get(place["frame"], "frame")) for place in places if place):
