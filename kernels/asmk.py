@@ -31,12 +31,7 @@ _MAX_COMPARISONS = 1 << 20
 
 
 def asmk_scores(
-    postings: Postings,
-    words: NDArray[np.int32],
-    codes: Codes,
-    *,
-    alpha: float = 3.0,
-    threshold: float = 0.0,
+    postings: Postings, words: NDArray[np.int32], codes: Codes, *, alpha: float = 3.0, threshold: float = 0.0
 ) -> NDArray[np.float64]:
     """Score one query against all N images.
 
@@ -128,7 +123,6 @@ def largest(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
 def _ranking(
     postings: Postings, k: int, weighting: Weighting, threads: int, device: str | None
 ) -> Callable[[Queries, NDArray[np.int64]], Best]:
-    """The function that ranks a batch of queries: on the device, compiled, or in numpy."""
     large = len(postings.images) >= _WORTH_COMPILING
     if device is not None or (large and cuda_has_room(postings.codes.nbytes + _DEVICE_MEMORY)):
         from .asmk_torch import DevicePostings  # torch, where nothing else may need it

@@ -53,7 +53,6 @@ def distances(
 # Sums may be taken in any order, as in a BLAS; NaN stays NaN.
 @compiled(fastmath={"reassoc", "contract", "nsz"})
 def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float, threshold: Any) -> None:
-    """Weights of one query code."""
     for j in range(len(block)):
         theirs = block[j]
         product = np.float32(0)
@@ -153,7 +152,6 @@ def weights(
 
 @compiled()
 def _raise_to(alpha: float, threshold: Any, similarities: Any) -> None:
-    """Similarities become weights."""
     for j in range(len(similarities)):
         s = similarities[j]
         if s < threshold:
@@ -255,7 +253,6 @@ def choose(row: Any, images: Any, scores: Any) -> int:
 
 @compiled()
 def _rise(images: Any, scores: Any, at: int, image: int, score: float) -> None:
-    """Add an entry at the end of the heap."""
     while at > 0:
         above = (at - 1) // 2
         if scores[above] < score or (scores[above] == score and images[above] > image):

@@ -57,7 +57,6 @@ def _check(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
 
 
 def _nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[Neighbours, Neighbours]:
-    """The definition."""
     of_a, of_b = Neighbours.none(len(a)), Neighbours.none(len(b))
     wide_b = b.astype(np.float64)  # exact for bytes, and fast
     squares_b = np.einsum("ij,ij->i", wide_b, wide_b)
@@ -73,7 +72,6 @@ def _nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[
 
 
 def _allowed(bands: Bands, rows: slice) -> NDArray[np.bool_]:
-    """(len(rows), m) pairs that may be compared."""
     start, end, after, before = bands.intervals
     angle = bands.angle_a[rows, None]
     turned = ((angle >= start) & (angle <= end)) | (angle >= after) | (angle <= before)

@@ -30,7 +30,6 @@ def missing_matches(case: Case, limits: Limits, *, num_cases: int = 1) -> int:
 
 
 def _count(case: Case, limits: Limits) -> int:
-    """The definition."""
     distance = cdist(case.points, case.matched)
     nearest = np.argsort(distance, axis=1, kind="stable")[:, : limits.num_neighbours]
     closest = distance.min(axis=1)

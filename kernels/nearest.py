@@ -107,7 +107,6 @@ def _padded(rows: Tensor) -> Tensor:
 
 
 def _nearest_on_host(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices and similarities (N,), N and M >= `_LEAST`."""
     most = min(len(queries) * len(base) // _SHARE, len(base) // _LEAST)
     threads = max(1, min(torch.get_num_threads(), most))
     bounds = [len(base) * share // threads for share in range(threads + 1)]
@@ -133,7 +132,6 @@ def _in_single_threads(function: Callable[[Tensor], T], shares: list[Tensor]) ->
 
 @torch.no_grad()
 def _nearest_of_share(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices and similarities (N,) of a part of the base."""
     # One for all rows: allocated for each, it would leave holes in the heap.
     tile = torch.empty(min(_TILE, len(queries) * len(base)))
     parts = [_nearest_of_rows(rows, base, tile) for rows in torch.split(queries, _TILE_ROWS)]

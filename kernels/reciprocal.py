@@ -1,6 +1,6 @@
 """Reciprocal nearest neighbours between two descriptor maps, of all pixels or from a grid of them.
 
-Fast reciprocal matching of MASt3R (§3.3): from each start pixel, walk to the nearest neighbour in the other
+Fast reciprocal matching of MASt3R (§3.3). From each start pixel, walk to the nearest neighbour in the other
 map and back until the walk stops moving. Many walks meet in the same pixels, so results are kept: each pixel
 is looked up at most once, whichever map the walks start from.
 """

@@ -51,8 +51,8 @@ def _join(
 ) -> int:
     """Join; returns the number of mergers tried so far.
 
-    `following` closes a ring through each track, `size` is the size of a label's track, and `stamp` is the
-    last merger in which each image occurred.
+    `following` closes a ring through each track. `size` is the size of a label's track, `stamp` the last
+    merger with each image.
     """
     for m in range(len(first)):
         keep, gone = label[first[m]], label[second[m]]

@@ -106,11 +106,7 @@ class Assigned:
         return Queries(offsets, words.copy(), codes)
 
     def write_codes(
-        self,
-        out: Codes,
-        count: int,
-        offsets: NDArray[np.int64],
-        rows: NDArray[np.int32] | None = None,
+        self, out: Codes, count: int, offsets: NDArray[np.int64], rows: NDArray[np.int32] | None = None
     ) -> None:
         """Write the codes, some images at a time: threads would mostly wait for the interpreter's lock.
 
@@ -127,7 +123,6 @@ class Assigned:
                 out[part if rows is None else rows[part]] = self._block_codes(block, count, out.dtype)
 
     def _block_codes(self, block: _Block, count: int, dtype: np.dtype[Any]) -> Codes:
-        """Codes of a block with at least one descriptor."""
         count = min(count, self.words.shape[1])
         keys = self._keys(block, count)
         order = np.argsort(keys, kind="stable")
@@ -152,8 +147,6 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some images, and the rows of their descriptors among all."""
-
     images: slice
     first: int
     last: int

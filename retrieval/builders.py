@@ -29,8 +29,6 @@ _MAX_SIMILARITIES = 5000
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the modes choose from."""
-
     names: Sequence[str]
     config: RetrievalConfig
     index: ImageIndex | None

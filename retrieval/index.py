@@ -205,7 +205,6 @@ class RetrievalIndex:
 
     @property
     def _symmetric(self) -> bool:
-        """Whether both images of a pair give the same score."""
         return self.options.multiple_assignment == 1
 
     def _position(self, name: str) -> int:
@@ -223,7 +222,6 @@ class RetrievalIndex:
         raise IndexError(position)
 
     def _scores(self, query: Queries) -> NDArray[np.float64]:
-        """(N,) scores of all images for one query."""
         words, codes = query.words, query.codes_of(0, 1)
         powers = {"alpha": self.options.alpha, "threshold": self.options.threshold}
         with self._damage_named():
@@ -233,7 +231,6 @@ class RetrievalIndex:
     def _scores_of_groups(
         self, asking: NDArray[np.int64], groups: Sequence[NDArray[np.int64]]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """Rows with the same asking image, and its scores, on all cores."""
 
         def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             return self._scores(self._query_of(int(asking[rows[0]])))

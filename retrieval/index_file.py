@@ -150,7 +150,6 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _valid(record: Mapping[str, Any]) -> bool:
-    """Whether a list has all its parts, and each the right type."""
     options, files = record.get("options"), [record.get("codebook"), *_listed(record.get("segments"))]
     if not isinstance(options, dict):
         return False

@@ -8,8 +8,8 @@ that of their neighbours. Each step weighs half of the last:
 
 with P the scores of each image's nearest neighbours, scaled to a sum of 1. It is average query expansion
 (Chum et al. 2007) on scores instead of descriptors and, carried on for ever, diffusion (Iscen et al. 2017).
-Scores are not divided by what an image scores with everyone, which harms: in photos of one place the highest
-scores belong to the images that show most of it.
+Scores are not divided by an image's mean score, which harms. In photos of one place the highest scores belong
+to the images that show most of it.
 
 The lists that go in are cut off, so that everything is sparse and linear in the number of images.
 """
@@ -67,8 +67,8 @@ def expanded(neighbours: Neighbours, k: int) -> Neighbours:
 class ExpandedRanking:
     """The photos most similar to a photo, by expanded scores where these reach, by similarity beyond.
 
-    Equal to `neighbours_expanded`, but only the image asked for and its neighbours' neighbours are looked at,
-    for the few images of a large index that are asked for later. Lists are kept once they are read.
+    Equal to `neighbours_expanded`, for a few images of a large index: only their neighbours' neighbours are
+    read. Lists are kept once they are read.
     """
 
     def __init__(self, index: ImageIndex) -> None:

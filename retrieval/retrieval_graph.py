@@ -7,7 +7,7 @@ Each step answers a failure that plain k-nearest neighbours show. In order of pr
    algorithm) until one piece is left.
 2. Pairs known from elsewhere: capture order, positions.
 3. Mutual neighbours, re-ranked by query expansion. A pair in which each photo is among the other's k best is
-   right far more often than a one-sided one. They are taken rank by rank: scores of photos with much texture
+   right far more often than a one-sided one. They are taken rank by rank. Scores of photos with much texture
    are higher throughout, and a list sorted by score would spend the budget on them.
 4. Anchors: a few photos far from each other in similarity (farthest-point sampling, as in MASt3R-SfM). They
    are joined with each other, and every photo with its nearest anchor: long-range links that cliques lack.
@@ -97,7 +97,6 @@ def ranked_links(neighbours: Neighbours) -> tuple[list[Link], list[Link]]:
 
 
 def _scored(index: ImageIndex, links: Iterable[Link]) -> dict[Link, float]:
-    """The similarity of each link's photos, in the order of the links."""
     wanted = list(links)
     scores = index.similarities([_pair(index.names, link) for link in wanted]).tolist()
     return dict(zip(wanted, scores, strict=True))
@@ -135,7 +134,6 @@ def _anchor_links(index: ImageIndex, mutual: list[Link], limit: int) -> list[Lin
 
 
 def _scores_from(index: ImageIndex, position: int) -> NDArray[np.float64]:
-    """(N,) scores of all others as seen from one photo."""
     positions = {name: i for i, name in enumerate(index.names)}
     row = np.zeros(len(positions))
     for hit in index.query(index.names[position], len(positions)):

@@ -91,11 +91,7 @@ def build_segment(
     codes = empty_codes(len(rows), codebook.dim, binary)
     assigned.write_codes(codes, 1, offsets, rows)
     postings = Postings(
-        _offsets(counts),
-        images,
-        codes,
-        inverse_norms(np.diff(offsets)),
-        code_bits(codebook.dim),
+        _offsets(counts), images, codes, inverse_norms(np.diff(offsets)), code_bits(codebook.dim)
     )
     asking = assigned.codes(multiple_assignment, binary=binary) if multiple_assignment > 1 else None
     return Segment(tuple(descriptors), postings, offsets, rows, asking)
