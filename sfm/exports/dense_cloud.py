@@ -95,7 +95,6 @@ def _contradicted(
 def _seen_by(
     view: ViewMap, points: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Mask]:
-    """Pixel (N,) of a view that each world point falls onto, its depth there, and whether it does."""
     pose = view.image.cam_from_world()
     x, y, z = pose.rotation.matrix() @ points.T + pose.translation[:, None]
     # Distortion is only defined within the image: far outside of it, it may fold back into it.

@@ -58,15 +58,7 @@ def export(
         ReconstructionError: no photo's depth agrees with the model.
         WorkspaceError: the destination holds something else or cannot be written.
     """
-    if to not in FORMATS:
-        near = difflib.get_close_matches(to, FORMATS, n=1)
-        hint = f"did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
-    if depth is not None and to not in _WITH_DEPTH:
-        known = " and ".join(_WITH_DEPTH)
-        raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"{known} have")
-    if depth is not None and depth.metres and to != "views":
-        raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
+    _check_format(to, depth)
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
     _refuse_foreign(target)
@@ -79,10 +71,12 @@ def export(
     keeper = Keeper()
     with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
         names = FORMATS[to](source, folder)
-        num_noted = _without_gps(folder / "images") if strip_gps else 0
-        num_placed = 0 if strip_gps else _count_gps(folder / "images")
-        photos = {new: old for old, new in sorted(names.items())}
-        write_marker(folder, {"format": to, "model": model, "photos": photos})
+        photos = list((folder / "images").iterdir()) if (folder / "images").is_dir() else []
+        num_noted, num_placed = (
+            (sum(map(strip_gps_of, photos)), 0) if strip_gps else (0, sum(map(has_gps, photos)))
+        )
+        originals = {new: old for old, new in sorted(names.items())}
+        write_marker(folder, {"format": to, "model": model, "photos": originals})
     keeper.report(target)
     if num_noted:
         log.warning(
@@ -92,19 +86,21 @@ def export(
         )
     if num_placed:
         log.warning(
-            "%d exported photos hold the GPS position of the camera; --strip-gps removes it",
-            num_placed,
+            "%d exported photos hold the GPS position of the camera; --strip-gps removes it", num_placed
         )
     return target
 
 
-def _count_gps(images: Path) -> int:
-    return sum(map(has_gps, images.iterdir())) if images.is_dir() else 0
-
-
-def _without_gps(images: Path) -> int:
-    """Take it out of all; the number of those that keep notes of their makers."""
-    return sum(map(strip_gps_of, images.iterdir())) if images.is_dir() else 0
+def _check_format(to: str, depth: DepthOptions | None) -> None:
+    if to not in FORMATS:
+        near = difflib.get_close_matches(to, FORMATS, n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
+    if depth is not None and to not in _WITH_DEPTH:
+        known = " and ".join(_WITH_DEPTH)
+        raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"{known} have")
+    if depth is not None and depth.metres and to != "views":
+        raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
 
 
 def _finished(out: Path) -> Path:
@@ -129,14 +125,6 @@ def _refuse_foreign(destination: Path) -> None:
         )
 
 
-def _write_3dgs(source: Source, folder: Path) -> Names:
-    return write_3dgs(source.model, source.images, folder)
-
-
-def _write_txt(source: Source, folder: Path) -> Names:
-    return write_text(source.model, folder)
-
-
 def _write_ply(source: Source, folder: Path) -> Names:
     write_points_ply([source.model], folder / "points.ply")
     return {}
@@ -149,9 +137,9 @@ def _write_views(source: Source, folder: Path) -> Names:
 
 
 FORMATS: Mapping[str, Callable[[Source, Path], Names]] = {
-    "3dgs": _write_3dgs,
+    "3dgs": lambda source, folder: write_3dgs(source.model, source.images, folder),
     "nerfstudio": write_nerfstudio,
-    "txt": _write_txt,
+    "txt": lambda source, folder: write_text(source.model, folder),
     "ply": _write_ply,
     "views": _write_views,
 }

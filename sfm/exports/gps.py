@@ -125,7 +125,6 @@ def _clear_tables(data: bytearray, start: int) -> None:
 
 
 def _clear_gps(data: bytearray, start: int, table: int, order: str) -> None:
-    """Overwrite a table of GPS tags, and the values that it leads to."""
     count, entries = _read(data, f"{order}H", start + table), start + table + 2
     for place in range(entries, min(entries + 12 * count, len(data) - 11), 12):
         size = _TYPE_BYTES.get(_read(data, f"{order}H", place + 2), 0) * _read(data, f"{order}I", place + 4)
@@ -138,7 +137,6 @@ def _clear_gps(data: bytearray, start: int, table: int, order: str) -> None:
 
 
 def _read(data: bytearray, form: str, place: int) -> int:
-    """A number, 0 beyond the end."""
     if place + struct.calcsize(form) > len(data):
         return 0
     return int(struct.unpack_from(form, data, place)[0])

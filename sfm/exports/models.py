@@ -95,7 +95,6 @@ def _keep_changed(out: Path) -> None:
 
 
 def _is_of_model(place: PurePosixPath) -> bool:
-    """Whether a file in `sparse/` has a name that only models of ours have."""
     return len(place.parts) == 2 and place.parts[0].isdigit() and place.name in _MODEL_FILES
 
 

@@ -100,7 +100,6 @@ def _has_z_up(source: Source) -> bool:
 
 
 def _common_intrinsics(model: pycolmap.Reconstruction, camera_model: str) -> dict[str, object]:
-    """Those of all photos, where they are the same."""
     used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
     first, *others = [_intrinsics(model.camera(camera_id), camera_model) for camera_id in sorted(used)]
     return first if all(other == first for other in others) else {}

@@ -79,7 +79,6 @@ class Keeper:
 
 
 def _files(folder: Path) -> Iterator[PurePosixPath]:
-    """Files and links below a folder."""
     for parent, folders, names in os.walk(folder, onerror=_raise):
         here = Path(parent)
         links = [name for name in folders if (here / name).is_symlink()]
@@ -88,7 +87,6 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
 
 
 def _raise(error: OSError) -> None:
-    """What cannot be listed cannot be carried."""
     raise error
 
 

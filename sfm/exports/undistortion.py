@@ -119,7 +119,6 @@ def _checked_photos(model: pycolmap.Reconstruction, image_root: Path) -> dict[in
 
 
 def _link_photos(model: pycolmap.Reconstruction, photos: Mapping[int, Path], folder: Path) -> None:
-    """A COLMAP project in `folder` whose images are links to the photos, named by number."""
     write_model(_renumbered(model, photos), folder / "sparse", text=False)
     for image_id, path in photos.items():
         link_photo(Path(os.path.realpath(path)), folder / "images" / _numbered(image_id, path), owned=False)
@@ -153,10 +152,7 @@ def _symmetric(centre: float, size: int) -> tuple[int, int]:
 
 
 def _place_images(
-    model: pycolmap.Reconstruction,
-    windows: Mapping[int, Window],
-    source: Path,
-    targets: Mapping[int, Path],
+    model: pycolmap.Reconstruction, windows: Mapping[int, Window], source: Path, targets: Mapping[int, Path]
 ) -> None:
     def place(image: pycolmap.Image) -> None:
         made, target = path_below(source, image.name), targets[image.image_id]

@@ -20,8 +20,8 @@ Mask = NDArray[np.bool_]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _STEEPEST = 20.0
-"""Change of depth over the width of a pixel beyond which neighbours belong to different surfaces: surfaces
-seen at an angle below 3 degrees count as edges."""
+"""Change of depth over the width of a pixel beyond which neighbours belong to different surfaces, as at an
+angle below 3 degrees."""
 _LEAST_JUMP = 0.03
 """Relative change of depth below which nothing is an edge, however narrow the view."""
 _STRIP = 1 << 19
@@ -173,7 +173,6 @@ def _projected(camera: pycolmap.Camera, rays: Float64) -> Float64:
 
 
 def _strips(grid: Grid) -> Iterator[tuple[int, Float64]]:
-    """First index and positions (n, 2) of a few rows at a time."""
     width, height = grid.size
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):

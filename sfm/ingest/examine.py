@@ -209,7 +209,6 @@ def _unusable_by_os_error(path: Path, error: OSError) -> Unusable:
 
 
 def _what_it_is(path: Path) -> str:
-    """What a file holds that is no photo we can read, for the user."""
     try:
         with path.open("rb") as stream:
             start = stream.read(512)

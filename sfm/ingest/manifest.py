@@ -115,7 +115,6 @@ def _state(path: Path) -> list[int]:
 
 
 def _is_entry(entry: list[Any]) -> bool:
-    """Size, time and what was found out; entries of earlier versions are forgotten."""
     if len(entry) != 3 or not fits(entry[:2], [int]):
         return False
     found = entry[2]

@@ -40,8 +40,8 @@ class Maskable:
 def masks_dir(cache_dir: Path) -> Path:
     """The folder to give to COLMAP as `mask_path`.
 
-    It holds `<photo name>.png` for each photo, because COLMAP leaves out photos whose mask it doesn't find: a
-    link to the mask, or to one that is white all over.
+    It holds `<photo name>.png` for each photo: a link to the mask, or to a white one. COLMAP leaves out
+    photos whose mask it doesn't find.
     """
     return cache_dir / "masks"
 
@@ -87,7 +87,6 @@ def _white_mask(size: Size, cache_dir: Path) -> Path:
 
 
 def _candidates(photo: Maskable, folder: Path) -> Iterator[Path]:
-    """At most one path."""
     names = [f"{photo.name}.png", f"{photo.source_name}.png"]
     if photo.source_name.lower().endswith(".png"):
         names.append(photo.source_name)

@@ -107,7 +107,6 @@ def _checked_header(columns: tuple[str, ...], where: str) -> tuple[str, ...]:
 
 
 def _split(text: str) -> list[str]:
-    """The values of a line."""
     separator = next((mark for mark in ",;\t" if mark in text), None)
     return split_line(text, separator)
 

@@ -48,8 +48,8 @@ def ingest(
     """Find, check and name all photos of a folder, and give them cameras and masks.
 
     Each photo is decoded completely once; later calls reuse `cache_dir/images.json` for unchanged files.
-    Afterwards `images_dir` holds one entry per photo under its model name: a link to the user's file, or an
-    upright copy (`x.heic.jpg`) where COLMAP cannot read it. Thumbnails are at `thumbnail_path`.
+    Afterwards `images_dir` holds each photo under its model name. An entry is a link to the user's file, or
+    an upright copy (`x.heic.jpg`) where COLMAP cannot read it. Thumbnails are at `thumbnail_path`.
 
     Args:
         root: the user's photos, in any depth of folders; never written to.

@@ -56,7 +56,6 @@ def claimed_bytes(file: BinaryIO, length: int) -> int:
 
 
 def _entries(file: BinaryIO, place: int, order: str, *, is_big: bool) -> list[tuple[int, int, int, int]]:
-    """Tag, type, number of values, and value or place of a directory's entries."""
     number, entry = (f"{order}Q", f"{order}HHQQ") if is_big else (f"{order}H", f"{order}HHII")
     file.seek(place)
     data = file.read(struct.calcsize(number))

@@ -78,12 +78,7 @@ class Mast3rBackend:
         """Keypoints come from pairs, so what matches depend on, features depend on too."""
         around = self.surroundings
         config, dense = around.config, around.config.mast3r
-        track_options = (
-            dense.max_keypoints,
-            dense.max_matches,
-            dense.tracks,
-            dense.snap_to_sift,
-        )
+        track_options = (dense.max_keypoints, dense.max_matches, dense.tracks, dense.snap_to_sift)
         features = content_key("keypoints", _KEYPOINTS_VERSION, self._pairs_key(), track_options)
         geometries = content_key("geometries", _GEOMETRIES_VERSION, features, config.verify, config.run.seed)
         return StageKeys(features, features, geometries)
@@ -210,7 +205,6 @@ class Mast3rBackend:
         return WindowMatcher(self.predictor, dense, WindowTokens(self._encoded, dense.max_windows))
 
     def _store(self) -> PairStore:
-        """Opened once: opening reads the headers of all segments."""
         if self._opened_store is None:
             folder = self.surroundings.workspace.cache / "pairs" / self._pairs_key()
             self._opened_store = PairStore(folder)
@@ -267,7 +261,6 @@ class Mast3rBackend:
 
 
 def _token_sample(photos: EncodedPhotos, names: Sequence[str], seed: int) -> torch.Tensor:
-    """Tokens (n, D) of photos spread over the collection, an equal share of each."""
     generator = torch.Generator().manual_seed(seed)
     chosen = sorted(names)[:: max(1, len(names) // 500)]
     share = max(1, _TOKEN_SAMPLE // len(chosen))

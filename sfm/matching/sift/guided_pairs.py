@@ -50,11 +50,7 @@ def match_guided(
             }
             database.add_matches({}, right)
             verify_pairs(
-                sorted(right),
-                database,
-                scratch_dir=scratch_dir,
-                options=options,
-                progress=SilentProgress(),
+                sorted(right), database, scratch_dir=scratch_dir, options=options, progress=SilentProgress()
             )
             done |= right.keys()
             task.advance(len(chunk))

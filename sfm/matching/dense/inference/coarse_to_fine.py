@@ -57,7 +57,6 @@ class WindowMatcher:
     def _match(
         self, pair: Pair, chosen: Sequence[WindowPair], windows: tuple[Windows, Windows]
     ) -> dict[WindowPair, DenseMatches]:
-        """Confident matches, photo px, of those pairs of windows that the network got through with."""
         first = self.tokens.encoded(pair.a, sorted({i for i, _ in chosen}))
         second = self.tokens.encoded(pair.b, sorted({j for _, j in chosen}))
         todo = [(i, j) for i, j in chosen if i in first and j in second]
@@ -82,7 +81,6 @@ class WindowMatcher:
         second: Mapping[int, EncodedPhoto],
         windows: tuple[Windows, Windows],
     ) -> dict[WindowPair, DenseMatches]:
-        """The cascade of `PairInference`, without depth."""
         forward = self._decode([first[i] for i, _ in some], [second[j] for _, j in some], range(len(some)), 1)
         rows = [row for row in range(len(some)) if forward.is_promising(row)]
         if not rows:

@@ -93,7 +93,6 @@ def matches_of_both(
 
 
 def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
-    """Depth on the kept grid, and the focal length, of points (H, W, 3) in the view's own frame."""
     xyz = _numpy(points)
     depth = np.where(np.isfinite(xyz).all(axis=2) & (xyz[..., 2] > 0), xyz[..., 2], np.nan)
     certain = np.nan_to_num(_numpy(confidence), nan=1.0, posinf=6e4)

@@ -137,7 +137,6 @@ class PairInference:
     def _backward(
         self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto], rows: Sequence[int]
     ) -> DecodedDirection | None:
-        """The other direction of some rows: view 1 is then the second photo."""
         if not rows:
             return None
         decoded = self.predictor.decode([second[row] for row in rows], [first[row] for row in rows])
@@ -146,7 +145,6 @@ class PairInference:
     def _merged(
         self, pair: Pair, forward: DecodedDirection, backward: DecodedDirection | None, row: int
     ) -> PairResult:
-        """Matches of both directions in photo pixels."""
         assert backward is not None
         if not backward.is_finite(row):
             return _failed(_NOT_FINITE)

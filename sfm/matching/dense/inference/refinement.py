@@ -1,10 +1,9 @@
 """Matches refined to a fraction of a pixel, by the descriptors around them.
 
 Around the matched pixel of the second photo each channel of the descriptor map is a parabola through its 3 x
-3 neighbours. The match moves to the best correlation of that smooth map with the first photo's descriptor,
-by Gauss-Newton steps (as Lucas and Kanade 1981 register grey values). For unit vectors the best correlation
-is the least distance. All channels together are several times more exact than a parabola through the
-similarities.
+3 neighbours. Gauss-Newton steps move the match to the best correlation of that smooth map with the first
+photo's descriptor (Lucas and Kanade 1981). For unit vectors the best correlation is the least distance. All
+channels together are several times more exact than a parabola through the similarities.
 """
 
 from __future__ import annotations
@@ -54,7 +53,6 @@ def refine_by_descriptors(
 
 
 def _sampled(maps: Tensor, xy: Tensor) -> Tensor:
-    """(M, D) bilinear samples of (H, W, D), of unit length."""
     height, width = maps.shape[:2]
     limit = torch.tensor([width - 1, height - 1], device=maps.device, dtype=torch.float32)
     xy = xy.to(torch.float32).clamp(min=torch.zeros_like(limit), max=limit)

@@ -2,7 +2,7 @@
 
 As in MASt3R §3.4, windows overlap by half. Pairs of windows are added, the one that covers most first, until
 they cover 90 % of the correspondences that the reduced photos gave. Very large photos would need more pairs
-of windows than are paid for: they are reduced first, to the largest size at which the pairs suffice. The same
+of windows than are paid for. They are reduced first, to the largest size at which the pairs suffice. The same
 precision nearly everywhere is worth more than the full one here and there.
 """
 
@@ -68,10 +68,10 @@ class Windows:
 def lay_windows(photo: PhotoMap, image_size: int, max_pairs: int) -> Windows:
     """Windows of a photo.
 
-    Windows are whole patches: the network's image size along the photo's longer side, and 3/4 of it along the
-    shorter side (the same at size 224). They overlap by at least half. They are cut at full size, or from a
-    photo reduced to the area of `max_pairs` windows. A photo is left whole where windows would not show it
-    `_MIN_GAIN` times larger than the network's image.
+    Windows are whole patches. They have the network's image size along the photo's longer side, 3/4 of it
+    along the shorter one (squares at size 224). They overlap by at least half. They are cut at full size, or
+    from a photo reduced to the area of `max_pairs` windows. A photo is left whole where windows would not
+    show it `_MIN_GAIN` times larger than the network's image.
 
     Args:
         image_size: longer side of the network's images, px.

@@ -1,6 +1,6 @@
 """Many small maps at once, each fitted robustly to a few neighbours.
 
-Between two photos of a plane the map is a homography: affine around a point but for a common divisor,
+Between two photos of a plane the map is a homography. Around a point it is affine but for a common divisor,
 y = o + J x / (1 + v x). Without v, o would be off by half of the curvature times the variance of the
 neighbours. The error has one sign all over a surface, so that it adds up from pair to pair along a walk.
 """
@@ -132,7 +132,6 @@ class _Fit(NamedTuple):
 
 
 def _affine_fit(dx: Array, dy: Array, weight: Array) -> _Fit:
-    """Maps with v = 0."""
     jacobian, offset, spread = _weighted_fit(dx, dy, weight)
     square = (_residuals(jacobian, offset, dx, dy) ** 2).sum(0)
     return _Fit(jacobian, offset, np.zeros_like(offset), spread, square)
@@ -181,7 +180,6 @@ def _curves(jacobian: Array, products: Array) -> Array:
 
 
 def _residuals(jacobian: Array, offset: Array, dx: Array, values: Array) -> Array:
-    """(m, n, k) what affine maps leave of values (m, n, k)."""
     return np.stack(
         [
             value - (jacobian[:, i, :1] * dx[0] + jacobian[:, i, 1:] * dx[1] + offset[:, i, None])

@@ -35,6 +35,5 @@ def joined(sources: Sequence[tuple[DenseMatches, tuple[float, float]]]) -> Dense
 
 
 def _cells(xy: NDArray[np.float32], side: float) -> NDArray[np.int64]:
-    """Number (M,) of the cell of each photo position (M, 2)."""
     column, row = np.floor(xy.astype(np.float64) / side).astype(np.int64).T
     return np.asarray(row << 32 | column, np.int64)

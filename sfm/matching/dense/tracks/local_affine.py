@@ -100,8 +100,8 @@ class AffineField:
     def predict(self, points: Array) -> Prediction:
         """Transfer points (N, 2) of a to b.
 
-        A prediction is valid where a match is near, the maps around agree, and the way back through the
-        nearest matches in b returns to the point, as it does not at an occlusion.
+        A prediction is valid where a match is near and the maps around agree. The way back through the
+        nearest matches in b must return to the point, as it does not at an occlusion.
         """
         there = self._forward(points)
         back = self.swapped()._forward(there.xy)
@@ -111,7 +111,6 @@ class AffineField:
         return Prediction(there.xy, there.jacobian, there.sigma, there.confidence, valid)
 
     def _forward(self, points: Array) -> Prediction:
-        """The mean of those maps around that agree with the nearest one."""
         if len(self) == 0 or len(points) == 0:
             return _nothing(len(points))
         count = min(_BLENDED, len(self))
@@ -244,7 +243,6 @@ def _believed(fits: AffineFits, options: FieldOptions) -> Mask:
 
 
 def _differences(xy: Array, index: NDArray[np.intp]) -> Array:
-    """(2, n, k) positions of the neighbours relative to each match."""
     return np.stack([xy[index, i] - xy[:, i, None] for i in range(2)])
 
 

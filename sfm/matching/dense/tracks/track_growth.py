@@ -42,12 +42,10 @@ class _PairState:
     links: list[Edges] = field(default_factory=list)
 
     def field_from(self, photo: int) -> AffineField:
-        """The field from one of its photos to the other."""
         assert self.fitted is not None
         return self.fitted if photo == self.ends[0] else self.fitted.swapped()
 
     def other(self, photo: int) -> int:
-        """The other photo."""
         return self.ends[1] if photo == self.ends[0] else self.ends[0]
 
 

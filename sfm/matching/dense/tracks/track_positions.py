@@ -1,8 +1,8 @@
 """Track refinement: positions of a track's keypoints from all its links, without contradictory links.
 
-A track has more links than it needs. Its positions fit all links best (weighted least squares over the
-linearised correspondence fields), given one keypoint that stays in place and so defines the point of the
-scene. Links that disagree in the end are cut, and the remaining parts become tracks of their own.
+A track has more links than it needs. Its positions fit all links best: weighted least squares over the
+linearised correspondence fields. One keypoint stays in place and so defines the point of the scene. Links
+that disagree in the end are cut, and the remaining parts become tracks of their own.
 """
 
 from __future__ import annotations
@@ -148,7 +148,6 @@ class _System:
         return np.asarray(off / self._options.tolerance)
 
     def _predictions(self, xy: Exact) -> tuple[Exact, Exact]:
-        """Where each link's target and source should be."""
         edges = self._edges
         step = xy[edges.source] - self._xy[edges.source]
         forth = edges.xy + _times(self._there, step)
@@ -171,5 +170,4 @@ _DAMPING = 0.8
 
 
 def _times(matrices: Exact, vectors: Exact) -> Exact:
-    """(E, 2) products of (E, 2, 2) and (E, 2)."""
     return np.asarray(matrices[..., 0] * vectors[:, :1] + matrices[..., 1] * vectors[:, 1:])

@@ -88,11 +88,7 @@ class Edges:
 
 
 def transfer(
-    table: TrackTable,
-    rows: Rows,
-    field: AffineField,
-    to: Target,
-    options: TransferOptions,
+    table: TrackTable, rows: Rows, field: AffineField, to: Target, options: TransferOptions
 ) -> Edges:
     """Transfer keypoints `rows` of one photo to another, whose tracks and keypoints grow in `table`.
 

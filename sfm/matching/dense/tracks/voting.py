@@ -56,7 +56,6 @@ def canonical_keypoints(votes: Array, weights: Array, taken: Array, *, radius: f
 
 
 def _covered_area(lattice: Array, cell: float) -> float:
-    """Network px² within a few pixels of a vote."""
     reach = 2 * max(1, round(_COVER / cell)) + 1
     return float(np.count_nonzero(maximum_filter(lattice, reach, mode="constant"))) * cell**2
 
