@@ -72,12 +72,11 @@ def extend_command(request: Request, frozen: bool, images: Path | None, database
 def localize_command(request: Request, images: Path | None, database: Path | None, as_json: bool) -> None:
     """Poses of PHOTOS against MODEL, which stays as it is; each photo independently of the others.
 
-    Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, the pose (cam_from_world as
     Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, its pose or why there is none. A
-    pose is cam_from_world as COLMAP has it, with inliers and a 6 x 6 covariance: of a rotation vector in rad
-    and the translation in MODEL's unit, both in the camera's frame. The covariance comes from the scatter of
-    the inliers and takes the points of MODEL for exact: where they are not, it is too small. Unknown focal
-    lengths are estimated.
+    pose is cam_from_world as COLMAP has it, with its inliers. Its covariance, 6 x 6, is of a rotation vector
+    in rad and the translation in MODEL's unit, both in the camera's frame. The covariance comes from the
+    scatter of the inliers and takes the points of MODEL for exact: where they are not, it is too small.
+    Unknown focal lengths are estimated.
     """
     import sfm
 
@@ -85,13 +84,7 @@ def localize_command(request: Request, images: Path | None, database: Path | Non
     output, config = model_config(request, model)
     with shown(request) as progress:
         found = sfm.localize(
-            model,
-            photos,
-            output=output,
-            images=images,
-            database=database,
-            config=config,
-            progress=progress,
+            model, photos, output=output, images=images, database=database, config=config, progress=progress
         )
     if as_json:
         click.echo((output / "poses.json").read_text(encoding="utf-8"))

@@ -90,8 +90,6 @@ def json_line(event: str, **fields: object) -> str:
 
 @dataclass(slots=True)
 class _Count:
-    """State of one running task."""
-
     title: str
     total: int
     unit: str
@@ -104,7 +102,6 @@ class _Count:
 
     @property
     def rate(self) -> float:
-        """Steps a second since the start."""
         return self.done / max(self.seconds, 1e-9)
 
 

@@ -112,7 +112,7 @@ class FeatureDatabase:
                 if row and row[3] != signature:
                     recalibrated.append(image_id)
                 _write_image(db, image_id, photo, signature)
-            _drop_geometries(db, recalibrated)
+            _drop_pairs(db, set(recalibrated), ("two_view_geometries",))
             _write_pose_priors(db, collection)
         if collection.rigs and all(rig.has_poses for rig in collection.rigs):
             write_rigs(self.path, collection.rigs)
@@ -144,8 +144,7 @@ class FeatureDatabase:
     ) -> None:
         """Replace an image's features, which no match may use yet.
 
-        Keypoints are `(n, 2, 4 or 6)`; descriptors `(n, 128)` as `features` gives them, or None without
-        any.
+        Keypoints are `(n, 2, 4 or 6)`; descriptors `(n, 128)` as `features` gives them, or None without any.
         """
         with closing(self._connect()) as db, db:
             (image_id,) = db.execute("SELECT image_id FROM images WHERE name = ?", (name,)).fetchone()
@@ -257,9 +256,7 @@ class FeatureDatabase:
         return found
 
     def add_matches(
-        self,
-        keypoints: Mapping[str, NDArray[np.float32]],
-        matches: Mapping[Pair, NDArray[np.uint32]],
+        self, keypoints: Mapping[str, NDArray[np.float32]], matches: Mapping[Pair, NDArray[np.uint32]]
     ) -> None:
         """Write keypoints and matches of pairs, all or nothing.
 
@@ -322,10 +319,6 @@ def _drop_features(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
     db.executemany("DELETE FROM keypoints WHERE image_id = ?", ids)
     db.executemany("DELETE FROM descriptors WHERE image_id = ?", ids)
     _drop_pairs(db, {i for (i,) in ids}, ("matches", "two_view_geometries"))
-
-
-def _drop_geometries(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
-    _drop_pairs(db, set(image_ids), ("two_view_geometries",))
 
 
 def _drop_pairs(db: sqlite3.Connection, image_ids: set[int], tables: Iterable[str]) -> None:

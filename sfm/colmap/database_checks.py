@@ -1,7 +1,7 @@
 """Checks of a database from elsewhere before COLMAP's mapper reads it.
 
-COLMAP trusts its input. An index past the end, a truncated blob or a keypoint at infinity ends as an
-exception far from its cause, as a wrong model, or as a crash.
+COLMAP trusts its input. A wrong index, a truncated blob or an infinite keypoint ends as an exception far from
+its cause, a wrong model, or a crash.
 """
 
 from __future__ import annotations
@@ -156,7 +156,6 @@ def _frames(
 
 
 def _sensors(db: sqlite3.Connection, tables: set[str]) -> dict[int, set[tuple[int, int]]]:
-    """Type and id of the sensors of each rig."""
     found: dict[int, set[tuple[int, int]]] = {}
     for rig_id, *sensor in db.execute("SELECT rig_id, ref_sensor_type, ref_sensor_id FROM rigs"):
         found[rig_id] = {(sensor[0], sensor[1])}

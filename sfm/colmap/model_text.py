@@ -75,7 +75,7 @@ def _camera(where: str, line: str) -> CameraRow:
 def _image(line: str) -> ImageRow:
     words = line.split(maxsplit=9)
     none = np.zeros(0, POINT2D)
-    return ImageRow(_id(words[0]), words[9].rstrip(), _numbers(words[1:8]), _id(words[8]), none)
+    return ImageRow(_id(words[0]), words[9].rstrip(), tuple(map(float, words[1:8])), _id(words[8]), none)
 
 
 def _points2d(line: str) -> NDArray[np.void]:
@@ -108,16 +108,7 @@ def _id(word: str, most: int = _MAX_ID) -> int:
 
 def _reals(words: Sequence[str]) -> tuple[float, ...]:
     """Finite numbers: COLMAP reads no other ones from text."""
-    found = [real(word) for word in words]
-    return tuple(_required(value) for value in found)
-
-
-def _required(value: float | None) -> float:
-    if value is None:
+    found = tuple(value for word in words if (value := real(word)) is not None)
+    if len(found) != len(words):
         raise ValueError("not a finite number")
-    return value
-
-
-def _numbers(words: Sequence[str]) -> tuple[float, ...]:
-    """Numbers that `checked_pose` checks, with a message of its own."""
-    return tuple(float(word) for word in words)
+    return found

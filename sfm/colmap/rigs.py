@@ -62,7 +62,6 @@ def metres_per_unit(rigs: Sequence[Rig], model: pycolmap.Reconstruction) -> floa
 
 
 def _is_seen(rig: Rig, model: pycolmap.Reconstruction) -> bool:
-    """Whether each camera without a pose is registered in a frame with the reference camera."""
     names = {model.image(image_id).name for image_id in model.reg_image_ids()}
     reference = next(sensor.prefix for sensor in rig.sensors if sensor.is_reference)
     return all(

@@ -108,7 +108,6 @@ def _without_cut_paths(values: dict[str, object], path: Path | None) -> list[str
 
 
 def _kept_paths(record: Path) -> dict[str, str]:
-    """Paths by option, as the run kept them that wrote a `run.json`; none where its cache is gone."""
     try:
         stored = read_json(record.parent / "cache" / PATHS_FILE)
     except InputError:
@@ -159,7 +158,6 @@ def _scalar_node(text: str, label: str) -> yaml.ScalarNode | Problem | None:
 
 
 def _anchored(item: Setting | Problem, folder: Path) -> Setting | Problem:
-    """The setting with its path, if it is one, made absolute from `folder`."""
     if (
         isinstance(item, Setting)
         and item.option.name in PATH_OPTIONS

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from .colmap import SECTION
-from .options import INTERNAL, Option, internal_tree
+from .options import INTERNAL, Option, internal_tree, nested
 
 _COLMAP = {
     "sift.peak_threshold": "sift_extraction.peak_threshold",
@@ -56,10 +56,10 @@ def translated(config: Mapping[str, object]) -> dict[str, object]:
     for name, value in _flat(config, ""):
         new = earlier_names().get(name)
         if new is None:
-            _put(result, name, value)
+            result[name] = value
         elif new and not _is_default(new, value):
-            _put(result, new, _VALUES.get((new, str(value)), value))
-    return result
+            result[new] = _VALUES.get((new, str(value)), value)
+    return nested(result)
 
 
 def _flat(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
@@ -70,16 +70,7 @@ def _flat(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, obje
             yield f"{prefix}{key}", value
 
 
-def _put(tree: dict[str, object], name: str, value: object) -> None:
-    *sections, leaf = name.split(".")
-    for section in sections:
-        inner = tree.setdefault(section, {})
-        tree = inner if isinstance(inner, dict) else {}
-    tree[leaf] = value
-
-
 def _is_default(name: str, value: object) -> bool:
-    """Whether an option has the default that it had in earlier versions, too."""
     if name.startswith(f"{SECTION}."):
         from .colmap_options import find_colmap_option  # which brings pycolmap
 

@@ -213,8 +213,8 @@ class GeoreferenceConfig:
     """Where models stand: positions of photos, from GPS or a file, as priors and as the result's frame."""
 
     mode: Literal["auto", "never"] = "auto"
-    """auto: where enough photos have positions, models come out in metres, east, north and up of an origin
-    that is written down, or in the frame of positions_file; never: in a frame of their own."""
+    """auto: where positions suffice, models come out in metres, east, north and up of a recorded origin, or
+    in the frame of positions_file; never: in a frame of their own."""
     positions_file: str | None = None
     """Known positions in place of the photos' GPS, a photo a line: name x y z, in metres. One or two standard
     deviations (horizontal, vertical) may follow. A first line of column names may give lat, lon, alt."""

@@ -19,8 +19,6 @@ _LEAST_SCORE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
-    """One photo on the sheet."""
-
     rank: int
     name: str
     score: float
@@ -34,8 +32,6 @@ class _Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """One query on the sheet."""
-
     name: str
     thumbnail: str
     where: str
@@ -112,7 +108,6 @@ def counted_descriptors(answer: Answer) -> str:
 
 
 def _counts(answer: Answer) -> str:
-    """How far the pairs with the photos found have come."""
     states = Counter(_status(found) for found in answer.found)
     titles = {
         "verified": "verified",

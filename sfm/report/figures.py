@@ -143,8 +143,8 @@ def verdict(run: Run, articulations: Mapping[int, str] = MappingProxyType({})) -
 
 
 def articulations(run: Run, history: History) -> dict[int, str]:
-    """The photo through which alone a model shares photos with another one, by the model's index: most photos
-    of the model were split off at that photo."""
+    """The photo through which alone a model shares photos with another one, by the model's index. Most photos
+    of the model were split off at it."""
     found: dict[int, Counter[str]] = {}
     for outcome in run["outcomes"]:
         if outcome["model"] is not None:

@@ -161,7 +161,6 @@ def _to_unit(xy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _without_poses(names: Sequence[str], pairs: Pairs) -> Positions:
-    """Photos that share pairs near each other; on a grid when there are too many or none do."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(names)
     known = {*names}

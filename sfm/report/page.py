@@ -128,7 +128,6 @@ def _render(
 
 
 def _groups(cards: Sequence[Card]) -> list[tuple[str, str, int]]:
-    """Key, title and number of cards of each group, in the order of the page."""
     counts: dict[str, int] = {}
     for card in cards:
         counts[card.group] = counts.get(card.group, 0) + 1

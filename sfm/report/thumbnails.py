@@ -48,7 +48,6 @@ def _bytes(thumbnail: Path | None, photos: Path, name: str, limit: int) -> bytes
 
 
 def _reduced(path: Path, limit: int) -> bytes:
-    """The picture as a JPEG of at most `limit` bytes; empty when it cannot be read or made so small."""
     try:
         with open_photo(path) as file:
             picture = reduced(file, 2 * _SIZES[0][0])
