@@ -74,6 +74,5 @@ def _row(image: pycolmap.Image, prior: PositionPrior) -> pycolmap.PosePrior:
 
 
 def _error_px(model: pycolmap.Reconstruction) -> float:
-    """Mean reprojection error of all observations."""
     model.update_point_3d_errors()
     return float(model.compute_mean_reprojection_error())

@@ -58,7 +58,7 @@ def align_to_positions(
     RANSAC gives starts; the solution is a least-squares fit with Cauchy loss on the differences in standard
     deviations. Its covariance shows whether scale and rotation are determined: a baseline that is short next
     to the errors determines neither. The errors are estimated from the differences, but are at least
-    `_MIN_WORSE` of the given standard deviations, and all of them where there are few positions.
+    `_MIN_WORSE` of the given standard deviations. Few positions leave these as they are.
 
     `level`, the ground plane by the photos, becomes a prior of 2 degrees in two cases. Positions may leave
     the rotation open, as on a line. Or they tilt the model by more than 15 degrees against it, as heights do
@@ -90,7 +90,6 @@ def align_to_positions(
 
 
 def _is_upright(found: Alignment | str, level: Level) -> bool:
-    """Whether there is an alignment, and it keeps the photos' direction of up."""
     if isinstance(found, str):
         return False
     tilt_deg = np.rad2deg(
@@ -115,7 +114,6 @@ class _Problem:
         return weights if self.heights else weights * np.array([1, 1, _FAINT])
 
     def differences(self, fit: pycolmap.Sim3d) -> Float64:
-        """(N, 3), metres."""
         return np.asarray(fit * self.centres - self.positions, np.float64)
 
     def residuals(self, fit: pycolmap.Sim3d) -> Float64:
@@ -127,7 +125,6 @@ class _Problem:
         return np.concatenate((damped, self.level.axes @ fit.rotation.matrix()[2] / _LEVEL_SIGMA))
 
     def cost(self, fit: pycolmap.Sim3d) -> float:
-        """Of a fit; smaller is better."""
         return float(np.sum(self.residuals(fit) ** 2))
 
 
@@ -234,7 +231,6 @@ def _uncertainty(problem: _Problem, fit: pycolmap.Sim3d, chosen: NDArray[np.bool
 
 
 def _cross(vectors: Float64) -> Float64:
-    """Matrices (N, 3, 3) of the cross product with each vector (N, 3)."""
     x, y, z = vectors.T
     zero = np.zeros(len(vectors))
     return np.stack((zero, -z, y, z, zero, -x, -y, x, zero), axis=1).reshape(-1, 3, 3)

@@ -280,7 +280,6 @@ def _described(
 
 
 def _upright(model: pycolmap.Reconstruction, where: Georeference, tools: Surveying) -> Georeference:
-    """The model turned in place so that +z is up, if that can be known."""
     if tools.config.gravity == "never" or not is_level(model, tools.orientations):
         return where
     turn = pycolmap.Rotation3d(upright_from_world(model, tools.orientations))
@@ -309,6 +308,5 @@ def _names(model: pycolmap.Reconstruction) -> list[str]:
 
 
 def _centres(model: pycolmap.Reconstruction, names: Sequence[str]) -> NDArray[np.float64]:
-    """Camera centres, (N, 3)."""
     images = {model.image(image_id).name: model.image(image_id) for image_id in model.reg_image_ids()}
     return np.array([images[name].projection_center() for name in names]).reshape(-1, 3)

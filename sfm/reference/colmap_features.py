@@ -162,7 +162,6 @@ def _same_places(model: Keypoints, found: Keypoints) -> tuple[NDArray[np.int64],
 
 
 def _write_pairs(given: GivenModel, database: FeatureDatabase) -> None:
-    """Two-view geometries of the model's photos, from its poses and tracks."""
     ids = database.image_ids()
     known = database.matched_pairs()
     if any(pair.a in given.cameras and pair.b in given.cameras for pair in known):

@@ -99,7 +99,6 @@ def _is_workspace(root: Path) -> bool:
 
 
 def _model_cameras(models: Sequence[pycolmap.Reconstruction]) -> dict[str, CameraSpec]:
-    """Cameras by photo; no two models have one of the same id."""
     found: dict[str, CameraSpec] = {}
     for model in models:
         for image_id in model.reg_image_ids():

@@ -68,7 +68,6 @@ def remember_sources(cache_dir: Path, collection: Collection) -> None:
 
 
 def _files_by_content(root: Path) -> dict[str, tuple[str, Path]]:
-    """Name and place of the files that a workspace was made from, by their hash."""
     stored = read_cache(root / "cache" / _SOURCES, {str: [str]})
     if stored is not None and all(len(place) == 2 for place in stored.values()):
         return {

@@ -181,8 +181,8 @@ def read_cache(path: Path, shape: Any) -> Any | None:
 def fits(value: Any, shape: Any) -> bool:
     """Whether a JSON value has a shape.
 
-    A shape is a type (float: any finite number; object: anything), a tuple of alternatives, a list of one
-    shape, for lists of any length, or {str: shape}, for objects of any keys. {"key": shape, "key?": shape} is
+    A shape is a type (float: any finite number; object: anything) or a tuple of alternatives. [shape] is for
+    lists of any length, {str: shape} for objects of any keys. {"key": shape, "key?": shape} is
     for objects with these keys, the second of which may be missing, and any others.
     """
     if isinstance(shape, tuple):

@@ -107,7 +107,6 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
 
 
 def _as_now(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An event under the names of today."""
     event = str(record["event"])
     if event not in _EARLIER:
         return record

@@ -66,6 +66,5 @@ def _json_default(value: object) -> object:
 
 
 def _paths(config: Config) -> Mapping[str, str]:
-    """Options that hold a path, by name."""
     values = flat_values(config)
     return {name: str(values[name]) for name in sorted(PATH_OPTIONS) if values[name] is not None}

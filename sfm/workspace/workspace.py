@@ -200,7 +200,6 @@ class Workspace:
         return self.database.exists() or self.run_json.exists()
 
     def _links_to_source(self) -> bool:
-        """True for a workspace of these photos whose `cache` was deleted."""
         # The record of the run distinguishes it from a project of COLMAP's whose images are links.
         if not (self.database.exists() and self.run_json.exists() and self.images.is_dir()):
             return False
@@ -220,7 +219,6 @@ class Workspace:
         return True
 
     def _clear_scratch(self) -> None:
-        """Remove what a killed run left, and make a folder for this one's."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         for folder in (self.root, self.cache, self.images):
             sweep(folder, deep=folder != self.root)
