@@ -92,7 +92,7 @@ def export_command(
     click.echo(folder)
 
 
-@click.command("explain", short_help="Say why a photo is, or is not, in the model.")
+@click.command("explain", short_help="Show why a photo is, or is not, in the model.")
 @click.argument("out", type=_PATH)
 @click.argument("photo")
 def explain_command(out: Path, photo: str) -> None:

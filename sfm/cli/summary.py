@@ -28,7 +28,8 @@ def result_lines(result: Result) -> list[str]:
 
 def _visual_aliasing(result: Result) -> Iterator[str]:
     if result.run.ambiguous:
-        yield f"look-alikes {len(result.run.inconsistent_pairs)} pairs join places that only look the same."
+        count = len(result.run.inconsistent_pairs)
+        yield f"aliasing    {count} pairs join look-alike places (visual aliasing)."
         yield f"  {result.run.aliasing_note}"
 
 

@@ -89,12 +89,12 @@ def _png_without(data: bytes) -> bytes:
             if cleared != body:
                 check = zlib.crc32(kind + cleared)
                 chunk = struct.pack(">I", length) + kind + bytes(cleared) + struct.pack(">I", check)
-        if kind not in (b"tEXt", b"zTXt", b"iTXt") or not _tells_position(kind, body):
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") or not _holds_position(kind, body):
             parts.append(chunk)
     return b"".join([*parts, data[place:]])
 
 
-def _tells_position(kind: bytes, body: bytes) -> bool:
+def _holds_position(kind: bytes, body: bytes) -> bool:
     keyword, _, text = body.partition(b"\0")
     if keyword.startswith(b"Raw profile type"):
         return keyword.split()[-1].lower() in (b"exif", b"app1", b"xmp")

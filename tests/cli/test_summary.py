@@ -27,7 +27,7 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
 
     lines = result_lines(result)
 
-    warned = ["look-alikes 2 pairs join places that only look the same.", "  Take photos between."]
+    warned = ["aliasing    2 pairs join look-alike places (visual aliasing).", "  Take photos between."]
     assert lines == ["result      No model could be built", "figures", *(warned if ambiguous else [])]
 
 
