@@ -29,10 +29,8 @@ def graph_command(out: Path, output: Path | None, as_json: bool) -> None:
     picture of them as SVG. The run in OUT need not have finished.
     """
     import sfm
-    from sfm.cli.terminal import native_log
 
-    with native_log(verbose=False):
-        report = sfm.graph(out, destination=output)
+    report = sfm.graph(out, destination=output)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
         return

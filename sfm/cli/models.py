@@ -111,10 +111,8 @@ def merge_command(a: Path, b: Path, output: Path, database: Path | None, no_adju
     that do not fit are refused, with the figures.
     """
     import sfm
-    from sfm.cli.terminal import native_log
 
-    with native_log(verbose=False):
-        done = sfm.merge(a, b, output=output, database=database, adjust=not no_adjust)
+    done = sfm.merge(a, b, output=output, database=database, adjust=not no_adjust)
     fit = done.fit
     click.echo(f"joined      {done.model.num_reg_images()} photos, {done.model.num_points3D()} points")
     click.echo(
@@ -147,10 +145,8 @@ def align_command(model: Path, to: str, output: Path, images: Path | None, numbe
     others do not count; OUTPUT/alignment.json lists how far each is off.
     """
     import sfm
-    from sfm.cli.terminal import native_log
 
-    with native_log(verbose=False):
-        done = sfm.align(model, to, output=output, images=images, number=number)
+    done = sfm.align(model, to, output=output, images=images, number=number)
     used = int(done.inliers.sum())
     unit = " m" if done.origin else ""
     click.echo(f"aligned     by {used} of {len(done.names)} photos, scale {done.scale:.6g}")

@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -40,6 +40,7 @@ class Workspace:
         self._lock: FileLock | None = None
         self._parts: dict[Path, int] = {}
         self._open = ExitStack()
+        self._is_new = False
 
     @property
     def cache(self) -> Path:
@@ -111,6 +112,7 @@ class Workspace:
     def __enter__(self) -> Workspace:
         try:
             self._refuse_foreign()
+            self._is_new = not self.root.exists()
             self.cache.mkdir(parents=True, exist_ok=True)
             self._acquire_lock()
             self._clear_scratch()
@@ -134,6 +136,20 @@ class Workspace:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+        if self._is_new and isinstance(error, InputError):
+            self._remove_start()
+
+    def _remove_start(self) -> None:
+        """Remove the folder where this run made it and nothing came of its input."""
+        cache = self.cache
+        started = [self.events_path, cache / MARKER, cache / "lock", cache / "images.json"]
+        with suppress(OSError):
+            if {*self.root.iterdir()} == {cache} and {*cache.iterdir()} <= {*started, self.scratch}:
+                self.scratch.rmdir()
+                for path in started:
+                    path.unlink(missing_ok=True)
+                cache.rmdir()
+                self.root.rmdir()
 
     def _marker(self) -> dict[str, object] | None:
         path = self.cache / MARKER

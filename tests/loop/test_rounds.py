@@ -167,7 +167,12 @@ def test_a_finished_run_registers_nothing_again_and_tells_the_same_story(tmp_pat
 
 @pytest.mark.parametrize(
     "part",
-    ["*/requests_of_graph.json", "in_doubt.json", "*/finished/0/points3D.bin", "*/finished/0/images.bin"],
+    [
+        "*/requests_of_graph.json",
+        "is_unreliable.json",
+        "*/finished/0/points3D.bin",
+        "*/finished/0/images.bin",
+    ],
 )
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff" * 300])
 def test_damage_in_what_rounds_left_is_named(tmp_path: Path, part: str, damage: bytes) -> None:

@@ -31,7 +31,7 @@ def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -
 
     assert {(s.a, s.b) for s in found.inconsistent_pairs} == {tuple(pair(*ends)) for ends in FALSE}
     assert [s.score for s in found.inconsistent_pairs] == sorted(
-        (s.score for s in found.deferred), reverse=True
+        (s.score for s in found.inconsistent_pairs), reverse=True
     )
     assert found.ambiguous
     assert found.note == ADVICE
