@@ -154,7 +154,7 @@ def test_each_round_says_what_was_asked_what_fitted_and_what_it_gained(tmp_path,
     assert "3 unregistered (2 fit)" in cells[1]
     assert "4 → 5" in cells[1]
     assert "2 → 2" in cells[1]
-    assert "none: models begun afresh" in cells[2]
+    assert "none: models started again" in cells[2]
     assert "2 → 1" in cells[2]
 
 
