@@ -1,1 +1,1 @@
-"""Array in, array out: the numerical inner loops, which know nothing of images or files."""
+"""Array in, array out: the numerical inner loops, free of images and files."""

@@ -4,9 +4,8 @@ Aggregated selective match kernel of Tolias, Avrithis and Jégou 2013, binarised
 Chum 2020. The data base is an inverted file: one compact block of codes for each visual word. A query meets
 only the blocks of its own words, so its cost is the number of codes that share a word with it.
 
-The numpy version below defines the scores: a query's blocks are gathered, compared and added up per image in
-a handful of passes. Large data bases run compiled (`asmk_numba`) or, on request or where torch has CUDA, on a
-GPU (`asmk_torch`); both are tested against it.
+The numpy version below defines the scores. Large data bases run compiled (`asmk_numba`) or, on request or
+where torch has CUDA, on a GPU (`asmk_torch`). Both are tested against it.
 """
 
 from __future__ import annotations
@@ -32,31 +31,22 @@ _MAX_COMPARISONS = 1 << 20
 
 
 def asmk_scores(
-    postings: Postings,
-    words: NDArray[np.int32],
-    codes: Codes,
-    *,
-    alpha: float = 3.0,
-    threshold: float = 0.0,
+    postings: Postings, words: NDArray[np.int32], codes: Codes, *, alpha: float = 3.0, threshold: float = 0.0
 ) -> NDArray[np.float64]:
     """Score one query against all N images.
 
-    score(q, d) = sum over shared words of s^alpha / sqrt(#words of q * #words of d), where s is the
-    similarity of two codes, 1 - 2 hamming / num_bits or the dot product, and counts from the threshold on.
+    score(q, d) = sum over shared words of s^alpha / sqrt(#words of q * #words of d).
+    The similarity s of two codes is 1 - 2 hamming / num_bits or the dot product; below the threshold it is 0.
 
     Args:
-        postings: the data base.
         words: (m,) ascending, without repeats.
         codes: (m, w) uint64 or (m, d) float32, of the same kind as the data base.
-        alpha: selectivity; 3 in the papers.
-        threshold: similarity of two codes below which they count for nothing, in [0, 1].
 
     Returns:
         (N,) float64 in [0, 1]; zeros for a query without words.
 
     Raises:
-        ValueError: the codes do not fit the data base's in kind or width, the threshold is out of range, or
-            the data base is damaged.
+        ValueError: codes of another kind or width, a threshold outside [0, 1], or a damaged data base.
     """
     _check(postings, codes)
     weighting = Weighting(alpha, threshold)
@@ -80,22 +70,16 @@ def asmk_top_k(
     threads: int | None = None,
     device: str | None = None,
 ) -> Best:
-    """The k best images of each query, without ever holding a Q x N matrix.
+    """Return the k best images of each query, without ever holding a Q x N matrix.
 
     Args:
-        postings: the data base of N images.
         queries: batches of queries, Q in all; each is asked for when the one before is done.
-        k: images wanted for each query, at least 1.
         exclude: (Q,) image that must not be returned for each query (itself), -1 for none.
-        alpha, threshold: as in `asmk_scores`.
-        threads: queries are shared out among this many; None takes one for each core. The result does not
-            depend on it, but for the rounding of float codes.
-        device: a torch device; None takes the CPU, or CUDA where torch is in use already and has
-            a device with room.
+        threads: None takes one for each core. The result depends on it only by the rounding of float codes.
+        device: a torch device; None takes CUDA where torch is in use and has room on it, else the CPU.
 
     Returns:
-        images: (Q, k) int32, best first, equal scores by ascending image; -1 where fewer than k have a score
-            above 0.
+        images: (Q, k) int32, best first, ties by ascending image; -1 where fewer than k score above 0.
         scores: (Q, k) float64, 0 where the image is -1.
 
     Raises:
@@ -139,7 +123,6 @@ def largest(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
 def _ranking(
     postings: Postings, k: int, weighting: Weighting, threads: int, device: str | None
 ) -> Callable[[Queries, NDArray[np.int64]], Best]:
-    """The function that ranks a batch of queries: on the device, compiled, or in numpy."""
     large = len(postings.images) >= _WORTH_COMPILING
     if device is not None or (large and cuda_has_room(postings.codes.nbytes + _DEVICE_MEMORY)):
         from .asmk_torch import DevicePostings  # torch, where nothing else may need it
@@ -178,7 +161,6 @@ def _top_k(
     queries: Queries,
     exclude: NDArray[np.int64],
 ) -> Best:
-    """The best images of a batch of queries, in numpy."""
     images = np.full((len(queries), k), -1, np.int32)
     scores = np.zeros((len(queries), k))
 

@@ -1,8 +1,7 @@
 """ASMK's inner loops, compiled by numba; imported where they run.
 
-Arrays are those of `asmk_numba`: `blocks` and `images` of the inverted file; of a tile of queries their
-`offsets`, the `words` and `codes` (of which `rows` are meant), and the `places` in `scratch` of each word's
-meetings.
+Arrays are those of `asmk_numba`: `blocks` and `images` of the inverted file; `offsets`, `words` and `codes`
+(of which `rows` are meant) of a tile of queries. `places` are where each word's products begin in `scratch`.
 """
 
 from __future__ import annotations
@@ -54,7 +53,6 @@ def distances(
 # Sums may be taken in any order, as in a BLAS; NaN stays NaN.
 @compiled(fastmath={"reassoc", "contract", "nsz"})
 def _weights_of_one(block: Any, code: Any, scratch: Any, alpha: float, threshold: Any) -> None:
-    """Weights of one query code."""
     for j in range(len(block)):
         theirs = block[j]
         product = np.float32(0)
@@ -154,7 +152,6 @@ def weights(
 
 @compiled()
 def _raise_to(alpha: float, threshold: Any, similarities: Any) -> None:
-    """Similarities become weights."""
     for j in range(len(similarities)):
         s = similarities[j]
         if s < threshold:
@@ -256,7 +253,6 @@ def choose(row: Any, images: Any, scores: Any) -> int:
 
 @compiled()
 def _rise(images: Any, scores: Any, at: int, image: int, score: float) -> None:
-    """Add an entry at the end of the heap."""
     while at > 0:
         above = (at - 1) // 2
         if scores[above] < score or (scores[above] == score and images[above] > image):

@@ -1,8 +1,8 @@
 """ASMK scoring compiled by numba, words' blocks read once for many queries; imported where it runs.
 
-A tile of queries is scored in two passes. The first goes word by word, so that a block of the inverted file
-stays in cache while all queries of the tile meet it, and writes one number a meeting. The second goes query
-by query, so that one row of scores stays in cache while those numbers are added to it and its best chosen.
+A tile of queries is scored in two passes. The first goes word by word and writes one number for each match of
+codes: a block of the inverted file stays in cache for all queries. The
+second goes query by query, so that one row of scores stays in cache while the numbers are added up.
 All threads work on the same tile: the larger it is, the less often the inverted file is read.
 """
 
@@ -94,7 +94,6 @@ def _ranges(postings: Postings, queries: Queries, limit: int) -> Iterator[tuple[
 
 
 def _shares(count: int, threads: int) -> tuple[list[int], list[int]]:
-    """Starts and stops of parts of `count` things."""
     edges = np.linspace(0, count, _PARTS * threads + 1).astype(int).tolist()
     return edges[:-1], edges[1:]
 
@@ -159,7 +158,6 @@ class _Tile:
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written to, in C order."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

@@ -55,7 +55,6 @@ class DevicePostings:
         return images, scores
 
     def _scores(self, queries: Queries, start: int, stop: int) -> Tensor:
-        """(stop - start, N) float64 scores of some queries."""
         rows = slice(int(queries.offsets[start]), int(queries.offsets[stop]))
         words = self._sent(queries.words[rows]).long()
         codes = self._sent(_signed(queries.codes_of(start, stop)))
@@ -90,7 +89,6 @@ class DevicePostings:
             start, done = stop, int(ends[stop - 1])
 
     def _weights(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        """Weight of each meeting, float64."""
         if ours.dtype == torch.int64:
             return self._table[_bit_counts(ours ^ theirs).sum(1)]
         similarities = (ours * theirs).sum(1)
@@ -102,7 +100,6 @@ class DevicePostings:
 
 
 def _signed(codes: Codes) -> NDArray[np.generic]:
-    """Packed bits as int64, which torch can compute with."""
     return codes.view(np.int64) if codes.dtype == np.uint64 else codes
 
 

@@ -30,15 +30,11 @@ def banded_nearest(
     """The nearest and second nearest allowed partner of every keypoint of both photos.
 
     Args:
-        bands: which pairs are allowed.
         descriptors_a: (n, d) uint8.
         descriptors_b: (m, d) uint8.
 
-    Returns:
-        Partners of the keypoints of photo a, and of those of photo b.
-
     Raises:
-        ValueError: descriptors that are not uint8 of one width, or that are not as many as their keypoints.
+        ValueError: descriptors that are not uint8 of one width, or not as many as their keypoints.
     """
     _check(bands, descriptors_a, descriptors_b)
     if not len(descriptors_a) or not len(descriptors_b):
@@ -61,7 +57,6 @@ def _check(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
 
 
 def _nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[Neighbours, Neighbours]:
-    """The definition."""
     of_a, of_b = Neighbours.none(len(a)), Neighbours.none(len(b))
     wide_b = b.astype(np.float64)  # exact for bytes, and fast
     squares_b = np.einsum("ij,ij->i", wide_b, wide_b)
@@ -77,7 +72,6 @@ def _nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[
 
 
 def _allowed(bands: Bands, rows: slice) -> NDArray[np.bool_]:
-    """(len(rows), m) pairs that may be compared."""
     start, end, after, before = bands.intervals
     angle = bands.angle_a[rows, None]
     turned = ((angle >= start) & (angle <= end)) | (angle >= after) | (angle <= before)

@@ -51,7 +51,6 @@ def _product(a: Any, b: Any) -> Any:
 
 @compiled()
 def _squares(rows: Any) -> Any:
-    """Squared lengths of rows."""
     found = np.empty(len(rows), np.int32)
     for i in range(len(rows)):
         found[i] = _product(rows[i], rows[i])

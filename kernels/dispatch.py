@@ -26,7 +26,7 @@ _asked: ContextVar[Backend | None] = ContextVar("_asked", default=None)
 
 @contextmanager
 def use_backend(backend: Backend) -> Iterator[None]:
-    """Force a version of every kernel called inside, whatever the environment says; for tests, benchmarks."""
+    """Force a version of every kernel called inside, against the environment; for tests and benchmarks."""
     token = _asked.set(_known(backend))
     try:
         yield
@@ -51,7 +51,7 @@ def backend_for(x: Tensor) -> Backend:
 
 
 def compiles(worth_it: bool) -> bool:
-    """Whether a kernel over numpy arrays runs compiled by numba: as forced, else where that is worth it.
+    """Whether a kernel over numpy arrays runs compiled by numba: as forced, else where it is worth it.
 
     Raises:
         ValueError: the environment variable has another value than `torch` or `triton`.
@@ -62,7 +62,7 @@ def compiles(worth_it: bool) -> bool:
 
 @functools.cache
 def has_numba() -> bool:
-    """Whether numba can be imported, which this does; where it can't, one line in the log says why."""
+    """Whether numba can be imported, which this does; the log has the reason where it cannot."""
     try:
         importlib.import_module("numba")
     except ImportError as error:

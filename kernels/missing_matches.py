@@ -1,8 +1,8 @@
 """Keypoints of one photo that should be matched in another one, where something else is seen: how many.
 
-Where a keypoint should be in the other photo, the similarity through the nearest matches says. The plain
-version compares everything with everything; compiled (`missing_matches_numba`) it stops where the answer is
-known. Distances on a limit aside, both give the same.
+The similarity through the nearest matches predicts where a keypoint lies in the other photo. The plain
+version compares everything with everything; compiled (`missing_matches_numba`) it stops where the count is
+certain. Distances on a limit aside, both give the same.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ _WORTH_COMPILING = 60
 def missing_matches(case: Case, limits: Limits, *, num_cases: int = 1) -> int:
     """The number of a case's `points` that should be matched and are not.
 
-    Args:
-        case: two photos.
-        limits: what counts.
-        num_cases: how many there are to be counted, which decides whether to compile.
+    `num_cases`, how many are counted in all, decides whether to compile.
     """
     if compiles(num_cases >= _WORTH_COMPILING):
         from . import missing_matches_numba  # half a second, and more on its first use
@@ -33,7 +30,6 @@ def missing_matches(case: Case, limits: Limits, *, num_cases: int = 1) -> int:
 
 
 def _count(case: Case, limits: Limits) -> int:
-    """The definition."""
     distance = cdist(case.points, case.matched)
     nearest = np.argsort(distance, axis=1, kind="stable")[:, : limits.num_neighbours]
     closest = distance.min(axis=1)

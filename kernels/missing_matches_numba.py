@@ -70,7 +70,6 @@ def _count(
 
 @compiled()
 def _closest(x: float, y: float, points: Any) -> float:
-    """The squared distance to the nearest of some points."""
     closest = np.inf
     for i in range(len(points)):
         dx, dy = points[i, 0] - x, points[i, 1] - y
@@ -122,7 +121,6 @@ def _carried(x: float, y: float, matched: Any, partners: Any, nearest: Any) -> t
 
 @compiled()
 def _has_within(x: float, y: float, points: Any, limit: float, wanted: int) -> bool:
-    """Whether so many points are within a distance, which is squared."""
     for i in range(len(points)):
         dx, dy = points[i, 0] - x, points[i, 1] - y
         if dx * dx + dy * dy <= limit:

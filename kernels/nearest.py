@@ -1,9 +1,9 @@
 """For each descriptor of one set, the most similar one of another, without a matrix of all similarities.
 
-The matrix product runs tile by tile. Of each tile only the row maxima are kept, a vectorised reduction while
-the tile is in cache, and positions are looked up at the end, inside the one tile that won. That leaves little
-but the product itself: pruning by bounds over blocks of smooth maps costs more than it saves. Every thread
-has a share of the base to itself; threads that met after each tile would mostly wait on a busy machine.
+The matrix product runs tile by tile. Of each tile only the row maxima are kept, while it is in cache.
+Positions are looked up at the end, inside the one tile that won. Little is left but the product: bounds over
+blocks of smooth maps cost more than they save. Every thread has a share of the base to itself, because
+threads that met after each tile would mostly wait on a busy machine.
 """
 
 from __future__ import annotations
@@ -107,7 +107,6 @@ def _padded(rows: Tensor) -> Tensor:
 
 
 def _nearest_on_host(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices and similarities (N,), N and M >= `_LEAST`."""
     most = min(len(queries) * len(base) // _SHARE, len(base) // _LEAST)
     threads = max(1, min(torch.get_num_threads(), most))
     bounds = [len(base) * share // threads for share in range(threads + 1)]
@@ -133,8 +132,7 @@ def _in_single_threads(function: Callable[[Tensor], T], shares: list[Tensor]) ->
 
 @torch.no_grad()
 def _nearest_of_share(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices and similarities (N,) of a part of the base."""
-    # One for all rows: allocated anew, it would leave holes in the heap.
+    # One for all rows: allocated for each, it would leave holes in the heap.
     tile = torch.empty(min(_TILE, len(queries) * len(base)))
     parts = [_nearest_of_rows(rows, base, tile) for rows in torch.split(queries, _TILE_ROWS)]
     indices, similarity = (torch.cat(column) for column in zip(*parts, strict=True))

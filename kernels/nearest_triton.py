@@ -1,8 +1,8 @@
 """Nearest neighbours with product and running arg-max in one kernel, in Triton; imported only where it runs.
 
-Each program keeps, for a block of queries, the best similarity of every column of its tiles and the tile that
-it came from, and reduces over columns once, at the end. The base is shared out among several programs where
-there are too few queries to occupy a device.
+Each program keeps, for a block of queries, the best similarity of every column of its tiles, and the tile.
+It reduces over columns once, at the end. Where there are too few queries to occupy a device, several programs
+share the base.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ def nearest_triton(
     Two sets of one 16-bit type are multiplied as they are; products are summed in float32 either way.
 
     Args:
-        a: (N, d).
-        b: (M, d).
         precision: of float32 products; the others are faster, and choose other neighbours among close ones.
         shares: programs that the base is shared out among; None decides by the device.
     """

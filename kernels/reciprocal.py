@@ -1,8 +1,8 @@
 """Reciprocal nearest neighbours between two descriptor maps, of all pixels or from a grid of them.
 
-Fast reciprocal matching of MASt3R (§3.3): from each start pixel, walk to the nearest neighbour in the other
-map and back until the walk stops moving. Many walks meet in the same pixels, so what they visit is
-remembered: each pixel is looked up at most once, whichever map the walks start from.
+Fast reciprocal matching of MASt3R (§3.3). From each start pixel, walk to the nearest neighbour in the other
+map and back until the walk stops moving. Many walks meet in the same pixels, so results are kept: each pixel
+is looked up at most once, whichever map the walks start from.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class PixelPairs:
     second: Tensor
     """(M,) int64."""
     basin: Tensor | None = None
-    """(H1 * W1,) int64 where asked for: the pixel that one round trip led to from each visited pixel of the
-    first map, -1 for the others."""
+    """(H1 * W1,) int64 where asked for: the pixel after one round trip from each visited pixel of the first
+    map, -1 for the others."""
 
 
 class DescriptorPair:
@@ -50,7 +50,7 @@ class DescriptorPair:
         self._tables = _NeighbourTable(flat1, flat2), _NeighbourTable(flat2, flat1)
 
     def swapped(self) -> DescriptorPair:
-        """The same pair seen from the other map; both share what they know."""
+        """The same pair from the other map; both share their lookups."""
         other = object.__new__(DescriptorPair)
         other.shapes = self.shapes[1], self.shapes[0]
         other._tables = self._tables[1], self._tables[0]

@@ -14,8 +14,8 @@ def rope2d(x: Tensor, positions: Tensor, *, base: float = 100.0) -> Tensor:
     """Rotate the channels of every attention head by the row and the column of its token.
 
     Rotary embedding of Su et al. 2021 (eq. 34), once for each image axis as in CroCo v2 (§3.2): channels
-    [0, C/2) turn with the row, [C/2, C) with the column. Within one half of D = C/2 channels, channel i pairs
-    with channel i + D/2 and turns by position * base^(-2i/D), i = 0 .. D/2 - 1.
+    [0, C/2) turn with the row, [C/2, C) with the column. A half has D = C/2 channels: channel i pairs with
+    i + D/2 and turns by position * base^(-2i/D), i = 0 .. D/2 - 1.
 
     Args:
         x: (B, heads, N, C), any floating type and any strides, C divisible by 4.

@@ -55,7 +55,6 @@ def _rotate(
     TOKENS: tl.constexpr,
     QUARTER: tl.constexpr,
 ) -> None:
-    """A block of tokens of one head of one sample, both axes."""
     row = tl.program_id(0).to(tl.int64)
     batch, head = row // num_heads, row % num_heads
     tokens = tl.program_id(1) * TOKENS + tl.arange(0, TOKENS)

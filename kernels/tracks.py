@@ -37,11 +37,7 @@ class Tracks(Protocol):
 
 
 def new_tracks(image: Ids) -> Tracks:
-    """Each keypoint a track of its own.
-
-    Args:
-        image: (K,) int64, the image that each keypoint is in, numbered from 0.
-    """
+    """Each keypoint a track of its own; `image` (K,) is the image of each, numbered from 0."""
     if compiles(len(image) >= _WORTH_COMPILING):
         from . import tracks_numba  # half a second, and more on its first use
 

@@ -49,8 +49,11 @@ def _join(
     stamp: Any,
     stamps: int,
 ) -> int:
-    """`following` closes a ring through each track, `size` is that of the track of a label, and `stamp` says
-    of each image in which merger it was last seen; returns the number of mergers tried so far."""
+    """Join; returns the number of mergers tried so far.
+
+    `following` closes a ring through each track. `size` is the size of a label's track, `stamp` the last
+    merger with each image.
+    """
     for m in range(len(first)):
         keep, gone = label[first[m]], label[second[m]]
         if keep == gone:

@@ -97,7 +97,7 @@ NO_DISTANCE = np.iinfo(np.int32).max
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Where partners may lie: i of photo a and j of photo b are compared if the half-planes differ by at most
+    """Which keypoints are compared: i of photo a and j of photo b, if their half-planes differ by at most
     `tolerance_b[j]` and `low_a[i] <= along_b[j] <= high_a[i]`. All in rad, all finite.
 
     angle_a: (n,) float64 in [-pi, pi], of the half-plane.
@@ -116,8 +116,10 @@ class Bands:
 
     @property
     def intervals(self) -> tuple[Array, Array, Array, Array]:
-        """(m,) each: angles of photo a are allowed from the first to the second, from the third up, and up to
-        the fourth: the same interval a turn further on and a turn back.
+        """(m,) each, of allowed angles of photo a: from the first to the second, from the third up, up to the
+        fourth.
+
+        These are one interval, and the same a turn further on and a turn back.
         """
         start, end = self.angle_b - self.tolerance_b, self.angle_b + self.tolerance_b
         return start, end, start + 2 * np.pi, end - 2 * np.pi
@@ -151,7 +153,7 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """What one photo says against its matches with another one. All coordinates in px."""
+    """The evidence of one photo against its matches with another one. All coordinates in px."""
 
     points: Points
     """(T, 2) keypoints without a match."""

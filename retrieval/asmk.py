@@ -47,7 +47,6 @@ def aggregate(codebook: Codebook, descriptors: Sequence[Descriptors], count: int
     descriptor counting for its `count` nearest words; then the signs of the sum, or the sum at length one.
 
     Args:
-        codebook: K words.
         descriptors: (n, d) float32 of each image; n may be 0.
         count: multiple assignment.
         binary: pack signs (component > 0) into uint64; else float32.
@@ -107,18 +106,14 @@ class Assigned:
         return Queries(offsets, words.copy(), codes)
 
     def write_codes(
-        self,
-        out: Codes,
-        count: int,
-        offsets: NDArray[np.int64],
-        rows: NDArray[np.int32] | None = None,
+        self, out: Codes, count: int, offsets: NDArray[np.int64], rows: NDArray[np.int32] | None = None
     ) -> None:
         """Write the codes, some images at a time: threads would mostly wait for the interpreter's lock.
 
         Args:
             out: one row for each word of each image.
             count: multiple assignment.
-            offsets: where the words of each image begin, as `words_of_images` says.
+            offsets: where the words of each image begin, from `words_of_images`.
             rows: row of `out` for each code, ordered by image and word; None: in this order.
         """
 
@@ -128,7 +123,6 @@ class Assigned:
                 out[part if rows is None else rows[part]] = self._block_codes(block, count, out.dtype)
 
     def _block_codes(self, block: _Block, count: int, dtype: np.dtype[Any]) -> Codes:
-        """Codes of a block with at least one descriptor."""
         count = min(count, self.words.shape[1])
         keys = self._keys(block, count)
         order = np.argsort(keys, kind="stable")
@@ -153,8 +147,6 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some images, and the rows of their descriptors among all."""
-
     images: slice
     first: int
     last: int

@@ -13,7 +13,7 @@ from .config import MODES, RetrievalConfig
 from .errors import RetrievalError
 from .hits import ImageIndex
 from .mast3r_sfm_graph import needs_similarity, pair_graph
-from retrieval.metadata_pairs import consecutive, exhaustive, from_pairs_file, sequential, spatial
+from .metadata_pairs import consecutive, exhaustive, from_pairs_file, sequential, spatial
 from .retrieval_graph import retrieval_edges
 from .scene_graph import Edge, Edges, Pair, Reason, SceneGraph
 
@@ -22,15 +22,13 @@ _BURST_GAP_S = 60.0
 _GPS_NEIGHBOURS = 2
 """With mode retrieval, nearest photos by GPS that each photo is paired with."""
 _LOOP_NEIGHBOURS = 4
-"""Mode sequential: look-alikes outside the overlap that each photo is paired with."""
+"""Mode sequential: similar photos outside the overlap that each photo is paired with."""
 _MAX_SIMILARITIES = 5000
 """Mode mast3r-sfm: photos whose similarities to each other fit into memory as a matrix (200 MB)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the modes choose from."""
-
     names: Sequence[str]
     config: RetrievalConfig
     index: ImageIndex | None
@@ -50,22 +48,18 @@ def build_scene_graph(
 ) -> SceneGraph:
     """Propose the pairs that are matched first.
 
-    A mixture of modes gives the pairs of all of them; each pair keeps the reason of the first mode that
-    proposed it.
+    A mixture of modes gives the pairs of all of them; each pair keeps the reason of the first mode.
 
     Args:
         names: all photos in natural order of their names, which is taken for the capture order.
-        config: mode and its options.
-        index: look-alikes. Needed by mode retrieval above `exhaustive_max_photos` and by the retrieval graphs
-            of mast3r-sfm; used by sequential (loops) and spatial (photos without a position) where given.
+        index: needed by mode retrieval above `exhaustive_max_photos` and by the retrieval graphs of
+            mast3r-sfm; used by sequential (loops) and spatial (photos without a position) where given.
         positions_m: (3,) east, north, up in metres, of the photos that have a position.
         timestamps: capture time in seconds, of the photos that have one.
         seed: of the first key photo in mode mast3r-sfm.
 
     Raises:
-        RetrievalError: an unknown mode, a pairs file that cannot be used or, where no other mode has pairs
-            either, lists none; mode spatial without any position, no index where the mode needs one, or more
-            photos than mode mast3r-sfm can compare.
+        RetrievalError: an option, a pairs file or an index that is missing or does not serve a mode.
     """
     known = _Known(tuple(names), config, index, positions_m or {}, timestamps or {}, seed)
     for mode in config.modes:

@@ -114,8 +114,8 @@ def codebook_size(num_descriptors: int) -> int:
 def train_codebook(descriptors: Iterable[Descriptors], size: int | None = None, *, seed: int = 0) -> Codebook:
     """k-means (faiss, 6 iterations, L2) on a sample of a collection's descriptors.
 
-    Of fewer than three images some of the descriptors themselves are the words. Residuals sum to zero around
-    a mean, so that of two images one's are the other's turned round, and both as unlike as can be.
+    With fewer than three images, some of the descriptors themselves are the words. Residuals sum to zero
+    around a mean, so the residuals of two images would be opposite, and the images as unlike as can be.
 
     Args:
         descriptors: (n, d) float32 of each image; empty ones are passed over.

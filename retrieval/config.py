@@ -1,12 +1,6 @@
 """Options of retrieval and of the first scene graph.
 
-Defaults that decide recall were measured with SIFT (`tools/bench/studies/retrieval_recall.py`), as the share
-in percent of the true partners among the first 5, 10 and 20 hits. On eight collections of 23 to 292 photos:
-99.1, 99.3 and 99.4 by default; 99.2, 97.6 and 98.7 without query expansion; 91.8, 88.3 and 91.9 by COLMAP's
-vocabulary tree. On the five of up to 32 photos: 98.6, 98.8 and 99.8 by default; 98.3, 98.4 and 99.9 with
-600 descriptors, 97.8, 98.2 and 99.9 with 2000; 93.8, 97.1 and 100 with 1000 random ones instead of the
-largest; 96.8, 97.0 and 99.8 with half as many words, 98.0, 98.6 and 99.9 with twice as many; 98.1, 98.3 and
-99.8 with multiple assignment 2, 97.4, 95.6 and 98.8 with 5.
+`tools/bench/studies/retrieval_recall.py` measures the defaults; docs/measurements.md has the figures.
 """
 
 from __future__ import annotations
@@ -53,7 +47,7 @@ class RetrievalConfig:
     """Which pairs are matched first."""
 
     mode: SceneGraphModes = "retrieval"
-    """How the first pairs are chosen: retrieval (look-alikes by ASMK), exhaustive, sequential (capture
+    """How the first pairs are chosen: retrieval (similar photos by ASMK), exhaustive, sequential (capture
     order), spatial (GPS radius), pairs (a file of two names per line), mast3r-sfm (the graphs of that paper).
     Several joined by + propose their pairs one after another: sequential+spatial, pairs+retrieval."""
     engine: Literal["native", "asmk"] = "native"
@@ -61,12 +55,12 @@ class RetrievalConfig:
     exhaustive_max_photos: Annotated[int, Ge(0)] = 20
     """With mode retrieval, collections up to this size match every pair: choosing saves nothing there."""
     positions: Literal["auto", "never"] = "auto"
-    """Mode retrieval: auto: nearest photos by GPS or known positions are paired, and where nearly all photos
-    have one and these lie far enough apart for their errors, no collection is so small that every pair is
-    matched; never: positions choose no pairs."""
+    """Mode retrieval. auto: nearest photos by GPS or known positions are paired; where nearly all of them are
+    precise enough, small collections are not matched exhaustively either. never: positions choose no
+    pairs."""
     pairs_per_photo: Annotated[float, Ge(0.5)] | None = None
-    """First graph: about this many pairs a photo that mode retrieval chooses; null: 2, which the closed loop
-    makes firm where it is not, or 6 where the loop is switched off."""
+    """First graph: about this many pairs a photo that mode retrieval chooses; null: 2, to which the closed
+    loop adds where the graph is weak, or 6 without the loop."""
     num_anchors: Annotated[int, Ge(0)] = 10
     """Farthest-point anchor photos, all joined with each other (at most a fifth of the photos)."""
     num_descriptors: Annotated[int, Ge(1)] = 1000
@@ -79,7 +73,7 @@ class RetrievalConfig:
     binary: Annotated[bool, "internal"] = True
     """Binarised residuals: 32 times smaller and quicker to compare, nearly as good."""
     query_expansion: Annotated[bool, "internal"] = True
-    """Re-rank look-alikes by what their own look-alikes say: finds partners that rank far down."""
+    """Re-rank similar photos by the photos similar to them: finds partners that rank far down."""
     sequential_overlap: Annotated[int, Ge(1)] = 8
     """Mode sequential: each photo is matched with this many that follow it, and with powers of two beyond."""
     loop_detection: bool = True
@@ -91,9 +85,9 @@ class RetrievalConfig:
     pairs_file: str | None = None
     """Mode pairs: text file, two names a line, relative to the photo folder."""
     mast3r_sfm_graph: Mast3rSfmGraph = "retrieval-20-10"
-    """Mode mast3r-sfm: retrieval-A-K (A key photos joined with each other, K nearest neighbours of each, the
-    photo itself counted as one; the first key photo is drawn by run.seed), complete, swin-K, logwin-K or
-    oneref-R (windows also with -noncyclic)."""
+    """Mode mast3r-sfm: retrieval-A-K (A key photos joined with each other, K nearest neighbours of each),
+    complete, swin-K, logwin-K or oneref-R (windows also with -noncyclic). K counts the photo itself; run.seed
+    draws the first key photo."""
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from .index import RetrievalIndex
 def build_index(
     codebook: Codebook, descriptors: Mapping[str, Descriptors], config: RetrievalConfig, *, source: str = ""
 ) -> ImageIndex:
-    """The index of the configured engine over these images; `source` says what the descriptors are.
+    """The index of the configured engine over these images; `source` identifies the descriptors.
 
     Raises:
         RetrievalError: descriptors that cannot be used.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RetrievalError(ValueError):
-    """A codebook, index, pair list or option that cannot be used; the message says what and what to do."""
+    """A codebook, index, pair list or option that cannot be used, with what to do about it."""
 
 
 class MissingEngineError(RetrievalError):

@@ -41,7 +41,7 @@ class Neighbours:
 
 
 class ImageIndex(Protocol):
-    """Images that can be asked for their look-alikes."""
+    """Images that can be asked for similar images."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -27,15 +27,14 @@ __all__ = ["AsmkOptions", "RetrievalIndex"]
 
 
 class RetrievalIndex:
-    """Images that can be asked for their look-alikes.
+    """Images that can be asked for similar images.
 
     With multiple assignment above 1 a score depends on which image asks, since the asking image is described
     by more words; `similarity` is the mean of both directions. An image without descriptors stays in the
     index and is never found.
 
-    Images lie in segments that never change. Adding some makes a segment of them; it is joined with those
-    before it that are less than twice as large, so that N images lie in at most log2(N) segments and each is
-    copied as many times at most, however they were added.
+    Images lie in segments that never change. Added images make a new segment, which is joined with earlier
+    ones less than twice as large. So N images lie in at most log2(N) segments, each copied as often at most.
     """
 
     def __init__(self, codebook: Codebook, options: AsmkOptions, *, source: str = "") -> None:
@@ -98,11 +97,10 @@ class RetrievalIndex:
         self._set_segments(_compact([*self._segments, added]))
 
     def query(self, image: str | Descriptors, k: int, keep: Set[str] | None = None) -> list[Hit]:
-        """The k best images, best first.
+        """The k best images with a score above 0, best first.
 
         Args:
             image: a name in the index (which is never its own hit), or (n, d) float32 descriptors.
-            k: at most this many; only scores above 0 are returned.
             keep: only these names can be hits; None: all. Names that are not in the index are ignored.
 
         Raises:
@@ -128,9 +126,8 @@ class RetrievalIndex:
         """The k best other images of every image; k may exceed their number.
 
         Args:
-            k: neighbours wanted.
-            threads: shared out among this many; None: one for each core.
-            device: a torch device; None takes the CPU, or CUDA where torch is in use already and has it.
+            threads: None: one for each core.
+            device: a torch device; None takes CUDA where torch is in use and has it, else the CPU.
 
         Raises:
             RetrievalError: the index comes from a damaged file.
@@ -186,12 +183,9 @@ class RetrievalIndex:
     def load(cls, folder: Path, *, source: str | None = None) -> RetrievalIndex:
         """Open what `save` wrote. Codes stay on disk and are read where they are used.
 
-        Args:
-            folder: of the index.
-            source: what the descriptors must be; None: anything.
-
         Raises:
-            RetrievalError: missing, damaged or foreign files, or descriptors of another source.
+            RetrievalError: missing, damaged or foreign files, or descriptors of another than the given
+                source.
         """
         stored = index_file.load(folder.resolve())
         if source is not None and stored.source != source:
@@ -211,7 +205,6 @@ class RetrievalIndex:
 
     @property
     def _symmetric(self) -> bool:
-        """Whether both images of a pair give the same score."""
         return self.options.multiple_assignment == 1
 
     def _position(self, name: str) -> int:
@@ -229,7 +222,6 @@ class RetrievalIndex:
         raise IndexError(position)
 
     def _scores(self, query: Queries) -> NDArray[np.float64]:
-        """(N,) scores of all images for one query."""
         words, codes = query.words, query.codes_of(0, 1)
         powers = {"alpha": self.options.alpha, "threshold": self.options.threshold}
         with self._damage_named():
@@ -239,7 +231,6 @@ class RetrievalIndex:
     def _scores_of_groups(
         self, asking: NDArray[np.int64], groups: Sequence[NDArray[np.int64]]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """Rows with the same asking image, and its scores, on all cores."""
 
         def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             return self._scores(self._query_of(int(asking[rows[0]])))

@@ -79,16 +79,7 @@ def save(
     segments: tuple[Segment, ...],
     known: FileNames | None,
 ) -> FileNames:
-    """Write an index; what lies there already is not written again.
-
-    Args:
-        folder: made where it is missing.
-        codebook: of all segments.
-        options: of all segments.
-        source: what the descriptors are, see `RetrievalIndex`.
-        segments: in order.
-        known: files that are known to hold the codebook and some of the segments.
-    """
+    """Write an index, except the files that are `known` to hold the codebook and some of the segments."""
     folder.mkdir(parents=True, exist_ok=True)
     codebook_file, written = _reusable(folder, known)
     if not codebook_file:
@@ -159,7 +150,6 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _valid(record: Mapping[str, Any]) -> bool:
-    """Whether a list has all its parts, and each the right type."""
     options, files = record.get("options"), [record.get("codebook"), *_listed(record.get("segments"))]
     if not isinstance(options, dict):
         return False

@@ -1,8 +1,8 @@
 """The pair graphs of MASt3R-SfM, by the strings that name them, for comparison with it.
 
-MASt3R-SfM (Duisterhof et al., 3DV 2025) §4.1 joins key images, chosen by farthest-point sampling, with each
-other, every other image with its nearest key image, and every image with its nearest neighbours. The demo
-that comes with it also knows windows over the capture order. Our own graphs are in `retrieval_graph.py`.
+MASt3R-SfM (Duisterhof et al., 3DV 2025) §4.1 chooses key images by farthest-point sampling. It joins them
+with each other, every other image with its nearest key image, and every image with its nearest neighbours.
+Its demo also has windows over the capture order. Our own graphs are in `retrieval_graph.py`.
 
     complete                 every pair
     swin-K[-noncyclic]       each image with the K that follow it (default 3), past the end to the beginning
@@ -32,7 +32,7 @@ class PairGraph:
     """Pairs of images by their place in the list; each way round counts for itself, as in MASt3R-SfM."""
 
     pairs: dict[IndexPair, Reason]
-    """Ordered pairs, each once. (a, b) and (b, a) may both be there, and with more key images than images a
+    """Ordered pairs, each once. (a, b) and (b, a) may both occur; with more key images than images, so may a
     pair of an image with itself."""
     key_images: tuple[int, ...] = ()
     """In the order in which they were chosen."""
@@ -63,7 +63,6 @@ def pair_graph(
 
     Args:
         text: one of the forms above.
-        count: number of images, N.
         similarity: (N, N), row: who asks. For retrieval graphs; it need not be symmetric.
         seed: of the first key image; the same as in MASt3R-SfM with numpy's random numbers seeded by it.
         prefilter: "seqD" keeps pairs at most D places apart, "cycD" the same round the circle.
@@ -116,8 +115,7 @@ def retrieval_graph(similarity: Similarity, key_images: int, neighbours: int, *,
 def _farthest_points(distance: NDArray[np.float64], count: int, seed: int) -> list[int]:
     """Each key image is the one farthest from those before it, as they see it.
 
-    Images already chosen are not excluded: an image's similarity to itself is below 1 where queries are
-    assigned to more words than the data base is.
+    Chosen images are not excluded: with more words for queries, an image's similarity to itself is below 1.
     """
     # the legacy generator on purpose: its draw is the one that the published pipeline makes
     keys = [int(np.random.RandomState(seed).choice(len(distance)))]

@@ -50,13 +50,8 @@ def consecutive(timestamps: Mapping[str, float], max_gap_s: float) -> Edges:
 
 
 def spatial(positions_m: Mapping[str, NDArray[np.float64]], neighbours: int, max_distance_m: float) -> Edges:
-    """Each photo with the nearest others.
-
-    Args:
-        positions_m: (3,) east, north, up in metres of each photo that has a position.
-        neighbours: at most this many for each photo.
-        max_distance_m: farther ones are left out.
-    """
+    """Each photo with at most `neighbours` nearest others within a distance; positions (3,) east, north,
+    up."""
     names = list(positions_m)
     if len(names) < 2:
         return {}
@@ -76,7 +71,7 @@ def from_pairs_file(path: Path, names: Sequence[str]) -> Edges:
     Empty lines and lines that start with # are passed over, repeats and self pairs too.
 
     Raises:
-        RetrievalError: the file cannot be read, or a line does not hold two known names; says which line.
+        RetrievalError: the file cannot be read, or a line, which is named, does not hold two known names.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")

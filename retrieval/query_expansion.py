@@ -1,16 +1,15 @@
-"""Look-alikes re-ranked by what their own look-alikes say: query expansion on scores.
+"""Query expansion on scores: similar images re-ranked by the images that are similar to them.
 
-A photo's best hits are nearly always right, and what they in turn find shows the same place from places in
-between. So an image is scored for a query by the query's own similarity, by that of its nearest neighbours,
-and by that of theirs, each step weighing half of the last:
+An image's best hits are nearly always right, and their own hits show the same place from places in between.
+So an image's score for a query sums the query's own similarity, that of the query's nearest neighbours, and
+that of their neighbours. Each step weighs half of the last:
 
     s' = (s + w P s + w^2 P^2 s) / (1 + w + w^2)
 
 with P the scores of each image's nearest neighbours, scaled to a sum of 1. It is average query expansion
 (Chum et al. 2007) on scores instead of descriptors and, carried on for ever, diffusion (Iscen et al. 2017).
-Measured by SIFT on eight collections: more neighbours, more steps or equal weights find more partners
-among the first 20 and lose right ones among the first 5. Dividing by what an image scores with everyone, as
-against hubs, only harms: in photos of one place those that score highest show most of it.
+Scores are not divided by an image's mean score, which harms. In photos of one place the highest scores belong
+to the images that show most of it.
 
 The lists that go in are cut off, so that everything is sparse and linear in the number of images.
 """
@@ -45,11 +44,7 @@ def expanded(neighbours: Neighbours, k: int) -> Neighbours:
     """The k best other images of every image after query expansion.
 
     An image that is not in the list of a query is found where the lists of the query's neighbours hold it.
-    Images without neighbours stay without.
-
-    Args:
-        neighbours: N images; their lists are added up, the first 5 of each are asked in turn.
-        k: at most this many, at least 1.
+    Images without neighbours stay without. Of each list the first 5 are asked in turn.
 
     Returns:
         Scores in [0, 1], highest first, equal ones by ascending position; ids are -1 where there are no more.
@@ -72,8 +67,8 @@ def expanded(neighbours: Neighbours, k: int) -> Neighbours:
 class ExpandedRanking:
     """The photos most similar to a photo, by expanded scores where these reach, by similarity beyond.
 
-    Equal to `neighbours_expanded`, but looks only at the photo asked for and its neighbours' neighbours: for
-    the few photos of a large index that are asked for later. The lists of photos once seen are kept.
+    Equal to `neighbours_expanded`, for a few images of a large index: only their neighbours' neighbours are
+    read. Lists are kept once they are read.
     """
 
     def __init__(self, index: ImageIndex) -> None:

@@ -1,16 +1,16 @@
-"""The first scene graph from look-alikes: few pairs, spread over all photos, in one piece where possible.
+"""The first scene graph from retrieval: few pairs, spread over all photos, in one piece where possible.
 
 Each step answers a failure that plain k-nearest neighbours show. In order of preference within the budget:
 
 1. A spanning forest of highest similarity, so that cutting at the budget never cuts the graph. Neighbours
-   form cliques of near-duplicates; as long as the candidates leave the photos in several pieces, each piece
-   is joined to its most similar outside photo (one step of Boruvka's algorithm at a time).
+   form cliques of near-duplicates, so each piece is joined to its most similar outside photo (Boruvka's
+   algorithm) until one piece is left.
 2. Pairs known from elsewhere: capture order, positions.
 3. Mutual neighbours, re-ranked by query expansion. A pair in which each photo is among the other's k best is
-   right far more often than a one-sided one. They are taken rank by rank, not by score: scores of photos with
-   much texture are higher throughout, and a list sorted by score would spend the budget on them.
-4. Anchors. A few photos far from each other in similarity (farthest-point sampling, as in MASt3R-SfM) are
-   joined with each other, and every photo with its nearest anchor: long-range links that cliques lack.
+   right far more often than a one-sided one. They are taken rank by rank. Scores of photos with much texture
+   are higher throughout, and a list sorted by score would spend the budget on them.
+4. Anchors: a few photos far from each other in similarity (farthest-point sampling, as in MASt3R-SfM). They
+   are joined with each other, and every photo with its nearest anchor: long-range links that cliques lack.
 5. One-sided neighbours, again rank by rank, for what is left.
 
 Everything is deterministic; ties are settled by the order of the photos.
@@ -47,12 +47,7 @@ def retrieval_edges(
     """About `config.pairs_per_photo` pairs a photo, each with its reason and similarity.
 
     The graph is connected wherever retrieval gives a score above 0, as far as the budget lasts. Photos
-    without descriptors get no pairs but those of `priors`.
-
-    Args:
-        index: all photos.
-        config: `pairs_per_photo`, `num_anchors` and `query_expansion` are used.
-        priors: pairs known from elsewhere; those of photos that are not in the index are left out.
+    without descriptors get no pairs but those of `priors`, pairs known from elsewhere.
     """
     names = index.names
     budget = int(np.ceil(config.wanted_pairs_per_photo * len(names)))
@@ -102,7 +97,6 @@ def ranked_links(neighbours: Neighbours) -> tuple[list[Link], list[Link]]:
 
 
 def _scored(index: ImageIndex, links: Iterable[Link]) -> dict[Link, float]:
-    """The similarity of each link's photos, in the order of the links."""
     wanted = list(links)
     scores = index.similarities([_pair(index.names, link) for link in wanted]).tolist()
     return dict(zip(wanted, scores, strict=True))
@@ -111,8 +105,8 @@ def _scored(index: ImageIndex, links: Iterable[Link]) -> dict[Link, float]:
 def _anchor_links(index: ImageIndex, mutual: list[Link], limit: int) -> list[Link]:
     """All pairs of anchors, then every photo with its nearest anchor, where the score is above 0.
 
-    Farthest-point sampling starts at the photo with most mutual neighbours. Only photos with a mutual
-    neighbour can be anchors: else blurred and foreign photos, far from all others, would take every place.
+    Farthest-point sampling starts at the photo with most mutual neighbours. Anchors have a mutual neighbour:
+    else blurred and foreign photos, far from all others, would take every place.
     """
     count = len(index.names)
     degree = np.bincount(np.array(mutual, np.int64).ravel(), minlength=count)
@@ -140,7 +134,6 @@ def _anchor_links(index: ImageIndex, mutual: list[Link], limit: int) -> list[Lin
 
 
 def _scores_from(index: ImageIndex, position: int) -> NDArray[np.float64]:
-    """(N,) scores of all others as seen from one photo."""
     positions = {name: i for i, name in enumerate(index.names)}
     row = np.zeros(len(positions))
     for hit in index.query(index.names[position], len(positions)):

@@ -38,11 +38,17 @@ class Reason(enum.StrEnum):
     SEQUENCE = "sequence"
     GPS = "gps"
     USER = "user"
-    UNREGISTERED = "orphan"
+    UNREGISTERED = "unregistered"
     BRIDGE = "bridge"
     LOOP = "loop"
-    LOW_OVERLAP = "weak"
-    VERIFY = "suspect"
+    LOW_OVERLAP = "low_overlap"
+    VERIFY = "verify"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Reason | None:
+        """The reason that earlier versions wrote under another name."""
+        earlier = {"orphan": cls.UNREGISTERED, "weak": cls.LOW_OVERLAP, "suspect": cls.VERIFY}
+        return earlier.get(str(value))
 
 
 @dataclass(frozen=True, slots=True)

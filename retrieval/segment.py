@@ -16,15 +16,13 @@ from .codebook import Codebook, Descriptors
 
 MAX_POSTINGS = 2**31 - 1
 _BINARY_BATCH, _FLOAT_BATCH = 1 << 16, 1 << 18
-"""Codes that ask at a time: enough for a tile or more, and what says where they lie is small beside them."""
+"""Codes that ask at a time: enough for a tile or more, and their places are small beside them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """N images with P codes.
 
-    names: the images.
-    postings: the inverted file.
     offsets: (N + 1,) int64, image i owns rows [offsets[i], offsets[i + 1]).
     rows: (P,) int32, where in the inverted file the codes of each image lie, words ascending.
     asking: codes of the images as queries, where multiple assignment makes them others than those searched.
@@ -42,7 +40,7 @@ class Segment:
     def queries(
         self, start: int, stop: int, words_of_rows: NDArray[np.unsignedinteger] | None = None
     ) -> Queries:
-        """Images [start, stop) as queries; where all are asked, the word of each row is known already.
+        """Images [start, stop) as queries; `words_of_rows` spares the lookup of the word of each row.
 
         Raises:
             ValueError: the segment comes from a damaged file.
@@ -93,11 +91,7 @@ def build_segment(
     codes = empty_codes(len(rows), codebook.dim, binary)
     assigned.write_codes(codes, 1, offsets, rows)
     postings = Postings(
-        _offsets(counts),
-        images,
-        codes,
-        inverse_norms(np.diff(offsets)),
-        code_bits(codebook.dim),
+        _offsets(counts), images, codes, inverse_norms(np.diff(offsets)), code_bits(codebook.dim)
     )
     asking = assigned.codes(multiple_assignment, binary=binary) if multiple_assignment > 1 else None
     return Segment(tuple(descriptors), postings, offsets, rows, asking)

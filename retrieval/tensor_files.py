@@ -22,7 +22,7 @@ _TYPES = {"I32": np.int32, "I64": np.int64, "U64": np.uint64, "F32": np.float32}
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array], kind: str, metadata: Mapping[str, str]) -> None:
-    """Write `arrays` to `path`, replacing it in one step; `kind` tells our files from others'."""
+    """Write `arrays` to `path`, replacing it in one step; `kind` marks our files."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
@@ -33,17 +33,13 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], kind: str, metadata: Ma
 
 
 def load_arrays(path: Path, kind: str) -> tuple[dict[str, Array], dict[str, str]]:
-    """Arrays and metadata of a file that `save_arrays` wrote with the same `kind`.
-
-    Raises:
-        RetrievalError: no such file, no safetensors, damaged, or of another kind.
-    """
+    """As `map_arrays`, copied into memory."""
     mapped, metadata = map_arrays(path, kind)
     return {name: array.copy() for name, array in mapped.items()}, metadata
 
 
 def map_arrays(path: Path, kind: str) -> tuple[dict[str, Array], dict[str, str]]:
-    """As `load_arrays`, but the arrays stay in the file, read-only, and are read where they are used.
+    """Arrays, in the file and read where they are used, and metadata of a file of `save_arrays`.
 
     Arrays of types that `save_arrays` is not given here are passed over.
 

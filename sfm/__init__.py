@@ -6,6 +6,7 @@ Everything a user calls is listed here and loaded on first use, so that `import 
 from __future__ import annotations
 
 import importlib
+import inspect
 import zlib as _zlib  # noqa: F401 - libz must come before pycolmap, whose own copy it would otherwise bind to
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,9 @@ _WHERE = {
     "search": ("sfm.pipelines.search", "search"),
 }
 
+_LIGHT = frozenset({"doctor", "explain", "load_config"})
+"""Functions that call nothing of COLMAP's, whose log the others silence."""
+
 __all__ = list(_WHERE)
 
 
@@ -71,7 +75,13 @@ def __getattr__(name: str) -> object:
     if name not in _WHERE:
         raise AttributeError(f"module 'sfm' has no attribute {name!r}")
     module, attribute = _WHERE[name]
-    return getattr(importlib.import_module(module), attribute)
+    found = getattr(importlib.import_module(module), attribute)
+    if inspect.isfunction(found) and name not in _LIGHT:
+        from sfm.workspace.native_log import native_log
+
+        found = native_log()(found)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ Orientation = int
 
 @dataclass(frozen=True, slots=True)
 class Exif:
-    """What a photo's metadata says about how it was taken; None where it says nothing."""
+    """How a photo was taken, by its metadata; None where these lack it."""
 
     make: str | None = None
     model: str | None = None
@@ -28,7 +28,7 @@ class Exif:
 
 @dataclass(frozen=True, slots=True)
 class PositionPrior:
-    """Where a photo's camera is said to have been, and how surely."""
+    """The given position of a photo's camera, and its uncertainty."""
 
     xyz: tuple[float, float, float]
     """Latitude and longitude (deg) and altitude (m) on WGS84; or metres in a frame of the user's own."""
@@ -149,25 +149,25 @@ class PhotoStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhotoQuality:
-    """How well a registered photo's pose is held; None where nothing can be said."""
+    """How well a registered photo's pose is determined; None where unknown."""
 
     residual_px: float | None
     """Mean distance between its observations and the projections of their points."""
     tri_angle_deg: float | None
     """Median over its points of the largest angle between its ray and that of another photo."""
     sigma_position: float | None
-    """Standard deviation of its centre in the model's unit (metres where the model is georeferenced), under
-    the choice of frame and scale that moves all cameras least."""
+    """Standard deviation of its centre, in the model's unit (metres where the model is georeferenced). Frame
+    and scale are chosen so that cameras move least altogether."""
     sigma_rotation_deg: float | None
     why_no_sigma: str
     """Why there are no standard deviations; empty where there are."""
     num_pairs: int
     """Verified pairs with other photos of its model."""
     num_neighbours: int
-    """Those of them that the poses agree with: photos that vouch for it."""
+    """Those pairs that the poses agree with."""
     contradicted: float
     """Share of the matches of its pairs that belong to pairs which the poses contradict, in [0, 1]; pairs
-    that may be look-alikes' count only where it has no others."""
+    that may be visual aliasing count only where it has no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class PhotoOutcome:
     quality: PhotoQuality | None = None
     """Of registered photos."""
     doubt: str = ""
-    """Why a registered photo is probably at a wrong place, in words; empty where nothing speaks for that."""
+    """Why a registered photo is probably at a wrong place, in words; mostly empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from sfm.config.presets import preset_names
 
@@ -98,9 +99,21 @@ def engine_options(arguments: str) -> Callable[[Callable[..., None]], Callable[.
         decorated: Callable[..., None] = with_request
         for option in reversed(_ENGINE_OPTIONS):
             decorated = option(decorated)
-        return click.argument("arguments", nargs=-1, metavar=arguments)(decorated)
+        argument = click.argument("arguments", nargs=-1, metavar=arguments, shell_complete=_paths_and_options)
+        return argument(decorated)
 
     return decorate
+
+
+def _paths_and_options(_ctx: click.Context, _param: click.Parameter, start: str) -> list[CompletionItem]:
+    """What the shell offers for a positional argument: files, and options as `key=`."""
+    from sfm.config.options import schema_tree
+
+    keys = (f"{option.name}=" for option in schema_tree().options())
+    return [
+        CompletionItem(start, type="file"),
+        *(CompletionItem(key) for key in keys if key.startswith(start)),
+    ]
 
 
 def photos_and_config(request: Request) -> tuple[Path, Config]:
@@ -143,10 +156,11 @@ def shown(request: Request) -> Iterator[Progress]:
     """Progress for the command as the user asked, with COLMAP's log lines kept back unless verbose."""
     from sfm.cli import terminal
     from sfm.workspace.interruption import interruptible
+    from sfm.workspace.native_log import native_log
 
     display = terminal.choose_display(quiet=request.quiet, log_json=request.log_json, verbose=request.verbose)
     terminal.set_up_logging(display=display, verbose=request.verbose)
-    with terminal.native_log(verbose=request.verbose), interruptible():
+    with native_log(verbose=request.verbose), interruptible(terminal.say_stopping(display)):
         yield terminal.make_progress(display)
 
 

@@ -91,7 +91,7 @@ def require_finished(result: Result) -> None:
 
     out = result.output
     if not result.models:
-        hint = f"`sfm explain {out} PHOTO` and {out / 'report.html'} say what happened to each photo"
+        hint = f"`sfm explain {out} PHOTO` and {out / 'report.html'} show what happened to each photo"
         raise ReconstructionError(result.run.message, hint=hint)
     if result.run.failures:
         raise unfinished(result.run.failures, out)

@@ -1,4 +1,4 @@
-"""The command about the graph of a result: pairs by what came of them, and what hangs by a thread."""
+"""The command about the graph of a result: pairs by their fate, components, bridges and weak links."""
 
 from __future__ import annotations
 
@@ -16,23 +16,21 @@ _PATH = click.Path(path_type=Path)
 _MAX_LISTED = 10
 
 
-@click.command("graph", short_help="Show how the photos of OUT hang together.")
+@click.command("graph", short_help="Show how the photos of OUT are connected.")
 @click.argument("out", type=_PATH)
 @click.option(
     "-o", "--output", type=_PATH, help="Folder for graph.graphml and graph.svg; OUT when not given."
 )
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 def graph_command(out: Path, output: Path | None, as_json: bool) -> None:
-    """How the photos of OUT hang together: pairs by reason, components, weak links.
+    """How the photos of OUT are connected: pairs by reason, components, weak links.
 
     Writes the scene graph (pairs proposed) and the view graph (pairs verified) as one GraphML file, and a
     picture of them as SVG. The run in OUT need not have finished.
     """
     import sfm
-    from sfm.cli.terminal import native_log
 
-    with native_log(verbose=False):
-        report = sfm.graph(out, destination=output)
+    report = sfm.graph(out, destination=output)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
         return

@@ -26,7 +26,7 @@ def config_command(overrides: tuple[str, ...], preset: str | None, schema: bool,
     click.echo(config_as_yaml(config, comments=not no_comments), nl=False)
 
 
-@click.command("doctor", short_help="Say what is installed and what is missing.")
+@click.command("doctor", short_help="Show what is installed and what is missing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor_command(as_json: bool) -> None:
     """What is installed, what is missing, what that costs and how to get it."""

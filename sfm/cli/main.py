@@ -30,7 +30,7 @@ Exit codes:
   3    photos, masks, database or model cannot be used
   4    something that this configuration needs is not installed, or weights cannot be used
   5    the output folder is in use, foreign, damaged or not writable
-  6    the photos were read, but no model came out (OUT/report.html says why)
+  6    the photos were read, but no model came out (OUT/report.html has the reason)
   7    a model was written to OUT/sparse, but a later step failed, such as the report
   130  interrupted; the same command continues
 
@@ -68,7 +68,7 @@ def _interrupted(ctx: click.Context) -> NoReturn:
 
 
 def _unexpected(ctx: click.Context, error: Exception) -> NoReturn:
-    """Say what failed that should not, and where its traceback is."""
+    """Print an unexpected failure, and where its traceback is."""
     from sfm.workspace.failures import described, keep_traceback
 
     if ctx.meta.get(VERBOSE):

@@ -41,7 +41,7 @@ def extend_command(request: Request, frozen: bool, images: Path | None, database
     is adjusted together unless --frozen; the result stands in the frame of MODEL either way. Only pairs with
     a new photo are matched. PHOTOS that are in MODEL already are left out.
 
-    A COLMAP model keeps its keypoints and points. Without --database its photos are described anew, and a
+    A COLMAP model keeps its keypoints and points. Without --database its photos are described again, and a
     keypoint of the model takes the descriptor that is found where it lies.
     """
     import sfm
@@ -72,11 +72,11 @@ def extend_command(request: Request, frozen: bool, images: Path | None, database
 def localize_command(request: Request, images: Path | None, database: Path | None, as_json: bool) -> None:
     """Poses of PHOTOS against MODEL, which stays as it is; each photo independently of the others.
 
-    Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, the pose (cam_from_world as
-    COLMAP has it), its inliers and its covariance: 6 x 6, of a rotation vector in rad and the translation in
-    MODEL's unit, both in the camera's frame; or why there is none. It is from the scatter of the inliers and
-    takes the points of MODEL for exact, so where these are not it is too small. Unknown focal lengths are
-    estimated.
+    Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, its pose or why there is none. A
+    pose is cam_from_world as COLMAP has it, with its inliers. Its covariance, 6 x 6, is of a rotation vector
+    in rad and the translation in MODEL's unit, both in the camera's frame. The covariance comes from the
+    scatter of the inliers and takes the points of MODEL for exact: where they are not, it is too small.
+    Unknown focal lengths are estimated.
     """
     import sfm
 
@@ -84,13 +84,7 @@ def localize_command(request: Request, images: Path | None, database: Path | Non
     output, config = model_config(request, model)
     with shown(request) as progress:
         found = sfm.localize(
-            model,
-            photos,
-            output=output,
-            images=images,
-            database=database,
-            config=config,
-            progress=progress,
+            model, photos, output=output, images=images, database=database, config=config, progress=progress
         )
     if as_json:
         click.echo((output / "poses.json").read_text(encoding="utf-8"))
@@ -99,7 +93,7 @@ def localize_command(request: Request, images: Path | None, database: Path | Non
     if not found.num_localised:
         raise ReconstructionError(
             f"none of {len(found.queries)} photo{'s' * (len(found.queries) != 1)} could be localised",
-            hint=f"{output / 'poses.json'} says why, photo by photo",
+            hint=f"{output / 'poses.json'} has the reason for each photo",
         )
 
 
@@ -117,10 +111,8 @@ def merge_command(a: Path, b: Path, output: Path, database: Path | None, no_adju
     that do not fit are refused, with the figures.
     """
     import sfm
-    from sfm.cli.terminal import native_log
 
-    with native_log(verbose=False):
-        done = sfm.merge(a, b, output=output, database=database, adjust=not no_adjust)
+    done = sfm.merge(a, b, output=output, database=database, adjust=not no_adjust)
     fit = done.fit
     click.echo(f"joined      {done.model.num_reg_images()} photos, {done.model.num_points3D()} points")
     click.echo(
@@ -146,17 +138,15 @@ def merge_command(a: Path, b: Path, output: Path, database: Path | None, no_adju
     help="Which, largest first.",
 )
 def align_command(model: Path, to: str, output: Path, images: Path | None, number: int) -> None:
-    """Move, turn and scale MODEL to where TARGET says that its photos stand; OUTPUT/sparse/0 receives it.
+    """Move, turn and scale MODEL to the positions that TARGET has of its photos; OUTPUT/sparse/0 receives it.
 
-    With gps, TARGET is the GPS of the photos: the model comes to stand in metres east, north and up of an
-    origin amid the photos, which OUTPUT/sparse/0/georeference.json tells (WGS84). Photos that contradict the
-    others have no say; OUTPUT/alignment.json lists how far each is off.
+    With gps, TARGET is the GPS of the photos: the model comes out in metres east, north and up of an origin
+    amid the photos. OUTPUT/sparse/0/georeference.json has the origin (WGS84). Photos that contradict the
+    others do not count; OUTPUT/alignment.json lists how far each is off.
     """
     import sfm
-    from sfm.cli.terminal import native_log
 
-    with native_log(verbose=False):
-        done = sfm.align(model, to, output=output, images=images, number=number)
+    done = sfm.align(model, to, output=output, images=images, number=number)
     used = int(done.inliers.sum())
     unit = " m" if done.origin else ""
     click.echo(f"aligned     by {used} of {len(done.names)} photos, scale {done.scale:.6g}")

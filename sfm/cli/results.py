@@ -12,10 +12,23 @@ from .arguments import is_override
 _PATH = click.Path(path_type=Path)
 
 
+def _formats(_ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    """Formats that the shell offers."""
+    from sfm.exports.exporting import FORMATS
+
+    return [name for name in FORMATS if name.startswith(start)]
+
+
 @click.command("export")
 @click.argument("out", type=_PATH)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--to", required=True, metavar="FORMAT", help="3dgs, nerfstudio, txt, ply or views.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="FORMAT",
+    help="3dgs, nerfstudio, txt, ply or views.",
+    shell_complete=_formats,
+)
 @click.option("-d", "--destination", type=_PATH, help="New folder; OUT/export/FORMAT when not given.")
 @click.option(
     "--model", type=click.IntRange(min=0), default=0, show_default=True, help="Which of OUT/sparse."
@@ -59,8 +72,9 @@ def export_command(
     Depth comes from the network of the mast3r backend, whatever backend OUT was made with. KEY=VALUE
     overrides an option of that run, such as mast3r.device=cpu.
     """
+    import sfm
     from sfm.cli import terminal
-    from sfm.exports import DepthOptions, export
+    from sfm.exports import DepthOptions
     from sfm.workspace.interruption import interruptible
 
     for text in overrides:
@@ -78,9 +92,9 @@ def export_command(
     options = DepthOptions(**given) if given or depth or to == "views" else None  # type: ignore[arg-type]
     display = terminal.choose_display(quiet=quiet, log_json=False, verbose=False)
     terminal.set_up_logging(display=display, verbose=False)
-    with terminal.native_log(verbose=False), interruptible():
+    with interruptible(terminal.say_stopping(display)):
         progress = terminal.make_progress(display)
-        folder = export(
+        folder = sfm.export(
             out,
             to=to,
             destination=destination,
@@ -92,7 +106,7 @@ def export_command(
     click.echo(folder)
 
 
-@click.command("explain", short_help="Say why a photo is, or is not, in the model.")
+@click.command("explain", short_help="Show why a photo is, or is not, in the model.")
 @click.argument("out", type=_PATH)
 @click.argument("photo")
 def explain_command(out: Path, photo: str) -> None:
@@ -109,8 +123,6 @@ def explain_command(out: Path, photo: str) -> None:
 def eval_command(model: Path, gt: Path, as_json: bool) -> None:
     """Compare MODEL (a COLMAP model, or OUT) with GT (a gt.json or a COLMAP model)."""
     import sfm
-    from sfm.cli.terminal import native_log
 
-    with native_log(verbose=False):
-        found = sfm.evaluate(model, gt)
+    found = sfm.evaluate(model, gt)
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.table())

@@ -21,7 +21,7 @@ _TOP = 20
 _MAX_LISTED = 10
 
 
-@click.command("retrieve", short_help="Choose the pairs worth matching, or rank look-alikes.")
+@click.command("retrieve", short_help="Choose the pairs worth matching, or rank similar photos.")
 @engine_options(PHOTOS)
 @click.option(
     "--query",
@@ -35,9 +35,9 @@ _MAX_LISTED = 10
 def retrieve_command(request: Request, queries: tuple[str, ...], top: int | None, as_json: bool) -> None:
     """Choose the pairs worth matching, or rank the photos by how much they look like one (--query).
 
-    PHOTOS and KEY=VALUE are as for `sfm run`, and nothing is matched. retrieval.mode says how pairs are
-    chosen: retrieval, exhaustive, sequential, spatial, pairs (with retrieval.pairs_file) or mast3r-sfm (with
-    retrieval.mast3r_sfm_graph), or several of them: retrieval.mode=sequential+spatial.
+    PHOTOS and KEY=VALUE are as for `sfm run`, and nothing is matched. retrieval.mode is retrieval,
+    exhaustive, sequential, spatial, pairs (with retrieval.pairs_file), mast3r-sfm (with
+    retrieval.mast3r_sfm_graph), or several joined by +.
 
     With --query, list the photos that look most like IMG and show them on a contact sheet, OUT/query.html.
     IMG is the path of any photo, or the name of one of PHOTOS. PHOTOS and options are those of the last
@@ -47,7 +47,7 @@ def retrieve_command(request: Request, queries: tuple[str, ...], top: int | None
     if queries:
         _search(request, queries, top or _TOP, as_json)
     elif top is not None:
-        raise click.UsageError("--top says how many photos --query lists; there is no --query")
+        raise click.UsageError("--top is the number of photos that --query lists; there is no --query")
     else:
         _propose(request, as_json)
 

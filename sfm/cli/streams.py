@@ -20,8 +20,8 @@ _GONE = frozenset({errno.EPIPE, errno.EIO, errno.EBADF})
 def steady_streams() -> None:
     """Make standard output and error safe to write to for as long as the process lives.
 
-    Where one is closed from the start, the next file that is opened would take its number, and what native
-    libraries say on stderr would end up in it; so its number goes to the null device first.
+    Where one is closed from the start, the next file to be opened would take its number, and receive the
+    output of native libraries. So its number goes to the null device first.
     """
     for number in range(3):
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -54,22 +56,6 @@ def make_progress(display: Display) -> Progress:
             return TextProgress(_json_text, _to_stderr, every_s=_JSON_EVERY_S)
 
 
-@contextmanager
-def native_log(*, verbose: bool) -> Iterator[None]:
-    """Show COLMAP's and our own log lines when `verbose`; otherwise only what ends the process.
-
-    COLMAP logs as errors what is an answer to us, such as that some photos make no model.
-    """
-    import pycolmap
-
-    before = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = 0 if verbose else pycolmap.logging.FATAL.value
-    try:
-        yield
-    finally:
-        pycolmap.logging.minloglevel = before
-
-
 def set_up_logging(*, display: Display, verbose: bool) -> None:
     """Send log records to stderr: warnings of all packages, and with `verbose` everything of ours."""
     handler = logging.StreamHandler()
@@ -83,6 +69,13 @@ def set_up_logging(*, display: Display, verbose: bool) -> None:
             logging.getLogger(package).setLevel(logging.DEBUG)
 
 
+def say_stopping(display: Display) -> Callable[[], None]:
+    """What Ctrl-C shows at once, for a signal handler: it writes past Python's buffers."""
+    text = "stopping: what is finished is kept"
+    line = json_line("stopping", message=text) if display is Display.JSON else f"\n{text}"
+    return lambda: None if display is Display.QUIET else _write_now(line)
+
+
 def json_line(event: str, **fields: object) -> str:
     """One line of `--log-json`."""
     return json.dumps({"t": round(time.time(), 3), "event": event, **fields}, default=str)
@@ -90,8 +83,6 @@ def json_line(event: str, **fields: object) -> str:
 
 @dataclass(slots=True)
 class _Count:
-    """State of one running task."""
-
     title: str
     total: int
     unit: str
@@ -104,7 +95,6 @@ class _Count:
 
     @property
     def rate(self) -> float:
-        """Steps a second since the start."""
         return self.done / max(self.seconds, 1e-9)
 
 
@@ -236,6 +226,11 @@ def _is_capable_terminal() -> bool:
 
     console = Console(stderr=True)
     return console.is_terminal and not console.is_dumb_terminal
+
+
+def _write_now(line: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
 
 
 def _to_stderr(line: str) -> None:

@@ -67,11 +67,6 @@ def weights_command(
 
 
 def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None:
-    """Fetch, read and pin each missing file.
-
-    Raises:
-        WeightsError: one could not be fetched, or isn't what it should be.
-    """
     from sfm.errors import WeightsError
     from sfm.mast3r.weights.download import UnreachableError, by_hand, download
     from sfm.mast3r.weights.weights import find_weights

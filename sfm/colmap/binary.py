@@ -17,12 +17,10 @@ _COUNT = struct.Struct("<Q")
 class BinaryFile:
     """A file read from its beginning to its end; asking for more than it holds is an error that names it.
 
-    Args:
-        file: the file.
-        what: one of the things that it holds, for messages.
+    `what` is one of the things that it holds, for messages.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read; from each method: the file is truncated or damaged.
     """
 
     def __init__(self, file: Path, what: str) -> None:
@@ -33,11 +31,7 @@ class BinaryFile:
             raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
 
     def count(self, least_bytes: int) -> int:
-        """A number of things, each of which takes at least so many bytes.
-
-        Raises:
-            InputError: the rest of the file cannot hold as many.
-        """
+        """A number of things, each of which takes at least so many bytes of the rest of the file."""
         found: int = self.record(_COUNT)[0]
         if found * least_bytes > len(self._data) - self._position:
             size = len(self._data)
@@ -48,39 +42,23 @@ class BinaryFile:
         return found
 
     def record(self, layout: struct.Struct) -> tuple[Any, ...]:
-        """The next values.
-
-        Raises:
-            InputError: the file ends before.
-        """
+        """The next values."""
         begin = self._advance(layout.size)
         return layout.unpack_from(self._data, begin)
 
     def array(self, dtype: Any, count: int) -> NDArray[Any]:
-        """The next `count` values of one type.
-
-        Raises:
-            InputError: the file ends before.
-        """
+        """The next `count` values of one type."""
         begin = self._advance(count * np.dtype(dtype).itemsize)
         return np.frombuffer(self._data, dtype, count, begin)
 
     def text(self) -> str:
-        """The next text, up to its zero byte; bytes that are not UTF-8 are kept as surrogates.
-
-        Raises:
-            InputError: the file ends before the zero byte.
-        """
+        """The next text, up to its zero byte; bytes that are not UTF-8 are kept as surrogates."""
         end = self._data.find(b"\0", self._position)
         begin = self._advance((end if end >= 0 else len(self._data)) + 1 - self._position)
         return self._data[begin:end].decode("utf-8", errors="surrogateescape")
 
     def end(self) -> None:
-        """Expect the end of the file.
-
-        Raises:
-            InputError: something follows.
-        """
+        """Expect the end of the file."""
         rest = len(self._data) - self._position
         if rest:
             raise InputError(f"{self._file} is damaged: {rest} bytes follow its last {self._what}")

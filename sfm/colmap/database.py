@@ -1,7 +1,8 @@
 """The one owner of `database.db`: which photos, cameras, features and pairs it holds, and what is stale.
 
-COLMAP's schema holds the data; two small tables of ours beside it remember what the data was computed from,
-so that a changed photo or option drops just what depends on it. COLMAP ignores tables that it doesn't know.
+COLMAP's schema holds the data. Two small tables of ours beside it, which COLMAP ignores, hold the keys of
+the photos and options behind the data. When a photo or option changes, only the data that depends on it is
+dropped.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MAX_IMAGE_ID = 2147483647  # kMaxNumImages of COLMAP, the base of its pair ids
 
 @dataclass(frozen=True, slots=True)
 class PairRecord:
-    """What the database knows of one matched pair."""
+    """One matched pair of the database."""
 
     num_matches: int
     num_inliers: int
@@ -61,9 +62,7 @@ class StageKeys:
 class FeatureDatabase:
     """A COLMAP database kept in step with a collection of photos.
 
-    Args:
-        path: made where it is missing.
-        read_only: only look: the file must exist, and a process that writes to it isn't disturbed.
+    `read_only` means that the file must exist, and that a process that writes to it isn't disturbed.
 
     Raises:
         WorkspaceError: the file is not a COLMAP database.
@@ -83,7 +82,7 @@ class FeatureDatabase:
             raise WorkspaceError(f"{path} is not a usable COLMAP database: {error}") from error
 
     def _connect(self) -> sqlite3.Connection:
-        # As a URI, since only those say how to open; `rw` makes no file, which pycolmap has done by then.
+        # As a URI, which has the mode; `rw` makes no file, which pycolmap has done by then.
         uri = read_only_uri(self.path) if self._read_only else f"{self.path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=30)
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -113,7 +112,7 @@ class FeatureDatabase:
                 if row and row[3] != signature:
                     recalibrated.append(image_id)
                 _write_image(db, image_id, photo, signature)
-            _drop_geometries(db, recalibrated)
+            _drop_pairs(db, set(recalibrated), ("two_view_geometries",))
             _write_pose_priors(db, collection)
         if collection.rigs and all(rig.has_poses for rig in collection.rigs):
             write_rigs(self.path, collection.rigs)
@@ -143,8 +142,9 @@ class FeatureDatabase:
     def put_features(
         self, name: str, keypoints: NDArray[np.float32], descriptors: NDArray[np.uint8] | None
     ) -> None:
-        """Replace an image's features, of which no match must know: keypoints `(n, 2, 4 or 6)`, descriptors
-        `(n, 128)` as `features` gives them, or None for a matcher that has none.
+        """Replace an image's features, which no match may use yet.
+
+        Keypoints are `(n, 2, 4 or 6)`; descriptors `(n, 128)` as `features` gives them, or None without any.
         """
         with closing(self._connect()) as db, db:
             (image_id,) = db.execute("SELECT image_id FROM images WHERE name = ?", (name,)).fetchone()
@@ -256,9 +256,7 @@ class FeatureDatabase:
         return found
 
     def add_matches(
-        self,
-        keypoints: Mapping[str, NDArray[np.float32]],
-        matches: Mapping[Pair, NDArray[np.uint32]],
+        self, keypoints: Mapping[str, NDArray[np.float32]], matches: Mapping[Pair, NDArray[np.uint32]]
     ) -> None:
         """Write keypoints and matches of pairs, all or nothing.
 
@@ -321,10 +319,6 @@ def _drop_features(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
     db.executemany("DELETE FROM keypoints WHERE image_id = ?", ids)
     db.executemany("DELETE FROM descriptors WHERE image_id = ?", ids)
     _drop_pairs(db, {i for (i,) in ids}, ("matches", "two_view_geometries"))
-
-
-def _drop_geometries(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
-    _drop_pairs(db, set(image_ids), ("two_view_geometries",))
 
 
 def _drop_pairs(db: sqlite3.Connection, image_ids: set[int], tables: Iterable[str]) -> None:

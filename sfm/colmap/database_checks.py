@@ -1,7 +1,7 @@
-"""What a database that somebody else wrote must hold before COLMAP's mapper may see it.
+"""Checks of a database from elsewhere before COLMAP's mapper reads it.
 
-COLMAP believes what it reads: an index past the end, a truncated blob or a keypoint at infinity ends as an
-exception far from its cause, as a wrong model, or takes the process along.
+COLMAP trusts its input. A wrong index, a truncated blob or an infinite keypoint ends as an exception far from
+its cause, a wrong model, or a crash.
 """
 
 from __future__ import annotations
@@ -28,18 +28,14 @@ _GEOMETRY_VALUES = {"F": 9, "E": 9, "H": 9, "qvec": 4, "tvec": 3}
 _CAMERA = int(pycolmap.SensorType.CAMERA)
 _CAMERA_COLUMNS = ("camera1", "camera2")  # cameras that the verification estimated; mostly absent
 _STORED_CAMERA = struct.Struct("<IiQQ?Q")  # id, model, size, whether the focal length is known, parameters
-_HINT = "make the database anew, or take out what is wrong and verify the pairs again"
+_HINT = "make a new database, or remove what is wrong and verify the pairs again"
 _MAX_SIZE = 2**31
 _MIN_FOCAL_FACTOR, _MAX_FOCAL_FACTOR = 0.1, 10.0  # of the longer side; COLMAP registers no photo beyond them
 _DEFAULT_FOCAL_FACTOR = 1.2  # COLMAP's own guess
 
 
 def check_database(db: sqlite3.Connection, source: Path) -> None:
-    """Refuse a database that is incomplete or contradicts itself; it is only read.
-
-    Args:
-        db: a connection to it.
-        source: its name in messages.
+    """Refuse a database that is incomplete or contradicts itself; it is only read, and named as `source`.
 
     Raises:
         InputError: the first thing that is wrong, and where.
@@ -71,10 +67,9 @@ def drop_empty_keypoints(db: sqlite3.Connection) -> None:
 
 
 def forget_impossible_focal_lengths(db: sqlite3.Connection) -> dict[int, float]:
-    """Replace focal lengths below 0.1 or above 10 times the longer side by COLMAP's guess, as not known.
+    """Replace focal lengths below 0.1 or above 10 times the longer side by COLMAP's guess, as unknown.
 
-    Returns:
-        What they were (px), by camera id.
+    Returns the replaced ones (px), by camera id.
     """
     forgotten = {}
     query = "SELECT camera_id, model, width, height, params FROM cameras"
@@ -161,7 +156,6 @@ def _frames(
 
 
 def _sensors(db: sqlite3.Connection, tables: set[str]) -> dict[int, set[tuple[int, int]]]:
-    """Type and id of the sensors of each rig."""
     found: dict[int, set[tuple[int, int]]] = {}
     for rig_id, *sensor in db.execute("SELECT rig_id, ref_sensor_type, ref_sensor_id FROM rigs"):
         found[rig_id] = {(sensor[0], sensor[1])}
@@ -279,7 +273,7 @@ def _motion(pair: str, blobs: Mapping[str, object]) -> Iterator[str]:
 
 
 def _is_camera(blob: object) -> bool:
-    """Whether a blob is as long as it says: COLMAP reads on past its end."""
+    """Whether a blob has the length that it announces: COLMAP reads on past its end."""
     if not isinstance(blob, bytes) or len(blob) < _STORED_CAMERA.size:
         return False
     _, model, width, height, _, num_params = _STORED_CAMERA.unpack_from(blob)

@@ -1,4 +1,7 @@
-"""The five binary files of a COLMAP model, entry by entry: no count is believed that the file cannot hold."""
+"""The five binary files of a COLMAP model, entry by entry: no count is believed that the file cannot hold.
+
+A truncated or damaged file is an InputError that names it.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,7 @@ _COUNT = struct.Struct("<Q")
 
 
 def cameras(file: Path) -> Iterator[CameraRow]:
-    """The cameras of a cameras.bin.
-
-    Raises:
-        InputError: the file is truncated or damaged, or names a camera model that COLMAP does not have.
-    """
+    """The cameras of a cameras.bin."""
     content = BinaryFile(file, "camera")
     for _ in range(content.count(_CAMERA.size)):
         camera_id, number, width, height = content.record(_CAMERA)
@@ -45,11 +44,7 @@ def cameras(file: Path) -> Iterator[CameraRow]:
 
 
 def images(file: Path) -> Iterator[ImageRow]:
-    """The images of an images.bin.
-
-    Raises:
-        InputError: the file is truncated or damaged.
-    """
+    """The images of an images.bin."""
     content = BinaryFile(file, "image")
     for _ in range(content.count(_IMAGE.size + 1 + _COUNT.size)):
         values, name = content.record(_IMAGE), content.text()
@@ -59,11 +54,7 @@ def images(file: Path) -> Iterator[ImageRow]:
 
 
 def points(file: Path) -> Iterator[PointRow]:
-    """The points of a points3D.bin.
-
-    Raises:
-        InputError: the file is truncated or damaged.
-    """
+    """The points of a points3D.bin."""
     content = BinaryFile(file, "point")
     for _ in range(content.count(_POINT.size)):
         values = content.record(_POINT)
@@ -72,11 +63,7 @@ def points(file: Path) -> Iterator[PointRow]:
 
 
 def check_rigs(file: Path) -> None:
-    """Compare the size of a rigs.bin with what it announces.
-
-    Raises:
-        InputError: the file is truncated or damaged.
-    """
+    """Compare the size of a rigs.bin with what it announces."""
     content = BinaryFile(file, "rig")
     for _ in range(content.count(_RIG.size)):
         for index in range(content.record(_RIG)[1]):
@@ -87,11 +74,7 @@ def check_rigs(file: Path) -> None:
 
 
 def check_frames(file: Path) -> None:
-    """Compare the size of a frames.bin with what it announces.
-
-    Raises:
-        InputError: the file is truncated or damaged.
-    """
+    """Compare the size of a frames.bin with what it announces."""
     content = BinaryFile(file, "frame")
     for _ in range(content.count(_FRAME.size)):
         content.array(_DATA, content.record(_FRAME)[9])

@@ -8,7 +8,6 @@ from pathlib import Path
 import pycolmap
 
 from sfm.colmap import model_binary, model_text
-from sfm.colmap.model_tables import CameraRow
 from sfm.errors import InputError
 from sfm.untrusted.numbers import real, shown, whole
 
@@ -26,12 +25,11 @@ def read_cameras(folder: Path) -> Mapping[int, pycolmap.Camera]:
         (folder / "cameras.txt", model_text.cameras),
     ):
         if file.is_file():
-            return {row.camera_id: _checked_row(row) for row in read(file)}
+            return {
+                row.camera_id: checked_camera(row.model, row.width, row.height, row.params, row.where)
+                for row in read(file)
+            }
     raise InputError(f"{folder} has neither cameras.bin nor cameras.txt")
-
-
-def _checked_row(row: CameraRow) -> pycolmap.Camera:
-    return checked_camera(row.model, row.width, row.height, row.params, row.where)
 
 
 def checked_camera(
@@ -40,7 +38,7 @@ def checked_camera(
     """A camera from a model name of COLMAP's, pixels and parameters; `where` begins the message of an error.
 
     Raises:
-        InputError: no such model, a size that is none, or not just as many finite parameters as it has
+        InputError: no such model, an impossible size, or other than its number of finite parameters
             (EQUIRECTANGULAR may have none, since its own are width and height).
     """
     if model not in _MODELS.values():

@@ -1,8 +1,8 @@
-"""What COLMAP's own reader does not check of a model on disk.
+"""Checks of a model on disk that COLMAP's own reader lacks.
 
-That reader believes sizes: it hangs on a truncated rigs.bin or frames.bin, and takes all memory for a count.
-It refuses ids that occur twice, and cameras, rigs and frames that name what is missing; but neither numbers
-that are not finite, nor points and keypoints that do not know each other.
+That reader believes sizes: it never ends on a truncated rigs.bin or frames.bin, and takes all memory for a
+count. It refuses repeated ids, and cameras, rigs and frames that refer to missing ones. It accepts numbers
+that are not finite, and points and keypoints that do not refer to each other.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ _UNIT_TOLERANCE = 1e-2
 def check_files(folder: Path) -> None:
     """Refuse a model whose files are damaged, before COLMAP reads them.
 
-    Args:
-        folder: with cameras, images and points3D, binary or text, and, from COLMAP 4, rigs and frames.
+    The folder has cameras, images and points3D, binary or text, and, from COLMAP 4, rigs and frames.
 
     Raises:
         InputError: the first thing that is wrong, with its file.
@@ -112,7 +111,7 @@ def _image_problems(images: Sequence[ImageRow]) -> Iterator[str]:
 
 
 def _check_points(rows: Iterable[PointRow], images: Sequence[ImageRow], files: Mapping[str, Path]) -> None:
-    """Points and the keypoints that observe them must know each other."""
+    """Points and the keypoints that observe them must refer to each other."""
     file = files["points3D"]
     ids: list[int] = []
     tracks: list[NDArray[Any]] = []
@@ -121,9 +120,9 @@ def _check_points(rows: Iterable[PointRow], images: Sequence[ImageRow], files: M
             raise InputError(f"{file}: point {row.point_id} lies at a place that is not finite")
         ids.append(row.point_id)
         tracks.append(row.track)
-    said = _as_observations(ids, tracks, images, file)
+    listed = _as_observations(ids, tracks, images, file)
     seen = _of_images(images)
-    if not np.array_equal(said, seen):
+    if not np.array_equal(listed, seen):
         raise InputError(
             f"{files['images']} and {file} contradict each other: a keypoint observes a point that does not "
             "know of it, or the other way round"

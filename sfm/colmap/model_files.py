@@ -1,4 +1,4 @@
-"""COLMAP models on disk, read only when their files are whole: COLMAP's reader hangs on truncated ones."""
+"""COLMAP models on disk, read only when whole: COLMAP's reader never ends on truncated files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Camera poses of COLMAP models on disk, read with every size checked before it is believed.
 
-Only the file of images is opened: COLMAP's own reader hangs or takes all memory on a truncated points3D.bin,
-and poses are all that an evaluation needs.
+Only the file of images is opened: COLMAP's own reader never ends or takes all memory on a truncated
+points3D.bin, and an evaluation needs poses alone.
 """
 
 from __future__ import annotations

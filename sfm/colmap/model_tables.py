@@ -1,4 +1,4 @@
-"""What three files of a COLMAP model say, as plain values that nobody has checked against each other."""
+"""The content of three files of a COLMAP model, as plain values that are not checked against each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three text files of a COLMAP model, entry by entry, with the line named where one is malformed."""
+"""Three text files of a COLMAP model, entry by entry; an InputError names the line that is malformed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ _MAX_LONG_ID = 2**64 - 2
 
 
 def cameras(file: Path) -> Iterator[CameraRow]:
-    """The cameras of a cameras.txt.
-
-    Raises:
-        InputError: a line is none; names it.
-    """
+    """The cameras of a cameras.txt."""
     for where, line in _lines(file):
         yield _parsed(partial(_camera, where), line, where, "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]")
 
@@ -34,12 +30,7 @@ def cameras(file: Path) -> Iterator[CameraRow]:
 def images(file: Path, *, with_points: bool = True) -> Iterator[ImageRow]:
     """The images of an images.txt: two lines each, the second of which may be empty.
 
-    Args:
-        file: the file.
-        with_points: whether the second lines are read; else no image has keypoints.
-
-    Raises:
-        InputError: a line is none; names it.
+    Without `with_points` the second lines are not read, and no image has keypoints.
     """
     lines = iter(_all_lines(file))
     for where, line in lines:
@@ -52,11 +43,7 @@ def images(file: Path, *, with_points: bool = True) -> Iterator[ImageRow]:
 
 
 def points(file: Path) -> Iterator[PointRow]:
-    """The points of a points3D.txt.
-
-    Raises:
-        InputError: a line is none; names it.
-    """
+    """The points of a points3D.txt."""
     for where, line in _lines(file):
         yield _parsed(_point, line, where, "POINT3D_ID X Y Z R G B ERROR TRACK[]")
 
@@ -88,7 +75,7 @@ def _camera(where: str, line: str) -> CameraRow:
 def _image(line: str) -> ImageRow:
     words = line.split(maxsplit=9)
     none = np.zeros(0, POINT2D)
-    return ImageRow(_id(words[0]), words[9].rstrip(), _numbers(words[1:8]), _id(words[8]), none)
+    return ImageRow(_id(words[0]), words[9].rstrip(), tuple(map(float, words[1:8])), _id(words[8]), none)
 
 
 def _points2d(line: str) -> NDArray[np.void]:
@@ -121,16 +108,7 @@ def _id(word: str, most: int = _MAX_ID) -> int:
 
 def _reals(words: Sequence[str]) -> tuple[float, ...]:
     """Finite numbers: COLMAP reads no other ones from text."""
-    found = [real(word) for word in words]
-    return tuple(_required(value) for value in found)
-
-
-def _required(value: float | None) -> float:
-    if value is None:
+    found = tuple(value for word in words if (value := real(word)) is not None)
+    if len(found) != len(words):
         raise ValueError("not a finite number")
-    return value
-
-
-def _numbers(words: Sequence[str]) -> tuple[float, ...]:
-    """Numbers of which `checked_pose` says more than that they are none."""
-    return tuple(float(word) for word in words)
+    return found

@@ -1,4 +1,4 @@
-"""Rigs in COLMAP's database, and what a model without them tells of a rig's geometry."""
+"""Rigs in COLMAP's database, and a rig's geometry from a model without rigs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from sfm.types import Rig, RigSensor
 
 
 def write_rigs(database: Path, rigs: Sequence[Rig]) -> None:
-    """Give the photos of rigs common frames; others keep a frame and a rig of their own.
+    """Give the photos of rigs, whose cameras have poses, common frames; others keep a frame and rig of their
+    own.
 
-    Args:
-        database: COLMAP database in which each camera is its own rig and each photo its own frame.
-        rigs: with the poses of all their cameras.
+    In `database` each camera is its own rig and each photo its own frame.
     """
     with pycolmap.Database.open(database) as db:
         pycolmap.apply_rig_config([_config(rig) for rig in rigs], db)
@@ -63,7 +62,6 @@ def metres_per_unit(rigs: Sequence[Rig], model: pycolmap.Reconstruction) -> floa
 
 
 def _is_seen(rig: Rig, model: pycolmap.Reconstruction) -> bool:
-    """Whether each camera without a pose is registered in a frame with the reference camera."""
     names = {model.image(image_id).name for image_id in model.reg_image_ids()}
     reference = next(sensor.prefix for sensor in rig.sensors if sensor.is_reference)
     return all(

@@ -69,7 +69,7 @@ class ColmapValues:
 
 
 def set_value(options: Any, name: str, value: Value) -> None:
-    """Set what the dotted `name` says on one of pycolmap's objects; enumerations by the name of a member."""
+    """Set the dotted `name` on one of pycolmap's objects; enumerations by the name of a member."""
     *parents, leaf = name.split(".")
     for parent in parents:
         options = getattr(options, parent)

@@ -1,4 +1,4 @@
-"""pycolmap's options as options of ours: names, types and ranges as pycolmap tells them."""
+"""pycolmap's options as options of ours: names, types and ranges come from pycolmap."""
 
 from __future__ import annotations
 
@@ -70,11 +70,7 @@ def colmap_options() -> Mapping[str, Option]:
 
 
 def find_colmap_option(name: str) -> Option | str:
-    """The option of the full name, or why it cannot be set.
-
-    Args:
-        name: dotted, with `colmap.` in front.
-    """
+    """The option of the full name, dotted, with `colmap.` in front; or why it cannot be set."""
     if found := colmap_options().get(name):
         return found
     path = name.removeprefix(SECTION).lstrip(".")
@@ -107,7 +103,6 @@ def refusal(name: str, value: Value) -> str | None:
 
 
 def _below(path: str, options: Any) -> Iterator[Option]:
-    """Options of an object, those of its parts included, that may be set and hold a single value."""
     for key in options.todict(recursive=False):
         inner, value = f"{path}.{key}", getattr(options, key)
         if hasattr(value, "todict"):
@@ -144,7 +139,6 @@ def _exists(path: str) -> bool:
 
 
 def _unknown(name: str, group: str) -> str:
-    """The nearest names, those of the same section first."""
     leaf, known = name[:200].rpartition(".")[2], colmap_options()
     same = [other for other in known if other.rpartition(".")[2] == leaf]
     if not same:
@@ -159,7 +153,6 @@ def _unknown(name: str, group: str) -> str:
 
 
 def _along(options: Any, name: str) -> Iterator[Any]:
-    """The object and those of its parts that lead to the option."""
     yield options
     for part in name.split(".")[:-1]:
         options = getattr(options, part)

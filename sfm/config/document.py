@@ -1,4 +1,4 @@
-"""From a YAML or JSON file to a tree of nodes that know their line; nothing is constructed from tags."""
+"""From a YAML or JSON file to a tree of nodes with line numbers; nothing is constructed from tags."""
 
 from __future__ import annotations
 
@@ -115,7 +115,6 @@ def _num_values(config: object) -> int:
 
 
 def _refuse_unsafe(text: str, label: str) -> None:
-    """Refuse what a configuration never needs and what could make reading it expensive."""
     depth = count = 0
     for event in yaml.parse(text, Loader=_Loader):
         where = f"{label}:{event.start_mark.line + 1}" if event.start_mark else label

@@ -38,10 +38,10 @@ PATH_OPTIONS = frozenset(
 """Options whose text is a path: relative to the file that sets them, or to the current folder."""
 
 PATHS_FILE = "paths.json"
-"""In the cache beside a `run.json`: the paths that it does not tell, by option."""
+"""In the cache beside a `run.json`: the paths that are cut in it, by option."""
 
 _CUT = re.compile("…(/|$)")
-"""Begins paths of which a `run.json` tells the last part alone, or nothing."""
+"""Begins paths of which a `run.json` holds the last part alone, or nothing."""
 _MAX_SHOWN = 20
 
 
@@ -94,7 +94,8 @@ def _from_file(path: Path) -> Iterator[Setting | Problem]:
 
 
 def _without_cut_paths(values: dict[str, object], path: Path | None) -> list[str]:
-    """Put the kept paths in place of those that a `run.json` does not tell; what is wrong where none is."""
+    """Put the kept paths in place of those that are cut in a `run.json`; returns problems where none is
+    kept."""
     problems = []
     for name, value in list(values.items()):
         if name not in PATH_OPTIONS or not (isinstance(value, str) and _CUT.match(value)):
@@ -107,7 +108,6 @@ def _without_cut_paths(values: dict[str, object], path: Path | None) -> list[str
 
 
 def _kept_paths(record: Path) -> dict[str, str]:
-    """Paths by option, as the run kept them that wrote a `run.json`; none where its cache is gone."""
     try:
         stored = read_json(record.parent / "cache" / PATHS_FILE)
     except InputError:
@@ -158,7 +158,6 @@ def _scalar_node(text: str, label: str) -> yaml.ScalarNode | Problem | None:
 
 
 def _anchored(item: Setting | Problem, folder: Path) -> Setting | Problem:
-    """The setting with its path, if it is one, made absolute from `folder`."""
     if (
         isinstance(item, Setting)
         and item.option.name in PATH_OPTIONS

@@ -33,11 +33,6 @@ class Option:
         """True when a value is words: a string or one of several names."""
         return str in _base_types(self.annotation)
 
-    @property
-    def is_internal(self) -> bool:
-        """True when it is for tests and benchmarks."""
-        return self.name.startswith(f"{INTERNAL}.")
-
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -101,6 +96,19 @@ def _section(name: str, cls: type, *, internal: bool) -> Section:
             members[field.name] = Option(full, hint, field.default, docs.get(field.name, ""))
     named = f"{INTERNAL}.{name}".rstrip(".") if internal else name
     return Section(named, cls, members, inspect.cleandoc(cls.__doc__ or ""))
+
+
+def nested(values: Mapping[str, object]) -> dict[str, Any]:
+    """Values by dotted name as a tree of sections."""
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *sections, leaf = name.split(".")
+        inner = tree
+        for section in sections:
+            child = inner.setdefault(section, {})
+            inner = child if isinstance(child, dict) else {}
+        inner[leaf] = value
+    return tree
 
 
 def _field_docs(cls: type) -> dict[str, str]:

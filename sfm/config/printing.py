@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import yaml
 
 from .colmap import SECTION
 from .document import compose
-from .options import Option, Section, flat_values, internal_tree, schema_tree
+from .options import Option, Section, flat_values, internal_tree, nested, schema_tree
 from .schema import COMMON, Config
 
 _WIDTH = 100
 _COLMAP = (
     "Options of pycolmap's own classes, set after the engine's, such as `sift_matching:` with "
-    "`max_ratio: 0.7` below it; `sfm config --schema` names them all. Those of incremental_pipeline that say "
+    "`max_ratio: 0.7` below it; `sfm config --schema` names them all. Those of incremental_pipeline about "
     "when models are adjusted, and where they begin, concern COLMAP's own mappers alone."
 )
 _REST = "Less common options, at their defaults: KEY=VALUE on a command line, or below their section above."
@@ -39,9 +39,7 @@ def config_as_yaml(config: Config, *, comments: bool = True) -> str:
 def config_as_dict(config: Config) -> dict[str, Any]:
     """The configuration as JSON values, nested as in YAML; goes into run.json."""
     values = flat_values(config)
-    return _nested({option.name: values[option.name] for option in schema_tree().options()}) | _outside(
-        values
-    )
+    return nested({option.name: values[option.name] for option in schema_tree().options()}) | _outside(values)
 
 
 def config_schema() -> dict[str, Any]:
@@ -50,7 +48,7 @@ def config_schema() -> dict[str, Any]:
 
     schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema |= {"title": "LoopSfM configuration", **_object_schema(schema_tree())}
-    passed = _nested({name: _leaf_schema(option) for name, option in colmap_options().items()})[SECTION]
+    passed = nested({name: _leaf_schema(option) for name, option in colmap_options().items()})[SECTION]
     schema["properties"][SECTION] = _nested_schema(passed) | {"description": _COLMAP}
     return schema
 
@@ -58,24 +56,13 @@ def config_schema() -> dict[str, Any]:
 def _outside(values: dict[str, object]) -> dict[str, Any]:
     """What is set that is not among the user's own options: pycolmap's, and those of tests and benchmarks."""
     defaults = {option.name: option.default for option in internal_tree().options()}
-    return _nested(
+    return nested(
         {
             name: value
             for name, value in values.items()
             if name.startswith(f"{SECTION}.") or (name in defaults and value != defaults[name])
         }
     )
-
-
-def _nested(values: Mapping[str, object]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, value in values.items():
-        *sections, leaf = name.split(".")
-        inner = tree
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[leaf] = value
-    return tree
 
 
 def _nested_schema(tree: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +111,6 @@ def _rest_lines(options: Sequence[Option]) -> Iterator[str]:
 
 
 def _comment(member: Option | Section) -> str:
-    """The documentation, and the choices or the range where they are not in it."""
     if isinstance(member, Section):
         return member.doc
     choices = [str(choice) for choice in _leaf_schema(member).get("enum", ())]

@@ -1,4 +1,4 @@
-"""Options of earlier versions: what they are called now, in messages and where a run.json tells of them."""
+"""Options of earlier versions: their present names, for messages and for the run.json of earlier runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from .colmap import SECTION
-from .options import INTERNAL, Option, internal_tree
+from .options import INTERNAL, Option, internal_tree, nested
 
 _COLMAP = {
     "sift.peak_threshold": "sift_extraction.peak_threshold",
@@ -28,6 +28,8 @@ _COLMAP = {
     "register.filter_min_tri_angle_deg": "incremental_mapper.filter_min_tri_angle",
     "refine.extra_params": "incremental_pipeline.ba_refine_extra_params",
 }
+_REGISTER = {"register.suspects": "register.inconsistent_pairs"}
+_VALUES = {("register.inconsistent_pairs", "hold_back"): "defer"}
 _GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio")
 
 
@@ -38,6 +40,7 @@ def earlier_names() -> Mapping[str, str]:
     return {
         **{name.removeprefix(f"{INTERNAL}."): name for name in internal},
         **{old: f"{SECTION}.{new}" for old, new in _COLMAP.items()},
+        **_REGISTER,
         **dict.fromkeys(_GONE, ""),
     }
 
@@ -53,10 +56,10 @@ def translated(config: Mapping[str, object]) -> dict[str, object]:
     for name, value in _flat(config, ""):
         new = earlier_names().get(name)
         if new is None:
-            _put(result, name, value)
+            result[name] = value
         elif new and not _is_default(new, value):
-            _put(result, new, value)
-    return result
+            result[new] = _VALUES.get((new, str(value)), value)
+    return nested(result)
 
 
 def _flat(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
@@ -67,16 +70,7 @@ def _flat(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, obje
             yield f"{prefix}{key}", value
 
 
-def _put(tree: dict[str, object], name: str, value: object) -> None:
-    *sections, leaf = name.split(".")
-    for section in sections:
-        inner = tree.setdefault(section, {})
-        tree = inner if isinstance(inner, dict) else {}
-    tree[leaf] = value
-
-
 def _is_default(name: str, value: object) -> bool:
-    """Whether an option has the default that it had in earlier versions, too."""
     if name.startswith(f"{SECTION}."):
         from .colmap_options import find_colmap_option  # which brings pycolmap
 

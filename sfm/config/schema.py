@@ -46,7 +46,7 @@ class ImagesConfig:
     camera_params: str | None = None
     """Known intrinsics, comma-separated in COLMAP's order, for all photos; they are not refined."""
     cameras_file: str | None = None
-    """Known intrinsics as a COLMAP cameras.txt: one camera for all photos, or several told apart by image
+    """Known intrinsics as a COLMAP cameras.txt: one camera for all photos, or several, assigned by image
     size."""
     rig_config: str | None = None
     """Cameras that are fixed to each other, as COLMAP's rig_config.json; unknown poses in the rig are found
@@ -109,8 +109,9 @@ class Mast3rConfig:
     min_first_matches: Annotated[int, Ge(0), "internal"] = 40
     """Confident matches that one direction must give for the other to be inferred."""
     depth: Literal["never", "few", "all"] = "few"
-    """Depth of photos, for low overlap and metric scale: never, of each photo from its first few kept pairs,
-    or of both photos of every kept pair."""
+    """Depth of photos, for low overlap and metric scale: never; few: of each photo from its first few kept
+    pairs;
+    all: of both photos of every kept pair."""
     depth_pairs_per_photo: Annotated[int, Ge(1), "internal"] = 2
     """With depth=few: kept pairs that depth of a photo is taken from."""
     depth_lifting: Annotated[bool, "internal"] = True
@@ -120,8 +121,8 @@ class Mast3rConfig:
     max_matches: Annotated[int, Ge(16), "internal"] = 4096
     """Matches a pair."""
     tracks: Annotated[Literal["canonical", "naive", "union-find"], "internal"] = "canonical"
-    """How matches of pairs become keypoints of photos: canonical keypoints carried along the local affine
-    field; for comparison naive, rounded to whole network pixels, and union-find, the same without the tracks
+    """How matches of pairs become keypoints of photos: canonical keypoints, transferred along the local
+    affine field. For comparison, naive: rounded to whole network pixels; union-find: the same without tracks
     that hold two keypoints of a photo."""
     snap_to_sift: bool = False
     """Move new keypoints onto SIFT corners within a network pixel."""
@@ -157,9 +158,9 @@ class RegisterConfig:
     mapper: Literal["graph", "incremental", "global", "hierarchical"] = "graph"
     """graph: ours, with the closed loop. The others are COLMAP's own, on the first graph only."""
     poses: str | None = None
-    """A COLMAP model (or the OUT of a run) with known poses, of photos that are told by name: points are
+    """A COLMAP model (or the OUT of a run) with known poses; its photos are recognised by name. Points are
     triangulated from them, and the other photos registered around them. Their pairs are chosen once and
-    generously, without the closed loop; sfm map knows no poses."""
+    generously, without the closed loop. Not for sfm map."""
     poses_use: Literal["fixed", "refine"] = "fixed"
     """fixed: poses and intrinsics of that model stay as they are; refine: they are where registration starts,
     and the result is moved back onto them as a whole."""
@@ -173,15 +174,14 @@ class RegisterConfig:
     """Budget: about this many pairs a photo are matched, the first graph included, and fewer where the models
     need no more."""
     max_pairs_per_photo: Annotated[float, Ge(0)] = 16.0
-    """Hard limit for what decides whether photos are in the model, or at which of two places, as long as
-    asking for it pays."""
+    """Hard limit per photo, for requests that can register photos or resolve ambiguities."""
     guided: Annotated[bool, "internal"] = True
     """Match pairs of photos of one model near their epipolar lines first (backend sift): cheaper, and more is
     found. Pairs matched before keep what they have."""
-    suspects: Literal["hold_back", "trust"] = "hold_back"
-    """Verified pairs that contradict the others, as those of look-alike places do. hold_back: models grow
-    without them, and then those are let in that agree with a model; trust: they count like all others. Of
-    mapper graph."""
+    inconsistent_pairs: Literal["defer", "trust"] = "defer"
+    """Verified pairs that contradict the others, as matches between look-alike places do (visual aliasing).
+    defer: models grow without them, and pairs that agree with a model are admitted afterwards; trust: they
+    count like all others. Of mapper graph."""
     processes: Annotated[int, Ge(1)] | None = 1
     """Processes that map parts of a large collection side by side, which are then joined; they share
     run.threads, and null starts one a thread. 1: everything is mapped in one piece, a little more
@@ -199,7 +199,7 @@ class RefineConfig:
     """Refine focal lengths (not of cameras that the user gave)."""
     principal_point: Literal["evidence", "never", "always"] = "evidence"
     """Free the principal point in a last adjustment. evidence: of cameras shared by 8 photos or more, where
-    these and photos left out of the adjustment ask for it. COLMAP's mappers know only never and always."""
+    these photos and a cross-validation support it. COLMAP's mappers have only never and always."""
     max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "OPENCV"
     """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by the same
     evidence; SIMPLE_RADIAL: cameras keep the model that they have."""
@@ -213,11 +213,11 @@ class GeoreferenceConfig:
     """Where models stand: positions of photos, from GPS or a file, as priors and as the result's frame."""
 
     mode: Literal["auto", "never"] = "auto"
-    """auto: models whose positions tell come out in metres, east, north and up of an origin that is written
-    down, or in the frame of positions_file; never: in a frame of their own."""
+    """auto: where positions suffice, models come out in metres, east, north and up of a recorded origin, or
+    in the frame of positions_file; never: in a frame of their own."""
     positions_file: str | None = None
-    """Known positions in place of the photos' GPS, a photo a line: name x y z, in metres, and optionally one
-    or two standard deviations (horizontal, vertical). A first line of column names may give lat, lon, alt."""
+    """Known positions in place of the photos' GPS, a photo a line: name x y z, in metres. One or two standard
+    deviations (horizontal, vertical) may follow. A first line of column names may give lat, lon, alt."""
     sigma_horizontal_m: Annotated[float, Gt(0)] = 5.0
     """Standard deviation of positions, horizontally, where the file gives none: a phone or drone without
     corrections."""
@@ -227,8 +227,8 @@ class GeoreferenceConfig:
     """A last bundle adjustment with the positions as robust priors. evidence: kept where the reprojection
     error does not rise by more than 2 %; never: the model is only moved, turned and scaled."""
     gravity: Literal["auto", "never"] = "auto"
-    """auto: a model that positions do not place is turned so that +z is up, where its photos were held level
-    enough to tell."""
+    """auto: a model that positions do not place is turned so that +z is up, where enough of its photos were
+    held level."""
 
 
 @dataclass(frozen=True, slots=True)

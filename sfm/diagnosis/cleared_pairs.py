@@ -21,7 +21,7 @@ def cleared_pairs(quality: ModelQuality, deferred: Set[Pair]) -> frozenset[Pair]
 
     Args:
         quality: of a finished model that was grown without `deferred`.
-        doubtful: pairs that may be look-alikes'.
+        deferred: pairs that may be look-alikes'.
     """
     part_of = {name: index for index, part in enumerate(firm_parts(quality, deferred)) for name in part}
     agreeing = (pair for pair in deferred if quality.errors_px.get(pair, CONTRADICTED_PX) <= AGREED_PX)

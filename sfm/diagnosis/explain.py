@@ -161,14 +161,14 @@ def _registration(name: str, history: History) -> Iterator[str]:
     ]
     if dropped := history.dropped.get(name):
         lines.append(f"its model of {len(dropped['names'])} photos was dropped: {dropped['why']}")
-    if apart := history.hinged.get(name):
+    if apart := history.split.get(name):
         lines.append(
-            f"taken off {_model(apart)}: with {len(apart['names']) - 1} others it hangs on {apart['hinge']} "
-            "alone, so that nothing says how large their part is"
+            f"split off {_model(apart)}: its part of {len(apart['names'])} photos shares points with "
+            f"the rest through {apart['articulation']} alone, which leaves the part's scale unknown"
         )
-    if moved := history.moved.get(name):
+    if moved := history.relocated.get(name):
         before, after = moved["num_matches"]
-        failed_before, failed_after = moved["num_denying"]
+        failed_before, failed_after = moved["num_inconsistent"]
         lines.append(
             f"moved with {len(moved['names']) - 1} others: {after:,} of the matches that join them with the "
             f"rest agree with their place, {before:,} did with the first one, given by look-alikes; "

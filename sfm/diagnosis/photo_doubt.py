@@ -33,7 +33,7 @@ def doubts(
     Args:
         quality: figures of the model.
         num_observations: points that each photo sees.
-        doubtful: pairs that may be look-alikes'.
+        deferred: pairs that may be look-alikes'.
     """
     contradicted, apart = _contradicted(quality, deferred), _apart(quality, deferred)
     misplaced = _misplaced(quality)

@@ -56,7 +56,7 @@ def model_quality(
         model: finished; left unchanged.
         options: of its last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
-        doubtful: pairs that may be look-alikes'.
+        deferred: pairs that may be look-alikes'.
     """
     errors = median_errors_px(scene, model, scene.view_graph.edges)
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors}

@@ -53,7 +53,7 @@ def judged_models(
         models: largest first; left unchanged.
         options: of their last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
-        doubtful: pairs that may be look-alikes'.
+        deferred: pairs that may be look-alikes'.
     """
     if not models:
         return JudgedModels({}, frozenset())

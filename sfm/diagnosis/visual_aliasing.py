@@ -9,7 +9,13 @@ from pathlib import Path
 import pycolmap
 
 from retrieval import Pair
-from sfm.mapping import MIN_NUM_INLIERS, PairMatches, InconsistencyReport, find_inconsistent_pairs, read_rotations
+from sfm.mapping import (
+    MIN_NUM_INLIERS,
+    InconsistencyReport,
+    PairMatches,
+    find_inconsistent_pairs,
+    read_rotations,
+)
 
 MAX_PAIRS = 20_000
 """Verified pairs; with more, looking for suspects would take minutes."""
@@ -43,7 +49,9 @@ class VisualAliasing:
     """What the user should do where it is, or why nobody looked; else empty."""
 
 
-def read_inconsistent_pairs(database: Path, tried: Set[Pair], *, max_pairs: int = MAX_PAIRS) -> InconsistencyReport | None:
+def read_inconsistent_pairs(
+    database: Path, tried: Set[Pair], *, max_pairs: int = MAX_PAIRS
+) -> InconsistencyReport | None:
     """Suspects among the verified pairs of a COLMAP database; None where these are more than `max_pairs`.
 
     Args:

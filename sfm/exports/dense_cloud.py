@@ -44,10 +44,7 @@ def dense_cloud(depths: DepthSet, *, min_confidence: float, max_points: int, pro
     """All that the photos' depths agree about.
 
     Args:
-        depths: depth of the photos.
-        min_confidence: smallest confidence of a point.
         max_points: of more points, the most confident one of each voxel is kept; voxels grow until it fits.
-        progress: counts photos.
     """
     thinned = ThinnedCloud(max_points)
     confident = edges = conflicts = 0
@@ -77,9 +74,9 @@ def _contradicted(
 ) -> Mask:
     """Points that another photo would have to see before what it sees, with more confidence.
 
-    As MASt3R-SfM (Duisterhof et al., 3DV 2025) cleans its clouds, with a wider tolerance: there depth is
-    adjusted until the photos agree, here it is as the network gave it. Pixels of the other photo at edges
-    don't count: half a pixel aside they show another surface.
+    As MASt3R-SfM (Duisterhof et al., 3DV 2025) cleans its clouds, but with a wider tolerance, because depth
+    is not adjusted here until the photos agree. Pixels of the other photo at edges don't count: half a pixel
+    aside they show another surface.
     """
     wrong = np.zeros(len(points), np.bool_)
     ids = {record.image_id: name for name, record in depths.views.items()}
@@ -98,7 +95,6 @@ def _contradicted(
 def _seen_by(
     view: ViewMap, points: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Mask]:
-    """Pixel (N,) of a view that each world point falls onto, its depth there, and whether it does."""
     pose = view.image.cam_from_world()
     x, y, z = pose.rotation.matrix() @ points.T + pose.translation[:, None]
     # Distortion is only defined within the image: far outside of it, it may fold back into it.

@@ -21,7 +21,6 @@ def write_depth_images(source: Source, model: pycolmap.Reconstruction, files: Ma
     """Write depth for every pixel of exported photos, 0 where unknown or less confident than wanted.
 
     Args:
-        source: the model of the workspace, and how depth is wanted.
         model: the exported one, with the same image ids; its photos may be undistorted.
         files: where to write, by image id. Readers want a file for each photo, so one without depth is empty.
 

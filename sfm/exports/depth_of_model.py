@@ -32,9 +32,7 @@ Array = NDArray[np.float64]
 def depth_of_model(source: Source, folder: Path) -> Iterator[DepthSet]:
     """Ask the network for the depth of each registered photo; the maps are deleted when the context ends.
 
-    Args:
-        source: the model and how depth is wanted.
-        folder: an existing folder for the maps, about 1.6 MB a photo at 512 px.
+    `folder` exists and receives about 1.6 MB a photo at 512 px.
 
     Raises:
         WeightsError, MissingDependencyError: there is no network, or not the device.
@@ -60,7 +58,7 @@ def depth_of_model(source: Source, folder: Path) -> Iterator[DepthSet]:
 
 @dataclass(slots=True)
 class _Asked:
-    """What the network said of the photos, by image id; their maps lie in `folder`."""
+    """The network's answers for the photos, by image id; their maps are in `folder`."""
 
     network: ViewNetwork
     folder: Path
@@ -105,7 +103,7 @@ def _at_points(
 
 
 def _common_scale(asked: _Asked) -> float:
-    """Model's depth over the network's: the median over the photos that tell, those without shift if any."""
+    """Median of the model's depth over the network's, of photos with a fit; of those without shift if any."""
     fits = [fit for fit in asked.fits.values() if fit is not None]
     scales = [fit.scale for fit in fits if fit.shift == 0.0] or [fit.scale for fit in fits]
     if not scales:
@@ -119,7 +117,7 @@ def _common_scale(asked: _Asked) -> float:
 
 
 def _record(source: Source, asked: _Asked, image_id: int, common: float, unit_scale: float) -> ViewRecord:
-    """A photo's relation to the model; with `common` as scale where it tells of none itself."""
+    """A photo's relation to the model; with `common` as scale where it has no fit of its own."""
     view, fit = load_raw(asked.folder, image_id), asked.fits[image_id]
     scale, shift = (common, 0.0) if fit is None else (fit.scale, fit.shift)
     depth, _, model_depth = _at_points(source.model, image_id, view, asked.network)

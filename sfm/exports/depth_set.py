@@ -26,8 +26,8 @@ class Fit:
     scale: float
     shift: float
     own: bool
-    """False where the photo sees too few points of the model, or points that contradict it, and the median
-    scale of the other photos was taken."""
+    """False where the photo sees too few points of the model, or points that contradict it. Then its scale is
+    the median of the other photos' scales."""
     num_points: int
     """Points of the model that the photo sees."""
     median_error: float | None

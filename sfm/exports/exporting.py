@@ -41,16 +41,12 @@ def export(
 
     Args:
         out: workspace of a finished run.
-        to: one of `FORMATS`: `3dgs` (undistorted photos and a PINHOLE model), `nerfstudio`
-            (`transforms.json`), `txt` (COLMAP's text files), `ply` (coloured points), `views` (depth and
-            confidence of each photo, a dense cloud and a GLB scene; asks the network of the mast3r backend,
-            whatever backend the model was made with).
-        destination: new or empty folder, or an earlier export, whose own files are replaced while what others
-            put there is kept; OUT/export/<to> by default.
+        to: one of `FORMATS`. `views` asks the network of the mast3r backend, whatever backend made the model.
+        destination: new or empty folder, or an earlier export, whose own files are replaced while others are
+            kept; OUT/export/<to> by default.
         model: index in OUT/sparse.
         depth: how `views` asks for depth; with `nerfstudio`, writes depth maps beside the photos.
-        strip_gps: take out of exported photos where they were taken; their pixels keep their bytes.
-        progress: told how far `views` is.
+        strip_gps: remove the places where photos were taken; their pixels keep their bytes.
 
     Returns:
         The folder written.
@@ -58,20 +54,11 @@ def export(
     Raises:
         ConfigError: the format is not known, or has no depth.
         InputError: OUT has no such model, or a photo is missing or has changed.
-        WeightsError: depth is wanted, and the network's weights are missing or unusable.
-        MissingDependencyError: depth is wanted, and the network cannot run here.
+        WeightsError, MissingDependencyError: depth is wanted, and the network cannot be had or run here.
         ReconstructionError: no photo's depth agrees with the model.
         WorkspaceError: the destination holds something else or cannot be written.
     """
-    if to not in FORMATS:
-        near = difflib.get_close_matches(to, FORMATS, n=1)
-        hint = f"did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
-    if depth is not None and to not in _WITH_DEPTH:
-        known = " and ".join(_WITH_DEPTH)
-        raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"{known} have")
-    if depth is not None and depth.metres and to != "views":
-        raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
+    _check_format(to, depth)
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
     _refuse_foreign(target)
@@ -84,31 +71,36 @@ def export(
     keeper = Keeper()
     with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
         names = FORMATS[to](source, folder)
-        num_noted = _without_gps(folder / "images") if strip_gps else 0
-        num_placed = 0 if strip_gps else _count_gps(folder / "images")
-        photos = {new: old for old, new in sorted(names.items())}
-        write_marker(folder, {"format": to, "model": model, "photos": photos})
-    keeper.tell(target)
+        photos = list((folder / "images").iterdir()) if (folder / "images").is_dir() else []
+        num_noted, num_placed = (
+            (sum(map(strip_gps_of, photos)), 0) if strip_gps else (0, sum(map(has_gps, photos)))
+        )
+        originals = {new: old for old, new in sorted(names.items())}
+        write_marker(folder, {"format": to, "model": model, "photos": originals})
+    keeper.report(target)
     if num_noted:
         log.warning(
-            "%d exported photos keep their makers' own notes, which may say where they were taken: only "
+            "%d exported photos keep their makers' own notes, which may hold a position: only "
             "the GPS of EXIF and XMP was taken out; exiftool -makernotes= removes them",
             num_noted,
         )
     if num_placed:
         log.warning(
-            "%d exported photos say by GPS where they were taken; --strip-gps leaves it out", num_placed
+            "%d exported photos hold the GPS position of the camera; --strip-gps removes it", num_placed
         )
     return target
 
 
-def _count_gps(images: Path) -> int:
-    return sum(map(has_gps, images.iterdir())) if images.is_dir() else 0
-
-
-def _without_gps(images: Path) -> int:
-    """Take it out of all; the number of those that keep notes of their makers."""
-    return sum(map(strip_gps_of, images.iterdir())) if images.is_dir() else 0
+def _check_format(to: str, depth: DepthOptions | None) -> None:
+    if to not in FORMATS:
+        near = difflib.get_close_matches(to, FORMATS, n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
+    if depth is not None and to not in _WITH_DEPTH:
+        known = " and ".join(_WITH_DEPTH)
+        raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"{known} have")
+    if depth is not None and depth.metres and to != "views":
+        raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
 
 
 def _finished(out: Path) -> Path:
@@ -133,14 +125,6 @@ def _refuse_foreign(destination: Path) -> None:
         )
 
 
-def _write_3dgs(source: Source, folder: Path) -> Names:
-    return write_3dgs(source.model, source.images, folder)
-
-
-def _write_txt(source: Source, folder: Path) -> Names:
-    return write_text(source.model, folder)
-
-
 def _write_ply(source: Source, folder: Path) -> Names:
     write_points_ply([source.model], folder / "points.ply")
     return {}
@@ -153,9 +137,9 @@ def _write_views(source: Source, folder: Path) -> Names:
 
 
 FORMATS: Mapping[str, Callable[[Source, Path], Names]] = {
-    "3dgs": _write_3dgs,
+    "3dgs": lambda source, folder: write_3dgs(source.model, source.images, folder),
     "nerfstudio": write_nerfstudio,
-    "txt": _write_txt,
+    "txt": lambda source, folder: write_text(source.model, folder),
     "ply": _write_ply,
     "views": _write_views,
 }

@@ -26,16 +26,9 @@ def write_glb(
 ) -> None:
     """Write the cloud and one frustum for each registered photo.
 
-    glTF has y up and cameras that look along -z. The node `model` turns the model's world upright, as far as
-    its photos tell; below it all coordinates are the model's. Each photo has a node of its name with a
-    frustum of lines and a perspective camera, from which distortion and an eccentric principal point are left
-    out.
-
-    Args:
-        model: poses and cameras.
-        cloud: in the same frame and unit.
-        orientations: EXIF orientation by image name; 1 where it is missing.
-        path: file to write.
+    glTF has y up and cameras that look along -z. The node `model` turns the model's world upright, by the
+    EXIF `orientations` of its photos; below it all coordinates are the model's. Each photo has a node of its
+    name with a frustum of lines and a perspective camera, without distortion and eccentric principal point.
     """
     scene = trimesh.Scene()
     turn = np.eye(4)
@@ -88,7 +81,7 @@ def _frustum_depth(centres: NDArray[np.float64], points: NDArray[np.float32]) ->
 
 
 def _frustum(camera: pycolmap.Camera, depth: float) -> trimesh.path.Path3D:
-    """Edges of the view, and a roof that says where the photo's top is; in the camera's OpenGL frame."""
+    """Edges of the view, and a roof at the photo's top side; in the camera's OpenGL frame."""
     x = (np.array([0, camera.width, camera.width, 0]) - camera.principal_point_x) / camera.focal_length_x
     y = (np.array([0, 0, camera.height, camera.height]) - camera.principal_point_y) / camera.focal_length_y
     corners = depth * np.stack((x, -y, -np.ones(4)), axis=1)

@@ -1,7 +1,7 @@
 """Positions by GPS that exported photos carry: found, and taken out without touching a pixel.
 
-What says where a photo was taken is overwritten in place, so that nothing else in the file moves: the GPS
-table of EXIF, and the properties of XMP whose names begin with GPS, as drones write them.
+The place where a photo was taken is overwritten in place, so that nothing else in the file moves. It is in
+the GPS table of EXIF, and in XMP properties whose names begin with GPS, as drones write them.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _MOST_TABLES = 64
 
 
 def has_gps(path: Path) -> bool:
-    """Whether a photo says where it was taken."""
+    """Whether a photo holds the place where it was taken."""
     data = path.read_bytes()
     return without_gps(data) != data
 
 
 def strip_gps(path: Path) -> bool:
-    """Replace a photo of ours by one that doesn't say where it was taken; its pixels keep their bytes.
+    """Replace a photo of ours by one without the place where it was taken; its pixels keep their bytes.
 
     Returns:
-        Whether notes of the camera's maker stay in it, whose content nobody knows.
+        Whether the camera maker's own notes, whose format is not public, stay in it.
 
     Raises:
-        InputError: it still says so, in a way that is not known here.
+        InputError: it still holds a place, in a form that is not supported here.
     """
     data = path.read_bytes()
     stripped = without_gps(data)
@@ -89,12 +89,12 @@ def _png_without(data: bytes) -> bytes:
             if cleared != body:
                 check = zlib.crc32(kind + cleared)
                 chunk = struct.pack(">I", length) + kind + bytes(cleared) + struct.pack(">I", check)
-        if kind not in (b"tEXt", b"zTXt", b"iTXt") or not _tells_position(kind, body):
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") or not _holds_position(kind, body):
             parts.append(chunk)
     return b"".join([*parts, data[place:]])
 
 
-def _tells_position(kind: bytes, body: bytes) -> bool:
+def _holds_position(kind: bytes, body: bytes) -> bool:
     keyword, _, text = body.partition(b"\0")
     if keyword.startswith(b"Raw profile type"):
         return keyword.split()[-1].lower() in (b"exif", b"app1", b"xmp")
@@ -125,7 +125,6 @@ def _clear_tables(data: bytearray, start: int) -> None:
 
 
 def _clear_gps(data: bytearray, start: int, table: int, order: str) -> None:
-    """Overwrite a table of GPS tags, and the values that it leads to."""
     count, entries = _read(data, f"{order}H", start + table), start + table + 2
     for place in range(entries, min(entries + 12 * count, len(data) - 11), 12):
         size = _TYPE_BYTES.get(_read(data, f"{order}H", place + 2), 0) * _read(data, f"{order}I", place + 4)
@@ -138,7 +137,6 @@ def _clear_gps(data: bytearray, start: int, table: int, order: str) -> None:
 
 
 def _read(data: bytearray, form: str, place: int) -> int:
-    """A number, 0 beyond the end."""
     if place + struct.calcsize(form) > len(data):
         return 0
     return int(struct.unpack_from(form, data, place)[0])

@@ -1,6 +1,6 @@
 """COLMAP models and point clouds on disk.
 
-A truncated model makes readers hang or allocate without bound, so models appear complete or not at all.
+Readers stop or allocate without bound on a truncated model, so models appear complete or not at all.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ def write_models(
 
     Args:
         models: their points should have colours (`Reconstruction.extract_colors_for_all_images`).
-        out: workspace.
         text: also write the `.txt` form beside the `.bin` files.
-        notes: for each model, in the same order, JSON values that go beside it, by file name.
+        notes: for each model, JSON values that go beside it, by file name.
 
     Returns:
         The model folders, in order.
@@ -96,7 +95,6 @@ def _keep_changed(out: Path) -> None:
 
 
 def _is_of_model(place: PurePosixPath) -> bool:
-    """Whether a file in `sparse/` has a name that only models of ours have."""
     return len(place.parts) == 2 and place.parts[0].isdigit() and place.name in _MODEL_FILES
 
 
@@ -116,10 +114,8 @@ def write_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool) -> 
 def write_text(model: pycolmap.Reconstruction, folder: Path) -> Mapping[str, str]:
     """Write the `.txt` files of one model.
 
-    COLMAP's reader of them cuts a name at its first blank, so blanks are written as `%20`, and that is said.
-
-    Returns:
-        Name in the files by name of the image, for those that differ.
+    COLMAP's reader of them cuts a name at its first blank, so blanks are written as `%20`. Returned are the
+    changed names, by name of the image.
 
     Raises:
         WorkspaceError: a file came out short.
@@ -157,7 +153,7 @@ def _names_without_blanks(model: pycolmap.Reconstruction) -> dict[str, str]:
 def check_whole(model: pycolmap.Reconstruction, folder: Path) -> None:
     """Compare the sizes of images.bin and points3D.bin with what `model` must take.
 
-    COLMAP writes on a full disk without an error, and whoever reads the truncated file hangs. These two are
+    COLMAP writes on a full disk without an error, and readers of the truncated file never end. These two are
     written last, so the smaller files are whole when they are.
 
     Raises:

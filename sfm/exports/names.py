@@ -16,10 +16,10 @@ _KEPT_FORMATS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
 def flat_names(names: Iterable[str]) -> Mapping[str, str]:
     """A flat, unique, plain name for each image name: `a/b c.v1.JPG` becomes `a__b_c_v1.jpg`.
 
-    Gaussian-splatting readers drop folders, cut a name at its first dot and decode it byte by byte, so
-    folders are joined, stems differ even without extension and case, and only ASCII letters, digits, `_`
-    and `-` stay. Formats other than JPEG and PNG become PNG. What would be too long for a disk is cut, and a
-    hash of the whole name put in place of the rest.
+    Gaussian-splatting readers drop folders, cut a name at its first dot and decode it byte by byte. So
+    folders are joined, stems differ even without extension and case, and only ASCII letters, digits, `_` and
+    `-` stay. Formats other than JPEG and PNG become PNG. Names too long for a disk are cut, and end in a hash
+    of the whole name.
     """
     flat: dict[str, str] = {}
     taken: set[str] = set()

@@ -49,10 +49,10 @@ def write_nerfstudio(source: Source, folder: Path) -> Mapping[str, str]:
 
     The photos are the original files when all cameras fit nerfstudio's OPENCV or OPENCV_FISHEYE model (one
     of them for all), and undistorted otherwise. `transform_matrix` is world_from_cam with OpenGL camera axes
-    (x right, y up, z back), in the model's world turned by `applied_transform` to have z up, as are the
-    points; a model that has z up is not turned. Intrinsics stand with each frame, and once for all frames
-    where these share them: readers look in the one place or the other. Depth maps are 16-bit PNGs of the
-    photos' size in steps of `depth_unit_scale_factor`, 0 where unknown.
+    (x right, y up, z back). `applied_transform` turns the model's world and points to have z up, unless it
+    has. Intrinsics stand with each frame, and once for all frames where these share them: readers look in the
+    one place or the other. Depth maps are 16-bit PNGs of the photos' size in steps of
+    `depth_unit_scale_factor`, 0 where unknown.
 
     Returns:
         The exported file's name by image name.
@@ -87,7 +87,7 @@ def write_nerfstudio(source: Source, folder: Path) -> Mapping[str, str]:
 
 
 def _has_z_up(source: Source) -> bool:
-    """Whether the model stands upright: its georeference says so, else the photos do."""
+    """Whether the model stands upright: by its georeference, else by its photos."""
     file = source.root / "sparse" / str(source.index) / GEOREFERENCE_FILE
     try:
         place = read_json(file)
@@ -100,7 +100,6 @@ def _has_z_up(source: Source) -> bool:
 
 
 def _common_intrinsics(model: pycolmap.Reconstruction, camera_model: str) -> dict[str, object]:
-    """Those of all photos, where they are the same."""
     used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
     first, *others = [_intrinsics(model.camera(camera_id), camera_model) for camera_id in sorted(used)]
     return first if all(other == first for other in others) else {}
@@ -149,7 +148,7 @@ def _frames(
 def _depths(
     source: Source, model: pycolmap.Reconstruction, frames: list[dict[str, object]], folder: Path
 ) -> dict[str, object]:
-    """Write depth maps where they are wanted, name them in `frames`, and say what a step of theirs is."""
+    """Write depth maps where they are wanted, and name them in `frames`; returns the key with their unit."""
     if source.depth is None:
         return {}
     from sfm.exports.depth_images import write_depth_images
@@ -166,7 +165,7 @@ def _depths(
 def _intrinsics(camera: pycolmap.Camera, camera_model: str) -> dict[str, object]:
     """A camera in nerfstudio's terms, which has its pixel centres at 0.5 as COLMAP does.
 
-    instant-ngp tells a fisheye by `is_fisheye`, not by `camera_model`.
+    instant-ngp recognises a fisheye by `is_fisheye`, not by `camera_model`.
     """
     keys = (_PERSPECTIVE | _FISHEYE)[camera.model_name]
     extra = dict(zip(keys, camera.params[camera.extra_params_idxs()].tolist(), strict=True))

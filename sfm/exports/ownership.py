@@ -18,8 +18,7 @@ from sfm.untrusted.documents import read_json
 log = logging.getLogger(__name__)
 
 MARKER = EXPORT_MARKER
-"""File in every exported folder: says that it is ours, which files are, and which exported name stands for
-which photo."""
+"""File in every exported folder that marks it as ours: our files, and the photo behind each exported name."""
 
 _KEPT = ".kept"
 _NUM_LISTED = 3
@@ -32,7 +31,7 @@ def write_marker(folder: Path, content: Mapping[str, object]) -> None:
 
 
 def changed_files(folder: Path) -> tuple[PurePosixPath, ...]:
-    """Files that are not as the marker says that they were written, or not named there; none without one."""
+    """Files that differ from the marker's record, or are not in it; none without a marker."""
     own = _own(folder)
     if own is None:
         return ()
@@ -45,15 +44,15 @@ class Keeper:
     """Carries what others put into an export, or changed in it, over into its renewal."""
 
     is_own: Callable[[PurePosixPath], bool] | None = None
-    """Tells the export's own files by their place; without it the list in the marker does."""
+    """Whether a place is one of the export's own files; without it the list in the marker decides."""
     kept: dict[PurePosixPath, PurePosixPath] = field(default_factory=dict)
     """New place of each file that was carried, by its place in the old folder."""
 
     def carry(self, old: Path, new: Path) -> None:
         """Give the new folder what isn't the export's own in the old one; files share their disk space.
 
-        A file whose place is taken in the new folder gets `.kept` behind its name. What was carried before
-        is left, so that a second call only carries what has come since.
+        A file whose place is taken in the new folder gets `.kept` behind its name. A second call only
+        carries files that came since the first.
         """
         own, known = _own(old), set(_known(new))
         for place in _files(old):
@@ -69,8 +68,8 @@ class Keeper:
             self.kept[place] = _free_place(new, place, old)
             _link(old / place, new / self.kept[place])
 
-    def tell(self, folder: Path) -> None:
-        """Say in one line what was kept."""
+    def report(self, folder: Path) -> None:
+        """Print one line about the files that were kept."""
         if not self.kept:
             return
         shown = [f"{old} as {new.name}" if old != new else str(old) for old, new in sorted(self.kept.items())]
@@ -80,7 +79,6 @@ class Keeper:
 
 
 def _files(folder: Path) -> Iterator[PurePosixPath]:
-    """Files and links below a folder."""
     for parent, folders, names in os.walk(folder, onerror=_raise):
         here = Path(parent)
         links = [name for name in folders if (here / name).is_symlink()]
@@ -89,7 +87,6 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
 
 
 def _raise(error: OSError) -> None:
-    """What cannot be listed cannot be carried."""
     raise error
 
 
@@ -108,7 +105,7 @@ def _known(folder: Path) -> Mapping[str, object]:
 
 
 def _own(folder: Path) -> Mapping[str, object] | None:
-    """What the marker in a folder says of its files; None where it says nothing."""
+    """The marker's record of the files in a folder; None without a readable one."""
     try:
         content = read_json(folder / MARKER, errors="surrogateescape")
     except InputError:

@@ -38,8 +38,8 @@ class Covisibility:
     def partners(self, image_id: int, count: int) -> list[int]:
         """Up to `count` photos that together see a photo's points best, the best first.
 
-        The first shares the most points; each further one is chosen for the points that those before it see
-        least, a point counting half as much each time it has been seen.
+        The first shares the most points. Each further one is chosen for the points that those before it see
+        least. A point counts half as much each time it has been seen.
         """
         weights = dict.fromkeys(self.points[image_id], 1.0)
         chosen: list[int] = []

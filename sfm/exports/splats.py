@@ -15,8 +15,8 @@ from sfm.exports.undistortion import undistort
 def write_3dgs(model: pycolmap.Reconstruction, image_root: Path, folder: Path) -> Mapping[str, str]:
     """Write `images/` and `sparse/0/{cameras,images,points3D}.bin` as gaussian-splatting's loader wants them.
 
-    That loader accepts PINHOLE cameras only, reads COLMAP's three classic files, drops folders from image
-    names, cuts them at the first dot, decodes them byte by byte, and ignores the principal point. Hence:
+    That loader accepts PINHOLE cameras only, reads COLMAP's three classic files and ignores the principal
+    point. It drops folders from image names, cuts them at the first dot and decodes them byte by byte. Hence:
     undistorted photos, cut to be symmetric about the principal point; flat plain names; no rigs.bin and
     frames.bin (readers of the newer format make trivial rigs when they are missing).
 

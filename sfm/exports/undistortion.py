@@ -39,16 +39,15 @@ def undistort(
 ) -> pycolmap.Reconstruction:
     """Undistort all registered images into `destination`.
 
-    COLMAP reads and writes where image names lead it, through links too, so it is given links of ours, under
+    COLMAP reads and writes wherever image names lead, through links too. So it works on links of ours, under
     names of ours, in a folder that is gone afterwards.
 
-    Trainers take the principal point to be the image centre, so where it is not, the undistorted image is cut
-    to be symmetric about it (to within half a pixel). Images whose camera has no distortion keep their bytes
-    unless they are cut or change format.
+    Trainers take the image centre for the principal point. So undistorted images are cut to be symmetric
+    about it, to within half a pixel. Images whose camera has no distortion keep their bytes unless they are
+    cut or change format.
 
     Args:
         model: distorted cameras; left as it is.
-        image_root: folder that the model's image names refer to.
         names: new file name by image name, for every registered image.
         destination: existing folder for the images.
 
@@ -56,8 +55,7 @@ def undistort(
         The model of the undistorted images: registered images only, PINHOLE cameras, names from `names`.
 
     Raises:
-        InputError: a photo is missing, unreadable or not of its camera's size, or no path may be made of its
-            name.
+        InputError: a photo is missing, unreadable or not of its camera's size, or its name cannot be a path.
         WorkspaceError: an image cannot be written.
     """
     photos = _checked_photos(model, image_root)
@@ -104,7 +102,7 @@ def check_photo(path: Path, camera: pycolmap.Camera) -> None:
         raise InputError(f"{path}: cannot be read any more ({error})") from error
     if size != (camera.width, camera.height):
         raise InputError(
-            f"{path}: is {size[0]} x {size[1]} px, the model says {camera.width} x {camera.height}",
+            f"{path}: is {size[0]} x {size[1]} px, in the model {camera.width} x {camera.height}",
             hint="the photo has changed since the run; run `sfm run` again",
         )
 
@@ -121,7 +119,6 @@ def _checked_photos(model: pycolmap.Reconstruction, image_root: Path) -> dict[in
 
 
 def _link_photos(model: pycolmap.Reconstruction, photos: Mapping[int, Path], folder: Path) -> None:
-    """A COLMAP project in `folder` whose images are links to the photos, named by number."""
     write_model(_renumbered(model, photos), folder / "sparse", text=False)
     for image_id, path in photos.items():
         link_photo(Path(os.path.realpath(path)), folder / "images" / _numbered(image_id, path), owned=False)
@@ -155,10 +152,7 @@ def _symmetric(centre: float, size: int) -> tuple[int, int]:
 
 
 def _place_images(
-    model: pycolmap.Reconstruction,
-    windows: Mapping[int, Window],
-    source: Path,
-    targets: Mapping[int, Path],
+    model: pycolmap.Reconstruction, windows: Mapping[int, Window], source: Path, targets: Mapping[int, Path]
 ) -> None:
     def place(image: pycolmap.Image) -> None:
         made, target = path_below(source, image.name), targets[image.image_id]

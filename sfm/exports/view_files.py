@@ -16,7 +16,7 @@ from sfm.exports.depth_set import ViewRecord
 from sfm.exports.view_maps import Mask, ViewMap
 
 MILLI = 0.001
-"""Unit of the PNG files, in the unit of depth, wherever it serves; what nerfstudio takes when not told."""
+"""Unit of the PNG files, in the unit of depth, wherever it serves; nerfstudio's default."""
 
 _LARGEST = 65535
 _COARSEST = 1000 * MILLI
@@ -53,11 +53,8 @@ def confidence_png(view: ViewMap) -> NDArray[np.uint8]:
 
 
 def write_view(view: ViewMap, record: ViewRecord, stem: str, folder: Path, usable: Mask, unit: float) -> int:
-    """Write `depth/STEM.{npy,png,json}` and `confidence/STEM.{npy,png}`.
-
-    Returns:
-        Pixels too far for the PNG.
-    """
+    """Write `depth/STEM.{npy,png,json}` and `confidence/STEM.{npy,png}`; returns pixels too far for the
+    PNG."""
     depth, confidence = folder / "depth", folder / "confidence"
     np.save(depth / f"{stem}.npy", view.depth)
     np.save(confidence / f"{stem}.npy", view.confidence)

@@ -20,8 +20,8 @@ Mask = NDArray[np.bool_]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _STEEPEST = 20.0
-"""Change of depth by the width of a pixel there, beyond which neighbours belong to different surfaces:
-surfaces seen at an angle below 3 degrees count as edges."""
+"""Change of depth over the width of a pixel beyond which neighbours belong to different surfaces, as at an
+angle below 3 degrees."""
 _LEAST_JUMP = 0.03
 """Relative change of depth below which nothing is an edge, however narrow the view."""
 _STRIP = 1 << 19
@@ -85,9 +85,7 @@ class ViewMap:
         return (self.depth > 0) & (self.confidence >= min_confidence)
 
     def world_points(self, where: Mask) -> Float64:
-        """World points (N, 3) of the pixels that `where` (H, W) selects, row by row; NaN where the camera's
-        distortion cannot be undone.
-        """
+        """World points (N, 3) of the pixels that `where` (H, W) selects, row by row; NaN without a ray."""
         rays = _rays(self.camera, self.grid.centres()[where.ravel()])
         pose = self.image.cam_from_world()
         local = rays * self.depth[where][:, None].astype(np.float64)
@@ -145,10 +143,7 @@ def resampled_view(
     Interpolated on surfaces; at their edges the nearest pixel's. 0 and 1 where the network's crop ends.
 
     Args:
-        view: (H, W) of the network's image.
-        photo_map: where those pixels lie.
-        image: pose.
-        camera: the photo's, with distortion.
+        view: (H, W) of the network's image; `photo_map` gives the photo's pixels of it.
         target: camera of the undistorted photo; None for the photo itself.
     """
     depth_maps = DepthMaps({image.name: view}, {image.name: photo_map}, metric=False)
@@ -178,7 +173,6 @@ def _projected(camera: pycolmap.Camera, rays: Float64) -> Float64:
 
 
 def _strips(grid: Grid) -> Iterator[tuple[int, Float64]]:
-    """First index and positions (n, 2) of a few rows at a time."""
     width, height = grid.size
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):

@@ -55,9 +55,7 @@ class ViewNetwork:
 def open_network(source: Source, scratch: Path) -> ViewNetwork:
     """Load the network with the options of the run, and find the photos.
 
-    Args:
-        source: the model.
-        scratch: an existing folder for what is only needed meanwhile.
+    `scratch` is an existing folder for files that are only needed meanwhile.
 
     Raises:
         WeightsError: the network's weights are missing or unusable.

@@ -62,7 +62,6 @@ def write_views(source: Source, folder: Path) -> Mapping[str, str]:
 
 
 def _write_maps(source: Source, depths: DepthSet, stems: Mapping[str, str], unit: float, folder: Path) -> int:
-    """All photos' files; returns how many pixels were too far for the PNG files."""
     options = source.depth or DepthOptions()
     for part in ("depth", "confidence"):
         (folder / part).mkdir()
@@ -105,7 +104,6 @@ def _summary(
 
 
 def _is_metric(source: Source) -> bool:
-    """Whether the run has scaled the model to metres."""
     events = read_events(source.root / "events.jsonl")
     own = [event for event in events if event.get("model") == source.index]
     return any(e.get("event") == "metric_scale" or e.get("metric") is True for e in own)

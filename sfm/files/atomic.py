@@ -41,10 +41,8 @@ def atomic_folder(path: Path, *, carry: Callable[[Path, Path], None] | None = No
 
     What a killed process left of the same folder is removed; the workspace's lock keeps others away.
 
-    Args:
-        path: the folder.
-        carry: called with the earlier folder and the new one, before they trade places and once more after
-            it: puts into the new one what must outlive the earlier one.
+    `carry` is called with the earlier folder and the new one, before they trade places and once more
+    afterwards: it puts into the new one what must outlive the earlier one.
 
     Raises:
         WorkspaceError: there cannot be such a folder.

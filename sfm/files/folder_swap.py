@@ -16,11 +16,7 @@ _AT_CWD = -100
 
 
 def take_place(new: Path, path: Path) -> Path | None:
-    """Put the folder `new` at `path`.
-
-    Returns:
-        Where the folder is now that was at `path`; None where there was none.
-    """
+    """Put the folder `new` at `path`; returns the new place of the folder that was there, if any."""
     if not os.path.lexists(path):
         new.rename(path)
         return None

@@ -43,7 +43,7 @@ def beside(path: Path) -> Path:
 
 
 def folder_beside(path: Path) -> Path:
-    """A name in the folder of `path` for a folder that will take its place; `leftovers` knows it again."""
+    """A name in the folder of `path` for a folder that will take its place; `leftovers` finds it."""
     return path.with_name(f".{path.name}.{_number()}{_SUFFIX}")
 
 

@@ -40,9 +40,6 @@ def adjust_with_positions(
     Args:
         model: aligned to the positions; left unchanged.
         priors: of photos of the model, without those that are clearly wrong.
-        options: of the global adjustment.
-        fixed_cameras: cameras whose intrinsics never change.
-        seed: of the alignment inside.
         only_with_evidence: False keeps the result whatever it does to the reprojection error.
 
     Returns:
@@ -77,6 +74,5 @@ def _row(image: pycolmap.Image, prior: PositionPrior) -> pycolmap.PosePrior:
 
 
 def _error_px(model: pycolmap.Reconstruction) -> float:
-    """Mean reprojection error of all observations."""
     model.update_point_3d_errors()
     return float(model.compute_mean_reprojection_error())

@@ -22,14 +22,14 @@ _MIN_POSITIONS = 3
 _MIN_INLIERS = 0.5  # share of the positions that must agree
 _MAX_SCALE_SIGMA = 0.1
 _MAX_TURN_SIGMA_DEG = 10.0
-_LEVEL_SIGMA = np.deg2rad(2.0)  # of the ground plane that photos tell, all together
+_LEVEL_SIGMA = np.deg2rad(2.0)  # of the ground plane by all photos together
 _MAX_TILT_DEG = 15.0
-_MAX_PITCH_DEG = 45.0  # of up as photos tell it that all look the same way
+_MAX_PITCH_DEG = 45.0  # of up by photos that all look the same way
 _FAINT = 1e-4
 _LOSS_SCALE = 2.0
 _MIN_WORSE = 0.3
-"""Share of the given standard deviation that errors have at least: those of one receiver drift together, so
-that differences from a smooth path look smaller than they are."""
+"""Least standard deviation of errors, as a share of the given one: errors of one receiver drift together, so
+they look smaller than they are."""
 _MIN_REDUNDANCY = 20
 
 
@@ -55,19 +55,19 @@ def align_to_positions(
 ) -> Alignment | str:
     """The similarity that takes camera centres to positions, each axis by its own standard deviation.
 
-    RANSAC gives starts, a Cauchy loss on the differences in standard deviations the solution. Its covariance
-    tells whether scale and rotation are determined at all: a baseline that is short next to the errors
-    determines neither. The errors are those that the differences show, but not less than three tenths of the
-    standard deviations given, and all of these where there are few positions.
+    RANSAC gives starts; the solution is a least-squares fit with Cauchy loss on the differences in standard
+    deviations. Its covariance shows whether scale and rotation are determined: a baseline that is short next
+    to the errors determines neither. The errors are estimated from the differences, but are at least
+    `_MIN_WORSE` of the given standard deviations. Few positions leave these as they are.
+
+    `level`, the ground plane by the photos, becomes a prior of 2 degrees in two cases. Positions may leave
+    the rotation open, as on a line. Or they tilt the model by more than 15 degrees against it, as heights do
+    that drift during a flight; then heights count for the height alone.
 
     Args:
         centres: (N, 3) in the model's frame.
         positions: (N, 3), metres.
         sigmas: (N, 3), metres.
-        seed: of RANSAC.
-        level: what the photos tell of the ground plane. A prior of 2 degrees where positions leave the
-            rotation open, as those on a line do, or tilt the model by more than 15 degrees against it, as
-            heights that drift during a flight do. In the last case heights only tell the height.
 
     Returns:
         The alignment, or why there is none, in words.
@@ -90,7 +90,6 @@ def align_to_positions(
 
 
 def _is_upright(found: Alignment | str, level: Level) -> bool:
-    """Whether there is an alignment, and it leaves up where the photos say."""
     if isinstance(found, str):
         return False
     tilt_deg = np.rad2deg(
@@ -110,12 +109,11 @@ class _Problem:
 
     @property
     def stiffness(self) -> Float64:
-        """One over the standard deviations, (N, 3); next to nothing for heights without a say."""
+        """One over the standard deviations, (N, 3); next to nothing for heights that are not used."""
         weights = 1 / self.sigmas
         return weights if self.heights else weights * np.array([1, 1, _FAINT])
 
     def differences(self, fit: pycolmap.Sim3d) -> Float64:
-        """(N, 3), metres."""
         return np.asarray(fit * self.centres - self.positions, np.float64)
 
     def residuals(self, fit: pycolmap.Sim3d) -> Float64:
@@ -127,7 +125,6 @@ class _Problem:
         return np.concatenate((damped, self.level.axes @ fit.rotation.matrix()[2] / _LEVEL_SIGMA))
 
     def cost(self, fit: pycolmap.Sim3d) -> float:
-        """Of a fit; smaller is better."""
         return float(np.sum(self.residuals(fit) ** 2))
 
 
@@ -135,7 +132,7 @@ def _judged(problem: _Problem, seed: int) -> Alignment | str:
     """The best fit from several starts, if it is determined and most positions agree with it."""
     fits = [_refined(problem, start) for start in _starts(problem, seed)]
     if problem.level is not None:
-        # Level axes do not tell up from down, and a roll of 90 degrees is as far from level as a start can
+        # Level axes leave up and down open, and a roll of 90 degrees is as far from level as a start can
         # be: the cost is stationary there.
         fits += [_refined(problem, _rolled(problem, fit, quarters)) for fit in fits for quarters in (1, 2, 3)]
         fits = [fit for fit in fits if (fit.rotation.matrix() @ problem.level.up)[2] > 0] or fits
@@ -149,9 +146,9 @@ def _judged(problem: _Problem, seed: int) -> Alignment | str:
         return f"only {is_inlier.sum()} of {len(away)} positions agree with the model"
     scale_sigma, turn_sigma_deg = _uncertainty(problem, fit, is_inlier)
     if scale_sigma > _MAX_SCALE_SIGMA:
-        return "the positions lie too close together for their errors: they do not tell the scale"
+        return "the positions lie too close together for their errors: they leave the scale open"
     if turn_sigma_deg > _MAX_TURN_SIGMA_DEG:
-        return "the positions lie on a line or too close to one: they do not tell the rotation about it"
+        return "the positions lie on a line or too close to one: they leave the rotation about it open"
     used_up = problem.level is not None
     return Alignment(fit, is_inlier, scale_sigma, turn_sigma_deg, used_up, problem.heights)
 
@@ -161,7 +158,7 @@ def _starts(problem: _Problem, seed: int) -> Iterator[pycolmap.Sim3d]:
     for factor in (0.5, 1.0, 3.0):
         options = pycolmap.RANSACOptions()
         options.max_error, options.random_seed, options.max_num_trials = factor * total, seed, 10_000
-        # A mapping, whatever the type stubs of pycolmap 4.2 say.
+        # A mapping, despite the type stubs of pycolmap 4.2.
         found = cast(
             "dict[str, Any] | None",
             pycolmap.estimate_sim3d_robust(problem.centres, problem.positions, options),
@@ -234,7 +231,6 @@ def _uncertainty(problem: _Problem, fit: pycolmap.Sim3d, chosen: NDArray[np.bool
 
 
 def _cross(vectors: Float64) -> Float64:
-    """Matrices (N, 3, 3) of the cross product with each vector (N, 3)."""
     x, y, z = vectors.T
     zero = np.zeros(len(vectors))
     return np.stack((zero, -z, y, z, zero, -x, -y, x, zero), axis=1).reshape(-1, 3, 3)

@@ -35,10 +35,10 @@ GEOREFERENCE_FILE = "georeference.json"
 
 _MIN_COMMON = 2
 _PLACE = ("latitude_deg", "longitude_deg", "altitude_m")
-_UP_BY_PHOTOS = "; the photos tell which way is up, since the positions lie on a line or nearly so"
+_UP_BY_PHOTOS = "; the photos determine which way is up, since the positions lie on a line or nearly so"
 _NO_HEIGHTS = (
-    "; their heights would tilt the model by more than the photos allow, so that they only tell how high it "
-    "lies as a whole"
+    "; their heights would tilt the model by more than the photos allow, so that they only determine how "
+    "high it lies as a whole"
 )
 
 
@@ -68,12 +68,12 @@ class Georeference:
     num_positions: int = 0
     """Photos of the model with a position."""
     outliers: tuple[str, ...] = ()
-    """Photos whose position contradicts the model; it has no say."""
+    """Photos whose position contradicts the model; they are not used."""
     differences: Differences | None = None
     """Of all photos with a position, outliers included."""
     scale_from: str = ""
-    """What makes the unit a metre: positions; where these do not tell, baselines of rigs; else the depth of
-    a network; empty: nothing does."""
+    """What makes the unit a metre: positions; else baselines of rigs; else the depth of a network; empty:
+    nothing does."""
     scale: float | None = None
     """Metres in one unit that the model had before."""
     scale_sigma: float | None = None
@@ -90,7 +90,7 @@ class Georeference:
 
     @property
     def is_placed(self) -> bool:
-        """Whether positions say where the model stands."""
+        """Whether the model is placed by positions."""
         return self.frame in ("enu", "positions")
 
 
@@ -121,8 +121,7 @@ class GivenFrame:
 def _read_place(path: Path) -> Georeference:
     """Frame, origin and offset of a model, without the figures of the run that found them.
 
-    Raises:
-        InputError: the file is damaged.
+    Raises InputError where the file is damaged.
     """
     try:
         stored = read_json(path)
@@ -161,15 +160,11 @@ class Surveying:
 def georeference(
     models: Sequence[pycolmap.Reconstruction], tools: Surveying, events: EventSink
 ) -> tuple[tuple[pycolmap.Reconstruction, ...], tuple[Georeference, ...]]:
-    """The models where their positions say that they stand, all about one origin, and what that rests on.
+    """The models placed by positions, all about one origin, and the basis of each placement.
 
     Positions win over any scale that depth has given, where they determine the scale to a tenth; else the
-    model keeps its own. Models that positions do not place are turned upright where photos tell.
-
-    Args:
-        models: changed in place, or replaced by adjusted copies.
-        tools: positions and options.
-        events: receives a `georeference` event a model.
+    model keeps its own. Models without such positions are turned upright where photos determine up. Models
+    are changed in place, or replaced by adjusted copies. `events` receives a `georeference` event a model.
     """
     config, priors = tools.config, None
     if config.mode == "auto":
@@ -196,7 +191,7 @@ def _is_given(model: pycolmap.Reconstruction, tools: Surveying) -> bool:
 
 
 def _beside_depth(where: Georeference) -> Georeference:
-    """What becomes of the scale that depth has given: positions and rigs win, and say how far it was off."""
+    """The record of a scale from depth: positions and rigs replace it, and its error is noted."""
     if not where.is_metric:
         return replace(where, scale_from="depth")
     if where.scale is None:
@@ -285,7 +280,6 @@ def _described(
 
 
 def _upright(model: pycolmap.Reconstruction, where: Georeference, tools: Surveying) -> Georeference:
-    """The model turned in place so that +z is up, if that can be known."""
     if tools.config.gravity == "never" or not is_level(model, tools.orientations):
         return where
     turn = pycolmap.Rotation3d(upright_from_world(model, tools.orientations))
@@ -294,7 +288,7 @@ def _upright(model: pycolmap.Reconstruction, where: Georeference, tools: Surveyi
 
 
 def _scaled_by_rigs(model: pycolmap.Reconstruction, where: Georeference, tools: Surveying) -> Georeference:
-    """The model scaled in place so that the cameras of rigs are as far apart as the user said."""
+    """The model scaled in place so that the cameras of rigs have the distances that the user gave."""
     scale = metres_per_unit(tools.rigs, model)
     if scale is None:
         return where
@@ -314,6 +308,5 @@ def _names(model: pycolmap.Reconstruction) -> list[str]:
 
 
 def _centres(model: pycolmap.Reconstruction, names: Sequence[str]) -> NDArray[np.float64]:
-    """Camera centres, (N, 3)."""
     images = {model.image(image_id).name: model.image(image_id) for image_id in model.reg_image_ids()}
     return np.array([images[name].projection_center() for name in names]).reshape(-1, 3)

@@ -19,7 +19,7 @@ _ROUND_M = 100.0
 
 @dataclass(frozen=True, slots=True)
 class PositionPrior:
-    """Where one camera is said to have been: metres and standard deviations `(3,)` in the local frame."""
+    """A given position of one camera: metres and standard deviations `(3,)` in the local frame."""
 
     xyz: NDArray[np.float64]
     sigma: NDArray[np.float64]
@@ -41,10 +41,7 @@ def read_position_priors(
 ) -> PositionPriors | None:
     """All positions of the database that are in the commonest coordinate system; None where there is none.
 
-    Args:
-        database: COLMAP database; only read.
-        sigma_horizontal_m: standard deviation of positions without a covariance.
-        sigma_vertical_m: the same, vertically.
+    Both sigmas are for positions without a covariance. The database is only read.
     """
     with pycolmap.Database.open(database) as db:
         names = {image.image_id: image.name for image in db.read_all_images()}

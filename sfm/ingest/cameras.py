@@ -30,7 +30,7 @@ class Shot:
     device: str = ""
     """Equal for photos of one camera at one zoom setting; empty when unknown."""
     sensor: RigSensor | None = None
-    """The camera of a rig that took it: its photos share one camera, whatever their metadata say."""
+    """The camera of a rig that took it: its photos share one camera, whatever the metadata hold."""
 
     @property
     def folder(self) -> str:
@@ -45,7 +45,6 @@ def assign_cameras(
 
     Args:
         shots: all photos, in the order of names; camera ids start at 1 in the order of their first photos.
-        config: camera model, sharing and known intrinsics.
 
     Raises:
         ConfigError: two kinds of known intrinsics at once.

@@ -20,11 +20,7 @@ Samples = NDArray[np.int16]
 
 
 def needs_comparing(image: Image.Image) -> bool:
-    """False for the files that nearly all cameras write, which every reader takes alike: 8-bit JPEG and PNG.
-
-    Args:
-        image: opened, not yet decoded.
-    """
+    """False for an opened file of the kinds that every reader takes alike: 8-bit JPEG and PNG."""
     if image.format in ("JPEG", "MPO"):
         return image.mode not in ("L", "RGB")
     return (
@@ -41,12 +37,8 @@ def has_deep_integers(image: Image.Image) -> bool:
 
 
 def colmaps_samples(path: Path, size: tuple[int, int], orientation: int) -> Samples | None:
-    """Pixels that COLMAP reads, spread over the upright photo; None where it cannot read it.
-
-    Args:
-        path: the photo.
-        size: width and height of its stored pixels.
-        orientation: EXIF orientation by which those are turned.
+    """Pixels that COLMAP reads, spread over the photo turned upright by its EXIF orientation; None where
+    COLMAP cannot read it. `size` is that of the stored pixels.
     """
     bitmap = pycolmap.Bitmap.read(path, True)
     if bitmap is None or (bitmap.width, bitmap.height) != size:
@@ -71,8 +63,8 @@ def are_same(ours: Samples, theirs: Samples) -> bool:
 def is_colmap_right(ours: Samples, theirs: Samples, *, is_deep: bool) -> bool:
     """Which of two readings that differ is the photo.
 
-    Pillow's, but for deep integers (it takes 12 bits for 16, and planes of 16 bits for rows) and for a
-    reading that shows nothing: what COLMAP cannot decode, it gives as black.
+    Pillow's, except for deep integers (it takes 12 bits for 16, and planes of 16 bits for rows). COLMAP gives
+    what it cannot decode as black, so a black reading loses.
     """
     contrast = float(np.ptp(theirs)) / max(1.0, float(np.ptp(ours)))
     return contrast >= (0.5 if is_deep else 2.0)

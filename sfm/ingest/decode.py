@@ -1,4 +1,4 @@
-"""Opening photos that nobody vouches for, and their pixels the right way up."""
+"""Opening photos from anywhere, and their pixels the right way up."""
 
 from __future__ import annotations
 
@@ -52,14 +52,7 @@ class TooLargeForMemoryError(UnusablePhotoError):
 
 
 def load_rgb(path: Path, *, max_size: int | None = None) -> NDArray[np.uint8]:
-    """Upright pixels of a photo.
-
-    Args:
-        path: a photo of the collection (`Photo.path`).
-        max_size: longer side to reduce to, px; None leaves the size.
-
-    Returns:
-        (H, W, 3) uint8, EXIF orientation applied.
+    """Upright pixels of a photo, (H, W, 3) uint8; `max_size` reduces the longer side, px.
 
     Raises:
         OSError: the file cannot be read or decoded.

@@ -24,7 +24,7 @@ _NUM_EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file whose suffix says that it is a photo."""
+    """A file with the suffix of a photo."""
 
     name: str
     """POSIX path relative to the photos folder, exactly as the file system has it."""
@@ -46,13 +46,10 @@ class Listing:
 
 
 def discover(root: Path, *, excluded: Group[Path] = ()) -> Listing:
-    """Photo files under `root`, subfolders and linked folders included.
+    """Photo files under an existing folder, subfolders and linked folders included.
 
-    Left out: what is hidden, folders that systems put beside photos, and outputs of earlier runs.
-
-    Args:
-        root: an existing folder.
-        excluded: folders not to enter.
+    Left out: what is hidden, folders that systems put beside photos, and outputs of earlier runs
+    (`excluded`).
     """
     files: list[FoundFile] = []
     unreachable: list[Skipped] = []
@@ -69,13 +66,10 @@ def discover(root: Path, *, excluded: Group[Path] = ()) -> Listing:
 
 
 def with_earlier(listing: Listing, earlier: Sequence[FoundFile], folder: str) -> Listing:
-    """A listing that begins with files from elsewhere, which keep their names.
+    """A listing that begins with earlier files, which keep their names.
 
-    Args:
-        listing: of a folder; its files that are among the earlier ones, by their place on the disk, are not
-            listed again, and others of the same name get `folder` before it.
-        earlier: photos that have a name already.
-        folder: what tells names apart.
+    Files of the listing that are among the earlier ones, by their place on the disk, are not listed again.
+    Other files with the name of an earlier one get `folder` before it.
     """
     places = {os.path.realpath(file.path) for file in earlier}
     taken = {file.name for file in earlier}

@@ -209,7 +209,6 @@ def _unusable_by_os_error(path: Path, error: OSError) -> Unusable:
 
 
 def _what_it_is(path: Path) -> str:
-    """What a file holds that is no photo we can read, for the user."""
     try:
         with path.open("rb") as stream:
             start = stream.read(512)
@@ -218,4 +217,4 @@ def _what_it_is(path: Path) -> str:
     if start[:4] in _TIFF_STARTS:
         return "a damaged TIFF, or one of a kind that cannot be read: save it with 8 or 16 bits"
     is_text = start and all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in start)
-    return f"{'a text file' if is_text else 'not a photo in a known format'}, whatever its name says"
+    return f"{'a text file' if is_text else 'not a photo in a known format'}, whatever its name"

@@ -1,4 +1,4 @@
-"""What a photo's metadata says, with everything implausible left out."""
+"""A photo's metadata, with everything implausible left out."""
 
 from __future__ import annotations
 
@@ -33,12 +33,7 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image, *, size: tuple[int, int]) -> Metadata:
-    """Metadata of an opened photo.
-
-    Args:
-        image: from `open_photo`, not yet decoded.
-        size: width and height of the stored pixels, px.
-    """
+    """Metadata of an opened photo, not yet decoded; `size` is that of the stored pixels, px."""
     return parse_metadata(*exif_tables(image), size=size)
 
 
@@ -76,7 +71,7 @@ def _focal_px(detail: Tags, make: str | None, model: str | None, size: tuple[int
 
 
 def _scale_since_capture(detail: Tags, size: tuple[int, int]) -> float | None:
-    """How much smaller the photo is than EXIF says; None when it was cropped, for then no rule holds."""
+    """How much smaller the photo is than by EXIF; None when it was cropped, for then no rule holds."""
     recorded = _positive(detail.get(0xA002)), _positive(detail.get(0xA003))
     if recorded[0] is None or recorded[1] is None:
         return 1.0
@@ -160,7 +155,6 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
-    """A finite number; rationals with denominator 0 are none."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):

@@ -1,4 +1,4 @@
-"""Intrinsics that the user knows, as a COLMAP parameter string or a cameras.txt."""
+"""Known intrinsics from the user: a COLMAP parameter string or a cameras.txt."""
 
 from __future__ import annotations
 
@@ -29,12 +29,7 @@ class KnownCamera:
 
 
 def parse_camera_params(text: str, model: str, size: Size) -> KnownCamera:
-    """Parameters in COLMAP's order, comma-separated.
-
-    Args:
-        text: such as "2559.7, 1536, 1152, -0.0205".
-        model: COLMAP's name of the camera model.
-        size: width and height of the photos, px.
+    """Comma-separated parameters in COLMAP's order, such as "2559.7, 1536, 1152, -0.0205".
 
     Raises:
         InputError: not numbers, not as many as the model has, or impossible for photos of this size.
@@ -47,8 +42,8 @@ def read_cameras_file(path: Path) -> tuple[KnownCamera, ...]:
     """The cameras of a COLMAP cameras.txt, in the order of the file.
 
     Raises:
-        InputError: the file cannot be read, or a line is not `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...`, or
-            two cameras have the same size, so that photos could not be told apart.
+        InputError: the file cannot be read, a line is not `CAMERA_ID MODEL WIDTH HEIGHT PARAMS...`, or two
+            cameras have one size, which is what assigns photos to cameras.
     """
     cameras: dict[Size, KnownCamera] = {}
     ids: set[int] = set()
@@ -62,7 +57,7 @@ def read_cameras_file(path: Path) -> tuple[KnownCamera, ...]:
         if camera.size in cameras:
             raise InputError(
                 f"{where}: a second camera of {_text(camera.size)} px",
-                hint="photos are told apart by size: give one camera per size",
+                hint="photos get their camera by size: give one camera per size",
             )
         ids.add(camera_id)
         cameras[camera.size] = camera

@@ -85,11 +85,7 @@ class Manifest:
         self._masks[str(path)] = [*_state(path), *size]
 
     def save(self, *, present: frozenset[str] | None = None) -> None:
-        """Write the manifest, atomically.
-
-        Args:
-            present: names of the files that still exist; others are forgotten. None keeps all.
-        """
+        """Write the manifest, atomically; with `present`, entries of all other names are dropped."""
         if present is not None:
             self._photos = {name: entry for name, entry in self._photos.items() if name in present}
         content = {
@@ -119,7 +115,6 @@ def _state(path: Path) -> list[int]:
 
 
 def _is_entry(entry: list[Any]) -> bool:
-    """Size, time and what was found out; entries of earlier versions are forgotten."""
     if len(entry) != 3 or not fits(entry[:2], [int]):
         return False
     found = entry[2]

@@ -40,8 +40,8 @@ class Maskable:
 def masks_dir(cache_dir: Path) -> Path:
     """The folder to give to COLMAP as `mask_path`.
 
-    It holds `<photo name>.png` for each photo: a link to its mask, or to one that is white all over, because
-    COLMAP leaves out photos whose mask it doesn't find.
+    It holds `<photo name>.png` for each photo: a link to the mask, or to a white one. COLMAP leaves out
+    photos whose mask it doesn't find.
     """
     return cache_dir / "masks"
 
@@ -87,7 +87,6 @@ def _white_mask(size: Size, cache_dir: Path) -> Path:
 
 
 def _candidates(photo: Maskable, folder: Path) -> Iterator[Path]:
-    """At most one path."""
     names = [f"{photo.name}.png", f"{photo.source_name}.png"]
     if photo.source_name.lower().endswith(".png"):
         names.append(photo.source_name)
@@ -107,11 +106,11 @@ def _problem(photo: Maskable, path: Path, manifest: Manifest) -> str:
         return ""
     text = f"{path} is {size[0]} x {size[1]} px, its photo {photo.size[0]} x {photo.size[1]}"
     turned = photo.orientation >= 5 and size == photo.size[::-1]
-    return f"{text} as stored (the mask is turned upright, as EXIF tells viewers to)" if turned else text
+    return f"{text} as stored (the mask is turned upright, by its EXIF orientation)" if turned else text
 
 
 def _checked_size(path: Path, wanted: Size, manifest: Manifest) -> Size:
-    """The size that the header tells; only a mask that fits is decoded."""
+    """The size in the header; only a mask that fits is decoded."""
     with open_photo(path) as image:
         size = stored_size(image)
         if size == wanted:

@@ -1,4 +1,4 @@
-"""How much memory photos need, told from their headers, and how many are decoded at the same time."""
+"""How much memory photos need, by their headers, and how many are decoded at the same time."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ class MemoryBudget:
 def decoding_bytes(image: Image.Image) -> int:
     """Bytes that decoding, turning upright and conversion to 8 bits take at most.
 
-    Args:
-        image: opened, and told of the size that it is wanted in (`Image.draft`), not yet decoded.
+    The image is opened and not yet decoded; `Image.draft` has set the wanted size.
     """
     stored = 1 if image.mode in _GRAY else 2 if image.mode.startswith("I;16") else 4
     is_gray = image.mode == "L" or image.mode.startswith(("I", "F"))

@@ -23,7 +23,7 @@ def with_positions(collection: Collection, config: GeoreferenceConfig) -> Collec
     """The collection with a position for each photo that has one; a file takes the place of all GPS.
 
     Raises:
-        InputError: the file cannot be used; says which line.
+        InputError: the file cannot be used; names the line.
     """
     sigmas = Sigmas(config.sigma_horizontal_m, config.sigma_vertical_m)
     if config.positions_file is not None:
@@ -37,10 +37,10 @@ def with_positions(collection: Collection, config: GeoreferenceConfig) -> Collec
 
 
 def positions_m(collection: Collection) -> dict[str, NDArray[np.float64]]:
-    """Metres `(3,)` of every photo with a position, for telling neighbours.
+    """Metres `(3,)` of every photo with a position, for finding neighbours.
 
     In the frame of the user's file; or east, north and 0: heights by satellite drift within a flight by more
-    than its strips lie apart.
+    than its strips are apart.
     """
     priors = {photo.name: photo.position for photo in collection.photos if photo.position is not None}
     if not all(prior.is_geodetic for prior in priors.values()):

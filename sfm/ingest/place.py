@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import itertools
 import logging
 import os
@@ -47,10 +48,7 @@ def refuse_linked_files(images_dir: Path) -> None:
 def link_photo(source: Path, target: Path, *, owned: bool) -> None:
     """Let `target` lead to the user's photo `source`: by a link where links are possible, else by a copy.
 
-    Args:
-        source: the user's file.
-        target: place in `images_dir`.
-        owned: True when an earlier run put a file at `target`.
+    `owned` means that an earlier run put a file at `target`.
 
     Raises:
         NameNotPossibleError: the name is too long or otherwise impossible for the file system.
@@ -58,7 +56,7 @@ def link_photo(source: Path, target: Path, *, owned: bool) -> None:
         OSError: the folder cannot be written.
     """
     source = source.absolute()
-    with _impossible_names_told(target):
+    with _impossible_names_reported(target):
         if target.is_symlink() and os.readlink(target) == str(source):
             return
         if not _holds(target, source, owned=owned):
@@ -67,7 +65,7 @@ def link_photo(source: Path, target: Path, *, owned: bool) -> None:
 
 def link_copy(source: Path, target: Path, *, owned: bool) -> None:
     """Let `target` be the converted copy `source`, sharing its disk space if possible; see `link_photo`."""
-    with _impossible_names_told(target):
+    with _impossible_names_reported(target):
         if not _holds(target, source, owned=owned):
             _put(source, target, symbolic=False)
 
@@ -88,7 +86,6 @@ def remove_stale(images_dir: Path, *, root: Path, wanted: Set[str], owned: Set[s
     """Remove entries of photos that are no longer there, and folders left empty by that; nothing else.
 
     Args:
-        images_dir: the model's photo folder.
         root: the user's photo folder.
         wanted: names of entries that stay.
         owned: names that earlier runs put there.
@@ -128,7 +125,7 @@ def _remove_empty_parents(path: Path, top: Path) -> None:
 
 
 @contextmanager
-def _impossible_names_told(target: Path) -> Iterator[None]:
+def _impossible_names_reported(target: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
@@ -145,7 +142,7 @@ def _holds(target: Path, source: Path, *, owned: bool) -> bool:
     """True when `target` is the file `source` or a copy; False when it may be replaced or is free."""
     if target.is_symlink() or not target.exists():
         return False
-    if target.is_file() and (os.path.samefile(source, target) or _same_bytes(source, target)):
+    if target.is_file() and (os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)):
         return True
     is_copy = target.is_file() and origin_of_copy(target) is not None
     if not is_copy and not (owned and target.is_file()):
@@ -202,13 +199,3 @@ def _link_or_copy(source: Path, target: Path, *, symbolic: bool) -> None:
             if error.errno in _FATAL:
                 raise
     shutil.copyfile(source, target)
-
-
-def _same_bytes(a: Path, b: Path) -> bool:
-    if a.stat().st_size != b.stat().st_size:
-        return False
-    with a.open("rb") as first, b.open("rb") as second:
-        while block := first.read(1 << 20):
-            if block != second.read(1 << 20):
-                return False
-    return True

@@ -11,13 +11,7 @@ from sfm.ingest.discover import FoundFile
 from sfm.ingest.examine import Examined, Shelf
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.names import model_name, unique_name
-from sfm.ingest.place import (
-    NameNotPossibleError,
-    link_copy,
-    link_photo,
-    refuse_linked_files,
-    remove_stale,
-)
+from sfm.ingest.place import NameNotPossibleError, link_copy, link_photo, refuse_linked_files, remove_stale
 from sfm.types import Skipped
 from sfm.untrusted.names import UnusableNameError, place_below
 

@@ -1,4 +1,4 @@
-"""Positions of cameras that the user knows, from a text or CSV file."""
+"""Known camera positions from the user, in a text or CSV file."""
 
 from __future__ import annotations
 
@@ -49,14 +49,12 @@ def read_positions_file(
     other lines that start with # are passed over.
 
     Args:
-        path: the file.
-        names: photos that there are.
         sigmas: where the file gives none.
         unused: photos that were left out: their lines are passed over.
 
     Raises:
-        InputError: the file cannot be read, or a line of it not used; says which line and what to do. Also
-            for fewer than three positions, or none but equal ones.
+        InputError: the file cannot be read, a line of it (named, with advice) cannot be used, or there are
+            fewer than three positions, or only equal ones.
     """
     found: dict[str, PositionPrior] = {}
     known = {*names, *unused}
@@ -109,7 +107,6 @@ def _checked_header(columns: tuple[str, ...], where: str) -> tuple[str, ...]:
 
 
 def _split(text: str) -> list[str]:
-    """The values of a line."""
     separator = next((mark for mark in ",;\t" if mark in text), None)
     return split_line(text, separator)
 

@@ -52,12 +52,7 @@ def read_rig_config(path: Path) -> tuple[Rig, ...]:
 
 
 def check_rig_photos(path: Path, rigs: Sequence[Rig], names: Collection[str]) -> None:
-    """Refuse rigs that do not fit the photos.
-
-    Args:
-        path: of the configuration, for the message.
-        rigs: as read.
-        names: of all photos.
+    """Refuse rigs that do not fit the photos; `path` is named in the message.
 
     Raises:
         InputError: a camera without photos, or a rig no frame of which has two photos.
@@ -76,7 +71,7 @@ def check_rig_photos(path: Path, rigs: Sequence[Rig], names: Collection[str]) ->
         if len(prefixes) > 1 and max(frames.values()) < 2:
             raise InputError(
                 f"{path}: [{index}]: no photos of different cameras have the same name after image_prefix",
-                hint="photos taken together are told by equal names after their camera's prefix",
+                hint="photos taken together have equal names after their camera's prefix",
             )
 
 

@@ -18,8 +18,8 @@ _PROBE_FOCAL_MM = 10
 def sensor_width_mm(make: str, model: str) -> float | None:
     """Width of the sensor in mm, or None for a camera that COLMAP's table lacks.
 
-    pycolmap has no call for its table, but uses it to read the focal length of a photo; so a small photo with
-    known focal length is shown to it.
+    pycolmap gives no access to its table, but reads focal lengths of photos by it. So it is given a small
+    photo of known focal length.
     """
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = make, model

@@ -47,26 +47,22 @@ def ingest(
 ) -> Collection:
     """Find, check and name all photos of a folder, and give them cameras and masks.
 
-    Each photo is decoded completely once; later calls reuse what `cache_dir/images.json` says of unchanged
-    files. Afterwards `images_dir` holds one entry per photo under its model name: a link to the user's file,
-    or an upright copy (`x.heic.jpg`) where COLMAP cannot read it. Thumbnails are at `thumbnail_path`.
+    Each photo is decoded completely once; later calls reuse `cache_dir/images.json` for unchanged files.
+    Afterwards `images_dir` holds each photo under its model name. An entry is a link to the user's file, or
+    an upright copy (`x.heic.jpg`) where COLMAP cannot read it. Thumbnails are at `thumbnail_path`.
 
     Args:
         root: the user's photos, in any depth of folders; never written to.
         images_dir: the model's photo folder, only entries of ours are replaced or removed.
         cache_dir: for thumbnails, converted copies, links to masks and the manifest.
-        config: cameras, masks, size of thumbnails.
-        threads: photos decoded at a time.
         events: gets `photo`, `skipped`, `duplicate` and `ignored`.
-        progress: counts photos.
         min_photos: fewer usable ones are refused.
-        earlier: photos from elsewhere that come first and keep their names: of files in `root`, those among
-            them count once, and others of the same name get one that starts with the folder's.
+        earlier: photos from elsewhere that come first and keep their names, see `with_earlier`.
 
     Raises:
         ConfigError: two kinds of known intrinsics at once.
-        InputError: no such folder, fewer than `min_photos` usable photos, or masks or intrinsics that do not
-            fit, or rigs that do not.
+        InputError: no such folder, fewer than `min_photos` usable photos, or masks, intrinsics or rigs that
+            do not fit.
         WorkspaceError: the output cannot be written, or a foreign file stands in a photo's place.
     """
     rigs = read_rig_config(Path(config.rig_config)) if config.rig_config is not None else ()
@@ -250,7 +246,7 @@ def _emit(collection: Collection, listing: Listing, events: EventSink) -> None:
 
 
 def _emit_photo(photo: Photo, camera: CameraSpec, events: EventSink) -> None:
-    # A photo that bears another name in the model than on the disk says where it comes from.
+    # A photo that bears another name in the model than on the disk is listed with its file.
     renamed = {} if str(photo.source).endswith(photo.name) else {"source": model_name(str(photo.source))}
     events.emit(
         "ingest",

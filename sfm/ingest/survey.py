@@ -20,7 +20,7 @@ _SAVE_EVERY = 500
 def examine_all(
     files: Sequence[FoundFile], shelf: Shelf, manifest: Manifest, threads: int, progress: Progress
 ) -> Mapping[str, Examined | Unusable]:
-    """What is found out about each file, by its name; what the manifest knows is not decoded again.
+    """The result of examining each file, by its name; files in the manifest are not decoded again.
 
     Raises:
         OSError: a thumbnail, a copy or the manifest cannot be written.

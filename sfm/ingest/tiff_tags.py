@@ -1,4 +1,4 @@
-"""How much the tags of a TIFF or of EXIF say that they hold, told without reading any of it."""
+"""The size of all values that the tags of a TIFF or of EXIF claim, found without reading the values."""
 
 from __future__ import annotations
 
@@ -32,11 +32,8 @@ _MAX_TABLES = 16
 def claimed_bytes(file: BinaryIO, length: int) -> int:
     """Bytes that reading all tags takes, those of the first directory and of the tables that it leads to.
 
-    Tags may share their bytes, so that a small file claims terabytes.
-
-    Args:
-        file: of a TIFF, or EXIF without its prefix; left anywhere. Of anything else the answer is 0.
-        length: of the file.
+    Tags may share their bytes, so that a small file claims terabytes. The file is a TIFF of `length` bytes,
+    or EXIF without its prefix; of anything else the answer is 0.
     """
     file.seek(0)
     start = file.read(16)
@@ -59,7 +56,6 @@ def claimed_bytes(file: BinaryIO, length: int) -> int:
 
 
 def _entries(file: BinaryIO, place: int, order: str, *, is_big: bool) -> list[tuple[int, int, int, int]]:
-    """Tag, type, number of values, and value or place of a directory's entries."""
     number, entry = (f"{order}Q", f"{order}HHQQ") if is_big else (f"{order}H", f"{order}HHII")
     file.seek(place)
     data = file.read(struct.calcsize(number))

@@ -5,21 +5,21 @@ they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps orde
 from sfm.pairs.ranking import Rank
 
 from .ambiguity_requests import FindAmbiguousParts
-from .history import registered_names
 from .consistency_requests import FindInconsistentPairs, deciding_requests
+from .history import registered_names
+from .loop_state import LoopState
 from .requests import Candidate, PairRequest
 from .rounds import LoopResult, run_closed_loop
 from .rules import propose_requests
-from .loop_state import LoopState
 
 __all__ = [
     "Candidate",
+    "FindAmbiguousParts",
+    "FindInconsistentPairs",
     "LoopResult",
+    "LoopState",
     "PairRequest",
     "Rank",
-    "ReadContested",
-    "ReadSuspects",
-    "Situation",
     "deciding_requests",
     "propose_requests",
     "registered_names",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
 from retrieval import Pair, Reason, SceneGraph
-from sfm.mapping import InconsistentPair, InconsistencyReport
+from sfm.mapping import InconsistencyReport, InconsistentPair
 from sfm.pairs.ranking import Rank
 
 from .requests import Candidate, PairRequest
@@ -65,7 +65,9 @@ def widening_requests(names: Sequence[str], rank: Rank, tried: Set[Pair]) -> lis
     return requests
 
 
-def unasked(report: InconsistencyReport | None, graph: SceneGraph, later_than: int) -> InconsistencyReport | None:
+def unasked(
+    report: InconsistencyReport | None, graph: SceneGraph, later_than: int
+) -> InconsistencyReport | None:
     """Suspects of later rounds than this whose photos have not been asked about.
 
     Suspects come in crowds, and those that were there before the first registration are not worth another.
@@ -79,7 +81,11 @@ def unasked(report: InconsistencyReport | None, graph: SceneGraph, later_than: i
         return None
     asked = {name for pair, edge in graph.edges.items() if edge.reason is Reason.VERIFY for name in pair}
     rounds = {pair: edge.round for pair, edge in graph.edges.items()}
-    fresh = (s for s in report.inconsistent_pairs if asked.isdisjoint(s.pair) and rounds.get(s.pair, 0) > later_than)
+    fresh = (
+        s
+        for s in report.inconsistent_pairs
+        if asked.isdisjoint(s.pair) and rounds.get(s.pair, 0) > later_than
+    )
     return replace(report, inconsistent_pairs=tuple(fresh))
 
 

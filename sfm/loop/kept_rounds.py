@@ -17,7 +17,7 @@ from sfm.workspace.events import EventLog, EventSink, Tee, replay
 from .requests import PairRequest
 
 _EVENTS = "events.jsonl"
-_DOUBT = "in_doubt.json"
+_DOUBT = "is_unreliable.json"
 
 Models = Sequence[pycolmap.Reconstruction]
 

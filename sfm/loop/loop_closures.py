@@ -80,11 +80,11 @@ def loop_closures(
         models: of all photos registered so far.
         view_graph: verified pairs.
         tried: all pairs matched so far.
-        look_alikes: chance to verify of pairs that retrieval proposes.
-        in_doubt: whether there are pairs that are probably wrong.
+        similar: chance to verify of pairs that retrieval proposes.
+        is_unreliable: whether there are pairs that are probably wrong.
         limit: links to name at most, of either kind.
-        doubtful: verified pairs that registration holds back.
-        scope: photos of which each link has one at least; None: all.
+        deferred: verified pairs that registration holds back.
+        new_images: photos of which each link has one at least; None: all.
     """
 
     def is_open(pair: Pair) -> bool:

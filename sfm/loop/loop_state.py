@@ -31,7 +31,7 @@ class LoopState:
         round: number of the round that is being planned, from 1; later rounds look deeper.
         after_registration: whether registration has been tried; before it only the view graph is known.
         chance: how likely photos of a similarity are to verify.
-        missing_links: pairs that the poses of the models show to be missing.
+        loop_closures: pairs that the poses of the models show to be missing.
     """
 
     graph: ViewGraph

@@ -32,9 +32,9 @@ class PairRequest:
         candidates: pairs not yet tried, best first.
         wanted: number of verified pairs that satisfies the request.
         worth: what each of them gains, comparable among all requests.
-        blind: whether candidates are matched as if there were no model, which they are to put to the test.
-        decisive: whether it decides where photos of the model stand, whatever comes of its candidates; such a
-            request may cost pairs beyond the usual budget, as those of `MUST_HAVE` may.
+        is_unguided: whether candidates are matched without epipolar guides from the model, which they test.
+        is_test: whether its outcome, verified or not, decides where images of the model stand. Such a request
+            may cost pairs beyond the usual budget, as those of `MUST_HAVE` may.
     """
 
     reason: Reason
@@ -58,8 +58,8 @@ class PairRequest:
             "candidates": [[c.pair.a, c.pair.b, c.chance] for c in self.candidates],
             "wanted": self.wanted,
             "worth": self.worth,
-            "blind": self.is_unguided,
-            "decisive": self.is_test,
+            "is_unguided": self.is_unguided,
+            "is_test": self.is_test,
         }
 
     @classmethod
@@ -71,8 +71,8 @@ class PairRequest:
             tuple(Candidate(Pair.of(a, b), chance) for a, b, chance in stored["candidates"]),
             stored["wanted"],
             stored["worth"],
-            stored.get("blind", False),
-            stored.get("decisive", False),
+            stored.get("is_unguided", False),
+            stored.get("is_test", False),
         )
 
 

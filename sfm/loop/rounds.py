@@ -26,24 +26,30 @@ import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.mapping import MappingResult, InconsistencyReport, ViewGraph
+from sfm.mapping import InconsistencyReport, MappingResult, ViewGraph
 from sfm.matching import NO_GUIDES, Guides, MatchReport
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
 from sfm.workspace.events import EventSink
 
 from .ambiguity_requests import FindAmbiguousParts, ambiguity_requests
+from .anchored_images import all_anchored
 from .calibration import Calibration, Similarities
+from .consistency_requests import (
+    FindInconsistentPairs,
+    deciding_requests,
+    is_unreliable,
+    unasked,
+    widening_requests,
+)
 from .epipolar_guides import guides_of
 from .history import History, registered_names
-from .consistency_requests import FindInconsistentPairs, deciding_requests, is_unreliable, unasked, widening_requests
 from .kept_rounds import KeptRounds, Models
 from .loop_closures import loop_closures
+from .loop_state import LoopState
 from .requests import MUST_HAVE, PairRequest, answers
 from .rules import propose_requests
-from .scheduler import Budget, YieldStatistics, Outcome, run_requests
-from .loop_state import LoopState
-from .anchored_images import all_anchored
+from .scheduler import Budget, Outcome, YieldStatistics, run_requests
 
 _MAX_GRAPH_ROUNDS = 12
 """Of a batch each, and as many again about verified pairs that are in doubt: they cost no registration, and
@@ -101,14 +107,13 @@ def run_closed_loop(
         finish: the last adjustment of models, with the pairs that may be look-alikes'.
         match: matches and verifies pairs, writing them to the database, with what the models say of some.
         read_view_graph: the verified pairs in the database.
-        read_suspects: the verified pairs that look like look-alikes'.
-        read_contested: the places of parts of models that more pairs have to tell of.
+        read_inconsistent_pairs: the verified pairs that look like look-alikes'.
+        find_ambiguous_parts: the places of parts of models that more pairs have to tell of.
         rank: photos most similar to a photo, best first, with scores.
         config: number of rounds and budget; no round at all where `max_rounds` is 0.
         events: receives `request` and `round` events.
         models: to begin with, such as those of a run that is to be extended.
-        scope: photos of which one at least is in every pair that is asked for, and which share the budget;
-            None: all.
+        new_images: photos that share the budget; one of them at least is in each requested pair. None: all.
         survived: context of a step, by its name, once there are models: one that swallows what the step
             raises leaves the models as they were before it.
     """
@@ -201,7 +206,9 @@ class _Loop:
 
     def mend_models(self) -> None:
         """Rounds after which the models are continued."""
-        if self.new_images <= registered_names(self.models) and all_anchored(self.view_graph, self.new_images, self.existing):
+        if self.new_images <= registered_names(self.models) and all_anchored(
+            self.view_graph, self.new_images, self.existing
+        ):
             return
         idle = 0
         for _ in range(self.config.max_rounds):
@@ -235,7 +242,9 @@ class _Loop:
     def finish_models(self) -> None:
         """Adjust the models of the last round fully, or read what an earlier run made of them."""
         self.models = self.kept.models(
-            len(self.history), "finished", lambda events: self.finish(self.models, self._inconsistent_pairs(), events)
+            len(self.history),
+            "finished",
+            lambda events: self.finish(self.models, self._inconsistent_pairs(), events),
         )
 
     @contextmanager
@@ -321,7 +330,9 @@ class _Loop:
         )
         requests = propose_requests(state)
         later_than = self.num_graph_rounds if self.stage == "models" else -1
-        requests += deciding_requests(unasked(inconsistent_pairs, self.graph, later_than), num_photos=len(names))
+        requests += deciding_requests(
+            unasked(inconsistent_pairs, self.graph, later_than), num_photos=len(names)
+        )
         if self.is_unreliable and self.stage == "doubt":
             requests += widening_requests(names, self.rank, tried)
         if self.stage == "models" and not self.existing:

@@ -15,8 +15,8 @@ import numpy as np
 
 from retrieval import Pair, Reason
 
-from .requests import Candidate, PairRequest
 from .loop_state import LoopState
+from .requests import Candidate, PairRequest
 
 _PHOTO = 2.0
 """Worth of a pair that brings a photo into the model."""
@@ -146,7 +146,9 @@ def _loops(now: LoopState) -> Iterator[PairRequest]:
     """Photos that should match although no chain of few pairs says so."""
     for link in now.loop_closures:
         candidates = (Candidate(link.pair, link.chance),)
-        yield PairRequest(Reason.LOOP, tuple(link.pair), candidates, 1, link.worth, is_unguided=link.is_unguided)
+        yield PairRequest(
+            Reason.LOOP, tuple(link.pair), candidates, 1, link.worth, is_unguided=link.is_unguided
+        )
 
 
 def _across(now: LoopState, part: Sequence[str], others: Set[str]) -> tuple[Candidate, ...]:

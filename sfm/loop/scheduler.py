@@ -121,7 +121,7 @@ def run_requests(
         requests: this round's.
         try_pairs: matches and verifies a batch.
         budget: pairs that may be matched.
-        experience: of earlier rounds; grows.
+        yields: of earlier rounds; grows.
         round: number of this round, noted in the edges.
         batch_size: pairs that are matched before outcomes are looked at.
         max_batches: at most so many; None for as many as it takes.

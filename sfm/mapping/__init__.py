@@ -20,24 +20,24 @@ from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels
 from .scene.pair_matches import PairMatches
 from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
-from .view_graph.inconsistent_pairs import InconsistentPair, InconsistencyReport, find_inconsistent_pairs
+from .view_graph.inconsistent_pairs import InconsistencyReport, InconsistentPair, find_inconsistent_pairs
 from .view_graph.pair_rotations import read_rotations
 
 __all__ = [
     "MIN_NUM_INLIERS",
-    "ContestedPlace",
+    "AmbiguousPart",
     "DepthSource",
-    "ForeignPhoto",
-    "GivenModels",
+    "ExistingModels",
+    "InconsistencyReport",
+    "InconsistentPair",
     "MappingResult",
     "PairMatches",
-    "Suspect",
-    "SuspectReport",
     "TwoView",
     "ViewGraph",
-    "contested_places",
-    "find_foreign_photos",
-    "find_suspects",
+    "WrongFocalLength",
+    "ambiguous_parts",
+    "find_inconsistent_pairs",
+    "find_wrong_focal_lengths",
     "finish_models",
     "predicted_overlaps",
     "read_rotations",
@@ -80,13 +80,13 @@ def reconstruct(
             where nearly all matches are of pairs alone (our loop only).
         depth: depth of single photos, for those that share no point with a model or have no parallax, and for
             the scale of models where it is metric (our loop only).
-        suspects: pairs that may be look-alikes': models are grown without them, and then those are let in
+        deferred: pairs that may be look-alikes': models are grown without them, and then those are let in
             that agree with the models, unless `config` trusts them (our loop only).
         finished: False leaves models good enough to go on from, for `finish_models` later (our loop only).
         fresh: whether models that stay apart, or leave photos out, are also begun anew, which may join them
             (our loop only).
-        given: models that somebody else made, which are to be grown and not replaced; `start` are these, or
-            what an earlier round made of them (our loop only).
+        existing: models made elsewhere, which are grown and never replaced; `start` holds them as an earlier
+            round left them (our loop only).
         scratch: folder of this run alone for what processes hand to each other, left empty; None: one of
             the system's (our loop only).
 
@@ -162,4 +162,4 @@ def finish_models(
 
 
 def _held_back(deferred: frozenset[Pair], config: RegisterConfig) -> frozenset[Pair]:
-    return deferred if config.deferred == "hold_back" else frozenset()
+    return deferred if config.inconsistent_pairs == "defer" else frozenset()

@@ -21,17 +21,25 @@ from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
 from .edits.admit_pairs import admit_pairs
 from .edits.bridge import bridge_gaps
+from .edits.judge import Judge, apply_step
 from .edits.merge import merge_models
 from .edits.rejoin import rejoin_parts
 from .edits.relocate import relocate_parts
 from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.global_sfm import global_models
-from .growing.submodels import MAX_CONTRADICTED, Submodel, MappingContext, best_model, continued, judged, rebuilt
+from .growing.submodels import (
+    MAX_CONTRADICTED,
+    MappingContext,
+    Submodel,
+    best_model,
+    continued,
+    judged,
+    rebuilt,
+)
 from .measures.pure_rotation import why_pure_rotation
 from .measures.soundness import why_undetermined
 from .refinement.final_refinement import finish, note_model
-from .edits.judge import Judge, apply_step
 from .scene.colmap_mappers import Peer, run_peer
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels, grafted, known_part
@@ -95,7 +103,9 @@ def reconstruct_graph(
     strange = [model for model in start if not _has_pairs(whole, model)]
     with progress.task("register", len(whole.name_of), unit="photos") as task:
         context = MappingContext(whole, options, _CountOnce(task))
-        submodels = _grown_models(context, config, known, existing, deferred, discarded, fresh=fresh, scratch=scratch)
+        submodels = _grown_models(
+            context, config, known, existing, deferred, discarded, fresh=fresh, scratch=scratch
+        )
     kept = _kept(whole, [*submodels, *map(Submodel.of, strange)], config, existing, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
@@ -103,7 +113,9 @@ def reconstruct_graph(
         if frozen and (base := frozen.base_of(submodel.reconstruction)):
             submodel.reconstruction = grafted(base, submodel.reconstruction, options)
         elif finished and _has_pairs(whole, submodel.reconstruction):
-            submodel = finish(whole, submodel, options, refine, deferred=deferred, fixed_cameras=fixed_cameras)
+            submodel = finish(
+                whole, submodel, options, refine, deferred=deferred, fixed_cameras=fixed_cameras
+            )
             kept[index] = submodel
         note_model(submodel.journal, submodel.reconstruction)
         submodel.journal.publish(events, index)
@@ -254,7 +266,9 @@ def _grown_models(
     return apply_step(judge, submodels, partial(_reconsidered, context, deferred), "moving parts", discarded)
 
 
-def _reconsidered(context: MappingContext, deferred: Set[Pair], submodels: Sequence[Submodel]) -> list[Submodel]:
+def _reconsidered(
+    context: MappingContext, deferred: Set[Pair], submodels: Sequence[Submodel]
+) -> list[Submodel]:
     """Models whose parts stand where most of their matches would have them.
 
     What is asked for next depends on where they are.
@@ -263,8 +277,12 @@ def _reconsidered(context: MappingContext, deferred: Set[Pair], submodels: Seque
     for submodel in submodels:
         moved = None
         if not submodel.is_depth_only:
-            moved = relocate_parts(context.scene, submodel.reconstruction, context.options, deferred, submodel.journal)
-        models.append(judged(context, replace(submodel, reconstruction=moved)) if moved is not None else submodel)
+            moved = relocate_parts(
+                context.scene, submodel.reconstruction, context.options, deferred, submodel.journal
+            )
+        models.append(
+            judged(context, replace(submodel, reconstruction=moved)) if moved is not None else submodel
+        )
     return models
 
 
@@ -283,7 +301,9 @@ def _continued_models(
             submodel = continued(context, known, everyone - apply_step, reopen=reopen)
             for image in _registered(model):
                 if image.name not in context.scene.id_of:
-                    submodel.journal.note("filtered", name=image.name, why="no verified pair joins it to others")
+                    submodel.journal.note(
+                        "filtered", name=image.name, why="no verified pair joins it to others"
+                    )
         else:
             near = context.scene.view_graph.component(min(image.name for image in _registered(model)))
             submodel = rebuilt(context, model, near - apply_step)
@@ -296,10 +316,15 @@ def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
     return [model.image(image_id) for image_id in model.reg_image_ids()]
 
 
-def _merged_models(context: MappingContext, submodels: Sequence[Submodel], discarded: Journal) -> list[Submodel]:
+def _merged_models(
+    context: MappingContext, submodels: Sequence[Submodel], discarded: Journal
+) -> list[Submodel]:
     """The models, with those joined that fit together; models from depth alone stay as they are."""
     lifted = [submodel for submodel in submodels if submodel.is_depth_only]
-    return merge_models(context, [submodel for submodel in submodels if not submodel.is_depth_only], discarded) + lifted
+    return (
+        merge_models(context, [submodel for submodel in submodels if not submodel.is_depth_only], discarded)
+        + lifted
+    )
 
 
 def _renewed_models(
@@ -308,7 +333,7 @@ def _renewed_models(
     """The models, unless a fresh start joins what they hold apart or leave out.
 
     Args:
-        bench: what trials work with.
+        context: what trials work with.
         models: so far.
         discarded: told of the trials that were given up.
         again: whether the models were grown from fewer pairs than there are now.

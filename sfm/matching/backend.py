@@ -23,7 +23,7 @@ from .guide import NO_GUIDES, Guides
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where a backend works, with which options, and whom it tells."""
+    """Where a backend works, with which options, and where it reports."""
 
     workspace: Workspace
     config: Config
@@ -50,8 +50,8 @@ class MatchReport:
     inliers: Mapping[Pair, int]
     """Inliers of each verified pair."""
     failed: Mapping[Pair, str] = field(default_factory=dict)
-    """Pairs that could not be matched now, for a reason that lies with the run and not with the photos; the
-    database doesn't hold them, and another run tries them again."""
+    """Pairs that could not be matched for a reason of this run; the database lacks them, so the next run
+    tries again."""
 
     @property
     def verified(self) -> int:
@@ -60,7 +60,7 @@ class MatchReport:
 
 
 class Backend(Protocol):
-    """One way to describe photos and to match pairs of them; made anew for every run."""
+    """One way to describe photos and to match pairs of them; a new object for every run."""
 
     @property
     def name(self) -> str:
@@ -69,7 +69,7 @@ class Backend(Protocol):
 
     @property
     def notice(self) -> str:
-        """What the user must know before using results, such as a licence of weights; empty when nothing."""
+        """A message for the user before results are used, such as a licence of weights; mostly empty."""
         ...
 
     def keys(self) -> StageKeys:
@@ -95,8 +95,8 @@ class Backend(Protocol):
     ) -> Mapping[str, NDArray[np.float32]]:
         """Descriptors for retrieval of photos beside the (described) collection, comparable to its own.
 
-        Nothing of them enters the workspace: what has to be written goes to `scratch`, which holds `photos`.
-        A photo that cannot be described is left out.
+        The workspace stays as it is: files go to `scratch`, which holds `photos`. Photos that cannot be
+        described are left out.
         """
         ...
 
@@ -114,8 +114,8 @@ class Backend(Protocol):
     ) -> MatchReport:
         """Match and verify pairs that the database doesn't hold yet; emits a `pair` event for every edge.
 
-        Where a model knows how two photos stand to each other, `guides` says so. It may be wrong about that:
-        a guide may make a pair cheaper, or find more, but no pair fails for it.
+        `guides` are relative poses from a model, which may be wrong. A guide makes a pair cheaper or
+        finds more matches, but no pair fails for it.
         """
         ...
 

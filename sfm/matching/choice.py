@@ -1,4 +1,4 @@
-"""Which backend a run uses, and what it says about the choice."""
+"""The choice of the backend of a run, and the message about it."""
 
 from __future__ import annotations
 

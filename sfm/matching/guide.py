@@ -1,4 +1,4 @@
-"""What a model knows of two of its photos that are to be matched: where a keypoint's partner must lie."""
+"""Guides from a model for two photos that are to be matched: where a keypoint's partner must lie."""
 
 from __future__ import annotations
 

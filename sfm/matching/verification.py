@@ -41,14 +41,9 @@ def verify_pairs(
     options: pycolmap.TwoViewGeometryOptions,
     progress: Progress,
 ) -> None:
-    """Estimate the two-view geometry of pairs whose matches are in the database.
+    """Estimate the two-view geometry of pairs whose matches are in the database, a chunk at a time.
 
-    Args:
-        pairs: matched pairs without a geometry.
-        database: receives the geometries, a chunk at a time.
-        scratch_dir: for the list of pairs that COLMAP reads.
-        options: thresholds; RANSAC is seeded for each pair anew, so results don't depend on the chunks.
-        progress: counts pairs.
+    RANSAC is seeded for each pair, so results don't depend on the chunks.
     """
     list_path = scratch_dir / "pairs.txt"
     with progress.task("verify", len(pairs), unit="pairs") as task, database.plain_names() as plain:
@@ -71,9 +66,10 @@ def record_pairs(
 ) -> dict[Pair, int]:
     """Emit a `pair` event for every edge; `matched` are those matched now. Returns inliers of verified pairs.
 
-    `why` says for pairs that were given up before verification, now or in an earlier run, what was wrong with
-    them, and `failed` for those that could not be matched, what kept the run from it;
-    `guided` are those whose matches come from the pose that a model gave.
+    Args:
+        why: reason, for pairs that were given up before verification, now or in an earlier run.
+        failed: reason, for pairs that could not be matched in this run.
+        guided: pairs whose matches come from the pose that a model gave.
     """
     fresh, reasons = set(matched), {**why, **failed}
     for pair in sorted(edges):

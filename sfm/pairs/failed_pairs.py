@@ -70,10 +70,10 @@ class FailedPairs:
         path = cache_dir / _FILE
         if not path.exists():
             return cls(path, 0, frozenset())
-        stored = read_cache(path, {"generation": int, "pairs": [[str]]})
+        stored = read_cache(path, {"attempt": int, "pairs": [[str]]})
         if stored is None or not all(len(set(pair)) == len(pair) == 2 for pair in stored["pairs"]):
             return cls(path, path.stat().st_mtime_ns, frozenset())
-        return cls(path, stored["generation"], frozenset(Pair.of(a, b) for a, b in stored["pairs"]))
+        return cls(path, stored["attempt"], frozenset(Pair.of(a, b) for a, b in stored["pairs"]))
 
     def note(self, tried: Set[Pair], failed: Set[Pair]) -> None:
         """Remember which of the tried pairs failed."""
@@ -87,6 +87,4 @@ class FailedPairs:
     def _become(self, attempt: int, pairs: frozenset[Pair]) -> None:
         if (attempt, pairs) != (self.attempt, self.pairs):
             self.attempt, self.pairs = attempt, pairs
-            atomic_write_json(
-                self.path, {"generation": attempt, "pairs": [list(p) for p in sorted(pairs)]}
-            )
+            atomic_write_json(self.path, {"attempt": attempt, "pairs": [list(p) for p in sorted(pairs)]})

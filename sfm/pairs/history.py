@@ -59,11 +59,11 @@ class History:
         registered: the `registered` event of each photo that is in a model.
         rejected: failed attempts to register, by photo, in order.
         filtered: why a photo was taken out of its model again, by photo.
-        hinged: the `hinged` event of the part that a photo was taken off a model with.
-        moved: the `moved` event of the part of its model that a photo was moved with.
+        split: the `split` event of the part that a photo was taken off a model with.
+        relocated: the `relocated` event of the part of its model that a photo was moved with.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
-        suspects: the `inconsistent` events of the pairs of each photo, surest first.
+        inconsistent_pairs: the `inconsistent_pair` events of the pairs of each photo, surest first.
     """
 
     def __init__(self, events: Iterable[Event]) -> None:
@@ -75,8 +75,8 @@ class History:
         self.registered: dict[str, Event] = {}
         self.rejected: defaultdict[str, list[Event]] = defaultdict(list)
         self.filtered: dict[str, str] = {}
-        self.hinged: dict[str, Event] = {}
-        self.moved: dict[str, Event] = {}
+        self.split: dict[str, Event] = {}
+        self.relocated: dict[str, Event] = {}
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
         self.inconsistent_pairs: defaultdict[str, list[Event]] = defaultdict(list)
@@ -137,8 +137,8 @@ class History:
         if event.get("model") is not None:
             self.registered[event["name"]] = event
             self.filtered.pop(event["name"], None)
-            if event["how"] != "parted":
-                self.hinged.pop(event["name"], None)
+            if event["how"] != "split":
+                self.split.pop(event["name"], None)
 
     def _rejected(self, event: Event) -> None:
         self.rejected[event["name"]].append(event)
@@ -148,15 +148,15 @@ class History:
             self.registered.pop(event["name"], None)
             self.filtered[event["name"]] = event["why"]
 
-    def _hinged(self, event: Event) -> None:
+    def _split(self, event: Event) -> None:
         for name in event["names"]:
             self.registered.pop(name, None)
-            self.hinged[name] = event
+            self.split[name] = event
 
-    def _moved(self, event: Event) -> None:
+    def _relocated(self, event: Event) -> None:
         if event["accepted"]:
             for name in event["names"]:
-                self.moved[name] = event
+                self.relocated[name] = event
 
     def _dropped_model(self, event: Event) -> None:
         for name in event["names"]:
@@ -170,11 +170,11 @@ _READERS = {
     "edge": History._edge,
     "pair": History._pair,
     "request": History._request,
-    "suspect": History._inconsistent_pair,
+    "inconsistent_pair": History._inconsistent_pair,
     "registered": History._registered,
     "rejected": History._rejected,
     "filtered": History._filtered,
-    "hinged": History._hinged,
-    "moved": History._moved,
+    "split": History._split,
+    "relocated": History._relocated,
     "dropped_model": History._dropped_model,
 }

@@ -24,7 +24,7 @@ from sfm.reference.pairs import propose_for_new
 from sfm.reference.photo_files import remember_sources
 from sfm.reference.workspace import begin, models_in_database
 from sfm.report.result import Result
-from sfm.stages.session import SILENT, AnyPath, Extension, PhotoSession
+from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import matched, registered, with_features
 from sfm.stages.write_results import finish, write_grown
@@ -121,21 +121,23 @@ def extend(
         take_over_features(session, given, store)
         models = models_in_database(given.models, store)
         remember_sources(session.workspace.cache, collection)
-        growing = Extension(
+        addition = ImageAddition(
             ExistingModels(models, frozen=frozen),
             new,
             content_key("extend", _VERSION, given.key, frozen, sorted(new)),
         )
-        loop = _grown(session, collection, store, growing, given)
+        loop = _grown(session, collection, store, addition, given)
         with session.survived("cameras of their own"):
             better = with_own_cameras(session, collection, store, loop, among=new)
             if better is not collection:
-                collection, loop = better, _grown(session, better, store, growing, given)
+                collection, loop = better, _grown(session, better, store, addition, given)
         if not frozen:
             with session.survived("frame of the model"):
                 loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
                 loop = write_grown(session, loop)
-        result = finish(session, collection, store, loop, given=GivenFrame.of(given.root, given.registered))
+        result = finish(
+            session, collection, store, loop, existing=GivenFrame.of(given.root, given.registered)
+        )
         apart = _apart(result, new, given.registered)
         extension = Extension(result, frozen, _outcomes(result, new, collection), apart)
         session.sharing.write_json(output / "extension.json", extension.to_dict())
@@ -146,16 +148,16 @@ def _grown(
     session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
-    growing: Extension,
+    addition: ImageAddition,
     given: GivenModel,
 ) -> LoopResult:
     proposed, rank = propose_for_new(
-        session, collection, database, new=growing.new, registered=given.registered
+        session, collection, database, new=addition.new, registered=given.registered
     )
     old = earlier_edges(session.workspace.cache, database)
     graph = matched(session, collection, proposed, database)
     graph = SceneGraph(graph.images, {**old, **graph.edges})
-    return registered(session, collection, database, proposed, graph, rank, growing)
+    return registered(session, collection, database, proposed, graph, rank, addition)
 
 
 def _in_frame_of(

@@ -80,7 +80,7 @@ def map_database(
                 seed=config.run.seed,
                 events=workspace.events,
                 progress=progress,
-                inconsistent_pairs=report.deferred if report else frozenset(),
+                deferred=report.deferred if report else frozenset(),
                 scratch=workspace.scratch,
             )
             counts.update(models=len(result.models))

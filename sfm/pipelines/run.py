@@ -19,7 +19,7 @@ from sfm.matching.choice import open_backend
 from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
 from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, triangulated
-from sfm.stages.session import SILENT, AnyPath, Extension, PhotoSession, num_threads
+from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import described, match_edges, matched, proposed_pairs, registered
 from sfm.stages.write_results import finish, write_grown
@@ -78,12 +78,14 @@ def _around_poses(
         )
         counts.update(photos=given.models[0].num_reg_images(), points=given.models[0].num_points3D())
     new = frozenset(collection.names) - poses.images.keys()
-    loop = registered(session, collection, database, proposed, graph, rank, Extension(given, new, poses.key))
+    loop = registered(
+        session, collection, database, proposed, graph, rank, ImageAddition(given, new, poses.key)
+    )
     if not poses.fixed:
         with session.survived("frame of the known poses"):
             loop = write_grown(session, replace(loop, models=in_frame_of(loop.models, poses)))
     return finish(
-        session, collection, database, loop, given=GivenFrame.of(poses.path, frozenset(poses.images))
+        session, collection, database, loop, existing=GivenFrame.of(poses.path, frozenset(poses.images))
     )
 
 

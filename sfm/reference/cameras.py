@@ -13,13 +13,11 @@ from sfm.types import CameraSpec, Collection, Photo
 def with_model_cameras(collection: Collection, model: Mapping[str, CameraSpec]) -> Collection:
     """The collection with the model's cameras, ids included, for its own photos.
 
-    A new photo takes a camera of the model when most of the model's photos that would share one with it (by
-    EXIF, else by folder and size; see `images.camera_sharing`) have that camera. Other new photos keep the
+    Photos share cameras by EXIF, else by folder and size (`images.camera_sharing`). A new photo takes the
+    camera that most photos of the model in its group have. Other new photos keep the
     cameras that they share among themselves, under ids that follow the model's.
 
-    Args:
-        collection: photos of the model and new ones, with cameras as for a run over all of them.
-        model: camera of each photo of the model, by name.
+    `model` has the camera of each photo of the model, by name.
 
     Raises:
         InputError: a photo of the model has another size than its camera.

@@ -36,11 +36,8 @@ Descriptors = NDArray[np.uint8]
 def load_features(given: GivenModel, database: FeatureDatabase) -> None:
     """Take features of the model's photos from its own COLMAP database, where it is given.
 
-    Those of photos whose keypoints are not the model's are left out.
-
-    Args:
-        given: the model.
-        database: holds its photos, and none of their features yet.
+    Features of photos whose keypoints are not the model's are left out. The database holds the photos
+    already.
 
     Raises:
         InputError: the model's database cannot be read, or it is of other photos or keypoints.
@@ -58,7 +55,7 @@ def load_features(given: GivenModel, database: FeatureDatabase) -> None:
     if theirs and with_keypoints and not taken:
         raise InputError(
             f"{given.database} has the keypoints of none of the model's photos",
-            hint="give the database that the model was made from; without it photos are described anew",
+            hint="give the database that the model was made from; without it photos are described again",
         )
 
 
@@ -69,12 +66,7 @@ def _are_equal(stored: Keypoints, xy: Keypoints) -> bool:
 def take_over_features(session: PhotoSession, given: GivenModel, database: FeatureDatabase) -> None:
     """Make the database hold the model's keypoints, each with a descriptor where one is found, and its pairs.
 
-    Nothing is done for the workspace of a run, and nothing twice.
-
-    Args:
-        session: told what was found.
-        given: the model.
-        database: its photos are described in it.
+    Nothing is done for the workspace of a run, and nothing twice. The photos are described in the database.
 
     Raises:
         InputError: descriptors were found for too few points of the model.
@@ -170,7 +162,6 @@ def _same_places(model: Keypoints, found: Keypoints) -> tuple[NDArray[np.int64],
 
 
 def _write_pairs(given: GivenModel, database: FeatureDatabase) -> None:
-    """Two-view geometries of the model's photos, from its poses and tracks."""
     ids = database.image_ids()
     known = database.matched_pairs()
     if any(pair.a in given.cameras and pair.b in given.cameras for pair in known):

@@ -49,7 +49,7 @@ class GivenModel:
         return frozenset(model.image(i).name for model in self.models for i in model.reg_image_ids())
 
     def config(self) -> Config | None:
-        """The options of the run that made it; None where nobody knows them."""
+        """The options of the run that made it; None where they are not recorded."""
         record = self.root / "run.json"
         return load_config(record) if self.workspace and record.is_file() else None
 
@@ -59,7 +59,7 @@ def open_given(root: Path, *, images: Path | None = None, database: Path | None 
 
     Args:
         root: the output of a run, or a COLMAP model folder.
-        images: folder of its photos; needed unless `root` is a workspace that knows where they are.
+        images: folder of its photos; needed unless `root` is a workspace with their places.
         database: its COLMAP database; only with a model that is no workspace.
 
     Raises:
@@ -80,7 +80,7 @@ def open_given(root: Path, *, images: Path | None = None, database: Path | None 
         return GivenModel(root, models, key, photos, cameras, own, workspace=True)
     if images is None:
         raise InputError(
-            f"{root} is a COLMAP model without its photos", hint="say where they are: --images FOLDER"
+            f"{root} is a COLMAP model without its photos", hint="give their folder: --images FOLDER"
         )
     if database is not None and not database.is_file():
         raise InputError(f"{database}: no such database")
@@ -91,7 +91,7 @@ def open_given(root: Path, *, images: Path | None = None, database: Path | None 
 
 
 def _is_workspace(root: Path) -> bool:
-    """Whether a run over photos made the folder; one from a database alone knows no photos."""
+    """Whether a run over photos made the folder; a run from a database alone has no photos."""
     database = root / "database.db"
     if not (root / "cache" / MARKER).is_file() or not database.is_file():
         return False
@@ -99,7 +99,6 @@ def _is_workspace(root: Path) -> bool:
 
 
 def _model_cameras(models: Sequence[pycolmap.Reconstruction]) -> dict[str, CameraSpec]:
-    """Cameras by photo; no two models have one of the same id."""
     found: dict[str, CameraSpec] = {}
     for model in models:
         for image_id in model.reg_image_ids():

@@ -1,4 +1,4 @@
-"""Pairs worth matching for photos that are added: their best look-alikes, old and new."""
+"""Pairs worth matching for photos that are added: the most similar photos, old and new."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from sfm.stages.stages import first_graph_options
 from sfm.types import Collection
 
 _PARTNERS_PER_PAIR = 1.5
-"""Of pairs a photo as a run has them. A run's photos have twice as many partners as pairs, but many of these
-are mutual. On saharov32, 1.5 takes 17 pairs for 6 photos and 2 takes 23, which puts camera centres 5e-4 and
-2e-4 of the extent from a full run's; both register all. Where it is not enough, the closed loop asks.
-"""
+"""Partners of a new photo, as a multiple of a run's pairs a photo."""
 _KNOWN_WITHOUT_INDEX = frozenset({"sequential", "spatial", "pairs"})
 
 
@@ -35,13 +32,12 @@ def propose_for_new(
 ) -> tuple[SceneGraph, Rank]:
     """Stage: each new photo with the photos that look most like it.
 
-    Half of its partners at least are photos of the model, as far as any look alike at all. Where the run was
-    configured to choose pairs by capture order, position or a list, those of the new photos come first.
+    At least half of its partners are photos of the model, as far as any are similar at all. Where the run was
+    configured to choose pairs by capture order, position or a list, pairs of the new photos by that come
+    first.
 
     Args:
-        session: with its workspace open.
         collection: all photos, described in `database`.
-        database: features of the photos.
         new: photos that are to be added.
         registered: photos that have a pose.
 

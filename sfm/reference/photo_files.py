@@ -68,7 +68,6 @@ def remember_sources(cache_dir: Path, collection: Collection) -> None:
 
 
 def _files_by_content(root: Path) -> dict[str, tuple[str, Path]]:
-    """Name and place of the files that a workspace was made from, by their hash."""
     stored = read_cache(root / "cache" / _SOURCES, {str: [str]})
     if stored is not None and all(len(place) == 2 for place in stored.values()):
         return {
@@ -93,5 +92,5 @@ def _require(paths: Sequence[Path]) -> None:
         rest = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise InputError(
             f"{len(missing)} of the model's {len(paths)} photos are missing: {listed}{rest}",
-            hint="put them back, or say where they are: --images FOLDER",
+            hint="put them back, or give their folder: --images FOLDER",
         )

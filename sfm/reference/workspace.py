@@ -25,12 +25,9 @@ _COPIED = ("index", "images.json", "camera_splits.json", "scene_graph.json")
 
 
 def begin(given: GivenModel, space: Workspace, keys: StageKeys) -> None:
-    """Fill an output with what a workspace knows, unless an interrupted run of the same command did.
+    """Fill an output from the model's workspace, unless an interrupted run of the same command did.
 
-    Args:
-        given: the model; only read.
-        space: the output.
-        keys: of the options now in force.
+    `keys` are of the options now in force.
 
     Raises:
         InputError: the photos of a workspace were described or matched with other options.

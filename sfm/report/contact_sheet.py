@@ -19,8 +19,6 @@ _LEAST_SCORE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
-    """One photo on the sheet."""
-
     rank: int
     name: str
     score: float
@@ -34,8 +32,6 @@ class _Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """One query on the sheet."""
-
     name: str
     thumbnail: str
     where: str
@@ -47,17 +43,9 @@ class _Section:
 def write_contact_sheet(
     out: Path, answers: Sequence[Answer], *, num_photos: int, top: int, has_graph: bool
 ) -> Path:
-    """Write OUT/query.html; that of an earlier query is replaced.
+    """Write OUT/query.html, with `top` hits a query; that of an earlier query is replaced.
 
-    Args:
-        out: workspace.
-        answers: one a query.
-        num_photos: that were searched.
-        top: hits that were asked for.
-        has_graph: whether any pair has been proposed; if not, none is said to be missing.
-
-    Returns:
-        The file written.
+    `has_graph` is whether any pair has been proposed; if not, none is listed as missing.
 
     Raises:
         WorkspaceError: the file cannot be written.
@@ -120,7 +108,6 @@ def counted_descriptors(answer: Answer) -> str:
 
 
 def _counts(answer: Answer) -> str:
-    """How far the pairs with the photos found have come."""
     states = Counter(_status(found) for found in answer.found)
     titles = {
         "verified": "verified",

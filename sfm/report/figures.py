@@ -20,7 +20,7 @@ _SHORT_TRACKS = 2.6
 _MAX_SUSPECTS = 20
 _MAX_NAMED = 10
 _FEW_SUSPECTS = (
-    "These pairs match although other pairs say that their photos show different places. They are few: as a "
+    "These pairs match although by other pairs their photos show different places. They are few: as a "
     "rule chance matches, or true pairs taken from far apart, that do the model no harm."
 )
 
@@ -67,7 +67,7 @@ class CameraRow:
 
 @dataclass(frozen=True, slots=True)
 class VisualAliasing:
-    """What is said of look-alikes: one paragraph, the surest suspect pairs, and how many more there are."""
+    """The section on visual aliasing: one paragraph, the surest pairs, and how many more there are."""
 
     lead: str
     pairs: tuple[Mapping[str, Any], ...]
@@ -75,11 +75,13 @@ class VisualAliasing:
 
 
 def visual_aliasing(run: Run) -> VisualAliasing | None:
-    """The section on look-alikes; None where there is nothing to say."""
-    pairs, note = run.get("suspects", ()), run.get("look_alikes_note", "")
+    """The section on visual aliasing; None where it would be empty."""
+    pairs, note = run.get("inconsistent_pairs", ()), run.get("aliasing_note", "")
     if not pairs and not note:
         return None
-    return VisualAliasing(note or _FEW_SUSPECTS, tuple(pairs[:_MAX_SUSPECTS]), max(0, len(pairs) - _MAX_SUSPECTS))
+    return VisualAliasing(
+        note or _FEW_SUSPECTS, tuple(pairs[:_MAX_SUSPECTS]), max(0, len(pairs) - _MAX_SUSPECTS)
+    )
 
 
 def tiles(run: Run) -> tuple[Tile, ...]:
@@ -126,13 +128,8 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def verdict(run: Run, hinges: Mapping[int, str] = MappingProxyType({})) -> Opening:
-    """What a person wants to know first.
-
-    Args:
-        run: what `run.json` holds.
-        hinges: the photo that a model hangs on alone (`hinges`), by the model's index.
-    """
+def verdict(run: Run, articulations: Mapping[int, str] = MappingProxyType({})) -> Opening:
+    """The page's first lines; `articulations` is the one photo that links a model to others, by its index."""
     facts = Facts(
         run["photos"]["readable"],
         run["photos"]["registered"],
@@ -142,22 +139,22 @@ def verdict(run: Run, hinges: Mapping[int, str] = MappingProxyType({})) -> Openi
         tuple(failure["step"] for failure in run.get("failures", ())),
     )
     found = Verdict.of(facts)
-    return Opening(found.grade, found.title, (run["message"], *_advice(run, hinges)))
+    return Opening(found.grade, found.title, (run["message"], *_advice(run, articulations)))
 
 
-def hinges(run: Run, history: History) -> dict[int, str]:
-    """The photo that models hang on alone, by their index: those whose photos were taken off another model,
-    because all that they share with it goes through that photo."""
+def articulations(run: Run, history: History) -> dict[int, str]:
+    """The photo through which alone a model shares photos with another one, by the model's index. Most photos
+    of the model were split off at it."""
     found: dict[int, Counter[str]] = {}
     for outcome in run["outcomes"]:
         if outcome["model"] is not None:
-            event = history.hinged.get(outcome["name"])
-            found.setdefault(outcome["model"], Counter())[str(event["hinge"]) if event else ""] += 1
+            event = history.split.get(outcome["name"])
+            found.setdefault(outcome["model"], Counter())[str(event["articulation"]) if event else ""] += 1
     commonest = {model: counts.most_common(1)[0][0] for model, counts in found.items()}
     return {model: name for model, name in commonest.items() if name}
 
 
-def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
+def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
     models = run["models"]
     for failure in run.get("failures", ()):
         yield f"{failure['step']} failed: {failure['error']}. {failure['hint']}".rstrip()
@@ -166,18 +163,19 @@ def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
         more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
         yield f"Files were removed or changed while the run went on: {names}{more}."
     if run.get("ambiguous"):
-        yield f"{len(run['suspects'])} pairs join places that only look the same: see Look-alikes below."
+        count = len(run["inconsistent_pairs"])
+        yield f"{count} pairs join places that only look the same: see Look-alike places below."
     if doubted := num_doubted(run):
         yield (
             f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} probably at a wrong place: "
-            "first among the photos of the model below, with what speaks for that."
+            "first among the photos of the model below, with the reason."
         )
     if len(models) > 1:
         yield (
             "The models stay apart because too little links them. If they show one scene, take photos "
             "that lead from one to the other; if they don't, all is well."
         )
-    for model, name in sorted(hinges.items()):
+    for model, name in sorted(articulations.items()):
         yield (
             f"Model {model} shares places with another one through {name} alone, which leaves open how large "
             f"it is beside that. Two or three more photos from around where {name} was taken would join them."
@@ -194,7 +192,7 @@ def _advice(run: Run, hinges: Mapping[int, str]) -> Iterator[str]:
 
 
 def num_models(run: Run) -> int:
-    """Models that were written, also where their figures could not be told."""
+    """Models that were written, with or without figures in `run.json`."""
     in_models = {outcome["model"] for outcome in run["outcomes"] if outcome["model"] is not None}
     return max(len(run["models"]), len(in_models))
 

@@ -29,11 +29,11 @@ INK: Mapping[str, str] = {
     "sequence": "#2f9ee0",
     "gps": "#4c9f50",
     "user": "#6b7a2f",
-    "orphan": "#f0862c",
+    "unregistered": "#f0862c",
     "bridge": "#e5484d",
     "loop": "#d6409f",
-    "weak": "#c29a1b",
-    "suspect": "#a15c3a",
+    "low_overlap": "#c29a1b",
+    "verify": "#a15c3a",
 }
 """Colour of verified pairs by reason; all others are grey."""
 
@@ -119,10 +119,7 @@ class GraphPicture:
 def graph_picture(pairs: Pairs, names: Sequence[str], models: Sequence[SceneModel]) -> GraphPicture:
     """Lay out the photos: each model in a box, as its cameras spread most, and in the last box the rest.
 
-    Args:
-        pairs: what came of them.
-        names: all readable photos.
-        models: largest first.
+    `models` come largest first.
     """
     model_of = {name: index for index in reversed(range(len(models))) for name in models[index].names}
     groups: list[tuple[str, Positions]] = []
@@ -164,7 +161,6 @@ def _to_unit(xy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _without_poses(names: Sequence[str], pairs: Pairs) -> Positions:
-    """Photos that share pairs near each other; on a grid when there are too many or none do."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(names)
     known = {*names}

@@ -16,7 +16,7 @@ from sfm.report.graph import GraphPicture
 from sfm.report.templates import template
 
 _MAX_LABELLED = 60
-"""Beyond this many photos names would cover each other; tooltips tell them then."""
+"""Beyond this many photos names would cover each other; only tooltips have them then."""
 
 
 def write_graphml(
@@ -65,12 +65,7 @@ def write_svg(
 ) -> None:
     """The picture with title and legend, as a file that any browser or drawing program opens.
 
-    Args:
-        path: file to write.
-        picture: from `graph_picture`.
-        title: heading.
-        subtitle: line below it.
-        bridges: pairs that are drawn thick.
+    `bridges` are pairs that are drawn thick.
 
     Raises:
         WorkspaceError: the file cannot be written.

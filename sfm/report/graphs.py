@@ -1,4 +1,4 @@
-"""`sfm graph`: how the photos of a workspace hang together, in figures, as GraphML and as a picture."""
+"""`sfm graph`: how the photos of a workspace are connected, in figures, as GraphML and as a picture."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def graph(out: str | os.PathLike[str], *, destination: str | os.PathLike[str] | 
         destination: folder for `graph.graphml` and `graph.svg`; OUT itself by default.
 
     Raises:
-        InputError: OUT has no database, or what it knows of pairs is damaged.
+        InputError: OUT has no database, or its pairs are damaged.
         WorkspaceError: the database is not one of COLMAP's, or the files cannot be written, or files of other
             programs have their names.
     """

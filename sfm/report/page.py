@@ -17,13 +17,13 @@ from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import (
     Opening,
     Run,
+    articulations,
     camera_rows,
     duration,
-    hinges,
-    visual_aliasing,
     stage_bars,
     tiles,
     verdict,
+    visual_aliasing,
 )
 from sfm.report.graph import GraphPicture, graph_picture
 from sfm.report.position import position_rows, upright_models
@@ -46,10 +46,7 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
 
     Args:
         out: workspace of a finished run, with or without models.
-        thumbnails: upright JPEG by image name; what is missing is made from OUT/images.
-
-    Returns:
-        The file written.
+        thumbnails: upright JPEG by image name; missing ones are made from OUT/images.
 
     Raises:
         InputError: OUT has no readable run.json, or it is of other photos than the models.
@@ -67,7 +64,7 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     uris = thumbnail_uris(used, thumbnails or {}, out / "images")
     cards = photo_cards(outcomes, run["models"], history, dict(zip(used, uris, strict=True)))
     picture = graph_picture(history.pairs, used, scenes)
-    html = _render(out, run, verdict(run, hinges(run, history)), models, scenes, cards, picture)
+    html = _render(out, run, verdict(run, articulations(run, history)), models, scenes, cards, picture)
     # A name may hold bytes that are no UTF-8; the page shows a question mark for them.
     atomic_write_bytes(out / "report.html", html.encode("utf-8", errors="replace"))
     return out / "report.html"
@@ -131,7 +128,6 @@ def _render(
 
 
 def _groups(cards: Sequence[Card]) -> list[tuple[str, str, int]]:
-    """Key, title and number of cards of each group, in the order of the page."""
     counts: dict[str, int] = {}
     for card in cards:
         counts[card.group] = counts.get(card.group, 0) + 1

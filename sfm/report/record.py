@@ -102,11 +102,11 @@ class RunRecord:
     changed: tuple[Skipped, ...] = ()
     """Photos that were used and whose files were removed or changed since they were read; mostly empty."""
     inconsistent_pairs: tuple[InconsistentPairRecord, ...]
-    """Verified pairs that are probably a look-alike's, surest first."""
+    """Verified pairs that are probably visual aliasing, surest first."""
     ambiguous: bool
     """Whether there are so many that the model may be folded."""
     aliasing_note: str
-    """What to do where it may be, or why nobody looked for look-alikes; mostly empty."""
+    """Advice on visual aliasing, or why it was not searched for; mostly empty."""
     failures: tuple[StepFailure, ...] = ()
     """Steps that failed after there were models; mostly empty."""
     seconds: float

@@ -57,7 +57,6 @@ class Result:
 
 
 def _place_lines(index: int, place: Georeference) -> list[str]:
-    """Where a model stands; nothing where no photo has a position."""
     if not place.num_positions:
         return []
     if place.differences is None:

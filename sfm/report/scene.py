@@ -60,7 +60,6 @@ def scene_model(
     """Thin, turn and scale a model for display.
 
     Args:
-        model: its points should have colours.
         orientations: EXIF orientation by image name.
         max_points: a random subset of this many points is kept, the same each time.
         is_upright: whether +z is up in the model already.
@@ -98,14 +97,12 @@ def _cameras(
 
 
 def _corners(camera: pycolmap.Camera) -> NDArray[np.float64]:
-    """Image corners at depth 1 in the camera's frame, distortion left out; (4, 3)."""
     x = np.array([0, camera.width, camera.width, 0]) - camera.principal_point_x
     y = np.array([0, 0, camera.height, camera.height]) - camera.principal_point_y
     return np.stack((x / camera.focal_length_x, y / camera.focal_length_y, np.ones(4)), axis=1)
 
 
 def _middle_and_radius(xyz: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Median point, and the distance from it that nine tenths of the points keep."""
     if not len(xyz):
         return np.zeros(3), 1.0
     middle = np.median(xyz, axis=0)

@@ -23,10 +23,7 @@ _SIZES = ((256, 75), (192, 70), (128, 65), (96, 50), (64, 40))
 def thumbnail_uris(names: Sequence[str], thumbnails: Mapping[str, Path], photos: Path) -> list[str]:
     """A JPEG data URI for each name, empty where there is no picture.
 
-    Args:
-        names: image names.
-        thumbnails: small upright JPEG by image name; where one is missing, it is made from the photo.
-        photos: folder that image names refer to; needn't exist.
+    `thumbnails` are small upright JPEG by name; a missing one is made from the photo in `photos`.
     """
     limit = _MAX_BYTES_EACH if len(names) <= _MANY else _MAX_BYTES_EACH_OF_MANY
     limit = min(limit, _MAX_BYTES_TOTAL // max(len(names), 1))
@@ -51,7 +48,6 @@ def _bytes(thumbnail: Path | None, photos: Path, name: str, limit: int) -> bytes
 
 
 def _reduced(path: Path, limit: int) -> bytes:
-    """The picture as a JPEG of at most `limit` bytes; empty when it cannot be read or made so small."""
     try:
         with open_photo(path) as file:
             picture = reduced(file, 2 * _SIZES[0][0])

@@ -26,7 +26,7 @@ class Facts:
     in_doubt: int = 0
     """Registered photos that are probably at a wrong place."""
     ambiguous: bool = False
-    """Whether so many pairs are suspected of look-alikes that the model may be folded."""
+    """Whether so many pairs are inconsistent (visual aliasing) that the model may be folded."""
     failed_steps: tuple[str, ...] = ()
     """Steps that failed after there were models."""
 
@@ -40,7 +40,7 @@ class Verdict:
 
     @classmethod
     def of(cls, facts: Facts) -> Verdict:
-        """`good` is a run of which nothing has to be said against its result."""
+        """`good` is a run without any caveat about its result."""
         if not facts.num_models:
             return NO_MODEL
         missing = facts.readable - facts.registered

@@ -100,7 +100,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
+class ImageAddition:
     """Models that a run begins with instead of with none."""
 
     existing: ExistingModels

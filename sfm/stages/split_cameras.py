@@ -83,7 +83,7 @@ def with_own_cameras(
     if not foreign:
         return collection
     for photo in foreign:
-        space.events.emit("register", "own_camera", **asdict(photo))
+        space.events.emit("register", "camera_split", **asdict(photo))
     save_splits(space.cache, collection, {photo.name: photo.focal_px for photo in foreign})
     better = with_splits(collection, space.cache)
     database.sync(better, session.backend.keys())

@@ -25,14 +25,14 @@ from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
 from sfm.stages.known_poses import with_known_cameras
 from sfm.stages.register import finished, reconstructed, with_derived_rigs
-from sfm.stages.session import Extension, PhotoSession
+from sfm.stages.session import ImageAddition, PhotoSession
 from sfm.stages.split_cameras import with_splits
 from sfm.stages.write_results import write_grown
 from sfm.types import Collection, Skipped
 from sfm.workspace.events import EventSink
 from sfm.workspace.workspace import content_key
 
-_REGISTER_VERSION = 9
+_REGISTER_VERSION = 10
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
@@ -152,11 +152,11 @@ def registered(
     proposed: SceneGraph,
     graph: SceneGraph,
     rank: Rank,
-    extension: Extension | None = None,
+    addition: ImageAddition | None = None,
 ) -> LoopResult:
     """Stage: models from the matched pairs and from those that they show to be missing."""
     config, space = session.backend.adapted(session.config, collection), session.workspace
-    existing = extension.existing if extension else None
+    existing = addition.existing if addition else None
     failed = FailedPairs.read(space.cache)
     failed.forget_all_but(graph.edges.keys())
 
@@ -164,7 +164,15 @@ def registered(
         start: Sequence[pycolmap.Reconstruction], deferred: frozenset[Pair], events: EventSink, fresh: bool
     ) -> MappingResult:
         return reconstructed(
-            session, collection, database, start, deferred, events, existing=existing, finished=False, fresh=fresh
+            session,
+            collection,
+            database,
+            start,
+            deferred,
+            events,
+            existing=existing,
+            finished=False,
+            fresh=fresh,
         )
 
     def finish_last(
@@ -180,7 +188,7 @@ def registered(
             graph,
             folder=space.cache
             / "rounds"
-            / _loop_key(session, collection, proposed, extension, failed.attempt),
+            / _loop_key(session, collection, proposed, addition, failed.attempt),
             reconstruct=reconstruct_from,
             finish=finish_last,
             match=match_requested,
@@ -192,8 +200,8 @@ def registered(
             rank=rank,
             config=config.register,
             events=space.events,
-            models=extension.existing.models if extension else (),
-            new_images=extension.new if extension else None,
+            models=addition.existing.models if addition else (),
+            new_images=addition.new if addition else None,
             survived=session.survived,
         )
         loop = write_grown(session, loop)
@@ -207,7 +215,7 @@ def _loop_key(
     session: PhotoSession,
     collection: Collection,
     proposed: SceneGraph,
-    extension: Extension | None,
+    addition: ImageAddition | None,
     attempt: int,
 ) -> str:
     config = session.config
@@ -222,6 +230,6 @@ def _loop_key(
         config.register,
         config.refine,
         config.run.seed,
-        *([extension.key] if extension else []),
+        *([addition.key] if addition else []),
         *([attempt] if attempt else []),
     )

@@ -11,9 +11,9 @@ import pycolmap
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord
 from sfm.config.schema import Config
-from sfm.diagnosis.visual_aliasing import VisualAliasing, visual_aliasing, read_inconsistent_pairs
 from sfm.diagnosis.quality import STAGE, JudgedModels, Judgement, judged_models
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
+from sfm.diagnosis.visual_aliasing import VisualAliasing, read_inconsistent_pairs, visual_aliasing
 from sfm.exports.models import model_indices, place_for_earlier, read_model, write_models, write_points_ply
 from sfm.files.changes import file_changes
 from sfm.georeferencing.georeference import (
@@ -91,10 +91,10 @@ def finish(
     _export(session, loop, places)
     inconsistent_pairs, judged = _judged(session, collection, database, loop)
     alike = VisualAliasing()
-    with session.survived("look-alikes"):
+    with session.survived("look-alike places"):
         alike = visual_aliasing(inconsistent_pairs)
         for inconsistent in alike.inconsistent_pairs:
-            space.events.emit("suspects", "suspect", **asdict(inconsistent))
+            space.events.emit("inconsistent_pairs", "inconsistent_pair", **asdict(inconsistent))
     outcomes, failures = _diagnosed(session, collection, loop, judged)
     pairs: Mapping[Pair, PairRecord] = {}
     with session.survived("pairs"):
@@ -132,7 +132,7 @@ def _judged(
 ) -> tuple[InconsistencyReport | None, JudgedModels]:
     """Stages: which pairs may be look-alikes', and how well the photos are held."""
     report, judged = loop.inconsistent_pairs, JudgedModels({}, frozenset())
-    with session.survived_stage("suspects") as counts:
+    with session.survived_stage("inconsistent_pairs") as counts:
         report = report or read_inconsistent_pairs(database.path, frozenset())
         counts.update(named=len(report.inconsistent_pairs) if report else 0)
     left = report
@@ -144,9 +144,11 @@ def _judged(
             fixed_cameras=collection.fixed_cameras,
             deferred=report.deferred if report else frozenset(),
         )
-        left = report.without(judged.cleared_pairs) if report and _suspects_waited(session.config) else report
-        counts.update(is_unreliable=sum(bool(photo.doubt) for photo in judged.photos.values()))
-        counts.update(cleared_pairs=len(report.inconsistent_pairs) - len(left.inconsistent_pairs) if report and left else 0)
+        left = report.without(judged.cleared_pairs) if report and _defers_pairs(session.config) else report
+        counts.update(doubtful=sum(bool(photo.doubt) for photo in judged.photos.values()))
+        counts.update(
+            cleared=len(report.inconsistent_pairs) - len(left.inconsistent_pairs) if report and left else 0
+        )
     return left, judged
 
 
@@ -233,9 +235,9 @@ def _metric_by_depth(session: Session) -> frozenset[int]:
     )
 
 
-def _suspects_waited(config: Config) -> bool:
-    """Whether models were made without suspects, so that these can be judged by them."""
-    return config.register.mapper == "graph" and config.register.inconsistent_pairs == "hold_back"
+def _defers_pairs(config: Config) -> bool:
+    """Whether models were grown without inconsistent pairs, so that the models can test these."""
+    return config.register.mapper == "graph" and config.register.inconsistent_pairs == "defer"
 
 
 def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgement]) -> list[PhotoOutcome]:

@@ -38,12 +38,9 @@ def read_text(
     """The text of a file in UTF-8, with or without a byte order mark.
 
     Args:
-        path: the file.
-        option: the option that names it, for messages.
-        what: it should be, for messages.
+        option: the option that names the file, and `what` it should be, for messages.
         errors: `surrogateescape` where names of files in it need not be valid UTF-8.
-        error: what is raised.
-        binary: whether zero bytes are let through, for files whose every line is checked.
+        binary: whether zero bytes are accepted, for files whose every line is checked.
 
     Raises:
         SfmError: `error`, where the file cannot be read, is larger than 1 GB, or no text.
@@ -92,8 +89,8 @@ def parsed_json(text: str) -> Any:
     """The value of a JSON text, none of whose parts can harm who handles it.
 
     Raises:
-        ValueError: not JSON; nested too deeply; a key twice in one object; an integer that no float can
-            hold; text that no file name can hold. Says which.
+        ValueError: not JSON, nested too deeply, a key twice in one object, an integer that no float can hold,
+            or text that no file name can hold; names the reason.
     """
     if _MANY_DIGITS.search(text):
         raise ValueError(f"a number of more than {_MAX_DIGITS} digits")
@@ -164,11 +161,9 @@ def _is_name(text: str) -> bool:
 
 
 def read_cache(path: Path, shape: Any) -> Any | None:
-    """What a JSON file of our own cache holds; None where there is none, or, with a warning, a damaged one.
+    """Content of a JSON file of our own cache; None where there is none, or, with a warning, a damaged one.
 
-    Args:
-        path: the file; nothing of the user's is lost with it.
-        shape: what it should hold, see `fits`.
+    `shape` is its expected form, see `fits`.
     """
     if not path.exists():
         return None
@@ -186,11 +181,9 @@ def read_cache(path: Path, shape: Any) -> Any | None:
 def fits(value: Any, shape: Any) -> bool:
     """Whether a JSON value has a shape.
 
-    Args:
-        value: as `parsed_json` gives it.
-        shape: a type (float: any finite number; object: anything); a tuple of alternatives; a list of one
-            shape, for lists of any length; {str: shape}, for objects of any keys; or {"key": shape, "key?":
-            shape}, for objects with these keys, the second of which may be missing, and any others.
+    A shape is a type (float: any finite number; object: anything) or a tuple of alternatives. [shape] is for
+    lists of any length, {str: shape} for objects of any keys. {"key": shape, "key?": shape} is
+    for objects with these keys, the second of which may be missing, and any others.
     """
     if isinstance(shape, tuple):
         return any(fits(value, one) for one in shape)

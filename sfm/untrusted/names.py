@@ -24,12 +24,9 @@ def checked_name(name: str, *, where: Path | None = None) -> str:
 
     A backslash counts as a separator, too, where that would make a name lead elsewhere: it does on Windows.
 
-    Args:
-        name: as a model, a database or another document has it.
-        where: that document, for the message.
-
     Raises:
-        UnusableNameError: an empty or absolute name, one with a drive, `..` or a NUL, or an overlong part.
+        UnusableNameError: an empty or absolute name, one with a drive, `..` or a NUL, or an overlong part;
+            names the document `where` it was found.
     """
     if problem := _problem(name):
         shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"

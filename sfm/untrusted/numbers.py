@@ -13,13 +13,7 @@ _SHOWN = 60
 
 
 def real(value: object, *, low: float = -MAX_MAGNITUDE, high: float = MAX_MAGNITUDE) -> float | None:
-    """A number, or the text of one, as a float; None where it is none, not finite or out of range.
-
-    Args:
-        value: of any type, such as from a JSON document or a word of a text file.
-        low: the least that is accepted.
-        high: the largest.
-    """
+    """A number, or the text of one, as a float; None where it is none, not finite or out of range."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -36,7 +36,7 @@ _FIELDS: Mapping[str, object] = {
         "why?": (str, None),
     },
     "request": {**_PAIR, "gain": float, "reason": str, "round": int},
-    "suspect": {**_PAIR, "why": str},
+    "inconsistent_pair": {**_PAIR, "why": str},
     "registered": {
         "name": str,
         "how": str,
@@ -46,11 +46,15 @@ _FIELDS: Mapping[str, object] = {
     },
     "rejected": {"name": str, "num_visible": _NUMBER, "why": str, "model?": _NUMBER},
     "filtered": {"name": str, "why": str, "model?": _NUMBER},
-    "hinged": {"names": [str], "hinge": str, "model?": _NUMBER},
-    "moved": {"names": [str], "accepted": bool, "num_matches": [int], "num_denying": [int]},
+    "split": {"names": [str], "articulation": str, "model?": _NUMBER},
+    "relocated": {"names": [str], "accepted": bool, "num_matches": [int], "num_inconsistent": [int]},
     "dropped_model": {"names": [str], "why": str},
 }
-"""What those events must hold that others are told by."""
+"""Fields that some events must have, because readers depend on them."""
+
+_EARLIER = {"suspect": "inconsistent_pair", "hinged": "split", "moved": "relocated"}
+"""Names of events in files of earlier versions, and what they are called now."""
+_EARLIER_FIELDS = {"hinge": "articulation", "num_denying": "num_inconsistent"}
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -97,9 +101,18 @@ class Tee:
 def _is_whole(record: Mapping[str, Any]) -> bool:
     if not fits(record, _FIELDS.get(str(record["event"]), {})):
         return False
-    if record["event"] == "moved":
-        return len(record["num_matches"]) == len(record["num_denying"]) == 2
+    if record["event"] == "relocated":
+        return len(record["num_matches"]) == len(record["num_inconsistent"]) == 2
     return "a" not in record or record["a"] != record.get("b")
+
+
+def _as_now(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    event = str(record["event"])
+    if event not in _EARLIER:
+        return record
+    return {_EARLIER_FIELDS.get(key, key): value for key, value in record.items()} | {
+        "event": _EARLIER[event]
+    }
 
 
 def replay(path: Path, events: EventSink) -> None:
@@ -120,8 +133,8 @@ def read_events(path: Path) -> Iterator[Mapping[str, JsonValue]]:
     text = read_text(path, errors="surrogateescape", error=WorkspaceError, binary=True)
     damaged, torn = 0, text[text.rfind("\n") + 1 :]
     for record in json_lines(text):
-        if record is not None and fits(record, _RECORD) and _is_whole(record):
-            yield record
+        if record is not None and fits(record, _RECORD) and _is_whole(known := _as_now(record)):
+            yield known
         else:
             damaged += 1
     damaged -= bool(torn) and next(json_lines(torn), None) is None

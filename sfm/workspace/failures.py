@@ -19,7 +19,7 @@ TRACEBACKS = "tracebacks.txt"
 
 @dataclass(frozen=True, slots=True)
 class StepFailure:
-    """What `run.json` says of a step that failed."""
+    """A step that failed, as `run.json` holds it."""
 
     step: str
     error: str
@@ -43,8 +43,8 @@ def described(error: BaseException) -> str:
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}{': ' if said else ''}{said}{where}"
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if words else ''}{words}{where}"
 
 
 def append_traceback(path: Path, step: str, error: BaseException) -> None:
@@ -54,8 +54,9 @@ def append_traceback(path: Path, step: str, error: BaseException) -> None:
 
 
 def keep_traceback(error: BaseException, output: Path | None) -> Path | None:
-    """The file that the traceback of a command's end went to: in the cache of its output, where there is one,
-    else among temporary files; None where neither can be written.
+    """Write the traceback of a command's end, and return its file; None where it cannot be written.
+
+    It goes to the cache of the output, where there is one, else among temporary files.
     """
     folder = output / "cache" if output is not None else None
     with suppress(OSError):

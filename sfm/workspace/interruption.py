@@ -1,14 +1,14 @@
 """Ctrl-C that cannot get lost on its way.
 
-Python raises `KeyboardInterrupt` wherever the main thread happens to be. Where that is a callback that C code
-called (a destructor, a ctypes function while numba compiles), the exception is printed and dropped, and the
-command would go on as if nothing had been asked. So the signal is also remembered, and each stage looks.
+Python raises `KeyboardInterrupt` wherever the main thread happens to be. In a callback from C code (a
+destructor, a ctypes function while numba compiles) the exception is printed and dropped, and the command
+would go on. So the signal is also remembered, and each stage checks it.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -18,8 +18,10 @@ _asked = False
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(on_request: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Let Ctrl-C and `kill` end the block by `KeyboardInterrupt`, now or at the next `check`.
+
+    `on_request` is called once, at the first signal; what runs in C++ may take seconds to stop.
 
     Enter after pycolmap has been imported: it installs a handler of SIGTERM that prints a stack trace.
     """
@@ -27,7 +29,9 @@ def interruptible() -> Iterator[None]:
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         global _asked
-        _asked = True
+        if not _asked:
+            _asked = True
+            on_request()
         raise KeyboardInterrupt
 
     _asked = False

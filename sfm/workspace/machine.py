@@ -16,10 +16,10 @@ _GROUP_FILES = (
 
 
 def free_memory() -> int:
-    """Bytes of memory that can be had without swapping: what files are cached in counts as free (Linux).
+    """Bytes of memory that can be had without swapping; the cache of files counts as free (Linux).
 
     No more than the limits of this process and of its control groups leave, as those of containers and batch
-    systems do. On other systems the free pages that the system tells of, or 4 GiB where it tells of none.
+    systems do. Elsewhere the free pages that the system reports, or 4 GiB where it reports none.
     """
     try:
         groups = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -33,9 +33,7 @@ def free_memory() -> int:
 def control_group_free(root: Path, path: str) -> Iterator[int]:
     """Bytes that a control group and those that it is part of still allow, where they limit memory.
 
-    Args:
-        root: where control groups are mounted.
-        path: of the group, below it.
+    Control groups are mounted at `root`; `path` is the group's below it.
     """
     for folder, limit_file, used_file, cached in _GROUP_FILES:
         group = root / folder / path

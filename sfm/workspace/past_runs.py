@@ -1,4 +1,4 @@
-"""The `run.json` of an earlier run, read with every figure checked that is told of."""
+"""The `run.json` of an earlier run, with every figure that is shown checked."""
 
 from __future__ import annotations
 
@@ -75,10 +75,12 @@ _RECORD = {
     ],
     "versions?": {str: str},
     "outcomes": [_OUTCOME],
-    "suspects?": [{"a": str, "b": str, "num_inliers": int, "why": str}],
+    "inconsistent_pairs?": [{"a": str, "b": str, "num_inliers": int, "why": str}],
     "seconds?": float,
     "peak_memory_mb?": float,
 }
+_EARLIER = {"suspects": "inconsistent_pairs", "look_alikes_note": "aliasing_note"}
+"""Keys in files of earlier versions, and what they are called now."""
 _STATUSES = frozenset(PhotoStatus)
 
 
@@ -88,20 +90,22 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or a figure in it is none.
     """
-    record: dict[str, Any] = read_json(path, errors="surrogateescape", hint="run `sfm run` again")
+    record: Any = read_json(path, errors="surrogateescape", hint="run `sfm run` again")
+    if isinstance(record, dict):
+        record = {_EARLIER.get(key, key): value for key, value in record.items()}
     if not fits(record, _RECORD) or not _refers(record):
         raise InputError(f"{path} is damaged", hint="run `sfm run` again")
-    return record
+    found: dict[str, Any] = record
+    return found
 
 
 def _refers(record: dict[str, Any]) -> bool:
-    """Whether each photo has a status that there is and, if registered, a model; each frame its origin."""
     places = [model.get("georeference") or {} for model in record.get("models", ())]
     needed = {"enu": "origin", "positions": "offset"}
     if not all(place.get(needed.get(place["frame"], "frame")) for place in places if place):
         return False
     names = {outcome["name"] for outcome in record["outcomes"]}
-    if any(not {pair["a"], pair["b"]} <= names for pair in record.get("suspects", ())):
+    if any(not {pair["a"], pair["b"]} <= names for pair in record.get("inconsistent_pairs", ())):
         return False
     # The figures of the models are one of the steps that a run may not have finished.
     num_models = len(places) if places or record.get("status") != "unfinished" else math.inf

@@ -1,4 +1,4 @@
-"""Progress as a protocol, so that stages know nothing of terminals."""
+"""Progress as a protocol, so that stages are independent of terminals."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Sharing:
         atomic_write_bytes(path, self._cut(text).encode("utf-8", errors="surrogateescape"))
 
     def write_record(self, record: object) -> None:
-        """Write `OUT/run.json`, and in the cache the paths that it does not tell."""
+        """Write `OUT/run.json`, and in the cache the paths that are cut in it."""
         atomic_write_json(self.workspace.cache / PATHS_FILE, _paths(self.config))
         self.write_json(self.workspace.run_json, record)
 
@@ -51,12 +51,8 @@ class Sharing:
 
 
 def without_folders(text: str, paths: Iterable[Path]) -> str:
-    """JSON text in which paths to where one of `paths` lies, or into the home, begin with `…` instead.
-
-    Args:
-        text: JSON, or lines of it.
-        paths: absolute.
-    """
+    """JSON text in which absolute paths to where one of `paths` lies, or into the home, begin with `…`
+    instead."""
     folders = {form.parent for path in (*paths, Path.home() / "any") for form in (path, path.resolve())}
     spelt = [json.dumps(str(folder), ensure_ascii=False)[1:-1] for folder in folders if folder.name]
     if not spelt:
@@ -70,6 +66,5 @@ def _json_default(value: object) -> object:
 
 
 def _paths(config: Config) -> Mapping[str, str]:
-    """Options that hold a path, by name."""
     values = flat_values(config)
     return {name: str(values[name]) for name in sorted(PATH_OPTIONS) if values[name] is not None}

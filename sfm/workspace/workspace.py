@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -30,8 +30,8 @@ class Workspace:
     """An output folder opened for one process; use as a context manager.
 
     Raises:
-        WorkspaceError: on entering, when the folder cannot be written, holds something else than a
-            workspace of ours, belongs to other input, or is in use by another process.
+        WorkspaceError: on entering, when the folder cannot be written, holds something else than a workspace
+            of ours, belongs to other input, or is in use.
     """
 
     def __init__(self, root: Path, *, source: Path) -> None:
@@ -40,6 +40,7 @@ class Workspace:
         self._lock: FileLock | None = None
         self._parts: dict[Path, int] = {}
         self._open = ExitStack()
+        self._is_new = False
 
     @property
     def cache(self) -> Path:
@@ -82,7 +83,7 @@ class Workspace:
         return EventLog(self.events_path)
 
     def holds(self, path: object) -> bool:
-        """Whether a path lies in this folder, or nobody knows where it lies."""
+        """Whether a path lies in this folder, or is unknown."""
         return not isinstance(path, str | Path) or Path(path).absolute().is_relative_to(self.root)
 
     def note_parts(self) -> None:
@@ -111,6 +112,7 @@ class Workspace:
     def __enter__(self) -> Workspace:
         try:
             self._refuse_foreign()
+            self._is_new = not self.root.exists()
             self.cache.mkdir(parents=True, exist_ok=True)
             self._acquire_lock()
             self._clear_scratch()
@@ -134,6 +136,20 @@ class Workspace:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+        if self._is_new and isinstance(error, InputError):
+            self._remove_start()
+
+    def _remove_start(self) -> None:
+        """Remove the folder where this run made it and nothing came of its input."""
+        cache = self.cache
+        started = [self.events_path, cache / MARKER, cache / "lock", cache / "images.json"]
+        with suppress(OSError):
+            if {*self.root.iterdir()} == {cache} and {*cache.iterdir()} <= {*started, self.scratch}:
+                self.scratch.rmdir()
+                for path in started:
+                    path.unlink(missing_ok=True)
+                cache.rmdir()
+                self.root.rmdir()
 
     def _marker(self) -> dict[str, object] | None:
         path = self.cache / MARKER
@@ -146,7 +162,7 @@ class Workspace:
             )
         if not fits(marker, {"source": str}):
             raise WorkspaceError(
-                f"{path} is damaged: it does not say what was reconstructed",
+                f"{path} is damaged: it does not name what was reconstructed",
                 hint="choose another output folder",
             )
         return marker
@@ -164,7 +180,7 @@ class Workspace:
         for part in (self.cache, self.images, self.sparse):
             if Path(os.path.realpath(self.source)).is_relative_to(os.path.realpath(part)):
                 raise WorkspaceError(
-                    f"{self.source} lies in {part}, which is written anew",
+                    f"{self.source} lies in {part}, which is overwritten",
                     hint="give another folder for the output: -o OUT",
                 )
         refuse_links(self.root, self.source)
@@ -200,15 +216,14 @@ class Workspace:
         return self.database.exists() or self.run_json.exists()
 
     def _links_to_source(self) -> bool:
-        """True for a workspace of these photos whose `cache` was deleted."""
-        # The record of the run tells it from a project of COLMAP's whose images are links.
+        # The record of the run distinguishes it from a project of COLMAP's whose images are links.
         if not (self.database.exists() and self.run_json.exists() and self.images.is_dir()):
             return False
         links = (Path(os.readlink(path)) for path in self.images.rglob("*") if path.is_symlink())
         return any(target.is_relative_to(self.source) for target in links)
 
     def _was_moved(self, earlier: Path) -> bool:
-        """True when the photos that this workspace knows now lie under `source` instead of `earlier`."""
+        """True when the photos of this workspace now lie under `source` instead of `earlier`."""
         if earlier.exists() or not self.images.is_dir():
             return False
         links = [p for p in self.images.rglob("*") if p.is_symlink()]
@@ -220,7 +235,6 @@ class Workspace:
         return True
 
     def _clear_scratch(self) -> None:
-        """Remove what a killed run left, and make a folder for this one's."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         for folder in (self.root, self.cache, self.images):
             sweep(folder, deep=folder != self.root)
@@ -252,16 +266,11 @@ def _is_of_a_killed_start(path: Path) -> bool:
 
 
 def refuse_links(root: Path, source: Path) -> None:
-    """Refuse an output in which links would have this program write to files of the user's.
-
-    Args:
-        root: the output.
-        source: the user's photos.
+    """Refuse an output in which links would make this program write to files of the user's.
 
     Raises:
-        WorkspaceError: a folder of the output is a link to the photos, to one of their folders or to one
-            around them; or a file of it is a link, or anything in its cache, where files are written in place
-            and leftovers removed.
+        WorkspaceError: a folder of the output is a link to the photos in `source`, to one of their folders or
+            to one around them; or a file of it, or anything in its cache, is a link.
     """
     photos = Path(os.path.realpath(source))
     for path in (path for folder in (root, root / "cache") if folder.is_dir() for path in folder.iterdir()):
@@ -277,11 +286,7 @@ def refuse_links(root: Path, source: Path) -> None:
 
 
 def refuse_others(path: Path, *, mark: bytes) -> None:
-    """Refuse to replace a file that is not one of ours.
-
-    Args:
-        path: where a file is to be written.
-        mark: what the first kilobytes of such files hold when they are ours.
+    """Refuse to replace a file that is not one of ours; the first kilobytes of ours hold `mark`.
 
     Raises:
         WorkspaceError: another file is there, or a link.
@@ -332,17 +337,14 @@ def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
 
 
 def is_about_disk(error: Exception) -> bool:
-    """Whether an error of SQLite's tells of a disk that cannot be written."""
+    """Whether an error of SQLite's is about a disk that cannot be written."""
     return any(reason in str(error) for reason in _DATABASE_REASONS)
 
 
 @contextmanager
 def opened_workspace(root: Path, *, source: Path) -> Iterator[Workspace]:
-    """A workspace; what fails in the block because the folder is full, forbidden or gone is told as that.
-
-    Raises:
-        WorkspaceError: see `Workspace`, and where the folder was removed meanwhile.
-    """
+    """A workspace; failures in the block become WorkspaceError where the folder is full, forbidden or
+    gone."""
     with os_errors_as_workspace_errors(root), Workspace(root, source=source) as workspace:
         try:
             yield workspace
@@ -375,10 +377,8 @@ def require_space(folder: Path, num_bytes: int) -> None:
 def content_key(stage: str, version: int, *inputs: object) -> str:
     """Name of a stage's result: a hash of the stage, its version, its options and its inputs.
 
-    Args:
-        stage: name of the stage.
-        version: raised when the stage's code changes what it computes.
-        inputs: JSON values or dataclasses; equal inputs give equal keys in every process.
+    `version` is raised when the stage's code changes what it computes. Inputs are JSON values or dataclasses;
+    equal inputs give equal keys in every process.
     """
     text = json.dumps([stage, version, inputs], sort_keys=True, default=json_default)
     return hashlib.blake2b(text.encode("utf-8", errors="surrogateescape"), digest_size=16).hexdigest()

@@ -107,6 +107,20 @@ def test_presets_complete() -> None:
     assert [item.value for item in completion.get_completions(["run", "--preset"], "dr")] == ["drone"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "start", "offered"),
+    [
+        (["export", "OUT", "--to"], "ner", {"nerfstudio"}),
+        (["run"], "run.s", {"run.seed=", "run.s"}),
+        (["map"], "register.ma", {"register.mapper=", "register.max_rounds=", "register.ma"}),
+    ],
+)
+def test_the_shell_completes_formats_and_options(arguments: list[str], start: str, offered: set[str]) -> None:
+    completion = ShellComplete(main, {}, "sfm", "_SFM_COMPLETE")
+
+    assert {item.value for item in completion.get_completions(arguments, start)} >= offered
+
+
 def test_every_expected_failure_has_its_documented_code() -> None:
     codes = {kind.exit_code for kind in SfmError.__subclasses__()}
 

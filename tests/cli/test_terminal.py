@@ -9,16 +9,18 @@ import logging
 import re
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from sfm.cli.summary import result_lines
-from sfm.cli.terminal import BarProgress, Display, choose_display, make_progress, native_log
+from sfm.cli.terminal import BarProgress, Display, choose_display, make_progress
 from sfm.report.verdict import NO_MODEL
 from sfm.types import PhotoOutcome, PhotoStatus
-from sfm.workspace.progress import Progress
+from sfm.workspace.native_log import native_log
+from sfm.workspace.progress import Progress, SilentProgress, Task
 
 
 def work(progress: Progress, steps: int = 3, total: int = 3) -> None:
@@ -129,6 +131,30 @@ def test_colmap_is_quiet_unless_verbose_and_the_level_is_restored() -> None:
     assert pycolmap.logging.minloglevel == before
 
 
+def test_functions_are_silent_unless_the_caller_chose(tmp_path: Path) -> None:
+    import pycolmap
+
+    import sfm
+
+    def level_within() -> int:
+        levels: list[int] = []
+
+        class Spy(SilentProgress):
+            def task(self, title: str, total: int, *, unit: str = "") -> AbstractContextManager[Task]:
+                levels.append(pycolmap.logging.minloglevel)
+                return super().task(title, total, unit=unit)
+
+        with pytest.raises(sfm.InputError):
+            sfm.run(tmp_path / "photos", output=tmp_path / "out", progress=Spy())
+        return levels[0]
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"no photo")
+    assert level_within() == 3
+    with native_log(verbose=True):
+        assert level_within() == 0
+
+
 def test_json_log_records_are_objects() -> None:
     from sfm.cli.terminal import _JsonFormatter
 
@@ -158,7 +184,7 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
 
     lines = result_lines(result)
 
-    warned = ["look-alikes 2 pairs join places that only look the same.", "  Take photos between."]
+    warned = ["aliasing    2 pairs join look-alike places (visual aliasing).", "  Take photos between."]
     assert lines == ["result      No model could be built", "figures", *(warned if ambiguous else [])]
 
 

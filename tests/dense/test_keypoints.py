@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
-from sfm.matching.dense.tracks.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
-from sfm.matching.dense.tracks.raw_tracks import naive_keypoints
+from sfm.matching.dense.tracks.keypoints import KeypointOptions, TrackKeypoints, build_tracks
+from sfm.matching.dense.tracks.raw_tracks import raw_keypoints
 from tests.dense.scenes import Noise, Scene, TrackErrors, judge, make_scene, neighbour_pairs
 
 OPTIONS = KeypointOptions()
@@ -30,15 +30,15 @@ def dense(scene: Scene) -> dict[Pair, DenseMatches]:
 
 
 @pytest.fixture(scope="module")
-def minted(scene: Scene, dense: dict[Pair, DenseMatches]) -> MintedKeypoints:
-    return mint_keypoints(dense, scene.photo_px, {}, OPTIONS)
+def tracked(scene: Scene, dense: dict[Pair, DenseMatches]) -> TrackKeypoints:
+    return build_tracks(dense, scene.photo_px, {}, OPTIONS)
 
 
-def judged(scene: Scene, result: MintedKeypoints) -> TrackErrors:
+def judged(scene: Scene, result: TrackKeypoints) -> TrackErrors:
     return judge(scene, result.keypoints, result.matches)
 
 
-def equal(one: MintedKeypoints, other: MintedKeypoints) -> bool:
+def equal(one: TrackKeypoints, other: TrackKeypoints) -> bool:
     """Bit for bit."""
     return all(
         first.keys() == second.keys() and all(np.array_equal(first[k], second[k]) for k in first)
@@ -51,9 +51,9 @@ def equal(one: MintedKeypoints, other: MintedKeypoints) -> bool:
 
 
 def test_tracks_are_long_exact_and_free_of_conflicts(
-    scene: Scene, dense: dict[Pair, DenseMatches], minted: MintedKeypoints
+    scene: Scene, dense: dict[Pair, DenseMatches], tracked: TrackKeypoints
 ) -> None:
-    ours, naive = judged(scene, minted), judged(scene, naive_keypoints(dense, scene.photo_px))
+    ours, naive = judged(scene, tracked), judged(scene, raw_keypoints(dense, scene.photo_px))
 
     assert ours.conflicts == 0
     assert ours.mean_length >= 2 * naive.mean_length
@@ -64,53 +64,53 @@ def test_tracks_are_long_exact_and_free_of_conflicts(
 
 
 def test_settling_makes_positions_more_exact(
-    scene: Scene, dense: dict[Pair, DenseMatches], minted: MintedKeypoints
+    scene: Scene, dense: dict[Pair, DenseMatches], tracked: TrackKeypoints
 ) -> None:
-    carried = mint_keypoints(dense, scene.photo_px, {}, replace(OPTIONS, refine=False))
+    carried = build_tracks(dense, scene.photo_px, {}, replace(OPTIONS, refine=False))
 
-    assert judged(scene, minted).median_px < 0.8 * judged(scene, carried).median_px
+    assert judged(scene, tracked).median_px < 0.8 * judged(scene, carried).median_px
 
 
 def test_tables_and_matches_fit_the_database(
-    scene: Scene, dense: dict[Pair, DenseMatches], minted: MintedKeypoints
+    scene: Scene, dense: dict[Pair, DenseMatches], tracked: TrackKeypoints
 ) -> None:
-    assert minted.matches.keys() == minted.confidence.keys() == dense.keys()
-    for name, table in minted.keypoints.items():
+    assert tracked.matches.keys() == tracked.confidence.keys() == dense.keys()
+    for name, table in tracked.keypoints.items():
         width, height = scene.by_name[name].colmap_camera.width, scene.by_name[name].colmap_camera.height
         assert table.dtype == np.float32
         assert np.all((table >= 0) & (table <= [width, height]))
         used = {
             int(row)
-            for pair, rows in minted.matches.items()
+            for pair, rows in tracked.matches.items()
             if name in pair
             for row in rows[:, pair.index(name)]
         }
         assert used == set(range(len(table)))
-    for pair, rows in minted.matches.items():
+    for pair, rows in tracked.matches.items():
         assert rows.dtype == np.uint32
-        assert minted.confidence[pair].dtype == np.float32
-        assert minted.confidence[pair].shape == (len(rows),)
+        assert tracked.confidence[pair].dtype == np.float32
+        assert tracked.confidence[pair].shape == (len(rows),)
         assert all(len(np.unique(rows[:, i])) == len(rows) for i in range(2))
 
 
 def test_the_order_of_mappings_does_not_matter(
-    scene: Scene, dense: dict[Pair, DenseMatches], minted: MintedKeypoints
+    scene: Scene, dense: dict[Pair, DenseMatches], tracked: TrackKeypoints
 ) -> None:
-    backwards = mint_keypoints(
+    backwards = build_tracks(
         dict(reversed(dense.items())), dict(reversed(scene.photo_px.items())), {}, OPTIONS, threads=1
     )
 
-    assert equal(minted, backwards)
+    assert equal(tracked, backwards)
 
 
 def test_later_rounds_append_and_use_what_is_there(
-    scene: Scene, dense: dict[Pair, DenseMatches], minted: MintedKeypoints
+    scene: Scene, dense: dict[Pair, DenseMatches], tracked: TrackKeypoints
 ) -> None:
     early = {pair: found for pair, found in dense.items() if (hash_of(pair) % 3) != 0}
     late = {pair: found for pair, found in dense.items() if pair not in early}
-    first = mint_keypoints(early, scene.photo_px, {}, OPTIONS)
+    first = build_tracks(early, scene.photo_px, {}, OPTIONS)
 
-    second = mint_keypoints(late, scene.photo_px, first.keypoints, OPTIONS, existing_matches=first.matches)
+    second = build_tracks(late, scene.photo_px, first.keypoints, OPTIONS, existing_matches=first.matches)
 
     for name, table in first.keypoints.items():
         assert np.array_equal(second.keypoints[name][: len(table)], table)
@@ -118,7 +118,7 @@ def test_later_rounds_append_and_use_what_is_there(
     assert together.conflicts <= 0.01 * together.num_tracks
     assert together.median_px < 0.3
     assert together.wrong < 0.03
-    assert together.mean_length > 0.75 * judged(scene, minted).mean_length
+    assert together.mean_length > 0.75 * judged(scene, tracked).mean_length
 
 
 def hash_of(pair: Pair) -> int:
@@ -129,23 +129,23 @@ def test_rounds_without_known_matches_still_meet_in_the_same_keypoints(
     scene: Scene, dense: dict[Pair, DenseMatches]
 ) -> None:
     pair = next(iter(dense))
-    once = mint_keypoints({pair: dense[pair]}, scene.photo_px, {}, OPTIONS)
+    once = build_tracks({pair: dense[pair]}, scene.photo_px, {}, OPTIONS)
 
-    again = mint_keypoints({pair: dense[pair]}, scene.photo_px, once.keypoints, OPTIONS)
+    again = build_tracks({pair: dense[pair]}, scene.photo_px, once.keypoints, OPTIONS)
 
     known = {tuple(match) for match in once.matches[pair].tolist()}
     assert len(known & {tuple(match) for match in again.matches[pair].tolist()}) > 0.95 * len(known)
 
 
 def test_a_photo_gains_no_more_keypoints_than_allowed(scene: Scene, dense: dict[Pair, DenseMatches]) -> None:
-    result = mint_keypoints(dense, scene.photo_px, {}, replace(OPTIONS, max_keypoints=100, max_matches=30))
+    result = build_tracks(dense, scene.photo_px, {}, replace(OPTIONS, max_keypoints=100, max_matches=30))
 
     assert all(len(table) <= 100 for table in result.keypoints.values())
     assert all(10 < len(rows) <= 30 for rows in result.matches.values())
 
 
 def test_few_keypoints_are_spread_over_the_photo(scene: Scene, dense: dict[Pair, DenseMatches]) -> None:
-    result = mint_keypoints(dense, scene.photo_px, {}, replace(OPTIONS, max_keypoints=120))
+    result = build_tracks(dense, scene.photo_px, {}, replace(OPTIONS, max_keypoints=120))
 
     for name, table in result.keypoints.items():
         cells = np.unique((table / scene.photo_px[name] // 64).astype(int), axis=0)
@@ -159,25 +159,25 @@ def test_wrong_pairs_give_hardly_any_match(scene: Scene, dense: dict[Pair, Dense
         for pair, found in dense.items()
     }
 
-    result = mint_keypoints(shuffled, scene.photo_px, {}, OPTIONS)
+    result = build_tracks(shuffled, scene.photo_px, {}, OPTIONS)
 
     assert sum(map(len, result.matches.values())) < 0.01 * sum(len(d.confidence) for d in dense.values())
 
 
 def test_a_wrong_pair_does_not_spoil_the_others(
-    scene: Scene, dense: dict[Pair, DenseMatches], minted: MintedKeypoints
+    scene: Scene, dense: dict[Pair, DenseMatches], tracked: TrackKeypoints
 ) -> None:
     """One pair is consistently wrong, as repeated structure makes it."""
     pair = sorted(dense)[5]
     found = dense[pair]
     spoiled = {**dense, pair: DenseMatches(found.xy_a, found.xy_b + np.float32(40), found.confidence)}
 
-    result = mint_keypoints(spoiled, scene.photo_px, {}, OPTIONS)
+    result = build_tracks(spoiled, scene.photo_px, {}, OPTIONS)
 
     others = {other: rows for other, rows in result.matches.items() if other != pair}
     kept = judge(scene, result.keypoints, others)
-    assert kept.wrong < judged(scene, minted).wrong + 0.02
-    assert kept.mean_length > 0.85 * judged(scene, minted).mean_length
+    assert kept.wrong < judged(scene, tracked).wrong + 0.02
+    assert kept.mean_length > 0.85 * judged(scene, tracked).mean_length
     assert judged(scene, result).conflicts == 0
 
 
@@ -193,10 +193,10 @@ def test_unusable_matches_are_refused_and_counted(scene: Scene, dense: dict[Pair
         np.concatenate((found.confidence, confidence)),
     )
 
-    result = mint_keypoints({pair: spoiled}, scene.photo_px, {}, OPTIONS)
+    result = build_tracks({pair: spoiled}, scene.photo_px, {}, OPTIONS)
 
     assert result.refused == {pair: len(rubbish)}
-    assert equal(result, mint_keypoints({pair: found}, scene.photo_px, {}, OPTIONS))
+    assert equal(result, build_tracks({pair: found}, scene.photo_px, {}, OPTIONS))
 
 
 def test_matches_without_enough_confidence_are_left_out(
@@ -204,20 +204,20 @@ def test_matches_without_enough_confidence_are_left_out(
 ) -> None:
     limit = float(np.median(np.concatenate([found.confidence for found in dense.values()])))
 
-    result = mint_keypoints(dense, scene.photo_px, {}, replace(OPTIONS, min_confidence=limit))
+    result = build_tracks(dense, scene.photo_px, {}, replace(OPTIONS, min_confidence=limit))
 
     total = sum(len(found.confidence) for found in dense.values())
     assert abs(sum(result.refused.values()) / total - 0.5) < 0.02
 
 
 @pytest.mark.parametrize("existing", [{}, {"photo_001.jpg": np.array([[3.5, 4.5]], np.float32)}])
-def test_nothing_to_mint(existing: Mapping[str, NDArray[np.float32]]) -> None:
+def test_no_tracks_without_matches(existing: Mapping[str, NDArray[np.float32]]) -> None:
     empty = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
     pair = Pair("photo_000.jpg", "photo_001.jpg")
     px = {"photo_000.jpg": 2.0, "photo_001.jpg": 3.0}
 
     for pairs in ({}, {pair: empty}):
-        result = mint_keypoints(pairs, px, existing, OPTIONS)
+        result = build_tracks(pairs, px, existing, OPTIONS)
 
         assert all(rows.shape == (0, 2) for rows in result.matches.values())
         assert {name: len(table) for name, table in result.keypoints.items() if len(table)} == {
@@ -228,7 +228,7 @@ def test_nothing_to_mint(existing: Mapping[str, NDArray[np.float32]]) -> None:
 def test_one_pair_alone(scene: Scene, dense: dict[Pair, DenseMatches]) -> None:
     pair = next(iter(dense))
 
-    result = mint_keypoints({pair: dense[pair]}, scene.photo_px, {}, OPTIONS)
+    result = build_tracks({pair: dense[pair]}, scene.photo_px, {}, OPTIONS)
 
     alone = judged(scene, result)
     assert len(result.matches[pair]) > 0.5 * len(dense[pair].confidence)
@@ -242,7 +242,7 @@ def test_photos_need_a_scale(px: dict[str, float]) -> None:
     some = DenseMatches(np.ones((3, 2), np.float32), np.ones((3, 2), np.float32), np.ones(3, np.float32))
 
     with pytest.raises(ValueError, match="photo_px must be positive"):
-        mint_keypoints({Pair("a", "b"): some}, px, {}, OPTIONS)
+        build_tracks({Pair("a", "b"): some}, px, {}, OPTIONS)
 
 
 def test_arrays_that_do_not_fit_are_named() -> None:
@@ -251,11 +251,11 @@ def test_arrays_that_do_not_fit_are_named() -> None:
     px = {"a": 1.0, "b": 1.0}
 
     with pytest.raises(ValueError, match=r"a, b: matches of shapes"):
-        mint_keypoints({Pair("a", "b"): bad}, px, {}, OPTIONS)
+        build_tracks({Pair("a", "b"): bad}, px, {}, OPTIONS)
     with pytest.raises(ValueError, match="must ascend"):
-        mint_keypoints({Pair("b", "a"): good}, px, {}, OPTIONS)
+        build_tracks({Pair("b", "a"): good}, px, {}, OPTIONS)
     with pytest.raises(ValueError, match="a: existing keypoints"):
-        mint_keypoints({Pair("a", "b"): good}, px, {"a": np.ones((4, 3), np.float32)}, OPTIONS)
+        build_tracks({Pair("a", "b"): good}, px, {"a": np.ones((4, 3), np.float32)}, OPTIONS)
 
 
 def test_corners_attract_keypoints_at_birth_only(scene: Scene, dense: dict[Pair, DenseMatches]) -> None:
@@ -271,13 +271,13 @@ def test_corners_attract_keypoints_at_birth_only(scene: Scene, dense: dict[Pair,
         corners[camera.name] = camera.pixels.to_photo(uv[np.isfinite(uv[:, 0])])
     existing = {names[0]: corners[names[0]][:5] + np.float32(1)}
 
-    result = mint_keypoints(dense, scene.photo_px, existing, OPTIONS, corners=corners)
+    result = build_tracks(dense, scene.photo_px, existing, OPTIONS, corners=corners)
 
     snapped = 0
     for name, table in result.keypoints.items():
         gap = np.linalg.norm(table[:, None] - corners[name][None], axis=2).min(1) / scene.photo_px[name]
         snapped += int(np.sum(gap < 0.25))
-    plain = mint_keypoints(dense, scene.photo_px, existing, OPTIONS)
+    plain = build_tracks(dense, scene.photo_px, existing, OPTIONS)
     unsnapped = sum(
         int(np.sum(np.linalg.norm(t[:, None] - corners[n][None], axis=2).min(1) < 0.25 * scene.photo_px[n]))
         for n, t in plain.keypoints.items()
@@ -290,7 +290,7 @@ def test_corners_attract_keypoints_at_birth_only(scene: Scene, dense: dict[Pair,
 def test_noise_beyond_the_usual_is_averaged(scene: Scene) -> None:
     noisy = scene.all_matches(neighbour_pairs(scene, 2), noise=Noise(0.8, 0.3, 0.2))
 
-    result = judged(scene, mint_keypoints(noisy, scene.photo_px, {}, OPTIONS))
+    result = judged(scene, build_tracks(noisy, scene.photo_px, {}, OPTIONS))
 
     assert result.median_px < 0.5
     assert result.wrong < 0.03

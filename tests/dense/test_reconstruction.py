@@ -14,8 +14,8 @@ from torch import Tensor
 
 from sfm.evaluation.metrics import auc, pair_errors
 from sfm.matching.dense.inference.refinement import refine_by_descriptors
-from sfm.matching.dense.tracks.keypoints import KeypointOptions, MintedKeypoints, mint_keypoints
-from sfm.matching.dense.tracks.raw_tracks import naive_keypoints
+from sfm.matching.dense.tracks.keypoints import KeypointOptions, TrackKeypoints, build_tracks
+from sfm.matching.dense.tracks.raw_tracks import raw_keypoints
 from tests.dense.scenes import Noise, make_scene, neighbour_pairs
 
 
@@ -26,9 +26,9 @@ def test_canonical_keypoints_give_longer_tracks_and_better_poses(tmp_path: Path)
     cameras = {camera.name: camera.colmap_camera for camera in scene.cameras}
     truth = {camera.name: camera.cam_from_world for camera in scene.cameras}
 
-    canonical = mint_keypoints(pairs, scene.photo_px, {}, KeypointOptions())
+    canonical = build_tracks(pairs, scene.photo_px, {}, KeypointOptions())
     ours, inlier_ratio = mapped(canonical, cameras, tmp_path / "canonical")
-    naive, _ = mapped(naive_keypoints(pairs, scene.photo_px), cameras, tmp_path / "naive")
+    naive, _ = mapped(raw_keypoints(pairs, scene.photo_px), cameras, tmp_path / "naive")
 
     assert ours.num_reg_images() == naive.num_reg_images() == 8
     assert ours.compute_mean_track_length() > 1.5 * naive.compute_mean_track_length()
@@ -38,7 +38,7 @@ def test_canonical_keypoints_give_longer_tracks_and_better_poses(tmp_path: Path)
 
 
 def mapped(
-    minted: MintedKeypoints, cameras: Mapping[str, pycolmap.Camera], folder: Path
+    tracked: TrackKeypoints, cameras: Mapping[str, pycolmap.Camera], folder: Path
 ) -> tuple[pycolmap.Reconstruction, float]:
     """COLMAP's incremental mapper with the true intrinsics, and the share of matches that it verified."""
     folder.mkdir()
@@ -48,10 +48,10 @@ def mapped(
         for name in sorted(cameras):
             camera = database.write_camera(cameras[name])
             ids[name] = database.write_image(pycolmap.Image(name=name, camera_id=camera))
-            database.write_keypoints(ids[name], minted.keypoints.get(name, np.zeros((0, 2), np.float32)))
-        for pair, rows in minted.matches.items():
+            database.write_keypoints(ids[name], tracked.keypoints.get(name, np.zeros((0, 2), np.float32)))
+        for pair, rows in tracked.matches.items():
             database.write_matches(ids[pair.a], ids[pair.b], rows)
-    listed.write_text("".join(f"{pair.a} {pair.b}\n" for pair in minted.matches), encoding="utf-8")
+    listed.write_text("".join(f"{pair.a} {pair.b}\n" for pair in tracked.matches), encoding="utf-8")
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = 0
     pycolmap.verify_matches(path, listed, verification)
@@ -62,7 +62,7 @@ def mapped(
     options.ba_refine_focal_length = options.ba_refine_extra_params = options.extract_colors = False
     models = pycolmap.incremental_mapping(path, folder, folder, options=options)
     largest = max(models.values(), key=lambda model: int(model.num_reg_images()))
-    return largest, inliers / sum(map(len, minted.matches.values()))
+    return largest, inliers / sum(map(len, tracked.matches.values()))
 
 
 def pose_auc(model: pycolmap.Reconstruction, truth: Mapping[str, pycolmap.Rigid3d]) -> float:

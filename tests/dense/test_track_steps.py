@@ -9,9 +9,9 @@ from scipy.spatial.distance import pdist
 
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
-from sfm.matching.dense.tracks.keypoint_values import MintedKeypoints
+from sfm.matching.dense.tracks.keypoint_values import TrackKeypoints
+from sfm.matching.dense.tracks.raw_matches import with_raw_matches
 from sfm.matching.dense.tracks.snapping import snap_keypoints, unoccupied
-from sfm.matching.dense.tracks.raw_matches import with_unconfirmed
 from sfm.matching.dense.tracks.voting import canonical_keypoints
 
 NOWHERE = np.zeros((0, 2), np.float32)
@@ -108,11 +108,11 @@ def test_corners_that_keypoints_sit_on_are_taken() -> None:
 PAIR, PX = Pair("a", "b"), {"a": 2.0, "b": 3.0}
 
 
-def minted(count: int) -> MintedKeypoints:
+def tracked(count: int) -> TrackKeypoints:
     xy = np.stack((20.0 * np.arange(count), np.full(count, 50.0)), axis=1).astype(np.float32)
     rows = np.stack((np.arange(count), np.arange(count)), axis=1).astype(np.uint32)
     ones = np.ones(count, np.float32)
-    return MintedKeypoints({"a": xy, "b": xy + 1}, {PAIR: rows}, {PAIR: ones}, {PAIR: 0})
+    return TrackKeypoints({"a": xy, "b": xy + 1}, {PAIR: rows}, {PAIR: ones}, {PAIR: 0})
 
 
 def dense(*xy: tuple[float, float]) -> DenseMatches:
@@ -121,23 +121,23 @@ def dense(*xy: tuple[float, float]) -> DenseMatches:
 
 
 def test_far_matches_are_added_and_near_ones_are_not() -> None:
-    out = with_unconfirmed(minted(3), {PAIR: dense((21, 52), (100, 200))}, PX, 100)
+    out = with_raw_matches(tracked(3), {PAIR: dense((21, 52), (100, 200))}, PX, 100)
     assert out.matches[PAIR].tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
     assert out.keypoints["a"][3].tolist() == [100, 200]
-    assert np.array_equal(out.keypoints["a"][:3], minted(3).keypoints["a"])
+    assert np.array_equal(out.keypoints["a"][:3], tracked(3).keypoints["a"])
     assert out.confidence[PAIR].tolist() == [1, 1, 1, 2]
 
 
 def test_rich_pairs_stay_as_they_are() -> None:
-    rich = minted(150)
-    out = with_unconfirmed(rich, {PAIR: dense((21, 400), (100, 200))}, PX, 1000)
+    rich = tracked(150)
+    out = with_raw_matches(rich, {PAIR: dense((21, 400), (100, 200))}, PX, 1000)
     assert np.array_equal(out.matches[PAIR], rich.matches[PAIR])
     assert all(np.array_equal(out.keypoints[n], rich.keypoints[n]) for n in "ab")
 
 
 def test_no_keypoint_is_used_twice_in_a_pair_and_the_limit_holds() -> None:
     crowd = dense(*[(100 + 0.1 * i, 200) for i in range(20)], *[(300 + 8 * i, 200) for i in range(20)])
-    out = with_unconfirmed(minted(3), {PAIR: crowd}, PX, 10)
+    out = with_raw_matches(tracked(3), {PAIR: crowd}, PX, 10)
     assert len(out.matches[PAIR]) == 10
     for side in (0, 1):
         assert len(np.unique(out.matches[PAIR][:, side])) == 10
@@ -145,6 +145,6 @@ def test_no_keypoint_is_used_twice_in_a_pair_and_the_limit_holds() -> None:
 
 
 def test_nan_is_left_out() -> None:
-    out = with_unconfirmed(minted(2), {PAIR: dense((np.nan, 5), (100, 200))}, PX, 100)
+    out = with_raw_matches(tracked(2), {PAIR: dense((np.nan, 5), (100, 200))}, PX, 100)
     assert len(out.matches[PAIR]) == 3
     assert np.isfinite(out.keypoints["a"]).all()

@@ -1,4 +1,4 @@
-"""The growing table of tracks, the splitting of contradictory ones, and the settling of positions."""
+"""The growing table of tracks, the splitting of contradictory ones, and the refinement of positions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sfm.matching.dense.tracks.track_positions import Anchors, SettleOptions
-from sfm.matching.dense.tracks.track_positions import settle as settle_with
+from sfm.matching.dense.tracks.track_positions import Anchors, TrackRefinement
+from sfm.matching.dense.tracks.track_positions import refine_tracks as refine_with
 from sfm.matching.dense.tracks.track_splitting import components, consistent_parts
 from sfm.matching.dense.tracks.track_table import TrackTable
 from sfm.matching.dense.tracks.transfer import Edges
@@ -165,11 +165,11 @@ def affine_track(num: int, seed: int, noise: float) -> tuple[NDArray[np.float32]
     return truth.astype(np.float32), start.astype(np.float32), edges
 
 
-def settle(
-    xy: NDArray[np.float32], edges: Edges, anchors: Anchors, options: SettleOptions
+def refine_tracks(
+    xy: NDArray[np.float32], edges: Edges, anchors: Anchors, options: TrackRefinement
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     with ThreadPoolExecutor(2) as pool:
-        return settle_with(xy, edges, anchors, options, pool)
+        return refine_with(xy, edges, anchors, options, pool)
 
 
 def nothing_held(num: int) -> Anchors:
@@ -179,19 +179,19 @@ def nothing_held(num: int) -> Anchors:
 def test_exact_links_lead_back_to_the_true_positions() -> None:
     truth, start, edges = affine_track(7, 0, 0.0)
 
-    settled, kept = settle(start, edges, nothing_held(7), SettleOptions(rounds=60))
+    refined, kept = refine_tracks(start, edges, nothing_held(7), TrackRefinement(rounds=60))
 
     assert kept.all()
-    np.testing.assert_allclose(settled, truth, atol=1e-3)
-    assert np.array_equal(settled[0], start[0])  # the oldest keypoint says which point is meant
+    np.testing.assert_allclose(refined, truth, atol=1e-3)
+    assert np.array_equal(refined[0], start[0])  # the oldest keypoint says which point is meant
 
 
 def test_noise_is_averaged_over_the_links() -> None:
     one_link, all_links = [], []
     for seed in range(40):
         truth, start, edges = affine_track(8, seed, 0.2)
-        settled, _ = settle(start, edges, nothing_held(8), SettleOptions())
-        all_links.append(np.linalg.norm(settled - truth, axis=1)[1:])
+        refined, _ = refine_tracks(start, edges, nothing_held(8), TrackRefinement())
+        all_links.append(np.linalg.norm(refined - truth, axis=1)[1:])
         one_link.append(np.linalg.norm(edges.xy[:7] - truth[1:], axis=1))
 
     assert np.median(all_links) < 0.65 * np.median(one_link)
@@ -202,10 +202,10 @@ def test_frozen_keypoints_stay_and_snapped_ones_nearly() -> None:
     frozen, snapped = np.arange(6) == 4, np.arange(6) == 2
     start[2] = truth[2]
 
-    settled, _ = settle(start, edges, Anchors(frozen, snapped), SettleOptions(rounds=60))
+    refined, _ = refine_tracks(start, edges, Anchors(frozen, snapped), TrackRefinement(rounds=60))
 
-    assert np.array_equal(settled[4], start[4])
-    assert np.linalg.norm(settled[2] - truth[2]) < np.linalg.norm(start[4] - truth[4])
+    assert np.array_equal(refined[4], start[4])
+    assert np.linalg.norm(refined[2] - truth[2]) < np.linalg.norm(start[4] - truth[4])
 
 
 def test_a_link_that_contradicts_the_others_is_cut() -> None:
@@ -213,7 +213,7 @@ def test_a_link_that_contradicts_the_others_is_cut() -> None:
     wrong = 8
     edges.xy[wrong] += 6
 
-    settled, kept = settle(start, edges, nothing_held(7), SettleOptions())
+    refined, kept = refine_tracks(start, edges, nothing_held(7), TrackRefinement())
 
     assert np.flatnonzero(~kept).tolist() == [wrong]
-    assert np.linalg.norm(settled - truth, axis=1).max() < 0.4
+    assert np.linalg.norm(refined - truth, axis=1).max() < 0.4

@@ -80,6 +80,6 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     focal = {image.name: model.camera(image.camera_id).mean_focal_length() for image in model.images.values()}
     others = [value for name, value in focal.items() if name != zoomed.name]
     events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
-    assert [e["name"] for e in events if e["event"] == "own_camera"] == [zoomed.name]
+    assert [e["name"] for e in events if e["event"] == "camera_split"] == [zoomed.name]
     assert len(set(others)) == 1
     assert focal[zoomed.name] == pytest.approx(2.5 * others[0], rel=0.05)

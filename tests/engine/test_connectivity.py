@@ -115,14 +115,14 @@ def test_the_commonest_reason_is_told_with_what_to_do() -> None:
 
 def test_rounds_are_numbered_anew_once_a_failed_pair_came_right(tmp_path: Path) -> None:
     FailedPairs.read(tmp_path).note({AB, BC}, {AB})
-    assert FailedPairs.read(tmp_path).generation == 0
+    assert FailedPairs.read(tmp_path).attempt == 0
 
     FailedPairs.read(tmp_path).note({AB, BC}, {AB})
-    assert FailedPairs.read(tmp_path).generation == 0  # failed again: nothing has changed
+    assert FailedPairs.read(tmp_path).attempt == 0  # failed again: nothing has changed
 
     FailedPairs.read(tmp_path).note({AB, BC}, NONE)
     FailedPairs.read(tmp_path).note({AB, BC}, NONE)
-    assert FailedPairs.read(tmp_path).generation == 1
+    assert FailedPairs.read(tmp_path).attempt == 1
     assert FailedPairs.read(tmp_path).pairs == NONE
 
 
@@ -132,21 +132,21 @@ def test_rounds_that_asked_for_pairs_in_vain_are_numbered_anew(tmp_path: Path) -
 
     FailedPairs.read(tmp_path).forget_all_but({AB})
 
-    assert FailedPairs.read(tmp_path).generation == 1
+    assert FailedPairs.read(tmp_path).attempt == 1
     FailedPairs.read(tmp_path).forget_all_but({AB})
-    assert FailedPairs.read(tmp_path).generation == 1
+    assert FailedPairs.read(tmp_path).attempt == 1
 
 
 def test_where_nothing_fails_nothing_is_written(tmp_path: Path) -> None:
     failed = FailedPairs.read(tmp_path)
     failed.note({AB}, NONE)
     failed.forget_all_but({AB})
-    assert failed.generation == 0
+    assert failed.attempt == 0
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"generation": 1}', '{"generation": "x", "pairs": []}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"attempt": 1}', '{"attempt": "x", "pairs": []}'])
 def test_a_damaged_record_numbers_the_rounds_anew(tmp_path: Path, text: str) -> None:
     FailedPairs.read(tmp_path).note({AB}, {AB})
     (tmp_path / "failed_pairs.json").write_text(text)
-    assert FailedPairs.read(tmp_path).generation > 1
+    assert FailedPairs.read(tmp_path).attempt > 1

@@ -56,6 +56,17 @@ def test_nothing_is_raised_without_a_signal_nor_after_the_block() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_the_first_signal_is_answered_at_once_and_only_once() -> None:
+    answers: list[str] = []
+
+    with interruptible(lambda: answers.append("stopping")):
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    assert answers == ["stopping"]
+
+
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = """
 import io, os, signal, sys

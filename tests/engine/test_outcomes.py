@@ -56,7 +56,7 @@ def run_failing(name: str, database: Path, out: Path, monkeypatch: pytest.Monkey
         ("georeference", "georeference"),
         ("write_points_ply", "export"),
         ("judged_models", "quality"),
-        ("look_alikes", "look-alikes"),
+        ("visual_aliasing", "look-alike places"),
         ("EventIndex", "diagnosis"),
         ("model_records", "figures"),
         ("write_report", "report"),

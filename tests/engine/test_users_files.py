@@ -149,7 +149,7 @@ def test_photos_that_lie_where_results_are_written_are_refused(tmp_path: Path, p
         pass
     atomic_write_bytes(out / part / "a.jpg", b"photo")
 
-    with pytest.raises(WorkspaceError, match="is written anew"), Workspace(out, source=out / part):
+    with pytest.raises(WorkspaceError, match="is overwritten"), Workspace(out, source=out / part):
         pass
 
     assert (out / part / "a.jpg").read_bytes() == b"photo"

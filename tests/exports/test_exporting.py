@@ -102,7 +102,7 @@ def test_a_photo_of_another_size_is_refused(tmp_path, make_scene, to):
     model = make_scene(tmp_path)
     Image.new("RGB", (64, 64)).save(tmp_path / "images" / model.image(2).name)
 
-    with pytest.raises(InputError, match="64 x 64 px, the model says 320 x 240"):
+    with pytest.raises(InputError, match="64 x 64 px, in the model 320 x 240"):
         export(tmp_path, to=to)
 
 

@@ -245,7 +245,7 @@ def test_an_export_tells_of_gps_or_leaves_it_out(tmp_path, make_scene, caplog, t
     original = (tmp_path / "images" / "a.jpg").read_bytes()
 
     export(tmp_path, to=to)
-    assert "2 exported photos say by GPS where they were taken; --strip-gps" in caplog.text
+    assert "2 exported photos hold the GPS position of the camera; --strip-gps" in caplog.text
     caplog.clear()
     folder = export(tmp_path, to=to, strip_gps=True)
 

@@ -94,7 +94,7 @@ def _renew_export(folder: Path) -> None:
     write_marker(folder / "new", {"photos": {}})
     keeper = Keeper()
     keeper.carry(folder / "old", folder / "new")
-    keeper.tell(folder / "new")
+    keeper.report(folder / "new")
     assert (folder / "new" / "mine.txt").read_text() == "mine"
 
 
@@ -105,7 +105,7 @@ def _rounds(folder: Path) -> None:
     pairs = tuple(Candidate(Pair.of("a.jpg", b), 0.5) for b in _NAMES[1:])
     request = PairRequest(Reason.BRIDGE, ("a.jpg", "b.jpg"), pairs, 1, 0.5)
     _write(folder / "01" / "requests_of_growth.json", [request.to_json()])
-    _write(folder / "in_doubt.json", True)
+    _write(folder / "is_unreliable.json", True)
 
 
 def _go_on(folder: Path) -> None:
@@ -114,7 +114,7 @@ def _go_on(folder: Path) -> None:
 
     rounds = KeptRounds(folder, EventLog(folder / "heard.jsonl"))
     rounds.requests(1, "growth", list)
-    rounds.in_doubt(lambda: False)
+    rounds.is_unreliable(lambda: False)
 
 
 def _use_poses(folder: Path) -> None:
@@ -143,7 +143,7 @@ MARKERS = {
     "marker of a workspace": Reader(_workspace, _open_workspace, ("out/cache/workspace.json",)),
     "markers of an extension": Reader(_extension, _extend, ("out/cache/*.json", "out/images/*")),
     "marker of an export": Reader(_export, _renew_export, ("old/loopsfm_export.json",)),
-    "rounds of the loop": Reader(_rounds, _go_on, ("01/*.json", "in_doubt.json")),
+    "rounds of the loop": Reader(_rounds, _go_on, ("01/*.json", "is_unreliable.json")),
     "given poses": Reader(lambda f: write_model(f, text=True), _use_poses, ("*.txt",)),
     "options of a run": Reader(_kept_paths, _repeat_run, ("run.json", "cache/paths.json")),
 }

@@ -29,7 +29,7 @@ def _workspace(folder: Path) -> None:
     edges = [[names[0], names[1], 0.5, "knn", 0], [names[1], names[2], 1.0, "user", 1]]
     for name in ("scene_graph.json", "proposed_graph.json"):
         _write_json(folder / "cache" / name, {"images": names, "edges": edges})
-    _write_json(folder / "cache" / "failed_pairs.json", {"generation": 2, "pairs": [names[:2]]})
+    _write_json(folder / "cache" / "failed_pairs.json", {"attempt": 2, "pairs": [names[:2]]})
     _write_json(folder / "cache" / "camera_splits.json", {names[0]: {"sha256": "0a", "focal_px": 500.0}})
 
 
@@ -50,15 +50,21 @@ def _events(names: list[str]) -> list[dict[str, object]]:
         {"event": "pair", **pair, "reason": "knn", "round": 0, **counted},
         {"event": "pair", "a": a, "b": c, "reason": "bridge", "round": 1, **counted, "num_inliers": 0},
         {"event": "request", "a": c, "b": d, "gain": 0.5, "reason": "bridge", "round": 1},
-        {"event": "suspect", **pair, "why": "alike", "score": 0.5, "num_inliers": 30},
+        {"event": "inconsistent_pair", **pair, "why": "alike", "score": 0.5, "num_inliers": 30},
         *(
             {"event": "registered", "name": n, "how": "pnp", "num_visible": 9, "num_inliers": 8, "model": 0}
             for n in names
         ),
         {"event": "rejected", "name": d, "num_visible": 9, "why": "few", "model": 0},
         {"event": "filtered", "name": d, "why": "no points", "model": 0},
-        {"event": "hinged", "names": [c], "hinge": a, "model": 0},
-        {"event": "moved", "names": [b, c], "accepted": True, "num_matches": [3, 9], "num_denying": [4, 1]},
+        {"event": "split", "names": [c], "articulation": a, "model": 0},
+        {
+            "event": "relocated",
+            "names": [b, c],
+            "accepted": True,
+            "num_matches": [3, 9],
+            "num_inconsistent": [4, 1],
+        },
         {"event": "dropped_model", "names": [d], "why": "small"},
     ]
 
@@ -96,9 +102,11 @@ def _run(names: list[str]) -> dict[str, object]:
             *({**outcome, "name": n, "quality": held, "doubt": ""} for n in names[:3]),
             {**lost, "name": names[3]},
         ],
-        "suspects": [{"a": names[0], "b": names[1], "score": 0.5, "num_inliers": 30, "why": "alike"}],
+        "inconsistent_pairs": [
+            {"a": names[0], "b": names[1], "score": 0.5, "num_inliers": 30, "why": "alike"}
+        ],
         "ambiguous": False,
-        "look_alikes_note": "",
+        "aliasing_note": "",
         "seconds": 2.5,
         "peak_memory_mb": 100.0,
         "versions": {"python": "3"},

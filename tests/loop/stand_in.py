@@ -13,7 +13,7 @@ from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
 from sfm.loop import LoopResult, run_closed_loop
 from sfm.loop.rounds import Finish, Survived
-from sfm.mapping import AmbiguousPart, MappingResult, InconsistencyReport, TwoView, ViewGraph
+from sfm.mapping import AmbiguousPart, InconsistencyReport, MappingResult, TwoView, ViewGraph
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventSink, NullEvents
 

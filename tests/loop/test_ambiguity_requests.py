@@ -46,7 +46,7 @@ def test_telling_pairs_are_matched_beyond_the_usual_budget_and_models_are_made_a
     assert {edges[pair].reason for pair in TELLING} == {Reason.VERIFY}
     assert not any(pair in result.view_graph for pair in TELLING)
     assert not any(pair in guided for pair in TELLING for guided in engine.guided)
-    asking = [i for i, r in enumerate(result.rounds) if r.models_before and r.asked.get("suspect")]
+    asking = [i for i, r in enumerate(result.rounds) if r.models_before and r.asked.get("verify")]
     assert asking
     assert len(engine.starts) > len(asking)  # the first models, and those after each of these rounds
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.loop import deciding_requests
 from sfm.loop.consistency_requests import is_unreliable, unasked
-from sfm.mapping import InconsistentPair, InconsistencyReport
+from sfm.mapping import InconsistencyReport, InconsistentPair
 from sfm.mapping.view_graph.inconsistent_pairs import Evidence
 
 
-def inconsistent(a: int, b: int, *, inliers: int = 80, score: float = 0.9, deciding: int = 2) -> InconsistentPair:
+def inconsistent(
+    a: int, b: int, *, inliers: int = 80, score: float = 0.9, deciding: int = 2
+) -> InconsistentPair:
     evidence = Evidence(inliers, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
     asked = tuple(Pair.of(f"{a:03d}", f"{b + 1 + i:03d}") for i in range(deciding))
     return InconsistentPair(Pair.of(f"{a:03d}", f"{b:03d}"), score, "why", evidence, asked)

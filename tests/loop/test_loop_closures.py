@@ -24,7 +24,9 @@ def chain(num_inliers: int, *steps: int) -> ViewGraph:
 
 def links(graph: ViewGraph, *, is_unreliable: bool = False) -> list[Pair]:
     tried = frozenset(graph.edges)
-    return [link.pair for link in loop_closures([], graph, tried, EVERY, is_unreliable=is_unreliable, limit=50)]
+    return [
+        link.pair for link in loop_closures([], graph, tried, EVERY, is_unreliable=is_unreliable, limit=50)
+    ]
 
 
 def test_the_ends_of_a_chain_are_joined_first() -> None:
@@ -114,7 +116,7 @@ def test_large_collections_ask_for_pairs_that_do_less_for_all(
         asked.append(min_gain)
         return []
 
-    monkeypatch.setattr("sfm.loop.loop_closures.far_reaching_links", record)
+    monkeypatch.setattr("sfm.loop.loop_closures.a_optimal_links", record)
     names = tuple(f"{i:03d}.jpg" for i in range(num_photos))
     graph = ViewGraph(names, {Pair(*names[:2]): TwoView(200, "uncalibrated", 0.5)})
 

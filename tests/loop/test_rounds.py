@@ -16,7 +16,7 @@ from sfm.config.schema import RegisterConfig
 from sfm.errors import WorkspaceError
 from sfm.loop import rounds
 from sfm.loop.loop_closures import LoopClosure
-from sfm.mapping import InconsistentPair, InconsistencyReport
+from sfm.mapping import InconsistencyReport, InconsistentPair
 from sfm.mapping.view_graph.inconsistent_pairs import Evidence
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventLog, read_events
@@ -43,7 +43,10 @@ def test_the_first_rounds_firm_up_the_graph_without_any_model(tmp_path: Path) ->
     first = result.rounds[0]
     assert (first.round, first.registered_after, first.models_after) == (1, 0, 0)
     asked = set().union(*(r.asked for r in result.rounds))
-    assert asked >= {"orphan", "weak"}  # photos 6 and 7 have no partner, the ends of the chain one
+    assert asked >= {
+        "unregistered",
+        "low_overlap",
+    }  # photos 6 and 7 have no partner, the ends of the chain one
     assert min(result.view_graph.degree(name) for name in NAMES) >= 2
 
 
@@ -90,7 +93,7 @@ def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tm
 
     asked = {pair for pair, edge in result.scene_graph.edges.items() if edge.reason is Reason.VERIFY}
     assert asked
-    assert all(r.asked.get("suspect", 0) == 0 for r in result.rounds if r.models_before)
+    assert all(r.asked.get("verify", 0) == 0 for r in result.rounds if r.models_before)
     assert not asked & engine.asked_about[0]
     assert len({len(tried) for tried in engine.asked_about}) == len(
         engine.asked_about
@@ -106,7 +109,9 @@ def test_suspects_are_handed_on_where_the_last_look_asked_nothing(tmp_path: Path
 def test_what_was_believed_before_a_kill_is_believed_after_it(tmp_path: Path) -> None:
     class DoubtsLater(Engine):
         def read_inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
-            return InconsistencyReport(tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg")), ambiguous=True)
+            return InconsistencyReport(
+                tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg")), ambiguous=True
+            )
 
     config = RegisterConfig(max_rounds=1)
     before = run(Engine(), tmp_path, config)
@@ -162,7 +167,12 @@ def test_a_finished_run_registers_nothing_again_and_tells_the_same_story(tmp_pat
 
 @pytest.mark.parametrize(
     "part",
-    ["*/requests_of_graph.json", "in_doubt.json", "*/finished/0/points3D.bin", "*/finished/0/images.bin"],
+    [
+        "*/requests_of_graph.json",
+        "is_unreliable.json",
+        "*/finished/0/points3D.bin",
+        "*/finished/0/images.bin",
+    ],
 )
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff" * 300])
 def test_damage_in_what_rounds_left_is_named(tmp_path: Path, part: str, damage: bytes) -> None:
@@ -284,7 +294,7 @@ def test_links_that_put_the_model_to_the_test_are_matched_without_it(
     def links(models: Sequence[pycolmap.Reconstruction], *_: object, **__: object) -> list[LoopClosure]:
         return [LoopClosure(ends, 1.0, 1.0, is_unguided=is_unguided)] if models else []
 
-    monkeypatch.setattr(rounds, "missing_links", links)
+    monkeypatch.setattr(rounds, "loop_closures", links)
     engine = Seeing(model_of(len(NAMES)))
 
     result = run(engine, tmp_path, RegisterConfig(max_rounds=1))

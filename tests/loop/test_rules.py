@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from retrieval import Pair, Reason
-from sfm.loop import PairRequest, Rank, LoopState, propose_requests
+from sfm.loop import LoopState, PairRequest, Rank, propose_requests
 from sfm.loop.loop_closures import LoopClosure
 from sfm.mapping import TwoView, ViewGraph
 

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from retrieval import Edge, Pair, Reason
 from sfm.loop.requests import Candidate, PairRequest
-from sfm.loop.scheduler import Budget, YieldStatistics, Outcome, run_requests
+from sfm.loop.scheduler import Budget, Outcome, YieldStatistics, run_requests
 
 PLENTY = Budget(usual=1000, most=1000)
 

@@ -50,7 +50,9 @@ def test_nor_is_one_between_photos_of_two_models() -> None:
 def test_nor_is_one_that_holds_a_part_where_it_cannot_stand(part: str, cleared: bool) -> None:
     misplaced = (MisplacedPart(frozenset(part), CovisibilityTest(9, 1)),)
 
-    assert cleared_pairs(replace(quality(0.3), misplaced=misplaced), {VERIFY}) == ({VERIFY} if cleared else set())
+    assert cleared_pairs(replace(quality(0.3), misplaced=misplaced), {VERIFY}) == (
+        {VERIFY} if cleared else set()
+    )
 
 
 def test_a_report_without_its_suspects_is_not_ambiguous() -> None:

@@ -113,6 +113,8 @@ def test_overlaps_of_a_part_are_those_across() -> None:
     points = wall(5.0, -3, 12)
     covisibility = PredictedCovisibility.of(model_of({f"{i}": (at(1.5 * i), points) for i in range(4)}))
 
-    across = {pair: share for pair, share in covisibility.overlaps().items() if len({"0", "1"} & {*pair}) == 1}
+    across = {
+        pair: share for pair, share in covisibility.overlaps().items() if len({"0", "1"} & {*pair}) == 1
+    }
     assert covisibility.overlaps({"0", "1"}) == across
     assert across

@@ -39,7 +39,9 @@ def test_the_false_pairs_are_named_and_no_true_one_on_dense_and_thin_graphs(reac
 
     report = find_inconsistent_pairs(wall.matches(inliers))
 
-    assert {inconsistent.pair for inconsistent in report.inconsistent_pairs} == {pair(*ends) for ends in FALSE}
+    assert {inconsistent.pair for inconsistent in report.inconsistent_pairs} == {
+        pair(*ends) for ends in FALSE
+    }
     assert report.ambiguous
     assert all(0 < inconsistent.score <= 1 for inconsistent in report.inconsistent_pairs)
 
@@ -67,7 +69,9 @@ def test_a_pair_that_turns_the_cameras_as_the_others_do_is_not_named(turned_deg:
     rotations = {pair(*ends): np.eye(3) for ends in inliers}
     rotations[pair(3, 19)] = Rotation.from_euler("y", turned_deg, degrees=True).as_matrix()
 
-    inconsistent_pairs = find_inconsistent_pairs(wall.matches(inliers), rotations=rotations).inconsistent_pairs
+    inconsistent_pairs = find_inconsistent_pairs(
+        wall.matches(inliers), rotations=rotations
+    ).inconsistent_pairs
 
     assert bool(inconsistent_pairs) == named
     if named:

@@ -10,7 +10,7 @@ import pycolmap
 from sfm.mapping.edits.bridge import agreeing_share, bridge_gaps
 from sfm.mapping.edits.join_overlapping import join_models
 from sfm.mapping.edits.shared_points import shared_points
-from sfm.mapping.growing.submodels import Submodel, MappingContext, best_model
+from sfm.mapping.growing.submodels import MappingContext, Submodel, best_model
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.scene import Scene
 

@@ -14,10 +14,10 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import finish_models
 from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
 from sfm.mapping.cameras.model_selection import ModelSelection
-from sfm.mapping.edits.split import split_at_articulations
-from sfm.mapping.growing.submodels import Submodel, MappingContext, copied
-from sfm.mapping.measures.agreement import contradicted_share
 from sfm.mapping.edits.judge import Judge, apply_step
+from sfm.mapping.edits.split import split_at_articulations
+from sfm.mapping.growing.submodels import MappingContext, Submodel, copied
+from sfm.mapping.measures.agreement import contradicted_share
 from sfm.mapping.scene.camera_models import freedom
 from sfm.mapping.scene.journal import Journal
 

@@ -7,7 +7,7 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.edits.merge import merge_models
-from sfm.mapping.growing.submodels import Submodel, MappingContext
+from sfm.mapping.growing.submodels import MappingContext, Submodel
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene as MappedScene

@@ -207,7 +207,10 @@ def test_of_a_photo_in_two_models_the_largest_counts(ring: tuple[Path, pycolmap.
 def test_photos_of_a_part_that_cannot_stand_where_it_does_are_in_doubt() -> None:
     photos = dict.fromkeys("abcdef", SOUND)
     pairs = {Pair(a, b): 0.5 for a, b in ("ab", "bc", "cd", "de", "ef")}
-    misplaced = (MisplacedPart(frozenset("ab"), CovisibilityTest(9, 1)), MisplacedPart(frozenset("abc"), CovisibilityTest(8, 2)))
+    misplaced = (
+        MisplacedPart(frozenset("ab"), CovisibilityTest(9, 1)),
+        MisplacedPart(frozenset("abc"), CovisibilityTest(8, 2)),
+    )
     quality = ModelQuality(photos, pairs, dict.fromkeys(pairs, 100), 10.0, misplaced)
 
     doubted = doubts(quality, dict.fromkeys("abcdef", 300), frozenset())

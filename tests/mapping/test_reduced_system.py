@@ -48,7 +48,9 @@ def solved(jacobian: Array, residual: Array) -> Array:
 
 
 @pytest.mark.parametrize("free", [(), (0,), (0, 1, 2), (0, 4, 5), tuple(range(8))])
-def test_steps_are_those_of_the_whole_least_squares_problem(seen: LinearizedObservations, free: tuple[int, ...]) -> None:
+def test_steps_are_those_of_the_whole_least_squares_problem(
+    seen: LinearizedObservations, free: tuple[int, ...]
+) -> None:
     jacobian, residual = dense(seen)
     others = np.arange(8, jacobian.shape[1])
     columns = [*free, *others]

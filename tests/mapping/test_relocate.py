@@ -12,10 +12,10 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.diagnosis.misplaced_parts import misplaced_parts
 from sfm.mapping import TwoView, ViewGraph
-from sfm.mapping.edits import relocate as second_opinion
+from sfm.mapping.edits import relocate
 from sfm.mapping.edits.alternative_poses import AlternativePlacement
 from sfm.mapping.edits.relocate import relocate_parts
-from sfm.mapping.growing.submodels import Submodel, MappingContext
+from sfm.mapping.growing.submodels import MappingContext, Submodel
 from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.measures.covisibility_test import CovisibilityTest
 from sfm.mapping.scene.journal import Journal
@@ -43,7 +43,7 @@ def test_a_part_at_a_wrong_place_is_moved_to_where_its_pairs_say(
     assert mended is not None
     assert mended.num_reg_images() == NUM
     assert synthetic.max_rotation_error_deg(mended, scene.truth) < 0.2
-    (moved,) = [fields for event, fields in journal.entries if event == "moved"]
+    (moved,) = [fields for event, fields in journal.entries if event == "relocated"]
     assert moved["accepted"]
     assert set(moved["names"]) == {scene.truth.image(i).name for i in PART}
 
@@ -67,7 +67,9 @@ def test_pairs_that_agree_on_no_place_move_nothing(
             geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
             db.write_two_view_geometry(*ids, geometry)
 
-    assert relocate_parts(Scene.open(database, None), astray(model), options(), frozenset(), Journal()) is None
+    assert (
+        relocate_parts(Scene.open(database, None), astray(model), options(), frozenset(), Journal()) is None
+    )
 
 
 @pytest.mark.parametrize("tried", [True, False])
@@ -137,12 +139,12 @@ def test_what_a_part_is_moved_for(
     }
     scene, model = photographed
     opened = replace(Scene.open(scene.database), view_graph=ViewGraph(("a", "b", "c"), edges))
-    monkeypatch.setattr(second_opinion, "other_places", lambda *_: [place])
-    monkeypatch.setattr(second_opinion._Surroundings, "for_other", lambda *_: 2.0)
+    monkeypatch.setattr(relocate, "alternative_placements", lambda *_: [place])
+    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 2.0)
 
-    found = list(second_opinion._moves(MappingContext(opened, options(), print), Submodel(None, model)))
+    found = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
 
     assert found == ([place] if moves else [])
-    monkeypatch.setattr(second_opinion._Surroundings, "for_other", lambda *_: 0.9)
-    rest = list(second_opinion._moves(MappingContext(opened, options(), print), Submodel(None, model)))
+    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 0.9)
+    rest = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
     assert rest == ([place] if moves and here is DENIED else [])

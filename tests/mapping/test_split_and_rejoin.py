@@ -48,8 +48,8 @@ def test_a_part_that_hangs_on_one_photo_is_a_model_of_its_own(
 
     assert [model.num_reg_images() for model in models] == [7, 5]
     assert names(models[1]) == {scene.truth.image(i).name for i in FAR}
-    (hinged,) = events.of("hinged")
-    assert hinged["hinge"] == scene.truth.image(HINGE).name
+    (split,) = events.of("split")
+    assert split["articulation"] == scene.truth.image(HINGE).name
     assert max(synthetic.max_rotation_error_deg(model, scene.truth) for model in models) < 0.2
 
 

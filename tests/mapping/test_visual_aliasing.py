@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sfm.diagnosis.visual_aliasing import ADVICE, MAX_PAIRS, look_alikes, num_verified, read_inconsistent_pairs
+from sfm.diagnosis.visual_aliasing import (
+    ADVICE,
+    MAX_PAIRS,
+    num_verified,
+    read_inconsistent_pairs,
+    visual_aliasing,
+)
 
 from .synthetic import synthesize
 from .test_inconsistent_pairs import FALSE, with_false_pairs
@@ -21,10 +27,12 @@ def ambiguous(tmp_path: Path) -> Path:
 
 
 def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -> None:
-    found = look_alikes(read_inconsistent_pairs(ambiguous, frozenset()))
+    found = visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset()))
 
-    assert {(s.a, s.b) for s in found.deferred} == {tuple(pair(*ends)) for ends in FALSE}
-    assert [s.score for s in found.deferred] == sorted((s.score for s in found.deferred), reverse=True)
+    assert {(s.a, s.b) for s in found.inconsistent_pairs} == {tuple(pair(*ends)) for ends in FALSE}
+    assert [s.score for s in found.inconsistent_pairs] == sorted(
+        (s.score for s in found.inconsistent_pairs), reverse=True
+    )
     assert found.ambiguous
     assert found.note == ADVICE
 
@@ -33,15 +41,15 @@ def test_with_too_many_pairs_nobody_looks_and_that_is_said(ambiguous: Path) -> N
     count = num_verified(ambiguous)
 
     assert read_inconsistent_pairs(ambiguous, frozenset(), max_pairs=count) is not None
-    found = look_alikes(read_inconsistent_pairs(ambiguous, frozenset(), max_pairs=count - 1))
+    found = visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset(), max_pairs=count - 1))
 
-    assert (found.deferred, found.ambiguous) == ((), False)
+    assert (found.inconsistent_pairs, found.ambiguous) == ((), False)
     assert f"more than {MAX_PAIRS:,} verified pairs" in found.note
 
 
-def test_a_scene_without_look_alikes_has_nothing_to_say(tmp_path: Path) -> None:
+def test_a_scene_without_visual_aliasing_has_nothing_to_say(tmp_path: Path) -> None:
     scene = synthesize(tmp_path / "scene.db")
 
-    found = look_alikes(read_inconsistent_pairs(scene.database, frozenset()))
+    found = visual_aliasing(read_inconsistent_pairs(scene.database, frozenset()))
 
-    assert (found.deferred, found.ambiguous, found.note) == ((), False, "")
+    assert (found.inconsistent_pairs, found.ambiguous, found.note) == ((), False, "")

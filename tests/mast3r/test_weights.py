@@ -1,12 +1,11 @@
-"""Weights are found where they should be, pinned as first seen, and converted once."""
+"""Weights are found where they should be, and pinned as first seen."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
-from collections import namedtuple
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from sfm.mast3r.weights.weights import (
     network_file,
     weights_folder,
 )
-from sfm.mast3r.weights.weights_file import CONVERTED
 from sfm.mast3r.weights.weights_record import WeightsRecord
 from sfm.mast3r.weights.weights_store import WeightsStore
 from tools.write_checkpoint import (
@@ -122,41 +120,28 @@ def test_missing_weights_say_what_to_fetch(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_the_network_is_converted_once_and_again_when_damaged(folder: Path) -> None:
-    first = WeightsStore(folder).network()
-    (made,) = (folder / CONVERTED).glob("*.safetensors")
-    before = made.stat()
+def test_a_network_is_checked_whole_when_it_is_new_or_has_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    real = zipfile.ZipFile.testzip
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda zip: checked.append("whole") or real(zip))
+    path = folder / NETWORK.name
 
-    again = WeightsStore(folder).network()
+    first, again = WeightsStore(folder).network(), WeightsStore(folder).network()
 
-    assert (made.stat().st_ino, made.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert checked == ["whole"]
     assert again.architecture == first.architecture == from_hub_config(TINY)
-    assert again.key == first.key
-    assert len(again.key) == 64
+    assert (again.key, len(again.key)) == (first.key, 64)
     assert set(again.tensors) == set(first.tensors)
     assert all(torch.equal(again.tensors[name], first.tensors[name]) for name in list(first.tensors)[::50])
     assert all(tensor.dtype == torch.float32 for tensor in again.tensors.values())
-
-    made.write_bytes(made.read_bytes()[:1000])
-    WeightsRecord(folder).remember(made)
-    assert set(WeightsStore(folder).network().tensors) == set(first.tensors)
-    assert made.stat().st_size == before.st_size
-    assert [path.name for path in made.parent.iterdir() if path.suffix == ".part"] == []
-
-
-def test_a_damaged_converted_file_is_made_again(folder: Path) -> None:
-    store = WeightsStore(folder)
-    words = store.codebook().centroids
-    (made,) = (folder / CONVERTED).glob("codebook-*")
-
-    made.write_bytes(made.read_bytes()[:-5])
-    assert np.array_equal(store.codebook().centroids, words)
-    made.write_bytes(b"")
-    store.record.remember(made)
-    assert np.array_equal(store.codebook().centroids, words)
-    made.unlink()
-    assert np.array_equal(store.codebook().centroids, words)
-    assert made.is_file()
+    os.utime(path, (1, 1))
+    WeightsStore(folder).network()
+    assert checked == ["whole"]  # its checksum is the same
+    replace(path, path.read_bytes()[:-50])
+    with pytest.raises(WeightsError, match="not the file that was used first"):
+        WeightsStore(folder).network()
 
 
 def test_a_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +174,6 @@ def test_a_changed_file_is_refused_until_accepted(folder: Path, originals: Path)
     store.accept()
 
     assert (store.codebook().centroids == 1).all()
-    assert len(list((folder / CONVERTED).glob("codebook-*"))) == 1
     replace(folder / CODEBOOK.name, (originals / CODEBOOK.name).read_bytes())
     with pytest.raises(WeightsError, match="not the file that was used first"):
         store.codebook()
@@ -252,7 +236,6 @@ def test_the_hubs_form_is_used_as_it_is(folder: Path) -> None:
     network = store.network()
 
     assert network.architecture == from_hub_config(TINY)
-    assert not list(folder.glob(f"{CONVERTED}/network-*"))
     config = json.loads((hub / "config.json").read_text())
     (hub / "config.json").write_text(json.dumps(config | {"conf_mode": ["exp", 3, "inf"]}))
     with pytest.raises(WeightsError, match=r"config\.json: not the file that was used first"):
@@ -269,8 +252,7 @@ def test_a_folder_that_cannot_be_written(folder: Path, cache: Path, monkeypatch:
     store.codebook()
 
     assert not (folder / "weights.json").exists()
-    assert not (folder / CONVERTED).exists()
-    assert len(list(cache.rglob("codebook-*.safetensors"))) == 1
+    assert len(list(cache.rglob("weights.json"))) == 1
     replace(folder / CODEBOOK.name, b"other")
     with pytest.raises(WeightsError, match="not the file that was used first"):
         store.codebook()
@@ -289,14 +271,6 @@ def test_where_nothing_can_be_kept_weights_still_load(
     assert not list(folder.glob("*.json"))
 
 
-def test_a_full_disk_leaves_the_original_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 0))
-
-    assert len(WeightsStore(folder).codebook()) == 9
-    assert not list((folder / CONVERTED).glob("*.safetensors"))
-
-
 def test_the_licence_is_shown_once_for_each_folder(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -313,13 +287,3 @@ def test_the_record_can_be_read_by_others(folder: Path) -> None:
 
     assert list(record["files"]) == [RETRIEVAL.name]
     assert stat.S_IMODE((folder / "weights.json").stat().st_mode) & 0o400
-
-
-def test_files_of_others_among_converted_ones_stay(folder: Path) -> None:
-    theirs = folder / CONVERTED / "codebook-mine.safetensors"
-    theirs.parent.mkdir()
-    theirs.write_bytes(b"mine")
-
-    assert len(WeightsStore(folder).codebook().centroids)
-
-    assert theirs.read_bytes() == b"mine"

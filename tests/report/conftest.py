@@ -154,7 +154,7 @@ def _record(
         ],
         "rounds": [
             _round(1, {"loop": 4}, 4, {"loop": 1}, registered=(0, 0), models=(0, 0), seconds=0.5),
-            _round(2, {"orphan": 3}, 3, {"orphan": 2}, registered=(4, 5), models=(2, 2)),
+            _round(2, {"unregistered": 3}, 3, {"unregistered": 2}, registered=(4, 5), models=(2, 2)),
             _round(3, {}, 0, {}, registered=(5, 5), models=(2, 1)),
         ],
         "outcomes": registered + lost + left_out,

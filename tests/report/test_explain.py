@@ -65,7 +65,7 @@ def test_positions_are_metres_where_the_model_is(tmp_path, make_run):
 
 def test_an_unregistered_photo_with_its_pairs_best_first(tmp_path, make_run):
     out = make_run(tmp_path, missing=["lost.png"])
-    more = {"event": "pair", "reason": "orphan", "round": 2, "num_matches": 120, "num_inliers": 0}
+    more = {"event": "pair", "reason": "unregistered", "round": 2, "num_matches": 120, "num_inliers": 0}
     EventLog(out / "events.jsonl").emit("match", a="lost.png", b="scene0/3.png", config="undefined", **more)
 
     lines = explain(out, "lost.png").splitlines()
@@ -76,7 +76,7 @@ def test_an_unregistered_photo_with_its_pairs_best_first(tmp_path, make_run):
         "What helps    go closer",
     ]
     rows = [line.split() for line in lines if "refused" in line]
-    assert rows[0] == ["scene0/3.png", "orphan", "2", "120", "refused", "0"]
+    assert rows[0] == ["scene0/3.png", "unregistered", "2", "120", "refused", "0"]
     assert rows[1] == ["scene0/1.png", "knn", "0", "0.200", "90", "refused", "0"]
 
 
@@ -84,7 +84,9 @@ def test_look_alikes_are_told_surest_first(tmp_path, make_run):
     out = make_run(tmp_path)
     for other in (2, 3):
         pair = {"a": "scene0/1.png", "b": f"scene0/{other}.png", "score": 1 / other, "num_inliers": 60}
-        EventLog(out / "events.jsonl").emit("suspects", "suspect", why=f"reason {other}", **pair)
+        EventLog(out / "events.jsonl").emit(
+            "inconsistent_pairs", "inconsistent_pair", why=f"reason {other}", **pair
+        )
 
     lines = explain(out, "scene0/1.png").splitlines()
 
@@ -147,15 +149,16 @@ def test_a_photo_of_a_part_that_hung_on_a_single_one(tmp_path, make_run):
     out = make_run(tmp_path)
     events = EventLog(out / "events.jsonl")
     part = ["scene0/1.png", "scene0/2.png", "scene0/3.png"]
-    events.emit("register", "hinged", model=0, names=part, hinge="scene0/0.png")
-    events.emit("register", "registered", model=1, name=part[0], how="parted", num_visible=9, num_inliers=9)
+    events.emit("register", "split", model=0, names=part, articulation="scene0/0.png")
+    events.emit("register", "registered", model=1, name=part[0], how="split", num_visible=9, num_inliers=9)
 
     text = explain(out, part[0])
 
-    assert "taken off model 0: with 2 others it hangs on scene0/0.png alone" in text
-    assert "registered in model 1 (parted)" in text
+    assert "split off model 0" in text
+    assert "through scene0/0.png alone" in text
+    assert "registered in model 1 (split)" in text
     events.emit("register", "registered", model=0, name=part[0], how="merge", num_visible=9, num_inliers=9)
-    assert "hangs on" not in explain(out, part[0])
+    assert "split off" not in explain(out, part[0])
 
 
 def test_a_photo_whose_part_was_moved(tmp_path, make_run):
@@ -165,11 +168,11 @@ def test_a_photo_whose_part_was_moved(tmp_path, make_run):
         "model": 0,
         "names": ["scene0/1.png", "scene0/2.png"],
         "num_matches": [270, 8657],
-        "num_denying": [12, 1],
+        "num_inconsistent": [12, 1],
     }
-    events.emit("register", "moved", **fields, accepted=False)
+    events.emit("register", "relocated", **fields, accepted=False)
     assert "moved with" not in explain(out, "scene0/1.png")
-    events.emit("register", "moved", **fields, accepted=True)
+    events.emit("register", "relocated", **fields, accepted=True)
 
     text = explain(out, "scene0/1.png")
 

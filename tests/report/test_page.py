@@ -46,7 +46,7 @@ def test_look_alikes_have_a_section_with_what_to_do(tmp_path, make_run):
     assert 'id="look-alikes"' not in write_report(out).read_text()
     run = json.loads((out / "run.json").read_text())
     pair = {"a": "scene0/1.png", "b": "scene0/3.png", "score": 0.9, "num_inliers": 61, "why": "it <differs>"}
-    told = {"suspects": [pair] * 25, "ambiguous": True, "look_alikes_note": "Take photos between."}
+    told = {"inconsistent_pairs": [pair] * 25, "ambiguous": True, "aliasing_note": "Take photos between."}
     (out / "run.json").write_text(json.dumps({**run, **told}))
 
     html = write_report(out).read_text()
@@ -100,7 +100,7 @@ def test_a_model_with_photos_in_doubt_is_not_called_complete(tmp_path, make_run)
 def test_the_verdict_knows_all_that_the_page_says_below(tmp_path, make_run, facts, title):
     out = make_run(tmp_path / "out")
     run = json.loads((out / "run.json").read_text())
-    (out / "run.json").write_text(json.dumps({**run, "suspects": [], **facts}))
+    (out / "run.json").write_text(json.dumps({**run, "inconsistent_pairs": [], **facts}))
 
     html = write_report(out).read_text()
 
@@ -114,9 +114,9 @@ def test_a_model_that_hangs_on_one_photo_of_another_says_which(tmp_path, make_ru
     assert "Model 1 shares places" not in write_report(out).read_text()
     events = EventLog(out / "events.jsonl")
     part = [f"scene1/{number}.png" for number in range(5)]
-    events.emit("register", "hinged", model=0, names=part, hinge="scene0/2.png")
+    events.emit("register", "split", model=0, names=part, articulation="scene0/2.png")
     for name in part:
-        events.emit("register", "registered", model=1, name=name, how="parted", num_visible=9, num_inliers=9)
+        events.emit("register", "registered", model=1, name=name, how="split", num_visible=9, num_inliers=9)
 
     html = write_report(out).read_text()
 
@@ -151,10 +151,10 @@ def test_each_round_says_what_was_asked_what_fitted_and_what_it_gained(tmp_path,
     cells = [re.sub(r"<[^>]*>", "|", row) for row in rows[1:4]]
     assert "4 loop (1 fit)" in cells[0]
     assert "before the first reconstruction" in cells[0]
-    assert "3 orphan (2 fit)" in cells[1]
+    assert "3 unregistered (2 fit)" in cells[1]
     assert "4 → 5" in cells[1]
     assert "2 → 2" in cells[1]
-    assert "none: models begun afresh" in cells[2]
+    assert "none: models started again" in cells[2]
     assert "2 → 1" in cells[2]
 
 

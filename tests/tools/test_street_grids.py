@@ -117,21 +117,21 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("suspects", "second_opinion", "sound"),
-    [("hold_back", True, True), ("hold_back", False, True), ("trust", True, True), ("trust", False, False)],
+    ("deferred", "relocation", "sound"),
+    [("defer", True, True), ("defer", False, True), ("trust", True, True), ("trust", False, False)],
 )
-def test_holding_suspects_back_and_a_second_opinion_each_keep_the_town_from_folding(
-    suspects: str,
-    second_opinion: bool,
+def test_holding_suspects_back_and_a_relocation_each_keep_the_town_from_folding(
+    deferred: str,
+    relocation: bool,
     sound: bool,
     grid: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = ["run.threads=2", "export.report=false", f"register.suspects={suspects}"]
-    if not second_opinion:
-        for stage in ("registrar", "refinement.final"):
-            monkeypatch.setattr(f"sfm.mapping.{stage}.reconsidered", lambda *args: None)
+    options = ["run.threads=2", "export.report=false", f"register.inconsistent_pairs={deferred}"]
+    if not relocation:
+        for stage in ("registrar", "refinement.final_refinement"):
+            monkeypatch.setattr(f"sfm.mapping.{stage}.relocate_parts", lambda *args: None)
 
     map_database(grid / "database.db", output=tmp_path, config=load_config(overrides=options))
 
@@ -139,8 +139,8 @@ def test_holding_suspects_back_and_a_second_opinion_each_keep_the_town_from_fold
     assert (found.right == NUM_VIEWS) is sound
     assert not sound or found.auc3 > 95
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    counts = [event for event in events if event["event"] == "suspects"]
-    assert bool(counts) is (suspects == "hold_back")
-    assert all(c["num_refused"] >= 0.5 * c["num_held_back"] > 0 for c in counts)
-    moved = [event for event in events if event["event"] == "moved" and event["accepted"]]
-    assert bool(moved) is (suspects == "trust" and second_opinion)
+    counts = [event for event in events if event["event"] == "deferred_pairs"]
+    assert bool(counts) is (deferred == "defer")
+    assert all(c["num_refused"] >= 0.5 * c["num_deferred"] > 0 for c in counts)
+    moved = [event for event in events if event["event"] == "relocated" and event["accepted"]]
+    assert bool(moved) is (deferred == "trust" and relocation)

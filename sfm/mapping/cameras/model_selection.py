@@ -118,7 +118,9 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
     return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step))
 
 
-def _only_together(waiting: Sequence[ParameterBlock], tried: Mapping[str, TriedBlock]) -> ParameterBlock | None:
+def _only_together(
+    waiting: Sequence[ParameterBlock], tried: Mapping[str, TriedBlock]
+) -> ParameterBlock | None:
     """Rungs that the observations ask for and that nothing determines as long as the others are missing.
 
     A lens off its centre shifts the principal point and bends the picture sideways; either alone explains

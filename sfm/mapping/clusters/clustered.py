@@ -11,7 +11,7 @@ from sfm.config.schema import RegisterConfig
 from sfm.files.scratch import scratch_folder
 
 from ..edits.join_overlapping import join_models
-from ..growing.submodels import Submodel, MappingContext, extend, judged
+from ..growing.submodels import MappingContext, Submodel, extend, judged
 from ..scene.journal import Journal
 from .partition import Cluster, partition
 from .processes import run_tasks
@@ -33,7 +33,7 @@ def clustered_models(
     The result depends on the clusters and on the threads a process has, never on which is done first.
 
     Args:
-        bench: of the whole. Processes get a part of its scene each, as copies.
+        context: of the whole. Processes get a part of its scene each, as copies.
         config: `config.processes` and `config.cluster_size` count.
         models: so far.
         discarded: told of the clusters, of their joins, and of trials that were given up.
@@ -115,7 +115,9 @@ def _clusters(context: MappingContext, config: RegisterConfig, models: Sequence[
     return sorted(found, key=lambda cluster: (-len(cluster.names), min(cluster.core)))
 
 
-def _with_rest(context: MappingContext, models: Sequence[Submodel], everyone: frozenset[str]) -> list[Submodel]:
+def _with_rest(
+    context: MappingContext, models: Sequence[Submodel], everyone: frozenset[str]
+) -> list[Submodel]:
     """The models, grown by the photos that no cluster's model has."""
     grown: list[Submodel] = []
     taken = frozenset().union(*(submodel.names for submodel in models))

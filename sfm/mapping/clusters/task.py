@@ -15,7 +15,7 @@ from sfm.config.schema import RegisterConfig
 from ..depth.keypoint_depth import KeypointDepth
 from ..edits.bridge import bridge_gaps
 from ..growing.components import new_models
-from ..growing.submodels import MAX_CONTRADICTED, Submodel, MappingContext, best_model
+from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, best_model
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions, with_threads
 from ..scene.part_database import write_part

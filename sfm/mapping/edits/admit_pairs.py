@@ -14,7 +14,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import Submodel, MappingContext, continued
+from ..growing.submodels import MappingContext, Submodel, continued
 from ..measures.agreement import AGREED_PX, median_errors_px
 from ..scene.journal import Journal
 from ..scene.scene import Scene
@@ -35,20 +35,22 @@ def supported_pairs(
     return true, held
 
 
-def admit_pairs(whole: MappingContext, submodels: Sequence[Submodel], deferred: Set[Pair], journal: Journal) -> list[Submodel]:
+def admit_pairs(
+    whole: MappingContext, submodels: Sequence[Submodel], deferred: Set[Pair], journal: Journal
+) -> list[Submodel]:
     """The models with photos that only suspects lead to, and with the suspects that they agree with.
 
     Models that no photo joins stay as they are.
 
     Args:
         whole: a workbench whose scene has all pairs.
-        trials: models that were grown without `deferred`; models from depth alone stay as they are.
-        suspects: pairs of the scene.
+        submodels: models that were grown without `deferred`; models from depth alone stay as they are.
+        deferred: pairs of the scene.
         journal: told how many pairs came in, and of each photo whose place hangs on suspects.
     """
     true, held = supported_pairs(whole.scene, [submodel.reconstruction for submodel in submodels], deferred)
     missing = frozenset(whole.scene.id_of).difference(*(submodel.names for submodel in submodels))
-    journal.note("suspects", num_held_back=len(deferred), num_let_in=len(true), num_refused=len(held))
+    journal.note("deferred_pairs", num_deferred=len(deferred), num_admitted=len(true), num_refused=len(held))
     if not any(name in missing for pair in deferred for name in pair):
         return list(submodels)  # the last adjustment makes points of the pairs that came in
     firm = whole.scene.view_graph.without(deferred - true)
@@ -62,7 +64,7 @@ def admit_pairs(whole: MappingContext, submodels: Sequence[Submodel], deferred: 
         for name in sorted(later.names - submodel.names):
             if not firm.support(name, later.names):
                 why = "only pairs that may be look-alikes' lead to it"
-                later.journal.note("ambiguous", name=name, why=why)
+                later.journal.note("uncertain", name=name, why=why)
         later.journal.entries = submodel.journal.entries + later.journal.entries
         missing -= later.names
         grown.append(later)

@@ -10,7 +10,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import Submodel, MappingContext, copied, without_images
+from ..growing.submodels import MappingContext, Submodel, copied, without_images
 from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test

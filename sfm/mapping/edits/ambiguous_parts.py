@@ -11,7 +11,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 
-from ..growing.submodels import Submodel, MappingContext
+from ..growing.submodels import MappingContext, Submodel
 from ..measures.covisibility_test import CovisibilityTest
 from ..scene.options import mapper_options
 from ..scene.scene import Scene

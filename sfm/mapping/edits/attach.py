@@ -9,7 +9,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import Submodel, MappingContext, copied
+from ..growing.submodels import MappingContext, Submodel, copied
 from ..measures.agreement import CONTRADICTED_PX, median_errors_px
 from ..scene.journal import Journal
 from .admit_pairs import supported_pairs

@@ -12,7 +12,7 @@ from collections.abc import Sequence, Set
 import pycolmap
 
 from ..growing.global_sfm import global_models
-from ..growing.submodels import Submodel, MappingContext, copied
+from ..growing.submodels import MappingContext, Submodel, copied
 from ..measures.agreement import contradicted_matches, median_errors_px
 from ..scene.journal import Journal
 from ..scene.scene import Scene
@@ -34,7 +34,7 @@ def bridge_gaps(
     """The models, or what they are joined to when the photos around the gap say how.
 
     Args:
-        bench: with the scene that the models are to fit.
+        context: with the scene that the models are to fit.
         models: of the component, largest first; left unchanged.
         component: connected photos.
         journal: told of the joins.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..growing.bundle_adjustment import refine_growing
-from ..growing.submodels import MAX_CONTRADICTED, Submodel, MappingContext, copied, judged, without_images
+from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied, judged, without_images
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.session import open_session
@@ -26,8 +26,8 @@ def join_models(context: MappingContext, submodels: Sequence[Submodel], journal:
     """The models, with those joined that share points and fit together; those from depth alone as they are.
 
     Args:
-        bench: of the whole; the models have its ids.
-        trials: models that may have photos in common. Afterwards none has; they may be changed.
+        context: of the whole; the models have its ids.
+        submodels: models that may have photos in common. Afterwards none has; they may be changed.
         journal: told of each join, and of those that the verified pairs refuse.
     """
     left = _by_size([submodel for submodel in submodels if not submodel.is_depth_only])

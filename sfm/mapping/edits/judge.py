@@ -105,7 +105,9 @@ Step = Callable[[Sequence[Submodel]], Sequence[Submodel]]
 """Makes other models of some, which stay as they are; the same objects where it finds nothing to do."""
 
 
-def apply_step(judge: Judge, before: Sequence[Submodel], step: Step, name: str, journal: Journal) -> list[Submodel]:
+def apply_step(
+    judge: Judge, before: Sequence[Submodel], step: Step, name: str, journal: Journal
+) -> list[Submodel]:
     """What a step makes of models, or these where it fails or makes them worse.
 
     Args:

@@ -12,7 +12,7 @@ import pycolmap
 from ..growing.bundle_adjustment import refine_growing
 from ..growing.growth import grow
 from ..growing.steps import Method
-from ..growing.submodels import MAX_CONTRADICTED, Submodel, MappingContext, copied
+from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied
 from ..measures.agreement import contradicted_share
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from retrieval import Pair
 
-from ..growing.submodels import Submodel, MappingContext, copied
+from ..growing.submodels import MappingContext, Submodel, copied
 from ..measures.shifts import Centres, camera_centres, moved
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
@@ -32,13 +32,15 @@ _MIN_SHARE = 0.5
 """Of the points in the same direction, those that say the same size."""
 
 
-def rejoin_parts(context: MappingContext, submodels: Sequence[Submodel], deferred: Set[Pair], journal: Journal) -> list[Submodel]:
+def rejoin_parts(
+    context: MappingContext, submodels: Sequence[Submodel], deferred: Set[Pair], journal: Journal
+) -> list[Submodel]:
     """The models, with parts joined to those that they were taken off where pairs across tell their size.
 
     Args:
-        bench: what trials work with; its scene has all pairs.
-        trials: models; those with a hinge lie where they lay in the model that they were taken off.
-        suspects: pairs that the models were grown without, true or false.
+        context: what trials work with; its scene has all pairs.
+        submodels: models; those with a hinge lie where they lay in the model that they were taken off.
+        deferred: pairs that the models were grown without, true or false.
         journal: told of what is tried.
     """
     models = list(submodels)

@@ -18,7 +18,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import Submodel, MappingContext
+from ..growing.submodels import MappingContext, Submodel
 from ..measures.agreement import AGREED_PX, contradicted_share, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
@@ -27,7 +27,12 @@ from ..scene.options import MapperOptions
 from ..scene.pair_matches import PairMatches
 from ..scene.scene import Scene
 from ..view_graph.missing_correspondences import context_agreement
-from .alternative_poses import OUTVOTED_IF_INCONSISTENT, AlternativePlacement, alternative_placements, separated
+from .alternative_poses import (
+    OUTVOTED_IF_INCONSISTENT,
+    AlternativePlacement,
+    alternative_placements,
+    separated,
+)
 from .attach import attach_part
 from .merge import MIN_KEPT
 
@@ -54,13 +59,15 @@ def relocate_parts(
         scene: with all pairs.
         model: settled, so that what contradicts it contradicts its places and not its roughness; unchanged.
         options: of the mapper.
-        suspects: pairs that may be look-alikes', true or false.
+        deferred: pairs that may be look-alikes', true or false.
         journal: told of what was tried.
     """
     context = MappingContext(scene, options, lambda name: None)
     submodel = start = Submodel.of(model)
     for _ in range(_MAX_MOVES):
-        moves = sorted(_relocations(context, submodel), key=lambda move: (-move.gain, len(move.part), min(move.part)))
+        moves = sorted(
+            _relocations(context, submodel), key=lambda move: (-move.gain, len(move.part), min(move.part))
+        )
         done = (_relocated(context, submodel, move, deferred, journal) for move in moves)
         found = next((moved for moved in done if moved is not None), None)
         if found is None:
@@ -97,7 +104,11 @@ def _relocations(context: MappingContext, submodel: Submodel) -> Iterator[Altern
 
 
 def _relocated(
-    context: MappingContext, submodel: Submodel, move: AlternativePlacement, deferred: Set[Pair], journal: Journal
+    context: MappingContext,
+    submodel: Submodel,
+    move: AlternativePlacement,
+    deferred: Set[Pair],
+    journal: Journal,
 ) -> Submodel | None:
     """The model with the part at the other place; None where it falls apart there."""
     scene, part = context.scene, move.part
@@ -125,7 +136,7 @@ def _relocated(
         accept=is_better,
     )
     journal.note(
-        "moved",
+        "relocated",
         names=sorted(part),
         num_matches=list(move.votes(scene.view_graph.edges)),
         num_inconsistent=[move.here.num_inconsistent, move.there.num_inconsistent],
@@ -138,7 +149,9 @@ def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePla
     """What the part and the rest should see of each other by where they stand in a model, and see."""
     errors = median_errors_px(scene, model, move.across)
     trusted = {pair for pair, error in errors.items() if error <= AGREED_PX}
-    return covisibility_test(PredictedCovisibility.of(model).overlaps(move.part), move.part, scene.tried, trusted)
+    return covisibility_test(
+        PredictedCovisibility.of(model).overlaps(move.part), move.part, scene.tried, trusted
+    )
 
 
 class _Surroundings:

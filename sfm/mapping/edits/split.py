@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 
 import pycolmap
 
-from ..growing.submodels import Submodel, MappingContext, copied, judged, without_images
+from ..growing.submodels import MappingContext, Submodel, copied, judged, without_images
 from ..measures.articulation_images import pendant_parts
 
 
@@ -53,11 +53,16 @@ def _apart(context: MappingContext, submodel: Submodel) -> list[Submodel]:
     models, submodel = [], copied(submodel)
     for names, articulation in parts:
         model = copy.deepcopy(submodel.reconstruction)
-        part = Submodel(None, model, names=without_images(context, model, submodel.names - names), articulation=articulation)
-        submodel.journal.note("hinged", names=sorted(names), articulation=articulation)
+        part = Submodel(
+            None,
+            model,
+            names=without_images(context, model, submodel.names - names),
+            articulation=articulation,
+        )
+        submodel.journal.note("split", names=sorted(names), articulation=articulation)
         for name in sorted(part.names):
             num = model.image(context.scene.id_of[name]).num_points3D
-            part.journal.note("registered", name=name, how="parted", num_visible=num, num_inliers=num)
+            part.journal.note("registered", name=name, how="split", num_visible=num, num_inliers=num)
         models += _apart(context, judged(context, part))
     submodel.names = without_images(
         context, submodel.reconstruction, frozenset().union(*(names for names, _ in parts))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sfm.config.schema import RegisterConfig
 
 from ..scene.journal import Journal
-from .submodels import Submodel, MappingContext, best_model
+from .submodels import MappingContext, Submodel, best_model
 
 
 def new_models(

@@ -22,17 +22,19 @@ from ..scene.colmap_mappers import global_options, restore_intrinsics
 from ..scene.journal import Journal
 from ..scene.part_database import write_part
 from ..scene.session import MapperSession, open_session
-from .submodels import Submodel, MappingContext, extend, judged
+from .submodels import MappingContext, Submodel, extend, judged
 
 _MIN_AGREEMENT = 0.6
 """Of the matches of a photo with the others of its model."""
 
 
-def global_models(context: MappingContext, candidates: Set[str], *, seed: int | None = None) -> list[Submodel]:
+def global_models(
+    context: MappingContext, candidates: Set[str], *, seed: int | None = None
+) -> list[Submodel]:
     """Models of `candidates` whose poses were found together, largest first.
 
     Args:
-        bench: with the scene that the models are to fit; its cameras and pairs are used.
+        context: with the scene that the models are to fit; its cameras and pairs are used.
         candidates: photos to place.
         seed: where the search for positions starts; None: the run's.
     """

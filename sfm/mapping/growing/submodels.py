@@ -106,16 +106,22 @@ def rebuilt(context: MappingContext, start: pycolmap.Reconstruction, candidates:
     return Submodel(None, copy.deepcopy(start), names=names, is_depth_only=True)
 
 
-def extend(context: MappingContext, submodel: Submodel, candidates: Set[str], max_images: int | None = None) -> None:
+def extend(
+    context: MappingContext, submodel: Submodel, candidates: Set[str], max_images: int | None = None
+) -> None:
     """Grow a trial's model from where it stands."""
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
         for name in sorted(session.registered):  # the seed's two photos, or those of an earlier round
             context.on_registered(name)
-        grow(session, candidates, submodel.journal, max_images=max_images, on_registered=context.on_registered)
+        grow(
+            session, candidates, submodel.journal, max_images=max_images, on_registered=context.on_registered
+        )
         submodel.names = session.registered
 
 
-def without_images(context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]) -> frozenset[str]:
+def without_images(
+    context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]
+) -> frozenset[str]:
     """Take photos out of a model, with the others of their rigs; the names of those that stay."""
     with open_session(context.scene, context.options, model) as session:
         for name in sorted(names & session.registered):
@@ -213,7 +219,7 @@ def _best_of_seeds(
         if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
             break
     if not finished:
-        journal.note("no_seed", names=sorted(candidates), num_tried=len(contest.tried))
+        journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(contest.tried))
     finished.sort(key=lambda submodel: submodel.quality, reverse=True)
     for submodel in finished[1:] + probes:
         contest.give_up(submodel)

@@ -13,6 +13,7 @@ from sfm.config.schema import RefineConfig
 from ..cameras.intrinsics import as_rich_as_now
 from ..depth.depth_model import has_parallax
 from ..depth.metric_scale import metric_scale, scale_to_metres
+from ..edits.judge import Judge, Step, apply_step
 from ..edits.relocate import relocate_parts
 from ..growing.bundle_adjustment import adjust_to_the_end
 from ..growing.submodels import Submodel, copied
@@ -21,7 +22,6 @@ from ..scene.options import MapperOptions, with_patience, with_two_view_tracks
 from ..scene.scene import Scene
 from ..scene.session import open_session
 from .refinement_pass import Adjusted, RefinementPass
-from ..edits.judge import Judge, Step, apply_step
 from .two_view_tracks import drop_points_of_pairs, is_weak
 
 _MAX_PASSES = 10
@@ -43,7 +43,7 @@ def finish(
 ) -> Submodel:
     """A grown model, adjusted until little changes; the one that is given stays as it is.
 
-    Each step goes through `transaction.apply_step`: it gives back a model that is at least as good as before.
+    Each step goes through `judge.apply_step`: it gives back a model that is at least as good as before.
 
     `deferred` are pairs of the scene that may be look-alikes': those that the model contradicts stay out.
 
@@ -73,7 +73,9 @@ def finish(
         (moved,) = apply_step(judge, [submodel], _moving_parts(last), "moving parts", submodel.journal)
         if moved is not submodel:
             submodel = _settled(moved, last)
-        (submodel,) = apply_step(judge, [submodel], _without_points_of_pairs, "points of two photos", submodel.journal)
+        (submodel,) = apply_step(
+            judge, [submodel], _without_points_of_pairs, "points of two photos", submodel.journal
+        )
     (submodel,) = apply_step(judge, [submodel], _scaling(scene), "metric scale", submodel.journal)
     return submodel
 
@@ -89,7 +91,9 @@ def _settled(grown: Submodel, last: RefinementPass) -> Submodel:
     if not is_done:
         submodel, is_done = _passed(grown, as_it_is)
     if not is_done and submodel is grown:
-        (submodel,) = apply_step(last.judge, [grown], _adjusting(last), "adjustment as it stands", grown.journal)
+        (submodel,) = apply_step(
+            last.judge, [grown], _adjusting(last), "adjustment as it stands", grown.journal
+        )
     return submodel
 
 
@@ -152,7 +156,9 @@ def _moving_parts(last: RefinementPass) -> Step:
 
     def step(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
         submodel = submodels[0]
-        moved = relocate_parts(last.scene, submodel.reconstruction, last.options, last.deferred, submodel.journal)
+        moved = relocate_parts(
+            last.scene, submodel.reconstruction, last.options, last.deferred, submodel.journal
+        )
         return [_with_model(copied(submodel), moved)] if moved else submodels
 
     return step

@@ -16,15 +16,21 @@ from ..cameras.focal_priors import determined_focal, holds_guess, with_held_foca
 from ..cameras.intrinsics import NOTHING_RICHER, RicherCameras, adjusted_with, as_rich_as_now, richer_cameras
 from ..cameras.loss import is_robust, with_fitting_loss
 from ..cameras.model_selection import TriedBlock
-from ..edits.admit_pairs import supported
-from ..growing.bundle_adjustment import adjust_to_the_end, drop_unobserved, note_adjustment, refine_fully, refine_until_stable
+from ..edits.admit_pairs import supported_pairs
+from ..edits.judge import Judge
+from ..growing.bundle_adjustment import (
+    adjust_to_the_end,
+    drop_unobserved,
+    note_adjustment,
+    refine_fully,
+    refine_until_stable,
+)
 from ..growing.growth import grow
 from ..measures.shifts import Centres, camera_centres, median_shift
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.scene import Scene
 from ..scene.session import MapperSession, open_session
-from ..edits.judge import Judge
 from .two_view_tracks import drop_points_of_pairs
 
 _GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
@@ -117,11 +123,13 @@ class RefinementPass:
         regained = refused - self._refused(model) - admit_pairs
         ended = camera_centres(model)
         shift, late_shift = median_shift(centres, ended), median_shift(chosen, ended)
-        return Adjusted(model, bool(richer.changed), tried, shift, late_shift, regained, admit_pairs | regained)
+        return Adjusted(
+            model, bool(richer.changed), tried, shift, late_shift, regained, admit_pairs | regained
+        )
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
         """Suspects that a model contradicts."""
-        return supported(self.scene, (model,), self.deferred)[1]
+        return supported_pairs(self.scene, (model,), self.deferred)[1]
 
     def _settled(
         self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions, journal: Journal

@@ -54,7 +54,7 @@ class Freedom:
         directions: (P, D) what a unit step in each direction does to the P parameters of `camera`.
         prior: (D,) standard deviation of each direction.
         base: directions that bundle adjustment frees anyway.
-        rungs: in the order in which they are tried.
+        blocks: in the order in which they are tried.
     """
 
     camera: pycolmap.Camera

@@ -109,7 +109,9 @@ class InconsistencyReport:
 
     def without(self, pairs: Set[Pair]) -> InconsistencyReport:
         """The report after other evidence has spoken for some pairs."""
-        left = tuple(inconsistent for inconsistent in self.inconsistent_pairs if inconsistent.pair not in pairs)
+        left = tuple(
+            inconsistent for inconsistent in self.inconsistent_pairs if inconsistent.pair not in pairs
+        )
         ambiguous = self.ambiguous and _is_ambiguous((s.evidence for s in left), self.num_firm)
         return replace(self, inconsistent_pairs=left, ambiguous=ambiguous, deferred=self.deferred - pairs)
 
@@ -136,7 +138,9 @@ def find_inconsistent_pairs(
     }
     named = {pair: e for pair, e in evidence.items() if _is_inconsistent(e)}
     deciding = _Deciding(trust.trusted, frozenset(tried) | matches.inliers.keys())
-    inconsistent_pairs = (InconsistentPair(pair, _score(e), _why(pair, e), e, deciding.pairs(pair)) for pair, e in named.items())
+    inconsistent_pairs = (
+        InconsistentPair(pair, _score(e), _why(pair, e), e, deciding.pairs(pair)) for pair, e in named.items()
+    )
     ranked = tuple(sorted(inconsistent_pairs, key=lambda s: (-s.score, s.pair)))
     deferred = _deferred(_Trust(matches, context, trust.strength, cautious=True))
     num_firm = sum(len(inliers) >= _AMBIGUOUS_INLIERS for inliers in matches.inliers.values())

@@ -1,1 +1,1 @@
-"""Checkpoints: found, fetched, checked, converted and kept."""
+"""Checkpoints: found, fetched, checked, and kept."""

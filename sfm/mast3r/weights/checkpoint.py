@@ -37,12 +37,17 @@ class NetworkCheckpoint:
     stored: StoredTensors
     """By the names of `network_names`."""
 
-    def tensors(self) -> dict[str, torch.Tensor]:
+    def tensors(self, *, verified: bool = False) -> dict[str, torch.Tensor]:
         """All weights as float32: views of the file where it has float32, which must then stay in place.
+
+        Args:
+            verified: whether the numbers of this file were found finite before.
 
         Raises:
             WeightsError: NaN or infinity among them.
         """
+        if verified:
+            return {name: tensor.to(torch.float32) for name, tensor in self.stored.items()}
         return {
             name: read_finite(self.path, name, tensor, torch.float32) for name, tensor in self.stored.items()
         }
@@ -65,15 +70,18 @@ def load_network_checkpoint(path: Path) -> tuple[NetworkArchitecture, dict[str, 
     return checkpoint.architecture, checkpoint.tensors()
 
 
-def open_network_checkpoint(path: Path) -> NetworkCheckpoint:
-    """As `load_network_checkpoint`, without reading the numbers."""
+def open_network_checkpoint(path: Path, *, verified: bool = False) -> NetworkCheckpoint:
+    """As `load_network_checkpoint`, without reading the numbers.
+
+    `verified` leaves out the checksums of a `.pth`, which take reading it whole.
+    """
     if path.is_dir():
         path = path / HUB_WEIGHTS
         first_bytes(path)
     if is_hub_form(path):
         return _open_hub_form(path)
     require_zip(path)
-    return _open_torch_form(path)
+    return _open_torch_form(path, verified=verified)
 
 
 def is_hub_form(path: Path) -> bool:
@@ -118,8 +126,8 @@ def checked_tensors(
     return tensors
 
 
-def _open_torch_form(path: Path) -> NetworkCheckpoint:
-    file = TorchFile(path)
+def _open_torch_form(path: Path, *, verified: bool) -> NetworkCheckpoint:
+    file = TorchFile(path, verified=verified)
     arguments = file.fields("args")
     if arguments is None:
         raise WeightsError(f"{path}: has no args that describe a network; not MASt3R's", hint=_WRONG_FILE)

@@ -1,20 +1,10 @@
-"""One file of weights with what is remembered of it: its checksum, and what was made from it."""
+"""One file of weights with what is remembered of it: its checksum, and whether it was read without fault."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
-import re
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-from filelock import FileLock
-from safetensors import SafetensorError
 
 from sfm.errors import WeightsError
 
@@ -25,13 +15,6 @@ from .hub_cache import promised_sha256
 from .retrieval_checkpoint import load_retrieval_head
 from .weights import HUB_CONFIG, Origin, WeightsKind
 from .weights_record import WeightsRecord
-
-log = logging.getLogger(__name__)
-
-CONVERTED: Final = "converted"
-"""Subfolder of what was made from the official files; may be deleted at any time."""
-_OURS: Final = r"{0}-[0-9a-f]{{16}}\.safetensors|\.{0}-[0-9a-f]{{16}}\.[0-9]+\.part"
-_SPARE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +61,11 @@ class WeightsFile:
             case WeightsKind.CODEBOOK:
                 load_codebook(self.path)
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it was read without fault before, and has not changed since."""
+        return all(self.record.is_trusted(part) for part in self._parts())
+
     def trust(self) -> None:
         """From now on it must be what it was when `key` saw it: it was read without fault."""
         for part in self._parts():
@@ -87,45 +75,6 @@ class WeightsFile:
         """Take it as it is now for the right one."""
         for part in self._parts():
             self.record.digest(part, accept=True)
-
-    @contextmanager
-    def conversion(self, key: str) -> Iterator[Path | None]:
-        """Where the converted file is or will be, for one process at a time; None where none can be kept."""
-        if self.record.folder is None:
-            yield None
-            return
-        folder = self.record.folder / CONVERTED
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError:
-            yield None
-            return
-        with FileLock(str(folder / ".lock")):
-            yield folder / f"{self.kind}-{key[:16]}.safetensors"
-
-    def write(self, converted: Path, num_bytes: int, write: Callable[[Path], object]) -> bool:
-        """Write the converted file, all or nothing, in place of earlier ones; False where it can't be."""
-        scratch = converted.with_name(f".{converted.stem}.{os.getpid()}.part")
-        folder = converted.parent
-        try:
-            for old in folder.iterdir():
-                if re.fullmatch(_OURS.format(self.kind), old.name):
-                    old.unlink(missing_ok=True)
-            if shutil.disk_usage(folder).free < num_bytes + _SPARE_BYTES:
-                log.warning("%s: no space for %.1f GB; the original is used", folder, num_bytes / 1e9)
-                return False
-            write(scratch)
-            with scratch.open("rb+") as file:
-                os.fsync(file.fileno())
-            scratch.chmod(0o644)  # safetensors makes files that only their owner can read
-            os.replace(scratch, converted)
-            self.record.remember(converted)
-            return True
-        except (OSError, SafetensorError) as error:
-            log.warning("%s cannot be written (%s); the original is used", converted, error)
-            return False
-        finally:
-            scratch.unlink(missing_ok=True)
 
     def _parts(self) -> list[Path]:
         """The file itself, and for the hub's form the configuration beside it."""

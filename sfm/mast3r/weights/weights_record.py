@@ -100,21 +100,17 @@ class WeightsRecord:
             if pin is not None:
                 pin["trusted"] = self.pins
 
+    def is_trusted(self, path: Path) -> bool:
+        """Whether the file is one that `trust` was called for, by its size and time."""
+        with self._opened() as record:
+            pin = record.get("files", {}).get(self._name(path), {})
+            return bool(pin.get("trusted")) and [pin.get("size"), pin.get("mtime_ns")] == _state(path)
+
     def pinned(self, name: str) -> str | None:
         """The sha256 that the file `name` of the folder must have; None where none is known."""
         with self._opened() as record:
             pin = record.get("files", {}).get(name, {})
             return str(pin["sha256"]) if pin.get("trusted") else None
-
-    def is_unchanged(self, made: Path) -> bool:
-        """Whether a file of our own making is as `remember` saw it."""
-        with self._opened() as record:
-            return made.is_file() and record.get("made", {}).get(made.name) == _state(made)
-
-    def remember(self, made: Path) -> None:
-        """Note size and time of a file of our own making."""
-        with self._opened() as record:
-            record.setdefault("made", {})[made.name] = _state(made)
 
     def show_once(self, notice: str) -> str:
         """`notice` on the first call for this folder, later an empty text."""
@@ -154,11 +150,9 @@ def _read(path: Path, *, reset: bool) -> dict[str, Any]:
     except InputError:
         record = None
     if isinstance(record, dict) and record.get("format") == _FORMAT:
-        pins, made = record.get("files", {}), record.get("made", {})
-        if (
-            isinstance(made, dict)
-            and isinstance(pins, dict)
-            and all(isinstance(p, dict) and isinstance(p.get("sha256"), str) for p in pins.values())
+        pins = record.get("files", {})
+        if isinstance(pins, dict) and all(
+            isinstance(pin, dict) and isinstance(pin.get("sha256"), str) for pin in pins.values()
         ):
             return record
     if reset:

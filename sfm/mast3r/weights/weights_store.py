@@ -1,27 +1,22 @@
-"""The weights as a run opens them: each file checked, pinned, and kept in a form that opens at once."""
+"""The weights as a run opens them: each file checked, and pinned by its checksum."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from retrieval.codebook import Codebook
-from retrieval.errors import RetrievalError
 from sfm.errors import WeightsError
 
-from ..network.architecture import ArchitectureError, NetworkArchitecture
+from ..network.architecture import NetworkArchitecture
 from ..network.retrieval_weights import RetrievalHeadWeights
-from .checkpoint import checked_tensors, open_network_checkpoint
+from .checkpoint import open_network_checkpoint
 from .codebook_file import load_codebook
 from .licence import LICENCE_NOTICE
 from .retrieval_checkpoint import load_retrieval_head
-from .stored_tensors import safetensors_of
 from .weights import FoundFile, Origin, WeightsKind, find_weights
 from .weights_file import WeightsFile
 from .weights_record import WeightsRecord
@@ -66,13 +61,16 @@ class WeightsStore:
         return self._file(kind).key()
 
     def network(self) -> StoredNetwork:
-        """The network; a `.pth` is converted on first use, which takes as much disk space again.
+        """The network; a file that was read before and has not changed is opened without reading its numbers.
 
         Raises:
             WeightsError: missing, damaged, hostile, of another network, or changed since it was first used.
         """
         file = self._file(WeightsKind.NETWORK)
-        network = _network(file, self._key(file))
+        key = self._key(file)
+        verified = file.is_trusted
+        checkpoint = open_network_checkpoint(file.path, verified=verified)
+        network = StoredNetwork(checkpoint.architecture, checkpoint.tensors(verified=verified), key)
         file.trust()
         return network
 
@@ -95,17 +93,10 @@ class WeightsStore:
             WeightsError: as `network`.
         """
         file = self._file(WeightsKind.CODEBOOK)
-        with file.conversion(self._key(file)) as converted:
-            if converted is not None and file.record.is_unchanged(converted):
-                try:
-                    return Codebook.load(converted)
-                except RetrievalError as error:
-                    log.warning("made again: %s", error)
-            codebook = load_codebook(file.path)
-            file.trust()
-            if converted is not None:
-                file.write(converted, codebook.centroids.nbytes, codebook.save)
-            return codebook
+        self._key(file)
+        codebook = load_codebook(file.path)
+        file.trust()
+        return codebook
 
     def require_fit(
         self, architecture: NetworkArchitecture, head: RetrievalHeadWeights, codebook: Codebook | None
@@ -197,43 +188,3 @@ class WeightsStore:
                 key,
             )
         return key
-
-
-def _network(file: WeightsFile, key: str) -> StoredNetwork:
-    if file.is_hub_form:
-        checkpoint = open_network_checkpoint(file.path)
-        return StoredNetwork(checkpoint.architecture, checkpoint.tensors(), key)
-    with file.conversion(key) as converted:
-        if converted is not None and file.record.is_unchanged(converted):
-            try:
-                return StoredNetwork(*_read_network(converted), key)
-            except WeightsError as error:
-                log.warning("made again: %s", error)
-        checkpoint = open_network_checkpoint(file.path)
-        tensors = checkpoint.tensors()
-        metadata = {"architecture": json.dumps(dataclasses.asdict(checkpoint.architecture))}
-        size = sum(tensor.nbytes for tensor in tensors.values())
-        if converted is not None and file.write(
-            converted, size, lambda scratch: save_file(_apart(tensors), scratch, metadata)
-        ):
-            return StoredNetwork(*_read_network(converted), key)
-        return StoredNetwork(checkpoint.architecture, tensors, key)
-
-
-def _read_network(path: Path) -> tuple[NetworkArchitecture, dict[str, torch.Tensor]]:
-    stored, metadata = safetensors_of(path)
-    try:
-        architecture = NetworkArchitecture(**json.loads(metadata.get("architecture", "")))
-    except (ValueError, TypeError, ArchitectureError) as error:
-        raise WeightsError(f"{path}: no description of a network: {error}") from error
-    return architecture, checked_tensors(path, stored, architecture)
-
-
-def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Contiguous tensors no two of which share memory, as safetensors wants them."""
-    seen: set[int] = set()
-    apart = {}
-    for name, tensor in tensors.items():
-        apart[name] = tensor.clone() if tensor.data_ptr() in seen else tensor.contiguous()
-        seen.add(tensor.data_ptr())
-    return apart

@@ -25,7 +25,7 @@ from sfm.matching.verification import record_pairs, verification_options, verify
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
 
-from .database_writer import mint_into
+from .database_writer import write_tracks
 from .depth.depth_maps import DepthMaps, merged_depth
 from .depth.focal_guesses import guess_focal_lengths
 from .inference.coarse_to_fine import WindowMatcher
@@ -78,13 +78,8 @@ class Mast3rBackend:
         """Keypoints come from pairs, so what matches depend on, features depend on too."""
         around = self.surroundings
         config, dense = around.config, around.config.mast3r
-        minting = (
-            dense.max_keypoints,
-            dense.max_matches,
-            dense.tracks,
-            dense.snap_to_sift,
-        )
-        features = content_key("keypoints", _KEYPOINTS_VERSION, self._pairs_key(), minting)
+        track_options = (dense.max_keypoints, dense.max_matches, dense.tracks, dense.snap_to_sift)
+        features = content_key("keypoints", _KEYPOINTS_VERSION, self._pairs_key(), track_options)
         geometries = content_key("geometries", _GEOMETRIES_VERSION, features, config.verify, config.run.seed)
         return StageKeys(features, features, geometries)
 
@@ -153,8 +148,8 @@ class Mast3rBackend:
     ) -> dict[str, NDArray[np.float32]]:
         """Without the official head, whitening is learned from `collection`, which must be described here.
 
-        A learned one takes tokens as they are kept: it leaves alone the directions in which they hardly vary,
-        which the official one makes as loud as all others.
+        Learned whitening leaves tokens unscaled, so it ignores directions in which they hardly vary; the
+        official one makes these as strong as all others.
         """
         count = self.surroundings.config.retrieval.num_descriptors
         if self.loaded.head_key:
@@ -175,10 +170,9 @@ class Mast3rBackend:
         *,
         guides: Guides = NO_GUIDES,
     ) -> MatchReport:
-        """Infer pairs, mint keypoints for what is new, verify.
+        """Infer pairs, build tracks from what is new, verify.
 
-        Guides are not used: the network sees whole photos, so a known pose spares it nothing, and its matches
-        are no fewer without.
+        Guides are not used: the network takes whole photos, so a known pose saves no work.
         """
         around, config = self.surroundings, self.surroundings.config
         matched = database.matched_pairs()
@@ -191,7 +185,7 @@ class Mast3rBackend:
         # Neither matched nor verified: the next run finds nothing of them and tries again.
         results = {pair: result for pair, result in results.items() if pair not in failed}
         corners = sift_corners(collection, around) if results and config.mast3r.snap_to_sift else None
-        mint_into(database, results, self._encoded, config.mast3r, around.threads, corners)
+        write_tracks(database, results, self._encoded, config.mast3r, around.threads, corners)
         verified_already = database.pairs()
         verify_pairs(
             sorted(pair for pair in edges if pair not in verified_already and pair not in failed),
@@ -211,7 +205,6 @@ class Mast3rBackend:
         return WindowMatcher(self.predictor, dense, WindowTokens(self._encoded, dense.max_windows))
 
     def _store(self) -> PairStore:
-        """Opened once: opening reads the headers of all segments."""
         if self._opened_store is None:
             folder = self.surroundings.workspace.cache / "pairs" / self._pairs_key()
             self._opened_store = PairStore(folder)
@@ -231,9 +224,8 @@ class Mast3rBackend:
     def adapted(self, config: Config, collection: Collection) -> Config:
         """Thresholds in photo pixels that grow with the size of a network pixel.
 
-        Principal points stay where they are, unless always freed, and camera models what they are: dense
-        matches err alike near by, and the test for evidence takes each observation for a witness of its own.
-        Measured on a ring of ten rendered photos: freed by 9 px with "evidence", AUC@3 8; not freed, 90.
+        Principal points and camera models stay as they are unless always freed. The test for evidence takes
+        observations for independent, but nearby dense matches err alike.
         """
         register = config.register
         mapper = register.colmap.made("incremental_mapper")
@@ -269,7 +261,6 @@ class Mast3rBackend:
 
 
 def _token_sample(photos: EncodedPhotos, names: Sequence[str], seed: int) -> torch.Tensor:
-    """Tokens (n, D) of photos spread over the collection, an equal share of each."""
     generator = torch.Generator().manual_seed(seed)
     chosen = sorted(names)[:: max(1, len(names) // 500)]
     share = max(1, _TOKEN_SAMPLE // len(chosen))

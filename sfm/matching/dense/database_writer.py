@@ -15,14 +15,14 @@ from .inference.masking import load_masks, without_masked
 from .inference.pair_store import PairResult
 from .inference.photos import EncodedPhotos
 from .inference.windows import matched_px
-from .tracks.keypoints import KeypointOptions, mint_keypoints
-from .tracks.raw_tracks import naive_keypoints
-from .tracks.raw_matches import with_unconfirmed
+from .tracks.keypoints import KeypointOptions, build_tracks
+from .tracks.raw_matches import with_raw_matches
+from .tracks.raw_tracks import raw_keypoints
 
 _NO_INDICES = np.zeros((0, 2), np.uint32)
 
 
-def mint_into(
+def write_tracks(
     database: FeatureDatabase,
     results: Mapping[Pair, PairResult],
     photos: EncodedPhotos,
@@ -33,11 +33,7 @@ def mint_into(
     """Write keypoints and matches of pairs that the database doesn't hold yet, all or nothing.
 
     Args:
-        database: keypoints that it has are kept as they are.
         results: pairs by name; those without matches are written as matched with nothing.
-        photos: sizes and masks of the photos.
-        config: how matches become keypoints.
-        threads: number of threads.
         corners: positions (n, 2), px, of a repeatable detector in each photo, to snap new keypoints to.
     """
     if not results:
@@ -51,12 +47,12 @@ def mint_into(
     scale = matched_px(photos.maps, config)
     existing = database.keypoint_positions()
     if config.tracks != "canonical":
-        minted = naive_keypoints(
+        tracked = raw_keypoints(
             pairs, scale, existing, conflicts="keep" if config.tracks == "naive" else "drop"
         )
     else:
         options = KeypointOptions(max_keypoints=config.max_keypoints, max_matches=config.max_matches)
-        minted = mint_keypoints(
+        tracked = build_tracks(
             pairs,
             scale,
             existing,
@@ -65,6 +61,6 @@ def mint_into(
             corners=corners,
             threads=threads,
         )
-        minted = with_unconfirmed(minted, pairs, scale, config.max_matches)
+        tracked = with_raw_matches(tracked, pairs, scale, config.max_matches)
     empty = {pair: _NO_INDICES for pair in results}
-    database.add_matches(minted.keypoints, {**empty, **minted.matches})
+    database.add_matches(tracked.keypoints, {**empty, **tracked.matches})

@@ -41,12 +41,9 @@ def describe(
     Args:
         collection: photos, already in the database (`FeatureDatabase.sync`).
         database: receives keypoints `(n, 6) float32` and descriptors `(n, 128) uint8` (RootSIFT).
-        images_dir: folder in which the photos lie under their names.
         masks_dir: folder of masks named `<photo name>.png`, or None.
-        config: SIFT options.
         threads: upper bound of threads; fewer run when memory is short.
         events: receives a `features` event a photo.
-        progress: counts photos.
     """
     before = database.num_keypoints()
     todo = [name for name in collection.names if name not in before]
@@ -99,7 +96,7 @@ def retrieval_descriptors(
 ) -> dict[str, NDArray[np.float32]]:
     """The RootSIFT descriptors `(n, 128) float32`, unit length, of each photo's largest keypoints.
 
-    Large keypoints are repeatable over the widest range of distances, so they tell places apart best.
+    Large keypoints are repeatable over the widest range of distances, so they distinguish places best.
     """
     return {name: largest_features(*database.features(name), num_descriptors) for name in names}
 

@@ -33,23 +33,10 @@ def match_guided(
     seed: int,
     progress: Progress,
 ) -> set[Pair]:
-    """Match and verify pairs of known relative pose; those that it leaves alone need a blind match.
+    """Match and verify pairs of known relative pose; returns the pairs that are in the database now.
 
-    A pair is left alone where too few matches stand out from chance: its photos may show the same all the
-    same, if the model that they are in is bent.
-
-    Args:
-        pairs: with guides, without matches in the database.
-        guides: relative poses.
-        database: holds the features, receives matches and two-view geometries, a chunk at a time.
-        scratch_dir: for the list of pairs that COLMAP reads.
-        verify: geometric verification.
-        threads: number of threads.
-        seed: of RANSAC, for each pair anew.
-        progress: counts pairs.
-
-    Returns:
-        Pairs that are in the database now.
+    The other pairs need unguided matching: too few matches stand out from chance. Their photos may still show
+    the same, if the model that they are in is bent. RANSAC is seeded for each pair.
     """
     min_matches = ceil(_MATCHES_PER_INLIER * verify.min_num_inliers)
     options = verification_options(verify, seed)
@@ -63,11 +50,7 @@ def match_guided(
             }
             database.add_matches({}, right)
             verify_pairs(
-                sorted(right),
-                database,
-                scratch_dir=scratch_dir,
-                options=options,
-                progress=SilentProgress(),
+                sorted(right), database, scratch_dir=scratch_dir, options=options, progress=SilentProgress()
             )
             done |= right.keys()
             task.advance(len(chunk))

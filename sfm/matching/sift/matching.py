@@ -45,18 +45,8 @@ def match_pairs(
     """Match descriptors and estimate the two-view geometry of every pair in `edges`.
 
     Each chunk of at most 64 pairs is in the database when the next begins; pairs already there are skipped.
-
-    Args:
-        edges: proposed pairs.
-        database: holds the features, receives matches and two-view geometries.
-        guides: relative poses of some of the pairs; what they find nothing for is matched without.
-        scratch_dir: for the list of pairs that COLMAP reads.
-        config: descriptor matching.
-        verify: geometric verification.
-        threads: number of threads.
-        seed: of RANSAC, for each pair anew: results don't depend on the chunks.
-        events: receives a `pair` event a pair.
-        progress: counts pairs.
+    Pairs for which `guides` find nothing are matched without. RANSAC is seeded for each pair, so results
+    don't depend on the chunks. `events` receives a `pair` event a pair.
     """
     done = database.pairs()
     todo = sorted(pair for pair in edges if pair not in done)
@@ -72,11 +62,11 @@ def match_pairs(
             seed=seed,
             progress=progress,
         )
-    blind = [pair for pair in todo if pair not in guided]
+    unguided = [pair for pair in todo if pair not in guided]
     options, geometry = matching_options(config, threads), verification_options(verify, seed)
     size = min(_MAX_PAIRS_A_CHUNK, 8 * threads)
-    with progress.task("match", len(blind), unit="pairs") as task, database.plain_names() as plain:
-        waiting = iter(blind)
+    with progress.task("match", len(unguided), unit="pairs") as task, database.plain_names() as plain:
+        waiting = iter(unguided)
         while chunk := list(islice(waiting, size)):
             require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
             started = time.monotonic()

@@ -1,4 +1,4 @@
-// Photos, filters and the scene graph. The parts of the page tell each other of a chosen photo by an event.
+// Photos, filters and the scene graph. The parts of the page pass a chosen photo on by an event.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const choose = (photo, from) => document.dispatchEvent(new CustomEvent("photo", { detail: { photo, from } }));

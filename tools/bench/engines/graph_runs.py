@@ -154,7 +154,9 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
             match=match,
             read_view_graph=lambda: ViewGraph.read(database.path),
             read_inconsistent_pairs=lambda tried: read_inconsistent_pairs(database.path, tried),
-            find_ambiguous_parts=partial(ambiguous_parts, database.path, config=register, seed=config.run.seed),
+            find_ambiguous_parts=partial(
+                ambiguous_parts, database.path, config=register, seed=config.run.seed
+            ),
             rank=rank,
             config=register,
             events=events,

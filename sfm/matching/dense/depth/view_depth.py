@@ -18,7 +18,7 @@ from .depth_maps import merged_depth
 
 
 class NoDepthError(Exception):
-    """A photo that no pair gives depth of; the message says why."""
+    """A photo that no pair gives depth of, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,10 @@ class ViewInference:
     def depth(self, name: str, partners: Sequence[str]) -> ViewDepth:
         """Depth of a photo in its own camera frame, from the direction of each pair in which it is view 1.
 
-        The pairs' depths are scaled to each other before they are averaged (`merged_depth`): the scales that
-        the network gives to two pairs of one photo differ by more than the shapes do.
+        The pairs' depths are scaled to each other before they are averaged (`merged_depth`): two pairs of
+        one photo differ more in scale than in shape.
 
         Args:
-            name: an encoded photo.
             partners: photos that show the same place, the best first.
 
         Returns:

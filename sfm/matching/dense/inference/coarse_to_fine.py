@@ -36,15 +36,10 @@ class WindowMatcher:
     """Directions of pairs of windows that went through the decoder so far."""
 
     def __call__(self, pair: Pair, coarse: DenseMatches, agreeing: DenseMatches) -> DenseMatches:
-        """Matches of the windows, and of the whole photos where windows have none.
+        """Matches of the windows, photo px, and those of the whole photos (`coarse`) where windows have none.
 
-        Windows that cannot be read, encoded or matched are left out, and the coarse matches stay there. Where
-        neither photo is larger than the network's images, so do all.
-
-        Args:
-            pair: two encoded photos.
-            coarse: matches of the whole photos, photo px.
-            agreeing: those of them that windows are chosen by; a sample of the reliable ones is enough.
+        Windows that cannot be read, encoded or matched are left out. Windows are chosen by `agreeing`, a
+        sample of the reliable ones of `coarse`.
         """
         a, b = self.tokens.windows(pair.a), self.tokens.windows(pair.b)
         if not (a.maps or b.maps):
@@ -62,7 +57,6 @@ class WindowMatcher:
     def _match(
         self, pair: Pair, chosen: Sequence[WindowPair], windows: tuple[Windows, Windows]
     ) -> dict[WindowPair, DenseMatches]:
-        """Confident matches, photo px, of those pairs of windows that the network got through with."""
         first = self.tokens.encoded(pair.a, sorted({i for i, _ in chosen}))
         second = self.tokens.encoded(pair.b, sorted({j for _, j in chosen}))
         todo = [(i, j) for i, j in chosen if i in first and j in second]
@@ -87,7 +81,6 @@ class WindowMatcher:
         second: Mapping[int, EncodedPhoto],
         windows: tuple[Windows, Windows],
     ) -> dict[WindowPair, DenseMatches]:
-        """The cascade of `PairInference`, without depth."""
         forward = self._decode([first[i] for i, _ in some], [second[j] for _, j in some], range(len(some)), 1)
         rows = [row for row in range(len(some)) if forward.is_promising(row)]
         if not rows:

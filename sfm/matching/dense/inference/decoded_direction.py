@@ -24,7 +24,7 @@ _DEPTH_STRIDE = 4
 class DecodedDirection:
     """One decoded direction of a batch, with descriptors and matches of its rows.
 
-    `first_is` says which view the first photo of each pair is.
+    `first_is` is the view that the first photo of each pair is.
     """
 
     def __init__(
@@ -82,14 +82,8 @@ class DecodedDirection:
 def matches_of_both(
     forward: DecodedDirection, backward: DecodedDirection, row: int, maps: tuple[PhotoMap, PhotoMap]
 ) -> DenseMatches:
-    """Confident matches of a row from both directions.
-
-    Args:
-        forward: the direction whose view 1 is the first photo.
-        backward: the other one; finite, as `forward` is.
-        row: of the batch.
-        maps: from pixels of both network images to photo px.
-    """
+    """Confident matches of a row of the batch from both directions; view 1 of `forward` is the first
+    photo."""
     found = merge_directions(forward.direction(row), backward.direction(row))
     keep = found.confidence >= forward.config.min_confidence
     xy_a, xy_b = (xy[keep].astype(np.float32) for xy in (found.xy_a, found.xy_b))
@@ -99,7 +93,6 @@ def matches_of_both(
 
 
 def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
-    """Depth on the kept grid, and the focal length, of points (H, W, 3) in the view's own frame."""
     xyz = _numpy(points)
     depth = np.where(np.isfinite(xyz).all(axis=2) & (xyz[..., 2] > 0), xyz[..., 2], np.nan)
     certain = np.nan_to_num(_numpy(confidence), nan=1.0, posinf=6e4)

@@ -1,5 +1,6 @@
-"""Pair inference as a cascade: one direction and descriptors for every pair, the other direction for
-promising pairs, depth only where it is wanted. Each photo is encoded once, by `photos.py`.
+"""Pair inference as a cascade: one direction and descriptors for every pair, the other for promising ones.
+
+Depth is decoded only where it is wanted. Each photo is encoded once, by `photos.py`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from .photos import EncodedPhotos, NoMemoryForPhotoError
 _TESTED_MATCHES = 1000
 """A quick test of geometry needs no more."""
 _MIN_AGREEING = 15
-"""Matches that fit one fundamental matrix, for depth and windows to be worth their price. This test has
-thresholds of its own: results are kept for runs with other options of verification and other photos."""
+"""Matches that fit one fundamental matrix, for depth and windows to be worth their price. The threshold is
+separate from those of verification, because results outlive the options of a run."""
 _MAX_ERROR_PX = 4.0
 
 _NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
@@ -56,11 +57,10 @@ class PairInference:
     """Applied to the matches of the pairs that pass that test."""
 
     def run(self, pairs: Sequence[Pair], wants_depth: WantsDepth) -> Iterator[tuple[Pair, PairResult]]:
-        """Results of all pairs, grouped by image sizes; that of a pair that fails says why, and that it did.
+        """Results of all pairs of encoded photos, grouped by image sizes; a failed pair's result has the
+        reason.
 
-        Args:
-            pairs: pairs of photos that have been encoded.
-            wants_depth: asked for both photos of each pair that will be kept, in the order of the pairs.
+            `wants_depth` is asked for both photos of each pair that will be kept, in the order of the pairs.
         """
         for sizes, group in groupby(sorted(pairs, key=self._order), key=self._sizes):
             members = list(group)
@@ -82,7 +82,7 @@ class PairInference:
         def give_up(some: Sequence[Pair], why: str) -> None:
             failed.extend((pair, _failed(why), None) for pair in some)
 
-        # Held until the batch is done: encoding a photo once more could fail where it cannot be told.
+        # Held until the batch is done: encoding a photo once more could fail where it cannot be reported.
         encoded: dict[str, EncodedPhoto] = {}
         whole = []
         for pair in pairs:
@@ -137,7 +137,6 @@ class PairInference:
     def _backward(
         self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto], rows: Sequence[int]
     ) -> DecodedDirection | None:
-        """The other direction of some rows: view 1 is then the second photo."""
         if not rows:
             return None
         decoded = self.predictor.decode([second[row] for row in rows], [first[row] for row in rows])
@@ -146,7 +145,6 @@ class PairInference:
     def _merged(
         self, pair: Pair, forward: DecodedDirection, backward: DecodedDirection | None, row: int
     ) -> PairResult:
-        """Matches of both directions in photo pixels."""
         assert backward is not None
         if not backward.is_finite(row):
             return _failed(_NOT_FINITE)

@@ -41,14 +41,7 @@ def infer_pairs(
 ) -> dict[Pair, PairResult]:
     """Results of all pairs, from the store or from the network; their depth stays in the store.
 
-    Those that failed say so, and are in no store.
-
-    Args:
-        pairs: pairs of encoded photos.
-        inference: the network and its options.
-        store: receives new results, at least every 64 pairs.
-        photos: photos by name.
-        progress: counts pairs.
+    Failed pairs are marked, and in no store. New results are stored at least every 64 pairs.
     """
     budget = _DepthBudget(inference.config, store, photos)
     todo = [pair for pair in pairs if pair_key(pair, photos) not in store]

@@ -19,7 +19,7 @@ _MAX_BATCH = {"cuda": 64, "mps": 8, "cpu": 4}
 
 OUT_OF_MEMORY = "out of memory; a smaller mast3r.image_size needs less"
 
-_SAID_OF_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "status_alloc_failed")
 """The last by cuBLAS and cuDNN, which find no room for their work space."""
 
 
@@ -37,11 +37,11 @@ def free_bytes(device: torch.device) -> int:
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out; torch has no type of its own for the CPU's."""
+    """Whether `error` means that memory ran out; torch has no type of its own for the CPU's."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(said in text for said in _SAID_OF_MEMORY)
+    return isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_MESSAGES)
 
 
 def in_batches(
@@ -60,10 +60,7 @@ def memory_errors_halve(
 ) -> Iterator[R]:
     """Results of `work` on all items together, or on halves of them when memory runs out.
 
-    Args:
-        items: one batch.
-        work: called with a part of `items` at a time, in order.
-        give_up: told of a single item that is too much by itself, and why.
+    `give_up` receives a single item that is too large by itself, and the reason.
     """
     if not items:
         return

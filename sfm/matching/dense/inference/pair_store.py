@@ -75,11 +75,7 @@ class PairStore:
         return len(self._places)
 
     def get(self, key: Key) -> PairResult:
-        """The result of a pair.
-
-        Raises:
-            KeyError: never computed.
-        """
+        """The result of a pair; KeyError where it was never computed."""
         place = self._places[key]
         with safe_open(place.segment, framework="numpy") as file:
             return _read(file, place.index)

@@ -63,9 +63,7 @@ class EncodedPhotos:
         """The encoded photo.
 
         Raises:
-            OSError: the photo can no longer be read.
-            UnusablePhotoError: nor be used.
-            NoMemoryForPhotoError: it had to be encoded again, and memory ran out.
+            OSError, UnusablePhotoError, NoMemoryForPhotoError: it had to be encoded again, and could not.
         """
         found = self._recent.get(name)
         if found is None:
@@ -80,20 +78,16 @@ class EncodedPhotos:
         """Retrieval's descriptors (n, D) of a photo, all that the head gives, strongest first.
 
         Raises:
-            OSError: they are not kept, and the photo can no longer be read.
-            UnusablePhotoError: nor be used.
-            NoMemoryForPhotoError: it had to be encoded again, and memory ran out.
+            OSError, UnusablePhotoError, NoMemoryForPhotoError: the photo had to be encoded again, and
+                could not.
         """
         assert self.described is not None
         found = self.described.get(self.photos[name].sha256)
         return self._alone(name, self._describe_one) if found is None else found
 
     def encode_missing(self, progress: Progress) -> tuple[int, dict[str, str]]:
-        """Encode and describe all photos that the caches lack.
-
-        Returns:
-            How many, and why each of the others failed.
-        """
+        """Encode and describe all photos that the caches lack: how many, and why each of the others
+        failed."""
         todo = sorted(filter(self._lacks_tokens, self.photos))
         undescribed = {name for name in self.photos if self._lacks_descriptors(name)}
         if self._describes_along:

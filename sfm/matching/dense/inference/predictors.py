@@ -101,8 +101,7 @@ def _retrieval_weights(
     """The retrieval head and its words, where they are there.
 
     Raises:
-        WeightsError: they cannot be used, or don't belong to the network that they lie beside. Now, and not
-            where retrieval first uses them: few photos are matched without.
+        WeightsError: they cannot be used, or belong to another network; raised before photos are matched.
     """
     from sfm.mast3r.weights.weights import Origin, WeightsKind
 
@@ -123,7 +122,7 @@ def _retrieval_weights(
 
 
 def hush_compiler() -> None:
-    """Keep PyTorch's compiler from warning: it has handlers of its own, which know nothing of `-q`."""
+    """Keep PyTorch's compiler from warning past `-q`: it has handlers of its own."""
     torch._logging.set_logs(all=logging.ERROR)  # type: ignore[attr-defined]
     warnings.filterwarnings("ignore", module=r"torch\.")
 

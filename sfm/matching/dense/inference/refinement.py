@@ -1,10 +1,9 @@
 """Matches refined to a fraction of a pixel, by the descriptors around them.
 
 Around the matched pixel of the second photo each channel of the descriptor map is a parabola through its 3 x
-3 neighbours. The match moves to where that smooth map correlates best with the descriptor of the first photo,
-by Gauss-Newton steps (as Lucas and Kanade 1981 register grey values). For unit vectors the best correlation
-is the least distance. With all channels at hand this is several times more exact than a parabola through the
-similarities.
+3 neighbours. Gauss-Newton steps move the match to the best correlation of that smooth map with the first
+photo's descriptor (Lucas and Kanade 1981). For unit vectors the best correlation is the least distance. All
+channels together are several times more exact than a parabola through the similarities.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ def refine_by_descriptors(
     Args:
         desc_a: (H, W, D) descriptors of unit length of the first photo.
         desc_b: (H', W', D) of the second.
-        xy_a: (M, 2) positions in a, x and y, network px counted from the centre of the first pixel; they may
-            lie between pixels.
+        xy_a: (M, 2) positions in a, x and y, network px from the centre of the first pixel; also between
+            pixels.
         xy_b: (M, 2) positions in b; the nearest pixels are where the search starts.
         max_step: a result further than this from its pixel along x or y, px, isn't believed.
 
     Returns:
-        (M, 2) float32. Where the pixel is at the rim of the photo, its neighbourhood is flat or the result
-        isn't believed, the match stays as it is.
+        (M, 2) float32. Matches at the rim of the photo, in flat neighbourhoods or with a result that isn't
+        believed stay as they are.
 
     Raises:
         ValueError: the shapes don't fit each other.
@@ -54,7 +53,6 @@ def refine_by_descriptors(
 
 
 def _sampled(maps: Tensor, xy: Tensor) -> Tensor:
-    """(M, D) bilinear samples of (H, W, D), of unit length."""
     height, width = maps.shape[:2]
     limit = torch.tensor([width - 1, height - 1], device=maps.device, dtype=torch.float32)
     xy = xy.to(torch.float32).clamp(min=torch.zeros_like(limit), max=limit)

@@ -1,9 +1,9 @@
 """Windows of photos that are larger than the network's images, and which pairs of them are worth matching.
 
-As in MASt3R §3.4: windows overlap by half, and pairs of windows are added, the one that covers most first,
-until they cover 90 % of the correspondences that the reduced photos gave. Of photos so large that the pairs
-of windows that are paid for would leave most of them out, windows are cut at the largest size at which they
-don't: the same precision nearly everywhere is worth more than the full one here and there.
+As in MASt3R §3.4, windows overlap by half. Pairs of windows are added, the one that covers most first, until
+they cover 90 % of the correspondences that the reduced photos gave. Very large photos would need more pairs
+of windows than are paid for. They are reduced first, to the largest size at which the pairs suffice. The same
+precision nearly everywhere is worth more than the full one here and there.
 """
 
 from __future__ import annotations
@@ -68,13 +68,12 @@ class Windows:
 def lay_windows(photo: PhotoMap, image_size: int, max_pairs: int) -> Windows:
     """Windows of a photo.
 
-    Their longer side is the network's image size along the photo's longer side, their shorter side 3/4 of it
-    (they are squares at size 224), both whole patches and never more than the photo has. They overlap by at
-    least half. They are cut at full size, or from a photo reduced to the area of `max_pairs` windows where it
-    is larger. A photo that they would not show `_MIN_GAIN` times larger than the network's image is not cut.
+    Windows are whole patches. They have the network's image size along the photo's longer side, 3/4 of it
+    along the shorter one (squares at size 224). They overlap by at least half. They are cut at full size, or
+    from a photo reduced to the area of `max_pairs` windows. A photo is left whole where windows would not
+    show it `_MIN_GAIN` times larger than the network's image.
 
     Args:
-        photo: of the whole photo.
         image_size: longer side of the network's images, px.
         max_pairs: pairs of windows that are paid for, for a pair of photos.
     """
@@ -103,7 +102,6 @@ def choose_pairs(
     Args:
         inside_a: (M, A), which windows of the first photo show which correspondence.
         inside_b: (M, B), of the second photo.
-        max_pairs: no more pairs than this are chosen.
 
     Returns:
         Indices of windows; together they cover `COVERAGE` of the correspondences where `max_pairs` suffice.

@@ -1,8 +1,8 @@
 """Many small maps at once, each fitted robustly to a few neighbours.
 
-Between two photos of a plane the map is a homography: affine around a point but for a common divisor, y = o +
-J x / (1 + v x). Without v, o would be off by half of the curvature times the variance of the neighbours, the
-same way all over a surface; along a walk that adds up from pair to pair.
+Between two photos of a plane the map is a homography. Around a point it is affine but for a common divisor,
+y = o + J x / (1 + v x). Without v, o would be off by half of the curvature times the variance of the
+neighbours. The error has one sign all over a surface, so that it adds up from pair to pair along a walk.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ Array = NDArray[np.float32]
 Matrices = TypeVar("Matrices", NDArray[np.float32], NDArray[np.float64])
 
 _ROUNDS = 12
-"""Neighbours on another surface that lies a few pixels off lose their weight late: with 5 rounds they still
-pull at every map along a depth edge."""
+"""Of reweighting: neighbours on another surface a few pixels off lose their weight late."""
 _AFFINE_ROUNDS = 2
 """Rounds without v, until the worst of the wrong matches have no weight."""
 _FIRST_SCALE = 4.0
 _MIN_SCALE = 0.35
 """Rounding alone gives residuals of this size, px."""
 _MIN_DEVIATION = 0.1
-"""No fit is believed to know its residuals better than this, px."""
+"""Least standard deviation of the residuals that a fit is given, px."""
 _USUAL_BEND = 0.05
 """Standard deviation of a component of v, 1 / px: holds v where the neighbours don't determine it."""
 _RIDGE = 1e-3
 """Added to the variance of positions, px squared, so that every map is determined."""
 _MAX_TILT = 0.6
-"""Divisors are this near to 1: beyond, a map says nothing of where it was fitted."""
+"""Divisors differ from 1 by this at most: beyond, a map is extrapolated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,6 @@ class _Fit(NamedTuple):
 
 
 def _affine_fit(dx: Array, dy: Array, weight: Array) -> _Fit:
-    """Maps with v = 0."""
     jacobian, offset, spread = _weighted_fit(dx, dy, weight)
     square = (_residuals(jacobian, offset, dx, dy) ** 2).sum(0)
     return _Fit(jacobian, offset, np.zeros_like(offset), spread, square)
@@ -142,8 +140,8 @@ def _affine_fit(dx: Array, dy: Array, weight: Array) -> _Fit:
 def _bent_fit(dx: Array, dy: Array, weight: Array, scale: Array, bend: Array) -> _Fit:
     """Maps with v, by a Gauss-Newton step from `bend`.
 
-    With z = x / (1 + v x), a change u of v makes of o + J z, to first order, o + J z - J z (u z): u is found
-    from what of the products of z no affine map explains.
+    With z = x / (1 + v x), a change u of v turns o + J z, to first order, into o + J z - J z (u z). So u is
+    found from the part of the products of z that no affine map explains.
     """
     z = dx / divisors((bend.T[..., None] * dx).sum(0))
     values = np.concatenate((dy, z[:1] * z[:1], z[:1] * z[1:], z[1:] * z[1:]))
@@ -182,7 +180,6 @@ def _curves(jacobian: Array, products: Array) -> Array:
 
 
 def _residuals(jacobian: Array, offset: Array, dx: Array, values: Array) -> Array:
-    """(m, n, k) what affine maps leave of values (m, n, k)."""
     return np.stack(
         [
             value - (jacobian[:, i, :1] * dx[0] + jacobian[:, i, 1:] * dx[1] + offset[:, i, None])
@@ -216,7 +213,7 @@ def _weighted_fit(dx: Array, dy: Array, weight: Array) -> tuple[Array, Array, Ar
 def _determinant(a: Array, b: Array, d: Array, ridge: Array | float) -> Array:
     """a d - b b of sums of products with `ridge` added to a and d; never less than it is but for rounding.
 
-    Neighbours in a line leave of the difference nothing but rounding, of either sign: maps would be any size.
+    The difference for neighbours in a line is rounding, of either sign: maps would be of any size.
     """
     return np.asarray(np.maximum(a * d - b * b, ridge * (a + d - ridge)), a.dtype)
 

@@ -14,7 +14,7 @@ def joined(sources: Sequence[tuple[DenseMatches, tuple[float, float]]]) -> Dense
     """Matches of the first source, and of each further one where the earlier ones have none.
 
     Args:
-        sources: matches, and the side of the cells in both photos, photo px: a match is left out where an
+        sources: matches, and the side of the cells in both photos, photo px. A match is left out where an
             earlier source has one in its cell of either photo.
 
     Returns:
@@ -35,6 +35,5 @@ def joined(sources: Sequence[tuple[DenseMatches, tuple[float, float]]]) -> Dense
 
 
 def _cells(xy: NDArray[np.float32], side: float) -> NDArray[np.int64]:
-    """Number (M,) of the cell of each photo position (M, 2)."""
     column, row = np.floor(xy.astype(np.float64) / side).astype(np.int64).T
     return np.asarray(row << 32 | column, np.int64)

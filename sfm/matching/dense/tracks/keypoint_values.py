@@ -1,4 +1,4 @@
-"""What turns dense matches into keypoints is told, and what it gives back."""
+"""Options and results of track building."""
 
 from __future__ import annotations
 
@@ -26,20 +26,17 @@ class KeypointOptions:
     merge_radius: float = 1.0
     """A keypoint carried over that lands this near to another one is the same; none is appended nearer."""
     max_keypoints: int = 8192
-    """New keypoints of a photo, at most. Half of them may be its own, the rest is room for those of its
-    partners."""
+    """New keypoints of a photo, at most. Half of them may be its own, the rest come from its partners."""
     max_matches: int = 4096
     """Of a pair, at most; the most confident are kept."""
     min_confidence: float = 0.0
     """Dense matches below are left out."""
     max_hops: int = 2
-    """Pairs that a keypoint is carried along one after the other. Their errors add up, and alike for all
-    keypoints around: along a rendered street of 100 photos at 128 px, adjusted from the true poses, AUC@1 is
-    84 without a limit and 88 with it; points are in 8.4 photos either way."""
+    """Pairs that a keypoint is transferred along one after the other; errors of the transfers add up."""
     refine: bool = True
-    """Settle the positions of a track among all its pairs, and cut links that contradict them."""
+    """Refine the positions of a track among all its pairs, and cut links that contradict them."""
     edge_tolerance: float = 2.0
-    """How far two keypoints of a track may be from what a pair says and still be matched."""
+    """How far two keypoints of a track may be from a pair's field and still be matched."""
     snap_radius: float = 1.0
     """How far a new keypoint is moved to reach a corner, where corners are given."""
     field: FieldOptions = field(default_factory=FieldOptions)
@@ -47,7 +44,7 @@ class KeypointOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class MintedKeypoints:
+class TrackKeypoints:
     """Keypoint tables and index matches, as the COLMAP database takes them."""
 
     keypoints: dict[str, Table]

@@ -1,10 +1,10 @@
-"""From dense matches to tracks: keypoints that all pairs of a photo share.
+"""Track building: keypoints that all pairs of a photo share, from dense matches.
 
-Dense matches land on different pixels in each pair, so that merging them as they are gives short tracks. Here
+Dense matches fall on different pixels in each pair, so that merging them as they are gives short tracks. Here
 a photo gets canonical keypoints where the matches of all its pairs pile up. Each pair's correspondence field
-carries them to the partner, where they are observed at the very place that the field says. Photo by photo,
-along the strongest pairs first, that grows tracks through the whole scene graph. In the end the positions of
-each track are settled among all its pairs.
+transfers them to the partner, at the exact position that the field predicts. Photo by photo, along the
+strongest pairs first, tracks grow through the whole scene graph. In the end the positions of each track are
+refined among all its pairs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 
-from .keypoint_values import Indices, KeypointOptions, MintedKeypoints, Table
-from .track_growth import Minting
+from .keypoint_values import Indices, KeypointOptions, Table, TrackKeypoints
+from .track_growth import TrackBuilder
 
-__all__ = ["KeypointOptions", "MintedKeypoints", "mint_keypoints"]
+__all__ = ["KeypointOptions", "TrackKeypoints", "build_tracks"]
 
 
-def mint_keypoints(
+def build_tracks(
     pairs: Mapping[Pair, DenseMatches],
     photo_px: Mapping[str, float],
     existing: Mapping[str, Table],
@@ -32,7 +32,7 @@ def mint_keypoints(
     existing_matches: Mapping[Pair, Indices] | None = None,
     corners: Mapping[str, Table] | None = None,
     threads: int = 2,
-) -> MintedKeypoints:
+) -> TrackKeypoints:
     """Keypoints and index matches for dense matches; the result doesn't depend on the order of any mapping.
 
     Args:
@@ -40,10 +40,9 @@ def mint_keypoints(
             refused.
         photo_px: photo px per network px of each photo.
         existing: keypoints of earlier rounds: they keep their rows and stay where they are.
-        options: see there.
         existing_matches: index matches of earlier rounds, so that their tracks are known.
         corners: (C, 2) positions of a repeatable detector's corners, photo px: new keypoints near them are
-            moved onto them, and so are their observations in other photos.
+            moved onto them with their observations in other photos.
         threads: for the correspondence fields and the positions; the result doesn't depend on it.
 
     Returns:
@@ -56,13 +55,13 @@ def mint_keypoints(
     names = sorted({name for pair in pairs for name in pair} | set(existing))
     _check_photos(names, photo_px, existing)
     _check_pairs(pairs)
-    minting = Minting(names, photo_px, options, corners or {})
-    minting.take_existing(existing, existing_matches or {})
-    minting.take_pairs(pairs)
+    builder = TrackBuilder(names, photo_px, options, corners or {})
+    builder.take_existing(existing, existing_matches or {})
+    builder.take_pairs(pairs)
     with ThreadPoolExecutor(threads) as pool:
-        for photo in minting.order():
-            minting.process(photo, pool)
-        return minting.finish(existing, pool)
+        for photo in builder.order():
+            builder.process(photo, pool)
+        return builder.finish(existing, pool)
 
 
 def _check_photos(names: Iterable[str], photo_px: Mapping[str, float], existing: Mapping[str, Table]) -> None:

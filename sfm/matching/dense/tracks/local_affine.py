@@ -1,9 +1,9 @@
 """The correspondence field of a pair: where any point of one photo lies in the other, from noisy matches.
 
-Around each match the field is that of a plane. So each match gets an affine map with a perspective divisor,
-fitted robustly to its neighbours, and a point is carried over by the maps of the matches around it. Averaging
-over neighbours takes away most of the rounding of matches to whole pixels, and a match without neighbours
-that agree with it (a wrong one, or one at a depth edge) gets no map.
+Around each match the field is that of a plane: an affine map with a perspective divisor, fitted robustly to
+the match's neighbours. A point is transferred by the maps of the matches around it. Averaging over neighbours
+takes away most of the rounding of matches to whole pixels. A match without neighbours that agree with it (a
+wrong one, or one at a depth edge) gets no map.
 
 All coordinates here are network pixels: photo px over the photo's `photo_px`.
 """
@@ -43,8 +43,8 @@ class FieldOptions:
     max_residual: float = 1.0
     """Largest typical residual of the neighbours that a map is believed with."""
     max_lopsided: float = 0.6
-    """A point is carried over among matches, not beyond them: length of the mean of the directions to those
-    around it, 0 in their midst and 1 where all lie on one side."""
+    """Points are transferred among matches, not beyond them. Length of the mean of the directions to the
+    matches around a point: 0 in their midst and 1 where all lie on one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ class AffineField:
         return AffineField(self.target, self.source, inverse, bend, sigma, self.confidence, self.options)
 
     def predict(self, points: Array) -> Prediction:
-        """Carry points (N, 2) of a over to b.
+        """Transfer points (N, 2) of a to b.
 
-        Valid where a match is near, the maps around agree, and the way back through the matches that are
-        nearest in b leads home: at an occlusion it leads elsewhere.
+        A prediction is valid where a match is near and the maps around agree. The way back through the
+        nearest matches in b must return to the point, as it does not at an occlusion.
         """
         there = self._forward(points)
         back = self.swapped()._forward(there.xy)
@@ -111,7 +111,6 @@ class AffineField:
         return Prediction(there.xy, there.jacobian, there.sigma, there.confidence, valid)
 
     def _forward(self, points: Array) -> Prediction:
-        """The mean of those maps around that agree with the nearest one."""
         if len(self) == 0 or len(points) == 0:
             return _nothing(len(points))
         count = min(_BLENDED, len(self))
@@ -119,10 +118,10 @@ class AffineField:
         step, jacobian = points[:, None] - self.source[node], self.jacobian[node]
         divisor = divisors((self.bend[node] * step).sum(2))[..., None]
         moved = (jacobian[..., 0] * step[..., :1] + jacobian[..., 1] * step[..., 1:]) / divisor
-        said = self.target[node] + moved
+        predicted = self.target[node] + moved
         bent = moved[..., :, None] * self.bend[node][..., None, :]
         jacobian = np.asarray((jacobian - bent) / divisor[..., None], np.float32)
-        apart = np.linalg.norm(said - said[:, :1], axis=2)
+        apart = np.linalg.norm(predicted - predicted[:, :1], axis=2)
         limit = self.options.agreement * np.maximum(np.sqrt(areas(jacobian[:, 0])), 1.0)
         agrees = (apart < limit[:, None]) & (distance < 2 * self.options.reach)
         near = np.exp(-0.5 * (distance / np.maximum(_BLEND_WIDTH, distance[:, :1])) ** 2)
@@ -132,7 +131,7 @@ class AffineField:
         valid &= _lopsided(step, distance, counted) < self.options.max_lopsided
         share = weight / np.maximum(weight.sum(1, keepdims=True), 1e-9)
         return Prediction(
-            (share[..., None] * said).sum(1),
+            (share[..., None] * predicted).sum(1),
             (share[..., None, None] * jacobian).sum(1),
             (share * self.sigma[node]).sum(1),
             (share * self.confidence[node]).sum(1),
@@ -164,7 +163,6 @@ def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOption
         a: (M, 2) float32, positions in the first photo, network px.
         b: (M, 2) float32, positions in the second.
         confidence: (M,) float32 > 0, weights of the least squares.
-        options: see there.
     """
     if len(a) <= options.min_support:
         return _empty(options)
@@ -201,8 +199,8 @@ def fit_affine_field(a: Array, b: Array, confidence: Array, options: FieldOption
 def _adapted(options: FieldOptions, a: Array) -> tuple[FieldOptions, int]:
     """Options for how far apart the matches lie, and which share of the nearest ones to take as neighbours.
 
-    The defaults are made for starts on every eighth pixel in both photos. Of denser matches not all are
-    neighbours, because these have to span some pixels; where they are sparser, points are carried further.
+    The defaults are made for starts on every eighth pixel in both photos. Of denser matches only a share are
+    neighbours, so that these span some pixels; where matches are sparser, points are transferred further.
     """
     some = a[:: max(1, len(a) // _SAMPLE)]
     radius = float(np.median(nearest_points(a, some, min(options.num_neighbours + 1, len(a)))[0][:, -1]))
@@ -219,7 +217,7 @@ _MAX_STRETCH = 4.0
 
 
 def _tolerant(options: FieldOptions, fits: AffineFits) -> FieldOptions:
-    """Options for how noisy the matches are: those of whole photos may be told in the pixels of windows."""
+    """Options for how noisy the matches are: matches of whole photos may come in pixels of windows."""
     usual = float(np.median(fits.scale))
     noise = min(max(_USUAL_RESIDUALS * usual / options.max_residual, 1.0), _MAX_NOISE)
     return replace(options, max_residual=noise * options.max_residual, agreement=noise * options.agreement)
@@ -228,9 +226,8 @@ def _tolerant(options: FieldOptions, fits: AffineFits) -> FieldOptions:
 _USUAL_RESIDUALS = 1.2
 """Maps with residuals of more than so many times the median are at depth edges or among wrong matches."""
 _MIN_AGREEING = 0.85
-"""Share of the neighbours, by weight, that a map has to explain, of what is usual between the two photos:
-wrong matches are everywhere, another surface is only beyond a depth edge. What is nearer moves more, so maps
-across such edges are bent outward, the same way all along a road that is walked down."""
+"""Share of the neighbours, by weight, that a map has to explain, over the pair's usual share. Wrong matches
+are everywhere, another surface is only beyond a depth edge, where maps would be bent outward."""
 _MAX_NOISE = 4.0
 
 
@@ -246,7 +243,6 @@ def _believed(fits: AffineFits, options: FieldOptions) -> Mask:
 
 
 def _differences(xy: Array, index: NDArray[np.intp]) -> Array:
-    """(2, n, k) positions of the neighbours relative to each match."""
     return np.stack([xy[index, i] - xy[:, i, None] for i in range(2)])
 
 

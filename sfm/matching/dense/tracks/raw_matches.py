@@ -1,11 +1,8 @@
 """Dense matches that no field reaches, beside the canonical keypoints: thin things, depth edges, lone spots.
 
-Where too few neighbours agree on a surface there is no field to carry a keypoint, but the matches may be
-right all the same, and in a wide-baseline pair or a small photo they are most of what there is. They keep the
-whole network pixels that the network gave; verification sorts out the wrong ones.
-
-Only pairs with few canonical matches get them. Measured on rendered scenes with known intrinsics (AUC at 0.1
-degree): photos of 160 px, 15 without them and 33 with; photos of 512 px, 91 without and 79 with.
+Without enough neighbours on one surface there is no field to transfer a keypoint. Such matches may still be
+right: in a wide-baseline pair or a small photo they are most of all. They keep the network's whole pixels,
+and verification rejects the wrong ones. Only pairs with few canonical matches get them.
 """
 
 from __future__ import annotations
@@ -19,54 +16,50 @@ from scipy.spatial import KDTree
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 
-from .keypoint_values import Indices, MintedKeypoints
-from .raw_tracks import naive_keypoints
+from .keypoint_values import Indices, TrackKeypoints
+from .raw_tracks import raw_keypoints
 
 _ENOUGH = 150
 """Canonical matches of a pair that need no others beside them."""
 
 _RADIUS = 4.0
-"""Network px: half of the matcher's grid. A match this near to a canonical one of its pair says the same."""
+"""Network px: half of the matcher's grid. A match this near to a canonical one of its pair repeats it."""
 
 
-def with_unconfirmed(
-    minted: MintedKeypoints,
+def with_raw_matches(
+    tracked: TrackKeypoints,
     pairs: Mapping[Pair, DenseMatches],
     photo_px: Mapping[str, float],
     max_matches: int,
-) -> MintedKeypoints:
+) -> TrackKeypoints:
     """Canonical keypoints and matches, and in poor pairs the dense matches that lie apart from them.
 
-    Args:
-        minted: canonical keypoints of `pairs`; they keep rows and positions, and their matches come first.
-        pairs: dense matches, photo px.
-        photo_px: photo px per network px of each photo.
-        max_matches: of a pair.
+    Canonical keypoints (`tracked`) keep rows and positions, and their matches come first.
     """
-    poor = {pair: dense for pair, dense in pairs.items() if len(minted.matches[pair]) < _ENOUGH}
-    apart = {pair: _apart(minted, pair, dense, photo_px) for pair, dense in poor.items()}
-    added = naive_keypoints(apart, photo_px, minted.keypoints)
-    matches, confidence = dict(minted.matches), dict(minted.confidence)
+    poor = {pair: dense for pair, dense in pairs.items() if len(tracked.matches[pair]) < _ENOUGH}
+    apart = {pair: _apart(tracked, pair, dense, photo_px) for pair, dense in poor.items()}
+    added = raw_keypoints(apart, photo_px, tracked.keypoints)
+    matches, confidence = dict(tracked.matches), dict(tracked.confidence)
     for pair in poor:
-        fresh = _unused(minted.matches[pair], added.matches[pair], added.confidence[pair])
-        fresh = fresh[: max(max_matches - len(minted.matches[pair]), 0)]
-        matches[pair] = np.concatenate((minted.matches[pair], added.matches[pair][fresh]))
-        confidence[pair] = np.concatenate((minted.confidence[pair], added.confidence[pair][fresh]))
+        fresh = _unused(tracked.matches[pair], added.matches[pair], added.confidence[pair])
+        fresh = fresh[: max(max_matches - len(tracked.matches[pair]), 0)]
+        matches[pair] = np.concatenate((tracked.matches[pair], added.matches[pair][fresh]))
+        confidence[pair] = np.concatenate((tracked.confidence[pair], added.confidence[pair][fresh]))
     return _without_unmatched(
-        MintedKeypoints(added.keypoints, matches, confidence, minted.refused), minted.keypoints
+        TrackKeypoints(added.keypoints, matches, confidence, tracked.refused), tracked.keypoints
     )
 
 
 def _apart(
-    minted: MintedKeypoints, pair: Pair, dense: DenseMatches, photo_px: Mapping[str, float]
+    tracked: TrackKeypoints, pair: Pair, dense: DenseMatches, photo_px: Mapping[str, float]
 ) -> DenseMatches:
     """The dense matches that are near no canonical match of the pair in either photo."""
     usable = np.asarray(np.isfinite(np.hstack((dense.xy_a, dense.xy_b))).all(axis=1), np.bool_)
-    matches = minted.matches[pair]
+    matches = tracked.matches[pair]
     for side, (name, xy) in enumerate(zip(pair, (dense.xy_a, dense.xy_b), strict=True)):
         if len(matches):
             radius = _RADIUS * photo_px[name]
-            tree = KDTree(minted.keypoints[name][matches[:, side]])
+            tree = KDTree(tracked.keypoints[name][matches[:, side]])
             distance, _ = tree.query(np.where(usable[:, None], xy, -1e6), distance_upper_bound=radius)
             usable = np.asarray(usable & ~np.isfinite(distance), np.bool_)
     return DenseMatches(dense.xy_a[usable], dense.xy_b[usable], dense.confidence[usable])
@@ -81,16 +74,16 @@ def _unused(canonical: Indices, added: Indices, confidence: NDArray[np.float32])
     return order
 
 
-def _without_unmatched(minted: MintedKeypoints, kept: Mapping[str, NDArray[np.float32]]) -> MintedKeypoints:
+def _without_unmatched(tracked: TrackKeypoints, kept: Mapping[str, NDArray[np.float32]]) -> TrackKeypoints:
     """Without the added keypoints that no match uses; rows up to those of `kept` stay."""
-    used = {name: np.arange(len(xy)) < len(kept.get(name, ())) for name, xy in minted.keypoints.items()}
-    for pair, rows in minted.matches.items():
+    used = {name: np.arange(len(xy)) < len(kept.get(name, ())) for name, xy in tracked.keypoints.items()}
+    for pair, rows in tracked.matches.items():
         for side, name in enumerate(pair):
             used[name][rows[:, side]] = True
     row = {name: (np.cumsum(mask) - 1).astype(np.uint32) for name, mask in used.items()}
     matches = {
         pair: np.stack([row[name][rows[:, side]] for side, name in enumerate(pair)], axis=1)
-        for pair, rows in minted.matches.items()
+        for pair, rows in tracked.matches.items()
     }
-    keypoints = {name: xy[used[name]] for name, xy in minted.keypoints.items()}
-    return MintedKeypoints(keypoints, matches, minted.confidence, minted.refused)
+    keypoints = {name: xy[used[name]] for name, xy in tracked.keypoints.items()}
+    return TrackKeypoints(keypoints, matches, tracked.confidence, tracked.refused)

@@ -1,4 +1,4 @@
-"""What canonical keypoints are measured against: dense matches merged as they are."""
+"""Raw tracks, for comparison with canonical keypoints: dense matches merged as they are."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 
-from .keypoint_values import Indices, MintedKeypoints, Table
+from .keypoint_values import Indices, Table, TrackKeypoints
 from .track_splitting import components
 
 Rows = NDArray[np.int64]
 _NO_POINTS = np.zeros((0, 2), np.float32)
 
 
-def naive_keypoints(
+def raw_keypoints(
     pairs: Mapping[Pair, DenseMatches],
     photo_px: Mapping[str, float],
     existing: Mapping[str, Table] | None = None,
     *,
     min_confidence: float = 0.0,
     conflicts: Literal["keep", "drop"] = "keep",
-) -> MintedKeypoints:
+) -> TrackKeypoints:
     """Keypoints are the whole network pixels that matches lie on; tracks are what their matches connect.
 
     A new keypoint lies at the mean of the matches on its pixel. Whole pixels stay where they are.
@@ -34,7 +34,6 @@ def naive_keypoints(
         pairs: dense matches, photo px; those that aren't finite or negative are refused.
         photo_px: photo px per network px of each photo.
         existing: keypoints of earlier rounds, which keep their rows and positions.
-        min_confidence: dense matches below are left out.
         conflicts: what becomes of tracks (by union-find) with two keypoints in one photo: "keep" leaves them
             to the mapper, "drop" removes their matches.
     """
@@ -62,8 +61,8 @@ def naive_keypoints(
         count = len(confidence[pair])
         ends = [rows[name][start : start + count] for name, start in zip(pair, starts[pair], strict=True)]
         matches[pair], confidence[pair] = _distinct(np.stack(ends, 1), confidence[pair])
-    minted = MintedKeypoints(tables, matches, confidence, refused)
-    return _without_conflicts(minted, names) if conflicts == "drop" else minted
+    tracked = TrackKeypoints(tables, matches, confidence, refused)
+    return _without_conflicts(tracked, names) if conflicts == "drop" else tracked
 
 
 def _usable(dense: DenseMatches, min_confidence: float) -> NDArray[np.bool_]:
@@ -93,13 +92,13 @@ def _distinct(ends: Rows, confidence: NDArray[np.float32]) -> tuple[Indices, NDA
     return ends[first].astype(np.uint32), confidence[first]
 
 
-def _without_conflicts(minted: MintedKeypoints, names: Sequence[str]) -> MintedKeypoints:
+def _without_conflicts(tracked: TrackKeypoints, names: Sequence[str]) -> TrackKeypoints:
     """Without the matches of tracks that have two keypoints in one photo."""
-    sizes = [len(minted.keypoints[name]) for name in names]
+    sizes = [len(tracked.keypoints[name]) for name in names]
     offset = dict(zip(names, np.cumsum([0, *sizes]), strict=False))
     links = {
         pair: ends.astype(np.int64) + np.array([offset[pair.a], offset[pair.b]])
-        for pair, ends in minted.matches.items()
+        for pair, ends in tracked.matches.items()
     }
     edges = np.concatenate([np.zeros((0, 2), np.int64), *links.values()])
     label = components(sum(sizes), edges[:, 0], edges[:, 1])
@@ -107,9 +106,9 @@ def _without_conflicts(minted: MintedKeypoints, names: Sequence[str]) -> MintedK
     wrong = np.zeros(sum(sizes), bool)
     wrong[keys[1:][keys[1:] == keys[:-1]] // max(len(names), 1)] = True
     kept = {pair: ~wrong[label[ends[:, 0]]] for pair, ends in links.items()}
-    return MintedKeypoints(
-        minted.keypoints,
-        {pair: ends[kept[pair]] for pair, ends in minted.matches.items()},
-        {pair: values[kept[pair]] for pair, values in minted.confidence.items()},
-        minted.refused,
+    return TrackKeypoints(
+        tracked.keypoints,
+        {pair: ends[kept[pair]] for pair, ends in tracked.matches.items()},
+        {pair: values[kept[pair]] for pair, values in tracked.confidence.items()},
+        tracked.refused,
     )

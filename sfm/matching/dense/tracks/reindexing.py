@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from retrieval import Pair
 
-from .keypoint_values import MintedKeypoints, Table
+from .keypoint_values import Table, TrackKeypoints
 from .local_affine import Mask
 from .track_table import Rows, TrackTable
 from .transfer import Edges
@@ -21,9 +21,8 @@ def most_confident(confidence: NDArray[np.float32], kept: Mask, limit: int) -> R
     return np.sort(rows[np.argsort(-confidence[rows], kind="stable")][:limit])
 
 
-class Numbering:
-    """Collects the links of all pairs; keypoints that exist or have a link get rows in their photo's
-    table."""
+class Reindexing:
+    """Collects the links of all pairs; keypoints that exist or have a link get rows in the photo's table."""
 
     def __init__(self, table: TrackTable, xy: NDArray[np.floating]) -> None:
         self._table = table
@@ -44,7 +43,7 @@ class Numbering:
 
     def result(
         self, names: Sequence[str], existing: Mapping[str, Table], refused: dict[Pair, int]
-    ) -> MintedKeypoints:
+    ) -> TrackKeypoints:
         """Tables that begin with the `existing` rows as they are, and the matches in their rows."""
         number = np.full(len(self._table), -1)
         tables = {}
@@ -55,4 +54,4 @@ class Numbering:
             old = existing.get(name, np.zeros((0, 2), np.float32)).astype(np.float32)
             tables[name] = np.concatenate((old, self._xy[rows[len(old) :]].astype(np.float32)))
         matches = {pair: number[ends].astype(np.uint32) for pair, ends in self._links.items()}
-        return MintedKeypoints(tables, matches, self._confidence, refused)
+        return TrackKeypoints(tables, matches, self._confidence, refused)

@@ -13,12 +13,8 @@ Array = NDArray[np.float32]
 def snap_keypoints(
     positions: Array, corners: NDArray[np.floating], radius: float
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Move each position to the nearest corner within `radius`; a corner takes only the nearest position.
-
-    Args:
-        positions: (N, 2).
-        corners: (C, 2), in the same unit; those that aren't finite are ignored.
-        radius: in the same unit.
+    """Move each position (N, 2) to the nearest corner within `radius`; a corner takes only the nearest
+    position.
 
     Returns:
         (N, 2) float32 positions, and (N,) which of them were moved onto a corner.

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 
-from .keypoint_values import Indices, KeypointOptions, MintedKeypoints, Table
+from .keypoint_values import Indices, KeypointOptions, Table, TrackKeypoints
 from .local_affine import AffineField, Array, Mask, fit_affine_field
-from .reindexing import Numbering, most_confident
+from .reindexing import Reindexing, most_confident
 from .snapping import snap_keypoints
-from .track_positions import Anchors, SettleOptions, settle
+from .track_positions import Anchors, TrackRefinement, refine_tracks
 from .track_splitting import components
 from .track_table import Rows, TrackTable
-from .transfer import CarryOptions, Edges, Target, carry
+from .transfer import Edges, Target, TransferOptions, transfer
 from .voting import canonical_keypoints
 
 _RIM = 0.25
-"""Network px beyond the outermost matches of a photo where a settled keypoint is still believed."""
+"""Network px beyond the outermost matches of a photo where a refined keypoint is still believed."""
 _MAX_PX = 1e5
 """No photo is larger; positions beyond are nonsense."""
 
@@ -42,16 +42,14 @@ class _PairState:
     links: list[Edges] = field(default_factory=list)
 
     def field_from(self, photo: int) -> AffineField:
-        """The field from one of its photos to the other."""
         assert self.fitted is not None
         return self.fitted if photo == self.ends[0] else self.fitted.swapped()
 
     def other(self, photo: int) -> int:
-        """The other photo."""
         return self.ends[1] if photo == self.ends[0] else self.ends[0]
 
 
-class Minting:
+class TrackBuilder:
     """Photos are numbered by ascending name; all positions inside are network px."""
 
     def __init__(
@@ -88,7 +86,7 @@ class Minting:
 
     def _join_existing(self, links: Rows) -> None:
         label = components(len(self._table), links[:, 0], links[:, 1])
-        # A track that sees a photo twice says nothing; its keypoints stay on their own.
+        # A track with two keypoints in a photo is unusable; its keypoints stay on their own.
         keys = np.sort(label * len(self._names) + self._table.photo)
         wrong = np.unique(keys[1:][keys[1:] == keys[:-1]] // len(self._names))
         rows = np.flatnonzero(~np.isin(label, wrong))
@@ -130,14 +128,14 @@ class Minting:
                     heapq.heappush(heap, (-attached[other], -strength[other], other))
 
     def process(self, photo: int, pool: Executor) -> None:
-        """Give a photo its canonical keypoints and carry all that it has to its partners."""
+        """Give a photo its canonical keypoints and transfer all that it has to its partners."""
         states = sorted(self._pairs[photo], key=lambda state: (-state.strength, state.pair))
         new = [state for state in states if state.fitted is None]
         for state, fitted in zip(new, pool.map(self._fit, new), strict=True):
             state.fitted = fitted
         self._seed(photo, states)
         for state in states:
-            self._carry(photo, state)
+            self._transfer(photo, state)
             state.num_visits += 1
             if state.num_visits == 2:
                 state.fitted = None
@@ -172,7 +170,7 @@ class Minting:
         rows = self._table.add_tracks(photo, seeds)
         self._table.mark_snapped(rows[snapped])
 
-    def _carry(self, photo: int, state: _PairState) -> None:
+    def _transfer(self, photo: int, state: _PairState) -> None:
         other = state.other(photo)
         rows = self._table.of_photo(photo)
         if state.links:
@@ -183,30 +181,30 @@ class Minting:
         rows = rows[self._table.hops[rows] < self._options.max_hops]
         room = max(0, self._options.max_keypoints - self._num_new(other))
         target = Target(other, self._bounds[other], self._corners[other], room)
-        options = CarryOptions(
+        options = TransferOptions(
             self._options.merge_radius, self._options.edge_tolerance, self._options.snap_radius
         )
-        state.links.append(carry(self._table, rows, state.field_from(photo), target, options))
+        state.links.append(transfer(self._table, rows, state.field_from(photo), target, options))
 
-    def finish(self, existing: Mapping[str, Table], pool: Executor) -> MintedKeypoints:
+    def finish(self, existing: Mapping[str, Table], pool: Executor) -> TrackKeypoints:
         """Settle the tracks and number what has a match."""
         edges = Edges.joined([part for state in self._states for part in state.links])
         bounds = np.cumsum([0, *(sum(map(len, state.links)) for state in self._states)])
         for state in self._states:
             state.links.clear()
-        rounds = SettleOptions().rounds if self._options.refine else 0
-        settling = SettleOptions(rounds=rounds, tolerance=self._options.edge_tolerance)
+        rounds = TrackRefinement().rounds if self._options.refine else 0
+        refinement = TrackRefinement(rounds=rounds, tolerance=self._options.edge_tolerance)
         anchors = Anchors(self._table.frozen, self._table.snapped)
-        xy, kept = settle(self._table.xy, edges, anchors, settling, pool)
+        xy, kept = refine_tracks(self._table.xy, edges, anchors, refinement, pool)
         low, high = self._bounds[self._table.photo].swapaxes(0, 1)
         inside = np.all((xy >= low - _RIM) & (xy <= high + _RIM), axis=1)
         sound = np.all(np.isfinite(xy) & (xy >= 0), axis=1) & (inside | self._table.frozen)
         kept &= sound[edges.source] & sound[edges.target]
-        numbering = Numbering(self._table, xy * self._px[self._table.photo, None])
+        reindexing = Reindexing(self._table, xy * self._px[self._table.photo, None])
         for state, start, stop in zip(self._states, bounds[:-1], bounds[1:], strict=True):
             chosen = most_confident(edges.confidence[start:stop], kept[start:stop], self._options.max_matches)
-            numbering.add(state.pair, state.ends, edges.select(start + chosen))
-        return numbering.result(self._names, existing, self._refused)
+            reindexing.add(state.pair, state.ends, edges.select(start + chosen))
+        return reindexing.result(self._names, existing, self._refused)
 
     def _usable(self, dense: DenseMatches) -> Mask:
         xy = np.hstack((dense.xy_a, dense.xy_b))

@@ -1,9 +1,8 @@
-"""Positions of the keypoints of tracks from all that their pairs say, and the links that contradict it.
+"""Track refinement: positions of a track's keypoints from all its links, without contradictory links.
 
-A track has more links than it needs. Its positions are those that all links agree with best (weighted least
-squares over the linearised correspondence fields), given one keypoint that stays where it is and so says
-which point of the scene is meant. Links that disagree in the end are cut; what then falls apart becomes
-several tracks.
+A track has more links than it needs. Its positions fit all links best: weighted least squares over the
+linearised correspondence fields. One keypoint stays in place and so defines the point of the scene. Links
+that disagree in the end are cut, and the remaining parts become tracks of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Exact = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class SettleOptions:
+class TrackRefinement:
     """Lengths in network px."""
 
     rounds: int = 15
@@ -49,32 +48,30 @@ class Anchors:
     """How exact such a detector is, network px."""
 
 
-def settle(
-    xy: Array, edges: Edges, anchors: Anchors, options: SettleOptions, pool: Executor
+def refine_tracks(
+    xy: Array, edges: Edges, anchors: Anchors, options: TrackRefinement, pool: Executor
 ) -> tuple[Array, Mask]:
-    """Move keypoints to where their links want them, and cut links that contradict the others.
+    """Move keypoints to the positions that fit their links, and cut links that contradict the others.
 
     Args:
         xy: (n, 2) positions at which the edges were measured, network px of each keypoint's photo.
-        edges: links between them.
-        anchors: see there; a track without a frozen keypoint keeps its oldest one (smallest row) in place.
-        options: see there.
-        pool: tracks don't depend on each other; blocks of them are settled side by side.
+        edges: links between keypoints.
+        anchors: a track without a frozen keypoint keeps its oldest one (smallest row) in place.
 
     Returns:
         (n, 2) positions, and (E,) which edges are kept.
     """
     moved, kept = xy.copy(), np.zeros(len(edges), bool)
 
-    def settle_block(block: Rows) -> tuple[Rows, Exact, Mask]:
+    def refine_block(block: Rows) -> tuple[Rows, Exact, Mask]:
         part = edges.select(block)
         rows, local = np.unique(np.stack((part.source, part.target)), return_inverse=True)
         part = replace(part, source=local[0], target=local[1])
         held = replace(anchors, frozen=anchors.frozen[rows], snapped=anchors.snapped[rows])
-        return rows, *_settled(_System(xy[rows], part, held, options), xy[rows].astype(np.float64))
+        return rows, *_refined(_System(xy[rows], part, held, options), xy[rows].astype(np.float64))
 
     blocks = _blocks(len(xy), edges)
-    for block, (rows, positions, good) in zip(blocks, pool.map(settle_block, blocks), strict=True):
+    for block, (rows, positions, good) in zip(blocks, pool.map(refine_block, blocks), strict=True):
         moved[rows] = positions
         kept[block] = good
     return moved, kept
@@ -92,7 +89,7 @@ def _blocks(num_rows: int, edges: Edges) -> list[Rows]:
 _BLOCK_EDGES = 30_000
 
 
-def _settled(system: _System, moved: Exact) -> tuple[Exact, Mask]:
+def _refined(system: _System, moved: Exact) -> tuple[Exact, Mask]:
     """Positions, and which links are kept."""
     for _ in range(_PASSES):
         kept = system.consistent(moved)
@@ -101,13 +98,13 @@ def _settled(system: _System, moved: Exact) -> tuple[Exact, Mask]:
 
 
 _PASSES = 2
-"""What looked like a contradiction may be none once positions have settled, and the other way round."""
+"""What looked like a contradiction may be none once positions have moved, and the other way round."""
 
 
 class _System:
     """The links of all tracks, seen from both ends."""
 
-    def __init__(self, xy: Array, edges: Edges, anchors: Anchors, options: SettleOptions) -> None:
+    def __init__(self, xy: Array, edges: Edges, anchors: Anchors, options: TrackRefinement) -> None:
         self._xy = xy.astype(np.float64)
         self._edges, self._anchors, self._options = edges, anchors, options
         self._there: Exact = edges.jacobian.astype(np.float64)
@@ -127,12 +124,12 @@ class _System:
             trust = kept / (1 + (off / self._options.soft) ** 2) ** 2
             pull = np.where(self._anchors.snapped, self._anchors.snapped_sigma**-2.0, 1e-9)
             total, wanted = pull.copy(), pull[:, None] * self._xy
-            for end, said, weight in (
+            for end, predicted, weight in (
                 (edges.target, forth, trust * self._weight),
                 (edges.source, back, trust * self._weight_back),
             ):
                 total += np.bincount(end, weight, len(xy))
-                wanted += np.stack([np.bincount(end, weight * s, len(xy)) for s in said.T], 1)
+                wanted += np.stack([np.bincount(end, weight * s, len(xy)) for s in predicted.T], 1)
             step = wanted / total[:, None] - xy
             step[fixed] = 0
             xy = xy + _DAMPING * step
@@ -151,7 +148,6 @@ class _System:
         return np.asarray(off / self._options.tolerance)
 
     def _predictions(self, xy: Exact) -> tuple[Exact, Exact]:
-        """Where each link's target and source should be."""
         edges = self._edges
         step = xy[edges.source] - self._xy[edges.source]
         forth = edges.xy + _times(self._there, step)
@@ -174,5 +170,4 @@ _DAMPING = 0.8
 
 
 def _times(matrices: Exact, vectors: Exact) -> Exact:
-    """(E, 2) products of (E, 2, 2) and (E, 2)."""
     return np.asarray(matrices[..., 0] * vectors[:, :1] + matrices[..., 1] * vectors[:, 1:])

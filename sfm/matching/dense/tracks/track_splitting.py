@@ -1,10 +1,9 @@
 """Tracks taken apart where their links contradict each other.
 
-One wrong link joins two points of the scene, and whatever is carried on from there makes the wrong part grow.
-The links between both parts then contradict each other: some fit, most don't. Dividing the keypoints so that
-fitting links are inside of the parts and the others between them is correlation clustering (Bansal, Blum and
-Chawla 2004); the greedy solution joins, again and again, the two parts with the best balance of links between
-them.
+One wrong link joins two points of the scene, and transfers from there on make the wrong part grow. The links
+between both parts then contradict each other: some fit, most don't. Correlation clustering (Bansal, Blum and
+Chawla 2004) divides the keypoints so that fitting links are inside of the parts and the others between them.
+The greedy solution joins, again and again, the two parts with the best balance of links between them.
 """
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ def consistent_parts(num_rows: int, source: Rows, target: Rows, evidence: Exact)
     """(num_rows,) number of the part of each row.
 
     Args:
-        num_rows: rows are numbered from 0.
-        source: (E,) rows.
-        target: (E,) rows.
+        source, target: (E,) rows, numbered from 0.
         evidence: (E,) positive for both rows being the same point, negative against it.
     """
     track = components(num_rows, source, target)

@@ -12,8 +12,8 @@ Mask = NDArray[np.bool_]
 class TrackTable:
     """Rows are keypoints: a photo, a position, a track. No track has two keypoints in one photo.
 
-    The keypoints of a track form a ring through `_next`, so that tracks are joined by exchanging two links
-    and walked in as many steps as the longest has keypoints, all at the same time.
+    The keypoints of a track form a ring through `_next`. Tracks are joined by exchanging two links. All
+    tracks are walked at the same time, in as many steps as the longest has keypoints.
     """
 
     def __init__(self, num_photos: int) -> None:
@@ -101,7 +101,7 @@ class TrackTable:
         """Join the tracks of rows `first` (m,) with those of `second` (m,), no track twice.
 
         Returns:
-            (m,) false where it cannot be, because both tracks see the same photo.
+            (m,) false where both tracks have a keypoint in one photo.
         """
         pair_a, members_a = self._walk(first)
         pair_b, members_b = self._walk(second)

@@ -13,13 +13,13 @@ from .track_table import Rows, TrackTable
 
 
 @dataclass(frozen=True, slots=True)
-class CarryOptions:
+class TransferOptions:
     """Lengths in network px of the photo that is carried to."""
 
     merge_radius: float
     """A keypoint this near to where another lands is the same one."""
     edge_tolerance: float
-    """How far two keypoints of one track may be from what the field says before they aren't matched."""
+    """How far two keypoints of one track may be from the field's prediction and still be matched."""
     snap_radius: float
     """How far an observation of a corner is moved to reach a corner."""
 
@@ -87,39 +87,29 @@ class Edges:
         return Edges(*(np.concatenate(column) for column in columns))
 
 
-def carry(
-    table: TrackTable,
-    rows: Rows,
-    field: AffineField,
-    to: Target,
-    options: CarryOptions,
+def transfer(
+    table: TrackTable, rows: Rows, field: AffineField, to: Target, options: TransferOptions
 ) -> Edges:
-    """Carry keypoints `rows` of one photo over to another.
+    """Transfer keypoints `rows` of one photo to another, whose tracks and keypoints grow in `table`.
 
-    A keypoint whose track is there already is matched to it if the field says so, too. Otherwise it is
-    matched to a keypoint at most `merge_radius` away, both tracks becoming one, or appended where the field
-    puts it.
-
-    Args:
-        table: gains keypoints and joined tracks.
-        rows: keypoints of one photo.
-        field: from that photo to the other.
-        to: the other photo.
-        options: see there.
+    A keypoint whose track is there already is matched to it if the field agrees. Otherwise it is matched to a
+    keypoint at most `merge_radius` away, both tracks becoming one, or appended at the predicted position.
     """
-    said = field.predict(table.xy[rows])
-    inside = np.all((said.xy >= to.bounds[0]) & (said.xy <= to.bounds[1]), axis=1)
-    keep = np.flatnonzero(said.valid & inside)
-    rows, said = rows[keep], said.select(keep)
+    predicted = field.predict(table.xy[rows])
+    inside = np.all((predicted.xy >= to.bounds[0]) & (predicted.xy <= to.bounds[1]), axis=1)
+    keep = np.flatnonzero(predicted.valid & inside)
+    rows, predicted = rows[keep], predicted.select(keep)
     target = _of_same_track(table, rows, to.photo)
     strange = np.flatnonzero(target < 0)
-    target[strange], crowded = _joined(table, rows[strange], said.xy[strange], to.photo, options)
+    target[strange], crowded = _joined(table, rows[strange], predicted.xy[strange], to.photo, options)
     fresh = strange[(target[strange] < 0) & ~crowded]
-    fresh = _thinned(fresh, said, options.merge_radius)[: to.room]
-    target[fresh] = _appended(table, rows[fresh], said.xy[fresh], to, options)
+    fresh = _thinned(fresh, predicted, options.merge_radius)[: to.room]
+    target[fresh] = _appended(table, rows[fresh], predicted.xy[fresh], to, options)
     linked = np.flatnonzero(target >= 0)
-    said = said.select(linked)
-    return Edges(rows[linked], target[linked], said.xy, said.jacobian, said.sigma, said.confidence)
+    predicted = predicted.select(linked)
+    return Edges(
+        rows[linked], target[linked], predicted.xy, predicted.jacobian, predicted.sigma, predicted.confidence
+    )
 
 
 def _of_same_track(table: TrackTable, rows: Rows, photo: int) -> Rows:
@@ -133,7 +123,9 @@ def _of_same_track(table: TrackTable, rows: Rows, photo: int) -> Rows:
     return np.where(tracks[place] == table.track[rows], there[place], -1)
 
 
-def _joined(table: TrackTable, rows: Rows, xy: Array, photo: int, options: CarryOptions) -> tuple[Rows, Mask]:
+def _joined(
+    table: TrackTable, rows: Rows, xy: Array, photo: int, options: TransferOptions
+) -> tuple[Rows, Mask]:
     """Join tracks of `rows` with those of keypoints where they land.
 
     Returns:
@@ -144,7 +136,7 @@ def _joined(table: TrackTable, rows: Rows, xy: Array, photo: int, options: Carry
     distance, nearest = nearest_within(table.xy[there], xy, options.merge_radius)
     crowded = np.isfinite(distance)
     near = np.flatnonzero(crowded)
-    # Positions that may move settle where both tracks want them; a discrepancy between given ones would stay.
+    # Positions that may move end where both tracks want them; a discrepancy between given ones would stay.
     rigid = near[distance[near] > options.merge_radius / 2]
     rigid = rigid[table.any_frozen(rows[rigid])]
     rigid = rigid[table.any_frozen(there[nearest[rigid]])]
@@ -157,7 +149,7 @@ def _joined(table: TrackTable, rows: Rows, xy: Array, photo: int, options: Carry
     return target, crowded
 
 
-def _appended(table: TrackTable, rows: Rows, xy: Array, to: Target, options: CarryOptions) -> Rows:
+def _appended(table: TrackTable, rows: Rows, xy: Array, to: Target, options: TransferOptions) -> Rows:
     """New observations of the tracks of `rows`, those of corners on corners."""
     corner = np.flatnonzero(table.snapped[rows])
     free = unoccupied(to.corners, table.xy[table.of_photo(to.photo)], options.merge_radius)
@@ -167,8 +159,8 @@ def _appended(table: TrackTable, rows: Rows, xy: Array, to: Target, options: Car
     return added
 
 
-def _thinned(fresh: Rows, said: Prediction, spacing: float) -> Rows:
+def _thinned(fresh: Rows, predicted: Prediction, spacing: float) -> Rows:
     """At most one of `fresh` per square of side `spacing`, most confident first."""
-    fresh = fresh[np.argsort(-said.confidence[fresh], kind="stable")]
-    column, row = np.floor(said.xy[fresh] / spacing).astype(np.int64).T
+    fresh = fresh[np.argsort(-predicted.confidence[fresh], kind="stable")]
+    column, row = np.floor(predicted.xy[fresh] / spacing).astype(np.int64).T
     return fresh[np.sort(np.unique((row << 32) + column, return_index=True)[1])]

@@ -28,10 +28,8 @@ def canonical_keypoints(votes: Array, weights: Array, taken: Array, *, radius: f
 
     Args:
         votes: (N, 2) positions of matches, network px, not negative.
-        weights: (N,) > 0.
         taken: (M, 2) keypoints that the photo has already: none is chosen near them.
         radius: least distance along either axis between two keypoints, network px.
-        limit: keypoints wanted, at most, beside those taken.
 
     Returns:
         (K, 2) float32, K <= limit, strongest first.
@@ -58,7 +56,6 @@ def canonical_keypoints(votes: Array, weights: Array, taken: Array, *, radius: f
 
 
 def _covered_area(lattice: Array, cell: float) -> float:
-    """Network px² within a few pixels of a vote."""
     reach = 2 * max(1, round(_COVER / cell)) + 1
     return float(np.count_nonzero(maximum_filter(lattice, reach, mode="constant"))) * cell**2
 
@@ -66,8 +63,8 @@ def _covered_area(lattice: Array, cell: float) -> float:
 def _suppressed(cells: NDArray[np.int64], shape: tuple[int, ...], radius: int) -> NDArray[np.intp]:
     """Positions in `cells` (best first) that survive, ascending.
 
-    In each pass every cell that is the best of its neighbourhood is chosen and the neighbourhood cleared,
-    which leads to the same result as going through the cells one by one.
+    Each pass chooses every cell that is the best of its neighbourhood and clears the neighbourhood. The
+    result is that of going through the cells one by one.
     """
     rank = np.zeros(shape, np.int32)
     rank.flat[cells] = np.arange(len(cells), 0, -1)
