@@ -120,7 +120,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("deferred", "relocation", "sound"),
     [("defer", True, True), ("defer", False, True), ("trust", True, True), ("trust", False, False)],
 )
-def test_holding_suspects_back_and_a_relocation_each_keep_the_town_from_folding(
+def test_deferring_pairs_and_relocating_parts_each_keep_the_town_from_folding(
     deferred: str,
     relocation: bool,
     sound: bool,
