@@ -4,20 +4,20 @@ they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps orde
 
 from sfm.pairs.ranking import Rank
 
-from .ambiguity_requests import FindAmbiguousParts
-from .consistency_requests import FindInconsistentPairs, deciding_requests
+from .consistency_requests import deciding_requests
 from .history import registered_names
 from .loop_state import LoopState
+from .mapper import Mapper, Models
 from .requests import Candidate, PairRequest
 from .rounds import LoopResult, run_closed_loop
 from .rules import propose_requests
 
 __all__ = [
     "Candidate",
-    "FindAmbiguousParts",
-    "FindInconsistentPairs",
     "LoopResult",
     "LoopState",
+    "Mapper",
+    "Models",
     "PairRequest",
     "Rank",
     "deciding_requests",

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
-
-import pycolmap
+from collections.abc import Iterator, Sequence, Set
 
 from retrieval import Pair, Reason
 from sfm.mapping import AmbiguousPart
 
 from .requests import Candidate, PairRequest
-
-FindAmbiguousParts = Callable[[Sequence[pycolmap.Reconstruction]], Sequence[AmbiguousPart]]
-"""Given models, the places of their parts that too few pairs were tried to tell of."""
 
 _CHANCE = 0.5
 """One of two places is right."""

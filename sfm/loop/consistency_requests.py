@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from retrieval import Pair, Reason, SceneGraph
@@ -10,9 +10,6 @@ from sfm.mapping import InconsistencyReport, InconsistentPair
 from sfm.pairs.ranking import Rank
 
 from .requests import Candidate, PairRequest
-
-FindInconsistentPairs = Callable[[Set[Pair]], InconsistencyReport | None]
-"""Given all pairs matched so far, the suspects among those that verified; None where nobody looked."""
 
 _FIRM = 30
 """Inliers of a suspect that registration may build on; it hardly cares for weaker ones."""

@@ -13,7 +13,7 @@ from sfm.mapping import ViewGraph
 from sfm.types import RoundReport
 from sfm.workspace.events import EventSink
 
-from .kept_rounds import Models
+from .mapper import Models
 
 
 class History:

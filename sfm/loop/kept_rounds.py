@@ -14,12 +14,11 @@ from sfm.files.atomic import atomic_folder, atomic_write_json
 from sfm.untrusted.documents import read_json
 from sfm.workspace.events import EventLog, EventSink, Tee, replay
 
+from .mapper import Models
 from .requests import PairRequest
 
 _EVENTS = "events.jsonl"
 _DOUBT = "is_unreliable.json"
-
-Models = Sequence[pycolmap.Reconstruction]
 
 
 class KeptRounds:

@@ -22,8 +22,9 @@ from sfm.reference.collection import model_and_new_photos
 from sfm.reference.colmap_features import load_features, take_over_features
 from sfm.reference.model import GivenModel, open_given
 from sfm.reference.workspace import begin, models_in_database
+from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, PhotoSession
-from sfm.stages.stages import match_edges, with_features
+from sfm.stages.stages import with_features
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.workspace.progress import Progress
 

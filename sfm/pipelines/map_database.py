@@ -18,7 +18,7 @@ from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import ConfigError, InputError
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
-from sfm.mapping import reconstruct
+from sfm.mapping import MappingProblem, finish_models, reconstruct
 from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, Session
 from sfm.stages.write_results import finish, write_grown
@@ -72,19 +72,19 @@ def map_database(
         with session.stage("register") as counts:
             ours = config.register.mapper == "graph"
             report = read_inconsistent_pairs(workspace.database, frozenset()) if ours else None
-            result = reconstruct(
-                workspace.database,
+            deferred = report.deferred if report else frozenset()
+            problem = MappingProblem(
+                database=workspace.database,
                 config=config.register,
                 refine=config.refine,
                 threads=session.threads,
                 seed=config.run.seed,
-                events=workspace.events,
-                progress=progress,
-                deferred=report.deferred if report else frozenset(),
                 scratch=workspace.scratch,
             )
-            counts.update(models=len(result.models))
-        loop = LoopResult(result.models, result.view_graph, graph, (), report)
+            result = reconstruct(problem, deferred=deferred, events=workspace.events, progress=progress)
+            models = finish_models(problem, result.models, deferred=deferred, events=workspace.events)
+            counts.update(models=len(models))
+        loop = LoopResult(models, result.view_graph, graph, (), report)
         return finish(session, collection, copy, write_grown(session, loop))
 
 

@@ -37,6 +37,7 @@ MAPPING = (
     "growing",
     "edits",
     "clusters refinement",
+    "problem",
     "registrar",
     "__init__",
 )
