@@ -34,7 +34,7 @@ def explain(out: str | os.PathLike[str], photo: str) -> str:
         InputError: OUT is not a workspace, or there is no such photo, or several.
     """
     out = Path(out)
-    index = EventIndex(read_events(out / "events.jsonl"))
+    index = EventIndex(History(read_events(out / "events.jsonl")))
     run = _run(out)
     outcomes = {entry["name"]: entry for entry in run.get("outcomes", ())}
     known = {**index.history.photos, **index.history.skipped, **outcomes}

@@ -29,19 +29,19 @@ class EventIndex:
     """Diagnoses the photos of one run.
 
     Args:
-        events: all events of the run, in order.
+        history: events of the run.
         verify: the run's options of verification, for the thresholds.
         register: the run's options of registration, likewise.
     """
 
     def __init__(
         self,
-        events: Iterable[Event],
+        history: History,
         *,
         verify: VerifyConfig | None = None,
         register: RegisterConfig | None = None,
     ) -> None:
-        self.history = History(events)
+        self.history = history
         self.verify = verify or VerifyConfig()
         self.register = register or RegisterConfig()
         self.needed = self.register.colmap.made("incremental_mapper").abs_pose_min_num_inliers

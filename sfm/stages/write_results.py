@@ -44,7 +44,6 @@ from sfm.report.result import Result
 from sfm.report.verdict import message
 from sfm.stages.session import Session
 from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
-from sfm.workspace.events import read_events
 from sfm.workspace.workspace import os_errors_as_workspace_errors
 
 
@@ -159,10 +158,8 @@ def _diagnosed(
     outcomes, failures = photo_outcomes(collection, loop.models, lambda _: Diagnosis("", "")), Failures()
     with session.survived("diagnosis"):
         config = session.config
-        index = EventIndex(
-            read_events(session.workspace.events_path), verify=config.verify, register=config.register
-        )
-        failures = Failures.among(index.history.pairs.values())
+        index = EventIndex(session.history, verify=config.verify, register=config.register)
+        failures = Failures.among(session.history.pairs.values())
         outcomes = photo_outcomes(collection, loop.models, index.diagnose)
     return _with_quality(outcomes, judged.photos), failures
 
@@ -201,7 +198,7 @@ def _georeferenced(
             config.run.seed,
             existing,
             collection.rigs,
-            _metric_by_depth(session),
+            frozenset(session.history.metric_models),
             config.refine.loss_function,
         )
         placed.append(georeference(loop.models, tools, session.workspace.events))
@@ -222,16 +219,6 @@ def _mapper_options(session: Session, collection: Collection) -> MapperOptions:
         fixed_cameras=collection.fixed_cameras,
         threads=session.threads,
         seed=config.run.seed,
-    )
-
-
-def _metric_by_depth(session: Session) -> frozenset[int]:
-    """Models that registration scaled to metres by the depth of their photos."""
-    events = read_events(session.workspace.events_path)
-    return frozenset(
-        model
-        for event in events
-        if event.get("event") == "metric_scale" and isinstance(model := event.get("model"), int)
     )
 
 
