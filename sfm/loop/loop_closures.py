@@ -21,8 +21,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.mapping import ViewGraph, predicted_overlaps
 
-from .a_optimal import a_optimal_links
-from .d_optimal import d_optimal_links
+from .optimal_design import a_optimal_links, d_optimal_links
 
 _MIN_OVERLAP = 0.15
 _FULL_OVERLAP = 0.5
