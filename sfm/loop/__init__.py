@@ -1,5 +1,6 @@
-"""The closed loop between registration and retrieval: what is weak, which pairs could mend it, and whether
-they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps order and what resuming needs.
+"""The closed loop between registration and retrieval: find weaknesses, request pairs, match them, register.
+
+Rules propose requests, the scheduler spends the budget, and `rounds.py` runs and stores the rounds.
 """
 
 from sfm.pairs.ranking import Rank

@@ -7,8 +7,8 @@ D-optimal design raises the log determinant of the reduced Laplacian. A pair of 
 log(1 + w R): much where it closes a loop, nothing among ten neighbours. The greedy choice is within 1 - 1/e
 of the best set (Khosoussi et al., "Reliable graphs for SLAM", IJRR 2019).
 
-A-optimal design lowers the Kirchhoff index N tr(L^+), the sum of the effective resistances of all pairs of
-images (Ghosh, Boyd & Saberi, "Minimizing effective resistance of a graph", SIAM Review 2008). It finds pairs
+A-optimal design lowers the Kirchhoff index N tr(L^+), the sum of all effective resistances. (Ghosh, Boyd &
+Saberi, "Minimizing effective resistance of a graph", SIAM Review 2008.) It finds pairs
 between weakly connected parts: each makes every image of one part more certain as seen from the other. By
 Sherman and Morrison, a pair of images a and b takes from tr(L^+)
 

@@ -4,8 +4,8 @@ The first rounds look at the verified pairs alone and cost no registration. Each
 that no request repeats what an earlier batch has answered. The next rounds match pairs that decide about
 inconsistent ones, or outnumber them. After the first registration, rounds use the models as well.
 
-Each round leaves its requests and its models under `OUT/cache/rounds/<key>/<round>/`, so that a killed run
-continues after the last finished round and ends as an undisturbed one would.
+Each round leaves its requests and its models under `OUT/cache/rounds/<key>/<round>/`. A killed run continues
+after the last finished round and ends as an undisturbed one would.
 """
 
 from __future__ import annotations

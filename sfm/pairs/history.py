@@ -1,4 +1,4 @@
-"""What the events of a run say, looked up by photo."""
+"""The events of a run by image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PairTry:
 
     pair: Pair
     reason: str
-    """Why it was asked for: a `retrieval.Reason`."""
+    """Why it was matched: a `retrieval.Reason`."""
     round: int
     num_matches: int
     num_inliers: int
@@ -28,9 +28,9 @@ class PairTry:
     config: str
     """COLMAP's kind of two-view geometry."""
     why: str = ""
-    """Why the matcher gave the pair up before verification; empty when it didn't."""
+    """Why the matcher gave the pair up before verification, or empty."""
     failed: bool = False
-    """Whether that lies with the run, such as with too little memory, and not with the photos."""
+    """Whether the cause is the run, such as too little memory, and not the images."""
 
     @property
     def verified(self) -> bool:
@@ -39,7 +39,7 @@ class PairTry:
 
     @property
     def layer(self) -> str:
-        """What a picture tells pairs apart by: the reason of verified ones, or `refused`."""
+        """Layer of a picture: the reason of verified pairs, or `refused`."""
         return self.reason if self.verified else "refused"
 
     def other(self, name: str) -> str:

@@ -38,7 +38,7 @@ def map_database(
         database: SQLite file as COLMAP 3 or 4 writes it, with two-view geometries.
         output: workspace; the database is copied into it.
         config: `register`, `refine`, `georeference`, `export` and `run` are used.
-        progress: told how far registration is.
+        progress: receives the progress of registration.
 
     Raises:
         ConfigError: known poses, which only a run from photos can start from.
@@ -126,7 +126,7 @@ def _refuse_unknown_rigs(path: Path, source: Path) -> None:
 
 
 def collection_of(path: Path) -> Collection:
-    """What the database says of its photos; there are no files."""
+    """The images and cameras of the database; there are no files."""
     database = pycolmap.Database.open(path)
     cameras = {
         camera.camera_id: CameraSpec(

@@ -38,7 +38,7 @@ def run(
         photos: folder of photos, subfolders included.
         output: workspace; made when missing.
         config: all options; None takes the defaults.
-        progress: told how far each stage is.
+        progress: receives the progress of each stage.
 
     Returns:
         Models, largest first (none when nothing could be reconstructed), with what became of each photo.

@@ -58,7 +58,7 @@ class Session:
 
     @property
     def notice(self) -> str:
-        """What the user must know before using the result."""
+        """A notice for users of the result, such as a license."""
         return ""
 
     @property
@@ -131,7 +131,7 @@ class PhotoSession(Session):
 
     @property
     def notice(self) -> str:
-        """What the matcher's makers ask to be known."""
+        """The notice that the license of the matcher requires."""
         return self.backend.notice
 
 
