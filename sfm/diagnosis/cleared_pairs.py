@@ -1,7 +1,7 @@
-"""Pairs that looked like look-alikes', and that a model made without them agrees with.
+"""Deferred pairs that agree with a model which was built without them.
 
-In a thin view graph a true pair that closes a loop joins places that no other pair joins, as a look-alike's
-does. The poses tell them apart once there are any: they come from the other pairs.
+In a sparse view graph, a correct pair that closes a loop is inconsistent with the others as a wrong pair is.
+Only the poses, which come from the other pairs, separate the two.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .photo_quality import ModelQuality, firm_parts
 
 
 def cleared_pairs(quality: ModelQuality, deferred: Set[Pair]) -> frozenset[Pair]:
-    """Of the pairs that may be look-alikes', those that the model agrees with without hanging on them.
+    """The deferred pairs that agree with the model, within parts that other pairs connect.
 
-    Not those across the border of a part that cannot stand where it does: there look-alikes agree.
+    Pairs between a misplaced part and the rest are left out, since there wrong pairs agree.
 
     Args:
         quality: of a finished model that was grown without `deferred`.
-        deferred: pairs that may be look-alikes'.
+        deferred: pairs that may be inconsistent.
     """
     part_of = {name: index for index, part in enumerate(firm_parts(quality, deferred)) for name in part}
     agreeing = (pair for pair in deferred if quality.errors_px.get(pair, CONTRADICTED_PX) <= AGREED_PX)

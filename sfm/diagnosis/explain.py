@@ -21,7 +21,7 @@ _MAX_SUSPECTS = 5
 
 
 def explain(out: str | os.PathLike[str], photo: str) -> str:
-    """Say what became of a photo and why: pairs tried, their inliers, every attempt to register it.
+    """Explain the outcome of a photo: pairs tried, their inliers, every attempt to register it.
 
     Args:
         out: workspace of a finished run.
@@ -34,7 +34,7 @@ def explain(out: str | os.PathLike[str], photo: str) -> str:
         InputError: OUT is not a workspace, or there is no such photo, or several.
     """
     out = Path(out)
-    index = EventIndex(read_events(out / "events.jsonl"))
+    index = EventIndex(History(read_events(out / "events.jsonl")))
     run = _run(out)
     outcomes = {entry["name"]: entry for entry in run.get("outcomes", ())}
     known = {**index.history.photos, **index.history.skipped, **outcomes}
@@ -115,7 +115,7 @@ def _asked(tries: Sequence[PairTry]) -> str:
 
 
 def _model_of(outcomes: Mapping[str, Mapping[str, Any]], history: History) -> Mapping[str, int]:
-    """Model of each registered photo; an unfinished run knows it of those that it registered itself alone."""
+    """Model of each registered photo; of an unfinished run only of those that it registered itself."""
     known = outcomes or history.registered
     return {name: entry["model"] for name, entry in known.items() if entry["model"] is not None}
 

@@ -1,4 +1,4 @@
-"""Parts of a finished model whose photos do not see what they should see from where they stand."""
+"""Misplaced parts of a finished model: the covisibility predicted at their pose is not observed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sfm.mapping.scene.scene import Scene
 
 @dataclass(frozen=True, slots=True)
 class MisplacedPart:
-    """Photos that little holds at a place where most pairs that should match do not."""
+    """A weakly connected part most of whose predicted pairs do not match."""
 
     names: frozenset[str]
     place: CovisibilityTest
@@ -29,7 +29,7 @@ def misplaced_parts(
     errors_px: Mapping[Pair, float],
     inliers: Mapping[Pair, int],
 ) -> tuple[MisplacedPart, ...]:
-    """Such parts, smallest first; the photos of one say nothing of larger ones that hold them.
+    """The misplaced parts, smallest first; larger parts are tested without the images of smaller ones.
 
     Args:
         scene: with all pairs.
@@ -44,12 +44,12 @@ def misplaced_parts(
     agreeing = {pair for pair, error in errors_px.items() if error <= AGREED_PX}
     covisibility = PredictedCovisibility.of(model)
     found: list[MisplacedPart] = []
-    silent: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     for part in sorted(parts, key=lambda part: (len(part), sorted(part))):
         overlaps = covisibility.overlaps(part).items()
-        heard = {pair: share for pair, share in overlaps if silent.isdisjoint(pair)}
-        place = covisibility_test(heard, part, scene.tried, agreeing)
+        counted = {pair: share for pair, share in overlaps if excluded.isdisjoint(pair)}
+        place = covisibility_test(counted, part, scene.tried, agreeing)
         if place.is_inconsistent:
             found.append(MisplacedPart(part, place))
-            silent |= part
+            excluded |= part
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Which registered photos are probably at a wrong place, and what speaks for that."""
+"""Which registered images probably have a wrong pose, and the evidence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .photo_quality import ModelQuality, contradicted_of, firm_parts
 _MOSTLY = 0.5
 _FEW_POINTS = 30
 _SMALL_ANGLE_DEG = 1.5
-_FEW_POINTS_OF_ONE = 60  # of a photo that one other photo alone vouches for
-_MIN_PHOTOS = 4  # in smaller models every photo hangs on one or two
+_FEW_POINTS_OF_ONE = 60  # of an image with one neighbour
+_MIN_PHOTOS = 4  # in smaller models every image has one or two neighbours
 _UNSURE_PLACE = 0.01  # of the extent
 _UNSURE_TURN_DEG = 1.0
 _UNUSUAL = 5.0  # times the model's median
@@ -25,15 +25,15 @@ _UNUSUAL = 5.0  # times the model's median
 def doubts(
     quality: ModelQuality, num_observations: Mapping[str, int], deferred: Set[Pair]
 ) -> Mapping[str, str]:
-    """Why photos of a model are in doubt, in words; those that nothing speaks against are left out.
+    """Why images of a model probably have a wrong pose, in words; those without such evidence are left out.
 
-    A model that is wrong as a whole contradicts no pair, and its photos are not named. Of two parts that
-    cannot both stand where they do, those of the smaller one are.
+    A model that is wrong as a whole contradicts no pair, so that its images are not named. Of two parts with
+    inconsistent poses, the images of the smaller one are named.
 
     Args:
         quality: figures of the model.
-        num_observations: points that each photo sees.
-        deferred: pairs that may be look-alikes'.
+        num_observations: points that each image sees.
+        deferred: pairs that may be inconsistent.
     """
     contradicted, apart = _contradicted(quality, deferred), _apart(quality, deferred)
     misplaced = _misplaced(quality)
@@ -90,10 +90,10 @@ def _reasons(photo: PhotoQuality, num_points: int, usual: _Usual) -> Iterator[st
 
 
 def _contradicted(quality: ModelQuality, deferred: Set[Pair]) -> Mapping[str, str]:
-    """Photos most of whose matches contradict the poses, and how many.
+    """Images most of whose matches contradict the poses, and how many.
 
-    A pair contradicts both of its photos, though mostly one is wrong: the worse. So photos are named one by
-    one, the worst first, and the pairs of those named say nothing against the others.
+    A pair contradicts both of its images, though mostly only the worse one is wrong. So images are named one
+    by one, the worst first, and the pairs of a named image no longer count against others.
     """
     pairs_of: dict[str, set[Pair]] = {name: set() for name in quality.photos}
     for pair in quality.errors_px:
@@ -120,7 +120,7 @@ def _contradicted(quality: ModelQuality, deferred: Set[Pair]) -> Mapping[str, st
 
 
 def _apart(quality: ModelQuality, deferred: Set[Pair]) -> Mapping[str, str]:
-    """Photos that no firm pair links with the largest part of their model, and what does instead."""
+    """Images without firm pairs to the largest part of their model, and what connects them instead."""
     parts, by_any_pair = firm_parts(quality, deferred), firm_parts(quality, frozenset())
     why = {}
     for part in parts[1:]:
@@ -135,7 +135,7 @@ def _apart(quality: ModelQuality, deferred: Set[Pair]) -> Mapping[str, str]:
 
 
 def _misplaced(quality: ModelQuality) -> Mapping[str, str]:
-    """Photos of parts that do not see what they should see from where they stand."""
+    """Images of misplaced parts."""
     why: dict[str, str] = {}
     for part in quality.misplaced:
         against = f"{part.place.num_inconsistent} of {part.place.num_tried} pairs that should match do not"

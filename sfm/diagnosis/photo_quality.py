@@ -1,4 +1,4 @@
-"""How well each photo of a finished model is held: by its points, and by the photos that vouch for it."""
+"""Quality of each pose of a finished model: by its points, and by its consistent pairs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ModelQuality:
-    """What there is to know of one model's photos."""
+    """Figures of the images of one model."""
 
     photos: Mapping[str, PhotoQuality]
     errors_px: Mapping[Pair, float]
@@ -38,7 +38,7 @@ class ModelQuality:
     extent: float
     """Diagonal of the box around its cameras, in its unit."""
     misplaced: tuple[MisplacedPart, ...] = ()
-    """Parts that cannot stand where they do, smallest first."""
+    """Misplaced parts, smallest first."""
 
 
 def model_quality(
@@ -49,14 +49,14 @@ def model_quality(
     fixed_cameras: Set[int],
     deferred: Set[Pair],
 ) -> ModelQuality:
-    """Figures of every photo of a model.
+    """Figures of every image of a model.
 
     Args:
-        scene: with all pairs, those that were held back included.
+        scene: with all pairs, also the deferred ones.
         model: finished; left unchanged.
         options: of its last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
-        deferred: pairs that may be look-alikes'.
+        deferred: pairs that may be inconsistent.
     """
     errors = median_errors_px(scene, model, scene.view_graph.edges)
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors}
@@ -90,14 +90,14 @@ def contradicted_of(
 ) -> float:
     """Share of the matches of some pairs that belong to those which the poses contradict, in [0, 1].
 
-    Pairs that may be look-alikes' count only where there are no others.
+    Deferred pairs count only where there are no others.
     """
     judged = [pair for pair in pairs if pair not in deferred] or pairs
     return contradicted_matches(judged, errors_px, inliers)
 
 
 def firm_parts(quality: ModelQuality, deferred: Set[Pair]) -> list[frozenset[str]]:
-    """Photos that pairs link which the poses do not contradict, without `deferred`; largest part first."""
+    """Components of the pairs that agree with the poses, without `deferred`; largest first."""
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(quality.photos)
     kept = {pair for pair, error in quality.errors_px.items() if error <= CONTRADICTED_PX}

@@ -51,7 +51,7 @@ def pose_sigmas(
 
     Args:
         model: adjusted; left unchanged.
-        options: of the adjustment; says which intrinsics are free.
+        options: of the adjustment, with the intrinsics that are free.
         fixed_cameras: cameras whose intrinsics are not.
         sum_of_squares: of the lengths of all residuals, px^2.
     """
@@ -135,7 +135,7 @@ def _joint_covariance(
 def _to_world(pose: pycolmap.Rigid3d) -> Array:
     """Jacobian (6, 6) of (rotation, centre), both in the world, by Ceres' (half rotation vector, shift).
 
-    R' = exp(2 h) R = R exp(2 R^T h), and C' = -R'^T (t + d) = C - R^T d - R^T [t]x 2 h to first order.
+    R' = exp(2 h) R = R exp(2 R^T h). To first order, C' = -R'^T (t + d) = C - R^T d - R^T [t]x 2 h.
     """
     turn = pose.rotation.matrix().T
     return np.block([[2 * turn, np.zeros((3, 3))], [-2 * turn @ _cross(pose.translation), -turn]])

@@ -1,4 +1,4 @@
-"""Stage: how well each registered photo is held, and which are probably at a wrong place."""
+"""Stage: the quality of each pose, and images whose pose is probably wrong."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ STAGE = "quality"
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is known of a registered photo's pose."""
+    """Quality of the pose of a registered image."""
 
     quality: PhotoQuality
     doubt: str
-    """Why it is probably wrong; empty where nothing speaks for that."""
+    """Why it is probably wrong; empty without evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedModels:
-    """What is known of the photos of all models, and of their pairs."""
+    """Quality of the images of all models, and their cleared pairs."""
 
     photos: Mapping[str, Judgement]
-    """Of one in several models that in the largest."""
+    """Of an image in several models, that in the largest."""
     cleared_pairs: frozenset[Pair]
-    """Pairs that may be look-alikes', and that a model agrees with which does not hang on them."""
+    """Deferred pairs that agree with a model which other pairs connect."""
 
 
 def judged_models(
@@ -46,14 +46,14 @@ def judged_models(
     fixed_cameras: Set[int],
     deferred: Set[Pair],
 ) -> JudgedModels:
-    """Figures and doubts by photo, and what the models say of doubtful pairs.
+    """Quality of each image, and the deferred pairs that agree with the models.
 
     Args:
         database: that the models were made from; only read.
         models: largest first; left unchanged.
         options: of their last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
-        deferred: pairs that may be look-alikes'.
+        deferred: pairs that may be inconsistent.
     """
     if not models:
         return JudgedModels({}, frozenset())
@@ -69,7 +69,7 @@ def judged_models(
 
 
 def _held_by(model: pycolmap.Reconstruction) -> dict[str, int]:
-    """Points that hold each photo: those that it sees, or that the other cameras of its rig see."""
+    """Number of points that each image sees, or the other images of its frame."""
     images = [model.image(image_id) for image_id in model.reg_image_ids()]
     of_frame: Counter[int] = Counter()
     for image in images:

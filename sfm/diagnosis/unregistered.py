@@ -13,9 +13,9 @@ from sfm.pairs.failed_pairs import Failures
 from sfm.pairs.history import Event, History, PairTry
 
 _FEW_KEYPOINTS = 200
-"""Below this a photo rarely has the inliers that a pair needs, however good the overlap."""
+"""Below this an image rarely has the inliers that a pair needs, however good the overlap."""
 _MANY_MATCHES = 60
-"""Matches by appearance that, without a common motion, speak of moving things or repeated patterns."""
+"""Matches by appearance that, without a common motion, indicate moving things or repeated patterns."""
 
 
 class Diagnosis(NamedTuple):
@@ -29,19 +29,19 @@ class EventIndex:
     """Diagnoses the photos of one run.
 
     Args:
-        events: all events of the run, in order.
+        history: events of the run.
         verify: the run's options of verification, for the thresholds.
         register: the run's options of registration, likewise.
     """
 
     def __init__(
         self,
-        events: Iterable[Event],
+        history: History,
         *,
         verify: VerifyConfig | None = None,
         register: RegisterConfig | None = None,
     ) -> None:
-        self.history = History(events)
+        self.history = history
         self.verify = verify or VerifyConfig()
         self.register = register or RegisterConfig()
         self.needed = self.register.colmap.made("incremental_mapper").abs_pose_min_num_inliers
@@ -145,7 +145,7 @@ class EventIndex:
         )
 
     def _final_attempts(self, name: str) -> list[Event]:
-        """Rejections by models that stayed; those by points, when there are any, tell more."""
+        """Rejections by models that stayed; those by points where there are any."""
         kept = [event for event in self.history.rejected.get(name, ()) if event.get("model") is not None]
         by_points = [event for event in kept if "correspondences" not in event["why"]]
         return by_points or kept

@@ -1,4 +1,4 @@
-"""Which verified pairs of a run are suspected of look-alike structure, and what that means for its user."""
+"""Visual aliasing: the inconsistent pairs of a run, and advice for its user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sfm.mapping import (
 )
 
 MAX_PAIRS = 20_000
-"""Verified pairs; with more, looking for suspects would take minutes."""
+"""Verified pairs; with more, the search for inconsistent pairs would take minutes."""
 
 ADVICE = (
     "Places in this scene look alike, such as repeated façades or two identical objects, so parts of the "
@@ -29,35 +29,35 @@ ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class InconsistentPairRecord:
-    """A suspect as `run.json` holds it."""
+    """An inconsistent pair as in `run.json`."""
 
     a: str
     b: str
     score: float
-    """How sure it is, in [0, 1]."""
+    """Confidence in [0, 1]."""
     num_inliers: int
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class VisualAliasing:
-    """Suspect pairs, surest first, and whether the collection as a whole is ambiguous."""
+    """Inconsistent pairs, in order of score, and whether the collection as a whole is ambiguous."""
 
     inconsistent_pairs: tuple[InconsistentPairRecord, ...] = ()
     ambiguous: bool = False
     note: str = ""
-    """What the user should do where it is, or why nobody looked; else empty."""
+    """Advice if it is ambiguous, or why no search was made; else empty."""
 
 
 def read_inconsistent_pairs(
     database: Path, tried: Set[Pair], *, max_pairs: int = MAX_PAIRS
 ) -> InconsistencyReport | None:
-    """Suspects among the verified pairs of a COLMAP database; None where these are more than `max_pairs`.
+    """Inconsistent pairs among the verified ones of a COLMAP database; None above `max_pairs` verified pairs.
 
     Args:
         database: with keypoints and two-view geometries of either backend; only read.
         tried: pairs matched so far.
-        max_pairs: verified pairs that are looked at, at most.
+        max_pairs: verified pairs, at most.
     """
     if num_verified(database) > max_pairs:
         return None
@@ -66,13 +66,13 @@ def read_inconsistent_pairs(
 
 
 def deferred_pairs(database: Path) -> frozenset[Pair]:
-    """Pairs of a COLMAP database that registration had better leave for later; none where nobody can look."""
+    """Pairs of a COLMAP database that registration should defer; none where there are too many to search."""
     report = read_inconsistent_pairs(database, frozenset())
     return report.deferred if report else frozenset()
 
 
 def visual_aliasing(report: InconsistencyReport | None) -> VisualAliasing:
-    """What a finished run says about look-alikes; None where there are too many pairs to look at."""
+    """The record of a finished run; a report of None means too many pairs for a search."""
     if report is None:
         return VisualAliasing(
             note=f"Nobody looked for look-alikes: there are more than {MAX_PAIRS:,} verified pairs."

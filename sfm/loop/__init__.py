@@ -1,23 +1,24 @@
-"""The closed loop between registration and retrieval: what is weak, which pairs could mend it, and whether
-they did. Rules propose, the scheduler spends the budget, `rounds.py` keeps order and what resuming needs.
+"""The closed loop between registration and retrieval: find weaknesses, request pairs, match them, register.
+
+Rules propose requests, the scheduler spends the budget, and `rounds.py` runs and stores the rounds.
 """
 
 from sfm.pairs.ranking import Rank
 
-from .ambiguity_requests import FindAmbiguousParts
-from .consistency_requests import FindInconsistentPairs, deciding_requests
+from .consistency_requests import deciding_requests
 from .history import registered_names
 from .loop_state import LoopState
+from .mapper import Mapper, Models
 from .requests import Candidate, PairRequest
 from .rounds import LoopResult, run_closed_loop
 from .rules import propose_requests
 
 __all__ = [
     "Candidate",
-    "FindAmbiguousParts",
-    "FindInconsistentPairs",
     "LoopResult",
     "LoopState",
+    "Mapper",
+    "Models",
     "PairRequest",
     "Rank",
     "deciding_requests",

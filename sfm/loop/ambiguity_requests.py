@@ -1,32 +1,26 @@
-"""Requests that tell at which of two places a part of a model stands: each place's photos put to the test."""
+"""Requests that decide between two poses of a part of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
-
-import pycolmap
+from collections.abc import Iterator, Sequence, Set
 
 from retrieval import Pair, Reason
 from sfm.mapping import AmbiguousPart
 
 from .requests import Candidate, PairRequest
 
-FindAmbiguousParts = Callable[[Sequence[pycolmap.Reconstruction]], Sequence[AmbiguousPart]]
-"""Given models, the places of their parts that too few pairs were tried to tell of."""
-
 _CHANCE = 0.5
-"""One of two places is right."""
+"""One of two poses is right."""
 _WORTH = 2.0
-"""As a pair that brings a photo into the model: each decides about several photos that are in it, and may be
-wrong."""
+"""As a pair that brings an image into the model."""
 
 
 def ambiguity_requests(places: Sequence[AmbiguousPart], tried: Set[Pair]) -> Iterator[PairRequest]:
-    """One request a pair: that some did not match is the answer, too, and no reason to stop.
+    """One request for each pair, since a pair that does not match is an answer, too.
 
     Args:
-        places: with pairs that left no trace in the database.
-        tried: pairs that are not asked for again, those among them that could not be matched.
+        places: ambiguous parts with their deciding pairs.
+        tried: pairs that are not requested again, also those that could not be matched.
     """
     pairs = dict.fromkeys(pair for place in places for pair in place.deciding if pair not in tried)
     for pair in pairs:

@@ -17,15 +17,15 @@ from scipy.special import expit
 from retrieval import Pair
 from sfm.pairs.ranking import Rank
 
-_LOOK_ALIKES = 30
-"""Ranks of each photo that may close a loop."""
+_NUM_SIMILAR = 30
+"""Ranks of each image that may close a loop."""
 _SAMPLE = 32
-"""Photos whose similarity to all others is looked at for the floor."""
+"""Images whose similarities to all others determine the floor."""
 _FLOOR_PERCENTILE = 25.0
 _HALF_ABOVE_FLOOR = 2.0
 """Times the floor at which half of the pairs verify, before any was tried."""
 _SLOPE = 3.0
-"""Of the log odds by the logarithm of similarity; 2 to 4 on four collections with SIFT."""
+"""Of the log odds by the logarithm of similarity."""
 _OFFSET_SPREAD, _SLOPE_SPREAD = 1.0, 0.5
 
 Array = NDArray[np.float64]
@@ -33,19 +33,19 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Similarities:
-    """What retrieval says of a collection; it stays the same from round to round."""
+    """Similarities of a collection by retrieval, the same in all rounds."""
 
     of_pairs: Mapping[Pair, float]
-    """Of each photo and its first look-alikes, the larger one where both rank each other."""
+    """Of each image and its most similar ones; the larger value where both rank each other."""
     floor: float
-    """Of photos with nothing in common."""
+    """Of images with nothing in common."""
 
     @classmethod
     def measured(cls, names: Sequence[str], rank: Rank) -> Similarities:
-        """Ask retrieval for all photos."""
+        """Query retrieval with all images."""
         of_pairs: dict[Pair, float] = {}
         for name in names:
-            for other, score in rank(name, _LOOK_ALIKES):
+            for other, score in rank(name, _NUM_SIMILAR):
                 pair = Pair.of(name, other)
                 of_pairs[pair] = max(of_pairs.get(pair, 0.0), score)
         return cls(of_pairs, _floor(names, rank))
@@ -98,7 +98,7 @@ class Calibration:
 
 
 def _floor(names: Sequence[str], rank: Rank) -> float:
-    """Similarity of photos with nothing in common: low among all that a sample has to the others."""
+    """Similarity of images with nothing in common: a low percentile over a sample of images."""
     sample = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, _SAMPLE).astype(np.int64))]
     scores = [score for name in sample for _, score in rank(name, len(names))]
     return float(np.percentile(scores, _FLOOR_PERCENTILE)) if scores else 0.0

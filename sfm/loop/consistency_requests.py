@@ -1,8 +1,8 @@
-"""Requests that decide whether suspect pairs are look-alikes: pairs that would verify if they were true."""
+"""Requests that decide about inconsistent pairs: pairs that would verify if those were correct."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from retrieval import Pair, Reason, SceneGraph
@@ -11,30 +11,27 @@ from sfm.pairs.ranking import Rank
 
 from .requests import Candidate, PairRequest
 
-FindInconsistentPairs = Callable[[Set[Pair]], InconsistencyReport | None]
-"""Given all pairs matched so far, the suspects among those that verified; None where nobody looked."""
-
 _FIRM = 30
-"""Inliers of a suspect that registration may build on; it hardly cares for weaker ones."""
+"""Inliers of an inconsistent pair that can affect registration."""
 _SURE = 0.5
-"""Score from which a suspect is asked about in a collection that is not ambiguous as a whole."""
+"""Score of an inconsistent pair worth a request, in a collection that is not ambiguous as a whole."""
 _PHOTOS_PER_REQUEST = 4
-"""Suspects come in crowds, of which a few decide."""
+"""Images of the collection for each request, since inconsistent pairs come in groups."""
 _WORTH = 0.3
-"""Of a verified pair: less than what brings photos in, more than a closer tie."""
+"""Of a verified pair: between that of a registered image and that of higher accuracy."""
 _DOUBTFUL = 2
-"""Firm suspects; a single one may be a true pair with a wide baseline."""
+"""Firm inconsistent pairs; a single one may be a correct pair with a wide baseline."""
 _MIN_DEGREE = 6
-"""Look-alikes of each photo that are matched where the graph is in doubt."""
+"""Most similar images that each image is matched with where the graph is unreliable."""
 _CHANCE = 0.35
-"""That a pair verifies of which it isn't known whether both photos show the same place."""
+"""That a pair verifies whose two images may show different places."""
 
 
 def deciding_requests(report: InconsistencyReport | None, *, num_photos: int) -> list[PairRequest]:
-    """Pairs that decide about suspects, surest and firmest suspects first; no two requests share a photo.
+    """Pairs that decide about inconsistent pairs, in order of score; no two requests share an image.
 
     Args:
-        report: what the view graph says; None asks for nothing.
+        report: of the view graph; None yields no request.
         num_photos: of the collection, which bounds the number of requests.
     """
     if report is None:
@@ -52,10 +49,9 @@ def deciding_requests(report: InconsistencyReport | None, *, num_photos: int) ->
 
 
 def widening_requests(names: Sequence[str], rank: Rank, tried: Set[Pair]) -> list[PairRequest]:
-    """Each photo with the photos most like it, where a thin graph is in doubt.
+    """Each image with the images most similar to it, where a sparse graph is unreliable.
 
-    With few pairs a photo, as many may be wrong as right, and the wrong ones win: `dup_cereal` folds with 83
-    pairs of 300, and not with 113.
+    With few pairs for each image, wrong pairs can be as many as correct ones.
     """
     requests = []
     for name in names:
@@ -68,14 +64,12 @@ def widening_requests(names: Sequence[str], rank: Rank, tried: Set[Pair]) -> lis
 def unasked(
     report: InconsistencyReport | None, graph: SceneGraph, later_than: int
 ) -> InconsistencyReport | None:
-    """Suspects of later rounds than this whose photos have not been asked about.
-
-    Suspects come in crowds, and those that were there before the first registration are not worth another.
+    """The inconsistent pairs of later rounds whose images no request was about.
 
     Args:
         report: None stays None.
-        graph: all pairs matched so far; suspects that it does not know count as of its first round, 0.
-        later_than: number of a round; -1 for the suspects of all rounds.
+        graph: all pairs matched so far; inconsistent pairs that are not in it count as of round 0.
+        later_than: number of a round; -1 for the pairs of all rounds.
     """
     if report is None:
         return None
@@ -90,7 +84,7 @@ def unasked(
 
 
 def is_unreliable(report: InconsistencyReport | None) -> bool:
-    """Whether a model made of the verified pairs probably rests on wrong ones, too."""
+    """Whether a model of the verified pairs probably uses wrong ones, too."""
     if report is None:
         return False
     return sum(s.evidence.num_inliers >= _FIRM for s in report.inconsistent_pairs) >= _DOUBTFUL

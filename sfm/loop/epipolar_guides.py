@@ -1,4 +1,4 @@
-"""What the models of a round know of pairs that are to be matched."""
+"""Epipolar guides for pairs to be matched, from the models of a round."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from retrieval import Edge, Pair, Reason
 from sfm.matching.guide import Guide, GuideView
 
 _GUIDED = frozenset({Reason.LOOP, Reason.LOW_OVERLAP})
-"""Reasons to ask for pairs that trust the model; a suspect pair must be judged without it."""
+"""Reasons of requests that trust the model; inconsistent pairs are matched without guides."""
 
 
 def guides_of(models: Sequence[pycolmap.Reconstruction], edges: Mapping[Pair, Edge]) -> dict[Pair, Guide]:
-    """A guide for each requested pair that a model may be trusted about.
+    """A guide for each requested pair whose reason trusts the model.
 
-    Both photos must be registered in one model and observe points of it, and the request must be one that
-    makes the model firmer, not one that doubts it.
+    Both images must be registered in one model and observe points of it.
 
     Args:
-        models: the first that holds both photos counts.
+        models: the first that contains both images counts.
         edges: any pairs.
     """
     wanted = sorted(pair for pair, edge in edges.items() if edge.reason in _GUIDED)

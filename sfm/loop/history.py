@@ -1,4 +1,4 @@
-"""What each round of the loop did, and whether the last one changed the models."""
+"""A report of each round of the loop, and whether the last one changed the models."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sfm.mapping import ViewGraph
 from sfm.types import RoundReport
 from sfm.workspace.events import EventSink
 
-from .kept_rounds import Models
+from .mapper import Models
 
 
 class History:
-    """Reports of the rounds so far, each told to `events` when it is over."""
+    """Reports of the rounds so far, each emitted to `events` at its end."""
 
     def __init__(self, events: EventSink) -> None:
         self.rounds: list[RoundReport] = []
@@ -63,7 +63,7 @@ class History:
         self._events.emit("loop", "round", **asdict(self.rounds[-1]))
 
     def has_changed(self) -> bool:
-        """Whether the last round changed the models, or found what lets more rounds change them."""
+        """Whether the last round changed the models, or verified a pair between two of them."""
         last = self.rounds[-1]
         return (
             last.registered_after != last.registered_before
@@ -74,5 +74,5 @@ class History:
 
 
 def registered_names(models: Models) -> set[str]:
-    """Names of the photos registered in any of the models."""
+    """Names of the images registered in any of the models."""
     return {model.image(i).name for model in models for i in model.reg_image_ids()}

@@ -1,4 +1,4 @@
-"""What the rounds of the loop leave on disk, so that a killed run goes on after its last finished round."""
+"""Rounds of the loop on disk, so that a killed run continues after its last finished round."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from sfm.files.atomic import atomic_folder, atomic_write_json
 from sfm.untrusted.documents import read_json
 from sfm.workspace.events import EventLog, EventSink, Tee, replay
 
+from .mapper import Models
 from .requests import PairRequest
 
 _EVENTS = "events.jsonl"
 _DOUBT = "is_unreliable.json"
-
-Models = Sequence[pycolmap.Reconstruction]
 
 
 class KeptRounds:
@@ -33,7 +32,7 @@ class KeptRounds:
     """
 
     def __init__(self, folder: Path, events: EventSink) -> None:
-        """Rounds in `folder`; `events` hears what their models were made by, when they are read, too."""
+        """Rounds in `folder`; `events` receives the events of their models, also of those that are read."""
         self._folder = folder
         self._events = events
         self._latest: Path | None = None
@@ -91,7 +90,7 @@ class KeptRounds:
         try:
             yield
         except (InputError, ValueError, KeyError, TypeError) as error:
-            hint = f"delete {self._folder} and run again: the rounds are worked off anew"
+            hint = f"delete {self._folder} and run again: the rounds are then computed again"
             raise WorkspaceError(f"{path} is damaged: {error}", hint=hint) from error
 
     def _round(self, number: int) -> Path:

@@ -1,4 +1,4 @@
-"""What the rules of the closed loop look at: verified pairs, models, what was tried, and retrieval."""
+"""The input of the rules of the closed loop: verified pairs, models, tried pairs, and retrieval."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class LoopState:
         return first != second and Pair.of(first, second) not in self.tried
 
     def match_rate(self, name: str) -> float:
-        """Share of a photo's tried pairs that verified, from 1 with none tried: some photos match little."""
+        """Share of the tried pairs of an image that verified; 1 where none was tried."""
         tried = self._num_tried.get(name, 0)
         return (self.graph.degree(name) + _PRIOR_TRIES) / (max(tried, self.graph.degree(name)) + _PRIOR_TRIES)
 

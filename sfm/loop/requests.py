@@ -1,4 +1,4 @@
-"""What the closed loop asks for: a request, with its candidates in the order to try them."""
+"""Requests of the closed loop, with candidates in the order to try them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PairRequest:
-    """A weakness of the model or of the view graph, and the pairs that could mend it.
+    """A weakness of the model or of the view graph, and the pairs that could remove it.
 
     Attributes:
-        reason: what is weak.
-        subject: the photo, or the two photos, that it is about.
+        reason: kind of weakness.
+        subject: the image, or the two images, of the weakness.
         candidates: pairs not yet tried, best first.
         wanted: number of verified pairs that satisfies the request.
         worth: what each of them gains, comparable among all requests.

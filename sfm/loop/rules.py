@@ -1,9 +1,8 @@
-"""Which pairs a view graph and its models show to be missing. Pure: nothing is matched here.
+"""Rules: which pairs are missing in a view graph and its models. Pure: nothing is matched here.
 
-Before registration the view graph alone is looked at: a photo without a partner, one that hangs on few, parts
-that nothing joins. That is cheap, since nothing is reconstructed, and it lets the first graph be thin.
-Afterwards the models tell which photos were left out, which models lie apart, and which photos see the same
-points although no pair says so.
+Before registration, the rules read the view graph alone: images with few verified pairs, and separate
+components. Afterwards they read the models, too: unregistered images, separate models, weak images, and loop
+closures.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from .loop_state import LoopState
 from .requests import Candidate, PairRequest
 
 _PHOTO = 2.0
-"""Worth of a pair that brings a photo into the model."""
+"""Worth of a pair that registers an image."""
 _FIRM_DEGREE = 3
-"""Verified partners that hold a photo firmly: with two a wrong one cannot be told from a right one."""
+"""Verified partners of a well-connected image: of two, either may be wrong."""
 _HELD_DEGREE = 2
-"""The same once the photo is in a model, which has tested it."""
+"""The same for a registered image."""
 _ENOUGH_DEGREE = 5
-"""More partners do not help a photo with few observations: it shows little that can be matched."""
+"""Partners above which an image with few observations gets no request."""
 _PER_PHOTO = 12
-"""Candidates by rank that a photo without partner or model asks for at most, each round."""
+"""Candidates by rank for an image without partner or model in each round, at most."""
 _PER_WEAK = 4
 _PER_MODEL_PAIR = 8
 _MAX_MODEL_PAIRS = 20
@@ -36,13 +35,13 @@ _FIRST_CHANCE = 0.6
 """Of the best pair across two parts."""
 _LEAST_CHANCE = 0.02
 _DECAY = 0.88
-"""Each further rank is likelier to be wrong."""
+"""Of the chance, from each rank to the next."""
 _FEW_OBSERVATIONS = 0.2
-"""Of a model's median: photos with fewer are weak."""
+"""Of a model's median: images with fewer are weak."""
 
 
 def propose_requests(now: LoopState) -> list[PairRequest]:
-    """All that is weak now, with candidates that were never tried; the order is deterministic."""
+    """Requests for all present weaknesses, with candidates that were never tried, in deterministic order."""
     rules = (
         [_unregistered, _between_models, _across_cuts, _weak, _loops]
         if now.after_registration
@@ -52,7 +51,7 @@ def propose_requests(now: LoopState) -> list[PairRequest]:
 
 
 def _unmatched(now: LoopState) -> Iterator[PairRequest]:
-    """Photos without any verified pair x their next ranks."""
+    """Images without any verified pair x their next ranks."""
     for name in now.graph.names:
         if now.graph.degree(name) == 0:
             candidates = tuple(_by_rank(now, name, now.alike(name, _PER_PHOTO)))
@@ -60,7 +59,7 @@ def _unmatched(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _thinly_matched(now: LoopState) -> Iterator[PairRequest]:
-    """Photos with few verified pairs x their partners' partners, and x their next ranks."""
+    """Images with few verified pairs x their partners' partners, and x their next ranks."""
     for name in now.graph.names:
         degree = now.graph.degree(name)
         if 0 < degree < _FIRM_DEGREE:
@@ -73,7 +72,7 @@ def _thinly_matched(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _between_parts(now: LoopState) -> Iterator[PairRequest]:
-    """Parts of the view graph that nothing joins x their best look-alikes outside."""
+    """Components of the view graph x the most similar images of other components."""
     parts = [part for part in now.graph.components() if len(part) > 1]
     linked = frozenset().union(*parts)
     for part in parts[1:]:
@@ -83,7 +82,7 @@ def _between_parts(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _unregistered(now: LoopState) -> Iterator[PairRequest]:
-    """Unregistered photos x next ranks, and x partners' partners."""
+    """Unregistered images x next ranks, and x partners' partners."""
     everyone = frozenset(now.graph.names)
     targets = now.registered or everyone
     for name in sorted(everyone - now.registered):
@@ -95,9 +94,9 @@ def _unregistered(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _between_models(now: LoopState) -> Iterator[PairRequest]:
-    """Two models x their best look-alikes, and x partners' partners where few pairs cross already.
+    """Two models x their most similar images, and x partners' partners where few pairs cross already.
 
-    They may simply be two scenes, so little is asked each round.
+    The two may be different scenes, so that each round requests few pairs.
     """
     for first, second in islice(combinations(now.members, 2), _MAX_MODEL_PAIRS):
         small, large = sorted((first, second), key=len)
@@ -113,10 +112,10 @@ def _between_models(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _across_cuts(now: LoopState) -> Iterator[PairRequest]:
-    """Where one verified pair alone holds two parts together: pairs that would hold them a second time."""
+    """Parts that a single verified pair connects x further pairs between the two."""
     for cut in now.graph.bridges():
         if min(now.graph.degree(cut.a), now.graph.degree(cut.b)) < 2:
-            continue  # a photo hanging on one pair is asked for itself
+            continue  # an image with one pair has its own rule
         near_a = [cut.a, *(n for n in now.graph.neighbours(cut.a) if n != cut.b)]
         near_b = [cut.b, *(n for n in now.graph.neighbours(cut.b) if n != cut.a)]
         pairs = (Pair.of(a, b) for a, b in _diagonally(near_a, near_b) if now.fresh(a, b))
@@ -127,7 +126,7 @@ def _across_cuts(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _weak(now: LoopState) -> Iterator[PairRequest]:
-    """Registered photos with few observations or partners x partners' partners in their model."""
+    """Registered images with few observations or partners x partners' partners in their model."""
     for photos in now.members:
         few = _FEW_OBSERVATIONS * float(np.median(list(photos.values())))
         for name in sorted(photos):
@@ -143,7 +142,7 @@ def _weak(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _loops(now: LoopState) -> Iterator[PairRequest]:
-    """Photos that should match although no chain of few pairs says so."""
+    """Loop closures."""
     for link in now.loop_closures:
         candidates = (Candidate(link.pair, link.chance),)
         yield PairRequest(
@@ -152,7 +151,7 @@ def _loops(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _across(now: LoopState, part: Sequence[str], others: Set[str]) -> tuple[Candidate, ...]:
-    """Best look-alikes between a part and others, with those first that their partners resemble, too."""
+    """The most similar pairs between a part and others; similar partners raise the score of a pair."""
     score: dict[Pair, float] = {}
     depth = _PER_PHOTO * (1 + now.round)
     for name in part:
@@ -166,7 +165,7 @@ def _across(now: LoopState, part: Sequence[str], others: Set[str]) -> tuple[Cand
 
 
 def _echo(now: LoopState, pair: Pair, score: Mapping[Pair, float]) -> float:
-    """Mean similarity of the partners of both photos, each to the other photo: right pairs come in groups."""
+    """Mean similarity of the partners of either image to the other image: correct pairs come in groups."""
     values = [
         score.get(Pair.of(near, far), 0.0)
         for name, far in (pair, pair[::-1])
@@ -192,7 +191,7 @@ def _along_paths(now: LoopState, name: str, found: Sequence[tuple[str, float]]) 
 
 
 def _merged(*lists: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Each pair once, likeliest first; one that two rules name is likelier than either thought."""
+    """Each pair once, likeliest first; the chances of two rules for the same pair are combined."""
     chance: dict[Pair, float] = {}
     for candidate in (c for part in lists for c in part):
         before = chance.get(candidate.pair, 0.0)
@@ -208,5 +207,5 @@ def _diagonally(first: Sequence[str], second: Sequence[str]) -> Iterator[tuple[s
 
 
 def _rounded(value: float) -> float:
-    """To six digits, so that the order does not hang on the last bit of a product."""
+    """To six digits, so that the order does not depend on the last bit of a product."""
     return round(value, 6)

@@ -1,8 +1,7 @@
-"""Which candidate is tried next: batch by batch, by expected gain, learning which reasons pay.
+"""The order of candidates: batch by batch, by expected gain, which is learned for each reason.
 
-A request is closed as soon as enough of its candidates verified, and its next candidate counts for less
-after every one that did not. So a photo whose first look-alike is right costs one pair, and one whose right
-partners rank far down is asked for as long as that is worth more than what else could be asked.
+A request is closed as soon as enough of its candidates verified. Each candidate that did not verify lowers
+the gain of the next.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from retrieval import Edge, Pair, Reason
 from .requests import Candidate, PairRequest
 
 Try = Callable[[Mapping[Pair, Edge]], Set[Pair]]
-"""Matches pairs and says which of them verified, firmly enough for their reason."""
+"""Matches pairs; returns those that verified with enough inliers for their reason."""
 
 Weakness = tuple[Reason, tuple[str, ...]]
 """Reason and subject of a request."""
 
 _PRIOR_PAIRS = 4.0
-"""Pairs of a reason that have to be tried before outcomes outweigh what the rules expected."""
+"""Weight of the expected chances of a reason, as a number of pairs."""
 _PRIOR_REQUESTS = 4.0
-"""The same for what became of answered requests."""
+"""The same for the outcomes of answered requests."""
 _AFTER_FAILURE = 0.8
 _MIN_GAIN = 0.06
 """Expected gain below which a pair is not worth its price."""
@@ -35,7 +34,7 @@ _MIN_GAIN_BEYOND = 0.1
 
 @dataclass(slots=True)
 class YieldStatistics:
-    """What requests of each reason came to on this collection."""
+    """Outcomes of the requests of each reason on this collection."""
 
     verified: Counter[Reason] = field(default_factory=Counter)
     expected: defaultdict[Reason, float] = field(default_factory=lambda: defaultdict(float))
@@ -44,7 +43,7 @@ class YieldStatistics:
     failed: Counter[Weakness] = field(default_factory=Counter)
 
     def chance(self, reason: Reason, prior: float) -> float:
-        """How likely a candidate is to verify, from what a rule thinks and how right it was so far."""
+        """How likely a candidate is to verify: the chance by a rule, corrected by the outcomes so far."""
         ratio = (self.verified[reason] + _PRIOR_PAIRS) / (self.expected[reason] + _PRIOR_PAIRS)
         return min(1.0, prior * ratio)
 
@@ -58,11 +57,11 @@ class YieldStatistics:
         self.verified[reason] += verified
 
     def forgive(self) -> None:
-        """Forget the failures of single requests: new models know better candidates."""
+        """Forget the failures of single requests, since new models give better candidates."""
         self.failed.clear()
 
     def settle(self, reason: Reason, resolved: bool) -> None:
-        """Remember what became of a request that had verified pairs, after the next registration."""
+        """Remember whether registration removed the weakness of a request with verified pairs."""
         self.answered[reason] += 1
         self.resolved[reason] += resolved
 
@@ -74,7 +73,7 @@ class Budget:
     usual: int
     """For any reason."""
     most: int
-    """For what decides whether photos are in the model, and where, while it pays; at least `usual`."""
+    """For requests that may cost pairs beyond the usual budget; at least `usual`."""
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was asked, in order, each pair for one reason, and which pairs verified."""
+    """The pairs that were matched, in order, each for one reason, and those that verified."""
 
     edges: Mapping[Pair, Edge]
     verified: frozenset[Pair]
@@ -155,7 +154,7 @@ def run_requests(
 
 
 def round_gain(gain: float) -> float:
-    """Gains to six digits within [0, 1], so that no order hangs on the last bit of a product."""
+    """Gains to six digits within [0, 1], so that no order depends on the last bit of a product."""
     return round(min(max(gain, 0.0), 1.0), 6)
 
 

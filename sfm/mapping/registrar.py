@@ -1,17 +1,15 @@
-"""The registrar: from verified pairs to models, one per component where the photos allow it."""
+"""The registrar: from verified pairs to models, if possible one for each connected component."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import pycolmap
 
 from retrieval import Pair
-from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress, Task
 
@@ -21,7 +19,7 @@ from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
 from .edits.admit_pairs import admit_pairs
 from .edits.bridge import bridge_gaps
-from .edits.judge import Judge, apply_step
+from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
 from .edits.rejoin import rejoin_parts
 from .edits.relocate import relocate_parts
@@ -39,175 +37,178 @@ from .growing.submodels import (
 )
 from .measures.pure_rotation import why_pure_rotation
 from .measures.soundness import why_undetermined
+from .problem import MappingProblem
 from .refinement.final_refinement import finish, note_model
 from .scene.colmap_mappers import Peer, run_peer
-from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels, grafted, known_part
 from .scene.journal import STAGE, Journal
-from .scene.options import mapper_options, pipeline_options, with_frozen_poses
+from .scene.options import MapperOptions, mapper_options, pipeline_options, with_frozen_poses
 from .scene.scene import Scene
 from .scene.view_graph import ViewGraph
 
-_MAX_RENEWED = 100  # photos of a component that is mapped afresh whenever it is not complete
+_MAX_RENEWED = 100  # images of a component that is mapped again whenever its model is incomplete
 _MIN_RENEWED = 3
-_MOST = 0.9  # of a larger component: fewer photos, and it is mapped afresh
+_MOST = 0.9  # of the images of a larger component; with fewer registered it is mapped again
 
 
 @dataclass(frozen=True, slots=True)
 class MappingResult:
-    """Models, largest first, and the view graph that they were built from."""
+    """Models, largest first, and the view graph of the problem."""
 
     models: tuple[pycolmap.Reconstruction, ...]
     view_graph: ViewGraph
 
 
-def reconstruct_graph(
-    database: Path,
+def reconstruct(
+    problem: MappingProblem,
     *,
-    config: RegisterConfig,
-    refine: RefineConfig,
-    fixed_cameras: frozenset[int],
-    threads: int,
-    seed: int,
+    start: Sequence[pycolmap.Reconstruction] = (),
+    deferred: frozenset[Pair] = frozenset(),
+    fresh: bool = True,
     events: EventSink,
     progress: Progress,
-    start: Sequence[pycolmap.Reconstruction],
-    focal_guesses: Mapping[int, float],
-    depth: DepthSource | None,
-    deferred: frozenset[Pair],
-    finished: bool,
-    fresh: bool = True,
-    existing: ExistingModels | None = None,
-    scratch: Path | None = None,
 ) -> MappingResult:
-    """Our own loop: models from several seeds per component of the view graph; see `sfm.mapping`."""
-    whole = Scene.open(database, depth)
-    guesses = _unknown_only(whole, focal_guesses)
-    focal_lengths = starting_values(whole, guesses, estimate_focal_lengths(database, seed=seed))
-    _set_focal_lengths(whole, focal_lengths, fixed_cameras, events)
-    frozen = existing if existing is not None and existing.frozen else None
+    """Build models, which `finish_models` then refines; a result without models is not an error.
+
+    Args:
+        problem: verified pairs and options.
+        start: models of an earlier round to continue from; they are left unchanged. Existing models are
+            among them as the earlier round left them. COLMAP's mappers ignore them.
+        deferred: pairs that may be inconsistent. Models are grown without them; the pairs that agree with
+            the models are then admitted. The option `register.inconsistent_pairs=trust` admits all at once.
+        fresh: whether components that are incomplete are also mapped from new initial pairs.
+        events: receives every decision, stage `register`.
+        progress: counts registered images.
+
+    Returns:
+        Models of at least `config.min_model_size` images, largest first, and the view graph.
+    """
+    mapper = problem.config.mapper
+    if mapper != "graph":
+        return _reconstruct_with_peer(mapper, problem, events)
+    scene = Scene.open(problem.database, problem.depth)
+    _set_focal_lengths(scene, problem, events)
+    frozen, options = problem.frozen, _options(scene, problem)
     if frozen:
-        fixed_cameras |= frozen.cameras
-    options = mapper_options(
-        config,
-        refine,
-        fixed_cameras=fixed_cameras,
-        guessed_cameras=guesses.keys(),
-        threads=threads,
-        seed=seed,
-    )
-    if frozen:
-        options = with_frozen_poses(options)
+        fixed = replace(problem, fixed_cameras=problem.fixed_cameras | frozen.cameras)
+        options = with_frozen_poses(_options(scene, fixed))
     discarded = Journal()
-    known = [model for model in start if _has_pairs(whole, model)]
-    strange = [model for model in start if not _has_pairs(whole, model)]
-    with progress.task("register", len(whole.name_of), unit="photos") as task:
-        context = MappingContext(whole, options, _CountOnce(task))
+    with progress.task("register", len(scene.name_of), unit="photos") as task:
+        context = MappingContext(scene, options, _CountOnce(task))
+        known = [model for model in start if _has_pairs(scene, model)]
         submodels = _grown_models(
-            context, config, known, existing, deferred, discarded, fresh=fresh, scratch=scratch
+            context, problem, known, _deferred(problem, deferred), discarded, fresh=fresh
         )
-    kept = _kept(whole, [*submodels, *map(Submodel.of, strange)], config, existing, discarded)
+    unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
+    kept = _kept(scene, [*submodels, *unknown], problem, discarded)
     for event, fields in discarded.entries:
         events.emit(STAGE, event, **fields)
     for index, submodel in enumerate(kept):
         if frozen and (base := frozen.base_of(submodel.reconstruction)):
             submodel.reconstruction = grafted(base, submodel.reconstruction, options)
-        elif finished and _has_pairs(whole, submodel.reconstruction):
-            submodel = finish(
-                whole, submodel, options, refine, deferred=deferred, fixed_cameras=fixed_cameras
-            )
-            kept[index] = submodel
-        note_model(submodel.journal, submodel.reconstruction)
-        submodel.journal.publish(events, index)
-    return MappingResult(tuple(submodel.reconstruction for submodel in kept), whole.view_graph)
+        _publish(submodel.journal, submodel.reconstruction, index, events)
+    return MappingResult(tuple(submodel.reconstruction for submodel in kept), scene.view_graph)
 
 
-def finish_graph_models(
-    database: Path,
+def finish_models(
+    problem: MappingProblem,
     models: Sequence[pycolmap.Reconstruction],
     *,
-    config: RegisterConfig,
-    refine: RefineConfig,
-    fixed_cameras: frozenset[int],
-    threads: int,
-    seed: int,
+    deferred: frozenset[Pair] = frozenset(),
     events: EventSink,
-    focal_guesses: Mapping[int, float],
-    depth: DepthSource | None,
-    deferred: frozenset[Pair],
-    existing: ExistingModels | None = None,
 ) -> tuple[pycolmap.Reconstruction, ...]:
-    """Models of our own loop, adjusted for the last time unless frozen; those passed are left unchanged."""
-    whole = Scene.open(database, depth)
-    options = mapper_options(
-        config,
-        refine,
-        fixed_cameras=fixed_cameras,
-        guessed_cameras=_unknown_only(whole, focal_guesses).keys(),
-        threads=threads,
-        seed=seed,
-    )
-    done = []
+    """Refine the models of `reconstruct`, which are left unchanged; those of COLMAP's mappers stay so.
+
+    Args:
+        problem: as for `reconstruct`.
+        models: to refine.
+        deferred: as for `reconstruct`.
+        events: receives every decision, stage `register`.
+    """
+    if problem.config.mapper != "graph":
+        return tuple(models)
+    scene = Scene.open(problem.database, problem.depth)
+    options = _options(scene, problem)
+    finished: list[pycolmap.Reconstruction] = []
     for index, model in enumerate(models):
-        is_frozen = existing is not None and existing.frozen and existing.base_of(model)
-        if is_frozen or not _has_pairs(whole, model):
-            done.append(copy.deepcopy(model))
+        if (problem.frozen and problem.frozen.base_of(model)) or not _has_pairs(scene, model):
+            finished.append(copy.deepcopy(model))
             continue
         submodel = finish(
-            whole, Submodel.of(model), options, refine, deferred=deferred, fixed_cameras=fixed_cameras
+            scene,
+            Submodel.of(model),
+            options,
+            problem.refine,
+            deferred=_deferred(problem, deferred),
+            fixed_cameras=problem.fixed_cameras,
         )
-        done.append(copy.deepcopy(model) if submodel.reconstruction is model else submodel.reconstruction)
-        note_model(submodel.journal, done[-1])
-        submodel.journal.publish(events, index)
-    return tuple(done)
+        done = submodel.reconstruction
+        finished.append(copy.deepcopy(model) if done is model else done)
+        _publish(submodel.journal, done, index, events)
+    return tuple(finished)
 
 
-def reconstruct_with_peer(
-    database: Path,
-    *,
-    mapper: Peer,
-    config: RegisterConfig,
-    refine: RefineConfig,
-    fixed_cameras: frozenset[int],
-    threads: int,
-    seed: int,
-    events: EventSink,
-) -> MappingResult:
-    """COLMAP's own `mapper`, on the same database and with the same result."""
-    options = pipeline_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
-    options.ba_refine_principal_point = refine.principal_point == "always"
-    models = run_peer(mapper, database, options, config.colmap)
+def _reconstruct_with_peer(mapper: Peer, problem: MappingProblem, events: EventSink) -> MappingResult:
+    """Models of one of COLMAP's own mappers."""
+    options = pipeline_options(
+        problem.config,
+        problem.refine,
+        fixed_cameras=problem.fixed_cameras,
+        threads=problem.threads,
+        seed=problem.seed,
+    )
+    options.ba_refine_principal_point = problem.refine.principal_point == "always"
+    models = run_peer(mapper, problem.database, options, problem.config.colmap)
     for index, model in enumerate(models):
         journal = Journal()
         for image_id in sorted(model.reg_image_ids()):
             name, num = model.image(image_id).name, model.image(image_id).num_points3D
             journal.note("registered", name=name, how=mapper, num_visible=num, num_inliers=num)
-        note_model(journal, model)
-        journal.publish(events, index)
-    return MappingResult(models, ViewGraph.read(database))
+        _publish(journal, model, index, events)
+    return MappingResult(models, ViewGraph.read(problem.database))
+
+
+def _publish(journal: Journal, model: pycolmap.Reconstruction, index: int, events: EventSink) -> None:
+    note_model(journal, model)
+    journal.publish(events, index)
+
+
+def _deferred(problem: MappingProblem, deferred: frozenset[Pair]) -> frozenset[Pair]:
+    return deferred if problem.config.inconsistent_pairs == "defer" else frozenset()
+
+
+def _options(scene: Scene, problem: MappingProblem) -> MapperOptions:
+    return mapper_options(
+        problem.config,
+        problem.refine,
+        fixed_cameras=problem.fixed_cameras,
+        guessed_cameras=_focal_guesses(scene, problem).keys(),
+        threads=problem.threads,
+        seed=problem.seed,
+    )
 
 
 def _has_pairs(scene: Scene, model: pycolmap.Reconstruction) -> bool:
-    """Whether verified pairs join any of its photos; without one no mapper can do anything for a model."""
+    """Whether any image of the model has a verified pair; without one no mapper can change the model."""
     return any(image_id in scene.name_of for image_id in model.reg_image_ids())
 
 
-def _unknown_only(scene: Scene, focal_guesses: Mapping[int, float]) -> dict[int, float]:
-    """Guesses for cameras whose focal length nobody gave."""
+def _focal_guesses(scene: Scene, problem: MappingProblem) -> dict[int, float]:
+    """Guesses for cameras whose focal length is not a prior."""
     cameras = scene.cache.cameras
     return {
         camera_id: focal_px
-        for camera_id, focal_px in focal_guesses.items()
+        for camera_id, focal_px in problem.focal_guesses.items()
         if camera_id in cameras and not cameras[camera_id].has_prior_focal_length
     }
 
 
-def _set_focal_lengths(
-    scene: Scene, focal_lengths: Mapping[int, float], fixed_cameras: Set[int], events: EventSink
-) -> None:
-    """Focal lengths, px by camera id, for the cameras of the scene that may change."""
+def _set_focal_lengths(scene: Scene, problem: MappingProblem, events: EventSink) -> None:
+    """Set the focal lengths to start from, for the cameras of the scene that may change."""
+    estimates = estimate_focal_lengths(problem.database, seed=problem.seed)
+    focal_lengths = starting_values(scene, _focal_guesses(scene, problem), estimates)
     for camera_id, focal_px in focal_lengths.items():
-        if camera_id in scene.cache.cameras and camera_id not in fixed_cameras:
+        if camera_id in scene.cache.cameras and camera_id not in problem.fixed_cameras:
             camera = scene.cache.camera(camera_id)
             params = list(camera.params)
             for index in camera.focal_length_idxs():
@@ -217,7 +218,7 @@ def _set_focal_lengths(
 
 
 class _CountOnce:
-    """Counts each photo the first time that any trial registers it."""
+    """Counts each image when a trial first registers it."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -231,48 +232,40 @@ class _CountOnce:
 
 def _grown_models(
     context: MappingContext,
-    config: RegisterConfig,
+    problem: MappingProblem,
     start: Sequence[pycolmap.Reconstruction],
-    existing: ExistingModels | None,
     deferred: Set[Pair],
     discarded: Journal,
     *,
     fresh: bool,
-    scratch: Path | None,
 ) -> list[Submodel]:
-    """Models of all photos, grown without the suspect pairs, which are let in last where they agree."""
-    frozen = context.options.frozen
-    sure = replace(context, scene=context.scene.without(deferred))
-    submodels = _continued_models(sure, start, existing)
-    submodels += clustered_models(sure, config, submodels, discarded, scratch=scratch)
-    submodels += new_models(sure, config, submodels, discarded)
+    """Models grown without the deferred pairs, of which the consistent ones are then admitted."""
+    config, existing, frozen = problem.config, problem.existing, context.options.frozen
+    trusted = replace(context, scene=context.scene.without(deferred))
+    submodels = _continued_models(trusted, start, existing)
+    submodels += clustered_models(trusted, config, submodels, discarded, scratch=problem.scratch)
+    submodels += new_models(trusted, config, submodels, discarded)
     if not frozen:
-        submodels = _merged_models(sure, submodels, discarded)
+        submodels = _merged_models(trusted, submodels, discarded)
     if existing is None and fresh:
-        submodels = _renewed_models(sure, submodels, discarded, again=bool(start))
+        submodels = _renewed_models(trusted, submodels, discarded, again=bool(start))
     if deferred and not frozen:
         submodels = admit_pairs(context, submodels, deferred, discarded)
     if existing is not None:
         return submodels
+    steps: dict[str, Step] = {
+        "parting": partial(split_at_articulations, context),
+        "rejoining": lambda parts: rejoin_parts(context, parts, deferred, discarded),
+        "moving parts": partial(_relocated, context, deferred),
+    }
     judge = Judge.of(context.scene, context.options)
-    submodels = apply_step(judge, submodels, partial(split_at_articulations, context), "parting", discarded)
-    submodels = apply_step(
-        judge,
-        submodels,
-        lambda parts: rejoin_parts(context, parts, deferred, discarded),
-        "rejoining",
-        discarded,
-    )
-    return apply_step(judge, submodels, partial(_reconsidered, context, deferred), "moving parts", discarded)
+    for name, step in steps.items():
+        submodels = apply_step(judge, submodels, step, name, discarded)
+    return submodels
 
 
-def _reconsidered(
-    context: MappingContext, deferred: Set[Pair], submodels: Sequence[Submodel]
-) -> list[Submodel]:
-    """Models whose parts stand where most of their matches would have them.
-
-    What is asked for next depends on where they are.
-    """
+def _relocated(context: MappingContext, deferred: Set[Pair], submodels: Sequence[Submodel]) -> list[Submodel]:
+    """The models, with parts relocated whose matches mostly support another pose."""
     models = []
     for submodel in submodels:
         moved = None
@@ -289,16 +282,16 @@ def _reconsidered(
 def _continued_models(
     context: MappingContext, start: Sequence[pycolmap.Reconstruction], existing: ExistingModels | None
 ) -> list[Submodel]:
-    """The models of an earlier round, each grown by photos that no other one holds, largest first."""
-    everyone = frozenset(context.scene.id_of)
-    apply_step = frozenset(image.name for model in start for image in _registered(model))
+    """The models of an earlier round, largest first, each grown by images that no other one contains."""
+    names = frozenset(context.scene.id_of)
+    taken = frozenset(image.name for model in start for image in _registered(model))
     submodels: list[Submodel] = []
     min_angle = context.options.mapper.filter_min_tri_angle
     for model in sorted(start, key=lambda model: -model.num_reg_images()):
         if existing is not None or context.scene.depth is None or has_parallax(model, min_angle):
             reopen = existing is None or not any(model is one for one in existing.models)
             known = known_part(model, context.scene.name_of)
-            submodel = continued(context, known, everyone - apply_step, reopen=reopen)
+            submodel = continued(context, known, names - taken, reopen=reopen)
             for image in _registered(model):
                 if image.name not in context.scene.id_of:
                     submodel.journal.note(
@@ -306,8 +299,8 @@ def _continued_models(
                     )
         else:
             near = context.scene.view_graph.component(min(image.name for image in _registered(model)))
-            submodel = rebuilt(context, model, near - apply_step)
-        apply_step |= submodel.names
+            submodel = rebuilt(context, model, near - taken)
+        taken |= submodel.names
         submodels.append(submodel)
     return submodels
 
@@ -319,7 +312,7 @@ def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
 def _merged_models(
     context: MappingContext, submodels: Sequence[Submodel], discarded: Journal
 ) -> list[Submodel]:
-    """The models, with those joined that fit together; models from depth alone stay as they are."""
+    """Merge the models that share points; models from depth alone stay as they are."""
     lifted = [submodel for submodel in submodels if submodel.is_depth_only]
     return (
         merge_models(context, [submodel for submodel in submodels if not submodel.is_depth_only], discarded)
@@ -330,13 +323,13 @@ def _merged_models(
 def _renewed_models(
     context: MappingContext, models: Sequence[Submodel], discarded: Journal, *, again: bool
 ) -> list[Submodel]:
-    """The models, unless a fresh start joins what they hold apart or leave out.
+    """The models, or in their place new ones that join them or contain more images.
 
     Args:
-        context: what trials work with.
+        context: scene without deferred pairs, and options.
         models: so far.
-        discarded: told of the trials that were given up.
-        again: whether the models were grown from fewer pairs than there are now.
+        discarded: receives the events of trials that are not kept.
+        again: whether the models continue those of an earlier round, which had fewer pairs.
     """
     renewed = list(models)
     for component in context.scene.view_graph.components():
@@ -366,7 +359,7 @@ def _renewed_models(
 
 
 def _is_better(fresh: Submodel, old: Sequence[Submodel], held: Set[str], *, sound: bool) -> bool:
-    """Whether a new model of all photos that some models hold is worth more than they."""
+    """Whether a new model of all images of some models is better than these models."""
     if not sound and len(old) == 1:
         return fresh.quality > old[0].quality
     if fresh.contradicted > MAX_CONTRADICTED:
@@ -375,16 +368,13 @@ def _is_better(fresh: Submodel, old: Sequence[Submodel], held: Set[str], *, soun
 
 
 def _kept(
-    scene: Scene,
-    submodels: Sequence[Submodel],
-    config: RegisterConfig,
-    existing: ExistingModels | None,
-    discarded: Journal,
+    scene: Scene, submodels: Sequence[Submodel], problem: MappingProblem, discarded: Journal
 ) -> list[Submodel]:
-    """Models that are large enough and hold together, largest first, ties by their first photo.
+    """Models that are large and stable enough, largest first, ties by their first image.
 
-    Those that were given stay, whatever they are like.
+    Existing models always stay.
     """
+    config, existing = problem.config, problem.existing
     kept: list[Submodel] = []
     num_new = 0
     for submodel in sorted(submodels, key=lambda submodel: (-len(submodel.names), min(submodel.names))):

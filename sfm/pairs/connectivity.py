@@ -1,4 +1,4 @@
-"""How well the photos of a workspace hang together: the figures of `sfm graph`."""
+"""Connectivity of the images of a workspace: the figures of `sfm graph`."""
 
 from __future__ import annotations
 

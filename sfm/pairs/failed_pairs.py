@@ -1,7 +1,7 @@
-"""Pairs that could not be matched, such as for want of memory: counted for the user, and tried again later.
+"""Pairs that could not be matched, such as for lack of memory: counted for the user, and tried again later.
 
-The next run tries them because the database doesn't hold them. What it must not do is to read back rounds of
-the closed loop that went on without them: `FailedPairs` numbers the rounds anew once they may have changed.
+The next run tries them because they are not in the database. It must not reuse rounds of the closed loop that
+continued without them: `FailedPairs` gives rounds a new number once they may have changed.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def propose_pairs(
 
 
 def publish_graph(graph: SceneGraph, cache_dir: Path, events: EventSink) -> None:
-    """Keep a first scene graph, and tell of each of its pairs."""
+    """Store a first scene graph, and emit an event for each of its pairs."""
     _save(graph, cache_dir / _PROPOSED)
     for pair in graph:
         edge = graph.edges[pair]
@@ -109,7 +109,7 @@ def ranking(index: ImageIndex | None, config: RetrievalConfig) -> Rank:
 def _with_positions(collection: Collection, config: RetrievalConfig) -> RetrievalConfig:
     """Where no photo has a position, the other modes without spatial; mode retrieval where there is none.
 
-    Where positions tell neighbours, small collections are not matched exhaustively.
+    Where positions determine neighbours, small collections are not matched exhaustively.
     """
     located = any(photo.position is not None for photo in collection.photos)
     if config.positions == "auto" and tell_neighbours(collection):
@@ -143,7 +143,7 @@ def timestamps(collection: Collection) -> dict[str, float]:
 
 
 def save_scene_graph(graph: SceneGraph, cache_dir: Path) -> None:
-    """Keep every proposed pair with its reason, so that a later run knows what was matched and why."""
+    """Store every proposed pair with its reason, for later runs."""
     _save(graph, cache_dir / _SCENE_GRAPH)
 
 
@@ -160,7 +160,7 @@ def stored_edges(cache_dir: Path) -> dict[Pair, Edge]:
 
 
 def _load(path: Path) -> dict[Pair, Edge]:
-    """Nothing where the file is damaged: only reasons of pairs are lost, which a warning says."""
+    """The stored pairs; none, with a warning, where the file is damaged, since only reasons are lost."""
     stored = read_cache(path, {"edges": [list]})
     edges = {} if stored is None else {tuple(edge[:2]): edge for edge in stored["edges"] if _is_edge(edge)}
     if stored is not None and len(edges) < len(stored["edges"]):

@@ -1,4 +1,4 @@
-"""What the events of a run say, looked up by photo."""
+"""The events of a run by image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PairTry:
 
     pair: Pair
     reason: str
-    """Why it was asked for: a `retrieval.Reason`."""
+    """Why it was matched: a `retrieval.Reason`."""
     round: int
     num_matches: int
     num_inliers: int
@@ -28,9 +28,9 @@ class PairTry:
     config: str
     """COLMAP's kind of two-view geometry."""
     why: str = ""
-    """Why the matcher gave the pair up before verification; empty when it didn't."""
+    """Why the matcher gave the pair up before verification, or empty."""
     failed: bool = False
-    """Whether that lies with the run, such as with too little memory, and not with the photos."""
+    """Whether the cause is the run, such as too little memory, and not the images."""
 
     @property
     def verified(self) -> bool:
@@ -39,7 +39,7 @@ class PairTry:
 
     @property
     def layer(self) -> str:
-        """What a picture tells pairs apart by: the reason of verified ones, or `refused`."""
+        """Layer of a picture: the reason of verified pairs, or `refused`."""
         return self.reason if self.verified else "refused"
 
     def other(self, name: str) -> str:
@@ -48,7 +48,7 @@ class PairTry:
 
 
 class History:
-    """Events of one run, indexed once; every lookup is then as quick as the photo has events.
+    """Events of one run, indexed as they come: an event sink, which can also read the events of a file.
 
     Attributes:
         photos: the `photo` event of each readable photo.
@@ -63,10 +63,11 @@ class History:
         relocated: the `relocated` event of the part of its model that a photo was moved with.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
-        inconsistent_pairs: the `inconsistent_pair` events of the pairs of each photo, surest first.
+        inconsistent_pairs: the `inconsistent_pair` events of the pairs of each image, in order of score.
+        metric_models: indices of the models that depth has scaled to metres.
     """
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Iterable[Event] = ()) -> None:
         self.photos: dict[str, Event] = {}
         self.skipped: dict[str, str] = {}
         self.keypoints: dict[str, int | None] = {}
@@ -80,17 +81,24 @@ class History:
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
         self.inconsistent_pairs: defaultdict[str, list[Event]] = defaultdict(list)
-        self._tries: defaultdict[str, list[PairTry]] = defaultdict(list)
+        self.metric_models: set[int] = set()
+        self._tries: defaultdict[str, dict[Pair, PairTry]] = defaultdict(dict)
         for event in events:
-            if reader := _READERS.get(str(event.get("event"))):
-                reader(self, event)
-        for attempt in self.pairs.values():
-            for name in attempt.pair:
-                self._tries[name].append(attempt)
+            self._read(event)
+
+    def emit(self, stage: str, event: str, **fields: object) -> None:
+        """Index one event."""
+        self._read({"stage": stage, "event": event, **fields})
+
+    def _read(self, event: Event) -> None:
+        if reader := _READERS.get(str(event.get("event"))):
+            reader(self, event)
 
     def tries(self, name: str) -> list[PairTry]:
         """All pairs of a photo that were matched, best first."""
-        return sorted(self._tries.get(name, ()), key=lambda t: (-t.num_inliers, -t.num_matches, t.pair))
+        return sorted(
+            self._tries.get(name, {}).values(), key=lambda t: (-t.num_inliers, -t.num_matches, t.pair)
+        )
 
     def view_graph(self) -> nx.Graph[str]:
         """Verified pairs as a graph of all readable photos."""
@@ -113,7 +121,7 @@ class History:
 
     def _pair(self, event: Event) -> None:
         pair = Pair.of(event["a"], event["b"])
-        self.pairs[pair] = PairTry(
+        attempt = PairTry(
             pair,
             reason=str(event["reason"]),
             round=event["round"],
@@ -123,6 +131,7 @@ class History:
             why=str(event.get("why", "")),
             failed=event.get("failed") is True,
         )
+        self.pairs[pair] = self._tries[pair.a][pair] = self._tries[pair.b][pair] = attempt
 
     def _request(self, event: Event) -> None:
         for name in (event["a"], event["b"]):
@@ -162,6 +171,10 @@ class History:
         for name in event["names"]:
             self.dropped[name] = event
 
+    def _metric_scale(self, event: Event) -> None:
+        if isinstance(model := event.get("model"), int):
+            self.metric_models.add(model)
+
 
 _READERS = {
     "photo": History._photo,
@@ -177,4 +190,5 @@ _READERS = {
     "split": History._split,
     "relocated": History._relocated,
     "dropped_model": History._dropped_model,
+    "metric_scale": History._metric_scale,
 }

@@ -16,15 +16,15 @@ from sfm.workspace.events import read_events
 PROPOSED, REFUSED = "proposed", "refused"
 _REASONS = frozenset(Reason)
 UNKNOWN = "unknown"
-"""Reason of pairs that nothing tells of but the database."""
+"""Reason of pairs that only the database records."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairState:
-    """One pair: why it was proposed, and what came of it."""
+    """One pair: why it was proposed, and its result."""
 
     edge: Edge | None
-    """None where a pair was matched and no record says why."""
+    """None where a pair was matched for an unknown reason."""
     record: PairRecord | None
     """None for pairs that have not been matched."""
 
@@ -35,7 +35,7 @@ class PairState:
 
     @property
     def matched(self) -> bool:
-        """Whether the database holds its matches and what verification said of them."""
+        """Whether the database holds its matches and the result of their verification."""
         return self.record is not None
 
     @property
@@ -50,7 +50,7 @@ class PairState:
 
     @property
     def layer(self) -> str:
-        """What a picture tells pairs apart by: the reason of verified ones, `refused` or `proposed`."""
+        """Layer of a picture: the reason of verified pairs, `refused` or `proposed`."""
         if self.verified:
             return self.reason
         return REFUSED if self.matched else PROPOSED

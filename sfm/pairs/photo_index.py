@@ -1,7 +1,7 @@
-"""The retrieval index over all photos of a run: an earlier one where it holds, grown by photos added since.
+"""The retrieval index over all images of a run: an earlier one where it is valid, extended by new images.
 
-Files in the index folder that cannot be read, or that hold other photos or another matcher's words, are named
-in a warning and made again: they are a cache, and no reason to stop.
+Files in the index folder are a cache. Those that cannot be read, or belong to other images or another
+matcher, are named in a warning and made again.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _earlier_of(
 ) -> tuple[Path, RetrievalIndex | None]:
     """The index to go on with and its folder; without one, the folder that a new one belongs in.
 
-    A codebook stays good while a collection grows a little. It is trained anew at each doubling, but not for
+    A codebook stays good while a collection grows a little. It is trained again at each doubling, but not for
     a few photos that happen to reach one.
 
     Args:

@@ -53,7 +53,7 @@ class QueryFiles:
         """Read those of `queries` that are files, as given or below the folder of photos.
 
         Raises:
-            InputError: a file that is no sound photo, or a folder; says which and why.
+            InputError: a file that is no sound photo, or a folder; with its name and the cause.
         """
         with scratch_folder() as folder:
             given, out = folder / "given", folder / "out"

@@ -37,14 +37,14 @@ _VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """What came of the photos that were to be added.
+    """The outcome of the photos that were to be added.
 
     Attributes:
         result: the models, as after `run`; those of MODEL and the new photos together.
         frozen: whether the old poses were held.
         added: outcome of each new photo, by name; skipped ones, such as those already in the model, with the
             reason.
-        apart: new photos that make models of their own, which nothing joins to MODEL.
+        apart: new photos in models of their own, without a verified link to MODEL.
     """
 
     result: Result
@@ -81,12 +81,12 @@ def extend(
 ) -> Extension:
     """Register new photos into an existing model; the model itself and its photos are only read.
 
-    The result stands in the frame of the model: same origin, orientation and scale. New photos take a camera
-    of the model where EXIF, or without it folder and size, say that it is theirs.
+    The result has the frame of the model: same origin, orientation and scale. New photos take a camera of
+    the model that EXIF identifies; without EXIF, the folder and the size do.
 
     A model of COLMAP's keeps its keypoints and points. With its `database`, features and pairs come from
-    there; without, the photos are described anew, a keypoint of the model takes the descriptor found where
-    it lies (within a pixel), and the model's own tracks stand in for matches.
+    there. Without, the photos are described again: a keypoint of the model takes the descriptor found within
+    a pixel of it. The model's own tracks replace matches.
 
     Args:
         model: output of a run, or a COLMAP model folder.
@@ -99,7 +99,7 @@ def extend(
         database: database of a COLMAP model.
         config: all options but the mapper, which is always ours; None takes those of the run that made the
             model, else the defaults.
-        progress: told how far each stage is.
+        progress: receives the progress of each stage.
 
     Raises:
         InputError: no such model, a damaged one, missing photos of it, other options than it was made with,
@@ -112,20 +112,11 @@ def extend(
     options = replace(options, register=replace(options.register, mapper="graph", poses=None))
     photos, output = Path(photos).expanduser(), Path(output)
     with photo_session(given.root, output, options, progress) as session:
-        begin(given, session.workspace, session.backend.keys())
-        collection, new = model_and_new_photos(session, photos, given)
-        store = FeatureDatabase(session.workspace.database)
-        store.sync(collection, session.backend.keys())
-        load_features(given, store)
-        collection, store = with_features(session, collection)
-        take_over_features(session, given, store)
+        collection, store, new = _described(session, photos, given)
         models = models_in_database(given.models, store)
         remember_sources(session.workspace.cache, collection)
-        addition = ImageAddition(
-            ExistingModels(models, frozen=frozen),
-            new,
-            content_key("extend", _VERSION, given.key, frozen, sorted(new)),
-        )
+        key = content_key("extend", _VERSION, given.key, frozen, sorted(new))
+        addition = ImageAddition(ExistingModels(models, frozen=frozen), new, key)
         loop = _grown(session, collection, store, addition, given)
         with session.survived("cameras of their own"):
             better = with_own_cameras(session, collection, store, loop, among=new)
@@ -135,13 +126,26 @@ def extend(
             with session.survived("frame of the model"):
                 loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
                 loop = write_grown(session, loop)
-        result = finish(
-            session, collection, store, loop, existing=GivenFrame.of(given.root, given.registered)
-        )
+        frame = GivenFrame.of(given.root, given.registered)
+        result = finish(session, collection, store, loop, existing=frame)
         apart = _apart(result, new, given.registered)
         extension = Extension(result, frozen, _outcomes(result, new, collection), apart)
         session.sharing.write_json(output / "extension.json", extension.to_dict())
         return extension
+
+
+def _described(
+    session: PhotoSession, photos: Path, given: GivenModel
+) -> tuple[Collection, FeatureDatabase, frozenset[str]]:
+    """The images of the model and the new ones, their features, and the names of the new ones."""
+    begin(given, session.workspace, session.backend.keys())
+    collection, new = model_and_new_photos(session, photos, given)
+    store = FeatureDatabase(session.workspace.database)
+    store.sync(collection, session.backend.keys())
+    load_features(given, store)
+    collection, store = with_features(session, collection)
+    take_over_features(session, given, store)
+    return collection, store, new
 
 
 def _grown(
@@ -163,7 +167,7 @@ def _grown(
 def _in_frame_of(
     model: pycolmap.Reconstruction, given: Sequence[pycolmap.Reconstruction]
 ) -> pycolmap.Reconstruction:
-    """The model moved back to where the given one stood whose photos it has most of."""
+    """The model, transformed into the frame of the given model with which it shares most images."""
     base = ExistingModels(given).base_of(model)
     if base is None:
         return model
@@ -173,7 +177,7 @@ def _in_frame_of(
 
 
 def _apart(result: Result, new: frozenset[str], old: frozenset[str]) -> frozenset[str]:
-    """New photos that are in a model, but in none that holds an old one."""
+    """New images that are in a model, but in none with an old one."""
     grown = {outcome.model for outcome in result.outcomes if outcome.name in old}
     registered = (o for o in result.outcomes if o.name in new and o.status is PhotoStatus.REGISTERED)
     return frozenset(outcome.name for outcome in registered if outcome.model not in grown)

@@ -22,8 +22,9 @@ from sfm.reference.collection import model_and_new_photos
 from sfm.reference.colmap_features import load_features, take_over_features
 from sfm.reference.model import GivenModel, open_given
 from sfm.reference.workspace import begin, models_in_database
+from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, PhotoSession
-from sfm.stages.stages import match_edges, with_features
+from sfm.stages.stages import with_features
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.workspace.progress import Progress
 
@@ -92,7 +93,7 @@ def localize(
     (With the mast3r backend, keypoints that an earlier query has made in a photo of the model stay.)
 
     A query is matched with the photos of the model that look most like it; their points give its pose by
-    RANSAC and refinement. Intrinsics are those of the model's camera where EXIF says that it is the same;
+    RANSAC and refinement. Intrinsics are those of the model's camera where EXIF identifies it;
     with another camera's EXIF the focal length is estimated along with the pose, without any the model's
     camera is tried first.
 
@@ -103,7 +104,7 @@ def localize(
         images: as for `extend`.
         database: as for `extend`.
         config: all options; None takes those of the run that made the model, else the defaults.
-        progress: told how far each stage is.
+        progress: receives the progress of each stage.
 
     Raises:
         InputError: as `extend`.
@@ -280,7 +281,7 @@ class _Work:
 def _points(
     model: pycolmap.Reconstruction, matches: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[int, int, str]]:
-    """Each matched keypoint of the query with the point that most partners say it shows, and one of these."""
+    """Each matched keypoint of the query with the point of most partners, and one of these partners."""
     images = {model.image(i).name: model.image(i) for i in model.reg_image_ids()}
     votes: defaultdict[int, Counter[int]] = defaultdict(Counter)
     first: dict[tuple[int, int], str] = {}

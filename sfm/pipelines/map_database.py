@@ -18,7 +18,7 @@ from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import ConfigError, InputError
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
-from sfm.mapping import reconstruct
+from sfm.mapping import MappingProblem, finish_models, reconstruct
 from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, Session
 from sfm.stages.write_results import finish, write_grown
@@ -38,7 +38,7 @@ def map_database(
         database: SQLite file as COLMAP 3 or 4 writes it, with two-view geometries.
         output: workspace; the database is copied into it.
         config: `register`, `refine`, `georeference`, `export` and `run` are used.
-        progress: told how far registration is.
+        progress: receives the progress of registration.
 
     Raises:
         ConfigError: known poses, which only a run from photos can start from.
@@ -72,19 +72,19 @@ def map_database(
         with session.stage("register") as counts:
             ours = config.register.mapper == "graph"
             report = read_inconsistent_pairs(workspace.database, frozenset()) if ours else None
-            result = reconstruct(
-                workspace.database,
+            deferred = report.deferred if report else frozenset()
+            problem = MappingProblem(
+                database=workspace.database,
                 config=config.register,
                 refine=config.refine,
                 threads=session.threads,
                 seed=config.run.seed,
-                events=workspace.events,
-                progress=progress,
-                deferred=report.deferred if report else frozenset(),
                 scratch=workspace.scratch,
             )
-            counts.update(models=len(result.models))
-        loop = LoopResult(result.models, result.view_graph, graph, (), report)
+            result = reconstruct(problem, deferred=deferred, events=workspace.events, progress=progress)
+            models = finish_models(problem, result.models, deferred=deferred, events=workspace.events)
+            counts.update(models=len(models))
+        loop = LoopResult(models, result.view_graph, graph, (), report)
         return finish(session, collection, copy, write_grown(session, loop))
 
 
@@ -126,7 +126,7 @@ def _refuse_unknown_rigs(path: Path, source: Path) -> None:
 
 
 def collection_of(path: Path) -> Collection:
-    """What the database says of its photos; there are no files."""
+    """The images and cameras of the database; there are no files."""
     database = pycolmap.Database.open(path)
     cameras = {
         camera.camera_id: CameraSpec(

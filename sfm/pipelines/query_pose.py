@@ -40,7 +40,7 @@ class Intrinsics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryPose:
-    """Where a photo stands.
+    """The pose of a query image.
 
     Attributes:
         cam_from_world: COLMAP's convention: x right, y down, z forward.
@@ -49,8 +49,8 @@ class QueryPose:
         num_points: points of the model that the photo's keypoints match.
         inliers: (num_points,) whether each agrees with the pose.
         error_px: root mean square reprojection error of the inliers.
-        covariance: (6, 6), of (rotation, translation): with a small rotation vector r (rad) and d (the
-            model's unit), the true pose is X_cam = exp(r) R X + t + d. From the scatter of the inliers'
+        covariance: (6, 6), of a small rotation vector r (rad) and translation d (the model's unit). The true
+            pose is X_cam = exp(r) R X + t + d. From the scatter of the inliers'
             residuals; the points are taken for exact, and a free focal length is marginalised.
     """
 

@@ -19,9 +19,10 @@ from sfm.matching.choice import open_backend
 from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
 from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, triangulated
+from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
 from sfm.stages.split_cameras import with_own_cameras
-from sfm.stages.stages import described, match_edges, matched, proposed_pairs, registered
+from sfm.stages.stages import described, matched, proposed_pairs, registered
 from sfm.stages.write_results import finish, write_grown
 from sfm.types import Collection
 from sfm.workspace.progress import Progress
@@ -37,7 +38,7 @@ def run(
         photos: folder of photos, subfolders included.
         output: workspace; made when missing.
         config: all options; None takes the defaults.
-        progress: told how far each stage is.
+        progress: receives the progress of each stage.
 
     Returns:
         Models, largest first (none when nothing could be reconstructed), with what became of each photo.

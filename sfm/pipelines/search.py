@@ -36,9 +36,9 @@ def search(
         queries: each the name of one of the photos, the last part of its name, or the path of any photo.
         output: workspace, where descriptors and the index are kept; receives `query.html`.
         top: photos that are looked for, a query.
-        config: all options; None takes the defaults. With other ones than an earlier run of the same output
-            had, what that run computed from them is computed again, but for matched pairs: these are kept.
-        progress: told how far each stage is.
+        config: all options; None takes the defaults. Where they differ from those of an earlier run of the
+            same output, results of that run are computed again, except matched pairs.
+        progress: receives the progress of each stage.
 
     Returns:
         The photos found and the contact sheet.

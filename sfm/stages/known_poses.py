@@ -1,4 +1,4 @@
-"""Poses that the user knows, from an existing model: where registration starts, and what it may not move."""
+"""Known poses, from an existing model: registration starts from them, or keeps them fixed."""
 
 from __future__ import annotations
 

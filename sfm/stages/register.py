@@ -1,93 +1,113 @@
-"""Registration by all that a run knows: options, depth, models that were given, rigs."""
+"""Registration in a run from photos: the mapper of its closed loop, and derived sensor poses of rigs."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 
-import pycolmap
-
-from retrieval import Pair
+from retrieval import Edge, Pair
 from sfm.colmap.database import FeatureDatabase
 from sfm.colmap.rigs import derive_rigs
-from sfm.diagnosis.visual_aliasing import deferred_pairs
-from sfm.loop import LoopResult, registered_names
-from sfm.mapping import ExistingModels, MappingResult, finish_models, reconstruct
+from sfm.config.schema import Config
+from sfm.diagnosis.visual_aliasing import deferred_pairs, read_inconsistent_pairs
+from sfm.loop import LoopResult, Models, registered_names
+from sfm.mapping import (
+    AmbiguousPart,
+    ExistingModels,
+    InconsistencyReport,
+    MappingProblem,
+    ViewGraph,
+    ambiguous_parts,
+    finish_models,
+    reconstruct,
+)
+from sfm.matching import NO_GUIDES, Guides, MatchReport
+from sfm.pairs.failed_pairs import FailedPairs
+from sfm.stages.session import PhotoSession
 from sfm.types import Collection
 from sfm.workspace.events import EventSink
 
-if TYPE_CHECKING:
-    from sfm.stages.session import PhotoSession
+
+@dataclass(frozen=True, slots=True)
+class SessionMapper:
+    """Matching and mapping of a run from photos: the `Mapper` of its closed loop."""
+
+    session: PhotoSession
+    collection: Collection
+    database: FeatureDatabase
+    existing: ExistingModels | None = None
+
+    @property
+    def problem(self) -> MappingProblem:
+        """The mapping problem as it is now: matching more pairs adds depth and focal guesses."""
+        session, backend, config = self.session, self.session.backend, self._config
+        return MappingProblem(
+            database=self.database.path,
+            config=config.register,
+            refine=config.refine,
+            fixed_cameras=self.collection.fixed_cameras,
+            focal_guesses=backend.focal_guesses(self.collection),
+            depth=backend.depth(self.collection),
+            existing=self.existing,
+            threads=session.threads,
+            seed=config.run.seed,
+            scratch=session.workspace.scratch,
+        )
+
+    def reconstruct(
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+    ) -> Models:
+        """Continue the models with all verified pairs, without refinement."""
+        progress = self.session.progress
+        result = reconstruct(
+            self.problem, start=start, deferred=deferred, fresh=fresh, events=events, progress=progress
+        )
+        return result.models
+
+    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        """Refine the models."""
+        return finish_models(self.problem, models, deferred=deferred, events=events)
+
+    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+        """Match and verify pairs that the database does not hold yet."""
+        return match_edges(self.session, self.collection, self.database, edges, guides)
+
+    def view_graph(self) -> ViewGraph:
+        """The verified pairs of the database."""
+        return ViewGraph.read(self.database.path)
+
+    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
+        """Inconsistent pairs among the verified ones; None where the database holds too many pairs."""
+        return read_inconsistent_pairs(self.database.path, tried)
+
+    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
+        """Parts of models with two possible poses, and the pairs that would decide between the two."""
+        config = self._config
+        return ambiguous_parts(self.database.path, models, config=config.register, seed=config.run.seed)
+
+    @property
+    def _config(self) -> Config:
+        return self.session.backend.adapted(self.session.config, self.collection)
 
 
-def reconstructed(
+def match_edges(
     session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
-    start: Sequence[pycolmap.Reconstruction],
-    deferred: frozenset[Pair],
-    events: EventSink,
-    *,
-    existing: ExistingModels | None = None,
-    finished: bool = True,
-    fresh: bool = True,
-) -> MappingResult:
-    """Models from the verified pairs, by all that a run knows; see `sfm.mapping.reconstruct`."""
-    config = session.backend.adapted(session.config, collection)
-    return reconstruct(
-        database.path,
-        config=config.register,
-        refine=config.refine,
-        fixed_cameras=collection.fixed_cameras,
-        threads=session.threads,
-        seed=config.run.seed,
-        events=events,
-        progress=session.progress,
-        start=start,
-        focal_guesses=session.backend.focal_guesses(collection),
-        depth=session.backend.depth(collection),
-        deferred=deferred,
-        finished=finished,
-        fresh=fresh,
-        existing=existing,
-        scratch=session.workspace.scratch,
-    )
-
-
-def finished(
-    session: PhotoSession,
-    collection: Collection,
-    database: FeatureDatabase,
-    models: Sequence[pycolmap.Reconstruction],
-    deferred: frozenset[Pair],
-    events: EventSink,
-    *,
-    existing: ExistingModels | None = None,
-) -> Sequence[pycolmap.Reconstruction]:
-    """Models after what comes last; see `sfm.mapping.finish_models`."""
-    config = session.backend.adapted(session.config, collection)
-    return finish_models(
-        database.path,
-        models,
-        config=config.register,
-        refine=config.refine,
-        fixed_cameras=collection.fixed_cameras,
-        threads=session.threads,
-        seed=config.run.seed,
-        events=events,
-        focal_guesses=session.backend.focal_guesses(collection),
-        depth=session.backend.depth(collection),
-        deferred=deferred,
-        existing=existing,
-    )
+    edges: Mapping[Pair, Edge],
+    guides: Guides = NO_GUIDES,
+) -> MatchReport:
+    """Match and verify pairs that the database does not hold yet."""
+    report = session.backend.match(edges, collection, database, guides=guides)
+    FailedPairs.read(session.workspace.cache).note(edges.keys(), report.failed.keys())
+    return report
 
 
 def with_derived_rigs(
     session: PhotoSession, collection: Collection, database: FeatureDatabase, loop: LoopResult
 ) -> LoopResult:
-    """Models in which rigs move as one, once photos on their own have told the poses of their cameras."""
+    """Models in which each rig moves as one, with sensor poses derived from the models without rigs."""
     if not loop.models or all(rig.has_poses for rig in collection.rigs):
         return loop
     largest, events = copy.deepcopy(loop.models[0]), session.workspace.events
@@ -97,10 +117,11 @@ def with_derived_rigs(
         return loop
     for sensor in (sensor for rig in rigs for sensor in rig.sensors):
         events.emit("register", "rig_sensor", **asdict(sensor))
-    deferred = deferred_pairs(database.path)
-    result = reconstructed(session, collection, database, (largest,), deferred, events)
-    held, before = registered_names(result.models), registered_names(loop.models)
+    mapper, deferred = SessionMapper(session, collection, database), deferred_pairs(database.path)
+    grown = mapper.reconstruct((largest,), deferred, events, fresh=True)
+    models = tuple(mapper.finish(grown, deferred, events))
+    held, before = registered_names(models), registered_names(loop.models)
     if len(held) < len(before):  # cameras that are not fixed to each other
         events.emit("register", "rigs", derived=True, kept=False, lost=sorted(before - held))
         return loop
-    return replace(loop, models=result.models)
+    return replace(loop, models=models)

@@ -12,6 +12,7 @@ from sfm.config.schema import Config
 from sfm.files.changes import FileState
 from sfm.mapping import ExistingModels
 from sfm.matching import Backend
+from sfm.pairs.history import History
 from sfm.report.record import peak_memory_mb
 from sfm.stages.known_poses import KnownPoses
 from sfm.types import StageReport
@@ -39,6 +40,11 @@ class Session:
     files: dict[str, FileState] = field(default_factory=dict)
     """Of the photos, as they were when they were read."""
     started: float = field(default_factory=time.monotonic)
+    history: History = field(default_factory=History)
+    """Of this run, kept in memory as its events come."""
+
+    def __post_init__(self) -> None:
+        self.workspace.event_sinks.append(self.history)
 
     @property
     def threads(self) -> int:
@@ -52,7 +58,7 @@ class Session:
 
     @property
     def notice(self) -> str:
-        """What the user must know before using the result."""
+        """A notice for users of the result, such as a license."""
         return ""
 
     @property
@@ -125,7 +131,7 @@ class PhotoSession(Session):
 
     @property
     def notice(self) -> str:
-        """What the matcher's makers ask to be known."""
+        """The notice that the license of the matcher requires."""
         return self.backend.notice
 
 

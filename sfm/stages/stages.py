@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import pycolmap
-
-from retrieval import Edge, Pair, RetrievalConfig, SceneGraph
+from retrieval import RetrievalConfig, SceneGraph
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
-from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import InputError
 from sfm.files.changes import file_changes, file_states
 from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult, Rank, run_closed_loop
-from sfm.mapping import MappingResult, ViewGraph, ambiguous_parts
-from sfm.matching import NO_GUIDES, Guides, MatchReport
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
 from sfm.stages.known_poses import with_known_cameras
-from sfm.stages.register import finished, reconstructed, with_derived_rigs
+from sfm.stages.register import SessionMapper, match_edges, with_derived_rigs
 from sfm.stages.session import ImageAddition, PhotoSession
 from sfm.stages.split_cameras import with_splits
 from sfm.stages.write_results import write_grown
 from sfm.types import Collection, Skipped
-from sfm.workspace.events import EventSink
 from sfm.workspace.workspace import content_key
 
 _REGISTER_VERSION = 10
@@ -119,19 +112,6 @@ def first_graph_options(config: Config) -> RetrievalConfig:
     return config.retrieval.before_loop() if loop_follows else config.retrieval
 
 
-def match_edges(
-    session: PhotoSession,
-    collection: Collection,
-    database: FeatureDatabase,
-    edges: Mapping[Pair, Edge],
-    guides: Guides = NO_GUIDES,
-) -> MatchReport:
-    """Match and verify pairs that the database does not hold yet."""
-    report = session.backend.match(edges, collection, database, guides=guides)
-    FailedPairs.read(session.workspace.cache).note(edges.keys(), report.failed.keys())
-    return report
-
-
 def matched(
     session: PhotoSession, collection: Collection, proposed: SceneGraph, database: FeatureDatabase
 ) -> SceneGraph:
@@ -154,53 +134,20 @@ def registered(
     rank: Rank,
     addition: ImageAddition | None = None,
 ) -> LoopResult:
-    """Stage: models from the matched pairs and from those that they show to be missing."""
-    config, space = session.backend.adapted(session.config, collection), session.workspace
-    existing = addition.existing if addition else None
+    """Stage: models from the matched pairs, and from the pairs that the closed loop requests."""
+    space, existing = session.workspace, addition.existing if addition else None
     failed = FailedPairs.read(space.cache)
     failed.forget_all_but(graph.edges.keys())
-
-    def reconstruct_from(
-        start: Sequence[pycolmap.Reconstruction], deferred: frozenset[Pair], events: EventSink, fresh: bool
-    ) -> MappingResult:
-        return reconstructed(
-            session,
-            collection,
-            database,
-            start,
-            deferred,
-            events,
-            existing=existing,
-            finished=False,
-            fresh=fresh,
-        )
-
-    def finish_last(
-        models: Sequence[pycolmap.Reconstruction], deferred: frozenset[Pair], events: EventSink
-    ) -> Sequence[pycolmap.Reconstruction]:
-        return finished(session, collection, database, models, deferred, events, existing=existing)
-
-    def match_requested(edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
-        return match_edges(session, collection, database, edges, guides)
-
+    key = _loop_key(session, collection, proposed, addition, failed.attempt)
     with session.stage("register") as counts:
         loop = run_closed_loop(
             graph,
-            folder=space.cache
-            / "rounds"
-            / _loop_key(session, collection, proposed, addition, failed.attempt),
-            reconstruct=reconstruct_from,
-            finish=finish_last,
-            match=match_requested,
-            read_view_graph=lambda: ViewGraph.read(database.path),
-            read_inconsistent_pairs=lambda tried: read_inconsistent_pairs(database.path, tried),
-            find_ambiguous_parts=partial(
-                ambiguous_parts, database.path, config=config.register, seed=config.run.seed
-            ),
-            rank=rank,
-            config=config.register,
+            SessionMapper(session, collection, database, existing),
+            rank,
+            session.config.register,
+            folder=space.cache / "rounds" / key,
             events=space.events,
-            models=addition.existing.models if addition else (),
+            models=existing.models if existing else (),
             new_images=addition.new if addition else None,
             survived=session.survived,
         )

@@ -1,4 +1,4 @@
-"""Last stage: models, points, figures and the report, from what registration found."""
+"""Last stage: models, points, figures and the report, from the result of registration."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ from sfm.report.result import Result
 from sfm.report.verdict import message
 from sfm.stages.session import Session
 from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
-from sfm.workspace.events import read_events
 from sfm.workspace.workspace import os_errors_as_workspace_errors
 
 
 def write_grown(session: Session, loop: LoopResult) -> LoopResult:
-    """Write models as soon as they are grown, so that they are the user's whatever fails after that.
+    """Write models as soon as they are complete, so that no later failure loses them.
 
     Where none came out, those of an earlier run are kept (`place_for_earlier`).
 
@@ -78,10 +77,10 @@ def finish(
     *,
     existing: GivenFrame | None = None,
 ) -> Result:
-    """Write everything that the user gets, and say what became of each photo.
+    """Write all results, with the outcome of each photo.
 
-    Each step may fail without taking what the others make with it; the record says which did. Models that
-    grew from a `existing` one are not moved.
+    Each step may fail without effect on the others; the record names those that did. Models that contain an
+    `existing` one keep its frame.
 
     Args:
         loop: its models lie in `OUT/sparse` already (`write_grown`).
@@ -130,7 +129,7 @@ def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) 
 def _judged(
     session: Session, collection: Collection, database: FeatureDatabase, loop: LoopResult
 ) -> tuple[InconsistencyReport | None, JudgedModels]:
-    """Stages: which pairs may be look-alikes', and how well the photos are held."""
+    """Stages: inconsistent pairs, and the quality of each pose."""
     report, judged = loop.inconsistent_pairs, JudgedModels({}, frozenset())
     with session.survived_stage("inconsistent_pairs") as counts:
         report = report or read_inconsistent_pairs(database.path, frozenset())
@@ -155,14 +154,12 @@ def _judged(
 def _diagnosed(
     session: Session, collection: Collection, loop: LoopResult, judged: JudgedModels
 ) -> tuple[Sequence[PhotoOutcome], Failures]:
-    """What became of every file, with the reason where it can be told, and the pairs that failed."""
+    """The outcome of every file, with the reason if one is known, and the pairs that failed."""
     outcomes, failures = photo_outcomes(collection, loop.models, lambda _: Diagnosis("", "")), Failures()
     with session.survived("diagnosis"):
         config = session.config
-        index = EventIndex(
-            read_events(session.workspace.events_path), verify=config.verify, register=config.register
-        )
-        failures = Failures.among(index.history.pairs.values())
+        index = EventIndex(session.history, verify=config.verify, register=config.register)
+        failures = Failures.among(session.history.pairs.values())
         outcomes = photo_outcomes(collection, loop.models, index.diagnose)
     return _with_quality(outcomes, judged.photos), failures
 
@@ -188,7 +185,7 @@ def _georeferenced(
     loop: LoopResult,
     existing: GivenFrame | None,
 ) -> tuple[LoopResult, tuple[Georeference, ...]]:
-    """Stage: the models where their positions say that they stand, and what that rests on."""
+    """Stage: the models in the frame of their positions, with the accuracy of that frame."""
     config = session.config
     placed: list[tuple[tuple[pycolmap.Reconstruction, ...], tuple[Georeference, ...]]] = []
     with session.survived_stage(GEOREFERENCING) as counts:
@@ -201,7 +198,7 @@ def _georeferenced(
             config.run.seed,
             existing,
             collection.rigs,
-            _metric_by_depth(session),
+            frozenset(session.history.metric_models),
             config.refine.loss_function,
         )
         placed.append(georeference(loop.models, tools, session.workspace.events))
@@ -222,16 +219,6 @@ def _mapper_options(session: Session, collection: Collection) -> MapperOptions:
         fixed_cameras=collection.fixed_cameras,
         threads=session.threads,
         seed=config.run.seed,
-    )
-
-
-def _metric_by_depth(session: Session) -> frozenset[int]:
-    """Models that registration scaled to metres by the depth of their photos."""
-    events = read_events(session.workspace.events_path)
-    return frozenset(
-        model
-        for event in events
-        if event.get("event") == "metric_scale" and isinstance(model := event.get("model"), int)
     )
 
 
@@ -295,7 +282,7 @@ def photo_outcomes(
     models: Sequence[pycolmap.Reconstruction],
     diagnose: Callable[[str], Diagnosis],
 ) -> list[PhotoOutcome]:
-    """What became of every file, in the order of names."""
+    """The outcome of every file, in the order of names."""
     registered = dict(_registered(models))
     outcomes = [_outcome(name, registered, diagnose) for name in collection.names]
     skipped = [PhotoOutcome(s.name, PhotoStatus.SKIPPED, reason=s.reason) for s in collection.skipped]

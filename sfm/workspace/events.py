@@ -87,13 +87,13 @@ class EventLog:
 
 
 class Tee:
-    """Hands every event to two sinks."""
+    """Passes every event to several sinks."""
 
-    def __init__(self, first: EventSink, second: EventSink) -> None:
-        self._sinks = (first, second)
+    def __init__(self, *sinks: EventSink) -> None:
+        self._sinks = sinks
 
     def emit(self, stage: str, event: str, **fields: object) -> None:
-        """Record the event in both."""
+        """Record the event in each."""
         for sink in self._sinks:
             sink.emit(stage, event, **fields)
 

@@ -20,7 +20,7 @@ from sfm.files.atomic import atomic_write_json, json_default
 from sfm.files.scratch import beside, is_scratch, scratch_below, sweep
 from sfm.untrusted.documents import fits, read_json
 from sfm.workspace import interruption
-from sfm.workspace.events import EventLog
+from sfm.workspace.events import EventLog, EventSink, Tee
 
 FORMAT = 1
 MARKER = "workspace.json"
@@ -38,6 +38,7 @@ class Workspace:
         self.root = root.expanduser().absolute()
         self.source = source.expanduser().absolute()
         self._lock: FileLock | None = None
+        self.event_sinks: list[EventSink] = []
         self._parts: dict[Path, int] = {}
         self._open = ExitStack()
         self._is_new = False
@@ -78,9 +79,9 @@ class Workspace:
         return self.cache / "events.jsonl"
 
     @property
-    def events(self) -> EventLog:
-        """Appends to the events of the run in progress."""
-        return EventLog(self.events_path)
+    def events(self) -> EventSink:
+        """Receives the events of the run in progress: appended to the file, and passed to `event_sinks`."""
+        return Tee(EventLog(self.events_path), *self.event_sinks)
 
     def holds(self, path: object) -> bool:
         """Whether a path lies in this folder, or is unknown."""

@@ -11,9 +11,9 @@ import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.loop import LoopResult, run_closed_loop
-from sfm.loop.rounds import Finish, Survived
-from sfm.mapping import AmbiguousPart, InconsistencyReport, MappingResult, TwoView, ViewGraph
+from sfm.loop import LoopResult, Models, run_closed_loop
+from sfm.loop.rounds import Survived
+from sfm.mapping import AmbiguousPart, InconsistencyReport, TwoView, ViewGraph
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventSink, NullEvents
 
@@ -48,16 +48,15 @@ class Engine:
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
-        self,
-        start: Sequence[pycolmap.Reconstruction],
-        inconsistent_pairs: frozenset[Pair],
-        events: EventSink,
-        fresh: bool,
-    ) -> MappingResult:
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+    ) -> Models:
         self.fresh.append(fresh)
         models = self.grown(start)
         events.emit("register", "model", num_images=models[0].num_reg_images())
-        return MappingResult(models, self.view_graph())
+        return models
+
+    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        return models
 
     def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
         """The models that registration makes of those before it."""
@@ -79,11 +78,11 @@ class Engine:
     def view_graph(self) -> ViewGraph:
         return ViewGraph(NAMES, self.known)
 
-    def read_inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
+    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))
         return InconsistencyReport((), ambiguous=False)
 
-    def find_ambiguous_parts(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[AmbiguousPart]:
+    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
         return self.contested
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
@@ -97,20 +96,14 @@ def run(
     folder: Path,
     config: RegisterConfig,
     events: EventSink | None = None,
-    finish: Finish = lambda models, *_: models,
     survived: Survived = nullcontext,
 ) -> LoopResult:
     return run_closed_loop(
         CHAIN,
+        engine,
+        engine.rank,
+        config,
         folder=folder,
-        reconstruct=engine.reconstruct,
-        finish=finish,
-        match=engine.match,
-        read_view_graph=engine.view_graph,
-        read_inconsistent_pairs=engine.read_inconsistent_pairs,
-        find_ambiguous_parts=engine.find_ambiguous_parts,
-        rank=engine.rank,
-        config=config,
         events=events or NullEvents(),
         survived=survived,
     )

@@ -14,12 +14,12 @@ import pytest
 from retrieval import Edge, Pair, Reason
 from sfm.config.schema import RegisterConfig
 from sfm.errors import WorkspaceError
-from sfm.loop import rounds
+from sfm.loop import Models, rounds
 from sfm.loop.loop_closures import LoopClosure
 from sfm.mapping import InconsistencyReport, InconsistentPair
 from sfm.mapping.view_graph.inconsistent_pairs import Evidence
 from sfm.matching import Guides, MatchReport
-from sfm.workspace.events import EventLog, read_events
+from sfm.workspace.events import EventLog, EventSink, read_events
 from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
 
 
@@ -80,7 +80,7 @@ class Doubtful(Engine):
     def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
         return (model_of(len(NAMES)),)
 
-    def read_inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
+    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))
         deciding = tuple(Pair(*ends) for ends in combinations(NAMES, 2) if Pair(*ends) not in tried)
         return InconsistencyReport((doubted(Pair("0.jpg", "5.jpg"), deciding),), ambiguous=True)
@@ -108,7 +108,7 @@ def test_suspects_are_handed_on_where_the_last_look_asked_nothing(tmp_path: Path
 
 def test_what_was_believed_before_a_kill_is_believed_after_it(tmp_path: Path) -> None:
     class DoubtsLater(Engine):
-        def read_inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
+        def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
             return InconsistencyReport(
                 tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg")), ambiguous=True
             )
@@ -208,11 +208,13 @@ def test_models_outlive_a_bug_in_what_follows_them_unchanged(step: str, tmp_path
         def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
             return spoil(start) if start and step == "further rounds" else super().grown(start)  # type: ignore[return-value]
 
+        def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+            return spoil(models) if step == "last adjustment" else models
+
     result = run(
         Failing(),
         tmp_path,
         RegisterConfig(max_rounds=2 if step == "further rounds" else 0),
-        finish=lambda models, *_: spoil(models) if step == "last adjustment" else models,
         survived=survived,
     )
 

@@ -11,7 +11,14 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import DepthSource, ExistingModels, MappingResult, reconstruct
+from sfm.mapping import (
+    DepthSource,
+    ExistingModels,
+    MappingProblem,
+    MappingResult,
+    finish_models,
+    reconstruct,
+)
 from sfm.mapping.growing.submodels import MappingContext
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene
@@ -64,23 +71,24 @@ def run(
     **options: object,
 ) -> MappingResult:
     """Map a database; `options` are those of registration."""
-    return reconstruct(
-        database,
+    problem = MappingProblem(
+        database=database,
         config=RegisterConfig(**options),  # type: ignore[arg-type]
         refine=refine or RefineConfig(),
         fixed_cameras=fixed_cameras,
         threads=1,
         seed=seed,
-        events=events or Recorder(),
-        progress=progress or SilentProgress(),
-        start=start,
-        focal_guesses=focal_guesses,
+        focal_guesses=focal_guesses or {},
         depth=depth,
         existing=existing,
         scratch=scratch,
-        deferred=deferred,
-        finished=finished,
     )
+    events, progress = events or Recorder(), progress or SilentProgress()
+    result = reconstruct(problem, start=start, deferred=deferred, events=events, progress=progress)
+    if not finished:
+        return result
+    models = finish_models(problem, result.models, deferred=deferred, events=events)
+    return MappingResult(models, result.view_graph)
 
 
 def workbench(database: Path, *, fixed_cameras: frozenset[int] = frozenset()) -> MappingContext:

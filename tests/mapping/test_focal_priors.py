@@ -8,7 +8,7 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import finish_models
+from sfm.mapping import MappingProblem, finish_models
 from sfm.mapping.cameras.focal_priors import starting_values
 from sfm.mapping.scene.scene import Scene
 
@@ -61,17 +61,16 @@ def test_a_guess_stays_over_rounds_and_in_the_last_adjustment(tmp_path: Path) ->
     for _ in range(2):
         models = run(database, depth=depth, focal_guesses=guesses, start=models, finished=False).models
 
-    (model,) = finish_models(
-        database,
-        models,
+    problem = MappingProblem(
+        database=database,
         config=RegisterConfig(),
         refine=RefineConfig(),
         threads=1,
         seed=0,
-        events=Recorder(),
         focal_guesses=guesses,
         depth=depth,
     )
+    (model,) = finish_models(problem, models, events=Recorder())
 
     assert focal_px(model) == pytest.approx(FOCAL, rel=0.03)
 

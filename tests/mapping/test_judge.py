@@ -11,7 +11,7 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import finish_models
+from sfm.mapping import MappingProblem, finish_models
 from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
 from sfm.mapping.cameras.model_selection import ModelSelection
 from sfm.mapping.edits.judge import Judge, apply_step
@@ -166,15 +166,10 @@ def check_finished(shoot: Shoot, path: Path, seed: int) -> tuple[pycolmap.Recons
     grown = run(database, seed=seed, finished=False).models
     copies = [copy.deepcopy(model) for model in grown]
 
-    finished = finish_models(
-        database,
-        grown,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        threads=1,
-        seed=seed,
-        events=events,
+    problem = MappingProblem(
+        database=database, config=RegisterConfig(), refine=RefineConfig(), threads=1, seed=seed
     )
+    finished = finish_models(problem, grown, events=events)
 
     scene = workbench(database).scene
     assert len(finished) == len(grown) >= 1

@@ -11,6 +11,7 @@ from sfm.config.schema import RegisterConfig
 from sfm.diagnosis.explain import explain
 from sfm.diagnosis.unregistered import EventIndex
 from sfm.errors import InputError
+from sfm.pairs.history import History
 from sfm.workspace.events import EventLog
 from tests.report.conftest import judge
 
@@ -217,7 +218,7 @@ def scene(*events, num_keypoints=4000):
 
 
 def diagnose(*events, **options):
-    return EventIndex(scene(*events, **options)).diagnose("lost.jpg")
+    return EventIndex(History(scene(*events, **options))).diagnose("lost.jpg")
 
 
 def test_a_skipped_file_keeps_its_own_reason():
@@ -338,7 +339,7 @@ def test_taken_out_again():
 
 def test_the_runs_own_thresholds_are_quoted():
     index = EventIndex(
-        scene(pair("a.jpg", "lost.jpg", 17)),
+        History(scene(pair("a.jpg", "lost.jpg", 17))),
         register=RegisterConfig(colmap=ColmapValues().but(abs_pose_min_num_inliers=12)),
     )
 
@@ -350,6 +351,6 @@ def test_a_thousand_photos_take_no_time():
     events = [e for name in names for e in photo(name)]
     events += [pair(a, b, 0) for i, a in enumerate(names) for b in names[i + 1 : i + 13]]
 
-    index = EventIndex(events)
+    index = EventIndex(History(events))
 
     assert all(index.diagnose(name).reason for name in names)

@@ -39,6 +39,7 @@ MAPPING = (
     "growing",
     "edits",
     "clusters refinement",
+    "problem",
     "registrar",
     "__init__",
 )

@@ -1,1 +1,1 @@
-"""The last adjustment of models that are kept."""
+"""Refinement of the models of registration."""

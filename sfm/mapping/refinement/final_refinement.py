@@ -1,4 +1,4 @@
-"""The last adjustment of models that are kept: all points, richer intrinsics where supported, metres."""
+"""Refinement of models: all points, richer intrinsics where supported, metric scale."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ from .two_view_tracks import drop_points_of_pairs, is_weak
 
 _MAX_PASSES = 10
 _SETTLED_SHIFT = 1e-3
-"""Of a model's extent, the median of its photos: an adjustment that moved them less has nothing to add."""
+"""Median shift of the camera centres below which refinement ends, as a share of the extent of the model."""
 _CHOSEN_SHIFT = 1.5e-4
-"""The same since the last choice of observations, of a first pass: a street grid whose photos moved by
-1.3e-3 until then and by 9e-5 since moves by 1e-6 in another pass; bent towns move by 2e-4 and more since."""
+"""The same since the last choice of observations, in a first pass."""
 
 
 def finish(
@@ -41,28 +40,18 @@ def finish(
     deferred: Set[Pair],
     fixed_cameras: frozenset[int],
 ) -> Submodel:
-    """A grown model, adjusted until little changes; the one that is given stays as it is.
+    """Refine a model until its poses are stable; the given model is left unchanged.
 
-    Each step goes through `judge.apply_step`: it gives back a model that is at least as good as before.
+    Each step goes through `judge.apply_step`, which returns a model at least as good as before.
 
-    `deferred` are pairs of the scene that may be look-alikes': those that the model contradicts stay out.
-
-    Points that two photos see alone, which COLMAP leaves out, take part where many photos are weakly held:
-    there they are half of what there is. AUC@1 of ETH3D pipes with three seeds is 73.2, 71.3 and 70.1 with
-    them, 76.6, 70.8 and 58.0 without; of a street grid whose photos see hundreds of others 93.5 with them,
-    95.0 without. They leave the model in the end, but for those of photos with few others. Where photos have
-    depth, matches are so many that they would add cost alone.
-
-    Observations are chosen by where the photos stand, so that a bent model keeps those that bend it. Where
-    the photos move, all is done again, and no outlier is dropped then before the adjustment has come to its
-    end: two districts that an alley joins move by 3e-3, 5e-3 and 5e-4 of their extent in turn (AUC@5 89, 90,
-    93), most models less than `_SETTLED_SHIFT` the first time. So is it where suspects agree with the new
-    poses that did not before: 58 of 79 in a district (AUC@5 from 97 to 98).
-
-    A part that a settled model contradicts by the most of its matches is moved (`relocate_parts`), and all is
-    done again.
-
-    Models from depth alone keep their poses: their points would be filtered for want of parallax.
+    - Deferred pairs that contradict the model are left out.
+    - Tracks of length 2, which COLMAP leaves out, take part where many images have few other tracks. They
+      leave the model in the end, except where images have few other points. With depth they are left out.
+    - Observations are chosen by the present poses. They are chosen again where the poses then change, or
+      where more deferred pairs agree. From the second time on, outliers are dropped only after convergence.
+    - A part whose matches mostly support another pose is relocated (`relocate_parts`); the model is then
+      refined again.
+    - Models from depth alone keep their poses, since their points lack parallax and would be filtered.
     """
     judge, submodel = Judge.of(scene, options), grown
     if scene.depth is None and is_weak(submodel.reconstruction):
@@ -81,10 +70,10 @@ def finish(
 
 
 def _settled(grown: Submodel, last: RefinementPass) -> Submodel:
-    """The model, adjusted with cameras as rich as its observations ask for.
+    """The model, adjusted with the camera models that its observations support.
 
-    Where it gets worse with these, it is adjusted with the cameras that it has; where that fails as well, as
-    it stands, so that no observation is chosen anew.
+    Where it gets worse with these, it is adjusted with its present camera models. Where this fails as well,
+    it is adjusted with its present observations.
     """
     as_it_is = replace(last, refine=as_rich_as_now(last.refine))
     submodel, is_done = _passed(grown, last)
@@ -98,13 +87,13 @@ def _settled(grown: Submodel, last: RefinementPass) -> Submodel:
 
 
 def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
-    """The model, adjusted until the photos stay where they are and no further suspect agrees.
+    """The model, adjusted until its poses are stable and no further deferred pair agrees with them.
 
-    Points of two photos are made anew each time: those made where photos stood wrong hold them there.
+    Tracks of length 2 are triangulated again in each pass, since they depend on two poses alone.
 
     Returns:
-        The model, and whether none of its passes was refused that made it worse: the first, or one since
-        cameras became richer.
+        The model, and whether no pass was refused that would be retried: the first, or one after camera
+        models became richer.
     """
     submodel, is_richer = grown, False
     for attempt in range(_MAX_PASSES if last.scene.depth is None else 1):
@@ -123,7 +112,7 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
 
 @dataclass(slots=True)
 class _Pass:
-    """One pass of the last adjustment, as a step."""
+    """One pass of the refinement, as a step."""
 
     last: RefinementPass
     attempt: int
@@ -152,7 +141,7 @@ def _adjusting(last: RefinementPass) -> Step:
 
 
 def _moving_parts(last: RefinementPass) -> Step:
-    """Parts of a model at other places that most of their matches call for."""
+    """Parts of a model at other poses that most of their matches support."""
 
     def step(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
         submodel = submodels[0]
@@ -171,7 +160,7 @@ def _without_points_of_pairs(submodels: Sequence[Submodel]) -> Sequence[Submodel
 
 
 def _scaling(scene: Scene) -> Step:
-    """A model in metres where the depth of its photos says how long one is."""
+    """A model in metres where the depth of its images is metric."""
 
     def step(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
         submodel = submodels[0]
@@ -197,7 +186,7 @@ def _with_model(submodel: Submodel, model: pycolmap.Reconstruction) -> Submodel:
 
 
 def note_model(journal: Journal, model: pycolmap.Reconstruction) -> None:
-    """The figures of a model, at the end of its story."""
+    """Note the figures of a model."""
     journal.note(
         "model",
         num_images=model.num_reg_images(),

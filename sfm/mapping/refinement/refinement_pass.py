@@ -1,4 +1,4 @@
-"""One pass of the last adjustment: observations chosen, cameras as rich as these ask for, all adjusted."""
+"""One pass of the refinement: choose observations, choose camera models that they support, adjust all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each,
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """What came of one pass."""
+    """The result of one pass."""
 
     model: pycolmap.Reconstruction
     is_richer: bool
@@ -47,35 +47,35 @@ class Adjusted:
     tried: list[TriedBlock]
     """Intrinsics that were tried."""
     shift: float
-    """How far the photos moved, of the extent; since the cameras became richer, where they did."""
+    """Median shift of the camera centres, as a share of the extent, since camera models became richer."""
     late_shift: float
-    """How far of that since its observations were chosen for the last time."""
+    """The part of the shift since the observations were last chosen."""
     regained: frozenset[Pair]
-    """Suspects that were left out at last and agree with where the photos are now, for the first time."""
+    """Deferred pairs that were left out and agree with the present poses for the first time."""
     admit_pairs: frozenset[Pair]
-    """These, and all that came in since the first pass."""
+    """These, and all that were admitted since the first pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefinementPass:
-    """All there is to a last adjustment, once."""
+    """The input of one pass."""
 
     judge: Judge
     scene: Scene
     deferred: Set[Pair]
-    """Pairs of the scene that may be look-alikes': those that the model contradicts are left out."""
+    """Pairs that may be inconsistent: those that contradict the model are left out."""
     options: MapperOptions
     refine: RefineConfig
     fixed_cameras: frozenset[int]
     admit_pairs: frozenset[Pair] = frozenset()
-    """Suspects that came in by an earlier pass: of look-alikes there are always some that come and go."""
+    """Deferred pairs that an earlier pass admitted."""
 
     def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
-        """The model, which is changed, adjusted to its end; the journal is told how.
+        """Adjust the model, which is changed, until convergence.
 
-        Once it has settled, its observations may ask for richer cameras, and suspects may agree with it that
-        did not before. It settles once more then: to adjust it to the end without them would be time lost.
-        Where it is worse with richer cameras, it keeps those that it has.
+        After the first adjustment, the observations may support richer camera models, and more deferred pairs
+        may agree. The model is then adjusted again. Where it gets worse with richer camera models, it keeps
+        the present ones.
         """
         centres, refused = camera_centres(model), self._refused(model)
         scene = self.scene.without(refused)
@@ -128,15 +128,15 @@ class RefinementPass:
         )
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
-        """Suspects that a model contradicts."""
+        """Deferred pairs that contradict a model."""
         return supported_pairs(self.scene, (model,), self.deferred)[1]
 
     def _settled(
         self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions, journal: Journal
     ) -> tuple[MapperOptions, pycolmap.BundleAdjustmentOptions]:
-        """Choose the observations of a model; the options from now on, and those of its last adjustment.
+        """Choose the observations of a model; returns new options, and those of its last adjustment.
 
-        `scene` is without the suspects that are left out.
+        `scene` is without the deferred pairs that are left out.
         """
         with open_session(scene, options, model) as session:
             for name in sorted(session.registered):  # with the pairs that waited until there was a model
@@ -174,7 +174,7 @@ def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession
 
 
 def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:
-    """Register photos again whose observations the adjustment dropped: they had been in the wrong place."""
+    """Register images again whose observations the adjustment dropped."""
     if not lost:
         return
     grow(session, session.registered | lost, journal, on_registered=lambda name: None)
@@ -184,5 +184,5 @@ def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:
 
 
 def _has_evidence(scene: Scene, model: pycolmap.Reconstruction) -> bool:
-    """Whether the observations of a model could tell of principal points."""
+    """Whether the observations of a model could determine principal points."""
     return scene.depth is None or model.compute_mean_track_length() >= _MIN_TRACK_LENGTH

@@ -1,4 +1,4 @@
-"""Points that two photos see alone: no third one vouches for them, yet some photos have few others."""
+"""Tracks of length 2, which no third image confirms, yet some images have few others."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pycolmap
 
 from ..growing.steps import FIRM
 
-_MOSTLY_FIRM = 0.95  # of the photos: in 17 sets either all see FIRM points or a seventh and more do not
+_MOSTLY_FIRM = 0.95  # of the images
 
 
 def drop_points_of_pairs(
     model: pycolmap.Reconstruction, delete: Callable[[int], object] | None = None
 ) -> None:
-    """Take them out where both photos see enough others.
+    """Delete tracks of length 2 where both images see enough other points.
 
     Args:
         model: changed.
@@ -30,7 +30,7 @@ def drop_points_of_pairs(
 
 
 def is_weak(model: pycolmap.Reconstruction) -> bool:
-    """Whether more than a few photos see few points that a third photo vouches for."""
+    """Whether more than a few images see few points with tracks longer than 2."""
     return len(_firm(model, _points_of_pairs(model).values())) < _MOSTLY_FIRM * model.num_reg_images()
 
 
@@ -46,6 +46,6 @@ def _points_of_pairs(model: pycolmap.Reconstruction) -> dict[int, tuple[int, int
 
 
 def _firm(model: pycolmap.Reconstruction, pairs: Iterable[tuple[int, int]]) -> set[int]:
-    """Ids of the images that see enough points which a third one vouches for; the others are of `pairs`."""
+    """Ids of the images that see enough points with tracks longer than 2; the other points are `pairs`."""
     alone = Counter(image_id for pair in pairs for image_id in pair)
     return {i for i in model.reg_image_ids() if model.image(i).num_points3D - alone[i] >= FIRM}

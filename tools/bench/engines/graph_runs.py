@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,19 @@ from sfm.config.schema import Config
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.evaluation.comparison import registered_poses
 from sfm.files.atomic import atomic_write_json
-from sfm.loop import Rank, run_closed_loop
-from sfm.mapping import ViewGraph, ambiguous_parts, finish_models, reconstruct
+from sfm.loop import Models, Rank, run_closed_loop
+from sfm.mapping import (
+    AmbiguousPart,
+    InconsistencyReport,
+    MappingProblem,
+    ViewGraph,
+    ambiguous_parts,
+    finish_models,
+    reconstruct,
+)
 from sfm.matching import Guides, MatchReport
 from sfm.pairs.first_pairs import propose_pairs
-from sfm.workspace.events import EventLog
+from sfm.workspace.events import EventLog, EventSink
 from sfm.workspace.progress import SilentProgress
 
 LOOP = "loop"
@@ -127,38 +134,21 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
         with matching:
             return store.give(edges, database, guides, guided)
 
-    mapping: dict[str, Any] = {
-        "config": register,
-        "refine": config.refine,
-        "fixed_cameras": store.collection.fixed_cameras,
-        "threads": threads,
-        "seed": config.run.seed,
-    }
+    problem = MappingProblem(
+        database=database.path,
+        config=register,
+        refine=config.refine,
+        fixed_cameras=store.collection.fixed_cameras,
+        threads=threads,
+        seed=config.run.seed,
+    )
     with Clock() as whole:
         loop = run_closed_loop(
             first,
+            _StoreMapper(problem, match),
+            rank,
+            register,
             folder=folder / f"rounds-{time.time_ns()}",
-            reconstruct=lambda start, deferred, log, fresh: reconstruct(
-                database.path,
-                **mapping,
-                events=log,
-                progress=SilentProgress(),
-                start=start,
-                deferred=deferred,
-                finished=False,
-                fresh=fresh,
-            ),
-            finish=lambda models, deferred, log: finish_models(
-                database.path, models, **mapping, events=log, deferred=deferred
-            ),
-            match=match,
-            read_view_graph=lambda: ViewGraph.read(database.path),
-            read_inconsistent_pairs=lambda tried: read_inconsistent_pairs(database.path, tried),
-            find_ambiguous_parts=partial(
-                ambiguous_parts, database.path, config=register, seed=config.run.seed
-            ),
-            rank=rank,
-            config=register,
             events=events,
         )
     return GraphRun(
@@ -171,6 +161,35 @@ def _mapped(graph: str, store: MatchedStore, folder: Path, config: Config, threa
         register_wall_s=round(whole.wall_s - matching.wall_s, 2),
         rounds=tuple(asdict(r) for r in loop.rounds),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _StoreMapper:
+    """The mapper of the loop, where all pairs are matched already."""
+
+    problem: MappingProblem
+    match: Callable[[Mapping[Pair, Edge], Guides], MatchReport]
+
+    def reconstruct(
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+    ) -> Models:
+        progress = SilentProgress()
+        return reconstruct(
+            self.problem, start=start, deferred=deferred, fresh=fresh, events=events, progress=progress
+        ).models
+
+    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        return finish_models(self.problem, models, deferred=deferred, events=events)
+
+    def view_graph(self) -> ViewGraph:
+        return ViewGraph.read(self.problem.database)
+
+    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
+        return read_inconsistent_pairs(self.problem.database, tried)
+
+    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
+        problem = self.problem
+        return ambiguous_parts(problem.database, models, config=problem.config, seed=problem.seed)
 
 
 def _first_graph(

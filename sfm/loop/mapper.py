@@ -1,0 +1,39 @@
+"""What the closed loop needs of matching and mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Protocol
+
+import pycolmap
+
+from retrieval import Edge, Pair
+from sfm.mapping import AmbiguousPart, InconsistencyReport, ViewGraph
+from sfm.matching import Guides, MatchReport
+from sfm.workspace.events import EventSink
+
+Models = Sequence[pycolmap.Reconstruction]
+
+
+class Mapper(Protocol):
+    """Matching and mapping on one database; `sfm.stages.register.SessionMapper` is that of a run."""
+
+    def reconstruct(
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+    ) -> Models:
+        """Continue the models with all verified pairs, without refinement; see `sfm.mapping.reconstruct`."""
+
+    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        """Refine the models; see `sfm.mapping.finish_models`."""
+
+    def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
+        """Match and verify pairs into the database, with epipolar guides for some of them."""
+
+    def view_graph(self) -> ViewGraph:
+        """The verified pairs of the database."""
+
+    def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
+        """Inconsistent pairs among the verified ones, given all pairs matched so far; None: not searched."""
+
+    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
+        """Parts of models with two possible poses, and the pairs that would decide between the two."""

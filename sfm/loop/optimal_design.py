@@ -1,0 +1,215 @@
+"""Which further pairs make a model most certain: D-optimal and A-optimal design on the view graph.
+
+The view graph is a network of conductances. The effective resistance R of two images is the uncertainty of
+one pose as seen from the other, up to a factor. L is the Laplacian of the network.
+
+D-optimal design raises the log determinant of the reduced Laplacian. A pair of conductance w gains
+log(1 + w R): much where it closes a loop, nothing among ten neighbours. The greedy choice is within 1 - 1/e
+of the best set (Khosoussi et al., "Reliable graphs for SLAM", IJRR 2019).
+
+A-optimal design lowers the Kirchhoff index N tr(L^+), the sum of all effective resistances. (Ghosh, Boyd &
+Saberi, "Minimizing effective resistance of a graph", SIAM Review 2008.) It finds pairs
+between weakly connected parts: each makes every image of one part more certain as seen from the other. By
+Sherman and Morrison, a pair of images a and b takes from tr(L^+)
+
+    w |L^+ (e_a - e_b)|^2 / (1 + w R_ab).
+
+Since tr(L^+ L L^+) = tr(L^+), the verified pairs account for all of tr(L^+) to first order. Hence the unit of
+an A-optimal gain: what a verified pair accounts for on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csc_array, diags_array
+from scipy.sparse.linalg import SuperLU, splu
+
+from retrieval import Pair
+
+_BLOCK = 512
+"""Columns that are solved for at once."""
+_MOST_IMAGES = 2000
+"""Of a network in A-optimal design, whose cost grows with their square."""
+_MOST_COLUMNS = 1000
+"""Candidates of highest gain that A-optimal design updates while it chooses."""
+
+Array = NDArray[np.float64]
+Link = tuple[Pair, float]
+"""A pair and its gain."""
+
+
+def d_optimal_links(
+    conductance: Mapping[Pair, float], candidates: Mapping[Pair, float], *, limit: int, min_gain: float
+) -> list[Link]:
+    """The candidates of highest D-optimal gain, each gain given the pairs chosen before it; deterministic.
+
+    Args:
+        conductance: of each verified pair, above 0.
+        candidates: expected conductance of each, above 0. Candidates between components are left out.
+        limit: number of pairs, at most.
+        min_gain: log(1 + w R) below which the choice ends.
+
+    Returns:
+        Chosen pairs with their gains, best first.
+    """
+    networks = _networks(conductance, candidates)
+    return _best((_d_optimal(network, links, limit, min_gain) for network, links in networks), limit)
+
+
+def a_optimal_links(
+    conductance: Mapping[Pair, float], candidates: Mapping[Pair, float], *, limit: int, min_gain: float
+) -> list[Link]:
+    """The candidates that lower the Kirchhoff index most, each given those before it; deterministic.
+
+    Args:
+        conductance: of each verified pair that is not deferred, above 0.
+        candidates: as for `d_optimal_links`. Candidates in networks of very many images are left out, too.
+        limit: number of pairs, at most.
+        min_gain: multiple of what a verified pair accounts for on average, below which the choice ends.
+
+    Returns:
+        Chosen pairs with their gains in this unit, best first.
+    """
+    networks = (one for one in _networks(conductance, candidates) if len(one[0].names) <= _MOST_IMAGES)
+    return _best((_a_optimal(network, links, limit, min_gain) for network, links in networks), limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A component of the view graph, with the conductances of its pairs."""
+
+    names: tuple[str, ...]
+    held: Mapping[Pair, float]
+
+    def ends(self, pairs: Iterable[Pair]) -> NDArray[np.int64]:
+        """(K, 2) indices of the images of pairs among the names."""
+        place = {name: i for i, name in enumerate(self.names)}
+        return np.array([(place[p.a], place[p.b]) for p in pairs], np.int64).reshape(-1, 2)
+
+    def incidence(self, ends: NDArray[np.int64]) -> Array:
+        """(N, K) columns e_a - e_b."""
+        columns, each = np.zeros((len(self.names), len(ends))), np.arange(len(ends))
+        columns[ends[:, 0], each], columns[ends[:, 1], each] = 1.0, -1.0
+        return columns
+
+    def grounded(self) -> SuperLU:
+        """The factors of the (N - 1, N - 1) Laplacian without the first image, whose potential is 0."""
+        ends, count = self.ends(self.held), len(self.names)
+        off = coo_array((np.array(list(self.held.values())), (ends[:, 0], ends[:, 1])), shape=(count, count))
+        off = off + off.T
+        return splu(csc_array(csc_array(diags_array(np.asarray(off.sum(axis=0)).ravel()) - off)[1:, 1:]))
+
+
+def _networks(
+    conductance: Mapping[Pair, float], candidates: Mapping[Pair, float]
+) -> Iterator[tuple[_Network, dict[Pair, float]]]:
+    """Each component of the verified pairs that contains candidates, and these candidates."""
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_edges_from(sorted(conductance))
+    for part in sorted(nx.connected_components(graph), key=min):
+        links = {p: w for p, w in sorted(candidates.items()) if p.a in part and p.b in part}
+        if links:
+            held = {p: w for p, w in sorted(conductance.items()) if p.a in part}
+            yield _Network(tuple(sorted(part)), held), links
+
+
+def _best(chosen: Iterable[list[Link]], limit: int) -> list[Link]:
+    return sorted(chain.from_iterable(chosen), key=lambda link: (-link[1], link[0]))[:limit]
+
+
+def _d_optimal(network: _Network, links: Mapping[Pair, float], limit: int, min_gain: float) -> list[Link]:
+    pairs, weight = list(links), np.array(list(links.values()))
+    incidence = network.incidence(network.ends(pairs))[1:]
+    # (K, K) B' L^+ B: resistances on the diagonal, which do not depend on the image that is grounded
+    gram = np.asarray(incidence.T @ network.grounded().solve(incidence), np.float64)
+    chosen: list[Link] = []
+    for _ in range(min(limit, len(pairs))):
+        gains = np.log1p(weight * np.maximum(np.diagonal(gram), 0.0))
+        best = int(np.argmax(gains))
+        if gains[best] < min_gain:
+            break
+        chosen.append((pairs[best], float(gains[best])))
+        column = gram[:, best].copy()
+        # Sherman and Morrison: the pair is in the network now
+        gram -= np.outer(column, column) * (weight[best] / (1 + weight[best] * column[best]))
+        weight[best] = 0.0
+    return chosen
+
+
+def _a_optimal(network: _Network, links: Mapping[Pair, float], limit: int, min_gain: float) -> list[Link]:
+    solver, num_pairs = network.grounded(), len(network.held)
+    trace = _trace(solver, len(network.names))
+    pairs, potentials = _promising(network, solver, links, min_gain * trace / num_pairs)
+    weight = np.array([links[pair] for pair in pairs])
+    a, b = network.ends(pairs).T
+    each = np.arange(len(pairs))
+    chosen: list[Link] = []
+    for _ in range(min(limit, len(pairs))):
+        resistance = potentials[a, each] - potentials[b, each]
+        gains = _trace_gains(potentials, resistance, weight)
+        best = int(np.argmax(gains))
+        gain = float(gains[best] * num_pairs / trace)
+        if gain < min_gain:
+            break
+        chosen.append((pairs[best], gain))
+        column = potentials[:, best].copy()
+        share = weight[best] / (1 + weight[best] * resistance[best])
+        # the pair is in the network now
+        potentials -= np.outer(column, column[a] - column[b]) * share
+        trace, num_pairs, weight[best] = trace - gains[best], num_pairs + 1, 0.0
+    return chosen
+
+
+def _promising(
+    network: _Network, solver: SuperLU, links: Mapping[Pair, float], least: float
+) -> tuple[Sequence[Pair], Array]:
+    """The candidates that gain at least this much at first, best first, with L^+ (e_a - e_b) of each, (N, K).
+
+    A candidate that gains less at first hardly ever gains more once others are chosen.
+    """
+    pairs, ends, weight = list(links), network.ends(links), np.array(list(links.values()))
+    kept: list[tuple[float, Pair, Array]] = []
+    for part in _blocks(len(pairs)):
+        potentials, each = _solved(solver, network.incidence(ends[part])), np.arange(len(part))
+        resistance = potentials[ends[part, 0], each] - potentials[ends[part, 1], each]
+        gains = _trace_gains(potentials, resistance, weight[part])
+        kept += [
+            (-float(gains[k]), pairs[part[k]], potentials[:, k].copy()) for k in each if gains[k] >= least
+        ]
+        kept = sorted(kept, key=lambda item: item[:2])[:_MOST_COLUMNS]
+    columns = [column for _, _, column in kept]
+    found = np.column_stack(columns) if columns else np.zeros((len(network.names), 0))
+    return [pair for _, pair, _ in kept], found
+
+
+def _trace_gains(potentials: Array, resistance: Array, weight: Array) -> Array:
+    """(K,) what each pair would take from tr(L^+)."""
+    squares = np.einsum("nk,nk->k", potentials, potentials)
+    return np.asarray(weight * squares / (1 + weight * np.maximum(resistance, 0.0)), np.float64)
+
+
+def _trace(solver: SuperLU, count: int) -> float:
+    """Tr(L^+) of a network of `count` images."""
+    total = 0.0
+    for part in _blocks(count):
+        unit, each = np.zeros((count, len(part))), np.arange(len(part))
+        unit[part, each] = 1.0
+        total += float(_solved(solver, unit - 1 / count)[part, each].sum())
+    return total
+
+
+def _solved(solver: SuperLU, currents: Array) -> Array:
+    """(N, K) L^+ times currents (N, K) whose columns sum to 0."""
+    potentials = np.zeros_like(currents)
+    potentials[1:] = solver.solve(currents[1:])
+    return np.asarray(potentials - potentials.mean(axis=0), np.float64)
+
+
+def _blocks(count: int) -> Iterator[NDArray[np.int64]]:
+    return (np.arange(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))

@@ -1,0 +1,47 @@
+"""A mapping problem: a database of verified pairs, and the options that registration and refinement share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+
+from .scene.depth_source import DepthSource
+from .scene.existing_models import ExistingModels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingProblem:
+    """What `reconstruct` and `finish_models` work on.
+
+    COLMAP's own mappers use neither focal guesses, depth, existing models nor the scratch folder.
+    """
+
+    database: Path
+    """COLMAP database with keypoints and two-view geometries; only read."""
+    config: RegisterConfig
+    """How images are registered; `config.mapper` chooses our registrar or one of COLMAP's mappers."""
+    refine: RefineConfig
+    """Which intrinsics may change."""
+    fixed_cameras: frozenset[int] = frozenset()
+    """Ids of cameras whose intrinsics never change."""
+    focal_guesses: Mapping[int, float] = field(default_factory=dict)
+    """Focal lengths (px) by camera id, for cameras without a better estimate. They are held constant where
+    nearly all tracks have length 2."""
+    depth: DepthSource | None = None
+    """Depth of single images: for images without shared points or parallax, and for metric scale."""
+    existing: ExistingModels | None = None
+    """Models made elsewhere, which are extended and never replaced."""
+    threads: int
+    """Threads to use; results are bit-equal only for the same number."""
+    seed: int
+    """Of everything random."""
+    scratch: Path | None = None
+    """Folder of this run alone for files that processes exchange, left empty; None: a temporary folder."""
+
+    @property
+    def frozen(self) -> ExistingModels | None:
+        """The existing models, if their poses, intrinsics and points must stay as they are."""
+        return self.existing if self.existing is not None and self.existing.frozen else None
