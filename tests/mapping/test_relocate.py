@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pycolmap
 import pytest
 
-from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.diagnosis.misplaced_parts import misplaced_parts
-from sfm.mapping import TwoView, ViewGraph
-from sfm.mapping.edits import relocate
-from sfm.mapping.edits.alternative_poses import AlternativePlacement
-from sfm.mapping.edits.relocate import relocate_parts
-from sfm.mapping.growing.submodels import MappingContext, Submodel
+from sfm.mapping.edits.relocate import is_relocation, relocate_parts
 from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.measures.covisibility_test import CovisibilityTest
 from sfm.mapping.scene.journal import Journal
@@ -117,34 +111,8 @@ TOLD, FEW, DENIED = CovisibilityTest(16, 15), CovisibilityTest(7, 7), Covisibili
     ],
 )
 def test_what_a_part_is_moved_for(
-    monkeypatch: pytest.MonkeyPatch,
-    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
-    votes: tuple[int, int],
-    here: CovisibilityTest,
-    there: CovisibilityTest,
-    moves: bool,
+    votes: tuple[int, int], here: CovisibilityTest, there: CovisibilityTest, moves: bool
 ) -> None:
-    present, other = Pair("a", "c"), Pair("b", "c")
-    place = AlternativePlacement(
-        frozenset("ab"),
-        pycolmap.Sim3d(),
-        frozenset({present, other}),
-        frozenset({present}),
-        frozenset({other}),
-        here,
-        there,
-    )
-    edges = {
-        pair: TwoView(count, "calibrated", 0.5) for pair, count in zip((present, other), votes, strict=True)
-    }
-    scene, model = photographed
-    opened = replace(Scene.open(scene.database), view_graph=ViewGraph(("a", "b", "c"), edges))
-    monkeypatch.setattr(relocate, "alternative_placements", lambda *_: [place])
-    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 2.0)
-
-    found = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
-
-    assert found == ([place] if moves else [])
-    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 0.9)
-    rest = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
-    assert rest == ([place] if moves and here is DENIED else [])
+    assert is_relocation(here, there, votes, lambda: 2.0) is moves
+    # its context counts only where the present placement is not inconsistent
+    assert is_relocation(here, there, votes, lambda: 0.9) is (moves and here is DENIED)

@@ -10,10 +10,9 @@ do not see what they should see from where they stand.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Set
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Set
+from functools import cache, partial
 
-import numpy as np
 import pycolmap
 
 from retrieval import Pair
@@ -26,6 +25,7 @@ from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.pair_matches import PairMatches
 from ..scene.scene import Scene
+from ..scene.view_graph import TwoView
 from ..view_graph.missing_correspondences import context_agreement
 from .alternative_poses import (
     OUTVOTED_IF_INCONSISTENT,
@@ -79,28 +79,33 @@ def relocate_parts(
 
 
 def _relocations(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
-    """Other places that far more of the matches across call for than for the present one.
+    edges, matches = context.scene.view_graph.edges, cache(context.scene.pair_matches)
+    for move in alternative_placements(context, submodel):
+        by_context = partial(_votes_ratio_by_context, edges, matches, move)
+        if is_relocation(move.here, move.there, move.votes(edges), by_context):
+            yield move
 
-    Where photos do not see what they should see at the present place, half as many suffice, if they see a
-    larger share of it from the other, and if of the pairs that agree with that one any should by it: 11 of 40
-    photos of `fox` stood right, though only 9 of 22 pairs tried agreed, and half as many matches called for
-    one where none should. More than for the present place, surroundings considered, where nobody can tell of
-    it, and the photos see nearly all that they should from the other. Never a place that is denied itself.
+
+def is_relocation(
+    here: CovisibilityTest, there: CovisibilityTest, votes: tuple[int, int], by_context: Callable[[], float]
+) -> bool:
+    """Whether a part belongs at its alternative placement.
+
+    Args:
+        here: of the present placement. Where it is inconsistent, fewer matches suffice for the other.
+        there: of the alternative placement, which must not be inconsistent itself.
+        votes: matches that agree with the present and with the alternative placement alone.
+        by_context: the ratio of the second votes to the first, weighted by agreement of context.
     """
-    edges, surroundings = context.scene.view_graph.edges, _Surroundings(context.scene)
-    for place in alternative_placements(context, submodel):
-        if place.there.is_inconsistent:
-            continue
-        here, there = place.votes(edges)
-        if place.here.is_inconsistent:
-            enough = OUTVOTED_IF_INCONSISTENT if place.there.num_agreeing else _OUTVOTED
-            if place.there.share > place.here.share and there >= enough * here:
-                yield place
-        elif place.there.is_certain and not place.here.is_consistent:
-            if there > here and surroundings.for_other(place) > 1:
-                yield place
-        elif there >= _OUTVOTED * here and surroundings.for_other(place) >= _OUTVOTED:
-            yield place
+    if there.is_inconsistent:
+        return False
+    present, other = votes
+    if here.is_inconsistent:
+        enough = OUTVOTED_IF_INCONSISTENT if there.num_agreeing else _OUTVOTED
+        return there.share > here.share and other >= enough * present
+    if there.is_certain and not here.is_consistent:
+        return other > present and by_context() > 1
+    return other >= _OUTVOTED * present and by_context() >= _OUTVOTED
 
 
 def _relocated(
@@ -154,31 +159,14 @@ def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePla
     )
 
 
-class _Surroundings:
-    """What surrounds the matches of the pairs of a scene; read when it is first asked for."""
+def _votes_ratio_by_context(
+    edges: Mapping[Pair, TwoView], matches: Callable[[], PairMatches], move: AlternativePlacement
+) -> float:
+    """Matches that agree with the alternative placement over those with the present one, weighted by context.
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-
-    def for_other(self, place: AlternativePlacement) -> float:
-        """Matches that agree with another place, times those with the present one, by what surrounds them.
-
-        Of look-alikes the surroundings differ, however many matches they have.
-        """
-        edges = self._scene.view_graph.edges
-        agreement = context_agreement(self._matches, place.present | place.other)
-        agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
-        here, there = (sum(agreed[pair] for pair in pairs) for pairs in (place.present, place.other))
-        return there / here if here > 0 else math.inf
-
-    @cached_property
-    def _matches(self) -> PairMatches:
-        scene = self._scene
-        cameras = {
-            name: scene.cache.camera(scene.cache.image(i).camera_id) for name, i in scene.id_of.items()
-        }
-        return PairMatches(
-            {name: scene.keypoints(i).astype(np.float64) for name, i in scene.id_of.items()},
-            {name: (camera.width, camera.height) for name, camera in cameras.items()},
-            {pair: scene.matches(pair).astype(np.int64) for pair in scene.view_graph.edges},
-        )
+    The surroundings of look-alikes differ, however many matches they have.
+    """
+    agreement = context_agreement(matches(), move.present | move.other)
+    agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
+    here, there = (sum(agreed[pair] for pair in pairs) for pairs in (move.present, move.other))
+    return there / here if here > 0 else math.inf
