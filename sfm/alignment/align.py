@@ -15,8 +15,7 @@ from sfm.errors import InputError
 from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
 from sfm.evaluation.names import match_names
 from sfm.files.atomic import atomic_write_json
-from sfm.geometry.horn import extent
-from sfm.geometry.similarity import RobustFit, fit_cameras, fit_points
+from sfm.geometry.similarity import RobustFit, extent, fit_cameras, fit_points
 from sfm.geometry.wgs84 import Place
 
 from .gps import gps_positions
@@ -114,9 +113,7 @@ def align(
         known, fit = _fit_to_poses(found, load_ground_truth(Path(to).expanduser()), str(to))
     target_extent = _require_fit(fit, found, known, str(to))
     found.transform(fit.sim3)
-    done = AlignedModel(
-        output, found, fit.target_from_source.scale, tuple(known), fit.residuals, fit.inliers, origin
-    )
+    done = AlignedModel(output, found, fit.sim3.scale, tuple(known), fit.residuals, fit.inliers, origin)
     with model_output(output) as folder:
         folder.write(found)
         if origin is not None:
@@ -185,7 +182,7 @@ def _centres(model: pycolmap.Reconstruction, names: list[str]) -> Array:
 
 def _require_fit(fit: RobustFit, model: pycolmap.Reconstruction, known: list[str], where: str) -> float:
     """Extent of the target, once it is certain that the model fits it."""
-    size = fit.target_from_source.scale * extent(_centres(model, known))
+    size = fit.sim3.scale * extent(_centres(model, known))
     median = float(np.median(fit.residuals))
     if median > _MAX_MEDIAN * size:
         raise InputError(

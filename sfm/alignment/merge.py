@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from sfm.errors import InputError
 from sfm.files.atomic import atomic_write_json
-from sfm.geometry.horn import extent
-from sfm.geometry.similarity import fit_cameras, fit_models, fit_points
+from sfm.geometry.similarity import extent, fit_cameras, fit_models, fit_points
 
 from .align import chosen_model
 from .joined import joined_model

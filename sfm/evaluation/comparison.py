@@ -9,7 +9,9 @@ import pycolmap
 
 from sfm.colmap.model_poses import Poses
 from sfm.errors import InputError
-from sfm.geometry.horn import centres, extent, fit_similarity_robustly
+from sfm.geometry.similarity import extent, fit_similarity_robustly
+
+from .metrics import centres
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,8 @@ def compare_models(a: pycolmap.Reconstruction, b: pycolmap.Reconstruction) -> Ag
         raise InputError(
             f"two models with {len(common)} common photos cannot be aligned; three places are needed"
         )
-    distance = np.linalg.norm(fit.apply(source) - target, axis=1) / extent(target)
-    a_from_b = pycolmap.Rotation3d(fit.rotation)
-    turns = [poses_a[n].rotation * a_from_b * poses_b[n].rotation.inverse() for n in common]
+    distance = np.linalg.norm(fit * source - target, axis=1) / extent(target)
+    turns = [poses_a[n].rotation * fit.rotation * poses_b[n].rotation.inverse() for n in common]
     angles = np.degrees([turn.angle() for turn in turns])
     return Agreement(
         common=tuple(common),

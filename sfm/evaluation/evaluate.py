@@ -17,14 +17,15 @@ from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
 from sfm.evaluation.metrics import (
     THRESHOLDS_DEG,
     PairErrors,
+    TrajectoryError,
     auc,
     auc_histogram,
     auc_histogram_both_ways,
     pair_errors,
     recall,
+    trajectory_error,
 )
 from sfm.evaluation.names import match_names
-from sfm.geometry.horn import TrajectoryError, trajectory_error
 
 
 @dataclass(frozen=True, slots=True)

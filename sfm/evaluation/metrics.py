@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm.colmap.model_poses import Poses
+from sfm.geometry.similarity import extent, fit_similarity
 
 Array = NDArray[np.float64]
 THRESHOLDS_DEG = (1, 3, 5, 10, 20, 30)
@@ -143,3 +144,50 @@ def relative_errors(
     direction[np.linalg.norm(estimated[1], axis=1) == 0] = MISSING_DEG  # photos collapsed into one point
     direction[np.linalg.norm(true[1], axis=1) <= min_baseline] = 0.0
     return PairErrors(rotation, direction)
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryError:
+    """Root mean square distance of camera centres after a similarity fit (ATE)."""
+
+    raw: float
+    """In the unit of the ground truth."""
+    normalised: float
+    """Divided by the root mean square distance of the true centres from their mean."""
+    frobenius: float
+    """Divided by the root of the sum of their squared distances from it, the Frobenius norm of the centred
+    trajectory, as FlowMap has it: `normalised` over the root of the number of photos."""
+    num_photos: int
+    metres: float | None = None
+    """`raw` in metres, where the ground truth knows what they are."""
+
+
+def centres(poses: Poses, names: Sequence[str]) -> Array:
+    """Camera centres in the world, (N, 3)."""
+    found = [poses[name].inverse().translation for name in names]
+    return np.array(found, dtype=np.float64).reshape(-1, 3)
+
+
+def trajectory_error(
+    estimated: Poses, true: Poses, names: Sequence[str], *, metres_per_unit: float | None = None
+) -> TrajectoryError | None:
+    """ATE over the photos of `names` that are in the model; None with fewer than three of them.
+
+    The root mean square distance of centres of the same photo, after the similarity that makes it least; of
+    photos that are not in the model it says nothing.
+    """
+    common = [name for name in names if name in estimated]
+    source, target = centres(estimated, common), centres(true, common)
+    fit = fit_similarity(source, target)
+    if fit is None:
+        return None
+    distance = np.linalg.norm(fit * source - target, axis=1)
+    raw = float(np.sqrt(np.mean(distance**2)))
+    normalised = raw / extent(target)
+    return TrajectoryError(
+        raw=raw,
+        normalised=normalised,
+        frobenius=normalised / len(common) ** 0.5,
+        num_photos=len(common),
+        metres=None if metres_per_unit is None else raw * metres_per_unit,
+    )

@@ -12,7 +12,7 @@ import pytest
 
 from sfm.colmap.rigs import derive_rigs, metres_per_unit, write_rigs
 from sfm.errors import InputError
-from sfm.geometry.horn import extent
+from sfm.geometry.similarity import extent
 from sfm.mapping.growing.global_sfm import global_models
 from sfm.pipelines.map_database import map_database
 from sfm.types import PhotoStatus, Rig, RigSensor
