@@ -16,7 +16,7 @@ from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..measures.epipolar import Views
 from ..measures.soundness import MIN_COMMON_POINTS
-from ..measures.weakly_connected import weakly_connected_parts
+from ..measures.weak_parts import weakly_connected_parts
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity
 

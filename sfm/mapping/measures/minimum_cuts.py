@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
-from .weak_parts import MIN_PHOTOS
 
+MIN_PHOTOS = 3  # of a part
 _MOST_PAIRS = 100
 _MOST_PARTS = 12
 
