@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import MappingContext, Submodel, copied, without_images
+from ..growing.submodels import MappingContext, Submodel
 from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
@@ -71,11 +71,6 @@ def alternative_placements(context: MappingContext, submodel: Submodel) -> Itera
             yield found
 
 
-def separated(context: MappingContext, submodel: Submodel, part: Set[str]) -> tuple[Submodel, Submodel]:
-    """Copies of a model without a part, and with nothing else."""
-    return _without(context, submodel, part), _without(context, submodel, submodel.names - part)
-
-
 def _alternative_placement(
     context: MappingContext,
     submodel: Submodel,
@@ -107,9 +102,3 @@ def _alternative_placement(
     overlaps_there = covisibility.moved(part, elsewhere).overlaps(part)
     there = covisibility_test(overlaps_there, part, scene.tried, other)
     return AlternativePlacement(part, elsewhere, across, present, other, here, there)
-
-
-def _without(context: MappingContext, submodel: Submodel, names: Set[str]) -> Submodel:
-    rest = copied(submodel)
-    rest.names = without_images(context, rest.reconstruction, names)
-    return rest

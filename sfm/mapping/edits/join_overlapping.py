@@ -112,7 +112,7 @@ def _without_repeats(context: MappingContext, models: Sequence[Submodel]) -> lis
     taken: frozenset[str] = frozenset()
     for model in models:
         if repeated := model.names & taken:
-            model.names = without_images(context, model.reconstruction, repeated)
+            model = without_images(context, model, repeated)
         if len(model.names) >= context.options.pipeline.min_model_size:
             kept.append(model)
             taken |= model.names

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pycolmap
+
+from retrieval import Pair
 
 from ..growing.bundle_adjustment import refine_growing
 from ..growing.growth import grow
@@ -17,6 +20,7 @@ from ..measures.agreement import contradicted_share
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.session import open_session
+from .admit_pairs import supported_pairs
 from .split import is_pendant
 
 _MIN_INLIER_RATIO = 0.3
@@ -92,6 +96,29 @@ def joined(
     return merged if accepted else None
 
 
+def attach_part(
+    context: MappingContext,
+    base: Submodel,
+    part: Submodel,
+    across: Set[Pair],
+    trusted: Set[Pair],
+    deferred: Set[Pair],
+    journal: Journal,
+    *,
+    base_from_part: pycolmap.Sim3d | None = None,
+    accept: Callable[[Submodel], bool] | None = None,
+) -> Submodel | None:
+    """One model of both as by `joined`, of the pairs `across` only from those that are `trusted`.
+
+    Deferred pairs within the base and within the part are used if the base or the part agrees with them.
+    """
+    within = deferred - across
+    for one in (base, part):
+        trusted = trusted | supported_pairs(context.scene, (one.reconstruction,), within)[0]
+    rest = replace(context, scene=context.scene.without((across | deferred) - trusted))
+    return joined(rest, base, part, journal, large_from_small=base_from_part, accept=accept)
+
+
 def _absorbed(context: MappingContext, large: Submodel, small: Submodel, journal: Journal) -> Submodel | None:
     """The large model grown by all photos of the small one, whose own poses are forgotten."""
     merged = copied(large)
@@ -107,7 +134,7 @@ def _absorbed(context: MappingContext, large: Submodel, small: Submodel, journal
 
 def common_points(context: MappingContext, large: Submodel, small: Submodel) -> tuple[Points, Points]:
     """Points of both models that verified matches between their photos say are the same, each pair once."""
-    ids = sorted({pair for pair in _matched_points(context, large, small)})
+    ids = sorted(set(_matched_points(context, large, small)))
     points_large = [large.reconstruction.point3D(a).xyz for a, _ in ids]
     points_small = [small.reconstruction.point3D(b).xyz for _, b in ids]
     return np.array(points_large).reshape(-1, 3), np.array(points_small).reshape(-1, 3)

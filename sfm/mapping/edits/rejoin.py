@@ -16,13 +16,13 @@ import numpy.typing as npt
 from retrieval import Pair
 
 from ..growing.submodels import MappingContext, Submodel, copied
+from ..measures.agreement import CONTRADICTED_PX, median_errors_px
 from ..measures.shifts import Centres, camera_centres, moved
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
 from ..scene.session import open_session
-from .attach import agreeing, attach_part
-from .merge import Points, common_points, similarity
+from .merge import Points, attach_part, common_points, similarity, transfer_poses
 
 _SAME_DIRECTION_COS = float(np.cos(np.deg2rad(25.0)))
 """Parts that were bent, besides, have turned by 3 and by 15 degrees in rendered streets."""
@@ -85,7 +85,10 @@ def _whole(
     if base_from_part is None:
         return None
     across = {pair for pair in deferred if len(base.names & {*pair}) == 1 == len(part.names & {*pair})}
-    trusted = agreeing(context, base, part, base_from_part, across)
+    rough = copied(base)
+    transfer_poses(context, rough.reconstruction, part, base_from_part)
+    errors = median_errors_px(context.scene, rough.reconstruction, across)
+    trusted = {pair for pair, error in errors.items() if error <= CONTRADICTED_PX}
     return attach_part(context, base, part, across, trusted, deferred, journal)
 
 

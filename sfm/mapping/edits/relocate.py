@@ -17,7 +17,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import MappingContext, Submodel
+from ..growing.submodels import MappingContext, Submodel, without_images
 from ..measures.agreement import AGREED_PX, contradicted_share, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
@@ -31,10 +31,8 @@ from .alternative_poses import (
     OUTVOTED_IF_INCONSISTENT,
     AlternativePlacement,
     alternative_placements,
-    separated,
 )
-from .attach import attach_part
-from .merge import MIN_KEPT
+from .merge import MIN_KEPT, attach_part
 
 _OUTVOTED = 1.5
 """Matches that agree with another place, times those with the present one: 3.2 of a street of a rendered
@@ -117,7 +115,8 @@ def _relocated(
 ) -> Submodel | None:
     """The model with the part at the other place; None where it falls apart there."""
     scene, part = context.scene, move.part
-    base, moving = separated(context, submodel, part)
+    base = without_images(context, submodel, part)
+    moving = without_images(context, submodel, submodel.names - part)
 
     def is_better(whole: Submodel) -> bool:
         before, after = submodel.reconstruction, whole.reconstruction

@@ -6,12 +6,12 @@ both are as exact as their own points; and more pairs between them are looked fo
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence, Set
+from dataclasses import replace
 
 import pycolmap
 
-from ..growing.submodels import MappingContext, Submodel, copied, judged, without_images
+from ..growing.submodels import MappingContext, Submodel, judged, without_images
 from ..measures.articulation_images import pendant_parts
 
 
@@ -22,10 +22,7 @@ def split_at_articulations(context: MappingContext, submodels: Sequence[Submodel
     """
     if context.scene.depth is not None:
         return list(submodels)
-    apart: list[Submodel] = []
-    for submodel in submodels:
-        apart += _apart(context, submodel)
-    return apart
+    return [one for submodel in submodels for one in _apart(context, submodel)]
 
 
 def is_pendant(context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]) -> bool:
@@ -41,8 +38,11 @@ def _large_parts(context: MappingContext, model: pycolmap.Reconstruction) -> lis
         for image in (model.image(image_id) for image_id in model.reg_image_ids())
         if len(model.frame(image.frame_id).data_ids) > 1
     }
-    parts = [(part.names, part.articulation) for part in pendant_parts(model) if len(part.names) >= least]
-    return [(names, articulation) for names, articulation in parts if in_rigs.isdisjoint(names)]
+    return [
+        (part.names, part.articulation)
+        for part in pendant_parts(model)
+        if len(part.names) >= least and in_rigs.isdisjoint(part.names)
+    ]
 
 
 def _apart(context: MappingContext, submodel: Submodel) -> list[Submodel]:
@@ -50,21 +50,14 @@ def _apart(context: MappingContext, submodel: Submodel) -> list[Submodel]:
     parts = _large_parts(context, submodel.reconstruction)
     if not parts:
         return [submodel]
-    models, submodel = [], copied(submodel)
+    rest = without_images(context, submodel, frozenset().union(*(names for names, _ in parts)))
+    models: list[Submodel] = []
     for names, articulation in parts:
-        model = copy.deepcopy(submodel.reconstruction)
-        part = Submodel(
-            None,
-            model,
-            names=without_images(context, model, submodel.names - names),
-            articulation=articulation,
-        )
-        submodel.journal.note("split", names=sorted(names), articulation=articulation)
+        part = without_images(context, submodel, submodel.names - names)
+        part = replace(Submodel.of(part.reconstruction), articulation=articulation)
+        rest.journal.note("split", names=sorted(names), articulation=articulation)
         for name in sorted(part.names):
-            num = model.image(context.scene.id_of[name]).num_points3D
+            num = part.reconstruction.image(context.scene.id_of[name]).num_points3D
             part.journal.note("registered", name=name, how="split", num_visible=num, num_inliers=num)
         models += _apart(context, judged(context, part))
-    submodel.names = without_images(
-        context, submodel.reconstruction, frozenset().union(*(names for names, _ in parts))
-    )
-    return [*_apart(context, judged(context, submodel)), *models]
+    return [*_apart(context, judged(context, rest)), *models]

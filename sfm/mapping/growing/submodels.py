@@ -58,9 +58,12 @@ class Submodel:
     """The photo of another model that this one, taken off it, hung on alone."""
 
     @classmethod
-    def of(cls, model: pycolmap.Reconstruction) -> Submodel:
-        """A model that is taken as it stands, itself and no copy."""
-        return cls(None, model, names=frozenset(model.image(i).name for i in model.reg_image_ids()))
+    def of(
+        cls, model: pycolmap.Reconstruction, journal: Journal | None = None, *, is_depth_only: bool = False
+    ) -> Submodel:
+        """A submodel of this reconstruction itself, without a copy."""
+        names = frozenset(model.image(i).name for i in model.reg_image_ids())
+        return cls(None, model, journal or Journal(), names, is_depth_only)
 
     @property
     def quality(self) -> tuple[float, int]:
@@ -99,11 +102,9 @@ def _reopen(context: MappingContext, submodel: Submodel) -> None:
 
 def rebuilt(context: MappingContext, start: pycolmap.Reconstruction, candidates: Set[str]) -> Submodel:
     """A new model in place of one from depth alone; a copy of it where the new one would lose photos."""
-    names = frozenset(start.image(i).name for i in start.reg_image_ids())
-    fresh = best_model(context, names | candidates, Journal())
-    if fresh is not None and fresh.names >= names:
-        return fresh
-    return Submodel(None, copy.deepcopy(start), names=names, is_depth_only=True)
+    old = Submodel.of(copy.deepcopy(start), is_depth_only=True)
+    fresh = best_model(context, old.names | candidates, Journal())
+    return fresh if fresh is not None and fresh.names >= old.names else old
 
 
 def extend(
@@ -119,16 +120,17 @@ def extend(
         submodel.names = session.registered
 
 
-def without_images(
-    context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]
-) -> frozenset[str]:
-    """Take photos out of a model, with the others of their rigs; the names of those that stay."""
+def without_images(context: MappingContext, submodel: Submodel, names: Set[str]) -> Submodel:
+    """A copy without some images and the others of their frames."""
+    rest = copied(submodel)
+    model = rest.reconstruction
     with open_session(context.scene, context.options, model) as session:
         for name in sorted(names & session.registered):
             image = model.image(context.scene.id_of[name])
-            if image.has_pose:  # a photo of the same frame may have taken it along
+            if image.has_pose:  # False where another image of the frame has been deregistered
                 session.observations.deregister_frame(image.frame_id)
-        return session.registered
+        rest.names = session.registered
+    return rest
 
 
 def judged(context: MappingContext, submodel: Submodel) -> Submodel:
@@ -194,10 +196,10 @@ def _depth_only_model(context: MappingContext, candidates: Set[str]) -> Submodel
     model = build_depth_model(context.scene, context.options, candidates, journal)
     if model is None:
         return None
-    names = frozenset(model.image(i).name for i in model.reg_image_ids())
-    for name in sorted(names):
+    submodel = Submodel.of(model, journal, is_depth_only=True)
+    for name in sorted(submodel.names):
         context.on_registered(name)
-    return Submodel(None, model, journal, names, is_depth_only=True)
+    return submodel
 
 
 def _best_of_seeds(
