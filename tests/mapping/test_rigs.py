@@ -30,7 +30,7 @@ def synthesize(path: Path) -> Scene:
     pycolmap.set_random_seed(1)
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 2, NUM_FRAMES
-    options.num_points3D = 300
+    options.num_points3D = 200
     options.sensor_from_rig_translation_stddev, options.sensor_from_rig_rotation_stddev = 0.1, 5
     with pycolmap.Database.open(path) as db:
         truth = pycolmap.synthesize_dataset(options, db)
