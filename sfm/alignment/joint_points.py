@@ -45,9 +45,7 @@ def same_keypoints(a: pycolmap.Image, b: pycolmap.Image) -> tuple[Rows, Rows]:
     return mutual, np.asarray(near, np.int64)[mutual]
 
 
-def points_in_shared_photos(
-    shared: list[tuple[pycolmap.Image, pycolmap.Image]],
-) -> set[tuple[int, int]]:
+def points_in_shared_photos(shared: list[tuple[pycolmap.Image, pycolmap.Image]]) -> set[tuple[int, int]]:
     """Pairs of points of both models that the same keypoint of a photo observes."""
     found = set()
     for a, b in shared:

@@ -43,12 +43,7 @@ class PairErrors:
 
 
 def pair_errors(
-    estimated: Poses,
-    true: Poses,
-    names: Sequence[str],
-    *,
-    min_baseline: float = 0.0,
-    signed: bool = True,
+    estimated: Poses, true: Poses, names: Sequence[str], *, min_baseline: float = 0.0, signed: bool = True
 ) -> PairErrors:
     """Relative pose errors of all pairs of `names`.
 

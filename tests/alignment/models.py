@@ -13,9 +13,7 @@ from scipy.spatial.transform import Rotation
 from tests.mapping import synthetic
 
 TURN = pycolmap.Sim3d(
-    2.5,
-    pycolmap.Rotation3d(Rotation.from_rotvec([0.3, -0.5, 0.8]).as_matrix()),
-    np.array([10.0, -4.0, 2.0]),
+    2.5, pycolmap.Rotation3d(Rotation.from_rotvec([0.3, -0.5, 0.8]).as_matrix()), np.array([10.0, -4.0, 2.0])
 )
 
 

@@ -153,11 +153,7 @@ def test_small_rotations_keep_their_digits() -> None:
     assert pair_errors(estimated, true, ["a", "b"]).rotation_deg == pytest.approx([1e-6], rel=1e-4)
 
 
-@given(
-    seed=st.integers(0, 1000),
-    scale=st.floats(0.01, 100),
-    shift=st.tuples(*[st.floats(-50, 50)] * 3),
-)
+@given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), shift=st.tuples(*[st.floats(-50, 50)] * 3))
 def test_a_similarity_of_the_world_changes_nothing(
     seed: int, scale: float, shift: tuple[float, float, float]
 ) -> None:

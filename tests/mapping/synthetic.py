@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-_FEW = 40
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -49,19 +47,17 @@ def keep_pairs(source: Path, path: Path, pairs: set[tuple[int, int]]) -> Path:
 
 
 def add_pairs(
-    source: Path, path: Path, pairs: set[tuple[int, int]], *, raw: bool = False, wrong: bool = False
+    source: Path, path: Path, pairs: set[tuple[int, int]], *, raw: bool = False, wrong: int = 0
 ) -> None:
     """Write the two-view geometries of `pairs`, and `raw` matches, from `source` into the database at `path`.
 
-    Of each `wrong` pair there are a few of its matches, with the second image's keypoints permuted.
+    With `wrong` there are at most so many matches of each pair, all of them wrong.
     """
     with pycolmap.Database.open(source) as old, pycolmap.Database.open(path) as new:
         for ids in sorted(pairs):
             geometry = old.read_two_view_geometry(*ids)
             if wrong:
-                few = geometry.inlier_matches[:_FEW]
-                permuted = np.random.default_rng(0).permutation(few[:, 1])
-                geometry.inlier_matches = np.column_stack((few[:, 0], permuted))
+                geometry.inlier_matches = shuffled(geometry.inlier_matches[:wrong])
             new.write_two_view_geometry(*ids, geometry)
             if raw:
                 new.write_matches(*ids, old.read_matches(*ids))
@@ -113,3 +109,8 @@ def _copy_images(old: pycolmap.Database, new: pycolmap.Database) -> None:
     for image in old.read_all_images():
         new.write_image(image, use_image_id=True)
         new.write_keypoints(image.image_id, old.read_keypoints(image.image_id))
+
+
+def shuffled(matches: np.ndarray) -> np.ndarray:
+    """The matches of a pair with the second image's keypoints permuted."""
+    return np.column_stack((matches[:, 0], np.random.default_rng(0).permutation(matches[:, 1])))

@@ -167,13 +167,7 @@ def check_finished(shoot: Shoot, path: Path, seed: int) -> tuple[pycolmap.Recons
     copies = [copy.deepcopy(model) for model in grown]
 
     finished = finish_models(
-        database,
-        grown,
-        config=RegisterConfig(),
-        refine=RefineConfig(),
-        threads=1,
-        seed=seed,
-        events=events,
+        database, grown, config=RegisterConfig(), refine=RefineConfig(), threads=1, seed=seed, events=events
     )
 
     scene = workbench(database).scene

@@ -46,7 +46,7 @@ def test_models_that_wrong_matches_connect_stay_apart(
     scene, apart = halves
     before = run(apart).models
     together = synthetic.keep_pairs(apart, tmp_path / "together.db", synthetic.all_pairs(10) - across())
-    synthetic.add_pairs(scene.database, together, across(), wrong=True)
+    synthetic.add_pairs(scene.database, together, across(), wrong=40)
 
     after = run(together, start=before).models
 

@@ -38,9 +38,7 @@ def hanging(tmp_path_factory: pytest.TempPathFactory) -> tuple[synthetic.Scene, 
     return scene, database
 
 
-def test_a_part_that_hangs_on_one_photo_is_a_model_of_its_own(
-    hanging: tuple[synthetic.Scene, Path],
-) -> None:
+def test_a_part_that_hangs_on_one_photo_is_a_model_of_its_own(hanging: tuple[synthetic.Scene, Path]) -> None:
     scene, database = hanging
     events = Recorder()
 
@@ -114,7 +112,7 @@ def test_points_of_two_photos_tell_it_where_there_are_no_others(
 def test_wrong_pairs_that_waited_join_nothing(hanging: tuple[synthetic.Scene, Path], tmp_path: Path) -> None:
     scene, database = hanging
     held = synthetic.keep_pairs(database, tmp_path / "held.db", synthetic.all_pairs(12) - across())
-    synthetic.add_pairs(scene.database, held, ACROSS, wrong=True)
+    synthetic.add_pairs(scene.database, held, ACROSS, wrong=40)
 
     models = run(held, deferred=waiting(scene, ACROSS)).models
 

@@ -27,11 +27,7 @@ from ..scene.pair_matches import PairMatches
 from ..scene.scene import Scene
 from ..scene.view_graph import TwoView
 from ..view_graph.missing_correspondences import context_agreement
-from .alternative_poses import (
-    OUTVOTED_IF_INCONSISTENT,
-    AlternativePlacement,
-    alternative_placements,
-)
+from .alternative_poses import OUTVOTED_IF_INCONSISTENT, AlternativePlacement, alternative_placements
 from .merge import MIN_KEPT, attach_part
 
 _OUTVOTED = 1.5

@@ -42,9 +42,7 @@ def some_seen_by(image: pycolmap.Image, count: int) -> tuple[npt.NDArray[np.int6
     return _arrays(points2D[:: -(-len(points2D) // count) or 1])
 
 
-def _arrays(
-    points2D: Iterable[pycolmap.Point2D],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _arrays(points2D: Iterable[pycolmap.Point2D]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     points2D = list(points2D)
     ids = np.array([point.point3D_id for point in points2D], np.int64)
     return ids, np.array([point.xy for point in points2D], np.float64).reshape(-1, 2)

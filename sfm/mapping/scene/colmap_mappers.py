@@ -20,10 +20,7 @@ Models = dict[int, pycolmap.Reconstruction]
 
 
 def run_peer(
-    mapper: Peer,
-    database: Path,
-    options: pycolmap.IncrementalPipelineOptions,
-    colmap: ColmapValues,
+    mapper: Peer, database: Path, options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """Models of COLMAP's mapper that have at least the configured number of photos, largest first."""
     if not len(ViewGraph.read(database)):

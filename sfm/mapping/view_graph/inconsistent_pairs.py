@@ -117,10 +117,7 @@ class InconsistencyReport:
 
 
 def find_inconsistent_pairs(
-    matches: PairMatches,
-    *,
-    rotations: Mapping[Pair, Rotation] | None = None,
-    tried: Set[Pair] = frozenset(),
+    matches: PairMatches, *, rotations: Mapping[Pair, Rotation] | None = None, tried: Set[Pair] = frozenset()
 ) -> InconsistencyReport:
     """Name the verified pairs that the other pairs contradict.
 
