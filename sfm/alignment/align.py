@@ -1,4 +1,4 @@
-"""`sfm align`: a model brought to ground truth, to another model, or to where GPS says that it stands."""
+"""`sfm align`: a model is transformed to ground truth, to another model, or to GPS positions."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignedModel:
-    """A model in its new place.
+    """A transformed model.
 
     Attributes:
         output: holds `sparse/0` and `alignment.json`.
         model: transformed.
         scale: length of the model's old unit in the new one.
-        names: photos that the target knows.
+        names: images that the target has.
         residuals: distance of each of these from its target, in the target's unit.
-        inliers: which of them had a say.
+        inliers: which of them the fit used.
         origin: of the frame east, north, up in metres, with `gps`; else None.
     """
 
@@ -51,12 +51,12 @@ class AlignedModel:
 
     @property
     def median_residual(self) -> float:
-        """Over all photos that the target knows."""
+        """Over all common images."""
         return float(np.median(self.residuals))
 
     @property
     def rms_residual(self) -> float:
-        """Over those that had a say."""
+        """Over the inliers."""
         return float(np.sqrt(np.mean(self.residuals[self.inliers] ** 2)))
 
     def to_dict(self) -> dict[str, object]:
@@ -82,19 +82,19 @@ def align(
     images: str | Path | None = None,
     number: int = 0,
 ) -> AlignedModel:
-    """Transform a model by the similarity that fits most of its photos; nothing inside it changes.
+    """Transform a model by the similarity that fits most of its images; nothing inside it changes.
 
     Args:
         model: output of a run, or a COLMAP model folder; only read.
-        to: a gt.json, a COLMAP model, or `gps`: metres east, north and up about an origin in the middle of
-            the photos, which is written to `sparse/0/georeference.json` (WGS84).
+        to: a gt.json, a COLMAP model, or `gps`: metres east, north and up about an origin in the middle
+            of the images, which is written to `sparse/0/georeference.json` (WGS84).
         output: new folder, for `sparse/0` and `alignment.json`.
-        images: folder of the photos, for `gps` where `model` is no workspace.
+        images: folder of the images, for `gps` where `model` is no workspace.
         number: which of several models, largest first.
 
     Raises:
-        InputError: no such model or target, too few photos in common, photos on a line (for `gps`), or a
-            target that the model does not fit; says how far off it is.
+        InputError: no such model or target, too few common images, collinear positions (for `gps`), or a
+            target that the model does not fit.
         WorkspaceError: `output` is not empty or cannot be written.
     """
     root, output = Path(model).expanduser(), Path(output).expanduser()

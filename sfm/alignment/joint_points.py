@@ -1,4 +1,4 @@
-"""Points that two models have in common: seen by a photo that both hold, or said to be one by matches."""
+"""Common points of two models, by the keypoints of common images or by verified matches."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def points_in_shared_photos(shared: list[tuple[pycolmap.Image, pycolmap.Image]])
 def matched_points(
     a: pycolmap.Reconstruction, b: pycolmap.Reconstruction, database: Path
 ) -> set[tuple[int, int]]:
-    """Pairs of points of both models that verified matches between their photos say are one.
+    """Pairs of points of both models that verified matches between their images identify.
 
-    Photos whose keypoints are not those of the database are left out.
+    Images whose keypoints are not those of the database are left out.
     """
     return set(_matched(a, b, database))
 

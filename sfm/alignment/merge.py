@@ -72,9 +72,9 @@ def merge(
 ) -> MergedModel:
     """Join two models into one in the frame of A; both are only read.
 
-    They are brought together by a robust similarity: over points that photos of both see with the same
-    keypoints, else over the poses of photos of both, or, without such photos, over points that verified
-    matches in their common database join.
+    A robust similarity aligns them: over points that common images observe with the same keypoints, else over
+    the poses of common images. Without common images it uses points that verified matches in their common
+    database identify.
 
     Args:
         a: output of a run (its largest model counts) or a COLMAP model folder.
@@ -84,8 +84,8 @@ def merge(
         adjust: adjust all poses, intrinsics and points together; else A stays to the last bit.
 
     Raises:
-        InputError: no models, models with rigs of several cameras, nothing in common, or models that do not
-            fit; gives the figures.
+        InputError: no models, models with rigs of several cameras, nothing in common, or models that do
+            not fit; with the figures.
         WorkspaceError: `output` is not empty or cannot be written.
     """
     paths = Path(a).expanduser(), Path(b).expanduser()

@@ -56,7 +56,7 @@ def ordered_pair_errors(models: Sequence[Poses], truth: GroundTruth) -> Array:
     """Errors of all pairs of A u B, (|A u B|,) degrees, sorted; [180] where there is no pair at all.
 
     Args:
-        models: cam_from_world by the names of the ground truth; photos that it does not know are left out.
+        models: cam_from_world by the names of the ground truth; images without ground truth are left out.
         truth: poses and components.
     """
     labels = truth.components or dict.fromkeys(truth.poses, "")
@@ -81,8 +81,8 @@ def colmap_auc(errors: Array, threshold: float, *, min_error: float = 0.0) -> fl
     """Area under the recall curve up to a threshold, per cent (`compute_auc` of COLMAP's benchmark).
 
     The curve goes through (k-th smallest error, k / N) and is level from the last of these to the threshold.
-    It begins at (0, 0); with `min_error` it is level from (0, r) to (min_error, r), r the share of errors up
-    to there, instead of going through their points: what the ground truth cannot resolve is no error.
+    It begins at (0, 0). With `min_error` it is level from (0, r) to (min_error, r) instead, r the share of
+    errors up to there: errors below the resolution of the ground truth are none.
     """
     ordered = np.sort(errors)
     recall = np.arange(1, len(ordered) + 1) / len(ordered)

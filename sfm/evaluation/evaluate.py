@@ -74,11 +74,11 @@ class Evaluation:
     num_registered_in_any: int
     """Photos of the ground truth in any model."""
     model_sizes: tuple[int, ...]
-    """Photos of each model that the ground truth knows, most first."""
+    """Images of each model with ground truth, most first."""
     photos_in_wrong_model: tuple[str, ...]
     """Photos in a model most of whose photos show another scene."""
     unknown_photos: tuple[str, ...]
-    """Photos of the models that the ground truth does not know."""
+    """Images of the models without ground truth."""
     unit: str | None
 
     def to_dict(self) -> dict[str, object]:

@@ -47,7 +47,7 @@ class GroundTruth:
 
     @property
     def metres(self) -> float | None:
-        """Metres in one unit of length; None where nobody knows."""
+        """Metres in one unit of length; None where unknown."""
         return 1.0 if self.unit == "m" else self.metres_per_unit
 
     def groups(self) -> dict[str, tuple[str, ...]]:

@@ -74,8 +74,8 @@ def pair_errors(
 def auc(errors_deg: Array, threshold_deg: float) -> float:
     """Area under the recall curve up to the threshold, per cent, exact.
 
-    The curve is COLMAP's: linear between (0, 0) and the points (k-th smallest error, k / N), level from the
-    last of them to the threshold.
+    The curve is COLMAP's: linear between (0, 0) and the points (k-th smallest error, k / N). From the last of
+    them to the threshold it is level.
     """
     if len(errors_deg) == 0:
         return 0.0
@@ -101,8 +101,8 @@ def auc_histogram(errors_deg: Array, threshold_deg: int) -> float:
 def auc_histogram_both_ways(forth_deg: Array, back_deg: Array, threshold_deg: int) -> float:
     """Mean of `auc_histogram` over errors of pairs i to j and of the same pairs j to i, per cent.
 
-    The direction of a translation is told in the frame of a pair's second photo, so that its error depends
-    on which comes first where the rotation is wrong, too; VGGT-X (arXiv 2509.25191) averages both orders.
+    The direction of a translation is in the frame of a pair's second image. So its error depends on the order
+    where the rotation is wrong, too. VGGT-X (arXiv 2509.25191) averages both orders.
     """
     return (auc_histogram(forth_deg, threshold_deg) + auc_histogram(back_deg, threshold_deg)) / 2
 
@@ -154,7 +154,7 @@ class TrajectoryError:
     trajectory, as FlowMap has it: `normalised` over the root of the number of photos."""
     num_photos: int
     metres: float | None = None
-    """`raw` in metres, where the ground truth knows what they are."""
+    """`raw` in metres, where the ground truth has a metric scale."""
 
 
 def centres(poses: Poses, names: Sequence[str]) -> Array:
@@ -166,10 +166,9 @@ def centres(poses: Poses, names: Sequence[str]) -> Array:
 def trajectory_error(
     estimated: Poses, true: Poses, names: Sequence[str], *, metres_per_unit: float | None = None
 ) -> TrajectoryError | None:
-    """ATE over the photos of `names` that are in the model; None with fewer than three of them.
+    """ATE over the images of `names` that are in the model; None with fewer than three of them.
 
-    The root mean square distance of centres of the same photo, after the similarity that makes it least; of
-    photos that are not in the model it says nothing.
+    It is the root mean square distance of camera centres after the similarity that minimises it.
     """
     common = [name for name in names if name in estimated]
     source, target = centres(estimated, common), centres(true, common)

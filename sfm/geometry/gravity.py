@@ -32,11 +32,11 @@ _UPRIGHT_FROM_STORED = {
 
 
 def upright_from_world(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) -> Vectors:
-    """A rotation that brings the model's up direction to +z, as far as the photos tell.
+    """A rotation that brings the model's up direction to +z, as far as the images determine it.
 
-    People hold cameras level: the horizontal image axes of upright photos lie in the ground plane, so up is
-    the direction most nearly perpendicular to all of them. Where these axes are all parallel, up is the mean
-    of the photos' own.
+    People hold cameras level: the horizontal axes of upright images lie in the ground plane. So up is the
+    direction most nearly perpendicular to all of them. Where these axes are all parallel, up is the mean of
+    the images' own.
 
     Args:
         model: any model.
@@ -61,7 +61,7 @@ def upright_from_world(model: pycolmap.Reconstruction, orientations: Mapping[str
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What photos that were held level tell of a model."""
+    """The up direction and horizontal axes of images that were held level."""
 
     up: Vectors
     """(3,) unit vector; where there is one axis only, from how the photos look on average."""
@@ -90,7 +90,7 @@ def level_of(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) ->
 
 
 def is_level(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) -> bool:
-    """Whether photos tell up for sure."""
+    """Whether the images determine the up direction."""
     found = level_of(model, orientations)
     return found is not None and len(found.axes) == 2
 

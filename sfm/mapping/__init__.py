@@ -68,30 +68,30 @@ def reconstruct(
 
     Args:
         database: COLMAP database with keypoints and two-view geometries; only read.
-        config: how photos are registered; `config.mapper` chooses our loop or one of COLMAP's.
+        config: of registration; `config.mapper` chooses our loop or one of COLMAP's mappers.
         refine: which intrinsics may change.
         fixed_cameras: camera ids whose intrinsics never change.
         threads: threads to use; results are bit-equal only for the same number.
         seed: of everything random.
-        events: told of every decision, stage `register`.
-        progress: counts registered photos.
+        events: receives every decision, stage `register`.
+        progress: counts registered images.
         start: models of an earlier round to continue from (our loop only); they are left unchanged.
-        focal_guesses: focal lengths (px) by camera id, for cameras that nothing better is known of; held
-            where nearly all matches are of pairs alone (our loop only).
-        depth: depth of single photos, for those that share no point with a model or have no parallax, and for
-            the scale of models where it is metric (our loop only).
-        deferred: pairs that may be look-alikes': models are grown without them, and then those are let in
-            that agree with the models, unless `config` trusts them (our loop only).
-        finished: False leaves models good enough to go on from, for `finish_models` later (our loop only).
-        fresh: whether models that stay apart, or leave photos out, are also begun anew, which may join them
+        focal_guesses: focal lengths (px) by camera id, for cameras without a better one; held where
+            nearly all matches are of pairs alone (our loop only).
+        depth: depth of single images, for those without common points or parallax, and for the scale of
+            models where it is metric (our loop only).
+        deferred: pairs that may be false: models grow without them, then those that agree are admitted,
+            unless `config` trusts them (our loop only).
+        finished: False leaves models unfinished, for `finish_models` later (our loop only).
+        fresh: whether separate or incomplete models are also started again, which may join them (our loop
+            only).
+        existing: models made elsewhere, which are grown and never replaced; `start` has them as an
+            earlier round left them (our loop only).
+        scratch: folder of this run alone for files between processes, left empty; None: a temporary one
             (our loop only).
-        existing: models made elsewhere, which are grown and never replaced; `start` holds them as an earlier
-            round left them (our loop only).
-        scratch: folder of this run alone for what processes hand to each other, left empty; None: one of
-            the system's (our loop only).
 
     Returns:
-        Models of at least `config.min_model_size` photos, largest first, and the view graph.
+        Models of at least `config.min_model_size` images, largest first, and the view graph.
     """
     if config.mapper == "graph":
         return reconstruct_graph(

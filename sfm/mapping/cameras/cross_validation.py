@@ -1,4 +1,4 @@
-"""How well intrinsics that some photos ask for suit others that had no say."""
+"""Cross-validation of freed intrinsics: how well those of some images suit the images left out."""
 
 from __future__ import annotations
 

@@ -1,15 +1,12 @@
 """Focal lengths that EXIF or a backend gave, held where the observations cannot determine better ones.
 
-A flat scene seen straight down from one height fits any focal length: the cameras stand higher, and the
-ground bends with the distortion. Bundle adjustment then follows the noise, to four times the true value on a
-rendered flight. A focal length from EXIF is within a few per cent, so it stays until the observations
-determine a better one (`given_sigma`).
+A flat scene seen straight down from one height fits any focal length: the camera height and the distortion
+compensate it. A focal length from EXIF is within a few per cent, so it stays until the observations determine
+a better one (`given_sigma`).
 
-So is it with the guesses of a backend, where nearly all points are of two photos: two that look the same way
-hardly tell their focal length, since depth makes up for any. On a rendered chain of twelve photos adjustment
-went from a guess of 441 px to 324, where 448 was true. Such models grow with the guess, and in the end their
-observations are asked how well they determine a better one: there to a third of it, in a chain of photos
-that turn a little to a fiftieth.
+The guess of a backend stays, too, where nearly all points are of two images, since depth compensates any
+focal length. Such models grow with the guess, and the standard deviation of their focal length decides in the
+end.
 """
 
 from __future__ import annotations
@@ -74,7 +71,7 @@ def without_focal(options: pycolmap.BundleAdjustmentOptions) -> pycolmap.BundleA
 
 
 def holds_guess(session: MapperSession) -> bool:
-    """Whether a camera of the model has a focal length that is a guess, and matches say too little of it."""
+    """Whether a camera of the model has a guessed focal length that the matches hardly determine."""
     model = session.reconstruction
     return bool(_guessed(session)) and not matches_tell(
         session.scene, (model.image(image_id).name for image_id in model.reg_image_ids())
@@ -95,9 +92,8 @@ def given_sigma(
 ) -> float:
     """Standard deviation of a common factor of the focal lengths of some cameras of a model.
 
-    With photos left out in turn (jackknife): observations of a photo err alike, so that the formal one is too
-    small by a factor of up to ten. Infinity where that alone is beyond `_MAX_SIGMA`, and where nothing is
-    left to tell by.
+    By the jackknife over images, since the formal value is too small by a factor of up to ten. Infinity where
+    the formal value is above `_MAX_SIGMA` already, or nothing is observed.
     """
     cameras = {camera_id: model.camera(camera_id) for camera_id in camera_ids}
     num_extra = min(len(camera.extra_params_idxs()) for camera in cameras.values())
@@ -171,9 +167,9 @@ def _guessed(session: MapperSession) -> list[int]:
 def _sigma(
     model: pycolmap.Reconstruction, camera_id: int, options: pycolmap.BundleAdjustmentOptions
 ) -> float:
-    """Standard deviation that the observations leave to a focal length, relative to it.
+    """Formal standard deviation of a focal length, relative to it.
 
-    Infinity where nothing is left to tell by, or `options` free no focal length.
+    Infinity where nothing is observed, or `options` free no focal length.
     """
     camera = model.camera(camera_id)
     richest = camera.model_name if camera.model_name in LADDER else LADDER[0]

@@ -26,7 +26,7 @@ _FAILED = "the adjustment failed"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RicherCameras:
-    """What the observations of a model say of the intrinsics of its cameras."""
+    """Model selection for the intrinsics of the cameras of a model."""
 
     selections: Mapping[int, ModelSelection]
     """By camera id, of those that were asked about."""
@@ -53,7 +53,7 @@ class RicherCameras:
         return self.anyway | off_centre
 
     def started(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-        """A copy of the model with the cameras that the climbs predict."""
+        """A copy of the model with the cameras that the selections predict."""
         started = copy.deepcopy(model)
         for camera_id in sorted(self.supported):
             found = self.selections[camera_id]

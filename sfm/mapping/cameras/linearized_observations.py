@@ -1,4 +1,4 @@
-"""Observations that speak of one camera, and how they change with intrinsics, poses and points."""
+"""Observations of one camera, linearised in intrinsics, poses and points."""
 
 from __future__ import annotations
 

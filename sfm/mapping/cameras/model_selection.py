@@ -1,9 +1,9 @@
-"""Which further intrinsics of a camera the observations support, judged before any adjustment.
+"""Model selection: which further intrinsics of a camera the observations support, before any adjustment.
 
-The score test says what freeing a rung would gain, its covariance how well the parameters are determined;
-both take each observation for a witness of its own. Photos do not err like that: a moving lens or a few wrong
-matches shift many observations alike. So photos are left out in turn, which shows how far the parameters
-scatter (jackknife), and whether photos that had no say are explained better.
+The score test gives the gain of freeing a parameter block, its covariance how well the parameters are
+determined. Both assume independent observations. A moving lens or a few wrong matches shift many observations
+of an image alike. So images are left out in turn (jackknife), which gives the scatter of the parameters and
+the gain in images left out.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class ModelSelection:
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """Names of the rungs, each by itself."""
+        """Names of the accepted parameter blocks, one by one."""
         return tuple(name for one in self.tried if one.accepted for name in parts(one.block))
 
     def reached(self, camera: pycolmap.Camera) -> tuple[TriedBlock, ...]:
-        """What was tried, accepted rungs with what the adjustment made of them."""
+        """The blocks that were tried, accepted ones with their values after adjustment."""
         ladder = camera.model_name in LADDER and self.freedom.camera.model_name in LADDER
         final = as_model(camera, self.freedom.camera.model_name) if ladder else camera
         moved = np.asarray(final.params) - np.asarray(self.freedom.camera.params)
@@ -88,7 +88,7 @@ class ModelSelection:
 
 
 def select_model(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> ModelSelection:
-    """Try the rungs of a camera one after the other, each on top of those accepted so far."""
+    """Try the parameter blocks of a camera one after the other, each with those accepted so far."""
     seen = gather(model, camera_id, freedom)
     if not freedom.blocks or not seen.variance > 0:
         return ModelSelection((), freedom, freedom.camera)
@@ -121,10 +121,10 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
 def _only_together(
     waiting: Sequence[ParameterBlock], tried: Mapping[str, TriedBlock]
 ) -> ParameterBlock | None:
-    """Rungs that the observations ask for and that nothing determines as long as the others are missing.
+    """Parameter blocks with a significant gain that are undetermined as long as the others are fixed.
 
-    A lens off its centre shifts the principal point and bends the picture sideways; either alone explains
-    little and leaves the focal length wherever the rest pushes it.
+    A decentred lens shifts the principal point and adds tangential distortion. Either alone explains little
+    and leaves the focal length undetermined.
     """
     asked_for = [block for block in waiting if tried[block.name].held_out_sigmas is not None]
     return together(asked_for) if len(asked_for) > 1 else None
@@ -147,7 +147,7 @@ class _Evidence:
         return Folds.of(self.seen)
 
     def judge(self, camera_id: int, block: ParameterBlock, before: Sequence[int]) -> TriedBlock:
-        """Whether a rung is supported on top of what is free before it."""
+        """Whether a parameter block is supported in addition to the free ones."""
         after = [*before, *block.columns]
         gain = self.system.gain(after, self.prior) - self.system.gain(before, self.prior)
         sigmas = math.sqrt(max(gain, 0.0) / self.seen.variance)

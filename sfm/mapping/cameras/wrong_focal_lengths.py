@@ -1,4 +1,4 @@
-"""Photos whose own evidence contradicts the focal length of the camera that they are said to share."""
+"""Images whose observations contradict the focal length of a shared camera."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class WrongFocalLength:
 
     name: str
     focal_px: float
-    """What its points say; the shared value is off by a quarter or more."""
+    """Ratio to the shared focal length, at least: a wrong one is off by a quarter or more."""
     num_points: int
-    """Points of the model that its matches say it shows."""
+    """Fewest points of the model that an image matches."""
     error_px: float
     """Mean distance to them with this focal length, cut at the sampling threshold."""
     error_shared_px: float
@@ -42,14 +42,14 @@ def find_wrong_focal_lengths(
     fixed_cameras: Set[int] = frozenset(),
     seed: int,
 ) -> list[WrongFocalLength]:
-    """Photos to be given cameras of their own, sorted by name; nothing is changed.
+    """Images that need cameras of their own, sorted by name; nothing is changed.
 
-    Tested are photos that are not registered, or poorly, of cameras that several photos share and whose focal
-    length is a guess: whether the model's points fit a pose clearly better once the focal length is free.
+    Candidates are images without a good pose whose camera several images share, with a guessed focal length.
+    The test is whether the model's points fit a pose clearly better with a free focal length.
 
     Args:
         database: the verified pairs that the models were built from.
-        models: largest first; a photo is tested against the first that it sees enough points of.
+        models: largest first; an image is tested against the first with enough common points.
         fixed_cameras: cameras whose intrinsics the user gave.
         seed: of the random sampling.
     """
@@ -103,7 +103,7 @@ def _is_other(model: pycolmap.Reconstruction, image_id: int, camera_id: int, nam
 def _visible_points(
     scene: Scene, name: str, model: pycolmap.Reconstruction
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Keypoints of a photo, (N, 2) px, and the model's points that its matches say they show, (N, 3)."""
+    """Keypoints of an image, (N, 2) px, and the model's points that matches assign to them, (N, 3)."""
     registered = {model.image(i).name: i for i in model.reg_image_ids()}
     image_id = scene.id_of[name]
     point_of: dict[int, int] = {}
@@ -137,8 +137,8 @@ def _estimate(
 ) -> tuple[float, float]:
     """Focal length in px and error after estimating a pose, the focal length free or not.
 
-    The error is the mean distance, px, with distances cut at the sampling threshold: of their squares, the
-    few wrong points that fit no focal length would be the most.
+    The error is the mean distance, px, with distances cut at the sampling threshold, so that outliers do not
+    dominate it.
     """
     camera = copy.deepcopy(camera)
     estimation = pycolmap.AbsolutePoseEstimationOptions()

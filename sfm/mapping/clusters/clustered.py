@@ -28,16 +28,17 @@ def clustered_models(
     *,
     scratch: Path | None = None,
 ) -> list[Submodel]:
-    """Models of the photos that `models` leave over, where these are so many that clusters pay; else none.
+    """Models of the images that `models` leave over, by clusters where these are many; else none.
 
-    The result depends on the clusters and on the threads a process has, never on which is done first.
+    The result depends on the clusters and on the threads of each process, never on the order in which they
+    end.
 
     Args:
-        context: of the whole. Processes get a part of its scene each, as copies.
-        config: `config.processes` and `config.cluster_size` count.
+        context: of the whole. Each process gets a copy of a part of its scene.
+        config: with `config.processes` and `config.cluster_size`.
         models: so far.
-        discarded: told of the clusters, of their joins, and of trials that were given up.
-        scratch: folder in which clusters change hands, for this run alone; None: a temporary one.
+        discarded: records the clusters, their joins, and discarded trials.
+        scratch: folder for the files of clusters, of this run alone; None: a temporary one.
     """
     if context.options.frozen:  # the seams could not be adjusted
         return []

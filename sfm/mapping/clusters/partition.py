@@ -1,8 +1,8 @@
-"""Which photos are mapped together: clusters of the view graph that share photos at their seams.
+"""Clusters of the view graph that overlap where they meet; each is mapped on its own.
 
-The graph is cut in two, and again, by normalised cuts weighted with inliers, as COLMAP's hierarchical mapper
-and GraphSfM (Chen et al. 2020) do; then the photos on both sides of each seam that see most of the other side
-join it, so that the models have photos and points in common.
+The graph is cut in two repeatedly by normalised cuts weighted with inliers, as by COLMAP's hierarchical
+mapper and GraphSfM (Chen et al. 2020). Then the images on both sides of a cut with most matches to the other
+side join it, so that the models overlap.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ class Cluster:
 def partition(
     graph: ViewGraph, component: Set[str], frame_of: Mapping[str, int], *, cluster_size: int
 ) -> list[Cluster]:
-    """Overlapping clusters of about one size, each connected, that hold all photos; largest first.
+    """Overlapping clusters of about one size, each connected, that hold all images; largest first.
 
     Args:
-        graph: verified pairs; those that may be look-alikes' had better be missing.
-        component: photos that its pairs connect.
-        frame_of: photos of one frame, taken by one rig at one moment, stay together.
-        cluster_size: photos of a core, about; a third of it at least, if the component has as many.
+        graph: verified pairs, preferably without those that may be false.
+        component: images that its pairs connect.
+        frame_of: frame id by name; images of one frame stay together.
+        cluster_size: approximate number of images of a core; at least a third of it, if the component has
+            as many.
     """
     frames = sorted({frame_of[name] for name in component})
     weights = _weights(graph, component, frame_of, frames)

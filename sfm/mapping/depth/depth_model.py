@@ -1,8 +1,8 @@
-"""A model from depth alone, for photos that no seed starts a model of: a camera that only turned, say.
+"""A model from depth alone, for images from which no seed starts a model, as after a pure rotation.
 
-Poses come from keypoints that depth lifts to points, never from triangulation, so that such a model may have
-no parallax at all. COLMAP's filters would take all its points away: such a model isn't handed to a mapper
-again but built anew (see `has_parallax`).
+Poses come from keypoints that depth lifts to points, not from triangulation, so such a model may have no
+parallax. COLMAP's filters would remove all its points, so it is built again instead of continued
+(`has_parallax`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Array = NDArray[np.float64]
 def build_depth_model(
     scene: Scene, options: MapperOptions, candidates: Set[str], journal: Journal
 ) -> pycolmap.Reconstruction | None:
-    """A model of those `candidates` that lifted points connect to the best connected one of them.
+    """A model of the `candidates` that lifted points connect to the best connected one of them.
 
-    Points are means of what the depth of their photos says; poses are adjusted to them, intrinsics are not.
-    The unit is that of the depth of the first photo. None when fewer than two photos hold together.
+    Points are means of lifted keypoints, and poses are adjusted to them; intrinsics stay. The unit is that of
+    the depth of the first image. None with fewer than two connected images.
     """
     root = _root(scene, candidates)
     if root is None:

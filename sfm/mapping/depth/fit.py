@@ -79,7 +79,7 @@ def fit_depth(depth: Array, confidence: Array, model_depth: Array) -> DepthFit |
 
 
 def is_known(depth: Array, confidence: Array) -> NDArray[np.bool_]:
-    """Where depth is said at all, (N,); a confidence of 1 says nothing."""
+    """Where depth is known, (N,); a confidence of 1 counts as unknown."""
     with np.errstate(invalid="ignore"):
         return np.asarray((depth > 0) & (depth < np.inf) & (confidence > 1))
 

@@ -24,14 +24,14 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class KeypointDepth:
-    """A `DepthSource` that knows the depth of keypoints; NaN for any other position."""
+    """A `DepthSource` of the depth of keypoints; NaN for any other position."""
 
     known: dict[str, _Known]
     metric: bool
 
     @classmethod
     def of(cls, scene: Scene, names: Iterable[str]) -> KeypointDepth | None:
-        """What the depth of a scene says at the keypoints of some photos; None where it has none."""
+        """The depth of a scene at the keypoints of some images; None where it has none."""
         if scene.depth is None:
             return None
         known = {}

@@ -76,7 +76,7 @@ def _collect(session: MapperSession, name: str, fit_of: FitOf) -> UncertainPoint
 
 
 def _points_of(session: MapperSession, name: str, other: str, fit: DepthFit | None) -> UncertainPoints:
-    """Points of one registered photo that matches say `name` sees; without a fit triangulated ones only."""
+    """Points of one registered image that `name` matches; without a fit triangulated ones only."""
     scene, rec = session.scene, session.reconstruction
     ids = scene.id_of[other], scene.id_of[name]
     image, photo = rec.image(ids[0]), rec.image(ids[1])

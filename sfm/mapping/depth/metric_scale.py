@@ -25,10 +25,10 @@ class MetricScale:
 
 
 def metric_scale(scene: Scene, model: pycolmap.Reconstruction) -> MetricScale | None:
-    """The median over photos of the median ratio of their depth to that of the model.
+    """The median over images of the median ratio of their depth to that of the model.
 
-    Photos whose depth doesn't fit the points that they see have no say. None where depth isn't metric or too
-    few photos have any.
+    Images whose depth does not fit their points are left out. None where depth is not metric or of too few
+    images.
     """
     if scene.depth is None or not scene.depth.metric:
         return None

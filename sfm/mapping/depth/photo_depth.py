@@ -1,4 +1,4 @@
-"""The depth of photos next to what a model says of them."""
+"""The depth of images compared with the depth of their points in a model."""
 
 from __future__ import annotations
 

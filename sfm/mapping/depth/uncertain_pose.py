@@ -47,14 +47,14 @@ def refine_pose(
 ) -> tuple[pycolmap.Rigid3d, NDArray[np.bool_]]:
     """The pose that fits best, with errors in standard deviations, and which points agree with it.
 
-    With its depth, a point moves along its epipolar line: there its error counts little, across the line as
-    much as that of a triangulated point. So matches fix rotation and direction, and depth only the length.
-    Outliers lose weight as in Cauchy's loss, whose width follows the median error.
+    An error of depth moves a point along its epipolar line, so residuals weigh little along that line. Across
+    it they weigh as much as those of triangulated points. Outliers lose weight by a Cauchy loss whose width
+    follows the median error.
 
     Args:
         points: at least three.
-        camera: of the photo; unchanged.
-        cam_from_world: where to start.
+        camera: of the image; unchanged.
+        cam_from_world: initial pose.
         sigma_px: standard deviation of the keypoints.
 
     Returns:

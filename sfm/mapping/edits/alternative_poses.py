@@ -1,4 +1,4 @@
-"""Parts of a model that little holds, and the other place that the pairs which contradict them agree on."""
+"""Alternative placements of weakly connected parts, by the pairs that contradict the present ones."""
 
 from __future__ import annotations
 
@@ -21,43 +21,41 @@ from ..scene.view_graph import TwoView
 from .merge import common_points, similarity
 
 OUTVOTED_IF_INCONSISTENT = 0.5
-"""Matches that agree with another place, times those with the present one, where most pairs that should match
-do not (`same_place`): three parts of a rendered town, 40 of 200 photos, had 1.15, 0.65 and 2.7, and AUC@5
-rose from 63 to 93."""
+"""Smallest ratio of votes for an alternative to votes for an inconsistent present placement."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlternativePlacement:
-    """A part of a model, and the other place that most of the pairs that contradict it agree on."""
+    """A part of a model, and the placement that most of the pairs which contradict it agree on."""
 
     part: frozenset[str]
     base_from_part: pycolmap.Sim3d
     across: frozenset[Pair]
     """Verified pairs of the part with the rest of the model."""
     present: frozenset[Pair]
-    """Pairs across that agree with where the part stands."""
+    """Pairs across that agree with the present placement."""
     other: frozenset[Pair]
-    """Pairs across that agree with the other place."""
+    """Pairs across that agree with the alternative placement."""
     here: CovisibilityTest
     there: CovisibilityTest
 
     @property
     def gain(self) -> int:
-        """By how many there are fewer pairs that should match and do not."""
+        """Difference of the numbers of pairs with predicted overlap that do not match."""
         return self.here.num_inconsistent - self.there.num_inconsistent
 
     def votes(self, edges: Mapping[Pair, TwoView]) -> tuple[int, int]:
-        """Matches that agree with the present place alone, and with the other one alone."""
+        """Matches that agree with the present placement alone, and with the alternative alone."""
         sides = self.present - self.other, self.other - self.present
         here, there = (sum(edges[pair].num_inliers for pair in pairs) for pairs in sides)
         return here, there
 
 
 def alternative_placements(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
-    """Other places of parts of a model, in the order of their photos' names.
+    """Alternative placements of parts of a model, in the order of their images' names.
 
-    More matches have to call for another place than for the present one; half where photos do not see what
-    they should see from here, or where too few pairs were tried to tell.
+    More matches must agree with the alternative than with the present placement. Half as many suffice where
+    the present one is not consistent by its covisibility.
     """
     edges = context.scene.view_graph.edges
     errors = median_errors_px(context.scene, submodel.reconstruction, edges)
@@ -78,7 +76,7 @@ def _alternative_placement(
     errors_px: Mapping[Pair, float],
     covisibility: PredictedCovisibility,
 ) -> AlternativePlacement | None:
-    """The place that the pairs which contradict a part would have it at; None where they agree on none."""
+    """The placement by the pairs that contradict the present one; None where they agree on none."""
     scene, edges = context.scene, context.scene.view_graph.edges
     across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)

@@ -1,7 +1,7 @@
-"""Steps that follow growth: each gives back models that are at least as good as those it got, or these.
+"""Steps after growth return models that are at least as good as the given ones, or the given ones.
 
-One measure decides (`why_worse`). A step is handed models to look at, never to change, and what it makes of
-them is only taken through `apply_step`, so that no step can lose what was there before.
+One measure decides (`why_worse`). A step must not change the given models, and its result is only taken
+through `apply_step`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Judge:
     """Whether a step may replace models."""
 
     scene: Scene
-    """With all pairs: those that a step leaves out have a say as well."""
+    """With all pairs, also those that a step leaves out."""
     min_points: int
     """Observations by which registration holds a photo."""
 
@@ -108,14 +108,14 @@ Step = Callable[[Sequence[Submodel]], Sequence[Submodel]]
 def apply_step(
     judge: Judge, before: Sequence[Submodel], step: Step, name: str, journal: Journal
 ) -> list[Submodel]:
-    """What a step makes of models, or these where it fails or makes them worse.
+    """The result of a step, or the given models where it fails or makes them worse.
 
     Args:
         judge: of the result.
         before: models; a step leaves them unchanged.
-        step: what is done.
+        step: the change.
         name: of the step, for the journal.
-        journal: told why a result was not taken.
+        journal: records why a result was not taken.
     """
     try:
         after = list(step(before))

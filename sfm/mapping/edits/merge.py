@@ -133,7 +133,7 @@ def _absorbed(context: MappingContext, large: Submodel, small: Submodel, journal
 
 
 def common_points(context: MappingContext, large: Submodel, small: Submodel) -> tuple[Points, Points]:
-    """Points of both models that verified matches between their photos say are the same, each pair once."""
+    """Points of both models that verified matches between their images identify, each pair once."""
     ids = sorted(set(_matched_points(context, large, small)))
     points_large = [large.reconstruction.point3D(a).xyz for a, _ in ids]
     points_small = [small.reconstruction.point3D(b).xyz for _, b in ids]

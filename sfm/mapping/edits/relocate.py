@@ -1,10 +1,9 @@
-"""Parts of a model that stand where look-alikes put them, and elsewhere by the most of their pairs.
+"""Parts that visual aliasing has misplaced are relocated to where most of their pairs place them.
 
-Pairs are trusted in the order of their strength, and one strong pair of look-alikes vouches for all that join
-the same two places; the true pairs of the part then contradict the model and stay out. Once there is a model,
-the pairs that it refuses can be heard together: where it hangs together by little, and one other place agrees
-with far more of the matches across than the present one, the part is moved there. Fewer suffice where photos
-do not see what they should see from where they stand.
+Pairs are trusted in the order of their strength, and one strong false pair supports all others between the
+same two places. The true pairs of the part then contradict the model and are not used. In a finished model
+these pairs can be counted together: a weakly connected part moves to an alternative placement with far more
+agreeing matches. Fewer suffice where images do not match others with predicted overlap.
 """
 
 from __future__ import annotations
@@ -31,12 +30,7 @@ from .alternative_poses import OUTVOTED_IF_INCONSISTENT, AlternativePlacement, a
 from .merge import MIN_KEPT, attach_part
 
 _OUTVOTED = 1.5
-"""Matches that agree with another place, times those with the present one: 3.2 of a street of a rendered
-town that stood at a wrong corner, 1.1 at most of parts of two towns that stand where they should. With the
-square of how well surroundings agree as weights, 3.7 of that street, and 0.8 of the two boxes of
-`dup_cereal`, whose false pairs have three times as many matches as the true ones. There also 13 of 13 pairs
-match that should from the wrong place, since a box fills the view (0.34); from the right place of ten photos
-of a rendered town 15 of 15 do (1.39)."""
+"""Smallest ratio of votes for an alternative to votes for the present placement."""
 _MAX_MOVES = 10
 
 
@@ -47,14 +41,14 @@ def relocate_parts(
     deferred: Set[Pair],
     journal: Journal,
 ) -> pycolmap.Reconstruction | None:
-    """The model with parts moved to where most of the matches across would have them; None: it stays.
+    """The model with parts at the placements that most matches across agree with; None: no part moves.
 
     Args:
         scene: with all pairs.
-        model: settled, so that what contradicts it contradicts its places and not its roughness; unchanged.
+        model: settled, so that pairs contradict its placements and not rough poses; unchanged.
         options: of the mapper.
-        deferred: pairs that may be look-alikes', true or false.
-        journal: told of what was tried.
+        deferred: pairs that may be false.
+        journal: records each attempt.
     """
     context = MappingContext(scene, options, lambda name: None)
     submodel = start = Submodel.of(model)
@@ -109,7 +103,7 @@ def _relocated(
     deferred: Set[Pair],
     journal: Journal,
 ) -> Submodel | None:
-    """The model with the part at the other place; None where it falls apart there."""
+    """The model with the part at the alternative placement; None where that is not better."""
     scene, part = context.scene, move.part
     base = without_images(context, submodel, part)
     moving = without_images(context, submodel, submodel.names - part)
@@ -146,7 +140,7 @@ def _relocated(
 
 
 def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePlacement) -> CovisibilityTest:
-    """What the part and the rest should see of each other by where they stand in a model, and see."""
+    """Covisibility test of the part at its placement in a model."""
     errors = median_errors_px(scene, model, move.across)
     trusted = {pair for pair, error in errors.items() if error <= AGREED_PX}
     return covisibility_test(
@@ -157,10 +151,7 @@ def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePla
 def _votes_ratio_by_context(
     edges: Mapping[Pair, TwoView], matches: Callable[[], PairMatches], move: AlternativePlacement
 ) -> float:
-    """Matches that agree with the alternative placement over those with the present one, weighted by context.
-
-    The surroundings of look-alikes differ, however many matches they have.
-    """
+    """Votes for the alternative over votes for the present placement, weighted by agreement of context."""
     agreement = context_agreement(matches(), move.present | move.other)
     agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
     here, there = (sum(agreed[pair] for pair in pairs) for pairs in (move.present, move.other))

@@ -1,7 +1,7 @@
-"""Parts that hang on a single photo become models of their own.
+"""Pendant parts become models of their own.
 
-Left in, such a part has a size that nobody measured, and the pairs that bring it pull at the rest. Apart,
-both are as exact as their own points; and more pairs between them are looked for, as between any two models.
+Within the whole, nothing determines the scale of such a part, and pairs that do later would have to bend it.
+Apart, both are as exact as their own points, and pairs between them are looked for as between any two models.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..measures.articulation_images import pendant_parts
 
 
 def split_at_articulations(context: MappingContext, submodels: Sequence[Submodel]) -> list[Submodel]:
-    """The models, unchanged, with each hinged part large enough for a model taken off its own.
+    """The models, unchanged, with each pendant part that is large enough for a model split off.
 
-    Models from depth stay whole: depth says how large their parts are.
+    Models of a scene with depth stay whole, since depth determines the scale.
     """
     if context.scene.depth is not None:
         return list(submodels)
@@ -26,12 +26,13 @@ def split_at_articulations(context: MappingContext, submodels: Sequence[Submodel
 
 
 def is_pendant(context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]) -> bool:
-    """Whether some of these photos belong to a hinged part that is large enough for a model."""
+    """Whether some of these images belong to a pendant part that is large enough for a model."""
     return any(not names.isdisjoint(part) for part, _ in _large_parts(context, model))
 
 
 def _large_parts(context: MappingContext, model: pycolmap.Reconstruction) -> list[tuple[frozenset[str], str]]:
-    """Hinged parts and their hinges; the distances in a rig say how large a part is that has rigs."""
+    """Pendant parts and their articulation images, without parts with rigs, whose baselines determine the
+    scale."""
     least = context.options.pipeline.min_model_size
     in_rigs = {
         image.name
@@ -46,7 +47,7 @@ def _large_parts(context: MappingContext, model: pycolmap.Reconstruction) -> lis
 
 
 def _apart(context: MappingContext, submodel: Submodel) -> list[Submodel]:
-    """The model without its hinged parts, and these, as models; they may have such parts themselves."""
+    """The model without its pendant parts, and these, as models; each may have such parts itself."""
     parts = _large_parts(context, submodel.reconstruction)
     if not parts:
         return [submodel]

@@ -1,9 +1,7 @@
-"""Adjusting a model: around a photo just registered, cheaply as a whole while it grows, and fully in the end.
+"""Bundle adjustment around the last image, of the whole growing model, and of the model that is kept.
 
-Most of incremental mapping's time goes into global adjustments that move nothing. While a model grows, its
-poses have to be good enough for the next photo to find its place and for wrong observations to stand out; for
-that, a part of the points and one pass suffice. All points, and repeated passes until nothing is filtered any
-more, are for the model that is kept.
+A growing model needs poses good enough to register the next image and to find outliers. A part of the points
+and one pass suffice for that. All points and repeated passes are for the model that is kept.
 """
 
 from __future__ import annotations
@@ -21,8 +19,7 @@ from ..scene.session import MapperSession
 
 _MANY = 40  # photos
 _OUTLIER_SIGMAS = 6.0
-"""Of the noise of keypoints. Fewer also lose good keypoints of coarse scales: on `Herz-Jesus-P8` with 3 AUC@1
-falls from 94 to 90, on `eth3d_pipes` and `fountain-P11` it rises with anything between 3 and 8."""
+"""Residuals above this multiple of the noise of keypoints are outliers."""
 
 
 def refine_local(session: MapperSession, name: str) -> None:
@@ -119,7 +116,7 @@ def _complete_and_adjust(
 def note_adjustment(
     model: pycolmap.Reconstruction, why: str, began: float, journal: Journal, **more: float
 ) -> None:
-    """Tell of an adjustment of the whole model; `began` is of the monotonic clock."""
+    """Record an adjustment of the whole model; `began` is of the monotonic clock."""
     journal.note(
         "global_ba",
         why=why,

@@ -1,10 +1,9 @@
-"""Models that start from all poses at once, for photos that no chain of registrations joins.
+"""Models by global SfM, for images that incremental registration cannot connect.
 
-Incremental mapping is lost where no photo sees enough points of the model; averaging the relative poses of
-all pairs needs no points. It never doubts, though. So what COLMAP's global mapper (GLOMAP, Pan et al. 2024)
-says is taken as a start: photos that their own pairs contradict leave it, the others are adjusted, and the
-rest may still register. Parts that share hardly a point do not stay together: where one lies to the other is
-a guess that adjustment cannot mend.
+Incremental mapping needs points that an image shares with the model; averaging relative poses needs none. The
+poses of COLMAP's global mapper (GLOMAP, Pan et al. 2024) are a start: images whose pairs contradict them are
+removed, the others are adjusted, and the rest may still register. Parts with hardly a common point are
+separated, since adjustment cannot determine their relative pose.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ loss: the adjustment of all is near. The others are settled at once."""
 _SMALL = 10
 """In a model of fewer photos, each one counts."""
 _FEW, _FEW_RATIO = 40, 1.3
-"""In a model of no more photos an adjustment costs little, and photos that see the same from almost one spot
-need it: AUC@5 of twelve is 95 with it and 61 where models may double in between."""
+"""Largest number of images up to which each small growth is adjusted."""
 _SETTLED = 1.15
 """A model with all photos is judged as it is where fewer came than this since it was last adjusted."""
 
@@ -42,11 +41,11 @@ def grow(
     methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS, Method.LIFTED),
     on_registered: Callable[[str], None],
 ) -> None:
-    """Register photos of `candidates` one after the other, adjusting locally each time and globally when due.
+    """Register images of `candidates` one after the other, adjusting locally each time and globally when due.
 
-    A global adjustment is due when photos or points have grown by the configured ratio, and when nothing can
-    be registered: better poses often let in photos that failed before. The model is left good enough to be
-    compared with others; the one that is kept is to be adjusted fully.
+    A global adjustment is due when images or points have grown by the configured ratio. It is due, too, when
+    nothing can be registered, since better poses often allow images that failed before. The result can be
+    compared with other models; the one that is kept needs a full adjustment.
     """
     attempts = Attempts()
     safe = [method for method in methods if method is not Method.LIFTED]

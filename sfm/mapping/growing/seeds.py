@@ -103,7 +103,7 @@ def _note(session: MapperSession, seed: Seed, accepted: bool, journal: Journal) 
 
 
 def _promising(graph: ViewGraph) -> Iterator[Pair]:
-    """Edges worth testing, best first by what verification alone says, no photo too often."""
+    """Edges worth testing, best first by their two-view geometry, with a limit for each image."""
     usable = (p for p, edge in graph.edges.items() if edge.config not in ("panoramic", "watermark"))
     ranked = sorted(usable, key=lambda p: (-_prior_score(graph, p), p))
     count: dict[str, int] = {}

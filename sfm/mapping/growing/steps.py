@@ -20,9 +20,7 @@ _RETRY_GROWTH = 1.1  # a photo that failed is tried again once it sees this many
 _MIN_AGREEMENT = 0.5  # of the correspondences to registered photos; asked of poses from thin evidence
 _MAX_REGISTRATIONS = 3  # a photo that keeps being filtered out again is given up
 FIRM = 100
-"""Points that hold a photo. Where they are fewer, matches with one other photo alone become points, too, that
-COLMAP leaves out. They may be most of what says how it lies to its neighbour: without them 3 of 17 models of
-`lund_street` bend between two photos with 220 matches, with them none."""
+"""Number of points below which matches with a single other image are triangulated, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +163,7 @@ def _sees_few_points(session: MapperSession, name: str) -> bool:
 
 
 def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
-    """COLMAP's order, but photos that only one registered photo vouches for come after the others."""
+    """COLMAP's order, but images with matches to only one registered image come last."""
     registered = session.registered
     needed = min(2, len(registered))
     graph = session.scene.view_graph

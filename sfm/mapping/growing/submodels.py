@@ -23,8 +23,8 @@ _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
 _MIN_OBSERVATIONS = 15  # a photo, of a model that needs no depth
 MAX_CONTRADICTED = 0.06
-"""Share of contradicted pairs that a model may have; look-alikes alone rarely are more."""
-_MAX_COMPLETE = 2  # models of all photos; where both contradict pairs, these are likely look-alikes
+"""Largest share of contradicted pairs of a model; visual aliasing rarely makes more."""
+_MAX_COMPLETE = 2  # models of all images; where both contradict pairs, these are probably false
 _NEARLY_ALL = 0.95
 """Of more than 100 photos: the few that are missing are looked for around the model, not by another."""
 _LARGE = 100
@@ -33,7 +33,7 @@ _MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); la
 
 @dataclass(frozen=True, slots=True)
 class MappingContext:
-    """What every trial works with."""
+    """What all steps of mapping use."""
 
     scene: Scene
     options: MapperOptions
@@ -42,7 +42,7 @@ class MappingContext:
 
 @dataclass(slots=True, eq=False)
 class Submodel:
-    """One model under construction and its story so far."""
+    """One model under construction and its events so far."""
 
     seed: Seed | None
     """None for a model that is continued."""
@@ -55,7 +55,7 @@ class Submodel:
     contradicted: float = 0.0
     """Share of the verified pairs that the poses contradict, once the model is grown."""
     articulation: str = ""
-    """The photo of another model that this one, taken off it, hung on alone."""
+    """The image of another model that this one was split from at."""
 
     @classmethod
     def of(
@@ -73,7 +73,7 @@ class Submodel:
 
 
 def copied(submodel: Submodel) -> Submodel:
-    """The same model and story, to be changed."""
+    """A copy of model and journal."""
     journal = Journal(list(submodel.journal.entries))
     return replace(submodel, reconstruction=copy.deepcopy(submodel.reconstruction), journal=journal)
 
@@ -134,7 +134,7 @@ def without_images(context: MappingContext, submodel: Submodel, names: Set[str])
 
 
 def judged(context: MappingContext, submodel: Submodel) -> Submodel:
-    """The trial, once it is known how much of the verified pairs its poses contradict."""
+    """The submodel with its share of contradicted pairs."""
     submodel.contradicted = contradicted_share(context.scene, submodel.reconstruction)
     return submodel
 
@@ -142,11 +142,11 @@ def judged(context: MappingContext, submodel: Submodel) -> Submodel:
 def best_model(
     context: MappingContext, candidates: Set[str], journal: Journal, *, max_trials: int | None = None
 ) -> Submodel | None:
-    """The model of `candidates` that registers most of them, from several seeds; None when no seed works.
+    """The model with most images of `candidates`, from several seeds; None when no seed works.
 
-    Trials end as soon as one registers every candidate and contradicts few pairs. `journal` is told of the
-    trials that were given up.
-    Where photos have depth, it is asked when seeds fail: for tracks of two photos, then for a whole model.
+    Trials end as soon as one registers every candidate and contradicts few pairs. `journal` records the
+    discarded ones. If seeds fail and images have depth, tracks of two images are used, then a model from
+    depth alone.
     """
     found = _best_of_seeds(context, candidates, journal, max_trials)
     if context.scene.depth is None:

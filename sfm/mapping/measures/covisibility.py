@@ -1,7 +1,7 @@
-"""Which photos of a model see the same points, told from its poses instead of from matches.
+"""Covisibility of images predicted from the poses of a model instead of from matches.
 
-A point that one photo observes is predicted in another if it projects inside it, is seen there under a
-similar angle and at a similar size, and does not lie behind what that photo itself observes there.
+A point of one image is predicted in another if it projects inside it under a similar angle and at a similar
+size. It must not lie behind the points that the other image observes there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The least that holds two photos of a model together, where their own matches contradict how they stand."""
+"""Minimum cuts between images whose own matches contradict the model."""
 
 from __future__ import annotations
 

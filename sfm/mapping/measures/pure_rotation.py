@@ -1,8 +1,7 @@
-"""Whether photos that only turned, all on one spot, explain the matches of a model as well as its poses do.
+"""Whether rotations about one centre explain the matches of a model as well as its poses do.
 
-With an unknown focal length they let a model be built that says otherwise: a wrong focal length bends their
-matches like the slightest of motions past points far away, with small residuals and small sigmas. So the
-matches are asked what is left of them with rotations and a free lens alone.
+With a wrong focal length, matches of a pure rotation bend as by a slight motion past distant points, with
+small residuals. So the residuals of rotations with a free focal length and distortion are compared.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _PLANAR = ("planar", "panoramic", "planar_or_panoramic")
 _MOSTLY = 0.9
 """Of the pairs: where fewer fit a homography, photos have moved past something that isn't flat."""
 _AS_WELL = 3.0
-"""Times the mean reprojection error: seven views cut out of one photo leave 1.3 times, the matches of two
-flights over flat ground 15 and 50 times."""
+"""Ratio of the mean residual with rotations alone to the mean reprojection error, up to which rotations
+explain the matches."""
 _MAX_PHOTOS = 12
 _MAX_MATCHES = 40  # of a pair
 _FOCAL_RANGE = 0.3, 3.0  # of the longer side, where no focal length is given
@@ -37,9 +36,9 @@ Indices = npt.NDArray[np.int64]
 
 
 def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
-    """Why nothing is known of where the photos of a model were taken, in words; empty where something is.
+    """The reason why a model determines no camera positions, in words; empty where it does.
 
-    Depth says where photos are that only turned, so where they have it nothing is asked.
+    Depth determines the positions of images without parallax, so a scene with depth has no such reason.
     """
     if scene.depth is not None:
         return ""

@@ -1,4 +1,4 @@
-"""Parts of a model that few of its verified matches hold, while more of them contradict how they stand."""
+"""Parts of a model that few of its verified matches connect and more of them contradict."""
 
 from __future__ import annotations
 
@@ -50,11 +50,10 @@ def spectral_cuts(
 def _weakest_cut(
     names: Sequence[str], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int]
 ) -> tuple[frozenset[str], int, int]:
-    """The part of these photos that is held least, and the matches across that agree and that contradict.
+    """The part with most contradicting matches across for each that agrees, and the number of both.
 
-    The photos are put in order by the second eigenvector of the normalised Laplacian of the pairs that agree
-    (Shi and Malik 2000, "Normalized Cuts and Image Segmentation"); of the cuts of this order it is the one
-    with most contradicting matches for each that agrees.
+    Candidates are the cuts of the order by the second eigenvector of the normalised Laplacian of the agreeing
+    pairs (Shi and Malik 2000, "Normalized Cuts and Image Segmentation").
     """
     index = {name: i for i, name in enumerate(names)}
     pairs = [pair for pair in errors_px if pair.a in index and pair.b in index]

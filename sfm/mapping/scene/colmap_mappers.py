@@ -35,7 +35,7 @@ def run_peer(
 def global_options(
     options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> pycolmap.GlobalPipelineOptions:
-    """Options of COLMAP's global pipeline that say the same as its incremental one's, then `colmap`."""
+    """Options of COLMAP's global pipeline with the values of its incremental one, then `colmap`."""
     peer = pycolmap.GlobalPipelineOptions()
     peer.min_num_matches, peer.min_model_size = MIN_NUM_INLIERS, options.min_model_size
     peer.num_threads = peer.mapper.num_threads = options.num_threads
@@ -52,7 +52,8 @@ def global_options(
 def restore_intrinsics(
     model: pycolmap.Reconstruction, given: Mapping[int, pycolmap.Camera], fixed: frozenset[int] | set[int]
 ) -> bool:
-    """Undo what the global mapper, which knows no constant cameras, did to `fixed` ones; whether it did."""
+    """Restore `fixed` intrinsics after the global mapper, which has no constant cameras; whether any had
+    changed."""
     changed = False
     for camera_id in sorted(fixed.intersection(model.cameras)):
         params = list(given[camera_id].params)

@@ -1,4 +1,4 @@
-"""Depth of single photos as evidence: what registration asks of a backend that has it."""
+"""Depth of single images, as registration expects it from a backend."""
 
 from __future__ import annotations
 

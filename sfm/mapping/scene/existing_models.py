@@ -43,7 +43,7 @@ class ExistingModels:
 
 
 def known_part(model: pycolmap.Reconstruction, image_ids: Container[int]) -> pycolmap.Reconstruction:
-    """The model, or a copy without the photos that no verified pair vouches for: no mapper takes those."""
+    """The model, or a copy without the images that no verified pair connects: no mapper takes those."""
     strangers = [image_id for image_id in sorted(model.reg_image_ids()) if image_id not in image_ids]
     if not strangers:
         return model

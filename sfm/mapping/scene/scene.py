@@ -115,9 +115,9 @@ class Scene:
         return self._matched[name]
 
     def append_new_keypoints(self, reconstruction: pycolmap.Reconstruction) -> None:
-        """Give the photos of a model the keypoints that came into the database since it was built.
+        """Give the images of a model the keypoints that came into the database since it was built.
 
-        Keypoints are only ever appended, so those that the model knows keep their places.
+        Keypoints are only appended, so the earlier ones keep their indices.
         """
         for image_id, image in reconstruction.images.items():
             if image_id not in self.cache.images:
@@ -128,7 +128,7 @@ class Scene:
 
 
 def _tried_pairs(database: Path, name_of: Mapping[int, str]) -> frozenset[Pair]:
-    """Pairs of these photos that have a row of matches, be it empty; pycolmap tells of those with matches."""
+    """Pairs of these images with a row of matches, even an empty one; pycolmap lists only the others."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as db:
         rows = db.execute("SELECT pair_id FROM matches UNION SELECT pair_id FROM two_view_geometries")
         ends = [pycolmap.pair_id_to_image_pair(pair_id) for (pair_id,) in rows]

@@ -47,7 +47,7 @@ class MapperSession:
         return list(by_frame.values())
 
     def recount(self) -> None:
-        """Let the mapper know of photos that were registered without it; it counts them when it begins."""
+        """Count the images that were registered without the mapper; it counts only when it begins."""
         self.mapper.end_reconstruction(False)
         self.mapper.begin_reconstruction(self.reconstruction)
 

@@ -1,7 +1,7 @@
-"""Relative rotations of verified pairs, and how well each agrees with what the others say together.
+"""Relative rotations of verified pairs, and how well each agrees with the others.
 
-Verification leaves fundamental matrices where nobody gave a focal length, and rotations need one. All that is
-asked of it is that rotations round triplets of photos close, so the focal length is taken that closes most.
+Verification leaves fundamental matrices where no focal length is given, and rotations need one. The focal
+length is chosen with which most triplets of images have consistent rotations.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _triplets(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Pair, Pair]]:
 
 
 def _averaged(rotations: Mapping[Pair, Rotation]) -> dict[str, Rotation]:
-    """The rotation of each photo's camera from the world, where three photos or more hang together."""
+    """Rotation of each image's camera from the world, for connected sets of three images or more."""
     names = sorted({name for pair in rotations for name in (pair.a, pair.b)})
     if len(names) < 3:
         return {}

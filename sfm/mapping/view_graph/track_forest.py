@@ -24,9 +24,9 @@ class TrackForest:
         self._tracks = new_tracks(np.repeat(np.arange(len(names)), counts))
 
     def counts(self, pair: Pair, matches: _Matches) -> tuple[int, int]:
-        """How many matches lie within one track, and how many join two tracks or lie within one.
+        """Number of matches within one track, and of those that join two tracks or lie within one.
 
-        Only tracks that are in two photos or more count: a new keypoint says nothing.
+        Tracks in one image alone do not count.
         """
         first, second = self._ends(pair, matches)
         label, joined = self._tracks.label, self._tracks.joined
