@@ -22,7 +22,7 @@ from .gps import gps_positions
 from .output import model_output
 
 _MAX_MEDIAN = 0.1
-"""Of the extent of the target: a model whose photos lie farther off has not been recognised."""
+"""Of the extent of the target: a model whose images lie farther off has not been recognised."""
 
 Array = NDArray[np.float64]
 
@@ -154,7 +154,7 @@ def _fit_to_poses(
 ) -> tuple[list[str], RobustFit]:
     of_name = match_names((model.image(i).name for i in model.reg_image_ids()), truth.poses)
     if truth.components is not None:
-        # several scenes have unrelated frames: the one that most photos of the model show counts
+        # several scenes have unrelated frames: the one that most images of the model show counts
         labels = [truth.components[true] for true in of_name.values()]
         label = max(sorted(set(labels)), key=labels.count, default="")
         of_name = {name: true for name, true in of_name.items() if truth.components[true] == label}

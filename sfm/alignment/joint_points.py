@@ -22,13 +22,13 @@ Rows = NDArray[np.int64]
 def shared_photos(
     a: pycolmap.Reconstruction, b: pycolmap.Reconstruction
 ) -> list[tuple[pycolmap.Image, pycolmap.Image]]:
-    """Photos of both models, by name."""
+    """Images of both models, by name."""
     images = [{model.image(i).name: model.image(i) for i in model.reg_image_ids()} for model in (a, b)]
     return [(images[0][name], images[1][name]) for name in sorted(images[0].keys() & images[1].keys())]
 
 
 def same_keypoints(a: pycolmap.Image, b: pycolmap.Image) -> tuple[Rows, Rows]:
-    """Keypoints of one photo in two models that are the same: nearest to each other, within a pixel.
+    """Keypoints of one image in two models that are the same: nearest to each other, within a pixel.
 
     Where both models have the keypoints of one database, these are all, each with itself.
     """
@@ -46,7 +46,7 @@ def same_keypoints(a: pycolmap.Image, b: pycolmap.Image) -> tuple[Rows, Rows]:
 
 
 def points_in_shared_photos(shared: list[tuple[pycolmap.Image, pycolmap.Image]]) -> set[tuple[int, int]]:
-    """Pairs of points of both models that the same keypoint of a photo observes."""
+    """Pairs of points of both models that the same keypoint of an image observes."""
     found = set()
     for a, b in shared:
         for i, j in zip(*(rows.tolist() for rows in same_keypoints(a, b)), strict=True):

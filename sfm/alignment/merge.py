@@ -1,4 +1,4 @@
-"""`sfm merge`: two models that share photos or points become one, if they fit."""
+"""`sfm merge`: two models that share images or points become one, if they fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_POINT_ERROR = 0.03
 """Of the median distance from camera to point: how far apart the two places of a point may be."""
 _MAX_TURN_DEG = 3.0
 _MAX_OFFSET = 0.03
-"""Median distance of a shared photo's two places, of the extent of A's photos."""
+"""Median distance of a shared image's two places, of the extent of A's images."""
 _MAX_ERROR_PX = 4.0
 _MIN_ANGLE_DEG = 1.5
 _MAX_ERROR_GROWTH = 1.3
@@ -47,9 +47,9 @@ class Fit:
     scale: float
     """Length of B's unit in A's."""
     turn_deg: float | None
-    """Median angle between both orientations of a shared photo; None where there is none."""
+    """Median angle between both orientations of a shared image; None where there is none."""
     offset: float | None
-    """Median distance between both places of a shared photo, as a share of the extent of A's photos."""
+    """Median distance between both places of a shared image, as a share of the extent of A's images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""How far two models of the same photos agree, as after a crash and a second run."""
+"""How far two models of the same images agree, as after a crash and a second run."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .metrics import centres
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Differences of two models over their common photos, after a robust similarity fit of b to a."""
+    """Differences of two models over their common images, after a robust similarity fit of b to a."""
 
     common: tuple[str, ...]
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
     max_centre_difference: float
-    """Largest distance of the two centres of a photo, in units of the extent of a (rms from the mean)."""
+    """Largest distance of the two centres of an image, in units of the extent of a (rms from the mean)."""
     median_centre_difference: float
     max_rotation_difference_deg: float
     median_rotation_difference_deg: float
 
 
 def compare_models(a: pycolmap.Reconstruction, b: pycolmap.Reconstruction) -> Agreement:
-    """Compare the poses of two models by photo name; the order of arguments only sets the unit.
+    """Compare the poses of two models by image name; the order of arguments only sets the unit.
 
-    Photos whose centres all lie on one line leave the rotation about it open; the rotation differences then
+    Images whose centres all lie on one line leave the rotation about it open; the rotation differences then
     mean nothing.
 
     Raises:
-        InputError: fewer than three common photos, or all in one place: nothing to align by.
+        InputError: fewer than three common images, or all in one place: nothing to align by.
     """
     poses_a, poses_b = registered_poses(a), registered_poses(b)
     common = sorted(poses_a.keys() & poses_b.keys())

@@ -1,7 +1,7 @@
 """Pairwise pose errors and what is made of them: AUC, RRA, RTA.
 
-Conventions: pairs i < j over all photos of the ground truth; the error of a pair is the larger of the
-rotation error and of the angle between the translation directions, sign included; a pair with a missing photo
+Conventions: pairs i < j over all images of the ground truth; the error of a pair is the larger of the
+rotation error and of the angle between the translation directions, sign included; a pair with a missing image
 has 180 degrees.
 """
 
@@ -23,7 +23,7 @@ MISSING_DEG = 180.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairErrors:
-    """Errors of all pairs i < j of N photos, ordered (0,1), (0,2), …: arrays (N (N - 1) / 2,), degrees."""
+    """Errors of all pairs i < j of N images, ordered (0,1), (0,2), …: arrays (N (N - 1) / 2,), degrees."""
 
     rotation_deg: Array
     translation_deg: Array
@@ -35,7 +35,7 @@ class PairErrors:
 
     @staticmethod
     def joined(parts: Sequence[PairErrors]) -> PairErrors:
-        """The pairs of several groups of photos one after another."""
+        """The pairs of several groups of images one after another."""
         return PairErrors(
             np.concatenate([part.rotation_deg for part in parts] or [np.zeros(0)]),
             np.concatenate([part.translation_deg for part in parts] or [np.zeros(0)]),
@@ -48,9 +48,9 @@ def pair_errors(
     """Relative pose errors of all pairs of `names`.
 
     Args:
-        estimated: poses of one model; photos that are not in it make their pairs fail.
+        estimated: poses of one model; images that are not in it make their pairs fail.
         true: poses of all `names`.
-        names: photos, as in `true`; in a pair the earlier is i. Reversed they give the errors of j to i.
+        names: images, as in `true`; in a pair the earlier is i. Reversed they give the errors of j to i.
         min_baseline: pairs whose true centres are nearer than this count by rotation alone.
         signed: whether a translation the wrong way round is wrong; otherwise the error is the smaller of the
             angle and of what it lacks to 180 degrees, as PoseDiffusion and VGGT have it.
@@ -119,7 +119,7 @@ def stacked(poses: Sequence[object]) -> tuple[Array, Array]:
 
 
 def relative_poses(rotation: Array, translation: Array, i: int, others: slice) -> tuple[Array, Array]:
-    """Rotations (M, 3, 3) and translations (M, 3) of camj_from_cami for the M photos j of a slice."""
+    """Rotations (M, 3, 3) and translations (M, 3) of camj_from_cami for the M images j of a slice."""
     relative = rotation[others] @ rotation[i].T
     return relative, translation[others] - relative @ translation[i]
 
@@ -136,7 +136,7 @@ def relative_errors(
     cross = np.linalg.norm(np.cross(estimated[1], true[1]), axis=1)
     dot = np.sum(estimated[1] * true[1], axis=1)
     direction = np.degrees(np.arctan2(cross, dot if signed else np.abs(dot)))
-    direction[np.linalg.norm(estimated[1], axis=1) == 0] = MISSING_DEG  # photos collapsed into one point
+    direction[np.linalg.norm(estimated[1], axis=1) == 0] = MISSING_DEG  # images collapsed into one point
     direction[np.linalg.norm(true[1], axis=1) <= min_baseline] = 0.0
     return PairErrors(rotation, direction)
 
@@ -151,7 +151,7 @@ class TrajectoryError:
     """Divided by the root mean square distance of the true centres from their mean."""
     frobenius: float
     """Divided by the root of the sum of their squared distances from it, the Frobenius norm of the centred
-    trajectory, as FlowMap has it: `normalised` over the root of the number of photos."""
+    trajectory, as FlowMap has it: `normalised` over the root of the number of images."""
     num_photos: int
     metres: float | None = None
     """`raw` in metres, where the ground truth has a metric scale."""

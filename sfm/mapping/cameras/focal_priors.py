@@ -28,7 +28,7 @@ from .linearized_observations import gather, gather_of_cameras
 from .reduced_system import ReducedSystem
 
 _MIN_SHARE = 0.2
-"""Of the matched keypoints, that two other photos see, too."""
+"""Of the matched keypoints, that two other images see, too."""
 _MAX_SIGMA = 0.02
 """Of a focal length, relative, by the observations: about what a guess, or EXIF, is good to."""
 _MIN_IMAGES = 3
@@ -55,7 +55,7 @@ def with_held_focal(
 def with_held_local_focal(
     session: MapperSession, options: pycolmap.BundleAdjustmentOptions
 ) -> pycolmap.BundleAdjustmentOptions:
-    """The same for an adjustment of a few photos, which determine no focal length that others share."""
+    """The same for an adjustment of a few images, which determine no focal length that others share."""
     if not options.refine_focal_length or not (
         holds_guess(session) or _given(session.scene, session.reconstruction, session.options)
     ):
@@ -79,7 +79,7 @@ def holds_guess(session: MapperSession) -> bool:
 
 
 def holds_given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> bool:
-    """Whether the focal lengths of most photos are given, and the observations determine no better ones."""
+    """Whether the focal lengths of most images are given, and the observations determine no better ones."""
     given = _given(scene, model, options)
     if not given:
         return False
@@ -109,7 +109,7 @@ def given_sigma(
     try:
         covariance = ReducedSystem.of(seen).covariance(free, prior) * seen.variance
         if not 0 <= covariance[0, 0] <= _MAX_SIGMA**2:
-            return np.inf  # leaving photos out would find more still
+            return np.inf  # leaving images out would find more still
         scatter = float(jackknife(Folds.of(seen).steps(free, prior))[0])
     except np.linalg.LinAlgError:  # poses that nothing holds
         return np.inf
@@ -137,7 +137,7 @@ def _reset(session: MapperSession) -> None:
 
 
 def _given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> frozenset[int]:
-    """Ids of the cameras whose focal length is given and may change; none where they took few photos."""
+    """Ids of the cameras whose focal length is given and may change; none where they took few images."""
     taken = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
     given = frozenset(
         camera_id
@@ -188,7 +188,7 @@ def _sigma(
 
 
 def matches_tell(scene: Scene, names: Iterable[str]) -> bool:
-    """Whether enough keypoints of some photos are matched with more than one other photo."""
+    """Whether enough keypoints of some images are matched with more than one other image."""
     counts = [scene.matched_keypoints(name) for name in names]
     return sum(more for _, more in counts) >= _MIN_SHARE * sum(every for every, _ in counts)
 
@@ -196,9 +196,9 @@ def matches_tell(scene: Scene, names: Iterable[str]) -> bool:
 def starting_values(
     scene: Scene, guesses: Mapping[int, float], estimates: Mapping[int, float]
 ) -> dict[int, float]:
-    """Focal length (px) by camera id, from guesses of the backend's and estimates from pairs of photos.
+    """Focal length (px) by camera id, from guesses of the backend's and estimates from pairs of images.
 
-    Estimates win unless the photos of the camera hardly have more than pairs.
+    Estimates win unless the images of the camera hardly have more than pairs.
     """
     photos: dict[int, list[str]] = {}
     for image in scene.cache.images.values():

@@ -17,7 +17,7 @@ from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import plausible
 
-_MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what its intrinsics should
+_MIN_IMAGES = 8  # with fewer images a camera, the poses take up what its intrinsics should
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
 _LEAST_SQUARES = (1e-6, 100)
 _FREED_ANYWAY = "freed without asking the observations"
@@ -31,7 +31,7 @@ class RicherCameras:
     selections: Mapping[int, ModelSelection]
     """By camera id, of those that were asked about."""
     num_images: Mapping[int, int]
-    """Registered photos by camera id."""
+    """Registered images by camera id."""
     fixed: Set[int]
     anyway: Set[int]
     """Cameras whose principal point is freed without asking the observations."""
@@ -130,7 +130,7 @@ def adjusted_with(
     model = copy.deepcopy(model)
     free = (
         richer.num_images.keys() & model.cameras.keys()
-    ) - richer.fixed  # a camera may have lost all photos
+    ) - richer.fixed  # a camera may have lost all images
     shifted = richer.shifted & free
     for cameras, principal_point in ((free - shifted, False), (shifted, True)):
         if not cameras and (principal_point or shifted):

@@ -25,7 +25,7 @@ from .reduced_system import ReducedSystem
 Array = npt.NDArray[np.float64]
 
 _MIN_SIGMAS = 7.5
-"""Of the score test. Undistorted photos reach 6.4 (`Herz-Jesus-P8`), true shifts 8.3 and more."""
+"""Standard deviations of the score test from which a block is significant."""
 _MAX_PRIOR_SIGMAS = 2.5
 _MAX_SIGMA = 0.25  # of the prior's; beyond, the prior would say most of it
 _MIN_STABLE_SIGMAS = 2.5  # by the larger of both standard deviations
@@ -52,7 +52,7 @@ class TriedBlock:
     sigmas: float
     """Significance of the fall in reprojection error."""
     held_out_percent: float | None
-    """Fall of the squared error of photos that were left out; None where they were not asked."""
+    """Fall of the squared error of images that were left out; None where they were not asked."""
     held_out_sigmas: float | None
     accepted: bool
     why: str

@@ -16,13 +16,13 @@ from ..scene.scene import Scene
 _MIN_POINTS = 20
 _MAX_ERROR_PX = 12.0
 _MIN_FOCAL_CHANGE = 0.25
-_MAX_ERROR_RATIO = 0.8  # of that with the shared focal length; a photo zoomed by 4/3 has 0.62, others 0.87
-_POOR = 1.1  # of the median photo's reprojection error: what contradicts a photo is mostly not observed
+_MAX_ERROR_RATIO = 0.8  # of that with the shared focal length; an image zoomed by 4/3 has 0.62, others 0.87
+_POOR = 1.1  # of the median image's reprojection error: what contradicts an image is mostly not observed
 
 
 @dataclass(frozen=True, slots=True)
 class WrongFocalLength:
-    """A photo that was taken with another focal length than the rest of its camera's photos."""
+    """An image that was taken with another focal length than the rest of its camera's images."""
 
     name: str
     focal_px: float
@@ -66,9 +66,9 @@ def find_wrong_focal_lengths(
 
 
 def _well_registered(model: pycolmap.Reconstruction) -> Iterator[str]:
-    """Names of photos whose mean reprojection error is not far above the median photo's.
+    """Names of images whose mean reprojection error is not far above the median image's.
 
-    Of points that three photos see: one of two fits nearly any pose of theirs.
+    Of points that three images see: one of two fits nearly any pose of theirs.
     """
     errors = {}
     for image_id in model.reg_image_ids():
@@ -84,7 +84,7 @@ def _test(
     scene: Scene, name: str, model: pycolmap.Reconstruction, camera_id: int, seed: int
 ) -> WrongFocalLength | None:
     if not any(_is_other(model, i, camera_id, name) for i in model.reg_image_ids()):
-        return None  # no other photo in this model vouches for the shared focal length
+        return None  # no other image in this model vouches for the shared focal length
     xy, xyz = _visible_points(scene, name, model)
     if len(xy) < _MIN_POINTS:
         return None
@@ -122,7 +122,7 @@ def _visible_points(
 
 
 def _vouched(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
-    """Whether two other photos see the point: one that the photo itself fixed would fit any focal length."""
+    """Whether two other images see the point: one that the image itself fixed would fit any focal length."""
     observers = {element.image_id for element in model.point3D(point3D_id).track.elements}
     return len(observers - {image_id}) >= 2
 

@@ -17,7 +17,7 @@ from .partition import Cluster, partition
 from .processes import run_tasks
 from .task import is_mapped, map_task, read_models, write_task
 
-_MIN_PHOTOS = 20  # of a component that is worth a process
+_MIN_IMAGES = 20  # of a component that is worth a process
 
 
 def clustered_models(
@@ -111,7 +111,7 @@ def _clusters(context: MappingContext, config: RegisterConfig, models: Sequence[
     left = frozenset(scene.id_of) - taken
     found: list[Cluster] = []
     for component in scene.view_graph.restricted(left).components():
-        if len(component) >= _MIN_PHOTOS:
+        if len(component) >= _MIN_IMAGES:
             found += partition(scene.view_graph, component, frame_of, cluster_size=config.cluster_size)
     return sorted(found, key=lambda cluster: (-len(cluster.names), min(cluster.core)))
 
@@ -119,7 +119,7 @@ def _clusters(context: MappingContext, config: RegisterConfig, models: Sequence[
 def _with_rest(
     context: MappingContext, models: Sequence[Submodel], everyone: frozenset[str]
 ) -> list[Submodel]:
-    """The models, grown by the photos that no cluster's model has."""
+    """The models, grown by the images that no cluster's model has."""
     grown: list[Submodel] = []
     taken = frozenset().union(*(submodel.names for submodel in models))
     for submodel in models:

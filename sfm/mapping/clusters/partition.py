@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from ..scene.view_graph import ViewGraph
 from .normalized_cut import cut_in_two
 
-_SHARED = 24  # photos that two neighbours have in common at most; a similarity needs a few in several places
+_SHARED = 24  # images that two neighbours have in common at most; a similarity needs a few in several places
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Photos that are mapped together."""
+    """Images that are mapped together."""
 
     core: frozenset[str]
-    """Photos of no other cluster's core."""
+    """Images of no other cluster's core."""
     names: frozenset[str]
-    """The core and the photos of neighbouring cores that belong to both."""
+    """The core and the images of neighbouring cores that belong to both."""
 
 
 def partition(
@@ -87,7 +87,7 @@ def _labels(weights: sp.csr_array, size: int) -> NDArray[np.int64]:
 
 
 def _with_seams(weights: sp.csr_array, labels: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
-    """Nodes of each cluster together with the photos of its neighbours that see most of it."""
+    """Nodes of each cluster together with the images of its neighbours that see most of it."""
     count = int(labels.max()) + 1
     members = [labels == label for label in range(count)]
     sight = np.stack([weights @ mask.astype(np.float64) for mask in members])  # of each node into each core

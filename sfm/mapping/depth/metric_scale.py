@@ -1,4 +1,4 @@
-"""Metres for a model, from photos whose depth is metric."""
+"""Metres for a model, from images whose depth is metric."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MetricScale:
 
     scale: float
     spread: float
-    """Relative standard deviation between photos, from the median absolute deviation."""
+    """Relative standard deviation between images, from the median absolute deviation."""
     num_images: int
 
 

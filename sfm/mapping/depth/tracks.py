@@ -1,4 +1,4 @@
-"""Points of a model that the depth of its photos gives, where no parallax could."""
+"""Points of a model that the depth of its images gives, where no parallax could."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class LiftedView:
-    """The keypoints of one registered photo with their depth in the model."""
+    """The keypoints of one registered image with their depth in the model."""
 
     image_id: int
     xy: Array
@@ -40,14 +40,14 @@ class LiftedView:
 
 
 def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
-    """Give the model the tracks of its photos' verified matches, each at the mean of its lifted keypoints.
+    """Give the model the tracks of its images' verified matches, each at the mean of its lifted keypoints.
 
     Points that the model had are replaced. Matches and observations with a larger reprojection error than the
     filter allows are left out.
 
     Args:
         session: at work on a model in which all `views` are registered.
-        views: all or some of the registered photos.
+        views: all or some of the registered images.
     """
     rec, max_error = session.reconstruction, session.options.mapper.filter_max_reproj_error
     for point_id in list(rec.point3D_ids()):
@@ -124,7 +124,7 @@ def _distances(
 
 
 def _one_per_photo(label: Indices, photo: Indices) -> Indices:
-    """Keypoints of tracks, the first of each photo in each track."""
+    """Keypoints of tracks, the first of each image in each track."""
     size = np.bincount(label)
     _, first = np.unique(np.column_stack((label, photo)), axis=0, return_index=True)
     return np.sort(first[size[label[first]] > 1])

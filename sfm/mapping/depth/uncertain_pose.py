@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 _NUM_ROUNDS = 8
-_NUM_INDEPENDENT = 10  # errors of depth in one photo, however many points it lifts: neighbours err alike
+_NUM_INDEPENDENT = 10  # errors of depth in one image, however many points it lifts: neighbours err alike
 _MAX_SIGMAS = 3.0
 _MAX_POINTS = 1500  # that a pose is refined with
 
@@ -20,10 +20,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class UncertainPoints:
-    """Points of a model, where a photo sees them, and by how much each may be off."""
+    """Points of a model, where an image sees them, and by how much each may be off."""
 
     xy: Array
-    """(N, 2), keypoints of the photo, px."""
+    """(N, 2), keypoints of the image, px."""
     xyz: Array
     """(N, 3), world."""
     offset: Array

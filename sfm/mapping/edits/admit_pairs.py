@@ -22,7 +22,7 @@ from ..scene.scene import Scene
 def supported_pairs(
     scene: Scene, models: Sequence[pycolmap.Reconstruction], deferred: Set[Pair]
 ) -> tuple[frozenset[Pair], frozenset[Pair]]:
-    """Deferred pairs that a model agrees with, and others that one contradicts or that would join two models."""
+    """Deferred pairs that a model agrees with; others that one contradicts or that would join two models."""
     model_of = {
         model.image(image_id).name: index
         for index, model in enumerate(models)

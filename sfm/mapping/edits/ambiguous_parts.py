@@ -23,7 +23,7 @@ _MARGIN = 4
 
 @dataclass(frozen=True, slots=True)
 class AmbiguousPart:
-    """Images of a model that may belong elsewhere, and untried pairs that overlap at one of the placements."""
+    """Images that may belong elsewhere in a model, and untried pairs that overlap at one placement."""
 
     names: frozenset[str]
     deciding: tuple[Pair, ...]

@@ -25,7 +25,7 @@ _MAX_MISSING = 100
 _MAX_STARTS = 3
 _MIN_AGREEING = 0.5
 """Smallest share of agreeing matches across the gap."""
-_AROUND = 60  # photos of the large model that are mapped again with those
+_AROUND = 60  # images of the large model that are mapped again with those
 
 
 def bridge_gaps(

@@ -64,7 +64,7 @@ def _gathered(
 
 
 def _join(context: MappingContext, whole: Submodel, part: Submodel, same: Ids, journal: Journal) -> bool:
-    """Bring a model into the frame of the whole and add its photos and points, if they fit."""
+    """Bring a model into the frame of the whole and add its images and points, if they fit."""
     if len(same) < MIN_COMMON_POINTS:
         return False
     places = positions(whole.reconstruction, same[:, 0]), positions(part.reconstruction, same[:, 1])
@@ -107,7 +107,7 @@ def _settle(context: MappingContext, whole: Submodel, parts: Sequence[Submodel],
 
 
 def _without_repeats(context: MappingContext, models: Sequence[Submodel]) -> list[Submodel]:
-    """The models without photos that an earlier one has, those dropped that become too small."""
+    """The models without images that an earlier one has, those dropped that become too small."""
     kept: list[Submodel] = []
     taken: frozenset[str] = frozenset()
     for model in models:

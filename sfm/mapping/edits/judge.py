@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _MAX_RISE = 1.05
 """Of the epipolar error: filters and losses shift which matches an adjustment serves best."""
 _MOST = 0.5
-"""Of a photo's matches: where so many contradict its pose, it may go."""
+"""Of an image's matches: where so many contradict its pose, it may go."""
 _MAX_SHOWN = 10
 
 
@@ -37,7 +37,7 @@ class Judge:
     scene: Scene
     """With all pairs, also those that a step leaves out."""
     min_points: int
-    """Observations by which registration holds a photo."""
+    """Observations by which registration holds an image."""
 
     @classmethod
     def of(cls, scene: Scene, options: MapperOptions) -> Judge:
@@ -49,7 +49,7 @@ class Judge:
     ) -> str:
         """Why models are worse than those that they would replace; empty where they are as good.
 
-        They are where a camera is implausible that was not; where a photo is missing that points held and
+        They are where a camera is implausible that was not; where an image is missing that points held and
         that most of its matches agreed with; and where the verified matches lie farther from their epipolar
         lines, those of pairs within a model before and after. Adjustment used only a part of these matches;
         the others are evidence held out.
@@ -75,7 +75,7 @@ class Judge:
     def _is_held(
         self, name: str, models: Sequence[pycolmap.Reconstruction], errors_px: Mapping[Pair, float]
     ) -> bool:
-        """Whether points hold a photo of some models, and most of its matches agree with its pose."""
+        """Whether points hold an image of some models, and most of its matches agree with its pose."""
         images = (model.image(i) for model in models for i in model.reg_image_ids())
         points = max(image.num_points3D for image in images if image.name == name)
         own = [pair for pair in errors_px if name in pair]
@@ -133,7 +133,7 @@ def apply_step(
 
 
 def _bogus(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
-    """Ids of implausible cameras of registered photos."""
+    """Ids of implausible cameras of registered images."""
     return {
         camera_id
         for model in models

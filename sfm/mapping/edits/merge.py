@@ -35,7 +35,7 @@ Points = npt.NDArray[np.float64]
 
 
 def merge_models(context: MappingContext, submodels: Sequence[Submodel], journal: Journal) -> list[Submodel]:
-    """The models, with those joined that fit together; largest first, ties by their first photo."""
+    """The models, with those joined that fit together; largest first, ties by their first image."""
     models = sorted(submodels, key=lambda submodel: (-len(submodel.names), min(submodel.names)))
     index = 0
     while index < len(models):
@@ -120,7 +120,7 @@ def attach_part(
 
 
 def _absorbed(context: MappingContext, large: Submodel, small: Submodel, journal: Journal) -> Submodel | None:
-    """The large model grown by all photos of the small one, whose own poses are forgotten."""
+    """The large model grown by all images of the small one, whose own poses are forgotten."""
     merged = copied(large)
     with open_session(context.scene, context.options, merged.reconstruction) as session:
         # Never from 2D-2D matches: where those are wrong, nothing of the small model would contradict them.
@@ -173,7 +173,7 @@ def similarity(
 
 
 def median_depth(model: pycolmap.Reconstruction) -> float:
-    """Of its points (some, where there are many), the median of the photos' median depths."""
+    """Of its points (some, where there are many), the median of the images' median depths."""
     every = np.array([point.xyz for point in model.points3D.values()])
     xyz = every[:: 1 + len(every) // _MAX_DEPTHS]
     depths = [np.median((model.image(i).cam_from_world() * xyz)[:, 2]) for i in model.reg_image_ids()]
@@ -185,14 +185,14 @@ def transfer_poses(
 ) -> None:
     """Give `model` the poses of `other`, and the intrinsics of cameras that only `other` has."""
     known = set(model.cameras)
-    with open_session(context.scene, context.options, model):  # loads the photos that the model lacks
+    with open_session(context.scene, context.options, model):  # loads the images that the model lacks
         for name in sorted(other.names):
             image = other.reconstruction.image(context.scene.id_of[name])
             if image.camera_id not in known:
                 found, camera = other.reconstruction.camera(image.camera_id), model.camera(image.camera_id)
                 camera.model, camera.params = found.model, list(found.params)
             frame = model.frame(image.frame_id)
-            if frame.has_pose():  # another photo of the same rig has brought it along
+            if frame.has_pose():  # another image of the same rig has brought it along
                 continue
             rig_from_other = other.reconstruction.frame(image.frame_id).rig_from_world
             if rig_from_other is not None:
@@ -222,7 +222,7 @@ def _fits(context: MappingContext, merged: Submodel, large: Submodel, small: Sub
 
 
 def _num_common_tracks(model: pycolmap.Reconstruction, side: frozenset[str]) -> int:
-    """Points that are seen by photos of `side` and by others, three at least."""
+    """Points that are seen by images of `side` and by others, three at least."""
     inside = {image_id for image_id in model.reg_image_ids() if model.image(image_id).name in side}
     tracks = (point.track.elements for point in model.points3D.values() if point.track.length() > 2)
     sides = ({e.image_id in inside for e in track} for track in tracks)

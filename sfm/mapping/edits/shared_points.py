@@ -54,7 +54,7 @@ def add_points(
     """Give `model` the points of `other`, whose poses it has by now.
 
     Args:
-        model: has all photos of `other`.
+        model: has all images of `other`.
         other: left unchanged.
         model_from_other: between the frames of both.
         same: (N, 2) points of both that are one: these get the observations of both. No keypoint changes its

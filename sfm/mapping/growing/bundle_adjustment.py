@@ -17,13 +17,13 @@ from ..measures.residuals import noise_px, residual_lengths
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
 
-_MANY = 40  # photos
+_MANY = 40  # images
 _OUTLIER_SIGMAS = 6.0
 """Residuals above this multiple of the noise of keypoints are outliers."""
 
 
 def refine_local(session: MapperSession, name: str) -> None:
-    """Adjust the photo just registered with those that share most points with it."""
+    """Adjust the image just registered with those that share most points with it."""
     pipeline = session.options.pipeline
     session.mapper.iterative_local_refinement(
         pipeline.ba_local_max_refinements,
@@ -36,7 +36,7 @@ def refine_local(session: MapperSession, name: str) -> None:
 
 
 def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
-    """Complete and merge tracks, adjust all photos with the points that hold them best, filter; once."""
+    """Complete and merge tracks, adjust all images with the points that hold them best, filter; once."""
     before, started = session.registered, time.monotonic()
     options = session.options
     growing = options.growing if session.num_registered < _MANY else options.growing_large
@@ -53,7 +53,7 @@ def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
 def refine_until_stable(session: MapperSession, why: str, journal: Journal) -> None:
     """Complete and merge tracks, adjust, filter, until little changes; then drop outliers.
 
-    In a large model the points that hold the photos best do for that, unless patience is asked for.
+    In a large model the points that hold the images best do for that, unless patience is asked for.
 
     Observations within COLMAP's few pixels pass there even where keypoints are good to a fifth of a pixel.
     Least squares lets them bend the model, so those beyond a multiple of the noise go.
@@ -83,9 +83,9 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
 
 
 def drop_unobserved(session: MapperSession, journal: Journal) -> None:
-    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone.
+    """Take out images that have no point left; COLMAP's own filter leaves models of few images alone.
 
-    A photo without points stays where another camera of its rig holds it.
+    An image without points stays where another camera of its rig holds it.
     """
     blind = [frame for frame in session.frames() if not any(image.num_points3D for image in frame)]
     for frame in blind:

@@ -21,14 +21,14 @@ from .seeds import Seed, find_seeds, initialise, next_seed
 
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
-_MIN_OBSERVATIONS = 15  # a photo, of a model that needs no depth
+_MIN_OBSERVATIONS = 15  # an image, of a model that needs no depth
 MAX_CONTRADICTED = 0.06
 """Largest share of contradicted pairs of a model; visual aliasing rarely makes more."""
 _MAX_COMPLETE = 2  # models of all images; where both contradict pairs, these are probably false
 _NEARLY_ALL = 0.95
-"""Of more than 100 photos: the few that are missing are looked for around the model, not by another."""
+"""Of more than 100 images: the few that are missing are looked for around the model, not by another."""
 _LARGE = 100
-_MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); larger sets: 2
+_MAX_TRIALS = ((40, 6), (100, 3))  # (images up to, models grown to the end); larger sets: 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Submodel:
 
     @property
     def quality(self) -> tuple[float, int]:
-        """Larger is better: photos registered, less where pairs contradict their poses; then observations."""
+        """Larger is better: images registered, less where pairs contradict their poses; then observations."""
         photos = len(self.names) * (1 - self.contradicted)
         return round(photos, 3), self.reconstruction.compute_num_observations()
 
@@ -83,7 +83,7 @@ def continued(
 ) -> Submodel:
     """A copy of `start` with tracks from pairs that came since, grown by `candidates`.
 
-    Without `reopen` it is taken as it stands: its own photos have no new pairs.
+    Without `reopen` it is taken as it stands: its own images have no new pairs.
     """
     submodel = Submodel(None, copy.deepcopy(start))
     context.scene.append_new_keypoints(submodel.reconstruction)
@@ -95,13 +95,13 @@ def continued(
 
 def _reopen(context: MappingContext, submodel: Submodel) -> None:
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
-        for name in sorted(session.registered):  # growing alone would leave old photos' new pairs unused
+        for name in sorted(session.registered):  # growing alone would leave old images' new pairs unused
             session.mapper.triangulate_image(context.options.triangulation, context.scene.id_of[name])
         refine_growing(session, "reopened", submodel.journal)
 
 
 def rebuilt(context: MappingContext, start: pycolmap.Reconstruction, candidates: Set[str]) -> Submodel:
-    """A new model in place of one from depth alone; a copy of it where the new one would lose photos."""
+    """A new model in place of one from depth alone; a copy of it where the new one would lose images."""
     old = Submodel.of(copy.deepcopy(start), is_depth_only=True)
     fresh = best_model(context, old.names | candidates, Journal())
     return fresh if fresh is not None and fresh.names >= old.names else old
@@ -112,7 +112,7 @@ def extend(
 ) -> None:
     """Grow a trial's model from where it stands."""
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
-        for name in sorted(session.registered):  # the seed's two photos, or those of an earlier round
+        for name in sorted(session.registered):  # the seed's two images, or those of an earlier round
             context.on_registered(name)
         grow(
             session, candidates, submodel.journal, max_images=max_images, on_registered=context.on_registered
@@ -166,7 +166,7 @@ def best_model(
 
 
 def _settled(context: MappingContext, submodel: Submodel | None) -> Submodel | None:
-    """A fully adjusted copy: what noise alone made of photos without parallax is gone from it."""
+    """A fully adjusted copy: what noise alone made of images without parallax is gone from it."""
     if submodel is None:
         return None
     settled = copied(submodel)
@@ -178,7 +178,7 @@ def _settled(context: MappingContext, submodel: Submodel | None) -> Submodel | N
 
 
 def _is_large(context: MappingContext, submodel: Submodel | None) -> bool:
-    """Whether a trial has the photos and points of a model; without parallax, noise makes few points."""
+    """Whether a trial has the images and points of a model; without parallax, noise makes few points."""
     return (
         submodel is not None
         and len(submodel.names) >= context.options.pipeline.min_model_size
@@ -187,7 +187,7 @@ def _is_large(context: MappingContext, submodel: Submodel | None) -> bool:
 
 
 def _larger(first: Submodel | None, second: Submodel | None) -> Submodel | None:
-    """The trial with more photos; the first when they have as many."""
+    """The trial with more images; the first when they have as many."""
     return second if second and (first is None or len(second.names) > len(first.names)) else first
 
 
@@ -230,7 +230,7 @@ def _best_of_seeds(
 
 @dataclass(slots=True)
 class _Contest:
-    """The seeds of one set of photos, used up one after the other."""
+    """The seeds of one set of images, used up one after the other."""
 
     context: MappingContext
     candidates: Set[str]
@@ -244,7 +244,7 @@ class _Contest:
             return cls(context, candidates, journal, find_seeds(session, candidates))
 
     def probe(self) -> list[Submodel]:
-        """Models of a few photos each, best first; a single started one where that is not worth its time."""
+        """Models of a few images each, best first; a single started one where that is not worth its time."""
         unsure = len(self.candidates) > 2 * _PROBE_IMAGES and bool(self.seeds) and self.seeds[0].level > 0
         count = _NUM_PROBES if unsure else 1
         probes: list[Submodel] = []

@@ -1,4 +1,4 @@
-"""Whether poses agree with the verified matches between registered photos."""
+"""Whether poses agree with the verified matches between registered images."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def contradicted_matches(
 def median_errors_px(
     scene: Scene, model: pycolmap.Reconstruction, pairs: Iterable[Pair]
 ) -> Mapping[Pair, float]:
-    """Median Sampson distance, px, of the matches of each of `pairs` whose photos are both in the model."""
+    """Median Sampson distance, px, of the matches of each of `pairs` whose images are both in the model."""
     return Views(scene, model).median_errors_px(pairs)

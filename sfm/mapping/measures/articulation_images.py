@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from .soundness import MIN_COMMON_POINTS, observation_matrix
 
-_MIN_PHOTOS = 2  # of a part: the position of one photo follows from the points that it sees
+_MIN_IMAGES = 2  # of a part: the position of one image follows from the points that it sees
 _MOST_BESIDE = 0.25
 """Largest share of the points across that the articulation image does not see, or further images of the rest
 see."""
@@ -62,7 +62,7 @@ def _cut_off(seen: sp.csr_array) -> Iterator[tuple[frozenset[int], int]]:
         around = graph.subgraph(nx.node_connected_component(graph, articulation) - {articulation})
         _, *parts = sorted(nx.connected_components(around), key=lambda part: (-len(part), min(part)))
         for part in parts:
-            if len(part) >= _MIN_PHOTOS and _is_pendant(seen, part, articulation):
+            if len(part) >= _MIN_IMAGES and _is_pendant(seen, part, articulation):
                 yield frozenset(part), articulation
 
 

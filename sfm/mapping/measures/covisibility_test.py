@@ -65,11 +65,11 @@ class CovisibilityTest:
 def covisibility_test(
     overlaps: Mapping[Pair, float], part: Set[str], tried: Set[Pair], agreeing: Set[Pair]
 ) -> CovisibilityTest:
-    """What the photos of `part` and all others should see of each other, and see.
+    """What the images of `part` and all others should see of each other, and see.
 
     Args:
         overlaps: of `covisibility.PredictedCovisibility.overlaps`.
-        part: names of photos.
+        part: names of images.
         tried: pairs that were matched.
         agreeing: verified pairs that agree with the poses that the overlaps were predicted from.
     """

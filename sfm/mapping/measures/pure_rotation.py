@@ -21,11 +21,11 @@ from ..scene.scene import Scene
 
 _PLANAR = ("planar", "panoramic", "planar_or_panoramic")
 _MOSTLY = 0.9
-"""Of the pairs: where fewer fit a homography, photos have moved past something that isn't flat."""
+"""Of the pairs: where fewer fit a homography, images have moved past something that isn't flat."""
 _AS_WELL = 3.0
 """Ratio of the mean residual with rotations alone to the mean reprojection error, up to which rotations
 explain the matches."""
-_MAX_PHOTOS = 12
+_MAX_IMAGES = 12
 _MAX_MATCHES = 40  # of a pair
 _FOCAL_RANGE = 0.3, 3.0  # of the longer side, where no focal length is given
 _GIVEN_RANGE = 0.95, 1.05  # of the focal length that is
@@ -58,7 +58,7 @@ def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
 def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> float | None:
     """The median distance of matches, px, that rotations about one spot and free lenses leave.
 
-    Of a dozen photos that share most matches; None where the model has no verified pair.
+    Of a dozen images that share most matches; None where the model has no verified pair.
     """
     ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
     matches = _Matches.of(scene, model, _close_photos(scene, frozenset(ids)), ids)
@@ -83,11 +83,11 @@ def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> floa
 
 
 def _close_photos(scene: Scene, names: frozenset[str]) -> list[str]:
-    """Photos one after the other, each the one that shares most matches with those before it."""
+    """Images one after the other, each the one that shares most matches with those before it."""
     graph = scene.view_graph.restricted(names)
     chosen: list[str] = []
     inliers = {min(names, key=lambda name: (-graph.degree(name), name)): 0}
-    while len(chosen) < _MAX_PHOTOS and inliers:
+    while len(chosen) < _MAX_IMAGES and inliers:
         name = min(inliers, key=lambda name: (-inliers[name], name))
         del inliers[name]
         chosen.append(name)
@@ -99,18 +99,18 @@ def _close_photos(scene: Scene, names: frozenset[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Matches:
-    """Matches between some photos; the parameters are log f and distortion of each lens, then the turns."""
+    """Matches between some images; the parameters are log f and distortion of each lens, then the turns."""
 
     images: Sequence[int]
     cameras: Sequence[int]
     lens: Indices
-    """(photos,) index of the camera."""
+    """(images,) index of the camera."""
     ends: Indices
-    """(M, 2) index of both photos."""
+    """(M, 2) index of both images."""
     first: Array
     """(M, 2) px from the principal point ..."""
     second: Array
-    """... in either photo."""
+    """... in either image."""
 
     @classmethod
     def of(
@@ -148,7 +148,7 @@ class _Matches:
         return lower, start, upper
 
     def rotations(self, model: pycolmap.Reconstruction) -> Rotation:
-        """`cam_from_world` of each photo."""
+        """`cam_from_world` of each image."""
         return Rotation.from_matrix([model.image(i).cam_from_world().rotation.matrix() for i in self.images])
 
     def residuals(self, parameters: Array) -> Array:
@@ -170,7 +170,7 @@ class _Matches:
 def _centred(
     scene: Scene, model: pycolmap.Reconstruction, image_id: int, rows: npt.NDArray[np.uint32]
 ) -> Array:
-    """Some keypoints of a photo, px from its principal point, (N, 2)."""
+    """Some keypoints of an image, px from its principal point, (N, 2)."""
     camera = model.camera(model.image(image_id).camera_id)
     centre = camera.principal_point_x, camera.principal_point_y
     return scene.keypoints(image_id)[rows].astype(np.float64) - centre

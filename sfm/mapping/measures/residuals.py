@@ -14,7 +14,7 @@ _RAYLEIGH_MEDIAN = 1.1774  # length of a residual whose coordinates have sigma 1
 
 
 def residual_lengths(model: pycolmap.Reconstruction) -> npt.NDArray[np.float64]:
-    """Distances of keypoints from where their points project: (M,) px, of photos spread over the model.
+    """Distances of keypoints from where their points project: (M,) px, of images spread over the model.
 
     Single observations, not the means that points keep: these hide a bad one among the good ones of a track.
     """

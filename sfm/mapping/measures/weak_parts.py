@@ -11,9 +11,9 @@ from retrieval import Pair
 
 from .agreement import AGREED_PX
 from .laplacian import second_eigenvector, weights_across
-from .minimum_cuts import MIN_PHOTOS, minimum_cuts
+from .minimum_cuts import MIN_IMAGES, minimum_cuts
 
-_MANY_PHOTOS = 8  # fewer are not cut
+_MANY_IMAGES = 8  # fewer are not cut
 _MAX_CUTS = 3  # of a part within a part
 
 
@@ -30,14 +30,14 @@ def spectral_cuts(
     """Parts across whose border more matches contradict the model than agree, parts of a part after it.
 
     Args:
-        names: photos of a model.
+        names: images of a model.
         errors_px: median distance to the epipolar lines of each verified pair within it.
         inliers: matches of each of these pairs.
     """
     waiting = [(frozenset(names), 0)]
     while waiting:
         photos, depth = waiting.pop(0)
-        if len(photos) < _MANY_PHOTOS or depth > _MAX_CUTS:
+        if len(photos) < _MANY_IMAGES or depth > _MAX_CUTS:
             continue
         part, agree, contradict = _weakest_cut(sorted(photos), errors_px, inliers)
         if contradict <= agree:
@@ -63,9 +63,9 @@ def _weakest_cut(
     half = sp.csr_array((weight[agrees], tuple(ends[agrees].T)), shape=(len(names), len(names)))
     rank = np.argsort(np.argsort(second_eigenvector(half + half.T), kind="stable"))
     agree, contradict = (
-        weights_across(rank[ends[chosen]], weight[chosen], len(names))[MIN_PHOTOS - 1 : -MIN_PHOTOS + 1]
+        weights_across(rank[ends[chosen]], weight[chosen], len(names))[MIN_IMAGES - 1 : -MIN_IMAGES + 1]
         for chosen in (agrees, ~agrees)
     )
     best = int(np.argmax(contradict / np.maximum(agree, 1)))
-    part = frozenset(name for name in names if rank[index[name]] < best + MIN_PHOTOS)
+    part = frozenset(name for name in names if rank[index[name]] < best + MIN_IMAGES)
     return part, round(agree[best]), round(contradict[best])

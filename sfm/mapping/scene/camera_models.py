@@ -16,7 +16,7 @@ LADDER = ("SIMPLE_RADIAL", "RADIAL", "OPENCV")
 PRINCIPAL_POINT = "principal_point"
 _TOGETHER = " and "
 
-# Standard deviations of what lenses and sensors do, before any photo is looked at. k1 and the focal length
+# Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
 # come from bundle adjustment anyway and have none to speak of.
 _SIGMA_CENTRE = 0.02  # of the longer side
 _SIGMAS = {"k2": 0.2, "aspect": 0.004, "p1": 0.003, "p2": 0.003}

@@ -22,7 +22,7 @@ Models = dict[int, pycolmap.Reconstruction]
 def run_peer(
     mapper: Peer, database: Path, options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> tuple[pycolmap.Reconstruction, ...]:
-    """Models of COLMAP's mapper that have at least the configured number of photos, largest first."""
+    """Models of COLMAP's mapper that have at least the configured number of images, largest first."""
     if not len(ViewGraph.read(database)):
         return ()  # the global mapper fails on a graph without edges
     run = {"incremental": _incremental, "global": _global, "hierarchical": _hierarchical}[mapper]

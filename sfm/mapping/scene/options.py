@@ -24,7 +24,7 @@ follow; ten times less, COLMAP's, takes an adjustment more and moves AUC@1 by le
 _GROWING_ITERATIONS = 10
 _GROWING_TOLERANCE = 1e-3
 _GROWTH_RATIO = 2.0
-"""Up to 40 photos 1.3 at most."""
+"""Up to 40 images 1.3 at most."""
 _COVERAGE_GAIN = 0.4
 """Smallest gain of coverage with which a point takes part in adjustments of a large growing model."""
 
@@ -36,15 +36,15 @@ class MapperOptions:
     pipeline: pycolmap.IncrementalPipelineOptions
     mapper: pycolmap.IncrementalMapperOptions
     lenient: pycolmap.IncrementalMapperOptions
-    """For photos that nothing else registers: fewer inliers, but a larger share of what they see."""
+    """For images that nothing else registers: fewer inliers, but a larger share of what they see."""
     growing: pycolmap.IncrementalMapperOptions
     """Options of adjustments of a growing model: points with little gain of coverage are left out."""
     growing_large: pycolmap.IncrementalMapperOptions
-    """The same with still fewer points, for models of many photos."""
+    """The same with still fewer points, for models of many images."""
     colmap: ColmapValues
     """What the user sets of pycolmap's options."""
     growth_ratio: float
-    """Such an adjustment is due when photos or points have grown by this factor."""
+    """Such an adjustment is due when images or points have grown by this factor."""
     triangulation: pycolmap.IncrementalTriangulatorOptions
     local_ba: pycolmap.BundleAdjustmentOptions
     growing_ba: pycolmap.BundleAdjustmentOptions
@@ -127,12 +127,12 @@ def mapper_options(
 
 
 def with_two_view_tracks(options: MapperOptions) -> MapperOptions:
-    """Points that two photos see alone are triangulated too; COLMAP leaves them out."""
+    """Points that two images see alone are triangulated too; COLMAP leaves them out."""
     return replace(options, triangulation=two_view_triangulation(options))
 
 
 def two_view_triangulation(options: MapperOptions) -> pycolmap.IncrementalTriangulatorOptions:
-    """How points are made where those that two photos see alone are wanted, too."""
+    """How points are made where those that two images see alone are wanted, too."""
     triangulation = copy.copy(options.triangulation)
     triangulation.ignore_two_view_tracks = False
     return triangulation

@@ -1,4 +1,4 @@
-"""What all models of one database share: its photos, cameras and verified pairs, read once."""
+"""What all models of one database share: its images, cameras and verified pairs, read once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .depth_source import DepthSource
 from .pair_matches import PairMatches
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
 
-_MAX_PARTNERS = 8  # photos, those with most inliers, that tell how often the keypoints of another are matched
+_MAX_PARTNERS = 8  # images, those with most inliers, that tell how often the keypoints of another are matched
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Photos, cameras and verified pairs; reading them costs one pass over the database."""
+    """Images, cameras and verified pairs; reading them costs one pass over the database."""
 
     cache: pycolmap.DatabaseCache
     view_graph: ViewGraph
     name_of: dict[int, str]
-    """Image id to name, of the photos that share a verified pair with another."""
+    """Image id to name, of the images that share a verified pair with another."""
     id_of: dict[str, int]
     depth: DepthSource | None = None
     tried: frozenset[Pair] = frozenset()
@@ -39,7 +39,7 @@ class Scene:
 
     @classmethod
     def open(cls, database: Path, depth: DepthSource | None = None) -> Scene:
-        """Read photos, cameras and verified pairs."""
+        """Read images, cameras and verified pairs."""
         options = pycolmap.DatabaseCacheOptions()
         options.min_num_matches = MIN_NUM_INLIERS
         with pycolmap.Database.open(database) as db:
@@ -56,7 +56,7 @@ class Scene:
         )
 
     def without(self, pairs: Set[Pair]) -> Scene:
-        """The same scene, in which some pairs were never verified; photos and cameras are copies."""
+        """The same scene, in which some pairs were never verified; images and cameras are copies."""
         if not pairs:
             return self
         cache, correspondences = pycolmap.DatabaseCache(), self.cache.correspondence_graph
@@ -79,7 +79,7 @@ class Scene:
         return replace(self, cache=cache, view_graph=self.view_graph.without(pairs), _matched={})
 
     def keypoints(self, image_id: int) -> npt.NDArray[np.float32]:
-        """Positions of all keypoints of a photo, px, (N, 2)."""
+        """Positions of all keypoints of an image, px, (N, 2)."""
         return self._keypoints[image_id]
 
     def matches(self, pair: Pair) -> npt.NDArray[np.uint32]:
@@ -102,9 +102,9 @@ class Scene:
         )
 
     def matched_keypoints(self, name: str) -> tuple[int, int]:
-        """How many keypoints of a photo are matched with another one, and how many with two others or more.
+        """How many keypoints of an image are matched with another one, and how many with two others or more.
 
-        Only the few photos are looked at that it shares most matches with.
+        Only the few images are looked at that it shares most matches with.
         """
         if name not in self._matched:
             partners = np.zeros(len(self.keypoints(self.id_of[name])), np.int64)

@@ -143,8 +143,7 @@ def find_inconsistent_pairs(
 def _deferred(trust: _Trust) -> frozenset[Pair]:
     """Pairs that tracks contradict or that may be due to chance, where strong pairs join the same images.
 
-    Where only weak pairs join two places, as in `kitchen25`, the deferred pairs would be those that determine
-    how.
+    Where only weak pairs join two places, the deferred pairs would be those that determine how.
     """
 
     def is_contradicted(pair: Pair) -> bool:

@@ -19,7 +19,7 @@ from retrieval import Pair
 
 from ..scene.pair_matches import PairMatches
 
-_MAX_TESTED = 150  # keypoints a photo of a pair, evenly spread over its list: a share of them is wanted
+_MAX_TESTED = 150  # keypoints an image of a pair, evenly spread over its list: a share of them is wanted
 _LIMITS = Limits(num_neighbours=12, clear=0.03, reach=0.12, margin=0.02, elsewhere=0.04, num_elsewhere=3)
 
 _Indices = npt.NDArray[np.int64]

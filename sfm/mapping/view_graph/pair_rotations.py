@@ -73,11 +73,11 @@ def read_rotations(database: Path, matches: PairMatches) -> dict[Pair, Rotation]
 def rotation_errors(
     rotations: Mapping[Pair, Rotation], trusted: nx.Graph[str], asked: Iterable[Pair]
 ) -> dict[Pair, float]:
-    """Degrees between the rotation of each pair `asked` and that which the trusted pairs give its photos.
+    """Degrees between the rotation of each pair `asked` and that which the trusted pairs give its images.
 
     The rotations of the trusted pairs are averaged robustly (Chatterjee and Govindu 2013, "Efficient and
     Robust Large-Scale Rotation Averaging", as COLMAP has it). Pairs without a rotation, and those between
-    photos that the trusted pairs do not turn, are left out.
+    images that the trusted pairs do not turn, are left out.
     """
     turned: dict[str, tuple[int, Rotation]] = {}
     for index, part in enumerate(nx.connected_components(trusted)):

@@ -14,10 +14,10 @@ _Matches = npt.NDArray[np.int64]
 
 
 class TrackForest:
-    """Tracks over the keypoints of all photos, at most one keypoint of a photo in a track."""
+    """Tracks over the keypoints of all images, at most one keypoint of an image in a track."""
 
     def __init__(self, num_keypoints: Mapping[str, int]) -> None:
-        """`num_keypoints`: of each photo."""
+        """`num_keypoints`: of each image."""
         names = sorted(num_keypoints)
         counts = np.array([num_keypoints[name] for name in names], dtype=np.int64)
         self._offset = dict(zip(names, (np.cumsum(counts) - counts).tolist(), strict=True))
@@ -34,7 +34,7 @@ class TrackForest:
         return within, int(np.count_nonzero(joined[first] & joined[second]))
 
     def join(self, pair: Pair, matches: _Matches) -> None:
-        """Merge the tracks of each match, unless the result would hold two keypoints of one photo."""
+        """Merge the tracks of each match, unless the result would hold two keypoints of one image."""
         self._tracks.join(*self._ends(pair, matches))
 
     def _ends(self, pair: Pair, matches: _Matches) -> tuple[_Matches, _Matches]:
