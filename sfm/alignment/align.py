@@ -182,7 +182,7 @@ def _centres(model: pycolmap.Reconstruction, names: list[str]) -> Array:
 
 def _require_fit(fit: RobustFit, model: pycolmap.Reconstruction, known: list[str], where: str) -> float:
     """Extent of the target, once it is certain that the model fits it."""
-    size = fit.sim3.scale * extent(_centres(model, known))
+    size = float(fit.sim3.scale) * extent(_centres(model, known))
     median = float(np.median(fit.residuals))
     if median > _MAX_MEDIAN * size:
         raise InputError(

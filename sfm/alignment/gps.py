@@ -72,8 +72,8 @@ def _from_exif(images: Path, names: list[str]) -> dict[str, Place]:
     for name in names:
         path = path_below(images, name)
         try:
-            with open_photo(path) as photo:
-                exif = parse_metadata({}, {}, exif_tables(photo)[2], size=stored_size(photo)).exif
+            with open_photo(path) as image:
+                exif = parse_metadata({}, {}, exif_tables(image)[2], size=stored_size(image)).exif
         except (OSError, UnusablePhotoError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
         if place := exif_place(exif):

@@ -121,7 +121,6 @@ def _refuse_rigs(path: Path, model: pycolmap.Reconstruction) -> None:
 
 
 def _common_database(a: Path, b: Path) -> Path | None:
-    """The database of the workspace that both models lie in."""
     found = []
     for path in (a.absolute(), b.absolute()):
         places = (folder / "database.db" for folder in (path, *path.parents[:2]))

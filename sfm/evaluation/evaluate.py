@@ -184,13 +184,13 @@ def _score(model: Poses, truth: GroundTruth, members: Sequence[str], errors: _Er
 
 def _pooled(scores: Sequence[Score], errors: Sequence[_Errors]) -> Score:
     ate = scores[0].ate if len(scores) == 1 else None
-    photos = sum(score.num_photos for score in scores)
+    images = sum(score.num_photos for score in scores)
     joined = _Errors(
         signed=PairErrors.joined([e.signed for e in errors]),
         unsigned=PairErrors.joined([e.unsigned for e in errors]),
         unsigned_back=PairErrors.joined([e.unsigned_back for e in errors]),
     )
-    return _figures(photos, sum(score.num_registered for score in scores), joined, ate)
+    return _figures(images, sum(score.num_registered for score in scores), joined, ate)
 
 
 def _figures(num_photos: int, num_registered: int, found: _Errors, ate: TrajectoryError | None) -> Score:

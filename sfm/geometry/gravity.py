@@ -47,7 +47,7 @@ def upright_from_world(model: pycolmap.Reconstruction, orientations: Mapping[str
     """
     if not model.num_reg_images():
         return np.eye(3)
-    right, up, back = _photo_axes(model, orientations)
+    right, up, back = _image_axes(model, orientations)
     spread, directions = np.linalg.eigh(right.T @ right / len(right))
     mean_up = up.mean(axis=0)
     level = directions[:, 0]
@@ -78,7 +78,7 @@ def level_of(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) ->
     if model.num_reg_images() < _MIN_LEVEL_IMAGES:
         return None
     turn = upright_from_world(model, orientations)
-    right, up, back = _photo_axes(model, orientations)
+    right, up, back = _image_axes(model, orientations)
     tilt = np.rad2deg(np.arcsin(np.clip(np.abs(right @ turn[2]), 0, 1)))
     sense = np.maximum(up @ turn[2], back @ turn[2])  # images taken straight down have no up of their own
     if np.median(tilt) >= _LEVEL_DEG or np.mean(sense > 0) <= _MIN_AGREEING:
@@ -95,7 +95,7 @@ def is_level(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) ->
     return found is not None and len(found.axes) == 2
 
 
-def _photo_axes(
+def _image_axes(
     model: pycolmap.Reconstruction, orientations: Mapping[str, int]
 ) -> tuple[Vectors, Vectors, Vectors]:
     """World directions right, up and back of each upright image; (N, 3) each."""

@@ -33,7 +33,7 @@ def exif_place(exif: Exif) -> Place | None:
 
 def exif_places(collection: Collection) -> dict[str, Place]:
     """Where the images with GPS in their metadata were taken, by name, in the collection's order."""
-    places = ((photo.name, exif_place(photo.exif)) for photo in collection.photos)
+    places = ((image.name, exif_place(image.exif)) for image in collection.photos)
     return {name: place for name, place in places if place is not None}
 
 

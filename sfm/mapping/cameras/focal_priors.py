@@ -127,7 +127,6 @@ def _common_factor(camera: pycolmap.Camera, num_extra: int) -> Freedom:
 
 
 def _reset(session: MapperSession) -> None:
-    """Set given focal lengths to what was given."""
     for camera_id in _given(session.scene, session.reconstruction, session.options):
         camera, given = (held.cameras[camera_id] for held in (session.reconstruction, session.scene.cache))
         params, same = list(camera.params), camera.model == given.model
@@ -200,12 +199,12 @@ def starting_values(
 
     Estimates win unless the images of the camera hardly have more than pairs.
     """
-    photos: dict[int, list[str]] = {}
+    images: dict[int, list[str]] = {}
     for image in scene.cache.images.values():
-        photos.setdefault(image.camera_id, []).append(image.name)
+        images.setdefault(image.camera_id, []).append(image.name)
     trusted = {
         camera_id: focal_px
         for camera_id, focal_px in estimates.items()
-        if camera_id not in guesses or matches_tell(scene, photos.get(camera_id, ()))
+        if camera_id not in guesses or matches_tell(scene, images.get(camera_id, ()))
     }
     return {**guesses, **trusted}

@@ -95,7 +95,7 @@ def gather_of_cameras(
 
     At about so many observations they are thinned out.
     """
-    chosen = _photos(model, freedoms.keys())
+    chosen = _nearby_images(model, freedoms.keys())
     num_directions = len(next(iter(freedoms.values())).names)
     if not chosen:
         return _nothing(num_directions)
@@ -134,7 +134,6 @@ def gather_of_cameras(
 
 
 def _nothing(num_directions: int) -> LinearizedObservations:
-    """Of a model without points."""
     none = np.zeros(0, np.int64)
     return LinearizedObservations(
         image=none,
@@ -150,7 +149,7 @@ def _nothing(num_directions: int) -> LinearizedObservations:
     )
 
 
-def _photos(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequence[int]:
+def _nearby_images(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequence[int]:
     """Ids of images about the one that sees most, those of the cameras before others."""
     ids = sorted(i for i in model.reg_image_ids() if model.image(i).num_points3D)
     if len(ids) <= _MAX_IMAGES:

@@ -146,7 +146,6 @@ def summed(values: Array, owner: npt.NDArray[np.int64], num: int) -> Array:
 def _blocks(
     values: Array, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], shape: tuple[int, int]
 ) -> sparse.bsr_matrix:
-    """A sparse matrix of blocks (M, a, b)."""
     order = np.argsort(row, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=shape[0]))))
     size = (values.shape[1] * shape[0], values.shape[2] * shape[1])

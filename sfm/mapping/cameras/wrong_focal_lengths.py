@@ -61,8 +61,8 @@ def find_wrong_focal_lengths(
         camera_id = scene.cache.image(image_id).camera_id
         if name not in good and camera_id in guessed:
             found = (_test(scene, name, model, camera_id, seed) for model in models)
-            foreign += [next((photo for photo in found if photo), None)]
-    return [photo for photo in foreign if photo]
+            foreign += [next((image for image in found if image), None)]
+    return [image for image in foreign if image]
 
 
 def _well_registered(model: pycolmap.Reconstruction) -> Iterator[str]:
@@ -114,14 +114,14 @@ def _visible_points(
                 image_id, registered[other]
             )
             for i, j in matches.tolist():
-                if points[j].has_point3D() and _vouched(model, points[j].point3D_id, registered.get(name)):
+                if points[j].has_point3D() and _is_seen(model, points[j].point3D_id, registered.get(name)):
                     point_of.setdefault(i, points[j].point3D_id)
     keypoints = scene.cache.image(image_id).points2D
     xy = np.array([keypoints[i].xy for i in point_of]).reshape(-1, 2)
     return xy, np.array([model.point3D(i).xyz for i in point_of.values()]).reshape(-1, 3)
 
 
-def _vouched(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
+def _is_seen(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
     """Whether two other images see the point: one that the image itself fixed would fit any focal length."""
     observers = {element.image_id for element in model.point3D(point3D_id).track.elements}
     return len(observers - {image_id}) >= 2

@@ -47,8 +47,8 @@ def partition(
     labels = _labels(weights, max(1, round(cluster_size * len(frames) / len(component))))
     clusters = [
         Cluster(
-            _photos(component, frame_of, frames, labels == label),
-            _photos(component, frame_of, frames, members),
+            _names_of(component, frame_of, frames, labels == label),
+            _names_of(component, frame_of, frames, members),
         )
         for label, members in enumerate(_with_seams(weights, labels))
     ]
@@ -101,7 +101,7 @@ def _with_seams(weights: sp.csr_array, labels: NDArray[np.int64]) -> list[NDArra
     return members
 
 
-def _photos(
+def _names_of(
     component: Set[str], frame_of: Mapping[str, int], frames: list[int], mask: NDArray[np.bool_]
 ) -> frozenset[str]:
     chosen = {frame for frame, inside in zip(frames, mask.tolist(), strict=True) if inside}

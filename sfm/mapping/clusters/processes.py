@@ -65,8 +65,6 @@ def run_tasks(
 
 
 class _Running:
-    """The processes at work."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()

@@ -99,5 +99,4 @@ def _points_of(session: MapperSession, name: str, other: str, fit: DepthFit | No
 
 
 def _positions(keypoints: Sequence[pycolmap.Point2D]) -> Array:
-    """(N, 2), px."""
     return np.array([keypoint.xy for keypoint in keypoints]).reshape(-1, 2)

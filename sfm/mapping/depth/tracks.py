@@ -52,20 +52,20 @@ def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
     rec, max_error = session.reconstruction, session.options.mapper.filter_max_reproj_error
     for point_id in list(rec.point3D_ids()):
         session.observations.delete_point3D(point_id)
-    photo = np.repeat(np.arange(len(views)), [len(view.depth) for view in views])
+    image = np.repeat(np.arange(len(views)), [len(view.depth) for view in views])
     number = np.concatenate([np.arange(len(view.depth)) for view in views])
     label = _labels(session, views, max_error)
-    members = _one_per_photo(label, photo)
+    members = _one_per_image(label, image)
     world = [rec.image(view.image_id).cam_from_world().inverse() * view.in_cam for view in views]
     xyz = _means(np.concatenate(world), np.concatenate([view.sigma for view in views]), label)
     near = np.concatenate(
-        [_distances(rec, view, xyz[label[photo == i]]) <= max_error for i, view in enumerate(views)]
+        [_distances(rec, view, xyz[label[image == i]]) <= max_error for i, view in enumerate(views)]
     )
     kept = members[near[members]]
     kept = kept[np.argsort(label[kept], kind="stable")]
     for _, group in itertools.groupby(kept.tolist(), key=lambda node: label[node]):
         if len(track := list(group)) > 1:
-            elements = [pycolmap.TrackElement(views[photo[n]].image_id, int(number[n])) for n in track]
+            elements = [pycolmap.TrackElement(views[image[n]].image_id, int(number[n])) for n in track]
             session.observations.add_point3D(xyz[label[track[0]]], pycolmap.Track(elements))
 
 
@@ -123,7 +123,7 @@ def _distances(
     return np.where(in_front, np.linalg.norm(projected - xy, axis=1), np.inf)
 
 
-def _one_per_photo(label: Indices, photo: Indices) -> Indices:
+def _one_per_image(label: Indices, photo: Indices) -> Indices:
     """Keypoints of tracks, the first of each image in each track."""
     size = np.bincount(label)
     _, first = np.unique(np.column_stack((label, photo)), axis=0, return_index=True)

@@ -76,7 +76,6 @@ def _alternative_placement(
     errors_px: Mapping[Pair, float],
     covisibility: PredictedCovisibility,
 ) -> AlternativePlacement | None:
-    """The placement by the pairs that contradict the present one; None where they agree on none."""
     scene, edges = context.scene, context.scene.view_graph.edges
     across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)

@@ -56,7 +56,7 @@ class Judge:
         """
         if not _names(after):
             return "no photo would be left"
-        if bogus := _bogus(after) - _bogus(before):
+        if bogus := _implausible_cameras(after) - _implausible_cameras(before):
             return f"implausible intrinsics of camera {', '.join(map(str, sorted(bogus)))}"
         was, now = self._errors_px(before), self._errors_px(after)
         if missing := sorted(_names(before) - _names(after)):
@@ -132,8 +132,7 @@ def apply_step(
     return after
 
 
-def _bogus(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
-    """Ids of implausible cameras of registered images."""
+def _implausible_cameras(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
     return {
         camera_id
         for model in models

@@ -103,7 +103,6 @@ def _relocated(
     deferred: Set[Pair],
     journal: Journal,
 ) -> Submodel | None:
-    """The model with the part at the alternative placement; None where that is not better."""
     scene, part = context.scene, move.part
     base = without_images(context, submodel, part)
     moving = without_images(context, submodel, submodel.names - part)
@@ -140,7 +139,6 @@ def _relocated(
 
 
 def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePlacement) -> CovisibilityTest:
-    """Covisibility test of the part at its placement in a model."""
     errors = median_errors_px(scene, model, move.across)
     trusted = {pair for pair, error in errors.items() if error <= AGREED_PX}
     return covisibility_test(

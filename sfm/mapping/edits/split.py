@@ -22,7 +22,7 @@ def split_at_articulations(context: MappingContext, submodels: Sequence[Submodel
     """
     if context.scene.depth is not None:
         return list(submodels)
-    return [one for submodel in submodels for one in _apart(context, submodel)]
+    return [one for submodel in submodels for one in _split(context, submodel)]
 
 
 def is_pendant(context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]) -> bool:
@@ -46,7 +46,7 @@ def _large_parts(context: MappingContext, model: pycolmap.Reconstruction) -> lis
     ]
 
 
-def _apart(context: MappingContext, submodel: Submodel) -> list[Submodel]:
+def _split(context: MappingContext, submodel: Submodel) -> list[Submodel]:
     """The model without its pendant parts, and these, as models; each may have such parts itself."""
     parts = _large_parts(context, submodel.reconstruction)
     if not parts:
@@ -60,5 +60,5 @@ def _apart(context: MappingContext, submodel: Submodel) -> list[Submodel]:
         for name in sorted(part.names):
             num = part.reconstruction.image(context.scene.id_of[name]).num_points3D
             part.journal.note("registered", name=name, how="split", num_visible=num, num_inliers=num)
-        models += _apart(context, judged(context, part))
-    return [*_apart(context, judged(context, rest)), *models]
+        models += _split(context, judged(context, part))
+    return [*_split(context, judged(context, rest)), *models]

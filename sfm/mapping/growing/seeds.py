@@ -125,7 +125,6 @@ def _prior_score(graph: ViewGraph, pair: Pair) -> float:
 
 
 def _test(session: MapperSession, graph: ViewGraph, pair: Pair) -> Seed | None:
-    """Estimate the relative pose and the triangulation angle of a pair."""
     id_a, id_b = (session.scene.id_of[name] for name in pair)
     options = session.options.mapper
     if session.scene.cache.image(id_a).frame_id == session.scene.cache.image(id_b).frame_id:

@@ -84,7 +84,7 @@ def register_next(
 
     All images are tried by the first method before any is tried by the next.
     """
-    for name, method, num_visible in _next_photos(session, candidates, attempts, methods):
+    for name, method, num_visible in _next_images(session, candidates, attempts, methods):
         if why_not := _register(session, name, method):
             attempts.failed_at[name, method] = num_visible
             journal.note("rejected", name=name, num_visible=num_visible, why=why_not)
@@ -115,7 +115,7 @@ _REJECTED = {
 _CONTRADICTED = "the pose that was found contradicts most correspondences to registered photos"
 
 
-def _next_photos(
+def _next_images(
     session: MapperSession, candidates: Set[str], attempts: Attempts, methods: Sequence[Method]
 ) -> Iterator[tuple[str, Method, int]]:
     """Images to try as (name, method, number visible), best first; evaluated lazily as the model stands."""

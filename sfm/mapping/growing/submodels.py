@@ -68,8 +68,8 @@ class Submodel:
     @property
     def quality(self) -> tuple[float, int]:
         """Larger is better: images registered, less where pairs contradict their poses; then observations."""
-        photos = len(self.names) * (1 - self.contradicted)
-        return round(photos, 3), self.reconstruction.compute_num_observations()
+        images = len(self.names) * (1 - self.contradicted)
+        return round(images, 3), self.reconstruction.compute_num_observations()
 
 
 def copied(submodel: Submodel) -> Submodel:
@@ -205,11 +205,11 @@ def _depth_only_model(context: MappingContext, candidates: Set[str]) -> Submodel
 def _best_of_seeds(
     context: MappingContext, candidates: Set[str], journal: Journal, max_trials: int | None
 ) -> Submodel | None:
-    contest = _Contest.open(context, candidates, journal)
-    probes = contest.probe()
+    trials = _Trials.open(context, candidates, journal)
+    probes = trials.probe()
     finished: list[Submodel] = []
     for _ in range(max_trials or _max_trials(len(candidates))):
-        submodel = probes.pop(0) if probes and not finished else contest.begin(finished)
+        submodel = probes.pop(0) if probes and not finished else trials.begin(finished)
         if submodel is None:
             break
         extend(context, submodel, candidates)
@@ -221,16 +221,16 @@ def _best_of_seeds(
         if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
             break
     if not finished:
-        journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(contest.tried))
+        journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(trials.tried))
     finished.sort(key=lambda submodel: submodel.quality, reverse=True)
     for submodel in finished[1:] + probes:
-        contest.give_up(submodel)
+        trials.give_up(submodel)
     return finished[0] if finished else None
 
 
 @dataclass(slots=True)
-class _Contest:
-    """The seeds of one set of images, used up one after the other."""
+class _Trials:
+    """Trials from the seeds of one set of images."""
 
     context: MappingContext
     candidates: Set[str]
@@ -239,7 +239,7 @@ class _Contest:
     tried: list[Seed] = field(default_factory=list)
 
     @classmethod
-    def open(cls, context: MappingContext, candidates: Set[str], journal: Journal) -> _Contest:
+    def open(cls, context: MappingContext, candidates: Set[str], journal: Journal) -> _Trials:
         with open_session(context.scene, context.options, pycolmap.Reconstruction()) as session:
             return cls(context, candidates, journal, find_seeds(session, candidates))
 

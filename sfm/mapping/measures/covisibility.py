@@ -100,7 +100,6 @@ def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
 
 
 def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Image) -> _View | None:
-    """What an image observes; None for one without points."""
     observed = [point.point3D_id for point in image.get_observation_points2D()]
     if not observed:
         return None

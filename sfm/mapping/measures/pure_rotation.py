@@ -61,7 +61,7 @@ def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> floa
     Of a dozen images that share most matches; None where the model has no verified pair.
     """
     ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
-    matches = _Matches.of(scene, model, _close_photos(scene, frozenset(ids)), ids)
+    matches = _Matches.of(scene, model, _close_images(scene, frozenset(ids)), ids)
     if matches is None:
         return None
     lower, start, upper = matches.lenses(model)
@@ -82,7 +82,7 @@ def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> floa
     return float(np.median(np.linalg.norm(matches.residuals(found.x), axis=1)))
 
 
-def _close_photos(scene: Scene, names: frozenset[str]) -> list[str]:
+def _close_images(scene: Scene, names: frozenset[str]) -> list[str]:
     """Images one after the other, each the one that shares most matches with those before it."""
     graph = scene.view_graph.restricted(names)
     chosen: list[str] = []
@@ -156,13 +156,13 @@ class _Matches:
         lenses = parameters[: 2 * len(self.cameras)].reshape(-1, 2)
         world_from_cam = Rotation.from_rotvec(parameters[2 * len(self.cameras) :].reshape(-1, 3)).inv()
         rays, focals = [], []
-        for photo, xy in zip(self.ends.T, (self.first, self.second), strict=True):
-            log_focal, distortion = lenses[self.lens[photo]].T
+        for image, xy in zip(self.ends.T, (self.first, self.second), strict=True):
+            log_focal, distortion = lenses[self.lens[image]].T
             focal = np.exp(log_focal)
             flat = xy / focal[:, None]
             flat = flat / (1 + distortion * np.sum(flat**2, axis=1))[:, None]
             ray = np.column_stack((flat, np.ones(len(flat))))
-            rays.append(world_from_cam[photo].apply(ray / np.linalg.norm(ray, axis=1, keepdims=True)))
+            rays.append(world_from_cam[image].apply(ray / np.linalg.norm(ray, axis=1, keepdims=True)))
             focals.append(focal)
         return np.asarray((rays[0] - rays[1]) * np.sqrt(focals[0] * focals[1])[:, None])
 

@@ -36,13 +36,13 @@ def spectral_cuts(
     """
     waiting = [(frozenset(names), 0)]
     while waiting:
-        photos, depth = waiting.pop(0)
-        if len(photos) < _MANY_IMAGES or depth > _MAX_CUTS:
+        images, depth = waiting.pop(0)
+        if len(images) < _MANY_IMAGES or depth > _MAX_CUTS:
             continue
-        part, agree, contradict = _weakest_cut(sorted(photos), errors_px, inliers)
+        part, agree, contradict = _weakest_cut(sorted(images), errors_px, inliers)
         if contradict <= agree:
             continue
-        rest = photos - part
+        rest = images - part
         yield min(part, rest, key=lambda side: (len(side), min(side)))
         waiting += [(part, depth + 1), (rest, depth + 1)]
 

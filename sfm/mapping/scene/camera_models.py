@@ -151,7 +151,6 @@ def _models(
 def _columns(
     camera: pycolmap.Camera, wide: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions
 ) -> dict[str, Array]:
-    """Directions by name."""
     unit = np.eye(len(wide.params))
     names = [name.strip() for name in wide.params_info.split(",")]
     found = {}

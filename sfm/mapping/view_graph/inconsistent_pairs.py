@@ -294,9 +294,9 @@ class _Deciding:
     def pairs(self, inconsistent: Pair) -> tuple[Pair, ...]:
         """Untried pairs of one image with the strongest neighbours of the other image."""
         found = {
-            Pair.of(photo, third): self.trusted.edges[other, third]["strength"]
-            for photo, other in ((inconsistent.a, inconsistent.b), (inconsistent.b, inconsistent.a))
+            Pair.of(image, third): self.trusted.edges[other, third]["strength"]
+            for image, other in ((inconsistent.a, inconsistent.b), (inconsistent.b, inconsistent.a))
             for third in self.trusted.adj[other]
-            if third != photo and Pair.of(photo, third) not in self.tried
+            if third != image and Pair.of(image, third) not in self.tried
         }
         return tuple(sorted(found, key=lambda pair: (-found[pair], pair))[:_MAX_DECIDING])
