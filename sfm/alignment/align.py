@@ -113,7 +113,9 @@ def align(
         known, fit = _fit_to_poses(found, load_ground_truth(Path(to).expanduser()), str(to))
     target_extent = _require_fit(fit, found, known, str(to))
     found.transform(fit.sim3)
-    done = AlignedModel(output, found, float(fit.sim3.scale), tuple(known), fit.residuals, fit.inliers, origin)
+    done = AlignedModel(
+        output, found, float(fit.sim3.scale), tuple(known), fit.residuals, fit.inliers, origin
+    )
     with model_output(output) as folder:
         folder.write(found)
         if origin is not None:

@@ -54,7 +54,7 @@ def upright_from_world(model: pycolmap.Reconstruction, orientations: Mapping[str
     if spread[1] < _MIN_SPREAD:
         # Any direction perpendicular to the one horizontal axis would do.
         level = mean_up - (mean_up @ directions[:, 2]) * directions[:, 2]
-    # Images taken straight down say nothing by their own up, but look against it.
+    # The up axes of images taken straight down are level; their viewing directions point down.
     sense = level @ mean_up if abs(level @ mean_up) > 0.2 else level @ back.mean(axis=0)
     return _turn_to_z(level if sense >= 0 else -level)
 

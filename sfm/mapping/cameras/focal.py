@@ -10,7 +10,7 @@ import pycolmap
 
 from sfm.files.scratch import scratch_folder
 
-_MIN_NUM_INLIERS = 30  # pairs with fewer say nothing of the focal length
+_MIN_NUM_INLIERS = 30  # pairs with fewer do not determine the focal length
 _MIN_IMAGES = 3  # images of a camera that must agree, and half of all that have a value
 _NEAR = 0.15
 

@@ -33,7 +33,7 @@ _MAX_SIGMA = 0.02
 """Of a focal length, relative, by the observations: about what a guess, or EXIF, is good to."""
 _MIN_IMAGES = 3
 """Fewer do not determine a focal length."""
-_ENOUGH = 3_000  # observations: more only say the same more slowly
+_ENOUGH = 3_000  # observations; more only cost time
 
 
 def with_held_focal(

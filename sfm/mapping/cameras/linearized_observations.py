@@ -17,7 +17,7 @@ Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _MAX_IMAGES = 120
-_MAX_OBSERVATIONS = 10_000  # as long as all images have their share; more only say the same more slowly
+_MAX_OBSERVATIONS = 10_000  # as long as all images have their share; more only cost time
 _HALF_WEIGHT = 2.5  # sigmas
 _RAYLEIGH_MEDIAN = 1.1774  # of the length of a residual whose coordinates have sigma 1
 _MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's

@@ -27,10 +27,10 @@ Array = npt.NDArray[np.float64]
 _MIN_SIGMAS = 7.5
 """Standard deviations of the score test from which a block is significant."""
 _MAX_PRIOR_SIGMAS = 2.5
-_MAX_SIGMA = 0.25  # of the prior's; beyond, the prior would say most of it
+_MAX_SIGMA = 0.25  # of the prior's; beyond, the prior would dominate
 _MIN_STABLE_SIGMAS = 2.5  # by the larger of both standard deviations
 _MIN_SHIFT = 0.0015  # of the longer side: a few wrong matches shift a principal point as far
-_MAX_FOCAL_CHANGE = 0.02  # a focal length that moves along shows that the scene can't tell them apart
+_MAX_FOCAL_CHANGE = 0.02  # a focal length that moves along shows that they correlate
 _MAX_FOCAL_SIGMA = 0.01  # a flat scene seen from one height fits any lens that bends the ground to match
 _MIN_HELD_OUT_SIGMAS = 2.0
 _MIN_HELD_OUT_GAIN = 0.001  # of the sum of squared residuals: less is not worth a richer camera
@@ -94,7 +94,7 @@ def select_model(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedo
         return ModelSelection((), freedom, freedom.camera)
     try:
         return _selected(_Evidence(model.camera(camera_id), freedom, seen), camera_id)
-    except np.linalg.LinAlgError:  # no rung could be told from poses that nothing holds
+    except np.linalg.LinAlgError:  # poses that nothing determines
         return ModelSelection((), freedom, freedom.camera)
 
 
@@ -107,7 +107,7 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
         for block in waiting:
             tried[block.name] = evidence.judge(camera_id, block, free)
             free += block.columns if tried[block.name].accepted else ()
-        # What one rung leaves unexplained may have hidden that another one is needed.
+        # The residuals of one block may have hidden the gain of another.
         waiting = [block for block in waiting if not tried[block.name].accepted]
         if num_free == len(free) and (joint := _only_together(waiting, tried)):
             tried[joint.name] = evidence.judge(camera_id, joint, free)

@@ -84,7 +84,7 @@ def _test(
     scene: Scene, name: str, model: pycolmap.Reconstruction, camera_id: int, seed: int
 ) -> WrongFocalLength | None:
     if not any(_is_other(model, i, camera_id, name) for i in model.reg_image_ids()):
-        return None  # no other image in this model vouches for the shared focal length
+        return None  # no other image in this model supports the shared focal length
     xy, xyz = _visible_points(scene, name, model)
     if len(xy) < _MIN_POINTS:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_POINTS = 12
-_MAX_SPREAD = 0.2  # relative; beyond it the image's depth says nothing of its other points
+_MAX_SPREAD = 0.2  # relative; beyond it the image's depth is not used for other points
 _FINE_SPREAD = 0.12  # the length of a translation is off by less, whatever the depth is worth
 _MAX_OF_PLAIN = 0.8  # of the spread that one depth for all points would have; wrong depth explains nothing
 _MIN_SPREAD = 0.01  # no depth is trusted beyond this, however well it fits

@@ -88,7 +88,7 @@ def _alternative_placement(
     base, moving = replace(submodel, names=submodel.names - part), replace(submodel, names=part)
     against = replace(scene, view_graph=scene.view_graph.without(present))
     points_base, points_part = common_points(replace(context, scene=against), base, moving)
-    apart = np.any(points_base != points_part, axis=1)  # what both see as one point, says nothing
+    apart = np.any(points_base != points_part, axis=1)  # common points of both sides do not count
     if np.count_nonzero(apart) < MIN_COMMON_POINTS:
         return None
     elsewhere = similarity(context, base, points_part[apart], points_base[apart], min_inlier_ratio=0.0)

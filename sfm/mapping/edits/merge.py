@@ -215,7 +215,7 @@ def _fits(context: MappingContext, merged: Submodel, large: Submodel, small: Sub
     )
     if not holds:
         return False
-    # A join at the wrong place, between look-alikes, contradicts the pairs at the right one.
+    # A false join by visual aliasing contradicts the pairs of the true placement.
     merged.contradicted = contradicted_share(context.scene, merged.reconstruction)
     apart = max(large.contradicted, small.contradicted)
     return merged.contradicted <= max(MAX_CONTRADICTED, apart + MAX_CONTRADICTED_GROWTH)

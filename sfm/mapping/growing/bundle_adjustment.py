@@ -87,12 +87,12 @@ def drop_unobserved(session: MapperSession, journal: Journal) -> None:
 
     An image without points stays where another camera of its rig holds it.
     """
-    blind = [frame for frame in session.frames() if not any(image.num_points3D for image in frame)]
-    for frame in blind:
+    unobserved = [frame for frame in session.frames() if not any(image.num_points3D for image in frame)]
+    for frame in unobserved:
         session.observations.deregister_frame(frame[0].frame_id)
         for image in frame:
             journal.note("filtered", name=image.name, why="no points are left of it")
-    if blind:
+    if unobserved:
         session.recount()
 
 

@@ -128,7 +128,7 @@ def _test(session: MapperSession, graph: ViewGraph, pair: Pair) -> Seed | None:
     id_a, id_b = (session.scene.id_of[name] for name in pair)
     options = session.options.mapper
     if session.scene.cache.image(id_a).frame_id == session.scene.cache.image(id_b).frame_id:
-        return None  # a rig's cameras tell nothing of how it moves
+        return None  # cameras of one rig do not show its motion
     pose = session.mapper.estimate_initial_two_view_geometry(_lenient(options), id_a, id_b)
     if pose is None:
         return None

@@ -17,7 +17,7 @@ PRINCIPAL_POINT = "principal_point"
 _TOGETHER = " and "
 
 # Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
-# come from bundle adjustment anyway and have none to speak of.
+# come from bundle adjustment anyway and need none.
 _SIGMA_CENTRE = 0.02  # of the longer side
 _SIGMAS = {"k2": 0.2, "aspect": 0.004, "p1": 0.003, "p2": 0.003}
 _SIGMA_FREE = 1e3
@@ -98,13 +98,13 @@ def freedom(
         blocks.append(ParameterBlock(PRINCIPAL_POINT, (at["cx"], at["cy"])))
     if "OPENCV" in models[1:]:
         blocks.append(ParameterBlock("OPENCV", (at["aspect"], at["p1"], at["p2"])))
-    climbing = {column for block in blocks for column in block.columns}
+    selectable = {column for block in blocks for column in block.columns}
     return Freedom(
         camera=wide,
         names=names,
         directions=np.stack(list(columns.values()), axis=1),
-        prior=np.array([_sigma(name, camera, free=at[name] not in climbing) for name in names]),
-        base=tuple(i for i, name in enumerate(names) if i not in climbing and name not in ("cx", "cy")),
+        prior=np.array([_sigma(name, camera, free=at[name] not in selectable) for name in names]),
+        base=tuple(i for i, name in enumerate(names) if i not in selectable and name not in ("cx", "cy")),
         blocks=tuple(blocks),
     )
 

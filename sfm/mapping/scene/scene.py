@@ -18,7 +18,7 @@ from .depth_source import DepthSource
 from .pair_matches import PairMatches
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
 
-_MAX_PARTNERS = 8  # images, those with most inliers, that tell how often the keypoints of another are matched
+_MAX_PARTNERS = 8  # images with most inliers by which the matched keypoints of another are counted
 
 
 @dataclass(frozen=True, slots=True)

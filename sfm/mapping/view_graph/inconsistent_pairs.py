@@ -282,7 +282,7 @@ class _Trust:
     def _trust(self, pair: Pair, support: float) -> None:
         self.trusted.add_edge(pair.a, pair.b, strength=self.strength[pair])
         self._parts.union(pair.a, pair.b)
-        if support >= _PURE:  # else some of the matches may be a look-alike's
+        if support >= _PURE:  # else some of the matches may be false
             self._forest.join(pair, self._matches.inliers[pair])
 
 
