@@ -1,4 +1,4 @@
-"""`sfm align`: a model brought to ground truth, to another model, or to where GPS says that it stands."""
+"""`sfm align`: a model is transformed to ground truth, to another model, or to GPS positions."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from sfm.errors import InputError
 from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
 from sfm.evaluation.names import match_names
 from sfm.files.atomic import atomic_write_json
-from sfm.geometry.horn import extent
-from sfm.geometry.similarity import RobustFit, fit_cameras, fit_points
+from sfm.geometry.similarity import RobustFit, extent, fit_cameras, fit_points
 from sfm.geometry.wgs84 import Place
 
 from .gps import gps_positions
 from .output import model_output
 
 _MAX_MEDIAN = 0.1
-"""Of the extent of the target: a model whose photos lie farther off has not been recognised."""
+"""Of the extent of the target: a model whose images lie farther off has not been recognised."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignedModel:
-    """A model in its new place.
+    """A transformed model.
 
     Attributes:
         output: holds `sparse/0` and `alignment.json`.
         model: transformed.
         scale: length of the model's old unit in the new one.
-        names: photos that the target knows.
+        names: images that the target has.
         residuals: distance of each of these from its target, in the target's unit.
-        inliers: which of them had a say.
+        inliers: which of them the fit used.
         origin: of the frame east, north, up in metres, with `gps`; else None.
     """
 
@@ -52,12 +51,12 @@ class AlignedModel:
 
     @property
     def median_residual(self) -> float:
-        """Over all photos that the target knows."""
+        """Over all common images."""
         return float(np.median(self.residuals))
 
     @property
     def rms_residual(self) -> float:
-        """Over those that had a say."""
+        """Over the inliers."""
         return float(np.sqrt(np.mean(self.residuals[self.inliers] ** 2)))
 
     def to_dict(self) -> dict[str, object]:
@@ -83,19 +82,19 @@ def align(
     images: str | Path | None = None,
     number: int = 0,
 ) -> AlignedModel:
-    """Transform a model by the similarity that fits most of its photos; nothing inside it changes.
+    """Transform a model by the similarity that fits most of its images; nothing inside it changes.
 
     Args:
         model: output of a run, or a COLMAP model folder; only read.
-        to: a gt.json, a COLMAP model, or `gps`: metres east, north and up about an origin in the middle of
-            the photos, which is written to `sparse/0/georeference.json` (WGS84).
+        to: a gt.json, a COLMAP model, or `gps`: metres east, north and up about an origin in the middle
+            of the images, which is written to `sparse/0/georeference.json` (WGS84).
         output: new folder, for `sparse/0` and `alignment.json`.
-        images: folder of the photos, for `gps` where `model` is no workspace.
+        images: folder of the images, for `gps` where `model` is no workspace.
         number: which of several models, largest first.
 
     Raises:
-        InputError: no such model or target, too few photos in common, photos on a line (for `gps`), or a
-            target that the model does not fit; says how far off it is.
+        InputError: no such model or target, too few common images, collinear positions (for `gps`), or a
+            target that the model does not fit.
         WorkspaceError: `output` is not empty or cannot be written.
     """
     root, output = Path(model).expanduser(), Path(output).expanduser()
@@ -115,7 +114,7 @@ def align(
     target_extent = _require_fit(fit, found, known, str(to))
     found.transform(fit.sim3)
     done = AlignedModel(
-        output, found, fit.target_from_source.scale, tuple(known), fit.residuals, fit.inliers, origin
+        output, found, float(fit.sim3.scale), tuple(known), fit.residuals, fit.inliers, origin
     )
     with model_output(output) as folder:
         folder.write(found)
@@ -157,7 +156,7 @@ def _fit_to_poses(
 ) -> tuple[list[str], RobustFit]:
     of_name = match_names((model.image(i).name for i in model.reg_image_ids()), truth.poses)
     if truth.components is not None:
-        # several scenes have unrelated frames: the one that most photos of the model show counts
+        # several scenes have unrelated frames: the one that most images of the model show counts
         labels = [truth.components[true] for true in of_name.values()]
         label = max(sorted(set(labels)), key=labels.count, default="")
         of_name = {name: true for name, true in of_name.items() if truth.components[true] == label}
@@ -185,7 +184,7 @@ def _centres(model: pycolmap.Reconstruction, names: list[str]) -> Array:
 
 def _require_fit(fit: RobustFit, model: pycolmap.Reconstruction, known: list[str], where: str) -> float:
     """Extent of the target, once it is certain that the model fits it."""
-    size = fit.target_from_source.scale * extent(_centres(model, known))
+    size = float(fit.sim3.scale) * extent(_centres(model, known))
     median = float(np.median(fit.residuals))
     if median > _MAX_MEDIAN * size:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Where photos were taken: from the pose priors of a database, else from EXIF."""
+"""Where images were taken: from the pose priors of a database, else from EXIF."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _POSITION_BYTES = 24
 def gps_positions(
     names: list[str], *, database: Path | None, images: Path | None
 ) -> tuple[dict[str, NDArray[np.float64]], Place]:
-    """Metres east, north and up (3,) of the photos with GPS and altitude, and the origin of that frame.
+    """Metres east, north and up (3,) of the images with GPS and altitude, and the origin of that frame.
 
     Args:
-        names: photos that are asked about.
+        names: images that are asked about.
         database: whose pose priors are read; None: EXIF is.
-        images: folder of the photos; only needed without a database.
+        images: folder of the images; only needed without a database.
 
     Raises:
-        InputError: fewer than three of the photos have a position.
+        InputError: fewer than three of the images have a position.
     """
     places = _from_database(database, names) if database else _from_exif(images, names) if images else {}
     level = {name: place for name, place in places.items() if place.altitude_m is not None}
@@ -72,8 +72,8 @@ def _from_exif(images: Path, names: list[str]) -> dict[str, Place]:
     for name in names:
         path = path_below(images, name)
         try:
-            with open_photo(path) as photo:
-                exif = parse_metadata({}, {}, exif_tables(photo)[2], size=stored_size(photo)).exif
+            with open_photo(path) as image:
+                exif = parse_metadata({}, {}, exif_tables(image)[2], size=stored_size(image)).exif
         except (OSError, UnusablePhotoError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
         if place := exif_place(exif):

@@ -19,13 +19,13 @@ def joined_model(
     *,
     share_cameras: bool,
 ) -> pycolmap.Reconstruction:
-    """All photos and points of both, as `a` has them where both do.
+    """All images and points of both, as `a` has them where both do.
 
     Args:
         a: left unchanged; its ids stay.
         b: in the frame of `a`. Its ids stay where `a` has not taken them.
         same_points: points of `a` and of `b` that are one.
-        share_cameras: whether photos of `b` take the cameras that `a` gives to the photos of both.
+        share_cameras: whether images of `b` take the cameras that `a` gives to the images of both.
     """
     shared = shared_photos(a, b)
     result = copy.deepcopy(a)

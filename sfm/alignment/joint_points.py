@@ -1,4 +1,4 @@
-"""Points that two models have in common: seen by a photo that both hold, or said to be one by matches."""
+"""Common points of two models, by the keypoints of common images or by verified matches."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Rows = NDArray[np.int64]
 def shared_photos(
     a: pycolmap.Reconstruction, b: pycolmap.Reconstruction
 ) -> list[tuple[pycolmap.Image, pycolmap.Image]]:
-    """Photos of both models, by name."""
+    """Images of both models, by name."""
     images = [{model.image(i).name: model.image(i) for i in model.reg_image_ids()} for model in (a, b)]
     return [(images[0][name], images[1][name]) for name in sorted(images[0].keys() & images[1].keys())]
 
 
 def same_keypoints(a: pycolmap.Image, b: pycolmap.Image) -> tuple[Rows, Rows]:
-    """Keypoints of one photo in two models that are the same: nearest to each other, within a pixel.
+    """Keypoints of one image in two models that are the same: nearest to each other, within a pixel.
 
     Where both models have the keypoints of one database, these are all, each with itself.
     """
@@ -45,10 +45,8 @@ def same_keypoints(a: pycolmap.Image, b: pycolmap.Image) -> tuple[Rows, Rows]:
     return mutual, np.asarray(near, np.int64)[mutual]
 
 
-def points_in_shared_photos(
-    shared: list[tuple[pycolmap.Image, pycolmap.Image]],
-) -> set[tuple[int, int]]:
-    """Pairs of points of both models that the same keypoint of a photo observes."""
+def points_in_shared_photos(shared: list[tuple[pycolmap.Image, pycolmap.Image]]) -> set[tuple[int, int]]:
+    """Pairs of points of both models that the same keypoint of an image observes."""
     found = set()
     for a, b in shared:
         for i, j in zip(*(rows.tolist() for rows in same_keypoints(a, b)), strict=True):
@@ -60,9 +58,9 @@ def points_in_shared_photos(
 def matched_points(
     a: pycolmap.Reconstruction, b: pycolmap.Reconstruction, database: Path
 ) -> set[tuple[int, int]]:
-    """Pairs of points of both models that verified matches between their photos say are one.
+    """Pairs of points of both models that verified matches between their images identify.
 
-    Photos whose keypoints are not those of the database are left out.
+    Images whose keypoints are not those of the database are left out.
     """
     return set(_matched(a, b, database))
 

@@ -1,4 +1,4 @@
-"""`sfm merge`: two models that share photos or points become one, if they fit."""
+"""`sfm merge`: two models that share images or points become one, if they fit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from sfm.errors import InputError
 from sfm.files.atomic import atomic_write_json
-from sfm.geometry.horn import extent
-from sfm.geometry.similarity import fit_cameras, fit_models, fit_points
+from sfm.geometry.similarity import extent, fit_cameras, fit_models, fit_points
 
 from .align import chosen_model
 from .joined import joined_model
@@ -25,7 +24,7 @@ _MAX_POINT_ERROR = 0.03
 """Of the median distance from camera to point: how far apart the two places of a point may be."""
 _MAX_TURN_DEG = 3.0
 _MAX_OFFSET = 0.03
-"""Median distance of a shared photo's two places, of the extent of A's photos."""
+"""Median distance of a shared image's two places, of the extent of A's images."""
 _MAX_ERROR_PX = 4.0
 _MIN_ANGLE_DEG = 1.5
 _MAX_ERROR_GROWTH = 1.3
@@ -48,9 +47,9 @@ class Fit:
     scale: float
     """Length of B's unit in A's."""
     turn_deg: float | None
-    """Median angle between both orientations of a shared photo; None where there is none."""
+    """Median angle between both orientations of a shared image; None where there is none."""
     offset: float | None
-    """Median distance between both places of a shared photo, as a share of the extent of A's photos."""
+    """Median distance between both places of a shared image, as a share of the extent of A's images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,9 +72,9 @@ def merge(
 ) -> MergedModel:
     """Join two models into one in the frame of A; both are only read.
 
-    They are brought together by a robust similarity: over points that photos of both see with the same
-    keypoints, else over the poses of photos of both, or, without such photos, over points that verified
-    matches in their common database join.
+    A robust similarity aligns them: over points that common images observe with the same keypoints, else over
+    the poses of common images. Without common images it uses points that verified matches in their common
+    database identify.
 
     Args:
         a: output of a run (its largest model counts) or a COLMAP model folder.
@@ -85,8 +84,8 @@ def merge(
         adjust: adjust all poses, intrinsics and points together; else A stays to the last bit.
 
     Raises:
-        InputError: no models, models with rigs of several cameras, nothing in common, or models that do not
-            fit; gives the figures.
+        InputError: no models, models with rigs of several cameras, nothing in common, or models that do
+            not fit; with the figures.
         WorkspaceError: `output` is not empty or cannot be written.
     """
     paths = Path(a).expanduser(), Path(b).expanduser()
@@ -122,7 +121,6 @@ def _refuse_rigs(path: Path, model: pycolmap.Reconstruction) -> None:
 
 
 def _common_database(a: Path, b: Path) -> Path | None:
-    """The database of the workspace that both models lie in."""
     found = []
     for path in (a.absolute(), b.absolute()):
         places = (folder / "database.db" for folder in (path, *path.parents[:2]))

@@ -11,7 +11,7 @@ from retrieval import Pair
 from sfm.mapping.measures.agreement import AGREED_PX
 from sfm.mapping.measures.covisibility import PredictedCovisibility
 from sfm.mapping.measures.covisibility_test import CovisibilityTest, covisibility_test
-from sfm.mapping.measures.weakly_connected import weakly_connected_parts
+from sfm.mapping.measures.weak_parts import weakly_connected_parts
 from sfm.mapping.scene.scene import Scene
 
 

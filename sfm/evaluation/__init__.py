@@ -1,4 +1,4 @@
-"""How good a model is: against ground truth, or against another model of the same photos."""
+"""How good a model is: against ground truth, or against another model of the same images."""
 
 from __future__ import annotations
 

@@ -2,16 +2,16 @@
 
 The convention of `benchmark/reconstruction` in COLMAP's repository (`relative_auc`, `relative_recall`):
 
-- A is the multiset of ordered pairs (i, j), i != j, of photos in one model; a photo in several models brings
-  its pairs in each. B is the set of ordered pairs of photos in one component of the ground truth.
+- A is the multiset of ordered pairs (i, j), i != j, of images in one model; an image in several models brings
+  its pairs in each. B is the set of ordered pairs of images in one component of the ground truth.
 - A pair of A that is in B has the larger of its rotation error and of the angle between the two translations
   of camj_from_cami, the latter 0 where the true one is shorter than the stated accuracy of positions.
 - A pair of B that is not in A (missing, or in different models) has 180 degrees, and so has a pair of A that
   is not in B (scenes merged that have nothing to do with each other). So the denominator is |A u B|.
 
 Beside `sfm.evaluation.metrics`, pairs count in both directions, all models count, and merged scenes cost. One
-difference from COLMAP's remains: there, photos that the ground truth lacks make pairs of A, all of them
-failures. Here they are left out: ground truth that is a program's result may lack photos that are sound.
+difference from COLMAP's remains: there, images that the ground truth lacks make pairs of A, all of them
+failures. Here they are left out: ground truth that is a program's result may lack images that are sound.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def ordered_pair_errors(models: Sequence[Poses], truth: GroundTruth) -> Array:
     """Errors of all pairs of A u B, (|A u B|,) degrees, sorted; [180] where there is no pair at all.
 
     Args:
-        models: cam_from_world by the names of the ground truth; photos that it does not know are left out.
+        models: cam_from_world by the names of the ground truth; images without ground truth are left out.
         truth: poses and components.
     """
     labels = truth.components or dict.fromkeys(truth.poses, "")
@@ -81,8 +81,8 @@ def colmap_auc(errors: Array, threshold: float, *, min_error: float = 0.0) -> fl
     """Area under the recall curve up to a threshold, per cent (`compute_auc` of COLMAP's benchmark).
 
     The curve goes through (k-th smallest error, k / N) and is level from the last of these to the threshold.
-    It begins at (0, 0); with `min_error` it is level from (0, r) to (min_error, r), r the share of errors up
-    to there, instead of going through their points: what the ground truth cannot resolve is no error.
+    It begins at (0, 0). With `min_error` it is level from (0, r) to (min_error, r) instead, r the share of
+    errors up to there: errors below the resolution of the ground truth are none.
     """
     ordered = np.sort(errors)
     recall = np.arange(1, len(ordered) + 1) / len(ordered)
@@ -105,7 +105,7 @@ def colmap_recall(errors: Array, threshold: float) -> float:
 def _errors_within(
     poses: Poses, truth: GroundTruth, members: Sequence[str], component: np.ndarray
 ) -> list[Array]:
-    """Errors of the ordered pairs of one model, an array for each of its photos."""
+    """Errors of the ordered pairs of one model, an array for each of its images."""
     if len(members) < 2:
         return []
     rotation, translation = stacked([poses[name] for name in members])

@@ -1,4 +1,4 @@
-"""How far two models of the same photos agree, as after a crash and a second run."""
+"""How far two models of the same images agree, as after a crash and a second run."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ import pycolmap
 
 from sfm.colmap.model_poses import Poses
 from sfm.errors import InputError
-from sfm.geometry.horn import centres, extent, fit_similarity_robustly
+from sfm.geometry.similarity import extent, fit_similarity_robustly
+
+from .metrics import centres
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Differences of two models over their common photos, after a robust similarity fit of b to a."""
+    """Differences of two models over their common images, after a robust similarity fit of b to a."""
 
     common: tuple[str, ...]
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
     max_centre_difference: float
-    """Largest distance of the two centres of a photo, in units of the extent of a (rms from the mean)."""
+    """Largest distance of the two centres of an image, in units of the extent of a (rms from the mean)."""
     median_centre_difference: float
     max_rotation_difference_deg: float
     median_rotation_difference_deg: float
 
 
 def compare_models(a: pycolmap.Reconstruction, b: pycolmap.Reconstruction) -> Agreement:
-    """Compare the poses of two models by photo name; the order of arguments only sets the unit.
+    """Compare the poses of two models by image name; the order of arguments only sets the unit.
 
-    Photos whose centres all lie on one line leave the rotation about it open; the rotation differences then
+    Images whose centres all lie on one line leave the rotation about it open; the rotation differences then
     mean nothing.
 
     Raises:
-        InputError: fewer than three common photos, or all in one place: nothing to align by.
+        InputError: fewer than three common images, or all in one place: nothing to align by.
     """
     poses_a, poses_b = registered_poses(a), registered_poses(b)
     common = sorted(poses_a.keys() & poses_b.keys())
@@ -43,9 +45,8 @@ def compare_models(a: pycolmap.Reconstruction, b: pycolmap.Reconstruction) -> Ag
         raise InputError(
             f"two models with {len(common)} common photos cannot be aligned; three places are needed"
         )
-    distance = np.linalg.norm(fit.apply(source) - target, axis=1) / extent(target)
-    a_from_b = pycolmap.Rotation3d(fit.rotation)
-    turns = [poses_a[n].rotation * a_from_b * poses_b[n].rotation.inverse() for n in common]
+    distance = np.linalg.norm(fit * source - target, axis=1) / extent(target)
+    turns = [poses_a[n].rotation * fit.rotation * poses_b[n].rotation.inverse() for n in common]
     angles = np.degrees([turn.angle() for turn in turns])
     return Agreement(
         common=tuple(common),

@@ -17,14 +17,15 @@ from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth
 from sfm.evaluation.metrics import (
     THRESHOLDS_DEG,
     PairErrors,
+    TrajectoryError,
     auc,
     auc_histogram,
     auc_histogram_both_ways,
     pair_errors,
     recall,
+    trajectory_error,
 )
 from sfm.evaluation.names import match_names
-from sfm.geometry.horn import TrajectoryError, trajectory_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class _Errors:
     unsigned: PairErrors
     """Where a translation the wrong way round is right."""
     unsigned_back: PairErrors
-    """The same from the later photo of each pair to the earlier."""
+    """The same from the later image of each pair to the earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Score:
 
     num_photos: int
     num_registered: int
-    """Photos in the model that is scored: the largest, or the component's own."""
+    """Images in the model that is scored: the largest, or the component's own."""
     auc: Mapping[int, float]
     """Exact area under the recall curve by threshold."""
     auc_1deg_bins: Mapping[int, float]
@@ -52,7 +53,7 @@ class Score:
     auc_1deg_bins_unsigned: Mapping[int, float]
     """The same where a translation the wrong way round is right: PoseDiffusion's and VGGT's mAA."""
     auc_1deg_bins_unsigned_both_ways: Mapping[int, float]
-    """The mean of that over i to j and over j to i, which does not depend on the order of photos (VGGT-X)."""
+    """The mean of that over i to j and over j to i, which does not depend on the order of images (VGGT-X)."""
     rra: Mapping[int, float]
     rta: Mapping[int, float]
     rotation_median_deg: float
@@ -71,13 +72,13 @@ class Evaluation:
     components: Mapping[str, Score]
     """Each against its best model; empty where the ground truth has one frame."""
     num_registered_in_any: int
-    """Photos of the ground truth in any model."""
+    """Images of the ground truth in any model."""
     model_sizes: tuple[int, ...]
-    """Photos of each model that the ground truth knows, most first."""
+    """Images of each model with ground truth, most first."""
     photos_in_wrong_model: tuple[str, ...]
-    """Photos in a model most of whose photos show another scene."""
+    """Images in a model most of whose images show another scene."""
     unknown_photos: tuple[str, ...]
-    """Photos of the models that the ground truth does not know."""
+    """Images of the models without ground truth."""
     unit: str | None
 
     def to_dict(self) -> dict[str, object]:
@@ -121,11 +122,11 @@ class Evaluation:
 def evaluate(model: str | os.PathLike[str], gt: str | os.PathLike[str]) -> Evaluation:
     """Score the models at `model` (a model, a folder of models or a workspace) against `gt`.
 
-    Without components the largest model is scored and photos outside it count as missing. With components
-    each is scored against the model that holds most of its photos.
+    Without components the largest model is scored and images outside it count as missing. With components
+    each is scored against the model that holds most of its images.
 
     Raises:
-        InputError: no model or no ground truth, a damaged file, or no photo in common.
+        InputError: no model or no ground truth, a damaged file, or no image in common.
     """
     truth = load_ground_truth(Path(gt))
     models = [read_poses(folder) for folder in find_models(Path(model))]
@@ -136,7 +137,7 @@ def evaluate_poses(models: Sequence[Poses], truth: GroundTruth, *, where: str = 
     """`evaluate` on poses in memory; without any model everything is missing.
 
     Raises:
-        InputError: models were given but share no photo with the ground truth.
+        InputError: models were given but share no image with the ground truth.
     """
     names = match_names({name for poses in models for name in poses}, truth.poses)
     unknown = sorted({name for poses in models for name in poses} - names.keys())
@@ -162,7 +163,7 @@ def evaluate_poses(models: Sequence[Poses], truth: GroundTruth, *, where: str = 
 
 
 def _best_model(models: Sequence[Poses], members: Sequence[str]) -> Poses:
-    """The model with most of these photos, the earlier of equals."""
+    """The model with most of these images, the earlier of equals."""
     wanted = set(members)
     return max(models, key=lambda poses: len(wanted & poses.keys()), default={})
 
@@ -183,13 +184,13 @@ def _score(model: Poses, truth: GroundTruth, members: Sequence[str], errors: _Er
 
 def _pooled(scores: Sequence[Score], errors: Sequence[_Errors]) -> Score:
     ate = scores[0].ate if len(scores) == 1 else None
-    photos = sum(score.num_photos for score in scores)
+    images = sum(score.num_photos for score in scores)
     joined = _Errors(
         signed=PairErrors.joined([e.signed for e in errors]),
         unsigned=PairErrors.joined([e.unsigned for e in errors]),
         unsigned_back=PairErrors.joined([e.unsigned_back for e in errors]),
     )
-    return _figures(photos, sum(score.num_registered for score in scores), joined, ate)
+    return _figures(images, sum(score.num_registered for score in scores), joined, ate)
 
 
 def _figures(num_photos: int, num_registered: int, found: _Errors, ate: TrajectoryError | None) -> Score:
@@ -211,7 +212,7 @@ def _figures(num_photos: int, num_registered: int, found: _Errors, ate: Trajecto
 
 
 def _in_wrong_model(models: Sequence[Poses], truth: GroundTruth) -> tuple[str, ...]:
-    """Photos whose scene is not the commonest one of their model; the larger share decides, then the name."""
+    """Images whose scene is not the commonest one of their model; the larger share decides, then the name."""
     if truth.components is None:
         return ()
     wrong: set[str] = set()

@@ -20,16 +20,16 @@ _ROTATION_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """True poses of photos, in one frame, or in one per component."""
+    """True poses of images, in one frame, or in one per component."""
 
     poses: Poses
-    """cam_from_world by photo name, sorted."""
+    """cam_from_world by image name, sorted."""
     components: Mapping[str, str] | None
-    """Scene of each photo where the photos show several scenes whose frames are unrelated."""
+    """Scene of each image where the images show several scenes whose frames are unrelated."""
     unit: str | None
     """Unit of length, `m` or None where the scale is arbitrary."""
     cameras: Mapping[str, pycolmap.Camera] | None = None
-    """True intrinsics of the photos whose are known, by name."""
+    """True intrinsics of the images whose are known, by name."""
     position_accuracy: float | None = None
     """Of the true centres, in the unit, where those who measured them state it."""
     metres_per_unit: float | None = None
@@ -47,11 +47,11 @@ class GroundTruth:
 
     @property
     def metres(self) -> float | None:
-        """Metres in one unit of length; None where nobody knows."""
+        """Metres in one unit of length; None where unknown."""
         return 1.0 if self.unit == "m" else self.metres_per_unit
 
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Photo names by component; one group named "" without components."""
+        """Image names by component; one group named "" without components."""
         if self.components is None:
             return {"": tuple(self.poses)}
         labels = sorted(set(self.components.values()))
@@ -84,7 +84,7 @@ def _from_models(folders: tuple[Path, ...]) -> GroundTruth:
     components: dict[str, str] = {}
     for folder in folders:
         for name, pose in read_poses(folder).items():
-            if name not in poses:  # a photo in two models counts in the first, COLMAP's larger one
+            if name not in poses:  # an image in two models counts in the first, COLMAP's larger one
                 poses[name], components[name] = pose, folder.name
     return GroundTruth(dict(sorted(poses.items())), components, None)
 

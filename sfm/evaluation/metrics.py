@@ -1,7 +1,7 @@
 """Pairwise pose errors and what is made of them: AUC, RRA, RTA.
 
-Conventions: pairs i < j over all photos of the ground truth; the error of a pair is the larger of the
-rotation error and of the angle between the translation directions, sign included; a pair with a missing photo
+Conventions: pairs i < j over all images of the ground truth; the error of a pair is the larger of the
+rotation error and of the angle between the translation directions, sign included; a pair with a missing image
 has 180 degrees.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm.colmap.model_poses import Poses
+from sfm.geometry.similarity import extent, fit_similarity
 
 Array = NDArray[np.float64]
 THRESHOLDS_DEG = (1, 3, 5, 10, 20, 30)
@@ -22,7 +23,7 @@ MISSING_DEG = 180.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairErrors:
-    """Errors of all pairs i < j of N photos, ordered (0,1), (0,2), …: arrays (N (N - 1) / 2,), degrees."""
+    """Errors of all pairs i < j of N images, ordered (0,1), (0,2), …: arrays (N (N - 1) / 2,), degrees."""
 
     rotation_deg: Array
     translation_deg: Array
@@ -34,7 +35,7 @@ class PairErrors:
 
     @staticmethod
     def joined(parts: Sequence[PairErrors]) -> PairErrors:
-        """The pairs of several groups of photos one after another."""
+        """The pairs of several groups of images one after another."""
         return PairErrors(
             np.concatenate([part.rotation_deg for part in parts] or [np.zeros(0)]),
             np.concatenate([part.translation_deg for part in parts] or [np.zeros(0)]),
@@ -42,19 +43,14 @@ class PairErrors:
 
 
 def pair_errors(
-    estimated: Poses,
-    true: Poses,
-    names: Sequence[str],
-    *,
-    min_baseline: float = 0.0,
-    signed: bool = True,
+    estimated: Poses, true: Poses, names: Sequence[str], *, min_baseline: float = 0.0, signed: bool = True
 ) -> PairErrors:
     """Relative pose errors of all pairs of `names`.
 
     Args:
-        estimated: poses of one model; photos that are not in it make their pairs fail.
+        estimated: poses of one model; images that are not in it make their pairs fail.
         true: poses of all `names`.
-        names: photos, as in `true`; in a pair the earlier is i. Reversed they give the errors of j to i.
+        names: images, as in `true`; in a pair the earlier is i. Reversed they give the errors of j to i.
         min_baseline: pairs whose true centres are nearer than this count by rotation alone.
         signed: whether a translation the wrong way round is wrong; otherwise the error is the smaller of the
             angle and of what it lacks to 180 degrees, as PoseDiffusion and VGGT have it.
@@ -78,8 +74,8 @@ def pair_errors(
 def auc(errors_deg: Array, threshold_deg: float) -> float:
     """Area under the recall curve up to the threshold, per cent, exact.
 
-    The curve is COLMAP's: linear between (0, 0) and the points (k-th smallest error, k / N), level from the
-    last of them to the threshold.
+    The curve is COLMAP's: linear between (0, 0) and the points (k-th smallest error, k / N). From the last of
+    them to the threshold it is level.
     """
     if len(errors_deg) == 0:
         return 0.0
@@ -105,8 +101,8 @@ def auc_histogram(errors_deg: Array, threshold_deg: int) -> float:
 def auc_histogram_both_ways(forth_deg: Array, back_deg: Array, threshold_deg: int) -> float:
     """Mean of `auc_histogram` over errors of pairs i to j and of the same pairs j to i, per cent.
 
-    The direction of a translation is told in the frame of a pair's second photo, so that its error depends
-    on which comes first where the rotation is wrong, too; VGGT-X (arXiv 2509.25191) averages both orders.
+    The direction of a translation is in the frame of a pair's second image. So its error depends on the order
+    where the rotation is wrong, too. VGGT-X (arXiv 2509.25191) averages both orders.
     """
     return (auc_histogram(forth_deg, threshold_deg) + auc_histogram(back_deg, threshold_deg)) / 2
 
@@ -123,7 +119,7 @@ def stacked(poses: Sequence[object]) -> tuple[Array, Array]:
 
 
 def relative_poses(rotation: Array, translation: Array, i: int, others: slice) -> tuple[Array, Array]:
-    """Rotations (M, 3, 3) and translations (M, 3) of camj_from_cami for the M photos j of a slice."""
+    """Rotations (M, 3, 3) and translations (M, 3) of camj_from_cami for the M images j of a slice."""
     relative = rotation[others] @ rotation[i].T
     return relative, translation[others] - relative @ translation[i]
 
@@ -140,6 +136,52 @@ def relative_errors(
     cross = np.linalg.norm(np.cross(estimated[1], true[1]), axis=1)
     dot = np.sum(estimated[1] * true[1], axis=1)
     direction = np.degrees(np.arctan2(cross, dot if signed else np.abs(dot)))
-    direction[np.linalg.norm(estimated[1], axis=1) == 0] = MISSING_DEG  # photos collapsed into one point
+    direction[np.linalg.norm(estimated[1], axis=1) == 0] = MISSING_DEG  # images collapsed into one point
     direction[np.linalg.norm(true[1], axis=1) <= min_baseline] = 0.0
     return PairErrors(rotation, direction)
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryError:
+    """Root mean square distance of camera centres after a similarity fit (ATE)."""
+
+    raw: float
+    """In the unit of the ground truth."""
+    normalised: float
+    """Divided by the root mean square distance of the true centres from their mean."""
+    frobenius: float
+    """Divided by the root of the sum of their squared distances from it, the Frobenius norm of the centred
+    trajectory, as FlowMap has it: `normalised` over the root of the number of images."""
+    num_photos: int
+    metres: float | None = None
+    """`raw` in metres, where the ground truth has a metric scale."""
+
+
+def centres(poses: Poses, names: Sequence[str]) -> Array:
+    """Camera centres in the world, (N, 3)."""
+    found = [poses[name].inverse().translation for name in names]
+    return np.array(found, dtype=np.float64).reshape(-1, 3)
+
+
+def trajectory_error(
+    estimated: Poses, true: Poses, names: Sequence[str], *, metres_per_unit: float | None = None
+) -> TrajectoryError | None:
+    """ATE over the images of `names` that are in the model; None with fewer than three of them.
+
+    It is the root mean square distance of camera centres after the similarity that minimises it.
+    """
+    common = [name for name in names if name in estimated]
+    source, target = centres(estimated, common), centres(true, common)
+    fit = fit_similarity(source, target)
+    if fit is None:
+        return None
+    distance = np.linalg.norm(fit * source - target, axis=1)
+    raw = float(np.sqrt(np.mean(distance**2)))
+    normalised = raw / extent(target)
+    return TrajectoryError(
+        raw=raw,
+        normalised=normalised,
+        frobenius=normalised / len(common) ** 0.5,
+        num_photos=len(common),
+        metres=None if metres_per_unit is None else raw * metres_per_unit,
+    )

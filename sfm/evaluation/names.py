@@ -1,4 +1,4 @@
-"""Which photo of a model is which of the ground truth."""
+"""Which image of a model is which of the ground truth."""
 
 from __future__ import annotations
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float64]
 
-_MIN_LEVEL_PHOTOS = 5
+_MIN_LEVEL_IMAGES = 5
 _LEVEL_DEG = 5.0
 _MIN_SPREAD = 0.02
 _MIN_AGREEING = 0.9
 _MAX_ROLLED = 0.1
 """Variance of horizontal axes across the plane that they should lie in, of the smaller one within it."""
 
-# Quarter turns (columns: stored x and y axes in terms of the upright photo's) by EXIF orientation.
+# Quarter turns (columns: stored x and y axes in terms of the upright image's) by EXIF orientation.
 _UPRIGHT_FROM_STORED = {
     1: ((1, 0), (0, 1)),
     2: ((-1, 0), (0, 1)),
@@ -32,11 +32,11 @@ _UPRIGHT_FROM_STORED = {
 
 
 def upright_from_world(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) -> Vectors:
-    """A rotation that brings the model's up direction to +z, as far as the photos tell.
+    """A rotation that brings the model's up direction to +z, as far as the images determine it.
 
-    People hold cameras level: the horizontal image axes of upright photos lie in the ground plane, so up is
-    the direction most nearly perpendicular to all of them. Where these axes are all parallel, up is the mean
-    of the photos' own.
+    People hold cameras level: the horizontal axes of upright images lie in the ground plane. So up is the
+    direction most nearly perpendicular to all of them. Where these axes are all parallel, up is the mean of
+    the images' own.
 
     Args:
         model: any model.
@@ -47,40 +47,40 @@ def upright_from_world(model: pycolmap.Reconstruction, orientations: Mapping[str
     """
     if not model.num_reg_images():
         return np.eye(3)
-    right, up, back = _photo_axes(model, orientations)
+    right, up, back = _image_axes(model, orientations)
     spread, directions = np.linalg.eigh(right.T @ right / len(right))
     mean_up = up.mean(axis=0)
     level = directions[:, 0]
     if spread[1] < _MIN_SPREAD:
         # Any direction perpendicular to the one horizontal axis would do.
         level = mean_up - (mean_up @ directions[:, 2]) * directions[:, 2]
-    # Photos taken straight down say nothing by their own up, but look against it.
+    # The up axes of images taken straight down are level; their viewing directions point down.
     sense = level @ mean_up if abs(level @ mean_up) > 0.2 else level @ back.mean(axis=0)
     return _turn_to_z(level if sense >= 0 else -level)
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What photos that were held level tell of a model."""
+    """The up direction and horizontal axes of images that were held level."""
 
     up: Vectors
-    """(3,) unit vector; where there is one axis only, from how the photos look on average."""
+    """(3,) unit vector; where there is one axis only, from how the images look on average."""
     axes: Vectors
     """(1 or 2, 3) unit vectors that lie in the ground plane for sure."""
 
 
 def level_of(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) -> Level | None:
-    """Up, if the photos were held level enough for `upright_from_world` to be believed.
+    """Up, if the images were held level enough for `upright_from_world` to be believed.
 
     Their horizontal axes must lie in one plane to within a few degrees, or all be parallel, as those of
-    photos along a street are; and they must agree on which side is up.
+    images along a street are; and they must agree on which side is up.
     """
-    if model.num_reg_images() < _MIN_LEVEL_PHOTOS:
+    if model.num_reg_images() < _MIN_LEVEL_IMAGES:
         return None
     turn = upright_from_world(model, orientations)
-    right, up, back = _photo_axes(model, orientations)
+    right, up, back = _image_axes(model, orientations)
     tilt = np.rad2deg(np.arcsin(np.clip(np.abs(right @ turn[2]), 0, 1)))
-    sense = np.maximum(up @ turn[2], back @ turn[2])  # photos taken straight down have no up of their own
+    sense = np.maximum(up @ turn[2], back @ turn[2])  # images taken straight down have no up of their own
     if np.median(tilt) >= _LEVEL_DEG or np.mean(sense > 0) <= _MIN_AGREEING:
         return None
     (rolled, spread, _), directions = np.linalg.eigh(right.T @ right / len(right))
@@ -90,15 +90,15 @@ def level_of(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) ->
 
 
 def is_level(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) -> bool:
-    """Whether photos tell up for sure."""
+    """Whether the images determine the up direction."""
     found = level_of(model, orientations)
     return found is not None and len(found.axes) == 2
 
 
-def _photo_axes(
+def _image_axes(
     model: pycolmap.Reconstruction, orientations: Mapping[str, int]
 ) -> tuple[Vectors, Vectors, Vectors]:
-    """World directions right, up and back of each upright photo; (N, 3) each."""
+    """World directions right, up and back of each upright image; (N, 3) each."""
     rights, ups, backs = [], [], []
     for image_id in model.reg_image_ids():
         image = model.image(image_id)

@@ -1,7 +1,7 @@
-"""Robust similarity transforms: of points, and of cameras whose orientation is known on both sides.
+"""Similarity transforms between points and between cameras, by least squares and robustly.
 
-Least median of squares (Rousseeuw 1984): no threshold is needed, and up to half of the correspondences may be
-wrong. What lies within 2.5 robust standard deviations is then fitted by least squares.
+The robust fits start from the least median of squares (Rousseeuw 1984), which needs no threshold and bears up
+to half of wrong correspondences. Least squares then fits all within 2.5 robust standard deviations.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ import pycolmap
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sfm.geometry.horn import Similarity, extent
-
 _TRIALS = 300
 _SIGMAS = 2.5
 _FLOOR = 1e-9
-"""Of the extent: residuals below are rounding."""
+"""Residuals below this share of the extent are rounding errors."""
 _LINE = 0.02
-"""Second over first singular value of centred points, below which they count for a line."""
+"""Ratio of the second to the first singular value of centred points, below which they count as collinear."""
 
 Array = NDArray[np.float64]
-Fit = Callable[[NDArray[np.int64]], Similarity | None]
+Fit = Callable[[NDArray[np.int64]], pycolmap.Sim3d | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,42 +30,72 @@ class RobustFit:
     """A similarity and how well it fits.
 
     Attributes:
-        target_from_source: the transform.
-        residuals: (N,), distance of each point from its target, in the target's unit.
-        inliers: (N,) whether it had a say.
+        sim3: target from source.
+        residuals: (N,) distance of each point from its target, in the target's unit.
+        inliers: (N,) whether the last least-squares fit used the point.
     """
 
-    target_from_source: Similarity
+    sim3: pycolmap.Sim3d
     residuals: Array
     inliers: NDArray[np.bool_]
 
-    @property
-    def sim3(self) -> pycolmap.Sim3d:
-        """As pycolmap has it."""
-        fit = self.target_from_source
-        return pycolmap.Sim3d(fit.scale, pycolmap.Rotation3d(fit.rotation), fit.translation)
+
+def extent(points: Array) -> float:
+    """Root mean square distance from the mean."""
+    return (
+        float(np.sqrt(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1)))) if len(points) else 0.0
+    )
 
 
 def is_line(points: Array) -> bool:
-    """Whether points (N, 3) lie on a line, so that they leave the rotation about it open."""
+    """Whether points (N, 3) are collinear, so that they leave the rotation about the line open."""
     if len(points) < 3:
         return True
     singular = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     return bool(singular[1] <= _LINE * singular[0])
 
 
+def fit_similarity(source: Array, target: Array, weights: Array | None = None) -> pycolmap.Sim3d | None:
+    """Least-squares similarity that takes `source` to `target`, both (N, 3) (Umeyama 1991).
+
+    None where it is not determined: fewer than three points, or all in one place. Collinear points leave the
+    rotation about their line open; the result has any one.
+    """
+    if (
+        len(source) < 3
+        or extent(source) <= 1e-12 * max(float(np.abs(source).max()), 1e-300)
+        or extent(target) == 0
+    ):
+        return None
+    share = np.full(len(source), 1 / len(source)) if weights is None else weights / weights.sum()
+    a, b = source - share @ source, target - share @ target
+    u, singular, vt = np.linalg.svd((share[:, None] * b).T @ a)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+    turn, scale = (u * signs) @ vt, float(singular @ signs / (share @ np.sum(a**2, axis=1)))
+    shift = share @ target - scale * turn @ (share @ source)
+    return pycolmap.Sim3d(scale, pycolmap.Rotation3d(turn), shift)
+
+
+def fit_similarity_robustly(source: Array, target: Array, *, iterations: int = 50) -> pycolmap.Sim3d | None:
+    """The similarity of the least sum of distances, by iteratively reweighted least squares."""
+    fit = fit_similarity(source, target)
+    floor = 1e-9 * max(extent(target), 1e-300)
+    for _ in range(iterations):
+        if fit is None:
+            return None
+        fit = fit_similarity(source, target, 1.0 / np.maximum(_residuals(fit, source, target), floor))
+    return fit
+
+
 def fit_points(source: Array, target: Array, *, seed: int = 0) -> RobustFit | None:
-    """The similarity that takes `source` to `target`, both (N, 3); None with two points, or on a line."""
+    """The robust similarity that takes `source` to `target`, both (N, 3); None if either is collinear."""
     if is_line(source) or is_line(target):
         return None
 
-    def fit(rows: NDArray[np.int64]) -> Similarity | None:
+    def fit(rows: NDArray[np.int64]) -> pycolmap.Sim3d | None:
         if len(rows) <= 3 and (is_line(source[rows]) or is_line(target[rows])):
             return None
-        found = pycolmap.estimate_sim3d(source[rows], target[rows])
-        if found is None:
-            return None
-        return Similarity(float(found.scale), found.rotation.matrix(), found.translation)
+        return fit_similarity(source[rows], target[rows])
 
     return _least_median(source, target, fit, 3, seed)
 
@@ -92,16 +120,16 @@ def fit_cameras(
     if len(source) < 2 or extent(source) == 0 or extent(target) == 0:
         return None
     turn = _rotation(np.einsum("nji,njk->nik", target_rotations, source_rotations))
-    turned = source @ turn.T
+    turned, rotation = source @ turn.T, pycolmap.Rotation3d(turn)
 
-    def fit(rows: NDArray[np.int64]) -> Similarity | None:
+    def fit(rows: NDArray[np.int64]) -> pycolmap.Sim3d | None:
         a, b = turned[rows], target[rows]
         from_a, from_b = a - a.mean(axis=0), b - b.mean(axis=0)
         spread = float(np.sum(from_a**2))
         scale = float(np.sum(from_a * from_b)) / spread if spread > 0 else 0.0
         if scale <= 0:
             return None
-        return Similarity(scale, turn, b.mean(axis=0) - scale * a.mean(axis=0))
+        return pycolmap.Sim3d(scale, rotation, b.mean(axis=0) - scale * a.mean(axis=0))
 
     return _least_median(source, target, fit, 2, seed)
 
@@ -133,7 +161,7 @@ def _angles(rotation: Array, others: Array) -> Array:
 
 def _least_median(source: Array, target: Array, fit: Fit, least: int, seed: int) -> RobustFit | None:
     rng = np.random.default_rng(seed)
-    best: tuple[float, Similarity] | None = None
+    best: tuple[float, pycolmap.Sim3d] | None = None
     for _ in range(_TRIALS):
         found = fit(rng.choice(len(source), least, replace=False))
         if found is not None:
@@ -152,5 +180,5 @@ def _least_median(source: Array, target: Array, fit: Fit, least: int, seed: int)
     return RobustFit(similarity, _residuals(similarity, source, target), inliers)
 
 
-def _residuals(similarity: Similarity, source: Array, target: Array) -> Array:
-    return np.asarray(np.linalg.norm(similarity.apply(source) - target, axis=1))
+def _residuals(similarity: pycolmap.Sim3d, source: Array, target: Array) -> Array:
+    return np.asarray(np.linalg.norm(similarity * source - target, axis=1))

@@ -25,15 +25,15 @@ class Place:
 
 
 def exif_place(exif: Exif) -> Place | None:
-    """Where a photo with such metadata was taken; None without GPS."""
+    """Where an image with such metadata was taken; None without GPS."""
     if exif.latitude_deg is None or exif.longitude_deg is None:
         return None
     return Place(exif.latitude_deg, exif.longitude_deg, exif.altitude_m)
 
 
 def exif_places(collection: Collection) -> dict[str, Place]:
-    """Where the photos with GPS in their metadata were taken, by name, in the collection's order."""
-    places = ((photo.name, exif_place(photo.exif)) for photo in collection.photos)
+    """Where the images with GPS in their metadata were taken, by name, in the collection's order."""
+    places = ((image.name, exif_place(image.exif)) for image in collection.photos)
     return {name: place for name, place in places if place is not None}
 
 
@@ -58,7 +58,7 @@ def enu_positions(places: Mapping[str, Place], origin: Place | None = None) -> d
     """Metres east, north and up `(3,)` float64 of each place, in the tangent plane at `origin`.
 
     Args:
-        places: by the name of the photo.
+        places: by the name of the image.
         origin: where the frame stands; None: `enu_origin(places)`. Without an altitude it lies at 0 m.
 
     Returns:

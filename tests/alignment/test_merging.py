@@ -134,8 +134,8 @@ def test_points_are_brought_together_whatever_a_third_of_them_say(seed: int, str
     fit = fit_points(source, target)
 
     assert fit is not None
-    assert abs(fit.target_from_source.scale / scale - 1) < 1e-6
-    np.testing.assert_allclose(fit.target_from_source.rotation, rotation, atol=1e-6)
+    assert abs(fit.sim3.scale / scale - 1) < 1e-6
+    np.testing.assert_allclose(fit.sim3.rotation.matrix(), rotation, atol=1e-6)
     assert fit.inliers[strays:].all()
     assert not fit.inliers[:strays].any() or strays == 0 or fit.residuals[:strays].min() < 1e-3
 
@@ -153,8 +153,8 @@ def test_cameras_on_a_line_have_one_place_since_they_look_somewhere(seed: int, c
     )
 
     assert fit is not None
-    np.testing.assert_allclose(fit.target_from_source.rotation, rotation, atol=1e-6)
-    assert abs(fit.target_from_source.scale / scale - 1) < 1e-6
+    np.testing.assert_allclose(fit.sim3.rotation.matrix(), rotation, atol=1e-6)
+    assert abs(fit.sim3.scale / scale - 1) < 1e-6
 
 
 def test_positions_on_a_line_leave_the_rotation_open() -> None:

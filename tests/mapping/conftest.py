@@ -18,9 +18,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Scene:
 
 
 @pytest.fixture(scope="session")
-def photographed(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[synthetic.Scene, pycolmap.Reconstruction]:
+def photographed(tmp_path_factory: pytest.TempPathFactory) -> tuple[synthetic.Scene, pycolmap.Reconstruction]:
     """A scene and its model, of which `misplaced` makes wrong ones; not to be changed."""
     scene = synthetic.synthesize(tmp_path_factory.mktemp("scene") / "all.db", num_images=NUM, num_points=800)
     (model,) = run(scene.database).models

@@ -21,10 +21,7 @@ NOISE_PX = 0.4
 
 
 def opencv(
-    *,
-    shift: tuple[float, float] = (0, 0),
-    aspect: float = 0.0,
-    distortion: Sequence[float] = (0.02, 0, 0, 0),
+    *, shift: tuple[float, float] = (0, 0), aspect: float = 0.0, distortion: Sequence[float] = (0.02, 0, 0, 0)
 ) -> pycolmap.Camera:
     """A camera with this offset of the principal point, fx / fy - 1, and k1, k2, p1, p2."""
     fx, fy = FOCAL * (1 + aspect / 2), FOCAL * (1 - aspect / 2)

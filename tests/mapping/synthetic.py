@@ -46,11 +46,21 @@ def keep_pairs(source: Path, path: Path, pairs: set[tuple[int, int]]) -> Path:
     return path
 
 
-def add_pairs(source: Path, path: Path, pairs: set[tuple[int, int]]) -> None:
-    """Write the two-view geometries of `pairs` from `source` into the database at `path`."""
+def add_pairs(
+    source: Path, path: Path, pairs: set[tuple[int, int]], *, raw: bool = False, wrong: int = 0
+) -> None:
+    """Write the two-view geometries of `pairs`, and `raw` matches, from `source` into the database at `path`.
+
+    With `wrong` there are at most so many matches of each pair, all of them wrong.
+    """
     with pycolmap.Database.open(source) as old, pycolmap.Database.open(path) as new:
         for ids in sorted(pairs):
-            new.write_two_view_geometry(*ids, old.read_two_view_geometry(*ids))
+            geometry = old.read_two_view_geometry(*ids)
+            if wrong:
+                geometry.inlier_matches = shuffled(geometry.inlier_matches[:wrong])
+            new.write_two_view_geometry(*ids, geometry)
+            if raw:
+                new.write_matches(*ids, old.read_matches(*ids))
 
 
 def merge(first: Path, second: Path, path: Path) -> Path:
@@ -102,5 +112,5 @@ def _copy_images(old: pycolmap.Database, new: pycolmap.Database) -> None:
 
 
 def shuffled(matches: np.ndarray) -> np.ndarray:
-    """The matches of a pair with the second photo's keypoints dealt out anew."""
+    """The matches of a pair with the second image's keypoints permuted."""
     return np.column_stack((matches[:, 0], np.random.default_rng(0).permutation(matches[:, 1])))

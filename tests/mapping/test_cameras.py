@@ -26,11 +26,7 @@ def photograph(path: Path, *, zoom: float) -> Path:
         db.write_camera(camera, use_camera_id=True)
         for image_id in range(1, 9):
             lens = pycolmap.Camera.create_from_model_id(
-                1,
-                pycolmap.CameraModelId.SIMPLE_RADIAL,
-                1000 * (zoom if image_id == ZOOMED else 1),
-                1024,
-                768,
+                1, pycolmap.CameraModelId.SIMPLE_RADIAL, 1000 * (zoom if image_id == ZOOMED else 1), 1024, 768
             )
             pose = pycolmap.Rigid3d(
                 pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),

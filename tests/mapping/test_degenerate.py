@@ -27,7 +27,8 @@ from .synthetic import synthesize
 
 MAX_ID = 2147483647  # the base of COLMAP's pair ids
 FIRST, SECOND = "camera000001_frame000000.png", "camera000001_frame000001.png"
-Damage = Callable[[sqlite3.Connection], object]
+Damage = str | Callable[[sqlite3.Connection], object]
+"""SQL, or a function."""
 
 _MAP_ALL = """
 import contextlib, io, json, sys
@@ -49,10 +50,6 @@ for path in sys.argv[1:]:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesize(tmp_path_factory.mktemp("sound") / "sound.db", num_images=6, num_points=150).database
-
-
-def execute(*statements: str) -> Damage:
-    return lambda db: [db.execute(statement) for statement in statements]
 
 
 def keypoint(x: float, y: float) -> Damage:
@@ -89,7 +86,10 @@ def focal(*params: float, prior: bool = True) -> Damage:
 def damaged(sound: Path, path: Path, damage: Damage) -> Path:
     shutil.copyfile(sound, path)
     with closing(sqlite3.connect(path)) as db, db:
-        damage(db)
+        if isinstance(damage, str):
+            db.executescript(damage)
+        else:
+            damage(db)
     return path
 
 
@@ -116,44 +116,26 @@ REFUSED: dict[str, tuple[Damage, str]] = {
     "far keypoint": (keypoint(1e30, 1), "lies at \\(1e\\+30, 1\\) in a photo of 1024 x 768 px"),
     "index": (match(10**6), f"matches keypoint 1000000 of '{SECOND}', which has \\d+ keypoints"),
     "largest index": (match(2**32 - 1), "matches keypoint 4294967295"),
-    "no keypoints": (execute("DELETE FROM keypoints WHERE image_id = 2"), "which has 0 keypoints"),
-    "no cameras": (execute("DELETE FROM cameras"), f"'{FIRST}' belongs to camera 1, which is missing"),
-    "no image": (execute("DELETE FROM images WHERE image_id = 2"), "is of images 1 and 2: not two of the"),
+    "no keypoints": ("DELETE FROM keypoints WHERE image_id = 2", "which has 0 keypoints"),
+    "no cameras": ("DELETE FROM cameras", f"'{FIRST}' belongs to camera 1, which is missing"),
+    "no image": ("DELETE FROM images WHERE image_id = 2", "is of images 1 and 2: not two of the"),
     "pair of one": (
-        execute(f"UPDATE two_view_geometries SET pair_id = {2 * MAX_ID + 2} WHERE pair_id = {MAX_ID + 2}"),
+        f"UPDATE two_view_geometries SET pair_id = {2 * MAX_ID + 2} WHERE pair_id = {MAX_ID + 2}",
         "is of images 2 and 2",
     ),
-    "negative pair": (
-        execute(f"UPDATE two_view_geometries SET pair_id = -5 WHERE pair_id = {MAX_ID + 2}"),
-        "-5",
-    ),
-    "table cameras": (execute("DROP TABLE cameras"), "not a COLMAP database: it has no table cameras"),
-    "table keypoints": (execute("DROP TABLE keypoints"), "it has no table keypoints"),
-    "column": (execute("ALTER TABLE keypoints DROP COLUMN cols"), "its table keypoints has no column cols"),
-    "short keypoints": (execute("UPDATE keypoints SET data = x'0011'"), "x 6 values in 2 bytes"),
-    "odd keypoints": (
-        execute("UPDATE keypoints SET cols = 3, rows = 2 * rows"),
-        "the keypoints of .* x 3 values",
-    ),
-    "rows below zero": (execute("UPDATE keypoints SET rows = -1"), "-1 x 6 values"),
-    "rows beyond memory": (execute("UPDATE keypoints SET rows = 1000000000000"), "1000000000000 x 6"),
-    "rows in words": (
-        execute("UPDATE keypoints SET rows = 'many'"),
-        "rows is text of length 4, expected a whole",
-    ),
-    "keypoints of 10^18": (
-        execute("UPDATE keypoints SET rows = 1 << 60, cols = 1 << 60"),
-        "are damaged: 1152",
-    ),
-    "a number for keypoints": (
-        execute("UPDATE keypoints SET data = 7"),
-        "data is integer of length 1, expected",
-    ),
-    "a number for matches": (
-        execute("UPDATE two_view_geometries SET data = 7"),
-        "data is integer of length 1",
-    ),
-    "a number for parameters": (execute("UPDATE cameras SET params = 0.5"), "params is real of length 3"),
+    "negative pair": (f"UPDATE two_view_geometries SET pair_id = -5 WHERE pair_id = {MAX_ID + 2}", "-5"),
+    "table cameras": ("DROP TABLE cameras", "not a COLMAP database: it has no table cameras"),
+    "table keypoints": ("DROP TABLE keypoints", "it has no table keypoints"),
+    "column": ("ALTER TABLE keypoints DROP COLUMN cols", "its table keypoints has no column cols"),
+    "short keypoints": ("UPDATE keypoints SET data = x'0011'", "x 6 values in 2 bytes"),
+    "odd keypoints": ("UPDATE keypoints SET cols = 3, rows = 2 * rows", "the keypoints of .* x 3 values"),
+    "rows below zero": ("UPDATE keypoints SET rows = -1", "-1 x 6 values"),
+    "rows beyond memory": ("UPDATE keypoints SET rows = 1000000000000", "1000000000000 x 6"),
+    "rows in words": ("UPDATE keypoints SET rows = 'many'", "rows is text of length 4, expected a whole"),
+    "keypoints of 10^18": ("UPDATE keypoints SET rows = 1 << 60, cols = 1 << 60", "are damaged: 1152"),
+    "a number for keypoints": ("UPDATE keypoints SET data = 7", "data is integer of length 1, expected"),
+    "a number for matches": ("UPDATE two_view_geometries SET data = 7", "data is integer of length 1"),
+    "a number for parameters": ("UPDATE cameras SET params = 0.5", "params is real of length 3"),
     "negative scale": (negative_scale, f"keypoint 0 of '{SECOND}' has the impossible shape"),
     "pair in words": (untyped("two_view_geometries", "pair_id = 'x'"), "pair_id is text of length 1"),
     "pair twice": (
@@ -162,43 +144,28 @@ REFUSED: dict[str, tuple[Damage, str]] = {
     ),
     "keypoints twice": (untyped("keypoints", "image_id = 1"), "two rows of the same image_id: 1"),
     "name twice": (untyped("images", "name = 'a'"), "image 'a' occurs twice"),
-    "matches beyond": (execute("UPDATE matches SET rows = 9"), "are damaged: 9 x 2 values in"),
-    "short descriptors": (
-        execute("UPDATE descriptors SET data = x'0011'"),
-        "descriptors of image 1 are damaged",
-    ),
+    "matches beyond": ("UPDATE matches SET rows = 9", "are damaged: 9 x 2 values in"),
+    "short descriptors": ("UPDATE descriptors SET data = x'0011'", "descriptors of image 1 are damaged"),
     "short prior": (
-        execute("INSERT INTO pose_priors VALUES (1, 1, 1, 0, x'0011', NULL, NULL, 0)"),
+        "INSERT INTO pose_priors VALUES (1, 1, 1, 0, x'0011', NULL, NULL, 0)",
         "position is blob of length 2, expected 24 bytes",
     ),
-    "short matches": (execute("UPDATE two_view_geometries SET data = x'0011'"), "x 2 values in 2 bytes"),
-    "lost matches": (execute("UPDATE two_view_geometries SET data = NULL"), "x 2 values in 0 bytes"),
-    "configuration": (execute("UPDATE two_view_geometries SET config = 99"), "unknown configuration 99"),
-    "matrix": (execute("UPDATE two_view_geometries SET E = x'0011'"), "damaged E: 9 finite numbers"),
-    "rotation": (
-        execute("UPDATE two_view_geometries SET qvec = zeroblob(32), tvec = zeroblob(24)"),
-        "damaged qvec",
-    ),
-    "no verified pair": (
-        execute("UPDATE two_view_geometries SET rows = 0, data = NULL"),
-        "holds no verified pair",
-    ),
-    "model": (execute("UPDATE cameras SET model = 99"), "camera 1 has the unknown model 99"),
-    "parameters": (execute("UPDATE cameras SET params = x'0011'"), "needs 4 finite parameters"),
+    "short matches": ("UPDATE two_view_geometries SET data = x'0011'", "x 2 values in 2 bytes"),
+    "lost matches": ("UPDATE two_view_geometries SET data = NULL", "x 2 values in 0 bytes"),
+    "configuration": ("UPDATE two_view_geometries SET config = 99", "unknown configuration 99"),
+    "matrix": ("UPDATE two_view_geometries SET E = x'0011'", "damaged E: 9 finite numbers"),
+    "rotation": ("UPDATE two_view_geometries SET qvec = zeroblob(32), tvec = zeroblob(24)", "damaged qvec"),
+    "no verified pair": ("UPDATE two_view_geometries SET rows = 0, data = NULL", "holds no verified pair"),
+    "model": ("UPDATE cameras SET model = 99", "camera 1 has the unknown model 99"),
+    "parameters": ("UPDATE cameras SET params = x'0011'", "needs 4 finite parameters"),
     "nan focal": (focal(np.nan, 512, 384, 0), "needs 4 finite parameters of its model SIMPLE_RADIAL"),
-    "size": (execute("UPDATE cameras SET width = 0"), "camera 1 is 0 x 768 px"),
-    "name": (
-        execute("UPDATE images SET name = x'ff00ff' WHERE image_id = 2"),
-        "row 2 of table images: name is blob",
-    ),
-    "frame": (execute("DELETE FROM frame_data WHERE data_id = 2"), f"'{SECOND}' is in no frame"),
-    "rig": (execute("UPDATE frames SET rig_id = 55"), "belongs to rig 55, which is missing"),
-    "sensor": (execute("UPDATE frame_data SET sensor_id = 2"), "frame 1 has data of a sensor \\(2\\)"),
-    "camera of a pair": (execute("UPDATE two_view_geometries SET camera1 = x'07'"), "damaged camera1"),
-    "camera of a rig": (
-        execute("UPDATE rigs SET ref_sensor_id = 55"),
-        "rig 1 has camera 55, which is missing",
-    ),
+    "size": ("UPDATE cameras SET width = 0", "camera 1 is 0 x 768 px"),
+    "name": ("UPDATE images SET name = x'ff00ff' WHERE image_id = 2", "row 2 of table images: name is blob"),
+    "frame": ("DELETE FROM frame_data WHERE data_id = 2", f"'{SECOND}' is in no frame"),
+    "rig": ("UPDATE frames SET rig_id = 55", "belongs to rig 55, which is missing"),
+    "sensor": ("UPDATE frame_data SET sensor_id = 2", "frame 1 has data of a sensor \\(2\\)"),
+    "camera of a pair": ("UPDATE two_view_geometries SET camera1 = x'07'", "damaged camera1"),
+    "camera of a rig": ("UPDATE rigs SET ref_sensor_id = 55", "rig 1 has camera 55, which is missing"),
 }
 
 
@@ -222,14 +189,10 @@ def pair_cameras(db: sqlite3.Connection) -> None:
 
 SPARED: dict[str, Damage] = {
     "pair-cameras": pair_cameras,
-    "no-matches": execute("DROP TABLE matches"),
-    "no-descriptors": execute("DROP TABLE descriptors"),
-    "no-rigs": execute(
-        "DROP TABLE rigs", "DROP TABLE rig_sensors", "DROP TABLE frames", "DROP TABLE frame_data"
-    ),
-    "no-motion": execute(
-        "UPDATE two_view_geometries SET E = NULL, F = NULL, H = NULL, qvec = NULL, tvec = NULL"
-    ),
+    "no-matches": "DROP TABLE matches",
+    "no-descriptors": "DROP TABLE descriptors",
+    "no-rigs": "DROP TABLE rigs; DROP TABLE rig_sensors; DROP TABLE frames; DROP TABLE frame_data",
+    "no-motion": "UPDATE two_view_geometries SET E = NULL, F = NULL, H = NULL, qvec = NULL, tvec = NULL",
     "wild-focal": focal(128000.0, 512, 384, 0.0),
     "tiny-focal": focal(0.5, 512, 384, 0.0),
     "threefold-focal": focal(3 * 1280.0, 512, 384, 0.0),

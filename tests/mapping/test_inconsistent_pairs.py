@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from retrieval import Pair
+from sfm.diagnosis.cleared_pairs import cleared_pairs
+from sfm.diagnosis.misplaced_parts import MisplacedPart
+from sfm.diagnosis.photo_quality import ModelQuality
+from sfm.diagnosis.visual_aliasing import (
+    ADVICE,
+    MAX_PAIRS,
+    num_verified,
+    read_inconsistent_pairs,
+    visual_aliasing,
+)
+from sfm.mapping.measures.agreement import AGREED_PX
+from sfm.mapping.measures.covisibility_test import CovisibilityTest
 from sfm.mapping.view_graph.inconsistent_pairs import Evidence, _is_inconsistent, find_inconsistent_pairs
+from sfm.mapping.view_graph.missing_correspondences import context_agreement
+from sfm.types import PhotoQuality
 
+from .synthetic import synthesize
 from .wall import Wall, chain, name, pair
 
 PLACES = [1.0 * i for i in range(24)]
@@ -160,3 +177,120 @@ def test_no_pairs_and_one_pair_are_no_suspects() -> None:
 
     assert find_inconsistent_pairs(wall.matches({})).inconsistent_pairs == ()
     assert find_inconsistent_pairs(wall.matches({(0, 1): wall.true_matches(0, 1)})).inconsistent_pairs == ()
+
+
+def agreement(share: float) -> tuple[dict, Wall]:
+    wall = Wall(PLACES, twins=TWINS)
+    inliers = chain(wall, 3) | {(3, 19): wall.false_matches(3, 19, share=share)}
+    return context_agreement(wall.matches(inliers)), wall
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_true_neighbours_agree_and_look_alikes_do_not(share: float) -> None:
+    agreed, _ = agreement(share)
+
+    true = [value for ends, value in agreed.items() if ends != pair(3, 19)]
+
+    assert min(true) > 0.9
+    assert agreed[pair(3, 19)] < 0.75
+    assert all(0 <= value <= 1 for value in agreed.values())
+
+
+def test_fewer_matches_among_contradicting_surroundings_agree_less() -> None:
+    assert agreement(0.2)[0][pair(3, 19)] < agreement(0.8)[0][pair(3, 19)]
+
+
+def test_where_nobody_else_confirms_keypoints_nothing_contradicts() -> None:
+    wall = Wall([0.0, 16.0], twins=(2.0, 18.0, 3.0))
+
+    agreed = context_agreement(wall.matches({(0, 1): wall.false_matches(0, 1)}))
+
+    assert agreed[pair(0, 1)] == 1.0
+
+
+@pytest.fixture
+def ambiguous(tmp_path: Path) -> Path:
+    wall, inliers = with_false_pairs(3)
+    wall.write_database(tmp_path / "wall.db", inliers)
+    return tmp_path / "wall.db"
+
+
+def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -> None:
+    found = visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset()))
+
+    assert {(s.a, s.b) for s in found.inconsistent_pairs} == {tuple(pair(*ends)) for ends in FALSE}
+    assert [s.score for s in found.inconsistent_pairs] == sorted(
+        (s.score for s in found.inconsistent_pairs), reverse=True
+    )
+    assert found.ambiguous
+    assert found.note == ADVICE
+
+
+def test_with_too_many_pairs_nobody_looks_and_that_is_said(ambiguous: Path) -> None:
+    count = num_verified(ambiguous)
+
+    assert read_inconsistent_pairs(ambiguous, frozenset(), max_pairs=count) is not None
+    found = visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset(), max_pairs=count - 1))
+
+    assert (found.inconsistent_pairs, found.ambiguous) == ((), False)
+    assert f"more than {MAX_PAIRS:,} verified pairs" in found.note
+
+
+def test_a_scene_without_visual_aliasing_has_nothing_to_say(tmp_path: Path) -> None:
+    scene = synthesize(tmp_path / "scene.db")
+
+    found = visual_aliasing(read_inconsistent_pairs(scene.database, frozenset()))
+
+    assert (found.inconsistent_pairs, found.ambiguous, found.note) == ((), False, "")
+
+
+PHOTO = PhotoQuality(0.5, 10.0, 0.01, 0.01, "", 4, 4, 0.0)
+FIRM = tuple(Pair(a, b) for a, b in ("ab", "bc", "cd"))
+VERIFY = Pair("a", "d")
+
+
+def quality(error_px: float, firm: tuple[Pair, ...] = FIRM) -> ModelQuality:
+    """A chain of four photos and a suspect that closes it."""
+    errors = {**dict.fromkeys(firm, 0.5), VERIFY: error_px}
+    return ModelQuality(dict.fromkeys("abcd", PHOTO), errors, dict.fromkeys(errors, 100), 10.0)
+
+
+@pytest.mark.parametrize("error_px", [0.3, AGREED_PX, AGREED_PX + 0.1, 50.0])
+def test_a_suspect_is_cleared_where_the_poses_agree_with_it(error_px: float) -> None:
+    cleared = cleared_pairs(quality(error_px), {VERIFY})
+
+    assert cleared == ({VERIFY} if error_px <= AGREED_PX else set())
+
+
+def test_a_suspect_that_alone_joins_two_parts_is_not_cleared() -> None:
+    assert cleared_pairs(quality(0.3, FIRM[:1] + FIRM[2:]), {VERIFY}) == set()
+
+
+def test_nor_is_one_between_photos_of_two_models() -> None:
+    apart = quality(0.3)
+
+    assert cleared_pairs(replace(apart, errors_px=dict.fromkeys(FIRM, 0.5)), {VERIFY}) == set()
+
+
+@pytest.mark.parametrize(("part", "cleared"), [("ab", False), ("ad", True)])
+def test_nor_is_one_that_holds_a_part_where_it_cannot_stand(part: str, cleared: bool) -> None:
+    misplaced = (MisplacedPart(frozenset(part), CovisibilityTest(9, 1)),)
+
+    assert cleared_pairs(replace(quality(0.3), misplaced=misplaced), {VERIFY}) == (
+        {VERIFY} if cleared else set()
+    )
+
+
+def test_a_report_without_its_suspects_is_not_ambiguous() -> None:
+    wall, inliers = with_false_pairs(3)
+    report = find_inconsistent_pairs(wall.matches(inliers))
+    false = {pair(*ends) for ends in FALSE}
+    assert report.ambiguous
+
+    few, none = report.without(false - {pair(*FALSE[0])}), report.without(false)
+
+    assert {inconsistent.pair for inconsistent in few.inconsistent_pairs} == {pair(*FALSE[0])}
+    assert few.deferred == report.deferred - (false - {pair(*FALSE[0])})
+    assert not few.ambiguous
+    assert none.inconsistent_pairs == ()
+    assert report.without(set()) == report

@@ -2,18 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pycolmap
 import pytest
 
-from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.edits.merge import merge_models
-from sfm.mapping.growing.submodels import MappingContext, Submodel
+from sfm.mapping.growing.submodels import Submodel
 from sfm.mapping.scene.journal import Journal
-from sfm.mapping.scene.options import mapper_options
-from sfm.mapping.scene.scene import Scene as MappedScene
 
 from . import synthetic
-from .running import run
+from .running import names, run, workbench
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +46,7 @@ def test_models_that_wrong_matches_connect_stay_apart(
     scene, apart = halves
     before = run(apart).models
     together = synthetic.keep_pairs(apart, tmp_path / "together.db", synthetic.all_pairs(10) - across())
-    with pycolmap.Database.open(scene.database) as true, pycolmap.Database.open(together) as db:
-        for pair in sorted(across()):
-            geometry = true.read_two_view_geometry(*pair)
-            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
-            db.write_two_view_geometry(*pair, geometry)
+    synthetic.add_pairs(scene.database, together, across(), wrong=40)
 
     after = run(together, start=before).models
 
@@ -68,15 +60,8 @@ def test_a_model_without_common_points_is_absorbed_photo_by_photo(
     large, small = run(apart).models
     for point_id in list(small.point3D_ids()):
         small.delete_point3D(point_id)
-    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
-    context = MappingContext(MappedScene.open(scene.database), options, lambda name: None)
-    submodels = [Submodel(None, model, names=frozenset(names(model))) for model in (large, small)]
 
-    (merged,) = merge_models(context, submodels, Journal())
+    (merged,) = merge_models(workbench(scene.database), [Submodel.of(large), Submodel.of(small)], Journal())
 
     assert merged.names == names(large) | names(small)
     assert synthetic.max_rotation_error_deg(merged.reconstruction, scene.truth) < 0.2
-
-
-def names(model: pycolmap.Reconstruction) -> set[str]:
-    return {model.image(i).name for i in model.reg_image_ids()}

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.geometry.gravity import Level
-from sfm.geometry.horn import fit_similarity
+from sfm.geometry.similarity import fit_similarity
 from sfm.georeferencing.adjustment import PositionAdjustment, adjust_with_positions
 from sfm.georeferencing.alignment import Alignment, align_to_positions
 from sfm.georeferencing.priors import PositionPrior
@@ -175,7 +175,7 @@ def ate(model: pycolmap.Reconstruction, true: dict[str, Float64]) -> float:
     )
     fit = fit_similarity(source, target)
     assert fit is not None
-    return float(np.sqrt(np.mean(np.sum((fit.apply(source) - target) ** 2, axis=1))))
+    return float(np.sqrt(np.mean(np.sum((fit * source - target) ** 2, axis=1))))
 
 
 @pytest.fixture(scope="module")

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pycolmap
 import pytest
 
-from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.diagnosis.misplaced_parts import misplaced_parts
-from sfm.mapping import TwoView, ViewGraph
-from sfm.mapping.edits import relocate
-from sfm.mapping.edits.alternative_poses import AlternativePlacement
-from sfm.mapping.edits.relocate import relocate_parts
-from sfm.mapping.growing.submodels import MappingContext, Submodel
+from sfm.mapping import AmbiguousPart, ambiguous_parts
+from sfm.mapping.edits.relocate import is_relocation, relocate_parts
 from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.measures.covisibility_test import CovisibilityTest
 from sfm.mapping.scene.journal import Journal
-from sfm.mapping.scene.options import MapperOptions, mapper_options
+from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
 from .misplaced import ACROSS, NUM, PART, astray, folded, look_alike_database
 
-
-def options() -> MapperOptions:
-    return mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+Photographed = tuple[synthetic.Scene, pycolmap.Reconstruction]
 
 
-def test_a_part_at_a_wrong_place_is_moved_to_where_its_pairs_say(
-    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
-) -> None:
+def relocated(
+    database: Path, model: pycolmap.Reconstruction, journal: Journal | None = None
+) -> pycolmap.Reconstruction | None:
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+    return relocate_parts(Scene.open(database), model, options, frozenset(), journal or Journal())
+
+
+def test_a_part_at_a_wrong_place_is_moved_to_where_its_pairs_say(photographed: Photographed) -> None:
     scene, model = photographed
     wrong = astray(model)
     assert synthetic.max_rotation_error_deg(wrong, scene.truth) > 80
     journal = Journal()
 
-    mended = relocate_parts(Scene.open(scene.database, None), wrong, options(), frozenset(), journal)
+    mended = relocated(scene.database, wrong, journal)
 
     assert mended is not None
     assert mended.num_reg_images() == NUM
@@ -48,43 +46,34 @@ def test_a_part_at_a_wrong_place_is_moved_to_where_its_pairs_say(
     assert set(moved["names"]) == {scene.truth.image(i).name for i in PART}
 
 
-def test_a_model_that_stands_right_stays(
-    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
-) -> None:
+def test_a_model_that_stands_right_stays(photographed: Photographed) -> None:
     scene, model = photographed
 
-    assert relocate_parts(Scene.open(scene.database, None), model, options(), frozenset(), Journal()) is None
+    assert relocated(scene.database, model) is None
 
 
-def test_pairs_that_agree_on_no_place_move_nothing(
-    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction], tmp_path: Path
-) -> None:
+def test_pairs_that_agree_on_no_place_move_nothing(photographed: Photographed, tmp_path: Path) -> None:
     scene, model = photographed
     database = synthetic.keep_pairs(scene.database, tmp_path / "noise.db", synthetic.all_pairs(NUM) - ACROSS)
-    with pycolmap.Database.open(scene.database) as true, pycolmap.Database.open(database) as db:
-        for ids in sorted(ACROSS):
-            geometry = true.read_two_view_geometry(*ids)
-            geometry.inlier_matches = synthetic.shuffled(geometry.inlier_matches)
-            db.write_two_view_geometry(*ids, geometry)
+    synthetic.add_pairs(scene.database, database, ACROSS, wrong=40)
 
-    assert (
-        relocate_parts(Scene.open(database, None), astray(model), options(), frozenset(), Journal()) is None
-    )
+    assert relocated(database, astray(model)) is None
 
 
 @pytest.mark.parametrize("tried", [True, False])
 def test_photos_that_do_not_see_what_they_should_see_are_moved_by_fewer_matches(
-    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction], tmp_path: Path, tried: bool
+    photographed: Photographed, tmp_path: Path, tried: bool
 ) -> None:
     """Look-alikes have more matches than the true pairs; without pairs that were tried, nothing speaks up."""
     scene, model = photographed
     wrong = folded(model)
-    opened = Scene.open(look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=tried), None)
+    database = look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=tried)
+    opened = Scene.open(database)
     errors = median_errors_px(opened, wrong, opened.view_graph.edges)
     inliers = {pair: opened.view_graph.edges[pair].num_inliers for pair in errors}
 
     denied = misplaced_parts(opened, wrong, errors, inliers)
-    mended = relocate_parts(opened, wrong, options(), frozenset(), Journal())
+    mended = relocated(database, wrong)
 
     assert [part.names for part in denied] == ([{scene.truth.image(i).name for i in PART}] if tried else [])
     if tried:
@@ -92,6 +81,51 @@ def test_photos_that_do_not_see_what_they_should_see_are_moved_by_fewer_matches(
         assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1
     else:
         assert mended is None
+
+
+def ambiguous(database: Path, model: pycolmap.Reconstruction) -> list[AmbiguousPart]:
+    return ambiguous_parts(database, [model], config=RegisterConfig(), seed=0)
+
+
+def test_pairs_that_tell_of_a_part_are_asked_for_until_it_can_be_moved(
+    photographed: Photographed, tmp_path: Path
+) -> None:
+    scene, model = photographed
+    wrong = folded(model)
+    database = look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=False)
+
+    places = ambiguous(database, wrong)
+
+    part = {scene.truth.image(i).name for i in PART}
+    assert places
+    assert {place.names for place in places} == {frozenset(part)}
+    deciding = {pair for place in places for pair in place.deciding}
+    assert all(len(part & {*pair}) == 1 for pair in deciding)
+    assert deciding.isdisjoint(Scene.open(database).tried)
+    ids = {image.name: image_id for image_id, image in scene.truth.images.items()}
+    synthetic.add_pairs(scene.database, database, {(ids[pair.a], ids[pair.b]) for pair in deciding}, raw=True)
+    mended = relocated(database, wrong)
+    assert mended is not None
+    assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1
+
+
+def test_nothing_is_asked_about_places_that_enough_pairs_tell_of(
+    photographed: Photographed, tmp_path: Path
+) -> None:
+    scene, model = photographed
+    database = look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=True)
+
+    assert ambiguous(database, folded(model)) == []
+
+
+@pytest.mark.parametrize("change", [lambda model: model, astray])
+def test_nothing_is_asked_about_a_model_that_no_pair_contradicts_or_of_which_all_pairs_were_tried(
+    photographed: Photographed, change: object
+) -> None:
+    scene, model = photographed
+    assert callable(change)
+
+    assert ambiguous(scene.database, change(model)) == []
 
 
 TOLD, FEW, DENIED = CovisibilityTest(16, 15), CovisibilityTest(7, 7), CovisibilityTest(16, 3)
@@ -117,34 +151,8 @@ TOLD, FEW, DENIED = CovisibilityTest(16, 15), CovisibilityTest(7, 7), Covisibili
     ],
 )
 def test_what_a_part_is_moved_for(
-    monkeypatch: pytest.MonkeyPatch,
-    photographed: tuple[synthetic.Scene, pycolmap.Reconstruction],
-    votes: tuple[int, int],
-    here: CovisibilityTest,
-    there: CovisibilityTest,
-    moves: bool,
+    votes: tuple[int, int], here: CovisibilityTest, there: CovisibilityTest, moves: bool
 ) -> None:
-    present, other = Pair("a", "c"), Pair("b", "c")
-    place = AlternativePlacement(
-        frozenset("ab"),
-        pycolmap.Sim3d(),
-        frozenset({present, other}),
-        frozenset({present}),
-        frozenset({other}),
-        here,
-        there,
-    )
-    edges = {
-        pair: TwoView(count, "calibrated", 0.5) for pair, count in zip((present, other), votes, strict=True)
-    }
-    scene, model = photographed
-    opened = replace(Scene.open(scene.database), view_graph=ViewGraph(("a", "b", "c"), edges))
-    monkeypatch.setattr(relocate, "alternative_placements", lambda *_: [place])
-    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 2.0)
-
-    found = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
-
-    assert found == ([place] if moves else [])
-    monkeypatch.setattr(relocate._Surroundings, "for_other", lambda *_: 0.9)
-    rest = list(relocate._relocations(MappingContext(opened, options(), print), Submodel(None, model)))
-    assert rest == ([place] if moves and here is DENIED else [])
+    assert is_relocation(here, there, votes, lambda: 2.0) is moves
+    # its context counts only where the present placement is not inconsistent
+    assert is_relocation(here, there, votes, lambda: 0.9) is (moves and here is DENIED)

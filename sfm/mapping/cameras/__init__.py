@@ -1,1 +1,1 @@
-"""What cameras are: focal lengths to start from, photos that share a camera wrongly, parameters to free."""
+"""What cameras are: focal lengths to start from, images that share a camera wrongly, parameters to free."""

@@ -1,4 +1,4 @@
-"""How well intrinsics that some photos ask for suit others that had no say."""
+"""Cross-validation of freed intrinsics: how well those of some images suit the images left out."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from .reduced_system import ReducedSystem, Step, summed
 
 Array = npt.NDArray[np.float64]
 
-_NUM_FOLDS = 8  # a photo in eight: without a quarter of them, weakly connected photos lose their hold
+_NUM_FOLDS = 8  # an image in eight: without a quarter of them, weakly connected images lose their hold
 _NUM_FOLDS_OF_MANY = 4
-_MANY = 32  # photos
-_MIN_OBSERVATIONS = 10  # of a photo that is held out, of points that others fix
+_MANY = 32  # images
+_MIN_OBSERVATIONS = 10  # of an image that is held out, of points that others fix
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What freeing more did to photos that were left out of the adjustment."""
+    """What freeing more did to images that were left out of the adjustment."""
 
     gain: float
     """Share of the sum of squared residuals that falls away; negative: it grows."""
     sigmas: float
-    """Mean fall of the logarithm of a photo's sum, weighted by observations, in its standard errors."""
+    """Mean fall of the logarithm of an image's sum, weighted by observations, in its standard errors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folds:
-    """Systems of normal equations without a part of the photos each."""
+    """Systems of normal equations without a part of the images each."""
 
     seen: LinearizedObservations
     systems: Sequence[ReducedSystem]
     tested: Sequence[npt.NDArray[np.bool_]]
-    """Observations by the photos left out, of points that the others see twice."""
+    """Observations by the images left out, of points that the others see twice."""
 
     @classmethod
     def of(cls, seen: LinearizedObservations) -> Folds:
-        """Parts of the camera's photos, spread over all of them, are left out in turn."""
+        """Parts of the camera's images, spread over all of them, are left out in turn."""
         systems, tested = [], []
         num = min(_NUM_FOLDS if len(seen.own) <= _MANY else _NUM_FOLDS_OF_MANY, len(seen.own))
         for fold in range(num):
@@ -52,11 +52,11 @@ class Folds:
         return cls(seen, systems, tested)
 
     def steps(self, free: Sequence[int], prior: Array) -> Array:
-        """(F, D) where the intrinsics go without each part of the photos."""
+        """(F, D) where the intrinsics go without each part of the images."""
         return np.array([system.step(free, prior).intrinsics for system in self.systems])
 
     def compare(self, before: Sequence[int], after: Sequence[int], prior: Array) -> HeldOut:
-        """Photos left out, their poses fitted to points and intrinsics that the others came to."""
+        """Images left out, their poses fitted to points and intrinsics that the others came to."""
         old, new = [np.zeros((0, 2))], [np.zeros((0, 2))]
         for system, tested in zip(self.systems, self.tested, strict=True):
             seen = self.seen.where(tested)
@@ -74,7 +74,7 @@ class Folds:
 
 
 def _squares(seen: LinearizedObservations, step: Step) -> Array:
-    """(N, 2) number of observations and weighted sum of squared residuals of each photo, its pose fitted."""
+    """(N, 2) number of observations and weighted sum of squared residuals of each image, its pose fitted."""
     moved = seen.residual + seen.by_intrinsics @ step.intrinsics
     moved += np.einsum("mij,mj->mi", seen.by_point, step.points[seen.point])
     weighted = seen.weight[:, None, None] * seen.by_pose.swapaxes(1, 2)

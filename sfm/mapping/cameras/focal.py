@@ -10,16 +10,16 @@ import pycolmap
 
 from sfm.files.scratch import scratch_folder
 
-_MIN_NUM_INLIERS = 30  # pairs with fewer say nothing of the focal length
-_MIN_IMAGES = 3  # photos of a camera that must agree, and half of all that have a value
+_MIN_NUM_INLIERS = 30  # pairs with fewer do not determine the focal length
+_MIN_IMAGES = 3  # images of a camera that must agree, and half of all that have a value
 _NEAR = 0.15
 
 
 def estimate_focal_lengths(database: Path, *, seed: int) -> dict[int, float]:
-    """Focal length in px of each camera that has no prior one and enough photos; camera id to value.
+    """Focal length in px of each camera that has no prior one and enough images; camera id to value.
 
     COLMAP's calibration of the view graph, given one shared camera, often ends in a wrong minimum. Given a
-    camera per photo, most photos come out right: their median is taken.
+    camera per image, most images come out right: their median is taken.
     """
     with pycolmap.Database.open(database) as db:
         cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
@@ -40,7 +40,7 @@ def estimate_focal_lengths(database: Path, *, seed: int) -> dict[int, float]:
 
 
 def _agreed(values: Sequence[float]) -> float | None:
-    """The median, if enough photos have a value near it; they scatter where all look at one point."""
+    """The median, if enough images have a value near it; they scatter where all look at one point."""
     if not values:
         return None
     median = float(np.median(values))
@@ -54,7 +54,7 @@ def _camera_per_image(
     images: Sequence[pycolmap.Image],
     cameras: Mapping[int, pycolmap.Camera],
 ) -> None:
-    """Write the pairs of `db` to a new database in which each photo has a camera with the id of the photo."""
+    """Write the pairs of `db` to a new database in which each image has a camera with the id of the image."""
     with pycolmap.Database.open(path) as scratch:
         for image in images:
             camera = pycolmap.Camera(cameras[image.camera_id].todict())
@@ -68,7 +68,7 @@ def _camera_per_image(
 
 
 def _calibrated(scratch: Path, seed: int) -> dict[int, float]:
-    """Focal length of each photo in px, of those whose value moved from the first guess."""
+    """Focal length of each image in px, of those whose value moved from the first guess."""
     options = pycolmap.ViewGraphCalibrationOptions()
     options.random_seed, options.reestimate_relative_pose = seed, False
     with pycolmap.Database.open(scratch) as db:

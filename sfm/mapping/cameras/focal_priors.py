@@ -1,15 +1,12 @@
 """Focal lengths that EXIF or a backend gave, held where the observations cannot determine better ones.
 
-A flat scene seen straight down from one height fits any focal length: the cameras stand higher, and the
-ground bends with the distortion. Bundle adjustment then follows the noise, to four times the true value on a
-rendered flight. A focal length from EXIF is within a few per cent, so it stays until the observations
-determine a better one (`given_sigma`).
+A flat scene seen straight down from one height fits any focal length: the camera height and the distortion
+compensate it. A focal length from EXIF is within a few per cent, so it stays until the observations determine
+a better one (`given_sigma`).
 
-So is it with the guesses of a backend, where nearly all points are of two photos: two that look the same way
-hardly tell their focal length, since depth makes up for any. On a rendered chain of twelve photos adjustment
-went from a guess of 441 px to 324, where 448 was true. Such models grow with the guess, and in the end their
-observations are asked how well they determine a better one: there to a third of it, in a chain of photos
-that turn a little to a fiftieth.
+The guess of a backend stays, too, where nearly all points are of two images, since depth compensates any
+focal length. Such models grow with the guess, and the standard deviation of their focal length decides in the
+end.
 """
 
 from __future__ import annotations
@@ -31,12 +28,12 @@ from .linearized_observations import gather, gather_of_cameras
 from .reduced_system import ReducedSystem
 
 _MIN_SHARE = 0.2
-"""Of the matched keypoints, that two other photos see, too."""
+"""Of the matched keypoints, that two other images see, too."""
 _MAX_SIGMA = 0.02
 """Of a focal length, relative, by the observations: about what a guess, or EXIF, is good to."""
 _MIN_IMAGES = 3
 """Fewer do not determine a focal length."""
-_ENOUGH = 3_000  # observations: more only say the same more slowly
+_ENOUGH = 3_000  # observations; more only cost time
 
 
 def with_held_focal(
@@ -58,7 +55,7 @@ def with_held_focal(
 def with_held_local_focal(
     session: MapperSession, options: pycolmap.BundleAdjustmentOptions
 ) -> pycolmap.BundleAdjustmentOptions:
-    """The same for an adjustment of a few photos, which determine no focal length that others share."""
+    """The same for an adjustment of a few images, which determine no focal length that others share."""
     if not options.refine_focal_length or not (
         holds_guess(session) or _given(session.scene, session.reconstruction, session.options)
     ):
@@ -74,7 +71,7 @@ def without_focal(options: pycolmap.BundleAdjustmentOptions) -> pycolmap.BundleA
 
 
 def holds_guess(session: MapperSession) -> bool:
-    """Whether a camera of the model has a focal length that is a guess, and matches say too little of it."""
+    """Whether a camera of the model has a guessed focal length that the matches hardly determine."""
     model = session.reconstruction
     return bool(_guessed(session)) and not matches_tell(
         session.scene, (model.image(image_id).name for image_id in model.reg_image_ids())
@@ -82,7 +79,7 @@ def holds_guess(session: MapperSession) -> bool:
 
 
 def holds_given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> bool:
-    """Whether the focal lengths of most photos are given, and the observations determine no better ones."""
+    """Whether the focal lengths of most images are given, and the observations determine no better ones."""
     given = _given(scene, model, options)
     if not given:
         return False
@@ -95,9 +92,8 @@ def given_sigma(
 ) -> float:
     """Standard deviation of a common factor of the focal lengths of some cameras of a model.
 
-    With photos left out in turn (jackknife): observations of a photo err alike, so that the formal one is too
-    small by a factor of up to ten. Infinity where that alone is beyond `_MAX_SIGMA`, and where nothing is
-    left to tell by.
+    By the jackknife over images, since the formal value is too small by a factor of up to ten. Infinity where
+    the formal value is above `_MAX_SIGMA` already, or nothing is observed.
     """
     cameras = {camera_id: model.camera(camera_id) for camera_id in camera_ids}
     num_extra = min(len(camera.extra_params_idxs()) for camera in cameras.values())
@@ -113,7 +109,7 @@ def given_sigma(
     try:
         covariance = ReducedSystem.of(seen).covariance(free, prior) * seen.variance
         if not 0 <= covariance[0, 0] <= _MAX_SIGMA**2:
-            return np.inf  # leaving photos out would find more still
+            return np.inf  # leaving images out would find more still
         scatter = float(jackknife(Folds.of(seen).steps(free, prior))[0])
     except np.linalg.LinAlgError:  # poses that nothing holds
         return np.inf
@@ -131,7 +127,6 @@ def _common_factor(camera: pycolmap.Camera, num_extra: int) -> Freedom:
 
 
 def _reset(session: MapperSession) -> None:
-    """Set given focal lengths to what was given."""
     for camera_id in _given(session.scene, session.reconstruction, session.options):
         camera, given = (held.cameras[camera_id] for held in (session.reconstruction, session.scene.cache))
         params, same = list(camera.params), camera.model == given.model
@@ -141,7 +136,7 @@ def _reset(session: MapperSession) -> None:
 
 
 def _given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> frozenset[int]:
-    """Ids of the cameras whose focal length is given and may change; none where they took few photos."""
+    """Ids of the cameras whose focal length is given and may change; none where they took few images."""
     taken = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
     given = frozenset(
         camera_id
@@ -171,9 +166,9 @@ def _guessed(session: MapperSession) -> list[int]:
 def _sigma(
     model: pycolmap.Reconstruction, camera_id: int, options: pycolmap.BundleAdjustmentOptions
 ) -> float:
-    """Standard deviation that the observations leave to a focal length, relative to it.
+    """Formal standard deviation of a focal length, relative to it.
 
-    Infinity where nothing is left to tell by, or `options` free no focal length.
+    Infinity where nothing is observed, or `options` free no focal length.
     """
     camera = model.camera(camera_id)
     richest = camera.model_name if camera.model_name in LADDER else LADDER[0]
@@ -192,7 +187,7 @@ def _sigma(
 
 
 def matches_tell(scene: Scene, names: Iterable[str]) -> bool:
-    """Whether enough keypoints of some photos are matched with more than one other photo."""
+    """Whether enough keypoints of some images are matched with more than one other image."""
     counts = [scene.matched_keypoints(name) for name in names]
     return sum(more for _, more in counts) >= _MIN_SHARE * sum(every for every, _ in counts)
 
@@ -200,16 +195,16 @@ def matches_tell(scene: Scene, names: Iterable[str]) -> bool:
 def starting_values(
     scene: Scene, guesses: Mapping[int, float], estimates: Mapping[int, float]
 ) -> dict[int, float]:
-    """Focal length (px) by camera id, from guesses of the backend's and estimates from pairs of photos.
+    """Focal length (px) by camera id, from guesses of the backend's and estimates from pairs of images.
 
-    Estimates win unless the photos of the camera hardly have more than pairs.
+    Estimates win unless the images of the camera hardly have more than pairs.
     """
-    photos: dict[int, list[str]] = {}
+    images: dict[int, list[str]] = {}
     for image in scene.cache.images.values():
-        photos.setdefault(image.camera_id, []).append(image.name)
+        images.setdefault(image.camera_id, []).append(image.name)
     trusted = {
         camera_id: focal_px
         for camera_id, focal_px in estimates.items()
-        if camera_id not in guesses or matches_tell(scene, photos.get(camera_id, ()))
+        if camera_id not in guesses or matches_tell(scene, images.get(camera_id, ()))
     }
     return {**guesses, **trusted}

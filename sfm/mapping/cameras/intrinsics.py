@@ -17,7 +17,7 @@ from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import plausible
 
-_MIN_IMAGES = 8  # with fewer photos a camera, the poses take up what its intrinsics should
+_MIN_IMAGES = 8  # with fewer images a camera, the poses take up what its intrinsics should
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
 _LEAST_SQUARES = (1e-6, 100)
 _FREED_ANYWAY = "freed without asking the observations"
@@ -26,12 +26,12 @@ _FAILED = "the adjustment failed"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RicherCameras:
-    """What the observations of a model say of the intrinsics of its cameras."""
+    """Model selection for the intrinsics of the cameras of a model."""
 
     selections: Mapping[int, ModelSelection]
     """By camera id, of those that were asked about."""
     num_images: Mapping[int, int]
-    """Registered photos by camera id."""
+    """Registered images by camera id."""
     fixed: Set[int]
     anyway: Set[int]
     """Cameras whose principal point is freed without asking the observations."""
@@ -53,7 +53,7 @@ class RicherCameras:
         return self.anyway | off_centre
 
     def started(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-        """A copy of the model with the cameras that the climbs predict."""
+        """A copy of the model with the cameras that the selections predict."""
         started = copy.deepcopy(model)
         for camera_id in sorted(self.supported):
             found = self.selections[camera_id]
@@ -130,7 +130,7 @@ def adjusted_with(
     model = copy.deepcopy(model)
     free = (
         richer.num_images.keys() & model.cameras.keys()
-    ) - richer.fixed  # a camera may have lost all photos
+    ) - richer.fixed  # a camera may have lost all images
     shifted = richer.shifted & free
     for cameras, principal_point in ((free - shifted, False), (shifted, True)):
         if not cameras and (principal_point or shifted):

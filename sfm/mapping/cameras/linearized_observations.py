@@ -1,4 +1,4 @@
-"""Observations that speak of one camera, and how they change with intrinsics, poses and points."""
+"""Observations of one camera, linearised in intrinsics, poses and points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _MAX_IMAGES = 120
-_MAX_OBSERVATIONS = 10_000  # as long as all photos have their share; more only say the same more slowly
+_MAX_OBSERVATIONS = 10_000  # as long as all images have their share; more only cost time
 _HALF_WEIGHT = 2.5  # sigmas
 _RAYLEIGH_MEDIAN = 1.1774  # of the length of a residual whose coordinates have sigma 1
 _MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's
@@ -29,16 +29,16 @@ class LinearizedObservations:
     """Observations and their derivatives.
 
     Attributes:
-        image: (M,) which photo.
+        image: (M,) which image.
         point: (M,) which point.
         residual: (M, 2) projected minus observed, px.
-        by_intrinsics: (M, 2, D) by the directions of a camera's `Freedom`; zero for photos of other cameras.
+        by_intrinsics: (M, 2, D) by the directions of a camera's `Freedom`; zero for images of other cameras.
         by_pose: (M, 2, 6) by a small rotation and a shift in the camera's frame; lengths in units of the
-            photos' mean distance from their middle.
+            images' mean distance from their middle.
         by_point: (M, 2, 3) by the point's position in the world; the same unit.
         weight: (M,) 1, less for residuals that are far off.
-        own: photos that the camera, or one of the cameras, took.
-        num_images: photos.
+        own: images that the camera, or one of the cameras, took.
+        num_images: images.
         num_points: points.
     """
 
@@ -54,7 +54,7 @@ class LinearizedObservations:
     num_points: int
 
     def where(self, mask: Mask) -> LinearizedObservations:
-        """Those of the observations; photos and points keep their indices."""
+        """Those of the observations; images and points keep their indices."""
         return replace(
             self,
             image=self.image[mask],
@@ -78,9 +78,9 @@ class LinearizedObservations:
 
 
 def gather(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> LinearizedObservations:
-    """Observations of the camera's photos and those about them.
+    """Observations of the camera's images and those about them.
 
-    Large models are judged by a part: photos about the one that sees most, and points with long tracks.
+    Large models are judged by a part: images about the one that sees most, and points with long tracks.
     """
     return gather_of_cameras(model, {camera_id: freedom})
 
@@ -95,7 +95,7 @@ def gather_of_cameras(
 
     At about so many observations they are thinned out.
     """
-    chosen = _photos(model, freedoms.keys())
+    chosen = _nearby_images(model, freedoms.keys())
     num_directions = len(next(iter(freedoms.values())).names)
     if not chosen:
         return _nothing(num_directions)
@@ -134,7 +134,6 @@ def gather_of_cameras(
 
 
 def _nothing(num_directions: int) -> LinearizedObservations:
-    """Of a model without points."""
     none = np.zeros(0, np.int64)
     return LinearizedObservations(
         image=none,
@@ -150,8 +149,8 @@ def _nothing(num_directions: int) -> LinearizedObservations:
     )
 
 
-def _photos(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequence[int]:
-    """Ids of photos about the one that sees most, those of the cameras before others."""
+def _nearby_images(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequence[int]:
+    """Ids of images about the one that sees most, those of the cameras before others."""
     ids = sorted(i for i in model.reg_image_ids() if model.image(i).num_points3D)
     if len(ids) <= _MAX_IMAGES:
         return ids
@@ -166,7 +165,7 @@ def _photos(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> Sequ
 
 
 def _observations(model: pycolmap.Reconstruction, image_ids: Sequence[int]) -> tuple[Indices, Indices, Array]:
-    """Index of the photo (M,), id of the point (M,) and position (M, 2) px of all observations."""
+    """Index of the image (M,), id of the point (M,) and position (M, 2) px of all observations."""
     ids, xys = zip(*(seen_by(model.image(image_id)) for image_id in image_ids), strict=True)
     return (
         np.repeat(np.arange(len(ids)), [len(seen) for seen in ids]),
@@ -176,7 +175,7 @@ def _observations(model: pycolmap.Reconstruction, image_ids: Sequence[int]) -> t
 
 
 def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observations: int) -> Mask:
-    """Which observations stay: of points that two photos see, the longest tracks of each photo."""
+    """Which observations stay: of points that two images see, the longest tracks of each image."""
     points, point, length = np.unique(ids, return_inverse=True, return_counts=True)
     if length[length >= 2].sum() <= max_observations:
         return np.asarray(length[point] >= 2)
@@ -206,7 +205,7 @@ def _linearised(
     xy: Array,
     size: float,
 ) -> tuple[Array, Array, Array, Array]:
-    """Residuals of one photo, and derivatives by intrinsics, pose and points."""
+    """Residuals of one image, and derivatives by intrinsics, pose and points."""
     inside = cam_from_world * xyz
     residual = np.asarray(camera.img_from_cam(inside)) - xy
     by_intrinsics = np.zeros((len(xy), 2, directions.shape[1]))

@@ -1,6 +1,6 @@
 """Which loss suits the residuals of a finished model: squares where they are Gaussian, Cauchy's where not.
 
-Least squares are best for Gaussian residuals alone. Those of photos, filtered by a threshold that is many
+Least squares are best for Gaussian residuals alone. Those of images, filtered by a threshold that is many
 standard deviations wide, have heavy tails; a few bad observations then weigh as much as all good ones.
 """
 

@@ -1,9 +1,9 @@
-"""Which further intrinsics of a camera the observations support, judged before any adjustment.
+"""Model selection: which further intrinsics of a camera the observations support, before any adjustment.
 
-The score test says what freeing a rung would gain, its covariance how well the parameters are determined;
-both take each observation for a witness of its own. Photos do not err like that: a moving lens or a few wrong
-matches shift many observations alike. So photos are left out in turn, which shows how far the parameters
-scatter (jackknife), and whether photos that had no say are explained better.
+The score test gives the gain of freeing a parameter block, its covariance how well the parameters are
+determined. Both assume independent observations. A moving lens or a few wrong matches shift many observations
+of an image alike. So images are left out in turn (jackknife), which gives the scatter of the parameters and
+the gain in images left out.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .reduced_system import ReducedSystem
 Array = npt.NDArray[np.float64]
 
 _MIN_SIGMAS = 7.5
-"""Of the score test. Undistorted photos reach 6.4 (`Herz-Jesus-P8`), true shifts 8.3 and more."""
+"""Standard deviations of the score test from which a block is significant."""
 _MAX_PRIOR_SIGMAS = 2.5
-_MAX_SIGMA = 0.25  # of the prior's; beyond, the prior would say most of it
+_MAX_SIGMA = 0.25  # of the prior's; beyond, the prior would dominate
 _MIN_STABLE_SIGMAS = 2.5  # by the larger of both standard deviations
 _MIN_SHIFT = 0.0015  # of the longer side: a few wrong matches shift a principal point as far
-_MAX_FOCAL_CHANGE = 0.02  # a focal length that moves along shows that the scene can't tell them apart
+_MAX_FOCAL_CHANGE = 0.02  # a focal length that moves along shows that they correlate
 _MAX_FOCAL_SIGMA = 0.01  # a flat scene seen from one height fits any lens that bends the ground to match
 _MIN_HELD_OUT_SIGMAS = 2.0
 _MIN_HELD_OUT_GAIN = 0.001  # of the sum of squared residuals: less is not worth a richer camera
@@ -52,7 +52,7 @@ class TriedBlock:
     sigmas: float
     """Significance of the fall in reprojection error."""
     held_out_percent: float | None
-    """Fall of the squared error of photos that were left out; None where they were not asked."""
+    """Fall of the squared error of images that were left out; None where they were not asked."""
     held_out_sigmas: float | None
     accepted: bool
     why: str
@@ -69,11 +69,11 @@ class ModelSelection:
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """Names of the rungs, each by itself."""
+        """Names of the accepted parameter blocks, one by one."""
         return tuple(name for one in self.tried if one.accepted for name in parts(one.block))
 
     def reached(self, camera: pycolmap.Camera) -> tuple[TriedBlock, ...]:
-        """What was tried, accepted rungs with what the adjustment made of them."""
+        """The blocks that were tried, accepted ones with their values after adjustment."""
         ladder = camera.model_name in LADDER and self.freedom.camera.model_name in LADDER
         final = as_model(camera, self.freedom.camera.model_name) if ladder else camera
         moved = np.asarray(final.params) - np.asarray(self.freedom.camera.params)
@@ -88,13 +88,13 @@ class ModelSelection:
 
 
 def select_model(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> ModelSelection:
-    """Try the rungs of a camera one after the other, each on top of those accepted so far."""
+    """Try the parameter blocks of a camera one after the other, each with those accepted so far."""
     seen = gather(model, camera_id, freedom)
     if not freedom.blocks or not seen.variance > 0:
         return ModelSelection((), freedom, freedom.camera)
     try:
         return _selected(_Evidence(model.camera(camera_id), freedom, seen), camera_id)
-    except np.linalg.LinAlgError:  # no rung could be told from poses that nothing holds
+    except np.linalg.LinAlgError:  # poses that nothing determines
         return ModelSelection((), freedom, freedom.camera)
 
 
@@ -107,7 +107,7 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
         for block in waiting:
             tried[block.name] = evidence.judge(camera_id, block, free)
             free += block.columns if tried[block.name].accepted else ()
-        # What one rung leaves unexplained may have hidden that another one is needed.
+        # The residuals of one block may have hidden the gain of another.
         waiting = [block for block in waiting if not tried[block.name].accepted]
         if num_free == len(free) and (joint := _only_together(waiting, tried)):
             tried[joint.name] = evidence.judge(camera_id, joint, free)
@@ -121,10 +121,10 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
 def _only_together(
     waiting: Sequence[ParameterBlock], tried: Mapping[str, TriedBlock]
 ) -> ParameterBlock | None:
-    """Rungs that the observations ask for and that nothing determines as long as the others are missing.
+    """Parameter blocks with a significant gain that are undetermined as long as the others are fixed.
 
-    A lens off its centre shifts the principal point and bends the picture sideways; either alone explains
-    little and leaves the focal length wherever the rest pushes it.
+    A decentred lens shifts the principal point and adds tangential distortion. Either alone explains little
+    and leaves the focal length undetermined.
     """
     asked_for = [block for block in waiting if tried[block.name].held_out_sigmas is not None]
     return together(asked_for) if len(asked_for) > 1 else None
@@ -147,7 +147,7 @@ class _Evidence:
         return Folds.of(self.seen)
 
     def judge(self, camera_id: int, block: ParameterBlock, before: Sequence[int]) -> TriedBlock:
-        """Whether a rung is supported on top of what is free before it."""
+        """Whether a parameter block is supported in addition to the free ones."""
         after = [*before, *block.columns]
         gain = self.system.gain(after, self.prior) - self.system.gain(before, self.prior)
         sigmas = math.sqrt(max(gain, 0.0) / self.seen.variance)

@@ -1,9 +1,9 @@
-"""What observations say of one camera's intrinsics once poses and points are free to follow.
+"""The reduced camera system of one camera's intrinsics, with poses and points free to follow.
 
-Bundle adjustment's normal equations at a finished model, with points and poses eliminated (Schur complement;
-Triggs et al. 2000, Bundle Adjustment: A Modern Synthesis, section 6.1). A few small matrices then answer for
-every set of intrinsics at once where it would move, how much the residuals would fall and how well it is
-determined: a score test (Rao 1948), which needs no adjustment of its own.
+These are the normal equations of bundle adjustment at a finished model without points and poses (Schur
+complement; Triggs et al. 2000, Bundle Adjustment: A Modern Synthesis, section 6.1). They give the step of any
+set of intrinsics, the fall of the residuals and the covariance: a score test (Rao 1948) without an
+adjustment.
 """
 
 from __future__ import annotations
@@ -146,7 +146,6 @@ def summed(values: Array, owner: npt.NDArray[np.int64], num: int) -> Array:
 def _blocks(
     values: Array, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], shape: tuple[int, int]
 ) -> sparse.bsr_matrix:
-    """A sparse matrix of blocks (M, a, b)."""
     order = np.argsort(row, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=shape[0]))))
     size = (values.shape[1] * shape[0], values.shape[2] * shape[1])

@@ -1,4 +1,4 @@
-"""Photos whose own evidence contradicts the focal length of the camera that they are said to share."""
+"""Images whose observations contradict the focal length of a shared camera."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ..scene.scene import Scene
 _MIN_POINTS = 20
 _MAX_ERROR_PX = 12.0
 _MIN_FOCAL_CHANGE = 0.25
-_MAX_ERROR_RATIO = 0.8  # of that with the shared focal length; a photo zoomed by 4/3 has 0.62, others 0.87
-_POOR = 1.1  # of the median photo's reprojection error: what contradicts a photo is mostly not observed
+_MAX_ERROR_RATIO = 0.8  # of that with the shared focal length; an image zoomed by 4/3 has 0.62, others 0.87
+_POOR = 1.1  # of the median image's reprojection error: what contradicts an image is mostly not observed
 
 
 @dataclass(frozen=True, slots=True)
 class WrongFocalLength:
-    """A photo that was taken with another focal length than the rest of its camera's photos."""
+    """An image that was taken with another focal length than the rest of its camera's images."""
 
     name: str
     focal_px: float
-    """What its points say; the shared value is off by a quarter or more."""
+    """Ratio to the shared focal length, at least: a wrong one is off by a quarter or more."""
     num_points: int
-    """Points of the model that its matches say it shows."""
+    """Fewest points of the model that an image matches."""
     error_px: float
     """Mean distance to them with this focal length, cut at the sampling threshold."""
     error_shared_px: float
@@ -42,14 +42,14 @@ def find_wrong_focal_lengths(
     fixed_cameras: Set[int] = frozenset(),
     seed: int,
 ) -> list[WrongFocalLength]:
-    """Photos to be given cameras of their own, sorted by name; nothing is changed.
+    """Images that need cameras of their own, sorted by name; nothing is changed.
 
-    Tested are photos that are not registered, or poorly, of cameras that several photos share and whose focal
-    length is a guess: whether the model's points fit a pose clearly better once the focal length is free.
+    Candidates are images without a good pose whose camera several images share, with a guessed focal length.
+    The test is whether the model's points fit a pose clearly better with a free focal length.
 
     Args:
         database: the verified pairs that the models were built from.
-        models: largest first; a photo is tested against the first that it sees enough points of.
+        models: largest first; an image is tested against the first with enough common points.
         fixed_cameras: cameras whose intrinsics the user gave.
         seed: of the random sampling.
     """
@@ -61,14 +61,14 @@ def find_wrong_focal_lengths(
         camera_id = scene.cache.image(image_id).camera_id
         if name not in good and camera_id in guessed:
             found = (_test(scene, name, model, camera_id, seed) for model in models)
-            foreign += [next((photo for photo in found if photo), None)]
-    return [photo for photo in foreign if photo]
+            foreign += [next((image for image in found if image), None)]
+    return [image for image in foreign if image]
 
 
 def _well_registered(model: pycolmap.Reconstruction) -> Iterator[str]:
-    """Names of photos whose mean reprojection error is not far above the median photo's.
+    """Names of images whose mean reprojection error is not far above the median image's.
 
-    Of points that three photos see: one of two fits nearly any pose of theirs.
+    Of points that three images see: one of two fits nearly any pose of theirs.
     """
     errors = {}
     for image_id in model.reg_image_ids():
@@ -84,7 +84,7 @@ def _test(
     scene: Scene, name: str, model: pycolmap.Reconstruction, camera_id: int, seed: int
 ) -> WrongFocalLength | None:
     if not any(_is_other(model, i, camera_id, name) for i in model.reg_image_ids()):
-        return None  # no other photo in this model vouches for the shared focal length
+        return None  # no other image in this model supports the shared focal length
     xy, xyz = _visible_points(scene, name, model)
     if len(xy) < _MIN_POINTS:
         return None
@@ -103,7 +103,7 @@ def _is_other(model: pycolmap.Reconstruction, image_id: int, camera_id: int, nam
 def _visible_points(
     scene: Scene, name: str, model: pycolmap.Reconstruction
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Keypoints of a photo, (N, 2) px, and the model's points that its matches say they show, (N, 3)."""
+    """Keypoints of an image, (N, 2) px, and the model's points that matches assign to them, (N, 3)."""
     registered = {model.image(i).name: i for i in model.reg_image_ids()}
     image_id = scene.id_of[name]
     point_of: dict[int, int] = {}
@@ -114,15 +114,15 @@ def _visible_points(
                 image_id, registered[other]
             )
             for i, j in matches.tolist():
-                if points[j].has_point3D() and _vouched(model, points[j].point3D_id, registered.get(name)):
+                if points[j].has_point3D() and _is_seen(model, points[j].point3D_id, registered.get(name)):
                     point_of.setdefault(i, points[j].point3D_id)
     keypoints = scene.cache.image(image_id).points2D
     xy = np.array([keypoints[i].xy for i in point_of]).reshape(-1, 2)
     return xy, np.array([model.point3D(i).xyz for i in point_of.values()]).reshape(-1, 3)
 
 
-def _vouched(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
-    """Whether two other photos see the point: one that the photo itself fixed would fit any focal length."""
+def _is_seen(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
+    """Whether two other images see the point: one that the image itself fixed would fit any focal length."""
     observers = {element.image_id for element in model.point3D(point3D_id).track.elements}
     return len(observers - {image_id}) >= 2
 
@@ -137,8 +137,8 @@ def _estimate(
 ) -> tuple[float, float]:
     """Focal length in px and error after estimating a pose, the focal length free or not.
 
-    The error is the mean distance, px, with distances cut at the sampling threshold: of their squares, the
-    few wrong points that fit no focal length would be the most.
+    The error is the mean distance, px, with distances cut at the sampling threshold, so that outliers do not
+    dominate it.
     """
     camera = copy.deepcopy(camera)
     estimation = pycolmap.AbsolutePoseEstimationOptions()

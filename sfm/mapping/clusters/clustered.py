@@ -17,7 +17,7 @@ from .partition import Cluster, partition
 from .processes import run_tasks
 from .task import is_mapped, map_task, read_models, write_task
 
-_MIN_PHOTOS = 20  # of a component that is worth a process
+_MIN_IMAGES = 20  # of a component that is worth a process
 
 
 def clustered_models(
@@ -28,16 +28,17 @@ def clustered_models(
     *,
     scratch: Path | None = None,
 ) -> list[Submodel]:
-    """Models of the photos that `models` leave over, where these are so many that clusters pay; else none.
+    """Models of the images that `models` leave over, by clusters where these are many; else none.
 
-    The result depends on the clusters and on the threads a process has, never on which is done first.
+    The result depends on the clusters and on the threads of each process, never on the order in which they
+    end.
 
     Args:
-        context: of the whole. Processes get a part of its scene each, as copies.
-        config: `config.processes` and `config.cluster_size` count.
+        context: of the whole. Each process gets a copy of a part of its scene.
+        config: with `config.processes` and `config.cluster_size`.
         models: so far.
-        discarded: told of the clusters, of their joins, and of trials that were given up.
-        scratch: folder in which clusters change hands, for this run alone; None: a temporary one.
+        discarded: records the clusters, their joins, and discarded trials.
+        scratch: folder for the files of clusters, of this run alone; None: a temporary one.
     """
     if context.options.frozen:  # the seams could not be adjusted
         return []
@@ -110,7 +111,7 @@ def _clusters(context: MappingContext, config: RegisterConfig, models: Sequence[
     left = frozenset(scene.id_of) - taken
     found: list[Cluster] = []
     for component in scene.view_graph.restricted(left).components():
-        if len(component) >= _MIN_PHOTOS:
+        if len(component) >= _MIN_IMAGES:
             found += partition(scene.view_graph, component, frame_of, cluster_size=config.cluster_size)
     return sorted(found, key=lambda cluster: (-len(cluster.names), min(cluster.core)))
 
@@ -118,7 +119,7 @@ def _clusters(context: MappingContext, config: RegisterConfig, models: Sequence[
 def _with_rest(
     context: MappingContext, models: Sequence[Submodel], everyone: frozenset[str]
 ) -> list[Submodel]:
-    """The models, grown by the photos that no cluster's model has."""
+    """The models, grown by the images that no cluster's model has."""
     grown: list[Submodel] = []
     taken = frozenset().union(*(submodel.names for submodel in models))
     for submodel in models:

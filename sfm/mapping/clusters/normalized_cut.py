@@ -11,10 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import eigsh
 
-_DENSE = 50  # nodes up to which all eigenvectors cost nothing
-_SHIFT = 1e-3  # keeps the Laplacian, which has a zero eigenvalue, invertible
+from ..measures.laplacian import second_eigenvector, weights_across
+
 _BALANCE = 0.1  # of the smaller side: so much fewer or more nodes are accepted for a better cut
 
 Weights = sp.csr_array
@@ -32,36 +31,20 @@ def cut_in_two(weights: Weights, share: float = 0.5, *, least: int = 1) -> Label
         share: of the nodes that one side is to have, in (0, 1).
         least: nodes of a piece; where no piece has as many, all nodes are one.
     """
-    order = np.argsort(_fiedler(weights), kind="stable")
+    root = np.sqrt(np.maximum(weights.sum(axis=1), 1e-12))
+    order = np.argsort(second_eigenvector(weights) / root, kind="stable")
     first = np.zeros(len(order), dtype=bool)
-    first[order[: _best_place(weights, order, share)]] = True
+    first[order[: _best_cut(weights, order, share)]] = True
     return _pieces(weights, first, least)
 
 
-def _fiedler(weights: Weights) -> NDArray[np.float64]:
-    """Second eigenvector of D^-1/2 (D - W) D^-1/2, divided by the roots of the degrees; (N,)."""
-    root = np.sqrt(np.maximum(weights.sum(axis=1), 1e-12))
-    scale = sp.diags_array(1 / root)
-    laplacian = sp.eye_array(len(root)) - scale @ weights @ scale
-    if len(root) <= _DENSE:
-        vector = np.linalg.eigh(laplacian.toarray())[1][:, 1]
-    else:
-        start = np.random.default_rng(0).standard_normal(len(root))
-        values, vectors = eigsh(sp.csc_array(laplacian), k=2, sigma=-_SHIFT, which="LM", v0=start)
-        vector = vectors[:, np.argmax(values)]
-    vector = vector * (1.0 if vector[np.argmax(np.abs(vector))] > 0 else -1.0)
-    return np.asarray(vector / root)
-
-
-def _best_place(weights: Weights, order: NDArray[np.int64], share: float) -> int:
-    """How many nodes of the order the first side gets."""
+def _best_cut(weights: Weights, order: NDArray[np.int64], share: float) -> int:
+    """Number of nodes on the first side."""
     count = len(order)
-    place = np.empty(count, dtype=np.int64)
-    place[order] = np.arange(count)
+    rank = np.empty(count, dtype=np.int64)
+    rank[order] = np.arange(count)
     edges = sp.coo_array(sp.triu(weights, 1))
-    ends = np.sort(place[np.stack(edges.coords)], axis=0)
-    opened = np.bincount(ends[0], edges.data, count) - np.bincount(ends[1], edges.data, count)
-    cut = np.cumsum(opened)[:-1]  # [k]: between the nodes up to place k and the others
+    cut = weights_across(rank[np.stack(edges.coords, axis=1)], edges.data, count)
     volume = np.cumsum(weights.sum(axis=1)[order])
     cost = cut / np.maximum(volume[:-1], 1e-12) + cut / np.maximum(volume[-1] - volume[:-1], 1e-12)
     slack = _BALANCE * count * min(share, 1 - share)

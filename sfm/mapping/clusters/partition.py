@@ -1,8 +1,8 @@
-"""Which photos are mapped together: clusters of the view graph that share photos at their seams.
+"""Clusters of the view graph that overlap where they meet; each is mapped on its own.
 
-The graph is cut in two, and again, by normalised cuts weighted with inliers, as COLMAP's hierarchical mapper
-and GraphSfM (Chen et al. 2020) do; then the photos on both sides of each seam that see most of the other side
-join it, so that the models have photos and points in common.
+The graph is cut in two repeatedly by normalised cuts weighted with inliers, as by COLMAP's hierarchical
+mapper and GraphSfM (Chen et al. 2020). Then the images on both sides of a cut with most matches to the other
+side join it, so that the models overlap.
 """
 
 from __future__ import annotations
@@ -17,37 +17,38 @@ from numpy.typing import NDArray
 from ..scene.view_graph import ViewGraph
 from .normalized_cut import cut_in_two
 
-_SHARED = 24  # photos that two neighbours have in common at most; a similarity needs a few in several places
+_SHARED = 24  # images that two neighbours have in common at most; a similarity needs a few in several places
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Photos that are mapped together."""
+    """Images that are mapped together."""
 
     core: frozenset[str]
-    """Photos of no other cluster's core."""
+    """Images of no other cluster's core."""
     names: frozenset[str]
-    """The core and the photos of neighbouring cores that belong to both."""
+    """The core and the images of neighbouring cores that belong to both."""
 
 
 def partition(
     graph: ViewGraph, component: Set[str], frame_of: Mapping[str, int], *, cluster_size: int
 ) -> list[Cluster]:
-    """Overlapping clusters of about one size, each connected, that hold all photos; largest first.
+    """Overlapping clusters of about one size, each connected, that hold all images; largest first.
 
     Args:
-        graph: verified pairs; those that may be look-alikes' had better be missing.
-        component: photos that its pairs connect.
-        frame_of: photos of one frame, taken by one rig at one moment, stay together.
-        cluster_size: photos of a core, about; a third of it at least, if the component has as many.
+        graph: verified pairs, preferably without those that may be false.
+        component: images that its pairs connect.
+        frame_of: frame id by name; images of one frame stay together.
+        cluster_size: approximate number of images of a core; at least a third of it, if the component has
+            as many.
     """
     frames = sorted({frame_of[name] for name in component})
     weights = _weights(graph, component, frame_of, frames)
     labels = _labels(weights, max(1, round(cluster_size * len(frames) / len(component))))
     clusters = [
         Cluster(
-            _photos(component, frame_of, frames, labels == label),
-            _photos(component, frame_of, frames, members),
+            _names_of(component, frame_of, frames, labels == label),
+            _names_of(component, frame_of, frames, members),
         )
         for label, members in enumerate(_with_seams(weights, labels))
     ]
@@ -86,7 +87,7 @@ def _labels(weights: sp.csr_array, size: int) -> NDArray[np.int64]:
 
 
 def _with_seams(weights: sp.csr_array, labels: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
-    """Nodes of each cluster together with the photos of its neighbours that see most of it."""
+    """Nodes of each cluster together with the images of its neighbours that see most of it."""
     count = int(labels.max()) + 1
     members = [labels == label for label in range(count)]
     sight = np.stack([weights @ mask.astype(np.float64) for mask in members])  # of each node into each core
@@ -100,7 +101,7 @@ def _with_seams(weights: sp.csr_array, labels: NDArray[np.int64]) -> list[NDArra
     return members
 
 
-def _photos(
+def _names_of(
     component: Set[str], frame_of: Mapping[str, int], frames: list[int], mask: NDArray[np.bool_]
 ) -> frozenset[str]:
     chosen = {frame for frame, inside in zip(frames, mask.tolist(), strict=True) if inside}

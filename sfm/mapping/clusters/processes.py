@@ -31,7 +31,7 @@ def run_tasks(
         folders: each with a task.
         processes: at most so many run at once.
         threads: that libraries may use in each.
-        on_registered: called in this thread with each photo that any of them registers.
+        on_registered: called in this thread with each image that any of them registers.
 
     Returns:
         Why the process failed, by folder; nothing of those that are mapped. However this ends, no process is
@@ -65,8 +65,6 @@ def run_tasks(
 
 
 class _Running:
-    """The processes at work."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()

@@ -1,7 +1,7 @@
 """A process that maps one cluster: `python -m sfm.mapping.clusters.worker FOLDER`.
 
-It tells of each registered photo on a line of its output, and ends when its input closes: then the process
-that asked for the models is gone.
+It writes each registered image on a line of its output. It ends when its input closes, since then the parent
+process is gone.
 """
 
 from __future__ import annotations

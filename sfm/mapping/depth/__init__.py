@@ -1,1 +1,1 @@
-"""Depth of single photos as evidence: points and poses where triangulation has nothing to go by."""
+"""Depth of single images as evidence: points and poses where triangulation has nothing to go by."""

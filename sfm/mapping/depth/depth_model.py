@@ -1,8 +1,8 @@
-"""A model from depth alone, for photos that no seed starts a model of: a camera that only turned, say.
+"""A model from depth alone, for images from which no seed starts a model, as after a pure rotation.
 
-Poses come from keypoints that depth lifts to points, never from triangulation, so that such a model may have
-no parallax at all. COLMAP's filters would take all its points away: such a model isn't handed to a mapper
-again but built anew (see `has_parallax`).
+Poses come from keypoints that depth lifts to points, not from triangulation, so such a model may have no
+parallax. COLMAP's filters would remove all its points, so it is built again instead of continued
+(`has_parallax`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .fit import DepthFit, fit_depth, is_known
 from .lifting import lifted_pose
 from .tracks import LiftedView, add_points, adjust_poses
 
-_MIN_KEYPOINTS = 30  # of known depth in the photo that a model starts from
-_ROOT_SPREAD = 0.05  # of the depth of that photo, which nothing can be compared with yet
+_MIN_KEYPOINTS = 30  # of known depth in the image that a model starts from
+_ROOT_SPREAD = 0.05  # of the depth of that image, which nothing can be compared with yet
 _MIN_INLIER_RATIO = 0.5  # of the lifted points: no track confirms such a pose
 _MIN_OBSERVATIONS = 15
 _NUM_ROUNDS = 3
@@ -37,10 +37,10 @@ Array = NDArray[np.float64]
 def build_depth_model(
     scene: Scene, options: MapperOptions, candidates: Set[str], journal: Journal
 ) -> pycolmap.Reconstruction | None:
-    """A model of those `candidates` that lifted points connect to the best connected one of them.
+    """A model of the `candidates` that lifted points connect to the best connected one of them.
 
-    Points are means of what the depth of their photos says; poses are adjusted to them, intrinsics are not.
-    The unit is that of the depth of the first photo. None when fewer than two photos hold together.
+    Points are means of lifted keypoints, and poses are adjusted to them; intrinsics stay. The unit is that of
+    the depth of the first image. None with fewer than two connected images.
     """
     root = _root(scene, candidates)
     if root is None:
@@ -79,7 +79,7 @@ def has_parallax(model: pycolmap.Reconstruction, min_angle_deg: float) -> bool:
 
 
 def _root(scene: Scene, candidates: Set[str]) -> str | None:
-    """The photo with depth that shares most inliers with other candidates."""
+    """The image with depth that shares most inliers with other candidates."""
     graph = scene.view_graph.restricted(candidates)
     shared = {name: sum(graph.num_inliers(name, o) for o in graph.neighbours(name)) for name in graph.names}
     for name in sorted(shared, key=lambda name: (-shared[name], name)):
@@ -89,7 +89,7 @@ def _root(scene: Scene, candidates: Set[str]) -> str | None:
 
 
 def _depth_at_keypoints(scene: Scene, name: str) -> tuple[Array, Array]:
-    """Depth and confidence of all keypoints of a photo, both (N,)."""
+    """Depth and confidence of all keypoints of an image, both (N,)."""
     points2D = scene.cache.image(scene.id_of[name]).points2D
     xy = np.array([point.xy for point in points2D]).reshape(-1, 2)
     found = scene.depth.at(name, xy) if scene.depth is not None else None
@@ -97,7 +97,7 @@ def _depth_at_keypoints(scene: Scene, name: str) -> tuple[Array, Array]:
 
 
 def _own_fit(found: tuple[Array, Array]) -> DepthFit | None:
-    """The fit that makes the unit of a photo that of the model."""
+    """The fit that makes the unit of an image that of the model."""
     depth, confidence = found
     known = is_known(depth, confidence)
     if np.count_nonzero(known) < _MIN_KEYPOINTS:
@@ -107,7 +107,7 @@ def _own_fit(found: tuple[Array, Array]) -> DepthFit | None:
 
 
 def _registered_views(session: MapperSession, root: str, candidates: Set[str]) -> dict[str, LiftedView]:
-    """Photos registered one after the other, those with most matches first, and their lifted keypoints."""
+    """Images registered one after the other, those with most matches first, and their lifted keypoints."""
     graph, views = session.scene.view_graph, dict[str, LiftedView]()
     fits: dict[str, DepthFit | None] = {}
     failed_at: dict[str, int] = {}
@@ -156,7 +156,7 @@ def _view(session: MapperSession, name: str, fit: DepthFit | None) -> LiftedView
 
 
 def _fit_to_views(session: MapperSession, name: str, views: dict[str, LiftedView]) -> DepthFit | None:
-    """How the depth of a registered photo relates to what the others lift at keypoints that they share."""
+    """How the depth of a registered image relates to what the others lift at keypoints that they share."""
     scene, rec = session.scene, session.reconstruction
     image_id = scene.id_of[name]
     depth, confidence = _depth_at_keypoints(scene, name)

@@ -1,4 +1,4 @@
-"""How the depth of one photo relates to a model: a robust scale, with a shift where one is needed."""
+"""How the depth of one image relates to a model: a robust scale, with a shift where one is needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_POINTS = 12
-_MAX_SPREAD = 0.2  # relative; beyond it the photo's depth says nothing of its other points
+_MAX_SPREAD = 0.2  # relative; beyond it the image's depth is not used for other points
 _FINE_SPREAD = 0.12  # the length of a translation is off by less, whatever the depth is worth
 _MAX_OF_PLAIN = 0.8  # of the spread that one depth for all points would have; wrong depth explains nothing
 _MIN_SPREAD = 0.01  # no depth is trusted beyond this, however well it fits
@@ -30,14 +30,14 @@ class DepthFit:
     """Standard deviation of the relative error, from its median absolute deviation."""
     low: float
     high: float
-    """5th and 95th percentile of the depths that were fitted, in the unit of the photo."""
+    """5th and 95th percentile of the depths that were fitted, in the unit of the image."""
     confidence: float
     """Median of the confidences that were fitted."""
 
     def lift(self, depth: Array, confidence: Array) -> tuple[Array, Array]:
         """Depth in the model and its relative standard deviation, both (N,); NaN where it can't be trusted.
 
-        The deviation grows where the photo's confidence is below what it was at the fitted points, and
+        The deviation grows where the image's confidence is below what it was at the fitted points, and
         outside the fitted range.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -79,7 +79,7 @@ def fit_depth(depth: Array, confidence: Array, model_depth: Array) -> DepthFit |
 
 
 def is_known(depth: Array, confidence: Array) -> NDArray[np.bool_]:
-    """Where depth is said at all, (N,); a confidence of 1 says nothing."""
+    """Where depth is known, (N,); a confidence of 1 counts as unknown."""
     with np.errstate(invalid="ignore"):
         return np.asarray((depth > 0) & (depth < np.inf) & (confidence > 1))
 

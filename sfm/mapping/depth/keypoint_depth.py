@@ -1,4 +1,4 @@
-"""Depth of photos at their keypoints alone: all that registration asks for, and little to hand on."""
+"""Depth of images at their keypoints alone: all that registration asks for, and little to hand on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Of one photo, in the order of `places`; all (N,)."""
+    """Of one image, in the order of `places`; all (N,)."""
 
     places: NDArray[np.complex64]
     depth: Array
@@ -24,14 +24,14 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class KeypointDepth:
-    """A `DepthSource` that knows the depth of keypoints; NaN for any other position."""
+    """A `DepthSource` of the depth of keypoints; NaN for any other position."""
 
     known: dict[str, _Known]
     metric: bool
 
     @classmethod
     def of(cls, scene: Scene, names: Iterable[str]) -> KeypointDepth | None:
-        """What the depth of a scene says at the keypoints of some photos; None where it has none."""
+        """The depth of a scene at the keypoints of some images; None where it has none."""
         if scene.depth is None:
             return None
         known = {}
@@ -43,7 +43,7 @@ class KeypointDepth:
         return cls(known, scene.depth.metric)
 
     def at(self, name: str, xy: Array) -> tuple[Array, Array] | None:
-        """Depth (N,) and confidence (N,) at positions (N, 2), px, of a photo."""
+        """Depth (N,) and confidence (N,) at positions (N, 2), px, of an image."""
         if (known := self.known.get(name)) is None:
             return None
         depth, confidence = np.full(len(xy), np.nan), np.ones(len(xy))

@@ -1,7 +1,7 @@
-"""The pose of a photo from points that the depth of its registered neighbours lifts into the model.
+"""The pose of an image from points that the depth of its registered neighbours lifts into the model.
 
-A photo that shares no three-view track with a model sees none of its points. Its matches to registered photos
-fix its pose up to the length of the translation; the depth of those photos, brought to the scale of the
+An image without a three-view track in a model sees none of its points. Its matches to registered images
+fix its pose up to the length of the translation; the depth of those images, brought to the scale of the
 model, gives the length (MP-SfM, Pataki et al. 2025, §3).
 """
 
@@ -19,7 +19,7 @@ from ..scene.session import MapperSession
 from .fit import DepthFit
 from .uncertain_pose import UncertainPoints, refine_pose
 
-_MAX_NEIGHBOURS = 8  # registered photos whose points are used, those with most inliers
+_MAX_NEIGHBOURS = 8  # registered images whose points are used, those with most inliers
 
 Array = NDArray[np.float64]
 FitOf = Callable[[str], DepthFit | None]
@@ -35,15 +35,15 @@ class LiftedPose:
 
 
 def lifted_pose(session: MapperSession, name: str, fit_of: FitOf) -> LiftedPose | None:
-    """The pose of an unregistered photo, from triangulated and lifted points of its registered neighbours.
+    """The pose of an unregistered image, from triangulated and lifted points of its registered neighbours.
 
     Args:
         session: the mapper at work; left unchanged.
-        name: photo without a pose.
-        fit_of: how the depth of a registered photo relates to the model; None where it can't be used.
+        name: image without a pose.
+        fit_of: how the depth of a registered image relates to the model; None where it can't be used.
 
     Returns:
-        None when depth lifts nothing that the photo sees, or fewer points than PnP asks for agree on a pose.
+        None when depth lifts nothing that the image sees, or fewer points than PnP asks for agree on a pose.
     """
     points, options = _collect(session, name, fit_of), session.options.mapper
     if not points.lifted.any() or len(points) < options.abs_pose_min_num_inliers:
@@ -76,7 +76,7 @@ def _collect(session: MapperSession, name: str, fit_of: FitOf) -> UncertainPoint
 
 
 def _points_of(session: MapperSession, name: str, other: str, fit: DepthFit | None) -> UncertainPoints:
-    """Points of one registered photo that matches say `name` sees; without a fit triangulated ones only."""
+    """Points of one registered image that `name` matches; without a fit triangulated ones only."""
     scene, rec = session.scene, session.reconstruction
     ids = scene.id_of[other], scene.id_of[name]
     image, photo = rec.image(ids[0]), rec.image(ids[1])
@@ -99,5 +99,4 @@ def _points_of(session: MapperSession, name: str, other: str, fit: DepthFit | No
 
 
 def _positions(keypoints: Sequence[pycolmap.Point2D]) -> Array:
-    """(N, 2), px."""
     return np.array([keypoint.xy for keypoint in keypoints]).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Metres for a model, from photos whose depth is metric."""
+"""Metres for a model, from images whose depth is metric."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class MetricScale:
 
     scale: float
     spread: float
-    """Relative standard deviation between photos, from the median absolute deviation."""
+    """Relative standard deviation between images, from the median absolute deviation."""
     num_images: int
 
 
 def metric_scale(scene: Scene, model: pycolmap.Reconstruction) -> MetricScale | None:
-    """The median over photos of the median ratio of their depth to that of the model.
+    """The median over images of the median ratio of their depth to that of the model.
 
-    Photos whose depth doesn't fit the points that they see have no say. None where depth isn't metric or too
-    few photos have any.
+    Images whose depth does not fit their points are left out. None where depth is not metric or of too few
+    images.
     """
     if scene.depth is None or not scene.depth.metric:
         return None

@@ -1,4 +1,4 @@
-"""Points of a model that the depth of its photos gives, where no parallax could."""
+"""Points of a model that the depth of its images gives, where no parallax could."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class LiftedView:
-    """The keypoints of one registered photo with their depth in the model."""
+    """The keypoints of one registered image with their depth in the model."""
 
     image_id: int
     xy: Array
@@ -40,32 +40,32 @@ class LiftedView:
 
 
 def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
-    """Give the model the tracks of its photos' verified matches, each at the mean of its lifted keypoints.
+    """Give the model the tracks of its images' verified matches, each at the mean of its lifted keypoints.
 
     Points that the model had are replaced. Matches and observations with a larger reprojection error than the
     filter allows are left out.
 
     Args:
         session: at work on a model in which all `views` are registered.
-        views: all or some of the registered photos.
+        views: all or some of the registered images.
     """
     rec, max_error = session.reconstruction, session.options.mapper.filter_max_reproj_error
     for point_id in list(rec.point3D_ids()):
         session.observations.delete_point3D(point_id)
-    photo = np.repeat(np.arange(len(views)), [len(view.depth) for view in views])
+    image = np.repeat(np.arange(len(views)), [len(view.depth) for view in views])
     number = np.concatenate([np.arange(len(view.depth)) for view in views])
     label = _labels(session, views, max_error)
-    members = _one_per_photo(label, photo)
+    members = _one_per_image(label, image)
     world = [rec.image(view.image_id).cam_from_world().inverse() * view.in_cam for view in views]
     xyz = _means(np.concatenate(world), np.concatenate([view.sigma for view in views]), label)
     near = np.concatenate(
-        [_distances(rec, view, xyz[label[photo == i]]) <= max_error for i, view in enumerate(views)]
+        [_distances(rec, view, xyz[label[image == i]]) <= max_error for i, view in enumerate(views)]
     )
     kept = members[near[members]]
     kept = kept[np.argsort(label[kept], kind="stable")]
     for _, group in itertools.groupby(kept.tolist(), key=lambda node: label[node]):
         if len(track := list(group)) > 1:
-            elements = [pycolmap.TrackElement(views[photo[n]].image_id, int(number[n])) for n in track]
+            elements = [pycolmap.TrackElement(views[image[n]].image_id, int(number[n])) for n in track]
             session.observations.add_point3D(xyz[label[track[0]]], pycolmap.Track(elements))
 
 
@@ -123,8 +123,8 @@ def _distances(
     return np.where(in_front, np.linalg.norm(projected - xy, axis=1), np.inf)
 
 
-def _one_per_photo(label: Indices, photo: Indices) -> Indices:
-    """Keypoints of tracks, the first of each photo in each track."""
+def _one_per_image(label: Indices, photo: Indices) -> Indices:
+    """Keypoints of tracks, the first of each image in each track."""
     size = np.bincount(label)
     _, first = np.unique(np.column_stack((label, photo)), axis=0, return_index=True)
     return np.sort(first[size[label[first]] > 1])

@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 _NUM_ROUNDS = 8
-_NUM_INDEPENDENT = 10  # errors of depth in one photo, however many points it lifts: neighbours err alike
+_NUM_INDEPENDENT = 10  # errors of depth in one image, however many points it lifts: neighbours err alike
 _MAX_SIGMAS = 3.0
 _MAX_POINTS = 1500  # that a pose is refined with
 
@@ -20,10 +20,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class UncertainPoints:
-    """Points of a model, where a photo sees them, and by how much each may be off."""
+    """Points of a model, where an image sees them, and by how much each may be off."""
 
     xy: Array
-    """(N, 2), keypoints of the photo, px."""
+    """(N, 2), keypoints of the image, px."""
     xyz: Array
     """(N, 3), world."""
     offset: Array
@@ -47,14 +47,14 @@ def refine_pose(
 ) -> tuple[pycolmap.Rigid3d, NDArray[np.bool_]]:
     """The pose that fits best, with errors in standard deviations, and which points agree with it.
 
-    With its depth, a point moves along its epipolar line: there its error counts little, across the line as
-    much as that of a triangulated point. So matches fix rotation and direction, and depth only the length.
-    Outliers lose weight as in Cauchy's loss, whose width follows the median error.
+    An error of depth moves a point along its epipolar line, so residuals weigh little along that line. Across
+    it they weigh as much as those of triangulated points. Outliers lose weight by a Cauchy loss whose width
+    follows the median error.
 
     Args:
         points: at least three.
-        camera: of the photo; unchanged.
-        cam_from_world: where to start.
+        camera: of the image; unchanged.
+        cam_from_world: initial pose.
         sigma_px: standard deviation of the keypoints.
 
     Returns:

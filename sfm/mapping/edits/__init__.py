@@ -1,1 +1,1 @@
-"""Models that become one, and parts that leave one because nothing says how large they are."""
+"""Edits of grown models: merging, splitting, relocating parts, admitting deferred pairs."""

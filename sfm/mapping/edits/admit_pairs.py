@@ -1,8 +1,7 @@
-"""Pairs that may be look-alikes' wait until there are models, and are let in where these agree with them.
+"""Deferred pairs are admitted where the models that grew without them agree with them.
 
-A wrong pair that helps to place a photo bends the model towards itself, and then nothing speaks against it
-any more. So models are grown without suspects; the poses that the other pairs give say which of them were
-true.
+A false pair that registers an image bends the model towards itself, and then no residual contradicts it. So
+models grow without the deferred pairs, and their poses decide which of these are true.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ..scene.scene import Scene
 def supported_pairs(
     scene: Scene, models: Sequence[pycolmap.Reconstruction], deferred: Set[Pair]
 ) -> tuple[frozenset[Pair], frozenset[Pair]]:
-    """Suspects that a model agrees with, and those that one contradicts or that would join two models."""
+    """Deferred pairs that a model agrees with; others that one contradicts or that would join two models."""
     model_of = {
         model.image(image_id).name: index
         for index, model in enumerate(models)
@@ -38,15 +37,16 @@ def supported_pairs(
 def admit_pairs(
     whole: MappingContext, submodels: Sequence[Submodel], deferred: Set[Pair], journal: Journal
 ) -> list[Submodel]:
-    """The models with photos that only suspects lead to, and with the suspects that they agree with.
+    """The models with the deferred pairs that they agree with, and with images that only deferred pairs
+    register.
 
-    Models that no photo joins stay as they are.
+    Models that gain no image stay as they are.
 
     Args:
-        whole: a workbench whose scene has all pairs.
+        whole: context whose scene has all pairs.
         submodels: models that were grown without `deferred`; models from depth alone stay as they are.
         deferred: pairs of the scene.
-        journal: told how many pairs came in, and of each photo whose place hangs on suspects.
+        journal: records the number of admitted pairs, and each image that only deferred pairs register.
     """
     true, held = supported_pairs(whole.scene, [submodel.reconstruction for submodel in submodels], deferred)
     missing = frozenset(whole.scene.id_of).difference(*(submodel.names for submodel in submodels))

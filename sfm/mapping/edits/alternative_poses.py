@@ -1,8 +1,8 @@
-"""Parts of a model that little holds, and the other place that the pairs which contradict them agree on."""
+"""Alternative placements of weakly connected parts, by the pairs that contradict the present ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,54 +10,52 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import MappingContext, Submodel, copied, without_images
+from ..growing.submodels import MappingContext, Submodel
 from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..measures.epipolar import Views
 from ..measures.soundness import MIN_COMMON_POINTS
-from ..measures.weakly_connected import weakly_connected_parts
+from ..measures.weak_parts import weakly_connected_parts
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity
 
 OUTVOTED_IF_INCONSISTENT = 0.5
-"""Matches that agree with another place, times those with the present one, where most pairs that should match
-do not (`same_place`): three parts of a rendered town, 40 of 200 photos, had 1.15, 0.65 and 2.7, and AUC@5
-rose from 63 to 93."""
+"""Smallest ratio of votes for an alternative to votes for an inconsistent present placement."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlternativePlacement:
-    """A part of a model, and the other place that most of the pairs that contradict it agree on."""
+    """A part of a model, and the placement that most of the pairs which contradict it agree on."""
 
     part: frozenset[str]
     base_from_part: pycolmap.Sim3d
     across: frozenset[Pair]
     """Verified pairs of the part with the rest of the model."""
     present: frozenset[Pair]
-    """Pairs across that agree with where the part stands."""
+    """Pairs across that agree with the present placement."""
     other: frozenset[Pair]
-    """Pairs across that agree with the other place."""
+    """Pairs across that agree with the alternative placement."""
     here: CovisibilityTest
     there: CovisibilityTest
 
     @property
     def gain(self) -> int:
-        """By how many there are fewer pairs that should match and do not."""
+        """Difference of the numbers of pairs with predicted overlap that do not match."""
         return self.here.num_inconsistent - self.there.num_inconsistent
 
     def votes(self, edges: Mapping[Pair, TwoView]) -> tuple[int, int]:
-        """Matches that agree with the present place alone, and with the other one alone."""
+        """Matches that agree with the present placement alone, and with the alternative alone."""
         sides = self.present - self.other, self.other - self.present
         here, there = (sum(edges[pair].num_inliers for pair in pairs) for pairs in sides)
         return here, there
 
 
 def alternative_placements(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
-    """Other places of parts of a model, in the order of their photos' names.
+    """Alternative placements of parts of a model, in the order of their images' names.
 
-    More matches have to call for another place than for the present one; half where photos do not see what
-    they should see from here, or where too few pairs were tried to tell.
+    More matches must agree with the alternative than with the present placement. Half as many suffice where
+    the present one is not consistent by its covisibility.
     """
     edges = context.scene.view_graph.edges
     errors = median_errors_px(context.scene, submodel.reconstruction, edges)
@@ -71,11 +69,6 @@ def alternative_placements(context: MappingContext, submodel: Submodel) -> Itera
             yield found
 
 
-def separated(context: MappingContext, submodel: Submodel, part: Set[str]) -> tuple[Submodel, Submodel]:
-    """Copies of a model without a part, and with nothing else."""
-    return _without(context, submodel, part), _without(context, submodel, submodel.names - part)
-
-
 def _alternative_placement(
     context: MappingContext,
     submodel: Submodel,
@@ -83,7 +76,6 @@ def _alternative_placement(
     errors_px: Mapping[Pair, float],
     covisibility: PredictedCovisibility,
 ) -> AlternativePlacement | None:
-    """The place that the pairs which contradict a part would have it at; None where they agree on none."""
     scene, edges = context.scene, context.scene.view_graph.edges
     across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
@@ -96,7 +88,7 @@ def _alternative_placement(
     base, moving = replace(submodel, names=submodel.names - part), replace(submodel, names=part)
     against = replace(scene, view_graph=scene.view_graph.without(present))
     points_base, points_part = common_points(replace(context, scene=against), base, moving)
-    apart = np.any(points_base != points_part, axis=1)  # what both see as one point, says nothing
+    apart = np.any(points_base != points_part, axis=1)  # common points of both sides do not count
     if np.count_nonzero(apart) < MIN_COMMON_POINTS:
         return None
     elsewhere = similarity(context, base, points_part[apart], points_base[apart], min_inlier_ratio=0.0)
@@ -107,9 +99,3 @@ def _alternative_placement(
     overlaps_there = covisibility.moved(part, elsewhere).overlaps(part)
     there = covisibility_test(overlaps_there, part, scene.tried, other)
     return AlternativePlacement(part, elsewhere, across, present, other, here, there)
-
-
-def _without(context: MappingContext, submodel: Submodel, names: Set[str]) -> Submodel:
-    rest = copied(submodel)
-    rest.names = without_images(context, rest.reconstruction, names)
-    return rest

@@ -1,4 +1,4 @@
-"""Pairs that would tell at which of two places a part of a model stands, where too few were tried to tell."""
+"""Untried pairs that would decide between two placements of a part."""
 
 from __future__ import annotations
 
@@ -18,15 +18,12 @@ from ..scene.scene import Scene
 from .alternative_poses import alternative_placements
 
 _MARGIN = 4
-"""Pairs to ask for beyond those that are missing: a model that has changed foretells other ones."""
+"""Pairs beyond the missing ones: a changed model predicts other overlaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class AmbiguousPart:
-    """Photos of a model that may belong elsewhere, and untried pairs that should match if they stand there.
-
-    Where the photos are now, or where most of the pairs that contradict them would have them.
-    """
+    """Images that may belong elsewhere in a model, and untried pairs that overlap at one placement."""
 
     names: frozenset[str]
     deciding: tuple[Pair, ...]
@@ -36,12 +33,12 @@ class AmbiguousPart:
 def ambiguous_parts(
     database: Path, models: Sequence[pycolmap.Reconstruction], *, config: RegisterConfig, seed: int
 ) -> list[AmbiguousPart]:
-    """Places of parts of models that verified pairs contradict, of which it has to be asked whether they are.
+    """Parts with two possible placements and the untried pairs that would decide between them.
 
     Args:
         database: COLMAP database with keypoints and two-view geometries; only read.
-        models: of its photos, unchanged; need not be settled.
-        config: how photos are registered.
+        models: of its images, unchanged; need not be settled.
+        config: of registration.
         seed: of everything random.
     """
     scene = Scene.open(database)
@@ -56,7 +53,7 @@ def ambiguous_parts(
 
 
 def _deciding_pairs(place: CovisibilityTest) -> tuple[Pair, ...]:
-    """Pairs to ask for; none where even all that are left would not tell."""
+    """Untried pairs that decide on a placement; none where even all of them are too few."""
     if not 0 < place.num_missing <= len(place.untried):
         return ()
     return place.untried[: place.num_missing + _MARGIN]

@@ -1,8 +1,8 @@
-"""A gap in a large component, closed by a model of the photos around it.
+"""A gap in a large component is closed with a global model of the images around it.
 
-Where a few photos share matches with a model, but hardly a point, no photo can be registered next, and their
-own model has no points in common with it. All poses at once need no points, but for all photos they cost more
-than everything else. So they are asked for around the gap, and that model overlaps with both sides.
+Where a few images share matches with a model, but hardly a point, none can be registered next. Their own
+model shares no points with it, either. Global SfM needs no common points, but costs too much for all images.
+So it runs on the images around the gap, and its model overlaps with both sides.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from ..scene.view_graph import ViewGraph
 from .join_overlapping import join_models
 
 _MIN_MISSING = 3
-"""Photos beyond the gap: fewer make no model, and one that nothing registers has no sure place."""
+"""Fewest images beyond the gap that make a model."""
 _MAX_MISSING = 100
 _MAX_STARTS = 3
 _MIN_AGREEING = 0.5
-"""Of the matches across the gap. With one of three seeds eight photos of a street of 1,000 ended 24 m off."""
-_AROUND = 60  # photos of the large model that are mapped again with those
+"""Smallest share of agreeing matches across the gap."""
+_AROUND = 60  # images of the large model that are mapped again with those
 
 
 def bridge_gaps(
     context: MappingContext, models: Sequence[Submodel], component: Set[str], journal: Journal
 ) -> list[Submodel]:
-    """The models, or what they are joined to when the photos around the gap say how.
+    """The models, joined if a model of the images around the gap fits both sides.
 
     Args:
         context: with the scene that the models are to fit.
         models: of the component, largest first; left unchanged.
-        component: connected photos.
-        journal: told of the joins.
+        component: connected images.
+        journal: records the joins.
     """
     missing = component - models[0].names
     if not _MIN_MISSING <= len(missing) <= _MAX_MISSING:
@@ -57,10 +57,8 @@ def bridge_gaps(
 
 
 def agreeing_share(scene: Scene, model: pycolmap.Reconstruction, part: Set[str]) -> float:
-    """Share of the matches between a part of a model and the rest whose pairs agree with it, in [0, 1].
-
-    0 where the model has no such pair. What is beyond a gap agrees with itself wherever it lies.
-    """
+    """Share of the matches between a part and the rest whose pairs agree with the model, in [0, 1]; 0 without
+    such pairs."""
     edges = scene.view_graph.edges
     errors = median_errors_px(scene, model, (pair for pair in edges if len(part & {*pair}) == 1))
     inliers = {pair: edges[pair].num_inliers for pair in errors}
@@ -68,7 +66,7 @@ def agreeing_share(scene: Scene, model: pycolmap.Reconstruction, part: Set[str])
 
 
 def _near(graph: ViewGraph, start: Set[str], within: Set[str]) -> set[str]:
-    """Photos of a model that the fewest pairs lead to, ring by ring, those with most inliers first."""
+    """Images of a model within the fewest pairs of others, those with most inliers first."""
     found: set[str] = set()
     ring = sorted(start)
     while ring and len(found) < _AROUND:

@@ -1,7 +1,7 @@
-"""Models of overlapping clusters become one: brought into one frame one after the other, adjusted once.
+"""Models of overlapping clusters become one: aligned one after the other, adjusted once.
 
-What speaks against a join shows when the seams have been adjusted: where the verified pairs contradict the
-whole more than its parts, these are merged two at a time and with more care.
+Where the verified pairs contradict the whole more than its parts, the parts are merged two at a time with
+more checks.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .merge import MAX_CONTRADICTED_GROWTH, MAX_ERROR, median_depth, merge_model
 from .shared_points import Ids, add_points, positions, shared_points
 
 _MAX_GAP = 3.0
-"""Of the error that a similarity allows: a point whose two places lie farther apart counts as two."""
+"""Times the error of a similarity: a common point with a larger distance counts as two points."""
 
 
 def join_models(context: MappingContext, submodels: Sequence[Submodel], journal: Journal) -> list[Submodel]:
-    """The models, with those joined that share points and fit together; those from depth alone as they are.
+    """The models, joined where they share points and fit; models from depth alone as they are.
 
     Args:
         context: of the whole; the models have its ids.
-        submodels: models that may have photos in common. Afterwards none has; they may be changed.
-        journal: told of each join, and of those that the verified pairs refuse.
+        submodels: models that may have common images; they may be changed. Afterwards none has any.
+        journal: records each join, and those that the verified pairs contradict.
     """
     left = _by_size([submodel for submodel in submodels if not submodel.is_depth_only])
     done: list[Submodel] = []
@@ -64,7 +64,7 @@ def _gathered(
 
 
 def _join(context: MappingContext, whole: Submodel, part: Submodel, same: Ids, journal: Journal) -> bool:
-    """Bring a model into the frame of the whole and add its photos and points, if they fit."""
+    """Bring a model into the frame of the whole and add its images and points, if they fit."""
     if len(same) < MIN_COMMON_POINTS:
         return False
     places = positions(whole.reconstruction, same[:, 0]), positions(part.reconstruction, same[:, 1])
@@ -107,12 +107,12 @@ def _settle(context: MappingContext, whole: Submodel, parts: Sequence[Submodel],
 
 
 def _without_repeats(context: MappingContext, models: Sequence[Submodel]) -> list[Submodel]:
-    """The models without photos that an earlier one has, those dropped that become too small."""
+    """The models without images that an earlier one has, those dropped that become too small."""
     kept: list[Submodel] = []
     taken: frozenset[str] = frozenset()
     for model in models:
         if repeated := model.names & taken:
-            model.names = without_images(context, model.reconstruction, repeated)
+            model = without_images(context, model, repeated)
         if len(model.names) >= context.options.pipeline.min_model_size:
             kept.append(model)
             taken |= model.names

@@ -1,7 +1,7 @@
-"""Steps that follow growth: each gives back models that are at least as good as those it got, or these.
+"""Steps after growth return models that are at least as good as the given ones, or the given ones.
 
-One measure decides (`why_worse`). A step is handed models to look at, never to change, and what it makes of
-them is only taken through `apply_step`, so that no step can lose what was there before.
+One measure decides (`why_worse`). A step must not change the given models, and its result is only taken
+through `apply_step`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _MAX_RISE = 1.05
 """Of the epipolar error: filters and losses shift which matches an adjustment serves best."""
 _MOST = 0.5
-"""Of a photo's matches: where so many contradict its pose, it may go."""
+"""Of an image's matches: where so many contradict its pose, it may go."""
 _MAX_SHOWN = 10
 
 
@@ -35,9 +35,9 @@ class Judge:
     """Whether a step may replace models."""
 
     scene: Scene
-    """With all pairs: those that a step leaves out have a say as well."""
+    """With all pairs, also those that a step leaves out."""
     min_points: int
-    """Observations by which registration holds a photo."""
+    """Observations by which registration holds an image."""
 
     @classmethod
     def of(cls, scene: Scene, options: MapperOptions) -> Judge:
@@ -49,14 +49,14 @@ class Judge:
     ) -> str:
         """Why models are worse than those that they would replace; empty where they are as good.
 
-        They are where a camera is implausible that was not; where a photo is missing that points held and
+        They are where a camera is implausible that was not; where an image is missing that points held and
         that most of its matches agreed with; and where the verified matches lie farther from their epipolar
         lines, those of pairs within a model before and after. Adjustment used only a part of these matches;
         the others are evidence held out.
         """
         if not _names(after):
             return "no photo would be left"
-        if bogus := _bogus(after) - _bogus(before):
+        if bogus := _implausible_cameras(after) - _implausible_cameras(before):
             return f"implausible intrinsics of camera {', '.join(map(str, sorted(bogus)))}"
         was, now = self._errors_px(before), self._errors_px(after)
         if missing := sorted(_names(before) - _names(after)):
@@ -75,7 +75,7 @@ class Judge:
     def _is_held(
         self, name: str, models: Sequence[pycolmap.Reconstruction], errors_px: Mapping[Pair, float]
     ) -> bool:
-        """Whether points hold a photo of some models, and most of its matches agree with its pose."""
+        """Whether points hold an image of some models, and most of its matches agree with its pose."""
         images = (model.image(i) for model in models for i in model.reg_image_ids())
         points = max(image.num_points3D for image in images if image.name == name)
         own = [pair for pair in errors_px if name in pair]
@@ -108,14 +108,14 @@ Step = Callable[[Sequence[Submodel]], Sequence[Submodel]]
 def apply_step(
     judge: Judge, before: Sequence[Submodel], step: Step, name: str, journal: Journal
 ) -> list[Submodel]:
-    """What a step makes of models, or these where it fails or makes them worse.
+    """The result of a step, or the given models where it fails or makes them worse.
 
     Args:
         judge: of the result.
         before: models; a step leaves them unchanged.
-        step: what is done.
+        step: the change.
         name: of the step, for the journal.
-        journal: told why a result was not taken.
+        journal: records why a result was not taken.
     """
     try:
         after = list(step(before))
@@ -132,8 +132,7 @@ def apply_step(
     return after
 
 
-def _bogus(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
-    """Ids of implausible cameras of registered photos."""
+def _implausible_cameras(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
     return {
         camera_id
         for model in models

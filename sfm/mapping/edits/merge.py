@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pycolmap
+
+from retrieval import Pair
 
 from ..growing.bundle_adjustment import refine_growing
 from ..growing.growth import grow
@@ -17,6 +20,7 @@ from ..measures.agreement import contradicted_share
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.session import open_session
+from .admit_pairs import supported_pairs
 from .split import is_pendant
 
 _MIN_INLIER_RATIO = 0.3
@@ -31,7 +35,7 @@ Points = npt.NDArray[np.float64]
 
 
 def merge_models(context: MappingContext, submodels: Sequence[Submodel], journal: Journal) -> list[Submodel]:
-    """The models, with those joined that fit together; largest first, ties by their first photo."""
+    """The models, with those joined that fit together; largest first, ties by their first image."""
     models = sorted(submodels, key=lambda submodel: (-len(submodel.names), min(submodel.names)))
     index = 0
     while index < len(models):
@@ -92,8 +96,31 @@ def joined(
     return merged if accepted else None
 
 
+def attach_part(
+    context: MappingContext,
+    base: Submodel,
+    part: Submodel,
+    across: Set[Pair],
+    trusted: Set[Pair],
+    deferred: Set[Pair],
+    journal: Journal,
+    *,
+    base_from_part: pycolmap.Sim3d | None = None,
+    accept: Callable[[Submodel], bool] | None = None,
+) -> Submodel | None:
+    """One model of both as by `joined`, of the pairs `across` only from those that are `trusted`.
+
+    Deferred pairs within the base and within the part are used if the base or the part agrees with them.
+    """
+    within = deferred - across
+    for one in (base, part):
+        trusted = trusted | supported_pairs(context.scene, (one.reconstruction,), within)[0]
+    rest = replace(context, scene=context.scene.without((across | deferred) - trusted))
+    return joined(rest, base, part, journal, large_from_small=base_from_part, accept=accept)
+
+
 def _absorbed(context: MappingContext, large: Submodel, small: Submodel, journal: Journal) -> Submodel | None:
-    """The large model grown by all photos of the small one, whose own poses are forgotten."""
+    """The large model grown by all images of the small one, whose own poses are forgotten."""
     merged = copied(large)
     with open_session(context.scene, context.options, merged.reconstruction) as session:
         # Never from 2D-2D matches: where those are wrong, nothing of the small model would contradict them.
@@ -106,8 +133,8 @@ def _absorbed(context: MappingContext, large: Submodel, small: Submodel, journal
 
 
 def common_points(context: MappingContext, large: Submodel, small: Submodel) -> tuple[Points, Points]:
-    """Points of both models that verified matches between their photos say are the same, each pair once."""
-    ids = sorted({pair for pair in _matched_points(context, large, small)})
+    """Points of both models that verified matches between their images identify, each pair once."""
+    ids = sorted(set(_matched_points(context, large, small)))
     points_large = [large.reconstruction.point3D(a).xyz for a, _ in ids]
     points_small = [small.reconstruction.point3D(b).xyz for _, b in ids]
     return np.array(points_large).reshape(-1, 3), np.array(points_small).reshape(-1, 3)
@@ -146,7 +173,7 @@ def similarity(
 
 
 def median_depth(model: pycolmap.Reconstruction) -> float:
-    """Of its points (some, where there are many), the median of the photos' median depths."""
+    """Of its points (some, where there are many), the median of the images' median depths."""
     every = np.array([point.xyz for point in model.points3D.values()])
     xyz = every[:: 1 + len(every) // _MAX_DEPTHS]
     depths = [np.median((model.image(i).cam_from_world() * xyz)[:, 2]) for i in model.reg_image_ids()]
@@ -158,14 +185,14 @@ def transfer_poses(
 ) -> None:
     """Give `model` the poses of `other`, and the intrinsics of cameras that only `other` has."""
     known = set(model.cameras)
-    with open_session(context.scene, context.options, model):  # loads the photos that the model lacks
+    with open_session(context.scene, context.options, model):  # loads the images that the model lacks
         for name in sorted(other.names):
             image = other.reconstruction.image(context.scene.id_of[name])
             if image.camera_id not in known:
                 found, camera = other.reconstruction.camera(image.camera_id), model.camera(image.camera_id)
                 camera.model, camera.params = found.model, list(found.params)
             frame = model.frame(image.frame_id)
-            if frame.has_pose():  # another photo of the same rig has brought it along
+            if frame.has_pose():  # another image of the same rig has brought it along
                 continue
             rig_from_other = other.reconstruction.frame(image.frame_id).rig_from_world
             if rig_from_other is not None:
@@ -188,14 +215,14 @@ def _fits(context: MappingContext, merged: Submodel, large: Submodel, small: Sub
     )
     if not holds:
         return False
-    # A join at the wrong place, between look-alikes, contradicts the pairs at the right one.
+    # A false join by visual aliasing contradicts the pairs of the true placement.
     merged.contradicted = contradicted_share(context.scene, merged.reconstruction)
     apart = max(large.contradicted, small.contradicted)
     return merged.contradicted <= max(MAX_CONTRADICTED, apart + MAX_CONTRADICTED_GROWTH)
 
 
 def _num_common_tracks(model: pycolmap.Reconstruction, side: frozenset[str]) -> int:
-    """Points that are seen by photos of `side` and by others, three at least."""
+    """Points that are seen by images of `side` and by others, three at least."""
     inside = {image_id for image_id in model.reg_image_ids() if model.image(image_id).name in side}
     tracks = (point.track.elements for point in model.points3D.values() if point.track.length() > 2)
     sides = ({e.image_id in inside for e in track} for track in tracks)

@@ -1,24 +1,22 @@
-"""Parts of a model that stand where look-alikes put them, and elsewhere by the most of their pairs.
+"""Parts that visual aliasing has misplaced are relocated to where most of their pairs place them.
 
-Pairs are trusted in the order of their strength, and one strong pair of look-alikes vouches for all that join
-the same two places; the true pairs of the part then contradict the model and stay out. Once there is a model,
-the pairs that it refuses can be heard together: where it hangs together by little, and one other place agrees
-with far more of the matches across than the present one, the part is moved there. Fewer suffice where photos
-do not see what they should see from where they stand.
+Pairs are trusted in the order of their strength, and one strong false pair supports all others between the
+same two places. The true pairs of the part then contradict the model and are not used. In a finished model
+these pairs can be counted together: a weakly connected part moves to an alternative placement with far more
+agreeing matches. Fewer suffice where images do not match others with predicted overlap.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Set
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Set
+from functools import cache, partial
 
-import numpy as np
 import pycolmap
 
 from retrieval import Pair
 
-from ..growing.submodels import MappingContext, Submodel
+from ..growing.submodels import MappingContext, Submodel, without_images
 from ..measures.agreement import AGREED_PX, contradicted_share, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
@@ -26,23 +24,13 @@ from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.pair_matches import PairMatches
 from ..scene.scene import Scene
+from ..scene.view_graph import TwoView
 from ..view_graph.missing_correspondences import context_agreement
-from .alternative_poses import (
-    OUTVOTED_IF_INCONSISTENT,
-    AlternativePlacement,
-    alternative_placements,
-    separated,
-)
-from .attach import attach_part
-from .merge import MIN_KEPT
+from .alternative_poses import OUTVOTED_IF_INCONSISTENT, AlternativePlacement, alternative_placements
+from .merge import MIN_KEPT, attach_part
 
 _OUTVOTED = 1.5
-"""Matches that agree with another place, times those with the present one: 3.2 of a street of a rendered
-town that stood at a wrong corner, 1.1 at most of parts of two towns that stand where they should. With the
-square of how well surroundings agree as weights, 3.7 of that street, and 0.8 of the two boxes of
-`dup_cereal`, whose false pairs have three times as many matches as the true ones. There also 13 of 13 pairs
-match that should from the wrong place, since a box fills the view (0.34); from the right place of ten photos
-of a rendered town 15 of 15 do (1.39)."""
+"""Smallest ratio of votes for an alternative to votes for the present placement."""
 _MAX_MOVES = 10
 
 
@@ -53,14 +41,14 @@ def relocate_parts(
     deferred: Set[Pair],
     journal: Journal,
 ) -> pycolmap.Reconstruction | None:
-    """The model with parts moved to where most of the matches across would have them; None: it stays.
+    """The model with parts at the placements that most matches across agree with; None: no part moves.
 
     Args:
         scene: with all pairs.
-        model: settled, so that what contradicts it contradicts its places and not its roughness; unchanged.
+        model: settled, so that pairs contradict its placements and not rough poses; unchanged.
         options: of the mapper.
-        deferred: pairs that may be look-alikes', true or false.
-        journal: told of what was tried.
+        deferred: pairs that may be false.
+        journal: records each attempt.
     """
     context = MappingContext(scene, options, lambda name: None)
     submodel = start = Submodel.of(model)
@@ -79,28 +67,33 @@ def relocate_parts(
 
 
 def _relocations(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
-    """Other places that far more of the matches across call for than for the present one.
+    edges, matches = context.scene.view_graph.edges, cache(context.scene.pair_matches)
+    for move in alternative_placements(context, submodel):
+        by_context = partial(_votes_ratio_by_context, edges, matches, move)
+        if is_relocation(move.here, move.there, move.votes(edges), by_context):
+            yield move
 
-    Where photos do not see what they should see at the present place, half as many suffice, if they see a
-    larger share of it from the other, and if of the pairs that agree with that one any should by it: 11 of 40
-    photos of `fox` stood right, though only 9 of 22 pairs tried agreed, and half as many matches called for
-    one where none should. More than for the present place, surroundings considered, where nobody can tell of
-    it, and the photos see nearly all that they should from the other. Never a place that is denied itself.
+
+def is_relocation(
+    here: CovisibilityTest, there: CovisibilityTest, votes: tuple[int, int], by_context: Callable[[], float]
+) -> bool:
+    """Whether a part belongs at its alternative placement.
+
+    Args:
+        here: of the present placement. Where it is inconsistent, fewer matches suffice for the other.
+        there: of the alternative placement, which must not be inconsistent itself.
+        votes: matches that agree with the present and with the alternative placement alone.
+        by_context: the ratio of the second votes to the first, weighted by agreement of context.
     """
-    edges, surroundings = context.scene.view_graph.edges, _Surroundings(context.scene)
-    for place in alternative_placements(context, submodel):
-        if place.there.is_inconsistent:
-            continue
-        here, there = place.votes(edges)
-        if place.here.is_inconsistent:
-            enough = OUTVOTED_IF_INCONSISTENT if place.there.num_agreeing else _OUTVOTED
-            if place.there.share > place.here.share and there >= enough * here:
-                yield place
-        elif place.there.is_certain and not place.here.is_consistent:
-            if there > here and surroundings.for_other(place) > 1:
-                yield place
-        elif there >= _OUTVOTED * here and surroundings.for_other(place) >= _OUTVOTED:
-            yield place
+    if there.is_inconsistent:
+        return False
+    present, other = votes
+    if here.is_inconsistent:
+        enough = OUTVOTED_IF_INCONSISTENT if there.num_agreeing else _OUTVOTED
+        return there.share > here.share and other >= enough * present
+    if there.is_certain and not here.is_consistent:
+        return other > present and by_context() > 1
+    return other >= _OUTVOTED * present and by_context() >= _OUTVOTED
 
 
 def _relocated(
@@ -110,9 +103,9 @@ def _relocated(
     deferred: Set[Pair],
     journal: Journal,
 ) -> Submodel | None:
-    """The model with the part at the other place; None where it falls apart there."""
     scene, part = context.scene, move.part
-    base, moving = separated(context, submodel, part)
+    base = without_images(context, submodel, part)
+    moving = without_images(context, submodel, submodel.names - part)
 
     def is_better(whole: Submodel) -> bool:
         before, after = submodel.reconstruction, whole.reconstruction
@@ -146,7 +139,6 @@ def _relocated(
 
 
 def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePlacement) -> CovisibilityTest:
-    """What the part and the rest should see of each other by where they stand in a model, and see."""
     errors = median_errors_px(scene, model, move.across)
     trusted = {pair for pair, error in errors.items() if error <= AGREED_PX}
     return covisibility_test(
@@ -154,31 +146,11 @@ def _place_in(scene: Scene, model: pycolmap.Reconstruction, move: AlternativePla
     )
 
 
-class _Surroundings:
-    """What surrounds the matches of the pairs of a scene; read when it is first asked for."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-
-    def for_other(self, place: AlternativePlacement) -> float:
-        """Matches that agree with another place, times those with the present one, by what surrounds them.
-
-        Of look-alikes the surroundings differ, however many matches they have.
-        """
-        edges = self._scene.view_graph.edges
-        agreement = context_agreement(self._matches, place.present | place.other)
-        agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
-        here, there = (sum(agreed[pair] for pair in pairs) for pairs in (place.present, place.other))
-        return there / here if here > 0 else math.inf
-
-    @cached_property
-    def _matches(self) -> PairMatches:
-        scene = self._scene
-        cameras = {
-            name: scene.cache.camera(scene.cache.image(i).camera_id) for name, i in scene.id_of.items()
-        }
-        return PairMatches(
-            {name: scene.keypoints(i).astype(np.float64) for name, i in scene.id_of.items()},
-            {name: (camera.width, camera.height) for name, camera in cameras.items()},
-            {pair: scene.matches(pair).astype(np.int64) for pair in scene.view_graph.edges},
-        )
+def _votes_ratio_by_context(
+    edges: Mapping[Pair, TwoView], matches: Callable[[], PairMatches], move: AlternativePlacement
+) -> float:
+    """Votes for the alternative over votes for the present placement, weighted by agreement of context."""
+    agreement = context_agreement(matches(), move.present | move.other)
+    agreed = {pair: edges[pair].num_inliers * share**2 for pair, share in agreement.items()}
+    here, there = (sum(agreed[pair] for pair in pairs) for pairs in (move.present, move.other))
+    return there / here if here > 0 else math.inf

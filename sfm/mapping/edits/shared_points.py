@@ -1,4 +1,4 @@
-"""What two models of overlapping clusters share, and one model made of both."""
+"""Common points of two models of overlapping clusters, and one model of both."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ Ids = npt.NDArray[np.int64]
 
 
 def shared_points(a: pycolmap.Reconstruction, b: pycolmap.Reconstruction) -> Ids:
-    """Points of both models that are one: some keypoint of a photo of both observes them; (N, 2) int64.
+    """Points of both models that are the same, since a keypoint of an image in both observes them; (N, 2)
+    int64.
 
-    Both models are of one database. No point is in two rows: what one model sees as one point and the other
-    as several is left out, but for the pair of points that most keypoints vouch for.
+    Both models are of one database. Each point is in one row at most, with the point that shares most
+    keypoints.
     """
     common = sorted(set(a.reg_image_ids()) & set(b.reg_image_ids()))
     rows = [np.column_stack(_seen_by_both(a.image(i), b.image(i))) for i in common]
@@ -53,7 +54,7 @@ def add_points(
     """Give `model` the points of `other`, whose poses it has by now.
 
     Args:
-        model: has all photos of `other`.
+        model: has all images of `other`.
         other: left unchanged.
         model_from_other: between the frames of both.
         same: (N, 2) points of both that are one: these get the observations of both. No keypoint changes its

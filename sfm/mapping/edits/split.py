@@ -1,70 +1,64 @@
-"""Parts that hang on a single photo become models of their own.
+"""Pendant parts become models of their own.
 
-Left in, such a part has a size that nobody measured, and the pairs that bring it pull at the rest. Apart,
-both are as exact as their own points; and more pairs between them are looked for, as between any two models.
+Within the whole, nothing determines the scale of such a part, and pairs that do later would have to bend it.
+Apart, both are as exact as their own points, and pairs between them are looked for as between any two models.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence, Set
+from dataclasses import replace
 
 import pycolmap
 
-from ..growing.submodels import MappingContext, Submodel, copied, judged, without_images
+from ..growing.submodels import MappingContext, Submodel, judged, without_images
 from ..measures.articulation_images import pendant_parts
 
 
 def split_at_articulations(context: MappingContext, submodels: Sequence[Submodel]) -> list[Submodel]:
-    """The models, unchanged, with each hinged part large enough for a model taken off its own.
+    """The models, unchanged, with each pendant part that is large enough for a model split off.
 
-    Models from depth stay whole: depth says how large their parts are.
+    Models of a scene with depth stay whole, since depth determines the scale.
     """
     if context.scene.depth is not None:
         return list(submodels)
-    apart: list[Submodel] = []
-    for submodel in submodels:
-        apart += _apart(context, submodel)
-    return apart
+    return [one for submodel in submodels for one in _split(context, submodel)]
 
 
 def is_pendant(context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]) -> bool:
-    """Whether some of these photos belong to a hinged part that is large enough for a model."""
+    """Whether some of these images belong to a pendant part that is large enough for a model."""
     return any(not names.isdisjoint(part) for part, _ in _large_parts(context, model))
 
 
 def _large_parts(context: MappingContext, model: pycolmap.Reconstruction) -> list[tuple[frozenset[str], str]]:
-    """Hinged parts and their hinges; the distances in a rig say how large a part is that has rigs."""
+    """Pendant parts and their articulation images, without parts with rigs, whose baselines determine the
+    scale."""
     least = context.options.pipeline.min_model_size
     in_rigs = {
         image.name
         for image in (model.image(image_id) for image_id in model.reg_image_ids())
         if len(model.frame(image.frame_id).data_ids) > 1
     }
-    parts = [(part.names, part.articulation) for part in pendant_parts(model) if len(part.names) >= least]
-    return [(names, articulation) for names, articulation in parts if in_rigs.isdisjoint(names)]
+    return [
+        (part.names, part.articulation)
+        for part in pendant_parts(model)
+        if len(part.names) >= least and in_rigs.isdisjoint(part.names)
+    ]
 
 
-def _apart(context: MappingContext, submodel: Submodel) -> list[Submodel]:
-    """The model without its hinged parts, and these, as models; they may have such parts themselves."""
+def _split(context: MappingContext, submodel: Submodel) -> list[Submodel]:
+    """The model without its pendant parts, and these, as models; each may have such parts itself."""
     parts = _large_parts(context, submodel.reconstruction)
     if not parts:
         return [submodel]
-    models, submodel = [], copied(submodel)
+    rest = without_images(context, submodel, frozenset().union(*(names for names, _ in parts)))
+    models: list[Submodel] = []
     for names, articulation in parts:
-        model = copy.deepcopy(submodel.reconstruction)
-        part = Submodel(
-            None,
-            model,
-            names=without_images(context, model, submodel.names - names),
-            articulation=articulation,
-        )
-        submodel.journal.note("split", names=sorted(names), articulation=articulation)
+        part = without_images(context, submodel, submodel.names - names)
+        part = replace(Submodel.of(part.reconstruction), articulation=articulation)
+        rest.journal.note("split", names=sorted(names), articulation=articulation)
         for name in sorted(part.names):
-            num = model.image(context.scene.id_of[name]).num_points3D
+            num = part.reconstruction.image(context.scene.id_of[name]).num_points3D
             part.journal.note("registered", name=name, how="split", num_visible=num, num_inliers=num)
-        models += _apart(context, judged(context, part))
-    submodel.names = without_images(
-        context, submodel.reconstruction, frozenset().union(*(names for names, _ in parts))
-    )
-    return [*_apart(context, judged(context, submodel)), *models]
+        models += _split(context, judged(context, part))
+    return [*_split(context, judged(context, rest)), *models]

@@ -1,1 +1,1 @@
-"""One model, from its seed until no photo can be added: whose turn it is, registering it, adjusting."""
+"""One model, from its seed until no image can be added: whose turn it is, registering it, adjusting."""

@@ -1,9 +1,7 @@
-"""Adjusting a model: around a photo just registered, cheaply as a whole while it grows, and fully in the end.
+"""Bundle adjustment around the last image, of the whole growing model, and of the model that is kept.
 
-Most of incremental mapping's time goes into global adjustments that move nothing. While a model grows, its
-poses have to be good enough for the next photo to find its place and for wrong observations to stand out; for
-that, a part of the points and one pass suffice. All points, and repeated passes until nothing is filtered any
-more, are for the model that is kept.
+A growing model needs poses good enough to register the next image and to find outliers. A part of the points
+and one pass suffice for that. All points and repeated passes are for the model that is kept.
 """
 
 from __future__ import annotations
@@ -19,14 +17,13 @@ from ..measures.residuals import noise_px, residual_lengths
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
 
-_MANY = 40  # photos
+_MANY = 40  # images
 _OUTLIER_SIGMAS = 6.0
-"""Of the noise of keypoints. Fewer also lose good keypoints of coarse scales: on `Herz-Jesus-P8` with 3 AUC@1
-falls from 94 to 90, on `eth3d_pipes` and `fountain-P11` it rises with anything between 3 and 8."""
+"""Residuals above this multiple of the noise of keypoints are outliers."""
 
 
 def refine_local(session: MapperSession, name: str) -> None:
-    """Adjust the photo just registered with those that share most points with it."""
+    """Adjust the image just registered with those that share most points with it."""
     pipeline = session.options.pipeline
     session.mapper.iterative_local_refinement(
         pipeline.ba_local_max_refinements,
@@ -39,7 +36,7 @@ def refine_local(session: MapperSession, name: str) -> None:
 
 
 def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
-    """Complete and merge tracks, adjust all photos with the points that hold them best, filter; once."""
+    """Complete and merge tracks, adjust all images with the points that hold them best, filter; once."""
     before, started = session.registered, time.monotonic()
     options = session.options
     growing = options.growing if session.num_registered < _MANY else options.growing_large
@@ -56,7 +53,7 @@ def refine_fully(session: MapperSession, why: str, journal: Journal) -> None:
 def refine_until_stable(session: MapperSession, why: str, journal: Journal) -> None:
     """Complete and merge tracks, adjust, filter, until little changes; then drop outliers.
 
-    In a large model the points that hold the photos best do for that, unless patience is asked for.
+    In a large model the points that hold the images best do for that, unless patience is asked for.
 
     Observations within COLMAP's few pixels pass there even where keypoints are good to a fifth of a pixel.
     Least squares lets them bend the model, so those beyond a multiple of the noise go.
@@ -86,16 +83,16 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
 
 
 def drop_unobserved(session: MapperSession, journal: Journal) -> None:
-    """Take out photos that have no point left; COLMAP's own filter leaves models of few photos alone.
+    """Take out images that have no point left; COLMAP's own filter leaves models of few images alone.
 
-    A photo without points stays where another camera of its rig holds it.
+    An image without points stays where another camera of its rig holds it.
     """
-    blind = [frame for frame in session.frames() if not any(image.num_points3D for image in frame)]
-    for frame in blind:
+    unobserved = [frame for frame in session.frames() if not any(image.num_points3D for image in frame)]
+    for frame in unobserved:
         session.observations.deregister_frame(frame[0].frame_id)
         for image in frame:
             journal.note("filtered", name=image.name, why="no points are left of it")
-    if blind:
+    if unobserved:
         session.recount()
 
 
@@ -119,7 +116,7 @@ def _complete_and_adjust(
 def note_adjustment(
     model: pycolmap.Reconstruction, why: str, began: float, journal: Journal, **more: float
 ) -> None:
-    """Tell of an adjustment of the whole model; `began` is of the monotonic clock."""
+    """Record an adjustment of the whole model; `began` is of the monotonic clock."""
     journal.note(
         "global_ba",
         why=why,

@@ -1,4 +1,4 @@
-"""Models of all photos that pairs connect, component by component."""
+"""Models of all images that pairs connect, component by component."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .submodels import MappingContext, Submodel, best_model
 def new_models(
     context: MappingContext, config: RegisterConfig, models: Sequence[Submodel], discarded: Journal
 ) -> list[Submodel]:
-    """Models of the photos that `models` leave over, component by component."""
+    """Models of the images that `models` leave over, component by component."""
     submodels: list[Submodel] = []
     taken = frozenset().union(*(submodel.names for submodel in models))
     for component in context.scene.view_graph.components():

@@ -1,4 +1,4 @@
-"""Photos that one rig took at the same moment: they are registered together, by their frame."""
+"""Images that one rig took at the same moment: they are registered together, by their frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..scene.session import MapperSession
 
 
 def frame_mates(session: MapperSession, name: str) -> list[str]:
-    """The other photos of a photo's frame, in order of their names; none without rigs."""
+    """The other images of an image's frame, in order of their names; none without rigs."""
     rec = session.reconstruction
     image_id = session.scene.id_of[name]
     frame = rec.frame(rec.image(image_id).frame_id)
@@ -16,7 +16,7 @@ def frame_mates(session: MapperSession, name: str) -> list[str]:
 
 
 def triangulate_frame_mates(session: MapperSession, name: str, journal: Journal) -> None:
-    """Triangulate from the photos that came in with `name`, and note that they did."""
+    """Triangulate from the images that came in with `name`, and note that they did."""
     for mate in frame_mates(session, name):
         image_id = session.scene.id_of[mate]
         session.mapper.triangulate_image(session.options.triangulation, image_id)

@@ -1,10 +1,9 @@
-"""Models that start from all poses at once, for photos that no chain of registrations joins.
+"""Models by global SfM, for images that incremental registration cannot connect.
 
-Incremental mapping is lost where no photo sees enough points of the model; averaging the relative poses of
-all pairs needs no points. It never doubts, though. So what COLMAP's global mapper (GLOMAP, Pan et al. 2024)
-says is taken as a start: photos that their own pairs contradict leave it, the others are adjusted, and the
-rest may still register. Parts that share hardly a point do not stay together: where one lies to the other is
-a guess that adjustment cannot mend.
+Incremental mapping needs points that an image shares with the model; averaging relative poses needs none. The
+poses of COLMAP's global mapper (GLOMAP, Pan et al. 2024) are a start: images whose pairs contradict them are
+removed, the others are adjusted, and the rest may still register. Parts with hardly a common point are
+separated, since adjustment cannot determine their relative pose.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ..scene.session import MapperSession, open_session
 from .submodels import MappingContext, Submodel, extend, judged
 
 _MIN_AGREEMENT = 0.6
-"""Of the matches of a photo with the others of its model."""
+"""Of the matches of an image with the others of its model."""
 
 
 def global_models(
@@ -35,7 +34,7 @@ def global_models(
 
     Args:
         context: with the scene that the models are to fit; its cameras and pairs are used.
-        candidates: photos to place.
+        candidates: images to place.
         seed: where the search for positions starts; None: the run's.
     """
     options = global_options(context.options.pipeline, context.options.colmap)
@@ -71,7 +70,7 @@ def _mapped(
 
 
 def _drop_loose_parts(context: MappingContext, submodel: Submodel) -> None:
-    """Keep the photos that points tie together.
+    """Keep the images that points tie together.
 
     The others agree with each other and so pass for right one by one, however wrong they are together.
     """
@@ -91,7 +90,7 @@ def _drop(session: MapperSession, frame: Sequence[pycolmap.Image], why: str, jou
 
 
 def _corrected(context: MappingContext, model: pycolmap.Reconstruction) -> Submodel:
-    """The model as a trial, without the photos whose own matches contradict their poses."""
+    """The model as a trial, without the images whose own matches contradict their poses."""
     submodel = Submodel(None, model)
     with open_session(context.scene, context.options, model) as session:
         for frame in session.frames():

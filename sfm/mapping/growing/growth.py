@@ -1,4 +1,4 @@
-"""Growing one model until no photo can be added."""
+"""Growing one model until no image can be added."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from .frames import frame_mates
 from .steps import FIRM, Attempts, Method, Stuck, register_next
 
 _LOCAL_EVERY = 8
-"""Of the photos that are held firmly only each so-manieth is settled among its neighbours, with a robust
+"""Of the images that are held firmly only each so-manieth is settled among its neighbours, with a robust
 loss: the adjustment of all is near. The others are settled at once."""
 _SMALL = 10
-"""In a model of fewer photos, each one counts."""
+"""In a model of fewer images, each one counts."""
 _FEW, _FEW_RATIO = 40, 1.3
-"""In a model of no more photos an adjustment costs little, and photos that see the same from almost one spot
-need it: AUC@5 of twelve is 95 with it and 61 where models may double in between."""
+"""Largest number of images up to which each small growth is adjusted."""
 _SETTLED = 1.15
-"""A model with all photos is judged as it is where fewer came than this since it was last adjusted."""
+"""A model with all images is judged as it is where fewer came than this since it was last adjusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,11 @@ def grow(
     methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS, Method.LIFTED),
     on_registered: Callable[[str], None],
 ) -> None:
-    """Register photos of `candidates` one after the other, adjusting locally each time and globally when due.
+    """Register images of `candidates` one after the other, adjusting locally each time and globally when due.
 
-    A global adjustment is due when photos or points have grown by the configured ratio, and when nothing can
-    be registered: better poses often let in photos that failed before. The model is left good enough to be
-    compared with others; the one that is kept is to be adjusted fully.
+    A global adjustment is due when images or points have grown by the configured ratio. It is due, too, when
+    nothing can be registered, since better poses often allow images that failed before. The result can be
+    compared with other models; the one that is kept needs a full adjustment.
     """
     attempts = Attempts()
     safe = [method for method in methods if method is not Method.LIFTED]
@@ -84,7 +83,7 @@ def grow(
 
 
 def _has_grown(session: MapperSession, since: _Size) -> bool:
-    """By the configured ratio since the last global adjustment; by less while photos are few."""
+    """By the configured ratio since the last global adjustment; by less while images are few."""
     ratio, now = session.options.growth_ratio, _Size.of(session)
     if now.num_images <= _FEW:
         ratio = min(ratio, _FEW_RATIO)

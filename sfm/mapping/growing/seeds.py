@@ -21,7 +21,7 @@ from ..scene.view_graph import ViewGraph
 from .frames import triangulate_frame_mates
 
 _MAX_TESTED = 80  # pairs of one component whose relative pose is estimated
-_MAX_TESTED_PER_PHOTO = 8
+_MAX_TESTED_PER_IMAGE = 8
 _ENOUGH = 6  # seeds that need no relaxation: further pairs aren't tested
 _MIN_POINTS = 15  # a seed that triangulates fewer points is refused
 _RELAXATIONS = ((1.0, 1.0), (0.5, 0.5), (0.3, 0.25))  # factors on inliers and angle, as COLMAP relaxes them
@@ -55,7 +55,7 @@ def find_seeds(session: MapperSession, among: Set[str]) -> list[Seed]:
 
 
 def next_seed(seeds: Sequence[Seed], tried: Sequence[Seed], wanted: Set[str]) -> Seed | None:
-    """The best seed unlike those tried: other photos, near the `wanted` ones that no trial registered."""
+    """The best seed unlike those tried: other images, near the `wanted` ones that no trial registered."""
     used = {name for seed in tried for name in seed.pair}
     pairs = {seed.pair for seed in tried}
 
@@ -103,12 +103,12 @@ def _note(session: MapperSession, seed: Seed, accepted: bool, journal: Journal) 
 
 
 def _promising(graph: ViewGraph) -> Iterator[Pair]:
-    """Edges worth testing, best first by what verification alone says, no photo too often."""
+    """Edges worth testing, best first by their two-view geometry, with a limit for each image."""
     usable = (p for p, edge in graph.edges.items() if edge.config not in ("panoramic", "watermark"))
     ranked = sorted(usable, key=lambda p: (-_prior_score(graph, p), p))
     count: dict[str, int] = {}
     for pair in ranked:
-        if max(count.get(pair.a, 0), count.get(pair.b, 0)) < _MAX_TESTED_PER_PHOTO:
+        if max(count.get(pair.a, 0), count.get(pair.b, 0)) < _MAX_TESTED_PER_IMAGE:
             for name in pair:
                 count[name] = count.get(name, 0) + 1
             yield pair
@@ -125,11 +125,10 @@ def _prior_score(graph: ViewGraph, pair: Pair) -> float:
 
 
 def _test(session: MapperSession, graph: ViewGraph, pair: Pair) -> Seed | None:
-    """Estimate the relative pose and the triangulation angle of a pair."""
     id_a, id_b = (session.scene.id_of[name] for name in pair)
     options = session.options.mapper
     if session.scene.cache.image(id_a).frame_id == session.scene.cache.image(id_b).frame_id:
-        return None  # a rig's cameras tell nothing of how it moves
+        return None  # cameras of one rig do not show its motion
     pose = session.mapper.estimate_initial_two_view_geometry(_lenient(options), id_a, id_b)
     if pose is None:
         return None

@@ -1,4 +1,4 @@
-"""Single steps on one model: which photo comes next, and registering it."""
+"""Single steps on one model: which image comes next, and registering it."""
 
 from __future__ import annotations
 
@@ -16,35 +16,33 @@ from ..scene.options import MapperOptions, two_view_triangulation
 from ..scene.session import MapperSession
 from .frames import triangulate_frame_mates
 
-_RETRY_GROWTH = 1.1  # a photo that failed is tried again once it sees this many times the points it saw then
-_MIN_AGREEMENT = 0.5  # of the correspondences to registered photos; asked of poses from thin evidence
-_MAX_REGISTRATIONS = 3  # a photo that keeps being filtered out again is given up
+_RETRY_GROWTH = 1.1  # an image that failed is tried again once it sees this many times the points it saw then
+_MIN_AGREEMENT = 0.5  # of the correspondences to registered images; asked of poses from thin evidence
+_MAX_REGISTRATIONS = 3  # an image that keeps being filtered out again is given up
 FIRM = 100
-"""Points that hold a photo. Where they are fewer, matches with one other photo alone become points, too, that
-COLMAP leaves out. They may be most of what says how it lies to its neighbour: without them 3 of 17 models of
-`lund_street` bend between two photos with 220 matches, with them none."""
+"""Number of points below which matches with a single other image are triangulated, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A photo got a pose."""
+    """An image got a pose."""
 
     name: str
     how: str
     """pnp | structure_less | lifted."""
     num_visible: int
-    """Points of the model (pnp) or correspondences to its photos (the others) that the photo sees."""
+    """Points of the model (pnp) or correspondences to its images (the others) that the image sees."""
     num_inliers: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """No photo that may be tried could be registered."""
+    """No image that may be tried could be registered."""
 
 
 @dataclass(slots=True)
 class Attempts:
-    """How often photos were registered and what they saw when they last failed."""
+    """How often images were registered and what they saw when they last failed."""
 
     failed_at: dict[tuple[str, Method], int] = field(default_factory=dict)
     num_registrations: dict[str, int] = field(default_factory=dict)
@@ -56,12 +54,12 @@ class Attempts:
         return num_visible > _RETRY_GROWTH * self.failed_at.get((name, method), 0)
 
     def forgive(self) -> None:
-        """Let every photo be tried again; for when all poses and points have moved."""
+        """Let every image be tried again; for when all poses and points have moved."""
         self.failed_at.clear()
 
 
 class Method(enum.Enum):
-    """Ways to register a photo."""
+    """Ways to register an image."""
 
     PNP = "pnp"
     STRUCTURE_LESS = "structure_less"
@@ -84,9 +82,9 @@ def register_next(
 ) -> Registered | Stuck:
     """Register the most promising of `candidates` and triangulate from it (Schönberger & Frahm 2016, §4).
 
-    All photos are tried by the first method before any is tried by the next.
+    All images are tried by the first method before any is tried by the next.
     """
-    for name, method, num_visible in _next_photos(session, candidates, attempts, methods):
+    for name, method, num_visible in _next_images(session, candidates, attempts, methods):
         if why_not := _register(session, name, method):
             attempts.failed_at[name, method] = num_visible
             journal.note("rejected", name=name, num_visible=num_visible, why=why_not)
@@ -104,7 +102,7 @@ def register_next(
 
 
 def _triangulation(options: MapperOptions, num_inliers: int) -> pycolmap.IncrementalTriangulatorOptions:
-    """How points are made of the matches of a photo that so many hold."""
+    """How points are made of the matches of an image that so many hold."""
     return options.triangulation if num_inliers >= FIRM else two_view_triangulation(options)
 
 
@@ -117,10 +115,10 @@ _REJECTED = {
 _CONTRADICTED = "the pose that was found contradicts most correspondences to registered photos"
 
 
-def _next_photos(
+def _next_images(
     session: MapperSession, candidates: Set[str], attempts: Attempts, methods: Sequence[Method]
 ) -> Iterator[tuple[str, Method, int]]:
-    """Photos to try as (name, method, number visible), best first; evaluated lazily as the model stands."""
+    """Images to try as (name, method, number visible), best first; evaluated lazily as the model stands."""
     for method in methods:
         if method is Method.LIFTED:
             yield from _liftable(session, candidates, attempts)
@@ -143,7 +141,7 @@ def _next_photos(
 def _liftable(
     session: MapperSession, candidates: Set[str], attempts: Attempts
 ) -> Iterator[tuple[str, Method, int]]:
-    """Photos that match registered ones but see few points, most matches first; none without depth."""
+    """Images that match registered ones but see few points, most matches first; none without depth."""
     if session.scene.depth is None:
         return
     graph, registered = session.scene.view_graph, session.registered
@@ -159,13 +157,13 @@ def _liftable(
 
 
 def _sees_few_points(session: MapperSession, name: str) -> bool:
-    """Whether points may be missing; a photo that sees many and fits none is only refused more slowly."""
+    """Whether points may be missing; an image that sees many and fits none is only refused more slowly."""
     num_visible = session.observations.num_visible_points3D(session.scene.id_of[name])
     return bool(num_visible < 2 * session.options.mapper.abs_pose_min_num_inliers)
 
 
 def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
-    """COLMAP's order, but photos that only one registered photo vouches for come after the others."""
+    """COLMAP's order, but images with matches to only one registered image come last."""
     registered = session.registered
     needed = min(2, len(registered))
     graph = session.scene.view_graph
@@ -173,7 +171,7 @@ def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
 
 
 def _register(session: MapperSession, name: str, method: Method) -> str:
-    """Why the photo could not be registered; empty when it was."""
+    """Why the image could not be registered; empty when it was."""
     image_id, options = session.scene.id_of[name], _options(session, method)
     if method is Method.LIFTED:
         return _lift(session, name)
@@ -190,7 +188,7 @@ def _register(session: MapperSession, name: str, method: Method) -> str:
 
 
 def _lift(session: MapperSession, name: str) -> str:
-    """Why depth does not register the photo; empty when it did."""
+    """Why depth does not register the image; empty when it did."""
     found = lifted_pose(
         session, name, lambda other: fit_to_points(session.scene, session.reconstruction, other)
     )
@@ -200,7 +198,7 @@ def _lift(session: MapperSession, name: str) -> str:
     frame = rec.frame(rec.image(image_id).frame_id)
     frame.set_cam_from_world(rec.image(image_id).camera_id, found.cam_from_world)
     session.observations.register_frame(frame.frame_id)
-    # Where no three photos overlap, tracks of two are all there is.
+    # Where no three images overlap, tracks of two are all there is.
     session.mapper.triangulate_image(two_view_triangulation(session.options), image_id)
     why_not = ""
     if rec.image(image_id).num_points3D < session.options.mapper.abs_pose_min_num_inliers:

@@ -21,19 +21,19 @@ from .seeds import Seed, find_seeds, initialise, next_seed
 
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
-_MIN_OBSERVATIONS = 15  # a photo, of a model that needs no depth
+_MIN_OBSERVATIONS = 15  # an image, of a model that needs no depth
 MAX_CONTRADICTED = 0.06
-"""Share of contradicted pairs that a model may have; look-alikes alone rarely are more."""
-_MAX_COMPLETE = 2  # models of all photos; where both contradict pairs, these are likely look-alikes
+"""Largest share of contradicted pairs of a model; visual aliasing rarely makes more."""
+_MAX_COMPLETE = 2  # models of all images; where both contradict pairs, these are probably false
 _NEARLY_ALL = 0.95
-"""Of more than 100 photos: the few that are missing are looked for around the model, not by another."""
+"""Of more than 100 images: the few that are missing are looked for around the model, not by another."""
 _LARGE = 100
-_MAX_TRIALS = ((40, 6), (100, 3))  # (photos up to, models grown to the end); larger sets: 2
+_MAX_TRIALS = ((40, 6), (100, 3))  # (images up to, models grown to the end); larger sets: 2
 
 
 @dataclass(frozen=True, slots=True)
 class MappingContext:
-    """What every trial works with."""
+    """What all steps of mapping use."""
 
     scene: Scene
     options: MapperOptions
@@ -42,7 +42,7 @@ class MappingContext:
 
 @dataclass(slots=True, eq=False)
 class Submodel:
-    """One model under construction and its story so far."""
+    """One model under construction and its events so far."""
 
     seed: Seed | None
     """None for a model that is continued."""
@@ -55,22 +55,25 @@ class Submodel:
     contradicted: float = 0.0
     """Share of the verified pairs that the poses contradict, once the model is grown."""
     articulation: str = ""
-    """The photo of another model that this one, taken off it, hung on alone."""
+    """The image of another model that this one was split from at."""
 
     @classmethod
-    def of(cls, model: pycolmap.Reconstruction) -> Submodel:
-        """A model that is taken as it stands, itself and no copy."""
-        return cls(None, model, names=frozenset(model.image(i).name for i in model.reg_image_ids()))
+    def of(
+        cls, model: pycolmap.Reconstruction, journal: Journal | None = None, *, is_depth_only: bool = False
+    ) -> Submodel:
+        """A submodel of this reconstruction itself, without a copy."""
+        names = frozenset(model.image(i).name for i in model.reg_image_ids())
+        return cls(None, model, journal or Journal(), names, is_depth_only)
 
     @property
     def quality(self) -> tuple[float, int]:
-        """Larger is better: photos registered, less where pairs contradict their poses; then observations."""
-        photos = len(self.names) * (1 - self.contradicted)
-        return round(photos, 3), self.reconstruction.compute_num_observations()
+        """Larger is better: images registered, less where pairs contradict their poses; then observations."""
+        images = len(self.names) * (1 - self.contradicted)
+        return round(images, 3), self.reconstruction.compute_num_observations()
 
 
 def copied(submodel: Submodel) -> Submodel:
-    """The same model and story, to be changed."""
+    """A copy of model and journal."""
     journal = Journal(list(submodel.journal.entries))
     return replace(submodel, reconstruction=copy.deepcopy(submodel.reconstruction), journal=journal)
 
@@ -80,7 +83,7 @@ def continued(
 ) -> Submodel:
     """A copy of `start` with tracks from pairs that came since, grown by `candidates`.
 
-    Without `reopen` it is taken as it stands: its own photos have no new pairs.
+    Without `reopen` it is taken as it stands: its own images have no new pairs.
     """
     submodel = Submodel(None, copy.deepcopy(start))
     context.scene.append_new_keypoints(submodel.reconstruction)
@@ -92,18 +95,16 @@ def continued(
 
 def _reopen(context: MappingContext, submodel: Submodel) -> None:
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
-        for name in sorted(session.registered):  # growing alone would leave old photos' new pairs unused
+        for name in sorted(session.registered):  # growing alone would leave old images' new pairs unused
             session.mapper.triangulate_image(context.options.triangulation, context.scene.id_of[name])
         refine_growing(session, "reopened", submodel.journal)
 
 
 def rebuilt(context: MappingContext, start: pycolmap.Reconstruction, candidates: Set[str]) -> Submodel:
-    """A new model in place of one from depth alone; a copy of it where the new one would lose photos."""
-    names = frozenset(start.image(i).name for i in start.reg_image_ids())
-    fresh = best_model(context, names | candidates, Journal())
-    if fresh is not None and fresh.names >= names:
-        return fresh
-    return Submodel(None, copy.deepcopy(start), names=names, is_depth_only=True)
+    """A new model in place of one from depth alone; a copy of it where the new one would lose images."""
+    old = Submodel.of(copy.deepcopy(start), is_depth_only=True)
+    fresh = best_model(context, old.names | candidates, Journal())
+    return fresh if fresh is not None and fresh.names >= old.names else old
 
 
 def extend(
@@ -111,7 +112,7 @@ def extend(
 ) -> None:
     """Grow a trial's model from where it stands."""
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
-        for name in sorted(session.registered):  # the seed's two photos, or those of an earlier round
+        for name in sorted(session.registered):  # the seed's two images, or those of an earlier round
             context.on_registered(name)
         grow(
             session, candidates, submodel.journal, max_images=max_images, on_registered=context.on_registered
@@ -119,20 +120,21 @@ def extend(
         submodel.names = session.registered
 
 
-def without_images(
-    context: MappingContext, model: pycolmap.Reconstruction, names: Set[str]
-) -> frozenset[str]:
-    """Take photos out of a model, with the others of their rigs; the names of those that stay."""
+def without_images(context: MappingContext, submodel: Submodel, names: Set[str]) -> Submodel:
+    """A copy without some images and the others of their frames."""
+    rest = copied(submodel)
+    model = rest.reconstruction
     with open_session(context.scene, context.options, model) as session:
         for name in sorted(names & session.registered):
             image = model.image(context.scene.id_of[name])
-            if image.has_pose:  # a photo of the same frame may have taken it along
+            if image.has_pose:  # False where another image of the frame has been deregistered
                 session.observations.deregister_frame(image.frame_id)
-        return session.registered
+        rest.names = session.registered
+    return rest
 
 
 def judged(context: MappingContext, submodel: Submodel) -> Submodel:
-    """The trial, once it is known how much of the verified pairs its poses contradict."""
+    """The submodel with its share of contradicted pairs."""
     submodel.contradicted = contradicted_share(context.scene, submodel.reconstruction)
     return submodel
 
@@ -140,11 +142,11 @@ def judged(context: MappingContext, submodel: Submodel) -> Submodel:
 def best_model(
     context: MappingContext, candidates: Set[str], journal: Journal, *, max_trials: int | None = None
 ) -> Submodel | None:
-    """The model of `candidates` that registers most of them, from several seeds; None when no seed works.
+    """The model with most images of `candidates`, from several seeds; None when no seed works.
 
-    Trials end as soon as one registers every candidate and contradicts few pairs. `journal` is told of the
-    trials that were given up.
-    Where photos have depth, it is asked when seeds fail: for tracks of two photos, then for a whole model.
+    Trials end as soon as one registers every candidate and contradicts few pairs. `journal` records the
+    discarded ones. If seeds fail and images have depth, tracks of two images are used, then a model from
+    depth alone.
     """
     found = _best_of_seeds(context, candidates, journal, max_trials)
     if context.scene.depth is None:
@@ -164,7 +166,7 @@ def best_model(
 
 
 def _settled(context: MappingContext, submodel: Submodel | None) -> Submodel | None:
-    """A fully adjusted copy: what noise alone made of photos without parallax is gone from it."""
+    """A fully adjusted copy: what noise alone made of images without parallax is gone from it."""
     if submodel is None:
         return None
     settled = copied(submodel)
@@ -176,7 +178,7 @@ def _settled(context: MappingContext, submodel: Submodel | None) -> Submodel | N
 
 
 def _is_large(context: MappingContext, submodel: Submodel | None) -> bool:
-    """Whether a trial has the photos and points of a model; without parallax, noise makes few points."""
+    """Whether a trial has the images and points of a model; without parallax, noise makes few points."""
     return (
         submodel is not None
         and len(submodel.names) >= context.options.pipeline.min_model_size
@@ -185,7 +187,7 @@ def _is_large(context: MappingContext, submodel: Submodel | None) -> bool:
 
 
 def _larger(first: Submodel | None, second: Submodel | None) -> Submodel | None:
-    """The trial with more photos; the first when they have as many."""
+    """The trial with more images; the first when they have as many."""
     return second if second and (first is None or len(second.names) > len(first.names)) else first
 
 
@@ -194,20 +196,20 @@ def _depth_only_model(context: MappingContext, candidates: Set[str]) -> Submodel
     model = build_depth_model(context.scene, context.options, candidates, journal)
     if model is None:
         return None
-    names = frozenset(model.image(i).name for i in model.reg_image_ids())
-    for name in sorted(names):
+    submodel = Submodel.of(model, journal, is_depth_only=True)
+    for name in sorted(submodel.names):
         context.on_registered(name)
-    return Submodel(None, model, journal, names, is_depth_only=True)
+    return submodel
 
 
 def _best_of_seeds(
     context: MappingContext, candidates: Set[str], journal: Journal, max_trials: int | None
 ) -> Submodel | None:
-    contest = _Contest.open(context, candidates, journal)
-    probes = contest.probe()
+    trials = _Trials.open(context, candidates, journal)
+    probes = trials.probe()
     finished: list[Submodel] = []
     for _ in range(max_trials or _max_trials(len(candidates))):
-        submodel = probes.pop(0) if probes and not finished else contest.begin(finished)
+        submodel = probes.pop(0) if probes and not finished else trials.begin(finished)
         if submodel is None:
             break
         extend(context, submodel, candidates)
@@ -219,16 +221,16 @@ def _best_of_seeds(
         if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
             break
     if not finished:
-        journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(contest.tried))
+        journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(trials.tried))
     finished.sort(key=lambda submodel: submodel.quality, reverse=True)
     for submodel in finished[1:] + probes:
-        contest.give_up(submodel)
+        trials.give_up(submodel)
     return finished[0] if finished else None
 
 
 @dataclass(slots=True)
-class _Contest:
-    """The seeds of one set of photos, used up one after the other."""
+class _Trials:
+    """Trials from the seeds of one set of images."""
 
     context: MappingContext
     candidates: Set[str]
@@ -237,12 +239,12 @@ class _Contest:
     tried: list[Seed] = field(default_factory=list)
 
     @classmethod
-    def open(cls, context: MappingContext, candidates: Set[str], journal: Journal) -> _Contest:
+    def open(cls, context: MappingContext, candidates: Set[str], journal: Journal) -> _Trials:
         with open_session(context.scene, context.options, pycolmap.Reconstruction()) as session:
             return cls(context, candidates, journal, find_seeds(session, candidates))
 
     def probe(self) -> list[Submodel]:
-        """Models of a few photos each, best first; a single started one where that is not worth its time."""
+        """Models of a few images each, best first; a single started one where that is not worth its time."""
         unsure = len(self.candidates) > 2 * _PROBE_IMAGES and bool(self.seeds) and self.seeds[0].level > 0
         count = _NUM_PROBES if unsure else 1
         probes: list[Submodel] = []

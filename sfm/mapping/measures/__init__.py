@@ -1,1 +1,1 @@
-"""What can be read off a model: what photos see, how far off matches lie, how far it moved."""
+"""Measures of a model: covisibility, residuals, contradictions, weakly connected parts, shifts."""

@@ -1,4 +1,4 @@
-"""Whether poses agree with the verified matches between registered photos."""
+"""Whether poses agree with the verified matches between registered images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CONTRADICTED_PX = 8.0
 
 
 def agreement(session: MapperSession, *names: str) -> float:
-    """Share of the matches of photos to registered ones that lie near their epipolar lines, in [0, 1].
+    """Share of the matches of images to registered ones that lie near their epipolar lines, in [0, 1].
 
-    True poses keep nearly all of them, whatever the depth; a pose found by chance or from a look-alike only
-    those that it was fitted to.
+    True poses agree with nearly all matches, whatever the depth. A false pose agrees with the few from which
+    it was estimated.
     """
     views, registered = Views(session.scene, session.reconstruction), session.registered
     neighbours = session.scene.view_graph.neighbours
@@ -33,11 +33,10 @@ def agreement(session: MapperSession, *names: str) -> float:
 
 
 def contradicted_share(scene: Scene, model: pycolmap.Reconstruction) -> float:
-    """Share of the verified pairs within a model that most of their own matches contradict, in [0, 1].
+    """Share of the matches within a model that belong to contradicted pairs, in [0, 1].
 
-    Pairs count by their inliers. A model that is right keeps nearly all of them, those of other places that
-    look alike excepted. One that took a wrong turn contradicts the pairs across it, however many points it
-    has and however small their errors.
+    A correct model agrees with nearly all pairs but those of visual aliasing. A model with a wrong turn
+    contradicts the pairs across it, however small its reprojection errors are.
     """
     edges = scene.view_graph.edges
     errors = median_errors_px(scene, model, edges)
@@ -55,5 +54,5 @@ def contradicted_matches(
 def median_errors_px(
     scene: Scene, model: pycolmap.Reconstruction, pairs: Iterable[Pair]
 ) -> Mapping[Pair, float]:
-    """Median Sampson distance, px, of the matches of each of `pairs` whose photos are both in the model."""
+    """Median Sampson distance, px, of the matches of each of `pairs` whose images are both in the model."""
     return Views(scene, model).median_errors_px(pairs)

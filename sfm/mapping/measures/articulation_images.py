@@ -1,9 +1,8 @@
-"""Parts of a model that hang on a single photo: nothing says how large they are.
+"""Pendant parts: parts of a model whose scale relative to the rest no point determines.
 
-All that such a part shares with the rest of its model goes through one photo, the hinge. The part turns with
-the hinge, so that its rotation is known, but it may shrink towards it or grow away from it, and every
-observation stays where it is: what fixes a scale are points that the part and others than the hinge see.
-Bundle adjustment leaves the part as it came, with small errors, however wrong that is.
+All points that such a part shares with the rest are seen by one image, the articulation image. It fixes the
+rotation of the part, but not its scale: no residual changes when the part shrinks towards the image. Only
+points that the part and further images of the rest see determine the scale.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ import scipy.sparse as sp
 
 from .soundness import MIN_COMMON_POINTS, observation_matrix
 
-_MIN_PHOTOS = 2  # of a part: the position of one photo follows from the points that it sees
+_MIN_IMAGES = 2  # of a part: the position of one image follows from the points that it sees
 _MOST_BESIDE = 0.25
-"""Share of the points across that the hinge does not see, or others do, too: of ETH3D pipes, whose photos see
-few points, parts that are in the right place have more than a third."""
+"""Largest share of the points across that the articulation image does not see, or further images of the rest
+see."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendantPart:
-    """Photos of a model and the one outside them through which all their points go."""
+    """Images of a model, and the only other image with which they share points."""
 
     names: frozenset[str]
     articulation: str
 
 
 def pendant_parts(model: pycolmap.Reconstruction) -> list[PendantPart]:
-    """The parts that hang on one photo each, the largest first; a part within another one is not named.
+    """The pendant parts of a model, largest first, without parts of parts.
 
-    Photos that see `MIN_COMMON_POINTS` points together, points of three photos at least, are neighbours. A
-    part is what is cut off from the larger remainder when a hinge is taken out of this graph, as long as it
-    shares fewer points than that, and a small part of all that it shares, with all of the remainder.
+    Images that see `MIN_COMMON_POINTS` points of three images or more together are neighbours. A part is what
+    an articulation point of this graph separates from the larger remainder. It shares fewer points than
+    `MIN_COMMON_POINTS`, and a small share of all its shared points, with the remainder.
     """
     images = sorted(model.reg_image_ids())
     names = [model.image(image_id).name for image_id in images]
@@ -54,7 +53,7 @@ def pendant_parts(model: pycolmap.Reconstruction) -> list[PendantPart]:
 
 
 def _cut_off(seen: sp.csr_array) -> Iterator[tuple[frozenset[int], int]]:
-    """Columns of each part and that of its hinge; `seen` is points x images."""
+    """Columns of each part and of its articulation image; `seen` is points x images."""
     common = sp.coo_array(sp.triu(seen.T @ seen, k=1))
     near = common.data >= MIN_COMMON_POINTS
     graph: nx.Graph[int] = nx.Graph()
@@ -63,12 +62,12 @@ def _cut_off(seen: sp.csr_array) -> Iterator[tuple[frozenset[int], int]]:
         around = graph.subgraph(nx.node_connected_component(graph, articulation) - {articulation})
         _, *parts = sorted(nx.connected_components(around), key=lambda part: (-len(part), min(part)))
         for part in parts:
-            if len(part) >= _MIN_PHOTOS and _hangs(seen, part, articulation):
+            if len(part) >= _MIN_IMAGES and _is_pendant(seen, part, articulation):
                 yield frozenset(part), articulation
 
 
-def _hangs(seen: sp.csr_array, part: set[int], articulation: int) -> bool:
-    """Whether hardly any of the points that the part shares are seen by others than the hinge."""
+def _is_pendant(seen: sp.csr_array, part: set[int], articulation: int) -> bool:
+    """Whether hardly any shared points are seen by images of the rest other than the articulation image."""
     inside = np.zeros(seen.shape[1], dtype=np.int32)
     inside[list(part)] = 1
     outside = 1 - inside

@@ -1,7 +1,7 @@
-"""Which photos of a model see the same points, told from its poses instead of from matches.
+"""Covisibility of images predicted from the poses of a model instead of from matches.
 
-A point that one photo observes is predicted in another if it projects inside it, is seen there under a
-similar angle and at a similar size, and does not lie behind what that photo itself observes there.
+A point of one image is predicted in another if it projects inside it under a similar angle and at a similar
+size. It must not lie behind the points that the other image observes there.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .observations import PointTable
 
 Array = NDArray[np.float64]
 
-_POINTS_PER_PHOTO = 100
-_NEAR_PHOTOS = 40
-"""Photos compared with each photo: those whose observed points lie nearest in the middle."""
+_POINTS_PER_IMAGE = 100
+_NEAR_IMAGES = 40
+"""Images compared with each image: those whose observed points lie nearest in the middle."""
 _MAX_ANGLE_COS = float(np.cos(np.deg2rad(40.0)))
 """SIFT and the network match surfaces turned by less than this."""
 _MAX_SCALE = 2.5
 _GRID = 8
 _BEHIND = 1.25
-"""Times the depth that a photo observes around: beyond, a point is taken for hidden."""
+"""Times the depth that an image observes around: beyond, a point is taken for hidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +51,34 @@ class _View:
 
 @dataclass(frozen=True, slots=True)
 class PredictedCovisibility:
-    """What the registered photos of a model see, read from it once; a change of the model doesn't show."""
+    """What the registered images of a model see, read from it once; a change of the model doesn't show."""
 
     views: tuple[_View, ...]
 
     @classmethod
     def of(cls, model: pycolmap.Reconstruction) -> PredictedCovisibility:
-        """Photos that observe no point see nothing."""
+        """Images that observe no point see nothing."""
         points = PointTable.of(model)
         views = (_view(model, points, model.image(i)) for i in sorted(model.reg_image_ids()))
         return cls(tuple(view for view in views if view))
 
     def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> PredictedCovisibility:
-        """Some photos at another place, with all that they observe."""
+        """Some images at another place, with all that they observe."""
         return PredictedCovisibility(
             tuple(view.moved(there_from_here) if view.name in names else view for view in self.views)
         )
 
     def overlaps(self, part: Set[str] | None = None) -> dict[Pair, float]:
-        """Share of the points of each of two photos predicted in the other, the smaller one, above 0.
+        """Share of the points of each of two images predicted in the other, the smaller one, above 0.
 
-        Photos far from each other are not compared: cost is linear in the number of photos. With a `part`
-        only pairs of one of its photos and one of the others.
+        Images far from each other are not compared: cost is linear in the number of images. With a `part`
+        only pairs of one of its images and one of the others.
         """
         views = self.views
         if len(views) < 2:
             return {}
         middles = np.array([np.median(view.xyz, axis=0) for view in views])
-        count = min(len(views), _NEAR_PHOTOS + 1)
+        count = min(len(views), _NEAR_IMAGES + 1)
         near = np.asarray(cKDTree(middles).query(middles, k=count)[1], np.int64)
         inside = [part is not None and view.name in part for view in views]
         shares: dict[tuple[int, int], float] = {}
@@ -95,12 +95,11 @@ class PredictedCovisibility:
 
 
 def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
-    """`PredictedCovisibility.overlaps` of all photos of a model."""
+    """`PredictedCovisibility.overlaps` of all images of a model."""
     return PredictedCovisibility.of(model).overlaps()
 
 
 def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Image) -> _View | None:
-    """What a photo observes; None for one without points."""
     observed = [point.point3D_id for point in image.get_observation_points2D()]
     if not observed:
         return None
@@ -109,7 +108,7 @@ def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Im
     in_cam = np.asarray(pose * xyz)
     cells, inside = _cells(camera, in_cam)
     depth = _medians(cells[inside], in_cam[inside, 2])
-    chosen = np.linspace(0, len(xyz) - 1, min(len(xyz), _POINTS_PER_PHOTO)).astype(np.int64)
+    chosen = np.linspace(0, len(xyz) - 1, min(len(xyz), _POINTS_PER_IMAGE)).astype(np.int64)
     return _View(image.name, camera, pose, image.projection_center(), xyz[chosen], depth)
 
 

@@ -1,9 +1,8 @@
-"""Whether photos that stand in one place see the same.
+"""A test of the placement of a part: whether pairs with predicted overlap match.
 
-Look-alikes match, but what is around them does not: where they fold two places onto each other, photos of
-either are predicted to see much of what the other sees, and most of these pairs have no match. A place that
-is right has nearly all of them. In the manner of Heinly et al. 2014, "Correcting for Duplicate Scene
-Structure in Sparse 3D Reconstruction", by whole pairs instead of single points: pairs are what was tried.
+Visual aliasing places two scenes on each other. Images of either are predicted to see much of the other, and
+most of these pairs do not match; at the right placement nearly all match. It follows Heinly et al. 2014,
+"Correcting for Duplicate Scene Structure in Sparse 3D Reconstruction", with whole pairs instead of points.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ from dataclasses import dataclass
 from retrieval import Pair
 
 _MIN_OVERLAP = 0.3
-"""From here on pairs of true places match: 97 to 100 of 100 in six real sets, 87 of a seventh."""
+"""Predicted overlap from which pairs count."""
 _MIN_TRIED = 8
 _MAX_SHARE = 0.5
-"""0 to 0.38 of the parts of a rendered town that stand at a wrong place, 0.88 and more of those at the right
-one."""
+"""Largest share of matching pairs of an inconsistent placement."""
 
 _CERTAIN_SHARE = 0.75
-"""15 of 16 of a true place that was judged by rough poses, 7 of 14 of a false one."""
+"""Smallest share of matching pairs of a certain placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +58,18 @@ class CovisibilityTest:
 
     @property
     def num_missing(self) -> int:
-        """How many more pairs have to be tried to tell."""
+        """Number of pairs that have to be tried for a decision."""
         return max(0, _MIN_TRIED - self.num_tried)
 
 
 def covisibility_test(
     overlaps: Mapping[Pair, float], part: Set[str], tried: Set[Pair], agreeing: Set[Pair]
 ) -> CovisibilityTest:
-    """What the photos of `part` and all others should see of each other, and see.
+    """What the images of `part` and all others should see of each other, and see.
 
     Args:
         overlaps: of `covisibility.PredictedCovisibility.overlaps`.
-        part: names of photos.
+        part: names of images.
         tried: pairs that were matched.
         agreeing: verified pairs that agree with the poses that the overlaps were predicted from.
     """

@@ -23,7 +23,7 @@ def bearing_vectors(xy: npt.NDArray[np.floating], camera: pycolmap.Camera) -> Ar
 
 
 class Views:
-    """The registered photos of a model, each unprojected once; the model must not change meanwhile."""
+    """The registered images of a model, each unprojected once; the model must not change meanwhile."""
 
     def __init__(self, scene: Scene, model: pycolmap.Reconstruction) -> None:
         self._scene, self._model = scene, model
@@ -32,7 +32,7 @@ class Views:
         self._poses: dict[str, tuple[Array, Array, float]] = {}
 
     def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> Views:
-        """The same, some photos at another place."""
+        """The same, some images at another place."""
         views = Views(self._scene, self._model)
         views._rays = self._rays
         for name in names & self._ids.keys():
@@ -41,14 +41,14 @@ class Views:
         return views
 
     def errors_px(self, pair: Pair) -> Array:
-        """Sampson distance of the matches of two registered photos, px; (N,)."""
+        """Sampson distance of the matches of two registered images, px; (N,)."""
         matches = self._scene.matches(pair)
         first, second = self._rays_of(pair.a)[matches[:, 0]], self._rays_of(pair.b)[matches[:, 1]]
         essential, focal_px = self._geometry(pair)
         return sampson_distances(first, second, essential) * focal_px
 
     def median_errors_px(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
-        """The median of these distances, px, of each of `pairs` whose photos are both registered."""
+        """The median of these distances, px, of each of `pairs` whose images are both registered."""
         within = [pair for pair in pairs if pair.a in self._ids and pair.b in self._ids]
         if not within:
             return {}
@@ -87,7 +87,7 @@ class Views:
         self._poses[name] = cam_from_world.rotation.matrix(), cam_from_world.translation, focal_px
 
     def _rays_of(self, name: str) -> Array:
-        """Of all keypoints of a photo, (N, 3)."""
+        """Of all keypoints of an image, (N, 3)."""
         if name not in self._rays:
             image_id = self._ids[name]
             camera = self._model.camera(self._model.image(image_id).camera_id)

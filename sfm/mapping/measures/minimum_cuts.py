@@ -1,4 +1,4 @@
-"""The least that holds two photos of a model together, where their own matches contradict how they stand."""
+"""Minimum cuts between images whose own matches contradict the model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
-from .weak_parts import MIN_PHOTOS
 
+MIN_IMAGES = 3  # of a part
 _MOST_PAIRS = 100
 _MOST_PARTS = 12
 
@@ -20,13 +20,13 @@ _MOST_PARTS = 12
 def minimum_cuts(
     names: frozenset[str], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int]
 ) -> Iterator[frozenset[str]]:
-    """Parts that the fewest agreeing matches hold, of those that part the two photos of a contradicted pair.
+    """Parts that the fewest agreeing matches hold, of those that part the two images of a contradicted pair.
 
     Minimum cuts of the pairs that agree, by the number of their matches (scipy's `maximum_flow`), for the
-    strongest pairs that do not; of each the cut nearest to either photo. Each part once, the smaller side.
+    strongest pairs that do not; of each the cut nearest to either image. Each part once, the smaller side.
 
     Args:
-        names: photos of a model.
+        names: images of a model.
         errors_px: median distance to the epipolar lines of each verified pair within it.
         inliers: matches of each of these pairs.
     """
@@ -48,7 +48,7 @@ def minimum_cuts(
         for side in _cuts(network, place[pair.a], place[pair.b]):
             part = frozenset(order[i] for i in side)
             part = min(part, names - part, key=lambda half: (len(half), min(half, default="")))
-            if len(part) >= MIN_PHOTOS and part not in known:
+            if len(part) >= MIN_IMAGES and part not in known:
                 known.add(part)
                 yield part
         if len(known) >= _MOST_PARTS:

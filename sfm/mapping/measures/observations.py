@@ -1,4 +1,4 @@
-"""What registered photos see, as arrays: pycolmap hands it out one object an observation."""
+"""What registered images see, as arrays: pycolmap hands it out one object an observation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pycolmap
 
 @dataclass(frozen=True, slots=True)
 class PointTable:
-    """Where the points of a model are, each read once although several photos observe it."""
+    """Where the points of a model are, each read once although several images observe it."""
 
     ids: npt.NDArray[np.int64]
     """(N,), ascending."""
@@ -32,7 +32,7 @@ class PointTable:
 
 
 def seen_by(image: pycolmap.Image) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Ids of the points that a photo observes, (N,), and where it sees them, (N, 2) px."""
+    """Ids of the points that an image observes, (N,), and where it sees them, (N, 2) px."""
     return _arrays(image.get_observation_points2D())
 
 
@@ -42,9 +42,7 @@ def some_seen_by(image: pycolmap.Image, count: int) -> tuple[npt.NDArray[np.int6
     return _arrays(points2D[:: -(-len(points2D) // count) or 1])
 
 
-def _arrays(
-    points2D: Iterable[pycolmap.Point2D],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _arrays(points2D: Iterable[pycolmap.Point2D]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     points2D = list(points2D)
     ids = np.array([point.point3D_id for point in points2D], np.int64)
     return ids, np.array([point.xy for point in points2D], np.float64).reshape(-1, 2)

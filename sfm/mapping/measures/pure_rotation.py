@@ -1,8 +1,7 @@
-"""Whether photos that only turned, all on one spot, explain the matches of a model as well as its poses do.
+"""Whether rotations about one centre explain the matches of a model as well as its poses do.
 
-With an unknown focal length they let a model be built that says otherwise: a wrong focal length bends their
-matches like the slightest of motions past points far away, with small residuals and small sigmas. So the
-matches are asked what is left of them with rotations and a free lens alone.
+With a wrong focal length, matches of a pure rotation bend as by a slight motion past distant points, with
+small residuals. So the residuals of rotations with a free focal length and distortion are compared.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from ..scene.scene import Scene
 
 _PLANAR = ("planar", "panoramic", "planar_or_panoramic")
 _MOSTLY = 0.9
-"""Of the pairs: where fewer fit a homography, photos have moved past something that isn't flat."""
+"""Of the pairs: where fewer fit a homography, images have moved past something that isn't flat."""
 _AS_WELL = 3.0
-"""Times the mean reprojection error: seven views cut out of one photo leave 1.3 times, the matches of two
-flights over flat ground 15 and 50 times."""
-_MAX_PHOTOS = 12
+"""Ratio of the mean residual with rotations alone to the mean reprojection error, up to which rotations
+explain the matches."""
+_MAX_IMAGES = 12
 _MAX_MATCHES = 40  # of a pair
 _FOCAL_RANGE = 0.3, 3.0  # of the longer side, where no focal length is given
 _GIVEN_RANGE = 0.95, 1.05  # of the focal length that is
@@ -37,9 +36,9 @@ Indices = npt.NDArray[np.int64]
 
 
 def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
-    """Why nothing is known of where the photos of a model were taken, in words; empty where something is.
+    """The reason why a model determines no camera positions, in words; empty where it does.
 
-    Depth says where photos are that only turned, so where they have it nothing is asked.
+    Depth determines the positions of images without parallax, so a scene with depth has no such reason.
     """
     if scene.depth is not None:
         return ""
@@ -59,10 +58,10 @@ def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
 def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> float | None:
     """The median distance of matches, px, that rotations about one spot and free lenses leave.
 
-    Of a dozen photos that share most matches; None where the model has no verified pair.
+    Of a dozen images that share most matches; None where the model has no verified pair.
     """
     ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
-    matches = _Matches.of(scene, model, _close_photos(scene, frozenset(ids)), ids)
+    matches = _Matches.of(scene, model, _close_images(scene, frozenset(ids)), ids)
     if matches is None:
         return None
     lower, start, upper = matches.lenses(model)
@@ -83,12 +82,12 @@ def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> floa
     return float(np.median(np.linalg.norm(matches.residuals(found.x), axis=1)))
 
 
-def _close_photos(scene: Scene, names: frozenset[str]) -> list[str]:
-    """Photos one after the other, each the one that shares most matches with those before it."""
+def _close_images(scene: Scene, names: frozenset[str]) -> list[str]:
+    """Images one after the other, each the one that shares most matches with those before it."""
     graph = scene.view_graph.restricted(names)
     chosen: list[str] = []
     inliers = {min(names, key=lambda name: (-graph.degree(name), name)): 0}
-    while len(chosen) < _MAX_PHOTOS and inliers:
+    while len(chosen) < _MAX_IMAGES and inliers:
         name = min(inliers, key=lambda name: (-inliers[name], name))
         del inliers[name]
         chosen.append(name)
@@ -100,18 +99,18 @@ def _close_photos(scene: Scene, names: frozenset[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Matches:
-    """Matches between some photos; the parameters are log f and distortion of each lens, then the turns."""
+    """Matches between some images; the parameters are log f and distortion of each lens, then the turns."""
 
     images: Sequence[int]
     cameras: Sequence[int]
     lens: Indices
-    """(photos,) index of the camera."""
+    """(images,) index of the camera."""
     ends: Indices
-    """(M, 2) index of both photos."""
+    """(M, 2) index of both images."""
     first: Array
     """(M, 2) px from the principal point ..."""
     second: Array
-    """... in either photo."""
+    """... in either image."""
 
     @classmethod
     def of(
@@ -149,7 +148,7 @@ class _Matches:
         return lower, start, upper
 
     def rotations(self, model: pycolmap.Reconstruction) -> Rotation:
-        """`cam_from_world` of each photo."""
+        """`cam_from_world` of each image."""
         return Rotation.from_matrix([model.image(i).cam_from_world().rotation.matrix() for i in self.images])
 
     def residuals(self, parameters: Array) -> Array:
@@ -157,13 +156,13 @@ class _Matches:
         lenses = parameters[: 2 * len(self.cameras)].reshape(-1, 2)
         world_from_cam = Rotation.from_rotvec(parameters[2 * len(self.cameras) :].reshape(-1, 3)).inv()
         rays, focals = [], []
-        for photo, xy in zip(self.ends.T, (self.first, self.second), strict=True):
-            log_focal, distortion = lenses[self.lens[photo]].T
+        for image, xy in zip(self.ends.T, (self.first, self.second), strict=True):
+            log_focal, distortion = lenses[self.lens[image]].T
             focal = np.exp(log_focal)
             flat = xy / focal[:, None]
             flat = flat / (1 + distortion * np.sum(flat**2, axis=1))[:, None]
             ray = np.column_stack((flat, np.ones(len(flat))))
-            rays.append(world_from_cam[photo].apply(ray / np.linalg.norm(ray, axis=1, keepdims=True)))
+            rays.append(world_from_cam[image].apply(ray / np.linalg.norm(ray, axis=1, keepdims=True)))
             focals.append(focal)
         return np.asarray((rays[0] - rays[1]) * np.sqrt(focals[0] * focals[1])[:, None])
 
@@ -171,7 +170,7 @@ class _Matches:
 def _centred(
     scene: Scene, model: pycolmap.Reconstruction, image_id: int, rows: npt.NDArray[np.uint32]
 ) -> Array:
-    """Some keypoints of a photo, px from its principal point, (N, 2)."""
+    """Some keypoints of an image, px from its principal point, (N, 2)."""
     camera = model.camera(model.image(image_id).camera_id)
     centre = camera.principal_point_x, camera.principal_point_y
     return scene.keypoints(image_id)[rows].astype(np.float64) - centre

@@ -1,4 +1,4 @@
-"""Residuals of a model's observations, and the noise of keypoints that speaks from them."""
+"""Residuals of a model's observations, and the noise of keypoints by them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RAYLEIGH_MEDIAN = 1.1774  # length of a residual whose coordinates have sigma 1
 
 
 def residual_lengths(model: pycolmap.Reconstruction) -> npt.NDArray[np.float64]:
-    """Distances of keypoints from where their points project: (M,) px, of photos spread over the model.
+    """Distances of keypoints from where their points project: (M,) px, of images spread over the model.
 
     Single observations, not the means that points keep: these hide a bad one among the good ones of a track.
     """
@@ -33,9 +33,5 @@ def residual_lengths(model: pycolmap.Reconstruction) -> npt.NDArray[np.float64]:
 
 
 def noise_px(lengths: npt.NDArray[np.float64]) -> float:
-    """Standard deviation of keypoints in x and in y, by the median residual: outliers have no say in it.
-
-    Args:
-        lengths: (M,) px; of none the noise is 0.
-    """
+    """Standard deviation of keypoints in x and in y by the median of residuals (M,), px; 0 for none."""
     return float(np.median(lengths)) / _RAYLEIGH_MEDIAN if len(lengths) else 0.0

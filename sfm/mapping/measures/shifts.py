@@ -1,4 +1,4 @@
-"""Where the photos of a model are and how far they moved, whatever frame it is in."""
+"""Where the images of a model are and how far they moved, whatever frame it is in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Centres = Mapping[int, npt.NDArray[np.float64]]
 
 
 def camera_centres(model: pycolmap.Reconstruction) -> Centres:
-    """Of all registered photos."""
+    """Of all registered images."""
     return {i: model.image(i).projection_center() for i in sorted(model.reg_image_ids())}
 
 
 def moved(before: Centres, after: Centres) -> pycolmap.Sim3d | None:
-    """The similarity that takes the photos of both from where they were; None for fewer than three."""
+    """The similarity that takes the images of both from where they were; None for fewer than three."""
     common = before.keys() & after.keys()
     return pycolmap.estimate_sim3d(*_side_by_side(before, after)) if len(common) >= 3 else None
 
@@ -26,7 +26,7 @@ def moved(before: Centres, after: Centres) -> pycolmap.Sim3d | None:
 def median_shift(before: Centres, after: Centres) -> float:
     """Median distance between camera centres after a similarity fit, relative to the extent of those after.
 
-    Of photos that both have; 0 for fewer than four of them.
+    Of images that both have; 0 for fewer than four of them.
     """
     source, target = _side_by_side(before, after)
     after_from_before = moved(before, after) if len(source) >= 4 else None
@@ -39,7 +39,7 @@ def median_shift(before: Centres, after: Centres) -> float:
 
 
 def _side_by_side(before: Centres, after: Centres) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Centres (N, 3) of the photos of both, in the same order."""
+    """Centres (N, 3) of the images of both, in the same order."""
     common = sorted(before.keys() & after.keys())
     source, target = (np.array([side[i] for i in common]).reshape(-1, 3) for side in (before, after))
     return source, target

@@ -1,4 +1,4 @@
-"""Whether the points of a model say where its photos are."""
+"""Whether the points of a model determine its camera poses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ MIN_COMMON_POINTS = 15
 
 
 def why_undetermined(model: pycolmap.Reconstruction) -> str:
-    """What a model lacks that its poses could mean something, in words; empty where nothing is.
+    """Why the points of a model do not determine its poses, in words; empty where they do.
 
-    Bundle adjustment pulls photos from one spot together, and the filters then take out the points; what is
-    left are poses that nothing holds.
+    Bundle adjustment pulls images without parallax together, and the filters then remove their points.
     """
     num_points = model.num_points3D()
     if num_points < MIN_NUM_INLIERS:
@@ -27,10 +26,10 @@ def why_undetermined(model: pycolmap.Reconstruction) -> str:
 
 
 def point_connected_parts(model: pycolmap.Reconstruction) -> list[frozenset[str]]:
-    """Names of the registered photos by part, the largest first; the points of one part tie its photos.
+    """Names of the registered images by part, largest first; shared points connect the images of a part.
 
-    Photos that see enough points together are a part, and so are, again and again, parts that do. Bundle
-    adjustment says nothing of how one part lies to another.
+    Images that share enough points are a part, and so are parts that do, repeatedly. Bundle adjustment does
+    not determine how one part lies to another.
     """
     images = sorted(model.reg_image_ids())
     names = np.array([model.image(image_id).name for image_id in images])

@@ -1,1 +1,1 @@
-"""What mapping is given: photos, verified pairs and options, and the session that changes a model."""
+"""What mapping is given: images, verified pairs and options, and the session that changes a model."""

@@ -1,4 +1,4 @@
-"""Which photos and cameras an adjustment of a whole model may change, as COLMAP wants to be told."""
+"""The configuration of an adjustment of a whole model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pycolmap
 def all_photos(
     model: pycolmap.Reconstruction, *, constant_cameras: Set[int]
 ) -> pycolmap.BundleAdjustmentConfig:
-    """All registered photos, with the intrinsics of some cameras held; the gauge is free."""
+    """All registered images, with the intrinsics of some cameras held; the gauge is free."""
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)

@@ -1,4 +1,4 @@
-"""The ladder of COLMAP's camera models, and the directions in which a camera may grow richer."""
+"""The sequence of nested camera models of COLMAP, and the parameter blocks that can be freed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pycolmap
 Array = npt.NDArray[np.float64]
 
 LADDER = ("SIMPLE_RADIAL", "RADIAL", "OPENCV")
-"""Each contains the one before."""
+"""Camera models, each of which contains the one before."""
 PRINCIPAL_POINT = "principal_point"
 _TOGETHER = " and "
 
-# Standard deviations of what lenses and sensors do, before any photo is looked at. k1 and the focal length
-# come from bundle adjustment anyway and have none to speak of.
+# Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
+# come from bundle adjustment anyway and need none.
 _SIGMA_CENTRE = 0.02  # of the longer side
 _SIGMAS = {"k2": 0.2, "aspect": 0.004, "p1": 0.003, "p2": 0.003}
 _SIGMA_FREE = 1e3
@@ -34,24 +34,24 @@ class ParameterBlock:
 
 
 def together(blocks: Sequence[ParameterBlock]) -> ParameterBlock:
-    """Several rungs as one."""
+    """Several parameter blocks as one."""
     columns = tuple(column for block in blocks for column in block.columns)
     return ParameterBlock(_TOGETHER.join(block.name for block in blocks), columns)
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """Names of the single rungs of which a rung of this name consists."""
+    """Names of the single blocks of which a block of this name consists."""
     return tuple(name.split(_TOGETHER))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Freedom:
-    """A camera, and all that could be freed of it.
+    """A camera, and the parameters that could be freed.
 
     Attributes:
         camera: of the richest model, projecting as the given one.
         names: of the directions.
-        directions: (P, D) what a unit step in each direction does to the P parameters of `camera`.
+        directions: (P, D) change of the P parameters of `camera` by a unit step in each direction.
         prior: (D,) standard deviation of each direction.
         base: directions that bundle adjustment frees anyway.
         blocks: in the order in which they are tried.
@@ -79,14 +79,14 @@ class Freedom:
 def freedom(
     camera: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions, *, richest: str, principal_point: bool
 ) -> Freedom:
-    """What could be freed of a camera.
+    """The parameters of a camera that could be freed.
 
     Args:
         camera: of any model; only those of `LADDER` can get another one.
-        options: of the adjustment; say whether focal length and distortion are free.
-        richest: model beyond which the ladder is not climbed.
-        principal_point: whether that is a rung, after further distortion and before fx != fy and tangential
-            distortion, which look much like it.
+        options: of the adjustment; whether focal length and distortion are free.
+        richest: last model of `LADDER` that is tried.
+        principal_point: whether it is a block, after further radial distortion and before fx != fy and
+            tangential distortion, with which it correlates.
     """
     models = _models(camera, options, richest)
     wide = as_model(camera, models[-1]) if models else pycolmap.Camera(camera.todict())
@@ -98,19 +98,19 @@ def freedom(
         blocks.append(ParameterBlock(PRINCIPAL_POINT, (at["cx"], at["cy"])))
     if "OPENCV" in models[1:]:
         blocks.append(ParameterBlock("OPENCV", (at["aspect"], at["p1"], at["p2"])))
-    climbing = {column for block in blocks for column in block.columns}
+    selectable = {column for block in blocks for column in block.columns}
     return Freedom(
         camera=wide,
         names=names,
         directions=np.stack(list(columns.values()), axis=1),
-        prior=np.array([_sigma(name, camera, free=at[name] not in climbing) for name in names]),
-        base=tuple(i for i, name in enumerate(names) if i not in climbing and name not in ("cx", "cy")),
+        prior=np.array([_sigma(name, camera, free=at[name] not in selectable) for name in names]),
+        base=tuple(i for i, name in enumerate(names) if i not in selectable and name not in ("cx", "cy")),
         blocks=tuple(blocks),
     )
 
 
 def as_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
-    """The camera as one of `LADDER` that is as rich or richer, projecting as before."""
+    """The camera as a model of `LADDER` that contains its own, projecting as before."""
     wider = pycolmap.Camera(camera.todict())
     extra = [*camera.params[camera.extra_params_idxs()], 0.0, 0.0, 0.0]
     fx, fy = camera.focal_length_x, camera.focal_length_y
@@ -151,7 +151,6 @@ def _models(
 def _columns(
     camera: pycolmap.Camera, wide: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions
 ) -> dict[str, Array]:
-    """Directions by name."""
     unit = np.eye(len(wide.params))
     names = [name.strip() for name in wide.params_info.split(",")]
     found = {}

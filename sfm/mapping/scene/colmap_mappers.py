@@ -20,12 +20,9 @@ Models = dict[int, pycolmap.Reconstruction]
 
 
 def run_peer(
-    mapper: Peer,
-    database: Path,
-    options: pycolmap.IncrementalPipelineOptions,
-    colmap: ColmapValues,
+    mapper: Peer, database: Path, options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> tuple[pycolmap.Reconstruction, ...]:
-    """Models of COLMAP's mapper that have at least the configured number of photos, largest first."""
+    """Models of COLMAP's mapper that have at least the configured number of images, largest first."""
     if not len(ViewGraph.read(database)):
         return ()  # the global mapper fails on a graph without edges
     run = {"incremental": _incremental, "global": _global, "hierarchical": _hierarchical}[mapper]
@@ -38,7 +35,7 @@ def run_peer(
 def global_options(
     options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> pycolmap.GlobalPipelineOptions:
-    """Options of COLMAP's global pipeline that say the same as its incremental one's, then `colmap`."""
+    """Options of COLMAP's global pipeline with the values of its incremental one, then `colmap`."""
     peer = pycolmap.GlobalPipelineOptions()
     peer.min_num_matches, peer.min_model_size = MIN_NUM_INLIERS, options.min_model_size
     peer.num_threads = peer.mapper.num_threads = options.num_threads
@@ -55,7 +52,8 @@ def global_options(
 def restore_intrinsics(
     model: pycolmap.Reconstruction, given: Mapping[int, pycolmap.Camera], fixed: frozenset[int] | set[int]
 ) -> bool:
-    """Undo what the global mapper, which knows no constant cameras, did to `fixed` ones; whether it did."""
+    """Restore `fixed` intrinsics after the global mapper, which has no constant cameras; whether any had
+    changed."""
     changed = False
     for camera_id in sorted(fixed.intersection(model.cameras)):
         params = list(given[camera_id].params)

@@ -1,4 +1,4 @@
-"""Depth of single photos as evidence: what registration asks of a backend that has it."""
+"""Depth of single images, as registration expects it from a backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class DepthSource(Protocol):
-    """Depth of photos in their own camera frames, each photo in a unit of its own."""
+    """Depth of images in their own camera frames, each image in a unit of its own."""
 
     @property
     def metric(self) -> bool:
@@ -20,6 +20,6 @@ class DepthSource(Protocol):
         self, name: str, xy: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Depth (N,) along the optical axis and its confidence (N,) > 1 at positions (N, 2), px (COLMAP's
-        convention) of a photo; NaN where unknown. None for a photo without depth.
+        convention) of an image; NaN where unknown. None for an image without depth.
         """
         ...

@@ -35,7 +35,7 @@ class ExistingModels:
         return frozenset(camera_id for model in self.models for camera_id in model.cameras)
 
     def base_of(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction | None:
-        """The given model that `model` grew from: the one it shares most photos with; None: it is new."""
+        """The given model that `model` grew from: the one it shares most images with; None: it is new."""
         ids = set(model.reg_image_ids())
         shared = [len(ids.intersection(existing.reg_image_ids())) for existing in self.models]
         best = max(range(len(shared)), key=lambda i: shared[i], default=None)
@@ -43,7 +43,7 @@ class ExistingModels:
 
 
 def known_part(model: pycolmap.Reconstruction, image_ids: Container[int]) -> pycolmap.Reconstruction:
-    """The model, or a copy without the photos that no verified pair vouches for: no mapper takes those."""
+    """The model, or a copy without the images that no verified pair connects: no mapper takes those."""
     strangers = [image_id for image_id in sorted(model.reg_image_ids()) if image_id not in image_ids]
     if not strangers:
         return model
@@ -60,10 +60,10 @@ def known_part(model: pycolmap.Reconstruction, image_ids: Container[int]) -> pyc
 def grafted(
     base: pycolmap.Reconstruction, grown: pycolmap.Reconstruction, options: MapperOptions
 ) -> pycolmap.Reconstruction:
-    """`base`, untouched, with the photos that `grown` has beyond it, adjusted to it.
+    """`base`, untouched, with the images that `grown` has beyond it, adjusted to it.
 
     A mapper that holds poses still moves points, merges tracks and filters observations. So what it found
-    out about new photos is taken over instead: their poses, their observations of points of `base`, and new
+    out about new images is taken over instead: their poses, their observations of points of `base`, and new
     points. New poses, new points and new cameras are adjusted once more, with all of `base` held constant.
 
     Args:
@@ -91,7 +91,7 @@ class _Graft:
     new_images: list[int] = field(default_factory=list)
     new_points: list[int] = field(default_factory=list)
     added: list[Element] = field(default_factory=list)
-    """Observations of points of the base by new photos."""
+    """Observations of points of the base by new images."""
 
     def lengthen_keypoints(self, grown: pycolmap.Reconstruction) -> None:
         for image_id in sorted(self.old_images & set(grown.reg_image_ids())):
@@ -178,7 +178,7 @@ class _Graft:
 def _points_of_keypoints(
     model: pycolmap.Reconstruction, image_ids: Iterable[int]
 ) -> dict[int, NDArray[np.uint64]]:
-    """For each photo the point that each keypoint observes; the largest number where it observes none."""
+    """For each image the point that each keypoint observes; the largest number where it observes none."""
     return {i: np.array([p.point3D_id for p in model.image(i).points2D], np.uint64) for i in image_ids}
 
 

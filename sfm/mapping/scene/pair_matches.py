@@ -17,12 +17,12 @@ from .view_graph import MIN_NUM_INLIERS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairMatches:
-    """What the photos of a view graph share."""
+    """What the images of a view graph share."""
 
     keypoints: Mapping[str, npt.NDArray[np.float64]]
-    """Of each photo, (N, 2), px."""
+    """Of each image, (N, 2), px."""
     sizes: Mapping[str, tuple[int, int]]
-    """Width and height of each photo, px."""
+    """Width and height of each image, px."""
     inliers: Mapping[Pair, npt.NDArray[np.int64]]
     """Of each verified pair, (M, 2): keypoint of `pair.a`, keypoint of `pair.b`."""
 
@@ -50,11 +50,11 @@ class PairMatches:
         return cls(keypoints, sizes, dict(sorted(inliers.items())))
 
     def diagonal_px(self, name: str) -> float:
-        """Length of a photo's diagonal."""
+        """Length of an image's diagonal."""
         return float(np.hypot(*self.sizes[name]))
 
     def num_pairs_of_keypoints(self) -> dict[str, npt.NDArray[np.int64]]:
-        """In how many pairs each keypoint of a photo is matched, (N,)."""
+        """In how many pairs each keypoint of an image is matched, (N,)."""
         counts = {name: np.zeros(len(xy), dtype=np.int64) for name, xy in self.keypoints.items()}
         for pair, matches in self.inliers.items():
             counts[pair.a][matches[:, 0]] += 1  # once, however often it is named

@@ -14,11 +14,11 @@ from .scene import Scene
 
 
 def write_part(scene: Scene, names: Set[str], path: Path) -> None:
-    """Write photos, their cameras as the scene has them, and the pairs of the scene between these photos.
+    """Write images, their cameras as the scene has them, and the pairs of the scene between these images.
 
     Args:
         scene: pairs that it leaves out stay out. Nothing is read from its own database.
-        names: photos of the scene. The other photos of their frames go in without pairs.
+        names: images of the scene. The other images of their frames go in without pairs.
         path: a new file. Ids are those of the scene. Of keypoints only positions go in, and no pose priors.
     """
     cache = scene.cache

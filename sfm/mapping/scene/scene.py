@@ -1,4 +1,4 @@
-"""What all models of one database share: its photos, cameras and verified pairs, read once."""
+"""What all models of one database share: its images, cameras and verified pairs, read once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ import pycolmap
 from retrieval import Pair
 
 from .depth_source import DepthSource
+from .pair_matches import PairMatches
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
 
-_MAX_PARTNERS = 8  # photos, those with most inliers, that tell how often the keypoints of another are matched
+_MAX_PARTNERS = 8  # images with most inliers by which the matched keypoints of another are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Photos, cameras and verified pairs; reading them costs one pass over the database."""
+    """Images, cameras and verified pairs; reading them costs one pass over the database."""
 
     cache: pycolmap.DatabaseCache
     view_graph: ViewGraph
     name_of: dict[int, str]
-    """Image id to name, of the photos that share a verified pair with another."""
+    """Image id to name, of the images that share a verified pair with another."""
     id_of: dict[str, int]
     depth: DepthSource | None = None
     tried: frozenset[Pair] = frozenset()
@@ -38,7 +39,7 @@ class Scene:
 
     @classmethod
     def open(cls, database: Path, depth: DepthSource | None = None) -> Scene:
-        """Read photos, cameras and verified pairs."""
+        """Read images, cameras and verified pairs."""
         options = pycolmap.DatabaseCacheOptions()
         options.min_num_matches = MIN_NUM_INLIERS
         with pycolmap.Database.open(database) as db:
@@ -55,7 +56,7 @@ class Scene:
         )
 
     def without(self, pairs: Set[Pair]) -> Scene:
-        """The same scene, in which some pairs were never verified; photos and cameras are copies."""
+        """The same scene, in which some pairs were never verified; images and cameras are copies."""
         if not pairs:
             return self
         cache, correspondences = pycolmap.DatabaseCache(), self.cache.correspondence_graph
@@ -78,7 +79,7 @@ class Scene:
         return replace(self, cache=cache, view_graph=self.view_graph.without(pairs), _matched={})
 
     def keypoints(self, image_id: int) -> npt.NDArray[np.float32]:
-        """Positions of all keypoints of a photo, px, (N, 2)."""
+        """Positions of all keypoints of an image, px, (N, 2)."""
         return self._keypoints[image_id]
 
     def matches(self, pair: Pair) -> npt.NDArray[np.uint32]:
@@ -91,10 +92,19 @@ class Scene:
             self._matches[pair] = graph.extract_matches_between_images(*ids)
         return self._matches[pair]
 
-    def matched_keypoints(self, name: str) -> tuple[int, int]:
-        """How many keypoints of a photo are matched with another one, and how many with two others or more.
+    def pair_matches(self) -> PairMatches:
+        """Keypoints and inlier matches of all verified pairs by image names."""
+        cameras = {name: self.cache.camera(self.cache.image(i).camera_id) for name, i in self.id_of.items()}
+        return PairMatches(
+            {name: self.keypoints(i).astype(np.float64) for name, i in self.id_of.items()},
+            {name: (camera.width, camera.height) for name, camera in cameras.items()},
+            {pair: self.matches(pair).astype(np.int64) for pair in self.view_graph.edges},
+        )
 
-        Only the few photos are looked at that it shares most matches with.
+    def matched_keypoints(self, name: str) -> tuple[int, int]:
+        """How many keypoints of an image are matched with another one, and how many with two others or more.
+
+        Only the few images are looked at that it shares most matches with.
         """
         if name not in self._matched:
             partners = np.zeros(len(self.keypoints(self.id_of[name])), np.int64)
@@ -105,9 +115,9 @@ class Scene:
         return self._matched[name]
 
     def append_new_keypoints(self, reconstruction: pycolmap.Reconstruction) -> None:
-        """Give the photos of a model the keypoints that came into the database since it was built.
+        """Give the images of a model the keypoints that came into the database since it was built.
 
-        Keypoints are only ever appended, so those that the model knows keep their places.
+        Keypoints are only appended, so the earlier ones keep their indices.
         """
         for image_id, image in reconstruction.images.items():
             if image_id not in self.cache.images:
@@ -118,7 +128,7 @@ class Scene:
 
 
 def _tried_pairs(database: Path, name_of: Mapping[int, str]) -> frozenset[Pair]:
-    """Pairs of these photos that have a row of matches, be it empty; pycolmap tells of those with matches."""
+    """Pairs of these images with a row of matches, even an empty one; pycolmap lists only the others."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as db:
         rows = db.execute("SELECT pair_id FROM matches UNION SELECT pair_id FROM two_view_geometries")
         ends = [pycolmap.pair_id_to_image_pair(pair_id) for (pair_id,) in rows]

@@ -15,7 +15,7 @@ from .scene import Scene
 
 @dataclass(frozen=True, slots=True)
 class MapperSession:
-    """A mapper at work on one model; once closed, `reconstruction` holds registered photos only."""
+    """A mapper at work on one model; once closed, `reconstruction` holds registered images only."""
 
     scene: Scene
     options: MapperOptions
@@ -24,21 +24,21 @@ class MapperSession:
 
     @property
     def registered(self) -> frozenset[str]:
-        """Names of the photos that have a pose."""
+        """Names of the images that have a pose."""
         return frozenset(self.scene.name_of[i] for i in self.reconstruction.reg_image_ids())
 
     @property
     def observations(self) -> pycolmap.ObservationManager:
-        """COLMAP's bookkeeping of which photo sees which point."""
+        """COLMAP's bookkeeping of which image sees which point."""
         return self.mapper.observation_manager
 
     @property
     def num_registered(self) -> int:
-        """Number of photos that have a pose."""
+        """Number of images that have a pose."""
         return int(self.reconstruction.num_reg_images())
 
     def frames(self) -> list[list[pycolmap.Image]]:
-        """The registered photos of each frame: one, but for rigs."""
+        """The registered images of each frame: one, but for rigs."""
         rec = self.reconstruction
         images = [rec.image(image_id) for image_id in sorted(rec.reg_image_ids())]
         by_frame: dict[int, list[pycolmap.Image]] = {}
@@ -47,7 +47,7 @@ class MapperSession:
         return list(by_frame.values())
 
     def recount(self) -> None:
-        """Let the mapper know of photos that were registered without it; it counts them when it begins."""
+        """Count the images that were registered without the mapper; it counts only when it begins."""
         self.mapper.end_reconstruction(False)
         self.mapper.begin_reconstruction(self.reconstruction)
 

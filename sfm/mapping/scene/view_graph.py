@@ -1,4 +1,4 @@
-"""The view graph: pairs of photos that survived verification, with what is known of their relative motion."""
+"""The view graph: pairs of images that survived verification, with what is known of their relative motion."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TwoView:
     config: str
     """calibrated | uncalibrated | planar | panoramic | planar_or_panoramic | watermark | multiple."""
     spread: float
-    """Share of an 8 x 8 grid over the photo that holds inliers, the smaller of both photos, in [0, 1]."""
+    """Share of an 8 x 8 grid over the image that holds inliers, the smaller of both images, in [0, 1]."""
     tri_angle_deg: float | None = None
     """Median triangulation angle, where the database has it."""
     cam_b_from_cam_a: pycolmap.Rigid3d | None = None
@@ -44,10 +44,10 @@ class TwoView:
 
 @dataclass(frozen=True, slots=True)
 class ViewGraph:
-    """Photos and the verified pairs between them; immutable."""
+    """Images and the verified pairs between them; immutable."""
 
     names: tuple[str, ...]
-    """All photos of the database, sorted, those without any edge included."""
+    """All images of the database, sorted, those without any edge included."""
     edges: Mapping[Pair, TwoView] = field(default_factory=dict)
     _graph: nx.Graph[str] = field(init=False, repr=False, compare=False)
 
@@ -87,27 +87,27 @@ class ViewGraph:
         return pair in self.edges
 
     def components(self) -> list[set[str]]:
-        """Connected sets of photos, largest first, ties by name; a photo without edges is one too."""
+        """Connected sets of images, largest first, ties by name; an image without edges is one too."""
         parts = (set(part) for part in nx.connected_components(self._graph))
         return sorted(parts, key=lambda part: (-len(part), min(part)))
 
     def component(self, name: str) -> set[str]:
-        """Photos connected with `name`, itself included."""
+        """Images connected with `name`, itself included."""
         return set(nx.node_connected_component(self._graph, name))
 
     def degree(self, name: str) -> int:
-        """Number of verified pairs of a photo."""
+        """Number of verified pairs of an image."""
         return int(self._graph.degree[name]) if name in self._graph else 0
 
     def neighbours(self, name: str) -> tuple[str, ...]:
-        """Photos that share a verified pair with `name`, most inliers first, ties by name."""
+        """Images that share a verified pair with `name`, most inliers first, ties by name."""
         if name not in self._graph:
             return ()
         links = self._graph.adj[name]
         return tuple(sorted(links, key=lambda other: (-links[other]["num_inliers"], other)))
 
     def num_inliers(self, first: str, second: str) -> int:
-        """Inliers between two photos, 0 when the pair isn't verified."""
+        """Inliers between two images, 0 when the pair isn't verified."""
         edge = self.edges.get(Pair.of(first, second))
         return 0 if edge is None else edge.num_inliers
 

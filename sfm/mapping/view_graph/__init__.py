@@ -1,1 +1,1 @@
-"""What pairs say of each other before there is a model: the view graph, and which of its pairs to doubt."""
+"""What verified pairs show without a model: missing correspondences, rotations, inconsistent pairs."""

@@ -1,14 +1,13 @@
-"""Suspect pairs: matches that look-alike structure makes, found from the graph without a reconstruction.
+"""Verified pairs that visual aliasing has probably made, found in the view graph without a model.
 
-The pairs are trusted one by one, the strongest first (Kruskal's order; that firm pairs judge the others is
-the idea of Yan et al. 2017, "Distinguishing the Indistinguishable"), and their matches grow tracks.
-A pair that comes later joins photos that trusted pairs already join. If it is true, most of its matches lie
-within tracks that are there, or beside such tracks; the matches of a look-alike join places that no track
-joins. The strength of a pair says how much of their content its photos share, and whether what surrounds the
-matches agrees (`context_agreement`).
+Pairs are trusted in the order of their strength (Kruskal's algorithm), and their matches form tracks. That
+strong pairs judge weak ones is the idea of Yan et al. 2017, "Distinguishing the Indistinguishable". Strength
+is the share of keypoints that two images match, times the agreement of context (`context_agreement`). A later
+pair joins images that trusted pairs join already. Most matches of a true one lie within existing tracks,
+those of a false one join different tracks.
 
-True pairs with a wide baseline look the same, if the tracks of their two sides never meet. They turn the
-cameras as the trusted pairs do, which look-alikes rarely happen to do.
+A true pair with a wide baseline looks the same if the tracks of its two sides never meet. It agrees with the
+rotations of the trusted pairs, which a false pair rarely does.
 """
 
 from __future__ import annotations
@@ -28,31 +27,27 @@ from .pair_rotations import Rotation, rotation_errors
 from .track_forest import TrackForest
 
 _STRONG = 0.12
-"""A pair that shares so much needs no other evidence. Look-alikes of `dup_cereal` reach 0.09."""
+"""A pair of this strength needs no other evidence."""
 _AGREED = 0.9
-"""Nor does one whose surroundings agree so well. Look-alikes of `dup_cereal` reach 0.80."""
+"""A pair with this agreement of context needs no other evidence."""
 _SUPPORTED = 0.5  # of its matches within tracks: the pair is trusted
 _PURE = 0.8  # of its matches within tracks: then the others are trusted, too
-_SUSPECT = 0.35  # of its matches within tracks: fewer, and the pair is a suspect ...
-_AGAINST = 0.7  # ... if contradicted matches and surroundings add up to this ...
+_SUSPECT = 0.35  # of its matches within tracks: a pair with fewer is inconsistent ...
+_AGAINST = 0.7  # ... if contradicted matches and context add up to this ...
 _FIRM = 0.045
-"""... and the way round is made of pairs as strong as this: where it is weaker, as in `kitchen25` (0.033), a
-true wide baseline looks the same. Streets with look-alikes have 0.058 and more ..."""
+"""... and the path of trusted pairs has this strength at least; a weaker one occurs beside true wide
+baselines ..."""
 _FIRMER = 2.0  # ... and so many times stronger than the pair itself
 _MIN_KNOWN = 5  # matches between tracks, for a share of them to mean anything
-_DISAGREED = 0.3  # agreement of the surroundings that makes a suspect of a pair of which no more is known
+_DISAGREED = 0.3  # agreement of context below which a pair without other evidence is inconsistent
 _TURNS_ALIKE_DEG = 2.0
-"""A pair that turns the cameras as the others do, but for this, is no suspect. None of the 111 look-alikes
-that are named in `dup_cereal` does, and 4 of 965 in rendered facades; of the true pairs that would be named
-9 of 11 do in `fox`, and 5 of 8 in `monstree`."""
+"""A pair whose rotation agrees within this angle is not inconsistent."""
 _FEW_INLIERS = 25
-"""Fewer may be chance: of the pairs of two rendered districts that an alley joins, 11 % are true with 15 or
-16 inliers, 27 % with 17 to 19, 55 % with 20 to 24, 82 % with 25 to 29 and 95 % with more. Those across the
-alley, taken at their word, cost AUC@1 78 -> 46."""
+"""A pair with fewer inliers may be due to chance."""
 _MUCH_FIRMER = 10.0
-"""Of a pair that may be chance, times as strong as itself: the way round by the alley is ten and more."""
+"""Ratio of the strength of the path to that of a pair with few inliers."""
 _MAX_PASSES = 4
-_AMBIGUOUS_SHARE = 0.06  # of the pairs with this many inliers that are suspects
+_AMBIGUOUS_SHARE = 0.06  # of the pairs with this many inliers that are inconsistent
 _AMBIGUOUS_INLIERS = 30
 _MIN_AMBIGUOUS = 3
 _MAX_DECIDING = 3
@@ -60,55 +55,55 @@ _MAX_DECIDING = 3
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks for and against a pair."""
+    """Evidence for and against a pair."""
 
     num_inliers: int
     strength: float
-    """Share of the larger photo's matched keypoints, times the agreement of the surroundings, in [0, 1]."""
+    """Share of the larger number of matched keypoints, times the agreement of context, in [0, 1]."""
     context: float
-    """Agreement of the surroundings, in [0, 1]."""
+    """Agreement of context, in [0, 1]."""
     support: float
     """Share of the matches within one track, of those that join tracks of other pairs."""
     contradicted: float
     """Share of all matches that join two different tracks of other pairs."""
     way_round: float
-    """Strength of the weakest pair on the best way between both photos that does without this pair."""
+    """Strength of the weakest pair on the best path between both images without this pair."""
     num_hops: int
-    """Pairs on this way."""
+    """Number of pairs on this path."""
     num_known: int
     """Matches that join tracks of other pairs."""
     turn_error_deg: float | None
-    """Between the pair's rotation and that which the trusted pairs give both cameras; None: unknown."""
+    """Degrees between the pair's rotation and the one of the trusted pairs; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class InconsistentPair:
-    """A pair that is probably a look-alike's, and what would decide."""
+    """A pair that visual aliasing has probably made, and pairs that would decide."""
 
     pair: Pair
     score: float
-    """How sure it is, in [0, 1]."""
+    """Confidence that it is inconsistent, in [0, 1]."""
     why: str
     evidence: Evidence
     deciding: tuple[Pair, ...]
-    """Untried pairs of one of both photos with a trusted neighbour of the other, best first: if the pair is
-    true, these photos see the same place, too."""
+    """Untried pairs of one image with a trusted neighbour of the other, best first. If the pair is true, they
+    match."""
 
 
 @dataclass(frozen=True, slots=True)
 class InconsistencyReport:
-    """Suspects, surest first, and whether there are so many that the collection has look-alike structure."""
+    """Inconsistent pairs, most certain first, and whether so many make the collection ambiguous."""
 
     inconsistent_pairs: tuple[InconsistentPair, ...]
     ambiguous: bool
     deferred: frozenset[Pair] = frozenset()
-    """Pairs that registration had better leave for later: the suspects, others, most of them true, that the
-    tracks of firm pairs contradict, and those of few matches that no track supports."""
+    """Pairs that registration leaves for later: the inconsistent pairs, pairs that tracks of strong pairs
+    contradict, and pairs of few matches without support."""
     num_firm: int = 0
-    """Verified pairs that are strong enough for the share of suspects among them to mean anything."""
+    """Number of verified pairs with many inliers, among which the share of inconsistent ones counts."""
 
     def without(self, pairs: Set[Pair]) -> InconsistencyReport:
-        """The report after other evidence has spoken for some pairs."""
+        """The report without some pairs that other evidence confirms."""
         left = tuple(
             inconsistent for inconsistent in self.inconsistent_pairs if inconsistent.pair not in pairs
         )
@@ -117,16 +112,13 @@ class InconsistencyReport:
 
 
 def find_inconsistent_pairs(
-    matches: PairMatches,
-    *,
-    rotations: Mapping[Pair, Rotation] | None = None,
-    tried: Set[Pair] = frozenset(),
+    matches: PairMatches, *, rotations: Mapping[Pair, Rotation] | None = None, tried: Set[Pair] = frozenset()
 ) -> InconsistencyReport:
-    """Name the verified pairs that the other pairs contradict.
+    """Find the verified pairs that the other pairs contradict.
 
     Args:
         matches: all verified pairs.
-        rotations: of the pairs that have one, as `read_rotations` gives them.
+        rotations: of pairs, from `read_rotations`.
         tried: pairs matched so far, verified or not; none of them is proposed as deciding.
     """
     context = context_agreement(matches)
@@ -149,11 +141,9 @@ def find_inconsistent_pairs(
 
 
 def _deferred(trust: _Trust) -> frozenset[Pair]:
-    """Pairs most of whose matches join tracks of others the wrong way, or that may be chance, while firm
-    pairs lead round them.
+    """Pairs that tracks contradict or that may be due to chance, where strong pairs join the same images.
 
-    Where two places hang together by weak pairs alone, as in `kitchen25`, the pairs that are held back would
-    be the very ones that join them well.
+    Where only weak pairs join two places, the deferred pairs would be those that determine how.
     """
 
     def is_contradicted(pair: Pair) -> bool:
@@ -221,10 +211,10 @@ def _strengths(matches: PairMatches, context: Mapping[Pair, float]) -> dict[Pair
 
 
 class _Trust:
-    """The pairs in the order of their strength, each trusted or held back.
+    """The pairs in the order of their strength, each trusted or not.
 
-    A strong pair is trusted whatever the others say, unless `cautious`: the few look-alikes that are strong,
-    once trusted, vouch for all that join the same two places.
+    A strong pair is trusted even if others contradict it, unless `cautious`: a strong false pair supports all
+    false pairs between the same two places.
     """
 
     def __init__(
@@ -251,7 +241,7 @@ class _Trust:
         self._tree = nx.maximum_spanning_tree(self.trusted, weight="strength")
 
     def way_round(self, pair: Pair) -> tuple[float, int]:
-        """The weakest strength and the number of pairs on the best way between both photos."""
+        """The weakest strength and the number of pairs on the best path between both images."""
         steps = list(pairwise(nx.shortest_path(self._tree, pair.a, pair.b)))
         return min(float(self._tree.edges[step]["strength"]) for step in steps), len(steps)
 
@@ -292,7 +282,7 @@ class _Trust:
     def _trust(self, pair: Pair, support: float) -> None:
         self.trusted.add_edge(pair.a, pair.b, strength=self.strength[pair])
         self._parts.union(pair.a, pair.b)
-        if support >= _PURE:  # else some of the matches may be a look-alike's
+        if support >= _PURE:  # else some of the matches may be false
             self._forest.join(pair, self._matches.inliers[pair])
 
 
@@ -302,11 +292,11 @@ class _Deciding:
     tried: Set[Pair]
 
     def pairs(self, inconsistent: Pair) -> tuple[Pair, ...]:
-        """Untried pairs of a photo of the suspect with the strongest neighbours of its other photo."""
+        """Untried pairs of one image with the strongest neighbours of the other image."""
         found = {
-            Pair.of(photo, third): self.trusted.edges[other, third]["strength"]
-            for photo, other in ((inconsistent.a, inconsistent.b), (inconsistent.b, inconsistent.a))
+            Pair.of(image, third): self.trusted.edges[other, third]["strength"]
+            for image, other in ((inconsistent.a, inconsistent.b), (inconsistent.b, inconsistent.a))
             for third in self.trusted.adj[other]
-            if third != photo and Pair.of(photo, third) not in self.tried
+            if third != image and Pair.of(image, third) not in self.tried
         }
         return tuple(sorted(found, key=lambda pair: (-found[pair], pair))[:_MAX_DECIDING])

@@ -1,10 +1,9 @@
-"""Does what surrounds the matches of a pair agree, too, or do the photos share an object and nothing else?
+"""Agreement of context: whether the surroundings of the matches of a pair agree, too.
 
-Keypoints of one photo that other photos confirm, that lie near matches of the pair and whose place in the
-other photo is known from these matches, should be matched; where the other photo shows something else there,
-which photos of its own confirm, the surroundings contradict the match. This is the missing correspondence of
-Zach et al. 2008 ("What Can Missing Correspondences Tell Us About 3D Structure and Motion?"), tested beside
-the matches, where a similarity through the nearest of them predicts the place.
+Keypoints near matches of the pair that other images match are expected at a predicted position in the other
+image. Where that image has other matched keypoints around that position, the context contradicts the pair.
+This is the missing correspondence of Zach et al. 2008, "What Can Missing Correspondences Tell Us About 3D
+Structure and Motion?". A similarity through the nearest matches predicts the position.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from retrieval import Pair
 
 from ..scene.pair_matches import PairMatches
 
-_MAX_TESTED = 150  # keypoints a photo of a pair, evenly spread over its list: a share of them is wanted
+_MAX_TESTED = 150  # keypoints an image of a pair, evenly spread over its list: a share of them is wanted
 _LIMITS = Limits(num_neighbours=12, clear=0.03, reach=0.12, margin=0.02, elsewhere=0.04, num_elsewhere=3)
 
 _Indices = npt.NDArray[np.int64]
-_Places = npt.NDArray[np.float64]
+_Positions = npt.NDArray[np.float64]
 
 
 def context_agreement(matches: PairMatches, pairs: Collection[Pair] | None = None) -> dict[Pair, float]:
@@ -40,29 +39,35 @@ def context_agreement(matches: PairMatches, pairs: Collection[Pair] | None = Non
             continue
         both = []
         for here, there, ends in ((pair.a, pair.b, inliers), (pair.b, pair.a, inliers[:, ::-1])):
-            is_loose = num_pairs[here] > 0
-            is_loose[ends[:, 0]] = False
-            loose = np.flatnonzero(is_loose)
-            against = _contradictions(matches, here, there, ends, loose, confirmed[there])
+            is_unmatched = num_pairs[here] > 0
+            is_unmatched[ends[:, 0]] = False
+            unmatched = np.flatnonzero(is_unmatched)
+            against = _contradictions(matches, here, there, ends, unmatched, confirmed[there])
             both.append(len(ends) / (len(ends) + against))
         agreement[pair] = sum(both) / 2
     return agreement
 
 
 def _contradictions(
-    matches: PairMatches, here: str, there: str, ends: _Indices, loose: _Indices, confirmed_there: _Places
+    matches: PairMatches,
+    here: str,
+    there: str,
+    ends: _Indices,
+    unmatched: _Indices,
+    confirmed: _Positions,
 ) -> float:
-    """How many of the confirmed unmatched keypoints `loose` the other photo contradicts; estimated."""
-    if len(loose) == 0:
+    """Estimated number of the `unmatched` keypoints, matched elsewhere but not here, that the other image
+    contradicts."""
+    if len(unmatched) == 0:
         return 0.0
-    tested = loose[np.linspace(0, len(loose) - 1, min(_MAX_TESTED, len(loose))).astype(np.int64)]
+    tested = unmatched[np.linspace(0, len(unmatched) - 1, min(_MAX_TESTED, len(unmatched))).astype(np.int64)]
     case = Case(
         points=matches.keypoints[here][tested],
         matched=matches.keypoints[here][ends[:, 0]],
         partners=matches.keypoints[there][ends[:, 1]],
-        seen=confirmed_there,
+        seen=confirmed,
         size=matches.sizes[there],
         diagonal=matches.diagonal_px(here),
     )
     count = missing_matches(case, _LIMITS, num_cases=2 * len(matches.inliers))
-    return count * len(loose) / len(tested)
+    return count * len(unmatched) / len(tested)

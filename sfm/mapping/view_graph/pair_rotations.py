@@ -1,7 +1,7 @@
-"""Relative rotations of verified pairs, and how well each agrees with what the others say together.
+"""Relative rotations of verified pairs, and how well each agrees with the others.
 
-Verification leaves fundamental matrices where nobody gave a focal length, and rotations need one. All that is
-asked of it is that rotations round triplets of photos close, so the focal length is taken that closes most.
+Verification leaves fundamental matrices where no focal length is given, and rotations need one. The focal
+length is chosen with which most triplets of images have consistent rotations.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ def read_rotations(database: Path, matches: PairMatches) -> dict[Pair, Rotation]
 def rotation_errors(
     rotations: Mapping[Pair, Rotation], trusted: nx.Graph[str], asked: Iterable[Pair]
 ) -> dict[Pair, float]:
-    """Degrees between the rotation of each pair `asked` and that which the trusted pairs give its photos.
+    """Degrees between the rotation of each pair `asked` and that which the trusted pairs give its images.
 
     The rotations of the trusted pairs are averaged robustly (Chatterjee and Govindu 2013, "Efficient and
     Robust Large-Scale Rotation Averaging", as COLMAP has it). Pairs without a rotation, and those between
-    photos that the trusted pairs do not turn, are left out.
+    images that the trusted pairs do not turn, are left out.
     """
     turned: dict[str, tuple[int, Rotation]] = {}
     for index, part in enumerate(nx.connected_components(trusted)):
@@ -154,7 +154,7 @@ def _triplets(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Pair, Pair]]:
 
 
 def _averaged(rotations: Mapping[Pair, Rotation]) -> dict[str, Rotation]:
-    """The rotation of each photo's camera from the world, where three photos or more hang together."""
+    """Rotation of each image's camera from the world, for connected sets of three images or more."""
     names = sorted({name for pair in rotations for name in (pair.a, pair.b)})
     if len(names) < 3:
         return {}

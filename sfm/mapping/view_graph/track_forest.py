@@ -14,19 +14,19 @@ _Matches = npt.NDArray[np.int64]
 
 
 class TrackForest:
-    """Tracks over the keypoints of all photos, at most one keypoint of a photo in a track."""
+    """Tracks over the keypoints of all images, at most one keypoint of an image in a track."""
 
     def __init__(self, num_keypoints: Mapping[str, int]) -> None:
-        """`num_keypoints`: of each photo."""
+        """`num_keypoints`: of each image."""
         names = sorted(num_keypoints)
         counts = np.array([num_keypoints[name] for name in names], dtype=np.int64)
         self._offset = dict(zip(names, (np.cumsum(counts) - counts).tolist(), strict=True))
         self._tracks = new_tracks(np.repeat(np.arange(len(names)), counts))
 
     def counts(self, pair: Pair, matches: _Matches) -> tuple[int, int]:
-        """How many matches lie within one track, and how many join two tracks or lie within one.
+        """Number of matches within one track, and of those that join two tracks or lie within one.
 
-        Only tracks that are in two photos or more count: a new keypoint says nothing.
+        Tracks in one image alone do not count.
         """
         first, second = self._ends(pair, matches)
         label, joined = self._tracks.label, self._tracks.joined
@@ -34,7 +34,7 @@ class TrackForest:
         return within, int(np.count_nonzero(joined[first] & joined[second]))
 
     def join(self, pair: Pair, matches: _Matches) -> None:
-        """Merge the tracks of each match, unless the result would hold two keypoints of one photo."""
+        """Merge the tracks of each match, unless the result would hold two keypoints of one image."""
         self._tracks.join(*self._ends(pair, matches))
 
     def _ends(self, pair: Pair, matches: _Matches) -> tuple[_Matches, _Matches]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sfm.colmap.model_poses import Poses
-from sfm.geometry.horn import centres, extent, fit_similarity_robustly
+from sfm.evaluation.metrics import centres
+from sfm.geometry.similarity import extent, fit_similarity_robustly
 
 EVERY = 8
 """One photo in so many is held out, the first of each; as novel-view benchmarks have it."""
@@ -98,7 +99,7 @@ def place_errors(
             distances.append(math.inf)
             angles.append(math.inf)
             continue
-        centre = fit.apply(photo.pose.inverse().translation[None])[0]
+        centre = fit * photo.pose.inverse().translation
         true = reference[name]
         distances.append(100 * float(np.linalg.norm(centre - true.inverse().translation)) / extent(target))
         left = true.rotation * turn * photo.pose.rotation.inverse()

@@ -15,7 +15,8 @@ from sfm.colmap.model_poses import Poses, find_models, read_poses
 from sfm.errors import InputError
 from sfm.evaluation.evaluate import evaluate_poses
 from sfm.evaluation.ground_truth import GroundTruth
-from sfm.geometry.horn import Array, Similarity, centres, fit_similarity_robustly, trajectory_error
+from sfm.evaluation.metrics import Array, centres, trajectory_error
+from sfm.geometry.similarity import fit_similarity_robustly
 
 MIN_MODEL_SIZE = 3
 _MAX_TURN_DEG, _MAX_DISTANCE = 2.0, 0.02
@@ -145,7 +146,7 @@ def flagged_photos(record: Mapping[str, object]) -> frozenset[str]:
     )
 
 
-def _fit(source: Array, target: Array, limit: float) -> Similarity | None:
+def _fit(source: Array, target: Array, limit: float) -> pycolmap.Sim3d | None:
     """The similarity that brings most centres within the limit, refined on these.
 
     Least distances alone are not enough: one photo far away shrinks the model into a point.
@@ -175,9 +176,9 @@ def _near(
     fit = _fit(source, target, limit)
     if fit is None:
         return frozenset()
-    distance = np.linalg.norm(fit.apply(source) - target, axis=1)
-    turn = pycolmap.Rotation3d(fit.rotation)
-    left = np.array([(reference[n].rotation * turn * poses[n].rotation.inverse()).matrix() for n in common])
+    distance = np.linalg.norm(fit * source - target, axis=1)
+    turns = (reference[n].rotation * fit.rotation * poses[n].rotation.inverse() for n in common)
+    left = np.array([turn.matrix() for turn in turns])
     if common_turn:
         left = left @ np.asarray(roma.special_procrustes(torch.from_numpy(np.median(left, axis=0)))).T
     cosine = (np.trace(left, axis1=1, axis2=2) - 1) / 2

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 from photo_sets import BenchmarkScene
 
 from metrics.clouds import read_cloud, read_crop
@@ -13,8 +14,9 @@ from metrics.points import Array, PointScore, score_points, thinned
 from sfm.colmap.model_files import read_whole_model
 from sfm.colmap.model_poses import read_poses
 from sfm.errors import InputError
+from sfm.evaluation.metrics import centres
 from sfm.evaluation.names import match_names
-from sfm.geometry.horn import Similarity, centres, fit_similarity
+from sfm.geometry.similarity import fit_similarity
 
 TANKS_AND_TEMPLES_M = {
     "Barn": 0.01,
@@ -69,7 +71,7 @@ def scan_scores(
     )
 
 
-def truth_from_model(scene: BenchmarkScene, model: Path) -> Similarity:
+def truth_from_model(scene: BenchmarkScene, model: Path) -> pycolmap.Sim3d:
     """The similarity of camera centres over the photos that both know.
 
     Raises:
@@ -85,7 +87,7 @@ def truth_from_model(scene: BenchmarkScene, model: Path) -> Similarity:
 
 
 def _in_scan_frame(scene: BenchmarkScene, model: Path, points: Array) -> Array:
-    moved = truth_from_model(scene, model).apply(points)
+    moved = np.asarray(truth_from_model(scene, model) * points)
     further = scene.scans_from_world
     return moved if further is None else _placed(moved, np.asarray(further.matrix(), dtype=np.float64))
 
