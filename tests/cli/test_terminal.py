@@ -173,7 +173,7 @@ class _Terminal(io.StringIO):
 def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
     run = SimpleNamespace(
         ambiguous=ambiguous,
-        suspects=("a pair", "another"),
+        inconsistent_pairs=("a pair", "another"),
         aliasing_note="Take photos between." if ambiguous else "",
         verdict=NO_MODEL,
         failures=(),
