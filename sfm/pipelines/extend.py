@@ -52,6 +52,15 @@ class Extension:
     added: tuple[PhotoOutcome, ...]
     apart: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(
+        cls, result: Result, addition: ImageAddition, given: GivenModel, collection: Collection
+    ) -> Extension:
+        """The outcome of a run that extended a model."""
+        apart = _apart(result, addition.new, given.registered)
+        added = _outcomes(result, addition.new, collection)
+        return cls(result, addition.existing.frozen, added, apart)
+
     @property
     def num_registered(self) -> int:
         """New photos that are in MODEL now."""
@@ -84,9 +93,9 @@ def extend(
     The result has the frame of the model: same origin, orientation and scale. New photos take a camera of
     the model that EXIF identifies; without EXIF, the folder and the size do.
 
-    A model of COLMAP's keeps its keypoints and points. With its `database`, features and pairs come from
-    there. Without, the photos are described again: a keypoint of the model takes the descriptor found within
-    a pixel of it. The model's own tracks replace matches.
+    A model of COLMAP's keeps its keypoints and points. Features and pairs come from its `database`, if given.
+    Otherwise the photos are described again: a keypoint of the model takes the descriptor found within a
+    pixel of it. The model's own tracks replace matches.
 
     Args:
         model: output of a run, or a COLMAP model folder.
@@ -94,11 +103,9 @@ def extend(
             taken gets the folder's name before it.
         output: workspace for the result; not the model's.
         frozen: keep poses, intrinsics and points of the model to the last bit; else all are adjusted.
-        images: folder of the model's photos, where they are not where a run found them; needed with a COLMAP
-            model.
+        images: folder of the model's photos, where they have moved; needed with a COLMAP model.
         database: database of a COLMAP model.
-        config: all options but the mapper, which is always ours; None takes those of the run that made the
-            model, else the defaults.
+        config: all options but the mapper; None takes those of the model's run, else the defaults.
         progress: receives the progress of each stage.
 
     Raises:
@@ -107,10 +114,9 @@ def extend(
         WorkspaceError: as `run`.
     """
     images, database = (None if p is None else Path(p).expanduser() for p in (images, database))
-    given = open_given(Path(model), images=images, database=database)
-    options = config or given.config() or Config()
-    options = replace(options, register=replace(options.register, mapper="graph", poses=None))
     photos, output = Path(photos).expanduser(), Path(output)
+    given = open_given(Path(model), images=images, database=database)
+    options = _options(config or given.config() or Config())
     with photo_session(given.root, output, options, progress) as session:
         collection, store, new = _described(session, photos, given)
         models = models_in_database(given.models, store)
@@ -124,14 +130,17 @@ def extend(
                 collection, loop = better, _grown(session, better, store, addition, given)
         if not frozen:
             with session.survived("frame of the model"):
-                loop = replace(loop, models=tuple(_in_frame_of(model, models) for model in loop.models))
-                loop = write_grown(session, loop)
+                moved = tuple(_in_frame_of(model, models) for model in loop.models)
+                loop = write_grown(session, replace(loop, models=moved))
         frame = GivenFrame.of(given.root, given.registered)
         result = finish(session, collection, store, loop, existing=frame)
-        apart = _apart(result, new, given.registered)
-        extension = Extension(result, frozen, _outcomes(result, new, collection), apart)
+        extension = Extension.of(result, addition, given, collection)
         session.sharing.write_json(output / "extension.json", extension.to_dict())
         return extension
+
+
+def _options(config: Config) -> Config:
+    return replace(config, register=replace(config.register, mapper="graph", poses=None))
 
 
 def _described(
