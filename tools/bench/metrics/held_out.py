@@ -90,7 +90,7 @@ def place_errors(
     fit = fit_similarity_robustly(centres(model, common), target)
     if fit is None or not held:
         return PlaceErrors(None, None)
-    turn = pycolmap.Rotation3d(fit.rotation)
+    turn = fit.rotation
     found = {photo.name: photo for photo in placed}
     distances, angles = [], []
     for name in held:
