@@ -92,7 +92,9 @@ class StripPairs:
     def points(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = self.names if rows is None else [self.names[row] for row in rows]
         self.strip.points_of += [names[view - 1] for names in chosen]
-        y, x = torch.meshgrid(torch.arange(HEIGHT) - 24.0, torch.arange(WIDTH) - 32.0, indexing="ij")
+        y, x = torch.meshgrid(
+            torch.arange(HEIGHT) - HEIGHT / 2, torch.arange(WIDTH) - WIDTH / 2, indexing="ij"
+        )
         xyz = torch.stack((x / 40 * 5, y / 40 * 5, torch.full_like(x, 5.0)), dim=-1)
         return xyz.expand(len(chosen), -1, -1, -1), torch.full((len(chosen), HEIGHT, WIDTH), 3.0)
 

@@ -19,30 +19,27 @@ from sfm.errors import InputError, WorkspaceError
 from sfm.evaluation import compare_models
 from sfm.mapping.scene.camera_models import as_model
 from sfm.types import PhotoStatus
-from tests.conftest import MakeOnce
 
 QUICK = ("run.threads=2", "sift.max_num_features=2500", "export.report=false", "export.points_ply=false")
 
 
 @pytest.fixture(scope="module")
-def photos(demo_data: Path, make_once: MakeOnce) -> Path:
-    """`old` with seven photos, `new` with two that follow them, and OUT of a `run` over the old ones."""
-
-    def run(folder: Path) -> None:
-        for number, path in enumerate(sorted((demo_data / "images").iterdir())[:9]):
-            place = folder / ("new" if number >= 7 else "old") / path.name
-            place.parent.mkdir(exist_ok=True)
-            shutil.copy(path, place)
-        config = load_config(overrides=QUICK)
-        assert sfm.run(folder / "old", output=folder / "run", config=config).run.status == "ok"
-
-    return make_once("extended", run)
+def photos(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`old` with seven photos, and `new` with two that follow them."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number, path in enumerate(sorted((demo_data / "images").iterdir())[:9]):
+        place = folder / ("new" if number >= 7 else "old") / path.name
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(path, place)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def old(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """OUT of the run, a copy for each process: commands lock the folder that they read."""
-    return shutil.copytree(photos / "run", tmp_path_factory.mktemp("old") / "run", symlinks=True)
+def old(photos: Path) -> Path:
+    """OUT of a run over the old photos."""
+    out = photos / "run"
+    assert sfm.run(photos / "old", output=out, config=load_config(overrides=QUICK)).run.status == "ok"
+    return out
 
 
 def model(out: Path) -> pycolmap.Reconstruction:
