@@ -51,9 +51,9 @@ def make_progress(display: Display) -> Progress:
         case Display.BARS:
             return BarProgress()
         case Display.LINES:
-            return TextProgress(_line_text, _to_stderr, every_s=_LINE_EVERY_S)
+            return TextProgress(_line_text, str, _to_stderr, every_s=_LINE_EVERY_S)
         case Display.JSON:
-            return TextProgress(_json_text, _to_stderr, every_s=_JSON_EVERY_S)
+            return TextProgress(_json_text, _json_message, _to_stderr, every_s=_JSON_EVERY_S)
 
 
 def set_up_logging(*, display: Display, verbose: bool) -> None:
@@ -103,6 +103,7 @@ class TextProgress:
     """A line at the start and the end of each task, and one every `every_s` seconds between."""
 
     render: Callable[[str, _Count], str]
+    render_message: Callable[[str], str]
     emit: Emit
     every_s: float
 
@@ -115,6 +116,10 @@ class TextProgress:
         yield _TextTask(self, count, count.started + self.every_s)
         if total:
             self.emit(self.render("end", count))
+
+    def message(self, text: str) -> None:
+        """Show one line."""
+        self.emit(self.render_message(text))
 
 
 @dataclass(slots=True)
@@ -146,6 +151,9 @@ class BarProgress:
             return
         with self._display() as live:
             yield _BarTask(live, int(live.add_task(title, total=total, unit=unit)))
+
+    def message(self, text: str) -> None:
+        """Show nothing: bars say how far a run is."""
 
     @contextmanager
     def _display(self) -> Iterator[RichProgress]:
@@ -219,6 +227,10 @@ def _json_text(moment: str, count: _Count) -> str:
     return json_line(
         "progress", **fields, total=count.total, unit=count.unit, seconds=round(count.seconds, 3)
     )
+
+
+def _json_message(text: str) -> str:
+    return json_line("message", text=text)
 
 
 def _is_capable_terminal() -> bool:

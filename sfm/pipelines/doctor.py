@@ -23,7 +23,6 @@ _REQUIRED = {
     "networkx": "networkx",
     "pycolmap": "pycolmap",
     "faiss": "faiss-cpu",
-    "roma": "roma",
     "safetensors": "safetensors",
     "pydantic": "pydantic",
     "yaml": "PyYAML",

@@ -67,7 +67,10 @@ class SessionMapper:
 
     def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
         """Refine the models."""
-        return finish_models(self.problem, models, deferred=deferred, events=events)
+        with self.session.progress.task("refine", len(models), unit="models") as task:
+            refined = finish_models(self.problem, models, deferred=deferred, events=events)
+            task.advance(len(models))
+        return refined
 
     def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         """Match and verify pairs that the database does not hold yet."""

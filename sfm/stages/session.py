@@ -15,6 +15,7 @@ from sfm.matching import Backend
 from sfm.pairs.history import History
 from sfm.report.record import peak_memory_mb
 from sfm.stages.known_poses import KnownPoses
+from sfm.stages.round_messages import RoundMessages
 from sfm.types import StageReport
 from sfm.workspace import interruption
 from sfm.workspace.failures import StepFailure, noted
@@ -44,7 +45,7 @@ class Session:
     """Of this run, kept in memory as its events come."""
 
     def __post_init__(self) -> None:
-        self.workspace.event_sinks.append(self.history)
+        self.workspace.event_sinks += [self.history, RoundMessages(self.progress)]
 
     @property
     def threads(self) -> int:

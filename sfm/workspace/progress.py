@@ -19,6 +19,9 @@ class Progress(Protocol):
     def task(self, title: str, total: int, *, unit: str = "") -> AbstractContextManager[Task]:
         """A count from 0 to `total` that is shown while the context is open."""
 
+    def message(self, text: str) -> None:
+        """One line about what was done, for displays that show lines."""
+
 
 class _SilentTask:
     def __enter__(self) -> _SilentTask:
@@ -37,3 +40,6 @@ class SilentProgress:
     def task(self, title: str, total: int, *, unit: str = "") -> AbstractContextManager[Task]:
         """A task that shows nothing."""
         return _SilentTask()
+
+    def message(self, text: str) -> None:
+        """Show nothing."""

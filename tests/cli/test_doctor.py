@@ -61,13 +61,13 @@ def test_another_package_named_kernels_is_found_out(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_missing_required_package_ends_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide("roma", None, monkeypatch)
+    hide("networkx", None, monkeypatch)
 
     done = CliRunner().invoke(main, ["doctor"])
 
     assert done.exit_code == 4
-    assert "pip install roma" in done.stdout
-    assert "sfm run will not work: roma" in done.stderr
+    assert "pip install networkx" in done.stdout
+    assert "sfm run will not work: networkx" in done.stderr
 
 
 def test_retrieval_without_numba_is_slower_and_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

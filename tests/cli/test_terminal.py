@@ -18,6 +18,7 @@ import pytest
 from sfm.cli.summary import result_lines
 from sfm.cli.terminal import BarProgress, Display, choose_display, make_progress
 from sfm.report.verdict import NO_MODEL
+from sfm.stages.round_messages import RoundMessages
 from sfm.types import PhotoOutcome, PhotoStatus
 from sfm.workspace.native_log import native_log
 from sfm.workspace.progress import Progress, SilentProgress, Task
@@ -35,6 +36,30 @@ def test_plain_lines_at_start_and_end(capfd: pytest.CaptureFixture[str]) -> None
     out, err = capfd.readouterr()
     assert out == ""
     assert err.splitlines() == ["match: 3 pairs", "match: 3 pairs in 0.0 s"]
+
+
+def test_a_line_for_each_round_of_the_loop(capfd: pytest.CaptureFixture[str]) -> None:
+    found = {
+        "round": 2,
+        "asked": {"verify": 1, "loop": 2},
+        "matched": 3,
+        "verified": 1,
+        "seconds": 0.25,
+        "registered_before": 4,
+        "registered_after": 6,
+        "models_before": 2,
+        "models_after": 1,
+    }
+    pairs = "3 pairs matched (2 loop, 1 verify), 1 verified"
+    line = f"round 2: {pairs}; 4 to 6 photos registered, 2 to 1 models; 0.2 s"
+    for display in Display:
+        sink = RoundMessages(make_progress(display))
+        sink.emit("loop", "round", **found)
+        sink.emit("loop", "request", **found)
+
+    plain, as_json = capfd.readouterr().err.splitlines()
+    assert plain == line
+    assert json.loads(as_json)["text"] == line
 
 
 def test_one_pair_is_no_pairs(capfd: pytest.CaptureFixture[str]) -> None:

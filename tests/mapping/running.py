@@ -52,6 +52,9 @@ class Counted:
     def advance(self, steps: int = 1) -> None:
         self.count += steps
 
+    def message(self, text: str) -> None:
+        return None
+
 
 def run(
     database: Path,

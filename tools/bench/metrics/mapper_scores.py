@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-import roma
-import torch
 
 from sfm.colmap.model_poses import Poses, find_models, read_poses
 from sfm.errors import InputError
@@ -180,7 +178,8 @@ def _near(
     turns = (reference[n].rotation * fit.rotation * poses[n].rotation.inverse() for n in common)
     left = np.array([turn.matrix() for turn in turns])
     if common_turn:
-        left = left @ np.asarray(roma.special_procrustes(torch.from_numpy(np.median(left, axis=0)))).T
+        u, _, vt = np.linalg.svd(np.median(left, axis=0))  # the nearest rotation
+        left = left @ (u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt).T
     cosine = (np.trace(left, axis1=1, axis2=2) - 1) / 2
     angles = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     near = (distance <= limit) & (angles <= max_turn_deg)
