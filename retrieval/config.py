@@ -1,6 +1,6 @@
 """Options of retrieval and of the first scene graph.
 
-`tools/bench/studies/retrieval_recall.py` measures the defaults; docs/measurements.md has the figures.
+docs/measurements.md has the measurements behind the defaults.
 """
 
 from __future__ import annotations
