@@ -71,27 +71,19 @@ def from_hub_config(config: Mapping[str, object]) -> NetworkArchitecture:
     return _from_arguments({name: value for name, value in config.items() if name not in _OF_THE_FILE})
 
 
+class _Infinities(ast.NodeTransformer):
+    """Turns the name `inf` into a number, which makes such a value a literal."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(math.inf) if node.id == "inf" else node
+
+
 def _value(name: str, node: ast.expr) -> object:
-    """A literal, `inf`, `-inf`, or a flat tuple or list of those."""
-    if isinstance(node, ast.Tuple | ast.List):
-        return tuple(_scalar(name, item) for item in node.elts)
-    return _scalar(name, node)
-
-
-def _scalar(name: str, node: ast.expr) -> object:
-    sign = 1
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        sign, node = -1, node.operand
-    value: object = math.inf if isinstance(node, ast.Name) and node.id == "inf" else None
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float | None):
-        value = node.value
-    elif value is None:
-        raise ArchitectureError(f"network description: {name} must be a plain value")
-    if sign == 1:
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ArchitectureError(f"network description: {name}: only numbers can be negative")
-    return -value
+    """A literal, in which `inf` may stand for a number."""
+    try:
+        return ast.literal_eval(_Infinities().visit(node))
+    except (ValueError, TypeError, MemoryError, RecursionError) as error:
+        raise ArchitectureError(f"network description: {name} must be a plain value") from error
 
 
 _SIZES: Final = {
