@@ -4,14 +4,16 @@ The convention of `benchmark/reconstruction` in COLMAP's repository (`relative_a
 
 - A is the multiset of ordered pairs (i, j), i != j, of images in one model; an image in several models brings
   its pairs in each. B is the set of ordered pairs of images in one component of the ground truth.
-- A pair of A that is in B has the larger of its rotation error and of the angle between the two translations
-  of camj_from_cami, the latter 0 where the true one is shorter than the stated accuracy of positions.
-- A pair of B that is not in A (missing, or in different models) has 180 degrees, and so has a pair of A that
-  is not in B (scenes merged that have nothing to do with each other). So the denominator is |A u B|.
+- The error of a pair in both A and B is the larger of its rotation error and its translation error. The
+  translation error is the angle between the true and the estimated translation of camj_from_cami. It is 0
+  where the true translation is shorter than the stated accuracy of positions.
+- A pair in B alone has an error of 180 degrees: an image is missing, or the images are in different models.
+- A pair in A alone has the same error: a model contains images of unrelated scenes. So the denominator is
+  |A u B|.
 
-Beside `sfm.evaluation.metrics`, pairs count in both directions, all models count, and merged scenes cost. One
-difference from COLMAP's remains: there, images that the ground truth lacks make pairs of A, all of them
-failures. Here they are left out: ground truth that is a program's result may lack images that are sound.
+Unlike in `sfm.evaluation.metrics`, pairs count in both directions, all models count, and merged scenes count
+as errors. COLMAP also counts images that the ground truth lacks, as failures. Here such images are left out,
+since ground truth computed by a program may lack correct images.
 """
 
 from __future__ import annotations

@@ -4,18 +4,18 @@ The view graph is a network of conductances. The effective resistance R of two i
 one pose as seen from the other, up to a factor. L is the Laplacian of the network.
 
 D-optimal design raises the log determinant of the reduced Laplacian. A pair of conductance w gains
-log(1 + w R): much where it closes a loop, nothing among ten neighbours. The greedy choice is within 1 - 1/e
-of the best set (Khosoussi et al., "Reliable graphs for SLAM", IJRR 2019).
+log(1 + w R). This is large where the pair closes a loop, and small among many neighbours. The greedy choice
+is within 1 - 1/e of the best set (Khosoussi et al., "Reliable graphs for SLAM", IJRR 2019).
 
 A-optimal design lowers the Kirchhoff index N tr(L^+), the sum of all effective resistances. (Ghosh, Boyd &
 Saberi, "Minimizing effective resistance of a graph", SIAM Review 2008.) It finds pairs
-between weakly connected parts: each makes every image of one part more certain as seen from the other. By
-Sherman and Morrison, a pair of images a and b takes from tr(L^+)
+between weakly connected parts. Each such pair lowers the uncertainty of all images of one part relative to
+the other. By the Sherman-Morrison formula, a pair of images a and b lowers tr(L^+) by
 
     w |L^+ (e_a - e_b)|^2 / (1 + w R_ab).
 
-Since tr(L^+ L L^+) = tr(L^+), the verified pairs account for all of tr(L^+) to first order. Hence the unit of
-an A-optimal gain: what a verified pair accounts for on average.
+To first order, the verified pairs account for all of tr(L^+), since tr(L^+ L L^+) = tr(L^+). The unit of an
+A-optimal gain is the mean contribution of a verified pair to tr(L^+).
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ class PendantPart:
 def pendant_parts(model: pycolmap.Reconstruction) -> list[PendantPart]:
     """The pendant parts of a model, largest first, without parts of parts.
 
-    Images that see `MIN_COMMON_POINTS` points of three images or more together are neighbours. A part is what
-    an articulation point of this graph separates from the larger remainder. It shares fewer points than
-    `MIN_COMMON_POINTS`, and a small share of all its shared points, with the remainder.
+    Two images are neighbours where they share `MIN_COMMON_POINTS` points that a third image sees, too. An
+    articulation point of this graph separates a part from the larger remainder. The part shares fewer than
+    `MIN_COMMON_POINTS` points with the remainder, and a small share of its shared points.
     """
     images = sorted(model.reg_image_ids())
     names = [model.image(image_id).name for image_id in images]

@@ -27,7 +27,7 @@ def weakly_connected_parts(
 def spectral_cuts(
     names: Set[str], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int]
 ) -> Iterator[frozenset[str]]:
-    """Parts across whose border more matches contradict the model than agree, parts of a part after it.
+    """Parts with more contradicting than agreeing matches across their border, each before its own parts.
 
     Args:
         names: images of a model.
@@ -50,10 +50,10 @@ def spectral_cuts(
 def _weakest_cut(
     names: Sequence[str], errors_px: Mapping[Pair, float], inliers: Mapping[Pair, int]
 ) -> tuple[frozenset[str], int, int]:
-    """The part with most contradicting matches across for each that agrees, and the number of both.
+    """The part with most contradicting matches per agreeing match across its border, and both counts.
 
-    Candidates are the cuts of the order by the second eigenvector of the normalised Laplacian of the agreeing
-    pairs (Shi and Malik 2000, "Normalized Cuts and Image Segmentation").
+    The second eigenvector of the normalised Laplacian of the agreeing pairs orders the images. Each cut of
+    this order is a candidate (Shi and Malik 2000, "Normalized Cuts and Image Segmentation").
     """
     index = {name: i for i, name in enumerate(names)}
     pairs = [pair for pair in errors_px if pair.a in index and pair.b in index]

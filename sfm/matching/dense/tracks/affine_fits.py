@@ -140,8 +140,9 @@ def _affine_fit(dx: Array, dy: Array, weight: Array) -> _Fit:
 def _bent_fit(dx: Array, dy: Array, weight: Array, scale: Array, bend: Array) -> _Fit:
     """Maps with v, by a Gauss-Newton step from `bend`.
 
-    With z = x / (1 + v x), a change u of v turns o + J z, to first order, into o + J z - J z (u z). So u is
-    found from the part of the products of z that no affine map explains.
+    With z = x / (1 + v x), a change u of v turns o + J z, to first order, into o + J z - J z (u z). A
+    weighted affine fit is removed from the targets and from the products of z. Damped least squares of these
+    residuals then give u.
     """
     z = dx / divisors((bend.T[..., None] * dx).sum(0))
     values = np.concatenate((dy, z[:1] * z[:1], z[:1] * z[1:], z[1:] * z[1:]))
@@ -151,12 +152,12 @@ def _bent_fit(dx: Array, dy: Array, weight: Array, scale: Array, bend: Array) ->
     curve = _curves(jacobian, rest[2:])
     heavy = weight * curve
     a, b, d = ((heavy[:, i] * curve[:, j]).sum((0, 2)) for i, j in ((0, 0), (0, 1), (1, 1)))
-    held = (scale / _USUAL_BEND) ** 2 / 2 * _dot(weight, weight) / np.maximum(weight.sum(1), 1e-6)
-    held = np.maximum(held, 1e-6)  # no neighbour may have any weight left
-    pull = -(heavy * rest[:2, None]).sum((0, 3)) - held * bend.T
-    a, d = a + held, d + held
+    damping = (scale / _USUAL_BEND) ** 2 / 2 * _dot(weight, weight) / np.maximum(weight.sum(1), 1e-6)
+    damping = np.maximum(damping, 1e-6)  # no neighbour may have any weight left
+    pull = -(heavy * rest[:2, None]).sum((0, 3)) - damping * bend.T
+    a, d = a + damping, d + damping
     solved: Array = np.stack((pull[0] * d - pull[1] * b, pull[1] * a - pull[0] * b), 1)
-    step: Array = np.divide(solved, _determinant(a, b, d, held)[:, None])
+    step: Array = np.divide(solved, _determinant(a, b, d, damping)[:, None])
     square = ((rest[:2] + np.einsum("na,iank->ink", step, curve)) ** 2).sum(0)
     offset = constant[:, :2] + np.einsum("na,ian->ni", step, _curves(jacobian, constant[:, 2:].T))
     turned = np.einsum("na,ianj->nij", step, _curves(jacobian, slope[:, 2:].swapaxes(0, 1)))
