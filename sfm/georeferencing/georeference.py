@@ -137,8 +137,8 @@ def _read_place(path: Path) -> Georeference:
 
 
 @dataclass(frozen=True, slots=True)
-class Surveying:
-    """What models are placed with."""
+class GeoreferencingContext:
+    """Inputs of georeferencing other than the models."""
 
     database: Path
     config: GeoreferenceConfig
@@ -158,7 +158,7 @@ class Surveying:
 
 
 def georeference(
-    models: Sequence[pycolmap.Reconstruction], tools: Surveying, events: EventSink
+    models: Sequence[pycolmap.Reconstruction], context: GeoreferencingContext, events: EventSink
 ) -> tuple[tuple[pycolmap.Reconstruction, ...], tuple[Georeference, ...]]:
     """The models placed by positions, all about one origin, and the basis of each placement.
 
@@ -166,19 +166,19 @@ def georeference(
     model keeps its own. Models without such positions are turned upright where photos determine up. Models
     are changed in place, or replaced by adjusted copies. `events` receives a `georeference` event a model.
     """
-    config, priors = tools.config, None
+    config, priors = context.config, None
     if config.mode == "auto":
         priors = read_position_priors(
-            tools.database,
+            context.database,
             sigma_horizontal_m=config.sigma_horizontal_m,
             sigma_vertical_m=config.sigma_vertical_m,
         )
     placed, found = [], []
     for index, model in enumerate(models):
-        better, where = _placed(model, priors, tools)
-        if not where.is_placed and not _is_given(model, tools):
-            where = _scaled_by_rigs(better, _upright(better, where, tools), tools)
-        if index in tools.metric_by_depth:
+        better, where = _placed(model, priors, context)
+        if not where.is_placed and not _is_given(model, context):
+            where = _scaled_by_rigs(better, _upright(better, where, context), context)
+        if index in context.metric_by_depth:
             where = _beside_depth(where)
         events.emit(STAGE, "georeference", model=index, metric=where.is_metric, **asdict(where))
         placed.append(better)
@@ -186,8 +186,8 @@ def georeference(
     return tuple(placed), tuple(found)
 
 
-def _is_given(model: pycolmap.Reconstruction, tools: Surveying) -> bool:
-    return tools.given is not None and tools.given.holds(model)
+def _is_given(model: pycolmap.Reconstruction, context: GeoreferencingContext) -> bool:
+    return context.given is not None and context.given.holds(model)
 
 
 def _beside_depth(where: Georeference) -> Georeference:
@@ -200,56 +200,59 @@ def _beside_depth(where: Georeference) -> Georeference:
 
 
 def _placed(
-    model: pycolmap.Reconstruction, priors: PositionPriors | None, tools: Surveying
+    model: pycolmap.Reconstruction, priors: PositionPriors | None, context: GeoreferencingContext
 ) -> tuple[pycolmap.Reconstruction, Georeference]:
-    if tools.given is not None and _is_given(model, tools):
-        return model, tools.given.place
-    if tools.config.mode == "never":
+    if context.given is not None and _is_given(model, context):
+        return model, context.given.place
+    if context.config.mode == "never":
         return model, Georeference("model", "georeference.mode is never")
     if priors is None:
         return model, Georeference("model", "no photo has a position")
     names = [name for name in _names(model) if name in priors.of]
-    found = _aligned(model, names, priors, tools)
+    found = _aligned(model, names, priors, context)
     if isinstance(found, str):
         return model, Georeference("model", found, num_positions=len(names))
     model.transform(found.metric_from_model)
     adjustment = None
-    if tools.config.adjust != "never" and found.used_heights:
+    if context.config.adjust != "never" and found.used_heights:
         true = {name: priors.of[name] for name, good in zip(names, found.is_inlier, strict=True) if good}
-        model, adjustment = _adjusted(model, true, tools)
+        model, adjustment = _adjusted(model, true, context)
         if found.used_up and adjustment.accepted:  # about which the priors know nothing
-            again = _aligned(model, names, priors, tools)
+            again = _aligned(model, names, priors, context)
             model.transform(again.metric_from_model if isinstance(again, Alignment) else pycolmap.Sim3d())
     return model, _described(model, names, priors, found, adjustment)
 
 
 def _adjusted(
-    model: pycolmap.Reconstruction, priors: Mapping[str, PositionPrior], tools: Surveying
+    model: pycolmap.Reconstruction, priors: Mapping[str, PositionPrior], context: GeoreferencingContext
 ) -> tuple[pycolmap.Reconstruction, PositionAdjustment]:
     """The model adjusted with positions, or as it is where that would make it worse."""
-    scene, options = Scene.open(tools.database), tools.options.global_ba
-    if holds_given(scene, model, tools.options):
+    scene, options = Scene.open(context.database), context.options.global_ba
+    if holds_given(scene, model, context.options):
         options = without_focal(options)
     adjusted, found = adjust_with_positions(
         model,
         priors,
-        with_fitting_loss(options, model, tools.loss_function),
-        fixed_cameras=tools.fixed_cameras,
-        seed=tools.seed,
-        only_with_evidence=tools.config.adjust == "evidence",
+        with_fitting_loss(options, model, context.loss_function),
+        fixed_cameras=context.fixed_cameras,
+        seed=context.seed,
+        only_with_evidence=context.config.adjust == "evidence",
     )
-    if adjusted is not model and (why := Judge.of(scene, tools.options).why_worse((model,), (adjusted,))):
+    if adjusted is not model and (why := Judge.of(scene, context.options).why_worse((model,), (adjusted,))):
         return model, replace(found, accepted=False, why=why)
     return adjusted, found
 
 
 def _aligned(
-    model: pycolmap.Reconstruction, names: Sequence[str], priors: PositionPriors, tools: Surveying
+    model: pycolmap.Reconstruction,
+    names: Sequence[str],
+    priors: PositionPriors,
+    context: GeoreferencingContext,
 ) -> Alignment | str:
     positions = np.array([priors.of[name].xyz for name in names]).reshape(-1, 3)
     sigmas = np.array([priors.of[name].sigma for name in names]).reshape(-1, 3)
-    level = level_of(model, tools.orientations)
-    return align_to_positions(_centres(model, names), positions, sigmas, seed=tools.seed, level=level)
+    level = level_of(model, context.orientations)
+    return align_to_positions(_centres(model, names), positions, sigmas, seed=context.seed, level=level)
 
 
 def _described(
@@ -279,17 +282,21 @@ def _described(
     )
 
 
-def _upright(model: pycolmap.Reconstruction, where: Georeference, tools: Surveying) -> Georeference:
-    if tools.config.gravity == "never" or not is_level(model, tools.orientations):
+def _upright(
+    model: pycolmap.Reconstruction, where: Georeference, context: GeoreferencingContext
+) -> Georeference:
+    if context.config.gravity == "never" or not is_level(model, context.orientations):
         return where
-    turn = pycolmap.Rotation3d(upright_from_world(model, tools.orientations))
+    turn = pycolmap.Rotation3d(upright_from_world(model, context.orientations))
     model.transform(pycolmap.Sim3d(1.0, turn, np.zeros(3)))
     return replace(where, frame="upright", why=f"{where.why}; turned upright by its photos")
 
 
-def _scaled_by_rigs(model: pycolmap.Reconstruction, where: Georeference, tools: Surveying) -> Georeference:
+def _scaled_by_rigs(
+    model: pycolmap.Reconstruction, where: Georeference, context: GeoreferencingContext
+) -> Georeference:
     """The model scaled in place so that the cameras of rigs have the distances that the user gave."""
-    scale = metres_per_unit(tools.rigs, model)
+    scale = metres_per_unit(context.rigs, model)
     if scale is None:
         return where
     model.transform(pycolmap.Sim3d(scale, pycolmap.Rotation3d(), np.zeros(3)))

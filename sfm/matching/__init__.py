@@ -3,16 +3,16 @@
 `sift` is COLMAP's SIFT, `mast3r` the dense network; the rest of the engine uses the one interface.
 """
 
-from .backend import Backend, DescribeReport, MatchReport, Surroundings
+from .backend import Backend, BackendContext, DescribeReport, MatchReport
 from .guide import NO_GUIDES, Guide, Guides, GuideView
 
 __all__ = [
     "NO_GUIDES",
     "Backend",
+    "BackendContext",
     "DescribeReport",
     "Guide",
     "GuideView",
     "Guides",
     "MatchReport",
-    "Surroundings",
 ]

@@ -22,8 +22,8 @@ from .guide import NO_GUIDES, Guides
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where a backend works, with which options, and where it reports."""
+class BackendContext:
+    """Folder, options and progress report of a backend."""
 
     workspace: Workspace
     config: Config

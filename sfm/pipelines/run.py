@@ -14,7 +14,7 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
 from sfm.georeferencing.georeference import GivenFrame
 from sfm.loop import Rank
-from sfm.matching import MatchReport, Surroundings
+from sfm.matching import BackendContext, MatchReport
 from sfm.matching.choice import open_backend
 from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
@@ -116,7 +116,7 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
     """A run over the photos below `source`, with its workspace open and its matcher loaded."""
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=source) as workspace:
-        backend = open_backend(Surroundings(workspace, config, num_threads(config), progress))
+        backend = open_backend(BackendContext(workspace, config, num_threads(config), progress))
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
         yield PhotoSession(
             workspace, config, progress, backend=backend, poses=read_known_poses(config.register)

@@ -19,8 +19,8 @@ from sfm.files.changes import file_changes
 from sfm.georeferencing.georeference import (
     GEOREFERENCE_FILE,
     Georeference,
+    GeoreferencingContext,
     GivenFrame,
-    Surveying,
     georeference,
 )
 from sfm.georeferencing.georeference import STAGE as GEOREFERENCING
@@ -189,7 +189,7 @@ def _georeferenced(
     config = session.config
     placed: list[tuple[tuple[pycolmap.Reconstruction, ...], tuple[Georeference, ...]]] = []
     with session.survived_stage(GEOREFERENCING) as counts:
-        tools = Surveying(
+        context = GeoreferencingContext(
             database.path,
             config.georeference,
             _mapper_options(session, collection),
@@ -201,7 +201,7 @@ def _georeferenced(
             frozenset(session.history.metric_models),
             config.refine.loss_function,
         )
-        placed.append(georeference(loop.models, tools, session.workspace.events))
+        placed.append(georeference(loop.models, context, session.workspace.events))
         counts.update(georeferenced=sum(place.is_placed for place in placed[0][1]))
     if not placed:  # but some of them may have been moved
         grown = tuple(read_model(session.workspace.root, index) for index in range(len(loop.models)))

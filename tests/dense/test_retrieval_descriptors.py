@@ -19,7 +19,7 @@ from sfm.config.schema import Config, Mast3rConfig, RetrievalConfig
 from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
 from sfm.mast3r.network.retrieval_head import RetrievalHead
 from sfm.mast3r.network.retrieval_weights import RetrievalHeadWeights
-from sfm.matching.backend import Surroundings
+from sfm.matching.backend import BackendContext
 from sfm.matching.dense.backend import Mast3rBackend
 from sfm.matching.dense.inference.descriptor_cache import DescriptorCache
 from sfm.matching.dense.inference.predictors import Loaded
@@ -100,8 +100,8 @@ def described(
     """Retrieval's descriptors as a run gets them."""
     config = config or Config(mast3r=Mast3rConfig(image_size=SIZE))
     with Workspace(out, source=out.parent / "photos") as workspace:
-        surroundings = Surroundings(workspace, config, 1, SilentProgress())
-        backend = Mast3rBackend(surroundings, Loaded(encoder, None, "", head_key=head))
+        context = BackendContext(workspace, config, 1, SilentProgress())
+        backend = Mast3rBackend(context, Loaded(encoder, None, "", head_key=head))
         database = FeatureDatabase(workspace.database)
         assert not backend.describe(collection, database).failed
         return backend.retrieval_descriptors(collection, database, collection.names)
@@ -228,8 +228,8 @@ def test_a_photo_that_can_no_longer_be_read_in_that_size_is_left_out(
     collection.photos[7].path.unlink()
     config = Config(mast3r=Mast3rConfig(image_size=SIZE))
     with Workspace(tmp_path / "out", source=tmp_path / "photos") as workspace:
-        surroundings = Surroundings(workspace, config, 1, SilentProgress())
-        backend = Mast3rBackend(surroundings, Loaded(encoder, None, "", head_key="head"))
+        context = BackendContext(workspace, config, 1, SilentProgress())
+        backend = Mast3rBackend(context, Loaded(encoder, None, "", head_key="head"))
 
         report = backend.describe(collection, FeatureDatabase(workspace.database))
 

@@ -15,7 +15,7 @@ import sfm
 from sfm.config.schema import Config, GeoreferenceConfig, RefineConfig, RegisterConfig, RunConfig
 from sfm.errors import ConfigError, InputError
 from sfm.geometry.wgs84 import Place, enu_positions, geodetic_places
-from sfm.georeferencing.georeference import Georeference, GivenFrame, Surveying, georeference
+from sfm.georeferencing.georeference import Georeference, GeoreferencingContext, GivenFrame, georeference
 from sfm.mapping.scene.options import mapper_options
 from sfm.pipelines.map_database import map_database
 
@@ -150,7 +150,7 @@ def place(
     database: Path, model: pycolmap.Reconstruction, *, depth: bool = False, given: bool = False, **config: str
 ) -> Georeference:
     pycolmap.Database.open(database).close()
-    tools = Surveying(
+    context = GeoreferencingContext(
         database,
         GeoreferenceConfig(**config),  # type: ignore[arg-type]
         mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0),
@@ -160,7 +160,7 @@ def place(
         GivenFrame.of(None, frozenset({"0.jpg", "1.jpg"})) if given else None,
         metric_by_depth=frozenset({0}) if depth else frozenset(),
     )
-    _, (found,) = georeference([model], tools, Ignored())
+    _, (found,) = georeference([model], context, Ignored())
     return found
 
 

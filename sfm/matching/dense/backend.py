@@ -19,7 +19,7 @@ from sfm.mast3r.network.predictor import PairPredictor
 from sfm.mast3r.network.retrieval_head import RetrievalHead
 from sfm.mast3r.network.whitening import fit_whitening
 from sfm.mast3r.values import NOISE_NETWORK_PX, ViewDepth
-from sfm.matching.backend import DescribeReport, MatchReport, Surroundings
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
 from sfm.types import Collection
@@ -52,17 +52,17 @@ _TOKEN_SAMPLE = 100_000
 class Mast3rBackend:
     """See `sfm.matching.Backend`."""
 
-    surroundings: Surroundings
+    context: BackendContext
     loaded: Loaded
     name: str = "mast3r"
     _photos: EncodedPhotos | None = field(default=None, repr=False)
     _opened_store: PairStore | None = field(default=None, repr=False)
 
     @classmethod
-    def open(cls, surroundings: Surroundings) -> Mast3rBackend:
+    def open(cls, context: BackendContext) -> Mast3rBackend:
         """Load the network that the configuration asks for; raises as `open_predictor`."""
-        torch.set_num_threads(surroundings.threads)
-        return cls(surroundings, open_predictor(surroundings.config.mast3r))
+        torch.set_num_threads(context.threads)
+        return cls(context, open_predictor(context.config.mast3r))
 
     @property
     def notice(self) -> str:
@@ -76,15 +76,15 @@ class Mast3rBackend:
 
     def keys(self) -> StageKeys:
         """Keypoints come from pairs, so what matches depend on, features depend on too."""
-        around = self.surroundings
-        config, dense = around.config, around.config.mast3r
+        context = self.context
+        config, dense = context.config, context.config.mast3r
         track_options = (dense.max_keypoints, dense.max_matches, dense.tracks, dense.snap_to_sift)
         features = content_key("keypoints", _KEYPOINTS_VERSION, self._pairs_key(), track_options)
         geometries = content_key("geometries", _GEOMETRIES_VERSION, features, config.verify, config.run.seed)
         return StageKeys(features, features, geometries)
 
     def _pairs_key(self) -> str:
-        dense = self.surroundings.config.mast3r
+        dense = self.context.config.mast3r
         options = (
             dense.subsample_px,
             dense.min_confidence,
@@ -100,22 +100,22 @@ class Mast3rBackend:
 
     def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
         """Encode every photo."""
-        around, dense = self.surroundings, self.surroundings.config.mast3r
+        context, dense = self.context, self.context.config.mast3r
         maps, refused = photo_maps(collection, dense.image_size)
-        cache = open_token_cache(around.workspace.cache, self.predictor, dense)
+        cache = open_token_cache(context.workspace.cache, self.predictor, dense)
         photos = {photo.name: photo for photo in collection.photos if photo.name in maps}
         self._photos = EncodedPhotos(
-            photos, maps, self.predictor, cache, dense.image_size, around.threads, self._descriptor_cache()
+            photos, maps, self.predictor, cache, dense.image_size, context.threads, self._descriptor_cache()
         )
-        encoded, failed = self._photos.encode_missing(around.progress)
+        encoded, failed = self._photos.encode_missing(context.progress)
         for name in sorted(photos.keys() - failed.keys()):
             height, width = maps[name].size
-            around.workspace.events.emit("describe", "encoded", name=name, width=width, height=height)
+            context.workspace.events.emit("describe", "encoded", name=name, width=width, height=height)
         return DescribeReport(encoded, len(photos) - encoded - len(failed), {**refused, **failed})
 
     def retrieval_key(self, collection: Collection) -> str:
         """The tokens and what whitens them: the official head, or one learned from these very photos."""
-        tokens = tokens_key(self.predictor, self.surroundings.config.mast3r)
+        tokens = tokens_key(self.predictor, self.context.config.mast3r)
         if self.loaded.head_key:
             return content_key("retrieval", 2, tokens, self.loaded.head_key, self.loaded.codebook_key)
         return content_key("whitening", 2, tokens, [photo.sha256 for photo in collection.photos])
@@ -124,9 +124,9 @@ class Mast3rBackend:
         """Where descriptors of the network's own head are kept; None where retrieval learns one."""
         if not self.loaded.head_key:
             return None
-        size = self.predictor.retrieval_size or self.surroundings.config.mast3r.image_size
+        size = self.predictor.retrieval_size or self.context.config.mast3r.image_size
         key = content_key("descriptors", _DESCRIPTORS_VERSION, self.predictor.key, self.loaded.head_key, size)
-        return DescriptorCache(self.surroundings.workspace.cache / "descriptors" / key)
+        return DescriptorCache(self.context.workspace.cache / "descriptors" / key)
 
     def retrieval_descriptors(
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
@@ -138,7 +138,7 @@ class Mast3rBackend:
         self, photos: Collection, collection: Collection, scratch: Workspace
     ) -> Mapping[str, NDArray[np.float32]]:
         """The strongest tokens of photos beside the collection, whitened as its own are."""
-        there = Mast3rBackend(replace(self.surroundings, workspace=scratch), self.loaded)
+        there = Mast3rBackend(replace(self.context, workspace=scratch), self.loaded)
         failed = there.describe(photos, FeatureDatabase(scratch.database)).failed
         encoded = [name for name in photos.names if name not in failed]
         return self._strongest_tokens(there._encoded, encoded, collection.names)
@@ -151,10 +151,10 @@ class Mast3rBackend:
         Learned whitening leaves tokens unscaled, so it ignores directions in which they hardly vary; the
         official one makes these as strong as all others.
         """
-        count = self.surroundings.config.retrieval.num_descriptors
+        count = self.context.config.retrieval.num_descriptors
         if self.loaded.head_key:
             return {name: photos.descriptors(name)[:count] for name in names}
-        sample = _token_sample(self._encoded, collection, self.surroundings.config.run.seed)
+        sample = _token_sample(self._encoded, collection, self.context.config.run.seed)
         head = RetrievalHead(fit_whitening(sample))
         return {name: head.local(photos[name].tokens[None])[0][0][:count].numpy() for name in names}
 
@@ -174,39 +174,41 @@ class Mast3rBackend:
 
         Guides are not used: the network takes whole photos, so a known pose saves no work.
         """
-        around, config = self.surroundings, self.surroundings.config
+        context, config = self.context, self.context.config
         matched = database.matched_pairs()
         todo = sorted(pair for pair in edges if pair not in matched)
         error_px = self._error_px(config.verify.max_error_px)
         inference = PairInference(self.predictor, self._encoded, config.mast3r, self._window_matcher())
         store, photos = self._store(), self._encoded.photos
-        results = infer_pairs(todo, inference, store, photos, around.progress)
+        results = infer_pairs(todo, inference, store, photos, context.progress)
         failed = {pair: result.why for pair, result in results.items() if result.failed}
         # Neither matched nor verified: the next run finds nothing of them and tries again.
         results = {pair: result for pair, result in results.items() if pair not in failed}
-        corners = sift_corners(collection, around) if results and config.mast3r.snap_to_sift else None
-        write_tracks(database, results, self._encoded, config.mast3r, around.threads, corners)
+        corners = sift_corners(collection, context) if results and config.mast3r.snap_to_sift else None
+        write_tracks(database, results, self._encoded, config.mast3r, context.threads, corners)
         verified_already = database.pairs()
         verify_pairs(
             sorted(pair for pair in edges if pair not in verified_already and pair not in failed),
             database,
-            scratch_dir=around.workspace.cache,
+            scratch_dir=context.workspace.cache,
             options=verification_options(replace(config.verify, max_error_px=error_px), config.run.seed),
-            progress=around.progress,
+            progress=context.progress,
         )
         why = refusals(edges, store, photos)
-        inliers = record_pairs(edges, todo, database.pairs(), around.workspace.events, why=why, failed=failed)
+        inliers = record_pairs(
+            edges, todo, database.pairs(), context.workspace.events, why=why, failed=failed
+        )
         return MatchReport(len(results), len(edges) - len(todo), inliers, failed)
 
     def _window_matcher(self) -> WindowMatcher | None:
-        dense = self.surroundings.config.mast3r
+        dense = self.context.config.mast3r
         if not dense.coarse_to_fine:
             return None
         return WindowMatcher(self.predictor, dense, WindowTokens(self._encoded, dense.max_windows))
 
     def _store(self) -> PairStore:
         if self._opened_store is None:
-            folder = self.surroundings.workspace.cache / "pairs" / self._pairs_key()
+            folder = self.context.workspace.cache / "pairs" / self._pairs_key()
             self._opened_store = PairStore(folder)
         return self._opened_store
 
@@ -216,7 +218,7 @@ class Mast3rBackend:
 
     def depth(self, collection: Collection) -> DepthSource | None:
         """Depth of the photos that it was bought for."""
-        if not self.surroundings.config.mast3r.depth_lifting:
+        if not self.context.config.mast3r.depth_lifting:
             return None
         merged = {name: merged_depth(views) for name, views in self._depth_views(collection).items()}
         return DepthMaps(merged, self._maps, metric=True) if merged else None
@@ -256,7 +258,7 @@ class Mast3rBackend:
         return {name: some for name, some in views.items() if some}
 
     def _error_px(self, configured: float) -> float:
-        scale = median(matched_px(self._maps, self.surroundings.config.mast3r).values())
+        scale = median(matched_px(self._maps, self.context.config.mast3r).values())
         return round(max(configured, NOISE_NETWORK_PX * scale), 3)
 
 

@@ -14,7 +14,7 @@ from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
 from sfm.ingest import masks_dir
 from sfm.mapping.scene.depth_source import DepthSource
-from sfm.matching.backend import DescribeReport, MatchReport, Surroundings
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
@@ -30,13 +30,13 @@ _FEATURES_VERSION = _MATCHES_VERSION = _GEOMETRIES_VERSION = 1
 class SiftBackend:
     """See `sfm.matching.Backend`."""
 
-    surroundings: Surroundings
+    context: BackendContext
     name: str = "sift"
     notice: str = ""
 
     def keys(self) -> StageKeys:
         """Features depend on the options of SIFT, matches on those and on matching, and so on."""
-        config = self.surroundings.config
+        config = self.context.config
         features = content_key("features", _FEATURES_VERSION, config.sift)
         matches = content_key("matches", _MATCHES_VERSION, features, config.matching)
         geometries = content_key("geometries", _GEOMETRIES_VERSION, matches, config.verify, config.run.seed)
@@ -44,37 +44,37 @@ class SiftBackend:
 
     def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
         """SIFT keypoints and descriptors, into the database."""
-        around = self.surroundings
+        context = self.context
         masked = any(photo.mask for photo in collection.photos)
         return describe(
             collection,
             database,
-            images_dir=around.workspace.images,
-            masks_dir=masks_dir(around.workspace.cache) if masked else None,
-            config=around.config.sift,
-            threads=around.threads,
-            events=around.workspace.events,
-            progress=around.progress,
+            images_dir=context.workspace.images,
+            masks_dir=masks_dir(context.workspace.cache) if masked else None,
+            config=context.config.sift,
+            threads=context.threads,
+            events=context.workspace.events,
+            progress=context.progress,
         )
 
     def retrieval_key(self, collection: Collection) -> str:
         """The options of SIFT, and how many descriptors are taken."""
         return content_key(
-            "retrieval", 1, self.keys().features, self.surroundings.config.retrieval.num_descriptors
+            "retrieval", 1, self.keys().features, self.context.config.retrieval.num_descriptors
         )
 
     def retrieval_descriptors(
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
         """RootSIFT of each photo's largest keypoints."""
-        count = self.surroundings.config.retrieval.num_descriptors
+        count = self.context.config.retrieval.num_descriptors
         return retrieval_descriptors(database, names, num_descriptors=count)
 
     def foreign_descriptors(
         self, photos: Collection, collection: Collection, scratch: Workspace
     ) -> Mapping[str, NDArray[np.float32]]:
         """RootSIFT of photos beside the collection, by way of a database of their own."""
-        there = replace(self, surroundings=replace(self.surroundings, workspace=scratch))
+        there = replace(self, context=replace(self.context, workspace=scratch))
         database = FeatureDatabase(scratch.database)
         database.sync(photos, self.keys())
         failed = there.describe(photos, database).failed
@@ -97,18 +97,18 @@ class SiftBackend:
 
         Pairs with a guide are first matched near their epipolar lines alone.
         """
-        around = self.surroundings
+        context = self.context
         return match_pairs(
             edges,
             database,
             guides=guides,
-            scratch_dir=around.workspace.cache,
-            config=around.config.matching,
-            verify=around.config.verify,
-            threads=around.threads,
-            seed=around.config.run.seed,
-            events=around.workspace.events,
-            progress=around.progress,
+            scratch_dir=context.workspace.cache,
+            config=context.config.matching,
+            verify=context.config.verify,
+            threads=context.threads,
+            seed=context.config.run.seed,
+            events=context.workspace.events,
+            progress=context.progress,
         )
 
     def focal_guesses(self, collection: Collection) -> Mapping[int, float]:

@@ -27,7 +27,7 @@ from sfm.config.schema import Config
 from sfm.files.atomic import atomic_write_json
 from sfm.ingest import ingest
 from sfm.ingest.photo_positions import with_positions
-from sfm.matching import NO_GUIDES, Guides, MatchReport, Surroundings
+from sfm.matching import NO_GUIDES, BackendContext, Guides, MatchReport
 from sfm.matching.sift import SiftBackend
 from sfm.matching.sift.guided_pairs import match_guided
 from sfm.types import Collection
@@ -139,14 +139,14 @@ class MatchedStore:
 
     def match_guided(self, pairs: Sequence[Pair], database: FeatureDatabase, guides: Guides) -> set[Pair]:
         """As `sfm.matching.sift.guided_pairs.match_guided`, with the store's options."""
-        config = self.backend.surroundings.config
+        config = self.backend.context.config
         return match_guided(
             pairs,
             guides,
             database,
             scratch_dir=self.workspace.cache,
             verify=config.verify,
-            threads=self.backend.surroundings.threads,
+            threads=self.backend.context.threads,
             seed=config.run.seed,
             progress=SilentProgress(),
         )
@@ -158,7 +158,7 @@ def open_store(photo_set: PhotoSet, cache: Path, config: Config, *, threads: int
     place = hashlib.sha256(str(photo_set.photos.resolve()).encode()).hexdigest()[:6]
     folder = cache / f"{photo_set.name}-{photo_set.content_key()}-{place}"
     with Workspace(folder, source=photo_set.photos) as workspace:
-        backend = SiftBackend(Surroundings(workspace, config, threads, SilentProgress()))
+        backend = SiftBackend(BackendContext(workspace, config, threads, SilentProgress()))
         collection = ingest(
             photo_set.photos,
             images_dir=workspace.images,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm.colmap.database import FeatureDatabase, StageKeys
-from sfm.matching.backend import Surroundings
+from sfm.matching.backend import BackendContext
 from sfm.matching.sift.features import describe
 from sfm.types import Collection
 from sfm.workspace.events import NullEvents
@@ -15,20 +15,20 @@ from sfm.workspace.workspace import content_key
 _VERSION = 1
 
 
-def sift_corners(collection: Collection, around: Surroundings) -> dict[str, NDArray[np.float32]]:
+def sift_corners(collection: Collection, context: BackendContext) -> dict[str, NDArray[np.float32]]:
     """Positions (n, 2), px, of SIFT keypoints by photo, kept in a database of their own."""
-    path = around.workspace.cache / "corners.db"
+    path = context.workspace.cache / "corners.db"
     database = FeatureDatabase(path)
-    key = content_key("corners", _VERSION, around.config.sift)
+    key = content_key("corners", _VERSION, context.config.sift)
     database.sync(collection, StageKeys(key, key, key))
     describe(
         collection,
         database,
-        images_dir=around.workspace.images,
+        images_dir=context.workspace.images,
         masks_dir=None,
-        config=around.config.sift,
-        threads=around.threads,
+        config=context.config.sift,
+        threads=context.threads,
         events=NullEvents(),
-        progress=around.progress,
+        progress=context.progress,
     )
     return database.keypoint_positions()
