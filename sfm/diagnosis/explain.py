@@ -18,6 +18,8 @@ from sfm.workspace.past_runs import read_record
 
 _MAX_ROWS = 20
 _MAX_SUSPECTS = 5
+_MATRIX = {"calibrated": "essential", "uncalibrated": "fundamental"}
+"""The matrix that verified a pair, by COLMAP's name of its two-view geometry."""
 
 
 def explain(out: str | os.PathLike[str], photo: str) -> str:
@@ -149,7 +151,7 @@ def _row(name: str, attempt: PairTry, history: History, model_of: Mapping[str, i
         f"{score:.3f}" if score else "",
         str(attempt.num_matches),
         str(attempt.num_inliers) if attempt.verified else "failed" if attempt.failed else "refused",
-        attempt.config.lower() if attempt.verified else attempt.why,
+        _MATRIX.get(kind := attempt.config.lower(), kind) if attempt.verified else attempt.why,
         str(model_of.get(other, "")),
     )
 

@@ -51,7 +51,7 @@ def test_partners_that_were_in_the_model_from_the_start_are_in_it(tmp_path, make
 
     partners = [line.split() for line in lines if line.startswith("  scene0/")]
     assert len(partners) == 4
-    assert all(cells[-2:] == ["calibrated", "0"] for cells in partners)
+    assert all(cells[-2:] == ["essential", "0"] for cells in partners)
 
 
 def test_positions_are_metres_where_the_model_is(tmp_path, make_run):

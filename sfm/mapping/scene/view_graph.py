@@ -33,7 +33,11 @@ class TwoView:
 
     num_inliers: int
     config: str
-    """calibrated | uncalibrated | planar | panoramic | planar_or_panoramic | watermark | multiple."""
+    """calibrated | uncalibrated | planar | panoramic | planar_or_panoramic | watermark | multiple.
+
+    An essential matrix verified a calibrated pair; a fundamental matrix verified an uncalibrated pair, whose
+    focal lengths are unknown or do not fit its matches.
+    """
     spread: float
     """Share of an 8 x 8 grid over the image that holds inliers, the smaller of both images, in [0, 1]."""
     tri_angle_deg: float | None = None
