@@ -75,12 +75,12 @@ def unasked(
         return None
     asked = {name for pair, edge in graph.edges.items() if edge.reason is Reason.VERIFY for name in pair}
     rounds = {pair: edge.round for pair, edge in graph.edges.items()}
-    fresh = (
+    left = (
         s
         for s in report.inconsistent_pairs
         if asked.isdisjoint(s.pair) and rounds.get(s.pair, 0) > later_than
     )
-    return replace(report, inconsistent_pairs=tuple(fresh))
+    return replace(report, inconsistent_pairs=tuple(left))
 
 
 def is_unreliable(report: InconsistencyReport | None) -> bool:

@@ -52,7 +52,7 @@ class LoopState:
         """Photos in any model."""
         return frozenset(name for photos in self.members for name in photos)
 
-    def fresh(self, first: str, second: str) -> bool:
+    def is_untried(self, first: str, second: str) -> bool:
         """Whether two photos are different and were not tried with each other."""
         return first != second and Pair.of(first, second) not in self.tried
 
@@ -70,7 +70,7 @@ class LoopState:
         found = (
             (other, score)
             for other, score in self.rank(name, depth)
-            if self.fresh(name, other) and (among is None or other in among)
+            if self.is_untried(name, other) and (among is None or other in among)
         )
         return list(islice(found, limit))
 
@@ -82,7 +82,7 @@ class LoopState:
         for middle in self.graph.neighbours(name):
             first = strength(self.graph.num_inliers(name, middle))
             for other in self.graph.neighbours(middle):
-                if self.fresh(name, other) and (among is None or other in among):
+                if self.is_untried(name, other) and (among is None or other in among):
                     path = first * strength(self.graph.num_inliers(middle, other))
                     found[other] = max(found.get(other, 0.0), path)
         return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]

@@ -19,12 +19,12 @@ class Mapper(Protocol):
     """Matching and mapping on one database; `sfm.stages.register.SessionMapper` is that of a run."""
 
     def reconstruct(
-        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
     ) -> Models:
         """Continue the models with all verified pairs, without refinement; see `sfm.mapping.reconstruct`."""
 
-    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
-        """Refine the models; see `sfm.mapping.finish_models`."""
+    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        """Refine the models; see `sfm.mapping.refine_models`."""
 
     def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         """Match and verify pairs into the database, with epipolar guides for some of them."""

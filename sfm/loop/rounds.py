@@ -50,7 +50,7 @@ _MAX_GRAPH_ROUNDS = 12
 """Rounds in each of the two stages before the first registration."""
 _MAX_IDLE_ROUNDS = 2
 """Rounds without new image, merged models or verified pair between two models, before the loop ends."""
-_WORTH_A_FRESH_START = 1.1
+_WORTH_A_RESTART = 1.1
 """Ratio of the verified pairs to those at the last registration from new initial pairs, for another one."""
 _BATCH_PER_PHOTO = 0.1
 _MIN_BATCH = 8
@@ -104,7 +104,7 @@ def run_closed_loop(
         if config.max_rounds > 0 and config.mapper == "graph":
             loop.improve_models()
     with survived("last adjustment"), loop.restored():
-        loop.finish_models()
+        loop.refine_models()
     return LoopResult(
         tuple(loop.models), pairs.view_graph, pairs.graph, tuple(loop.history.rounds), pairs.report
     )
@@ -160,7 +160,7 @@ class _Loop:
     models: Models
     new_images: frozenset[str]
     yields: YieldStatistics = field(default_factory=YieldStatistics)
-    num_at_fresh_start: int = 0
+    num_at_restart: int = 0
     """Verified pairs at the last registration from new initial pairs."""
     num_graph_rounds: int = 0
     """Rounds before the first registration."""
@@ -202,7 +202,7 @@ class _Loop:
             return
         idle = 0
         for _ in range(self.config.max_rounds):
-            self.yields.forgive()
+            self.yields.reset_failures()
             outcome = self._round("models")
             is_over = outcome is None or not any(outcome)
             # a test may have relocated a part, which changes no number
@@ -217,24 +217,24 @@ class _Loop:
 
     def register(self) -> None:
         """Continue the models with all verified pairs; with many more pairs, also from new initial pairs."""
-        fresh = self.pairs.num_verified >= _WORTH_A_FRESH_START * self.num_at_fresh_start
-        self._continue_models(fresh=fresh)
+        restart = self.pairs.num_verified >= _WORTH_A_RESTART * self.num_at_restart
+        self._continue_models(restart=restart)
 
-    def _continue_models(self, *, fresh: bool) -> None:
-        if fresh:
-            self.num_at_fresh_start = self.pairs.num_verified
+    def _continue_models(self, *, restart: bool) -> None:
+        if restart:
+            self.num_at_restart = self.pairs.num_verified
         self.models = self.kept.models(
             len(self.history),
             "models",
-            lambda events: self.mapper.reconstruct(self.models, self._deferred(), events, fresh=fresh),
+            lambda events: self.mapper.reconstruct(self.models, self._deferred(), events, restart=restart),
         )
 
-    def finish_models(self) -> None:
+    def refine_models(self) -> None:
         """Refine the models of the last round, or read those that an earlier run refined."""
         self.models = self.kept.models(
             len(self.history),
             "finished",
-            lambda events: self.mapper.finish(self.models, self._deferred(), events),
+            lambda events: self.mapper.refine(self.models, self._deferred(), events),
         )
 
     @contextmanager
@@ -278,10 +278,10 @@ class _Loop:
         It is skipped where nothing can be joined, and where the last such registration had the same pairs.
         """
         is_whole = len(self.models) == 1 and self.new_images <= registered_names(self.models)
-        if is_whole or self.existing or self.pairs.num_verified == self.num_at_fresh_start:
+        if is_whole or self.existing or self.pairs.num_verified == self.num_at_restart:
             return False
         with self._reported({}, time.monotonic()):
-            self._continue_models(fresh=True)
+            self._continue_models(restart=True)
         return self.history.has_changed()
 
     def _reported(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:

@@ -118,7 +118,7 @@ def _across_cuts(now: LoopState) -> Iterator[PairRequest]:
             continue  # an image with one pair has its own rule
         near_a = [cut.a, *(n for n in now.graph.neighbours(cut.a) if n != cut.b)]
         near_b = [cut.b, *(n for n in now.graph.neighbours(cut.b) if n != cut.a)]
-        pairs = (Pair.of(a, b) for a, b in _diagonally(near_a, near_b) if now.fresh(a, b))
+        pairs = (Pair.of(a, b) for a, b in _diagonally(near_a, near_b) if now.is_untried(a, b))
         candidates = tuple(
             Candidate(pair, _FIRST_CHANCE * _DECAY**i) for i, pair in enumerate(islice(pairs, _PER_CUT))
         )
@@ -156,7 +156,7 @@ def _across(now: LoopState, part: Sequence[str], others: Set[str]) -> tuple[Cand
     depth = _PER_PHOTO * (1 + now.round)
     for name in part:
         for other, value in now.rank(name, depth):
-            if other in others and now.fresh(name, other):
+            if other in others and now.is_untried(name, other):
                 pair = Pair.of(name, other)
                 score[pair] = max(score.get(pair, 0.0), value)
     expanded = {pair: value + _echo(now, pair, score) for pair, value in score.items()}

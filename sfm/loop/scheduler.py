@@ -47,7 +47,7 @@ class YieldStatistics:
         ratio = (self.verified[reason] + _PRIOR_PAIRS) / (self.expected[reason] + _PRIOR_PAIRS)
         return min(1.0, prior * ratio)
 
-    def payoff(self, reason: Reason) -> float:
+    def yield_of(self, reason: Reason) -> float:
         """Share of the requests with verified pairs whose weakness was gone after registration, in (0, 1]."""
         return (self.resolved[reason] + _PRIOR_REQUESTS) / (self.answered[reason] + _PRIOR_REQUESTS)
 
@@ -56,7 +56,7 @@ class YieldStatistics:
         self.expected[reason] += prior
         self.verified[reason] += verified
 
-    def forgive(self) -> None:
+    def reset_failures(self) -> None:
         """Forget the failures of single requests, since new models give better candidates."""
         self.failed.clear()
 
@@ -208,4 +208,4 @@ def _gain(work: _Open, candidate: Candidate, place: int, yields: YieldStatistics
     """Expected gain of a candidate when `place` others of the same request are tried with it."""
     reason = work.request.reason
     chance = yields.chance(reason, candidate.chance) * _AFTER_FAILURE ** yields.failed[work.weakness]
-    return work.request.worth * yields.payoff(reason) * chance / (1 + work.verified + 0.5 * place)
+    return work.request.worth * yields.yield_of(reason) * chance / (1 + work.verified + 0.5 * place)

@@ -14,7 +14,7 @@ from .scene.existing_models import ExistingModels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingProblem:
-    """What `reconstruct` and `finish_models` work on.
+    """What `reconstruct` and `refine_models` work on.
 
     COLMAP's own mappers use neither focal guesses, depth, existing models nor the scratch folder.
     """

@@ -18,7 +18,7 @@ from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
 from .edits.admit_pairs import admit_pairs
-from .edits.bridge import bridge_gaps
+from .edits.close_gaps import close_gaps
 from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
 from .edits.rejoin import rejoin_parts
@@ -38,7 +38,7 @@ from .growing.submodels import (
 from .measures.pure_rotation import why_pure_rotation
 from .measures.soundness import why_undetermined
 from .problem import MappingProblem
-from .refinement.final_refinement import finish, note_model
+from .refinement.final_refinement import note_model, refine_model
 from .scene.colmap_mappers import Peer, run_peer
 from .scene.existing_models import ExistingModels, grafted, known_part
 from .scene.journal import STAGE, Journal
@@ -64,11 +64,11 @@ def reconstruct(
     *,
     start: Sequence[pycolmap.Reconstruction] = (),
     deferred: frozenset[Pair] = frozenset(),
-    fresh: bool = True,
+    restart: bool = True,
     events: EventSink,
     progress: Progress,
 ) -> MappingResult:
-    """Build models, which `finish_models` then refines; a result without models is not an error.
+    """Build models, which `refine_models` then refines; a result without models is not an error.
 
     Args:
         problem: verified pairs and options.
@@ -76,7 +76,7 @@ def reconstruct(
             among them as the earlier round left them. COLMAP's mappers ignore them.
         deferred: pairs that may be inconsistent. Models are grown without them; the pairs that agree with
             the models are then admitted. The option `register.inconsistent_pairs=trust` admits all at once.
-        fresh: whether components that are incomplete are also mapped from new initial pairs.
+        restart: whether components that are incomplete are also mapped from new initial pairs.
         events: receives every decision, stage `register`.
         progress: counts registered images.
 
@@ -97,7 +97,7 @@ def reconstruct(
         context = MappingContext(scene, options, _CountOnce(task))
         known = [model for model in start if _has_pairs(scene, model)]
         submodels = _grown_models(
-            context, problem, known, _deferred(problem, deferred), discarded, fresh=fresh
+            context, problem, known, _deferred(problem, deferred), discarded, restart=restart
         )
     unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
     kept = _kept(scene, [*submodels, *unknown], problem, discarded)
@@ -110,7 +110,7 @@ def reconstruct(
     return MappingResult(tuple(submodel.reconstruction for submodel in kept), scene.view_graph)
 
 
-def finish_models(
+def refine_models(
     problem: MappingProblem,
     models: Sequence[pycolmap.Reconstruction],
     *,
@@ -129,12 +129,12 @@ def finish_models(
         return tuple(models)
     scene = Scene.open(problem.database, problem.depth)
     options = _options(scene, problem)
-    finished: list[pycolmap.Reconstruction] = []
+    refined: list[pycolmap.Reconstruction] = []
     for index, model in enumerate(models):
         if (problem.frozen and problem.frozen.base_of(model)) or not _has_pairs(scene, model):
-            finished.append(copy.deepcopy(model))
+            refined.append(copy.deepcopy(model))
             continue
-        submodel = finish(
+        submodel = refine_model(
             scene,
             Submodel.of(model),
             options,
@@ -143,9 +143,9 @@ def finish_models(
             fixed_cameras=problem.fixed_cameras,
         )
         done = submodel.reconstruction
-        finished.append(copy.deepcopy(model) if done is model else done)
+        refined.append(copy.deepcopy(model) if done is model else done)
         _publish(submodel.journal, done, index, events)
-    return tuple(finished)
+    return tuple(refined)
 
 
 def _reconstruct_with_peer(mapper: Peer, problem: MappingProblem, events: EventSink) -> MappingResult:
@@ -237,7 +237,7 @@ def _grown_models(
     deferred: Set[Pair],
     discarded: Journal,
     *,
-    fresh: bool,
+    restart: bool,
 ) -> list[Submodel]:
     """Models grown without the deferred pairs, of which the consistent ones are then admitted."""
     config, existing, frozen = problem.config, problem.existing, context.options.frozen
@@ -247,16 +247,16 @@ def _grown_models(
     submodels += new_models(trusted, config, submodels, discarded)
     if not frozen:
         submodels = _merged_models(trusted, submodels, discarded)
-    if existing is None and fresh:
+    if existing is None and restart:
         submodels = _renewed_models(trusted, submodels, discarded, again=bool(start))
     if deferred and not frozen:
         submodels = admit_pairs(context, submodels, deferred, discarded)
     if existing is not None:
         return submodels
     steps: dict[str, Step] = {
-        "parting": partial(split_at_articulations, context),
-        "rejoining": lambda parts: rejoin_parts(context, parts, deferred, discarded),
-        "moving parts": partial(_relocated, context, deferred),
+        "split": partial(split_at_articulations, context),
+        "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
+        "relocate": partial(_relocated, context, deferred),
     }
     judge = Judge.of(context.scene, context.options)
     for name, step in steps.items():
@@ -334,37 +334,37 @@ def _renewed_models(
     renewed = list(models)
     for component in context.scene.view_graph.components():
         old = sorted((t for t in renewed if t.names & component), key=lambda t: -len(t.names))
-        held = frozenset().union(*(submodel.names for submodel in old))
+        registered = frozenset().union(*(submodel.names for submodel in old))
         sound = all(submodel.contradicted <= MAX_CONTRADICTED for submodel in old)
-        if (len(old) == 1 and held >= component and sound) or len(component) < _MIN_RENEWED:
+        if (len(old) == 1 and registered >= component and sound) or len(component) < _MIN_RENEWED:
             continue
         if sound and old and len(component) > _MAX_RENEWED:
-            bridged = bridge_gaps(context, old, component, discarded)
-            renewed = [one for one in renewed if one not in old] + bridged
-            old, held = bridged, frozenset().union(*(submodel.names for submodel in bridged))
-            if len(old) == 1 and held >= component:
+            closed = close_gaps(context, old, component, discarded)
+            renewed = [one for one in renewed if one not in old] + closed
+            old, registered = closed, frozenset().union(*(submodel.names for submodel in closed))
+            if len(old) == 1 and registered >= component:
                 continue
-        fresh: list[Submodel] = []
+        replacements: list[Submodel] = []
         if again and old and len(component) <= _MAX_RENEWED:
             found = best_model(context, component, discarded, max_trials=1)
-            fresh += [found] if found else []
-        if len(component) <= _MAX_RENEWED or len(held) < _MOST * len(component) or len(old) > 1:
-            fresh += global_models(context, component)[:1]
-        for submodel in fresh:
-            if submodel.names >= held and _is_better(submodel, old, held, sound=sound):
+            replacements += [found] if found else []
+        if len(component) <= _MAX_RENEWED or len(registered) < _MOST * len(component) or len(old) > 1:
+            replacements += global_models(context, component)[:1]
+        for submodel in replacements:
+            if submodel.names >= registered and _is_better(submodel, old, registered, sound=sound):
                 renewed = [one for one in renewed if one not in old] + [submodel]
-                old, held = [submodel], submodel.names
+                old, registered = [submodel], submodel.names
                 sound = submodel.contradicted <= MAX_CONTRADICTED
     return renewed
 
 
-def _is_better(fresh: Submodel, old: Sequence[Submodel], held: Set[str], *, sound: bool) -> bool:
+def _is_better(replacement: Submodel, old: Sequence[Submodel], registered: Set[str], *, sound: bool) -> bool:
     """Whether a new model of all images of some models is better than these models."""
     if not sound and len(old) == 1:
-        return fresh.quality > old[0].quality
-    if fresh.contradicted > MAX_CONTRADICTED:
+        return replacement.quality > old[0].quality
+    if replacement.contradicted > MAX_CONTRADICTED:
         return False
-    return (len(fresh.names), -1) > (len(held), -len(old))
+    return (len(replacement.names), -1) > (len(registered), -len(old))
 
 
 def _kept(

@@ -18,7 +18,7 @@ from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import ConfigError, InputError
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
-from sfm.mapping import MappingProblem, finish_models, reconstruct
+from sfm.mapping import MappingProblem, reconstruct, refine_models
 from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, Session
 from sfm.stages.write_results import finish, write_grown
@@ -82,7 +82,7 @@ def map_database(
                 scratch=workspace.scratch,
             )
             result = reconstruct(problem, deferred=deferred, events=workspace.events, progress=progress)
-            models = finish_models(problem, result.models, deferred=deferred, events=workspace.events)
+            models = refine_models(problem, result.models, deferred=deferred, events=workspace.events)
             counts.update(models=len(models))
         loop = LoopResult(models, result.view_graph, graph, (), report)
         return finish(session, collection, copy, write_grown(session, loop))

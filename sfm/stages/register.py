@@ -19,8 +19,8 @@ from sfm.mapping import (
     MappingProblem,
     ViewGraph,
     ambiguous_parts,
-    finish_models,
     reconstruct,
+    refine_models,
 )
 from sfm.matching import NO_GUIDES, Guides, MatchReport
 from sfm.pairs.failed_pairs import FailedPairs
@@ -56,19 +56,19 @@ class SessionMapper:
         )
 
     def reconstruct(
-        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
     ) -> Models:
         """Continue the models with all verified pairs, without refinement."""
         progress = self.session.progress
         result = reconstruct(
-            self.problem, start=start, deferred=deferred, fresh=fresh, events=events, progress=progress
+            self.problem, start=start, deferred=deferred, restart=restart, events=events, progress=progress
         )
         return result.models
 
-    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
         """Refine the models."""
         with self.session.progress.task("refine", len(models), unit="models") as task:
-            refined = finish_models(self.problem, models, deferred=deferred, events=events)
+            refined = refine_models(self.problem, models, deferred=deferred, events=events)
             task.advance(len(models))
         return refined
 
@@ -121,10 +121,10 @@ def with_derived_rigs(
     for sensor in (sensor for rig in rigs for sensor in rig.sensors):
         events.emit("register", "rig_sensor", **asdict(sensor))
     mapper, deferred = SessionMapper(session, collection, database), deferred_pairs(database.path)
-    grown = mapper.reconstruct((largest,), deferred, events, fresh=True)
-    models = tuple(mapper.finish(grown, deferred, events))
-    held, before = registered_names(models), registered_names(loop.models)
-    if len(held) < len(before):  # cameras that are not fixed to each other
-        events.emit("register", "rigs", derived=True, kept=False, lost=sorted(before - held))
+    grown = mapper.reconstruct((largest,), deferred, events, restart=True)
+    models = tuple(mapper.refine(grown, deferred, events))
+    registered, before = registered_names(models), registered_names(loop.models)
+    if len(registered) < len(before):  # cameras that are not fixed to each other
+        events.emit("register", "rigs", derived=True, kept=False, lost=sorted(before - registered))
         return loop
     return replace(loop, models=models)

@@ -41,21 +41,21 @@ class Engine:
         self.matched: list[set[Pair]] = []
         self.guided: list[dict[Pair, list[list[float]]]] = []
         self.starts: list[int] = []
-        self.fresh: list[bool] = []
+        self.restarts: list[bool] = []
         self.verifies = True
         self.asked_about: list[set[Pair]] = []
         self.contested: tuple[AmbiguousPart, ...] = ()
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
-        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
     ) -> Models:
-        self.fresh.append(fresh)
+        self.restarts.append(restart)
         models = self.grown(start)
         events.emit("register", "model", num_images=models[0].num_reg_images())
         return models
 
-    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
         return models
 
     def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:

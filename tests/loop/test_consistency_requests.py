@@ -6,7 +6,7 @@ from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.loop import deciding_requests
 from sfm.loop.consistency_requests import is_unreliable, unasked
 from sfm.mapping import InconsistencyReport, InconsistentPair
-from sfm.mapping.view_graph.inconsistent_pairs import Evidence
+from sfm.mapping.pair_consistency.inconsistent_pairs import Evidence
 
 
 def inconsistent(

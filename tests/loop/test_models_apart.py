@@ -75,21 +75,21 @@ def test_models_apart_begin_afresh_where_pairs_are_many_more_and_once_at_the_end
         if report.models_before and (report.verified or not report.matched):
             expected.append(num_pairs >= 1.1 * begun_with or not report.matched)
             begun_with = num_pairs if expected[-1] else begun_with
-    assert engine.fresh == expected
+    assert engine.restarts == expected
     assert False in expected  # or this shows nothing
     assert expected[-1]
 
 
 class JoinedAfresh(Apart):
-    """One whole model as soon as a fresh start is made of all the pairs that are found."""
+    """One whole model as soon as registration restarts with all the pairs that are found."""
 
     def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
         models = super().grown(start)
-        joined = self.fresh[-1] and len(self.starts) > self.num_lucky + 1
+        joined = self.restarts[-1] and len(self.starts) > self.num_lucky + 1
         return (model_of(len(NAMES)),) if joined else models
 
 
-def test_a_round_without_pairs_tells_of_the_fresh_start_that_joined_models(tmp_path: Path) -> None:
+def test_a_round_without_pairs_records_the_restart_that_joined_models(tmp_path: Path) -> None:
     result = run(JoinedAfresh(num_lucky=3), tmp_path, GENEROUS)
 
     assert [model.num_reg_images() for model in result.models] == [len(NAMES)]

@@ -17,7 +17,7 @@ from sfm.errors import WorkspaceError
 from sfm.loop import Models, rounds
 from sfm.loop.loop_closures import LoopClosure
 from sfm.mapping import InconsistencyReport, InconsistentPair
-from sfm.mapping.view_graph.inconsistent_pairs import Evidence
+from sfm.mapping.pair_consistency.inconsistent_pairs import Evidence
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventLog, EventSink, read_events
 from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
@@ -208,7 +208,7 @@ def test_models_outlive_a_bug_in_what_follows_them_unchanged(step: str, tmp_path
         def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
             return spoil(start) if start and step == "further rounds" else super().grown(start)  # type: ignore[return-value]
 
-        def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
             return spoil(models) if step == "last adjustment" else models
 
     result = run(

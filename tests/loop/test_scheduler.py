@@ -85,10 +85,10 @@ def test_failures_count_in_later_batches_until_they_are_forgiven() -> None:
     while one_batch() and yields.failed[request.reason, request.subject] < 8:
         request = ask("x", *(f"{i}" for i in range(len(matcher.tried), 100)))
     worth_now = work(request, matcher=Matcher(), batch=50, yields=yields)
-    yields.forgive()
-    forgiven = work(request, matcher=Matcher(), batch=50, yields=yields)
+    yields.reset_failures()
+    after_reset = work(request, matcher=Matcher(), batch=50, yields=yields)
 
-    assert len(worth_now.edges) < len(forgiven.edges)
+    assert len(worth_now.edges) < len(after_reset.edges)
 
 
 def test_worthier_requests_come_first() -> None:
@@ -128,8 +128,8 @@ def test_a_reason_whose_verified_pairs_mend_nothing_pays_less() -> None:
         yields.settle(Reason.UNREGISTERED, resolved=False)
         yields.settle(Reason.BRIDGE, resolved=True)
 
-    assert yields.payoff(Reason.UNREGISTERED) < 0.2
-    assert yields.payoff(Reason.BRIDGE) == 1.0
+    assert yields.yield_of(Reason.UNREGISTERED) < 0.2
+    assert yields.yield_of(Reason.BRIDGE) == 1.0
 
 
 def test_a_pair_counts_for_every_request_that_names_it() -> None:

@@ -16,8 +16,8 @@ from sfm.mapping import (
     ExistingModels,
     MappingProblem,
     MappingResult,
-    finish_models,
     reconstruct,
+    refine_models,
 )
 from sfm.mapping.growing.submodels import MappingContext
 from sfm.mapping.scene.options import mapper_options
@@ -90,7 +90,7 @@ def run(
     result = reconstruct(problem, start=start, deferred=deferred, events=events, progress=progress)
     if not finished:
         return result
-    models = finish_models(problem, result.models, deferred=deferred, events=events)
+    models = refine_models(problem, result.models, deferred=deferred, events=events)
     return MappingResult(models, result.view_graph)
 
 

@@ -12,7 +12,7 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.growing.submodels import Submodel
 from sfm.mapping.refinement import final_refinement as finishing
-from sfm.mapping.refinement.final_refinement import finish
+from sfm.mapping.refinement.final_refinement import refine_model
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene
@@ -39,7 +39,7 @@ def finished(
     database: Path, model: pycolmap.Reconstruction, journal: Journal, deferred: set[Pair]
 ) -> pycolmap.Reconstruction:
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
-    done = finish(
+    done = refine_model(
         Scene.open(database, None),
         Submodel.of(model),
         options,

@@ -8,7 +8,7 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import MappingProblem, finish_models
+from sfm.mapping import MappingProblem, refine_models
 from sfm.mapping.cameras.focal_priors import starting_values
 from sfm.mapping.scene.scene import Scene
 
@@ -70,7 +70,7 @@ def test_a_guess_stays_over_rounds_and_in_the_last_adjustment(tmp_path: Path) ->
         focal_guesses=guesses,
         depth=depth,
     )
-    (model,) = finish_models(problem, models, events=Recorder())
+    (model,) = refine_models(problem, models, events=Recorder())
 
     assert focal_px(model) == pytest.approx(FOCAL, rel=0.03)
 

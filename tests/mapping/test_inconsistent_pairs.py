@@ -22,8 +22,12 @@ from sfm.diagnosis.visual_aliasing import (
 )
 from sfm.mapping.measures.agreement import AGREED_PX
 from sfm.mapping.measures.covisibility_test import CovisibilityTest
-from sfm.mapping.view_graph.inconsistent_pairs import Evidence, _is_inconsistent, find_inconsistent_pairs
-from sfm.mapping.view_graph.missing_correspondences import context_agreement
+from sfm.mapping.pair_consistency.inconsistent_pairs import (
+    Evidence,
+    _is_inconsistent,
+    find_inconsistent_pairs,
+)
+from sfm.mapping.pair_consistency.missing_correspondences import context_agreement
 from sfm.types import PhotoQuality
 
 from .synthetic import synthesize
@@ -120,8 +124,10 @@ def test_what_alone_joins_two_parts_is_never_named() -> None:
     assert find_inconsistent_pairs(wall.matches(cut)).inconsistent_pairs == ()
 
 
-@pytest.mark.parametrize(("every", "waits"), [(1, True), (8, False)])
-def test_a_contradicted_pair_waits_only_where_the_way_round_is_firm(every: int, waits: bool) -> None:
+@pytest.mark.parametrize(("every", "is_deferred"), [(1, True), (8, False)])
+def test_a_contradicted_pair_is_deferred_only_where_the_other_path_is_strong(
+    every: int, is_deferred: bool
+) -> None:
     """Of the matches that alone join both halves, each so-manieth is there."""
     wall = Wall(PLACES, twins=TWINS)
     inliers = {ends: m for ends, m in chain(wall, 3).items() if ends[1] < 12 or ends[0] >= 12}
@@ -130,12 +136,14 @@ def test_a_contradicted_pair_waits_only_where_the_way_round_is_firm(every: int, 
 
     deferred = find_inconsistent_pairs(wall.matches(inliers)).deferred
 
-    assert deferred == ({pair(3, 19)} if waits else set())
+    assert deferred == ({pair(3, 19)} if is_deferred else set())
 
 
-@pytest.mark.parametrize(("count", "waits"), [(8, True), (26, False)])
-def test_a_pair_of_few_matches_waits_where_a_much_firmer_way_leads_round_it(count: int, waits: bool) -> None:
-    """The way is too weak to speak against a pair of many; both join nothing that tracks know."""
+@pytest.mark.parametrize(("count", "is_deferred"), [(8, True), (26, False)])
+def test_a_pair_of_few_matches_is_deferred_where_another_path_is_strong(
+    count: int, is_deferred: bool
+) -> None:
+    """The path is too weak to contradict a pair of many matches; neither pair joins known tracks."""
     wall = Wall(PLACES)
     inliers = {ends: m for ends, m in chain(wall, 3).items() if ends[1] < 12 or ends[0] >= 12}
     inliers[11, 12] = wall.true_matches(11, 12)[::7]
@@ -143,7 +151,7 @@ def test_a_pair_of_few_matches_waits_where_a_much_firmer_way_leads_round_it(coun
 
     deferred = find_inconsistent_pairs(wall.matches(inliers)).deferred
 
-    assert deferred == ({pair(3, 19)} if waits else set())
+    assert deferred == ({pair(3, 19)} if is_deferred else set())
 
 
 def test_the_deciding_pairs_are_untried_and_lead_to_neighbours_of_the_other_photo() -> None:

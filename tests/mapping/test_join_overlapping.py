@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from sfm.mapping.edits.bridge import agreeing_share, bridge_gaps
+from sfm.mapping.edits.close_gaps import agreeing_share, close_gaps
 from sfm.mapping.edits.join_overlapping import join_models
 from sfm.mapping.edits.shared_points import shared_points
 from sfm.mapping.growing.submodels import MappingContext, Submodel, best_model
@@ -90,7 +90,7 @@ def test_a_gap_is_bridged_by_a_model_of_the_photos_around_it(chain: synthetic.Sc
     models = parts(context, range(1, 41), range(41, 51))
     journal = Journal()
 
-    found = bridge_gaps(context, models, set(context.scene.id_of), journal)
+    found = close_gaps(context, models, set(context.scene.id_of), journal)
 
     assert [len(model.names) for model in found] == [NUM_PHOTOS]
     assert synthetic.max_rotation_error_deg(found[0].reconstruction, chain.truth) < 0.3
@@ -115,6 +115,6 @@ def test_nothing_is_bridged_where_nothing_is_missing(chain: synthetic.Scene) -> 
     context = workbench(chain.database)
     models = parts(context, range(1, 41))
 
-    found = bridge_gaps(context, models, set(models[0].names), Journal())
+    found = close_gaps(context, models, set(models[0].names), Journal())
 
     assert found == models

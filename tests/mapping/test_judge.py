@@ -11,7 +11,7 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping import MappingProblem, finish_models
+from sfm.mapping import MappingProblem, refine_models
 from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
 from sfm.mapping.cameras.model_selection import ModelSelection
 from sfm.mapping.edits.judge import Judge, apply_step
@@ -169,7 +169,7 @@ def check_finished(shoot: Shoot, path: Path, seed: int) -> tuple[pycolmap.Recons
     problem = MappingProblem(
         database=database, config=RegisterConfig(), refine=RefineConfig(), threads=1, seed=seed
     )
-    finished = finish_models(problem, grown, events=events)
+    finished = refine_models(problem, grown, events=events)
 
     scene = workbench(database).scene
     assert len(finished) == len(grown) >= 1

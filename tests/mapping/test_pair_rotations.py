@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from retrieval import Pair
 from sfm.mapping import PairMatches, read_rotations
-from sfm.mapping.view_graph.pair_rotations import rotation_errors
+from sfm.mapping.pair_consistency.pair_rotations import rotation_errors
 
 from .synthetic import synthesize
 from .wall import Wall, chain

@@ -32,12 +32,12 @@ class Told:
     judge: Any = field(default_factory=lambda: SimpleNamespace(why_worse=lambda before, after: ""))
     refine: RefineConfig = field(default_factory=RefineConfig)
     scene: Any = field(default_factory=lambda: SimpleNamespace(depth=None))
-    admit_pairs: frozenset[Pair] = frozenset()
+    admitted_pairs: frozenset[Pair] = frozenset()
 
     def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
         shift, late_shift, regained = self.outcomes[len(self.converge_first)]
         self.converge_first.append(self.options.converge_first)
-        return Adjusted(model, False, [], shift, late_shift, regained, self.admit_pairs | regained)
+        return Adjusted(model, False, [], shift, late_shift, regained, self.admitted_pairs | regained)
 
 
 @pytest.mark.parametrize(

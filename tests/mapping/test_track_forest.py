@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Pair
-from sfm.mapping.view_graph.track_forest import TrackForest
+from sfm.mapping.pair_consistency.track_forest import TrackForest
 
 PHOTOS = ("a", "b", "c", "d")
 NUM_KEYPOINTS = 6

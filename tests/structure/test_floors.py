@@ -34,7 +34,7 @@ HOUSE = (
 """The rooms of the product from the ground up: import packages, and folders and files of `sfm`."""
 MAPPING = (
     "scene",
-    "measures view_graph",
+    "measures pair_consistency",
     "cameras depth",
     "growing",
     "edits",

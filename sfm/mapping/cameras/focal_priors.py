@@ -128,7 +128,7 @@ def _common_factor(camera: pycolmap.Camera, num_extra: int) -> Freedom:
 
 def _reset(session: MapperSession) -> None:
     for camera_id in _given(session.scene, session.reconstruction, session.options):
-        camera, given = (held.cameras[camera_id] for held in (session.reconstruction, session.scene.cache))
+        camera, given = (model.cameras[camera_id] for model in (session.reconstruction, session.scene.cache))
         params, same = list(camera.params), camera.model == given.model
         for index in camera.focal_length_idxs():
             params[index] = given.params[index] if same else given.mean_focal_length()

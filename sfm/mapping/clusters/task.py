@@ -13,7 +13,7 @@ from sfm.colmap.model_files import read_whole_model
 from sfm.config.schema import RegisterConfig
 
 from ..depth.keypoint_depth import KeypointDepth
-from ..edits.bridge import bridge_gaps
+from ..edits.close_gaps import close_gaps
 from ..growing.components import new_models
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, best_model
 from ..scene.journal import Journal
@@ -113,5 +113,5 @@ def _models(context: MappingContext, config: RegisterConfig, discarded: Journal)
         return [first]
     models = sorted(new_models(context, config, (), discarded), key=lambda submodel: -len(submodel.names))
     if len(models) > 1 and models[0].contradicted <= MAX_CONTRADICTED and not models[0].is_depth_only:
-        return bridge_gaps(context, models, everyone, discarded)
+        return close_gaps(context, models, everyone, discarded)
     return models

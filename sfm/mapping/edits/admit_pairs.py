@@ -30,8 +30,8 @@ def supported_pairs(
     }
     errors = [median_errors_px(scene, model, deferred) for model in models]
     true = frozenset(pair for found in errors for pair, error in found.items() if error <= AGREED_PX)
-    held = frozenset(pair for pair in deferred - true if pair.a in model_of and pair.b in model_of)
-    return true, held
+    refused = frozenset(pair for pair in deferred - true if pair.a in model_of and pair.b in model_of)
+    return true, refused
 
 
 def admit_pairs(
@@ -48,13 +48,17 @@ def admit_pairs(
         deferred: pairs of the scene.
         journal: records the number of admitted pairs, and each image that only deferred pairs register.
     """
-    true, held = supported_pairs(whole.scene, [submodel.reconstruction for submodel in submodels], deferred)
+    true, refused = supported_pairs(
+        whole.scene, [submodel.reconstruction for submodel in submodels], deferred
+    )
     missing = frozenset(whole.scene.id_of).difference(*(submodel.names for submodel in submodels))
-    journal.note("deferred_pairs", num_deferred=len(deferred), num_admitted=len(true), num_refused=len(held))
+    journal.note(
+        "deferred_pairs", num_deferred=len(deferred), num_admitted=len(true), num_refused=len(refused)
+    )
     if not any(name in missing for pair in deferred for name in pair):
         return list(submodels)  # the last adjustment makes points of the pairs that came in
     firm = whole.scene.view_graph.without(deferred - true)
-    context = replace(whole, scene=whole.scene.without(held))
+    context = replace(whole, scene=whole.scene.without(refused))
     grown: list[Submodel] = []
     for submodel in submodels:
         if submodel.is_depth_only:

@@ -37,7 +37,7 @@ class Judge:
     scene: Scene
     """With all pairs, also those that a step leaves out."""
     min_points: int
-    """Observations by which registration holds an image."""
+    """Fewest observations with which registration accepts an image."""
 
     @classmethod
     def of(cls, scene: Scene, options: MapperOptions) -> Judge:
@@ -49,10 +49,9 @@ class Judge:
     ) -> str:
         """Why models are worse than those that they would replace; empty where they are as good.
 
-        They are where a camera is implausible that was not; where an image is missing that points held and
-        that most of its matches agreed with; and where the verified matches lie farther from their epipolar
-        lines, those of pairs within a model before and after. Adjustment used only a part of these matches;
-        the others are evidence held out.
+        Models are worse where a camera becomes implausible, or where a supported image is missing
+        (`_is_supported`). They are also worse where verified matches lie farther from their epipolar lines,
+        among pairs within a model before and after. Adjustment used only a part of these matches.
         """
         if not _names(after):
             return "no photo would be left"
@@ -60,10 +59,10 @@ class Judge:
             return f"implausible intrinsics of camera {', '.join(map(str, sorted(bogus)))}"
         was, now = self._errors_px(before), self._errors_px(after)
         if missing := sorted(_names(before) - _names(after)):
-            held = [name for name in missing if self._is_held(name, before, was)]
-            if held:
-                more = f" and {len(held) - _MAX_SHOWN} more" if len(held) > _MAX_SHOWN else ""
-                return f"photos would be lost: {', '.join(held[:_MAX_SHOWN])}{more}"
+            supported = [name for name in missing if self._is_supported(name, before, was)]
+            if supported:
+                more = f" and {len(supported) - _MAX_SHOWN} more" if len(supported) > _MAX_SHOWN else ""
+                return f"photos would be lost: {', '.join(supported[:_MAX_SHOWN])}{more}"
         common = was.keys() & now.keys()
         error_was, error_now = (self._mean_px(errors, common) for errors in (was, now))
         if error_now > _MAX_RISE * error_was:
@@ -72,10 +71,10 @@ class Judge:
             )
         return ""
 
-    def _is_held(
+    def _is_supported(
         self, name: str, models: Sequence[pycolmap.Reconstruction], errors_px: Mapping[Pair, float]
     ) -> bool:
-        """Whether points hold an image of some models, and most of its matches agree with its pose."""
+        """Whether an image has enough points in a model, and most of its matches agree with its pose."""
         images = (model.image(i) for model in models for i in model.reg_image_ids())
         points = max(image.num_points3D for image in images if image.name == name)
         own = [pair for pair in errors_px if name in pair]

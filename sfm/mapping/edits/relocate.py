@@ -20,12 +20,12 @@ from ..growing.submodels import MappingContext, Submodel, without_images
 from ..measures.agreement import AGREED_PX, contradicted_share, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
+from ..pair_consistency.missing_correspondences import context_agreement
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.pair_matches import PairMatches
 from ..scene.scene import Scene
 from ..scene.view_graph import TwoView
-from ..view_graph.missing_correspondences import context_agreement
 from .alternative_poses import OUTVOTED_IF_INCONSISTENT, AlternativePlacement, alternative_placements
 from .merge import MIN_KEPT, attach_part
 

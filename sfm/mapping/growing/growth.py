@@ -59,7 +59,7 @@ def grow(
         if isinstance(outcome, Stuck) and refined != _Size.of(session):
             refine_growing(session, "stuck", journal)
             refined = _Size.of(session)
-            attempts.forgive()
+            attempts.reset()
             continue
         if isinstance(outcome, Stuck):
             outcome = register_next(session, candidates, attempts, journal, resorts)

@@ -53,7 +53,7 @@ class Attempts:
             return False
         return num_visible > _RETRY_GROWTH * self.failed_at.get((name, method), 0)
 
-    def forgive(self) -> None:
+    def reset(self) -> None:
         """Let every image be tried again; for when all poses and points have moved."""
         self.failed_at.clear()
 

@@ -103,8 +103,8 @@ def _reopen(context: MappingContext, submodel: Submodel) -> None:
 def rebuilt(context: MappingContext, start: pycolmap.Reconstruction, candidates: Set[str]) -> Submodel:
     """A new model in place of one from depth alone; a copy of it where the new one would lose images."""
     old = Submodel.of(copy.deepcopy(start), is_depth_only=True)
-    fresh = best_model(context, old.names | candidates, Journal())
-    return fresh if fresh is not None and fresh.names >= old.names else old
+    replacement = best_model(context, old.names | candidates, Journal())
+    return replacement if replacement is not None and replacement.names >= old.names else old
 
 
 def extend(

@@ -31,7 +31,7 @@ _CHOSEN_SHIFT = 1.5e-4
 """The same since the last choice of observations, in a first pass."""
 
 
-def finish(
+def refine_model(
     scene: Scene,
     grown: Submodel,
     options: MapperOptions,
@@ -59,7 +59,7 @@ def finish(
     if scene.depth is None or has_parallax(submodel.reconstruction, options.mapper.filter_min_tri_angle):
         last = RefinementPass(judge, scene, deferred, options, refine, fixed_cameras)
         submodel = _settled(submodel, last)
-        (moved,) = apply_step(judge, [submodel], _moving_parts(last), "moving parts", submodel.journal)
+        (moved,) = apply_step(judge, [submodel], _relocating(last), "relocate", submodel.journal)
         if moved is not submodel:
             submodel = _settled(moved, last)
         (submodel,) = apply_step(
@@ -92,7 +92,7 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
     Tracks of length 2 are triangulated again in each pass, since they depend on two poses alone.
 
     Returns:
-        The model, and whether no pass was refused that would be retried: the first, or one after camera
+        The model, and whether it is final. It is not where the first pass was refused, or a pass after camera
         models became richer.
     """
     submodel, is_richer = grown, False
@@ -106,7 +106,7 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
         stays = found.shift <= _SETTLED_SHIFT or (not attempt and found.late_shift <= _CHOSEN_SHIFT)
         if stays and not found.regained:
             break
-        last = replace(last, options=with_patience(last.options), admit_pairs=found.admit_pairs)
+        last = replace(last, options=with_patience(last.options), admitted_pairs=found.admitted_pairs)
     return submodel, True
 
 
@@ -140,7 +140,7 @@ def _adjusting(last: RefinementPass) -> Step:
     return step
 
 
-def _moving_parts(last: RefinementPass) -> Step:
+def _relocating(last: RefinementPass) -> Step:
     """Parts of a model at other poses that most of their matches support."""
 
     def step(submodels: Sequence[Submodel]) -> Sequence[Submodel]:

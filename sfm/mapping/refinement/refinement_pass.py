@@ -52,8 +52,8 @@ class Adjusted:
     """The part of the shift since the observations were last chosen."""
     regained: frozenset[Pair]
     """Deferred pairs that were left out and agree with the present poses for the first time."""
-    admit_pairs: frozenset[Pair]
-    """These, and all that were admitted since the first pass."""
+    admitted_pairs: frozenset[Pair]
+    """The regained pairs, and the pairs that earlier passes admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,14 @@ class RefinementPass:
     options: MapperOptions
     refine: RefineConfig
     fixed_cameras: frozenset[int]
-    admit_pairs: frozenset[Pair] = frozenset()
+    admitted_pairs: frozenset[Pair] = frozenset()
     """Deferred pairs that an earlier pass admitted."""
 
     def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
-        """Adjust the model, which is changed, until convergence.
+        """Adjust the model in place until convergence.
 
-        After the first adjustment, the observations may support richer camera models, and more deferred pairs
-        may agree. The model is then adjusted again. Where it gets worse with richer camera models, it keeps
-        the present ones.
+        The model is adjusted again where its observations support richer camera models, or where more
+        deferred pairs agree with it. A model that richer camera models make worse keeps its present ones.
         """
         centres, refused = camera_centres(model), self._refused(model)
         scene = self.scene.without(refused)
@@ -83,14 +82,14 @@ class RefinementPass:
         chosen = camera_centres(model)
         if not _has_evidence(self.scene, model):
             self._end_by_least_squares(scene, model, options, journal)
-            return self._outcome(model, NOTHING_RICHER, [], refused, self.admit_pairs, centres, chosen)
+            return self._outcome(model, NOTHING_RICHER, [], refused, self.admitted_pairs, centres, chosen)
         richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
         settled = richer.started(model) if richer.supported else model
         before, refused = refused, self._refused(model)
-        admit_pairs = self.admit_pairs | (before - refused)
+        admitted_pairs = self.admitted_pairs | (before - refused)
         if refused != before:
             scene = self.scene.without(refused)
-        if richer.supported or admit_pairs > self.admit_pairs:
+        if richer.supported or admitted_pairs > self.admitted_pairs:
             options, last = self._settled(scene, settled, options, journal)
         if richer.supported and (why := self.judge.why_worse((model,), (settled,))):
             journal.note("step_refused", step="richer intrinsics", why=why)
@@ -108,7 +107,7 @@ class RefinementPass:
         if done is None:
             self._end_by_least_squares(scene, model, options, journal)
             richer = NOTHING_RICHER
-        return self._outcome(done or model, richer, tried, refused, admit_pairs, centres, chosen)
+        return self._outcome(done or model, richer, tried, refused, admitted_pairs, centres, chosen)
 
     def _outcome(
         self,
@@ -116,15 +115,15 @@ class RefinementPass:
         richer: RicherCameras,
         tried: list[TriedBlock],
         refused: frozenset[Pair],
-        admit_pairs: frozenset[Pair],
+        admitted_pairs: frozenset[Pair],
         centres: Centres,
         chosen: Centres,
     ) -> Adjusted:
-        regained = refused - self._refused(model) - admit_pairs
+        regained = refused - self._refused(model) - admitted_pairs
         ended = camera_centres(model)
         shift, late_shift = median_shift(centres, ended), median_shift(chosen, ended)
         return Adjusted(
-            model, bool(richer.changed), tried, shift, late_shift, regained, admit_pairs | regained
+            model, bool(richer.changed), tried, shift, late_shift, regained, admitted_pairs | regained
         )
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
@@ -161,7 +160,7 @@ class RefinementPass:
 
 
 def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession:
-    """The session with all focal lengths free, and adjusted again, where those held turn out determined."""
+    """The session, adjusted again with free focal lengths where the observations determine fixed ones."""
     if not session.options.final_ba.refine_focal_length or not holds_guess(session):
         return session
     if not determined_focal(session, journal):

@@ -32,8 +32,8 @@ from sfm.mapping import (
     MappingProblem,
     ViewGraph,
     ambiguous_parts,
-    finish_models,
     reconstruct,
+    refine_models,
 )
 from sfm.matching import Guides, MatchReport
 from sfm.pairs.first_pairs import propose_pairs
@@ -171,15 +171,15 @@ class _StoreMapper:
     match: Callable[[Mapping[Pair, Edge], Guides], MatchReport]
 
     def reconstruct(
-        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, fresh: bool
+        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
     ) -> Models:
         progress = SilentProgress()
         return reconstruct(
-            self.problem, start=start, deferred=deferred, fresh=fresh, events=events, progress=progress
+            self.problem, start=start, deferred=deferred, restart=restart, events=events, progress=progress
         ).models
 
-    def finish(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
-        return finish_models(self.problem, models, deferred=deferred, events=events)
+    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        return refine_models(self.problem, models, deferred=deferred, events=events)
 
     def view_graph(self) -> ViewGraph:
         return ViewGraph.read(self.problem.database)

@@ -29,9 +29,9 @@ from photo_sets.sets import add_shared_options, find_set
 
 from retrieval import Pair
 from sfm.config.schema import Config
+from sfm.mapping.pair_consistency.inconsistent_pairs import find_inconsistent_pairs
+from sfm.mapping.pair_consistency.pair_rotations import Rotation, read_rotations
 from sfm.mapping.scene.pair_matches import PairMatches
-from sfm.mapping.view_graph.inconsistent_pairs import find_inconsistent_pairs
-from sfm.mapping.view_graph.pair_rotations import Rotation, read_rotations
 
 _RENDERED = ("facades-60-0", "facades-60-1", "district-60-0", "bridge-60-0", "square-28-0")
 _RENDERED_FEATURES = 2000

@@ -66,8 +66,8 @@ class Evidence:
     """Share of the matches within one track, of those that join tracks of other pairs."""
     contradicted: float
     """Share of all matches that join two different tracks of other pairs."""
-    way_round: float
-    """Strength of the weakest pair on the best path between both images without this pair."""
+    path_strength: float
+    """Strength of the weakest pair on the best path between both images that avoids this pair."""
     num_hops: int
     """Number of pairs on this path."""
     num_known: int
@@ -123,10 +123,10 @@ def find_inconsistent_pairs(
     """
     context = context_agreement(matches)
     trust = _Trust(matches, context, _strengths(matches, context))
-    turn_errors = rotation_errors(rotations or {}, trust.trusted, trust.held)
+    turn_errors = rotation_errors(rotations or {}, trust.trusted, trust.untrusted)
     evidence = {
         pair: _evidence(pair, len(matches.inliers[pair]), context[pair], trust, turn_errors.get(pair))
-        for pair in trust.held
+        for pair in trust.untrusted
     }
     named = {pair: e for pair, e in evidence.items() if _is_inconsistent(e)}
     deciding = _Deciding(trust.trusted, frozenset(tried) | matches.inliers.keys())
@@ -143,34 +143,34 @@ def find_inconsistent_pairs(
 def _deferred(trust: _Trust) -> frozenset[Pair]:
     """Pairs that tracks contradict or that may be due to chance, where strong pairs join the same images.
 
-    Where only weak pairs join two places, the deferred pairs would be those that determine how.
+    A pair is not deferred where only weak pairs join its images, since it may determine their relative pose.
     """
 
     def is_contradicted(pair: Pair) -> bool:
         within, known = trust.counts(pair)
         if known < _MIN_KNOWN or within >= _SUSPECT * known:
             return False
-        return trust.way_round(pair)[0] >= _FIRM
+        return trust.best_path(pair)[0] >= _FIRM
 
     def may_be_chance(pair: Pair) -> bool:
         few = trust.num_inliers(pair) < _FEW_INLIERS
-        return few and trust.way_round(pair)[0] >= _MUCH_FIRMER * trust.strength[pair]
+        return few and trust.best_path(pair)[0] >= _MUCH_FIRMER * trust.strength[pair]
 
-    return frozenset(pair for pair in trust.held if is_contradicted(pair) or may_be_chance(pair))
+    return frozenset(pair for pair in trust.untrusted if is_contradicted(pair) or may_be_chance(pair))
 
 
 def _evidence(
     pair: Pair, num_inliers: int, context: float, trust: _Trust, turn_error_deg: float | None
 ) -> Evidence:
     within, known = trust.counts(pair)
-    way_round, num_hops = trust.way_round(pair)
+    path_strength, num_hops = trust.best_path(pair)
     return Evidence(
         num_inliers=num_inliers,
         strength=trust.strength[pair],
         context=context,
         support=trust.support(pair),
         contradicted=(known - within) / num_inliers,
-        way_round=way_round,
+        path_strength=path_strength,
         num_hops=num_hops,
         num_known=known,
         turn_error_deg=turn_error_deg,
@@ -183,11 +183,11 @@ def _is_inconsistent(e: Evidence) -> bool:
     if e.num_known < _MIN_KNOWN and e.context >= _DISAGREED:
         return False
     against = e.contradicted + 1 - e.context
-    return e.support < _SUSPECT and against > _AGAINST and e.way_round >= max(_FIRM, _FIRMER * e.strength)
+    return e.support < _SUSPECT and against > _AGAINST and e.path_strength >= max(_FIRM, _FIRMER * e.strength)
 
 
 def _score(e: Evidence) -> float:
-    return round((1 - e.support) * (1 - e.strength / e.way_round), 6)
+    return round((1 - e.support) * (1 - e.strength / e.path_strength), 6)
 
 
 def _why(pair: Pair, e: Evidence) -> str:
@@ -213,8 +213,8 @@ def _strengths(matches: PairMatches, context: Mapping[Pair, float]) -> dict[Pair
 class _Trust:
     """The pairs in the order of their strength, each trusted or not.
 
-    A strong pair is trusted even if others contradict it, unless `cautious`: a strong false pair supports all
-    false pairs between the same two places.
+    A strong pair is trusted even if other pairs contradict it, unless `cautious`. A strong false pair would
+    support all false pairs between the same two places.
     """
 
     def __init__(
@@ -233,15 +233,15 @@ class _Trust:
         self._forest = TrackForest({name: len(xy) for name, xy in matches.keypoints.items()})
         self._parts = nx.utils.UnionFind(matches.keypoints)
         order = sorted(strength, key=lambda pair: (-strength[pair], pair))
-        self.held = self._pass(order)
+        self.untrusted = self._pass(order)
         for _ in range(_MAX_PASSES):  # with the tracks of all that are trusted by now
-            before, self.held = self.held, self._pass(self.held)
-            if len(self.held) == len(before):
+            before, self.untrusted = self.untrusted, self._pass(self.untrusted)
+            if len(self.untrusted) == len(before):
                 break
         self._tree = nx.maximum_spanning_tree(self.trusted, weight="strength")
 
-    def way_round(self, pair: Pair) -> tuple[float, int]:
-        """The weakest strength and the number of pairs on the best path between both images."""
+    def best_path(self, pair: Pair) -> tuple[float, int]:
+        """The weakest strength and the number of pairs on the path of trusted pairs between both images."""
         steps = list(pairwise(nx.shortest_path(self._tree, pair.a, pair.b)))
         return min(float(self._tree.edges[step]["strength"]) for step in steps), len(steps)
 
@@ -259,18 +259,18 @@ class _Trust:
         return within / known if known >= _MIN_KNOWN else 0.0
 
     def _pass(self, order: Sequence[Pair]) -> list[Pair]:
-        """Trust what deserves it; the others, in the same order."""
-        held = []
+        """Trust the pairs that have enough support; returns the other pairs, in the same order."""
+        untrusted = []
         for pair in order:
             support = 1.0 if self._needs_no_support(pair) else self.support(pair)
             if support >= _SUPPORTED:
                 self._trust(pair, support)
             else:
-                held.append(pair)
-        return held
+                untrusted.append(pair)
+        return untrusted
 
     def _needs_no_support(self, pair: Pair) -> bool:
-        """Nothing can contradict the only link of two parts; strong pairs judge the others."""
+        """Whether the pair is the only link of two parts, which no pair can contradict, or is strong."""
         if self._parts[pair.a] != self._parts[pair.b]:
             return True
         firm = self.strength[pair] >= _STRONG or self._context[pair] >= _AGREED

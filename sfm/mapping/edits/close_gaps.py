@@ -28,7 +28,7 @@ _MIN_AGREEING = 0.5
 _AROUND = 60  # images of the large model that are mapped again with those
 
 
-def bridge_gaps(
+def close_gaps(
     context: MappingContext, models: Sequence[Submodel], component: Set[str], journal: Journal
 ) -> list[Submodel]:
     """The models, joined if a model of the images around the gap fits both sides.
@@ -43,14 +43,14 @@ def bridge_gaps(
     if not _MIN_MISSING <= len(missing) <= _MAX_MISSING:
         return list(models)
     around = _near(context.scene.view_graph, missing, models[0].names)
-    held = frozenset().union(*(model.names for model in models))
+    registered = frozenset().union(*(model.names for model in models))
     first = context.options.mapper.random_seed
     for seed in range(first, first + _MAX_STARTS):
-        bridges = global_models(context, missing | around, seed=seed)
-        if not bridges or not bridges[0].names & missing or not bridges[0].names & models[0].names:
+        between = global_models(context, missing | around, seed=seed)
+        if not between or not between[0].names & missing or not between[0].names & models[0].names:
             continue
-        whole = join_models(context, [*map(copied, models), bridges[0]], journal)[0]
-        gained = whole.names >= held and len(whole.names) > len(models[0].names)
+        whole = join_models(context, [*map(copied, models), between[0]], journal)[0]
+        gained = whole.names >= registered and len(whole.names) > len(models[0].names)
         if gained and agreeing_share(context.scene, whole.reconstruction, missing) >= _MIN_AGREEING:
             return [whole]
     return list(models)

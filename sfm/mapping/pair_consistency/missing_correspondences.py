@@ -1,4 +1,4 @@
-"""Agreement of context: whether the surroundings of the matches of a pair agree, too.
+"""Agreement of context: whether the keypoints around the matches of a pair agree, too.
 
 Keypoints near matches of the pair that other images match are expected at a predicted position in the other
 image. Where that image has other matched keypoints around that position, the context contradicts the pair.
