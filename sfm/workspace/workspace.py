@@ -15,7 +15,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from sfm.errors import InputError, WorkspaceError
+from sfm.errors import InputError, SfmError, WorkspaceError
 from sfm.files.atomic import atomic_write_json, json_default
 from sfm.files.scratch import beside, is_scratch, scratch_below, sweep
 from sfm.untrusted.documents import fits, read_json
@@ -137,11 +137,11 @@ class Workspace:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        if self._is_new and isinstance(error, InputError):
+        if self._is_new and isinstance(error, SfmError):
             self._remove_start()
 
     def _remove_start(self) -> None:
-        """Remove the folder where this run made it and nothing came of its input."""
+        """Remove the folder where this run made it and nothing came of it."""
         cache = self.cache
         started = [self.events_path, cache / MARKER, cache / "lock", cache / "images.json"]
         with suppress(OSError):
