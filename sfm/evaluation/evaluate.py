@@ -26,6 +26,7 @@ from sfm.evaluation.metrics import (
     trajectory_error,
 )
 from sfm.evaluation.names import match_names
+from sfm.workspace.past_runs import warn_of_unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ def evaluate(model: str | os.PathLike[str], gt: str | os.PathLike[str]) -> Evalu
         InputError: no model or no ground truth, a damaged file, or no image in common.
     """
     truth = load_ground_truth(Path(gt))
+    warn_of_unfinished(Path(model))
     models = [read_poses(folder) for folder in find_models(Path(model))]
     return evaluate_poses(models, truth, where=str(model))
 

@@ -17,6 +17,7 @@ from sfm.exports.ownership import MARKER, Keeper, write_marker
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.splats import write_3dgs
 from sfm.files.atomic import atomic_folder
+from sfm.workspace.past_runs import unfinished, warn_of_unfinished
 from sfm.workspace.progress import Progress, SilentProgress
 from sfm.workspace.workspace import os_errors_as_workspace_errors
 
@@ -108,7 +109,10 @@ def _finished(out: Path) -> Path:
     if not out.is_dir():
         raise InputError(f"{out} is not a folder", hint="give the output folder of an `sfm run`")
     if not model_indices(out):
-        raise InputError(f"{out}: there is no model to export", hint=f"sfm run PHOTOS -o {out} makes one")
+        raise unfinished(out) or InputError(
+            f"{out}: there is no model to export", hint=f"sfm run PHOTOS -o {out} makes one"
+        )
+    warn_of_unfinished(out)
     return out
 
 

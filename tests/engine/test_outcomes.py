@@ -15,6 +15,7 @@ import sfm.stages.write_results
 from sfm.cli import main
 from sfm.config.schema import Config, RunConfig
 from sfm.errors import WorkspaceError
+from sfm.exports.models import holds_final_models
 from sfm.pipelines.map_database import map_database
 from sfm.report.result import Result
 from sfm.workspace.events import EventLog
@@ -37,6 +38,31 @@ def finished(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "out"
     assert map_database(database, output=out, config=CONFIG).run.status == "ok"
     return out
+
+
+def test_models_are_there_before_refinement_but_take_the_place_of_no_finished_ones(
+    database: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    shutil.copytree(finished, old)
+
+    def fail(*_: object, **__: object) -> object:
+        raise IndexError("empty quantile")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sfm.pipelines.map_database, "finish_models", fail)
+        for out in (new, old, new):
+            with pytest.raises(IndexError):
+                map_database(database, output=out, config=CONFIG)
+
+    assert pycolmap.Reconstruction(new / "sparse" / "0").num_reg_images() == 6
+    assert not holds_final_models(new)
+    for name in ("images.bin", "points3D.bin"):
+        assert (old / "sparse/0" / name).read_bytes() == (finished / "sparse/0" / name).read_bytes()
+    (new / "sparse" / "0" / "images.bin").write_bytes(b"mine")
+    map_database(database, output=new, config=CONFIG)
+    assert holds_final_models(new)
+    assert (new / "sparse-earlier" / "0" / "images.bin").read_bytes() == b"mine"
 
 
 def run_failing(name: str, database: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
