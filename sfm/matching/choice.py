@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 
 from .backend import Backend, Surroundings
 
@@ -16,13 +17,23 @@ def open_backend(surroundings: Surroundings) -> Backend:
         WeightsError: mast3r is asked for and its weights are missing or unusable.
         MissingDependencyError: mast3r is asked to run on a device that this machine lacks.
     """
-    if _wanted(surroundings) == "mast3r":
-        from sfm.matching.dense.backend import Mast3rBackend
+    return MATCHERS[_wanted(surroundings)](surroundings)
 
-        return Mast3rBackend.open(surroundings)
+
+def _sift(surroundings: Surroundings) -> Backend:
     from sfm.matching.sift import SiftBackend
 
     return SiftBackend(surroundings)
+
+
+def _mast3r(surroundings: Surroundings) -> Backend:
+    from sfm.matching.dense.backend import Mast3rBackend
+
+    return Mast3rBackend.open(surroundings)
+
+
+MATCHERS: Mapping[str, Callable[[Surroundings], Backend]] = {"sift": _sift, "mast3r": _mast3r}
+"""What opens each backend that `Config.backend` can name."""
 
 
 def _wanted(surroundings: Surroundings) -> str:
