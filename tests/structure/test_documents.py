@@ -12,6 +12,7 @@ import pytest
 
 from sfm.cli import main
 from sfm.config.options import schema_tree
+from sfm.exports.formats import FORMATS
 from tests.structure.test_floors import HOUSE, MAPPING, ROOT
 
 DOCUMENTS = sorted(
@@ -54,6 +55,13 @@ def test_every_command_that_a_document_shows_exists(document: str) -> None:
         command = main.commands[words.split()[0]]
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)) <= known | {"--help"}, words
+
+
+def test_every_format_of_export_is_told() -> None:
+    *names, last = (f"`{name}`" for name in FORMATS)
+
+    assert f"# {' '.join(FORMATS)}\n" in text("README.md")
+    assert f"| {', '.join(names)} or {last};" in text("docs/cli.md")
 
 
 @pytest.mark.parametrize(("prefix", "floors"), [("sfm/", HOUSE), ("sfm/mapping/", MAPPING)])
