@@ -102,10 +102,10 @@ class Evaluation:
         benchmark = ", ".join(f"{area:.1f} at {t:g}°" for t, area in self.colmap_benchmark.auc.items())
         position = "not one frame" if ate is None else f"{ate.raw:.4g} {self.unit or 'units of the truth'}"
         share = "" if ate is None else f" ({100 * ate.normalised:.2g} % of the extent)"
-        sizes = " + ".join(map(str, self.model_sizes)) or "none"
+        sizes = " + ".join(map(str, self.model_sizes)) or "no"
         lines = [
             f"photos      {overall.num_registered} of {overall.num_photos} in the model that is scored",
-            f"models      {sizes} ({self.num_registered_in_any} photos in any)",
+            f"models      {len(self.model_sizes)}, of {sizes} photos ({self.num_registered_in_any} in any)",
             f"AUC         {areas} (%, all pairs of photos)",
             f"within 5°   {overall.rra[5]:.1f} % of rotations, {overall.rta[5]:.1f} % of directions",
             f"ATE         {position}{share}",

@@ -197,13 +197,14 @@ def write_points_ply(models: Sequence[pycolmap.Reconstruction], path: Path) -> N
         return
     partial = path.with_name(f".{path.name}.new")
     try:
-        largest = largest_first(models)[0]
-        largest.export_PLY(partial)
-        if partial.stat().st_size < 15 * largest.num_points3D():
-            raise _short(path)
-        partial.replace(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WorkspaceError(f"cannot write {path}: {error}") from error
+        with os_errors_as_workspace_errors(path):
+            largest = largest_first(models)[0]
+            largest.export_PLY(partial)
+            if partial.stat().st_size < 15 * largest.num_points3D():
+                raise _short(path)
+            partial.replace(path)
+    except (ValueError, RuntimeError) as error:
+        raise WorkspaceError(f"cannot write {path}: {error}", hint="is the disk full?") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -314,22 +314,27 @@ _REASONS = {
     errno.EPERM: "permission denied",
     errno.EIO: "the disk reports an error",
     errno.ESTALE: "the disk is not reachable any more",
+    errno.EISDIR: "a folder is there",
+    errno.ENOTDIR: "a file is there where a folder should be",
 }
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR)
+_MOVE_IT = "move it away"
+_FREE_SPACE = "free some space or choose another output folder; what was finished is kept"
 _DATABASE_REASONS = ("disk is full", "readonly database", "disk I/O error")
 """In SQLite's messages, which reach Python as OperationalError, or through pycolmap as RuntimeError."""
 
 
 @contextmanager
 def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into a message; other errors pass."""
+    """Turn a full or forbidden disk, or a folder in the way, into a message; other errors pass."""
     try:
         yield
     except OSError as error:
         if error.errno not in _REASONS:
             raise
         raise WorkspaceError(
-            f"cannot write to {error.filename or root}: {_REASONS[error.errno]}",
-            hint="free some space or choose another output folder; what was finished is kept",
+            f"cannot write to {error.filename2 or error.filename or root}: {_REASONS[error.errno]}",
+            hint=_MOVE_IT if error.errno in _IN_THE_WAY else _FREE_SPACE,
         ) from error
     except (RuntimeError, sqlite3.OperationalError) as error:
         if not is_about_disk(error):

@@ -72,6 +72,7 @@ def test_a_run_that_is_stopped_while_it_refines_leaves_what_was_grown(
     explained = sfm_command("explain", out, "a.jpg")
     exported = sfm_command("export", out, "--to", "ply")
     scored = sfm_command("eval", out, undisturbed / "sparse" / "0")
+    (out / "points.ply" / "mine").mkdir(parents=True)
     finished = sfm_command("run", few_photos, "-o", out, *QUICK)
 
     assert code == 130
@@ -80,8 +81,10 @@ def test_a_run_that_is_stopped_while_it_refines_leaves_what_was_grown(
     assert [line.startswith(f"{out}: no run has finished there yet") for line in caplog.messages] == [
         True
     ] * 2
-    assert f"photos      {NUM_FEW} of {NUM_FEW}" in scored.stdout
-    assert finished.returncode == 0
+    assert f"\nmodels      1, of {NUM_FEW} photos ({NUM_FEW} in any)\n" in scored.stdout
+    assert finished.returncode == 7
+    assert "\nmodel  " in finished.stdout
+    assert "\nnext  " not in finished.stdout
     assert_same_model(undisturbed, out)
 
 
