@@ -10,7 +10,6 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord
-from sfm.config.schema import Config
 from sfm.diagnosis.quality import STAGE, JudgedModels, Judgement, judged_models
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
 from sfm.diagnosis.visual_aliasing import VisualAliasing, read_inconsistent_pairs, visual_aliasing
@@ -167,7 +166,7 @@ def _judged(
             fixed_cameras=collection.fixed_cameras,
             deferred=report.deferred if report else frozenset(),
         )
-        left = report.without(judged.cleared_pairs) if report and _defers_pairs(session.config) else report
+        left = report.without(judged.cleared_pairs) if report and session.config.register.defers else report
         counts.update(doubtful=sum(bool(photo.doubt) for photo in judged.photos.values()))
         counts.update(
             cleared=len(report.inconsistent_pairs) - len(left.inconsistent_pairs) if report and left else 0
@@ -244,11 +243,6 @@ def _mapper_options(session: Session, collection: Collection) -> MapperOptions:
         threads=session.threads,
         seed=config.run.seed,
     )
-
-
-def _defers_pairs(config: Config) -> bool:
-    """Whether models were grown without inconsistent pairs, so that the models can test these."""
-    return config.register.mapper == "graph" and config.register.inconsistent_pairs == "defer"
 
 
 def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgement]) -> list[PhotoOutcome]:
