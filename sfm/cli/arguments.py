@@ -115,7 +115,8 @@ def complete_options(ctx: click.Context, param: click.Parameter, start: str) -> 
     from sfm.config.renamed import earlier_names
 
     options = {option.name: option for option in schema_tree().options()}
-    *_, before, last = ("", "", *(ctx.params.get(str(param.name)) or ()))
+    typed: tuple[str, ...] = ctx.params.get(str(param.name)) or ()
+    *_, before, last = ("", "", *typed)
     key, equals, begun = start.partition("=")
     if equals and key in options:
         return [CompletionItem(f"{key}={v}") for v in options[key].choices if v.startswith(begun)]

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import sfm.pipelines.map_database
 import sfm.stages.write_results
 from sfm.cli import main
+from sfm.colmap.model_files import read_models
 from sfm.config.schema import Config, RunConfig
 from sfm.errors import WorkspaceError
 from sfm.exports.models import holds_final_models
@@ -41,7 +42,7 @@ def finished(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_models_are_there_before_refinement_but_take_the_place_of_no_finished_ones(
-    database: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
     new, old = tmp_path / "new", tmp_path / "old"
     shutil.copytree(finished, old)
@@ -57,6 +58,8 @@ def test_models_are_there_before_refinement_but_take_the_place_of_no_finished_on
 
     assert pycolmap.Reconstruction(new / "sparse" / "0").num_reg_images() == 6
     assert not holds_final_models(new)
+    assert len(read_models(new)) == 1
+    assert [f"{new}: no run has finished there yet" in line for line in caplog.messages] == [True]
     for name in ("images.bin", "points3D.bin"):
         assert (old / "sparse/0" / name).read_bytes() == (finished / "sparse/0" / name).read_bytes()
     (new / "sparse" / "0" / "images.bin").write_bytes(b"mine")
