@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sfm.errors import SfmError as SfmError
     from sfm.errors import WorkspaceError as WorkspaceError
     from sfm.evaluation import evaluate as evaluate
-    from sfm.exports import export as export
+    from sfm.exports.exporting import export as export
     from sfm.pipelines.doctor import doctor as doctor
     from sfm.pipelines.extend import Extension as Extension
     from sfm.pipelines.extend import extend as extend
@@ -52,7 +52,7 @@ _WHERE = {
     "doctor": ("sfm.pipelines.doctor", "doctor"),
     "evaluate": ("sfm.evaluation", "evaluate"),
     "explain": ("sfm.diagnosis.explain", "explain"),
-    "export": ("sfm.exports", "export"),
+    "export": ("sfm.exports.exporting", "export"),
     "extend": ("sfm.pipelines.extend", "extend"),
     "graph": ("sfm.report.graphs", "graph"),
     "load_config": ("sfm.config.loading", "load_config"),

@@ -105,15 +105,31 @@ def engine_options(arguments: str) -> Callable[[Callable[..., None]], Callable[.
     return decorate
 
 
-def _paths_and_options(_ctx: click.Context, _param: click.Parameter, start: str) -> list[CompletionItem]:
-    """What the shell offers for a positional argument: files, and options as `key=`."""
-    from sfm.config.options import schema_tree
+def complete_options(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
+    """What the shell offers for KEY=VALUE: keys, those of today for earlier ones, and values.
 
-    keys = (f"{option.name}=" for option in schema_tree().options())
-    return [
-        CompletionItem(start, type="file"),
-        *(CompletionItem(key) for key in keys if key.startswith(start)),
-    ]
+    bash takes `=` for a word of its own: there the key is among the words before, and click drops a `=` that
+    is the last.
+    """
+    from sfm.config.options import schema_tree
+    from sfm.config.renamed import earlier_names
+
+    options = {option.name: option for option in schema_tree().options()}
+    typed: tuple[str, ...] = ctx.params.get(str(param.name)) or ()
+    *_, before, last = ("", "", *typed)
+    key, equals, begun = start.partition("=")
+    if equals and key in options:
+        return [CompletionItem(f"{key}={v}") for v in options[key].choices if v.startswith(begun)]
+    if (split := before if last == "=" else last if not start else "") in options:
+        return [CompletionItem(value) for value in options[split].choices if value.startswith(start)]
+    found = [name for name in options if name.startswith(start)]
+    found = found or [new for old, new in earlier_names().items() if new and old.startswith(start)]
+    return [CompletionItem(f"{name}=") for name in found]
+
+
+def _paths_and_options(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
+    """What the shell offers for a positional argument: files and options."""
+    return [CompletionItem(start, type="file"), *complete_options(ctx, param, start)]
 
 
 def photos_and_config(request: Request) -> tuple[Path, Config]:

@@ -8,9 +8,11 @@ import click
 
 from sfm.config.presets import preset_names
 
+from .arguments import complete_options
+
 
 @click.command("config", short_help="Print all options as YAML, or their JSON schema.")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_options)
 @click.option("--preset", metavar="NAME", help=f"One of {', '.join(preset_names())}.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema for editors instead.")
 @click.option("--no-comments", is_flag=True, help="Values only.")

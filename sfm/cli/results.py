@@ -7,27 +7,29 @@ from pathlib import Path
 
 import click
 
-from .arguments import is_override
+from sfm.exports.formats import FORMATS
+
+from .arguments import complete_options, is_override
 
 _PATH = click.Path(path_type=Path)
 
 
-def _formats(_ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
-    """Formats that the shell offers."""
-    from sfm.exports.exporting import FORMATS
+_EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".format(
+    "\n".join(f"{name:<12}{form.what}" for name, form in FORMATS.items()),
+    "Depth comes from the network of the mast3r backend, whatever backend OUT was made with. KEY=VALUE "
+    "overrides an option of that run, such as mast3r.device=cpu.",
+)
 
-    return [name for name in FORMATS if name.startswith(start)]
 
-
-@click.command("export")
+@click.command("export", help=_EXPORT_HELP)
 @click.argument("out", type=_PATH)
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_options)
 @click.option(
     "--to",
     required=True,
     metavar="FORMAT",
-    help="3dgs, nerfstudio, txt, ply or views.",
-    shell_complete=_formats,
+    help=f"One of {', '.join(FORMATS)}.",
+    shell_complete=lambda _ctx, _param, start: [name for name in FORMATS if name.startswith(start)],
 )
 @click.option("-d", "--destination", type=_PATH, help="New folder; OUT/export/FORMAT when not given.")
 @click.option(
@@ -60,21 +62,10 @@ def export_command(
     strip_gps: bool,
     quiet: bool,
 ) -> None:
-    """Write a model of OUT for another program.
-
-    \b
-    3dgs        undistorted photos and a PINHOLE model, for Gaussian splatting trainers
-    nerfstudio  transforms.json
-    txt         COLMAP's text files
-    ply         coloured points
-    views       depth and confidence of each photo, a dense cloud, and a GLB scene
-
-    Depth comes from the network of the mast3r backend, whatever backend OUT was made with. KEY=VALUE
-    overrides an option of that run, such as mast3r.device=cpu.
-    """
+    """Export; `_EXPORT_HELP` is what users read."""
     import sfm
     from sfm.cli import terminal
-    from sfm.exports import DepthOptions
+    from sfm.exports.source import DepthOptions
     from sfm.workspace.interruption import interruptible
 
     for text in overrides:

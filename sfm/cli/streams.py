@@ -34,15 +34,20 @@ def steady_streams() -> None:
 
 
 class _Enduring(io.FileIO):
-    """A descriptor that leads to the null device from the first write on for which nobody is there."""
+    """A descriptor that leads to the null device from the first write on for which nobody is there.
+
+    No buffer lies over it: one would write again what Ctrl-C came just after.
+    """
 
     def __init__(self, number: int, survived: frozenset[int]) -> None:
         super().__init__(number, "w", closefd=False)
         self._survived = survived
 
     def write(self, data: ReadableBuffer, /) -> int:
+        left = memoryview(data).cast("B")
         try:
-            return super().write(data)
+            while left:  # a pipe may take a part at a time
+                left = left[super().write(left) or 0 :]
         except OSError as error:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
@@ -57,7 +62,5 @@ def _steady(stream: TextIO | None, original: TextIO | None, number: int, survive
     if stream is not original and stream is not None:
         return stream
     encoding = stream.encoding if stream is not None else "utf-8"
-    buffer = io.BufferedWriter(_Enduring(number, survived))
-    at_once = number == 2 or buffer.isatty()
     # file names need not be valid in the terminal's encoding
-    return io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=at_once)
+    return io.TextIOWrapper(_Enduring(number, survived), encoding, "backslashreplace", write_through=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,9 +25,21 @@ def result_lines(result: Result) -> list[str]:
     has_report = all(failure.step != "report" for failure in result.run.failures)
     if result.run.config.export.report and has_report:
         lines.append(f"report      {result.output / 'report.html'}")
-    if result.models and result.run.backend:  # a model of a database alone has no photos to export
-        lines.append(f"next        sfm export {shlex.quote(str(result.output))} --to 3dgs")
+    # a model of a database alone has no photos to export, and after a failure the next command is the same
+    if result.models and result.run.backend and not result.run.failures:
+        lines.append(f"next        {program()} export {shlex.quote(str(result.output))} --to 3dgs")
     return lines
+
+
+def program() -> str:
+    """What to type for the program that runs: `sfm` where the shell finds it, else its path."""
+    called = Path(sys.argv[0])
+    if called.parts[-2:] == ("sfm", "__main__.py"):
+        return f"{shlex.quote(sys.executable)} -m sfm"
+    found = shutil.which("sfm")
+    if called.stem != "sfm" or (found is not None and os.path.realpath(found) == os.path.realpath(called)):
+        return "sfm"
+    return shlex.quote(str(called))
 
 
 def _visual_aliasing(result: Result) -> Iterator[str]:

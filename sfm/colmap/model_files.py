@@ -12,6 +12,7 @@ import pycolmap
 from sfm.colmap.model_checks import FILES, FORMS, check_files, check_poses
 from sfm.colmap.model_poses import find_models, read_names
 from sfm.errors import InputError
+from sfm.workspace.past_runs import warn_of_unfinished
 from sfm.workspace.workspace import content_key
 
 
@@ -25,6 +26,7 @@ def read_models(path: Path) -> tuple[pycolmap.Reconstruction, ...]:
         raise InputError(
             f"{path} does not exist", hint="give the OUT of a run or the folder of a COLMAP model"
         )
+    warn_of_unfinished(path)
     return tuple(read_whole_model(folder) for folder in find_models(path))
 
 

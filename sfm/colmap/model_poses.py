@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycolmap
@@ -17,6 +18,7 @@ from sfm.colmap import model_binary, model_text
 from sfm.colmap.model_tables import ImageRow
 from sfm.errors import InputError
 from sfm.untrusted.documents import fits, read_json
+from sfm.workspace.past_runs import unfinished
 
 Poses = Mapping[str, pycolmap.Rigid3d]
 """cam_from_world of every registered image, by name."""
@@ -38,7 +40,7 @@ def find_models(path: Path) -> tuple[Path, ...]:
         models = sorted((c for c in numbered if _image_file(c) is not None), key=lambda c: int(c.name))
         if models:
             return tuple(models)
-    raise InputError(
+    raise unfinished(path) or InputError(
         f"{path} holds no COLMAP model",
         hint="give a folder with images.bin or images.txt, a folder of such folders, or the OUT of a run",
     )
@@ -67,6 +69,15 @@ def read_camera_ids(folder: Path) -> Mapping[str, int]:
 def read_names(folder: Path) -> Mapping[int, str]:
     """Names of the images of one model by their ids, blanks included; errors as `read_poses`."""
     return {row.image_id: row.name for row in _rows(folder)[1]}
+
+
+def read_export_marker(folder: Path) -> Mapping[str, Any]:
+    """What an export of ours notes about its folder; nothing where there is no readable marker."""
+    try:
+        marker = read_json(folder / EXPORT_MARKER, errors="surrogateescape")
+    except InputError:
+        return {}
+    return marker if isinstance(marker, dict) else {}
 
 
 def checked_pose(
@@ -111,8 +122,5 @@ def _rows(folder: Path) -> tuple[Path, Iterator[ImageRow]]:
 
 def _photos_of_export(folder: Path) -> Mapping[str, str]:
     """Photo by the name that an export of ours gave it, as its marker has them."""
-    try:
-        marker = read_json(folder / EXPORT_MARKER, errors="surrogateescape")
-    except InputError:
-        return {}
+    marker = read_export_marker(folder)
     return marker["photos"] if fits(marker, {"photos": {str: str}}) else {}

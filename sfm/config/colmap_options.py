@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
+
+from sfm.untrusted.suggestions import nearest
 
 from .colmap import GROUPS, SECTION, ColmapValues, Value, set_value
 from .options import Option
@@ -144,8 +145,8 @@ def _unknown(name: str, group: str) -> str:
     if not same:
         siblings = {n.rpartition(".")[2]: n for n in known if n.startswith(f"{SECTION}.{group}.")}
         anywhere = {n.rpartition(".")[2]: n for n in reversed(list(known))}
-        pool = siblings if difflib.get_close_matches(leaf, siblings, cutoff=0.65) else anywhere
-        same = [pool[near] for near in difflib.get_close_matches(leaf, pool, n=3, cutoff=0.65)]
+        pool = siblings if nearest(leaf, siblings, cutoff=0.65) else anywhere
+        same = [pool[near] for near in nearest(leaf, pool, count=3, cutoff=0.65)]
     of = f" of pycolmap's {GROUPS[group].cls}" if group in GROUPS else ""
     if same:
         return f"unknown option{of} (did you mean {' or '.join(map(repr, same[:3]))}?)"

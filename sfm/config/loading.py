@@ -16,7 +16,7 @@ from sfm.untrusted.documents import read_json
 from .document import compose, read_document, scalar_value
 from .options import Option, from_flat
 from .presets import in_checkout, preset_path
-from .renamed import earlier_names
+from .renamed import earlier_names, present_value
 from .schema import Config
 from .values import Problem, Setting, check_document, check_value, find_option, shorten
 
@@ -128,7 +128,9 @@ def _from_overrides(overrides: Sequence[str]) -> Iterator[Setting | Problem]:
             yield Problem(f"{label}: expected key=value")
             continue
         option = find_option(key.strip())
-        if isinstance(option, str):
+        if new := earlier_names().get(key.strip()):
+            yield Problem(f"{label}: is now {new}={present_value(new, value)}")
+        elif isinstance(option, str):
             yield Problem(f"{label}: {option}")
         else:
             yield _anchored(_override(option, value, label), Path.cwd())

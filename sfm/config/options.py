@@ -12,6 +12,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+from retrieval.text_form import TextForm
+
 from .colmap import GROUPS, SECTION, ColmapValues, Value
 from .schema import Config
 
@@ -32,6 +34,11 @@ class Option:
     def is_text(self) -> bool:
         """True when a value is words: a string or one of several names."""
         return str in _base_types(self.annotation)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of an option that takes one of several, or forms of those that take more; else none."""
+        return tuple(_choices(self.annotation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,16 @@ def _base_types(annotation: Any) -> set[type]:
     if origin in (Union, UnionType):
         return {kind for part in get_args(annotation) for kind in _base_types(part)} - {NoneType}
     return {annotation}
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    if annotation is bool:
+        yield from ("true", "false")
+    elif get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    elif get_origin(annotation) in (Annotated, Union, UnionType):
+        for part in get_args(annotation):
+            yield from part.examples if isinstance(part, TextForm) else _choices(part)
 
 
 def _value_at(config: object, dotted: str) -> object:

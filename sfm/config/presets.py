@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from sfm.errors import ConfigError
+from sfm.untrusted.suggestions import nearest
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -23,7 +23,7 @@ def preset_path(name: str) -> Path:
     """
     names = preset_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
+        near = nearest(name, names)
         guess = f" (did you mean '{near[0]}'?)" if near else ""
         raise ConfigError(f"no preset '{name}'{guess}; there are: {', '.join(names)}")
     return _folder() / f"{name}.yaml"

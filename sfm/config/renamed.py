@@ -45,6 +45,11 @@ def earlier_names() -> Mapping[str, str]:
     }
 
 
+def present_value(name: str, value: object) -> object:
+    """What a value of earlier versions is called now; `name` is that of today."""
+    return _VALUES.get((name, str(value)), value)
+
+
 def is_earlier_section(name: str) -> bool:
     """Whether earlier versions had a section of that name, which is gone."""
     return any(old.startswith(f"{name}.") for old in _COLMAP)
@@ -58,7 +63,7 @@ def translated(config: Mapping[str, object]) -> dict[str, object]:
         if new is None:
             result[name] = value
         elif new and not _is_default(new, value):
-            result[new] = _VALUES.get((new, str(value)), value)
+            result[new] = present_value(new, value)
     return nested(result)
 
 

@@ -190,6 +190,11 @@ class RegisterConfig:
     """Photos of such a part, about; collections of fewer than twice as many are mapped in one piece."""
     colmap: ColmapValues = NOTHING_SET
 
+    @property
+    def defers(self) -> bool:
+        """Whether models grow without inconsistent pairs, and can test these afterwards."""
+        return self.mapper == "graph" and self.inconsistent_pairs == "defer"
+
 
 @dataclass(frozen=True, slots=True)
 class RefineConfig:
@@ -250,7 +255,8 @@ class RunConfig:
     seed: Annotated[int, Ge(0)] = 0
     """Seed of everything random."""
     threads: Annotated[int, Ge(1)] | None = None
-    """Threads to use; null takes all cores. Results are bit-equal only for the same number."""
+    """Threads to use; null takes all cores. Equal results are promised for 1; with more, the order of sums
+    varies."""
 
 
 @dataclass(frozen=True, slots=True)

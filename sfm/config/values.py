@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Iterator
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sfm.untrusted.suggestions import nearest
+
 from .colmap import SECTION
 from .document import line_of, scalar_value
 from .options import INTERNAL, Option, Section, internal_tree, schema_tree
-from .renamed import earlier_names, is_earlier_section
+from .renamed import earlier_names, is_earlier_section, present_value
 from .schema import Config
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def check_value(option: Option, value: object, shown: str) -> Setting | str:
     try:
         checked = _adapter(option.name).validate_python(value, strict=True)
     except ValidationError as error:
+        if (now := present_value(option.name, value)) != value:
+            return f"{shown} is now {now!r}"
         reason = error.errors(include_url=False)[0]["msg"].replace("Input should", "should")
         return f"{reason} (got {shown})"
     if isinstance(checked, float) and not math.isfinite(checked):
@@ -172,11 +175,11 @@ def _nearest(dotted: str) -> str | None:
     tree = schema_tree()
     names = [option.name for option in tree.options()]
     names += [member.name for member in tree.members.values() if isinstance(member, Section)]
-    parent, _, leaf = dotted[:200].rpartition(".")
+    parent, _, leaf = dotted.rpartition(".")
     siblings = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == parent}
     anywhere = {name.rpartition(".")[2]: name for name in names}
-    for pool, word in ((siblings, leaf), ({name: name for name in names}, dotted[:200]), (anywhere, leaf)):
-        if found := difflib.get_close_matches(word, pool, n=1, cutoff=0.65):
+    for pool, word in ((siblings, leaf), ({name: name for name in names}, dotted), (anywhere, leaf)):
+        if found := nearest(word, pool, cutoff=0.65):
             return pool[found[0]]
     return None
 

@@ -14,7 +14,7 @@ from sfm.errors import InputError
 from sfm.pairs.history import History, PairTry
 from sfm.pairs.photo_names import resolve_photo
 from sfm.workspace.events import read_events
-from sfm.workspace.past_runs import read_record
+from sfm.workspace.past_runs import read_record, unfinished
 
 _MAX_ROWS = 20
 _MAX_SUSPECTS = 5
@@ -40,12 +40,10 @@ def explain(out: str | os.PathLike[str], photo: str) -> str:
     run = _run(out)
     outcomes = {entry["name"]: entry for entry in run.get("outcomes", ())}
     known = {**index.history.photos, **index.history.skipped, **outcomes}
-    if not known and (out / "cache" / "events.jsonl").is_file():
-        raise InputError(
-            f"{out}: the run there has not finished", hint="run the same `sfm run` command again to continue"
-        )
     if not known:
-        raise InputError(f"{out}: no record of a run there", hint="give the output folder of an `sfm run`")
+        raise unfinished(out) or InputError(
+            f"{out}: no record of a run there", hint="give the output folder of an `sfm run`"
+        )
     name = resolve_photo(photo, sorted(known))
     return "\n".join(_story(name, index, outcomes, run.get("models", ()))) + "\n"
 

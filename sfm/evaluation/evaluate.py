@@ -26,6 +26,7 @@ from sfm.evaluation.metrics import (
     trajectory_error,
 )
 from sfm.evaluation.names import match_names
+from sfm.workspace.past_runs import warn_of_unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,10 @@ class Evaluation:
         benchmark = ", ".join(f"{area:.1f} at {t:g}°" for t, area in self.colmap_benchmark.auc.items())
         position = "not one frame" if ate is None else f"{ate.raw:.4g} {self.unit or 'units of the truth'}"
         share = "" if ate is None else f" ({100 * ate.normalised:.2g} % of the extent)"
-        sizes = " + ".join(map(str, self.model_sizes)) or "none"
+        sizes = " + ".join(map(str, self.model_sizes)) or "no"
         lines = [
             f"photos      {overall.num_registered} of {overall.num_photos} in the model that is scored",
-            f"models      {sizes} ({self.num_registered_in_any} photos in any)",
+            f"models      {len(self.model_sizes)}, of {sizes} photos ({self.num_registered_in_any} in any)",
             f"AUC         {areas} (%, all pairs of photos)",
             f"within 5°   {overall.rra[5]:.1f} % of rotations, {overall.rta[5]:.1f} % of directions",
             f"ATE         {position}{share}",
@@ -129,6 +130,7 @@ def evaluate(model: str | os.PathLike[str], gt: str | os.PathLike[str]) -> Evalu
         InputError: no model or no ground truth, a damaged file, or no image in common.
     """
     truth = load_ground_truth(Path(gt))
+    warn_of_unfinished(Path(model))
     models = [read_poses(folder) for folder in find_models(Path(model))]
     return evaluate_poses(models, truth, where=str(model))
 

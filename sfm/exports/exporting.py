@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
+from sfm.exports.formats import FORMATS
 from sfm.exports.gps import has_gps
 from sfm.exports.gps import strip_gps as strip_gps_of
-from sfm.exports.models import model_indices, read_model, write_points_ply, write_text
-from sfm.exports.nerfstudio import write_nerfstudio
+from sfm.exports.models import model_indices, read_model
 from sfm.exports.ownership import MARKER, Keeper, write_marker
 from sfm.exports.source import DepthOptions, Source
-from sfm.exports.splats import write_3dgs
 from sfm.files.atomic import atomic_folder
+from sfm.untrusted.suggestions import nearest
+from sfm.workspace.past_runs import unfinished, warn_of_unfinished
 from sfm.workspace.progress import Progress, SilentProgress
 from sfm.workspace.workspace import os_errors_as_workspace_errors
 
 log = logging.getLogger(__name__)
-
-Names = Mapping[str, str]
 
 SILENT = SilentProgress()
 
@@ -62,15 +60,16 @@ def export(
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
     _refuse_foreign(target)
-    if to in _WITH_PHOTOS and not (root / "images").is_dir():
+    if FORMATS[to].needs_photos and not (root / "images").is_dir():
+        others = _or(name for name, form in FORMATS.items() if not form.needs_photos)
         raise InputError(
             f"{root} has no photos: it was made from a database by `sfm map`",
-            hint="export it with --to txt or ply, or reconstruct the photos with `sfm run`",
+            hint=f"export it with --to {others}, or reconstruct the photos with `sfm run`",
         )
     source = Source(root, read_model(root, model), model, depth, progress)
     keeper = Keeper()
     with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
-        names = FORMATS[to](source, folder)
+        names = FORMATS[to].write(source, folder)
         photos = list((folder / "images").iterdir()) if (folder / "images").is_dir() else []
         num_noted, num_placed = (
             (sum(map(strip_gps_of, photos)), 0) if strip_gps else (0, sum(map(has_gps, photos)))
@@ -93,14 +92,20 @@ def export(
 
 def _check_format(to: str, depth: DepthOptions | None) -> None:
     if to not in FORMATS:
-        near = difflib.get_close_matches(to, FORMATS, n=1)
-        hint = f"did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"unknown export format {to!r}; known: {', '.join(FORMATS)}", hint=hint)
-    if depth is not None and to not in _WITH_DEPTH:
-        known = " and ".join(_WITH_DEPTH)
-        raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"{known} have")
+        hint = " or ".join(nearest(to, FORMATS))
+        raise ConfigError(
+            f"unknown export format {to!r}; known: {', '.join(FORMATS)}",
+            hint=f"did you mean {hint}?" if hint else "",
+        )
+    if depth is not None and not FORMATS[to].has_depth:
+        known = _or(name for name, form in FORMATS.items() if form.has_depth)
+        raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"take {known}")
     if depth is not None and depth.metres and to != "views":
         raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
+
+
+def _or(names: Iterable[str]) -> str:
+    return " or ".join(names)
 
 
 def _finished(out: Path) -> Path:
@@ -108,7 +113,10 @@ def _finished(out: Path) -> Path:
     if not out.is_dir():
         raise InputError(f"{out} is not a folder", hint="give the output folder of an `sfm run`")
     if not model_indices(out):
-        raise InputError(f"{out}: there is no model to export", hint=f"sfm run PHOTOS -o {out} makes one")
+        raise unfinished(out) or InputError(
+            f"{out}: there is no model to export", hint=f"sfm run PHOTOS -o {out} makes one"
+        )
+    warn_of_unfinished(out)
     return out
 
 
@@ -123,25 +131,3 @@ def _refuse_foreign(destination: Path) -> None:
             f"{destination} is not empty and is not an earlier export (it holds {entry.name})",
             hint="choose a new or empty folder",
         )
-
-
-def _write_ply(source: Source, folder: Path) -> Names:
-    write_points_ply([source.model], folder / "points.ply")
-    return {}
-
-
-def _write_views(source: Source, folder: Path) -> Names:
-    from sfm.exports.views import write_views
-
-    return write_views(source, folder)
-
-
-FORMATS: Mapping[str, Callable[[Source, Path], Names]] = {
-    "3dgs": lambda source, folder: write_3dgs(source.model, source.images, folder),
-    "nerfstudio": write_nerfstudio,
-    "txt": lambda source, folder: write_text(source.model, folder),
-    "ply": _write_ply,
-    "views": _write_views,
-}
-_WITH_PHOTOS = ("3dgs", "nerfstudio", "views")
-_WITH_DEPTH = ("views", "nerfstudio")

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import pycolmap
 
 from sfm.colmap.model_files import read_whole_model
+from sfm.colmap.model_poses import read_export_marker
 from sfm.errors import InputError, WorkspaceError
 from sfm.exports.ownership import Keeper, changed_files, write_marker
 from sfm.files.atomic import atomic_folder, atomic_write_json
@@ -30,6 +31,7 @@ _MODEL_FILES = frozenset(
     for part in ("cameras", "images", "points3D", "rigs", "frames")
     for form in ("bin", "txt")
 ) | {GEOREFERENCE_FILE}
+_UNFINISHED = "unfinished"
 _BLANK = re.compile(r"[ \t\n\v\f\r]")
 
 
@@ -44,6 +46,7 @@ def write_models(
     *,
     text: bool,
     notes: Sequence[Mapping[str, object]] = (),
+    is_final: bool = True,
 ) -> tuple[Path, ...]:
     """Write OUT/sparse/0, 1, …, largest first; what was there before goes only once they are complete.
 
@@ -54,6 +57,7 @@ def write_models(
         models: their points should have colours (`Reconstruction.extract_colors_for_all_images`).
         text: also write the `.txt` form beside the `.bin` files.
         notes: for each model, JSON values that go beside it, by file name.
+        is_final: whether they are the result of a run, and not what it has come to (`holds_final_models`).
 
     Returns:
         The model folders, in order.
@@ -71,8 +75,13 @@ def write_models(
                 write_model(model, sparse / str(index), text=text)
                 for name, value in note.items():
                     atomic_write_json(sparse / str(index) / name, value)
-            write_marker(sparse, {})
+            write_marker(sparse, {} if is_final else {_UNFINISHED: True})
     return tuple(out / "sparse" / str(index) for index in range(len(models)))
+
+
+def holds_final_models(out: Path) -> bool:
+    """Whether OUT/sparse holds models that are not those of a run in progress, or of one that was stopped."""
+    return bool(model_indices(out)) and _UNFINISHED not in read_export_marker(out / "sparse")
 
 
 def place_for_earlier(out: Path) -> Path:
@@ -188,13 +197,14 @@ def write_points_ply(models: Sequence[pycolmap.Reconstruction], path: Path) -> N
         return
     partial = path.with_name(f".{path.name}.new")
     try:
-        largest = largest_first(models)[0]
-        largest.export_PLY(partial)
-        if partial.stat().st_size < 15 * largest.num_points3D():
-            raise _short(path)
-        partial.replace(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WorkspaceError(f"cannot write {path}: {error}") from error
+        with os_errors_as_workspace_errors(path):
+            largest = largest_first(models)[0]
+            largest.export_PLY(partial)
+            if partial.stat().st_size < 15 * largest.num_points3D():
+                raise _short(path)
+            partial.replace(path)
+    except (ValueError, RuntimeError) as error:
+        raise WorkspaceError(f"cannot write {path}: {error}", hint="is the disk full?") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sfm.colmap.model_poses import EXPORT_MARKER
-from sfm.errors import InputError
+from sfm.colmap.model_poses import EXPORT_MARKER, read_export_marker
 from sfm.files.atomic import atomic_write_json
-from sfm.untrusted.documents import read_json
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +104,7 @@ def _known(folder: Path) -> Mapping[str, object]:
 
 def _own(folder: Path) -> Mapping[str, object] | None:
     """The marker's record of the files in a folder; None without a readable one."""
-    try:
-        content = read_json(folder / MARKER, errors="surrogateescape")
-    except InputError:
-        return None
-    files = content.get("files") if isinstance(content, dict) else None
+    files = read_export_marker(folder).get("files")
     return files if isinstance(files, dict) else None
 
 

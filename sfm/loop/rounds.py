@@ -247,7 +247,7 @@ class _Loop:
             raise
 
     def _deferred(self) -> frozenset[Pair]:
-        report = self.pairs.inconsistent() if self.config.mapper == "graph" else None
+        report = self.pairs.inconsistent() if self.config.defers else None
         return report.deferred if report else frozenset()
 
     def _round(self, stage: Stage, max_batches: int | None = None) -> _Outcome | None:
@@ -319,7 +319,7 @@ class _Loop:
             {pair: curve.chance(score) for pair, score in self.similarities.of_pairs.items()},
             is_unreliable=self.is_unreliable or is_unreliable(report),
             limit=limit,
-            deferred=report.deferred if report else frozenset(),
+            deferred=report.deferred if report and self.config.defers else frozenset(),
             new_images=self.new_images,
         )
 

@@ -35,7 +35,7 @@ class MappingProblem:
     existing: ExistingModels | None = None
     """Models made elsewhere, which are extended and never replaced."""
     threads: int
-    """Threads to use; results are bit-equal only for the same number."""
+    """Threads to use; equal results are promised for 1, with more the order of sums varies."""
     seed: int
     """Of everything random."""
     scratch: Path | None = None

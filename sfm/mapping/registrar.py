@@ -174,7 +174,7 @@ def _publish(journal: Journal, model: pycolmap.Reconstruction, index: int, event
 
 
 def _deferred(problem: MappingProblem, deferred: frozenset[Pair]) -> frozenset[Pair]:
-    return deferred if problem.config.inconsistent_pairs == "defer" else frozenset()
+    return deferred if problem.config.defers else frozenset()
 
 
 def _options(scene: Scene, problem: MappingProblem) -> MapperOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 
 from .backend import Backend, BackendContext
 
@@ -16,13 +17,23 @@ def open_backend(context: BackendContext) -> Backend:
         WeightsError: mast3r is asked for and its weights are missing or unusable.
         MissingDependencyError: mast3r is asked to run on a device that this machine lacks.
     """
-    if _wanted(context) == "mast3r":
-        from sfm.matching.dense.backend import Mast3rBackend
+    return MATCHERS[_wanted(context)](context)
 
-        return Mast3rBackend.open(context)
+
+def _sift(context: BackendContext) -> Backend:
     from sfm.matching.sift import SiftBackend
 
     return SiftBackend(context)
+
+
+def _mast3r(context: BackendContext) -> Backend:
+    from sfm.matching.dense.backend import Mast3rBackend
+
+    return Mast3rBackend.open(context)
+
+
+MATCHERS: Mapping[str, Callable[[BackendContext], Backend]] = {"sift": _sift, "mast3r": _mast3r}
+"""What opens each backend that `Config.backend` can name."""
 
 
 def _wanted(context: BackendContext) -> str:

@@ -27,7 +27,7 @@ from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import matched, registered, with_features
-from sfm.stages.write_results import finish, write_grown
+from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection, PhotoOutcome, PhotoStatus
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import content_key
@@ -131,7 +131,7 @@ def extend(
         if not frozen:
             with session.survived("frame of the model"):
                 moved = tuple(_in_frame_of(model, models) for model in loop.models)
-                loop = write_grown(session, replace(loop, models=moved))
+                loop = write_refined(session, replace(loop, models=moved))
         frame = GivenFrame.of(given.root, given.registered)
         result = finish(session, collection, store, loop, existing=frame)
         extension = Extension.of(result, addition, given, collection)

@@ -21,7 +21,7 @@ from sfm.loop import LoopResult
 from sfm.mapping import MappingProblem, reconstruct, refine_models
 from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, Session
-from sfm.stages.write_results import finish, write_grown
+from sfm.stages.write_results import finish, write_refined, write_unrefined
 from sfm.types import CameraSpec, Collection, Exif, Photo
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import is_about_disk, opened_workspace
@@ -82,10 +82,11 @@ def map_database(
                 scratch=workspace.scratch,
             )
             result = reconstruct(problem, deferred=deferred, events=workspace.events, progress=progress)
+            write_unrefined(session, result.models)
             models = refine_models(problem, result.models, deferred=deferred, events=workspace.events)
             counts.update(models=len(models))
         loop = LoopResult(models, result.view_graph, graph, (), report)
-        return finish(session, collection, copy, write_grown(session, loop))
+        return finish(session, collection, copy, write_refined(session, loop))
 
 
 def copy_checked(source: Path, target: Path) -> dict[int, float]:

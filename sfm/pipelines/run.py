@@ -23,7 +23,7 @@ from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import described, matched, proposed_pairs, registered
-from sfm.stages.write_results import finish, write_grown
+from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import opened_workspace
@@ -84,7 +84,7 @@ def _around_poses(
     )
     if not poses.fixed:
         with session.survived("frame of the known poses"):
-            loop = write_grown(session, replace(loop, models=in_frame_of(loop.models, poses)))
+            loop = write_refined(session, replace(loop, models=in_frame_of(loop.models, poses)))
     return finish(
         session, collection, database, loop, existing=GivenFrame.of(poses.path, frozenset(poses.images))
     )

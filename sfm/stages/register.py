@@ -25,6 +25,7 @@ from sfm.mapping import (
 from sfm.matching import NO_GUIDES, Guides, MatchReport
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.stages.session import PhotoSession
+from sfm.stages.write_results import write_unrefined
 from sfm.types import Collection
 from sfm.workspace.events import EventSink
 
@@ -58,11 +59,12 @@ class SessionMapper:
     def reconstruct(
         self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
     ) -> Models:
-        """Continue the models with all verified pairs, without refinement."""
+        """Continue the models with all verified pairs, without refinement, and write them."""
         progress = self.session.progress
         result = reconstruct(
             self.problem, start=start, deferred=deferred, restart=restart, events=events, progress=progress
         )
+        write_unrefined(self.session, result.models)
         return result.models
 
     def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:

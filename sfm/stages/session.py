@@ -21,7 +21,7 @@ from sfm.workspace import interruption
 from sfm.workspace.failures import StepFailure, noted
 from sfm.workspace.progress import Progress, SilentProgress
 from sfm.workspace.sharing import Sharing
-from sfm.workspace.workspace import Workspace
+from sfm.workspace.workspace import Workspace, os_errors_as_workspace_errors
 
 AnyPath = str | os.PathLike[str]
 
@@ -94,7 +94,8 @@ class Session:
             KeyboardInterrupt: one was asked for.
         """
         try:
-            yield
+            with os_errors_as_workspace_errors(self.workspace.root):
+                yield
         except Exception as error:
             interruption.check()
             self.failures.append(noted(step, error, self.workspace))

@@ -21,7 +21,7 @@ from sfm.stages.known_poses import with_known_cameras
 from sfm.stages.register import SessionMapper, match_edges, with_derived_rigs
 from sfm.stages.session import ImageAddition, PhotoSession
 from sfm.stages.split_cameras import with_splits
-from sfm.stages.write_results import write_grown
+from sfm.stages.write_results import write_refined
 from sfm.types import Collection, Skipped
 from sfm.workspace.workspace import content_key
 
@@ -151,7 +151,7 @@ def registered(
             new_images=addition.new if addition else None,
             survived=session.survived,
         )
-        loop = write_grown(session, loop)
+        loop = write_refined(session, loop)
         with session.survived("rigs"):
             loop = with_derived_rigs(session, collection, database, loop)
         counts.update(models=len(loop.models), rounds=len(loop.rounds), pairs=len(loop.scene_graph))

@@ -10,11 +10,17 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord
-from sfm.config.schema import Config
 from sfm.diagnosis.quality import STAGE, JudgedModels, Judgement, judged_models
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
 from sfm.diagnosis.visual_aliasing import VisualAliasing, read_inconsistent_pairs, visual_aliasing
-from sfm.exports.models import model_indices, place_for_earlier, read_model, write_models, write_points_ply
+from sfm.exports.models import (
+    holds_final_models,
+    model_indices,
+    place_for_earlier,
+    read_model,
+    write_models,
+    write_points_ply,
+)
 from sfm.files.changes import file_changes
 from sfm.georeferencing.georeference import (
     GEOREFERENCE_FILE,
@@ -47,8 +53,21 @@ from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
 from sfm.workspace.workspace import os_errors_as_workspace_errors
 
 
-def write_grown(session: Session, loop: LoopResult) -> LoopResult:
-    """Write models as soon as they are complete, so that no later failure loses them.
+def write_unrefined(session: Session, models: Sequence[pycolmap.Reconstruction]) -> None:
+    """Write models as a registration leaves them, so that no later failure or interrupt loses them.
+
+    The result of an earlier run stays until that of this one takes its place (`write_refined`).
+
+    Raises:
+        WorkspaceError: they cannot be written.
+    """
+    out = session.workspace.root
+    if not holds_final_models(out) and (models := _not_empty(models)):
+        write_models(models, out, text=False, is_final=False)
+
+
+def write_refined(session: Session, loop: LoopResult) -> LoopResult:
+    """Write models as soon as they are refined.
 
     Where none came out, those of an earlier run are kept (`place_for_earlier`).
 
@@ -59,7 +78,7 @@ def write_grown(session: Session, loop: LoopResult) -> LoopResult:
         WorkspaceError: they cannot be written.
     """
     out = session.workspace.root
-    models = tuple(model for model in loop.models if model.num_reg_images())
+    models = _not_empty(loop.models)
     if len(models) < len(loop.models):
         session.workspace.events.emit("register", "empty_models", count=len(loop.models) - len(models))
     if not models and model_indices(out):
@@ -67,6 +86,10 @@ def write_grown(session: Session, loop: LoopResult) -> LoopResult:
             session.workspace.sparse.rename(place_for_earlier(out))
     write_models(models, out, text=False)
     return replace(loop, models=models)
+
+
+def _not_empty(models: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
+    return tuple(model for model in models if model.num_reg_images())
 
 
 def finish(
@@ -83,7 +106,7 @@ def finish(
     `existing` one keep its frame.
 
     Args:
-        loop: its models lie in `OUT/sparse` already (`write_grown`).
+        loop: its models lie in `OUT/sparse` already (`write_refined`).
     """
     space = session.workspace
     loop, places = _georeferenced(session, collection, database, loop, existing)
@@ -143,7 +166,7 @@ def _judged(
             fixed_cameras=collection.fixed_cameras,
             deferred=report.deferred if report else frozenset(),
         )
-        left = report.without(judged.cleared_pairs) if report and _defers_pairs(session.config) else report
+        left = report.without(judged.cleared_pairs) if report and session.config.register.defers else report
         counts.update(doubtful=sum(bool(photo.doubt) for photo in judged.photos.values()))
         counts.update(
             cleared=len(report.inconsistent_pairs) - len(left.inconsistent_pairs) if report and left else 0
@@ -220,11 +243,6 @@ def _mapper_options(session: Session, collection: Collection) -> MapperOptions:
         threads=session.threads,
         seed=config.run.seed,
     )
-
-
-def _defers_pairs(config: Config) -> bool:
-    """Whether models were grown without inconsistent pairs, so that the models can test these."""
-    return config.register.mapper == "graph" and config.register.inconsistent_pairs == "defer"
 
 
 def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgement]) -> list[PhotoOutcome]:

@@ -30,7 +30,8 @@ class StepFailure:
 
 def noted(step: str, error: Exception, workspace: Workspace) -> StepFailure:
     """The failure of a step; its traceback goes to the workspace's cache, if that can still be written."""
-    failure = StepFailure(step, described(error), error.hint if isinstance(error, SfmError) else "")
+    hint = (error.hint or "mend what the message names") if isinstance(error, SfmError) else ""
+    failure = StepFailure(step, described(error), hint)
     with suppress(OSError):
         append_traceback(workspace.cache / TRACEBACKS, step, error)
         workspace.events.emit(step, "failed", error=failure.error, hint=failure.hint)
@@ -75,7 +76,7 @@ def keep_traceback(error: BaseException, output: Path | None) -> Path | None:
 def unfinished(failures: Sequence[StepFailure], output: Path) -> UnfinishedError:
     """The error that ends the command when models were written and later steps failed."""
     listed = "\n".join(f"{failure.step} failed: {failure.error}" for failure in failures)
-    advice = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
+    advice = ". ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
     is_expected = all(failure.hint for failure in failures)
     report = "" if is_expected else f"; please report {output / 'cache' / TRACEBACKS}"
     return UnfinishedError(

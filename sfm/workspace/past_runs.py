@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from sfm.errors import InputError
 from sfm.types import PhotoStatus
 from sfm.untrusted.documents import fits, read_json
+from sfm.workspace.workspace import MARKER
+
+log = logging.getLogger(__name__)
 
 _NUMBER = (float, None)
 _QUALITY = {
@@ -97,6 +101,22 @@ def read_record(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged", hint="run `sfm run` again")
     found: dict[str, Any] = record
     return found
+
+
+def unfinished(out: Path) -> InputError | None:
+    """That no run has finished in an output folder; None where one has, and where it is no output folder."""
+    if not (out / "cache" / MARKER).is_file() or (out / "run.json").is_file():
+        return None
+    return InputError(
+        f"{out}: no run has finished there yet",
+        hint="`sfm run` (or `sfm map`) with the same input and output continues",
+    )
+
+
+def warn_of_unfinished(out: Path) -> None:
+    """Say that models of an output folder are those of an unfinished run, where they are."""
+    if (error := unfinished(out)) is not None:
+        log.warning("%s: its models may lack the last adjustment; %s", error, error.hint)
 
 
 def _refers(record: dict[str, Any]) -> bool:

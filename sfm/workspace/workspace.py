@@ -15,7 +15,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from sfm.errors import InputError, WorkspaceError
+from sfm.errors import InputError, SfmError, WorkspaceError
 from sfm.files.atomic import atomic_write_json, json_default
 from sfm.files.scratch import beside, is_scratch, scratch_below, sweep
 from sfm.untrusted.documents import fits, read_json
@@ -137,11 +137,11 @@ class Workspace:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        if self._is_new and isinstance(error, InputError):
+        if self._is_new and isinstance(error, SfmError):
             self._remove_start()
 
     def _remove_start(self) -> None:
-        """Remove the folder where this run made it and nothing came of its input."""
+        """Remove the folder where this run made it and nothing came of it."""
         cache = self.cache
         started = [self.events_path, cache / MARKER, cache / "lock", cache / "images.json"]
         with suppress(OSError):
@@ -314,22 +314,27 @@ _REASONS = {
     errno.EPERM: "permission denied",
     errno.EIO: "the disk reports an error",
     errno.ESTALE: "the disk is not reachable any more",
+    errno.EISDIR: "a folder is there",
+    errno.ENOTDIR: "a file is there where a folder should be",
 }
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR)
+_MOVE_IT = "move it away"
+_FREE_SPACE = "free some space or choose another output folder; what was finished is kept"
 _DATABASE_REASONS = ("disk is full", "readonly database", "disk I/O error")
 """In SQLite's messages, which reach Python as OperationalError, or through pycolmap as RuntimeError."""
 
 
 @contextmanager
 def os_errors_as_workspace_errors(root: Path) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into a message; other errors pass."""
+    """Turn a full or forbidden disk, or a folder in the way, into a message; other errors pass."""
     try:
         yield
     except OSError as error:
         if error.errno not in _REASONS:
             raise
         raise WorkspaceError(
-            f"cannot write to {error.filename or root}: {_REASONS[error.errno]}",
-            hint="free some space or choose another output folder; what was finished is kept",
+            f"cannot write to {error.filename2 or error.filename or root}: {_REASONS[error.errno]}",
+            hint=_MOVE_IT if error.errno in _IN_THE_WAY else _FREE_SPACE,
         ) from error
     except (RuntimeError, sqlite3.OperationalError) as error:
         if not is_about_disk(error):

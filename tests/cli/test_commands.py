@@ -17,9 +17,11 @@ from click.testing import CliRunner, Result
 import sfm.cli.engine
 from sfm.cli import main
 from sfm.cli.arguments import is_override
+from sfm.cli.summary import program
 from sfm.config.presets import preset_names
 from sfm.errors import EXIT_INTERRUPTED, ReconstructionError, SfmError, WorkspaceError
 
+_DEFERRAL = {"defer", "trust"}
 HEAVY = ("torch", "pycolmap", "faiss", "scipy", "networkx", "numpy", "PIL", "pydantic", "rich")
 
 
@@ -113,12 +115,40 @@ def test_presets_complete() -> None:
         (["export", "OUT", "--to"], "ner", {"nerfstudio"}),
         (["run"], "run.s", {"run.seed=", "run.s"}),
         (["map"], "register.ma", {"register.mapper=", "register.max_rounds=", "register.ma"}),
+        (["config"], "register.sus", {"register.inconsistent_pairs="}),
+        (["config"], "register.inconsistent_pairs=", {f"register.inconsistent_pairs={v}" for v in _DEFERRAL}),
+        (["run", "register.inconsistent_pairs"], "=", _DEFERRAL),  # bash takes = for a word
+        (["run", "register.inconsistent_pairs", "="], "tr", {"trust"}),
+        (["export", "OUT"], "sift.up", {"sift.upright="}),
+        (["config"], "retrieval.mode=seq", {"retrieval.mode=sequential"}),
     ],
 )
 def test_the_shell_completes_formats_and_options(arguments: list[str], start: str, offered: set[str]) -> None:
     completion = ShellComplete(main, {}, "sfm", "_SFM_COMPLETE")
 
     assert {item.value for item in completion.get_completions(arguments, start)} >= offered
+
+
+@pytest.mark.parametrize(
+    ("called", "typed"),
+    [
+        (".venv/bin/sfm", ".venv/bin/sfm"),
+        ("/opt/my tools/sfm", "'/opt/my tools/sfm'"),
+        ("/src/sfm/__main__.py", f"{sys.executable} -m sfm"),
+        ("bin/sfm", "sfm"),
+        ("pytest", "sfm"),
+    ],
+)
+def test_the_next_command_names_the_program_that_runs(
+    called: str, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sfm").touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "argv", [called])
+
+    assert program() == typed
 
 
 def test_every_expected_failure_has_its_documented_code() -> None:

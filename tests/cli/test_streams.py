@@ -54,6 +54,31 @@ def test_a_reader_that_ends_costs_no_model(option: str, database: Path, tmp_path
     assert pycolmap.Reconstruction(tmp_path / "out" / "sparse" / "0").num_reg_images() == 4
 
 
+def test_what_ctrl_c_came_just_after_is_not_written_again() -> None:
+    code = """
+import sys
+from sfm.cli.streams import steady_streams
+
+def stop(frame, event, function):
+    if event == "c_return" and function.__name__ == "write" and frame.f_code.co_name == "write":
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+
+steady_streams()
+sys.setprofile(stop)
+try:
+    sys.stderr.write("a round\\n")
+except KeyboardInterrupt:
+    sys.stderr.write("interrupted\\n")
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stderr == "a round\ninterrupted\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_below_what_was_asked_for_is_told(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:

@@ -19,6 +19,7 @@ from sfm.config.loading import PATH_OPTIONS, load_config
 from sfm.config.options import INTERNAL, Option, from_flat, internal_tree, schema_tree
 from sfm.config.printing import config_as_dict, config_as_yaml, config_schema
 from sfm.config.schema import COMMON, Config
+from sfm.matching.choice import MATCHERS
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = (*schema_tree().options(), *internal_tree().options())
@@ -154,3 +155,9 @@ def test_the_json_schema_knows_types_ranges_defaults_and_texts() -> None:
 
 def test_plain_values_mirror_the_sections() -> None:
     assert config_as_dict(Config())["register"]["max_rounds"] == Config().register.max_rounds
+
+
+def test_every_backend_that_can_be_named_can_be_opened() -> None:
+    (backend,) = (option for option in OPTIONS if option.name == "backend")
+
+    assert {*MATCHERS, "auto"} == set(backend.choices)

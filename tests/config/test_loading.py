@@ -306,9 +306,22 @@ def test_the_demo_preset_points_at_the_demo_scene(demo_data: Path) -> None:
 
 @pytest.mark.parametrize(("old", "new"), earlier_names().items())
 def test_an_earlier_name_is_refused_with_that_of_today(old: str, new: str) -> None:
-    with pytest.raises(ConfigError, match=f"is now {new}$" if new else "is no longer an option"):
+    with pytest.raises(ConfigError, match=f"is now {new}=1$" if new else "is no longer an option"):
         load_config(overrides=[f"{old}=1"])
     assert not new or isinstance(find_option(new), Option)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("register.suspects=trust", "is now register.inconsistent_pairs=trust"),
+        ("register.suspects=hold_back", "is now register.inconsistent_pairs=defer"),
+        ("register.inconsistent_pairs=hold_back", "'hold_back' is now 'defer'"),
+    ],
+)
+def test_an_earlier_value_is_refused_with_that_of_today(given: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=f"{told}$"):
+        load_config(overrides=[given])
 
 
 def test_an_earlier_run_json_says_what_it_said(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import sfm.stages.register
 from tests.e2e.conftest import NUM_FEW, QUICK, Command, assert_same_model
 from tests.faults.killing import Killer
 
@@ -55,6 +56,36 @@ def test_ctrl_c_ends_cleanly_and_the_run_can_go_on(
 
     assert code == 130
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_is_stopped_while_it_refines_leaves_what_was_grown(
+    few_photos: Path, tmp_path: Path, undisturbed: Path, sfm_command: Command, monkeypatch, caplog
+) -> None:
+    out = tmp_path / "out"
+
+    def stop(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sfm.stages.register, "finish_models", stop)
+        code = sfm_command("run", few_photos, "-o", out, *QUICK).returncode
+    explained = sfm_command("explain", out, "a.jpg")
+    exported = sfm_command("export", out, "--to", "ply")
+    scored = sfm_command("eval", out, undisturbed / "sparse" / "0")
+    (out / "points.ply" / "mine").mkdir(parents=True)
+    finished = sfm_command("run", few_photos, "-o", out, *QUICK)
+
+    assert code == 130
+    assert (explained.returncode, exported.returncode, scored.returncode) == (3, 0, 0)
+    assert explained.stderr.startswith(f"error: {out}: no run has finished there yet\nhint: `sfm run`")
+    assert [line.startswith(f"{out}: no run has finished there yet") for line in caplog.messages] == [
+        True
+    ] * 2
+    assert f"\nmodels      1, of {NUM_FEW} photos ({NUM_FEW} in any)\n" in scored.stdout
+    assert finished.returncode == 7
+    assert "\nmodel  " in finished.stdout
+    assert "\nnext  " not in finished.stdout
+    assert_same_model(undisturbed, out)
 
 
 def test_kill_ends_a_run_like_ctrl_c(kill: Killer, few_photos: Path, tmp_path: Path) -> None:

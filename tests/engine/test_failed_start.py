@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import sfm
-from sfm.errors import InputError
+from sfm.config.schema import Config, Mast3rConfig
+from sfm.errors import InputError, WeightsError
 
 
 @pytest.mark.parametrize("was_there", [False, True])
@@ -22,3 +23,13 @@ def test_a_run_without_usable_photos_leaves_no_folder_that_it_made(tmp_path: Pat
         sfm.run(tmp_path / "photos", output=out)
 
     assert out.exists() is was_there
+
+
+def test_a_run_without_the_weights_that_it_needs_leaves_no_folder_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    missing = Mast3rConfig(weights_dir=str(tmp_path / "none"))
+
+    with pytest.raises(WeightsError):
+        sfm.run(tmp_path / "photos", output=tmp_path / "out", config=Config(backend="mast3r", mast3r=missing))
+
+    assert not (tmp_path / "out").exists()

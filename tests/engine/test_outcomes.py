@@ -13,8 +13,10 @@ from click.testing import CliRunner
 import sfm.pipelines.map_database
 import sfm.stages.write_results
 from sfm.cli import main
+from sfm.colmap.model_files import read_models
 from sfm.config.schema import Config, RunConfig
 from sfm.errors import WorkspaceError
+from sfm.exports.models import holds_final_models
 from sfm.pipelines.map_database import map_database
 from sfm.report.result import Result
 from sfm.workspace.events import EventLog
@@ -37,6 +39,33 @@ def finished(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "out"
     assert map_database(database, output=out, config=CONFIG).run.status == "ok"
     return out
+
+
+def test_models_are_there_before_refinement_but_take_the_place_of_no_finished_ones(
+    database: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    shutil.copytree(finished, old)
+
+    def fail(*_: object, **__: object) -> object:
+        raise IndexError("empty quantile")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sfm.pipelines.map_database, "finish_models", fail)
+        for out in (new, old, new):
+            with pytest.raises(IndexError):
+                map_database(database, output=out, config=CONFIG)
+
+    assert pycolmap.Reconstruction(new / "sparse" / "0").num_reg_images() == 6
+    assert not holds_final_models(new)
+    assert len(read_models(new)) == 1
+    assert [f"{new}: no run has finished there yet" in line for line in caplog.messages] == [True]
+    for name in ("images.bin", "points3D.bin"):
+        assert (old / "sparse/0" / name).read_bytes() == (finished / "sparse/0" / name).read_bytes()
+    (new / "sparse" / "0" / "images.bin").write_bytes(b"mine")
+    map_database(database, output=new, config=CONFIG)
+    assert holds_final_models(new)
+    assert (new / "sparse-earlier" / "0" / "images.bin").read_bytes() == b"mine"
 
 
 def run_failing(name: str, database: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
@@ -96,8 +125,9 @@ def test_a_file_that_cannot_be_written_is_named_with_an_exit_code_of_its_own(
 
     assert done.exit_code == 7
     assert f"the model is in {out / 'sparse' / '0'}" in done.stderr
-    assert "run the same command again" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert f" failed: cannot write to {out / name}: a folder is there\n" in done.stderr
+    assert "\nhint: move it away. " in done.stderr
+    assert "please report" not in done.stderr
     assert (out / name / "mine").is_dir()
     assert pycolmap.Reconstruction(out / "sparse" / "0").num_reg_images() == 6
     shutil.rmtree(out / name)

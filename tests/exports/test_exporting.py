@@ -9,13 +9,15 @@ import pycolmap
 import pytest
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
-from sfm.exports import FORMATS, export, write_models, write_points_ply
-from sfm.exports.models import model_indices
+from sfm.exports.exporting import export
+from sfm.exports.formats import FORMATS
+from sfm.exports.models import model_indices, write_models, write_points_ply
 
 
-def test_unknown_format_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(ConfigError, match=r"'nerfstudo'.*3dgs, nerfstudio, txt, ply") as caught:
-        export(tmp_path, to="nerfstudo")
+@pytest.mark.parametrize("to", ["nerfstudo", "nerf"])
+def test_unknown_format_is_refused_with_the_known_ones(tmp_path, to):
+    with pytest.raises(ConfigError, match=rf"'{to}'.*3dgs, nerfstudio, txt, ply") as caught:
+        export(tmp_path, to=to)
 
     assert "nerfstudio" in caught.value.hint
 

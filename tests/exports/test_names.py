@@ -15,7 +15,7 @@ from sfm.alignment import align
 from sfm.colmap.model_files import read_whole_model
 from sfm.colmap.model_poses import read_poses
 from sfm.errors import InputError
-from sfm.exports import export
+from sfm.exports.exporting import export
 from sfm.exports.names import flat_names
 
 

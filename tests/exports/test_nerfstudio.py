@@ -13,7 +13,7 @@ import pycolmap
 import pytest
 from PIL import Image
 
-from sfm.exports import export
+from sfm.exports.exporting import export
 
 CAMERAS = {
     "SIMPLE_RADIAL": (400.0, 160.0, 120.0, 0.05),

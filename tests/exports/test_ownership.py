@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sfm.errors import WorkspaceError
-from sfm.exports import export
+from sfm.exports.exporting import export
 
 MARKER = "loopsfm_export.json"
 
@@ -162,7 +162,7 @@ def test_a_killed_export_leaves_a_whole_one_and_what_others_wrote(tmp_path, make
     make_scene(tmp_path)
     folder = export(tmp_path, to="3dgs")
     (folder / "trained").write_text("mine")
-    code = "import sys; from sfm.exports import export\n"
+    code = "import sys; from sfm.exports.exporting import export\n"
     code += "while True: export(sys.argv[1], to='3dgs'); print(flush=True)"
 
     for number in range(5):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from sfm.exports import export
+from sfm.exports.exporting import export
 from sfm.exports.gps import has_gps, strip_gps, without_gps
 from tests.exports.classic_reader import NO_POINT, read_classic
 

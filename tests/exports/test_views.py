@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import sfm
-from sfm.exports import DepthOptions, export
+from sfm.exports.exporting import export
+from sfm.exports.source import DepthOptions
 from sfm.mast3r.network.predictor import DecodedPairs
 from sfm.mast3r.oracle.oracle import OraclePredictor
 from sfm.mast3r.oracle.oracle_scene import load_scene

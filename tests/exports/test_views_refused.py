@@ -14,8 +14,9 @@ from PIL import Image
 
 from sfm.cli import main
 from sfm.errors import ConfigError, InputError, ReconstructionError, WeightsError
-from sfm.exports import DepthOptions, export
 from sfm.exports.depth_set import Fit, ViewRecord
+from sfm.exports.exporting import export
+from sfm.exports.source import DepthOptions
 from sfm.exports.view_files import png_unit
 from tests.exports.rendered import UNIT_M, description, maps, off_surfaces, workspace, world
 

@@ -79,7 +79,8 @@ def _serve() -> None:
     import sfm.alignment
     import sfm.cli.main
     import sfm.cli.terminal
-    import sfm.exports
+    import sfm.exports.exporting
+    import sfm.exports.views
     import sfm.matching.sift.backend
     import sfm.pipelines
     import sfm.pipelines.run

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any, Literal
 
 import pycolmap
 import pytest
@@ -104,6 +105,33 @@ def test_suspects_are_handed_on_where_the_last_look_asked_nothing(tmp_path: Path
     result = run(Engine(), tmp_path, RegisterConfig(max_rounds=20))
 
     assert result.inconsistent_pairs == InconsistencyReport((), ambiguous=False)
+
+
+@pytest.mark.parametrize("use", ["defer", "trust"])
+def test_pairs_that_are_trusted_count_everywhere(
+    use: Literal["defer", "trust"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deferred, seen = frozenset({Pair("0.jpg", "1.jpg")}), []
+    find = rounds.loop_closures
+
+    class Deferring(Engine):
+        def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
+            return InconsistencyReport((), ambiguous=False, deferred=deferred)
+
+        def reconstruct(self, start: Models, deferred: frozenset[Pair], *rest: Any, **how: Any) -> Models:
+            seen.append(deferred)
+            return super().reconstruct(start, deferred, *rest, **how)
+
+    def noting(*given: Any, deferred: frozenset[Pair], **options: Any) -> list[LoopClosure]:
+        if given[0]:  # models
+            seen.append(deferred)
+        return find(*given, deferred=deferred, **options)
+
+    monkeypatch.setattr(rounds, "loop_closures", noting)
+    run(Deferring(), tmp_path, RegisterConfig(max_rounds=1, inconsistent_pairs=use))
+
+    assert len(seen) > 2
+    assert set(seen) == {deferred if use == "defer" else frozenset()}
 
 
 def test_what_was_believed_before_a_kill_is_believed_after_it(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_run_that_was_stopped_is_explained_from_its_events(tmp_path, make_run)
     assert "matched with 1 photo, none fits" in text
 
 
-@pytest.mark.parametrize("photo", ["3.png", "scene0/3.png", "e0/3.png"])
+@pytest.mark.parametrize("photo", ["3.png", "scene0/3.png", "e0/3.png", "3", "scene0/3", "e0/3"])
 def test_any_unambiguous_ending_will_do(tmp_path, make_run, photo):
     assert explain(make_run(tmp_path), photo).startswith("scene0/3.png:")
 

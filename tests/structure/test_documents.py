@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ import pytest
 
 from sfm.cli import main
 from sfm.config.options import schema_tree
+from sfm.exports.formats import FORMATS
+from sfm.pairs import history
 from tests.structure.test_floors import HOUSE, MAPPING, ROOT
 
 DOCUMENTS = sorted(
@@ -54,6 +57,33 @@ def test_every_command_that_a_document_shows_exists(document: str) -> None:
         command = main.commands[words.split()[0]]
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)) <= known | {"--help"}, words
+
+
+def test_every_format_of_export_is_told() -> None:
+    *names, last = (f"`{name}`" for name in FORMATS)
+
+    assert f"# {' '.join(FORMATS)}\n" in text("README.md")
+    assert f"| {', '.join(names)} or {last};" in text("docs/cli.md")
+
+
+def test_every_place_where_images_leave_a_model_is_told() -> None:
+    leaving = re.compile(r"\.(?:deregister_frame|filter_frames)\(")
+    places = [path for path in (ROOT / "sfm").rglob("*.py") if leaving.search(path.read_text())]
+
+    told = text("ARCHITECTURE.md")
+    assert [path for path in places if f"`{path.relative_to(ROOT).as_posix()}`" not in told] == []
+
+
+def test_every_event_that_is_indexed_is_told() -> None:
+    told = set(re.findall(r"`(\w+)`", text("docs/cli.md")))
+
+    assert sorted(history._READERS.keys() - told) == []
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
+
+    assert text("CHANGELOG.md").partition("\n## [")[2].startswith(f"{version.partition('.dev')[0]}]")
 
 
 @pytest.mark.parametrize(("prefix", "floors"), [("sfm/", HOUSE), ("sfm/mapping/", MAPPING)])

@@ -59,7 +59,7 @@ class MapperOptions:
     frozen: bool = False
     """Whether the poses that a session finds, and the frame of the model, stay as they are."""
     guessed_cameras: frozenset[int] = frozenset()
-    """Cameras whose focal length nobody gave but a backend guessed; see `calibration.focal_priors`."""
+    """Cameras whose focal length nobody gave but a backend guessed; see `cameras/focal_priors.py`."""
 
 
 def pipeline_options(
