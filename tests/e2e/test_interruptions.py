@@ -67,7 +67,7 @@ def test_a_run_that_is_stopped_while_it_refines_leaves_what_was_grown(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sfm.stages.register, "finish_models", stop)
+        patch.setattr(sfm.stages.register, "refine_models", stop)
         code = sfm_command("run", few_photos, "-o", out, *QUICK).returncode
     explained = sfm_command("explain", out, "a.jpg")
     exported = sfm_command("export", out, "--to", "ply")

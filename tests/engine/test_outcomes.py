@@ -51,7 +51,7 @@ def test_models_are_there_before_refinement_but_take_the_place_of_no_finished_on
         raise IndexError("empty quantile")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sfm.pipelines.map_database, "finish_models", fail)
+        patch.setattr(sfm.pipelines.map_database, "refine_models", fail)
         for out in (new, old, new):
             with pytest.raises(IndexError):
                 map_database(database, output=out, config=CONFIG)
