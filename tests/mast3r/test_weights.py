@@ -23,7 +23,6 @@ from sfm.mast3r.weights.weights import (
     WeightsKind,
     default_folder,
     find_weights,
-    network_file,
     weights_folder,
 )
 from sfm.mast3r.weights.weights_record import WeightsRecord
@@ -98,7 +97,7 @@ def test_expected_sizes_are_those_of_the_shapes() -> None:
 
 
 def test_found_missing_and_incomplete(folder: Path) -> None:
-    assert network_file(folder) == folder / NETWORK.name
+    assert find_weights(folder)[0].path == folder / NETWORK.name
     (folder / NETWORK.name).unlink()
     (folder / f"{NETWORK.name}.0123.part").write_bytes(bytes(77))
 
@@ -107,7 +106,7 @@ def test_found_missing_and_incomplete(folder: Path) -> None:
     assert (network.path, network.num_bytes) == (None, 77)
     assert retrieval.path == folder / RETRIEVAL.name
     assert codebook.num_bytes == (folder / CODEBOOK.name).stat().st_size
-    assert network_file(folder) is None
+    assert find_weights(folder)[0].path is None
 
 
 def test_missing_weights_say_what_to_fetch(tmp_path: Path) -> None:
@@ -152,18 +151,19 @@ def test_a_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(hashlib, "file_digest", lambda f, kind: hashed.append(f.name) or real(f, kind))
     record, path = WeightsRecord(folder), folder / CODEBOOK.name
 
-    digest = record.digest(path)
-    assert record.digest(path) == WeightsRecord(folder).digest(path) == digest
+    seen = record.seen([path])
+    record.remember(seen)
+    again = WeightsRecord(folder).seen([path])
+    assert (again.key, seen.known, again.known) == (seen.key, False, True)
     assert len(hashed) == 1
     os.utime(path, (1, 1))
-    assert record.digest(path) == digest
+    assert record.seen([path]).key == seen.key == hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(hashed) == 2
-    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_changed_file_is_refused_until_accepted(folder: Path, originals: Path) -> None:
     store = WeightsStore(folder)
-    first = store.codebook()
+    first, _ = store.codebook()
     other = write_codebook(folder.parent / "other.pkl", np.ones((9, 128))).read_bytes()
     replace(folder / CODEBOOK.name, other)
 
@@ -173,7 +173,7 @@ def test_a_changed_file_is_refused_until_accepted(folder: Path, originals: Path)
         assert "sfm weights --accept" in caught.value.hint
     store.accept()
 
-    assert (store.codebook().centroids == 1).all()
+    assert (store.codebook()[0].centroids == 1).all()
     replace(folder / CODEBOOK.name, (originals / CODEBOOK.name).read_bytes())
     with pytest.raises(WeightsError, match="not the file that was used first"):
         store.codebook()
@@ -192,7 +192,7 @@ def test_a_file_that_could_not_be_read_is_not_pinned(folder: Path) -> None:
 
     replace(path, good)
 
-    assert store.retrieval_head().nfeat == 300
+    assert store.retrieval_head()[0].nfeat == 300
 
 
 def test_damaged_files_are_not_accepted(folder: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_damaged_record_is_not_taken_for_none(folder: Path, text: str) -> None
         store.retrieval_head()
     store.accept()
 
-    assert store.retrieval_head().nfeat == 300
+    assert store.retrieval_head()[0].nfeat == 300
     assert json.loads((folder / "weights.json").read_text())["format"] == 1
 
 
@@ -265,8 +265,8 @@ def test_where_nothing_can_be_kept_weights_still_load(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     store = WeightsStore(folder)
 
-    assert len(store.codebook()) == 9
-    assert store.retrieval_head().nfeat == 300
+    assert len(store.codebook()[0]) == 9
+    assert store.retrieval_head()[0].nfeat == 300
     assert store.show_once() == store.show_once() == LICENCE_NOTICE
     assert not list(folder.glob("*.json"))
 
