@@ -207,7 +207,7 @@ def test_hub_configurations_that_are_refused(name, values) -> None:
 
 
 def test_many_unknown_arguments_are_told_by_the_first_few() -> None:
-    with pytest.raises(ArchitectureError, match=r"key0: unknown.*and 19997 more"):
+    with pytest.raises(ArchitectureError, match=r"key0: unknown.*key2: unknown.*; \.\.\.$"):
         from_hub_config(HUB | {f"key{i}": 0 for i in range(20_000)})
 
 

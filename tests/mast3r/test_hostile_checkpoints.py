@@ -13,16 +13,12 @@ import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from sfm.errors import WeightsError
 from sfm.mast3r.weights.checkpoint import load_network_checkpoint
 from sfm.mast3r.weights.retrieval_checkpoint import load_retrieval_head
 from tools.bench.parity import recipe
@@ -240,15 +236,6 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert "a folder" in refused(load_retrieval_head, tmp_path)
 
 
-def test_truncated_at_any_place(network: Callable[..., Path]) -> None:
-    path = network()
-    data = path.read_bytes()
-
-    for size in (4, 100, 10_000, len(data) // 2, len(data) - 1000, len(data) - 1):
-        path.write_bytes(data[:size])
-        refused(load_network_checkpoint, path)
-
-
 def test_each_kind_of_file_says_what_it_is(network: Callable[..., Path], tmp_path: Path) -> None:
     head = write_retrieval_head(tmp_path / "head.pth", 8)
     codebook = write_codebook(tmp_path / "codebook.pkl", np.zeros((2, 8), np.float32))
@@ -283,20 +270,3 @@ def test_checkpoints_of_something_else(content: object, said: str, tmp_path: Pat
     torch.save(content, tmp_path / "other.pth")
 
     assert said in refused(load_network_checkpoint, tmp_path / "other.pth")
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
-    path = tmp_path / "r.pth"
-    if not path.exists():
-        write_retrieval_head(path, 8)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1))
-        content[place] = data.draw(st.integers(0, 255))
-    damaged = tmp_path / "damaged.pth"
-    damaged.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
-
-    with suppress(WeightsError):
-        load_retrieval_head(damaged)

@@ -17,7 +17,6 @@ from huggingface_hub import constants
 from sfm.cli import main
 from sfm.config.schema import Mast3rConfig
 from sfm.errors import WeightsError
-from sfm.mast3r.weights.model_call import from_hub_config
 from sfm.mast3r.weights.weights import OFFICIAL_FILES, Origin, find_weights, given_weights, weights_folder
 from sfm.mast3r.weights.weights_store import WeightsStore
 from sfm.matching.dense.availability import why_not
@@ -126,14 +125,6 @@ def test_a_network_by_its_path(
     listed = json.loads(sfm("--json", f"mast3r.weights={given}"))["files"][0]
     assert listed["origin"] == "mast3r.weights"
     assert Path(listed["path"]).is_relative_to(tmp_path / "given")
-
-
-def test_both_forms_by_path_are_the_same_network(originals: Path) -> None:
-    stores = [WeightsStore(weights_folder(), originals / name) for name in ("network.pth", "hub")]
-    ours, hubs = (store.network() for store in stores)
-
-    assert ours.architecture == hubs.architecture == from_hub_config(TINY)
-    assert ours.tensors.keys() == hubs.tensors.keys()
 
 
 def test_what_is_given_comes_first_and_may_change(
@@ -264,14 +255,3 @@ def test_paths_that_are_no_network(
 
     assert str(tmp_path / "given") in str(caught.value)
     assert not list(weights_folder().glob("*"))
-
-
-def test_nothing_given_is_executed(originals: Path, tmp_path: Path) -> None:
-    from .checkpoint_files import Executes, write_changed
-
-    marker = tmp_path / "executed"
-    given = write_changed(tmp_path / "given.pth", more=Executes(Path.touch, marker))
-
-    with pytest.raises(WeightsError, match="its pickle is refused"):
-        opened(weights=str(given))
-    assert not marker.exists()

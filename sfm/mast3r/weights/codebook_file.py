@@ -34,22 +34,19 @@ class _Described:
 
 
 # numpy 1 and 2 differ in the name of the module, protocol 5 in the function.
-_NAMES = {
-    *(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")),
-    *(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")),
-    *("numpy.ndarray", "numpy.dtype", "_codecs.encode"),
-}
+_NAMES = re.compile(
+    r"numpy\._?core\.(multiarray\._reconstruct|numeric\._frombuffer)|numpy\.(ndarray|dtype)|_codecs\.encode"
+)
 
 
 class _Unpickler(pickle._Unpickler):
     """Makes plain values and descriptions. The C version would allocate what a place in its memo claims."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}" in _NAMES:
+        if _NAMES.fullmatch(f"{module}.{name}"):
             return functools.partial(_Described, name)
-        raise RefusedPickleError(
-            f"it refers to {printable(f'{module}.{name}')}, which weights have no use for"
-        )
+        what = printable(f"{module}.{name}")
+        raise RefusedPickleError(f"it refers to {what}, which weights have no use for")
 
 
 def load_codebook(path: Path) -> Codebook:
@@ -62,9 +59,9 @@ def load_codebook(path: Path) -> Codebook:
     """
     require(path, PICKLE)
     try:
-        pickled = io.BytesIO(path.read_bytes())
+        pickled = path.read_bytes()
         require_short(pickled, _MAX_INSTRUCTIONS)
-        return Codebook(_centroids(_Unpickler(pickled).load()))
+        return Codebook(_centroids(_Unpickler(io.BytesIO(pickled)).load()))
     except RefusedPickleError as error:
         raise refused(path, str(error)) from error
     except Exception as error:  # an unpickler raises whatever a damaged pickle leads it to
@@ -82,12 +79,8 @@ def num_words(value: object) -> int | None:
 
 def _centroids(content: object) -> NDArray[np.float32]:
     match content:
-        case {
-            "type": "Codebook",
-            "params": {"size": size},
-            "state": {"centroids": _Described() as described},
-        }:
-            array = _array(described)
+        case {"type": "Codebook", "params": {"size": size}, "state": {"centroids": _Described() as said}}:
+            array = _array(said)
         case _:
             raise ValueError("not a Codebook with params.size and an array state.centroids")
     if array.ndim != 2 or len(array) != num_words(size) or not 1 <= array.shape[1] <= _MAX_DIM:

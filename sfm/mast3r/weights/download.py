@@ -104,14 +104,13 @@ def _asked(official: OfficialFile, folder: Path) -> tuple[Path, int]:
     for step in (*answer.history, answer):
         _require_scheme(official, str(step.url))
     hf_raise_for_status(answer)
-    hint = by_hand([official], folder)
-    if answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise WeightsError(f"{official.url}: the server sent a web page", hint=hint)
     size = answer.headers.get("Content-Length", "")
     total = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else 0
-    if not official.num_bytes * _MIN_SHARE <= total <= official.num_bytes * _MAX_SHARE:
-        found = f"{total / 1e6:.1f} MB, expected about {official.num_bytes / 1e6:.1f} MB"
-        raise WeightsError(f"{official.url}: has {found}", hint=hint)
+    kind = answer.headers.get("Content-Type", "")
+    if kind.startswith("text/html") or not _MIN_SHARE <= total / official.num_bytes <= _MAX_SHARE:
+        page = "a web page of " if kind.startswith("text/html") else ""
+        found = f"{page}{total / 1e6:.1f} MB, expected about {official.num_bytes / 1e6:.1f} MB"
+        raise WeightsError(f"{official.url}: has {found}", hint=by_hand([official], folder))
     version = (official.url, size, *(answer.headers.get(name, "") for name in ("ETag", "Last-Modified")))
     part = folder / f"{official.name}.{hashlib.sha256(repr(version).encode()).hexdigest()[:12]}.part"
     for other in partial_files(official, folder):

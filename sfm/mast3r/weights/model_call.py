@@ -49,16 +49,12 @@ class _Arguments(BaseModel):
     decoder_depth: _Whole = Field(8, alias="dec_depth")
     decoder_heads: _Whole = Field(16, alias="dec_num_heads")
     mlp_ratio: _Whole = 4
-    rope_base: Annotated[
-        str,
-        Field(alias="pos_embed", pattern=r"^RoPE[0-9]{1,9}(\.[0-9]{1,9})?$"),
-        AfterValidator(lambda text: float(text.removeprefix("RoPE"))),
-    ]
-    descriptor_dim: Annotated[
-        str,
-        Field(alias="output_mode", pattern=r"^pts3d\+desc[0-9]{1,9}$"),
-        AfterValidator(lambda text: int(text.removeprefix("pts3d+desc"))),
-    ]
+    rope_base: Annotated[str, AfterValidator(lambda text: float(text.removeprefix("RoPE")))] = Field(
+        alias="pos_embed", pattern=r"^RoPE[0-9]{1,9}(\.[0-9]{1,9})?$"
+    )
+    descriptor_dim: Annotated[str, AfterValidator(lambda text: int(text.removeprefix("pts3d+desc")))] = Field(
+        alias="output_mode", pattern=r"^pts3d\+desc[0-9]{1,9}$"
+    )
     two_confs: _Switch | None = None
     conf_floor: _Floor | None = Field(None, alias="conf_mode")
     desc_conf_floor: _Floor | None = Field(None, alias="desc_conf_mode")
@@ -92,8 +88,7 @@ def parse_model_call(text: str) -> NetworkArchitecture:
     if len(text) > _MAX_TEXT:
         raise ArchitectureError(f"network description: longer than {_MAX_TEXT} characters")
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-        match call:
+        match ast.parse(text.strip(), mode="eval").body:
             case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name == _CLASS:
                 values = [(k.arg, ast.literal_eval(_Infinities().visit(k.value))) for k in keywords]
             case _:
@@ -142,8 +137,7 @@ def checked_values(model: type[_Model], values: Mapping[str, object], what: str)
         + told.get(problem["type"], f"{problem['msg']}, not {shown(problem['input'])}")
         for problem in problems[:_LISTED]
     ]
-    more = f", and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-    raise ArchitectureError(f"{what}: {'; '.join(found)}{more}")
+    raise ArchitectureError(f"{what}: {'; '.join(found)}{'; ...' * (len(problems) > _LISTED)}")
 
 
 class _Infinities(ast.NodeTransformer):

@@ -7,13 +7,12 @@ with `weights_only`. What isn't wanted (an optimiser's state) takes no memory.
 from __future__ import annotations
 
 import argparse
-import io
 import pickletools
 import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -42,14 +41,16 @@ class _Unwanted:
     def __setstate__(self, _: object) -> None: ...
 
 
-_PATHS = [f"pathlib{module}.{name}" for module in ("", "._local") for name in ("PosixPath", "WindowsPath")]
-_ARRAYS = [
-    f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")
-]
-_OTHERS = ["numpy.dtype", "numpy.ndarray", "builtins.dict", "builtins.list", "collections.defaultdict"]
+_UNWANTED = """
+pathlib.Path pathlib.PosixPath pathlib.WindowsPath pathlib.PurePosixPath
+pathlib._local.PosixPath pathlib._local.WindowsPath
+numpy.core.multiarray.scalar numpy.core.multiarray._reconstruct numpy.dtype
+numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct numpy.ndarray
+builtins.dict builtins.list collections.defaultdict
+"""
 _NAMES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     argparse.Namespace,
-    *((_Unwanted, name) for name in (*_PATHS, "pathlib.Path", "pathlib.PurePosixPath", *_ARRAYS, *_OTHERS)),
+    *((_Unwanted, name) for name in _UNWANTED.split()),
 ]
 """What a training run's file holds beside tensors: its arguments, its optimiser, its scores."""
 
@@ -78,12 +79,13 @@ def read_checkpoint(
         raise WeightsError(f"{path}: not MASt3R's: has no args and model of a checkpoint", hint=WRONG_FILE)
     for name, tensor in model.items():
         if not isinstance(name, str) or not _is_held(tensor):
-            raise WeightsError(
-                f"{path}: {printable(name)} is no tensor that the file holds", hint=FETCH_AGAIN
-            )
-    plain = str | int | float | None
-    fields = {k: v if isinstance(v, plain) else type(v) for k, v in arguments.items() if isinstance(k, str)}
-    return fields, {name: tensor.detach() for name, tensor in model.items()}
+            raise WeightsError(f"{path}: {printable(name)} is no tensor that it holds", hint=FETCH_AGAIN)
+    plain: dict[str, object] = {
+        key: value if isinstance(value, str | int | float | None) else type(value)
+        for key, value in arguments.items()
+        if isinstance(key, str)
+    }
+    return plain, {name: tensor.detach() for name, tensor in model.items()}
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -95,9 +97,8 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # safetensors' own, and torch's of types that it does not know
-        raise WeightsError(
-            f"{path}: damaged safetensors file: {printable(error)}", hint=FETCH_AGAIN
-        ) from error
+        why = f"damaged safetensors file: {printable(error)}"
+        raise WeightsError(f"{path}: {why}", hint=FETCH_AGAIN) from error
 
 
 def check_shapes(
@@ -137,8 +138,8 @@ def read_finite(path: Path, name: str, stored: torch.Tensor, dtype: torch.dtype)
     return tensor
 
 
-def require_short(pickled: IO[bytes], max_instructions: int) -> None:
-    """Refuse a pickle that takes too many instructions; it is left at its beginning.
+def require_short(pickled: bytes, max_instructions: int) -> None:
+    """Refuse a pickle that takes too many instructions.
 
     Raises:
         RefusedPickleError: it does, is cut off, or holds an unknown instruction.
@@ -148,12 +149,9 @@ def require_short(pickled: IO[bytes], max_instructions: int) -> None:
         for number, (opcode, _, _) in enumerate(pickletools.genops(pickled)):
             num_tuples += "TUPLE" in opcode.name
             if number >= max_instructions or num_tuples >= _MAX_TUPLES:
-                raise RefusedPickleError(f"more than {max_instructions} instructions, or too many tuples")
-    except RefusedPickleError:
-        raise
+                raise ValueError(f"more than {max_instructions} instructions, or too many tuples")
     except (ValueError, OverflowError, MemoryError) as error:
-        raise RefusedPickleError(f"damaged: {printable(error)}") from error
-    pickled.seek(0)
+        raise RefusedPickleError(printable(error)) from error
 
 
 def refused(path: Path, reason: str) -> WeightsError:
@@ -194,7 +192,7 @@ def _check_sizes(archive: zipfile.ZipFile, num_bytes: int) -> None:
     if sum(sizes.values()) > num_bytes or sizes["data.pkl"] > _MAX_PICKLE_BYTES:
         raise ValueError("its parts are larger than they can be")
     (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-    require_short(io.BytesIO(archive.read(pickled)), _MAX_INSTRUCTIONS)
+    require_short(archive.read(pickled), _MAX_INSTRUCTIONS)
 
 
 def _is_held(value: object) -> bool:

@@ -44,26 +44,13 @@ class OfficialFile:
     """Protocols by which it may be fetched."""
 
 
-OFFICIAL_FILES: Final = (
-    OfficialFile(
-        WeightsKind.NETWORK,
-        f"{_STEM}.pth",
-        f"{_SERVER}/{_STEM}.pth",
-        688_638_856 * 4,
-        f"naver/{_STEM}",
-    ),
-    OfficialFile(
-        WeightsKind.RETRIEVAL,
-        f"{_STEM}_retrieval_trainingfree.pth",
-        f"{_SERVER}/{_STEM}_retrieval_trainingfree.pth",
-        (1024 + 1) * 1024 * 8,
-    ),
-    OfficialFile(
-        WeightsKind.CODEBOOK,
-        f"{_STEM}_retrieval_codebook.pkl",
-        f"{_SERVER}/{_STEM}_retrieval_codebook.pkl",
-        65536 * 1024 * 4,
-    ),
+OFFICIAL_FILES: Final = tuple(
+    OfficialFile(kind, f"{_STEM}{end}", f"{_SERVER}/{_STEM}{end}", num_bytes, hub_id)
+    for kind, end, num_bytes, hub_id in (
+        (WeightsKind.NETWORK, ".pth", 688_638_856 * 4, f"naver/{_STEM}"),
+        (WeightsKind.RETRIEVAL, "_retrieval_trainingfree.pth", (1024 + 1) * 1024 * 8, ""),
+        (WeightsKind.CODEBOOK, "_retrieval_codebook.pkl", 65536 * 1024 * 4, ""),
+    )
 )
 """The codebook's size is that of 65,536 words; the file itself says how many it has."""
 
