@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfm.mast3r.network.architecture import OFFICIAL, ArchitectureError, NetworkArchitecture
+from sfm.mast3r.network.architecture import ArchitectureError, NetworkArchitecture
 from sfm.mast3r.weights.model_call import from_hub_config, parse_model_call
 from sfm.mast3r.weights.tensor_shapes import ALIASES, expected_shapes
 
@@ -47,9 +47,9 @@ def edited(old: str, new: str) -> str:
 
 
 def test_the_published_description() -> None:
-    assert parse_model_call(PUBLISHED) == OFFICIAL == from_hub_config(HUB)
-    assert parse_model_call(f"\n {PUBLISHED[:-1]}, landscape_only = True)\n") == OFFICIAL
-    assert parse_model_call(edited("ManyAR_PatchEmbed", "PatchEmbedDust3R")) == OFFICIAL
+    assert parse_model_call(PUBLISHED) == NetworkArchitecture() == from_hub_config(HUB)
+    assert parse_model_call(f"\n {PUBLISHED[:-1]}, landscape_only = True)\n") == NetworkArchitecture()
+    assert parse_model_call(edited("ManyAR_PatchEmbed", "PatchEmbedDust3R")) == NetworkArchitecture()
 
 
 def test_every_size_is_read() -> None:
@@ -80,7 +80,7 @@ def test_silence_means_the_authors_defaults() -> None:
 
 
 def test_parameters_of_the_official_network() -> None:
-    shapes = expected_shapes(OFFICIAL)
+    shapes = expected_shapes(NetworkArchitecture())
 
     assert len(shapes) == 1017
     assert len(ALIASES) == 8
@@ -213,9 +213,9 @@ def test_many_unknown_arguments_are_told_by_the_first_few() -> None:
 
 @pytest.mark.parametrize("spelt_out", [{"desc_mode": "norm"}, {"freeze": "none"}])
 def test_defaults_that_the_hubs_writer_spells_out(spelt_out) -> None:
-    assert from_hub_config(HUB | spelt_out) == OFFICIAL
+    assert from_hub_config(HUB | spelt_out) == NetworkArchitecture()
     (argument,) = (f"{name}={value!r}" for name, value in spelt_out.items())
-    assert parse_model_call(edited("two_confs=True", f"two_confs=True, {argument}")) == OFFICIAL
+    assert parse_model_call(edited("two_confs=True", f"two_confs=True, {argument}")) == NetworkArchitecture()
 
 
 def test_what_a_hub_says_of_the_file_is_passed_over(caplog) -> None:

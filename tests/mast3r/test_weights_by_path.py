@@ -211,8 +211,12 @@ def test_a_broken_cache_of_the_hub_is_none(originals: Path, tmp_path: Path) -> N
         assert find_weights(weights_folder())[0].path is None
     (repository / "refs" / "main").write_text(NEWER)
     assert find_weights(weights_folder())[0].path == snapshot / "model.safetensors"
-    (snapshot / "config.json").unlink()  # as while it is being fetched
-    assert find_weights(weights_folder())[0].path is None
+    assert given_weights(repository) == repository
+    for broken in (snapshot / "config.json", (snapshot / "model.safetensors").resolve()):
+        broken.unlink()  # as while it is being fetched, or where blobs were cleared away
+        assert find_weights(weights_folder())[0].path is None
+        with pytest.raises(WeightsError, match="holds no network"):
+            given_weights(repository)
     shutil.rmtree(repository / "snapshots")
     (repository / "snapshots").write_text("no folder")
     assert find_weights(weights_folder())[0].path is None

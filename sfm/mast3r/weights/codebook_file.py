@@ -68,23 +68,27 @@ def load_codebook(path: Path) -> Codebook:
         raise WeightsError(f"{path}: not a usable codebook: {printable(error)}", hint=FETCH_AGAIN) from error
 
 
-def num_words(value: object) -> int | None:
-    """Number of words from a number or text such as "64k" or "1M"; None if it is neither."""
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_WORDS:
-        return value
+def num_words(value: object) -> int:
+    """Number of words from a number or text such as "64k" or "1M".
+
+    Raises:
+        ValueError: it is neither.
+    """
     found = re.fullmatch(r"(\d{1,8})([kM]?)", value, re.ASCII) if isinstance(value, str) else None
-    count = int(found[1]) * {"": 1, "k": 1 << 10, "M": 1 << 20}[found[2]] if found else 0
-    return count if 1 <= count <= _MAX_WORDS else None
+    count = int(found[1]) << {"": 0, "k": 10, "M": 20}[found[2]] if found else value
+    if isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= _MAX_WORDS:
+        return count
+    raise ValueError(f"{printable(value)} is no number of words")
 
 
 def _centroids(content: object) -> NDArray[np.float32]:
     match content:
         case {"type": "Codebook", "params": {"size": size}, "state": {"centroids": _Described() as said}}:
-            array = _array(said)
+            array, count = _array(said), num_words(size)
         case _:
             raise ValueError("not a Codebook with params.size and an array state.centroids")
-    if array.ndim != 2 or len(array) != num_words(size) or not 1 <= array.shape[1] <= _MAX_DIM:
-        raise ValueError(f"centroids have shape {array.shape}, params.size is {printable(num_words(size))}")
+    if array.ndim != 2 or len(array) != count or not 1 <= array.shape[1] <= _MAX_DIM:
+        raise ValueError(f"centroids have shape {array.shape}, params.size is {count}")
     with np.errstate(over="ignore"):  # becomes infinity, which is refused
         return np.ascontiguousarray(array, np.float32)
 

@@ -21,10 +21,6 @@ from .torch_file import check_shapes, read_checkpoint, read_finite
 _MAX_DIM = 16384
 
 
-def _num_clusters(value: object) -> object:
-    return value if value is None else num_words(value) or "no number of words"
-
-
 class _Settings(BaseModel):
     """What training was told; only heads over MASt3R's encoder, for 512 px, are read."""
 
@@ -36,7 +32,7 @@ class _Settings(BaseModel):
     postwhiten: Any = None
     featweights: Literal["l2norm"] = "l2norm"
     imsize: Literal[512] = 512
-    nclusters: Annotated[int | None, BeforeValidator(_num_clusters)] = None
+    nclusters: Annotated[int, BeforeValidator(num_words)] | None = None
 
 
 def load_retrieval_head(path: Path) -> RetrievalHeadWeights:

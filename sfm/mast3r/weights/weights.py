@@ -167,9 +167,11 @@ def _places(official: OfficialFile, folder: Path) -> list[Path]:
     if not official.hub_id:
         return [folder / official.name]
     own = folder / Path(official.name).stem
-    # A folder of the hub's cache holds a snapshot of each revision.
-    snapshots = sorted(folder.glob(f"snapshots/*/{HUB_WEIGHTS}"), key=os.path.getmtime, reverse=True)
-    return [folder / official.name, own / HUB_WEIGHTS, folder / HUB_WEIGHTS, *snapshots]
+    # A folder of the hub's cache holds a snapshot of each revision, links to what may be gone.
+    found = [file for file in folder.glob(f"snapshots/*/{HUB_WEIGHTS}") if os.path.isfile(file)]
+    whole = [file for file in found if os.path.isfile(file.with_name(HUB_CONFIG))]
+    newest_first = sorted(whole, key=os.path.getmtime, reverse=True)
+    return [folder / official.name, own / HUB_WEIGHTS, folder / HUB_WEIGHTS, *newest_first]
 
 
 def _in_hub_cache(hub_id: str) -> list[Path]:
