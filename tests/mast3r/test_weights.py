@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -31,9 +32,6 @@ from tools.write_checkpoint import (
     OFFICIAL,
     TINY,
     write_codebook,
-    write_hub_network,
-    write_network,
-    write_retrieval_head,
 )
 
 NETWORK, RETRIEVAL, CODEBOOK = OFFICIAL_FILES
@@ -47,25 +45,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("originals")
-    shapes = expected_shapes(from_hub_config(TINY))
-    numbers = torch.randn(max(torch.Size(shape).numel() for shape in shapes.values())) * 0.01
-    state = {name: numbers[: torch.Size(shape).numel()].view(shape) for name, shape in shapes.items()}
-    write_network(folder / NETWORK.name, TINY, state)
-    write_retrieval_head(folder / RETRIEVAL.name, 128, num_words=9)
-    write_codebook(folder / CODEBOOK.name, np.random.default_rng(1).normal(size=(9, 128)))
-    return folder
-
-
 @pytest.fixture
 def folder(tmp_path: Path, originals: Path) -> Path:
     """A weights folder with all files, links to save time."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    for path in originals.iterdir():
-        os.link(path, folder / path.name)
+    for official in OFFICIAL_FILES:
+        os.link(originals / official.name, folder / official.name)
     return folder
 
 
@@ -226,18 +212,16 @@ def test_a_damaged_record_is_not_taken_for_none(folder: Path, text: str) -> None
     assert json.loads((folder / "weights.json").read_text())["format"] == 1
 
 
-def test_the_hubs_form_is_used_as_it_is(folder: Path) -> None:
+def test_the_hubs_form_is_used_as_it_is(folder: Path, originals: Path) -> None:
     (folder / NETWORK.name).unlink()
-    hub = folder / Path(NETWORK.name).stem
-    state = {name: torch.zeros(shape) for name, shape in expected_shapes(from_hub_config(TINY)).items()}
-    write_hub_network(hub, TINY, state)
+    hub = Path(shutil.copytree(originals / "hub", folder / Path(NETWORK.name).stem, copy_function=os.link))
     store = WeightsStore(folder)
 
     network = store.network()
 
     assert network.architecture == from_hub_config(TINY)
     config = json.loads((hub / "config.json").read_text())
-    (hub / "config.json").write_text(json.dumps(config | {"conf_mode": ["exp", 3, "inf"]}))
+    replace(hub / "config.json", json.dumps(config | {"conf_mode": ["exp", 3, "inf"]}).encode())
     with pytest.raises(WeightsError, match=r"config\.json: not the file that was used first"):
         store.network()
     store.accept()

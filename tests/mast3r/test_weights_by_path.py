@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import constants
@@ -24,8 +23,6 @@ from sfm.matching.dense.inference.predictors import open_predictor
 from sfm.pipelines.doctor import State, doctor
 from tools.write_checkpoint import (
     TINY,
-    write_codebook,
-    write_hub_network,
     write_network,
     write_retrieval_head,
 )
@@ -44,16 +41,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
     monkeypatch.delenv("LOOPSFM_WEIGHTS", raising=False)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("originals")
-    write_network(folder / "network.pth", TINY, small_state())
-    write_hub_network(folder / "hub", TINY, {name: tensor.clone() for name, tensor in small_state().items()})
-    write_retrieval_head(folder / RETRIEVAL.name, 128, num_words=9)
-    write_codebook(folder / CODEBOOK.name, np.random.default_rng(1).normal(size=(9, 128)).astype(np.float32))
-    return folder
 
 
 def link(original: Path, path: Path) -> Path:
@@ -97,8 +84,8 @@ def opened(weights: str | None = None) -> str:
 @pytest.mark.parametrize(
     "lay",
     [
-        lambda at, o: link(o / "network.pth", at / "my own.pth"),
-        lambda at, o: link(o / "network.pth", at / NETWORK.name).parent,
+        lambda at, o: link(o / NETWORK.name, at / "my own.pth"),
+        lambda at, o: link(o / NETWORK.name, at / NETWORK.name).parent,
         lambda at, o: [link(o / "hub" / n, at / n) for n in ("config.json", "model.safetensors")][1],
         lambda at, o: [link(o / "hub" / n, at / n) for n in ("config.json", "model.safetensors")][1].parent,
         lambda at, o: (
@@ -130,7 +117,7 @@ def test_a_network_by_its_path(
 def test_what_is_given_comes_first_and_may_change(
     originals: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    link(originals / "network.pth", weights_folder() / NETWORK.name)
+    link(originals / NETWORK.name, weights_folder() / NETWORK.name)
     given = tmp_path / "given.pth"
     changed = {**small_state(), "enc_norm.bias": small_state()["enc_norm.bias"] + 1}
     write_network(given, TINY, changed)
@@ -140,7 +127,7 @@ def test_what_is_given_comes_first_and_may_change(
     assert opened(weights=str(given)) != pinned
     assert f"is not the pinned one of {NETWORK.name}" in caplog.text
     given.unlink()
-    given.write_bytes((originals / "network.pth").read_bytes())
+    given.write_bytes((originals / NETWORK.name).read_bytes())
     caplog.clear()
     assert opened(weights=str(given)) == pinned
     assert "pinned" not in caplog.text
@@ -150,7 +137,7 @@ def test_what_is_given_comes_first_and_may_change(
 def test_retrieval_is_looked_for_beside_it_and_then_in_the_weights_folder(
     originals: Path, tmp_path: Path
 ) -> None:
-    given = link(originals / "network.pth", tmp_path / "given" / "n.pth")
+    given = link(originals / NETWORK.name, tmp_path / "given" / "n.pth")
     for file in (RETRIEVAL, CODEBOOK):
         link(originals / file.name, weights_folder() / file.name)
 
@@ -168,7 +155,7 @@ def test_retrieval_is_looked_for_beside_it_and_then_in_the_weights_folder(
 def test_a_head_for_the_official_network_is_left_out_with_another(
     originals: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    given = link(originals / "network.pth", tmp_path / "given" / "n.pth")
+    given = link(originals / NETWORK.name, tmp_path / "given" / "n.pth")
     weights_folder().mkdir(parents=True)
     write_retrieval_head(weights_folder() / RETRIEVAL.name, 1024)
 
@@ -198,7 +185,7 @@ def test_what_the_hubs_tools_have_fetched_is_found(originals: Path, home: Path) 
     (row,) = [row for row in doctor().rows if row.name == "weights"]
     assert row.state is State.NOTE  # retrieval's files are not there
     assert f"network {snapshot / 'model.safetensors'} (the hub's cache)" in row.found
-    link(originals / "network.pth", weights_folder() / NETWORK.name)
+    link(originals / NETWORK.name, weights_folder() / NETWORK.name)
     assert find_weights(weights_folder())[0].origin is Origin.FOLDER
 
 
