@@ -110,7 +110,9 @@ def kill() -> Iterator[Killer]:
 def _no_hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep weights out that this machine's user has fetched with the hub's tools."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.getbasetemp() / "no hub cache"))
+        empty = str(tmp_path_factory.getbasetemp() / "no hub cache")
+        patch.setenv("HF_HUB_CACHE", empty)
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", empty)  # read when it was imported
         yield
 
 

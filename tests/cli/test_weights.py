@@ -114,7 +114,7 @@ def test_a_download_that_is_no_codebook(folder: Path, served: OfficialFile, beha
     done = sfm("--download", "-q")
 
     assert done.exit_code == 4
-    assert "refused as a codebook" in done.stderr
+    assert "its pickle is refused" in done.stderr
 
 
 def test_offline_says_everything_that_is_to_be_fetched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,33 +52,25 @@ def test_the_network_is_compiled_on_request(tmp_path: Path, network: Path) -> No
         assert (block._compiled_call_impl is not None) == wanted
 
 
-def test_a_head_for_another_network_is_refused(tmp_path: Path, network: Path) -> None:
-    with pytest.raises(WeightsError) as caught:
-        open_predictor(weights(tmp_path, network, head=1024, words=None))
-    said = str(caught.value)
-    assert str(tmp_path / RETRIEVAL) in said
-    assert str(tmp_path / NETWORK) in said
-    assert "1024" in said
-    assert "128" in said
-    assert "delete it" in caught.value.hint
+@pytest.mark.parametrize(
+    ("head", "words", "rows", "said"),
+    [
+        (1024, None, 9, rf"length of tokens is 1024 in .*/{RETRIEVAL}, but 128 in .*/{NETWORK}"),
+        (128, 1024, 9, rf"length of words is 1024 in .*/{CODEBOOK}, but 128 in .*/{RETRIEVAL}"),
+        (128, 128, 8, "number of words is 8 in .*, but 9 in"),
+    ],
+)
+def test_files_that_were_not_made_for_each_other_are_refused(
+    tmp_path: Path, network: Path, head: int, words: int | None, rows: int, said: str
+) -> None:
+    config = weights(tmp_path, network, head=head, words=words)
+    if words is not None:
+        numbers = np.random.default_rng(1).normal(size=(rows, words)).astype(np.float32)
+        write_codebook(tmp_path / CODEBOOK, numbers)
 
-
-def test_a_codebook_for_another_head_is_refused(tmp_path: Path, network: Path) -> None:
-    with pytest.raises(WeightsError) as caught:
-        open_predictor(weights(tmp_path, network, head=128, words=1024))
-    said = str(caught.value)
-    assert str(tmp_path / CODEBOOK) in said
-    assert str(tmp_path / RETRIEVAL) in said
-    assert "1024" in said
-    assert "delete it" in caught.value.hint
-
-
-def test_a_codebook_of_another_number_of_words_is_refused(tmp_path: Path, network: Path) -> None:
-    config = weights(tmp_path, network, head=128, words=128)
-    write_codebook(tmp_path / CODEBOOK, np.random.default_rng(1).normal(size=(8, 128)).astype(np.float32))
-
-    with pytest.raises(WeightsError, match=r"holds 8 words, .* was made for 9"):
+    with pytest.raises(WeightsError, match=said) as caught:
         open_predictor(config)
+    assert "delete the retrieval head" in caught.value.hint
 
 
 COMPILING = """

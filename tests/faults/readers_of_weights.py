@@ -36,15 +36,15 @@ def _weights(folder: Path) -> None:
 
 
 def _network(folder: Path) -> None:
-    from sfm.mast3r.weights.checkpoint import open_network_checkpoint
+    from sfm.mast3r.weights.checkpoint import load_network_checkpoint
 
-    open_network_checkpoint(folder / "network.pth")
+    load_network_checkpoint(folder / "network.pth")
 
 
 def _hub_network(folder: Path) -> None:
-    from sfm.mast3r.weights.checkpoint import open_network_checkpoint
+    from sfm.mast3r.weights.checkpoint import load_network_checkpoint
 
-    open_network_checkpoint(folder / "hub" / "model.safetensors")
+    load_network_checkpoint(folder / "hub" / "model.safetensors")
 
 
 def _retrieval(folder: Path) -> None:
@@ -68,10 +68,8 @@ def _use_record(folder: Path) -> None:
     from sfm.mast3r.weights.weights_record import WeightsRecord
 
     record = WeightsRecord(folder)
-    record.digest(folder / "a.pth")
-    record.trust(folder / "a.pth")
+    record.remember(record.seen([folder / "a.pth"]))
     record.pinned("a.pth")
-    record.is_trusted(folder / "a.pth")
     record.show_once("notice")
 
 

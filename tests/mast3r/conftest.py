@@ -5,9 +5,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from sfm.mast3r.weights.weights import OFFICIAL_FILES
+from tools.write_checkpoint import (
+    TINY,
+    write_codebook,
+    write_hub_network,
+    write_network,
+    write_retrieval_head,
+)
+
+from .checkpoint_files import small_state
 from .room import write_room
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
@@ -50,6 +61,18 @@ def small_network(parity_data: Path, small_tensors: dict[str, torch.Tensor]) -> 
     return Mast3rNetwork.from_tensors(
         manifest.architecture, {name: tensor.clone() for name, tensor in small_tensors.items()}
     )
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small weights under their official names, the network also in the hub's form; to be linked."""
+    folder = tmp_path_factory.mktemp("originals")
+    network, retrieval, codebook = (folder / official.name for official in OFFICIAL_FILES)
+    write_network(network, TINY, small_state())
+    write_hub_network(folder / "hub", TINY, {name: tensor.clone() for name, tensor in small_state().items()})
+    write_retrieval_head(retrieval, 128, num_words=9)
+    write_codebook(codebook, np.random.default_rng(1).normal(size=(9, 128)).astype(np.float32))
+    return folder
 
 
 @pytest.fixture(scope="session")

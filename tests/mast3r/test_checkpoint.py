@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-import json
+import os
 import struct
 import subprocess
 import sys
@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from sfm.mast3r.network.network import Mast3rNetwork
-from sfm.mast3r.weights.checkpoint import load_network_checkpoint, network_names, open_network_checkpoint
+from sfm.mast3r.weights.checkpoint import load_network_checkpoint, network_names
 from sfm.mast3r.weights.model_call import from_hub_config
 from sfm.mast3r.weights.tensor_shapes import ALIASES
 from tools.bench.parity import recipe
@@ -51,9 +51,8 @@ def test_all_forms_hold_the_same_network(tmp_path: Path) -> None:
     hub = write_hub_network(
         tmp_path / "hub", TINY, {name: tensor.clone() for name, tensor in small_state().items()}
     )
-    assert open_network_checkpoint(hub / "model.safetensors").path == hub / "model.safetensors"
 
-    for path in (pth, hub):
+    for path in (pth, hub, hub / "model.safetensors"):
         architecture, tensors = load_network_checkpoint(path)
 
         assert architecture == from_hub_config(TINY)
@@ -133,9 +132,8 @@ def test_either_name_of_a_tensor_will_do(network: Callable[..., Path]) -> None:
 
 
 def test_mask_token_may_be_missing_but_not_wrong(network: Callable[..., Path]) -> None:
-    open_network_checkpoint(network({"mask_token": None}))
-
-    assert "1 of another shape (mask_token 3 instead of 1x1x96)" in refused(
+    load_network_checkpoint(network({"mask_token": None}))
+    assert "1 of another shape (mask_token (3,) instead of (1, 1, 96))" in refused(
         load_network_checkpoint, network({"mask_token": torch.zeros(3)})
     )
 
@@ -149,8 +147,8 @@ def test_mask_token_may_be_missing_but_not_wrong(network: Callable[..., Path]) -
             "5 missing (enc_blocks.0.norm1.bias, ",
         ),
         ({"backbone.x": torch.zeros(1)}, "1 unknown (backbone.x)"),
-        ({"enc_norm.bias": torch.zeros(127)}, "enc_norm.bias 127 instead of 128"),
-        ({"enc_norm.bias": torch.zeros(())}, "enc_norm.bias scalar instead of 128"),
+        ({"enc_norm.bias": torch.zeros(127)}, "enc_norm.bias (127,) instead of (128,)"),
+        ({"enc_norm.bias": torch.zeros(())}, "enc_norm.bias () instead of (128,)"),
         ({"enc_norm.bias": torch.zeros(128, dtype=torch.int64)}, "enc_norm.bias torch.int64"),
         ({"enc_norm.bias": torch.full((128,), torch.nan)}, "enc_norm.bias holds NaN or infinity"),
         ({"enc_norm.bias": torch.full((128,), -torch.inf)}, "enc_norm.bias holds NaN or infinity"),
@@ -167,25 +165,49 @@ def test_what_is_wrong_with_the_tensors_is_named(
     assert said in refused(load_network_checkpoint, network(changes))
 
 
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hub")
+    return write_hub_network(folder, TINY, {"enc_norm.weight": torch.zeros(128)})
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ("{", "damaged"),
-        ("[]", "not an object"),
-        ("[" * 100_000, "damaged"),
-        ("", "empty file"),
-        (json.dumps({"pos_embed": "RoPE100"}), "head_type"),
-        (" " * (2 << 20), "too long"),
+        (b"{", "not valid JSON"),
+        (b"[]", "not an object"),
+        (b"[" * 100_000, "levels deep"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "levels deep"),
+        (b'{"enc_depth": ' + b"9" * 5000 + b"}", "more than 300 digits"),
+        (b'{"enc_depth": 1, "enc_depth": 2}', "twice"),
+        (b"", "empty file"),
+        (b'{"pos_embed": "RoPE100"}', "head_type"),
+        (b"{" + b" " * (2 << 20) + b"}", "too long"),
+        (b"\x00" * 100, "zero bytes"),
+        (b"\xff\xfe{\x00}\x00", "not UTF-8"),
+        (b"__import__('os').system('true')", "not valid JSON"),
+        (b"NaN", "not an object"),
         (None, "no such file"),
     ],
+    ids=range(14),
 )
-def test_hub_configurations_that_cannot_be_used(tmp_path: Path, config: str | None, said: str) -> None:
-    folder = write_hub_network(tmp_path / "hub", TINY, {"enc_norm.weight": torch.zeros(128)})
-    (folder / "config.json").unlink()
+def test_hub_configurations_that_cannot_be_used(
+    hub: Path, tmp_path: Path, config: bytes | None, said: str
+) -> None:
+    (tmp_path / "model.safetensors").hardlink_to(hub / "model.safetensors")
     if config is not None:
-        (folder / "config.json").write_text(config)
+        (tmp_path / "config.json").write_bytes(config)
 
-    assert said in refused(load_network_checkpoint, folder)
+    message = refused(load_network_checkpoint, tmp_path)
+    assert said in message
+    assert len(message) < 1000
+
+
+def test_a_pipe_in_place_of_the_hubs_configuration_is_refused(hub: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").hardlink_to(hub / "model.safetensors")
+    os.mkfifo(tmp_path / "config.json")
+
+    assert "not a regular file" in refused(load_network_checkpoint, tmp_path)
 
 
 def test_hub_weights_that_cannot_be_used(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from sfm.mast3r.network.correspondences import (
     Correspondences,
     DescriptorMap,
     match_direction,
-    merge_cautiously,
     merge_directions,
 )
 
@@ -39,9 +38,7 @@ def table(found: Correspondences) -> Table:
     return {tuple(row): conf for row, conf in zip(rows, found.confidence.tolist(), strict=True)}
 
 
-def by_definition(
-    directions: list[tuple[DescriptorMap, DescriptorMap]], subsample: int, *, cautious: bool = False
-) -> Table:
+def by_definition(directions: list[tuple[DescriptorMap, DescriptorMap]], subsample: int) -> Table:
     """Matches of each map's grid in either direction; whoever comes first sets the confidence."""
     merged: Table = {}
     for a, b in directions:
@@ -52,7 +49,7 @@ def by_definition(
         pairs += zip(backward.second.tolist(), backward.first.tolist(), strict=True)
         for i, j in pairs:
             conf_a, conf_b = float(a.confidence.flatten()[i]), float(b.confidence.flatten()[j])
-            conf = min(conf_a, conf_b) if cautious else math.sqrt(conf_a * conf_b)
+            conf = math.sqrt(conf_a * conf_b)
             merged.setdefault((i % width_a, i // width_a, j % width_b, j // width_b), conf)
     return merged
 
@@ -68,9 +65,6 @@ def test_both_directions(size_a: tuple[int, int], size_b: tuple[int, int], subsa
 
     assert table(found) == pytest.approx(by_definition([(a1, b1), (a2, b2)], subsample))
     assert table(merge_directions(first)) == pytest.approx(by_definition([(a1, b1)], subsample))
-    assert table(merge_cautiously(first)) == pytest.approx(
-        by_definition([(a1, b1)], subsample, cautious=True)
-    )
 
 
 @settings(deadline=None, max_examples=20)
@@ -86,17 +80,6 @@ def test_the_photos_may_change_their_places(
     assert {(*key[2:], *key[:2]): conf for key, conf in swapped.items()} == found
 
 
-def test_a_tolerance_keeps_start_pixels_of_either_photo() -> None:
-    a, b = random_map((9, 12), 0), random_map((8, 6), 1)
-
-    found = merge_cautiously(match_direction(a, b, subsample=4, pixel_tol=5.0))
-
-    starts_a = {(x, y) for y in (2, 6) for x in (2, 6, 10)}
-    starts_b = {(x, y) for y in (2, 6) for x in (2,)}
-    assert len(found.xy_a)
-    assert all(key[:2] in starts_a or key[2:] in starts_b for key in table(found))
-
-
 @pytest.mark.shared
 def test_stored_results(shared_data: Path) -> None:
     with np.load(shared_data.parent / "parity" / "corres" / "c48x64_64x48.npz") as stored:
@@ -108,16 +91,10 @@ def test_stored_results(shared_data: Path) -> None:
     for subsample in (4, 8):
         first = match_direction(maps["11"], maps["21"], subsample=subsample)
         second = match_direction(maps["12"], maps["22"], subsample=subsample)
-        tolerant = match_direction(maps["11"], maps["21"], subsample=subsample, pixel_tol=5)
-        results = {
-            f"sym_S{subsample}": merge_directions(first, second),
-            f"nonsym_S{subsample}_tol0": merge_cautiously(first),
-            f"nonsym_S{subsample}_tol5": merge_cautiously(tolerant),
-        }
-        for name, found in results.items():
-            assert np.array_equal(found.xy_a, arrays[f"{name}_xy1"])
-            assert np.array_equal(found.xy_b, arrays[f"{name}_xy2"])
-            np.testing.assert_allclose(found.confidence, arrays[f"{name}_conf"], rtol=1e-6)
+        found, name = merge_directions(first, second), f"sym_S{subsample}"
+        assert np.array_equal(found.xy_a, arrays[f"{name}_xy1"])
+        assert np.array_equal(found.xy_b, arrays[f"{name}_xy2"])
+        np.testing.assert_allclose(found.confidence, arrays[f"{name}_conf"], rtol=1e-6)
 
 
 def test_descriptors_without_numbers_give_no_correspondence() -> None:

@@ -69,10 +69,6 @@ class Meter:
         self.done += steps
 
 
-def fetch(official: OfficialFile, folder: Path, progress: Meter | None = None) -> Path:
-    return download(official, folder, progress=progress)
-
-
 def left(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
@@ -80,7 +76,7 @@ def left(folder: Path) -> set[str]:
 def test_a_whole_file_with_progress(official: OfficialFile, folder: Path, content: bytes) -> None:
     meter = Meter()
 
-    path = fetch(official, folder, meter)
+    path = download(official, folder, progress=meter)
 
     assert path == folder / "codebook.pkl"
     assert path.read_bytes() == content
@@ -94,7 +90,7 @@ def test_broken_connections_go_on_where_they_broke(
     behaviour.breaks_after = [1_000_000, 500_000]
     meter = Meter()
 
-    path = fetch(official, folder, meter)
+    path = download(official, folder, progress=meter)
 
     assert path.read_bytes() == content
     assert behaviour.ranges == [None, "bytes=1000000-", "bytes=1500000-"]
@@ -105,7 +101,7 @@ def interrupted(official: OfficialFile, folder: Path, behaviour: Behaviour, afte
     """The part that a download leaves which breaks off."""
     behaviour.breaks_after = [after, *[0] * 6]
     with pytest.raises(WeightsError, match=f"{after / 1e6:.1f} MB are there") as caught:
-        fetch(official, folder)
+        download(official, folder)
     assert "the same command continues" in caught.value.hint
     behaviour.breaks_after.clear()
     behaviour.ranges.clear()
@@ -119,7 +115,7 @@ def test_a_later_call_goes_on(
 ) -> None:
     interrupted(official, folder, behaviour, 1_200_000)
 
-    assert fetch(official, folder).read_bytes() == content
+    assert download(official, folder).read_bytes() == content
     assert behaviour.ranges == ["bytes=1200000-"]
     assert left(folder) == {"codebook.pkl"}
 
@@ -132,12 +128,12 @@ def test_an_interrupt_keeps_what_arrived(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch(official, folder, Stop())
+        download(official, folder, progress=Stop())
     (part,) = partial_files(official, folder)
     kept = part.stat().st_size
     assert kept >= 1_000_000
 
-    assert fetch(official, folder).read_bytes() == content
+    assert download(official, folder).read_bytes() == content
     assert behaviour.ranges[1:] in ([f"bytes={kept}-"], [])
 
 
@@ -147,7 +143,7 @@ def test_a_server_without_ranges_begins_again(
     behaviour.breaks_after = [1_000_000]
     behaviour.ignores_range = True
 
-    assert fetch(official, folder).read_bytes() == content
+    assert download(official, folder).read_bytes() == content
 
 
 @pytest.mark.parametrize("shift", [1, -7])
@@ -158,9 +154,9 @@ def test_another_part_than_was_asked_for_is_not_used(
     behaviour.shifts_range = shift
 
     with pytest.raises(WeightsError, match=r"another part than was asked for|more than the file has"):
-        fetch(official, folder)
+        download(official, folder)
     assert left(folder) == set()
-    assert fetch(official, folder).read_bytes() == content
+    assert download(official, folder).read_bytes() == content
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_whole(
@@ -170,7 +166,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_whole(
     behaviour.etag = '"second"'
     behaviour.content = content[:-1] + b"!"
 
-    assert fetch(official, folder).read_bytes() == behaviour.content
+    assert download(official, folder).read_bytes() == behaviour.content
     assert left(folder) == {"codebook.pkl"}
 
 
@@ -181,7 +177,7 @@ def test_a_part_that_is_as_long_as_the_file_or_longer(
     part = interrupted(official, folder, behaviour, 2_000_000)
     part.write_bytes(content + bytes(surplus))
 
-    assert fetch(official, folder).read_bytes() == content
+    assert download(official, folder).read_bytes() == content
     assert behaviour.ranges == ([None] if surplus else [])
 
 
@@ -190,7 +186,7 @@ def test_busy_servers_are_asked_again(
 ) -> None:
     behaviour.statuses = [503, 429, 502]
 
-    assert fetch(official, folder).read_bytes() == content
+    assert download(official, folder).read_bytes() == content
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])
@@ -200,15 +196,15 @@ def test_refusals_say_where_the_file_goes(
     behaviour.status = status
 
     with pytest.raises(WeightsError, match=f"the server answers {status}"):
-        fetch(official, folder)
+        download(official, folder)
     assert left(folder) == set()
 
 
 def test_a_web_page_is_not_kept(official: OfficialFile, folder: Path, behaviour: Behaviour) -> None:
     behaviour.content_type = "text/html; charset=utf-8"
 
-    with pytest.raises(WeightsError, match="sent a web page") as caught:
-        fetch(official, folder)
+    with pytest.raises(WeightsError, match="has a web page") as caught:
+        download(official, folder)
     assert str(folder) in caught.value.hint
     assert left(folder) == set()
 
@@ -217,7 +213,7 @@ def test_other_contents_are_not_kept(official: OfficialFile, folder: Path, behav
     behaviour.content = b"<html>" + behaviour.content
 
     with pytest.raises(WeightsError, match=r"sent something else.*a web page"):
-        fetch(official, folder)
+        download(official, folder)
     assert left(folder) == set()
 
 
@@ -228,7 +224,7 @@ def test_sizes_that_cannot_be_right(
     behaviour.content = bytes(size)
 
     with pytest.raises(WeightsError, match=r"expected about 3\.1 MB"):
-        fetch(official, folder)
+        download(official, folder)
     assert behaviour.ranges == []
 
 
@@ -236,7 +232,7 @@ def test_answers_without_a_length(official: OfficialFile, folder: Path, behaviou
     behaviour.sends_length = False
 
     with pytest.raises(WeightsError, match=r"has 0\.0 MB"):
-        fetch(official, folder)
+        download(official, folder)
 
 
 def test_a_full_disk_is_noticed_first(
@@ -246,7 +242,7 @@ def test_a_full_disk_is_noticed_first(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 1000))
 
     with pytest.raises(WeightsError, match="the download needs") as caught:
-        fetch(official, folder)
+        download(official, folder)
     assert "mast3r.weights_dir" in caught.value.hint
 
 
@@ -256,7 +252,7 @@ def test_no_connection(folder: Path) -> None:
     closed = OfficialFile(WeightsKind.CODEBOOK, "c.pkl", f"{address}/c.pkl", 10, schemes=("http",))
 
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1 cannot be reached") as caught:
-        fetch(closed, folder)
+        download(closed, folder)
     assert closed.url in caught.value.hint
     assert str(folder) in caught.value.hint
 
@@ -264,7 +260,7 @@ def test_no_connection(folder: Path) -> None:
 @pytest.mark.parametrize("url", ["http://example.org/a", "file:///etc/passwd", "ftp://example.org/a", "a"])
 def test_nothing_but_https(folder: Path, url: str) -> None:
     with pytest.raises(WeightsError, match="instead of https"):
-        fetch(OfficialFile(WeightsKind.NETWORK, "n.pth", url, 10), folder)
+        download(OfficialFile(WeightsKind.NETWORK, "n.pth", url, 10), folder)
 
 
 @pytest.mark.parametrize("location", ["ftp://example.org/a", "file:///etc/passwd"])
@@ -274,7 +270,7 @@ def test_no_redirect_to_another_protocol(
     behaviour.status, behaviour.location = 302, location
 
     with pytest.raises(WeightsError):
-        fetch(official, folder)
+        download(official, folder)
     assert left(folder) == set()
 
 
@@ -283,7 +279,7 @@ def test_redirects_within_the_protocol_are_followed(
 ) -> None:
     behaviour.statuses, behaviour.location = [302], official.url
 
-    assert fetch(official, folder).read_bytes() == content
+    assert download(official, folder).read_bytes() == content
 
 
 def test_two_processes_do_not_write_the_same_file(
@@ -291,17 +287,17 @@ def test_two_processes_do_not_write_the_same_file(
 ) -> None:
     class Nested(Meter):
         def advance(self, steps: int = 1) -> None:
-            fetch(official, folder)
+            download(official, folder)
 
     with pytest.raises(WeightsError, match="another process is fetching it"):
-        fetch(official, folder, Nested())
+        download(official, folder, progress=Nested())
 
 
 def test_a_folder_that_cannot_be_made(official: OfficialFile, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(WeightsError, match="cannot be written"):
-        fetch(official, tmp_path / "file" / "weights")
+        download(official, tmp_path / "file" / "weights")
 
 
 def test_published_addresses() -> None:

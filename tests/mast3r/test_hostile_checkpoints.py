@@ -13,16 +13,12 @@ import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from sfm.errors import WeightsError
 from sfm.mast3r.weights.checkpoint import load_network_checkpoint
 from sfm.mast3r.weights.retrieval_checkpoint import load_retrieval_head
 from tools.bench.parity import recipe
@@ -189,7 +185,7 @@ def test_archives_that_torch_does_not_write(network: Callable[..., Path], tmp_pa
     bomb = rewritten(good, lambda _, data: data, compression=zipfile.ZIP_DEFLATED)
     assert "compressed" in refused(load_retrieval_head, bomb)
     headless = rewritten(good, lambda name, data: None if name == "data.pkl" else data)
-    assert "not one of torch.save" in refused(load_retrieval_head, headless)
+    assert "not an archive of torch.save" in refused(load_retrieval_head, headless)
     script = rewritten(good, lambda name, data: data)
     with zipfile.ZipFile(script, "a") as archive:
         archive.writestr("r/constants.pkl", b"")
@@ -197,7 +193,7 @@ def test_archives_that_torch_does_not_write(network: Callable[..., Path], tmp_pa
     double = rewritten(good, lambda name, data: data)
     with zipfile.ZipFile(double, "a") as archive:
         archive.writestr("other/data.pkl", b"")
-    assert "two parts are called data.pkl" in refused(load_retrieval_head, double)
+    assert "two parts have one name" in refused(load_retrieval_head, double)
 
 
 def test_changed_numbers_are_noticed(tmp_path: Path) -> None:
@@ -240,15 +236,6 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert "a folder" in refused(load_retrieval_head, tmp_path)
 
 
-def test_truncated_at_any_place(network: Callable[..., Path]) -> None:
-    path = network()
-    data = path.read_bytes()
-
-    for size in (4, 100, 10_000, len(data) // 2, len(data) - 1000, len(data) - 1):
-        path.write_bytes(data[:size])
-        refused(load_network_checkpoint, path)
-
-
 def test_each_kind_of_file_says_what_it_is(network: Callable[..., Path], tmp_path: Path) -> None:
     head = write_retrieval_head(tmp_path / "head.pth", 8)
     codebook = write_codebook(tmp_path / "codebook.pkl", np.zeros((2, 8), np.float32))
@@ -256,33 +243,30 @@ def test_each_kind_of_file_says_what_it_is(network: Callable[..., Path], tmp_pat
     torch.save({"model": {}}, old, _use_new_zipfile_serialization=False)
     dust3r = network(args=argparse.Namespace(model="AsymmetricCroCo3DStereo(pos_embed='RoPE100')"))
 
-    assert "is not a call of AsymmetricMASt3R" in refused(load_network_checkpoint, dust3r)
+    assert "not a call of AsymmetricMASt3R" in refused(load_network_checkpoint, dust3r)
     assert "holds the retrieval head" in refused(load_network_checkpoint, head)
     assert "a plain pickle" in refused(load_network_checkpoint, codebook)
     assert "a plain pickle" in refused(load_network_checkpoint, old)
-    assert "no retrieval settings" in refused(load_retrieval_head, network())
-    torch.save({"model": {"enc_norm.weight": torch.zeros(1)}, "croco_kwargs": {}}, tmp_path / "croco.pth")
-    assert "not MASt3R's" in refused(load_network_checkpoint, tmp_path / "croco.pth")
-    torch.save(torch.zeros(3), tmp_path / "tensor.pth")
-    assert "expected a dict" in refused(load_network_checkpoint, tmp_path / "tensor.pth")
-    torch.save({"args": argparse.Namespace(model=model_call(TINY))}, tmp_path / "empty.pth")
-    assert "no state dict 'model'" in refused(load_network_checkpoint, tmp_path / "empty.pth")
-    torch.save({"args": argparse.Namespace(model=model_call(TINY)), "model": {}}, tmp_path / "empty.pth")
-    assert "missing (patch_embed.proj.weight" in refused(load_network_checkpoint, tmp_path / "empty.pth")
+    assert "nfeat: missing" in refused(load_retrieval_head, network())
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
-    path = tmp_path / "r.pth"
-    if not path.exists():
-        write_retrieval_head(path, 8)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1))
-        content[place] = data.draw(st.integers(0, 255))
-    damaged = tmp_path / "damaged.pth"
-    damaged.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
+ARGS = argparse.Namespace(model=model_call(TINY))
 
-    with suppress(WeightsError):
-        load_retrieval_head(damaged)
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"model": {"enc_norm.weight": torch.zeros(1)}, "croco_kwargs": {}}, "has no args and model"),
+        (torch.zeros(3), "has no args and model"),
+        ({"args": ARGS}, "has no args and model"),
+        ({"args": ARGS, "model": {}}, "missing (patch_embed.proj.weight"),
+        ({"args": ARGS, "model": {"enc_norm.weight": 5}}, "enc_norm.weight is no tensor"),
+        ({"args": ARGS, "model": {7: torch.zeros(1)}}, "7 is no tensor"),
+        ({"args": ARGS, "model": {"a": torch.zeros(3).to_sparse()}}, "a is no tensor"),
+        ({"args": {"lr": 1}, "model": {}}, "no description of a network"),
+    ],
+)
+def test_checkpoints_of_something_else(content: object, said: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "other.pth")
+
+    assert said in refused(load_network_checkpoint, tmp_path / "other.pth")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -23,7 +24,6 @@ from sfm.mast3r.weights.weights import (
     WeightsKind,
     default_folder,
     find_weights,
-    network_file,
     weights_folder,
 )
 from sfm.mast3r.weights.weights_record import WeightsRecord
@@ -32,9 +32,6 @@ from tools.write_checkpoint import (
     OFFICIAL,
     TINY,
     write_codebook,
-    write_hub_network,
-    write_network,
-    write_retrieval_head,
 )
 
 NETWORK, RETRIEVAL, CODEBOOK = OFFICIAL_FILES
@@ -48,25 +45,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("originals")
-    shapes = expected_shapes(from_hub_config(TINY))
-    numbers = torch.randn(max(torch.Size(shape).numel() for shape in shapes.values())) * 0.01
-    state = {name: numbers[: torch.Size(shape).numel()].view(shape) for name, shape in shapes.items()}
-    write_network(folder / NETWORK.name, TINY, state)
-    write_retrieval_head(folder / RETRIEVAL.name, 128, num_words=9)
-    write_codebook(folder / CODEBOOK.name, np.random.default_rng(1).normal(size=(9, 128)))
-    return folder
-
-
 @pytest.fixture
 def folder(tmp_path: Path, originals: Path) -> Path:
     """A weights folder with all files, links to save time."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    for path in originals.iterdir():
-        os.link(path, folder / path.name)
+    for official in OFFICIAL_FILES:
+        os.link(originals / official.name, folder / official.name)
     return folder
 
 
@@ -98,7 +83,7 @@ def test_expected_sizes_are_those_of_the_shapes() -> None:
 
 
 def test_found_missing_and_incomplete(folder: Path) -> None:
-    assert network_file(folder) == folder / NETWORK.name
+    assert find_weights(folder)[0].path == folder / NETWORK.name
     (folder / NETWORK.name).unlink()
     (folder / f"{NETWORK.name}.0123.part").write_bytes(bytes(77))
 
@@ -107,7 +92,7 @@ def test_found_missing_and_incomplete(folder: Path) -> None:
     assert (network.path, network.num_bytes) == (None, 77)
     assert retrieval.path == folder / RETRIEVAL.name
     assert codebook.num_bytes == (folder / CODEBOOK.name).stat().st_size
-    assert network_file(folder) is None
+    assert find_weights(folder)[0].path is None
 
 
 def test_missing_weights_say_what_to_fetch(tmp_path: Path) -> None:
@@ -152,18 +137,19 @@ def test_a_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(hashlib, "file_digest", lambda f, kind: hashed.append(f.name) or real(f, kind))
     record, path = WeightsRecord(folder), folder / CODEBOOK.name
 
-    digest = record.digest(path)
-    assert record.digest(path) == WeightsRecord(folder).digest(path) == digest
+    seen = record.seen([path])
+    record.remember(seen)
+    again = WeightsRecord(folder).seen([path])
+    assert (again.key, seen.known, again.known) == (seen.key, False, True)
     assert len(hashed) == 1
     os.utime(path, (1, 1))
-    assert record.digest(path) == digest
+    assert record.seen([path]).key == seen.key == hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(hashed) == 2
-    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_changed_file_is_refused_until_accepted(folder: Path, originals: Path) -> None:
     store = WeightsStore(folder)
-    first = store.codebook()
+    first, _ = store.codebook()
     other = write_codebook(folder.parent / "other.pkl", np.ones((9, 128))).read_bytes()
     replace(folder / CODEBOOK.name, other)
 
@@ -173,7 +159,7 @@ def test_a_changed_file_is_refused_until_accepted(folder: Path, originals: Path)
         assert "sfm weights --accept" in caught.value.hint
     store.accept()
 
-    assert (store.codebook().centroids == 1).all()
+    assert (store.codebook()[0].centroids == 1).all()
     replace(folder / CODEBOOK.name, (originals / CODEBOOK.name).read_bytes())
     with pytest.raises(WeightsError, match="not the file that was used first"):
         store.codebook()
@@ -192,7 +178,7 @@ def test_a_file_that_could_not_be_read_is_not_pinned(folder: Path) -> None:
 
     replace(path, good)
 
-    assert store.retrieval_head().nfeat == 300
+    assert store.retrieval_head()[0].nfeat == 300
 
 
 def test_damaged_files_are_not_accepted(folder: Path) -> None:
@@ -222,22 +208,20 @@ def test_a_damaged_record_is_not_taken_for_none(folder: Path, text: str) -> None
         store.retrieval_head()
     store.accept()
 
-    assert store.retrieval_head().nfeat == 300
+    assert store.retrieval_head()[0].nfeat == 300
     assert json.loads((folder / "weights.json").read_text())["format"] == 1
 
 
-def test_the_hubs_form_is_used_as_it_is(folder: Path) -> None:
+def test_the_hubs_form_is_used_as_it_is(folder: Path, originals: Path) -> None:
     (folder / NETWORK.name).unlink()
-    hub = folder / Path(NETWORK.name).stem
-    state = {name: torch.zeros(shape) for name, shape in expected_shapes(from_hub_config(TINY)).items()}
-    write_hub_network(hub, TINY, state)
+    hub = Path(shutil.copytree(originals / "hub", folder / Path(NETWORK.name).stem, copy_function=os.link))
     store = WeightsStore(folder)
 
     network = store.network()
 
     assert network.architecture == from_hub_config(TINY)
     config = json.loads((hub / "config.json").read_text())
-    (hub / "config.json").write_text(json.dumps(config | {"conf_mode": ["exp", 3, "inf"]}))
+    replace(hub / "config.json", json.dumps(config | {"conf_mode": ["exp", 3, "inf"]}).encode())
     with pytest.raises(WeightsError, match=r"config\.json: not the file that was used first"):
         store.network()
     store.accept()
@@ -265,8 +249,8 @@ def test_where_nothing_can_be_kept_weights_still_load(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     store = WeightsStore(folder)
 
-    assert len(store.codebook()) == 9
-    assert store.retrieval_head().nfeat == 300
+    assert len(store.codebook()[0]) == 9
+    assert store.retrieval_head()[0].nfeat == 300
     assert store.show_once() == store.show_once() == LICENCE_NOTICE
     assert not list(folder.glob("*.json"))
 

@@ -9,15 +9,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
+from huggingface_hub import constants
 
 from sfm.cli import main
 from sfm.config.schema import Mast3rConfig
 from sfm.errors import WeightsError
-from sfm.mast3r.weights.hub_cache import hub_cache
-from sfm.mast3r.weights.model_call import from_hub_config
 from sfm.mast3r.weights.weights import OFFICIAL_FILES, Origin, find_weights, given_weights, weights_folder
 from sfm.mast3r.weights.weights_store import WeightsStore
 from sfm.matching.dense.availability import why_not
@@ -25,8 +23,6 @@ from sfm.matching.dense.inference.predictors import open_predictor
 from sfm.pipelines.doctor import State, doctor
 from tools.write_checkpoint import (
     TINY,
-    write_codebook,
-    write_hub_network,
     write_network,
     write_retrieval_head,
 )
@@ -42,20 +38,9 @@ NEWER, OLDER = "a" * 40, "b" * 40
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder and a hub's cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "LOOPSFM_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.delenv("LOOPSFM_WEIGHTS", raising=False)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("originals")
-    write_network(folder / "network.pth", TINY, small_state())
-    write_hub_network(folder / "hub", TINY, {name: tensor.clone() for name, tensor in small_state().items()})
-    write_retrieval_head(folder / RETRIEVAL.name, 128, num_words=9)
-    write_codebook(folder / CODEBOOK.name, np.random.default_rng(1).normal(size=(9, 128)).astype(np.float32))
-    return folder
 
 
 def link(original: Path, path: Path) -> Path:
@@ -99,8 +84,8 @@ def opened(weights: str | None = None) -> str:
 @pytest.mark.parametrize(
     "lay",
     [
-        lambda at, o: link(o / "network.pth", at / "my own.pth"),
-        lambda at, o: link(o / "network.pth", at / NETWORK.name).parent,
+        lambda at, o: link(o / NETWORK.name, at / "my own.pth"),
+        lambda at, o: link(o / NETWORK.name, at / NETWORK.name).parent,
         lambda at, o: [link(o / "hub" / n, at / n) for n in ("config.json", "model.safetensors")][1],
         lambda at, o: [link(o / "hub" / n, at / n) for n in ("config.json", "model.safetensors")][1].parent,
         lambda at, o: (
@@ -129,18 +114,10 @@ def test_a_network_by_its_path(
     assert Path(listed["path"]).is_relative_to(tmp_path / "given")
 
 
-def test_both_forms_by_path_are_the_same_network(originals: Path) -> None:
-    stores = [WeightsStore(weights_folder(), originals / name) for name in ("network.pth", "hub")]
-    ours, hubs = (store.network() for store in stores)
-
-    assert ours.architecture == hubs.architecture == from_hub_config(TINY)
-    assert ours.tensors.keys() == hubs.tensors.keys()
-
-
 def test_what_is_given_comes_first_and_may_change(
     originals: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    link(originals / "network.pth", weights_folder() / NETWORK.name)
+    link(originals / NETWORK.name, weights_folder() / NETWORK.name)
     given = tmp_path / "given.pth"
     changed = {**small_state(), "enc_norm.bias": small_state()["enc_norm.bias"] + 1}
     write_network(given, TINY, changed)
@@ -150,7 +127,7 @@ def test_what_is_given_comes_first_and_may_change(
     assert opened(weights=str(given)) != pinned
     assert f"is not the pinned one of {NETWORK.name}" in caplog.text
     given.unlink()
-    given.write_bytes((originals / "network.pth").read_bytes())
+    given.write_bytes((originals / NETWORK.name).read_bytes())
     caplog.clear()
     assert opened(weights=str(given)) == pinned
     assert "pinned" not in caplog.text
@@ -160,7 +137,7 @@ def test_what_is_given_comes_first_and_may_change(
 def test_retrieval_is_looked_for_beside_it_and_then_in_the_weights_folder(
     originals: Path, tmp_path: Path
 ) -> None:
-    given = link(originals / "network.pth", tmp_path / "given" / "n.pth")
+    given = link(originals / NETWORK.name, tmp_path / "given" / "n.pth")
     for file in (RETRIEVAL, CODEBOOK):
         link(originals / file.name, weights_folder() / file.name)
 
@@ -178,30 +155,22 @@ def test_retrieval_is_looked_for_beside_it_and_then_in_the_weights_folder(
 def test_a_head_for_the_official_network_is_left_out_with_another(
     originals: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    given = link(originals / "network.pth", tmp_path / "given" / "n.pth")
+    given = link(originals / NETWORK.name, tmp_path / "given" / "n.pth")
     weights_folder().mkdir(parents=True)
     write_retrieval_head(weights_folder() / RETRIEVAL.name, 1024)
 
     loaded = open_predictor(Mast3rConfig(weights=str(given), device="cpu"))
 
     assert not loaded.head_key
-    assert "1024" in caplog.text
+    assert "length of tokens is 1024" in caplog.text
     assert "left out" in caplog.text
     write_retrieval_head(given.parent / RETRIEVAL.name, 1024)
-    with pytest.raises(WeightsError, match="takes tokens of 1024 channels"):
+    with pytest.raises(WeightsError, match="length of tokens is 1024"):
         open_predictor(Mast3rConfig(weights=str(given), device="cpu"))
 
 
-@pytest.mark.parametrize("variable", ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"])
-def test_what_the_hubs_tools_have_fetched_is_found(
-    variable: str, originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if variable == "XDG_CACHE_HOME":
-        monkeypatch.delenv("HF_HOME")
-    cache = {"HF_HOME": tmp_path / "hf" / "hub", "XDG_CACHE_HOME": tmp_path / "cache" / "huggingface" / "hub"}
-    if variable.endswith("HUB_CACHE"):
-        monkeypatch.setenv(variable, str(tmp_path / "hub cache"))
-    place = cache.get(variable, tmp_path / "hub cache")
+def test_what_the_hubs_tools_have_fetched_is_found(originals: Path, home: Path) -> None:
+    place = home / "hf"
     fetched(place, originals, OLDER)
     snapshot = fetched(place, originals)
     before = everything_in(place)
@@ -216,31 +185,32 @@ def test_what_the_hubs_tools_have_fetched_is_found(
     (row,) = [row for row in doctor().rows if row.name == "weights"]
     assert row.state is State.NOTE  # retrieval's files are not there
     assert f"network {snapshot / 'model.safetensors'} (the hub's cache)" in row.found
-    link(originals / "network.pth", weights_folder() / NETWORK.name)
+    link(originals / NETWORK.name, weights_folder() / NETWORK.name)
     assert find_weights(weights_folder())[0].origin is Origin.FOLDER
 
 
-def test_where_the_hubs_cache_is(tmp_path: Path) -> None:
-    assert hub_cache({}) == Path.home() / ".cache" / "huggingface" / "hub"
-    assert hub_cache({"HF_HOME": "~/hf", "XDG_CACHE_HOME": "/x"}) == Path.home() / "hf" / "hub"
-    assert hub_cache({"HF_HUB_CACHE": "/y", "HF_HOME": "/x"}) == Path("/y")
-
-
 def test_a_broken_cache_of_the_hub_is_none(originals: Path, tmp_path: Path) -> None:
-    repository = tmp_path / "hf" / "hub" / REPOSITORY
+    repository = tmp_path / "hf" / REPOSITORY
     snapshot = fetched(repository.parent, originals)
 
-    (repository / "refs" / "main").write_bytes(b"\xff../../../etc\0" * 100)
+    for text in (b"\xff../../../etc\0" * 100, b"../../../etc", b""):
+        (repository / "refs" / "main").write_bytes(text)
+        assert find_weights(weights_folder())[0].path is None
+    (repository / "refs" / "main").write_text(NEWER)
     assert find_weights(weights_folder())[0].path == snapshot / "model.safetensors"
-    (snapshot / "config.json").unlink()  # as while it is being fetched
-    assert find_weights(weights_folder())[0].path is None
+    assert given_weights(repository) == repository
+    for broken in (snapshot / "config.json", (snapshot / "model.safetensors").resolve()):
+        broken.unlink()  # as while it is being fetched, or where blobs were cleared away
+        assert find_weights(weights_folder())[0].path is None
+        with pytest.raises(WeightsError, match="holds no network"):
+            given_weights(repository)
     shutil.rmtree(repository / "snapshots")
     (repository / "snapshots").write_text("no folder")
     assert find_weights(weights_folder())[0].path is None
 
 
 def test_a_file_that_is_not_what_the_hubs_cache_calls_it_is_refused(originals: Path, tmp_path: Path) -> None:
-    snapshot = fetched(tmp_path / "hf" / "hub", originals)
+    snapshot = fetched(tmp_path / "hf", originals)
     blob = (snapshot / "model.safetensors").resolve()
     content = bytearray(blob.read_bytes())
     content[-1] ^= 1
@@ -276,14 +246,3 @@ def test_paths_that_are_no_network(
 
     assert str(tmp_path / "given") in str(caught.value)
     assert not list(weights_folder().glob("*"))
-
-
-def test_nothing_given_is_executed(originals: Path, tmp_path: Path) -> None:
-    from .checkpoint_files import Executes, write_changed
-
-    marker = tmp_path / "executed"
-    given = write_changed(tmp_path / "given.pth", more=Executes(Path.touch, marker))
-
-    with pytest.raises(WeightsError, match="its pickle is refused"):
-        opened(weights=str(given))
-    assert not marker.exists()

@@ -28,7 +28,7 @@ class ArchitectureError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class NetworkArchitecture:
-    """One MASt3R network, up to its weights; the defaults are the official ones.
+    """One MASt3R network, up to its weights; the defaults are the official one, 688,638,856 parameters.
 
     Raises:
         ArchitectureError: sizes that do not fit each other, or that no real network has.
@@ -91,7 +91,3 @@ class NetworkArchitecture:
     def local_feature_channels(self) -> int:
         """Channels a pixel of the descriptor head."""
         return self.descriptor_dim + int(self.two_confs)
-
-
-OFFICIAL: Final = NetworkArchitecture()
-"""MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric, 688,638,856 parameters."""

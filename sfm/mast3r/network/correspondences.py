@@ -7,7 +7,6 @@ direction is a value of its own, because it tells most hopeless pairs apart befo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kernels.reciprocal import DescriptorPair, PixelPairs
+from kernels.reciprocal import DescriptorPair
 
 SUBSAMPLE_PX = 8
 """Distance between start pixels in the published pipeline."""
@@ -66,24 +65,19 @@ class Direction:
     """Of both maps, px."""
 
 
-def match_direction(
-    a: DescriptorMap, b: DescriptorMap, *, subsample: int = SUBSAMPLE_PX, pixel_tol: float = 0.0
-) -> Direction:
+def match_direction(a: DescriptorMap, b: DescriptorMap, *, subsample: int = SUBSAMPLE_PX) -> Direction:
     """Reciprocal matches of one direction, from a grid of photo a, then from a grid of photo b.
 
     Args:
         a: photo a, whichever view it was in this direction.
         b: photo b.
         subsample: distance between start pixels, >= 1.
-        pixel_tol: above 0, the start pixels themselves are matched, where one round trip ends closer than
-            this, px; 5 in the published localisation.
 
     Raises:
         ValueError: maps of different depth, or subsample < 1.
     """
     pair = DescriptorPair(a.descriptors, b.descriptors)
-    forward = _from_starts(pair, subsample, pixel_tol)
-    backward = _from_starts(pair.swapped(), subsample, pixel_tol)
+    forward, backward = pair.from_grid(subsample), pair.swapped().from_grid(subsample)
     pixels_a = torch.cat((forward.first, backward.second))
     pixels_b = torch.cat((forward.second, backward.first))
     return Direction(
@@ -103,28 +97,11 @@ def merge_directions(*directions: Direction) -> Correspondences:
     Raises:
         ValueError: no direction, or directions of maps of different widths.
     """
-    return _merged(directions, lambda a, b: torch.sqrt(a * b))
-
-
-def merge_cautiously(*directions: Direction) -> Correspondences:
-    """As `merge_directions`, with the lesser confidence of both photos: for one direction on its own."""
-    return _merged(directions, torch.minimum)
-
-
-def _from_starts(pair: DescriptorPair, subsample: int, pixel_tol: float) -> PixelPairs:
-    if pixel_tol > 0:
-        return pair.from_pixels(pair.grid(subsample), pixel_tol=pixel_tol)
-    return pair.from_grid(subsample)
-
-
-def _merged(
-    directions: tuple[Direction, ...], combine: Callable[[Tensor, Tensor], Tensor]
-) -> Correspondences:
     if len({direction.widths for direction in directions}) != 1:
         raise ValueError(f"directions of one pair wanted, not widths {[d.widths for d in directions]}")
     rows_a: NDArray[np.int64] = torch.cat([d.pixels_a for d in directions]).cpu().numpy()
     rows_b: NDArray[np.int64] = torch.cat([d.pixels_b for d in directions]).cpu().numpy()
-    combined = torch.cat([combine(d.confidence_a, d.confidence_b) for d in directions])
+    combined = torch.cat([torch.sqrt(d.confidence_a * d.confidence_b) for d in directions])
     confidence: NDArray[np.float32] = combined.cpu().numpy()
     first = np.unique(np.column_stack((rows_a, rows_b)), axis=0, return_index=True)[1]
     width_a, width_b = directions[0].widths

@@ -6,91 +6,51 @@ constructor call that describes the network is parsed.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from sfm.errors import WeightsError
+from sfm.untrusted.documents import read_json
 
 from ..network.architecture import ArchitectureError, NetworkArchitecture
-from .foreign_files import describe, first_bytes, require_zip
+from .foreign_files import FETCH_AGAIN, SAFETENSORS, WRONG_FILE, format_of
 from .model_call import from_hub_config, parse_model_call
-from .stored_tensors import StoredTensors, check_shapes, read_finite, safetensors_of
 from .tensor_shapes import ALIASES, expected_shapes
-from .torch_file import TorchFile
+from .torch_file import check_shapes, read_checkpoint, read_finite, read_safetensors
 from .weights import HUB_CONFIG, HUB_WEIGHTS
 
 _MAX_CONFIG_BYTES = 1 << 20
 _UNUSED = "mask_token"
 """Of pre-training; whether a file still has it does not matter."""
-_WRONG_FILE = "`sfm weights` lists which file goes by which name"
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkCheckpoint:
-    """A checkpoint whose names, shapes and types were found right; its numbers have not been read yet."""
-
-    path: Path
-    architecture: NetworkArchitecture
-    stored: StoredTensors
-    """By the names of `network_names`."""
-
-    def tensors(self, *, verified: bool = False) -> dict[str, torch.Tensor]:
-        """All weights as float32: views of the file where it has float32, which must then stay in place.
-
-        Args:
-            verified: whether the numbers of this file were found finite before.
-
-        Raises:
-            WeightsError: NaN or infinity among them.
-        """
-        if verified:
-            return {name: tensor.to(torch.float32) for name, tensor in self.stored.items()}
-        return {
-            name: read_finite(self.path, name, tensor, torch.float32) for name, tensor in self.stored.items()
-        }
-
-
-def load_network_checkpoint(path: Path) -> tuple[NetworkArchitecture, dict[str, torch.Tensor]]:
+def load_network_checkpoint(
+    path: Path, *, verified: bool = False
+) -> tuple[NetworkArchitecture, dict[str, torch.Tensor]]:
     """The network of a checkpoint and its weights.
 
     Args:
         path: a `.pth` as the authors write it; or a safetensors file with its `config.json` beside it, or the
             folder of both.
+        verified: whether this file was read without fault before: its checksums, and whether its numbers are
+            finite, take reading it whole.
 
     Returns:
-        The architecture, and float32 tensors by the names of `network_names`.
+        The architecture, and float32 tensors by the names of `network_names`: views of the file where it has
+        float32, which must then stay in place.
 
     Raises:
         WeightsError: missing, damaged, hostile, of another network, or with NaN or infinity.
     """
-    checkpoint = open_network_checkpoint(path)
-    return checkpoint.architecture, checkpoint.tensors()
-
-
-def open_network_checkpoint(path: Path, *, verified: bool = False) -> NetworkCheckpoint:
-    """As `load_network_checkpoint`, without reading the numbers.
-
-    `verified` leaves out the checksums of a `.pth`, which take reading it whole.
-    """
-    if path.is_dir():
-        path = path / HUB_WEIGHTS
-        first_bytes(path)
-    if is_hub_form(path):
-        return _open_hub_form(path)
-    require_zip(path)
-    return _open_torch_form(path, verified=verified)
-
-
-def is_hub_form(path: Path) -> bool:
-    """Whether a file is what a `config.json` beside it describes, whatever it is called.
-
-    Raises:
-        WeightsError: it cannot be read.
-    """
-    return describe(first_bytes(path)) == "a safetensors file"
+    path = path / HUB_WEIGHTS if path.is_dir() else path
+    is_hub_form = format_of(path) == SAFETENSORS
+    architecture, stored = _open_hub_form(path) if is_hub_form else _open_torch_form(path, verified=verified)
+    tensors = _checked_tensors(path, stored, architecture)
+    if verified:
+        return architecture, {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+    return architecture, {n: read_finite(path, n, tensor, torch.float32) for n, tensor in tensors.items()}
 
 
 def network_names(architecture: NetworkArchitecture) -> list[str]:
@@ -98,15 +58,12 @@ def network_names(architecture: NetworkArchitecture) -> list[str]:
     return [n for n in expected_shapes(architecture) if n not in ALIASES and n != _UNUSED]
 
 
-def checked_tensors(
-    path: Path, stored: StoredTensors, architecture: NetworkArchitecture
+def _checked_tensors(
+    path: Path, stored: Mapping[str, torch.Tensor], architecture: NetworkArchitecture
 ) -> dict[str, torch.Tensor]:
     """The tensors of a network, each under one name, if they are exactly those that it must have.
 
     A file whose two views share one decoder names it once; the second gets the same tensors.
-
-    Raises:
-        WeightsError: tensors are missing, unknown, of another shape or type, or two names of one disagree.
     """
     tensors = dict(stored)
     for alias, name in ALIASES.items():
@@ -126,35 +83,27 @@ def checked_tensors(
     return tensors
 
 
-def _open_torch_form(path: Path, *, verified: bool) -> NetworkCheckpoint:
-    file = TorchFile(path, verified=verified)
-    arguments = file.fields("args")
-    if arguments is None:
-        raise WeightsError(f"{path}: has no args that describe a network; not MASt3R's", hint=_WRONG_FILE)
+def _open_torch_form(path: Path, *, verified: bool) -> tuple[NetworkArchitecture, Mapping[str, torch.Tensor]]:
+    arguments, stored = read_checkpoint(path, verified=verified)
     text = arguments.get("model")
     if "nfeat" in arguments or not isinstance(text, str):
         found = "the retrieval head" if "nfeat" in arguments else "no description of a network"
-        raise WeightsError(f"{path}: holds {found}, expected the MASt3R network", hint=_WRONG_FILE)
+        raise WeightsError(f"{path}: holds {found}, expected the MASt3R network", hint=WRONG_FILE)
     try:
-        architecture = parse_model_call(text)
+        return parse_model_call(text), stored
     except ArchitectureError as error:
-        raise WeightsError(f"{path}: {error}", hint=_WRONG_FILE) from error
-    return NetworkCheckpoint(path, architecture, checked_tensors(path, file.tensors("model"), architecture))
+        raise WeightsError(f"{path}: {error}", hint=WRONG_FILE) from error
 
 
-def _open_hub_form(path: Path) -> NetworkCheckpoint:
+def _open_hub_form(path: Path) -> tuple[NetworkArchitecture, Mapping[str, torch.Tensor]]:
     config_path = path.with_name(HUB_CONFIG)
-    first_bytes(config_path)
+    format_of(config_path)
+    if config_path.stat().st_size > _MAX_CONFIG_BYTES:
+        raise WeightsError(f"{config_path}: too long for a configuration", hint=FETCH_AGAIN)
+    config = read_json(config_path, error=WeightsError, hint=FETCH_AGAIN)
+    if not isinstance(config, dict):
+        raise WeightsError(f"{config_path}: not an object", hint=FETCH_AGAIN)
     try:
-        if config_path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ValueError("too long for a configuration")
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("not an object")
-        architecture = from_hub_config(config)
+        return from_hub_config(config), read_safetensors(path)
     except ArchitectureError as error:
-        raise WeightsError(f"{config_path}: {error}", hint=_WRONG_FILE) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{config_path}: damaged: {error}", hint="fetch it again") from error
-    stored, _ = safetensors_of(path)
-    return NetworkCheckpoint(path, architecture, checked_tensors(path, stored, architecture))
+        raise WeightsError(f"{config_path}: {error}", hint=WRONG_FILE) from error

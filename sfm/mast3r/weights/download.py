@@ -19,7 +19,7 @@ from huggingface_hub.utils.logging import set_verbosity_error
 from sfm.errors import WeightsError
 from sfm.workspace.progress import Progress, SilentProgress, Task
 
-from .foreign_files import require_pickle, require_zip
+from .foreign_files import PICKLE, ZIP, require
 from .weights import OfficialFile, WeightsKind, partial_files
 
 _SPARE_BYTES = 1 << 26
@@ -48,14 +48,21 @@ def download(official: OfficialFile, folder: Path, *, progress: Progress | None 
         UnreachableError: no connection to the server.
         WeightsError: the server's answer isn't the file, no disk space, or another process is fetching it.
     """
-    _require_scheme(official, official.url)
     target = folder / official.name
+    _require_scheme(official, official.url)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(str(folder / f".{official.name}.lock"), blocking=False):
             part, total = _asked(official, folder)
-            _receive(official, part, total, progress or SilentProgress())
-            return _finished(official, part, target)
+            try:
+                _receive(official, part, total, progress or SilentProgress())
+                require(part, PICKLE if official.kind is WeightsKind.CODEBOOK else ZIP)
+            except (OverflowError, WeightsError) as error:
+                part.unlink()
+                why = f"the server sent something else: {error}"
+                raise WeightsError(f"{official.url}: {why}", hint="the same command begins again") from error
+            os.replace(part, target)
+            return target
     except Timeout:
         raise WeightsError(f"{target}: another process is fetching it") from None
     except (httpx2.HTTPError, ConnectionError) as error:
@@ -97,14 +104,13 @@ def _asked(official: OfficialFile, folder: Path) -> tuple[Path, int]:
     for step in (*answer.history, answer):
         _require_scheme(official, str(step.url))
     hf_raise_for_status(answer)
-    hint = by_hand([official], folder)
-    if answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise WeightsError(f"{official.url}: the server sent a web page", hint=hint)
     size = answer.headers.get("Content-Length", "")
     total = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else 0
-    if not official.num_bytes * _MIN_SHARE <= total <= official.num_bytes * _MAX_SHARE:
-        found = f"{total / 1e6:.1f} MB, expected about {official.num_bytes / 1e6:.1f} MB"
-        raise WeightsError(f"{official.url}: has {found}", hint=hint)
+    kind = answer.headers.get("Content-Type", "")
+    if kind.startswith("text/html") or not _MIN_SHARE <= total / official.num_bytes <= _MAX_SHARE:
+        page = "a web page of " if kind.startswith("text/html") else ""
+        found = f"{page}{total / 1e6:.1f} MB, expected about {official.num_bytes / 1e6:.1f} MB"
+        raise WeightsError(f"{official.url}: has {found}", hint=by_hand([official], folder))
     version = (official.url, size, *(answer.headers.get(name, "") for name in ("ETag", "Last-Modified")))
     part = folder / f"{official.name}.{hashlib.sha256(repr(version).encode()).hexdigest()[:12]}.part"
     for other in partial_files(official, folder):
@@ -126,61 +132,36 @@ class _Metered:
     def __init__(self, file: IO[bytes], task: Task, total: int) -> None:
         self._file, self._task, self._total, self._shown_mb = file, task, total, 0
         self.seek, self.tell, self.truncate = file.seek, file.tell, file.truncate
-        self.show()
+        self.write(b"")
 
     def write(self, data: bytes) -> int:
-        """Append to it.
+        """Append to it; what is shown never runs backwards.
 
         Raises:
             OverflowError: the server sends more than it announced.
         """
         if self._file.tell() + len(data) > self._total:
-            raise OverflowError("the server sends more than the file has")
+            raise OverflowError("more than the file has")
         written = self._file.write(data)
-        self.show()
-        return written
-
-    def show(self) -> None:
-        """Bring the display up to date; it never runs backwards."""
-        steps = self._file.tell() // 1_000_000 - self._shown_mb
-        if steps > 0:
-            self._task.advance(steps)
+        if (steps := self._file.tell() // 1_000_000 - self._shown_mb) > 0:
             self._shown_mb += steps
+            self._task.advance(steps)
+        return written
 
 
 def _receive(official: OfficialFile, part: Path, total: int, progress: Progress) -> None:
     disable_progress_bars("huggingface_hub.http_get")
     set_verbosity_error()  # it tries again by itself
-    with (
-        part.open("ab") as file,
-        progress.task(str(official.kind), max(1, total // 1_000_000), unit="MB") as task,
-    ):
+    title, num_mb = str(official.kind), max(1, total // 1_000_000)
+    with part.open("ab") as file, progress.task(title, num_mb, unit="MB") as task:
         metered = cast(BinaryIO, _Metered(file, task, total))
         try:
             http_get(official.url, metered, resume_size=file.tell(), headers=_HEADERS, expected_size=total)
-        except OverflowError as error:
-            raise _dropped(part, official, str(error)) from error
+            os.fsync(file.fileno())
         except OSError as error:
             if error.errno is not None or isinstance(error, httpx2.HTTPError | ConnectionError):
                 raise
-            raise _dropped(part, official, "the server sent another part than was asked for") from error
-
-
-def _dropped(part: Path, official: OfficialFile, reason: str) -> WeightsError:
-    part.unlink()
-    return WeightsError(f"{official.url}: {reason}", hint="the same command begins again")
-
-
-def _finished(official: OfficialFile, part: Path, target: Path) -> Path:
-    """Give the complete file its name."""
-    try:
-        (require_pickle if official.kind is WeightsKind.CODEBOOK else require_zip)(part)
-    except WeightsError as error:
-        raise _dropped(part, official, f"the server sent something else: {error}") from error
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, target)
-    return target
+            raise OverflowError("another part than was asked for") from error
 
 
 def _require_scheme(official: OfficialFile, url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-LICENCE_NAME: Final = "CC BY-NC-SA 4.0"
 LICENCE_NOTICE: Final = (
     "The MASt3R weights are by Naver Corporation, under CC BY-NC-SA 4.0 "
     "(https://creativecommons.org/licenses/by-nc-sa/4.0/): non-commercial use only, with attribution. "

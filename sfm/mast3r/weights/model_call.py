@@ -9,18 +9,70 @@ from __future__ import annotations
 import ast
 import logging
 import math
-import re
 from collections.abc import Mapping
-from typing import Final
+from operator import itemgetter
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from ..network.architecture import PATCH_SIZE, ArchitectureError, NetworkArchitecture
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from sfm.untrusted.numbers import shown
+
+from ..network.architecture import ArchitectureError, NetworkArchitecture
+from .foreign_files import printable
 
 log = logging.getLogger(__name__)
 
 _MAX_TEXT = 4096
-_LISTED = 4
+_LISTED = 3
 _CLASS = "AsymmetricMASt3R"
-_PATCH_EMBEDS = ("ManyAR_PatchEmbed", "PatchEmbedDust3R")
+
+_Whole = Annotated[float, Strict(), Field(multiple_of=1, ge=-1e9, le=1e9), AfterValidator(int)]
+_Infinity = Annotated[float, Field(ge=math.inf)]
+_Floor = Annotated[tuple[Literal["exp"], float, _Infinity], AfterValidator(itemgetter(1))]
+"""The lower end of an output mode ('exp', low, inf)."""
+_Switch = Annotated[bool, Strict()]
+
+
+class _Arguments(BaseModel):
+    """Arguments of the constructor by our names, with the values that hold where a description is silent.
+
+    Everything that is unknown is refused: an activation or a normalisation changes what a network computes,
+    and neither names nor shapes of its tensors would tell.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    encoder_dim: _Whole = Field(768, alias="enc_embed_dim")
+    encoder_depth: _Whole = Field(12, alias="enc_depth")
+    encoder_heads: _Whole = Field(12, alias="enc_num_heads")
+    decoder_dim: _Whole = Field(512, alias="dec_embed_dim")
+    decoder_depth: _Whole = Field(8, alias="dec_depth")
+    decoder_heads: _Whole = Field(16, alias="dec_num_heads")
+    mlp_ratio: _Whole = 4
+    rope_base: Annotated[str, AfterValidator(lambda text: float(text.removeprefix("RoPE")))] = Field(
+        alias="pos_embed", pattern=r"^RoPE[0-9]{1,9}(\.[0-9]{1,9})?$"
+    )
+    descriptor_dim: Annotated[str, AfterValidator(lambda text: int(text.removeprefix("pts3d+desc")))] = Field(
+        alias="output_mode", pattern=r"^pts3d\+desc[0-9]{1,9}$"
+    )
+    two_confs: _Switch | None = None
+    conf_floor: _Floor | None = Field(None, alias="conf_mode")
+    desc_conf_floor: _Floor | None = Field(None, alias="desc_conf_mode")
+    # What follows must be as it always is, or makes no difference to what the network computes.
+    head_type: Literal["catmlp+dpt"]
+    patch_embed_cls: Literal["ManyAR_PatchEmbed", "PatchEmbedDust3R"] | None = None
+    patch_size: Literal[16] = 16
+    depth_mode: tuple[Literal["exp"], Annotated[float, Field(le=-math.inf)], _Infinity] | None = None
+    desc_mode: Literal["norm"] = "norm"
+    freeze: Literal["none"] = "none"
+    landscape_only: _Switch | None = None
+    img_size: Any = None
+
+
+_OF_THE_FILE: Final = frozenset(
+    {"_commit_hash", "docs_url", "library_name", "license", "paper_url", "pipeline_tag", "repo_url", "tags"}
+)
+"""What hubs add to a configuration, about the file."""
 
 
 def parse_model_call(text: str) -> NetworkArchitecture:
@@ -34,25 +86,20 @@ def parse_model_call(text: str) -> NetworkArchitecture:
             missing, or sizes that no real network has.
     """
     if len(text) > _MAX_TEXT:
-        raise ArchitectureError(
-            f"network description: {len(text)} characters long, at most {_MAX_TEXT} expected"
-        )
+        raise ArchitectureError(f"network description: longer than {_MAX_TEXT} characters")
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise ArchitectureError(f"network description is not a constructor call: {_shown(text)}") from error
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != _CLASS:
-        raise ArchitectureError(f"network description is not a call of {_CLASS}: {_shown(text)}")
-    if call.args:
-        raise ArchitectureError(f"network description: only keyword arguments are understood: {_shown(text)}")
-    arguments: dict[str, object] = {}
-    for keyword in call.keywords:
-        if keyword.arg is None:
-            raise ArchitectureError("network description: `**` is not understood")
-        if keyword.arg in arguments:
-            raise ArchitectureError(f"network description: {_shown(keyword.arg)} is given twice")
-        arguments[keyword.arg] = _value(keyword.arg, keyword.value)
-    return _from_arguments(arguments)
+        match ast.parse(text.strip(), mode="eval").body:
+            case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name == _CLASS:
+                values = [(k.arg, ast.literal_eval(_Infinities().visit(k.value))) for k in keywords]
+            case _:
+                raise ValueError(f"not a call of {_CLASS} with keywords")
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+        why = printable(error)
+        raise ArchitectureError(f"network description: {shown(text)} is not understood: {why}") from error
+    arguments = {name: value for name, value in values if name is not None}
+    if len(arguments) < len(values):
+        raise ArchitectureError(f"network description: {shown(text)} has `**`, or a keyword twice")
+    return _architecture(arguments)
 
 
 def from_hub_config(config: Mapping[str, object]) -> NetworkArchitecture:
@@ -68,7 +115,29 @@ def from_hub_config(config: Mapping[str, object]) -> NetworkArchitecture:
     extra = sorted(_OF_THE_FILE & config.keys())
     if extra:
         log.warning("network description: passed over, as of the file only: %s", ", ".join(extra))
-    return _from_arguments({name: value for name, value in config.items() if name not in _OF_THE_FILE})
+    return _architecture({name: value for name, value in config.items() if name not in _OF_THE_FILE})
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def checked_values(model: type[_Model], values: Mapping[str, object], what: str) -> _Model:
+    """Foreign values by their names, as a model describes them.
+
+    Raises:
+        ArchitectureError: naming `what`, and the first few values that are missing, unknown or wrong.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+    told = {"missing": "missing", "extra_forbidden": "unknown; this may be another kind of network"}
+    found = [
+        f"{printable(next(iter(problem['loc']), 'a name'))}: "
+        + told.get(problem["type"], f"{problem['msg']}, not {shown(problem['input'])}")
+        for problem in problems[:_LISTED]
+    ]
+    raise ArchitectureError(f"{what}: {'; '.join(found)}{'; ...' * (len(problems) > _LISTED)}")
 
 
 class _Infinities(ast.NodeTransformer):
@@ -78,133 +147,8 @@ class _Infinities(ast.NodeTransformer):
         return ast.Constant(math.inf) if node.id == "inf" else node
 
 
-def _value(name: str, node: ast.expr) -> object:
-    """A literal, in which `inf` may stand for a number."""
-    try:
-        return ast.literal_eval(_Infinities().visit(node))
-    except (ValueError, TypeError, MemoryError, RecursionError) as error:
-        raise ArchitectureError(f"network description: {name} must be a plain value") from error
-
-
-_SIZES: Final = {
-    "enc_embed_dim": ("encoder_dim", 768),
-    "enc_depth": ("encoder_depth", 12),
-    "enc_num_heads": ("encoder_heads", 12),
-    "dec_embed_dim": ("decoder_dim", 512),
-    "dec_depth": ("decoder_depth", 8),
-    "dec_num_heads": ("decoder_heads", 16),
-    "mlp_ratio": ("mlp_ratio", 4),
-}
-"""Our names, and the sizes that hold where a description is silent."""
-
-_OF_THE_FILE: Final = frozenset(
-    {"_commit_hash", "docs_url", "library_name", "license", "paper_url", "pipeline_tag", "repo_url", "tags"}
-)
-"""What hubs add to a configuration, about the file. Everything else that is unknown is refused: an activation
-or a normalisation changes what a network computes, and neither names nor shapes of its tensors would tell."""
-
-_AS_ALWAYS: Final = {"desc_mode": "norm", "freeze": "none"}
-"""Defaults of the constructors that the hub's own writer spells out: descriptors of unit length, and nothing
-frozen in training. Any other value is another network, or one that is trained otherwise."""
-
-
-def _from_arguments(arguments: Mapping[str, object]) -> NetworkArchitecture:
-    left = dict(arguments)
-    sizes = {ours: _integer(name, left.pop(name, size)) for name, (ours, size) in _SIZES.items()}
-    rope = _pattern(left, "pos_embed", r"RoPE(\d{1,9}(?:\.\d{1,9})?)", "RoPE100")
-    _pattern(left, "head_type", r"catmlp\+dpt", "catmlp+dpt")
-    descriptor = _pattern(left, "output_mode", r"pts3d\+desc(\d{1,9})", "pts3d+desc24")
-    _choice(left, "patch_embed_cls", *_PATCH_EMBEDS)
-    _choice(left, "landscape_only", True, False)
-    for name, value in _AS_ALWAYS.items():
-        _require(left, name, value)
-    # Only a sanity check of the authors' code reads it: the network takes every multiple of the patch.
-    left.pop("img_size", None)
-    if _integer("patch_size", left.pop("patch_size", PATCH_SIZE)) != PATCH_SIZE:
-        raise ArchitectureError(f"network description: patch_size must be {PATCH_SIZE}")
-    if _mode(left, "depth_mode", -math.inf) != -math.inf:
-        raise ArchitectureError("network description: depth_mode must be ('exp', -inf, inf)")
-    conf = _mode(left, "conf_mode", 1.0)
-    desc_conf = conf if left.get("desc_conf_mode") is None else _mode(left, "desc_conf_mode", conf)
-    left.pop("desc_conf_mode", None)
-    two_confs = _choice(left, "two_confs", True, False)
-    if left:
-        names = sorted(_shown(name) for name in left)
-        unknown = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
-        raise ArchitectureError(
-            f"network description: unknown arguments {unknown}; this may be another kind of network"
-        )
-    return NetworkArchitecture(
-        **sizes,
-        descriptor_dim=int(descriptor),
-        two_confs=bool(two_confs),
-        rope_base=float(rope),
-        conf_floor=conf,
-        desc_conf_floor=desc_conf,
-    )
-
-
-def _integer(name: str, value: object) -> int:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or value != value // 1
-        or abs(value) > 1e9
-    ):
-        raise ArchitectureError(f"network description: {name} must be a whole number, not {_shown(value)}")
-    return int(value)
-
-
-def _pattern(left: dict[str, object], name: str, pattern: str, example: str) -> str:
-    if name not in left:
-        raise ArchitectureError(f"network description: {name} is missing, such as {name}='{example}'")
-    value = left.pop(name)
-    found = re.fullmatch(pattern, value, re.ASCII) if isinstance(value, str) else None
-    if found is None:
-        raise ArchitectureError(f"network description: {name} must be like '{example}', not {_shown(value)}")
-    return found[found.lastindex or 0]
-
-
-def _choice(left: dict[str, object], name: str, *choices: object) -> object:
-    value = left.pop(name, None)
-    if value is not None and not any(type(value) is type(c) and value == c for c in choices):
-        options = " or ".join(map(str, choices))
-        raise ArchitectureError(f"network description: {name} must be {options}, not {_shown(value)}")
-    return value
-
-
-def _require(left: dict[str, object], name: str, only: str) -> None:
-    value = left.pop(name, only)
-    if value != only:
-        raise ArchitectureError(f"network description: {name} must be '{only}', not {_shown(value)}")
-
-
-def _mode(left: dict[str, object], name: str, default: float) -> float:
-    """The lower end of an output mode ('exp', low, inf)."""
-    value = left.pop(name, None)
-    if value is None:
-        return default
-    if isinstance(value, tuple | list) and len(value) == 3 and value[0] == "exp":
-        low, high = (_number(name, end) for end in value[1:])
-        if high == math.inf:
-            return low
-    raise ArchitectureError(f"network description: {name} must be ('exp', low, inf), not {_shown(value)}")
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return float(value)
-    except (ValueError, OverflowError):
-        pass
-    raise ArchitectureError(f"network description: {name}: {_shown(value)} is not a number")
-
-
-def _shown(value: object) -> str:
-    """Something foreign, short, printable and on one line."""
-    try:
-        text = " ".join((value if isinstance(value, str) else repr(value)).split())
-    except (ValueError, RecursionError):
-        return f"an enormous {type(value).__name__}"
-    text = "".join(letter if letter.isprintable() else "?" for letter in text[:81])
-    return text if len(text) <= 80 else f"{text[:80]} ..."
+def _architecture(arguments: Mapping[str, object]) -> NetworkArchitecture:
+    described = dict(checked_values(_Arguments, arguments, "network description"))
+    known = {name: described[name] for name in NetworkArchitecture.__slots__ if described[name] is not None}
+    floor = known.get("conf_floor", 1.0)
+    return NetworkArchitecture(**{"two_confs": False, "conf_floor": floor, "desc_conf_floor": floor} | known)

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from sfm.errors import WeightsError
 
+from ..network.architecture import ArchitectureError
 from ..network.retrieval_weights import RetrievalHeadWeights
 from .codebook_file import num_words
-from .foreign_files import require_zip
-from .pickle_size import shown
-from .stored_tensors import StoredTensors, check_shapes, read_finite
-from .torch_file import TorchFile
+from .foreign_files import WRONG_FILE
+from .model_call import checked_values
+from .torch_file import check_shapes, read_checkpoint, read_finite
 
 _MAX_DIM = 16384
-_WRONG_FILE = "`sfm weights` lists which file goes by which name"
+
+
+class _Settings(BaseModel):
+    """What training was told; only heads over MASt3R's encoder, for 512 px, are read."""
+
+    nfeat: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=-1, lt=0)]
+    hdims: Annotated[str, Field(pattern=r"^([0-9]{1,5}(_[0-9]{1,5})*)?$")] | None = None
+    """Widths such as "1024_512"; empty for no projector."""
+    residual: Annotated[Any, AfterValidator(bool)] = False
+    prewhiten: Any = None
+    postwhiten: Any = None
+    featweights: Literal["l2norm"] = "l2norm"
+    imsize: Literal[512] = 512
+    nclusters: Annotated[int, BeforeValidator(num_words)] | None = None
 
 
 def load_retrieval_head(path: Path) -> RetrievalHeadWeights:
@@ -25,18 +41,19 @@ def load_retrieval_head(path: Path) -> RetrievalHeadWeights:
     Raises:
         WeightsError: missing, damaged, hostile, another kind of checkpoint, or with NaN or infinity.
     """
-    require_zip(path)
-    arguments, stored = _settings_and_tensors(path)
-    hidden = _hidden_dims(path, arguments.get("hdims"))
+    arguments, stored = read_checkpoint(path)
+    if any(name.startswith("backbone.") for name in stored):
+        raise WeightsError(f"{path}: holds a network of its own; only heads over MASt3R's encoder are read")
+    try:
+        settings = checked_values(_Settings, arguments, "args of retrieval")
+    except ArchitectureError as error:
+        raise WeightsError(f"{path}: {error}", hint=WRONG_FILE) from error
+    hidden = tuple(map(int, settings.hdims.split("_"))) if settings.hdims else ()
     dim = _token_dim(path, stored, hidden)
-    residual = bool(arguments.get("residual"))
-    if residual and hidden and hidden[-1] != dim:
+    if settings.residual and hidden and hidden[-1] != dim:
         raise WeightsError(f"{path}: a residual projector from {dim} to {hidden[-1]} channels")
-    whitenings = {
-        name: size
-        for name, size in (("prewhiten", dim), ("postwhiten", hidden[-1] if hidden else dim))
-        if f"{name}.m" in stored or arguments.get(name)
-    }
+    sizes = {"prewhiten": dim, "postwhiten": hidden[-1] if hidden else dim}
+    whitenings = {n: size for n, size in sizes.items() if f"{n}.m" in stored or getattr(settings, n)}
     projector = _projector_shapes(dim, hidden)
     expected = dict(projector)
     for name, size in whitenings.items():
@@ -47,43 +64,26 @@ def load_retrieval_head(path: Path) -> RetrievalHeadWeights:
         # A copy, because the whole file is small, and whoever replaces it must not change a running network.
         return read_finite(path, name, stored[name], dtype).clone()
 
-    def whitening(name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
-        if name not in whitenings:
-            return None
-        return read(f"{name}.m", torch.float64), read(f"{name}.p", torch.float64)
-
+    pairs = {n: (read(f"{n}.m", torch.float64), read(f"{n}.p", torch.float64)) for n in whitenings}
     return RetrievalHeadWeights(
-        prewhiten=whitening("prewhiten"),
-        postwhiten=whitening("postwhiten"),
+        prewhiten=pairs.get("prewhiten"),
+        postwhiten=pairs.get("postwhiten"),
         projector={name.removeprefix("projector."): read(name, torch.float32) for name in projector},
         hidden_dims=hidden,
-        residual=residual,
-        nfeat=_nfeat(path, arguments["nfeat"]),
-        image_size=_image_size(path, arguments.get("imsize", 512)),
-        num_clusters=_num_clusters(path, arguments.get("nclusters")),
+        residual=settings.residual,
+        nfeat=settings.nfeat,
+        image_size=settings.imsize,
+        num_clusters=settings.nclusters,
     )
 
 
-def _settings_and_tensors(path: Path) -> tuple[dict[str, object], StoredTensors]:
-    """What the file holds, if it is a head over MASt3R's encoder."""
-    file = TorchFile(path)
-    arguments = file.fields("args")
-    if arguments is None or "nfeat" not in arguments:
-        raise WeightsError(f"{path}: has no retrieval settings (args.nfeat)", hint=_WRONG_FILE)
-    stored = file.tensors("model")
-    if any(name.startswith("backbone.") for name in stored):
-        raise WeightsError(f"{path}: holds a network of its own; only heads over MASt3R's encoder are read")
-    if arguments.get("featweights", "l2norm") != "l2norm":
-        raise WeightsError(f"{path}: args.featweights is {shown(arguments['featweights'])}, expected l2norm")
-    return arguments, stored
-
-
-def _token_dim(path: Path, stored: StoredTensors, hidden: tuple[int, ...]) -> int:
+def _token_dim(path: Path, stored: Mapping[str, torch.Tensor], hidden: tuple[int, ...]) -> int:
     """Channels of the tokens that the head is for; wrong shapes are found afterwards."""
     name = "prewhiten.p" if "prewhiten.p" in stored else "projector.0.weight" if hidden else "postwhiten.p"
-    if name not in stored or not stored[name].shape or not 1 <= stored[name].shape[-1] <= _MAX_DIM:
-        raise WeightsError(f"{path}: has no {name} that tells the length of a token", hint=_WRONG_FILE)
-    return stored[name].shape[-1]
+    dim = stored[name].shape[-1] if name in stored and stored[name].shape else 0
+    if not all(1 <= width <= _MAX_DIM for width in (dim, *hidden)):
+        raise WeightsError(f"{path}: has no {name} that tells the length of a token", hint=WRONG_FILE)
+    return dim
 
 
 def _projector_shapes(dim: int, hidden: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -96,37 +96,3 @@ def _projector_shapes(dim: int, hidden: tuple[int, ...]) -> dict[str, tuple[int,
             norm = f"projector.{place + 1}"
             shapes |= {f"{norm}.weight": (outputs,), f"{norm}.bias": (outputs,)}
     return shapes
-
-
-def _hidden_dims(path: Path, value: object) -> tuple[int, ...]:
-    """Widths from text such as "1024_512"; empty for no projector."""
-    if value is None or value == "":
-        return ()
-    parts = value.split("_") if isinstance(value, str) else []
-    if not parts or not all(p.isascii() and p.isdigit() and 1 <= int(p[:6]) <= _MAX_DIM for p in parts):
-        raise WeightsError(f"{path}: args.hdims is {shown(value)}, expected text such as 1024_512")
-    return tuple(map(int, parts))
-
-
-def _nfeat(path: Path, value: object) -> int | float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value >= 1 and value == value // 1:
-            return int(value)
-        if -1 <= value < 0:
-            return float(value)
-    raise WeightsError(f"{path}: args.nfeat is {shown(value)}, expected a number >= 1, or -share of all")
-
-
-def _image_size(path: Path, value: object) -> int:
-    if value != 512:
-        raise WeightsError(f"{path}: args.imsize is {shown(value)}; only heads for 512 px are read")
-    return 512
-
-
-def _num_clusters(path: Path, value: object) -> int | None:
-    if value is None:
-        return None
-    count = num_words(value)
-    if count is None:
-        raise WeightsError(f"{path}: args.nclusters is {shown(value)}, expected a number such as 64k")
-    return count

@@ -1,28 +1,36 @@
-"""Files of `torch.save`, loaded by `torch.load` with `weights_only` after a check of all their sizes.
+"""Files of `torch.save` and safetensors: tensors that are views of the file, checked before they are read.
 
-Tensors are views of the file, so that what isn't wanted (an optimiser's state) takes no memory.
+Of a pickle nothing but tensors and plain values is made: sizes are checked first, then `torch.load` reads it
+with `weights_only`. What isn't wanted (an optimiser's state) takes no memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import pickletools
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from sfm.errors import WeightsError
 
-from .pickle_size import RefusedPickleError, require_short, shown
-from .stored_tensors import FETCH_AGAIN
+from .foreign_files import FETCH_AGAIN, WRONG_FILE, ZIP, printable, require
 
 _MAX_PICKLE_BYTES = 64 << 20
 _MAX_INSTRUCTIONS = 400_000
 """A training run's file needs about 120,000."""
+_MAX_TUPLES = 50_000
+"""Hashing tuples nested deeper than some 100,000 levels exhausts the C stack."""
+_LISTED = 4
+
+
+class RefusedPickleError(ValueError):
+    """A pickle that is damaged, refers to something it has no use for, or is written to waste memory."""
 
 
 class _Unwanted:
@@ -33,124 +41,166 @@ class _Unwanted:
     def __setstate__(self, _: object) -> None: ...
 
 
+_UNWANTED = """
+pathlib.Path pathlib.PosixPath pathlib.WindowsPath pathlib.PurePosixPath
+pathlib._local.PosixPath pathlib._local.WindowsPath
+numpy.core.multiarray.scalar numpy.core.multiarray._reconstruct numpy.dtype
+numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct numpy.ndarray
+builtins.dict builtins.list collections.defaultdict
+"""
 _NAMES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     argparse.Namespace,
-    *(
-        (_Unwanted, f"pathlib{module}.{name}")
-        for module in ("", "._local")
-        for name in ("PosixPath", "WindowsPath")
-    ),
-    *((_Unwanted, name) for name in ("pathlib.Path", "pathlib.PurePosixPath", "collections.defaultdict")),
-    *(
-        (_Unwanted, f"numpy.{core}.multiarray.{name}")
-        for core in ("core", "_core")
-        for name in ("scalar", "_reconstruct")
-    ),
-    *((_Unwanted, name) for name in ("numpy.dtype", "numpy.ndarray", "builtins.dict", "builtins.list")),
+    *((_Unwanted, name) for name in _UNWANTED.split()),
 ]
 """What a training run's file holds beside tensors: its arguments, its optimiser, its scores."""
 
 
-class TorchFile:
-    """The parts of a file that `torch.save` wrote from a dict.
+def read_checkpoint(
+    path: Path, *, verified: bool = False
+) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
+    """What `torch.save` wrote of a dict with `args` and `model`.
 
     Args:
         path: the file.
         verified: whether its checksums were compared before, and it has not changed.
 
+    Returns:
+        The arguments, other values than text and numbers replaced by their type; and the state dict.
+
     Raises:
-        WeightsError: no such file, another format, compressed or encrypted parts, damage, or a pickle that
-            refers to something which weights have no use for.
+        WeightsError: no such file, another format, compressed or encrypted parts, damage, a pickle that
+            refers to something which weights have no use for, or no such dict.
     """
+    content = _content(path, verified=verified)
+    arguments, model = (content.get(key) if isinstance(content, dict) else None for key in ("args", "model"))
+    if isinstance(arguments, argparse.Namespace):
+        arguments = vars(arguments)
+    if not isinstance(arguments, dict) or not isinstance(model, dict):
+        raise WeightsError(f"{path}: not MASt3R's: has no args and model of a checkpoint", hint=WRONG_FILE)
+    for name, tensor in model.items():
+        if not isinstance(name, str) or not _is_held(tensor):
+            raise WeightsError(f"{path}: {printable(name)} is no tensor that it holds", hint=FETCH_AGAIN)
+    plain: dict[str, object] = {
+        key: value if isinstance(value, str | int | float | None) else type(value)
+        for key, value in arguments.items()
+        if isinstance(key, str)
+    }
+    return plain, {name: tensor.detach() for name, tensor in model.items()}
 
-    def __init__(self, path: Path, *, verified: bool = False) -> None:
-        self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self._check_sizes(archive)
-                if not verified and (damaged := archive.testzip()):
-                    raise self._damaged(f"{shown(damaged)} has another checksum")
-            with torch.serialization.safe_globals(_NAMES):
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except WeightsError:
-            raise
-        except RefusedPickleError as error:
-            raise self._refused(str(error)) from error
-        except Exception as error:  # torch's reader raises whatever a damaged pickle leads it to
-            name = re.search(r"GLOBAL ([\w.]+)", str(error))
-            if name:
-                raise self._refused(
-                    f"it refers to {shown(name[1])}, which weights have no use for"
-                ) from error
-            raise self._damaged(shown(error)) from error
-        if not isinstance(content, dict):
-            raise WeightsError(f"{path}: holds {shown(content)}, expected a dict with args and model")
-        self._content = content
 
-    def fields(self, key: str) -> dict[str, object] | None:
-        """The attributes of the namespace (or the items of the dict) `key`, None where there is none.
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file.
 
-        Values that are neither text nor numbers are replaced by their type.
-        """
-        value = self._content.get(key)
-        if isinstance(value, argparse.Namespace):
-            value = vars(value)
-        if not isinstance(value, dict):
-            return None
-        return {
-            name: field if isinstance(field, str | int | float | None) else type(field)
-            for name, field in value.items()
-            if isinstance(name, str)
-        }
+    Raises:
+        WeightsError: damaged, or truncated.
+    """
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors' own, and torch's of types that it does not know
+        why = f"damaged safetensors file: {printable(error)}"
+        raise WeightsError(f"{path}: {why}", hint=FETCH_AGAIN) from error
 
-    def tensors(self, key: str) -> dict[str, torch.Tensor]:
-        """The state dict `key`; views of the file.
 
-        Raises:
-            WeightsError: it is missing, or holds anything but tensors.
-        """
-        value = self._content.get(key)
-        if not isinstance(value, dict):
-            raise WeightsError(f"{self.path}: has no state dict {key!r}; not a checkpoint", hint=FETCH_AGAIN)
-        return {str(name): self._checked(shown(name), tensor) for name, tensor in value.items()}
+def check_shapes(
+    path: Path, stored: Mapping[str, torch.Tensor], expected: Mapping[str, tuple[int, ...]], what: str
+) -> None:
+    """Names, shapes and types must be exactly those of `what`.
 
-    def _check_sizes(self, archive: zipfile.ZipFile) -> None:
-        """Compare all sizes with the file's, and the length of the pickle."""
-        sizes: dict[str, int] = {}
-        for entry in archive.infolist():
-            name = entry.filename.partition("/")[2]
-            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-                raise self._damaged(f"{shown(name)} is compressed or encrypted, which torch.save never does")
-            if name in sizes:
-                raise self._damaged(f"two parts are called {shown(name)}")
-            sizes[name] = entry.file_size
-        if "constants.pkl" in sizes:
-            raise WeightsError(f"{self.path}: a TorchScript program, not weights", hint=FETCH_AGAIN)
-        if "data.pkl" not in sizes:
-            raise WeightsError(
-                f"{self.path}: a zip archive, but not one of torch.save",
-                hint="do not unpack or pack the download, its name ends in .pth",
-            )
-        if sum(sizes.values()) > self.path.stat().st_size or sizes["data.pkl"] > _MAX_PICKLE_BYTES:
-            raise self._damaged("its parts are larger than they can be")
-        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        require_short(io.BytesIO(archive.read(pickled)), _MAX_INSTRUCTIONS)
+    Raises:
+        WeightsError: naming the first few that are missing, unknown, of another shape, or not floating point.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
+    differ = [name for name in stored if name in expected and shapes[name] != expected[name]]
+    problems = {
+        "missing": [name for name in expected if name not in stored],
+        "unknown": [name for name in stored if name not in expected],
+        "of another shape": [f"{name} {shapes[name]} instead of {expected[name]}" for name in differ],
+        "not floating point": [f"{n} {t.dtype}" for n, t in stored.items() if not t.dtype.is_floating_point],
+    }
+    found = "; ".join(
+        f"{len(names)} {kind} ({', '.join(map(printable, [*names[:_LISTED], '...'][: len(names)]))})"
+        for kind, names in problems.items()
+        if names
+    )
+    if found:
+        raise WeightsError(f"{path}: not {what}: tensors {found}", hint=FETCH_AGAIN)
 
-    def _checked(self, name: str, value: object) -> torch.Tensor:
-        if not isinstance(value, torch.Tensor):
-            raise WeightsError(f"{self.path}: {name} is {shown(value)}, expected a tensor", hint=FETCH_AGAIN)
-        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-            raise self._damaged(f"tensor {name} is of an unusual kind")
-        # A step of 0 would let a small file claim a tensor of any size.
-        if value.nbytes > value.untyped_storage().nbytes():
-            raise self._damaged(f"tensor {name} is larger than what is stored of it")
-        return value.detach()
 
-    def _refused(self, reason: str) -> WeightsError:
-        return WeightsError(
-            f"{self.path}: its pickle is refused: {reason}",
-            hint=f"nothing of it was executed; do not trust this copy, and {FETCH_AGAIN}",
-        )
+def read_finite(path: Path, name: str, stored: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """One tensor as `dtype`; a view of the file where it has this type already.
 
-    def _damaged(self, reason: str) -> WeightsError:
-        return WeightsError(f"{self.path}: damaged or truncated: {reason}", hint=FETCH_AGAIN)
+    Raises:
+        WeightsError: NaN or infinity in it.
+    """
+    tensor = stored.to(dtype)
+    if tensor.numel() and not all(map(torch.isfinite, torch.aminmax(tensor))):
+        raise WeightsError(f"{path}: tensor {name} holds NaN or infinity", hint=FETCH_AGAIN)
+    return tensor
+
+
+def require_short(pickled: bytes, max_instructions: int) -> None:
+    """Refuse a pickle that takes too many instructions.
+
+    Raises:
+        RefusedPickleError: it does, is cut off, or holds an unknown instruction.
+    """
+    num_tuples = 0
+    try:
+        for number, (opcode, _, _) in enumerate(pickletools.genops(pickled)):
+            num_tuples += "TUPLE" in opcode.name
+            if number >= max_instructions or num_tuples >= _MAX_TUPLES:
+                raise ValueError(f"more than {max_instructions} instructions, or too many tuples")
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise RefusedPickleError(printable(error)) from error
+
+
+def refused(path: Path, reason: str) -> WeightsError:
+    """The error about a pickle that is refused for a reason."""
+    return WeightsError(
+        f"{path}: its pickle is refused: {reason}",
+        hint=f"nothing of it was executed; do not trust this copy, and {FETCH_AGAIN}",
+    )
+
+
+def _content(path: Path, *, verified: bool) -> object:
+    require(path, ZIP)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_sizes(archive, path.stat().st_size)
+            if not verified and (damaged := archive.testzip()):
+                raise ValueError(f"{damaged} has another checksum")
+        with torch.serialization.safe_globals(_NAMES):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RefusedPickleError as error:
+        raise refused(path, str(error)) from error
+    except Exception as error:  # torch's reader raises whatever a damaged pickle leads it to
+        if name := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise refused(path, f"it refers to {name[1]:.100}, which weights have no use for") from error
+        raise WeightsError(f"{path}: damaged or truncated: {printable(error)}", hint=FETCH_AGAIN) from error
+
+
+def _check_sizes(archive: zipfile.ZipFile, num_bytes: int) -> None:
+    """Compare all sizes with the file's, and the length of the pickle, before anything is read."""
+    entries = archive.infolist()
+    sizes = {entry.filename.partition("/")[2]: entry.file_size for entry in entries}
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+        raise ValueError("parts are compressed or encrypted, which torch.save never does")
+    if len(sizes) < len(entries):
+        raise ValueError("two parts have one name")
+    if "data.pkl" not in sizes:
+        raise ValueError("not an archive of torch.save; do not unpack or pack the download")
+    if sum(sizes.values()) > num_bytes or sizes["data.pkl"] > _MAX_PICKLE_BYTES:
+        raise ValueError("its parts are larger than they can be")
+    (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+    require_short(archive.read(pickled), _MAX_INSTRUCTIONS)
+
+
+def _is_held(value: object) -> bool:
+    """Whether a value is a tensor of the usual kind; with a step of 0 a small file claims one of any size."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and value.nbytes <= value.untyped_storage().nbytes()
+    )

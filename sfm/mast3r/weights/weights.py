@@ -11,8 +11,6 @@ from typing import Final
 
 from sfm.errors import WeightsError
 
-from .hub_cache import repository, snapshots
-
 HUB_CONFIG, HUB_WEIGHTS = "config.json", "model.safetensors"
 """The two files of a network in the hub's form."""
 VARIABLE: Final = "LOOPSFM_WEIGHTS"
@@ -46,26 +44,13 @@ class OfficialFile:
     """Protocols by which it may be fetched."""
 
 
-OFFICIAL_FILES: Final = (
-    OfficialFile(
-        WeightsKind.NETWORK,
-        f"{_STEM}.pth",
-        f"{_SERVER}/{_STEM}.pth",
-        688_638_856 * 4,
-        f"naver/{_STEM}",
-    ),
-    OfficialFile(
-        WeightsKind.RETRIEVAL,
-        f"{_STEM}_retrieval_trainingfree.pth",
-        f"{_SERVER}/{_STEM}_retrieval_trainingfree.pth",
-        (1024 + 1) * 1024 * 8,
-    ),
-    OfficialFile(
-        WeightsKind.CODEBOOK,
-        f"{_STEM}_retrieval_codebook.pkl",
-        f"{_SERVER}/{_STEM}_retrieval_codebook.pkl",
-        65536 * 1024 * 4,
-    ),
+OFFICIAL_FILES: Final = tuple(
+    OfficialFile(kind, f"{_STEM}{end}", f"{_SERVER}/{_STEM}{end}", num_bytes, hub_id)
+    for kind, end, num_bytes, hub_id in (
+        (WeightsKind.NETWORK, ".pth", 688_638_856 * 4, f"naver/{_STEM}"),
+        (WeightsKind.RETRIEVAL, "_retrieval_trainingfree.pth", (1024 + 1) * 1024 * 8, ""),
+        (WeightsKind.CODEBOOK, "_retrieval_codebook.pkl", 65536 * 1024 * 4, ""),
+    )
 )
 """The codebook's size is that of 65,536 words; the file itself says how many it has."""
 
@@ -145,19 +130,6 @@ def find_weights(folder: Path, given: Path | None = None) -> list[FoundFile]:
     return [_find(official, folder, given) for official in OFFICIAL_FILES]
 
 
-def network_file(configured: str | Path | None = None, given: str | Path | None = None) -> Path | None:
-    """The network's file; None where it is missing.
-
-    Args:
-        configured: the weights folder, as `weights_folder` takes it.
-        given: as `given_weights` takes it.
-
-    Raises:
-        WeightsError: as these.
-    """
-    return find_weights(weights_folder(configured), given_weights(given))[0].path
-
-
 def partial_files(official: OfficialFile, folder: Path) -> list[Path]:
     """What interrupted downloads have left of a file; each name holds which version of it that is."""
     return sorted(folder.glob(f"{official.name}.*.part"))
@@ -179,18 +151,15 @@ def _find(official: OfficialFile, folder: Path, given: Path | None) -> FoundFile
 
 def _candidates(official: OfficialFile, folder: Path, given: Path | None) -> Iterator[tuple[Path, Origin]]:
     if given is not None:
-        yield from ((path, Origin.OPTION) for path in _given_places(official, given))
-        if official.kind is WeightsKind.NETWORK:
+        is_network = official.kind is WeightsKind.NETWORK
+        beside = given if given.is_dir() else given.parent
+        places = [given] if is_network and beside != given else _places(official, beside)
+        yield from ((path, Origin.OPTION) for path in places)
+        if is_network:
             return
     yield from ((path, Origin.FOLDER) for path in _places(official, folder))
     if official.hub_id:
-        yield from ((path, Origin.HUB_CACHE) for path in _snapshot_files(repository(official.hub_id)))
-
-
-def _given_places(official: OfficialFile, given: Path) -> list[Path]:
-    if given.is_dir():
-        return _places(official, given)
-    return [given] if official.kind is WeightsKind.NETWORK else _places(official, given.parent)
+        yield from ((path, Origin.HUB_CACHE) for path in _in_hub_cache(official.hub_id))
 
 
 def _places(official: OfficialFile, folder: Path) -> list[Path]:
@@ -198,9 +167,19 @@ def _places(official: OfficialFile, folder: Path) -> list[Path]:
     if not official.hub_id:
         return [folder / official.name]
     own = folder / Path(official.name).stem
-    return [folder / official.name, own / HUB_WEIGHTS, folder / HUB_WEIGHTS, *_snapshot_files(folder)]
+    # A folder of the hub's cache holds a snapshot of each revision, links to what may be gone.
+    found = [file for file in folder.glob(f"snapshots/*/{HUB_WEIGHTS}") if os.path.isfile(file)]
+    whole = [file for file in found if os.path.isfile(file.with_name(HUB_CONFIG))]
+    newest_first = sorted(whole, key=os.path.getmtime, reverse=True)
+    return [folder / official.name, own / HUB_WEIGHTS, folder / HUB_WEIGHTS, *newest_first]
 
 
-def _snapshot_files(repository: Path) -> list[Path]:
-    """The weights of each snapshot that has its configuration, too."""
-    return [folder / HUB_WEIGHTS for folder in snapshots(repository) if os.path.isfile(folder / HUB_CONFIG)]
+def _in_hub_cache(hub_id: str) -> list[Path]:
+    """The weights where the Hugging Face hub's own tools put them, if they fetched the configuration, too."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = [try_to_load_from_cache(hub_id, name) for name in (HUB_WEIGHTS, HUB_CONFIG)]
+    except (OSError, ValueError):  # a damaged cache
+        return []
+    return [Path(found[0])] if isinstance(found[0], str) and isinstance(found[1], str) else []

@@ -9,9 +9,10 @@ def why_not(config: Mast3rConfig) -> str:
     """Why `backend: auto` doesn't take mast3r, in a few words; empty when it does."""
     if config.oracle is not None:
         return ""
-    from sfm.mast3r.weights.weights import network_file
+    from sfm.mast3r.weights.weights import find_weights, given_weights, weights_folder
 
-    if network_file(config.weights_dir, config.weights) is None:
+    network = find_weights(weights_folder(config.weights_dir), given_weights(config.weights))[0]
+    if network.path is None:
         return "weights not found; see `sfm weights`"
     import torch
 

@@ -1,8 +1,7 @@
-"""Correspondences of pairs, from both directions or from one."""
+"""Correspondences of pairs, from both directions."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from sfm.mast3r.network.correspondences import (
     Correspondences,
     DescriptorMap,
     match_direction,
-    merge_cautiously,
     merge_directions,
 )
 
@@ -21,7 +19,7 @@ from .case import Case, compare, count
 
 
 def cases(folder: Path, *, device: str = "cpu") -> Iterator[Case]:
-    """Every result in `corres/*.npz`: pixels as a set and in order, confidences within rounding."""
+    """Every result of both directions in `corres/*.npz`: pixels as a set and in order, and confidences."""
     for path in sorted((folder / "corres").glob("*.npz")):
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
@@ -33,7 +31,9 @@ def cases(folder: Path, *, device: str = "cpu") -> Iterator[Case]:
             for view in ("11", "21", "22", "12")
             if f"desc{view}" in arrays
         }
-        for name in (key.removesuffix("_conf") for key in arrays if key.endswith("_conf")):
+        for name in (
+            key.removesuffix("_conf") for key in arrays if key.startswith("sym_") and key.endswith("_conf")
+        ):
             found = _correspondences(name, maps)
             xy1, xy2 = arrays[f"{name}_xy1"], arrays[f"{name}_xy2"]
             yield count(f"{path.stem} {name}", _differing(found, np.column_stack((xy1, xy2))))
@@ -43,15 +43,12 @@ def cases(folder: Path, *, device: str = "cpu") -> Iterator[Case]:
 
 
 def _correspondences(name: str, maps: dict[str, DescriptorMap]) -> Correspondences:
-    """What a name like `sym_S8` or `nonsym_S8_tol5` asks for."""
-    match = re.fullmatch(r"(sym|nonsym)_S(\d+)(?:_tol([\d.]+))?", name)
-    if match is None:
-        raise ValueError(f"no such kind of correspondences: {name}")
-    kind, subsample, tolerance = match[1], int(match[2]), float(match[3] or 0)
-    forward = match_direction(maps["11"], maps["21"], subsample=subsample, pixel_tol=tolerance)
-    if kind == "nonsym":
-        return merge_cautiously(forward)
-    return merge_directions(forward, match_direction(maps["12"], maps["22"], subsample=subsample))
+    """What a name like `sym_S8` asks for."""
+    subsample = int(name.removeprefix("sym_S"))
+    forward, backward = (
+        match_direction(maps[a], maps[b], subsample=subsample) for a, b in (("11", "21"), ("12", "22"))
+    )
+    return merge_directions(forward, backward)
 
 
 def _differing(found: Correspondences, expected: np.ndarray) -> int:

@@ -25,7 +25,7 @@ import torch
 from harness.arguments import NO_DEVICE, missing_device
 from torch.utils.flop_counter import FlopCounterMode
 
-from sfm.mast3r.network.architecture import OFFICIAL
+from sfm.mast3r.network.architecture import NetworkArchitecture
 from sfm.mast3r.network.network import Mast3rNetwork
 from sfm.mast3r.network.network_predictor import NetworkPredictor
 from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
@@ -87,7 +87,7 @@ def kept(
 def count(photos: int, pairs: int, size: Size) -> dict[str, object]:
     """Operations a pair, from a run on tensors without data."""
     with torch.device("meta"):
-        predictor = NetworkPredictor(Mast3rNetwork(OFFICIAL).eval(), "count")
+        predictor = NetworkPredictor(Mast3rNetwork(NetworkArchitecture()).eval(), "count")
     pictures = random_photos(photos, size)
     encoder = _tflop(lambda: predictor.encode(pictures)) / pairs
     tokens = encoded(predictor, pictures)
@@ -190,13 +190,13 @@ def throughput(arguments: argparse.Namespace, photos: int, pairs: int, size: Siz
 def random_network(device: torch.device) -> Mast3rNetwork:
     """The official architecture with random weights."""
     with torch.device("meta"):
-        names = Mast3rNetwork(OFFICIAL).state_dict()
+        names = Mast3rNetwork(NetworkArchitecture()).state_dict()
     generator = torch.Generator().manual_seed(0)
     tensors = {
         name: torch.empty(tensor.shape).normal_(0, 0.02, generator=generator)
         for name, tensor in names.items()
     }
-    return Mast3rNetwork.from_tensors(OFFICIAL, tensors).to(device)
+    return Mast3rNetwork.from_tensors(NetworkArchitecture(), tensors).to(device)
 
 
 def random_photos(number: int, size: Size) -> list[NetworkPhoto]:

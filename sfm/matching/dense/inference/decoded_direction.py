@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from sfm.config.schema import Mast3rConfig
-from sfm.mast3r.network.canonical import estimate_focal
 from sfm.mast3r.network.correspondences import DescriptorMap, Direction, match_direction, merge_directions
+from sfm.mast3r.network.pointmap_focal import estimate_focal
 from sfm.mast3r.network.predictor import DecodedPairs
 from sfm.mast3r.values import DenseMatches, ViewDepth
 

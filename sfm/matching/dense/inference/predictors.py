@@ -65,12 +65,12 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
     from sfm.mast3r.network.network import Mast3rNetwork
     from sfm.mast3r.network.network_predictor import NetworkPredictor
     from sfm.mast3r.network.retrieval_head import RetrievalHead
-    from sfm.mast3r.weights.weights import WeightsKind, given_weights, weights_folder
+    from sfm.mast3r.weights.weights import given_weights, weights_folder
     from sfm.mast3r.weights.weights_store import WeightsStore
 
     store = WeightsStore(weights_folder(config.weights_dir), given_weights(config.weights))
     stored = store.network()
-    head, codebook = _retrieval_weights(store, stored.architecture)
+    (head, head_key), (codebook, codebook_key) = _retrieval_weights(store, stored.architecture)
     dtype = choose_dtype(config.precision, device)
     network = Mast3rNetwork.from_tensors(stored.architecture, stored.tensors).to(device)
     # Descriptors follow the transformer; points, which are exponentials, need every digit.
@@ -86,19 +86,13 @@ def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
         log.info("retrieval head not found; whitening is learned from the photos")
     key = f"{stored.key[:16]}-{str(dtype).removeprefix('torch.')}"
     predictor = NetworkPredictor(network, key, retrieval_head=None if head is None else RetrievalHead(head))
-    return Loaded(
-        predictor,
-        codebook,
-        LICENCE_NOTICE,
-        head_key="" if head is None else store.key(WeightsKind.RETRIEVAL),
-        codebook_key="" if codebook is None else store.key(WeightsKind.CODEBOOK),
-    )
+    return Loaded(predictor, codebook, LICENCE_NOTICE, head_key, codebook_key)
 
 
 def _retrieval_weights(
     store: WeightsStore, architecture: NetworkArchitecture
-) -> tuple[RetrievalHeadWeights | None, Codebook | None]:
-    """The retrieval head and its words, where they are there.
+) -> tuple[tuple[RetrievalHeadWeights | None, str], tuple[Codebook | None, str]]:
+    """The retrieval head and its words, where they are there, each with the identity of its file.
 
     Raises:
         WeightsError: they cannot be used, or belong to another network; raised before photos are matched.
@@ -106,18 +100,19 @@ def _retrieval_weights(
     from sfm.mast3r.weights.weights import Origin, WeightsKind
 
     network, retrieval, words = (store.found(kind) for kind in WeightsKind)
+    none = (None, ""), (None, "")
     if retrieval.path is None:
-        return None, None
+        return none
     head = store.retrieval_head()
     # The official words belong to the official whitening.
-    codebook = store.codebook() if words.path is not None else None
+    codebook = store.codebook() if words.path is not None else none[1]
     try:
-        store.require_fit(architecture, head, codebook)
+        store.require_fit(architecture, head[0], codebook[0])
     except WeightsError as error:
         if network.origin is not Origin.OPTION or retrieval.origin is Origin.OPTION:
             raise
         log.warning("%s: left out", error)
-        return None, None
+        return none
     return head, codebook
 
 
