@@ -46,7 +46,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
 @pytest.fixture
 def config(scene: Path) -> Config:
-    words = ["backend=mast3r", "mast3r.image_size=160", f"internal.mast3r.oracle={scene}", "run.threads=1"]
+    words = ["backend=mast3r", "mast3r.image_size=64", f"internal.mast3r.oracle={scene}", "run.threads=1"]
     return load_config(None, overrides=words)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from tests.conftest import MakeOnce
 from tests.e2e.conftest import Command, arguments, assert_same_model
 
-OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=160", "export.report=false")
+OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=128", "export.report=false")
 
 
 @pytest.fixture(scope="module")
