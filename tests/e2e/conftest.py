@@ -27,10 +27,6 @@ QUICK = ("--threads", "1", "sift.max_num_features=1500", "export.report=false")
 NUM_FEW = 6
 
 
-def arguments(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "sfm", *map(str, words)]
-
-
 @pytest.fixture(scope="session")
 def sfm_command() -> Command:
     """Run `sfm` with these arguments in this process; whoever calls it looks at the exit code."""
@@ -50,7 +46,7 @@ def sfm_process() -> Command:
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            arguments(*words),
+            [sys.executable, "-m", "sfm", *map(str, words)],
             capture_output=True,
             text=True,
             timeout=280,
@@ -63,10 +59,10 @@ def sfm_process() -> Command:
 
 @pytest.fixture(scope="session")
 def scene(make_once: MakeOnce) -> Path:
-    """Six photos of 256 x 192 px of a room, side by side, with their true depth."""
+    """Six photos of 192 x 144 px of a room, side by side, with their true depth."""
     places = [(x, -2.6 + 0.12 * abs(x) ** 1.5, 1.5) for x in (-2.2, -1.32, -0.44, 0.44, 1.32, 2.2)]
     shots = {
-        f"photo_{i:02d}.jpg": Shot((x, y, z + 0.15 * (-1) ** i), size=(256, 192), focal_px=205)
+        f"photo_{i:02d}.jpg": Shot((x, y, z + 0.15 * (-1) ** i), size=(192, 144), focal_px=154)
         for i, (x, y, z) in enumerate(places)
     }
     textures = speckled(1, 720, 720), speckled(2, 160, 1080), speckled(3, 128, 512)
