@@ -17,7 +17,7 @@ from sfm.errors import InputError
 from .harness import Bench, fuzz
 from .readers import READERS
 
-SEEDS = [range(400), pytest.param(range(400, 2000), marks=pytest.mark.slow)]
+SEEDS = [range(200), pytest.param(range(200, 2000), marks=pytest.mark.slow)]
 _SHARES = 2
 """Tests that divide the readers, to run side by side: a process of each has all libraries to import."""
 
