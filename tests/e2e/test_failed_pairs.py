@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,7 @@ def test_what_failed_for_want_of_memory_is_told_and_the_same_command_again_tries
     assert "too little overlap" not in story
     assert "run the same command again" in story
 
+    config = replace(config, export=replace(config.export, report=False))
     memory.refused = frozenset([lost])
     better = sfm.run(photos, output=out, config=config)
 
