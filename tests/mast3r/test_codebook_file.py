@@ -232,7 +232,7 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path / "none")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), protocol=st.integers(2, 5))
 def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject, protocol: int) -> None:
     path = write_codebook(tmp_path / "c.pkl", np.ones((3, 2), np.float32), protocol=protocol)
@@ -245,7 +245,7 @@ def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject
         assert np.isfinite(load_codebook(path).centroids).all()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(program=st.lists(st.sampled_from(OPCODES) | st.binary(max_size=8)))
 def test_no_program_does_worse_than_a_refusal(tmp_path: Path, program: list[bytes]) -> None:
     path = tmp_path / "c.pkl"

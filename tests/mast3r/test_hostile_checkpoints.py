@@ -271,7 +271,7 @@ def test_each_kind_of_file_says_what_it_is(network: Callable[..., Path], tmp_pat
     assert "missing (patch_embed.proj.weight" in refused(load_network_checkpoint, tmp_path / "empty.pth")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "r.pth"
