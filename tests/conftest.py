@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +14,15 @@ from hypothesis import settings
 from tests.faults.killing import Killer, killer
 
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
-Keep = Callable[..., Path]
 
 # Tests run side by side: one thread each, in processes that they start as well. Read when libraries are
 # imported, which happens later.
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
+
+# Processes that tests start share what the first of them has compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A busy machine is no failure. The same examples each time, so that a clean clone fails for what changed in
 # it; `make test-search` looks for new ones.
@@ -56,47 +56,21 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def made(name: str, make: Callable[[Path], object]) -> Path:
-        return _filled(shared / "made once", name, "made", make)
+        return _filled(shared / "made once" / name, make)
 
     return made
 
 
-@pytest.fixture(scope="session")
-def keep(pytestconfig: pytest.Config, make_once: MakeOnce) -> Keep:
-    """The same, kept for later sessions until its sources change: for inputs, never for what is tested."""
-    cache = getattr(pytestconfig, "cache", None)
-
-    def kept(name: str, make: Callable[[Path], object], *sources: Path) -> Path:
-        if cache is None:
-            return make_once(name, make)
-        return _filled(cache.mkdir("kept"), name, _key(sources), make)
-
-    return kept
-
-
-def _filled(parent: Path, name: str, key: str, make: Callable[[Path], object]) -> Path:
-    """`parent/name/key`, whole or not there; what has another key goes when this one is made."""
-    folder = parent / name / key
-    parent.mkdir(exist_ok=True)
-    with FileLock(parent / f"{name}.lock"):
+def _filled(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder, whole or not there."""
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
-            shutil.rmtree(folder.parent, ignore_errors=True)
             unfinished = folder.with_suffix(".unfinished")
-            unfinished.mkdir(parents=True)
+            unfinished.mkdir()
             make(unfinished)
             unfinished.rename(folder)
     return folder
-
-
-def _key(sources: Iterable[Path]) -> str:
-    """Of the content of files and of the modules below folders, and of the libraries that draw."""
-    digest = hashlib.sha256(sys.version.encode())
-    for library in ("numpy", "pillow", "pycolmap", "scipy"):
-        digest.update(version(library).encode())
-    for source in sources:
-        for file in sorted(source.rglob("*.py")) if source.is_dir() else (source,):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def _similarity(rng: np.random.Generator) -> tuple[float, np.ndarray, np.ndarray
     return float(rng.uniform(0.1, 10)), Rotation.random(random_state=rng).as_matrix(), rng.normal(size=3) * 5
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 1000), strays=st.integers(0, 12))
 def test_points_are_brought_together_whatever_a_third_of_them_say(seed: int, strays: int) -> None:
     rng = np.random.default_rng(seed)
@@ -140,7 +140,7 @@ def test_points_are_brought_together_whatever_a_third_of_them_say(seed: int, str
     assert not fit.inliers[:strays].any() or strays == 0 or fit.residuals[:strays].min() < 1e-3
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 1000), count=st.integers(2, 12))
 def test_cameras_on_a_line_have_one_place_since_they_look_somewhere(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

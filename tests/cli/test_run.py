@@ -12,7 +12,7 @@ from sfm.cli import main
 
 pytestmark = pytest.mark.shared
 
-SMALL = ("--threads", "2", "--preset", "fast", "sift.max_image_size=640", "sift.max_num_features=2000")
+SMALL = ("--threads", "2", "--preset", "fast", "sift.max_image_size=480", "sift.max_num_features=1000")
 
 
 def sfm_command(*arguments: str | Path) -> Result:

@@ -110,7 +110,7 @@ CONFIGS = st.fixed_dictionaries(
 ).map(from_flat)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(config=CONFIGS, comments=st.booleans())
 def test_a_printed_configuration_loads_back(tmp_path: Path, config: Config, comments: bool) -> None:
     path = tmp_path / "printed.yaml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,8 +28,8 @@ from sfm.matching.dense.inference.window_tokens import Recent, WindowTokens
 from sfm.matching.dense.tracks.joining import joined
 from sfm.types import Collection, Exif, Photo
 from sfm.workspace.progress import SilentProgress
+from tests.rooms import Shot, write_room
 
-TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
 SIZE = 64
 A, B, SMALL = "photo_00.jpg", "photo_01.jpg", "photo_02.jpg"
 PAIR = Pair(A, B)
@@ -39,22 +38,17 @@ FEW = Mast3rConfig(image_size=SIZE, coarse_to_fine=True, max_windows=4, min_firs
 
 
 def render(folder: Path, eyes: dict[str, tuple[float, float, float, int]]) -> Path:
-    """A box before a wall, seen from these places by cameras so many times as large as the network."""
-    sys.path[:0] = [] if TOOLS in sys.path else [TOOLS]
-    from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
-    from synthetic.quads import Quad, box, wall
-
-    grey = np.full((8, 8, 3), 128, np.uint8)
-    ground = Quad(np.array([-9.0, -9, 0]), np.array([18.0, 0, 0]), np.array([0, 18.0, 0]), grey)
-    back = wall(np.array([-9.0, 5]), np.array([9.0, 5]), 0, 4.0, grey)
-    place = Scene((ground, back, *box((0, 2), (1.5, 1.0), (0, 1.2), grey)), (9.0, 9.0))
-    photos = []
-    for name, (x, y, z, times) in eyes.items():
-        camera = PinholeRadial(times * SIZE, times * SIZE * 3 // 4, focal_px=0.8 * times * SIZE, k1=-0.04)
-        pose = look_at(np.array([x, y, z]), np.array([0.0, 4.0, 1.0]))
-        photos.append(Photo(name, camera, pose, place, "here"))
-    write_dataset(photos, folder, supersample=1, with_depth=True)
-    return folder
+    """The room, seen from these places by cameras so many times as large as the network."""
+    shots = {
+        name: Shot(
+            (x, y, z),
+            size=(times * SIZE, times * SIZE * 3 // 4),
+            focal_px=0.8 * times * SIZE,
+            k1=-0.04,
+        )
+        for name, (x, y, z, times) in eyes.items()
+    }
+    return write_room(folder, shots, height_m=4.0)
 
 
 @pytest.fixture(scope="module")

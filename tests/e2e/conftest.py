@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,8 @@ from PIL import Image
 
 from sfm.cli import main
 from sfm.evaluation import compare_models
-from tests.conftest import Keep, MakeOnce
+from tests.conftest import MakeOnce
+from tests.rooms import Shot, speckled, write_room
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -25,10 +25,6 @@ QUICK = ("--threads", "1", "sift.max_num_features=1500", "export.report=false")
 """Enough features for the rendered scene; one thread, so that runs can be compared number by number."""
 
 NUM_FEW = 6
-
-
-def arguments(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "sfm", *map(str, words)]
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +46,7 @@ def sfm_process() -> Command:
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            arguments(*words),
+            [sys.executable, "-m", "sfm", *map(str, words)],
             capture_output=True,
             text=True,
             timeout=280,
@@ -62,22 +58,17 @@ def sfm_process() -> Command:
 
 
 @pytest.fixture(scope="session")
-def scene(keep: Keep) -> Path:
-    """Six neighbouring photos of 320 x 240 px with their true depth, of ten that go round the scene."""
-    program, modules = ROOT / "tools" / "render_scene.py", ROOT / "tools" / "synthetic"
-    words = ["--views", "10", "--width", "320", "--height", "240", "--depth"]
-
-    def render(folder: Path) -> None:
-        subprocess.run([sys.executable, program, folder / "scene", *words], check=True, timeout=200)
-        file = folder / "scene" / "gt.json"
-        truth = json.loads(file.read_text())
-        for name in sorted(truth["images"])[NUM_FEW:]:
-            (folder / "scene" / "images" / name).unlink()
-            for part in ("images", "cameras", "components"):
-                truth.get(part, {}).pop(name, None)
-        file.write_text(json.dumps(truth))
-
-    return keep("oracle", render, program, modules, Path(__file__)) / "scene"
+def scene(make_once: MakeOnce) -> Path:
+    """Six photos of 192 x 144 px of a room, side by side, with their true depth."""
+    places = [(x, -2.6 + 0.12 * abs(x) ** 1.5, 1.5) for x in (-2.2, -1.32, -0.44, 0.44, 1.32, 2.2)]
+    shots = {
+        f"photo_{i:02d}.jpg": Shot((x, y, z + 0.15 * (-1) ** i), size=(192, 144), focal_px=154)
+        for i, (x, y, z) in enumerate(places)
+    }
+    textures = speckled(1, 720, 720), speckled(2, 160, 1080), speckled(3, 128, 512)
+    return make_once(
+        "room", lambda folder: write_room(folder, shots, height_m=3.5, textures=textures, supersample=2)
+    )
 
 
 @pytest.fixture(scope="session")

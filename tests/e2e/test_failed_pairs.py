@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
 @pytest.fixture
 def config(scene: Path) -> Config:
-    words = ["backend=mast3r", "mast3r.image_size=160", f"internal.mast3r.oracle={scene}", "run.threads=1"]
+    words = ["backend=mast3r", "mast3r.image_size=64", f"internal.mast3r.oracle={scene}", "run.threads=1"]
     return load_config(None, overrides=words)
 
 
@@ -70,6 +70,7 @@ def test_what_failed_for_want_of_memory_is_told_and_the_same_command_again_tries
     assert "too little overlap" not in story
     assert "run the same command again" in story
 
+    config = replace(config, export=replace(config.export, report=False))
     memory.refused = frozenset([lost])
     better = sfm.run(photos, output=out, config=config)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.conftest import MakeOnce
-from tests.e2e.conftest import Command, arguments, assert_same_model
+from tests.e2e.conftest import Command, assert_same_model
+from tests.faults.killing import Killer
 
-OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=160", "export.report=false")
+OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=96", "export.report=false")
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +97,15 @@ def test_the_same_command_again_computes_nothing(
 
 
 def test_a_killed_run_continues_to_the_same_model(
-    scene: Path, finished: Path, tmp_path: Path, sfm_command: Command
+    scene: Path, finished: Path, kill: Killer, tmp_path: Path, sfm_command: Command
 ) -> None:
     out = tmp_path / "out"
     command = ("run", scene / "images", "-o", out, *OPTIONS, f"internal.mast3r.oracle={scene}")
-    process = subprocess.Popen(arguments(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 100
-    while process.poll() is None and time.monotonic() < deadline:
-        if any((out / "cache" / "pairs").glob("*/segment_*")):
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    assert process.wait(60) == -signal.SIGKILL
+
+    code, _ = kill.run(tmp_path, *command, after="match", event="pair")
+
+    assert code == -signal.SIGKILL
+    assert any((out / "cache" / "pairs").glob("*/segment_*"))
     assert sfm_command(*command).returncode == 0
     assert_same_model(finished, out)
 
@@ -136,6 +132,25 @@ def test_added_photos_cost_only_their_own_pairs(scene: Path, tmp_path: Path, sfm
                 assert np.array_equal(kept, before[image.name])
 
 
+def corners_held(out: Path) -> int:
+    """Keypoints that lie on corners, of all photos."""
+    with (
+        pycolmap.Database.open(out / "cache" / "corners.db") as found,
+        pycolmap.Database.open(out / "database.db") as database,
+    ):
+        return sum(
+            len(
+                set.intersection(
+                    *(
+                        {tuple(xy) for xy in np.round(db.read_keypoints(at.image_id)[:, :2], 2)}
+                        for db, at in ((found, found.read_image_with_name(image.name)), (database, image))
+                    )
+                )
+            )
+            for image in database.read_all_images()
+        )
+
+
 def test_a_photo_that_the_network_cannot_take_is_left_out_and_corners_hold_the_others(
     scene: Path, tmp_path: Path, sfm_command: Command
 ) -> None:
@@ -145,17 +160,8 @@ def test_a_photo_that_the_network_cannot_take_is_left_out_and_corners_hold_the_o
     options = (*OPTIONS, f"internal.mast3r.oracle={scene}", "mast3r.snap_to_sift=true")
     done = sfm_command("run", photos, "-o", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
-    with (
-        pycolmap.Database.open(tmp_path / "out" / "cache" / "corners.db") as found,
-        pycolmap.Database.open(tmp_path / "out" / "database.db") as database,
-    ):
-        corners, keypoints = (
-            db.read_keypoints(db.read_image_with_name("photo_02.jpg").image_id) for db in (found, database)
-        )
-    held = {tuple(xy) for xy in np.round(corners[:, :2], 2)} & {
-        tuple(xy) for xy in np.round(keypoints[:, :2], 2)
-    }
-    assert len(held) > 20  # of those that lie within a pixel of a corner; by chance next to none
+    held = corners_held(tmp_path / "out")
+    assert held > 40  # of those that lie within a pixel of a corner; by chance next to none
     (outcome,) = (
         outcome
         for outcome in json.loads((tmp_path / "out" / "run.json").read_text())["outcomes"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfm.mast3r.oracle.oracle_scene import TrueView, depth_at, load_scene
+from tests.rooms import Shot, plain, write_room
 
 UNIT_M = 2.5
 """Metres per unit of the model."""
@@ -29,38 +28,21 @@ WORLD_FROM_MODEL = MODEL_FROM_WORLD.inverse()
 
 GROUND, WALL, BOX = (200, 60, 60), (60, 60, 200), (60, 200, 60)
 
-_TOOLS = str(Path(__file__).resolve().parents[2] / "tools")
 _STORED_FROM_UPRIGHT = {1: np.eye(3), 6: np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])}
 """Of camera frames, by EXIF orientation."""
 
 
 def room(folder: Path) -> None:
-    """Ground, a wall at y = 5 and a box before it, in six photos of 160 x 120 px; `away` looks elsewhere."""
-    sys.path[:0] = [] if _TOOLS in sys.path else [_TOOLS]
-    from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
-    from synthetic.quads import Quad, box, wall
-
-    def plain(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-        return np.tile(np.array(colour, np.uint8), (8, 8, 1))
-
-    ground = Quad(np.array([-9.0, -9, 0]), np.array([18.0, 0, 0]), np.array([0, 18.0, 0]), plain(GROUND))
-    back = wall(np.array([-9.0, 5]), np.array([9.0, 5]), 0, 2.6, plain(WALL))
-    place = Scene((ground, back, *box((0, 2), (1.5, 1.0), (0, 1.2), plain(BOX))), (9.0, 9.0))
-    camera = PinholeRadial(160, 120, focal_px=130, k1=-0.05)
-    aim = np.array([0.0, 4.0, 1.0])
-
-    def photo(name: str, eye: list[float], target: NDArray[np.float64] = aim) -> Photo:
-        return Photo(f"{name}.jpg", camera, look_at(np.array(eye), target), place, "here")
-
-    photos = [
-        photo("left", [-3.0, -4, 1.6]),
-        photo("right", [1.0, -4.5, 1.7]),
-        photo("close", [0.5, -1.5, 1.6]),
-        photo("above", [-1.0, -3.5, 2.6]),
-        photo("away", [-3.0, -4, 1.6], np.array([-1.0, -20, 1.2])),
-        replace(photo("upright", [1.0, -4, 1.6]), camera=PinholeRadial(120, 160, focal_px=130, k1=0.04)),
-    ]
-    write_dataset(photos, folder, supersample=1, with_depth=True)
+    """The room in its colours, in six photos of 160 x 120 px; `away` looks elsewhere."""
+    shots = {
+        "left.jpg": Shot((-3.0, -4, 1.6)),
+        "right.jpg": Shot((1.0, -4.5, 1.7)),
+        "close.jpg": Shot((0.5, -1.5, 1.6)),
+        "above.jpg": Shot((-1.0, -3.5, 2.6)),
+        "away.jpg": Shot((-3.0, -4, 1.6), (-1.0, -20, 1.2)),
+        "upright.jpg": Shot((1.0, -4, 1.6), size=(120, 160), k1=0.04),
+    }
+    write_room(folder, shots, textures=map(plain, (GROUND, WALL, BOX)))
 
 
 def off_surfaces(xyz: NDArray[np.float64]) -> NDArray[np.float64]:

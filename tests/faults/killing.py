@@ -32,7 +32,8 @@ class Job:
     kill_at: int = 0
     """Which of its changes to files below the folder it doesn't live to make."""
     after: str = ""
-    """The stage at whose end it gets a signal."""
+    """The stage at whose end it gets a signal, or at its first event of that name."""
+    event: str = "stage"
     signal: int = signal.SIGKILL
     max_file_bytes: int = 0
 
@@ -123,7 +124,7 @@ def _run(job: Job, report: int) -> None:
 
     sys.addaudithook(count_changes)
     if job.after:
-        _signal_after(job.after, job.signal)
+        _signal_after((job.after, job.event), job.signal)
     if job.max_file_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.max_file_bytes, job.max_file_bytes))
     code = 1
@@ -138,14 +139,14 @@ def _run(job: Job, report: int) -> None:
         os._exit(code)
 
 
-def _signal_after(stage: str, number: int) -> None:
+def _signal_after(last: tuple[str, str], number: int) -> None:
     from sfm.workspace.events import EventLog
 
     emit = EventLog.emit
 
     def halting(log: EventLog, of: str, event: str, **fields: object) -> None:
         emit(log, of, event, **fields)
-        if (of, event) == (stage, "stage"):
+        if (of, event) == last:
             os.kill(os.getpid(), number)
 
     EventLog.emit = halting

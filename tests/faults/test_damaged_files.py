@@ -18,19 +18,14 @@ from .harness import Bench, fuzz
 from .readers import READERS
 
 SEEDS = [range(400), pytest.param(range(400, 2000), marks=pytest.mark.slow)]
-_SHARES = 2
-"""Tests that divide the readers, to run side by side: a process of each has all libraries to import."""
 
 
-@pytest.mark.parametrize("share", range(_SHARES))
 @pytest.mark.parametrize("seeds", SEEDS, ids=["some", "many"])
-def test_damaged_files_are_read_or_refused_with_a_documented_error(seeds: range, share: int) -> None:
-    names = list(READERS)[share::_SHARES]
-
-    tally = fuzz(names, seeds, processes=1)
+def test_damaged_files_are_read_or_refused_with_a_documented_error(seeds: range) -> None:
+    tally = fuzz(list(READERS), seeds, processes=1)
 
     assert tally.failures == []
-    assert sum(tally.counts.values()) == sum(len(seeds) // READERS[name].slowness for name in names)
+    assert sum(tally.counts.values()) == sum(len(seeds) // READERS[name].slowness for name in READERS)
 
 
 @pytest.mark.parametrize("name", ["text model", "database", "run record"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,10 @@ class KnownDepth:
 
 @dataclass
 class Photos:
-    """True poses by image id, noisy keypoints, their true depths, and matches by pair of ids (ascending)."""
+    """True poses by image id, noisy keypoints, their true depths, and matches by pair of ids (ascending).
+
+    What `chain` and `turning` give is not to be changed.
+    """
 
     cams_from_world: Mapping[int, pycolmap.Rigid3d]
     rng: np.random.Generator
@@ -53,7 +57,7 @@ class Photos:
 
     def _observe(self, image_id: int, point: Array) -> int:
         in_cam = self.cams_from_world[image_id] * point
-        xy = camera().img_from_cam(in_cam) + self.rng.normal(scale=NOISE_PX, size=2)
+        xy = _projected(in_cam) + self.rng.normal(scale=NOISE_PX, size=2)
         self.xy.setdefault(image_id, []).append(np.float32(xy).astype(np.float64))
         self.depth.setdefault(image_id, []).append(float(in_cam[2]))
         return len(self.depth[image_id]) - 1
@@ -62,8 +66,12 @@ class Photos:
         in_cam = self.cams_from_world[image_id] * point
         if in_cam[2] < 0.5:
             return False
-        x, y = camera().img_from_cam(in_cam)
+        x, y = _projected(in_cam)
         return bool(5 < x < WIDTH - 5 and 5 < y < HEIGHT - 5)
+
+
+def _projected(in_cam: Array) -> Array:
+    return FOCAL * in_cam[:2] / in_cam[2] + (WIDTH / 2, HEIGHT / 2)
 
 
 def camera() -> pycolmap.Camera:
@@ -77,6 +85,7 @@ def name_of(image_id: int) -> str:
     return f"{image_id:02d}.jpg"
 
 
+@cache
 def chain(
     num_images: int, *, dense: int = 0, points_per_pair: int = 150, turning: float = 1.0, seed: int = 0
 ) -> Photos:
@@ -107,6 +116,7 @@ def _seen_by_both(photos: Photos, rng: np.random.Generator, k: int) -> Array:
             return point
 
 
+@cache
 def turning(num_images: int, *, step_deg: float = 9.0, num_points: int = 1500, seed: int = 0) -> Photos:
     """A camera that turns on the spot; all pairs with 30 common points are matched."""
     rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
@@ -23,6 +24,12 @@ from sfm.mapping.growing.submodels import MappingContext
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene
 from sfm.workspace.progress import Progress, SilentProgress
+
+
+def seeds(first: int, *others: int) -> pytest.MarkDecorator:
+    """A test with the first seed, and with the others where there is time for them."""
+    more = (pytest.param(seed, marks=pytest.mark.slow) for seed in others)
+    return pytest.mark.parametrize("seed", [first, *more])
 
 
 class Recorder:

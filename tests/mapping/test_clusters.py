@@ -24,15 +24,21 @@ from .running import Counted, Recorder, names, poses, run
 linux_only = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
 
 
-def side_by_side(database: Path, events: Recorder) -> MappingResult:
+def side_by_side(
+    database: Path, events: Recorder, *, processes: int = 2, progress: Counted | None = None
+) -> MappingResult:
     scratch = database.parent / "scratch"
-    return run(database, events=events, scratch=scratch, processes=2, cluster_size=25)
+    return run(
+        database, events=events, progress=progress, scratch=scratch, processes=processes, cluster_size=25
+    )
 
 
 @pytest.fixture(scope="module")
 def joined(chain: synthetic.Scene) -> tuple[MappingResult, Recorder]:
-    events = Recorder()
-    return side_by_side(chain.database, events), events
+    events, progress = Recorder(), Counted()
+    result = side_by_side(chain.database, events, progress=progress)
+    assert progress.count == NUM_PHOTOS  # photos are counted while processes register them
+    return result, events
 
 
 def test_two_processes_give_the_model_of_one(
@@ -62,19 +68,6 @@ def test_events_tell_of_clusters_joins_and_each_photo_once(joined: tuple[Mapping
     assert join["accepted"]
     registered = [event["name"] for event in events.of("registered")]
     assert len(registered) == len(set(registered)) == NUM_PHOTOS
-
-
-def test_models_do_not_depend_on_how_many_processes_there_are(
-    chain: synthetic.Scene, joined: tuple[MappingResult, Recorder]
-) -> None:
-    progress = Counted()
-
-    again = run(chain.database, progress=progress, processes=5, cluster_size=25)
-
-    assert progress.count == NUM_PHOTOS  # photos are counted while processes register them
-    first, second = poses(joined[0]), poses(again)
-    assert first.keys() == second.keys()
-    assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_nothing_is_left_in_the_scratch_folder(
@@ -111,7 +104,7 @@ def children(parent: int) -> Iterator[int]:
 
 
 @linux_only
-def test_the_cluster_of_a_process_that_is_killed_is_mapped_nevertheless(
+def test_models_depend_neither_on_how_many_processes_there_are_nor_on_one_that_is_killed(
     chain: synthetic.Scene, joined: tuple[MappingResult, Recorder]
 ) -> None:
     events = Recorder()
@@ -126,12 +119,13 @@ def test_the_cluster_of_a_process_that_is_killed_is_mapped_nevertheless(
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    result = side_by_side(chain.database, events)
+    result = side_by_side(chain.database, events, processes=5)
     killer.join()
 
     failures = sorted(str(cluster["failure"]) for cluster in events.of("cluster"))
     assert failures == ["", "killed by signal 9"]
     first, second = poses(joined[0]), poses(result)
+    assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 

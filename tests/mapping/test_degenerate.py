@@ -200,7 +200,7 @@ SPARED: dict[str, Damage] = {
 
 
 def cloud() -> np.ndarray:
-    return np.random.default_rng(0).uniform((-6, -3, 5), (6, 3, 12), (600, 3))
+    return np.random.default_rng(0).uniform((-6, -3, 5), (6, 3, 12), (400, 3))
 
 
 def arc(num: int) -> list[pycolmap.Rigid3d]:
@@ -245,7 +245,7 @@ def forget_focal_length(db: sqlite3.Connection) -> None:
 
 
 GEOMETRY: dict[str, Callable[[], Photos]] = {
-    "one-spot": lambda: low_overlap.turning(8),
+    "one-spot": lambda: low_overlap.turning(8, num_points=800),
     "one-photo-often": lambda: photos(arc(1) * 5, cloud()),
     "wall": lambda: photos(arc(6), cloud() * (1, 1, 0) + (0, 0, 8)),
     "two-on-a-line": lambda: photos([pose((0, 0, z)) for z in (0.0, 1.0)], cloud()),
@@ -253,7 +253,7 @@ GEOMETRY: dict[str, Callable[[], Photos]] = {
     "duplicates": lambda: twice(photos(arc(6), cloud())),
 }
 UNKNOWN_FOCAL: dict[str, Callable[[], Photos]] = {
-    "one-spot-unknown-focal": lambda: low_overlap.turning(8, step_deg=3.0),
+    "one-spot-unknown-focal": lambda: low_overlap.turning(8, step_deg=3.0, num_points=800),
     "wall-unknown-focal": lambda: photos(arc(6), cloud() * (1, 1, 0) + (0, 0, 8)),
 }
 FLAT = "fit a camera that only turned, or a plane"

@@ -14,7 +14,7 @@ from sfm.mapping.scene.scene import Scene
 
 from . import low_overlap, synthetic
 from .low_overlap import FOCAL, HEIGHT, WIDTH, Photos
-from .running import Recorder, run
+from .running import Recorder, run, seeds
 from .test_lifting import auc_at_5, ids
 
 NO_EXIF_PX = 1.2 * WIDTH  # COLMAP's start for a photo that says nothing
@@ -34,7 +34,7 @@ def focal_px(model: pycolmap.Reconstruction) -> float:
     return float(model.camera(1).mean_focal_length())
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@seeds(0, 1)
 def test_a_guess_stays_where_pairs_alone_cannot_tell_better(tmp_path: Path, seed: int) -> None:
     photos = low_overlap.chain(12, turning=0, seed=seed)
     recorder = Recorder()
@@ -75,7 +75,7 @@ def test_a_guess_stays_over_rounds_and_in_the_last_adjustment(tmp_path: Path) ->
     assert focal_px(model) == pytest.approx(FOCAL, rel=0.03)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@seeds(0, 1, 2)
 def test_a_guess_gives_way_where_pairs_do_tell(tmp_path: Path, seed: int) -> None:
     photos = low_overlap.chain(12, seed=seed)
     recorder = Recorder()

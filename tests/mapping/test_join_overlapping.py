@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+import pytest
 
 from sfm.mapping.edits.close_gaps import agreeing_share, close_gaps
 from sfm.mapping.edits.join_overlapping import join_models
 from sfm.mapping.edits.shared_points import shared_points
-from sfm.mapping.growing.submodels import MappingContext, Submodel, best_model
+from sfm.mapping.growing.submodels import MappingContext, Submodel, best_model, copied
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.scene import Scene
 
@@ -31,9 +32,15 @@ def parts(context: MappingContext, *ranges: range) -> list[Submodel]:
     return found
 
 
-def test_joined_models_share_their_photos_and_points(chain: synthetic.Scene) -> None:
+@pytest.fixture(scope="module")
+def halves(chain: synthetic.Scene) -> list[Submodel]:
+    """Models of the first and the last photos of the chain, six of them in both; not to be changed."""
+    return parts(workbench(chain.database), range(1, 29), range(23, 51))
+
+
+def test_joined_models_share_their_photos_and_points(chain: synthetic.Scene, halves: list[Submodel]) -> None:
     context = workbench(chain.database)
-    first, second = parts(context, range(1, 29), range(23, 51))
+    first, second = map(copied, halves)
     same = shared_points(first.reconstruction, second.reconstruction)
     total = first.reconstruction.num_points3D() + second.reconstruction.num_points3D()
     journal = Journal()
@@ -46,9 +53,8 @@ def test_joined_models_share_their_photos_and_points(chain: synthetic.Scene) -> 
     assert synthetic.max_rotation_error_deg(whole.reconstruction, chain.truth) < 0.3
 
 
-def test_no_point_is_shared_twice(chain: synthetic.Scene) -> None:
-    context = workbench(chain.database)
-    first, second = parts(context, range(1, 29), range(23, 51))
+def test_no_point_is_shared_twice(halves: list[Submodel]) -> None:
+    first, second = halves
 
     same = shared_points(first.reconstruction, second.reconstruction)
 
@@ -56,9 +62,11 @@ def test_no_point_is_shared_twice(chain: synthetic.Scene) -> None:
     assert len(set(same[:, 0].tolist())) == len(set(same[:, 1].tolist())) == len(same)
 
 
-def test_models_that_share_too_little_stay_apart_without_repeated_photos(chain: synthetic.Scene) -> None:
+def test_models_that_share_too_little_stay_apart_without_repeated_photos(
+    chain: synthetic.Scene, halves: list[Submodel]
+) -> None:
     context = workbench(chain.database)
-    bent = parts(context, range(1, 29), range(23, 51))
+    bent = [copied(half) for half in halves]
     rng = np.random.default_rng(0)
     for point in bent[1].reconstruction.points3D.values():
         point.xyz = point.xyz + rng.normal(scale=3.0, size=3)
@@ -71,7 +79,7 @@ def test_models_that_share_too_little_stay_apart_without_repeated_photos(chain: 
 
 
 def test_a_join_that_the_verified_pairs_contradict_is_taken_back(
-    tmp_path: Path, chain: synthetic.Scene
+    tmp_path: Path, chain: synthetic.Scene, halves: list[Submodel]
 ) -> None:
     """Both halves fit where they share photos, but pairs of their other photos say something else."""
     database = synthetic.keep_pairs(chain.database, tmp_path / "against.db", window(NUM_PHOTOS, REACH))
@@ -79,7 +87,7 @@ def test_a_join_that_the_verified_pairs_contradict_is_taken_back(
     synthetic.add_pairs(chain.database.parent / "all.db", database, false, wrong=1000)
     context = workbench(database)
 
-    models = join_models(context, parts(context, range(1, 29), range(23, 51)), journal := Journal())
+    models = join_models(context, [copied(half) for half in halves], journal := Journal())
 
     assert [fields["accepted"] for event, fields in journal.entries if event == "join"] == [True, False]
     assert sorted(len(model.names) for model in models) == [22, 28]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
 from sfm.mapping.cameras.model_selection import ModelSelection
 from sfm.mapping.edits.judge import Judge, apply_step
 from sfm.mapping.edits.split import split_at_articulations
-from sfm.mapping.growing.submodels import MappingContext, Submodel, copied
+from sfm.mapping.growing.submodels import Submodel, copied
 from sfm.mapping.measures.agreement import contradicted_share
 from sfm.mapping.scene.camera_models import freedom
 from sfm.mapping.scene.journal import Journal
@@ -24,21 +25,17 @@ from sfm.mapping.scene.journal import Journal
 from . import hostile
 from .hostile import FOCAL, KINDS, Shoot
 from .running import Recorder, names, run, workbench
-from .synthetic import synthesize
+from .synthetic import Scene
 
-
-@pytest.fixture(scope="module")
-def ring(tmp_path_factory: pytest.TempPathFactory) -> tuple[MappingContext, pycolmap.Reconstruction]:
-    scene = synthesize(tmp_path_factory.mktemp("ring") / "database.db")
-    (model,) = run(scene.database).models
-    return workbench(scene.database), model
+Ring = tuple[Scene, pycolmap.Reconstruction]
 
 
 def taken_from(
-    ring: tuple[MappingContext, pycolmap.Reconstruction], change: Callable[[pycolmap.Reconstruction], object]
+    ring: Ring, change: Callable[[pycolmap.Reconstruction], object]
 ) -> tuple[bool, list[tuple[str, dict[str, object]]]]:
     """Whether a step that makes this change to a copy is taken, and what was told."""
-    context, model = ring
+    model = ring[1]
+    context = workbench(ring[0].database)
     before, journal = Submodel.of(model), Journal()
 
     def step(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
@@ -91,7 +88,7 @@ def failing(model: pycolmap.Reconstruction) -> None:
 
 @pytest.mark.parametrize("change", [nothing, scaled, without_points_of_two])
 def test_a_step_that_makes_a_model_no_worse_is_taken(
-    ring: tuple[MappingContext, pycolmap.Reconstruction], change: Callable[[pycolmap.Reconstruction], None]
+    ring: Ring, change: Callable[[pycolmap.Reconstruction], None]
 ) -> None:
     assert taken_from(ring, change) == (True, [])
 
@@ -107,7 +104,7 @@ def test_a_step_that_makes_a_model_no_worse_is_taken(
     ],
 )
 def test_a_step_that_makes_a_model_worse_is_refused_and_told(
-    ring: tuple[MappingContext, pycolmap.Reconstruction],
+    ring: Ring,
     change: Callable[[pycolmap.Reconstruction], None],
     why: str,
 ) -> None:
@@ -120,36 +117,37 @@ def test_a_step_that_makes_a_model_worse_is_refused_and_told(
 
 
 def test_a_photo_that_its_matches_contradict_may_go(
-    ring: tuple[MappingContext, pycolmap.Reconstruction],
+    ring: Ring,
 ) -> None:
-    context, model = ring
+    scene, model = ring
     wrong = copy.deepcopy(model)
     frame = wrong.frame(wrong.image(min(wrong.reg_image_ids())).frame_id)
     turn = pycolmap.Rotation3d(np.array([0, 0.2, 0, np.sqrt(0.96)]))
     frame.rig_from_world = pycolmap.Rigid3d(turn, np.zeros(3)) * frame.rig_from_world
 
-    assert taken_from((context, wrong), without_a_photo) == (True, [])
+    assert taken_from((scene, wrong), without_a_photo) == (True, [])
 
 
 def test_parting_leaves_the_models_it_is_given_as_they_are(
-    ring: tuple[MappingContext, pycolmap.Reconstruction],
+    ring: Ring,
 ) -> None:
-    context, model = ring
+    scene, model = ring
     submodel = Submodel.of(model)
 
-    assert split_at_articulations(context, [submodel]) == [submodel]
+    assert split_at_articulations(workbench(scene.database), [submodel]) == [submodel]
     assert names(model) == submodel.names
 
 
 def test_cameras_that_lost_their_last_photo_since_they_were_asked_are_left_out(
-    ring: tuple[MappingContext, pycolmap.Reconstruction],
+    ring: Ring,
 ) -> None:
-    context, model = ring
-    could = freedom(model.camera(1), context.options.final_ba, richest="OPENCV", principal_point=True)
+    scene, model = ring
+    options = workbench(scene.database).options
+    could = freedom(model.camera(1), options.final_ba, richest="OPENCV", principal_point=True)
     gone = ModelSelection((), could, could.camera)
     richer = RicherCameras({1: gone, 4: gone}, {1: 8, 4: 1}, frozenset(), frozenset({4}))
 
-    done = adjusted_with(model, richer, context.options.final_ba)
+    done = adjusted_with(model, richer, options.final_ba)
 
     assert done is not None
     assert names(done) == names(model)
@@ -157,7 +155,10 @@ def test_cameras_that_lost_their_last_photo_since_they_were_asked_are_left_out(
 
 
 def small(kind: str, seed: int) -> Shoot:
-    return hostile.flight(seed, photos=12, lines=2, length_m=300.0) if kind == "flat" else KINDS[kind](seed)
+    if kind == "flat":
+        return hostile.flight(seed, photos=12, lines=2, length_m=300.0)
+    shoot = KINDS[kind](seed)
+    return replace(shoot, points=shoot.points[::2]) if len(shoot.points) > 1000 else shoot
 
 
 def check_finished(shoot: Shoot, path: Path, seed: int) -> tuple[pycolmap.Reconstruction, ...]:

@@ -24,6 +24,7 @@ from .lenses import (
     photographed,
     ring,
 )
+from .running import seeds
 
 RICH = (0.02, -0.08, 0.0012, -0.0008)
 """k1, k2, p1, p2"""
@@ -56,7 +57,7 @@ def accepted(tried: dict[str, TriedBlock]) -> set[str]:
     ],
     ids=["k2", "principal point", "fx/fy", "all"],
 )
-@pytest.mark.parametrize("seed", range(3))
+@seeds(0, 1, 2)
 def test_what_a_lens_has_is_found_within_its_sigma_and_nothing_else(
     lens: pycolmap.Camera, blocks: set[str], true: dict[str, float], seed: int
 ) -> None:
@@ -98,7 +99,7 @@ def forward(rng: np.random.Generator) -> tuple[list[pycolmap.Rigid3d], Array]:
 
 
 @pytest.mark.parametrize("scene", [nadir, forward])
-@pytest.mark.parametrize("seed", range(3))
+@seeds(0, 1, 2)
 def test_motions_that_cannot_tell_are_refused(scene, seed: int) -> None:  # type: ignore[no-untyped-def]
     poses, points = scene(np.random.default_rng(seed))
     model = finished(opencv(shift=SHIFT, aspect=0.003), seed=seed, poses=poses, points=points)
@@ -111,7 +112,7 @@ def test_motions_that_cannot_tell_are_refused(scene, seed: int) -> None:  # type
     assert (camera.principal_point_x, camera.principal_point_y) == (WIDTH / 2, HEIGHT / 2)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@seeds(0, 1, 2)
 def test_distortion_is_refused_where_not_even_the_focal_length_is_known(seed: int) -> None:
     """A drone's block of one height: the ground bends to fit any lens."""
     poses, points = nadir(np.random.default_rng(seed), 1500)
@@ -138,7 +139,7 @@ def tilted(rng: np.random.Generator) -> tuple[list[pycolmap.Rigid3d], Array]:
     return poses, ground
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])  # of the others a principal point alone comes first
+@seeds(1, 2, 3)  # of the others a principal point alone comes first
 def test_a_lens_off_its_centre_is_found_where_only_all_of_it_explains_the_photos(seed: int) -> None:
     poses, points = tilted(np.random.default_rng(seed))
     lens = opencv(shift=(18, 12), distortion=(-0.012, 0.006, 0.003, 0.006))  # much as caliterra's
@@ -156,7 +157,7 @@ def test_a_lens_off_its_centre_is_found_where_only_all_of_it_explains_the_photos
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@seeds(0, 1, 2)
 def test_a_lens_that_moves_between_photos_has_no_principal_point_to_be_freed(seed: int) -> None:
     """As stabilised ones do: each observation is precise, and all of a photo err alike."""
     rng = np.random.default_rng(seed)

@@ -54,7 +54,6 @@ def by_definition(directions: list[tuple[DescriptorMap, DescriptorMap]], subsamp
     return merged
 
 
-@settings(deadline=None, max_examples=40)
 @given(sizes, sizes, st.integers(1, 4), st.integers(0, 2**16))
 def test_both_directions(size_a: tuple[int, int], size_b: tuple[int, int], subsample: int, seed: int) -> None:
     a1, a2 = random_map(size_a, seed), random_map(size_a, seed + 1)
@@ -67,7 +66,7 @@ def test_both_directions(size_a: tuple[int, int], size_b: tuple[int, int], subsa
     assert table(merge_directions(first)) == pytest.approx(by_definition([(a1, b1)], subsample))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(sizes, sizes, st.integers(0, 2**16))
 def test_the_photos_may_change_their_places(
     size_a: tuple[int, int], size_b: tuple[int, int], seed: int

@@ -180,7 +180,7 @@ def test_rows_are_rows_of_the_whole(predictor) -> None:
             np.testing.assert_allclose(some, everything[rows], atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.tuples(*[st.integers(1, 5)] * 4))
 def test_any_multiple_of_sixteen(small_tensors, grids) -> None:
     """Odd grids, single rows and columns, both views of their own size."""

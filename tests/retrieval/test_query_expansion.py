@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -35,7 +35,6 @@ def made_up(seed: int, count: int, *, alone: float = 0.2) -> NDArray[np.float64]
 
 
 @given(**GRAPHS)
-@settings(deadline=None)
 def test_lists_are_sorted_without_repeats_and_never_hold_the_image_itself(seed, count, depth) -> None:
     found = expanded(neighbours_of(made_up(seed, count), depth), 8)
 
@@ -52,7 +51,6 @@ def test_lists_are_sorted_without_repeats_and_never_hold_the_image_itself(seed, 
 
 
 @given(**GRAPHS)
-@settings(deadline=None)
 def test_the_order_of_the_images_does_not_matter(seed, count, depth) -> None:
     scores = made_up(seed, count)
     order = np.random.default_rng(seed).permutation(count)
@@ -69,7 +67,6 @@ def test_the_order_of_the_images_does_not_matter(seed, count, depth) -> None:
 
 
 @given(**GRAPHS)
-@settings(deadline=None)
 def test_scores_are_those_of_the_definition(seed, count, depth) -> None:
     near = neighbours_of(made_up(seed, count), depth)
     scores, graph = np.zeros((count, count)), np.zeros((count, count))

@@ -61,7 +61,7 @@ def line_distances(scene: Scene) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("motion", MOTIONS.values(), ids=MOTIONS.keys())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_every_partner_is_within_a_narrow_band(motion: tuple[float, float, float], seed: int) -> None:
     scene = Scene(motion, seed)
@@ -75,7 +75,7 @@ def test_every_partner_is_within_a_narrow_band(motion: tuple[float, float, float
 
 
 @pytest.mark.parametrize("motion", MOTIONS.values(), ids=MOTIONS.keys())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_offsets_are_distances_from_epipolar_lines(motion: tuple[float, float, float], seed: int) -> None:
     scene = Scene(motion, seed)

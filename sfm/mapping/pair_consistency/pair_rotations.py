@@ -6,6 +6,7 @@ length is chosen with which most triplets of images have consistent rotations.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,7 @@ def _averaged(rotations: Mapping[Pair, Rotation]) -> dict[str, Rotation]:
 def _with_focal_length(camera: pycolmap.Camera, factor: float | None) -> pycolmap.Camera:
     if factor is None or camera.has_prior_focal_length:
         return camera
-    changed = pycolmap.Camera(camera.todict())
+    changed = copy.copy(camera)
     params = np.array(camera.params)
     params[list(camera.focal_length_idxs())] = factor * max(camera.width, camera.height)
     changed.params = params.tolist()
