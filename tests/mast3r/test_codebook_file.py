@@ -212,32 +212,8 @@ def test_claims_that_the_file_does_not_keep(tmp_path: Path, data: bytes) -> None
     refused(load_codebook, path)
 
 
-<<<<<<< HEAD
 def test_a_checkpoint_is_no_codebook(tmp_path: Path) -> None:
     assert "a zip archive" in refused(load_codebook, write_retrieval_head(tmp_path / "r.pth", 8))
-=======
-def test_files_of_other_kinds(tmp_path: Path) -> None:
-    path = tmp_path / "c.pkl"
-    for data, said in ((b"", "empty"), (b"<html>", "a web page"), (b"version https://git-lfs", "git-lfs")):
-        path.write_bytes(data)
-        assert said in refused(path)
-    assert "a zip archive" in refused(write_retrieval_head(tmp_path / "r.pth", 8))
-    assert "a folder" in refused(tmp_path)
-    assert "no such file" in refused(tmp_path / "none")
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), protocol=st.integers(2, 5))
-def test_no_damage_does_worse_than_a_refusal(tmp_path: Path, data: st.DataObject, protocol: int) -> None:
-    path = write_codebook(tmp_path / "c.pkl", np.ones((3, 2), np.float32), protocol=protocol)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
-
-    with suppress(WeightsError):
-        assert np.isfinite(load_codebook(path).centroids).all()
->>>>>>> quick
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
