@@ -34,7 +34,9 @@ def _count(case: Case, limits: Limits) -> int:
     nearest = np.argsort(distance, axis=1, kind="stable")[:, : limits.num_neighbours]
     closest = distance.min(axis=1)
     asked = (closest > limits.clear * case.diagonal) & (closest < limits.reach * case.diagonal)
-    place = _carried(case.points[asked], case.matched[nearest[asked]], case.partners[nearest[asked]])
+    place = moved_by_neighbours(
+        case.points[asked], case.matched[nearest[asked]], case.partners[nearest[asked]]
+    )
     diagonal = float(np.hypot(*case.size))
     margin = limits.margin * diagonal
     place = place[((place > margin) & (place < np.array(case.size) - margin)).all(axis=1)]
@@ -45,7 +47,7 @@ def _count(case: Case, limits: Limits) -> int:
     return int(np.count_nonzero((others >= limits.num_elsewhere) & apart))
 
 
-def _carried(points: Points, matched: Points, partners: Points) -> Points:
+def moved_by_neighbours(points: Points, matched: Points, partners: Points) -> Points:
     """Points (N, 2) moved by the similarity that fits their neighbours, (N, K, 2) each, best."""
     centre, centre_to = matched.mean(axis=1, keepdims=True), partners.mean(axis=1, keepdims=True)
     z = (matched - centre) @ np.array([1, 1j])

@@ -14,6 +14,7 @@ from sfm.mapping import (
     InconsistencyReport,
     PairMatches,
     find_inconsistent_pairs,
+    measured_background,
     read_rotations,
 )
 
@@ -34,7 +35,7 @@ class InconsistentPairRecord:
     a: str
     b: str
     score: float
-    """Confidence in [0, 1]."""
+    """Probability that it is false, in [0, 1]."""
     num_inliers: int
     why: str
 
@@ -62,7 +63,12 @@ def read_inconsistent_pairs(
     if num_verified(database) > max_pairs:
         return None
     matches = PairMatches.read(database)
-    return find_inconsistent_pairs(matches, rotations=read_rotations(database, matches), tried=tried)
+    return find_inconsistent_pairs(
+        matches,
+        rotations=read_rotations(database, matches),
+        background=measured_background(database, matches),
+        tried=tried,
+    )
 
 
 def deferred_pairs(database: Path) -> frozenset[Pair]:
@@ -78,7 +84,9 @@ def visual_aliasing(report: InconsistencyReport | None) -> VisualAliasing:
             note=f"Nobody looked for look-alikes: there are more than {MAX_PAIRS:,} verified pairs."
         )
     inconsistent_pairs = (
-        InconsistentPairRecord(s.pair.a, s.pair.b, round(s.score, 3), s.evidence.num_inliers, s.why)
+        InconsistentPairRecord(
+            s.pair.a, s.pair.b, round(s.score, 3), s.evidence.num_inliers, s.evidence.why()
+        )
         for s in report.inconsistent_pairs
     )
     return VisualAliasing(tuple(inconsistent_pairs), report.ambiguous, ADVICE if report.ambiguous else "")

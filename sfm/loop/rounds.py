@@ -31,7 +31,7 @@ from sfm.workspace.events import EventSink
 from .ambiguity_requests import ambiguity_requests
 from .anchored_images import all_anchored
 from .calibration import Calibration, Similarities
-from .consistency_requests import deciding_requests, is_unreliable, unasked, widening_requests
+from .consistency_requests import deciding_requests, is_unreliable
 from .epipolar_guides import guides_of
 from .history import History, registered_names
 from .kept_rounds import KeptRounds
@@ -162,8 +162,6 @@ class _Loop:
     yields: YieldStatistics = field(default_factory=YieldStatistics)
     num_at_restart: int = 0
     """Verified pairs at the last registration from new initial pairs."""
-    num_graph_rounds: int = 0
-    """Rounds before the first registration."""
     is_unreliable: bool = False
     """Whether the first registration would rest on pairs that are probably wrong."""
 
@@ -187,7 +185,6 @@ class _Loop:
         self.is_unreliable = self.kept.is_unreliable(lambda: is_unreliable(self.pairs.inconsistent()))
         # wrong pairs can bend the first model: it needs the pairs that decide about them or outnumber them
         self._graph_rounds("doubt")
-        self.num_graph_rounds = len(self.history)
 
     def _graph_rounds(self, stage: Stage) -> None:
         for _ in range(_MAX_GRAPH_ROUNDS):
@@ -301,12 +298,9 @@ class _Loop:
         requests = propose_requests(
             LoopState(view_graph, observations, tried, self.rank, number, is_registered, curve.chance, links)
         )
-        later_than = self.num_graph_rounds if is_registered else -1
-        requests += deciding_requests(unasked(report, self.pairs.graph, later_than), num_photos=len(names))
-        if self.is_unreliable and stage == "doubt":
-            requests += widening_requests(names, self.rank, tried)
+        requests += deciding_requests(report, self.pairs.graph)
         if is_registered and not self.existing:
-            requests += ambiguity_requests(self.mapper.ambiguous_parts(self.models), tried)
+            requests += ambiguity_requests(self.mapper.ambiguous_parts(self.models, self._deferred()), tried)
         return [request for one in requests if (request := self._of_new_images(one)).candidates]
 
     def _loop_closures(

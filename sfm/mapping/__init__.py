@@ -5,6 +5,7 @@ from __future__ import annotations
 from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_lengths
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
+from .pair_consistency.background import measured_background
 from .pair_consistency.inconsistent_pairs import (
     InconsistencyReport,
     InconsistentPair,
@@ -34,6 +35,7 @@ __all__ = [
     "ambiguous_parts",
     "find_inconsistent_pairs",
     "find_wrong_focal_lengths",
+    "measured_background",
     "predicted_overlaps",
     "read_rotations",
     "reconstruct",

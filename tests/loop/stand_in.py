@@ -82,7 +82,7 @@ class Engine:
         self.asked_about.append(set(tried))
         return InconsistencyReport((), ambiguous=False)
 
-    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
+    def ambiguous_parts(self, models: Models, deferred: frozenset[Pair]) -> Sequence[AmbiguousPart]:
         return self.contested
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:

@@ -1,26 +1,36 @@
-"""Suspects that matter are asked about, a few of each crowd; others cost no pair."""
+"""Doubtful links are asked about, most information first, with few pairs in all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.loop import deciding_requests
-from sfm.loop.consistency_requests import is_unreliable, unasked
-from sfm.mapping import InconsistencyReport, InconsistentPair
-from sfm.mapping.pair_consistency.inconsistent_pairs import Evidence
+from sfm.loop.consistency_requests import is_unreliable
+from sfm.mapping import InconsistencyReport
+from sfm.mapping.pair_consistency.inconsistent_pairs import DoubtfulLink
 
 
-def inconsistent(
-    a: int, b: int, *, inliers: int = 80, score: float = 0.9, deciding: int = 2
-) -> InconsistentPair:
-    evidence = Evidence(inliers, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
+def link(a: int, b: int, *, information: float = 0.9, deciding: int = 2) -> DoubtfulLink:
     asked = tuple(Pair.of(f"{a:03d}", f"{b + 1 + i:03d}") for i in range(deciding))
-    return InconsistentPair(Pair.of(f"{a:03d}", f"{b:03d}"), score, "why", evidence, asked)
+    return DoubtfulLink(Pair.of(f"{a:03d}", f"{b:03d}"), information, asked)
 
 
-def test_a_firm_suspect_is_asked_about_with_its_deciding_pairs() -> None:
-    found = inconsistent(0, 50)
+def report(*links: DoubtfulLink) -> InconsistencyReport:
+    return InconsistencyReport((), ambiguous=False, doubtful_links=links)
 
-    (request,) = deciding_requests(InconsistencyReport((found,), ambiguous=False), num_photos=100)
+
+def graph(num_pairs: int, asked: Iterable[Pair] = ()) -> SceneGraph:
+    names = tuple(f"{i:03d}" for i in range(100))
+    tried = [Pair(a, b) for a in names for b in names if a < b and a > "060"][:num_pairs]
+    edges = {pair: Edge(0.5, Reason.KNN, 0) for pair in tried}
+    return SceneGraph(names, edges | {pair: Edge(0.5, Reason.VERIFY, 1) for pair in asked})
+
+
+def test_a_doubtful_link_is_asked_about_with_its_deciding_pairs() -> None:
+    found = link(0, 50)
+
+    (request,) = deciding_requests(report(found), graph(100))
 
     assert request.reason is Reason.VERIFY
     assert request.subject == ("000", "050")
@@ -28,52 +38,33 @@ def test_a_firm_suspect_is_asked_about_with_its_deciding_pairs() -> None:
     assert all(0 < candidate.chance < 1 for candidate in request.candidates)
 
 
-def test_weak_or_unsure_suspects_and_those_without_a_question_cost_nothing() -> None:
-    weak, mute = inconsistent(0, 50, inliers=29), inconsistent(2, 52, deciding=0)
-    unsure = inconsistent(4, 54, score=0.3)
+def test_more_information_is_worth_more() -> None:
+    sure, open_ = deciding_requests(report(link(0, 50, information=0.2), link(2, 52)), graph(200))
 
-    assert deciding_requests(InconsistencyReport((weak, mute, unsure), ambiguous=False), num_photos=100) == []
-    (request,) = deciding_requests(InconsistencyReport((weak, mute, unsure), ambiguous=True), num_photos=100)
-    assert request.subject == ("004", "054")
-    assert deciding_requests(InconsistencyReport((), ambiguous=False), num_photos=100) == []
-    assert deciding_requests(None, num_photos=100) == []
+    assert sure.worth < open_.worth
 
 
-def test_of_a_crowd_a_few_are_asked_about_each_photo_once() -> None:
-    crowd = tuple(inconsistent(a, b) for a in range(10) for b in range(50, 60))
+def test_of_many_links_a_few_are_asked_about_each_photo_once() -> None:
+    crowd = [link(a, b) for a in range(10) for b in range(50, 60)]
 
-    requests = deciding_requests(InconsistencyReport(crowd, ambiguous=True), num_photos=20)
+    requests = deciding_requests(report(*crowd), graph(200))
 
-    assert len(requests) == 5
+    assert sum(len(request.candidates) for request in requests) == 6  # three in a hundred pairs
     photos = [name for request in requests for name in request.subject]
     assert len(set(photos)) == len(photos)
 
 
-def test_several_firm_suspects_put_the_pairs_in_doubt_and_weak_ones_do_not() -> None:
-    firm, other, weak = inconsistent(0, 50), inconsistent(2, 52), inconsistent(4, 54, inliers=29)
+def test_what_earlier_rounds_asked_counts_and_is_not_asked_again() -> None:
+    asked = [Pair("000", "051"), Pair("002", "053")]
 
-    assert is_unreliable(InconsistencyReport((firm, other, weak), ambiguous=False))
-    assert not is_unreliable(InconsistencyReport((firm, weak), ambiguous=True))
+    requests = deciding_requests(report(link(0, 50), link(4, 54), link(6, 56)), graph(110, asked))
+
+    assert [request.subject for request in requests] == [("004", "054")]
+
+
+def test_without_doubt_nothing_is_asked() -> None:
+    assert deciding_requests(report(), graph(100)) == []
+    assert deciding_requests(None, graph(100)) == []
+    assert is_unreliable(report(link(0, 50)))
+    assert not is_unreliable(report())
     assert not is_unreliable(None)
-
-
-def test_a_photo_is_asked_about_once_and_after_registration_only_for_later_pairs() -> None:
-    early, late, done = inconsistent(0, 50), inconsistent(2, 52), inconsistent(4, 54)
-    edges = {
-        early.pair: Edge(0.5, Reason.KNN, 0),
-        late.pair: Edge(0.5, Reason.UNREGISTERED, 7),
-        done.pair: Edge(0.5, Reason.UNREGISTERED, 7),
-        Pair("004", "099"): Edge(0.5, Reason.VERIFY, 3),
-    }
-    graph = SceneGraph(tuple(f"{i:03d}" for i in range(100)), edges)
-    report = InconsistencyReport((early, late, done), ambiguous=True)
-
-    def left(later_than: int) -> tuple[InconsistentPair, ...]:
-        found = unasked(report, graph, later_than)
-        assert found is not None
-        assert found.ambiguous
-        return found.inconsistent_pairs
-
-    assert left(-1) == (early, late)
-    assert left(5) == (late,)
-    assert unasked(None, graph, -1) is None

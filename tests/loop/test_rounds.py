@@ -17,8 +17,8 @@ from sfm.config.schema import RegisterConfig
 from sfm.errors import WorkspaceError
 from sfm.loop import Models, rounds
 from sfm.loop.loop_closures import LoopClosure
-from sfm.mapping import InconsistencyReport, InconsistentPair
-from sfm.mapping.pair_consistency.inconsistent_pairs import Evidence
+from sfm.mapping import InconsistencyReport
+from sfm.mapping.pair_consistency.inconsistent_pairs import DoubtfulLink
 from sfm.matching import Guides, MatchReport
 from sfm.workspace.events import EventLog, EventSink, read_events
 from tests.loop.stand_in import CHAIN, NAMES, Engine, model_of, run
@@ -70,9 +70,8 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     assert len(CHAIN) < len(result.scene_graph) <= 1.5 * len(NAMES)
 
 
-def doubted(pair: Pair, deciding: tuple[Pair, ...] = ()) -> InconsistentPair:
-    evidence = Evidence(90, 0.01, 0.2, 0.1, 0.6, 0.2, 6, 60, None)
-    return InconsistentPair(pair, 0.9, "looks alike", evidence, deciding)
+def doubted(pair: Pair, deciding: tuple[Pair, ...] = ()) -> DoubtfulLink:
+    return DoubtfulLink(pair, 0.9, deciding)
 
 
 class Doubtful(Engine):
@@ -84,7 +83,8 @@ class Doubtful(Engine):
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))
         deciding = tuple(Pair(*ends) for ends in combinations(NAMES, 2) if Pair(*ends) not in tried)
-        return InconsistencyReport((doubted(Pair("0.jpg", "5.jpg"), deciding),), ambiguous=True)
+        links = (doubted(Pair("0.jpg", "5.jpg"), deciding),)
+        return InconsistencyReport((), ambiguous=True, doubtful_links=links)
 
 
 def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tmp_path: Path) -> None:
@@ -137,9 +137,8 @@ def test_pairs_that_are_trusted_count_everywhere(
 def test_what_was_believed_before_a_kill_is_believed_after_it(tmp_path: Path) -> None:
     class DoubtsLater(Engine):
         def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
-            return InconsistencyReport(
-                tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg")), ambiguous=True
-            )
+            links = tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg"))
+            return InconsistencyReport((), ambiguous=True, doubtful_links=links)
 
     config = RegisterConfig(max_rounds=1)
     before = run(Engine(), tmp_path, config)

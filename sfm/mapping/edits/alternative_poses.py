@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,13 +51,18 @@ class AlternativePlacement:
         return here, there
 
 
-def alternative_placements(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
+def alternative_placements(
+    context: MappingContext, submodel: Submodel, deferred: Set[Pair]
+) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
-    More matches must agree with the alternative than with the present placement. Half as many suffice where
-    the present one is not consistent by its covisibility.
+    Deferred pairs, which are likelier false, count for no placement. More of the other matches must agree
+    with the alternative than with the present placement. Half as many suffice where the present one is not
+    consistent by its covisibility.
     """
-    edges = context.scene.view_graph.edges
+    believed = replace(context.scene, view_graph=context.scene.view_graph.without(deferred))
+    context = replace(context, scene=believed)
+    edges = believed.view_graph.edges
     errors = median_errors_px(context.scene, submodel.reconstruction, edges)
     inliers = {pair: edges[pair].num_inliers for pair in errors}
     parts = weakly_connected_parts(submodel.names, errors, inliers)

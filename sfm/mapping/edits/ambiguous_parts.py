@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +31,19 @@ class AmbiguousPart:
 
 
 def ambiguous_parts(
-    database: Path, models: Sequence[pycolmap.Reconstruction], *, config: RegisterConfig, seed: int
+    database: Path,
+    models: Sequence[pycolmap.Reconstruction],
+    deferred: Set[Pair] = frozenset(),
+    *,
+    config: RegisterConfig,
+    seed: int,
 ) -> list[AmbiguousPart]:
     """Parts with two possible placements and the untried pairs that would decide between them.
 
     Args:
         database: COLMAP database with keypoints and two-view geometries; only read.
         models: of its images, unchanged; need not be settled.
+        deferred: pairs that count for no placement.
         config: of registration.
         seed: of everything random.
     """
@@ -46,7 +52,7 @@ def ambiguous_parts(
     context = MappingContext(scene, options, lambda name: None)
     found: list[AmbiguousPart] = []
     for model in models:
-        for other in alternative_placements(context, Submodel.of(model)):
+        for other in alternative_placements(context, Submodel.of(model), deferred):
             asked = (AmbiguousPart(other.part, _deciding_pairs(place)) for place in (other.here, other.there))
             found += [place for place in asked if place.deciding]
     return found

@@ -54,7 +54,8 @@ def relocate_parts(
     submodel = start = Submodel.of(model)
     for _ in range(_MAX_MOVES):
         moves = sorted(
-            _relocations(context, submodel), key=lambda move: (-move.gain, len(move.part), min(move.part))
+            _relocations(context, submodel, deferred),
+            key=lambda move: (-move.gain, len(move.part), min(move.part)),
         )
         done = (_relocated(context, submodel, move, deferred, journal) for move in moves)
         found = next((moved for moved in done if moved is not None), None)
@@ -66,9 +67,11 @@ def relocate_parts(
     return submodel.reconstruction
 
 
-def _relocations(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
+def _relocations(
+    context: MappingContext, submodel: Submodel, deferred: Set[Pair]
+) -> Iterator[AlternativePlacement]:
     edges, matches = context.scene.view_graph.edges, cache(context.scene.pair_matches)
-    for move in alternative_placements(context, submodel):
+    for move in alternative_placements(context, submodel, deferred):
         by_context = partial(_votes_ratio_by_context, edges, matches, move)
         if is_relocation(move.here, move.there, move.votes(edges), by_context):
             yield move

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ class PairMatches:
     """Width and height of each image, px."""
     inliers: Mapping[Pair, npt.NDArray[np.int64]]
     """Of each verified pair, (M, 2): keypoint of `pair.a`, keypoint of `pair.b`."""
+    num_matches: Mapping[Pair, int] = field(default_factory=dict)
+    """Of pairs before verification, where it is known."""
 
     @classmethod
     def read(cls, database: Path, *, min_num_inliers: int = MIN_NUM_INLIERS) -> PairMatches:
@@ -43,11 +47,13 @@ class PairMatches:
                     continue
                 name_1, name_2 = (images[i].name for i in pycolmap.pair_id_to_image_pair(pair_id))
                 inliers[Pair.of(name_1, name_2)] = matches if name_1 < name_2 else matches[:, ::-1]
+        names = {image_id: image.name for image_id, image in images.items()}
+        num_matches = {pair: rows for pair, rows in _num_matches(database, names).items() if pair in inliers}
         sizes = {
             image.name: (cameras[image.camera_id].width, cameras[image.camera_id].height)
             for image in images.values()
         }
-        return cls(keypoints, sizes, dict(sorted(inliers.items())))
+        return cls(keypoints, sizes, dict(sorted(inliers.items())), num_matches)
 
     def diagonal_px(self, name: str) -> float:
         """Length of an image's diagonal."""
@@ -60,3 +66,15 @@ class PairMatches:
             counts[pair.a][matches[:, 0]] += 1  # once, however often it is named
             counts[pair.b][matches[:, 1]] += 1
         return counts
+
+
+def _num_matches(database: Path, name_of: Mapping[int, str]) -> dict[Pair, int]:
+    """Rows of the matches of each pair, without reading them."""
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        rows = db.execute("SELECT pair_id, rows FROM matches").fetchall()
+    ends = {pair_id: pycolmap.pair_id_to_image_pair(pair_id) for pair_id, _ in rows}
+    return {
+        Pair.of(*(name_of[i] for i in ends[pair_id])): count
+        for pair_id, count in rows
+        if all(i in name_of for i in ends[pair_id])
+    }

@@ -1,4 +1,4 @@
-"""Which verified pairs are true: from a list made by looking, or from ground-truth poses and depth."""
+"""Which verified pairs are true: from a list made by looking, or from true poses, with depth or without."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from kernels.sampson import sampson_distances
 from retrieval import Pair
 from sfm.mapping.scene.pair_matches import PairMatches
 
 LABELS = Path(__file__).resolve().parent / "labels"
 _AGREES_PX = 8.0
-_TRUE, _FALSE = 0.85, 0.15  # shares of matches that agree with the truth; between them a pair is mixed
+_NEAR_PX = 6.0  # from the epipolar lines of the true poses
+_TRUE, _FALSE = 0.65, 0.3  # shares of matches that agree with the truth; between them a pair is mixed
 
 
 class Label(StrEnum):
@@ -28,19 +31,26 @@ class Label(StrEnum):
 
 
 def pair_labels(name: str, folder: Path, matches: PairMatches) -> dict[Pair, Label]:
-    """The label of each verified pair; all are true where nothing else is known.
+    """The label of each verified pair whose truth is known; all are true where the set has no truth at all.
 
     Args:
         name: of the set; `labels/NAME.txt` lists its false and mixed pairs.
-        folder: of the set; with `gt.json` and `depth/` the matches are compared with them.
+        folder: of the set; `false_pairs.json` lists its false pairs. With `depth/` matches are compared with
+            the surface, else with the epipolar lines of `gt.json` or `reference.json`.
         matches: of the verified pairs.
     """
     listed = LABELS / f"{name}.txt"
     if listed.is_file():
         known = read_labels(listed)
         return {pair: known.get(pair, Label.TRUE) for pair in matches.inliers}
+    if (folder / "false_pairs.json").is_file():
+        false = {Pair.of(*ends) for ends in json.loads((folder / "false_pairs.json").read_text("utf-8"))}
+        return {pair: Label.FALSE if pair in false else Label.TRUE for pair in matches.inliers}
     if (folder / "depth").is_dir():
         return _depth_only_model(folder, matches)
+    for truth in ("gt.json", "reference.json"):
+        if (folder / truth).is_file():
+            return _by_poses(json.loads((folder / truth).read_text(encoding="utf-8")), matches)
     return dict.fromkeys(matches.inliers, Label.TRUE)
 
 
@@ -56,8 +66,41 @@ def _depth_only_model(folder: Path, matches: PairMatches) -> dict[Pair, Label]:
     for pair, inliers in matches.inliers.items():
         forth = _agrees(folder, truth, matches, pair.a, pair.b, inliers)
         back = _agrees(folder, truth, matches, pair.b, pair.a, inliers[:, ::-1])
-        share = float((forth | back).mean())
-        labels[pair] = Label.TRUE if share > _TRUE else Label.FALSE if share < _FALSE else Label.MIXED
+        labels[pair] = _label(float((forth | back).mean()))
+    return labels
+
+
+def _label(share: float) -> Label:
+    return Label.TRUE if share >= _TRUE else Label.FALSE if share <= _FALSE else Label.MIXED
+
+
+def _by_poses(truth: Mapping[str, Any], matches: PairMatches) -> dict[Pair, Label]:
+    """Labels of the pairs of images with poses; pairs between two frames of reference are false."""
+    images, frame = truth["images"], truth.get("components") or {}
+    labels = {}
+    for pair, inliers in matches.inliers.items():
+        if not images.keys() >= set(pair):
+            continue
+        if frame.get(pair.a) != frame.get(pair.b):
+            labels[pair] = Label.FALSE
+            continue
+        cameras = [pycolmap.Camera(**truth["cameras"][name]) for name in pair]
+        for camera, name in zip(cameras, pair, strict=True):
+            camera.rescale(*matches.sizes[name])
+        rays = [
+            np.column_stack([camera.cam_from_img(matches.keypoints[name][ends]), np.ones(len(ends))])
+            for camera, name, ends in zip(cameras, pair, inliers.T, strict=True)
+        ]
+        poses = [
+            pycolmap.Rigid3d(
+                pycolmap.Rotation3d(np.array(images[name]["R_cw"])), np.array(images[name]["t_cw"])
+            )
+            for name in pair
+        ]
+        essential = pycolmap.essential_matrix_from_pose(poses[1] * poses[0].inverse())
+        focal_px = sum(camera.mean_focal_length() for camera in cameras) / 2
+        near = sampson_distances(rays[0], rays[1], essential) * focal_px < _NEAR_PX
+        labels[pair] = _label(float(near.mean()))
     return labels
 
 

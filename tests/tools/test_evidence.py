@@ -1,4 +1,4 @@
-"""The study of inconsistent pairs, and the labels of pairs that it is judged by."""
+"""Labels of pairs, and the fit of their probability."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from evidence.graphs import LabelledGraph, thinned
+from evidence.pairs import INDICATORS, auroc, calibration_error, left_out, model_of
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
-from studies.suspects import measure as measured
-from studies.suspects import thinned
+from synthetic.kinds import KINDS, plan_kind
 
 from retrieval import Pair
+from sfm.mapping.pair_consistency.pair_features import local_features
 from sfm.mapping.scene.pair_matches import PairMatches
+from tests.mapping.wall import Wall, chain, pair
 
 
 def test_the_list_of_dup_cereal_names_pairs_of_its_photos(shared_data) -> None:
@@ -66,27 +69,55 @@ def test_a_thin_graph_keeps_some_pairs_of_each_photo_always_the_same() -> None:
     assert thinned(whole, 3).inliers.keys() == thin.inliers.keys()
 
 
-@pytest.mark.slow
-@pytest.mark.shared
-@pytest.mark.timeout(1800)
-def test_the_look_alikes_of_dup_cereal_are_named_and_fountain_is_plain(shared_data, tmp_path) -> None:
-    (exhaustive,) = measured("dup_cereal", shared_data, tmp_path, [], 2)
-    (plain,) = measured("fountain-P11", shared_data, tmp_path, [], 2)
-    whole, thin = measured("eth3d_pipes", shared_data, tmp_path, [4], 2)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_each_kind_is_rendered_with_depth(kind: str) -> None:
+    photos = plan_kind(kind, 1, views=4, width=96)
 
-    assert exhaustive.named_false >= 0.9 * exhaustive.false > 90
-    assert exhaustive.named_true <= 0.02 * exhaustive.true
-    assert exhaustive.ambiguous
-    assert plain.named == 0
-    assert not plain.ambiguous
-    assert whole.named == thin.named == 0
+    picture = photos[0].scene.renderer().colour(photos[0].camera, photos[0].pose, supersample=1)
+    depth = photos[0].scene.renderer().depth(photos[0].camera, photos[0].pose)
+
+    assert len(photos) == 4
+    assert picture.std() > 5
+    assert np.isfinite(depth).all()
+    assert (depth > 0).mean() > 0.3
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_the_look_alikes_of_rendered_facades_are_named(tmp_path) -> None:
-    (row,) = measured("facades-60-1", tmp_path, tmp_path, [], 2)
+def test_a_shuffled_collection_has_the_same_views_in_another_order() -> None:
+    plain, shuffled = (
+        [tuple(np.round(photo.pose.translation, 9)) for photo in plan_kind("desk", 2, shuffled=one)]
+        for one in (False, True)
+    )
 
-    assert row.named_false >= 0.9 * row.false > 90
-    assert row.firm_named_false >= 0.8 * row.firm_false > 8
-    assert row.ambiguous
+    assert set(plain) == set(shuffled)
+    assert plain != shuffled
+
+
+def walls(kind: str, width: float) -> LabelledGraph:
+    """Photos along a wall with a stretch that is there twice, and labels of their pairs."""
+    wall = Wall([1.0 * i for i in range(24)], twins=(4.0, 20.0, width))
+    false = {(i, j): wall.false_matches(i, j) for i in range(2, 6) for j in range(18, 22)}
+    matches = wall.matches(chain(wall, 3) | {ends: rows for ends, rows in false.items() if len(rows) >= 15})
+    is_true = {one: one not in {pair(*ends) for ends in false} for one in matches.inliers}
+    return LabelledGraph(kind, kind, None, "plain", matches, {}, is_true, dict(local_features(matches, {})))
+
+
+def test_a_fit_ranks_the_pairs_of_a_kind_that_it_has_not_seen() -> None:
+    graphs = [walls("narrow", 2.5), walls("medium", 3.0), walls("wide", 3.5)]
+
+    rows = left_out(graphs)
+    model = model_of(graphs)
+
+    assert all(row["auroc"] > 0.97 for row in rows)
+    assert model["kinds"] == ["medium", "narrow", "wide"]
+    assert model["false_pairs"] == sum(int((~graph.truth).sum()) for graph in graphs)
+    slopes = model["rounds"][1]["coefficients"]
+    assert slopes["track_support"] > 0
+    assert all(value >= 0 for name, value in slopes.items() if name not in INDICATORS)
+
+
+def test_calibration_error_and_auroc_of_known_chances() -> None:
+    truth = np.array([True, True, False, False])
+
+    assert auroc(np.array([0.9, 0.6, 0.4, 0.1]), truth) == 1.0
+    assert auroc(np.array([0.5, 0.5, 0.5, 0.5]), truth) == 0.5
+    assert calibration_error(np.array([0.95, 0.95, 0.05, 0.05]), truth, np.ones(4)) == pytest.approx(0.05)

@@ -1,0 +1,218 @@
+"""Features of verified pairs by which true pairs differ from those that visual aliasing made.
+
+Most are relative: a value of the pair minus that of its images' strongest other pairs. Absolute values depend
+on texture, overlap and image size, and do not transfer from one kind of collection to another.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import ConvexHull, QhullError
+
+from retrieval import Pair
+
+from ..scene.pair_matches import PairMatches
+from .missing_correspondences import context_agreement
+from .pair_rotations import Rotation, rotation_errors
+from .track_forest import TrackForest
+from .trees import maximum_spanning_forest
+
+Values = Mapping[Pair, float]
+
+_NUM_STRONGEST = 3
+_NUM_KNOWN = 5  # matches between tracks, for their share to mean anything
+_SUPPORTED = 0.8  # of these within tracks: the pair's matches extend the tracks
+_NUM_PASSES = 3
+_LEAST_ERROR_DEG, _USUAL_ERROR_DEG = 0.5, 3.0
+_MAX_LOG_RATIO = 3.0
+
+
+def local_features(matches: PairMatches, background: Mapping[Pair, float | None]) -> dict[str, Values]:
+    """Features by name, each of all pairs of `matches`.
+
+    Args:
+        matches: of all verified pairs.
+        background: of each pair from `Background`; None or missing where nothing was measured.
+    """
+    inliers = {pair: len(rows) for pair, rows in matches.inliers.items()}
+    of_image = pairs_by_image(inliers)
+    context = context_agreement(matches)
+    logs = {pair: math.log(count) for pair, count in inliers.items()}
+    log_context = {pair: math.log(context[pair] + 1e-3) for pair in inliers}
+    ratio = {
+        pair: math.log(count / max(matches.num_matches.get(pair, count), count))
+        for pair, count in inliers.items()
+    }
+    spread = {pair: _spread(matches, pair) for pair in inliers}
+    measured = {pair: value for pair in inliers if (value := background.get(pair)) is not None}
+    num_matched = {name: np.count_nonzero(n) for name, n in matches.num_pairs_of_keypoints().items()}
+    strength = {
+        pair: context[pair] * count / max(num_matched[pair.a], num_matched[pair.b])
+        for pair, count in inliers.items()
+    }
+    return {
+        "inliers": logs,
+        "relative_inliers": _relative(logs, of_image),
+        "rank": _rank(of_image),
+        "context": log_context,
+        "relative_context": _relative(log_context, of_image),
+        "relative_inlier_ratio": _relative(ratio, of_image),
+        "relative_spread": _relative(spread, of_image),
+        "common_neighbours": _common_neighbours(strength),
+        "detour": _detour(strength),
+        "capture_order": capture_order(matches.keypoints, of_image),
+        "has_background": {pair: float(pair in measured) for pair in inliers},
+        "background": {pair: measured.get(pair, 0.0) for pair in inliers},
+    }
+
+
+def track_features(
+    matches: PairMatches, rotations: Mapping[Pair, Rotation], log_odds: Values
+) -> dict[str, Values]:
+    """Features of each pair against the tracks and rotations of the pairs that are likelier true.
+
+    Tracks begin with the maximum spanning forest of the log-odds. Other pairs extend them in the order of
+    their support by the tracks so far (Yan et al. 2017, "Distinguishing the Indistinguishable").
+    """
+    forest = maximum_spanning_forest(log_odds)
+    tracks = TrackForest({name: len(xy) for name, xy in matches.keypoints.items()})
+    trusted = set(forest.edges)
+    for pair in sorted(trusted, key=lambda pair: (-log_odds[pair], pair)):
+        tracks.join(pair, matches.inliers[pair])
+    for _ in range(_NUM_PASSES):
+        before = len(trusted)
+        support = {pair: _support(tracks, matches, pair) for pair in log_odds if pair not in trusted}
+        for pair in sorted(support, key=lambda pair: (-support[pair], pair)):
+            within, known = tracks.counts(pair, matches.inliers[pair])
+            if known >= _NUM_KNOWN and within >= _SUPPORTED * known:
+                tracks.join(pair, matches.inliers[pair])
+                trusted.add(pair)
+        if len(trusted) == before:
+            break
+    graph: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in sorted(trusted)])
+    errors = rotation_errors(rotations, graph, log_odds)
+    in_forest = frozenset(forest.edges)
+    return {
+        "track_support": {
+            pair: 0.0 if pair in in_forest else _support(tracks, matches, pair) for pair in log_odds
+        },
+        "rotation_agreement": {
+            pair: 0.0
+            if pair in in_forest or pair not in errors
+            else -math.log(max(errors[pair], _LEAST_ERROR_DEG) / _USUAL_ERROR_DEG)
+            for pair in log_odds
+        },
+    }
+
+
+def capture_order(names: Iterable[str], of_image: Mapping[str, Sequence[Pair]]) -> dict[Pair, float]:
+    """Log-likelihood ratio of each pair being strong, by the distance of its images in the order of names.
+
+    It is learned from the two strongest pairs of each image, in octaves of the distance. Where names are
+    shuffled it is about 0.
+    """
+    position = {name: index for index, name in enumerate(sorted(names, key=_natural))}
+    count = len(position)
+    octaves = {
+        pair: int(math.log2(abs(position[pair.a] - position[pair.b])))
+        for pairs in of_image.values()
+        for pair in pairs
+    }
+    strong = Counter(octaves[pair] for pair in {pair for pairs in of_image.values() for pair in pairs[:2]})
+    possible: Counter[int] = Counter()
+    for distance in range(1, count):
+        possible[int(math.log2(distance))] += count - distance
+    share = sum(strong.values()) / max(sum(possible.values()), 1)
+    ratio = {o: math.log((strong[o] + 1) / (possible[o] * share + 1)) for o in set(octaves.values())}
+    return {pair: ratio[octave] for pair, octave in octaves.items()}
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """Key that sorts numbers in a name by value."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+def pairs_by_image(inliers: Mapping[Pair, int]) -> dict[str, list[Pair]]:
+    """The pairs of each image, most inliers first."""
+    found: dict[str, list[Pair]] = {}
+    for pair in sorted(inliers, key=lambda pair: (-inliers[pair], pair)):
+        for name in pair:
+            found.setdefault(name, []).append(pair)
+    return found
+
+
+def _relative(values: Values, of_image: Mapping[str, Sequence[Pair]]) -> dict[Pair, float]:
+    """Of each pair the value minus the mean of an image's strongest others, the smaller of both images."""
+
+    def difference(pair: Pair, name: str) -> float:
+        others = [other for other in of_image[name][: _NUM_STRONGEST + 1] if other != pair]
+        mean = sum(values[other] for other in others[:_NUM_STRONGEST]) / max(
+            min(len(others), _NUM_STRONGEST), 1
+        )
+        return values[pair] - mean if others else 0.0
+
+    return {pair: min(difference(pair, name) for name in pair) for pair in values}
+
+
+def _rank(of_image: Mapping[str, Sequence[Pair]]) -> dict[Pair, float]:
+    """-log(1 + rank) of each pair among the pairs of an image, the smaller of both images."""
+    found: dict[Pair, float] = {}
+    for pairs in of_image.values():
+        for rank, pair in enumerate(pairs):
+            found[pair] = min(found.get(pair, 0.0), -math.log1p(rank))
+    return found
+
+
+def _spread(matches: PairMatches, pair: Pair) -> float:
+    """Square root of the share of the image within the convex hull of the inliers, the smaller of both."""
+    rows = matches.inliers[pair]
+    return min(
+        math.sqrt(_hull_area(matches.keypoints[name][rows[:, column]]) / math.prod(matches.sizes[name]))
+        for column, name in enumerate(pair)
+    )
+
+
+def _hull_area(xy: npt.NDArray[np.float64]) -> float:
+    try:
+        return float(ConvexHull(xy).volume)
+    except QhullError:  # on a line
+        return 0.0
+
+
+def _common_neighbours(strength: Values) -> dict[Pair, float]:
+    """Log of the strength of the paths over one other image, relative to that of the pair itself."""
+    adjacent: dict[str, dict[str, float]] = {}
+    for (a, b), value in strength.items():
+        adjacent.setdefault(a, {})[b] = value
+        adjacent.setdefault(b, {})[a] = value
+
+    def over_one(a: str, b: str) -> float:
+        first, second = adjacent[a], adjacent[b]
+        return sum(min(first[name], second[name]) for name in first.keys() & second.keys())
+
+    return {pair: math.log((over_one(*pair) + 1e-2) / (value + 1e-2)) for pair, value in strength.items()}
+
+
+def _detour(strength: Values) -> dict[Pair, float]:
+    """-Log of the strength of the best path without the pair, relative to the pair's; 0 without a path."""
+    forest = maximum_spanning_forest(strength)
+
+    def ratio(pair: Pair, other: float | None) -> float:
+        if other is None:
+            return 0.0
+        return -max(-_MAX_LOG_RATIO, min(_MAX_LOG_RATIO, math.log(other / strength[pair])))
+
+    return {pair: ratio(pair, other) for pair, other in forest.detours(strength).items()}
+
+
+def _support(tracks: TrackForest, matches: PairMatches, pair: Pair) -> float:
+    """Log-odds of a match of the pair to lie within one track; 0 where few matches join tracks."""
+    within, known = tracks.counts(pair, matches.inliers[pair])
+    return math.log((within + 0.5) / (known - within + 0.5)) if known >= _NUM_KNOWN else 0.0

@@ -1,0 +1,120 @@
+"""Rendered collections of many kinds with duplicates, their exhaustive databases, and their false pairs.
+
+    python tools/bench evidence.collections CACHE                                # all kinds, seeds 0 to 2
+    python tools/bench evidence.collections CACHE desk room --seeds 3 4 --shuffled
+
+Each is rendered and matched once and kept below CACHE; `index.json` there lists them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pycolmap
+from engines.peer_database import prepare
+from harness.one_at_a_time import only_process
+from harness.paths import ROOT
+from photo_sets.pair_truth import Label, pair_labels
+
+from sfm.config.schema import Config
+from sfm.mapping.scene.pair_matches import PairMatches
+
+KINDS = (
+    "desk", "object", "room", "rows", "symmetric", "wallpaper", "fields", "brick", "stairs", "forest",
+    "clutter", "yard",
+)  # fmt: skip
+SEEDS = (0, 1, 2)
+_FEATURES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A collection of the cache and what is known of its verified pairs."""
+
+    kind: str
+    seed: int
+    shuffled: bool
+    folder: str
+    database: str
+    photos: int
+    true: int
+    false: int
+    mixed: int
+
+
+def collection(kind: str, seed: int, *, shuffled: bool, cache: Path) -> Path:
+    """The folder of a rendered collection: `images/`, `depth/` and `gt.json`."""
+    folder = cache.resolve() / "rendered" / f"{kind}-{seed}{'-shuffled' if shuffled else ''}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_process(folder):
+        if not (folder / "gt.json").is_file():  # it is written last
+            for left in (folder / "images").glob("*.jpg"):
+                left.unlink()
+            script = [sys.executable, str(ROOT / "tools" / "render_kind.py"), str(folder), kind]
+            subprocess.run([*script, "--seed", str(seed), *(["--shuffle"] if shuffled else [])], check=True)
+    return folder
+
+
+def database(folder: Path, cache: Path, *, threads: int = 1) -> Path:
+    """All pairs of the collection, matched once."""
+    config = Config()
+    config = replace(config, sift=replace(config.sift, max_num_features=_FEATURES))
+    return Path(prepare(folder / "images", cache, threads=threads, config=config).database)
+
+
+def entry(kind: str, seed: int, *, shuffled: bool, cache: Path, threads: int = 1) -> Entry:
+    """A collection, made if need be, with the labels of its pairs counted."""
+    folder = collection(kind, seed, shuffled=shuffled, cache=cache)
+    path = database(folder, cache, threads=threads)
+    matches = PairMatches.read(path)
+    count = Counter(pair_labels(folder.name, folder, matches).values())
+    labels = count[Label.TRUE], count[Label.FALSE], count[Label.MIXED]
+    return Entry(kind, seed, shuffled, str(folder), str(path), len(matches.keypoints), *labels)
+
+
+def main() -> None:
+    """Make what is asked for, keep the index, print a line for each collection."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="by default all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--shuffled", action="store_true", help="photos numbered in random order")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    pycolmap.logging.minloglevel = 2
+    for seed in options.seeds:
+        for kind in options.kinds or KINDS:
+            made = entry(kind, seed, shuffled=options.shuffled, cache=options.cache, threads=options.threads)
+            _list(made, options.cache / "index.json")
+            print(render(made), flush=True)
+
+
+def render(made: Entry) -> str:
+    """One line."""
+    verified = made.true + made.false + made.mixed
+    share = made.false / max(verified, 1)
+    return (
+        f"{Path(made.folder).name:20} {made.photos:3} photos, {verified:4} verified pairs: {made.true} true, "
+        f"{made.mixed} mixed, {made.false} false ({100 * share:.1f} %)"
+    )
+
+
+def _list(made: Entry, index: Path) -> None:
+    """Enter it into the index in place of what was there for it."""
+    known = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
+    kept = [other for other in known if other["folder"] != made.folder]
+    fresh = index.with_suffix(".tmp")
+    fresh.write_text(json.dumps([*kept, asdict(made)], indent=1) + "\n", encoding="utf-8")
+    fresh.replace(index)
+
+
+if __name__ == "__main__":
+    main()

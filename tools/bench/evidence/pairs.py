@@ -1,0 +1,199 @@
+"""Fits P(a verified pair is true) and validates it on kinds of collections that it was not fitted on.
+
+    python tools/bench evidence.pairs SETS.json --out out/pairs.json             # leave one kind out
+    python tools/bench evidence.pairs SETS.json --model pair_model.json          # and the fit on all
+
+SETS.json lists collections: [{"kind": "desk", "folder": "...", "database": "..."}, …], each with its truth
+and an exhaustive database. `evidence.collections` makes rendered ones, and such a list of them.
+
+A graph counts by the root of its number of labelled pairs. Coefficients are not negative, since more of each
+feature speaks for a true pair; the indicator of a missing feature may be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import rankdata
+
+from evidence.graphs import VARIANTS, LabelledGraph, labelled_graphs
+from sfm.mapping.pair_consistency.pair_features import track_features
+from sfm.mapping.pair_consistency.pair_probability import WORDS, LogisticModel
+
+Reals = NDArray[np.float64]
+Truth = NDArray[np.bool_]
+
+INDICATORS = ("has_background",)
+SECOND = [*WORDS, *INDICATORS]
+FIRST = [name for name in SECOND if name not in ("track_support", "rotation_agreement")]
+_PENALTY = 1.0
+_BINS = 10
+
+
+def main() -> None:
+    """Parse, fit, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", type=Path)
+    parser.add_argument("--out", type=Path, help="figures, as JSON")
+    parser.add_argument("--model", type=Path, help="coefficients of the fit on all")
+    options = parser.parse_args()
+    pycolmap.logging.minloglevel = 2
+    graphs: list[LabelledGraph] = []
+    for one in json.loads(options.sets.read_text(encoding="utf-8")):
+        graphs += labelled_graphs(one["kind"], Path(one["folder"]), Path(one["database"]))
+    found = {"left_out": left_out(graphs)}
+    if options.model:
+        options.model.write_text(json.dumps(model_of(graphs), indent=1) + "\n", encoding="utf-8")
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def left_out(graphs: Sequence[LabelledGraph]) -> list[dict[str, object]]:
+    """Figures of each graph by the model fitted on all other kinds; printed as a table, with pooled ones."""
+    odds: dict[int, Reals] = {}
+    rows: list[dict[str, object]] = []
+    for kind in sorted({graph.kind for graph in graphs}):
+        first, second = fit_rounds([graph for graph in graphs if graph.kind != kind])
+        for index, graph in enumerate(graphs):
+            if graph.kind == kind:
+                add_track_features(graph, first)
+                log_odds = second.log_odds(graph.features)
+                odds[index] = np.array([log_odds[pair] for pair in graph.pairs])
+    for index, graph in enumerate(graphs):
+        rows.append(_row(graph, odds[index]))
+        print(" ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    for name in ("all", *VARIANTS):
+        some = [index for index, graph in enumerate(graphs) if name in ("all", graph.variant)]
+        if not some:
+            continue
+        rows.append(_pooled(name, [graphs[i] for i in some], [odds[i] for i in some]))
+        print(" ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    return rows
+
+
+def fit_rounds(graphs: Sequence[LabelledGraph]) -> tuple[LogisticModel, LogisticModel]:
+    """The models of both rounds; the graphs get the features of the second round by the first model."""
+    first = _fitted(graphs, FIRST)
+    for graph in graphs:
+        add_track_features(graph, first)
+    return first, _fitted(graphs, SECOND)
+
+
+def add_track_features(graph: LabelledGraph, first: LogisticModel) -> None:
+    """The features of the second round, by the log-odds of the first."""
+    graph.features.update(track_features(graph.matches, graph.rotations, first.log_odds(graph.features)))
+
+
+def model_of(graphs: Sequence[LabelledGraph]) -> dict[str, object]:
+    """The content of `pair_model.json`, fitted on all graphs."""
+    rounds = fit_rounds(graphs)
+    true = np.concatenate([graph.matrix(SECOND)[graph.truth] for graph in graphs])
+    return {
+        "made": "tools/bench/evidence/pairs.py",
+        "kinds": sorted({graph.kind for graph in graphs}),
+        "graphs": len(graphs),
+        "pairs": sum(len(graph.pairs) for graph in graphs),
+        "false_pairs": sum(int((~graph.truth).sum()) for graph in graphs),
+        "rounds": [{"constant": one.constant, "coefficients": dict(one.coefficients)} for one in rounds],
+        "usual": dict(zip(SECOND, true.mean(axis=0).round(4).tolist(), strict=True)),
+    }
+
+
+def _weights(graphs: Sequence[LabelledGraph]) -> Reals:
+    return np.concatenate([np.full(len(graph.pairs), len(graph.pairs) ** -0.5) for graph in graphs])
+
+
+def _fitted(graphs: Sequence[LabelledGraph], names: list[str]) -> LogisticModel:
+    """Ridge regression of standardized features, with coefficients that are not negative."""
+    features = np.concatenate([graph.matrix(names) for graph in graphs])
+    truth = np.concatenate([graph.truth for graph in graphs]).astype(float)
+    weights = _weights(graphs)
+    mean = np.average(features, axis=0, weights=weights)
+    scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights)) + 1e-6
+    standard = (features - mean) / scale
+
+    def loss(theta: Reals) -> tuple[float, Reals]:
+        odds = standard @ theta[1:] + theta[0]
+        residual = weights * (1 / (1 + np.exp(-odds)) - truth)
+        value = weights @ (np.logaddexp(0, odds) - truth * odds) + _PENALTY / 2 * theta[1:] @ theta[1:]
+        return float(value), np.r_[residual.sum(), standard.T @ residual + _PENALTY * theta[1:]]
+
+    bounds = [(None, None), *((None if name in INDICATORS else 0.0, None) for name in names)]
+    theta = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
+    slopes = theta[1:] / scale
+    kept = {name: round(float(w), 4) for name, w in zip(names, slopes, strict=True) if round(w, 4)}
+    return LogisticModel(round(float(theta[0] - mean @ slopes), 4), kept)
+
+
+def _row(graph: LabelledGraph, odds: Reals) -> dict[str, object]:
+    truth = graph.truth
+    return {
+        "kind": graph.kind,
+        "set": graph.name,
+        "pairs_a_photo": graph.pairs_a_photo,
+        "variant": graph.variant,
+        "true": int(truth.sum()),
+        "false": int((~truth).sum()),
+        "auroc": _rounded(auroc(odds, truth)),
+        "true_below_half": int((truth & (odds < 0)).sum()),
+        "false_above_half": int((~truth & (odds > 0)).sum()),
+    }
+
+
+def _pooled(
+    name: str, graphs: Sequence[LabelledGraph], odds: Sequence[Reals]
+) -> Mapping[str, object] | dict[str, object]:
+    weights, truth = _weights(graphs), np.concatenate([graph.truth for graph in graphs])
+    chances = 1 / (1 + np.exp(-np.concatenate(odds)))
+    each = [auroc(o, graph.truth) for o, graph in zip(odds, graphs, strict=True)]
+    return {
+        "variant": name,
+        "graphs": len(graphs),
+        "auroc": _rounded(auroc(chances, truth)),
+        "mean_auroc_of_graphs": _rounded(float(np.nanmean(each))),
+        "calibration_error": _rounded(calibration_error(chances, truth, weights)),
+        "true_below_half": _rounded(weights[truth & (chances < 0.5)].sum() / weights[truth].sum()),
+        "false_above_half": _rounded(
+            weights[~truth & (chances > 0.5)].sum() / max(weights[~truth].sum(), 1e-9)
+        ),
+    }
+
+
+def auroc(scores: Reals, truth: Truth) -> float:
+    """Area under the ROC curve; NaN where all are alike."""
+    positives = int(truth.sum())
+    if not 0 < positives < len(truth):
+        return float("nan")
+    ranks = rankdata(scores)[truth].sum() - positives * (positives + 1) / 2
+    return float(ranks / (positives * (len(truth) - positives)))
+
+
+def calibration_error(chances: Reals, truth: Truth, weights: Reals) -> float:
+    """Expected calibration error in ten equal bins."""
+    bins = np.minimum((chances * _BINS).astype(int), _BINS - 1)
+    gaps = [
+        weights[rows].sum()
+        * abs(
+            np.average(chances[rows], weights=weights[rows]) - np.average(truth[rows], weights=weights[rows])
+        )
+        for rows in (bins == i for i in range(_BINS))
+        if rows.any()
+    ]
+    return float(sum(gaps) / weights.sum())
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+if __name__ == "__main__":
+    main()
