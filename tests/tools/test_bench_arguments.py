@@ -18,7 +18,7 @@ from harness import result_file
 from harness.arguments import chosen_from
 from harness.stored_runs import Facts
 
-BENCHES = ["peers", "ablations", "novel_views", "mapper", "loop", "studies.suspects"]
+BENCHES = ["peers", "ablations", "novel_views", "mapper", "loop"]
 
 
 @pytest.fixture

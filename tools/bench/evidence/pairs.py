@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from harness.arguments import file_to_write
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import rankdata
@@ -43,8 +44,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sets", type=Path)
-    parser.add_argument("--out", type=Path, help="figures, as JSON")
-    parser.add_argument("--model", type=Path, help="coefficients of the fit on all")
+    parser.add_argument("--out", type=file_to_write, help="figures, as JSON")
+    parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     graphs: list[LabelledGraph] = []
