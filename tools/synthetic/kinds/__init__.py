@@ -28,7 +28,6 @@ KINDS: dict[str, Callable[[int], Layout]] = {
     "clutter": clutter,
     "yard": yard,
 }
-WITHOUT_DUPLICATES = ("clutter", "yard")
 SIZE = (512, 384)
 
 

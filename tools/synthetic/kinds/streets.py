@@ -78,7 +78,7 @@ def symmetric(seed: int) -> Layout:
 
 
 def yard(seed: int) -> Layout:
-    """A yard between houses with nothing in it twice."""
+    """A yard between houses of one design: shelves, signs and windows are alike, the rest is not."""
     rng = random_for(seed, "yard")
     half = 8.0
     signs = [str(sign) for sign in rng.permutation(spelled(SIGNS, seed))]
