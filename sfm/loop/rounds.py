@@ -2,7 +2,8 @@
 
 The first rounds look at the verified pairs alone and cost no registration. Each matches a batch of pairs, so
 that no request repeats what an earlier batch has answered. The next rounds match pairs that decide about
-inconsistent ones, or outnumber them. After the first registration, rounds use the models as well.
+doubtful links of the view graph, or outnumber wrong pairs. After the first registration, rounds use the
+models as well.
 
 Each round leaves its requests and its models under `OUT/cache/rounds/<key>/<round>/`. A killed run continues
 after the last finished round and ends as an undisturbed one would.

@@ -28,10 +28,8 @@ Descriptors = npt.NDArray[np.float32]
 _NUM_TESTED = 48  # keypoints of an image
 _NUM_COMPARED = 1024  # descriptors of the other image, evenly spread over its list
 _NUM_NEIGHBOURS = 12
-_CLEAR, _REACH = (
-    0.02,
-    0.12,
-)  # distances from the nearest match, in diagonals: neither the matches nor far away
+_CLEAR = 0.02  # diagonals from the nearest match, at least: not the matches themselves
+_REACH = 0.12  # at most: the similarity of the nearest matches predicts no farther
 _RADIUS = 0.03  # of the search round the predicted position, in diagonals
 _IMAGES_IN_MEMORY = 512
 
@@ -110,9 +108,8 @@ def measured_background(database: Path, matches: PairMatches) -> dict[Pair, floa
         linked = sorted({name for pair in matches.inliers for name in pair})
         for name in linked:
             stored = db.read_descriptors(id_of[name])
-            if stored.type != pycolmap.FeatureExtractorType.SIFT or len(stored.data) != len(
-                matches.keypoints[name]
-            ):
+            is_sift = stored.type == pycolmap.FeatureExtractorType.SIFT
+            if not is_sift or len(stored.data) != len(matches.keypoints[name]):
                 return {}
         background = Background(matches, descriptors_of)
         return {pair: background.agreement(pair) for pair in matches.inliers}

@@ -152,11 +152,8 @@ def _relative(values: Values, of_image: Mapping[str, Sequence[Pair]]) -> dict[Pa
     """Of each pair the value minus the mean of an image's strongest others, the smaller of both images."""
 
     def difference(pair: Pair, name: str) -> float:
-        others = [other for other in of_image[name][: _NUM_STRONGEST + 1] if other != pair]
-        mean = sum(values[other] for other in others[:_NUM_STRONGEST]) / max(
-            min(len(others), _NUM_STRONGEST), 1
-        )
-        return values[pair] - mean if others else 0.0
+        others = [other for other in of_image[name][: _NUM_STRONGEST + 1] if other != pair][:_NUM_STRONGEST]
+        return values[pair] - sum(values[other] for other in others) / len(others) if others else 0.0
 
     return {pair: min(difference(pair, name) for name in pair) for pair in values}
 
