@@ -168,6 +168,8 @@ class PhotoQuality:
     contradicted: float
     """Share of the matches of its pairs that belong to pairs which the poses contradict, in [0, 1]; pairs
     that may be visual aliasing count only where it has no others."""
+    probability: float | None = None
+    """That visual aliasing did not misplace it, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

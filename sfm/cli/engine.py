@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,14 @@ from .summary import result_lines
 if TYPE_CHECKING:
     from sfm.report.result import Result
 
+_STRICT = 0.5
+"""`register.min_probability` with --strict."""
+
 
 @click.command("run", short_help="Reconstruct a folder of photos, or continue.")
 @engine_options(PHOTOS)
-def run_command(request: Request) -> None:
+@click.option("--strict", is_flag=True, help="Leave out photos that are likelier wrong than right.")
+def run_command(request: Request, *, strict: bool) -> None:
     """Reconstruct a folder of photos; run again to continue or to add photos.
 
     PHOTOS is a folder; it may be left out where the configuration names it. KEY=VALUE overrides an option,
@@ -25,6 +30,9 @@ def run_command(request: Request) -> None:
     import sfm
 
     photos, config = photos_and_config(request)
+    if strict:
+        likely = max(config.register.min_probability, _STRICT)
+        config = replace(config, register=replace(config.register, min_probability=likely))
     with shown(request) as progress:
         result = sfm.run(photos, output=Path(str(config.output)), config=config, progress=progress)
     _conclude(request, result_lines(result))

@@ -182,6 +182,9 @@ class RegisterConfig:
     """Verified pairs that contradict the others, as matches between look-alike places do (visual aliasing).
     defer: models grow without them, and pairs that agree with a model are admitted afterwards; trust: they
     count like all others. Of mapper graph."""
+    min_probability: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Leave photos out of the models whose pose is right with a smaller probability; `sfm run --strict` sets
+    0.5. 0: they stay, and the report names them."""
     processes: Annotated[int, Ge(1)] | None = 1
     """Processes that map parts of a large collection side by side, which are then joined; they share
     run.threads, and null starts one a thread. 1: everything is mapped in one piece, a little more

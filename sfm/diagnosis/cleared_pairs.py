@@ -17,7 +17,7 @@ from .photo_quality import ModelQuality, firm_parts
 def cleared_pairs(quality: ModelQuality, deferred: Set[Pair]) -> frozenset[Pair]:
     """The deferred pairs that agree with the model, within parts that other pairs connect.
 
-    Pairs between a misplaced part and the rest are left out, since there wrong pairs agree.
+    Pairs of images that are likelier wrong are left out, since there wrong pairs agree.
 
     Args:
         quality: of a finished model that was grown without `deferred`.
@@ -28,6 +28,5 @@ def cleared_pairs(quality: ModelQuality, deferred: Set[Pair]) -> frozenset[Pair]
     return frozenset(
         pair
         for pair in agreeing
-        if part_of[pair.a] == part_of[pair.b]
-        and not any(len(part.names & {*pair}) == 1 for part in quality.misplaced)
+        if part_of[pair.a] == part_of[pair.b] and not quality.probabilities.reasons.keys() & {*pair}
     )

@@ -66,6 +66,8 @@ def _story(
     yield from _headline(name, index, outcome)
     if outcome is not None and (quality := outcome.get("quality")):
         yield f"Held by       {format_quality(quality, unit_of(models, outcome['model']))}"
+        if (chance := quality.get("probability")) is not None:
+            yield f"Right         {100 * chance:.0f} % likely"
     if outcome is not None and outcome.get("doubt"):
         yield f"In doubt      {outcome['doubt']}"
     if name in history.photos:

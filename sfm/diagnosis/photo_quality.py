@@ -14,12 +14,14 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.mapping.measures.agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
+from sfm.mapping.measures.covisibility import predicted_overlaps
 from sfm.mapping.measures.observations import PointTable, seen_by
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
-from .misplaced_parts import MisplacedPart, misplaced_parts
 from .pose_covariance import PoseSigma, pose_sigmas
+from .pose_features import ModelEvidence
+from .pose_probability import PoseProbabilities, pose_probabilities
 
 _DIGITS = 4
 
@@ -37,8 +39,8 @@ class ModelQuality:
     """Matches of each of these pairs."""
     extent: float
     """Diagonal of the box around its cameras, in its unit."""
-    misplaced: tuple[MisplacedPart, ...] = ()
-    """Misplaced parts, smallest first."""
+    probabilities: PoseProbabilities
+    """That its poses are right."""
 
 
 def model_quality(
@@ -47,6 +49,7 @@ def model_quality(
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
+    probability: Mapping[Pair, float],
     deferred: Set[Pair],
 ) -> ModelQuality:
     """Figures of every image of a model.
@@ -56,6 +59,7 @@ def model_quality(
         model: finished; left unchanged.
         options: of its last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
+        probability: that each verified pair is true.
         deferred: pairs that may be inconsistent.
     """
     errors = median_errors_px(scene, model, scene.view_graph.edges)
@@ -68,6 +72,15 @@ def model_quality(
     for pair in errors:
         for name in pair:
             pairs_of[name].append(pair)
+    images = {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
+    evidence = ModelEvidence(
+        {name: images[name] for name in seen.names},
+        {pair: probability[pair] for pair in errors},
+        errors,
+        predicted_overlaps(model),
+        scene.tried,
+    )
+    probabilities = pose_probabilities(evidence)
     photos = {}
     for name, mine in zip(seen.names, seen.slices, strict=True):
         sigma: PoseSigma | None = sigmas.get(name)
@@ -80,9 +93,9 @@ def model_quality(
             num_pairs=len(pairs_of[name]),
             num_neighbours=sum(errors[pair] <= AGREED_PX for pair in pairs_of[name]),
             contradicted=round(contradicted_of(pairs_of[name], errors, inliers, deferred), _DIGITS),
+            probability=probabilities.photos[name],
         )
-    misplaced = misplaced_parts(scene, model, errors, inliers)
-    return ModelQuality(photos, errors, inliers, _extent(model), misplaced)
+    return ModelQuality(photos, errors, inliers, _extent(model), probabilities)
 
 
 def contradicted_of(

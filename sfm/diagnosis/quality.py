@@ -13,6 +13,7 @@ from retrieval import Pair
 from sfm.diagnosis.cleared_pairs import cleared_pairs
 from sfm.diagnosis.photo_doubt import doubts
 from sfm.diagnosis.photo_quality import model_quality
+from sfm.diagnosis.pose_probability import PoseProbabilities
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
@@ -36,6 +37,8 @@ class JudgedModels:
     """Of an image in several models, that in the largest."""
     cleared_pairs: frozenset[Pair]
     """Deferred pairs that agree with a model which other pairs connect."""
+    models: tuple[PoseProbabilities, ...] = ()
+    """How likely the poses of each model are right, in the order of the models."""
 
 
 def judged_models(
@@ -44,6 +47,7 @@ def judged_models(
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
+    probability: Mapping[Pair, float] | None = None,
     deferred: Set[Pair],
 ) -> JudgedModels:
     """Quality of each image, and the deferred pairs that agree with the models.
@@ -53,19 +57,28 @@ def judged_models(
         models: largest first; left unchanged.
         options: of their last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
+        probability: that each verified pair is true; None: all are.
         deferred: pairs that may be inconsistent.
     """
     if not models:
         return JudgedModels({}, frozenset())
     scene, judged, right = Scene.open(database), dict[str, Judgement](), frozenset[Pair]()
+    chances: list[PoseProbabilities] = []
     for model in reversed(models):
-        found = model_quality(scene, model, options, fixed_cameras=fixed_cameras, deferred=deferred)
-        counts = _held_by(model)
-        why = doubts(found, counts, deferred)
+        found = model_quality(
+            scene,
+            model,
+            options,
+            fixed_cameras=fixed_cameras,
+            probability=probability or dict.fromkeys(scene.view_graph.edges, 1.0),
+            deferred=deferred,
+        )
+        chances.insert(0, found.probabilities)
+        why = doubts(found, _held_by(model))
         for name, quality in found.photos.items():
             judged[name] = Judgement(quality, why.get(name, ""))
         right |= cleared_pairs(found, deferred)
-    return JudgedModels(judged, right)
+    return JudgedModels(judged, right, tuple(chances))
 
 
 def _held_by(model: pycolmap.Reconstruction) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,18 @@ from sfm.mapping import (
     MIN_NUM_INLIERS,
     InconsistencyReport,
     PairMatches,
+    ViewGraph,
     find_inconsistent_pairs,
     measured_background,
     read_rotations,
 )
 
+from .pose_probability import PoseProbabilities
+
 MAX_PAIRS = 20_000
 """Verified pairs; with more, the search for inconsistent pairs would take minutes."""
+
+_LIKELIER_FOLDED = 0.5
 
 ADVICE = (
     "Places in this scene look alike, such as repeated façades or two identical objects, so parts of the "
@@ -42,7 +47,7 @@ class InconsistentPairRecord:
 
 @dataclass(frozen=True, slots=True)
 class VisualAliasing:
-    """Inconsistent pairs, in order of score, and whether the collection as a whole is ambiguous."""
+    """Inconsistent pairs, in order of score, and whether a model is likelier folded than not."""
 
     inconsistent_pairs: tuple[InconsistentPairRecord, ...] = ()
     ambiguous: bool = False
@@ -77,8 +82,22 @@ def deferred_pairs(database: Path) -> frozenset[Pair]:
     return report.deferred if report else frozenset()
 
 
-def visual_aliasing(report: InconsistencyReport | None) -> VisualAliasing:
-    """The record of a finished run; a report of None means too many pairs for a search."""
+def pair_probabilities(database: Path) -> Mapping[Pair, float]:
+    """That a verified pair of a COLMAP database is true; 1 of all where there are too many to search."""
+    if report := read_inconsistent_pairs(database, frozenset()):
+        return report.probability
+    return dict.fromkeys(ViewGraph.read(database).edges, 1.0)
+
+
+def visual_aliasing(
+    report: InconsistencyReport | None, models: Sequence[PoseProbabilities] = ()
+) -> VisualAliasing:
+    """The record of a finished run.
+
+    Args:
+        report: None where there were too many pairs for a search.
+        models: how likely the poses of each model are right.
+    """
     if report is None:
         return VisualAliasing(
             note=f"Nobody looked for look-alikes: there are more than {MAX_PAIRS:,} verified pairs."
@@ -89,7 +108,8 @@ def visual_aliasing(report: InconsistencyReport | None) -> VisualAliasing:
         )
         for s in report.inconsistent_pairs
     )
-    return VisualAliasing(tuple(inconsistent_pairs), report.ambiguous, ADVICE if report.ambiguous else "")
+    ambiguous = any(model.not_folded < _LIKELIER_FOLDED for model in models)
+    return VisualAliasing(tuple(inconsistent_pairs), ambiguous, ADVICE if ambiguous else "")
 
 
 def num_verified(database: Path) -> int:

@@ -19,6 +19,7 @@ _HIGH_ERROR_PX = 1.5
 _SHORT_TRACKS = 2.6
 _MAX_SUSPECTS = 20
 _MAX_NAMED = 10
+_MAX_SHOWN = 3
 _FEW_SUSPECTS = (
     "These pairs match although by other pairs their photos show different places. They are few: as a "
     "rule chance matches, or true pairs taken from far apart, that do the model no harm."
@@ -96,6 +97,7 @@ def tiles(run: Run) -> tuple[Tile, ...]:
             Tile(
                 "Reprojection error", f"{largest['mean_reprojection_error_px']:.2f} px", "mean, largest model"
             ),
+            *_not_folded(largest),
             Tile("Track length", f"{largest['mean_track_length']:.1f}", "photos a point, mean"),
         ]
     matcher = f" by {run['backend']}" if run.get("backend") else ""
@@ -107,6 +109,11 @@ def tiles(run: Run) -> tuple[Tile, ...]:
         Tile("Time", duration(run["seconds"]), f"{run['peak_memory_mb'] / 1000:.1f} GB of memory at most")
     )
     return tuple(found)
+
+
+def _not_folded(model: Mapping[str, Any]) -> Iterator[Tile]:
+    if (chance := model.get("probability")) is not None:
+        yield Tile("Nothing folded", f"{100 * chance:.0f} %", "probability, largest model")
 
 
 def _skipped(photos: Mapping[str, Any]) -> str:
@@ -165,6 +172,12 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
     if run.get("ambiguous"):
         count = len(run["inconsistent_pairs"])
         yield f"{count} pairs join places that only look the same: see Look-alike places below."
+    for index, model in enumerate(models):
+        for group in model.get("alternatives", ())[:_MAX_SHOWN]:
+            yield (
+                f"{_listed(group['names'])} of model {index} may belong elsewhere: "
+                f"{100 * group['probability']:.0f} %."
+            )
     if doubted := num_doubted(run):
         yield (
             f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} probably at a wrong place: "
@@ -189,6 +202,12 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
         )
     if models and models[0]["mean_track_length"] < _SHORT_TRACKS:
         yield "Most points are seen in two photos only, which leaves them uncertain: more overlap would help."
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return str(names[0])
+    return f"{len(names)} photos ({names[0]} … {names[-1]})"
 
 
 def num_models(run: Run) -> int:

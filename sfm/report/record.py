@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import pycolmap
 
 from sfm.config.schema import Config
+from sfm.diagnosis.pose_probability import Alternative, PoseProbabilities
 from sfm.diagnosis.visual_aliasing import InconsistentPairRecord
 from sfm.georeferencing.georeference import Georeference
 from sfm.pairs.failed_pairs import Failures
@@ -43,9 +44,19 @@ class ModelRecord:
     mean_reprojection_error_px: float
     mean_track_length: float
     georeference: Georeference
+    probability: float | None = None
+    """That no part of it is folded onto another, in [0, 1]; None where nobody looked."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Groups of photos that probably belong elsewhere."""
 
     @classmethod
-    def of(cls, index: int, model: pycolmap.Reconstruction, place: Georeference) -> ModelRecord:
+    def of(
+        cls,
+        index: int,
+        model: pycolmap.Reconstruction,
+        place: Georeference,
+        chances: PoseProbabilities | None = None,
+    ) -> ModelRecord:
         """Figures of the model written to `sparse/<index>`."""
         return cls(
             path=f"sparse/{index}",
@@ -55,6 +66,8 @@ class ModelRecord:
             mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
             mean_track_length=round(model.compute_mean_track_length(), 3),
             georeference=place,
+            probability=chances.not_folded if chances else None,
+            alternatives=chances.alternatives if chances else (),
         )
 
 
@@ -145,8 +158,11 @@ def peak_memory_mb() -> float:
 
 
 def model_records(
-    models: Sequence[pycolmap.Reconstruction], places: Sequence[Georeference]
+    models: Sequence[pycolmap.Reconstruction],
+    places: Sequence[Georeference],
+    chances: Sequence[PoseProbabilities] = (),
 ) -> tuple[ModelRecord, ...]:
-    """Figures of all models, in the order of `sparse/`, and where they stand."""
-    pairs = zip(models, places, strict=True)
-    return tuple(ModelRecord.of(index, model, place) for index, (model, place) in enumerate(pairs))
+    """Figures of all models, in the order of `sparse/`; `chances` may be missing."""
+    known: Sequence[PoseProbabilities | None] = chances or [None] * len(models)
+    figures = zip(models, places, known, strict=True)
+    return tuple(ModelRecord.of(index, *each) for index, each in enumerate(figures))

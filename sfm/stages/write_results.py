@@ -49,6 +49,7 @@ from sfm.report.record import (
 from sfm.report.result import Result
 from sfm.report.verdict import message
 from sfm.stages.session import Session
+from sfm.stages.unlikely_photos import without_unlikely
 from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
 from sfm.workspace.workspace import os_errors_as_workspace_errors
 
@@ -110,20 +111,23 @@ def finish(
     """
     space = session.workspace
     loop, places = _georeferenced(session, collection, database, loop, existing)
-    _export(session, loop, places)
     inconsistent_pairs, judged = _judged(session, collection, database, loop)
+    likely = without_unlikely(loop.models, judged.photos, session.config.register.min_probability)
+    loop, places = replace(loop, models=likely.models), tuple(places[i] for i in likely.indices)
+    chances = [judged.models[i] for i in likely.indices] if judged.models else []
+    _export(session, loop, places)
     alike = VisualAliasing()
     with session.survived("look-alike places"):
-        alike = visual_aliasing(inconsistent_pairs)
+        alike = visual_aliasing(inconsistent_pairs, chances)
         for inconsistent in alike.inconsistent_pairs:
             space.events.emit("inconsistent_pairs", "inconsistent_pair", **asdict(inconsistent))
-    outcomes, failures = _diagnosed(session, collection, loop, judged)
+    outcomes, failures = _diagnosed(session, collection, loop, judged, likely.left_out)
     pairs: Mapping[Pair, PairRecord] = {}
     with session.survived("pairs"):
         pairs = database.pairs()
     models: tuple[ModelRecord, ...] = ()
     with session.survived("figures"):
-        models = model_records(loop.models, places)
+        models = model_records(loop.models, places, chances)
     record = _record(session, collection, loop, models, pairs, outcomes, alike, failures)
     _publish(session, collection, record)
     if len(session.failures) > len(record.failures):
@@ -164,6 +168,7 @@ def _judged(
             loop.models,
             _mapper_options(session, collection).global_ba,
             fixed_cameras=collection.fixed_cameras,
+            probability=report.probability if report else None,
             deferred=report.deferred if report else frozenset(),
         )
         left = report.without(judged.cleared_pairs) if report and session.config.register.defers else report
@@ -175,7 +180,11 @@ def _judged(
 
 
 def _diagnosed(
-    session: Session, collection: Collection, loop: LoopResult, judged: JudgedModels
+    session: Session,
+    collection: Collection,
+    loop: LoopResult,
+    judged: JudgedModels,
+    left_out: Mapping[str, Diagnosis],
 ) -> tuple[Sequence[PhotoOutcome], Failures]:
     """The outcome of every file, with the reason if one is known, and the pairs that failed."""
     outcomes, failures = photo_outcomes(collection, loop.models, lambda _: Diagnosis("", "")), Failures()
@@ -183,7 +192,9 @@ def _diagnosed(
         config = session.config
         index = EventIndex(session.history, verify=config.verify, register=config.register)
         failures = Failures.among(session.history.pairs.values())
-        outcomes = photo_outcomes(collection, loop.models, index.diagnose)
+        outcomes = photo_outcomes(
+            collection, loop.models, lambda name: left_out.get(name) or index.diagnose(name)
+        )
     return _with_quality(outcomes, judged.photos), failures
 
 
@@ -249,7 +260,7 @@ def _with_quality(outcomes: Sequence[PhotoOutcome], judged: Mapping[str, Judgeme
     """The outcomes, those of registered photos with their quality."""
     return [
         replace(outcome, quality=found.quality, doubt=found.doubt)
-        if (found := judged.get(outcome.name))
+        if (found := judged.get(outcome.name)) and outcome.status is PhotoStatus.REGISTERED
         else outcome
         for outcome in outcomes
     ]

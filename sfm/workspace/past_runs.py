@@ -24,6 +24,7 @@ _QUALITY = {
     "num_pairs": int,
     "num_neighbours": int,
     "contradicted": float,
+    "probability?": (float, None),
 }
 _PLACE = {
     "frame": str,
@@ -64,6 +65,8 @@ _RECORD = {
             "mean_reprojection_error_px": float,
             "mean_track_length": float,
             "georeference?": (_PLACE, None),
+            "probability?": (float, None),
+            "alternatives?": [{"names": [str], "probability": float}],
         }
     ],
     "pairs?": {"matched": int, "verified": int, "exhaustive": int, "fraction": float, "failed?": int},

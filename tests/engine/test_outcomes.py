@@ -14,12 +14,14 @@ import sfm.pipelines.map_database
 import sfm.stages.write_results
 from sfm.cli import main
 from sfm.colmap.model_files import read_models
+from sfm.config.loading import load_config
 from sfm.config.schema import Config, RunConfig
 from sfm.errors import WorkspaceError
 from sfm.exports.models import holds_final_models
 from sfm.pipelines.map_database import map_database
 from sfm.report.result import Result
 from sfm.workspace.events import EventLog
+from sfm.workspace.past_runs import read_record
 from tests.faults.killing import Killer
 from tests.mapping.synthetic import synthesize
 
@@ -186,3 +188,23 @@ def test_a_full_disk_is_told_as_that(kilobytes: int, kill: Killer, database: Pat
     assert code in (WorkspaceError.exit_code, 7)
     assert "cannot write" in said
     assert "Traceback" not in said
+
+
+def test_unlikely_photos_are_left_out_on_request_with_the_reason(finished: Path, tmp_path: Path) -> None:
+    found = {o["name"]: o["quality"]["probability"] for o in read_record(finished / "run.json")["outcomes"]}
+    least = min(found, key=lambda name: found[name])
+    limit = sorted(found.values())[1]
+    assert found[least] < limit
+
+    result = map_database(
+        finished / "database.db",
+        output=tmp_path / "out",
+        config=load_config(overrides=["run.threads=1", f"register.min_probability={limit}"]),
+    )
+
+    (outcome,) = (o for o in result.outcomes if o.status != "registered")
+    assert outcome.name == least
+    assert outcome.reason == f"its pose is right with a probability of {100 * found[least]:.0f} % only"
+    assert "register.min_probability=0" in outcome.advice
+    assert pycolmap.Reconstruction(tmp_path / "out" / "sparse" / "0").num_reg_images() == len(found) - 1
+    assert result.run.models[0].num_images == len(found) - 1

@@ -8,10 +8,8 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.diagnosis.misplaced_parts import misplaced_parts
 from sfm.mapping import AmbiguousPart, ambiguous_parts
 from sfm.mapping.edits.relocate import is_relocation, relocate_parts
-from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.measures.covisibility_test import CovisibilityTest
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.options import mapper_options
@@ -68,14 +66,9 @@ def test_photos_that_do_not_see_what_they_should_see_are_moved_by_fewer_matches(
     scene, model = photographed
     wrong = folded(model)
     database = look_alike_database(scene, model, tmp_path / "look_alikes.db", tried=tried)
-    opened = Scene.open(database)
-    errors = median_errors_px(opened, wrong, opened.view_graph.edges)
-    inliers = {pair: opened.view_graph.edges[pair].num_inliers for pair in errors}
 
-    denied = misplaced_parts(opened, wrong, errors, inliers)
     mended = relocated(database, wrong)
 
-    assert [part.names for part in denied] == ([{scene.truth.image(i).name for i in PART}] if tried else [])
     if tried:
         assert mended is not None
         assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from evidence.graphs import LabelledGraph, thinned
-from evidence.pairs import INDICATORS, auroc, calibration_error, left_out, model_of
+from evidence.logistic import auroc, calibration_error
+from evidence.pairs import INDICATORS, left_out, model_of
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
 from synthetic.kinds import KINDS, plan_kind
 

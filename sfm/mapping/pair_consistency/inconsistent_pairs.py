@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import networkx as nx
 
@@ -25,9 +25,6 @@ _SURE = 0.02
 """Probability of error below which a pair is not worth another one."""
 _MIN_PART = 3
 """Images on each side of a pair in doubt."""
-_MANY_INLIERS = 30
-_AMBIGUOUS_SHARE, _MIN_AMBIGUOUS = 0.06, 3
-"""Share and number of the pairs with many inliers that are likelier false, in an ambiguous collection."""
 _MAX_DECIDING = 3
 
 
@@ -57,23 +54,21 @@ class DoubtfulLink:
 
 @dataclass(frozen=True, slots=True)
 class InconsistencyReport:
-    """Pairs that are likelier false, most certain first, and whether they make the collection ambiguous."""
+    """Pairs that are likelier false, most certain first, and what follows from them."""
 
     inconsistent_pairs: tuple[InconsistentPair, ...]
-    ambiguous: bool
     deferred: frozenset[Pair] = frozenset()
     """Pairs that registration leaves for later: those that are likelier false, but for the only link of two
     parts."""
     doubtful_links: tuple[DoubtfulLink, ...] = ()
     """Most information first."""
-    num_firm: int = 0
-    """Number of verified pairs with many inliers."""
+    probability: Mapping[Pair, float] = field(default_factory=dict)
+    """That a pair is true, of all verified pairs."""
 
     def without(self, pairs: Set[Pair]) -> InconsistencyReport:
         """The report without some pairs that other evidence confirms."""
         left = tuple(one for one in self.inconsistent_pairs if one.pair not in pairs)
-        ambiguous = self.ambiguous and _is_ambiguous(left, self.num_firm)
-        return replace(self, inconsistent_pairs=left, ambiguous=ambiguous, deferred=self.deferred - pairs)
+        return replace(self, inconsistent_pairs=left, deferred=self.deferred - pairs)
 
 
 def find_inconsistent_pairs(
@@ -100,19 +95,12 @@ def find_inconsistent_pairs(
         if e.probability < _LIKELIER_FALSE and pair not in only_links
     ]
     ranked = tuple(sorted(named, key=lambda one: (-one.score, one.pair)))
-    num_firm = sum(e.num_inliers >= _MANY_INLIERS for e in evidence.values())
     return InconsistencyReport(
         ranked,
-        _is_ambiguous(ranked, num_firm),
         frozenset(one.pair for one in ranked),
         _doubtful_links(evidence, frozenset(tried) | evidence.keys()),
-        num_firm,
+        {pair: e.probability for pair, e in evidence.items()},
     )
-
-
-def _is_ambiguous(named: tuple[InconsistentPair, ...], num_firm: int) -> bool:
-    count = sum(one.evidence.num_inliers >= _MANY_INLIERS for one in named)
-    return count >= max(_MIN_AMBIGUOUS, _AMBIGUOUS_SHARE * num_firm)
 
 
 def _doubtful_links(evidence: Mapping[Pair, PairEvidence], tried: Set[Pair]) -> tuple[DoubtfulLink, ...]:

@@ -21,21 +21,17 @@ import numpy as np
 import pycolmap
 from harness.arguments import file_to_write
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.stats import rankdata
 
 from evidence.graphs import VARIANTS, LabelledGraph, labelled_graphs
+from evidence.logistic import auroc, calibration_error, logistic_fit
 from sfm.mapping.pair_consistency.pair_features import track_features
 from sfm.mapping.pair_consistency.pair_probability import WORDS, LogisticModel
 
 Reals = NDArray[np.float64]
-Truth = NDArray[np.bool_]
 
 INDICATORS = ("has_background",)
 SECOND = [*WORDS, *INDICATORS]
 FIRST = [name for name in SECOND if name not in ("track_support", "rotation_agreement")]
-_PENALTY = 1.0
-_BINS = 10
 
 
 def main() -> None:
@@ -114,25 +110,12 @@ def _weights(graphs: Sequence[LabelledGraph]) -> Reals:
 
 
 def _fitted(graphs: Sequence[LabelledGraph], names: list[str]) -> LogisticModel:
-    """Ridge regression of standardized features, with coefficients that are not negative."""
     features = np.concatenate([graph.matrix(names) for graph in graphs])
-    truth = np.concatenate([graph.truth for graph in graphs]).astype(float)
-    weights = _weights(graphs)
-    mean = np.average(features, axis=0, weights=weights)
-    scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights)) + 1e-6
-    standard = (features - mean) / scale
-
-    def loss(theta: Reals) -> tuple[float, Reals]:
-        odds = standard @ theta[1:] + theta[0]
-        residual = weights * (1 / (1 + np.exp(-odds)) - truth)
-        value = weights @ (np.logaddexp(0, odds) - truth * odds) + _PENALTY / 2 * theta[1:] @ theta[1:]
-        return float(value), np.r_[residual.sum(), standard.T @ residual + _PENALTY * theta[1:]]
-
-    bounds = [(None, None), *((None if name in INDICATORS else 0.0, None) for name in names)]
-    theta = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
-    slopes = theta[1:] / scale
-    kept = {name: round(float(w), 4) for name, w in zip(names, slopes, strict=True) if round(w, 4)}
-    return LogisticModel(round(float(theta[0] - mean @ slopes), 4), kept)
+    truth = np.concatenate([graph.truth for graph in graphs])
+    free = [name in INDICATORS for name in names]
+    constant, slopes = logistic_fit(features, truth, _weights(graphs), free=free)
+    kept = {name: round(w, 4) for name, w in zip(names, slopes.tolist(), strict=True) if round(w, 4)}
+    return LogisticModel(round(constant, 4), kept)
 
 
 def _row(graph: LabelledGraph, odds: Reals) -> dict[str, object]:
@@ -167,29 +150,6 @@ def _pooled(
             weights[~truth & (chances > 0.5)].sum() / max(weights[~truth].sum(), 1e-9)
         ),
     }
-
-
-def auroc(scores: Reals, truth: Truth) -> float:
-    """Area under the ROC curve; NaN where all are alike."""
-    positives = int(truth.sum())
-    if not 0 < positives < len(truth):
-        return float("nan")
-    ranks = rankdata(scores)[truth].sum() - positives * (positives + 1) / 2
-    return float(ranks / (positives * (len(truth) - positives)))
-
-
-def calibration_error(chances: Reals, truth: Truth, weights: Reals) -> float:
-    """Expected calibration error in ten equal bins."""
-    bins = np.minimum((chances * _BINS).astype(int), _BINS - 1)
-    gaps = [
-        weights[rows].sum()
-        * abs(
-            np.average(chances[rows], weights=weights[rows]) - np.average(truth[rows], weights=weights[rows])
-        )
-        for rows in (bins == i for i in range(_BINS))
-        if rows.any()
-    ]
-    return float(sum(gaps) / weights.sum())
 
 
 def _rounded(value: float) -> float:

@@ -1,0 +1,117 @@
+"""Features of registered images by which right poses differ from those that visual aliasing made.
+
+They compare the poses with the verified pairs, each with its probability to be true, and with the predicted
+covisibility: pairs of images that see the same place should match (Heinly et al. 2014, "Correcting for
+Duplicate Scene Structure in Sparse 3D Reconstruction", with whole pairs instead of points).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from retrieval import Pair
+from sfm.mapping.measures.agreement import AGREED_PX
+from sfm.mapping.pair_consistency.trees import maximum_spanning_forest
+
+Array = npt.NDArray[np.float64]
+
+_OVERLAPS = 0.3
+"""Predicted covisibility from which a pair should match."""
+_MAX_LOG_ODDS = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvidence:
+    """What poses of one model are compared with."""
+
+    num_points: Mapping[str, int]
+    """Of each registered image."""
+    probability: Mapping[Pair, float]
+    """That a verified pair is true, of each pair within the model."""
+    errors_px: Mapping[Pair, float]
+    """Median distance to the epipolar lines, of the same pairs."""
+    overlaps: Mapping[Pair, float]
+    """Predicted covisibility (`PredictedCovisibility.overlaps`)."""
+    tried: Set[Pair]
+    """Pairs that were matched."""
+
+    @property
+    def agreeing(self) -> list[Pair]:
+        """Verified pairs that the poses agree with."""
+        return sorted(pair for pair, error in self.errors_px.items() if error <= AGREED_PX)
+
+
+def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
+    """Features by name, each of all images of `num_points` in their order, (N,).
+
+    `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
+    side, with the larger part. `true_pairs`: log ratio of the true to the false pairs that agree with its
+    pose, as expected. `points`: log ratio of its points to the model's median. `covisibility`: log ratio of
+    the pairs that match to those that do not, of those around it that should.
+    """
+    names, agreeing = list(evidence.num_points), evidence.agreeing
+    index = {name: number for number, name in enumerate(names)}
+    chance = np.array([evidence.probability[pair] for pair in agreeing])
+    true = _sums(index, agreeing, chance)
+    false = _sums(index, agreeing, 1 - chance)
+    points = np.log1p(np.array(list(evidence.num_points.values()), dtype=float))
+    asked = [
+        pair for pair, share in evidence.overlaps.items() if share >= _OVERLAPS and pair in evidence.tried
+    ]
+    matched = sorted(set(asked) & set(agreeing))
+    around = neighbourhood(index, agreeing)
+    num_asked, num_matched = (
+        around @ (around @ _sums(index, pairs, np.ones(len(pairs)))) for pairs in (asked, matched)
+    )
+    return {
+        "link": _weakest_links(names, dict(zip(agreeing, chance.tolist(), strict=True))),
+        "true_pairs": np.log((true + 0.5) / (false + 0.5)),
+        "points": np.minimum(points - np.median(points), 0.0),
+        "covisibility": np.log((num_matched + 1) / (num_asked - num_matched + 1)),
+    }
+
+
+def neighbourhood(index: Mapping[str, int], agreeing: Iterable[Pair]) -> sp.csr_array:
+    """What averages values (N,) of images over each image and those that agreeing pairs connect with it.
+
+    The image itself counts as much as the mean number of its neighbours.
+    """
+    ends = np.array([(index[pair.a], index[pair.b]) for pair in agreeing], np.int64).reshape(-1, 2)
+    degree: Array = np.bincount(ends.ravel(), minlength=len(index)).astype(np.float64)
+    own = max(float(np.mean(np.maximum(degree, 1))), 1.0) if len(index) else 1.0
+    every = np.arange(len(index))
+    rows = np.concatenate([ends[:, 0], ends[:, 1], every])
+    columns = np.concatenate([ends[:, 1], ends[:, 0], every])
+    share = np.concatenate([np.ones(2 * len(ends)), np.full(len(index), own)]) / (degree + own)[rows]
+    return sp.csr_array((share, (rows, columns)), shape=(len(index), len(index)))
+
+
+def _sums(index: Mapping[str, int], pairs: Iterable[Pair], values: Array) -> Array:
+    """Of the values of each image's pairs."""
+    ends = np.array([(index[pair.a], index[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
+    return np.bincount(ends.ravel(), weights=np.repeat(values, 2), minlength=len(index)).astype(np.float64)
+
+
+def _weakest_links(names: list[str], chance: Mapping[Pair, float]) -> Array:
+    forest = maximum_spanning_forest(chance)
+    tree: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in forest.edges])
+    weakest = {name: _MAX_LOG_ODDS if name in tree else -_MAX_LOG_ODDS for name in names}
+    for link in forest.edges:
+        tree.remove_edge(*link)
+        part = min((nx.node_connected_component(tree, name) for name in link), key=lambda s: (len(s), min(s)))
+        tree.add_edge(*link)
+        for name in part:
+            weakest[name] = min(weakest[name], _log_odds(chance[link]))
+    return np.array([weakest[name] for name in names])
+
+
+def _log_odds(probability: float) -> float:
+    clipped = min(max(probability, 1e-9), 1 - 1e-9)
+    return min(max(math.log(clipped / (1 - clipped)), -_MAX_LOG_ODDS), _MAX_LOG_ODDS)

@@ -1,0 +1,132 @@
+"""The probability that a registered image's pose is right, and that no part of a model is folded.
+
+A logistic model over `pose_features`; its coefficients are in `pose_model.json`, which
+`tools/bench/evidence/poses.py` fits on models of collections with known poses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from .pose_features import ModelEvidence, neighbourhood, pose_features
+
+_LIKELIER_WRONG = 0.5
+_UNLINKED = "no pair that agrees with its pose links it with the rest of its model"
+WORDS = {
+    "link": "only pairs that may join look-alike places link it with the rest of its model",
+    "true_pairs": "most pairs that agree with its pose are likelier false than true",
+    "points": "it sees far fewer points than the other photos",
+    "covisibility": "most photos that should see the same place do not match",
+}
+"""What a low value of each feature means, to users."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoseModel:
+    """Log-odds = constant + sum of coefficient x feature; and those of a whole model, by its lowest ones."""
+
+    constant: float
+    coefficients: Mapping[str, float]
+    usual: Mapping[str, float]
+    """Mean of each feature over right images."""
+    whole: tuple[float, float]
+    """Constant and coefficient of the lowest averaged log-odds."""
+
+    def log_odds(self, features: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        """Of all images, (N,)."""
+        terms = sum(weight * features[name] for name, weight in self.coefficients.items())
+        return np.asarray(self.constant + terms, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Images of a model that probably belong elsewhere, together."""
+
+    names: tuple[str, ...]
+    probability: float
+    """That they are placed wrongly, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoseProbabilities:
+    """How likely the poses of one model are right, each in [0, 1]."""
+
+    photos: Mapping[str, float]
+    reasons: Mapping[str, str]
+    """Of images that are likelier wrong: what speaks most against each, in words."""
+    not_folded: float
+    alternatives: tuple[Alternative, ...]
+
+
+@cache
+def pose_model() -> PoseModel:
+    """The model that is shipped with the package."""
+    stored = json.loads(files(__package__).joinpath("pose_model.json").read_text(encoding="utf-8"))
+    constant, slope = stored["whole"]
+    return PoseModel(stored["constant"], stored["coefficients"], stored["usual"], (constant, slope))
+
+
+def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) -> PoseProbabilities:
+    """The probabilities of one model's images; `model`: None for the one that is shipped."""
+    chosen = model or pose_model()
+    features = pose_features(evidence)
+    log_odds, names = chosen.log_odds(features), list(evidence.num_points)
+    photos = dict(zip(names, _sigmoid(log_odds).round(4).tolist(), strict=True))
+    constant, slope = chosen.whole
+    return PoseProbabilities(
+        photos,
+        {
+            name: f"{100 * photos[name]:.0f} % likely right: {why}"
+            for name, why in zip(names, _reasons(chosen, evidence, features), strict=True)
+            if photos[name] < _LIKELIER_WRONG
+        },
+        round(float(_sigmoid(constant + slope * lowest_average(evidence, log_odds))), 4),
+        _alternatives(evidence, photos),
+    )
+
+
+def lowest_average(evidence: ModelEvidence, log_odds: npt.NDArray[np.float64]) -> float:
+    """The lowest log-odds of an image averaged with those around it: one image alone does not count."""
+    index = {name: number for number, name in enumerate(evidence.num_points)}
+    return float(np.min(neighbourhood(index, evidence.agreeing) @ log_odds)) if index else 0.0
+
+
+def _reasons(
+    model: PoseModel, evidence: ModelEvidence, features: Mapping[str, npt.NDArray[np.float64]]
+) -> list[str]:
+    """Of each image the two features that lower its probability most, in words."""
+    linked = {name for pair in evidence.agreeing for name in pair}
+    found = []
+    for number, name in enumerate(evidence.num_points):
+        lowered = {
+            key: weight * (features[key][number] - model.usual[key])
+            for key, weight in model.coefficients.items()
+        }
+        worst = sorted((key for key in lowered if lowered[key] < 0), key=lambda key: (lowered[key], key))
+        words = [WORDS[key] for key in worst[:2]]
+        found.append("; ".join(words if name in linked else [_UNLINKED]))
+    return found
+
+
+def _alternatives(evidence: ModelEvidence, photos: Mapping[str, float]) -> tuple[Alternative, ...]:
+    """Connected groups of images that are likelier wrong, largest first."""
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_nodes_from(name for name, chance in photos.items() if chance < _LIKELIER_WRONG)
+    graph.add_edges_from(pair for pair in evidence.agreeing if pair.a in graph and pair.b in graph)
+    groups = [tuple(sorted(group)) for group in nx.connected_components(graph)]
+    found = (
+        Alternative(group, round(1 - float(np.mean([photos[name] for name in group])), 4)) for group in groups
+    )
+    return tuple(sorted(found, key=lambda one: (-len(one.names), one.names)))
+
+
+def _sigmoid(log_odds: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))), np.float64)

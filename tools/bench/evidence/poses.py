@@ -1,0 +1,261 @@
+"""Fits P(a registered image's pose is right) and validates it on kinds that it was not fitted on.
+
+    python tools/bench evidence.poses MODELS.json --out out/poses.json          # leave one kind out
+    python tools/bench evidence.poses MODELS.json --model pose_model.json       # and the fit on all
+
+MODELS.json lists models: [{"kind": "desk", "truth": "gt.json", "database": "...", "models": "..."}, …], of
+any mapper, right and folded ones. Beside the probability stand what others have: the number of points that
+an image sees, and its mean reprojection error. A model counts by the root of its number of images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from harness.arguments import file_to_write
+
+from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
+from retrieval import Pair
+from sfm.colmap.model_poses import find_models
+from sfm.diagnosis.pose_features import ModelEvidence, pose_features
+from sfm.diagnosis.pose_probability import WORDS, PoseModel, lowest_average
+from sfm.diagnosis.visual_aliasing import pair_probabilities
+from sfm.evaluation import load_ground_truth
+from sfm.mapping.measures.agreement import median_errors_px
+from sfm.mapping.measures.covisibility import predicted_overlaps
+from sfm.mapping.scene.scene import Scene
+
+NAMES = list(WORDS)
+_MIN_IMAGES = 5
+_PLACE, _TURN_DEG = 0.1, 8.0
+"""Largest error of a right pose: share of the extent of the true positions, and degrees."""
+_WHOLE = 0.95
+"""Share of right images from which a model is not folded."""
+_SURE = 0.95
+_TRIALS = 400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledModel:
+    """A model with known poses."""
+
+    kind: str
+    name: str
+    evidence: ModelEvidence
+    features: Mapping[str, Reals]
+    is_known: Truth
+    """(N,) of its images."""
+    is_right: Truth
+    """(N,) within the largest set of images that one similarity brings to the truth."""
+    reprojection_px: Reals
+
+    @property
+    def matrix(self) -> Reals:
+        """Features of the known images, (K, F)."""
+        return np.array([self.features[name][self.is_known] for name in NAMES]).T
+
+    @property
+    def truth(self) -> Truth:
+        """Of the known images, (K,)."""
+        return self.is_right[self.is_known]
+
+
+def main() -> None:
+    """Parse, fit, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--out", type=file_to_write, help="figures, as JSON")
+    parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")
+    options = parser.parse_args()
+    pycolmap.logging.minloglevel = 2
+    models: list[LabelledModel] = []
+    for one in json.loads(options.models.read_text(encoding="utf-8")):
+        models += labelled_models(one["kind"], Path(one["truth"]), Path(one["database"]), Path(one["models"]))
+    rows = left_out(models)
+    for row in rows:
+        print(" ".join(f"{key} {value}" for key, value in row.items()))
+    if options.model:
+        options.model.write_text(json.dumps(model_of(models), indent=1) + "\n", encoding="utf-8")
+    if options.out:
+        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def labelled_models(kind: str, truth: Path, database: Path, folder: Path) -> list[LabelledModel]:
+    """The models below a folder, with evidence and labels."""
+    scene, probability = _scene(database)
+    poses = {
+        name: (np.asarray(pose.rotation.matrix()), np.asarray(pose.inverse().translation))
+        for name, pose in load_ground_truth(truth).poses.items()
+    }
+    found = []
+    for path in find_models(folder):
+        model = pycolmap.Reconstruction(path)
+        images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: str(image.name))
+        if len(images) < _MIN_IMAGES:
+            continue
+        errors = median_errors_px(scene, model, scene.view_graph.edges)
+        evidence = ModelEvidence(
+            {image.name: image.num_points3D for image in images},
+            {pair: probability[pair] for pair in errors},
+            errors,
+            predicted_overlaps(model),
+            scene.tried,
+        )
+        is_known = np.array([image.name in poses for image in images])
+        right = _right({i.name: i.cam_from_world() for i in images if i.name in poses}, poses)
+        is_right = np.array([image.name in right for image in images])
+        errors_px = np.array([_mean_error_px(model, image) for image in images])
+        features = pose_features(evidence)
+        found.append(
+            LabelledModel(kind, folder.as_posix(), evidence, features, is_known, is_right, errors_px)
+        )
+    return found
+
+
+@lru_cache(1)
+def _scene(database: Path) -> tuple[Scene, Mapping[Pair, float]]:
+    return Scene.open(database), pair_probabilities(database)
+
+
+def _mean_error_px(model: pycolmap.Reconstruction, image: pycolmap.Image) -> float:
+    errors = [model.point3D(point.point3D_id).error for point in image.get_observation_points2D()]
+    return float(np.mean(errors)) if errors else float("inf")
+
+
+def _right(poses: Mapping[str, pycolmap.Rigid3d], truth: Mapping[str, tuple[Reals, Reals]]) -> frozenset[str]:
+    """Images of the largest set that one similarity, of one image's rotation, brings to their true poses."""
+    names = sorted(poses)
+    if len(names) < 3:
+        return frozenset()
+    source = np.array([poses[name].inverse().translation for name in names])
+    target = np.array([truth[name][1] for name in names])
+    turns = np.array([truth[name][0].T @ poses[name].rotation.matrix() for name in names])
+    reach = _PLACE * np.linalg.norm(target - target.mean(axis=0), axis=1).max()
+    rng, best = np.random.default_rng(0), np.zeros(len(names), bool)
+    for _ in range(_TRIALS):
+        i, j = rng.choice(len(names), 2, replace=False)
+        if (length := np.linalg.norm(source[i] - source[j])) < 1e-9:
+            continue
+        scaled = np.linalg.norm(target[i] - target[j]) / length * source @ turns[i].T
+        away = np.linalg.norm(scaled - scaled[i] - (target - target[i]), axis=1)
+        cosines = (np.einsum("ij,kij->k", turns[i], turns) - 1) / 2
+        fits = (away <= reach) & (np.degrees(np.arccos(np.clip(cosines, -1, 1))) <= _TURN_DEG)
+        best = max(best, fits, key=np.count_nonzero)
+    return frozenset(np.array(names)[best].tolist())
+
+
+def fitted(models: Sequence[LabelledModel]) -> PoseModel:
+    """The model of images, and the one of whole models by the log-odds of the first."""
+    matrix, truth, weights = _stacked(models)
+    constant, slopes = logistic_fit(matrix, truth, weights)
+    usual = matrix[truth].mean(axis=0)
+    model = PoseModel(
+        round(constant, 4),
+        dict(zip(NAMES, slopes.round(4).tolist(), strict=True)),
+        dict(zip(NAMES, usual.round(4).tolist(), strict=True)),
+        (0.0, 1.0),
+    )
+    lowest = np.array([[lowest_average(one.evidence, model.log_odds(one.features))] for one in models])
+    whole = np.array([one.truth.mean() >= _WHOLE for one in models])
+    start, slope = logistic_fit(lowest, whole, np.ones(len(models)))
+    return PoseModel(
+        model.constant, model.coefficients, model.usual, (round(start, 4), round(float(slope[0]), 4))
+    )
+
+
+def model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
+    """The content of `pose_model.json`, fitted on all."""
+    found, truth = fitted(models), np.concatenate([one.truth for one in models])
+    return {
+        "made": "tools/bench/evidence/poses.py",
+        "kinds": sorted({one.kind for one in models}),
+        "models": len(models),
+        "images": len(truth),
+        "wrong_images": int((~truth).sum()),
+        "constant": found.constant,
+        "coefficients": dict(found.coefficients),
+        "usual": dict(found.usual),
+        "whole": list(found.whole),
+    }
+
+
+def left_out(models: Sequence[LabelledModel]) -> list[dict[str, object]]:
+    """Figures of each model by the fit on all other kinds, and those of all together."""
+    odds: dict[int, Reals] = {}
+    whole: dict[int, float] = {}
+    for kind in sorted({one.kind for one in models}):
+        model = fitted([one for one in models if one.kind != kind])
+        for index, one in enumerate(models):
+            if one.kind == kind:
+                found = model.log_odds(one.features)
+                odds[index] = found[one.is_known]
+                whole[index] = model.whole[0] + model.whole[1] * lowest_average(one.evidence, found)
+    rows = [
+        _row(one, _chances(odds[index]), float(_chances(np.array(whole[index]))))
+        for index, one in enumerate(models)
+    ]
+    order = range(len(models))
+    return [
+        *rows,
+        _pooled(models, np.concatenate([odds[i] for i in order]), np.array([whole[i] for i in order])),
+    ]
+
+
+def _row(one: LabelledModel, chances: Reals, whole: float) -> dict[str, object]:
+    truth = one.truth
+    return {
+        "kind": one.kind,
+        "model": one.name,
+        "images": len(truth),
+        "wrong": int((~truth).sum()),
+        "wrong_below_half": int((~truth & (chances < 0.5)).sum()),
+        "right_below_half": int((truth & (chances < 0.5)).sum()),
+        "not_folded": round(whole, 3),
+    }
+
+
+def _pooled(models: Sequence[LabelledModel], odds: Reals, whole: Reals) -> dict[str, object]:
+    _, truth, weights = _stacked(models)
+    chances = _chances(odds)
+    sure = chances >= _SURE
+    points = [np.array(list(one.evidence.num_points.values()))[one.is_known] for one in models]
+    errors = [one.reprojection_px[one.is_known] for one in models]
+    right = np.array([one.truth.mean() >= _WHOLE for one in models])
+    found = {
+        "images": len(truth),
+        "wrong": int((~truth).sum()),
+        "auroc": auroc(chances, truth),
+        "auroc_of_points": auroc(np.concatenate(points).astype(float), truth),
+        "auroc_of_reprojection_error": auroc(-np.concatenate(errors), truth),
+        "calibration_error": calibration_error(chances, truth, weights),
+        "sure": int(sure.sum()),
+        "right_of_sure": float(truth[sure].mean()) if sure.any() else float("nan"),
+        "wrong_below_half": float((chances < 0.5)[~truth].mean()),
+        "right_below_half": float((chances < 0.5)[truth].mean()),
+        "folded_models": int((~right).sum()),
+        "auroc_of_models": auroc(whole, right),
+    }
+    return {key: round(value, 4) for key, value in found.items()}
+
+
+def _stacked(models: Sequence[LabelledModel]) -> tuple[Reals, Truth, Reals]:
+    matrix = np.concatenate([one.matrix for one in models])
+    weights = np.concatenate([np.full(len(one.truth), max(len(one.truth), 1) ** -0.5) for one in models])
+    return matrix, np.concatenate([one.truth for one in models]), weights
+
+
+def _chances(odds: Reals) -> Reals:
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float64)
+
+
+if __name__ == "__main__":
+    main()
