@@ -9,10 +9,14 @@ import pytest
 from evidence.graphs import LabelledGraph, thinned
 from evidence.logistic import auroc, calibration_error
 from evidence.pairs import INDICATORS, left_out, model_of
+from evidence.poses import LabelledModel
+from evidence.poses import left_out as left_out_of_poses
+from evidence.poses import model_of as pose_model_of
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
 from synthetic.kinds import KINDS, plan_kind
 
 from retrieval import Pair
+from sfm.diagnosis.pose_features import ModelEvidence, pose_features
 from sfm.mapping.pair_consistency.pair_features import local_features
 from sfm.mapping.scene.pair_matches import PairMatches
 from tests.mapping.wall import Wall, chain, pair
@@ -114,6 +118,41 @@ def test_a_fit_ranks_the_pairs_of_a_kind_that_it_has_not_seen() -> None:
     slopes = model["rounds"][1]["coefficients"]
     assert slopes["track_support"] > 0
     assert all(value >= 0 for name, value in slopes.items() if name not in INDICATORS)
+
+
+def row(kind: str, *, folded: int, seed: int) -> LabelledModel:
+    """Images in a row, the first `folded` of them placed beside others by pairs that are likelier false."""
+    names, rng = [f"{i:02d}" for i in range(16)], np.random.default_rng(seed)
+    near = {Pair(a, b) for i, a in enumerate(names) for b in names[i + 1 : i + 4]}
+    border = {pair for pair in near if int(pair.a) < folded <= int(pair.b)}
+    false = {Pair(names[i], names[15 - i]) for i in range(folded)}
+    probability = {pair: rng.uniform(0.8, 1) for pair in near - border}
+    probability |= {pair: rng.uniform(0, 0.4) for pair in false}
+    errors = dict.fromkeys(probability, 1.0)
+    overlaps = dict.fromkeys([*errors, *(Pair(names[i], names[14 - i]) for i in range(folded))], 0.5)
+    evidence = ModelEvidence(dict.fromkeys(names, 100), probability, errors, overlaps, overlaps.keys())
+    right = np.array([int(name) >= folded for name in names])
+    every = np.ones(16, bool)
+    return LabelledModel(kind, kind, evidence, pose_features(evidence), every, right, np.ones(16))
+
+
+def test_poses_of_a_kind_that_the_fit_has_not_seen_are_judged_right() -> None:
+    kinds = {"short": 3, "medium": 4, "long": 5}
+    models = [
+        row(kind, folded=count if folds else 0, seed=seed)
+        for seed, (kind, count) in enumerate(kinds.items())
+        for folds in (True, False)
+    ]
+
+    *each, pooled = left_out_of_poses(models)
+    fit = pose_model_of(models)
+
+    assert [one["wrong"] for one in each] == [3, 0, 4, 0, 5, 0]
+    assert pooled["auroc"] > 0.95 > pooled["auroc_of_points"] == 0.5
+    assert pooled["auroc_of_models"] == 1
+    assert fit["wrong_images"] == 12
+    assert all(value >= 0 for value in fit["coefficients"].values())
+    assert fit["coefficients"]["link"] > 0
 
 
 def test_calibration_error_and_auroc_of_known_chances() -> None:
