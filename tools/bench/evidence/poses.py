@@ -3,9 +3,10 @@
     python tools/bench evidence.poses MODELS.json --out out/poses.json          # leave one kind out
     python tools/bench evidence.poses MODELS.json --model pose_model.json       # and the fit on all
 
-MODELS.json lists models: [{"kind": "desk", "truth": "gt.json", "database": "...", "models": "..."}, …], of
-any mapper, right and folded ones. Beside the probability stand what others have: the number of points that
-an image sees, and its mean reprojection error. A model counts by the root of its number of images.
+MODELS.json lists models of any mapper, right and folded ones; `evidence.models` makes them:
+[{"kind": "desk", "truth": "gt.json", "database": "...", "models": "..."}, …]. Beside the probability stand
+what others have: the number of points that an image sees, and its mean reprojection error. A model counts by
+the root of its number of images.
 """
 
 from __future__ import annotations
