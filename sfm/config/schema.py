@@ -23,13 +23,21 @@ CameraModel = Literal[
     "SIMPLE_RADIAL",
     "RADIAL",
     "OPENCV",
-    "OPENCV_FISHEYE",
     "FULL_OPENCV",
+    "FOV",
+    "SIMPLE_DIVISION",
+    "DIVISION",
+    "EUCM",
+    "SIMPLE_FISHEYE",
+    "FISHEYE",
     "SIMPLE_RADIAL_FISHEYE",
     "RADIAL_FISHEYE",
+    "OPENCV_FISHEYE",
     "THIN_PRISM_FISHEYE",
-    "FOV",
+    "RAD_TAN_THIN_PRISM_FISHEYE",
+    "EQUIRECTANGULAR",
 ]
+"""All of pycolmap's; which of their parameters are focal lengths, principal point or distortion, it says."""
 
 LossFunction = Literal["evidence", "TRIVIAL", "CAUCHY"]
 

@@ -142,8 +142,9 @@ def _guessed(camera_id: int, group: Sequence[Shot], config: ImagesConfig) -> Cam
     focals = [shot.focal_px for shot in group if shot.focal_px is not None]
     focal = median(focals) if focals else config.default_focal_factor * max(width, height)
     camera = pycolmap.Camera.create_from_model_name(camera_id, camera_model, focal, width, height)
-    # Zoomed photos that must share a camera have no focal length to believe in.
+    # Zoomed photos that must share a camera have no focal length to believe in; some models need none.
     trusted = bool(focals) and max(focals) <= _FOCAL_SPREAD * min(focals)
+    trusted = trusted or not camera.focal_length_idxs()
     params = tuple(float(value) for value in camera.params)
     return CameraSpec(camera_id, camera_model, width, height, params, has_prior_focal_length=trusted)
 

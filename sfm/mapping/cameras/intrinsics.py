@@ -107,9 +107,10 @@ def richer_cameras(
     num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
     selections: dict[int, ModelSelection] = {}
     for camera_id, num in sorted(num_images.items()):
-        if num >= _MIN_IMAGES and camera_id not in fixed_cameras:
+        camera = model.camera(camera_id)
+        if num >= _MIN_IMAGES and camera_id not in fixed_cameras and camera.focal_length_idxs():
             could = freedom(
-                model.camera(camera_id),
+                camera,
                 options,
                 richest=refine.max_camera_model,
                 principal_point=refine.principal_point == "evidence",
