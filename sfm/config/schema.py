@@ -46,8 +46,9 @@ LossFunction = Literal["evidence", "TRIVIAL", "CAUCHY"]
 class ImagesConfig:
     """How photos are read and which cameras took them."""
 
-    camera_model: CameraModel = "SIMPLE_RADIAL"
-    """COLMAP camera model of photos whose intrinsics are not given."""
+    camera_model: Literal[CameraModel, "auto"] = "auto"
+    """COLMAP camera model of photos whose intrinsics are not given. auto: SIMPLE_RADIAL, or
+    SIMPLE_RADIAL_FISHEYE where the matches of several pairs clearly speak for a fisheye."""
     camera_sharing: Literal["auto", "single", "per_folder", "per_image"] = "auto"
     """Which photos share one camera. auto: with EXIF per device, focal length and size; without per folder
     and size."""
@@ -65,6 +66,11 @@ class ImagesConfig:
     """Folder of masks, COLMAP's naming (photo.jpg.png): no keypoints where the mask is black."""
     thumbnail_size: Annotated[int, Ge(64), Le(1024), "internal"] = 256
     """Longer side of the report's thumbnails, px."""
+
+    @property
+    def first_camera_model(self) -> CameraModel:
+        """The model that cameras begin with."""
+        return "SIMPLE_RADIAL" if self.camera_model == "auto" else self.camera_model
 
 
 @dataclass(frozen=True, slots=True)

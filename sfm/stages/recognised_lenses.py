@@ -1,0 +1,111 @@
+"""Cameras whose lens nobody named and that turn out to be fisheyes.
+
+What was found is kept in the workspace, so that a later run starts from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from retrieval import Pair
+from sfm.colmap.database import FeatureDatabase, PairRecord
+from sfm.config.schema import ImagesConfig
+from sfm.files.atomic import atomic_write_json
+from sfm.mapping import Fisheye, MatchedPoints, fisheye_camera, fit_fisheye
+from sfm.stages.session import PhotoSession
+from sfm.types import CameraSpec, Collection
+from sfm.untrusted.documents import read_cache
+
+_FILE = "fisheyes.json"
+_SHAPE = {str: {"sha256": str, "focal_px": float, "k": float}}
+_NUM_PAIRS = 10
+_MIN_MATCHES = 60  # of a pair; fewer may be of photos that show nothing in common
+
+
+def with_recognised_fisheyes(
+    session: PhotoSession, collection: Collection, database: FeatureDatabase
+) -> Collection:
+    """The collection with fisheye cameras where the matches of a few pairs clearly speak for these.
+
+    The geometries of their pairs are then stale, and out of the database.
+    """
+    config, space = session.config, session.workspace
+    unknown = _unknown(collection, config.images)
+    if not unknown:
+        return collection
+    records, lenses = database.pairs(), dict[str, Fisheye]()
+    for camera in unknown:
+        names = {photo.name for photo in collection.photos if photo.camera_id == camera.camera_id}
+        best = _best_pairs(records, names)
+        if camera.has_prior_focal_length and _mostly_verified(best, records):
+            continue
+        found = fit_fisheye(_points(best, database), camera.width, camera.height, seed=config.run.seed)
+        if found is None:
+            continue
+        space.events.emit(
+            "match", "fisheye", camera_id=camera.camera_id, taken=found.decisive, **asdict(found)
+        )
+        if found.decisive:
+            lenses |= dict.fromkeys(names, found)
+    if not lenses:
+        return collection
+    _save(space.cache, collection, lenses)
+    better = with_known_fisheyes(collection, space.cache, config.images)
+    database.sync(better, session.backend.keys())
+    return better
+
+
+def with_known_fisheyes(collection: Collection, cache_dir: Path, config: ImagesConfig) -> Collection:
+    """The collection with the cameras of photos that are remembered as a fisheye's and unchanged since."""
+    stored = read_cache(cache_dir / _FILE, _SHAPE) or {}
+    cameras, unknown = dict(collection.cameras), {c.camera_id for c in _unknown(collection, config)}
+    for photo in collection.photos:
+        lens = stored.get(photo.name, {})
+        if photo.camera_id in unknown and lens.get("sha256") == photo.sha256:
+            cameras[photo.camera_id] = _fisheye(cameras[photo.camera_id], lens["focal_px"], lens["k"])
+    return replace(collection, cameras=cameras)
+
+
+def _unknown(collection: Collection, config: ImagesConfig) -> list[CameraSpec]:
+    """Cameras whose lens nobody named."""
+    if config.camera_model != "auto" or any(s.model for rig in collection.rigs for s in rig.sensors):
+        return []
+    first = config.first_camera_model
+    return [camera for camera in collection.cameras.values() if not camera.fixed and camera.model == first]
+
+
+def _fisheye(camera: CameraSpec, focal_px: float, k: float) -> CameraSpec:
+    model = fisheye_camera(camera.width, camera.height, focal_px, k)
+    params = tuple(float(value) for value in model.params)
+    return replace(camera, model=model.model_name, params=params, has_prior_focal_length=True)
+
+
+def _best_pairs(records: Mapping[Pair, PairRecord], names: set[str]) -> list[Pair]:
+    inside = [p for p, r in records.items() if {p.a, p.b} <= names and r.num_matches >= _MIN_MATCHES]
+    return sorted(inside, key=lambda pair: (-records[pair].num_matches, pair))[:_NUM_PAIRS]
+
+
+def _mostly_verified(pairs: list[Pair], records: Mapping[Pair, PairRecord]) -> bool:
+    return 2 * sum(records[pair].verified for pair in pairs) >= len(pairs)
+
+
+def _points(pairs: list[Pair], database: FeatureDatabase) -> list[MatchedPoints]:
+    matches = database.matches() if pairs else {}
+    xy = database.keypoint_positions() if pairs else {}
+    return [
+        MatchedPoints(*(np.float64(xy[name][matches[pair][:, i]]) for i, name in enumerate((pair.a, pair.b))))
+        for pair in pairs
+    ]
+
+
+def _save(cache_dir: Path, collection: Collection, lenses: Mapping[str, Fisheye]) -> None:
+    content = {photo.name: photo.sha256 for photo in collection.photos}
+    found = {
+        name: {"sha256": content[name], "focal_px": lens.focal_px, "k": lens.k}
+        for name, lens in lenses.items()
+    }
+    atomic_write_json(cache_dir / _FILE, {**(read_cache(cache_dir / _FILE, _SHAPE) or {}), **found})
