@@ -136,6 +136,7 @@ class _Lens:
         if matrix is None:
             return -len(a) * float(np.log(self.height))
         error = scale * _sampson(np.asarray(matrix), a, b, spherical=spherical)
+        error[~np.isfinite(error)] = self.height  # a distortion that bends back has no rays so far out
         share, sigma = 0.5, 1.0
         for _ in range(20):
             inlier = share * np.sqrt(2 / np.pi) / sigma * np.exp(-0.5 * (error / sigma) ** 2)
