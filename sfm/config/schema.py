@@ -221,7 +221,7 @@ class RefineConfig:
     these photos and a cross-validation support it. COLMAP's mappers have only never and always."""
     max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "OPENCV"
     """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by the same
-    evidence; SIMPLE_RADIAL: cameras keep the model that they have."""
+    evidence, and likewise among fisheyes; SIMPLE_RADIAL: cameras keep the model that they have."""
     loss_function: LossFunction = "evidence"
     """Loss of that adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
     those of photos have; else TRIVIAL, least squares."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord
@@ -31,6 +32,8 @@ def with_recognised_fisheyes(
 ) -> Collection:
     """The collection with fisheye cameras where the matches of a few pairs clearly speak for these.
 
+    Where the user named a fisheye's model, only its focal length and first distortion are found.
+
     The geometries of their pairs are then stale, and out of the database.
     """
     config, space = session.config, session.workspace
@@ -41,15 +44,14 @@ def with_recognised_fisheyes(
     for camera in unknown:
         names = {photo.name for photo in collection.photos if photo.camera_id == camera.camera_id}
         best = _best_pairs(records, names)
-        if camera.has_prior_focal_length and _mostly_verified(best, records):
+        if camera.has_prior_focal_length and (_mostly_verified(best, records) or _is_fisheye(camera)):
             continue
         found = fit_fisheye(_points(best, database), camera.width, camera.height, seed=config.run.seed)
         if found is None:
             continue
-        space.events.emit(
-            "match", "fisheye", camera_id=camera.camera_id, taken=found.decisive, **asdict(found)
-        )
-        if found.decisive:
+        taken = found.decisive or _is_fisheye(camera)
+        space.events.emit("match", "fisheye", camera_id=camera.camera_id, taken=taken, **asdict(found))
+        if taken:
             lenses |= dict.fromkeys(names, found)
     if not lenses:
         return collection
@@ -71,17 +73,23 @@ def with_known_fisheyes(collection: Collection, cache_dir: Path, config: ImagesC
 
 
 def _unknown(collection: Collection, config: ImagesConfig) -> list[CameraSpec]:
-    """Cameras whose lens nobody named."""
-    if config.camera_model != "auto" or any(s.model for rig in collection.rigs for s in rig.sensors):
-        return []
+    """Cameras whose lens nobody named, and those of a fisheye named without its focal length."""
     first = config.first_camera_model
-    return [camera for camera in collection.cameras.values() if not camera.fixed and camera.model == first]
+    named = config.camera_model != "auto" or any(s.model for rig in collection.rigs for s in rig.sensors)
+    free = [camera for camera in collection.cameras.values() if not camera.fixed and camera.model == first]
+    return [camera for camera in free if _is_fisheye(camera) or not named]
+
+
+def _is_fisheye(camera: CameraSpec) -> bool:
+    return pycolmap.Camera.create_from_model_name(1, camera.model, 1.0, 1, 1).is_perspective_fisheye()
 
 
 def _fisheye(camera: CameraSpec, focal_px: float, k: float) -> CameraSpec:
-    model = fisheye_camera(camera.width, camera.height, focal_px, k)
-    params = tuple(float(value) for value in model.params)
-    return replace(camera, model=model.model_name, params=params, has_prior_focal_length=True)
+    found = fisheye_camera(
+        camera.width, camera.height, focal_px, k, camera.model if _is_fisheye(camera) else None
+    )
+    params = tuple(float(value) for value in found.params)
+    return replace(camera, model=found.model_name, params=params, has_prior_focal_length=True)
 
 
 def _best_pairs(records: Mapping[Pair, PairRecord], names: set[str]) -> list[Pair]:

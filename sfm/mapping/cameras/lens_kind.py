@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from ..scene.camera_models import as_model
+
 Array = npt.NDArray[np.float64]
 
 _MIN_PAIRS = 3
@@ -60,10 +62,13 @@ class Fisheye:
         return self.num_pairs >= _MIN_PAIRS and self.gain >= _MIN_GAIN and self.sigmas >= _MIN_SIGMAS
 
 
-def fisheye_camera(width: int, height: int, focal_px: float, k: float) -> pycolmap.Camera:
-    """The camera of a fisheye that was recognised."""
+def fisheye_camera(
+    width: int, height: int, focal_px: float, k: float, model: str | None = None
+) -> pycolmap.Camera:
+    """The camera of a recognised fisheye, of the model SIMPLE_RADIAL_FISHEYE or of another one."""
     params = [focal_px, width / 2, height / 2, k]
-    return pycolmap.Camera(model="SIMPLE_RADIAL_FISHEYE", width=width, height=height, params=params)
+    camera = pycolmap.Camera(model="SIMPLE_RADIAL_FISHEYE", width=width, height=height, params=params)
+    return as_model(camera, model) if model else camera
 
 
 def fit_fisheye(pairs: Sequence[MatchedPoints], width: int, height: int, *, seed: int) -> Fisheye | None:

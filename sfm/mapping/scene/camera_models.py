@@ -162,9 +162,11 @@ def _models(
 
 @cache
 def _parameters(model: str) -> tuple[str, ...]:
-    """Names of the parameters of a model, as COLMAP has them, but k1 for the k of those with one only."""
+    """Names of the parameters of a model, as COLMAP has them, but with k1 for its first distortion."""
     camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, 1, 1)
     names = [name.strip() for name in camera.params_info.split(",")]
+    from_zero = "k0" in names
+    names = [f"k{int(name[1:]) + 1}" if from_zero and name[0] == "k" else name for name in names]
     return tuple("k1" if name == "k" else name for name in names)
 
 
