@@ -22,8 +22,8 @@ from sfm.types import CameraSpec, Collection
 from sfm.untrusted.documents import read_cache
 
 _FILE = "fisheyes.json"
-_SHAPE = {str: {"sha256": str, "focal_px": float, "k": float}}
-_NUM_PAIRS = 10
+_SHAPE = {str: {"sha256": str, "option": str, "focal_px": float, "k": float}}
+_MIN_PAIRS, _NUM_PAIRS = 3, 10
 _MIN_MATCHES = 60  # of a pair; fewer may be of photos that show nothing in common
 
 
@@ -44,18 +44,20 @@ def with_recognised_fisheyes(
     for camera in unknown:
         names = {photo.name for photo in collection.photos if photo.camera_id == camera.camera_id}
         best = _best_pairs(records, names)
-        if camera.has_prior_focal_length and (_mostly_verified(best, records) or _is_fisheye(camera)):
+        named = _is_fisheye(camera)
+        settled = camera.has_prior_focal_length and (named or _mostly_verified(best, records))
+        if settled or len(best) < _MIN_PAIRS:
             continue
         found = fit_fisheye(_points(best, database), camera.width, camera.height, seed=config.run.seed)
         if found is None:
             continue
-        taken = found.decisive or _is_fisheye(camera)
+        taken = found.decisive or named
         space.events.emit("match", "fisheye", camera_id=camera.camera_id, taken=taken, **asdict(found))
         if taken:
             lenses |= dict.fromkeys(names, found)
     if not lenses:
         return collection
-    _save(space.cache, collection, lenses)
+    _save(space.cache, collection, lenses, config.images.camera_model)
     better = with_known_fisheyes(collection, space.cache, config.images)
     database.sync(better, session.backend.keys())
     return better
@@ -67,7 +69,8 @@ def with_known_fisheyes(collection: Collection, cache_dir: Path, config: ImagesC
     cameras, unknown = dict(collection.cameras), {c.camera_id for c in _unknown(collection, config)}
     for photo in collection.photos:
         lens = stored.get(photo.name, {})
-        if photo.camera_id in unknown and lens.get("sha256") == photo.sha256:
+        same = (lens.get("sha256"), lens.get("option")) == (photo.sha256, config.camera_model)
+        if photo.camera_id in unknown and same:
             cameras[photo.camera_id] = _fisheye(cameras[photo.camera_id], lens["focal_px"], lens["k"])
     return replace(collection, cameras=cameras)
 
@@ -102,18 +105,19 @@ def _mostly_verified(pairs: list[Pair], records: Mapping[Pair, PairRecord]) -> b
 
 
 def _points(pairs: list[Pair], database: FeatureDatabase) -> list[MatchedPoints]:
-    matches = database.matches() if pairs else {}
-    xy = database.keypoint_positions() if pairs else {}
-    return [
-        MatchedPoints(*(np.float64(xy[name][matches[pair][:, i]]) for i, name in enumerate((pair.a, pair.b))))
-        for pair in pairs
-    ]
+    ids, points = database.image_ids(), []
+    with pycolmap.Database.open(database.path) as db:
+        for a, b in ((ids[pair.a], ids[pair.b]) for pair in pairs):
+            in_a, in_b = db.read_matches(a, b).T
+            xy_a, xy_b = (np.asarray(db.read_keypoints(i), np.float64)[:, :2] for i in (a, b))
+            points.append(MatchedPoints(xy_a[in_a], xy_b[in_b]))
+    return points
 
 
-def _save(cache_dir: Path, collection: Collection, lenses: Mapping[str, Fisheye]) -> None:
+def _save(cache_dir: Path, collection: Collection, lenses: Mapping[str, Fisheye], option: str) -> None:
     content = {photo.name: photo.sha256 for photo in collection.photos}
     found = {
-        name: {"sha256": content[name], "focal_px": lens.focal_px, "k": lens.k}
+        name: {"sha256": content[name], "option": option, "focal_px": lens.focal_px, "k": lens.k}
         for name, lens in lenses.items()
     }
     atomic_write_json(cache_dir / _FILE, {**(read_cache(cache_dir / _FILE, _SHAPE) or {}), **found})

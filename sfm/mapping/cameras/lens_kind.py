@@ -22,6 +22,8 @@ Array = npt.NDArray[np.float64]
 _MIN_PAIRS = 3
 _MIN_GAIN = 30.0
 """Of the log-likelihood, all pairs together: one in 10^13 by chance."""
+_MIN_GAIN_OF_MATCH = 0.1
+"""On average: fundamental matrices of forward motion are a hundredth less likely than they could be."""
 _MIN_SIGMAS = 2.0
 _DIVISIONS = (0.0, -0.1, -0.2)
 """Distortion of ordinary lenses: of the division model, in units of half the diagonal."""
@@ -50,6 +52,7 @@ class Fisheye:
     k: float
     """Of SIMPLE_RADIAL_FISHEYE."""
     num_pairs: int
+    num_matches: int
     gain: float
     """Log-likelihood above that of an ordinary lens, all pairs together."""
     sigmas: float
@@ -59,7 +62,8 @@ class Fisheye:
     @property
     def decisive(self) -> bool:
         """Whether the pairs clearly speak for it."""
-        return self.num_pairs >= _MIN_PAIRS and self.gain >= _MIN_GAIN and self.sigmas >= _MIN_SIGMAS
+        enough = max(_MIN_GAIN, _MIN_GAIN_OF_MATCH * self.num_matches)
+        return self.num_pairs >= _MIN_PAIRS and self.gain >= enough and self.sigmas >= _MIN_SIGMAS
 
 
 def fisheye_camera(
@@ -90,7 +94,8 @@ def fit_fisheye(pairs: Sequence[MatchedPoints], width: int, height: int, *, seed
     votes = np.clip(gain, -_MIN_GAIN, _MIN_GAIN)
     scatter = max(float(np.std(votes, ddof=1)), 1.0) if len(votes) > 1 else np.inf
     sigmas = float(votes.mean() / scatter * np.sqrt(len(votes)))
-    return Fisheye(*lenses[best], len(gain), float(gain.sum()), sigmas)
+    num_matches = sum(len(pair.first) for pair in thinned)
+    return Fisheye(*lenses[best], len(gain), num_matches, float(gain.sum()), sigmas)
 
 
 def _thinned(pair: MatchedPoints) -> MatchedPoints:
