@@ -41,6 +41,7 @@ def fit(camera: pycolmap.Camera, seed: int, **options: int) -> Fisheye | None:
 
 
 def camera_of(model: str, focal_px: float, *extra: float) -> pycolmap.Camera:
+    extra = extra or ((0.0,) if model == "SIMPLE_RADIAL" else ())
     focals = 1 if model.startswith("SIMPLE") else 2
     params = [focal_px] * focals + [WIDTH / 2, HEIGHT / 2, *extra]
     return pycolmap.Camera(camera_id=1, model=model, width=WIDTH, height=HEIGHT, params=params)
@@ -72,6 +73,22 @@ def test_an_ordinary_lens_is_never_taken_for_a_fisheye(field_deg: float, k: floa
     focal_px = WIDTH / 2 / np.tan(np.radians(field_deg) / 2)
 
     found = fit(camera_of("SIMPLE_RADIAL", focal_px, k), seed)
+
+    assert found is None or not found.decisive
+
+
+def test_forward_motion_decides_nothing_wrong() -> None:
+    rng = np.random.default_rng(2)
+    camera, pairs = camera_of("SIMPLE_RADIAL", 580.0), []
+    for _ in range(6):
+        points = rng.uniform((-12, -2, 6), (12, 1.5, 50), (1500, 3))
+        views = (points, points - (0.02, 0.01, 1.0))
+        a, b = (np.asarray(camera.img_from_cam(view)) for view in views)
+        inside = np.all((a > 0) & (a < (WIDTH, HEIGHT)) & (b > 0) & (b < (WIDTH, HEIGHT)), axis=1)
+        noise = rng.normal(scale=0.7, size=(2, inside.sum(), 2))
+        pairs.append(MatchedPoints(a[inside] + noise[0], b[inside] + noise[1]))
+
+    found = fit_fisheye(pairs, WIDTH, HEIGHT, seed=0)
 
     assert found is None or not found.decisive
 
