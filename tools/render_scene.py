@@ -10,6 +10,7 @@ python tools/render_scene.py OUT --scene bridge --views 200    # two districts a
 python tools/render_scene.py OUT --scene facades --views 200   # streets with look-alike houses
 python tools/render_scene.py OUT --scene terraces --views 200  # the same with pairs of look-alike houses
 python tools/render_scene.py OUT --scene flight --shake 1.5 --focal   # flat fields from one height
+python tools/render_scene.py OUT --fisheye --focal-factor 0.45 --k1 0.03   # 127 degrees wide
 python tools/render_scene.py OUT --plain --depth             # shapes without texture
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from synthetic import (
+    Fisheye,
     Photo,
     PinholeRadial,
     Pose,
@@ -78,6 +80,11 @@ class Shoot:
     focal_factor: float = 0.7
     """Focal length as a multiple of the longer side."""
     k1: float = -0.04
+    fisheye: bool = False
+    """Whether the lens is OPENCV_FISHEYE's, with k1 to k4, else SIMPLE_RADIAL's."""
+    k2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
     look_alikes: bool = True
     plain: bool = False
     """Without texture: hardly a keypoint, but all of the depth."""
@@ -120,9 +127,10 @@ def main() -> None:
     parser.add_argument("--scene", choices=SCENES, default=defaults.scene)
     for name in ("views", "width", "height", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
-    for name in ("focal_factor", "k1", "rolled", "portrait", "shake"):
+    for name in ("focal_factor", "k1", "k2", "k3", "k4", "rolled", "portrait", "shake"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
     parser.add_argument("--no-look-alikes", dest="look_alikes", action="store_false")
+    parser.add_argument("--fisheye", action="store_true", help="OPENCV_FISHEYE with k1 to k4")
     parser.add_argument("--plain", action="store_true", help="without texture")
     parser.add_argument("--shuffle", action="store_true", help="number the photos in random order")
     parser.add_argument("--depth", action="store_true", help="also write depth/NAME.npy, metres")
@@ -185,7 +193,10 @@ def _square_views(shoot: Shoot, component: str, seed: int) -> list[tuple[Scene, 
 
 def _camera(shoot: Shoot, *, portrait: bool) -> PinholeRadial:
     size = (shoot.height, shoot.width) if portrait else (shoot.width, shoot.height)
-    return PinholeRadial(*size, focal_px=shoot.focal_factor * max(size), k1=shoot.k1)
+    focal_px = shoot.focal_factor * max(size)
+    if shoot.fisheye:
+        return Fisheye(*size, focal_px, shoot.k1, k2=shoot.k2, k3=shoot.k3, k4=shoot.k4)
+    return PinholeRadial(*size, focal_px=focal_px, k1=shoot.k1)
 
 
 if __name__ == "__main__":

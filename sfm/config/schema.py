@@ -23,13 +23,21 @@ CameraModel = Literal[
     "SIMPLE_RADIAL",
     "RADIAL",
     "OPENCV",
-    "OPENCV_FISHEYE",
     "FULL_OPENCV",
+    "FOV",
+    "SIMPLE_DIVISION",
+    "DIVISION",
+    "EUCM",
+    "SIMPLE_FISHEYE",
+    "FISHEYE",
     "SIMPLE_RADIAL_FISHEYE",
     "RADIAL_FISHEYE",
+    "OPENCV_FISHEYE",
     "THIN_PRISM_FISHEYE",
-    "FOV",
+    "RAD_TAN_THIN_PRISM_FISHEYE",
+    "EQUIRECTANGULAR",
 ]
+"""All of pycolmap's; which of their parameters are focal lengths, principal point or distortion, it says."""
 
 LossFunction = Literal["evidence", "TRIVIAL", "CAUCHY"]
 
@@ -38,8 +46,9 @@ LossFunction = Literal["evidence", "TRIVIAL", "CAUCHY"]
 class ImagesConfig:
     """How photos are read and which cameras took them."""
 
-    camera_model: CameraModel = "SIMPLE_RADIAL"
-    """COLMAP camera model of photos whose intrinsics are not given."""
+    camera_model: Literal[CameraModel, "auto"] = "auto"
+    """COLMAP camera model of photos whose intrinsics are not given. auto: SIMPLE_RADIAL, or
+    SIMPLE_RADIAL_FISHEYE where the matches of several pairs clearly speak for a fisheye."""
     camera_sharing: Literal["auto", "single", "per_folder", "per_image"] = "auto"
     """Which photos share one camera. auto: with EXIF per device, focal length and size; without per folder
     and size."""
@@ -57,6 +66,11 @@ class ImagesConfig:
     """Folder of masks, COLMAP's naming (photo.jpg.png): no keypoints where the mask is black."""
     thumbnail_size: Annotated[int, Ge(64), Le(1024), "internal"] = 256
     """Longer side of the report's thumbnails, px."""
+
+    @property
+    def first_camera_model(self) -> CameraModel:
+        """The model that cameras begin with."""
+        return "SIMPLE_RADIAL" if self.camera_model == "auto" else self.camera_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +224,7 @@ class RefineConfig:
     these photos and a cross-validation support it. COLMAP's mappers have only never and always."""
     max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "OPENCV"
     """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by the same
-    evidence; SIMPLE_RADIAL: cameras keep the model that they have."""
+    evidence, and likewise among fisheyes; SIMPLE_RADIAL: cameras keep the model that they have."""
     loss_function: LossFunction = "evidence"
     """Loss of that adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
     those of photos have; else TRIVIAL, least squares."""

@@ -67,6 +67,8 @@ def export(
             hint=f"export it with --to {others}, or reconstruct the photos with `sfm run`",
         )
     source = Source(root, read_model(root, model), model, depth, progress)
+    if FORMATS[to].needs_photos:
+        _refuse_spherical(source)
     keeper = Keeper()
     with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
         names = FORMATS[to].write(source, folder)
@@ -102,6 +104,16 @@ def _check_format(to: str, depth: DepthOptions | None) -> None:
         raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"take {known}")
     if depth is not None and depth.metres and to != "views":
         raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
+
+
+def _refuse_spherical(source: Source) -> None:
+    """Refuse photos that a flat one cannot hold; pycolmap has no focal length for them either."""
+    if any(camera.is_spherical() for camera in source.model.cameras.values()):
+        takes = _or(name for name, form in FORMATS.items() if not form.needs_photos)
+        raise InputError(
+            "a camera of the model sees all around (EQUIRECTANGULAR), and this format's photos are flat",
+            hint=f"--to {takes} takes every camera model; this one takes all others",
+        )
 
 
 def _or(names: Iterable[str]) -> str:

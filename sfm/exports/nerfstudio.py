@@ -31,6 +31,8 @@ _PERSPECTIVE = {
     "OPENCV": ("k1", "k2", "p1", "p2"),
 }
 _FISHEYE = {
+    "SIMPLE_FISHEYE": (),
+    "FISHEYE": (),
     "SIMPLE_RADIAL_FISHEYE": ("k1",),
     "RADIAL_FISHEYE": ("k1", "k2"),
     "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4"),

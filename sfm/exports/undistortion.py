@@ -22,6 +22,7 @@ from sfm.untrusted.names import path_below
 
 _JPEG_QUALITY = 97
 _NUM_LISTED = 3
+_UNSEEN_DISTORTION = 1e-7  # of a fisheye: moves no pixel by a thousandth
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,18 @@ def _renumbered(model: pycolmap.Reconstruction, photos: Mapping[int, Path]) -> p
     copied = copy.deepcopy(model)
     for image_id, path in photos.items():
         copied.image(image_id).name = _numbered(image_id, path)
+    for camera in copied.cameras.values():
+        if camera.is_perspective_fisheye() and camera.is_undistorted():
+            _bend(camera)
     return copied
+
+
+def _bend(camera: pycolmap.Camera) -> None:
+    """Make COLMAP see that a fisheye without further distortion is not flat yet; it passes over these."""
+    fx, fy = camera.focal_length_x, camera.focal_length_y
+    centre = camera.principal_point_x, camera.principal_point_y
+    camera.model = pycolmap.CameraModelId.OPENCV_FISHEYE
+    camera.params = [fx, fy, *centre, _UNSEEN_DISTORTION, 0.0, 0.0, 0.0]
 
 
 def _numbered(image_id: int, path: Path) -> str:

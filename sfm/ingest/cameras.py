@@ -112,7 +112,9 @@ def _known_cameras(shots: Sequence[Shot], config: ImagesConfig) -> Mapping[Size,
             f"images.camera_params is for photos of one size, but there are {len(sizes)}: {_counts(sizes)}",
             hint="give a camera per size in a cameras.txt: images.cameras_file=cameras.txt",
         )
-    return {size: parse_camera_params(config.camera_params, config.camera_model, size) for size in sizes}
+    return {
+        size: parse_camera_params(config.camera_params, config.first_camera_model, size) for size in sizes
+    }
 
 
 def _cameras_from_file(path: Path, sizes: Counter[Size]) -> Mapping[Size, KnownCamera]:
@@ -138,12 +140,15 @@ def _guessed(camera_id: int, group: Sequence[Shot], config: ImagesConfig) -> Cam
     sensor = group[0].sensor
     if sensor is not None and sensor.model is not None and sensor.params is not None:
         return CameraSpec(camera_id, sensor.model, width, height, sensor.params, has_prior_focal_length=True)
-    camera_model = sensor.model if sensor is not None and sensor.model is not None else config.camera_model
+    camera_model = (
+        sensor.model if sensor is not None and sensor.model is not None else config.first_camera_model
+    )
     focals = [shot.focal_px for shot in group if shot.focal_px is not None]
     focal = median(focals) if focals else config.default_focal_factor * max(width, height)
     camera = pycolmap.Camera.create_from_model_name(camera_id, camera_model, focal, width, height)
-    # Zoomed photos that must share a camera have no focal length to believe in.
+    # Zoomed photos that must share a camera have no focal length to believe in; some models need none.
     trusted = bool(focals) and max(focals) <= _FOCAL_SPREAD * min(focals)
+    trusted = trusted or not camera.focal_length_idxs()
     params = tuple(float(value) for value in camera.params)
     return CameraSpec(camera_id, camera_model, width, height, params, has_prior_focal_length=trusted)
 

@@ -102,10 +102,14 @@ def _checked(where: str, model: str, size: Size, words: Sequence[str]) -> tuple[
             f"{where}: a focal length of {focals[0]:g} px is impossible for {_text(size)} px",
             hint="lengths are in pixels of these photos, not in mm and not normalised",
         )
-    cx, cy = (params[i] for i in camera.principal_point_idxs())
-    if not (0 < cx < size[0] and 0 < cy < size[1]) or (cx <= 1 and cy <= 1):
+    if [params[i] for i in camera.metadata_params_idxs()] not in ([], list(size)):
+        raise InputError(f"{where}: {model} repeats the photos' size: {size[0]}, {size[1]}")
+    centre = [params[i] for i in camera.principal_point_idxs()]
+    inside = all(0 < at < length for at, length in zip(centre, size, strict=False))
+    if not inside or max(centre, default=2) <= 1:
+        there = ", ".join(f"{at:g}" for at in centre)
         raise InputError(
-            f"{where}: the principal point {cx:g}, {cy:g} lies outside photos of {_text(size)} px",
+            f"{where}: the principal point {there} lies outside photos of {_text(size)} px",
             hint="lengths are in pixels of these photos, not in mm and not normalised",
         )
     return params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .cameras.lens_kind import Fisheye, MatchedPoints, fisheye_camera, fit_fisheye
 from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_lengths
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
@@ -24,10 +25,12 @@ __all__ = [
     "AmbiguousPart",
     "DepthSource",
     "ExistingModels",
+    "Fisheye",
     "InconsistencyReport",
     "InconsistentPair",
     "MappingProblem",
     "MappingResult",
+    "MatchedPoints",
     "PairMatches",
     "TwoView",
     "ViewGraph",
@@ -35,6 +38,8 @@ __all__ = [
     "ambiguous_parts",
     "find_inconsistent_pairs",
     "find_wrong_focal_lengths",
+    "fisheye_camera",
+    "fit_fisheye",
     "measured_background",
     "predicted_overlaps",
     "read_rotations",

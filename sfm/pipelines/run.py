@@ -19,6 +19,7 @@ from sfm.matching.choice import open_backend
 from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
 from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, triangulated
+from sfm.stages.recognised_lenses import with_recognised_fisheyes
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
 from sfm.stages.split_cameras import with_own_cameras
@@ -51,6 +52,9 @@ def run(
         collection, database = described(session, Path(photos))
         proposed, rank = proposed_pairs(session, collection, database)
         graph = matched(session, collection, proposed, database)
+        better = with_recognised_fisheyes(session, collection, database)
+        if better is not collection:
+            graph, collection = matched(session, better, proposed, database), better
         if session.poses is not None:
             return _around_poses(session, session.poses, collection, database, proposed, graph, rank)
         loop = registered(session, collection, database, proposed, graph, rank)

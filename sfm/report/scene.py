@@ -19,6 +19,10 @@ _FAR = 1e100
 """Coordinates beyond, which a foreign model may have, would overflow when squared."""
 
 
+_SPHERICAL = np.array([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+"""Corners drawn for a camera that sees all around and has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class SceneModel:
     """A model turned upright, moved to the origin and scaled to radius 1."""
@@ -97,6 +101,8 @@ def _cameras(
 
 
 def _corners(camera: pycolmap.Camera) -> NDArray[np.float64]:
+    if camera.is_spherical():
+        return _SPHERICAL
     x = np.array([0, camera.width, camera.width, 0]) - camera.principal_point_x
     y = np.array([0, 0, camera.height, camera.height]) - camera.principal_point_y
     return np.stack((x / camera.focal_length_x, y / camera.focal_length_y, np.ones(4)), axis=1)

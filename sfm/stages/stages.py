@@ -18,6 +18,7 @@ from sfm.loop import LoopResult, Rank, run_closed_loop
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
 from sfm.stages.known_poses import with_known_cameras
+from sfm.stages.recognised_lenses import with_known_fisheyes
 from sfm.stages.register import SessionMapper, match_edges, with_derived_rigs
 from sfm.stages.session import ImageAddition, PhotoSession
 from sfm.stages.split_cameras import with_splits
@@ -25,7 +26,7 @@ from sfm.stages.write_results import write_refined
 from sfm.types import Collection, Skipped
 from sfm.workspace.workspace import content_key
 
-_REGISTER_VERSION = 11
+_REGISTER_VERSION = 12
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
@@ -53,7 +54,8 @@ def ingested(
             min_photos=min_photos,
             earlier=earlier,
         )
-        collection = with_positions(with_splits(collection, space.cache), config.georeference)
+        collection = with_known_fisheyes(with_splits(collection, space.cache), space.cache, config.images)
+        collection = with_positions(collection, config.georeference)
         session.files.update(file_states(collection.photos))
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))
     return with_known_cameras(collection, session.poses) if session.poses else collection

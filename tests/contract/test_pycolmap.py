@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pycolmap
 import pytest
+
+from sfm.config.schema import CameraModel
 
 NUM_IMAGES = 6
 
@@ -47,6 +50,10 @@ def start_from_first_pair(
 def triangulate(mapper: pycolmap.IncrementalMapper, *image_ids: int) -> None:
     for image_id in image_ids:
         mapper.triangulate_image(pycolmap.IncrementalTriangulatorOptions(), image_id)
+
+
+def test_every_camera_model_can_be_named_in_the_options() -> None:
+    assert set(get_args(CameraModel)) == set(pycolmap.CameraModelId.__members__) - {"INVALID"}
 
 
 def test_registering_the_first_pair_takes_positions_and_triangulates_nothing(

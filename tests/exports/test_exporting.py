@@ -39,6 +39,18 @@ def test_a_model_number_that_does_not_exist_is_refused(tmp_path, make_scene):
 
 
 @pytest.mark.parametrize("to", FORMATS)
+def test_photos_that_show_all_around_are_refused_where_they_must_be_flat(tmp_path, make_scene, to):
+    make_scene(tmp_path, camera_model="EQUIRECTANGULAR", params=(320.0, 240.0))
+
+    if FORMATS[to].needs_photos:
+        with pytest.raises(InputError, match="EQUIRECTANGULAR") as caught:
+            export(tmp_path, to=to)
+        assert "--to txt or ply takes every camera model" in caught.value.hint
+    else:
+        assert list(export(tmp_path, to=to).iterdir())
+
+
+@pytest.mark.parametrize("to", FORMATS)
 def test_a_foreign_folder_is_left_alone(tmp_path, make_scene, to):
     make_scene(tmp_path / "out")
     (tmp_path / "mine").mkdir()

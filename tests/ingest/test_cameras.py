@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from sfm.config.schema import ImagesConfig
+from sfm.config.schema import CameraModel, ImagesConfig
 from sfm.errors import ConfigError, InputError
 from sfm.ingest.cameras import Shot, assign_cameras
 
@@ -89,6 +91,22 @@ def test_known_intrinsics_are_fixed() -> None:
     assert (camera.fixed, camera.has_prior_focal_length) == (True, True)
     assert ids(shots, **config) == [1, 1]
     assert ids(shots, **config, camera_sharing="per_image") == [1, 2]
+
+
+@pytest.mark.parametrize("model", get_args(CameraModel))
+def test_every_camera_model_is_guessed_and_given(model) -> None:
+    shots = [Shot("a", WIDE), Shot("b", WIDE)]
+    guessed = cameras(shots, camera_model=model)[1]
+
+    given = cameras(shots, camera_model=model, camera_params=",".join(map(str, guessed.params)))[1]
+
+    assert (given.model, given.params, given.fixed) == (model, guessed.params, True)
+    assert guessed.has_prior_focal_length == (model == "EQUIRECTANGULAR")  # which has none to be guessed
+
+
+def test_a_camera_that_sees_all_around_repeats_its_size() -> None:
+    with pytest.raises(InputError, match="EQUIRECTANGULAR repeats the photos' size: 400, 300"):
+        cameras([Shot("a", WIDE)], camera_model="EQUIRECTANGULAR", camera_params="400, 200")
 
 
 @pytest.mark.parametrize(

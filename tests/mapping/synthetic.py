@@ -22,12 +22,15 @@ def synthesize(
     num_points: int = 300,
     seed: int = 1,
     camera: tuple[float, ...] = (1280.0, 512.0, 384.0, 0.05),
+    model: str = "SIMPLE_RADIAL",
 ) -> Scene:
     """A ring of photos by one camera round a cloud of points, half a pixel of noise, all pairs verified."""
     pycolmap.set_random_seed(seed)
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, num_images
     options.num_points3D, options.camera_params = num_points, list(camera)
+    options.camera_model_id = getattr(pycolmap.CameraModelId, model)
+    options.camera_has_prior_focal_length = model != "SIMPLE_RADIAL"
     with pycolmap.Database.open(path) as db:
         truth = pycolmap.synthesize_dataset(options, db)
         noise = pycolmap.SyntheticNoiseOptions()

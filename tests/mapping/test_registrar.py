@@ -25,6 +25,30 @@ def test_a_connected_scene_becomes_one_accurate_model(ring: synthetic.Scene) -> 
     assert synthetic.max_rotation_error_deg(result.models[0], ring.truth) < 0.2  # half a pixel at f = 1280 px
 
 
+@pytest.mark.parametrize(
+    ("model", "camera"),
+    [
+        ("FISHEYE", (700.0, 700.0, 512.0, 384.0)),
+        ("RADIAL_FISHEYE", (700.0, 512.0, 384.0, 0.02, 0.0)),
+        ("SIMPLE_DIVISION", (900.0, 512.0, 384.0, -0.1)),
+        ("EUCM", (900.0, 900.0, 512.0, 384.0, 0.5, 1.0)),
+        ("EQUIRECTANGULAR", (1024.0, 768.0)),
+    ],
+)
+def test_every_kind_of_camera_is_mapped_and_refined(
+    tmp_path: Path, model: str, camera: tuple[float, ...]
+) -> None:
+    scene = synthetic.synthesize(tmp_path / "database.db", num_images=9, model=model, camera=camera)
+    recorder = Recorder()
+
+    result = run(scene.database, events=recorder)
+
+    assert [found.num_reg_images() for found in result.models] == [9]
+    assert result.models[0].camera(1).model_name == model
+    assert synthetic.max_rotation_error_deg(result.models[0], scene.truth) < 0.6
+    assert not any("failed" in str(event["why"]) for event in recorder.of("step_refused"))
+
+
 def test_the_same_seed_and_one_thread_give_bit_equal_poses(ring: synthetic.Scene) -> None:
     first, second = poses(run(ring.database)), poses(run(ring.database))
 

@@ -11,11 +11,12 @@ import pytest
 import render_scene
 from PIL import Image
 from render_scene import Shoot, plan
-from synthetic import PinholeRadial, Pose, Renderer, look_at, square, write_dataset
+from synthetic import Fisheye, PinholeRadial, Pose, Renderer, look_at, square, write_dataset
 from synthetic.quads import Quad, prism
 
 SKY = (np.array([10.0, 20.0, 30.0]), np.array([10.0, 20.0, 30.0]))
 CAMERA = PinholeRadial(64, 48, focal_px=50.0, k1=-0.05)
+GOPRO = Fisheye(64, 48, 34.0, 0.045, k2=0.02, k3=-0.02, k4=0.004)
 AHEAD = Pose(np.eye(3), np.zeros(3))
 
 
@@ -26,19 +27,23 @@ def poster(colours: np.ndarray, depth: float) -> Quad:
 
 
 def colmap_camera(camera: PinholeRadial) -> pycolmap.Camera:
-    return pycolmap.Camera(
-        model="SIMPLE_RADIAL", width=camera.width, height=camera.height, params=camera.params
-    )
+    return pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=camera.params)
 
 
-def test_rays_are_those_of_colmaps_camera_at_pixel_centres() -> None:
-    x, y = CAMERA.rays()
+@pytest.mark.parametrize("camera", [CAMERA, GOPRO])
+def test_rays_are_those_of_colmaps_camera_at_pixel_centres(camera: PinholeRadial) -> None:
+    x, y = camera.rays()
 
     corners = np.array([[0.5, 0.5], [63.5, 47.5], [10.5, 30.5]])
-    expected = colmap_camera(CAMERA).cam_from_img(corners)
+    expected = colmap_camera(camera).cam_from_img(corners)
 
     for (column, row), ray in zip(corners.astype(int), expected, strict=True):
-        assert (x[row, column], y[row, column]) == pytest.approx(tuple(ray), abs=1e-9)
+        assert (x[row, column], y[row, column]) == pytest.approx(tuple(ray), abs=1e-5)
+
+
+def test_a_lens_that_bends_its_outer_rays_back_in_is_refused() -> None:
+    with pytest.raises(ValueError, match="radius must grow with angle"):
+        Fisheye(64, 48, 34.0, -0.3).rays()
 
 
 def test_depth_is_measured_along_the_axis_and_zero_in_the_sky() -> None:

@@ -1,6 +1,6 @@
 """Our own textured scenes with exact poses and depth: numpy and Pillow only."""
 
-from .camera import PinholeRadial, Pose, look_at, rolled
+from .camera import Fisheye, PinholeRadial, Pose, look_at, rolled
 from .dataset import Photo, write_dataset
 from .layouts import Scene, farmland, promenade, square, street, whitewashed
 from .raycast import Renderer
@@ -8,6 +8,7 @@ from .towns import bridge, bridged_centre, crossings, district, facades, mouth
 from .viewpoints import flight, overview, pan, ring, stroll, tour, walk
 
 __all__ = [
+    "Fisheye",
     "Photo",
     "PinholeRadial",
     "Pose",

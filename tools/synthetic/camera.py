@@ -1,12 +1,18 @@
-"""The camera that takes the pictures: COLMAP's SIMPLE_RADIAL, pixel centres at 0.5, and its poses."""
+"""The cameras that take the pictures, with pixel centres at 0.5, and their poses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .quads import Array
+
+Float32 = NDArray[np.float32]
+
+_MAX_ANGLE = np.radians(88.0)
+"""Of a fisheye's rays from the axis: those further out are seen nowhere in (x, y, 1)."""
 
 _SHAKES = 3
 """Waves that a photo's shake is made of, the fastest with so many periods from its first row to its last."""
@@ -25,23 +31,36 @@ class PinholeRadial:
     shake_seed: int = 0
 
     @property
-    def params(self) -> tuple[float, float, float, float]:
+    def model(self) -> str:
+        """COLMAP's name of the camera model."""
+        return "SIMPLE_RADIAL"
+
+    @property
+    def params(self) -> tuple[float, ...]:
         """Parameters in COLMAP's order: f, cx, cy, k1."""
         return self.focal_px, self.width / 2, self.height / 2, self.k1
 
+    def stretch(self, x: Float32, y: Float32) -> Float32:
+        """How much wider a pixel's cone about the direction (x, y, 1) is than a perspective camera's."""
+        return np.ones_like(x)
+
     def rays(self, supersample: int = 1) -> tuple[Array, Array]:
         """x and y of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
-        step = 1.0 / supersample
-        u = (np.arange(self.width * supersample) + 0.5) * step - self.width / 2
-        v = (np.arange(self.height * supersample) + 0.5) * step - self.height / 2
-        shift_u, shift_v = self._shake(v / self.height)
-        distorted_x = (u[None, :] + shift_u[:, None]) / self.focal_px
-        distorted_y = (v[:, None] + shift_v[:, None] + np.zeros_like(u)) / self.focal_px
+        distorted_x, distorted_y = self._on_sensor(supersample)
         x, y = distorted_x, distorted_y
         for _ in range(20):  # fixed point of x (1 + k r^2) = distorted x; contracts for the mild k1 used here
             factor = 1.0 + self.k1 * (x * x + y * y)
             x, y = distorted_x / factor, distorted_y / factor
         return x, y
+
+    def _on_sensor(self, supersample: int) -> tuple[Array, Array]:
+        """x and y of each (sub)pixel centre from the principal point, in focal lengths."""
+        step = 1.0 / supersample
+        u = (np.arange(self.width * supersample) + 0.5) * step - self.width / 2
+        v = (np.arange(self.height * supersample) + 0.5) * step - self.height / 2
+        shift_u, shift_v = self._shake(v / self.height)
+        x = (u[None, :] + shift_u[:, None]) / self.focal_px
+        return x, (v[:, None] + shift_v[:, None] + np.zeros_like(u)) / self.focal_px
 
     def _shake(self, row: Array) -> Array:
         """(2, N) shift of rows, given by their share of the height, in x and y, px: a rolling shutter's."""
@@ -51,6 +70,42 @@ class PinholeRadial:
         phase = rng.uniform(0, 2 * np.pi, (2, _SHAKES))
         waves = np.sin(2 * np.pi * row[None, None, :] * np.arange(1, _SHAKES + 1)[:, None] + phase[..., None])
         return np.asarray(self.shake_px * np.sqrt(2 / _SHAKES) * waves.sum(axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Fisheye(PinholeRadial):
+    """COLMAP's OPENCV_FISHEYE with one focal length; its rim, at 176 degrees, is drawn out."""
+
+    k2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
+
+    @property
+    def model(self) -> str:
+        """COLMAP's name of the camera model."""
+        return "OPENCV_FISHEYE"
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        """Parameters in COLMAP's order: fx, fy, cx, cy, k1, k2, k3, k4."""
+        f = self.focal_px
+        return f, f, self.width / 2, self.height / 2, self.k1, self.k2, self.k3, self.k4
+
+    def stretch(self, x: Float32, y: Float32) -> Float32:
+        """Its pixels cover equal angles, those of a perspective camera smaller ones off the axis."""
+        return np.asarray((1 + x * x + y * y) ** 0.75, np.float32)
+
+    def rays(self, supersample: int = 1) -> tuple[Array, Array]:
+        """x and y of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
+        x, y = self._on_sensor(supersample)
+        angles = np.linspace(0, _MAX_ANGLE, 4096)
+        square = angles**2
+        radii = angles * (1 + square * (self.k1 + square * (self.k2 + square * (self.k3 + square * self.k4))))
+        if np.any(np.diff(radii) <= 0):
+            raise ValueError("these k1 to k4 bend the outer rays back in: radius must grow with angle")
+        radius = np.maximum(np.hypot(x, y), 1e-12)
+        factor = np.tan(np.interp(radius, radii, angles)) / radius
+        return factor * x, factor * y
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,7 +72,7 @@ def ground_truth(photos: Sequence[Photo]) -> dict[str, object]:
         },
         "cameras": {
             p.name: {
-                "model": "SIMPLE_RADIAL",
+                "model": p.camera.model,
                 "width": p.camera.width,
                 "height": p.camera.height,
                 "params": list(p.camera.params),

@@ -9,10 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .camera import PinholeRadial, Pose
+from .camera import Float32, PinholeRadial, Pose
 from .quads import Array, Quad, Texture
 
-Float32 = NDArray[np.float32]
 NEAR_M = 0.05
 SOFTNESS = 1.0
 """0.5 takes the reduction nearest to the footprint; more is softer, as a lens is: fewer keypoints."""
@@ -45,7 +44,8 @@ class Renderer:
         seen = hits.quad >= 0
         picture = np.empty((*x.shape, 3), np.float32)
         picture[~seen] = self._sky_colour(x[~seen], y[~seen], pose)
-        picture[seen] = self._sample(hits, seen, 1.0 / (camera.focal_px * supersample))
+        angle = camera.stretch(x[seen], y[seen]) / np.float32(camera.focal_px * supersample)
+        picture[seen] = self._sample(hits, seen, angle)
         shape = (camera.height, supersample, camera.width, supersample, 3)
         return np.asarray(picture.reshape(shape).mean(axis=(1, 3)), dtype=np.float32)
 
@@ -97,7 +97,7 @@ class Renderer:
         density = [quad.texture.shape[0] / quad.size_m[1] for quad in self._quads]
         self._texels_per_m = np.array(density, np.float32)
 
-    def _sample(self, hits: _Hits, seen: NDArray[np.bool_], pixel_angle: float) -> Float32:
+    def _sample(self, hits: _Hits, seen: NDArray[np.bool_], pixel_angle: Float32) -> Float32:
         """Bilinear colour at the hits, from the reduction whose texels are about as large as the pixels."""
         quad = hits.quad[seen]
         footprint = hits.depth[seen] * pixel_angle / np.sqrt(np.maximum(hits.slant[seen], 0.02))

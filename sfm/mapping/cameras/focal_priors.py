@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pycolmap
 
-from ..scene.camera_models import LADDER, Freedom, freedom
+from ..scene.camera_models import Freedom, freedom
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.scene import Scene
@@ -171,8 +171,7 @@ def _sigma(
     Infinity where nothing is observed, or `options` free no focal length.
     """
     camera = model.camera(camera_id)
-    richest = camera.model_name if camera.model_name in LADDER else LADDER[0]
-    could = freedom(camera, options, richest=richest, principal_point=False)
+    could = freedom(camera, options, richest=camera.model_name, principal_point=False)
     at = [could.base.index(i) for i in could.focal if i in could.base]
     seen = gather(model, camera_id, could)
     if not at or not seen.variance > 0:

@@ -12,10 +12,10 @@ import pycolmap
 from sfm.config.schema import RefineConfig
 
 from ..scene.adjusted_photos import all_photos
-from ..scene.camera_models import LADDER, PRINCIPAL_POINT, as_model, freedom
+from ..scene.camera_models import PRINCIPAL_POINT, as_model, freedom, ladder_of
 from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
-from .plausible import plausible
+from .plausible import one_to_one, plausible
 
 _MIN_IMAGES = 8  # with fewer images a camera, the poses take up what its intrinsics should
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
@@ -58,8 +58,9 @@ class RicherCameras:
         for camera_id in sorted(self.supported):
             found = self.selections[camera_id]
             camera, predicted = started.camera(camera_id), found.camera
-            richer = [name for name in LADDER if name in found.accepted]
-            if camera.model_name in LADDER:
+            ladder = ladder_of(camera.model_name)
+            richer = [name for name in ladder if name in found.accepted]
+            if ladder:
                 predicted = as_model(predicted, richer[-1] if richer else camera.model_name)
             camera.model, camera.params = predicted.model, predicted.params.tolist()
         return started
@@ -107,9 +108,10 @@ def richer_cameras(
     num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
     selections: dict[int, ModelSelection] = {}
     for camera_id, num in sorted(num_images.items()):
-        if num >= _MIN_IMAGES and camera_id not in fixed_cameras:
+        camera = model.camera(camera_id)
+        if num >= _MIN_IMAGES and camera_id not in fixed_cameras and camera.focal_length_idxs():
             could = freedom(
-                model.camera(camera_id),
+                camera,
                 options,
                 richest=refine.max_camera_model,
                 principal_point=refine.principal_point == "evidence",
@@ -146,6 +148,8 @@ def adjusted_with(
         solver.max_num_iterations = iterations
         summary = pycolmap.create_default_bundle_adjuster(freed, config, model).solve()
         if not summary.is_solution_usable() or not all(plausible(model.camera(i)) for i in cameras):
+            return None
+        if not all(one_to_one(model.camera(i)) for i in richer.changed & cameras):
             return None
     model.update_point_3d_errors()
     return model

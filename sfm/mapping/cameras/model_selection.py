@@ -17,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from ..scene.camera_models import LADDER, PRINCIPAL_POINT, Freedom, ParameterBlock, as_model, parts, together
+from ..scene.camera_models import (
+    PRINCIPAL_POINT,
+    Freedom,
+    ParameterBlock,
+    as_model,
+    ladder_of,
+    parts,
+    together,
+)
 from .cross_validation import Folds, HeldOut, jackknife
 from .linearized_observations import LinearizedObservations, gather
 from .reduced_system import ReducedSystem
@@ -74,8 +82,8 @@ class ModelSelection:
 
     def reached(self, camera: pycolmap.Camera) -> tuple[TriedBlock, ...]:
         """The blocks that were tried, accepted ones with their values after adjustment."""
-        ladder = camera.model_name in LADDER and self.freedom.camera.model_name in LADDER
-        final = as_model(camera, self.freedom.camera.model_name) if ladder else camera
+        richest = self.freedom.camera.model_name
+        final = as_model(camera, richest) if camera.model_name in ladder_of(richest) else camera
         moved = np.asarray(final.params) - np.asarray(self.freedom.camera.params)
         step = np.linalg.lstsq(self.freedom.directions, moved, rcond=None)[0]
         found = dict(zip(self.freedom.names, step.tolist(), strict=True))

@@ -1,9 +1,11 @@
-"""The sequence of nested camera models of COLMAP, and the parameter blocks that can be freed."""
+"""The sequences of nested camera models of COLMAP, and the parameter blocks that can be freed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +13,18 @@ import pycolmap
 
 Array = npt.NDArray[np.float64]
 
-LADDER = ("SIMPLE_RADIAL", "RADIAL", "OPENCV")
-"""Camera models, each of which contains the one before."""
+LADDERS = (
+    ("SIMPLE_RADIAL", "RADIAL", "OPENCV"),
+    ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE"),
+)
+"""Camera models, each of which contains the one before; of equal richness at the same place."""
 PRINCIPAL_POINT = "principal_point"
 _TOGETHER = " and "
 
 # Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
 # come from bundle adjustment anyway and need none.
 _SIGMA_CENTRE = 0.02  # of the longer side
-_SIGMAS = {"k2": 0.2, "aspect": 0.004, "p1": 0.003, "p2": 0.003}
+_SIGMAS = {"k2": 0.2, "k3": 0.1, "k4": 0.1, "aspect": 0.004, "p1": 0.003, "p2": 0.003}
 _SIGMA_FREE = 1e3
 
 
@@ -82,9 +87,9 @@ def freedom(
     """The parameters of a camera that could be freed.
 
     Args:
-        camera: of any model; only those of `LADDER` can get another one.
+        camera: of any model; only those of `LADDERS` can get another one.
         options: of the adjustment; whether focal length and distortion are free.
-        richest: last model of `LADDER` that is tried.
+        richest: last model of its ladder that is tried, or the one at the same place of another ladder.
         principal_point: whether it is a block, after further radial distortion and before fx != fy and
             tangential distortion, with which it correlates.
     """
@@ -93,11 +98,13 @@ def freedom(
     columns = _columns(camera, wide, options)
     names = tuple(columns)
     at = {name: i for i, name in enumerate(names)}
-    blocks = [ParameterBlock("RADIAL", (at["k2"],))] if "RADIAL" in models[1:] else []
+    blocks = [
+        ParameterBlock(model, tuple(at[name] for name in _new_parameters(poorer, model)))
+        for poorer, model in pairwise(models)
+    ]
     if principal_point:
-        blocks.append(ParameterBlock(PRINCIPAL_POINT, (at["cx"], at["cy"])))
-    if "OPENCV" in models[1:]:
-        blocks.append(ParameterBlock("OPENCV", (at["aspect"], at["p1"], at["p2"])))
+        place = sum("aspect" not in [names[i] for i in block.columns] for block in blocks)
+        blocks.insert(place, ParameterBlock(PRINCIPAL_POINT, (at["cx"], at["cy"])))
     selectable = {column for block in blocks for column in block.columns}
     return Freedom(
         camera=wide,
@@ -110,16 +117,19 @@ def freedom(
 
 
 def as_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
-    """The camera as a model of `LADDER` that contains its own, projecting as before."""
+    """The camera as a model of its ladder that contains its own, projecting as before."""
     wider = pycolmap.Camera(camera.todict())
-    extra = [*camera.params[camera.extra_params_idxs()], 0.0, 0.0, 0.0]
     fx, fy = camera.focal_length_x, camera.focal_length_y
-    centre = [camera.principal_point_x, camera.principal_point_y]
-    num_extra = {"SIMPLE_RADIAL": 1, "RADIAL": 2, "OPENCV": 4}[model]
-    focal = [fx, fy] if model == "OPENCV" else [(fx + fy) / 2]
+    values = dict(zip(_parameters(camera.model_name), camera.params, strict=True))
+    values |= {"f": (fx + fy) / 2, "fx": fx, "fy": fy}
     wider.model = getattr(pycolmap.CameraModelId, model)
-    wider.params = [*focal, *centre, *extra[:num_extra]]
+    wider.params = [values.get(name, 0.0) for name in _parameters(model)]
     return wider
+
+
+def ladder_of(model: str) -> tuple[str, ...]:
+    """The ladder that a camera model is of; empty where it is of none."""
+    return next((ladder for ladder in LADDERS if model in ladder), ())
 
 
 def match_camera_models(cache: pycolmap.DatabaseCache, model: pycolmap.Reconstruction) -> None:
@@ -130,8 +140,9 @@ def match_camera_models(cache: pycolmap.DatabaseCache, model: pycolmap.Reconstru
     for camera_id, camera in model.cameras.items():
         if camera_id not in cache.cameras or (cached := cache.camera(camera_id)).model == camera.model:
             continue
-        if {cached.model_name, camera.model_name} <= set(LADDER):
-            if LADDER.index(cached.model_name) < LADDER.index(camera.model_name):
+        ladder = ladder_of(camera.model_name)
+        if cached.model_name in ladder:
+            if ladder.index(cached.model_name) < ladder.index(camera.model_name):
                 poorer, source = cached, camera
             else:
                 poorer, source = camera, as_model(camera, cached.model_name)
@@ -142,17 +153,34 @@ def _models(
     camera: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions, richest: str
 ) -> tuple[str, ...]:
     """The camera's model and those that it may be given."""
-    if camera.model_name not in LADDER or not options.refine_extra_params:
+    ladder = ladder_of(camera.model_name)
+    if not ladder or not options.refine_extra_params:
         return ()
-    models = LADDER[LADDER.index(camera.model_name) : LADDER.index(richest) + 1]
-    return tuple(model for model in models if model != "OPENCV" or options.refine_focal_length)
+    models = ladder[ladder.index(camera.model_name) : ladder_of(richest).index(richest) + 1]
+    return tuple(m for m in models if "f" in _parameters(m) or options.refine_focal_length)
+
+
+@cache
+def _parameters(model: str) -> tuple[str, ...]:
+    """Names of the parameters of a model, as COLMAP has them, but with k1 for its first distortion."""
+    camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, 1, 1)
+    names = [name.strip() for name in camera.params_info.split(",")]
+    from_zero = "k0" in names
+    names = [f"k{int(name[1:]) + 1}" if from_zero and name[0] == "k" else name for name in names]
+    return tuple("k1" if name == "k" else name for name in names)
+
+
+def _new_parameters(poorer: str, model: str) -> list[str]:
+    """What a model has beyond a poorer one."""
+    new = [name for name in _parameters(model) if name not in _parameters(poorer)]
+    return ["aspect" if name == "fx" else name for name in new if name != "fy"]
 
 
 def _columns(
     camera: pycolmap.Camera, wide: pycolmap.Camera, options: pycolmap.BundleAdjustmentOptions
 ) -> dict[str, Array]:
     unit = np.eye(len(wide.params))
-    names = [name.strip() for name in wide.params_info.split(",")]
+    names = _parameters(wide.model_name)
     found = {}
     focal = [unit[i] for i in wide.focal_length_idxs()]
     if options.refine_focal_length:
@@ -164,8 +192,6 @@ def _columns(
     found |= dict(zip(("cx", "cy"), (unit[i] for i in wide.principal_point_idxs()), strict=True))
     if options.refine_extra_params:
         found |= {names[i]: unit[i] for i in wide.extra_params_idxs()}
-    if "k" in found:  # as COLMAP names the only one of SIMPLE_RADIAL
-        found["k1"] = found.pop("k")
     return found
 
 

@@ -1,0 +1,126 @@
+"""What the matches of a few pairs say of the lens, on exact points and noise of half a pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pycolmap
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfm.mapping.cameras.lens_kind import Fisheye, MatchedPoints, fit_fisheye
+
+Array = npt.NDArray[np.float64]
+
+WIDTH, HEIGHT = 1000, 750
+
+
+def pairs_of(camera: pycolmap.Camera, seed: int, *, num: int = 4, outliers: int = 30) -> list[MatchedPoints]:
+    """Pairs that look at a room from places near its middle, with 120 true matches and some wrong ones."""
+    rng = np.random.default_rng(seed)
+    return [_pair(camera, rng, outliers) for _ in range(num)]
+
+
+def _pair(camera: pycolmap.Camera, rng: np.random.Generator, outliers: int) -> MatchedPoints:
+    turn = pycolmap.Rotation3d(rng.normal(scale=0.15, size=3))
+    b_from_a = pycolmap.Rigid3d(turn, rng.normal(scale=0.4, size=3))
+    rays = rng.normal(size=(6000, 3)) * (1, 1, 0.5)
+    points = rays / np.linalg.norm(rays, axis=1, keepdims=True) * rng.uniform(2, 8, (6000, 1))
+    a, b = (np.asarray(camera.img_from_cam(p)) for p in (points, b_from_a * points))
+    seen = np.ones(len(a), bool)
+    for xy, depth in ((a, points[:, 2]), (b, (b_from_a * points)[:, 2])):
+        seen &= (depth > 0.02) & np.all((xy > 0) & (xy < (WIDTH, HEIGHT)), axis=1)
+    a, b = (xy[seen][:120] + rng.normal(scale=0.5, size=(min(120, seen.sum()), 2)) for xy in (a, b))
+    wrong = rng.uniform(0, (WIDTH, HEIGHT), (2, outliers, 2))
+    return MatchedPoints(np.concatenate((a, wrong[0])), np.concatenate((b, wrong[1])))
+
+
+def fit(camera: pycolmap.Camera, seed: int, **options: int) -> Fisheye | None:
+    return fit_fisheye(pairs_of(camera, seed, **options), WIDTH, HEIGHT, seed=0)
+
+
+def camera_of(model: str, focal_px: float, *extra: float) -> pycolmap.Camera:
+    extra = extra or ((0.0,) if model == "SIMPLE_RADIAL" else ())
+    focals = 1 if model.startswith("SIMPLE") else 2
+    params = [focal_px] * focals + [WIDTH / 2, HEIGHT / 2, *extra]
+    return pycolmap.Camera(camera_id=1, model=model, width=WIDTH, height=HEIGHT, params=params)
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.floats(100, 175), st.integers(0, 1000))
+def test_a_fisheye_is_recognised_with_its_focal_length(field_deg: float, seed: int) -> None:
+    focal_px = WIDTH / np.radians(field_deg)
+
+    found = fit(camera_of("SIMPLE_FISHEYE", focal_px), seed)
+
+    assert found is not None
+    assert found.decisive
+    assert found.focal_px == pytest.approx(focal_px, rel=0.08)
+
+
+def test_so_is_one_with_further_distortion() -> None:
+    found = fit(camera_of("OPENCV_FISHEYE", 530.0, 0.045, 0.02, -0.02, 0.004), 3)
+
+    assert found is not None
+    assert found.decisive
+    assert found.focal_px == pytest.approx(530, rel=0.1)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.floats(25, 85), st.floats(-0.12, 0.05), st.integers(0, 1000))
+def test_an_ordinary_lens_is_never_taken_for_a_fisheye(field_deg: float, k: float, seed: int) -> None:
+    focal_px = WIDTH / 2 / np.tan(np.radians(field_deg) / 2)
+
+    found = fit(camera_of("SIMPLE_RADIAL", focal_px, k), seed)
+
+    assert found is None or not found.decisive
+
+
+def test_forward_motion_decides_nothing_wrong() -> None:
+    rng = np.random.default_rng(2)
+    camera, pairs = camera_of("SIMPLE_RADIAL", 580.0), []
+    for _ in range(6):
+        points = rng.uniform((-12, -2, 6), (12, 1.5, 50), (1500, 3))
+        views = (points, points - (0.02, 0.01, 1.0))
+        a, b = (np.asarray(camera.img_from_cam(view)) for view in views)
+        inside = np.all((a > 0) & (a < (WIDTH, HEIGHT)) & (b > 0) & (b < (WIDTH, HEIGHT)), axis=1)
+        noise = rng.normal(scale=0.7, size=(2, inside.sum(), 2))
+        pairs.append(MatchedPoints(a[inside] + noise[0], b[inside] + noise[1]))
+
+    found = fit_fisheye(pairs, WIDTH, HEIGHT, seed=0)
+
+    assert found is None or not found.decisive
+
+
+@pytest.mark.parametrize("num", [0, 1, 2])
+def test_few_pairs_decide_nothing(num: int) -> None:
+    found = fit(camera_of("SIMPLE_FISHEYE", 450.0), 0, num=num)
+
+    assert found is None or not found.decisive
+
+
+def test_matches_by_chance_decide_nothing() -> None:
+    rng = np.random.default_rng(0)
+    chance = [MatchedPoints(*rng.uniform(0, (WIDTH, HEIGHT), (2, 120, 2))) for _ in range(8)]
+
+    found = fit_fisheye(chance, WIDTH, HEIGHT, seed=0)
+
+    assert found is None or not found.decisive
+
+
+def test_images_without_a_baseline_decide_nothing_wrong() -> None:
+    rng = np.random.default_rng(1)
+    camera = camera_of("SIMPLE_RADIAL", 800.0, -0.05)
+    pairs = []
+    for _ in range(6):
+        points = rng.uniform((-3, -2, 4), (3, 2, 9), (400, 3))
+        turned = pycolmap.Rotation3d(rng.normal(scale=0.1, size=3)).matrix() @ points.T
+        a, b = (np.asarray(camera.img_from_cam(p)) for p in (points, turned.T))
+        inside = np.all((a > 0) & (a < (WIDTH, HEIGHT)) & (b > 0) & (b < (WIDTH, HEIGHT)), axis=1)
+        noise = rng.normal(scale=0.5, size=(2, inside.sum(), 2))
+        pairs.append(MatchedPoints(a[inside] + noise[0], b[inside] + noise[1]))
+
+    found = fit_fisheye(pairs, WIDTH, HEIGHT, seed=0)
+
+    assert found is None or not found.decisive
