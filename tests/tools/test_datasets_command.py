@@ -64,18 +64,6 @@ def test_each_problem_is_a_line_that_names_the_file(run, tmp_path):
     assert "strecha:Herz-Jesus-P8" in text
 
 
-def test_truth_that_ends_too_early_is_a_problem(run, tmp_path):
-    tanks = fabricate.tanks_and_temples(tmp_path)
-    log = tanks.folder.parent / "Horse_COLMAP_SfM.log"
-    log.write_text("".join(log.read_text().splitlines(keepends=True)[:500]))
-
-    code, text = run("check", tmp_path)
-
-    assert code == 1
-    assert "problem: tanks_and_temples:Horse:" in text
-    assert "(and 48 more) has no pose in" in text
-
-
 def test_photos_of_another_size_than_their_cameras_and_unreadable_ones_are_problems(run, tmp_path):
     made = fabricate.eth3d(tmp_path)
     name = next(iter(made.poses))

@@ -66,15 +66,6 @@ def test_a_stray_photo_is_wrong_and_bends_nothing() -> None:
     assert result.wrong == ("03.jpg", "05.jpg")
 
 
-def test_a_photo_very_far_away_takes_no_other_along() -> None:
-    poses = moved(street())
-    poses["03.jpg"] = shifted(poses["03.jpg"], 1e6)
-
-    result = score([poses], GroundTruth(street(), None, None))
-
-    assert result.wrong == ("03.jpg",)
-
-
 def test_a_second_model_counts_in_any_only() -> None:
     poses = moved(street())
     names = sorted(poses)

@@ -34,10 +34,6 @@ def worse(**changed: float | None) -> list[str]:
     return [change.figure for change in changes if change.is_worse]
 
 
-def test_the_same_is_not_worse() -> None:
-    assert worse() == []
-
-
 def test_better_is_not_worse() -> None:
     assert worse(registered=30, auc1=99.0, auc5=99.9, ate=1e-3, pairs_share=0.1, cpu_ratio=0.2) == []
 

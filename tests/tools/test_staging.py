@@ -13,7 +13,7 @@ import peers
 import pytest
 from engines.runs import Job
 from photo_sets import load_scene, stage
-from photo_sets.sets import find_set, find_sets, set_name
+from photo_sets.sets import find_set, find_sets
 
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
@@ -64,24 +64,6 @@ def test_staging_another_subset_leaves_no_photo_of_the_first(tmp_path):
     assert sorted(p.name for p in (folder / "images").rglob("*.JPG")) == [Path(n).name for n in few.names]
     assert not (folder / "images" / "stray").exists()
     assert tuple(load_ground_truth(folder).poses) == few.names
-
-
-def test_photos_that_changed_on_disk_are_linked_anew(tmp_path):
-    made = fabricate.strecha(tmp_path)
-    scene = load_scene("strecha:Herz-Jesus-P8", tmp_path)
-    folder = stage(scene, tmp_path / "staged")
-    moved = made.folder.rename(made.folder.with_name("moved"))
-
-    stage(load_scene("strecha:Herz-Jesus-P8", _renamed(moved, made)), folder)
-
-    assert all(path.exists() for path in (folder / "images").iterdir())
-
-
-def _renamed(folder: Path, made: fabricate.Made) -> Path:
-    root = made.root / "elsewhere"
-    (root / "strecha").mkdir(parents=True)
-    folder.rename(root / "strecha" / made.scene)
-    return root
 
 
 def test_where_links_cannot_be_made_photos_are_copied(tmp_path, monkeypatch):
@@ -148,12 +130,6 @@ def test_lists_of_one_name_are_two_sets_with_photos_of_their_own(tmp_path):
         assert [Path(name).name for name in listed] == file.read_text().split()
 
 
-def test_sets_without_a_list_keep_the_names_under_which_their_results_are_stored():
-    assert set_name("eth3d", "pipes") == "eth3d-pipes"
-    assert set_name("tanks_and_temples", "Barn", "50") == "tanks_and_temples-Barn@50"
-    assert set_name("co3d", "apple/110_13051", "seed0") == "co3d-apple-110_13051@seed0"
-
-
 def test_what_is_named_twice_is_measured_once(tmp_path):
     fabricate.eth3d(tmp_path)
     fabricate.write_photos(tmp_path / "fox", ["1.jpg"])
@@ -184,21 +160,6 @@ def test_one_list_for_a_group_is_refused_with_what_to_give_instead(tmp_path):
         SystemExit, match=r"pipes has no photo DSC_0648\.JPG \(.*a folder with a list for each"
     ):
         asked_for([f"eth3d:{scene}@{tmp_path / 'list.txt'}" for scene in ("meadow", "pipes")], tmp_path)
-
-
-def test_the_peer_runner_ends_with_one_line_where_a_scene_is_damaged(tmp_path):
-    made = fabricate.eth3d(tmp_path)
-    (made.folder / "images" / "dslr_images_undistorted" / "DSC_0640.JPG").unlink()
-    command = [sys.executable, str(BENCH / "peers.py"), "eth3d:pipes", "--datasets", str(tmp_path)]
-
-    done = subprocess.run(
-        [*command, "--cache", str(tmp_path / "cache")], capture_output=True, text=True, timeout=120
-    )
-
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "DSC_0640.JPG is missing" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.slow

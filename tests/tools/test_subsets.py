@@ -191,11 +191,6 @@ def write_lists(folder, test, quality):
     (folder / "sequence_annotations.jgz").write_bytes(gzip.compress(json.dumps(entries).encode()))
 
 
-def test_the_split_has_41_and_10_categories():
-    assert [len(set(CATEGORIES[group])) for group in ("seen", "unseen")] == [41, 10]
-    assert not set(CATEGORIES["seen"]) & set(CATEGORIES["unseen"])
-
-
 def test_test_sequences_are_those_with_enough_frames_and_good_viewpoints(root):
     assert scene_names("co3d:unseen@seed1", root) == ["co3d:book/also@seed1", "co3d:book/good@seed1"]
 
