@@ -98,15 +98,6 @@ def test_an_output_of_other_photos_is_refused(few_photos: Path, tmp_path: Path, 
     assert len(pairs) == NUM_FEW * (NUM_FEW - 1) / 2
 
 
-def test_positions_that_do_not_exist_are_done_without(
-    few_photos: Path, tmp_path: Path, sfm_command: Command, caplog: pytest.LogCaptureFixture
-) -> None:
-    done = sfm_command("run", few_photos, "-o", tmp_path / "out", "--preset", "drone", *QUICK)
-
-    assert done.returncode == 0, done.stderr
-    assert "no photo has a GPS position" in caplog.text
-
-
 def test_photos_that_share_nothing_end_with_6_and_a_report(tmp_path: Path, sfm_command: Command) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()

@@ -54,20 +54,6 @@ def test_suspects_that_the_model_clears_are_counted_and_no_longer_listed(demo: P
     )
 
 
-def test_a_model_made_with_the_suspects_clears_none_of_them(
-    demo: Path, tmp_path: Path, sfm_command: Command
-) -> None:
-    done = sfm_command(
-        "map", demo / "database.db", "-o", tmp_path / "out", "register.inconsistent_pairs=trust"
-    )
-
-    assert done.returncode == 0, done.stderr
-    run = json.loads((tmp_path / "out" / "run.json").read_text())
-    counts = {stage["stage"]: stage["counts"] for stage in run["stages"]}
-    assert counts["quality"]["cleared"] == 0
-    assert len(run["inconsistent_pairs"]) == counts["inconsistent_pairs"]["named"]
-
-
 def test_the_output_opens_as_a_colmap_dataset(demo: Path) -> None:
     model = pycolmap.Reconstruction(demo / "sparse" / "0")
 

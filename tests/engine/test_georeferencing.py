@@ -91,17 +91,6 @@ def test_gps_with_strays_and_whole_metres_of_height_gives_east_north_up(tmp_path
     assert 'id="position"' in (tmp_path / "out/report.html").read_text()
 
 
-def test_never_leaves_the_model_in_its_own_frame_and_says_so(tmp_path: Path) -> None:
-    truth = synthesize(tmp_path / "in.db")
-    write_priors(tmp_path / "in.db", truth, centres(truth), geodetic=True)
-
-    result = run(tmp_path / "in.db", tmp_path / "out", mode="never", gravity="never")
-
-    place = result.run.models[0].georeference
-    assert (place.frame, place.origin) == ("model", None)
-    assert "never" in place.why
-
-
 def test_large_coordinates_of_the_user_are_shifted_and_the_shift_is_written_down(tmp_path: Path) -> None:
     truth = synthesize(tmp_path / "in.db")
     utm = centres(truth) + np.array([576_980.0, 5_188_200.0, 200.0])

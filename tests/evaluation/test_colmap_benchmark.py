@@ -19,27 +19,6 @@ def truth(poses, labels=None, accuracy=None) -> GroundTruth:
     return GroundTruth(poses, labels, "m", position_accuracy=accuracy)
 
 
-def test_every_pair_counts_in_both_directions(make_poses):
-    poses = make_poses(4)
-
-    errors = ordered_pair_errors([poses], truth(poses))
-
-    assert len(errors) == 12
-    assert errors.max() < 1e-5
-
-
-def test_pairs_of_a_missing_photo_and_across_models_fail(make_poses):
-    poses = make_poses(5)
-    first = {name: poses[name] for name in ("p0.jpg", "p1.jpg")}
-    second = {name: poses[name] for name in ("p2.jpg", "p3.jpg")}
-
-    errors = ordered_pair_errors([first, second], truth(poses))
-
-    assert len(errors) == 20
-    assert (errors < 1e-5).sum() == 4  # both directions within each model
-    assert (errors == 180).sum() == 16
-
-
 def test_a_photo_in_two_models_brings_its_pairs_in_both(make_poses):
     poses = make_poses(3)
     some = {name: poses[name] for name in ("p0.jpg", "p1.jpg")}

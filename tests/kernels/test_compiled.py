@@ -139,14 +139,6 @@ def test_both_versions_give_the_same_labels(case) -> None:
         np.testing.assert_array_equal(fast.joined, plain.joined)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_no_keypoints_are_no_tracks(version) -> None:
-    tracks = tracks_of(np.zeros(0, dtype=np.int64), version)
-    tracks.join(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-
-    assert len(tracks.label) == 0
-
-
 """The plain version and the compiled one."""
 LIMITS = Limits(num_neighbours=4, clear=0.02, reach=0.2, margin=0.02, elsewhere=0.03, num_elsewhere=2)
 SIZE = (600, 800)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import namedtuple
@@ -16,7 +15,7 @@ from huggingface_hub import constants
 
 from sfm.errors import WeightsError
 from sfm.mast3r.weights.download import UnreachableError, download
-from sfm.mast3r.weights.weights import OFFICIAL_FILES, OfficialFile, WeightsKind, partial_files
+from sfm.mast3r.weights.weights import OfficialFile, WeightsKind, partial_files
 from tools.write_checkpoint import write_codebook
 
 from .weights_server import Behaviour, serving
@@ -298,11 +297,3 @@ def test_a_folder_that_cannot_be_made(official: OfficialFile, tmp_path: Path) ->
 
     with pytest.raises(WeightsError, match="cannot be written"):
         download(official, tmp_path / "file" / "weights")
-
-
-def test_published_addresses() -> None:
-    assert all(
-        official.url.startswith("https://download.europe.naverlabs.com/") for official in OFFICIAL_FILES
-    )
-    assert all(os.path.basename(official.url) == official.name for official in OFFICIAL_FILES)
-    assert all(official.schemes == ("https",) for official in OFFICIAL_FILES)

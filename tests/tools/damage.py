@@ -47,11 +47,6 @@ def line(name: str, index: int, new: str | None) -> Change:
     return rewritten(name, replaced)
 
 
-def cut_before(name: str, word: str, characters: int) -> Change:
-    """The file ends so many characters before a word."""
-    return rewritten(name, lambda text: text[: text.index(word) - characters])
-
-
 def cut(name: str, size: int) -> Change:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
 

@@ -162,6 +162,7 @@ def test_two_squares_are_two_components_and_portrait_photos_have_their_own_camer
     assert len(tilts) > 1  # where "up" points in the picture
 
 
+@pytest.mark.slow
 def test_a_walk_round_the_block_comes_back_to_where_it_began() -> None:
     photos = plan(Shoot(scene="street", views=60))
     centres = np.array([photo.pose.centre for photo in photos])

@@ -1,4 +1,4 @@
-"""Runs a program of a room, as `python tools/bench studies.pair_cost`; lists all where none is named."""
+"""Runs a program of a room, as `python tools/bench parity.compare`; lists all where none is named."""
 
 from __future__ import annotations
 
