@@ -1,7 +1,5 @@
 """Fixtures and rules that every test may rely on."""
 
-from __future__ import annotations
-
 import gc
 import os
 import sys

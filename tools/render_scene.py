@@ -13,8 +13,6 @@ python tools/render_scene.py OUT --scene flight --shake 1.5 --focal   # flat fie
 python tools/render_scene.py OUT --plain --depth             # shapes without texture
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 from dataclasses import dataclass, replace

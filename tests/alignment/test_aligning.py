@@ -1,7 +1,5 @@
 """A model goes to where its target says, past photos that contradict it; else it is refused."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command line without photos: help, arguments, messages and exit codes."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

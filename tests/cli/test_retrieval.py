@@ -1,7 +1,5 @@
 """`sfm retrieve --query` and `sfm graph` on photos of the rendered scene, as a user calls them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree

@@ -1,7 +1,5 @@
 """A run ends with its model whoever has stopped to listen."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

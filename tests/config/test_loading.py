@@ -1,7 +1,5 @@
 """Configuration from files, presets and overrides; earlier names."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

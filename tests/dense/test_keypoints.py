@@ -1,7 +1,5 @@
 """Canonical keypoints: exact, in long tracks, append-only, the same for any order."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

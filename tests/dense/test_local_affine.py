@@ -1,7 +1,5 @@
 """Correspondence fields: sub-pixel, robust, silent at depth edges."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """The `sfm` command as a user runs it, on the rendered scene."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Bad input through the command: a message that names the thing, the documented exit code, no traceback."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The demo: every photo in one exact model from a fraction of the pairs, and all that the user gets."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

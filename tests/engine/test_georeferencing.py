@@ -1,7 +1,5 @@
 """Models are brought to where they stand on Earth, from database to files."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

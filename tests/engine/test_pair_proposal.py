@@ -1,7 +1,5 @@
 """What the first scene graph is told of the photos."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace

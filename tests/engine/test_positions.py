@@ -1,7 +1,5 @@
 """Positions of photos: metres from degrees, and neighbours."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

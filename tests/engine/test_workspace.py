@@ -1,7 +1,5 @@
 """The output folder: refusals, the lock, and files that appear whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Metrics on random models with missing photos against second derivations: evo, and definitions in loops."""
 
-from __future__ import annotations
-
 import bisect
 import copy
 import itertools

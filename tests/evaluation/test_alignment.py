@@ -1,7 +1,5 @@
 """Similarity fits and ATE against a derivation of their own."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

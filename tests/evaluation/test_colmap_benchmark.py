@@ -1,7 +1,5 @@
 """COLMAP's benchmark convention, worked out by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

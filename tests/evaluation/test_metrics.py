@@ -1,7 +1,5 @@
 """Every metric against numbers worked out by hand, and against its promises."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """Exports and models: replaced as a whole, or left alone."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

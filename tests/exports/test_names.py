@@ -1,7 +1,5 @@
 """Names of exported photos: plain, unique, told in markers, and never those of foreign files."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A second export replaces what the first one wrote, and nothing else."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

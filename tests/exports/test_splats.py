@@ -1,7 +1,5 @@
 """Exports for Gaussian splatting, and positions in metadata."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ways to damage a file, each determined by a random number generator."""
 
-from __future__ import annotations
-
 import json
 import re
 import sqlite3

@@ -1,7 +1,5 @@
 """No damaged file ends in a traceback, a hang or a crash."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Files that are no sound photos are named and skipped; the others go on."""
 
-from __future__ import annotations
-
 import os
 import struct
 import zlib

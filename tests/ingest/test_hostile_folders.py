@@ -1,7 +1,5 @@
 """Folders as nobody would make them: what cannot be used is named, the others go on, nothing hangs."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Photos made to harm: each is refused by name with a reason, or used, and the others go on."""
 
-from __future__ import annotations
-
 import io
 import os
 import random

@@ -1,7 +1,5 @@
 """What ingest leaves in the output, and finds there again."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Pixels are those that COLMAP reads, stored or converted."""
 
-from __future__ import annotations
-
 import struct
 import subprocess
 import sys

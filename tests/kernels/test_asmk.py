@@ -1,7 +1,5 @@
 """ASMK scoring against its definition, written out in loops."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Kernels compiled by numba: Sampson errors, tracks, missing matches."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

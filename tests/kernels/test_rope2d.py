@@ -1,7 +1,5 @@
 """The rotary embedding against stored results, its definition in complex numbers, and its properties."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ The interpreter's bfloat16 is wrong, so that type is left to GPUs; a program tak
 are tiny.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """`sfm map` on photos that cannot make a model and on damaged databases: a stated outcome, no crash."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Steps after growth give back models that are at least as good as those they got, or these."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace

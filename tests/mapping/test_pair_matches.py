@@ -1,7 +1,5 @@
 """Matches read from a database are those of COLMAP, in the order of the names."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 

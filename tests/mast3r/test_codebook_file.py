@@ -1,7 +1,5 @@
 """The codebook's pickle is read in every spelling that numpy has had, and nothing else is accepted."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import pickletools

@@ -1,7 +1,5 @@
 """Files that are not checkpoints, or worse, are refused, and nothing of them is executed."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 import io

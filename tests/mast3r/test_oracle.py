@@ -1,7 +1,5 @@
 """The oracle answers as the network would that knew the truth."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Weights are found where they should be, and pinned as first seen."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

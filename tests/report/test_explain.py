@@ -1,7 +1,5 @@
 """Why a photo is in a model or not, as diagnosed and as told."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The index: what it finds, growing it, storing it, and unusable input."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

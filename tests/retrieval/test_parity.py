@@ -1,7 +1,5 @@
 """The same scores as the published reference, stored and live."""
 
-from __future__ import annotations
-
 import weakref
 from itertools import combinations
 from pathlib import Path

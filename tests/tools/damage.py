@@ -1,7 +1,5 @@
 """Ways to damage the files of a dataset, and the check that it is then refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

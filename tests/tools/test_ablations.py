@@ -1,7 +1,5 @@
 """Ablations of our engine, and its runs with either backend."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

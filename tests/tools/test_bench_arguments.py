@@ -1,7 +1,5 @@
 """What the benches' command lines ask for, tell and refuse."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import re

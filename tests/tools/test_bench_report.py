@@ -1,7 +1,5 @@
 """The page of results: what was measured and what others published stand apart; its charts."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict, replace

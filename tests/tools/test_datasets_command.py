@@ -1,7 +1,5 @@
 """`datasets.py`: what is there, what is wrong with it, and checksums that are pinned when first seen."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

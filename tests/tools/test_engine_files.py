@@ -1,7 +1,5 @@
 """Engines that a user has installed: their file, their runs, and what becomes of bad ones."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

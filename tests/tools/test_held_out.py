@@ -1,7 +1,5 @@
 """Held-out photos: where they are put, what is seen there, and what Gaussians would start from."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Each loader gives back the photos, poses and cameras that were put into a copy of its dataset's layout."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """A dataset that is not whole is refused with one message that names file and fault."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Callable

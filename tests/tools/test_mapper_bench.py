@@ -1,7 +1,5 @@
 """The bench of mappers: which photos are right, what is wrong, and whether rules hold."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

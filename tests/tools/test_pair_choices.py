@@ -1,7 +1,5 @@
 """Databases of the peers: each way of choosing pairs, from the same described photos, made once."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The peer runner: processes that fail or hang become rows, medians are right, results are kept."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

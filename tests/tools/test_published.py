@@ -1,7 +1,5 @@
 """Figures of others: checked, and beside them ours of the same sets only."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

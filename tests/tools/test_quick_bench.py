@@ -1,7 +1,5 @@
 """The guard: what got worse is named with its scene and figure, and only that."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Loaders on real photos and real ground truth, put back into the layout that their sites ship."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from photo_sets.strecha import read_camera_file

@@ -1,7 +1,5 @@
 """The renderer against geometry worked out by hand, and the demo data that it made."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

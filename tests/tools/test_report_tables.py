@@ -1,7 +1,5 @@
 """Tables of the report, and the result files that they are made of."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

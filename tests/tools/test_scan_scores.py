@@ -1,7 +1,5 @@
 """Points against scans: by hand, against loops, and through a model in a frame of its own."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

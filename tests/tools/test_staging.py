@@ -1,7 +1,5 @@
 """A scene becomes a folder that runners take, and runners find it by its name."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Street grids: made as their truth says, mapped in clusters, and folded where they look alike."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Subsets of scenes, and the split of CO3D."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

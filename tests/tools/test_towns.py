@@ -1,7 +1,5 @@
 """Towns, chains and spins."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Runs a program of a room, as `python tools/bench parity.compare`; lists all where none is named."""
 
-from __future__ import annotations
-
 import ast
 import runpy
 import sys

@@ -1,7 +1,5 @@
 """The camera that takes the pictures: COLMAP's SIMPLE_RADIAL, pixel centres at 0.5, and its poses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
