@@ -9,11 +9,12 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.evaluation.colmap_benchmark import colmap_auc, colmap_recall, ordered_pair_errors
+from sfm.evaluation.colmap_benchmark import colmap_recall, ordered_pair_errors
 from sfm.evaluation.evaluate import evaluate_poses
 from sfm.evaluation.ground_truth import GroundTruth
 from sfm.evaluation.metrics import (
     THRESHOLDS_DEG,
+    auc,
     auc_histogram,
     centres,
     pair_errors,
@@ -243,7 +244,7 @@ def test_colmaps_convention_equals_its_definition_with_several_models(accuracy: 
         for t in (0.5, 1, 5, 10):
             floor = accuracy or 0.0
             area = benchmark_area(wanted, t, floor)
-            assert colmap_auc(found, t, min_error=floor) == pytest.approx(area, abs=TOLERANCE)
+            assert auc(found, t, min_error=floor) == pytest.approx(area, abs=TOLERANCE)
             share = 100 * sum(e <= t for e in wanted) / len(wanted)
             assert colmap_recall(found, t) == pytest.approx(share, abs=TOLERANCE)
     assert {1, 2, 3} <= set(counts)

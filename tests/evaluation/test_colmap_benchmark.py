@@ -5,12 +5,12 @@ import pycolmap
 import pytest
 
 from sfm.evaluation.colmap_benchmark import (
-    colmap_auc,
     colmap_benchmark_score,
     colmap_recall,
     ordered_pair_errors,
 )
 from sfm.evaluation.ground_truth import GroundTruth
+from sfm.evaluation.metrics import auc
 
 
 def truth(poses, labels=None, accuracy=None) -> GroundTruth:
@@ -63,10 +63,10 @@ def test_errors_up_to_the_least_one_are_none():
     errors = np.array([0.5, 0.9, 2.0, 180.0])
 
     # Level at 2/4 up to 1, then from there to (2, 3/4), then level to 4: 0.5 + 0.625 + 1.5 of 4.
-    assert colmap_auc(errors, 4, min_error=1.0) == pytest.approx(100 * 2.625 / 4)
+    assert auc(errors, 4, min_error=1.0) == pytest.approx(100 * 2.625 / 4)
     # From (0, 0): 0.5 * 0.125 + 0.4 * 0.375 + 1.1 * 0.625 + 2 * 0.75 of 4.
-    assert colmap_auc(errors, 4) == pytest.approx(100 * (0.0625 + 0.15 + 0.6875 + 1.5) / 4)
-    assert colmap_auc(errors, 0.2, min_error=1.0) == pytest.approx(50.0)
+    assert auc(errors, 4) == pytest.approx(100 * (0.0625 + 0.15 + 0.6875 + 1.5) / 4)
+    assert auc(errors, 0.2, min_error=1.0) == pytest.approx(50.0)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_errors_up_to_the_least_one_are_none():
     ],
 )
 def test_areas_are_those_that_colmaps_own_tests_expect(errors, threshold, area):
-    assert colmap_auc(np.array(errors), threshold) == pytest.approx(area, abs=1e-9)
+    assert auc(np.array(errors), threshold) == pytest.approx(area, abs=1e-9)
 
 
 def test_recall_counts_errors_at_the_very_threshold():
