@@ -23,12 +23,6 @@ def test_folders_dots_and_spaces_are_flattened():
     assert names == {"a/b c.v1.JPG": "a__b_c_v1.jpg", "plain.jpeg": "plain.jpg", "scan.tif": "scan.png"}
 
 
-def test_names_that_differ_only_by_folder_extension_or_case_stay_apart():
-    names = flat_names(["a/1.jpg", "a__1.jpg", "A__1.png", "ä/1.jpg"])
-
-    assert len({name.split(".")[0].casefold() for name in names.values()}) == 4
-
-
 def test_overlong_names_are_cut_and_stay_apart():
     folder = "/".join(["a long name of a folder" * 8] * 3)
 
