@@ -204,23 +204,6 @@ def test_every_compression_shows_colmap_the_same_picture(
     assert abs(theirs - load_rgb(photo.path)).mean() < 1
 
 
-def test_keypoints_are_found_in_a_zstd_tiff(output, photos, make_photo, tmp_path) -> None:
-    make_photo("other.jpg", size=(320, 240))
-    make_photo("a.tif", size=(320, 240), compression="zstd")
-    collection = output.ingest(photos)
-
-    pycolmap.extract_features(
-        tmp_path / "database.db",
-        output.images,
-        image_names=list(collection.names),
-        extraction_options=pycolmap.FeatureExtractionOptions(num_threads=1),
-    )
-
-    with pycolmap.Database.open(tmp_path / "database.db") as database:
-        counts = [len(database.read_keypoints(image.image_id)) for image in database.read_all_images()]
-    assert min(counts) > 20
-
-
 def test_twelve_bits_are_no_sixteen(output, photos, make_photo, truth) -> None:
     make_photo("other.jpg")
     gray = truth[..., 0].astype(np.uint16) * 16
