@@ -132,7 +132,10 @@ def test_the_list_and_the_sheet_show_the_same(finished: Path, all_photos: list[P
     assert "http" not in page.dom.replace("http-equiv", "")
 
 
-@pytest.mark.parametrize("option", ["sift.max_num_features=500", "colmap.sift_matching.max_ratio=0.7"])
+@pytest.mark.parametrize(
+    "option",
+    ["sift.max_num_features=500", pytest.param("colmap.sift_matching.max_ratio=0.7", marks=pytest.mark.slow)],
+)
 def test_a_search_with_other_options_keeps_the_pairs_that_a_run_matched(
     photos: Path, finished: Path, option: str, tmp_path: Path
 ) -> None:
