@@ -198,11 +198,3 @@ def test_the_last_adjustment_makes_them_no_worse_with_other_seeds(
     kind: str, seed: int, tmp_path: Path
 ) -> None:
     check_finished(KINDS[kind](seed), tmp_path, seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_a_flight_over_flat_fields_keeps_its_photos_and_its_lens(seed: int, tmp_path: Path) -> None:
-    (model,) = check_finished(hostile.flight(seed), tmp_path, seed)
-
-    assert model.num_reg_images() == 28

@@ -1,9 +1,6 @@
 """A scene becomes a folder that runners take, and runners find it by its name."""
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,35 +155,6 @@ def test_one_list_for_a_group_is_refused_with_what_to_give_instead(tmp_path):
         SystemExit, match=r"pipes has no photo DSC_0648\.JPG \(.*a folder with a list for each"
     ):
         asked_for([f"eth3d:{scene}@{tmp_path / 'list.txt'}" for scene in ("meadow", "pipes")], tmp_path)
-
-
-@pytest.mark.slow
-def test_the_peer_runner_runs_a_scene_and_keeps_the_list_of_its_photos(tmp_path):
-    """The demo's own photos in ETH3D's layout, all cameras its own."""
-    folder = tmp_path / "eth3d" / "pipes"
-    truth = json.loads((fabricate.DEMO / "gt.json").read_text())
-    names = sorted(truth["images"])[:14]
-    poses = load_ground_truth(fabricate.DEMO).poses
-    camera = truth["cameras"][names[0]]
-    photos = folder / "images" / "dslr_images_undistorted"
-    photos.mkdir(parents=True)
-    for name in names:
-        (photos / name).write_bytes((fabricate.DEMO / "images" / name).read_bytes())
-    entry = f"{camera['model']} {camera['width']} {camera['height']} {fabricate.numbers(camera['params'])}"
-    named = {f"dslr_images_undistorted/{name}": poses[name] for name in names}
-    fabricate.colmap_text(folder / "dslr_calibration_undistorted", named, [entry])
-    out = tmp_path / "report" / "peers.json"
-    command = [sys.executable, str(BENCH / "peers.py"), "eth3d:pipes", "--datasets", str(tmp_path)]
-    command += ["--cache", str(tmp_path / "cache"), "--out", str(out), "--seeds", "1", "--threads", "2"]
-
-    subprocess.run([*command, "--mappers", "incremental"], check=True, timeout=280, capture_output=True)
-
-    (row,) = json.loads(out.read_text())["rows"]
-    assert (row["set"], row["photos"]) == ("eth3d-pipes", 14)
-    assert row["auc5"] > 80
-    assert not row["unmeasured_truth"]
-    listed = (out.parent / "eth3d-pipes-photos.txt").read_text().split()
-    assert listed == sorted(named)
 
 
 @pytest.mark.parametrize(
