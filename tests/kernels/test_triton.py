@@ -26,7 +26,6 @@ from kernels.rope2d import rope2d
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(__file__).parent / "data"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.gpu)]
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}

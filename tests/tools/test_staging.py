@@ -14,8 +14,6 @@ from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
 from tests.tools import fabricate
 
-BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
-
 
 def test_a_staged_scene_has_links_to_its_photos_and_the_truth_that_was_put_in(tmp_path):
     made = fabricate.eth3d(tmp_path)
