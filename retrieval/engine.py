@@ -1,7 +1,5 @@
 """The choice between engines of retrieval."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from .codebook import Codebook, Descriptors

@@ -16,8 +16,6 @@ as errors. COLMAP also counts images that the ground truth lacks, as failures. H
 since ground truth computed by a program may lack correct images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Places on Earth (WGS84) and the local frames in which models stand: east, north, up in metres."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -86,6 +86,17 @@ def test_lost_thumbnails_and_copies_are_made_again(output, photos, make_photo) -
     assert all((output.images / name).is_file() for name in second.names)
 
 
+def test_another_thumbnail_size_makes_new_thumbnails(output, photos, make_photo) -> None:
+    make_photo("a.jpg", size=(400, 200))
+    make_photo("b.jpg", size=(400, 200))
+    output.ingest(photos)
+
+    collection = output.ingest(photos, thumbnail_size=100)
+
+    with Image.open(thumbnail_path(output.cache, collection.photos[0])) as thumbnail:
+        assert thumbnail.size == (100, 50)
+
+
 def test_a_renamed_photo_leaves_no_entry_behind(output, photos, make_photo) -> None:
     for name in ("sub/a.jpg", "sub/b.webp", "c.jpg", "d.jpg"):
         make_photo(name)

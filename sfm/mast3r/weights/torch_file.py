@@ -4,8 +4,6 @@ Of a pickle nothing but tensors and plain values is made: sizes are checked firs
 with `weights_only`. What isn't wanted (an optimiser's state) takes no memory.
 """
 
-from __future__ import annotations
-
 import argparse
 import pickletools
 import re
