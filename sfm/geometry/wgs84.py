@@ -73,14 +73,6 @@ def enu_positions(places: Mapping[str, Place], origin: Place | None = None) -> d
     return {name: enu[index] for index, name in enumerate(places)}
 
 
-def geodetic_places(enu: Positions, origin: Place) -> list[Place]:
-    """The places of positions `(N, 3)` east, north, up in metres; the inverse of `enu_positions`."""
-    if not len(enu):
-        return []
-    rows = pycolmap.GPSTransform().enu_to_ellipsoid(enu, *_rows({"": origin})[0])
-    return [Place(*row) for row in np.asarray(rows, np.float64).tolist()]
-
-
 def _rows(places: Mapping[str, Place], altitude: float = 0.0) -> Positions:
     """Latitude, longitude (deg) and altitude (m), `(N, 3)`."""
     return np.array(

@@ -10,8 +10,9 @@ import pytest
 
 import sfm
 from sfm.errors import InputError
-from sfm.geometry.wgs84 import Place, geodetic_places
+from sfm.geometry.wgs84 import Place
 from tests.mapping import synthetic
+from tests.places import geodetic_places
 
 from . import models
 

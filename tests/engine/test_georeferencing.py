@@ -12,10 +12,11 @@ from scipy.spatial.transform import Rotation
 import sfm
 from sfm.config.schema import Config, GeoreferenceConfig, RefineConfig, RegisterConfig, RunConfig
 from sfm.errors import ConfigError, InputError
-from sfm.geometry.wgs84 import Place, enu_positions, geodetic_places
+from sfm.geometry.wgs84 import Place, enu_positions
 from sfm.georeferencing.georeference import Georeference, GeoreferencingContext, GivenFrame, georeference
 from sfm.mapping.scene.options import mapper_options
 from sfm.pipelines.map_database import map_database
+from tests.places import geodetic_places
 
 ORIGIN = Place(46.84, -91.99, 200.0)
 METRES = 40.0

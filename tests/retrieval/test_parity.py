@@ -115,7 +115,8 @@ def test_the_reference_holds_the_scores_of_one_photo_at_a_time(walk, monkeypatch
     from retrieval.reference import ReferenceIndex
 
     images = walk(8)
-    index = ReferenceIndex.build(train_codebook(images.values(), 30), images)
+    index = ReferenceIndex(train_codebook(images.values(), 30))
+    index.add(images)
     compute, seen, alive = index.scores, [], []
 
     def watched(name: str) -> np.ndarray:
