@@ -8,8 +8,6 @@ The numpy version below defines the scores. Large data bases run compiled (`asmk
 where torch has CUDA, on a GPU (`asmk_torch`). Both are tested against it.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor

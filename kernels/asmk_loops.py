@@ -4,8 +4,6 @@ Arrays are those of `asmk_numba`: `blocks` and `images` of the inverted file; `o
 (of which `rows` are meant) of a tile of queries. `places` are where each word's products begin in `scratch`.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

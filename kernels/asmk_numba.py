@@ -6,8 +6,6 @@ second goes query by query, so that one row of scores stays in cache while the n
 All threads work on the same tile: the larger it is, the less often the inverted file is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

@@ -4,8 +4,6 @@ A tile of queries is expanded to all its meetings with codes of the data base; t
 added up into a tile of scores, and the best are chosen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

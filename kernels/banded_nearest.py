@@ -9,8 +9,6 @@ The numpy version defines the result with one comparison of every keypoint with 
 Distances are integers, so both give the same to the last bit.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Banded nearest neighbours compiled by numba: only allowed pairs are compared; imported where it runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

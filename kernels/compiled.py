@@ -1,7 +1,5 @@
 """How kernels are compiled by numba; imported where one runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 

@@ -5,8 +5,6 @@ version compares everything with everything; compiled (`missing_matches_numba`) 
 certain. Distances on a limit aside, both give the same.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial.distance import cdist
 

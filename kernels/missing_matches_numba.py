@@ -1,7 +1,5 @@
 """Missing matches compiled by numba: one point at a time, no further than needed; imported where it runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

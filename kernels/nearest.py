@@ -6,8 +6,6 @@ blocks of smooth maps cost more than they save. Every thread has a share of the 
 threads that met after each tile would mostly wait on a busy machine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise

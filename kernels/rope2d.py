@@ -1,7 +1,5 @@
 """Rotary position embedding over image rows and columns, of attention's queries and keys."""
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -3,8 +3,6 @@
 The plain version takes one pair after the other; compiled (`sampson_numba`), all pairs take one pass.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

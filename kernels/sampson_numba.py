@@ -1,7 +1,5 @@
 """Sampson distances compiled by numba; imported where it runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

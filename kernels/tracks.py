@@ -4,8 +4,6 @@ The plain version keeps each track as a list of keypoints and a set of bits; com
 are rings of keypoints in one array. Both give every keypoint the same label.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np

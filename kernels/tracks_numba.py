@@ -1,7 +1,5 @@
 """Tracks compiled by numba: each one a ring of keypoints; imported where it runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

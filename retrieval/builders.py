@@ -1,7 +1,5 @@
 """The first scene graph, by the configured mode or mixture of modes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The choice between engines of retrieval."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from .codebook import Codebook, Descriptors
@@ -22,9 +20,9 @@ def build_index(
     if config.engine == "asmk":
         from .reference import ReferenceIndex  # an optional package
 
-        return ReferenceIndex.build(
-            codebook, descriptors, multiple_assignment=config.multiple_assignment, binary=config.binary
-        )
+        index = ReferenceIndex(codebook, multiple_assignment=config.multiple_assignment, binary=config.binary)
+        index.add(descriptors)
+        return index
     return RetrievalIndex.build(
         codebook,
         descriptors,

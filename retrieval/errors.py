@@ -1,7 +1,5 @@
 """The one error of this package that a user's files or options can cause."""
 
-from __future__ import annotations
-
 
 class RetrievalError(ValueError):
     """A codebook, index, pair list or option that cannot be used, with what to do about it."""

@@ -1,7 +1,5 @@
 """What an image index answers, whichever the engine."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol

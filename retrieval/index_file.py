@@ -8,8 +8,6 @@ Adding photos writes one new segment and the list. The list is replaced last and
 is at every moment what it was before or after.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -11,8 +11,6 @@ Its demo also has windows over the capture order. Our own graphs are in `retriev
     retrieval-A-K            A key images, K nearest neighbours, the image itself counted among them
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations

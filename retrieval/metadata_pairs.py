@@ -1,7 +1,5 @@
 """Pairs that need no look at the photos: every pair, capture order, positions, or a user's list."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path

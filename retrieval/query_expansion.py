@@ -14,8 +14,6 @@ to the images that show most of it.
 The lists that go in are cut off, so that everything is sparse and linear in the number of images.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import numpy as np

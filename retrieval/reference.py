@@ -41,20 +41,6 @@ class ReferenceIndex:
         similarity = {"similarity_threshold": threshold, "alpha": alpha}
         self._method = _method(codebook, multiple_assignment, binary, similarity)
 
-    @classmethod
-    def build(
-        cls,
-        codebook: Codebook,
-        descriptors: Mapping[str, Descriptors],
-        *,
-        multiple_assignment: int = 1,
-        binary: bool = True,
-    ) -> ReferenceIndex:
-        """An index of these images, (n, d) float32 descriptors each, n may be 0."""
-        index = cls(codebook, multiple_assignment=multiple_assignment, binary=binary)
-        index.add(descriptors)
-        return index
-
     @property
     def names(self) -> tuple[str, ...]:
         """All images, in the order in which they were added."""

@@ -16,8 +16,6 @@ Each step answers a failure that plain k-nearest neighbours show. In order of pr
 Everything is deterministic; ties are settled by the order of the photos.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations

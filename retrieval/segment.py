@@ -1,7 +1,5 @@
 """A part of an index that never changes: an inverted file, and where in it each of its images lies."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast

@@ -1,7 +1,5 @@
 """Named arrays in one safetensors file: read or mapped with every check, written all or nothing."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """Fixtures and rules that every test may rely on."""
 
-from __future__ import annotations
-
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -96,6 +95,11 @@ def _quiet_colmap() -> None:
     import pycolmap
 
     pycolmap.logging.minloglevel = 2
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported by now out of garbage collections, which take half a second each with it."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,5 @@
 """A small rendered room, ground, a wall and a box before the wall, with the true depth of each photo."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ python tools/render_kind.py OUT desk --seed 3            # equal boxes among oth
 python tools/render_kind.py OUT stairs --seed 1 --shuffle  # numbered in an order by chance
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

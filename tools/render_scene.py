@@ -14,8 +14,6 @@ python tools/render_scene.py OUT --fisheye --focal-factor 0.45 --k1 0.03   # 127
 python tools/render_scene.py OUT --plain --depth             # shapes without texture
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The photographer's ways through the towns of `synthetic.towns`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

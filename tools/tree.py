@@ -4,8 +4,6 @@ python tools/tree.py              # kernels, retrieval and sfm
 python tools/tree.py sfm/loop     # one room and those in it
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 from collections.abc import Iterator

@@ -7,8 +7,6 @@
 FOLDER can then be given as the weights folder of a run: everything works, but the weights are random.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import pickle

@@ -1,7 +1,5 @@
 """`sfm align`: a model is transformed to ground truth, to another model, or to GPS positions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where images were taken: from the pose priors of a database, else from EXIF."""
 
-from __future__ import annotations
-
 import sqlite3
 from pathlib import Path
 

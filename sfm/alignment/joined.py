@@ -1,7 +1,5 @@
 """One model made of two that stand in one frame."""
 
-from __future__ import annotations
-
 import copy
 from collections import Counter
 from collections.abc import Mapping, Set

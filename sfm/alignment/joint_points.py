@@ -1,7 +1,5 @@
 """Common points of two models, by the keypoints of common images or by verified matches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path

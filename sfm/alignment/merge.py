@@ -1,7 +1,5 @@
 """`sfm merge`: two models that share images or points become one, if they fit."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A new folder with one model in it, there completely or not at all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

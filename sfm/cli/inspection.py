@@ -1,7 +1,5 @@
 """Commands about the engine itself: its options and its installation."""
 
-from __future__ import annotations
-
 import json
 
 import click

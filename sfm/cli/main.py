@@ -1,7 +1,5 @@
 """The `sfm` command and how its failures look."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import io
 import sys

@@ -1,7 +1,5 @@
 """Commands that read a finished result."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

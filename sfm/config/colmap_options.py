@@ -1,7 +1,5 @@
 """pycolmap's options as options of ours: names, types and ranges come from pycolmap."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """From a YAML or JSON file to a tree of nodes with line numbers; nothing is constructed from tags."""
 
-from __future__ import annotations
-
 import io
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reading a configuration: defaults, then a preset, then a file, then `key=value` from the command line."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Sequence

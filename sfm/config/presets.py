@@ -1,7 +1,5 @@
 """Where the named presets are: inside an installed package, or in configs/ of a checkout."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sfm.errors import ConfigError

@@ -1,7 +1,5 @@
 """A configuration as commented YAML, as plain values, and its JSON schema for editors."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Sequence, Set
 from typing import Any

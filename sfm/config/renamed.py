@@ -1,7 +1,5 @@
 """Options of earlier versions: their present names, for messages and for the run.json of earlier runs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import cache
 

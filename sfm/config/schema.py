@@ -6,8 +6,6 @@ Fields annotated "internal" are for tests and benchmarks, which set them as `int
 `colmap` carries what the section `colmap` sets of the same stage.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """How good a model is: against ground truth, or against another model of the same images."""
 
-from __future__ import annotations
-
 from sfm.evaluation.comparison import Agreement, compare_models
 from sfm.evaluation.evaluate import Evaluation, Score, evaluate
 from sfm.evaluation.ground_truth import GroundTruth, load_ground_truth

@@ -16,8 +16,6 @@ as errors. COLMAP also counts images that the ground truth lacks, as failures. H
 since ground truth computed by a program may lack correct images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +23,7 @@ import numpy as np
 
 from sfm.colmap.model_poses import Poses
 from sfm.evaluation.ground_truth import GroundTruth
-from sfm.evaluation.metrics import MISSING_DEG, Array, relative_errors, relative_poses, stacked
+from sfm.evaluation.metrics import MISSING_DEG, Array, auc, relative_errors, relative_poses, stacked
 
 BENCHMARK_THRESHOLDS_DEG = (0.5, 1.0, 5.0, 10.0)
 
@@ -48,7 +46,7 @@ def colmap_benchmark_score(models: Sequence[Poses], truth: GroundTruth) -> Bench
     errors = ordered_pair_errors(models, truth)
     floor = truth.position_accuracy or 0.0
     return BenchmarkScore(
-        auc={t: colmap_auc(errors, t, min_error=floor) for t in BENCHMARK_THRESHOLDS_DEG},
+        auc={t: auc(errors, t, min_error=floor) for t in BENCHMARK_THRESHOLDS_DEG},
         recall={t: colmap_recall(errors, t) for t in BENCHMARK_THRESHOLDS_DEG},
         num_pairs=len(errors),
     )
@@ -77,26 +75,6 @@ def ordered_pair_errors(models: Sequence[Poses], truth: GroundTruth) -> Array:
     parts.append(np.full(int(np.count_nonzero(~covered)), MISSING_DEG))
     errors = np.sort(np.concatenate(parts))
     return errors if len(errors) else np.array([MISSING_DEG])
-
-
-def colmap_auc(errors: Array, threshold: float, *, min_error: float = 0.0) -> float:
-    """Area under the recall curve up to a threshold, per cent (`compute_auc` of COLMAP's benchmark).
-
-    The curve goes through (k-th smallest error, k / N) and is level from the last of these to the threshold.
-    It begins at (0, 0). With `min_error` it is level from (0, r) to (min_error, r) instead, r the share of
-    errors up to there: errors below the resolution of the ground truth are none.
-    """
-    ordered = np.sort(errors)
-    recall = np.arange(1, len(ordered) + 1) / len(ordered)
-    x, y = np.zeros(1), np.zeros(1)
-    if min_error > 0:
-        below = int(np.searchsorted(ordered, min_error, side="right"))
-        x, y = np.array([0.0, min_error]), np.full(2, below / len(ordered))
-        ordered, recall = ordered[below:], recall[below:]
-    x, y = np.concatenate([x, ordered]), np.concatenate([y, recall])
-    within = int(np.searchsorted(x, threshold, side="right"))
-    x, y = np.append(x[:within], threshold), np.append(y[:within], y[within - 1])
-    return float(100 * np.trapezoid(y, x) / threshold)
 
 
 def colmap_recall(errors: Array, threshold: float) -> float:

@@ -1,7 +1,5 @@
 """How far two models of the same images agree, as after a crash and a second run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

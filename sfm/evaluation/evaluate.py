@@ -1,7 +1,5 @@
 """A model scored against ground truth."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence

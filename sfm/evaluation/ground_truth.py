@@ -1,7 +1,5 @@
 """True poses, from a `gt.json` or from a COLMAP model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -71,20 +71,23 @@ def pair_errors(
     return PairErrors.joined(parts)
 
 
-def auc(errors_deg: Array, threshold_deg: float) -> float:
+def auc(errors_deg: Array, threshold_deg: float, *, min_error: float = 0.0) -> float:
     """Area under the recall curve up to the threshold, per cent, exact.
 
-    The curve is COLMAP's: linear between (0, 0) and the points (k-th smallest error, k / N). From the last of
-    them to the threshold it is level.
+    The curve is COLMAP's (`compute_auc` of its benchmark): linear between (0, 0) and the points (k-th
+    smallest error, k / N), and level from the last of them to the threshold. With `min_error` it is level
+    from (0, r) to (min_error, r), r the share of errors up to there: smaller ones are none.
     """
     if len(errors_deg) == 0:
         return 0.0
     errors = np.sort(errors_deg)
     recall = np.arange(1, len(errors) + 1) / len(errors)
+    below = int(np.searchsorted(errors, min_error, side="right")) if min_error > 0 else 0
     within = int(np.searchsorted(errors, threshold_deg, side="right"))
-    last = recall[within - 1] if within else 0.0
-    x = np.concatenate([[0.0], errors[:within], [threshold_deg]])
-    y = np.concatenate([[0.0], recall[:within], [last]])
+    start = recall[below - 1] if below else 0.0
+    last = recall[within - 1] if within > below else start
+    x = np.concatenate([[0.0, min_error], errors[below:within], [threshold_deg]])
+    y = np.concatenate([[start, start], recall[below:within], [last]])
     return float(100 * np.trapezoid(y, x) / threshold_deg)
 
 

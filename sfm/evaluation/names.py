@@ -1,7 +1,5 @@
 """Which image of a model is which of the ground truth."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath

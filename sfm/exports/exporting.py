@@ -60,12 +60,7 @@ def export(
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
     _refuse_foreign(target)
-    if FORMATS[to].needs_photos and not (root / "images").is_dir():
-        others = _or(name for name, form in FORMATS.items() if not form.needs_photos)
-        raise InputError(
-            f"{root} has no photos: it was made from a database by `sfm map`",
-            hint=f"export it with --to {others}, or reconstruct the photos with `sfm run`",
-        )
+    _require_photos(root, to)
     source = Source(root, read_model(root, model), model, depth, progress)
     if FORMATS[to].needs_photos:
         _refuse_spherical(source)
@@ -90,6 +85,15 @@ def export(
             "%d exported photos hold the GPS position of the camera; --strip-gps removes it", num_placed
         )
     return target
+
+
+def _require_photos(root: Path, to: str) -> None:
+    if FORMATS[to].needs_photos and not (root / "images").is_dir():
+        others = _or(name for name, form in FORMATS.items() if not form.needs_photos)
+        raise InputError(
+            f"{root} has no photos: it was made from a database by `sfm map`",
+            hint=f"export it with --to {others}, or reconstruct the photos with `sfm run`",
+        )
 
 
 def _check_format(to: str, depth: DepthOptions | None) -> None:

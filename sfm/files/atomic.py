@@ -1,7 +1,5 @@
 """Files and folders that are written whole or not at all, even when a process is killed."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -1,7 +1,5 @@
 """Photos whose files were removed or changed while a run went on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A finished folder takes the place of an earlier one; a kill at any moment leaves one of them whole."""
 
-from __future__ import annotations
-
 import ctypes
 import glob
 import os

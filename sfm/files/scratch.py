@@ -1,7 +1,5 @@
 """Temporary files and folders, where the next run finds what a killed one left, and removes it."""
 
-from __future__ import annotations
-
 import glob
 import os
 import re

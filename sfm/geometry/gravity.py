@@ -1,7 +1,5 @@
 """Which way is up in a model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The robust fits start from the least median of squares (Rousseeuw 1984), which n
 to half of wrong correspondences. Least squares then fits all within 2.5 robust standard deviations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

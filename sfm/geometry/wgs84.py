@@ -1,7 +1,5 @@
 """Places on Earth (WGS84) and the local frames in which models stand: east, north, up in metres."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,14 +71,6 @@ def enu_positions(places: Mapping[str, Place], origin: Place | None = None) -> d
     enu = np.asarray(transform.ellipsoid_to_enu(rows, *at), np.float64)
     enu[~level, 2] = np.nan
     return {name: enu[index] for index, name in enumerate(places)}
-
-
-def geodetic_places(enu: Positions, origin: Place) -> list[Place]:
-    """The places of positions `(N, 3)` east, north, up in metres; the inverse of `enu_positions`."""
-    if not len(enu):
-        return []
-    rows = pycolmap.GPSTransform().enu_to_ellipsoid(enu, *_rows({"": origin})[0])
-    return [Place(*row) for row in np.asarray(rows, np.float64).tolist()]
 
 
 def _rows(places: Mapping[str, Place], altitude: float = 0.0) -> Positions:

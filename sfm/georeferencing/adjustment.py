@@ -1,7 +1,5 @@
 """A last bundle adjustment with known positions as robust priors, kept where the observations allow it."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass

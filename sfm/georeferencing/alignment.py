@@ -1,7 +1,5 @@
 """A model moved, turned and scaled to known positions of its cameras: robust, and with its uncertainty."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Positions of cameras as the database holds them, in one local frame of metres."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

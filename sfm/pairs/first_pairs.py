@@ -1,7 +1,5 @@
 """Stage: the first scene graph, from retrieval over the photos' own descriptors and their metadata."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 from pathlib import Path

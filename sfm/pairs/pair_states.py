@@ -1,7 +1,5 @@
 """How far each pair of a workspace has come: proposed, matched, verified; read without disturbing a run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

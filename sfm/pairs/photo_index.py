@@ -4,8 +4,6 @@ Files in the index folder are a cache. Those that cannot be read, or belong to o
 matcher, are named in a warning and made again.
 """
 
-from __future__ import annotations
-
 import logging
 import shutil
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Which photo a person means who gives its name, or the last part of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 

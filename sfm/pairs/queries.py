@@ -1,7 +1,5 @@
 """`sfm retrieve --query`: which photos of a collection look like a given one, be it one of them or not."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

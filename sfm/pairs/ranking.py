@@ -1,7 +1,5 @@
 """Retrieval as the closed loop sees it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 Rank = Callable[[str, int], Sequence[tuple[str, float]]]

@@ -1,7 +1,5 @@
 """Cameras of photos that are added to a model: those of the model where they are the same, else new ones."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace

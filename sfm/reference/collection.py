@@ -1,7 +1,5 @@
 """The photos of a model together with new ones, as one collection."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

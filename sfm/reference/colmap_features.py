@@ -1,7 +1,5 @@
 """Features and pairs of a model that COLMAP made: from its database, or from photos and its own tracks."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator

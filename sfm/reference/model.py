@@ -1,7 +1,5 @@
 """MODEL, as the user gives it: a workspace of ours or a COLMAP model with its photos, opened and checked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pairs worth matching for photos that are added: the most similar photos, old and new."""
 
-from __future__ import annotations
-
 from collections.abc import Set
 from dataclasses import replace
 from math import ceil

@@ -1,7 +1,5 @@
 """Where the photos of a model lie."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

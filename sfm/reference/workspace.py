@@ -1,7 +1,5 @@
 """OUT as it stands before the first new photo is looked at: what is known of the old ones, and the models."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

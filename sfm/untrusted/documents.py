@@ -1,7 +1,5 @@
 """Documents from outside: text, JSON and lines of values, read within bounds of size, depth and digits."""
 
-from __future__ import annotations
-
 import csv
 import json
 import logging

@@ -1,7 +1,5 @@
 """Names from outside become paths: relative, below their root, and no part longer than a disk can hold."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Numbers from outside: finite, within a range, and as many as there should be."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Each line holds `t` (seconds since 1970), `stage` and `event`; the other fields 
 The report and `sfm explain` read this file, never the log.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import time

@@ -1,7 +1,5 @@
 """Steps that failed when the models were there already: what happened, and where the traceback is."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 import traceback

@@ -5,8 +5,6 @@ destructor, a ctypes function while numba compiles) the exception is printed and
 would go on. So the signal is also remembered, and each stage checks it.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

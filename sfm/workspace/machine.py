@@ -1,7 +1,5 @@
 """What the machine has to spare, on every system that we run on."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """COLMAP's log lines, which it writes to stderr itself: shown on request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """The `run.json` of an earlier run, with every figure that is shown checked."""
 
-from __future__ import annotations
-
 import logging
 import math
 from pathlib import Path

@@ -3,8 +3,6 @@
 The paths themselves are kept in the cache, beside which `run.json` is accepted back as a configuration.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Synthetic models on disk, whole and in parts."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable
 from pathlib import Path

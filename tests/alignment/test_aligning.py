@@ -1,7 +1,5 @@
 """A model goes to where its target says, past photos that contradict it; else it is refused."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path
@@ -12,8 +10,9 @@ import pytest
 
 import sfm
 from sfm.errors import InputError
-from sfm.geometry.wgs84 import Place, geodetic_places
+from sfm.geometry.wgs84 import Place
 from tests.mapping import synthetic
+from tests.places import geodetic_places
 
 from . import models
 

@@ -1,7 +1,5 @@
 """Models with common photos are joined; fits hold whatever a third of their points say."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`sfm doctor` says what is there, and what a missing thing costs."""
 
-from __future__ import annotations
-
 import importlib.machinery
 import importlib.util
 import json

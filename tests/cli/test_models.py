@@ -1,7 +1,5 @@
 """The commands about models that are there already, as a user types them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

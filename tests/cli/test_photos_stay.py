@@ -1,7 +1,5 @@
 """No command writes to, moves or deletes anything below the folders of photos."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

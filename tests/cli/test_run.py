@@ -1,7 +1,5 @@
 """The commands on eight real photos, small enough to take seconds."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A run ends with its model whoever has stopped to listen."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -26,7 +24,9 @@ def in_shell(redirection: str, database: Path, out: Path) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("redirection", ["2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "redirection", ["<&- >&- 2>&-", *(pytest.param(one, marks=pytest.mark.slow) for one in ("2>&-", ">&-"))]
+)
 def test_closed_streams_cost_no_model(redirection: str, database: Path, tmp_path: Path) -> None:
     done = in_shell(redirection, database, tmp_path / "out")
 
@@ -35,7 +35,7 @@ def test_closed_streams_cost_no_model(redirection: str, database: Path, tmp_path
     assert (tmp_path / "out" / "database.db").read_bytes().startswith(b"SQLite format 3\0")
 
 
-@pytest.mark.parametrize("option", ["-v", "--log-json"])
+@pytest.mark.parametrize("option", ["-v", pytest.param("--log-json", marks=pytest.mark.slow)])
 def test_a_reader_that_ends_costs_no_model(option: str, database: Path, tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)

@@ -1,7 +1,5 @@
 """What a user sees: progress, log records and the summary."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """`sfm weights` lists, fetches and accepts."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Options of pycolmap's own classes, from a configuration to the objects that the engine hands over."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Every option is used, and printed as it is loaded."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """Configuration from files, presets and overrides; earlier names."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -64,29 +62,22 @@ def test_every_problem_is_reported_at_once_with_line_key_and_nearest_name(write:
     assert len(lines) == 4
 
 
-def test_an_option_of_another_section_is_suggested(write: Write) -> None:
-    assert "did you mean 'retrieval.num_descriptors'?" in refusal(write("num_descriptors: 5\n"))
-
-
-def test_a_dotted_name_in_a_file_says_how_to_write_it(write: Write) -> None:
-    assert "write `retrieval:` and, indented below, `mode:`" in refusal(write("retrieval.mode: pairs\n"))
-
-
-@pytest.mark.parametrize("text", ["photos: a\nphotos: b\n", "sift:\n  upright: true\n  upright: true\n"])
-def test_a_key_given_twice_is_refused(write: Write, text: str) -> None:
-    assert "given twice (first on line" in refusal(write(text))
-
-
-def test_pairs_that_registration_never_takes_cannot_be_asked_for(write: Write) -> None:
-    assert f"greater than or equal to {MIN_NUM_INLIERS} (got {MIN_NUM_INLIERS - 1})" in refusal(
-        write(f"verify:\n  min_num_inliers: {MIN_NUM_INLIERS - 1}\n")
-    )
-
-
-def test_a_section_given_twice_is_refused(write: Write) -> None:
-    assert ":3: sift: given twice (first on line 1)" in refusal(
-        write("sift:\n  upright: true\nsift:\n  upright: false\n")
-    )
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("num_descriptors: 5\n", "did you mean 'retrieval.num_descriptors'?"),
+        ("retrieval.mode: pairs\n", "write `retrieval:` and, indented below, `mode:`"),
+        ("photos: a\nphotos: b\n", ":2: photos: given twice (first on line 1)"),
+        ("sift:\n  upright: true\n  upright: true\n", "given twice (first on line 2)"),
+        ("sift:\n  upright: true\nsift:\n  upright: false\n", ":3: sift: given twice (first on line 1)"),
+        (
+            f"verify:\n  min_num_inliers: {MIN_NUM_INLIERS - 1}\n",  # pairs that registration never takes
+            f"greater than or equal to {MIN_NUM_INLIERS} (got {MIN_NUM_INLIERS - 1})",
+        ),
+    ],
+)
+def test_a_key_that_stands_elsewhere_or_twice_is_refused(write: Write, text: str, reason: str) -> None:
+    assert reason in refusal(write(text))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """What we rely on in pycolmap without its documentation saying so; these fail first when it changes."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from pathlib import Path

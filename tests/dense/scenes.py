@@ -6,8 +6,6 @@ are: from a grid of starts in either photo, there and back again until nothing m
     to a whole network pixel; with white and with smooth noise, and some of them simply wrong.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Coarse to fine on a rendered scene: matches of large photos become several times more exact."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Canonical keypoints: exact, in long tracks, append-only, the same for any order."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,7 +11,7 @@ from retrieval import Pair
 from sfm.mast3r.values import DenseMatches
 from sfm.matching.dense.tracks.keypoints import KeypointOptions, TrackKeypoints, build_tracks
 from sfm.matching.dense.tracks.raw_tracks import raw_keypoints
-from tests.dense.scenes import Noise, Scene, TrackErrors, judge, make_scene, neighbour_pairs
+from tests.dense.scenes import Scene, TrackErrors, judge, make_scene, neighbour_pairs
 
 OPTIONS = KeypointOptions()
 
@@ -225,18 +223,6 @@ def test_no_tracks_without_matches(existing: Mapping[str, NDArray[np.float32]]) 
         }
 
 
-def test_one_pair_alone(scene: Scene, dense: dict[Pair, DenseMatches]) -> None:
-    pair = next(iter(dense))
-
-    result = build_tracks({pair: dense[pair]}, scene.photo_px, {}, OPTIONS)
-
-    alone = judged(scene, result)
-    assert len(result.matches[pair]) > 0.5 * len(dense[pair].confidence)
-    assert alone.mean_length == 2
-    assert alone.median_px < 0.32
-    assert alone.wrong < 0.02
-
-
 @pytest.mark.parametrize("px", [{}, {"a": 0.0, "b": 1.0}, {"a": float("nan"), "b": 1.0}, {"a": 1.0}])
 def test_photos_need_a_scale(px: dict[str, float]) -> None:
     some = DenseMatches(np.ones((3, 2), np.float32), np.ones((3, 2), np.float32), np.ones(3, np.float32))
@@ -285,12 +271,3 @@ def test_corners_attract_keypoints_at_birth_only(scene: Scene, dense: dict[Pair,
     assert snapped > 2 * unsnapped
     assert np.array_equal(result.keypoints[names[0]][:5], existing[names[0]])
     assert judged(scene, result).median_px < judged(scene, plain).median_px
-
-
-def test_noise_beyond_the_usual_is_averaged(scene: Scene) -> None:
-    noisy = scene.all_matches(neighbour_pairs(scene, 2), noise=Noise(0.8, 0.3, 0.2))
-
-    result = judged(scene, build_tracks(noisy, scene.photo_px, {}, OPTIONS))
-
-    assert result.median_px < 0.5
-    assert result.wrong < 0.03

@@ -1,14 +1,11 @@
 """Correspondence fields: sub-pixel, robust, silent at depth edges."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from sfm.matching.dense.tracks.affine_fits import fit_affine_maps
 from sfm.matching.dense.tracks.local_affine import AffineField, FieldOptions, fit_affine_field
-from tests.dense.scenes import Noise, make_scene, neighbour_pairs
 
 Array = NDArray[np.float32]
 
@@ -211,34 +208,3 @@ def test_too_few_matches_give_no_field(count: int) -> None:
 
     assert len(field) == 0
     assert not field.predict(grid()).valid.any()
-
-
-@pytest.mark.parametrize("step", [2, 4, 16])
-def test_denser_and_sparser_matches_serve_as_well(step: int) -> None:
-    a = grid(step, 400)
-    points = np.random.default_rng(1).uniform(20, 380, (300, 2)).astype(np.float32)
-
-    said = fitted(a, whole_pixels(homography(a))).predict(points)
-
-    error = np.linalg.norm(said.xy - homography(points), axis=1)[said.valid]
-    assert said.valid.mean() > 0.9
-    assert np.median(error) < 0.3
-
-
-def test_predictions_at_depth_edges_are_rarely_wrong() -> None:
-    scene = make_scene(6)
-    pair = neighbour_pairs(scene, 1)[0]
-    a, b = scene.by_name[pair.a], scene.by_name[pair.b]
-    dense = scene.matches(pair, noise=Noise(wrong=0.2))
-    field = fit_affine_field(dense.xy_a / 2, dense.xy_b / 2, dense.confidence, FieldOptions())
-    x, y = np.meshgrid(np.arange(4.0, 250, 3), np.arange(4.0, 190, 3))
-    uv = np.column_stack((x.ravel(), y.ravel()))
-
-    said = field.predict(a.pixels.to_photo(uv) / 2)
-
-    truth = scene.transfer(a, b, uv)
-    error = np.linalg.norm(b.pixels.to_network(said.xy * 2) - truth, axis=1)
-    # The scene is full of edges: seen at 256 px, a third of it is within a few pixels of one.
-    assert said.valid[np.isfinite(error)].mean() > 0.6
-    assert np.nanmedian(error[said.valid]) < 0.3
-    assert np.nanmean(error[said.valid] > 2) < 0.02

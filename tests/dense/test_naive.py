@@ -1,7 +1,5 @@
 """Naive merging: whole pixels, union-find, conflicts kept or dropped, rows that exist kept."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from retrieval import Pair

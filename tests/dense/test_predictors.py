@@ -1,7 +1,5 @@
 """A run opens the network with what goes with it, or says at once which files do not belong together."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Dense matches on their way to models: refinement, and the better poses of canonical keypoints."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

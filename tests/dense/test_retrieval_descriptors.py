@@ -1,7 +1,5 @@
 """Retrieval's descriptors are made of unrounded tokens of the size that the head asks for, and kept."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is kept between runs, and what happens without memory."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

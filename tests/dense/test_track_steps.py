@@ -1,7 +1,5 @@
 """Steps on the way to tracks: votes, snapping, and unconfirmed matches."""
 
-from __future__ import annotations
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

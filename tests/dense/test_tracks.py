@@ -1,7 +1,5 @@
 """The growing table of tracks, the splitting of contradictory ones, and the refinement of positions."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np

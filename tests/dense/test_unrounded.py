@@ -1,7 +1,5 @@
 """Tokens reach the decoder without a digit less than its precision asks for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Windows of large photos: where they lie, and which pairs of them are chosen."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

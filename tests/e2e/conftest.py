@@ -1,7 +1,5 @@
 """The `sfm` command as a user runs it, on the rendered scene."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys
@@ -75,12 +73,16 @@ def scene(make_once: MakeOnce) -> Path:
 def small_photos(demo_data: Path, make_once: MakeOnce) -> Path:
     """Six neighbouring photos of the rendered scene at half of their size; not to be changed."""
 
-    def shrink(folder: Path) -> None:
-        for path in sorted((demo_data / "images").iterdir())[:NUM_FEW]:
-            with Image.open(path) as photo:
-                photo.reduce(2).save(folder / path.name, quality=95)
+    return make_once("small photos", lambda folder: halved(demo_data / "images", folder, NUM_FEW))
 
-    return make_once("small photos", shrink)
+
+def halved(photos: Path, folder: Path, count: int | None = None) -> Path:
+    """The first of these photos, or all, in half of their size."""
+    folder.mkdir(exist_ok=True)
+    for path in sorted(photos.iterdir())[:count]:
+        with Image.open(path) as photo:
+            photo.reduce(2).save(folder / path.name, quality=95)
+    return folder
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Photos drawn from COLMAP's synthetic scenes, whose poses are known and which SIFT can match."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pycolmap

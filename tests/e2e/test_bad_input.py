@@ -1,7 +1,5 @@
 """Bad input through the command: a message that names the thing, the documented exit code, no traceback."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -96,15 +94,6 @@ def test_an_output_of_other_photos_is_refused(few_photos: Path, tmp_path: Path, 
     assert_refused(done, 5, "holds the reconstruction of", str(few_photos))
     assert (tmp_path / "out" / "database.db").read_bytes() == before
     assert len(pairs) == NUM_FEW * (NUM_FEW - 1) / 2
-
-
-def test_positions_that_do_not_exist_are_done_without(
-    few_photos: Path, tmp_path: Path, sfm_command: Command, caplog: pytest.LogCaptureFixture
-) -> None:
-    done = sfm_command("run", few_photos, "-o", tmp_path / "out", "--preset", "drone", *QUICK)
-
-    assert done.returncode == 0, done.stderr
-    assert "no photo has a GPS position" in caplog.text
 
 
 def test_photos_that_share_nothing_end_with_6_and_a_report(tmp_path: Path, sfm_command: Command) -> None:

@@ -1,7 +1,5 @@
 """Pairs that memory does not suffice for: the user is told so, and the same command again tries them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs that are killed, interrupted or given more photos end as undisturbed ones do."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

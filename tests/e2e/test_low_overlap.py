@@ -4,8 +4,6 @@ A share of the patches of each view exchange their descriptors, so that about tw
 are confident and wrong.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

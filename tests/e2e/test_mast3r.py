@@ -1,7 +1,5 @@
 """The mast3r backend from photos to model, with the oracle of a rendered scene in place of the network."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

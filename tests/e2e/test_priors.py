@@ -1,7 +1,5 @@
 """Runs that know more than their photos: poses, positions, rigs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

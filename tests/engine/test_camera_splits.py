@@ -1,7 +1,5 @@
 """Cameras of their own for photos that contradict the one they share."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Bridges and states of pairs, and what is told of those that failed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import networkx as nx

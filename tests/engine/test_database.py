@@ -1,7 +1,5 @@
 """The database follows its collection: what changed is dropped, what didn't is kept."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

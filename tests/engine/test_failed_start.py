@@ -1,7 +1,5 @@
 """A run that fails at its start leaves nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Photos whose files vanish or change while a run goes on are told by name; the others are reconstructed."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

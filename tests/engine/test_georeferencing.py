@@ -1,7 +1,5 @@
 """Models are brought to where they stand on Earth, from database to files."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -14,10 +12,11 @@ from scipy.spatial.transform import Rotation
 import sfm
 from sfm.config.schema import Config, GeoreferenceConfig, RefineConfig, RegisterConfig, RunConfig
 from sfm.errors import ConfigError, InputError
-from sfm.geometry.wgs84 import Place, enu_positions, geodetic_places
+from sfm.geometry.wgs84 import Place, enu_positions
 from sfm.georeferencing.georeference import Georeference, GeoreferencingContext, GivenFrame, georeference
 from sfm.mapping.scene.options import mapper_options
 from sfm.pipelines.map_database import map_database
+from tests.places import geodetic_places
 
 ORIGIN = Place(46.84, -91.99, 200.0)
 METRES = 40.0
@@ -89,17 +88,6 @@ def test_gps_with_strays_and_whole_metres_of_height_gives_east_north_up(tmp_path
     assert json.loads((tmp_path / "out/run.json").read_text())["models"][0]["georeference"] == written
     assert "east, north, up" in result.summary()
     assert 'id="position"' in (tmp_path / "out/report.html").read_text()
-
-
-def test_never_leaves_the_model_in_its_own_frame_and_says_so(tmp_path: Path) -> None:
-    truth = synthesize(tmp_path / "in.db")
-    write_priors(tmp_path / "in.db", truth, centres(truth), geodetic=True)
-
-    result = run(tmp_path / "in.db", tmp_path / "out", mode="never", gravity="never")
-
-    place = result.run.models[0].georeference
-    assert (place.frame, place.origin) == ("model", None)
-    assert "never" in place.why
 
 
 def test_large_coordinates_of_the_user_are_shifted_and_the_shift_is_written_down(tmp_path: Path) -> None:

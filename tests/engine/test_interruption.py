@@ -1,7 +1,5 @@
 """What interrupts a run ends it in order; what a killed one leaves is gone with the next."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Models on disk are read whole or refused at once."""
 
-from __future__ import annotations
-
 import shutil
 import struct
 from pathlib import Path

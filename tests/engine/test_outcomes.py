@@ -1,7 +1,5 @@
 """What fails after models have grown takes nothing with it: models, database and a record of it stay."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

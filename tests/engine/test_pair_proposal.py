@@ -1,7 +1,5 @@
 """What the first scene graph is told of the photos."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +13,8 @@ from retrieval.codebook import Codebook
 from retrieval.index import RetrievalIndex
 from retrieval.mast3r_sfm_graph import pair_graph
 from sfm.pairs.first_pairs import needs_index, propose_pairs, save_scene_graph, stored_edges
-from sfm.types import CameraSpec, Collection, Exif, Photo
+from sfm.types import Collection, Exif, Photo
 from sfm.workspace.events import NullEvents
-
-CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), False)
 
 
 def located(name: str, exif: Exif) -> Photo:

@@ -1,7 +1,5 @@
 """Positions of photos: metres from degrees, and neighbours."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfm.config.schema import GeoreferenceConfig
-from sfm.geometry.wgs84 import Place, enu_origin, enu_positions, geodetic_places
+from sfm.geometry.wgs84 import Place, enu_origin, enu_positions
 from sfm.ingest.photo_positions import positions_m, tell_neighbours, with_positions
 from sfm.types import CameraSpec, Collection, Exif, Photo
+from tests.places import geodetic_places
 
 CAMERA = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (700.0, 320.0, 240.0, 0.0), True)
 

@@ -1,7 +1,5 @@
 """The ranking that later requests of the closed loop get from the first stage."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Files that a run writes to be shared, and its verdict."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

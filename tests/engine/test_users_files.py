@@ -1,7 +1,5 @@
 """Files of the user's that lie where results are written stay as they are."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from contextlib import closing

@@ -1,7 +1,5 @@
 """The output folder: refusals, the lock, and files that appear whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -12,7 +10,7 @@ import pytest
 
 from sfm.config.schema import Config, RegisterConfig
 from sfm.errors import WorkspaceError
-from sfm.files.atomic import atomic_folder, atomic_write_bytes
+from sfm.files.atomic import atomic_folder
 from sfm.workspace.sharing import Sharing
 from sfm.workspace.workspace import Workspace, content_key
 
@@ -176,14 +174,6 @@ def test_hidden_folders_of_others_are_left_alone(tmp_path: Path) -> None:
         pass
 
     assert sorted(p.name for p in tmp_path.iterdir()) == [".sparse.backup01", "sparse"]
-
-
-def test_atomic_writes_leave_no_scratch_files(tmp_path: Path) -> None:
-    atomic_write_bytes(tmp_path / "sub" / "file", b"one")
-    atomic_write_bytes(tmp_path / "sub" / "file", b"two")
-
-    assert (tmp_path / "sub" / "file").read_bytes() == b"two"
-    assert len(list((tmp_path / "sub").iterdir())) == 1
 
 
 def test_keys_depend_on_every_input() -> None:

@@ -1,7 +1,5 @@
 """Random trajectories and models of COLMAP's synthetic scenes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Metrics on random models with missing photos against second derivations: evo, and definitions in loops."""
 
-from __future__ import annotations
-
 import bisect
 import copy
 import itertools
@@ -11,7 +9,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.evaluation.colmap_benchmark import colmap_auc, colmap_recall, ordered_pair_errors
+from sfm.evaluation.colmap_benchmark import colmap_recall, ordered_pair_errors
 from sfm.evaluation.evaluate import evaluate_poses
 from sfm.evaluation.ground_truth import GroundTruth
 from sfm.evaluation.metrics import (
@@ -246,29 +244,10 @@ def test_colmaps_convention_equals_its_definition_with_several_models(accuracy: 
         for t in (0.5, 1, 5, 10):
             floor = accuracy or 0.0
             area = benchmark_area(wanted, t, floor)
-            assert colmap_auc(found, t, min_error=floor) == pytest.approx(area, abs=TOLERANCE)
+            assert auc(found, t, min_error=floor) == pytest.approx(area, abs=TOLERANCE)
             share = 100 * sum(e <= t for e in wanted) / len(wanted)
             assert colmap_recall(found, t) == pytest.approx(share, abs=TOLERANCE)
     assert {1, 2, 3} <= set(counts)
-
-
-def test_with_one_model_the_conventions_agree_on_rotations() -> None:
-    """Rotation errors are the same in both directions, so each pair i < j counts twice."""
-    for true, estimated in cases()[:20]:
-        still = {n: pycolmap.Rigid3d(p.rotation, true[n].translation) for n, p in estimated.items()}
-        truth = GroundTruth(true, None, None, position_accuracy=1e6)  # no baseline is long enough to count
-
-        both = ordered_pair_errors([still], truth)
-        once = pair_errors(still, true, sorted(true), min_baseline=1e6).rotation_deg
-
-        np.testing.assert_allclose(both, np.sort(np.repeat(once, 2)), atol=TOLERANCE)
-        # With every error twice the curve climbs half of each step as a jump, so that it is lower than with
-        # each once by at most half a step: the areas are equal but for 1 / 2N.
-        for t in (5, 30, 180):
-            assert colmap_auc(both, t) == pytest.approx(
-                area_below(list(np.repeat(once, 2)), t), abs=TOLERANCE
-            )
-            assert abs(colmap_auc(both, t) - auc(once, t)) <= 100 / (2 * len(once)) + TOLERANCE
 
 
 def test_the_histogram_form_and_recall_are_strict_at_whole_degrees() -> None:

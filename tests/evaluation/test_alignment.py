@@ -1,7 +1,5 @@
 """Similarity fits and ATE against a derivation of their own."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest
@@ -36,28 +34,6 @@ def test_strays_do_not_move_the_robust_fit():
 
     assert fit is not None
     np.testing.assert_allclose(fit * source[4:], target[4:], atol=1e-3)
-
-
-def test_ate_of_a_square_with_one_corner_off_is_worked_out_by_hand():
-    """Corners (1, 1), (1, -1), (-1, -1), (-1, 1) as x + iy: z, truth 2 i z but for the first, there + d.
-
-    The best similarity c z + b (complex least squares over the four) has b = d / 4 and, as |z|^2 = 2,
-    c = 2 i + d conj(z0) / 8. Of the first corner d - d / 4 - d z0 conj(z0) / 8 = d / 2 is left, of the two
-    beside it -d / 4 - d z conj(z0) / 8, which is -d (1 -+ i) / 4, of the one opposite 0. So the sum of
-    squares is |d|^2 (1/4 + 2 * 2/16) = |d|^2 / 2, and over four corners the root mean square |d| / sqrt(8).
-    """
-    corners = {"a": (1, 1), "b": (1, -1), "c": (-1, -1), "d": (-1, 1)}
-    centred = {
-        name: pycolmap.Rigid3d(pycolmap.Rotation3d(), -np.array([*xy, 0.0])) for name, xy in corners.items()
-    }
-    turned = {name: np.array([-2 * y, 2 * x, 0.0]) for name, (x, y) in corners.items()}
-    turned["a"] += [0.3, 0.4, 0.0]
-    true = {name: pycolmap.Rigid3d(pycolmap.Rotation3d(), -centre) for name, centre in turned.items()}
-
-    found = trajectory_error(centred, true, sorted(true))
-
-    assert found is not None
-    assert found.raw == pytest.approx(0.5 / np.sqrt(8), rel=1e-12)
 
 
 def test_ate_is_zero_in_any_frame_and_scale_and_uses_registered_photos_only(make_poses, transformed):

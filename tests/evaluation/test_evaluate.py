@@ -1,7 +1,5 @@
 """Whole evaluations: one scene, several scenes, missing photos, folders."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every metric against numbers worked out by hand, and against its promises."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -40,16 +38,6 @@ def at(centre: tuple[float, float, float], rotation: pycolmap.Rotation3d | None 
 )
 def test_auc_is_the_area_worked_out_by_hand(values: list[float], threshold: int, area: float) -> None:
     assert auc(np.array(values), threshold) == pytest.approx(area)
-
-
-@given(errors, st.sampled_from([1, 3, 5, 10, 20, 30]))
-def test_auc_equals_its_direct_integral(values: np.ndarray, threshold: int) -> None:
-    points = [(0.0, 0.0)]
-    points += [(e, (k + 1) / len(values)) for k, e in enumerate(sorted(values)) if e <= threshold]
-    points.append((float(threshold), points[-1][1]))
-    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
-
-    assert auc(values, threshold) == pytest.approx(100 * area / threshold, abs=1e-9)
 
 
 @given(errors)

@@ -1,7 +1,5 @@
 """Poses and ground truth from disk, sound and damaged."""
 
-from __future__ import annotations
-
 import json
 import struct
 

@@ -1,7 +1,5 @@
 """COLMAP's three classic binary files read by the letter, as Gaussian-splatting loaders do."""
 
-from __future__ import annotations
-
 import os
 import struct
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Small finished workspaces, made from COLMAP's synthetic scenes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

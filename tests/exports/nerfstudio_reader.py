@@ -1,7 +1,5 @@
 """Run by nerfstudio's own interpreter: parses both exports and prints what it found as JSON."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Finished workspaces made by hand from a rendered scene with depth: true poses, in a unit of their own."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The parts of the dense cloud and of the depth maps, each by itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

@@ -1,7 +1,5 @@
 """Exports and models: replaced as a whole, or left alone."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 from sfm.errors import ConfigError, InputError, WorkspaceError
 from sfm.exports.exporting import export
 from sfm.exports.formats import FORMATS
-from sfm.exports.models import model_indices, write_models, write_points_ply
+from sfm.exports.models import write_models, write_points_ply
 
 
 @pytest.mark.parametrize("to", ["nerfstudo", "nerf"])
@@ -136,16 +134,6 @@ def test_text_files_come_on_request(tmp_path, make_scene):
     (folder,) = write_models([model], tmp_path, text=True)
 
     assert {"cameras.txt", "images.txt", "points3D.txt", "cameras.bin"} <= {p.name for p in folder.iterdir()}
-
-
-def test_models_of_an_earlier_run_do_not_stay(tmp_path, make_scene):
-    first, second = make_scene(tmp_path / "a", num_images=5), make_scene(tmp_path / "b", num_images=3)
-    write_models([first, second], tmp_path, text=True)
-
-    write_models([second], tmp_path, text=False)
-
-    assert model_indices(tmp_path) == [0]
-    assert not (tmp_path / "sparse" / "0" / "images.txt").exists()
 
 
 def test_a_failed_write_leaves_the_earlier_models(tmp_path, make_scene, monkeypatch):

@@ -1,7 +1,5 @@
 """The scene as a strict reader of glTF 2.0 finds it, written from the specification alone."""
 
-from __future__ import annotations
-
 import json
 import struct
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Exports for Nerfstudio, read back by hand and by Nerfstudio itself."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

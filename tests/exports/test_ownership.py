@@ -1,14 +1,8 @@
 """A second export replaces what the first one wrote, and nothing else."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -155,32 +149,6 @@ def test_a_destination_that_cannot_be_made_is_told(tmp_path, make_scene, place):
         export(tmp_path / "out", to="txt", destination=destination)
 
     assert (tmp_path / "file").read_text() == "mine"
-
-
-@pytest.mark.slow
-def test_a_killed_export_leaves_a_whole_one_and_what_others_wrote(tmp_path, make_scene):
-    make_scene(tmp_path)
-    folder = export(tmp_path, to="3dgs")
-    (folder / "trained").write_text("mine")
-    code = "import sys; from sfm.exports.exporting import export\n"
-    code += "while True: export(sys.argv[1], to='3dgs'); print(flush=True)"
-
-    for number in range(5):
-        command = [sys.executable, "-c", code, str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(0.05 * number)
-            process.send_signal(signal.SIGKILL)
-
-        listed = json.loads((folder / MARKER).read_text())["files"]
-        sizes = {name: (folder / name).stat().st_size for name in listed}
-        assert sizes == {name: entry[0] for name, entry in listed.items()}
-        assert (folder / "trained").read_text() == "mine"
-
-    export(tmp_path, to="3dgs")
-    assert [path.name for path in folder.parent.iterdir()] == ["3dgs"]
-    assert (folder / "trained").read_text() == "mine"
 
 
 def test_without_exchange_a_folder_that_was_taken_away_is_put_back(tmp_path, make_scene, monkeypatch):

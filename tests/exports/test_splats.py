@@ -1,7 +1,5 @@
 """Exports for Gaussian splatting, and positions in metadata."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -129,20 +127,6 @@ def test_unregistered_photos_are_left_out(tmp_path, make_scene):
 
     assert len(read_classic(folder / "sparse" / "0").images) == 3
     assert len(list((folder / "images").iterdir())) == 3
-
-
-def test_linked_photos_are_exported_as_files(tmp_path, make_scene):
-    model = make_scene(tmp_path, camera_model="PINHOLE", params=CAMERAS["PINHOLE"])
-    images, elsewhere = tmp_path / "images", tmp_path / "photos"
-    images.rename(elsewhere)
-    images.mkdir()
-    for image in model.images.values():
-        (images / image.name).symlink_to(elsewhere / image.name)
-
-    folder = export(tmp_path, to="3dgs")
-
-    assert not any(path.is_symlink() for path in (folder / "images").iterdir())
-    assert (elsewhere / model.image(1).name).is_file()
 
 
 GPS = 0x8825

@@ -1,7 +1,5 @@
 """Depth, confidence and cloud are those of the scene, in the unit and at the pixels that the files say."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Depth images, and what is left out or refused."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Photos added to a run's model and to COLMAP's own, on a few photos of the rendered scene."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sqlite3

@@ -1,7 +1,5 @@
 """What is taken from a given model: photos, cameras and keypoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast

@@ -1,7 +1,5 @@
 """Poses against a model that stays: right, independent of other queries, with a covariance that means it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

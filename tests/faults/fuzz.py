@@ -3,8 +3,6 @@
 One case again, with its traceback: `python -m tests.faults.fuzz --reader NAME --seed NUMBER`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

@@ -4,8 +4,6 @@ Run as a program, this is that process: it answers each line, a `Job` in JSON, b
 its own that ran the command: its exit code, and how many changes to files it made.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -1,12 +1,9 @@
 """Ways to damage a file, each determined by a random number generator."""
 
-from __future__ import annotations
-
 import json
 import re
 import sqlite3
 import struct
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -183,6 +180,3 @@ def _changed_value(value: Any, rng: Random) -> Any:
         return rng.choice(_BINARY)(value, rng)
     numbers = (None, 0, -1, 1, 3, 7, 2**31, 2**40, 2**63 - 1, -(2**63), 0.5, float("nan"), float("inf"))
     return rng.choice((*numbers, "", "x", "7", b"", b"\0" * 8, b"\xff" * 32, rng.randbytes(72)))
-
-
-Mutator = Callable[[Path, bytes, Random], bytes]

@@ -1,7 +1,5 @@
 """What a reader that is fed with damaged files consists of, and a sound model for several."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every reader of files from outside, with a sound file of its kind: one row each."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Readers of the small files that runs, extensions and exports leave beside their results."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

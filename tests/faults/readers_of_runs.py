@@ -1,7 +1,5 @@
 """Readers of what a run tells of itself, without its photos."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

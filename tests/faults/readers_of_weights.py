@@ -1,7 +1,5 @@
 """Readers of the weights of networks, and of what is remembered of them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

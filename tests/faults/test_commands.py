@@ -1,7 +1,5 @@
 """Commands given damaged files end with one line that says so, and a documented exit code."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

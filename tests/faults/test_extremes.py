@@ -1,7 +1,5 @@
 """Numbers, lines and nesting that no library takes are refused with the name of the file."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

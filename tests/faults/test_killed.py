@@ -1,7 +1,5 @@
 """A command killed at any change of files leaves whole what was there, and completes when run again."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil

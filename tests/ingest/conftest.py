@@ -1,7 +1,5 @@
 """Photos made on the spot, and an `ingest` with an output folder of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files that are no sound photos are named and skipped; the others go on."""
 
-from __future__ import annotations
-
 import os
 import struct
 import zlib
@@ -9,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from sfm.errors import InputError
 
@@ -24,7 +21,7 @@ def reason(collection, name: str) -> str:
     return {skipped.name: skipped.reason for skipped in collection.skipped}[name]
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("share", [0.5, 0.99])
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -46,14 +43,6 @@ def test_truncated_photos_are_skipped(output, photos, make_photo, two_good, name
 
     assert collection.names == ("good1.jpg", "good2.png")
     assert reason(collection, name)
-
-
-def test_a_truncated_heic_is_skipped(output, photos, make_photo, two_good) -> None:
-    pytest.importorskip("pillow_heif").register_heif_opener()
-    whole = make_photo("a.heic", size=(400, 300))
-    whole.write_bytes(whole.read_bytes()[:-200])
-
-    assert output.ingest(photos).names == ("good1.jpg", "good2.png")
 
 
 def test_each_useless_file_has_its_reason(output, photos, make_photo, two_good) -> None:
@@ -83,16 +72,6 @@ def test_a_decompression_bomb_is_refused_by_its_header(output, photos, make_phot
     (photos / "bomb.png").write_bytes(png_header(60_000, 60_000))
 
     assert "more than 500 megapixels" in reason(output.ingest(photos), "bomb.png")
-
-
-def test_a_large_panorama_is_no_bomb(output, photos, make_photo, two_good) -> None:
-    # 200 MP, above the size at which Pillow alone gives up.
-    Image.new("L", (20_000, 10_000)).save(photos / "panorama.png", compress_level=1)
-
-    collection = output.ingest(photos)
-
-    assert "panorama.png" in collection.names
-    assert Image.MAX_IMAGE_PIXELS is not None, "Pillow's own limit was not restored"
 
 
 def test_postscript_under_a_photos_name_is_not_executed(output, photos, two_good) -> None:

@@ -1,7 +1,5 @@
 """Who shares a camera, and what users' own intrinsics must look like."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import pytest

@@ -1,7 +1,5 @@
 """Which files count as photos, and under which names."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Focal length, position and time from metadata; nothing from nonsense."""
 
-from __future__ import annotations
-
 import math
 
 import pycolmap

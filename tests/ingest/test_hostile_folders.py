@@ -1,7 +1,5 @@
 """Folders as nobody would make them: what cannot be used is named, the others go on, nothing hangs."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -177,17 +175,6 @@ def test_masks_that_may_not_be_read_are_no_full_disk(open_folder) -> None:
 
     assert found["error"] == "InputError"
     assert "a.jpg.png cannot be read: Permission denied" in found["message"]
-
-
-def test_a_photo_folder_that_may_not_be_reached_is_no_full_disk(open_folder) -> None:
-    fill(open_folder / "photos", "a.jpg", "b.jpg")
-    (open_folder / "closed").mkdir(mode=0o700)
-    (open_folder / "photos").rename(open_folder / "closed/photos")
-
-    found = ingest_as_nobody(open_folder, open_folder / "closed/photos")
-
-    assert found["error"] == "InputError"
-    assert "cannot be read: Permission denied" in found["message"]
 
 
 def test_a_photo_folder_that_is_a_link_to_itself_is_refused(output, tmp_path) -> None:

@@ -1,7 +1,5 @@
 """Links that lie in the output already lead to nothing that is written."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

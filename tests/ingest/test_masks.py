@@ -1,7 +1,5 @@
 """Masks fit their photos, or the user hears which don't."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

@@ -1,7 +1,5 @@
 """Memory that decoding takes is known from the header, looked for before, and bounded."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

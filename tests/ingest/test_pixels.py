@@ -1,7 +1,5 @@
 """Pixels are those that COLMAP reads, stored or converted."""
 
-from __future__ import annotations
-
 import struct
 import subprocess
 import sys
@@ -204,23 +202,6 @@ def test_every_compression_shows_colmap_the_same_picture(
     upright = shown if orientation == 1 else shown.transpose(TRANSPOSE[orientation])
     assert abs(theirs - np.asarray(upright.convert("RGB"))).mean() < 2
     assert abs(theirs - load_rgb(photo.path)).mean() < 1
-
-
-def test_keypoints_are_found_in_a_zstd_tiff(output, photos, make_photo, tmp_path) -> None:
-    make_photo("other.jpg", size=(320, 240))
-    make_photo("a.tif", size=(320, 240), compression="zstd")
-    collection = output.ingest(photos)
-
-    pycolmap.extract_features(
-        tmp_path / "database.db",
-        output.images,
-        image_names=list(collection.names),
-        extraction_options=pycolmap.FeatureExtractionOptions(num_threads=1),
-    )
-
-    with pycolmap.Database.open(tmp_path / "database.db") as database:
-        counts = [len(database.read_keypoints(image.image_id)) for image in database.read_all_images()]
-    assert min(counts) > 20
 
 
 def test_twelve_bits_are_no_sixteen(output, photos, make_photo, truth) -> None:

@@ -1,7 +1,5 @@
 """Collections of real photos come in with the cameras, places and times that their owners know of."""
 
-from __future__ import annotations
-
 import pytest
 
 pytestmark = pytest.mark.shared

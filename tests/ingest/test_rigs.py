@@ -1,7 +1,5 @@
 """Rigs and positions that the user gives beside photos."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

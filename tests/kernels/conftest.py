@@ -1,7 +1,5 @@
 """Triton's kernels are tested in its interpreter where there is no GPU."""
 
-from __future__ import annotations
-
 import os
 from importlib.util import find_spec
 

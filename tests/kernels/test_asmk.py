@@ -1,7 +1,5 @@
 """ASMK scoring against its definition, written out in loops."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -181,18 +179,6 @@ def test_codes_that_lie_elsewhere_ask_alike(other_version: str | None, binary: b
         np.testing.assert_allclose(scores, expected[1], atol=1e-6)
 
 
-def test_compiled_scores_of_one_query_are_those_of_numpy() -> None:
-    pytest.importorskip("numba", reason="needs numba")
-    images = random_images(np.random.default_rng(4), 25, 2, True)
-    postings = inverted(images)
-
-    for i in range(25):
-        with use_backend("torch"):
-            expected = asmk_scores(postings, *row(images, i))
-        with use_backend("triton"):
-            np.testing.assert_array_equal(asmk_scores(postings, *row(images, i)), expected)
-
-
 @given(seed=st.integers(0, 1000), k=st.integers(1, 12))
 def test_compiled_choice_takes_equal_scores_in_order(seed: int, k: int) -> None:
     """Few different scores, so that many are equal."""
@@ -288,15 +274,6 @@ def test_without_numba_numpy_runs_and_the_log_says_so(
     assert "numba cannot be used" in caplog.text
     monkeypatch.undo()
     dispatch.has_numba.cache_clear()
-
-
-def test_more_hits_wanted_than_there_are_images() -> None:
-    images = random_images(np.random.default_rng(2), 3, 1, True)
-
-    ids, scores = asmk_top_k(inverted(images), [images], 10, exclude=np.full(3, -1))
-
-    assert ids.shape == scores.shape == (3, 10)
-    assert (ids[:, 3:] == -1).all()
 
 
 def test_equal_scores_come_in_order_of_the_images() -> None:

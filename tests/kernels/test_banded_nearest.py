@@ -1,7 +1,5 @@
 """Banded nearest neighbours against their definition, pair by pair, and the compiled version against it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

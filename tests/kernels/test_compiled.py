@@ -1,7 +1,5 @@
 """Kernels compiled by numba: Sampson errors, tracks, missing matches."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -137,14 +135,6 @@ def test_both_versions_give_the_same_labels(case) -> None:
 
         np.testing.assert_array_equal(fast.label, plain.label)
         np.testing.assert_array_equal(fast.joined, plain.joined)
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_no_keypoints_are_no_tracks(version) -> None:
-    tracks = tracks_of(np.zeros(0, dtype=np.int64), version)
-    tracks.join(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-
-    assert len(tracks.label) == 0
 
 
 """The plain version and the compiled one."""

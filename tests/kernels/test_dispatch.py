@@ -1,7 +1,5 @@
 """Which version of a kernel runs, and what happens without Triton."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Nearest neighbours against the full matrix of similarities."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """Reciprocal matching against stored results, and against its steps written out one pixel at a time."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The rotary embedding against stored results, its definition in complex numbers, and its properties."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -66,30 +64,6 @@ def test_the_origin_is_left_as_it_is() -> None:
     x, positions = tokens(1, 2, 5, 64)
 
     assert torch.equal(rope2d(x, torch.zeros_like(positions)), x)
-
-
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 2**16))
-def test_attention_depends_on_relative_positions_alone(rows: int, columns: int, seed: int) -> None:
-    queries, positions = tokens(1, 2, 6, 16, seed)
-    keys, _ = tokens(1, 2, 6, 16, seed + 1)
-
-    def attention(moved: Tensor) -> Tensor:
-        return rope2d(queries, moved) @ rope2d(keys, moved).transpose(-1, -2)
-
-    shift = torch.tensor([rows, columns])
-    assert_close(attention(positions + shift), attention(positions), atol=1e-4, rtol=0)
-
-
-def test_a_row_turns_the_first_half_and_a_column_the_second() -> None:
-    x, _ = tokens(1, 1, 1, 8)
-
-    by_row = rope2d(x, torch.tensor([[[3, 0]]]))
-    by_column = rope2d(x, torch.tensor([[[0, 3]]]))
-
-    assert torch.equal(by_row[..., 4:], x[..., 4:])
-    assert torch.equal(by_column[..., :4], x[..., :4])
-    assert not torch.isclose(by_row[..., :4], x[..., :4]).any()
-    assert not torch.isclose(by_column[..., 4:], x[..., 4:]).any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

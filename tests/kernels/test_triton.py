@@ -4,8 +4,6 @@ The interpreter's bfloat16 is wrong, so that type is left to GPUs; a program tak
 are tiny.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -14,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -25,12 +22,10 @@ pytest.importorskip("triton", reason="triton is not installed; `make test-kernel
 from kernels.dispatch import use_backend
 from kernels.nearest import nearest, nearest_torch
 from kernels.nearest_triton import nearest_triton
-from kernels.reciprocal import DescriptorPair
 from kernels.rope2d import rope2d
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(__file__).parent / "data"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.gpu)]
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -81,16 +76,6 @@ def test_rope2d_of_views_and_of_shared_positions() -> None:
     assert_close(turned, expected, atol=1e-6, rtol=1e-6)
 
 
-def test_rope2d_stored_results() -> None:
-    with np.load(DATA / "rope.npz") as stored, use_backend("triton"):
-        for name in (key.removesuffix("__in") for key in stored.files if key.endswith("__in")):
-            x, positions = (torch.from_numpy(stored[f"{name}__{part}"]).to(DEVICE) for part in ("in", "pos"))
-
-            turned = rope2d(x, positions, base=float(stored[f"{name}__base"]))
-
-            assert np.abs(turned.cpu().numpy() - stored[f"{name}__out"]).max() < 1e-6
-
-
 def test_rope2d_of_float64_stays_with_torch() -> None:
     x, positions = (
         normal(1, 1, 3, 8, dtype=torch.float64),
@@ -118,16 +103,6 @@ def test_first_nearest(count: int, base: int, depth: int, shares: int | None, dt
     assert torch.equal(similarity, largest)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_nearest_of_unit_vectors(dtype: torch.dtype) -> None:
-    a, b = (torch.nn.functional.normalize(normal(count, 24), dim=1).to(dtype) for count in (100, 300))
-
-    (expected, largest), (indices, similarity) = both(nearest, a, b)
-
-    assert torch.equal(indices, expected)
-    assert_close(similarity, largest, atol=1e-6, rtol=0)
-
-
 def test_nearest_of_views_and_of_mixed_types() -> None:
     a, b = normal(24, 40).T, normal(90, 48)[:, ::2].half()
 
@@ -144,18 +119,6 @@ def test_descriptors_without_numbers_match_nothing() -> None:
 
     assert indices[3] == -1
     assert torch.equal(indices, expected)
-
-
-def test_reciprocal_stored_results() -> None:
-    with np.load(DATA / "nn_smooth.npz") as stored, use_backend("triton"):
-        maps = (torch.from_numpy(stored[key]).to(DEVICE) for key in ("desc1", "desc2"))
-        pair = DescriptorPair(*maps)
-
-        found = pair.from_grid(8)
-
-        width = pair.shapes[0][1]
-        xy = torch.stack((found.first % width, found.first // width), dim=1)
-        assert np.array_equal(xy.cpu().numpy(), stored["fast_S8_xy1"])
 
 
 @pytest.mark.parametrize("capability", [80, 90])

@@ -1,7 +1,5 @@
 """What stands in for matching and registration in the tests of the loop, and a run of the loop with it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence, Set
 from contextlib import nullcontext
 from itertools import pairwise

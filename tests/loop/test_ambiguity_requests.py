@@ -1,7 +1,5 @@
 """Places of parts are put to the test: beyond the usual budget, blindly, and whatever the first pairs say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

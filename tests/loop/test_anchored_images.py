@@ -1,7 +1,5 @@
 """Added photos are held by the model when each has two verified pairs with photos that were there before."""
 
-from __future__ import annotations
-
 import pytest
 
 from retrieval import Pair

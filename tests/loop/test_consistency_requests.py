@@ -1,7 +1,5 @@
 """Doubtful links are asked about, most information first, with few pairs in all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from retrieval import Edge, Pair, Reason, SceneGraph

@@ -1,7 +1,5 @@
 """Which links are worth a pair hangs on how firmly the pairs hold, and on whether they can be believed."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pytest

@@ -1,7 +1,5 @@
 """Rounds while models stay apart: how long pairs are asked for between them, and when they begin afresh."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Gains of D- and A-optimal design, and the pairs that each of the two chooses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import combinations
 

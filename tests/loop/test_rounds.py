@@ -1,7 +1,5 @@
 """The closed loop's bookkeeping: rounds, budget, and going on after a kill. Registration itself is faked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A chain of photos, long enough for clusters: each is paired with the next five."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from . import synthetic

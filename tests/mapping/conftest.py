@@ -1,7 +1,5 @@
 """What tests of clusters, and of parts at a wrong place, share."""
 
-from __future__ import annotations
-
 import pycolmap
 import pytest
 

@@ -1,7 +1,5 @@
 """Photos that determine little: flat ground, narrow angles, motion straight ahead, wrong matches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations

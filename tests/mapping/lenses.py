@@ -1,7 +1,5 @@
 """Finished models of known scenes taken with known lenses, for the tests of what may be freed of a camera."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Databases of photos with little overlap or no parallax, and the depth of their keypoints, for the tests."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field

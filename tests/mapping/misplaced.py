@@ -1,7 +1,5 @@
 """A synthetic scene, and models of it in which some photos stand at another place."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A flight along one winding strip, whose model bends when only neighbours share points."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Synthetic COLMAP databases for the tests of the registrar."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

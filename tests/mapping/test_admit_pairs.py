@@ -1,7 +1,5 @@
 """Photos that the last adjustment drops, because they stood in the wrong place, find the right one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

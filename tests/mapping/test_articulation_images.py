@@ -1,7 +1,5 @@
 """Parts that hang on a single photo are told from those that several hold."""
 
-from __future__ import annotations
-
 import pytest
 
 from sfm.mapping.measures.articulation_images import PendantPart, pendant_parts

@@ -1,7 +1,5 @@
 """What a process that maps a cluster is given says the same as the whole does."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from pathlib import Path
 

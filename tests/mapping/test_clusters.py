@@ -1,7 +1,5 @@
 """Clusters mapped by processes of their own: as by one process, whatever happens to these."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

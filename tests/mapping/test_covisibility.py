@@ -1,7 +1,5 @@
 """Which photos see the same points, told from poses: photos in front of a wall of points, built by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

@@ -1,7 +1,5 @@
 """Models that are grown: frozen ones keep every bit, free ones are kept and not made anew."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Focal lengths that a backend guessed are priors: they stay until matches tell better."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pycolmap

@@ -1,7 +1,5 @@
 """Pairs that visual aliasing made are likelier false than true, on dense and on thin graphs."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Models of clusters are joined where they share photos, and gaps between them are bridged."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

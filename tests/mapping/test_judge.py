@@ -1,7 +1,5 @@
 """Steps after growth give back models that are at least as good as those they got, or these."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -200,11 +198,3 @@ def test_the_last_adjustment_makes_them_no_worse_with_other_seeds(
     kind: str, seed: int, tmp_path: Path
 ) -> None:
     check_finished(KINDS[kind](seed), tmp_path, seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_a_flight_over_flat_fields_keeps_its_photos_and_its_lens(seed: int, tmp_path: Path) -> None:
-    (model,) = check_finished(hostile.flight(seed), tmp_path, seed)
-
-    assert model.num_reg_images() == 28

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,11 +124,10 @@ def test_a_third_of_wrong_depths_does_not_matter(row: tuple[Photos, Path]) -> No
 GARBAGE: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "random": lambda depth, rng: np.exp(rng.normal(size=len(depth))),
     "constant": lambda depth, rng: np.full(len(depth), 3.0),
-    "shuffled": lambda depth, rng: rng.permutation(depth),
     "inverse": lambda depth, rng: 1 / depth,
-    "negative": lambda depth, rng: -depth,
-    "nan": lambda depth, rng: np.full(len(depth), np.nan),
-    "infinite": lambda depth, rng: np.full(len(depth), np.inf),
+    "no distances": lambda depth, rng: np.choose(
+        rng.integers(3, size=len(depth)), [-depth, np.full(len(depth), np.nan), np.full(len(depth), np.inf)]
+    ),
 }
 
 

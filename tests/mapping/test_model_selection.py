@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest
@@ -72,7 +70,7 @@ def test_what_a_lens_has_is_found_within_its_sigma_and_nothing_else(
     assert abs(result.camera(1).mean_focal_length() / FOCAL - 1) < 2e-3
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_simple_lens_stays_simple(seed: int) -> None:
     model = finished(opencv(), seed=seed, num_points=200)
 

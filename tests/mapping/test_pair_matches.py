@@ -1,7 +1,5 @@
 """Matches read from a database are those of COLMAP, in the order of the names."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 
@@ -46,6 +44,6 @@ def test_the_first_column_belongs_to_the_first_name_whatever_the_ids(tmp_path) -
     assert found[0].tolist() == [0, 49]
     assert found.dtype == np.int64
     assert PairMatches.read(path, min_num_inliers=21).inliers == {}
-    counts = matches.num_pairs_of_keypoints()
+    counts = matches.num_pairs_of_keypoints
     assert counts["a.jpg"].tolist() == [1] * 20
     assert counts["z.jpg"].sum() == 20

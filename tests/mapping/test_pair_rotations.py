@@ -1,7 +1,5 @@
 """Rotations of pairs are those of the cameras, though nobody gave a focal length; false ones stand out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import networkx as nx

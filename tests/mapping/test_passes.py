@@ -1,7 +1,5 @@
 """How often the last adjustment is done: by how far the photos moved, before and after the last choice."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast

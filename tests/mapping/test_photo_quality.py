@@ -1,7 +1,5 @@
 """Figures of registered photos, and which of them are in doubt."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from pathlib import Path

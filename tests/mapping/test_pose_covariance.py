@@ -1,7 +1,5 @@
 """Standard deviations of poses, held against the scatter of the same scene under fresh noise."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

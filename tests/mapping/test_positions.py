@@ -1,7 +1,5 @@
 """Models aligned to and adjusted with known positions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

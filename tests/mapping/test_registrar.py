@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
@@ -167,16 +165,6 @@ def test_photos_without_pairs_give_no_model(tmp_path: Path, mapper: str) -> None
     assert run(tmp_path / "database.db", mapper=mapper).models == ()
 
 
-def test_pure_rotation_gives_no_model(tmp_path: Path) -> None:
-    database = tmp_path / "database.db"
-    _rotating_camera(database, num_images=5)
-
-    result = run(database)
-
-    assert result.models == ()
-    assert len(result.view_graph) == 10
-
-
 @pytest.mark.parametrize("mapper", ["incremental", "global", "hierarchical"])
 def test_colmaps_own_mappers_give_the_same_kind_of_result(ring: synthetic.Scene, mapper: str) -> None:
     recorder = Recorder()
@@ -198,31 +186,3 @@ def _photos_without_pairs(path: Path, num_images: int) -> None:
             image = pycolmap.Image(image_id=image_id, name=f"{image_id}.jpg", camera_id=1)
             db.write_image(image, use_image_id=True)
             db.write_keypoints(image_id, np.ones((20, 2), np.float32))
-
-
-def _rotating_camera(path: Path, num_images: int) -> None:
-    """A camera that turns on the spot and sees 400 points, its matches verified by COLMAP."""
-    rng = np.random.default_rng(0)
-    points = rng.normal(loc=(0, 0, 8), size=(400, 3))
-    camera = pycolmap.Camera.create_from_model_id(1, pycolmap.CameraModelId.SIMPLE_PINHOLE, 800.0, 640, 480)
-    camera.has_prior_focal_length = True
-    _photos_without_pairs(path, 0)
-    with pycolmap.Database.open(path) as db:
-        db.update_camera(camera)
-        keypoints = []
-        for image_id in range(1, num_images + 1):
-            turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 0.02 * image_id, 0.01])), np.zeros(3))
-            xy = camera.img_from_cam(turn * points) + rng.normal(scale=0.3, size=(400, 2))
-            db.write_image(
-                pycolmap.Image(image_id=image_id, name=f"{image_id}.jpg", camera_id=1), use_image_id=True
-            )
-            db.write_keypoints(image_id, xy.astype(np.float32))
-            keypoints.append(xy)
-        matches = np.tile(np.arange(400, dtype=np.uint32)[:, None], 2)
-        options = pycolmap.TwoViewGeometryOptions()
-        options.ransac.random_seed = 0
-        for a, b in sorted(synthetic.all_pairs(num_images)):
-            geometry = pycolmap.estimate_calibrated_two_view_geometry(
-                camera, keypoints[a - 1], camera, keypoints[b - 1], matches, options
-            )
-            db.write_two_view_geometry(a, b, geometry)

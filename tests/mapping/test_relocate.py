@@ -1,7 +1,5 @@
 """A part that stands at a wrong place is moved where its pairs would have it; one that stands right stays."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pycolmap

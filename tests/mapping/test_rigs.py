@@ -1,7 +1,5 @@
 """Photos of a rig are registered by their frames, with its geometry known or found."""
 
-from __future__ import annotations
-
 import sqlite3
 from contextlib import closing
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How far photos moved does not hang on the frame of either model."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

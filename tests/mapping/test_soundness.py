@@ -1,7 +1,5 @@
 """Parts of a model that hardly a point ties together are told apart."""
 
-from __future__ import annotations
-
 import pytest
 
 from sfm.mapping.measures.soundness import point_connected_parts

@@ -1,7 +1,5 @@
 """A part that hangs on one photo is a model of its own until more pairs hold it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

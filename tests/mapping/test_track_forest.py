@@ -1,7 +1,5 @@
 """Tracks grow by trusted matches and never hold two keypoints of one photo."""
 
-from __future__ import annotations
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Points that two photos see alone: made for weakly held photos, gone from finished models if not needed."""
 
-from __future__ import annotations
-
 import pycolmap
 import pytest
 

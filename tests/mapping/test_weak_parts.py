@@ -1,7 +1,5 @@
 """Parts of a model that few matches connect, and whether what they should observe together is matched."""
 
-from __future__ import annotations
-
 from itertools import combinations, product
 
 import pytest

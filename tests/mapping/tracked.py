@@ -1,7 +1,5 @@
 """A model of which only the tracks matter: which photos see each point."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Set
 
 import numpy as np

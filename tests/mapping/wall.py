@@ -1,7 +1,5 @@
 """Photos along a painted wall, and what they share: points, matches, and houses that look alike."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Checkpoints for tests: small ones, changed ones, and what must happen when one is refused."""
 
-from __future__ import annotations
-
 import functools
 import zipfile
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """What tests of the network share: stored fixtures, the small network whose outputs they hold, a room."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

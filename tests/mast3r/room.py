@@ -1,7 +1,5 @@
 """A small rendered room that the oracle answers from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Descriptions of networks are parsed and never run; the tensors they imply are those of real checkpoints."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """Checkpoints in their official forms are read exactly, and checked strictly."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """The codebook's pickle is read in every spelling that numpy has had, and nothing else is accepted."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import pickletools
@@ -15,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sfm.mast3r.weights.codebook_file import load_codebook, num_words
-from tools.write_checkpoint import write_codebook, write_retrieval_head
+from tools.write_checkpoint import write_codebook
 
 from .checkpoint_files import Executes, refused
 
@@ -102,12 +100,6 @@ def test_sizes_as_numbers_or_text(value: object, count: int) -> None:
 def test_sizes_that_are_none(value: object) -> None:
     with pytest.raises(ValueError, match="is no number of words"):
         num_words(value)
-
-
-def test_size_as_text(tmp_path: Path) -> None:
-    path = write_codebook(tmp_path / "c.pkl", np.zeros((1024, 2), np.float32), size="1k")
-
-    assert len(load_codebook(path)) == 1024
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -210,10 +202,6 @@ def test_claims_that_the_file_does_not_keep(tmp_path: Path, data: bytes) -> None
     path.write_bytes(data)
 
     refused(load_codebook, path)
-
-
-def test_a_checkpoint_is_no_codebook(tmp_path: Path) -> None:
-    assert "a zip archive" in refused(load_codebook, write_retrieval_head(tmp_path / "r.pth", 8))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

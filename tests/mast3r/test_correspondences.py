@@ -1,7 +1,5 @@
 """Correspondences against stored results and against loops over single pixels."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import namedtuple
@@ -16,7 +15,7 @@ from huggingface_hub import constants
 
 from sfm.errors import WeightsError
 from sfm.mast3r.weights.download import UnreachableError, download
-from sfm.mast3r.weights.weights import OFFICIAL_FILES, OfficialFile, WeightsKind, partial_files
+from sfm.mast3r.weights.weights import OfficialFile, WeightsKind, partial_files
 from tools.write_checkpoint import write_codebook
 
 from .weights_server import Behaviour, serving
@@ -137,15 +136,6 @@ def test_an_interrupt_keeps_what_arrived(
     assert behaviour.ranges[1:] in ([f"bytes={kept}-"], [])
 
 
-def test_a_server_without_ranges_begins_again(
-    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
-) -> None:
-    behaviour.breaks_after = [1_000_000]
-    behaviour.ignores_range = True
-
-    assert download(official, folder).read_bytes() == content
-
-
 @pytest.mark.parametrize("shift", [1, -7])
 def test_another_part_than_was_asked_for_is_not_used(
     official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes, shift: int
@@ -181,58 +171,36 @@ def test_a_part_that_is_as_long_as_the_file_or_longer(
     assert behaviour.ranges == ([None] if surplus else [])
 
 
-def test_busy_servers_are_asked_again(
-    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
+@pytest.mark.parametrize(
+    "behaves", [{"breaks_after": [1_000_000], "ignores_range": True}, {"statuses": [503, 429, 502]}]
+)
+def test_servers_without_ranges_and_busy_ones_are_asked_again(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes, behaves: dict[str, object]
 ) -> None:
-    behaviour.statuses = [503, 429, 502]
+    vars(behaviour).update(behaves)
 
     assert download(official, folder).read_bytes() == content
 
 
-@pytest.mark.parametrize("status", [404, 403, 500])
-def test_refusals_say_where_the_file_goes(
-    official: OfficialFile, folder: Path, behaviour: Behaviour, status: int
+@pytest.mark.parametrize(
+    ("behaves", "said"),
+    [
+        *(({"status": status}, f"the server answers {status}") for status in (404, 403, 500)),
+        ({"content_type": "text/html; charset=utf-8"}, "has a web page"),
+        ({"content": b"<html>" + bytes(3_000_000)}, r"sent something else.*a web page"),
+        *(({"content": bytes(size)}, r"expected about 3\.1 MB") for size in (100, 30_000_000)),
+        ({"sends_length": False}, r"has 0\.0 MB"),
+        *(({"status": 302, "location": f"{other}://a/b"}, None) for other in ("ftp", "file")),
+    ],
+)
+def test_what_is_not_the_file_is_not_kept(
+    official: OfficialFile, folder: Path, behaviour: Behaviour, behaves: dict[str, object], said: str | None
 ) -> None:
-    behaviour.status = status
+    vars(behaviour).update(behaves)
 
-    with pytest.raises(WeightsError, match=f"the server answers {status}"):
+    with pytest.raises(WeightsError, match=said):
         download(official, folder)
     assert left(folder) == set()
-
-
-def test_a_web_page_is_not_kept(official: OfficialFile, folder: Path, behaviour: Behaviour) -> None:
-    behaviour.content_type = "text/html; charset=utf-8"
-
-    with pytest.raises(WeightsError, match="has a web page") as caught:
-        download(official, folder)
-    assert str(folder) in caught.value.hint
-    assert left(folder) == set()
-
-
-def test_other_contents_are_not_kept(official: OfficialFile, folder: Path, behaviour: Behaviour) -> None:
-    behaviour.content = b"<html>" + behaviour.content
-
-    with pytest.raises(WeightsError, match=r"sent something else.*a web page"):
-        download(official, folder)
-    assert left(folder) == set()
-
-
-@pytest.mark.parametrize("size", [100, 30_000_000])
-def test_sizes_that_cannot_be_right(
-    official: OfficialFile, folder: Path, behaviour: Behaviour, size: int
-) -> None:
-    behaviour.content = bytes(size)
-
-    with pytest.raises(WeightsError, match=r"expected about 3\.1 MB"):
-        download(official, folder)
-    assert behaviour.ranges == []
-
-
-def test_answers_without_a_length(official: OfficialFile, folder: Path, behaviour: Behaviour) -> None:
-    behaviour.sends_length = False
-
-    with pytest.raises(WeightsError, match=r"has 0\.0 MB"):
-        download(official, folder)
 
 
 def test_a_full_disk_is_noticed_first(
@@ -263,17 +231,6 @@ def test_nothing_but_https(folder: Path, url: str) -> None:
         download(OfficialFile(WeightsKind.NETWORK, "n.pth", url, 10), folder)
 
 
-@pytest.mark.parametrize("location", ["ftp://example.org/a", "file:///etc/passwd"])
-def test_no_redirect_to_another_protocol(
-    official: OfficialFile, folder: Path, behaviour: Behaviour, location: str
-) -> None:
-    behaviour.status, behaviour.location = 302, location
-
-    with pytest.raises(WeightsError):
-        download(official, folder)
-    assert left(folder) == set()
-
-
 def test_redirects_within_the_protocol_are_followed(
     official: OfficialFile, folder: Path, behaviour: Behaviour, content: bytes
 ) -> None:
@@ -298,11 +255,3 @@ def test_a_folder_that_cannot_be_made(official: OfficialFile, tmp_path: Path) ->
 
     with pytest.raises(WeightsError, match="cannot be written"):
         download(official, tmp_path / "file" / "weights")
-
-
-def test_published_addresses() -> None:
-    assert all(
-        official.url.startswith("https://download.europe.naverlabs.com/") for official in OFFICIAL_FILES
-    )
-    assert all(os.path.basename(official.url) == official.name for official in OFFICIAL_FILES)
-    assert all(official.schemes == ("https",) for official in OFFICIAL_FILES)

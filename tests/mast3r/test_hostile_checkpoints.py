@@ -1,7 +1,5 @@
 """Files that are not checkpoints, or worse, are refused, and nothing of them is executed."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 import io
@@ -99,6 +97,8 @@ PICKLES = {
     "a list as key": b"\x80\x02}]K\x01s.",
     "a deep tuple as key": b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",
     "a deep tuple": b"\x80\x02)" + b"\x85" * 390_000 + b".",
+    "a tuple of the same two, again and again, as key": b"\x80\x02})" + b"2\x86" * 64 + b"K\x01s.",
+    "the same by the memo": b"\x80\x02})" + b"q\x00h\x00\x86" * 64 + b"K\x01s.",
     "endless instructions": b"\x80\x02" + b"N0" * 400_001 + b".",
     "many instructions": b"\x80\x02" + b"]" * 400_001 + b".",
     "an empty stack": b"\x80\x02.",

@@ -1,7 +1,5 @@
 """The network's pixels equal the reference's, and their map back to the photo is exact."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

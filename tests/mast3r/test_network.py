@@ -1,7 +1,5 @@
 """The network equals the published one, and its parts may be called in any grouping."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

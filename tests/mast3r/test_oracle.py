@@ -1,7 +1,5 @@
 """The oracle answers as the network would that knew the truth."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,41 +66,6 @@ def test_it_is_a_predictor(room: Path) -> None:
         assert torch.equal(pairs.descriptors(view, [1])[0], descriptors[1:])
 
 
-def test_a_pixels_world_point_projects_onto_it(room: Path) -> None:
-    oracle = OraclePredictor(room, size=SIZE)
-    for name in ("left", "upright"):
-        points = oracle.points(f"{name}.jpg")
-        rows, columns = points.shape[:2]
-        seen = np.isfinite(points[..., 0])
-        x, y = np.meshgrid(np.arange(columns), np.arange(rows))
-
-        where = projected(oracle, points[seen], name)
-
-        assert 0.5 < seen.mean() < 1  # the rest is sky
-        np.testing.assert_allclose(where, np.stack([x, y], axis=-1)[seen], atol=1e-3)
-
-
-def test_points_between_pixels_lie_on_the_surfaces(room: Path) -> None:
-    """Network pixels fall between the photo's; wall, ground and box are planes that points must be on."""
-    points = OraclePredictor(room, size=SIZE).points("left.jpg").reshape(-1, 3)
-    x, y, z = points[np.isfinite(points[:, 0])].T
-
-    off = np.min(np.abs([z, y - 5, z - 1.2, y - 1.5, x + 0.75]), axis=0)
-    assert np.quantile(off, 0.95) < 1e-4
-    assert off.max() < 0.2  # at the edges the nearest pixel's depth holds
-
-
-def test_confident_matches_are_right(room: Path) -> None:
-    oracle = OraclePredictor(room, size=SIZE)
-    for b in ("right", "close", "upright"):
-        error, confidence = pixel_errors(oracle, "left", b)
-        good = confidence > 1
-
-        assert good.sum() > 150
-        assert (error[good] < 1.5).mean() > 0.9
-        assert (error[good] < 3).mean() > 0.97
-
-
 def test_both_directions_give_correspondences_that_are_right(room: Path) -> None:
     oracle = OraclePredictor(room, size=SIZE)
     left, right = encoded(oracle, "left", "right")
@@ -146,45 +109,6 @@ def test_a_window_of_a_photo_is_a_closer_look(room: Path) -> None:
     error = np.linalg.norm(where - np.stack([found % 128, found // 128], axis=1)[seen], axis=1)
     assert seen.mean() > 0.3
     assert (error < 1).mean() > 0.95
-
-
-def test_without_noise_matches_are_as_exact_as_pixels_allow(room: Path) -> None:
-    error, confidence = pixel_errors(OraclePredictor(room, size=SIZE, options=EXACT), "left", "right")
-
-    assert (error[confidence > 3] < 1).mean() > 0.98
-
-
-def test_confidence_follows_visibility(room: Path) -> None:
-    oracle = OraclePredictor(room, size=SIZE, options=EXACT)
-    _, confidence = oracle.decode(encoded(oracle, "left"), encoded(oracle, "right")).descriptors(1)
-    points = oracle.points("left.jpg")
-    flat = confidence[0].numpy()
-
-    sky = np.isnan(points[..., 0])
-    inside = np.zeros_like(sky)
-    where = projected(oracle, points[~sky], "right")
-    inside[~sky] = (where >= -0.5).all(axis=1) & (where < [127.5, 95.5]).all(axis=1)
-    x, y, z = np.moveaxis(points, -1, 0)  # the right photo cannot see the left side of the box
-    left_side = (np.abs(x + 0.75) < 1e-3) & (y > 1.75) & (z > 0.1) & (z < 1.1)
-    assert flat[sky].max() < 0.2
-    assert left_side.sum() > 20
-    assert flat[left_side].max() < 0.5
-    assert flat[~inside].max() < 0.5
-    assert np.median(flat[inside & ~left_side]) > 3
-
-
-def test_points_are_exact_in_the_frame_of_the_first_photo(room: Path) -> None:
-    oracle = OraclePredictor(room, size=SIZE, options=EXACT)
-    pairs = oracle.decode(encoded(oracle, "left"), encoded(oracle, "right"))
-    frame = oracle.view("left.jpg")
-
-    for view, name in ((1, "left.jpg"), (2, "right.jpg")):
-        truth = oracle.points(name) @ frame.rotation.T + frame.translation
-        seen = np.isfinite(truth[..., 0])
-        points, confidence = (part[0].numpy() for part in pairs.points(view))
-        np.testing.assert_allclose(points[seen], truth[seen], atol=1e-4)
-        assert confidence[seen].min() > 1.3
-        assert confidence[~seen].max() < 1.1
 
 
 def test_depth_errors_are_as_large_as_asked(room: Path) -> None:

@@ -1,7 +1,5 @@
 """The oracle's ground truth: depth between pixels, and what is not a rendered scene is refused by name."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Focal lengths of pointmaps equal the reference's, and stay sane where points are missing."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

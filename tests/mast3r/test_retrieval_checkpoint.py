@@ -1,7 +1,5 @@
 """The retrieval head is read exactly, and contradictions in it are named."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The retrieval head: what is left out is the identity, and the strongest tokens come first."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,13 +1,9 @@
 """Weights are found where they should be, and pinned as first seen."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
-import stat
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -263,11 +259,3 @@ def test_the_licence_is_shown_once_for_each_folder(folder: Path, tmp_path: Path)
     assert WeightsStore(folder).show_once() == ""
     assert WeightsStore(other).show_once() == LICENCE_NOTICE
     assert "non-commercial" in LICENCE_NOTICE
-
-
-def test_the_record_can_be_read_by_others(folder: Path) -> None:
-    WeightsStore(folder).retrieval_head()
-    record: Mapping[str, Mapping[str, object]] = json.loads((folder / "weights.json").read_text())
-
-    assert list(record["files"]) == [RETRIEVAL.name]
-    assert stat.S_IMODE((folder / "weights.json").stat().st_mode) & 0o400

@@ -1,7 +1,5 @@
 """A network is used from where the user or the hub's own tools have put it, and nothing is written there."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

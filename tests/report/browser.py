@@ -1,7 +1,5 @@
 """Headless Chromium, for pages that must work."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from dataclasses import dataclass

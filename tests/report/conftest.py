@@ -1,7 +1,5 @@
 """Workspaces as a run leaves them, made from COLMAP's synthetic scenes."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence

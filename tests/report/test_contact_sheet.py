@@ -1,7 +1,5 @@
 """Sheets and pages of names of every kind."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 

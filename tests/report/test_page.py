@@ -1,7 +1,5 @@
 """The report is one offline file, right in every ending of a run, and safe with any file name."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Up in the 3D view is up in the photos."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

@@ -1,7 +1,5 @@
 """Made-up collections: photos that look at overlapping stretches of one row of landmarks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Training, looking up and storing visual words."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The index: what it finds, growing it, storing it, and unusable input."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -97,12 +95,6 @@ def test_neighbours_are_what_queries_return(walk) -> None:
         assert name not in {hit.name for hit in neighbours.hits(row)}
 
 
-def test_more_neighbours_wanted_than_photos(walk) -> None:
-    assert build(walk(3)).all_neighbours(50).ids.shape == (3, 2)
-    alone = build(walk(1)).all_neighbours(5)
-    assert alone.hits(0) == []
-
-
 @pytest.mark.parametrize("count", [1, 5])
 def test_similarity_is_the_mean_of_both_directions(walk, count: int) -> None:
     index = build(walk(8), multiple_assignment=count)
@@ -112,15 +104,6 @@ def test_similarity_is_the_mean_of_both_directions(walk, count: int) -> None:
     there, back = index.scores("001.jpg")[2], index.scores("002.jpg")[1]
     assert one == pytest.approx((there + back) / 2)
     assert len(index.similarities([])) == 0
-
-
-def test_photos_without_descriptors_stay_and_are_never_found(walk) -> None:
-    images = {"empty.jpg": np.empty((0, 40), np.float32), **walk(5)}
-    index = build(images)
-
-    assert index.names[0] == "empty.jpg"
-    assert index.query("empty.jpg", 5) == []
-    assert all(hit.name != "empty.jpg" for name in index.names for hit in index.query(name, 9))
 
 
 def test_one_descriptor_a_photo_and_identical_photos() -> None:

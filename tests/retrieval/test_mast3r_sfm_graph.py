@@ -1,7 +1,5 @@
 """The pair graphs of MASt3R-SfM equal the reference's, and are graphs."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

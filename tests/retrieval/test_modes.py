@@ -1,7 +1,5 @@
 """Modes of the first scene graph: mixtures of them, and the graphs of MASt3R-SfM as one."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

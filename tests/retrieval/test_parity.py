@@ -1,7 +1,5 @@
 """The same scores as the published reference, stored and live."""
 
-from __future__ import annotations
-
 import weakref
 from itertools import combinations
 from pathlib import Path
@@ -117,7 +115,8 @@ def test_the_reference_holds_the_scores_of_one_photo_at_a_time(walk, monkeypatch
     from retrieval.reference import ReferenceIndex
 
     images = walk(8)
-    index = ReferenceIndex.build(train_codebook(images.values(), 30), images)
+    index = ReferenceIndex(train_codebook(images.values(), 30))
+    index.add(images)
     compute, seen, alive = index.scores, [], []
 
     def watched(name: str) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Pairs from capture order, positions and lists."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

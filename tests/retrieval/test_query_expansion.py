@@ -1,7 +1,5 @@
 """Query expansion: properties that hold for any scores, and that it finds what similarity alone misses."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

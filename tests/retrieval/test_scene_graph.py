@@ -1,7 +1,5 @@
 """Building the first scene graph, and joining graphs."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Guided matching on the rendered scene: more is found than without, and wrong poses are left alone."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Epipolar geometry as angles: partners are where they are said to be, whatever way the camera moved."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

@@ -1,7 +1,5 @@
 """Source files, each parsed once."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the documents name is there: rooms on their floors, files, commands of our own, links."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Each room imports rooms on floors below its own, so that there are no import circles."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names from outside become paths through one door, and COLMAP is given them in known places alone."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Packages import one way round, and each thing that is delicate is done in one place."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

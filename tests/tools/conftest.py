@@ -1,7 +1,5 @@
 """The tools are scripts: their folders are put on the path as Python does when it runs one."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

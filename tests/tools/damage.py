@@ -1,7 +1,5 @@
 """Ways to damage the files of a dataset, and the check that it is then refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -45,11 +43,6 @@ def line(name: str, index: int, new: str | None) -> Change:
         return "\n".join(lines) + "\n"
 
     return rewritten(name, replaced)
-
-
-def cut_before(name: str, word: str, characters: int) -> Change:
-    """The file ends so many characters before a word."""
-    return rewritten(name, lambda text: text[: text.index(word) - characters])
 
 
 def cut(name: str, size: int) -> Change:

@@ -1,7 +1,5 @@
 """Small datasets in the exact layouts of the real ones: poses of our rendered demo, tiny photos."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Mapping, Sequence

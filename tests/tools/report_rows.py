@@ -1,7 +1,5 @@
 """Rows that the tests of the report are made of."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

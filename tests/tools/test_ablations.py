@@ -1,7 +1,5 @@
 """Ablations of our engine, and its runs with either backend."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os
@@ -19,7 +17,6 @@ from metrics.rows import Row, median_rows
 from photo_sets.sets import PhotoSet
 
 from sfm.config.loading import load_config
-from sfm.errors import ConfigError
 from sfm.mast3r.weights.weights import OFFICIAL_FILES
 
 
@@ -43,14 +40,6 @@ def test_options_are_those_of_the_file(tmp_path: Path) -> None:
     assert ablation.options == ("register.max_rounds=0", "internal.mast3r.tracks=naive")
     assert load_config(overrides=ablation.options) == load_config(path)
     assert (ablation.says, ablation.is_dense) == ("Says.", False)
-
-
-def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text("register: {max_round: 0}\n")
-
-    with pytest.raises(ConfigError, match="max_round"):
-        read_ablation(path)
 
 
 def test_those_of_the_dense_backend_are_skipped_without_it() -> None:
@@ -80,15 +69,6 @@ def test_the_table_shows_what_an_ablation_costs() -> None:
     assert "8 (-2)" in second
     assert "60.0 (-30.0)" in second
     assert "0.25" in second
-
-
-def test_an_ablation_without_the_whole_engine_has_no_difference() -> None:
-    without = Row(set="s", engine="ours", choice="no-loop", seed=0, status="ok", registered=8, auc5=60.0)
-
-    line = render(median_rows([without])).splitlines()[1]
-
-    assert "60.0" in line
-    assert "(" not in line
 
 
 GPU = "a GPU"

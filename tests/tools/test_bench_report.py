@@ -1,7 +1,5 @@
 """The page of results: what was measured and what others published stand apart; its charts."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict, replace
@@ -15,7 +13,7 @@ from page.published import read_published
 from page.results import agreement_notes, read_results
 from report import main, write_report
 
-from tests.tools.report_rows import ROWS, row, written
+from tests.tools.report_rows import ROWS, written
 
 
 @pytest.fixture
@@ -136,24 +134,6 @@ def test_ablations_have_a_section_of_their_own(tmp_path: Path) -> None:
     assert results.replaced == ()
 
 
-def test_a_report_in_place_of_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results, taken = written(tmp_path / "r.json"), tmp_path / "report"
-    taken.write_text("a file")
-    monkeypatch.setattr("sys.argv", ["report.py", str(results), "--out", str(taken)])
-
-    with pytest.raises(SystemExit, match=r"error: .*report cannot be written.*--out names a folder"):
-        main()
-    assert taken.read_text() == "a file"
-
-
-def test_a_message_with_a_name_that_is_no_unicode_is_written(tmp_path: Path) -> None:
-    rows = (row("a", "ours", status="no photo \udce4.jpg"),)
-
-    page = write_report(read_results([written(tmp_path / "r.json", rows)]), tmp_path / "out")
-
-    assert "no photo \\udce4.jpg" in page.read_text()
-
-
 def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
     table = (tmp_path / "out" / "results.md").read_text()
     content = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -166,18 +146,6 @@ def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
     assert re.search(r"\| <b> .*no truth.*\| incremental, .*\| exit 1: <script> +\|", table)
     for published in (t for t in read_published() if t.note):
         assert f"Note: {published.note}." in table
-
-
-def test_dots_at_one_place_are_all_seen() -> None:
-    names = [f"engine {i}" for i in range(10)]
-    axes = (Axis("", 0, 100), Axis("", 0, 100))
-
-    drawn = chart("", "", axes, {name: [Point(50, 50)] for name in names}, styles(names))
-
-    dots = [dot for series in drawn.series for dot in series.dots]
-    apart = [np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(dots) for b in dots[:i]]
-    assert min(apart) > 4
-    assert max(apart) < 30
 
 
 def test_dots_in_a_corner_stay_there_and_within_the_plot() -> None:
@@ -210,12 +178,6 @@ def test_an_engines_dots_at_one_place_are_one_that_tells_all() -> None:
     assert min(np.hypot(a.x - b.x, a.y - b.y) for i, a in enumerate(dots) for b in dots[:i]) > 4
     assert dots[-1].text.startswith("18 at one place:")
     assert all(point.text in dots[-1].text for point in points)
-
-
-def test_no_two_of_many_engines_look_alike() -> None:
-    looks = styles([str(i) for i in range(24)])
-
-    assert len({(style.hue, style.dash, style.mark) for style in looks.values()}) == 24
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Engines that a user has installed: their file, their runs, and what becomes of bad ones."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
@@ -12,7 +10,6 @@ import pytest
 from engines.engine_files import filled_command, read_engines
 from engines.runs import OWN, Job, run_job
 from engines.settings import BENCH, Settings
-from metrics.mapper_scores import read_models
 from peers import jobs_of, rows_of
 from photo_sets.sets import PhotoSet
 
@@ -127,15 +124,6 @@ def test_a_model_of_another_engine_is_scored(tmp_path: Path, photo_set: PhotoSet
     assert row.ate_frobenius == pytest.approx(row.ate_normalised / 5**0.5)
 
 
-def test_engines_on_one_set_are_compared_with_each_other(tmp_path: Path, photo_set: PhotoSet) -> None:
-    mine = engine(tmp_path, copying(tmp_path), model="sparse")
-    jobs = [Job(photo_set, name, OWN, 0, mine) for name in ("mine", "other")]
-
-    rows = rows_of([run_job(job, settings(tmp_path)) for job in jobs])
-
-    assert [row.agreement for row in rows] == [100.0, 100.0]
-
-
 @pytest.mark.parametrize(
     ("code", "more", "status"),
     [
@@ -192,21 +180,9 @@ def test_names_that_the_truth_does_not_know_are_told(tmp_path: Path, photo_set: 
     assert "no photo in common" in row.status
 
 
-def test_a_run_is_kept_until_its_command_changes(tmp_path: Path, photo_set: PhotoSet) -> None:
-    counted = f"open({str(tmp_path / 'count')!r}, 'a').write('x')"
-    for code in (counted, counted, counted + ";"):
-        run_job(Job(photo_set, "mine", OWN, 0, engine(tmp_path, code)), settings(tmp_path))
-
-    assert (tmp_path / "count").read_text() == "xx"
-
-
 def test_all_pairs_of_a_large_set_are_left_out(tmp_path: Path) -> None:
     large = PhotoSet("bonsai292", tmp_path, None)
 
     jobs = list(jobs_of(large, ("ours", "global"), ("exhaustive", "vocabulary"), (), 0))
 
     assert [(job.engine, job.choice) for job in jobs] == [("ours", OWN), ("global", "vocabulary")]
-
-
-def test_a_folder_without_models_has_none(tmp_path: Path) -> None:
-    assert read_models(tmp_path) == []

@@ -1,7 +1,5 @@
 """Labels of pairs, and the fit of their probability."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

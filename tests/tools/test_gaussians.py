@@ -1,7 +1,5 @@
 """Training of Gaussians: a small rasteriser on the CPU in gsplat's place, and gsplat where it is there."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 import types

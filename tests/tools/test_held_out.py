@@ -1,7 +1,5 @@
 """Held-out photos: where they are put, what is seen there, and what Gaussians would start from."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import replace
@@ -135,15 +133,6 @@ def test_links_follow_the_photos_that_are_asked_for(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "1.jpg").exists()
 
 
-def test_medians_keep_what_is_missing_missing() -> None:
-    rows = [ViewRow(set="s", engine="ours", seed=i, held=3, localised=3, grey=float(i)) for i in range(3)]
-    lost = [*rows[:2], replace(rows[2], grey=None, psnr_note="no CUDA device")]
-
-    assert medians(rows)[0].grey == 1.0
-    assert medians(lost)[0].grey is None
-    assert "3 of 3" in render(medians(rows))
-
-
 def test_a_failed_seed_is_told_and_localised_nothing() -> None:
     rows = [ViewRow(set="s", engine="ours", seed=i, held=3, localised=3, grey=1.0) for i in range(4)]
     failed = [replace(row, localised=0, grey=None, status="no model") for row in rows]
@@ -155,18 +144,6 @@ def test_a_failed_seed_is_told_and_localised_nothing() -> None:
     assert (one.status, one.localised, one.grey) == ("ok, 1 of 4 failed", 3, 1.0)
     assert (most.status, most.localised, most.grey) == ("ok, 3 of 4 failed", 0, 1.0)
     assert (none.status, none.held) == ("no model", 3)
-
-
-def test_an_engine_with_other_options_is_another_row() -> None:
-    rows = [
-        ViewRow(set="s", engine="ours", variant=variant, seed=0, held=3, localised=count)
-        for variant, count in (("", 3), ("mast3r", 2))
-    ]
-
-    found = medians(rows)
-
-    assert [(row.name, row.localised) for row in found] == [("ours", 3), ("ours (mast3r)", 2)]
-    assert "ours (mast3r)" in render(found)
 
 
 def test_psnr_is_compared_over_the_photos_that_all_engines_hold() -> None:
@@ -197,15 +174,6 @@ def test_psnr_is_compared_over_the_photos_that_all_engines_hold() -> None:
     assert medians(found[1:2] + found[3:])[0].common_photos == 2
 
 
-def test_engines_that_share_no_photo_are_not_compared() -> None:
-    rows = [
-        ViewRow(set="s", engine=str(i), seed=0, psnr=20.0, psnr_photos=1, psnr_of={f"{i}.jpg": 20.0})
-        for i in range(2)
-    ]
-
-    assert [row.common_psnr for row in with_common_psnr(rows)] == [None, None]
-
-
 def test_afresh_runs_each_job_again_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our model of all photos is asked for by every engine's row."""
     (tmp_path / "set").mkdir()
@@ -229,12 +197,6 @@ def test_afresh_runs_each_job_again_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(fresh for _, fresh in asked)
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert [(row["engine"], row["variant"]) for row in rows] == [("ours", "mast3r"), ("incremental", "")]
-
-
-def test_gaussians_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-    assert gaussians.missing() == "no CUDA device"
 
 
 def test_gaussians_begin_at_the_points_of_normalised_cameras(

@@ -1,7 +1,5 @@
 """Each loader gives back the photos, poses and cameras that were put into a copy of its dataset's layout."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
@@ -73,25 +71,6 @@ def test_the_distorted_photos_of_eth3d_have_their_twelve_parameters(tmp_path):
 
     assert camera.model_name == "THIN_PRISM_FISHEYE"
     assert camera.params.tolist() == [40, 41, 32, 24, *[0.001] * 8]
-
-
-def test_both_variants_of_eth3d_may_lie_in_one_folder(tmp_path):
-    fabricate.eth3d(tmp_path)
-    fabricate.eth3d(tmp_path, distorted=True)
-
-    names = {d: load_scene(f"{d}:pipes", tmp_path).names for d in ("eth3d", "eth3d-distorted")}
-
-    assert {len(found) for found in names.values()} == {14}
-    assert not set(names["eth3d"]) & set(names["eth3d-distorted"])
-
-
-def test_scenes_may_lie_one_folder_below_as_archives_of_parts_unpack(tmp_path):
-    made = fabricate.eth3d(tmp_path)
-    part = made.folder.parent / "multi_view_training_dslr_undistorted"
-    part.mkdir()
-    made.folder.rename(part / "pipes")
-
-    assert len(load_scene("eth3d:pipes", tmp_path).names) == 14
 
 
 def test_archives_of_eth3d_may_lie_in_folders_of_their_own(tmp_path):

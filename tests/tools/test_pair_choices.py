@@ -1,11 +1,6 @@
 """Databases of the peers: each way of choosing pairs, from the same described photos, made once."""
 
-from __future__ import annotations
-
 import itertools
-import json
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,51 +105,3 @@ def test_a_database_tells_with_what_and_when_it_was_made(
     assert (first.threads, first.described_on, first.matched_on) == (2, "2026-01-01", "2026-01-01")
     assert (second.described_on, second.matched_on) == ("2026-01-01", "2026-01-02")
     assert (second.ingest_s, second.describe_s) == (first.ingest_s, first.describe_s)
-
-
-def test_what_other_threads_cost_is_measured_by_itself(photos: Path, cache: Path) -> None:
-    one, two = (prepared(photos, cache, "exhaustive", threads) for threads in (1, 2))
-
-    assert (one.threads, two.threads) == (1, 2)
-    assert one.database != two.database
-    assert one.images != two.images
-    assert one.describe_s != two.describe_s
-    assert pairs_in(one) == pairs_in(two)
-
-
-def test_reading_the_photos_is_part_of_the_cost(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slowly(*args: object) -> object:
-        end = time.process_time() + 2.0
-        while time.process_time() < end:
-            pass
-        return ingested(*args)
-
-    ingested = peer_database._ingested
-    monkeypatch.setattr(peer_database, "_ingested", slowly)
-
-    made = prepared(photos, tmp_path, "exhaustive")
-
-    cost = json.loads(next(tmp_path.glob("databases/*-described/cost.json")).read_text())
-    assert cost["ingest_cpu_s"] > 2.0
-    assert made.cpu_seconds > cost["cpu_seconds"] + 2.0
-
-
-def test_a_store_of_before_stays_as_it_is(photos: Path, tmp_path: Path) -> None:
-    """Neither threads nor days, and nothing of reading: as it was before they were kept."""
-    made = prepared(photos, tmp_path, "exhaustive")
-    for name, new in {
-        "figures.json": ("threads", "described_on", "matched_on"),
-        "cost.json": ("ingest_s", "ingest_cpu_s", "described_on"),
-    }.items():
-        file = next(tmp_path.glob(f"databases/*/{name}"))
-        before = {key: value for key, value in json.loads(file.read_text()).items() if key not in new}
-        file.write_text(json.dumps(before))
-
-    again = prepared(photos, tmp_path, "exhaustive")
-    sequential = prepared(photos, tmp_path, "sequential")
-
-    assert again == replace(made, threads=None, described_on=None, matched_on=None)
-    assert (sequential.describe_s, sequential.described_on) == (made.describe_s, None)
-    assert sequential.cpu_seconds > 0

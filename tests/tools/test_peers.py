@@ -1,7 +1,5 @@
 """The peer runner: processes that fail or hang become rows, medians are right, results are kept."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -21,7 +19,6 @@ from engines.settings import Settings
 from harness import process_tree
 from harness.measured import Measured, run_measured
 from metrics.rows import CURVE_STEPS, Row, accuracy, measured_when, median_rows
-from metrics.table import render
 from photo_sets.sets import PhotoSet, find_set
 
 from sfm.config.loading import load_config
@@ -178,12 +175,6 @@ def test_a_failed_seed_counts_as_nothing_in_shares_and_not_at_all_in_seconds():
     assert (three.photos, three.total_s, three.status) == (5, 10.0, "ok, 2 of 3 failed")
 
 
-def test_variants_of_an_engine_have_medians_of_their_own():
-    found = median_rows([row(auc5=90.0), row(auc5=50.0, variant="mast3r")])
-
-    assert [(r.name, r.auc5) for r in found] == [("ours", 90.0), ("ours (mast3r)", 50.0)]
-
-
 @pytest.mark.parametrize(
     ("engine", "options", "label", "told"),
     [
@@ -258,16 +249,6 @@ def test_the_key_of_a_database_changes_with_its_options_only(tmp_path):
     assert places[0] == places[1] != places[2]
 
 
-def test_a_process_does_not_count_what_its_parent_held(tmp_path):
-    held = bytearray(400_000_000)
-    code = f"import sys; sys.path.insert(0, {str(Path(process_tree.__file__).parent)!r})"
-    code += "; from process_tree import own_peak_mb; print(own_peak_mb())"
-
-    child = float(python(code, tmp_path).tail)
-
-    assert len(held) / 2**20 > 2 * child > 0
-
-
 def test_a_peak_can_be_forgotten():
     process_tree.forget_own_peak()
     before = process_tree.own_peak_mb()
@@ -295,26 +276,11 @@ def test_the_days_of_figures_are_told():
     assert measured_when([replace(peer, match_s=None, described_on=None)]) == "runs on 2026-01-03"
 
 
-def test_a_median_shows_what_its_seeds_range_over_where_they_differ():
-    steady = row(seed=None, auc5=80.0, spread={"auc5": (79.98, 80.02)})
-    moving = replace(steady, spread={"auc5": (70.0, 90.0)})
-
-    assert "80.0  " in render([steady])
-    assert "80.0 [70.0..90.0]" in render([moving])
-
-
 def test_a_row_outlives_its_file():
     kept = row(models=(3, 2), curve=(1.0, 2.0))
     stored = json.loads(json.dumps({**asdict(kept), "a_later_figure": 1}))
 
     assert Row.read(stored) == kept
-
-
-def test_the_table_shows_every_row_in_aligned_columns():
-    head, line = render([row(photos=5, models=(3, 2), auc5=81.25, unmeasured_truth=True)]).splitlines()
-
-    assert line[head.index("models") :].startswith("3+2")
-    assert line[head.index("AUC@5") :].startswith("81.2")
 
 
 def test_sets_are_found_by_name_or_path_with_their_truth(tmp_path):

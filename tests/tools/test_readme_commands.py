@@ -1,7 +1,5 @@
 """The documents' commands for ETH3D and Tanks and Temples work as they stand there, on both layouts."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import re

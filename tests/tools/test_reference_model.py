@@ -1,7 +1,5 @@
 """The reference of agreement: typical, not the first, and the same whatever its frame."""
 
-from __future__ import annotations
-
 import numpy as np
 import pycolmap
 import pytest

@@ -1,13 +1,11 @@
 """Tables of the report, and the result files that they are made of."""
 
-from __future__ import annotations
-
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from metrics.rows import Row, median_rows
+from metrics.rows import median_rows
 from page.results import provenance, read_results
 from page.tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 from report import write_report
@@ -132,27 +130,6 @@ def test_metric_errors_wrong_models_and_binned_areas_are_shown_where_known(tmp_p
     assert told(overall).items() >= {"mAA(30)": "77.7", "ATE m": "0.25"}.items()
 
 
-def test_no_part_of_a_table_is_wider_than_a_page() -> None:
-    """Seventeen columns fit 1300 pixels with spreads, as a browser shows."""
-    numbers = {field.name: 1 for field in fields(Row) if field.type in ("Number", "int | None", "float")}
-    rows = [row("a", engine, **{**numbers, "photos": 2}) for engine in ("ours", "incremental")]
-
-    tables = (*set_tables(rows), *overall_tables(rows))
-
-    shown = [len(part.columns) for table in tables for part in table.parts]
-    assert sum(shown[:2]) == len(SET_COLUMNS)
-    assert sum(shown[2:]) == len(OVERALL_COLUMNS)
-    assert max(shown) <= 17
-
-
-def test_figures_that_look_equal_have_no_best() -> None:
-    rows = [row("a", "ours", auc5=80.01), row("a", "incremental", auc5=80.02)]
-
-    (table,) = set_tables(median_rows(rows))
-
-    assert not any(cell.best for line in table.lines for cell in line.cells)
-
-
 def test_of_a_run_in_two_files_the_last_one_counts(tmp_path: Path) -> None:
     first = written(tmp_path / "1.json")
     second = written(tmp_path / "2.json", (replace(ROWS[0], auc5=1.0),), commit="def")
@@ -164,13 +141,6 @@ def test_of_a_run_in_two_files_the_last_one_counts(tmp_path: Path) -> None:
     assert dict(provenance(found))["commit"] == "abc; def"
     assert found.replaced == ("2.json replaces other figures: a, ours, seed 0 of 1.json",)
     assert dict(provenance(found))["replaced"] == found.replaced[0]
-
-
-def test_the_same_row_in_two_files_is_nothing_to_warn_of(tmp_path: Path) -> None:
-    first = written(tmp_path / "1.json", (replace(ROWS[0], agreement=None, num_points=None),))
-    second = written(tmp_path / "2.json", (replace(ROWS[0], agreement=90.0, num_points=12),))
-
-    assert read_results([first, second]).replaced == ()
 
 
 def test_ours_with_other_options_keeps_a_row_of_its_own(tmp_path: Path) -> None:
@@ -230,12 +200,6 @@ def test_a_malformed_file_is_refused_by_key(tmp_path: Path, change, message: str
 
     with pytest.raises(InputError, match=rf"r\.json.*{message}"):
         read_results([tmp_path / "r.json"])
-
-
-def test_of_a_machine_that_nobody_told_nothing_is_said(tmp_path: Path) -> None:
-    results = read_results([written(tmp_path / "r.json", machine={})])
-
-    assert "cores" not in dict(provenance(results))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', '{"rows": [1]}'])

@@ -1,7 +1,5 @@
 """Points against scans: by hand, against loops, and through a model in a frame of its own."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -37,13 +35,7 @@ def test_accuracy_completeness_and_f_score_by_hand():
     assert (far.accuracy, far.completeness, far.f_score) == (100.0, 50.0, pytest.approx(200 / 3))
 
 
-def test_a_point_at_the_very_distance_is_not_within_it():
-    (score,) = score_points(np.array([[0.5, 0, 0]]), np.zeros((1, 3)), [0.5])
-
-    assert (score.accuracy, score.completeness, score.f_score) == (0.0, 0.0, 0.0)
-
-
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_scores_equal_their_definition_in_loops(seed):
     rng = np.random.default_rng(seed)
     points, scan = rng.normal(size=(rng.integers(1, 30), 3)), rng.normal(size=(rng.integers(1, 30), 3))
@@ -55,12 +47,6 @@ def test_scores_equal_their_definition_in_loops(seed):
         ]
         assert score.accuracy == pytest.approx(100 * hits[0], abs=1e-9)
         assert score.completeness == pytest.approx(100 * hits[1], abs=1e-9)
-
-
-def test_nothing_against_something_is_zero():
-    for points, scan in ((np.zeros((0, 3)), np.zeros((5, 3))), (np.zeros((5, 3)), np.zeros((0, 3)))):
-        (score,) = score_points(points, scan, [1.0])
-        assert (score.accuracy, score.completeness, score.f_score) == (0.0, 0.0, 0.0)
 
 
 def test_thinning_leaves_the_mean_of_each_cell():

@@ -1,11 +1,6 @@
 """A scene becomes a folder that runners take, and runners find it by its name."""
 
-from __future__ import annotations
-
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +8,11 @@ import peers
 import pytest
 from engines.runs import Job
 from photo_sets import load_scene, stage
-from photo_sets.sets import find_set, find_sets, set_name
+from photo_sets.sets import find_set, find_sets
 
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
 from tests.tools import fabricate
-
-BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 
 
 def test_a_staged_scene_has_links_to_its_photos_and_the_truth_that_was_put_in(tmp_path):
@@ -64,24 +57,6 @@ def test_staging_another_subset_leaves_no_photo_of_the_first(tmp_path):
     assert sorted(p.name for p in (folder / "images").rglob("*.JPG")) == [Path(n).name for n in few.names]
     assert not (folder / "images" / "stray").exists()
     assert tuple(load_ground_truth(folder).poses) == few.names
-
-
-def test_photos_that_changed_on_disk_are_linked_anew(tmp_path):
-    made = fabricate.strecha(tmp_path)
-    scene = load_scene("strecha:Herz-Jesus-P8", tmp_path)
-    folder = stage(scene, tmp_path / "staged")
-    moved = made.folder.rename(made.folder.with_name("moved"))
-
-    stage(load_scene("strecha:Herz-Jesus-P8", _renamed(moved, made)), folder)
-
-    assert all(path.exists() for path in (folder / "images").iterdir())
-
-
-def _renamed(folder: Path, made: fabricate.Made) -> Path:
-    root = made.root / "elsewhere"
-    (root / "strecha").mkdir(parents=True)
-    folder.rename(root / "strecha" / made.scene)
-    return root
 
 
 def test_where_links_cannot_be_made_photos_are_copied(tmp_path, monkeypatch):
@@ -148,12 +123,6 @@ def test_lists_of_one_name_are_two_sets_with_photos_of_their_own(tmp_path):
         assert [Path(name).name for name in listed] == file.read_text().split()
 
 
-def test_sets_without_a_list_keep_the_names_under_which_their_results_are_stored():
-    assert set_name("eth3d", "pipes") == "eth3d-pipes"
-    assert set_name("tanks_and_temples", "Barn", "50") == "tanks_and_temples-Barn@50"
-    assert set_name("co3d", "apple/110_13051", "seed0") == "co3d-apple-110_13051@seed0"
-
-
 def test_what_is_named_twice_is_measured_once(tmp_path):
     fabricate.eth3d(tmp_path)
     fabricate.write_photos(tmp_path / "fox", ["1.jpg"])
@@ -184,50 +153,6 @@ def test_one_list_for_a_group_is_refused_with_what_to_give_instead(tmp_path):
         SystemExit, match=r"pipes has no photo DSC_0648\.JPG \(.*a folder with a list for each"
     ):
         asked_for([f"eth3d:{scene}@{tmp_path / 'list.txt'}" for scene in ("meadow", "pipes")], tmp_path)
-
-
-def test_the_peer_runner_ends_with_one_line_where_a_scene_is_damaged(tmp_path):
-    made = fabricate.eth3d(tmp_path)
-    (made.folder / "images" / "dslr_images_undistorted" / "DSC_0640.JPG").unlink()
-    command = [sys.executable, str(BENCH / "peers.py"), "eth3d:pipes", "--datasets", str(tmp_path)]
-
-    done = subprocess.run(
-        [*command, "--cache", str(tmp_path / "cache")], capture_output=True, text=True, timeout=120
-    )
-
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "DSC_0640.JPG is missing" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-
-
-@pytest.mark.slow
-def test_the_peer_runner_runs_a_scene_and_keeps_the_list_of_its_photos(tmp_path):
-    """The demo's own photos in ETH3D's layout, all cameras its own."""
-    folder = tmp_path / "eth3d" / "pipes"
-    truth = json.loads((fabricate.DEMO / "gt.json").read_text())
-    names = sorted(truth["images"])[:14]
-    poses = load_ground_truth(fabricate.DEMO).poses
-    camera = truth["cameras"][names[0]]
-    photos = folder / "images" / "dslr_images_undistorted"
-    photos.mkdir(parents=True)
-    for name in names:
-        (photos / name).write_bytes((fabricate.DEMO / "images" / name).read_bytes())
-    entry = f"{camera['model']} {camera['width']} {camera['height']} {fabricate.numbers(camera['params'])}"
-    named = {f"dslr_images_undistorted/{name}": poses[name] for name in names}
-    fabricate.colmap_text(folder / "dslr_calibration_undistorted", named, [entry])
-    out = tmp_path / "report" / "peers.json"
-    command = [sys.executable, str(BENCH / "peers.py"), "eth3d:pipes", "--datasets", str(tmp_path)]
-    command += ["--cache", str(tmp_path / "cache"), "--out", str(out), "--seeds", "1", "--threads", "2"]
-
-    subprocess.run([*command, "--mappers", "incremental"], check=True, timeout=280, capture_output=True)
-
-    (row,) = json.loads(out.read_text())["rows"]
-    assert (row["set"], row["photos"]) == ("eth3d-pipes", 14)
-    assert row["auc5"] > 80
-    assert not row["unmeasured_truth"]
-    listed = (out.parent / "eth3d-pipes-photos.txt").read_text().split()
-    assert listed == sorted(named)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Stored runs and databases of engines."""
 
-from __future__ import annotations
-
 import json
 import sys
 import threading

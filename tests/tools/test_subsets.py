@@ -1,7 +1,5 @@
 """Subsets of scenes, and the split of CO3D."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re
@@ -189,11 +187,6 @@ def write_lists(folder, test, quality):
     (folder / "set_lists" / "set_lists_fewview_dev.json").write_text(json.dumps(lists))
     entries = [{"sequence_name": name, "viewpoint_quality_score": score} for name, score in quality.items()]
     (folder / "sequence_annotations.jgz").write_bytes(gzip.compress(json.dumps(entries).encode()))
-
-
-def test_the_split_has_41_and_10_categories():
-    assert [len(set(CATEGORIES[group])) for group in ("seen", "unseen")] == [41, 10]
-    assert not set(CATEGORIES["seen"]) & set(CATEGORIES["unseen"])
 
 
 def test_test_sequences_are_those_with_enough_frames_and_good_viewpoints(root):

@@ -1,7 +1,5 @@
 """Names from outside stay below their root, or are refused with a reason."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

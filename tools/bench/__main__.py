@@ -1,6 +1,4 @@
-"""Runs a program of a room, as `python tools/bench studies.pair_cost`; lists all where none is named."""
-
-from __future__ import annotations
+"""Runs a program of a room, as `python tools/bench parity.compare`; lists all where none is named."""
 
 import ast
 import runpy

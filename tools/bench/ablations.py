@@ -11,8 +11,6 @@ Those of the dense backend run where `--option backend=mast3r` asks for it. Resu
 {sets}
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import signal

@@ -7,8 +7,6 @@
 `report.py` shows files of `--out`, several of them beside each other.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -9,8 +9,6 @@ or else ~/datasets. Archives may be unpacked into a dataset's folder or into fol
 Nothing is downloaded. `list` tells the scenes of each group; benches take DATASET:SCENE or DATASET:GROUP.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -21,8 +21,6 @@ how well these agree with it is printed first. A graph is one of
                    exhaustively
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import zlib  # noqa: F401 - libz must come before pycolmap, as in `sfm`

@@ -10,8 +10,6 @@ their models: a peer's until its database changes, ours until its source does; `
 `--mappers` names again. Mappers that are not asked for are shown where the cache has them.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

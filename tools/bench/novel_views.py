@@ -13,8 +13,6 @@ that all engines with a PSNR hold.
 {sets}
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import signal

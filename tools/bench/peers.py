@@ -24,8 +24,6 @@ Two results of ours side by side, from the same machine:
     python tools/bench/report.py out/r-sift.json out/r-mast3r.json --out out/report/
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import signal

@@ -12,8 +12,6 @@ each scene was measured.
 Scenes whose photos are not there are skipped and named.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

@@ -8,8 +8,6 @@ last one's counts, with a warning where it says something else; what was measure
 sources is told.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """The cameras that take the pictures, with pixel centres at 0.5, and their poses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

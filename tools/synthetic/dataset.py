@@ -1,7 +1,5 @@
 """Photographs of a scene on disk: JPEG files, `gt.json` and, on demand, depth."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """House fronts: plaster or brick, windows with something behind each, doors, shop signs, ivy, posters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

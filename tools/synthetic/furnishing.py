@@ -1,7 +1,5 @@
 """What stands where in the square; the path that the photographer walks stays free."""
 
-from __future__ import annotations
-
 from .facades import board
 from .furniture import (
     Spot,

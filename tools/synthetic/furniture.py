@@ -1,7 +1,5 @@
 """Things that stand in the square."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What photos of a town of `street_grids` show: noisy keypoints, and matches of what looks alike."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Houses side by side, each with a front of its own or with one that it shares with others."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

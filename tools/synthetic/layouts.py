@@ -1,7 +1,5 @@
 """The places: a town square with its furniture, a street that runs round a block, and a promenade."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Sunlight with cast shadows, baked into the textures, so that the pictures look like a place."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Textured parallelograms, the only primitive of the scenes, and the solids that are made of them."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A small ray caster: quads, nearest hit, mip-mapped bilinear texture, z-depth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

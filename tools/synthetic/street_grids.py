@@ -4,8 +4,6 @@ Metres, x east, y north, z up. Every block is walked round once, neighbours in o
 street between two blocks is walked twice in the same direction: there the walk closes its loops.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Procedural materials: noise in several octaves over colours, so that SIFT finds corners at every scale."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Towns of streets between blocks of houses: a district, two of them with a bridge, one with look-alikes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

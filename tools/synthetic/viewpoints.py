@@ -1,7 +1,5 @@
 """Where the photographer stands and looks."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .camera import Pose, look_at

@@ -1,7 +1,5 @@
 """What is written on signs, posters and the ground; every seed has its own spelling."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 SIGNS = (

@@ -9,7 +9,9 @@ no threshold of its own. It is a guided form of the missing correspondences of Z
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,7 +42,6 @@ class Background:
     def __init__(self, matches: PairMatches, descriptors_of: Callable[[str], Descriptors]) -> None:
         """`descriptors_of`: (N, D) of the keypoints of an image."""
         self._matches = matches
-        self._num_pairs = matches.num_pairs_of_keypoints()
 
         @lru_cache(_IMAGES_IN_MEMORY)
         def described(name: str) -> tuple[Descriptors, Descriptors, cKDTree]:
@@ -77,7 +78,7 @@ class Background:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Indices of keypoints to test, and their predicted positions within the other image."""
         matches = self._matches
-        is_free = self._num_pairs[here] > 0
+        is_free = matches.num_pairs_of_keypoints[here] > 0
         is_free[ends[:, 0]] = False
         free = np.flatnonzero(is_free)
         free = free[_spread(len(free), 8 * _NUM_TESTED)]
@@ -101,18 +102,23 @@ def measured_background(database: Path, matches: PairMatches) -> dict[Pair, floa
     """`Background.agreement` of all pairs; empty where a database lacks SIFT descriptors."""
     with pycolmap.Database.open(database) as db:
         id_of = {image.name: image.image_id for image in db.read_all_images()}
+        num_sift = _num_sift_descriptors(database)
+        linked = {name for pair in matches.inliers for name in pair}
+        if any(num_sift.get(id_of[name]) != len(matches.keypoints[name]) for name in linked):
+            return {}
 
         def descriptors_of(name: str) -> Descriptors:
             return np.asarray(db.read_descriptors(id_of[name]).data, np.float32)
 
-        linked = sorted({name for pair in matches.inliers for name in pair})
-        for name in linked:
-            stored = db.read_descriptors(id_of[name])
-            is_sift = stored.type == pycolmap.FeatureExtractorType.SIFT
-            if not is_sift or len(stored.data) != len(matches.keypoints[name]):
-                return {}
         background = Background(matches, descriptors_of)
         return {pair: background.agreement(pair) for pair in matches.inliers}
+
+
+def _num_sift_descriptors(database: Path) -> dict[int, int]:
+    """Of each image that has any, without reading them."""
+    query = "SELECT image_id, rows FROM descriptors WHERE type = ?"
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        return dict(db.execute(query, (int(pycolmap.FeatureExtractorType.SIFT),)).fetchall())
 
 
 def _surprise(everywhere: npt.NDArray[np.float32], here: npt.NDArray[np.float32]) -> float:

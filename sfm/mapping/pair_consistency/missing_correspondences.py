@@ -31,7 +31,7 @@ def context_agreement(matches: PairMatches, pairs: Collection[Pair] | None = Non
 
     It is matches / (matches + contradictions), the mean over both directions.
     """
-    num_pairs = matches.num_pairs_of_keypoints()
+    num_pairs = matches.num_pairs_of_keypoints
     confirmed = {name: xy[num_pairs[name] > 0] for name, xy in matches.keypoints.items()}
     agreement: dict[Pair, float] = {}
     for pair, inliers in matches.inliers.items():

@@ -52,7 +52,7 @@ def local_features(matches: PairMatches, background: Mapping[Pair, float | None]
     }
     spread = {pair: _spread(matches, pair) for pair in inliers}
     measured = {pair: value for pair in inliers if (value := background.get(pair)) is not None}
-    num_matched = {name: np.count_nonzero(n) for name, n in matches.num_pairs_of_keypoints().items()}
+    num_matched = {name: np.count_nonzero(n) for name, n in matches.num_pairs_of_keypoints.items()}
     strength = {
         pair: context[pair] * count / max(num_matched[pair.a], num_matched[pair.b])
         for pair, count in inliers.items()

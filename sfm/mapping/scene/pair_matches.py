@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from retrieval import Pair
 from .view_graph import MIN_NUM_INLIERS
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PairMatches:
     """What the images of a view graph share."""
 
@@ -59,6 +60,7 @@ class PairMatches:
         """Length of an image's diagonal."""
         return float(np.hypot(*self.sizes[name]))
 
+    @cached_property
     def num_pairs_of_keypoints(self) -> dict[str, npt.NDArray[np.int64]]:
         """In how many pairs each keypoint of an image is matched, (N,)."""
         counts = {name: np.zeros(len(xy), dtype=np.int64) for name, xy in self.keypoints.items()}

@@ -3,8 +3,6 @@
 `model_call` reads them from a checkpoint; `tensor_shapes` tells which tensors such a checkpoint must hold.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Final

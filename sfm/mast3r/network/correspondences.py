@@ -5,8 +5,6 @@ matching (MASt3R §3.3) starts from a grid of pixels of either photo; what both 
 direction is a value of its own, because it tells most hopeless pairs apart before the other is paid for.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The head that gives every pixel a descriptor and a confidence in it (MASt3R §3.2)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -6,8 +6,6 @@ bicubic otherwise, and the crop is a multiple of 16 px both ways. Size 224 is th
 becomes 224 px and a square is cropped.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Residual sums and layer norms keep the type of the norms' parameters, float32, w
 the type of their own weights. With bf16 weights that is what autocast does, but no weight is cast in a call.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch.nn.functional as F

@@ -4,8 +4,6 @@ Dense prediction transformer of Ranftl, Bochkovskiy and Koltun 2021 ("DPT", §3)
 layers. Maps are channels-last throughout: tokens already lie so in memory, and convolutions are as fast.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The focal length that best explains a pointmap, found as in DUSt3R (Wang et al., CVPR 2024) §3.3."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

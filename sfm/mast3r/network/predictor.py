@@ -1,7 +1,5 @@
 """What pair inference asks of the network; the oracle of the tests answers the same questions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """The weights of a retrieval head, as its checkpoint holds them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

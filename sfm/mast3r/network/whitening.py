@@ -4,8 +4,6 @@ The published head has been trained in no other way, only on other photos (MASt3
 §3.1): a PCA whitening, after which a token's length says how much it stands out.
 """
 
-from __future__ import annotations
-
 import torch
 
 from .retrieval_weights import RetrievalHeadWeights

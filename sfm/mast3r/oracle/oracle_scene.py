@@ -4,8 +4,6 @@ The folder is one that `tools/render_scene.py --depth` writes: `gt.json` with po
 `depth/NAME.npy` with the z-depth of each photo. It comes from a user's configuration and may be damaged.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

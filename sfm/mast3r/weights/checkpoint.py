@@ -4,8 +4,6 @@ Nothing of either form is executed or evaluated: of pickles only tensors and pla
 constructor call that describes the network is parsed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The codebook that goes with the retrieval head: a pickle, of which one array's bytes are read."""
 
-from __future__ import annotations
-
 import functools
 import io
 import math

@@ -1,7 +1,5 @@
 """Fetching the official files: resumable, over https, under their names only when they are complete."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What a file is that should hold weights, as its first bytes tell, and foreign text in messages."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The licence of the official weights, which is stricter than that of this program."""
 
-from __future__ import annotations
-
 from typing import Final
 
 LICENCE_NOTICE: Final = (

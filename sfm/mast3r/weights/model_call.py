@@ -4,8 +4,6 @@ Official checkpoints describe their network as the text of a Python constructor 
 evaluated: only literals, `inf` and `-inf` are understood.
 """
 
-from __future__ import annotations
-
 import ast
 import logging
 import math

@@ -1,7 +1,5 @@
 """The checkpoint of the retrieval head, checked strictly."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal

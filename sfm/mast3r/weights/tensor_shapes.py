@@ -1,7 +1,5 @@
 """Names and shapes of the tensors of a MASt3R checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final

@@ -4,8 +4,6 @@ Of a pickle nothing but tensors and plain values is made: sizes are checked firs
 with `weights_only`. What isn't wanted (an optimiser's state) takes no memory.
 """
 
-from __future__ import annotations
-
 import argparse
 import pickletools
 import re
@@ -24,8 +22,8 @@ from .foreign_files import FETCH_AGAIN, WRONG_FILE, ZIP, printable, require
 _MAX_PICKLE_BYTES = 64 << 20
 _MAX_INSTRUCTIONS = 400_000
 """A training run's file needs about 120,000."""
-_MAX_TUPLES = 50_000
-"""Hashing tuples nested deeper than some 100,000 levels exhausts the C stack."""
+_MAX_TUPLE = 1_000
+"""Parts of a tuple, written out: hashing one, as a key of a dict, takes as many steps and as deep a stack."""
 _LISTED = 4
 
 
@@ -139,19 +137,47 @@ def read_finite(path: Path, name: str, stored: torch.Tensor, dtype: torch.dtype)
 
 
 def require_short(pickled: bytes, max_instructions: int) -> None:
-    """Refuse a pickle that takes too many instructions.
+    """Refuse a pickle that takes too many instructions, or builds a tuple of too many parts.
 
     Raises:
         RefusedPickleError: it does, is cut off, or holds an unknown instruction.
     """
-    num_tuples = 0
+    stack: list[int | None] = []
+    memo: dict[int, int | None] = {}
     try:
-        for number, (opcode, _, _) in enumerate(pickletools.genops(pickled)):
-            num_tuples += "TUPLE" in opcode.name
-            if number >= max_instructions or num_tuples >= _MAX_TUPLES:
-                raise ValueError(f"more than {max_instructions} instructions, or too many tuples")
-    except (ValueError, OverflowError, MemoryError) as error:
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
+            if number >= max_instructions:
+                raise ValueError(f"more than {max_instructions} instructions")
+            _trace(opcode, argument, stack, memo)
+    except (ValueError, OverflowError, MemoryError, LookupError) as error:
         raise RefusedPickleError(printable(error)) from error
+
+
+def _trace(
+    opcode: pickletools.OpcodeInfo, argument: Any, stack: list[int | None], memo: dict[int, int | None]
+) -> None:
+    """What an instruction does to the stack and the memo, in parts of tuples; None is a mark."""
+    if "PUT" in opcode.name or opcode.name == "MEMOIZE":
+        memo[len(memo) if argument is None else int(argument)] = stack[-1]
+        return
+    num_parts, before = 1, list(opcode.stack_before)
+    if pickletools.markobject in before:
+        while (part := stack.pop()) is not None:
+            num_parts += part
+        before = before[: before.index(pickletools.markobject)]
+    num_parts += sum(stack.pop() or 0 for _ in before)
+    if opcode.name == "DUP":
+        stack += [num_parts - 1] * 2
+    elif "GET" in opcode.name:
+        stack.append(memo[int(argument)])
+    elif opcode.stack_after == [pickletools.markobject]:
+        stack.append(None)
+    elif opcode.stack_after == [pickletools.pytuple]:
+        stack.append(num_parts)
+    elif opcode.stack_after:
+        stack.append(1)
+    if stack and (stack[-1] or 0) > _MAX_TUPLE:
+        raise ValueError(f"a tuple of more than {_MAX_TUPLE} parts")
 
 
 def refused(path: Path, reason: str) -> WeightsError:

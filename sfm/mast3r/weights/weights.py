@@ -1,7 +1,5 @@
 """The official files of weights: what they are called, where they come from, where they are looked for."""
 
-from __future__ import annotations
-
 import enum
 import os
 from collections.abc import Iterator, Mapping

@@ -5,8 +5,6 @@ the folder, and a file that has changed since is refused until the user says tha
 file that the user names by its path may be any: its sha256 is only remembered, to be read once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """The weights as a run opens them: each file checked, and pinned by its checksum."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ CACHE/databases/KEY/                          a database and what it cost
 CACHE/databases/failures/SET-CHOICE/KEY/      facts.json and the log of one that could not be made
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -4,8 +4,6 @@ See `engines.example.yaml`. A command is a list of arguments that no shell reads
 `{threads}` and `{seed}` are put in, anything else in braces is refused.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """The databases on which mappers are compared: street grids, and sets of photos that were matched."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

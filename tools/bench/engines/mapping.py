@@ -7,8 +7,6 @@ writes its models below OUT and prints one line of JSON, a `Mapped`. COLMAP's ma
 IMAGES; without them no time goes into colours. Options are ours.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

@@ -4,8 +4,6 @@ A run gets a database of its own that holds just the pairs of its graph; what th
 the mean CPU time of a pair, measured once on a sample.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Which backend a run of ours has on this machine, and what of the machine its result depends on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

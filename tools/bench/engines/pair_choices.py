@@ -4,8 +4,6 @@
 and no loop. Numbers of neighbours are fixed, so that ways are compared at equal budgets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

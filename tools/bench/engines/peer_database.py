@@ -7,8 +7,6 @@ and the way in which its pairs were chosen; described photos are kept apart, so 
 same. Threads change what it costs, not what is in it; but its cost can only be measured by making it.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import hashlib

@@ -1,7 +1,5 @@
 """One run of one engine on one set, in an empty folder that keeps its models and what it took."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """What all runs of engines on photos have in common: settings, options, processes."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """COLMAP's vocabulary tree, trained on the photos that it then ranks: the peer of our retrieval."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -6,8 +6,6 @@
 Each is rendered and matched once and kept below CACHE; `index.json` there lists them.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """View graphs with labelled pairs: exhaustive and thin, with and without capture order and descriptors."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

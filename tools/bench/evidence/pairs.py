@@ -10,8 +10,6 @@ A graph counts by the root of its number of labelled pairs. Coefficients are not
 feature speaks for a true pair; the indicator of a missing feature may be.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Mapping, Sequence

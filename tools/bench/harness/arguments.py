@@ -1,7 +1,5 @@
 """Values of the benches' options, refused before anything is measured."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import tempfile

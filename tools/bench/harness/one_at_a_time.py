@@ -1,7 +1,5 @@
 """An entry of the cache that one process makes while others wait for it, on the same machine."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

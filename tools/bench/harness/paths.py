@@ -1,7 +1,5 @@
 """Where the benches and their photos lie, and where results are kept."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent.parent

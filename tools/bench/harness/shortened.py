@@ -1,7 +1,5 @@
 """Messages short enough for a cell of a table."""
 
-from __future__ import annotations
-
 import textwrap
 
 _END = "\N{HORIZONTAL ELLIPSIS}"

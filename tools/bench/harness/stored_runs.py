@@ -5,8 +5,6 @@ CACHE/runs/STEM/KEY.lock          held by the process that makes it
 CACHE/runs/STEM/KEY.XXXXXXXX/     a run that goes on, or was broken off
 """
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

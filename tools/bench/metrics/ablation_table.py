@@ -1,7 +1,5 @@
 """Ablations beside the whole engine as a table of texts: each figure with its difference, times as ratios."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from engines.runs import OWN

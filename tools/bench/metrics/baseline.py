@@ -1,7 +1,5 @@
 """Figures beside those of the baseline, seed by seed: what got worse, and by more than it may."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence

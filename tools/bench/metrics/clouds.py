@@ -3,8 +3,6 @@
 PLY is read by trimesh, which is a dependency already and reads text and binary files.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

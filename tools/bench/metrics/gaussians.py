@@ -8,8 +8,6 @@ are undistorted by COLMAP first. Colours do not depend on the direction of view:
 renderers.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import shutil

@@ -4,8 +4,6 @@ Both are stand-ins, on any machine, for training a scene representation and look
 whose poses are off places held-out photos wrongly, and its points project onto other colours.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

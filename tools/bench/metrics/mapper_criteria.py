@@ -1,7 +1,5 @@
 """What the mapper is held to beside its peers, and whether it holds, from the rows of a comparison."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

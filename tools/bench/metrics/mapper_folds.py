@@ -1,7 +1,5 @@
 """Whether models rest on pairs of photos that are known to be look-alikes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One run of one mapper on one database, its table, and medians with their spread over seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import median

@@ -1,7 +1,5 @@
 """How right a mapper's models are: photos right and wrong against the truth, and agreement of two mappers."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

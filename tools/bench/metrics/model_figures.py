@@ -1,7 +1,5 @@
 """What a COLMAP model says of itself, without any truth."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -6,8 +6,6 @@ F(d) = 2 P R / (P + R). Schöps et al., ETH3D (CVPR 2017), call the first two ac
 own program also knows which space the scanner saw and leaves out points where it did not look; this does not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

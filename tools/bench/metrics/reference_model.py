@@ -5,8 +5,6 @@ the one that agrees best with the others, their medoid, is the reference; how we
 ceiling of what agreement can mean on a set.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

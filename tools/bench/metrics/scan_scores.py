@@ -1,7 +1,5 @@
 """A model, or a cloud in its frame, against the laser scans of its scene."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

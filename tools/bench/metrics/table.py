@@ -1,7 +1,5 @@
 """Results as a text table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 

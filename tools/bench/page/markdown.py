@@ -1,7 +1,5 @@
 """The report as Markdown tables, for people who read it where no browser is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

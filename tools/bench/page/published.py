@@ -1,7 +1,5 @@
 """Figures that others have published, from `published.yaml`: with their source, and never among ours."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """Result files of the benches that the page shows, read strictly and put together."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The tables of the report as texts: all sets, and each engine over all sets."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

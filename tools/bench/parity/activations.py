@@ -1,7 +1,5 @@
 """Outputs of the network's inner modules, by the names that the fixtures give them."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """One comparison with a fixture."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -8,8 +8,6 @@ and with 3 where there is no such device.
 The full-size network needs 3 GB of memory, 6 GB where it is also compared in float64.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import inspect

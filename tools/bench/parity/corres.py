@@ -1,7 +1,5 @@
 """Correspondences of pairs, from both directions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

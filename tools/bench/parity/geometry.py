@@ -1,7 +1,5 @@
 """The focal lengths of pointmaps. (The fixtures of what is averaged over pairs have no counterpart here.)"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Pair graphs: key images in order, and pairs as sets."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Image loading: the network's pixels, exactly."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

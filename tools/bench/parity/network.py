@@ -1,7 +1,5 @@
 """Outputs and inner activations of the network, small and full-size."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from functools import partial

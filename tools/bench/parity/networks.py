@@ -1,7 +1,5 @@
 """Networks with the recipe's weights, as the manifests of a fixture folder describe them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Nearest neighbours and reciprocal matching of descriptor maps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 

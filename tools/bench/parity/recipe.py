@@ -2,8 +2,6 @@
 the same ones. The fixtures were computed with them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence

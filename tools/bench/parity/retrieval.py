@@ -1,7 +1,5 @@
 """The retrieval head, and ASMK on stored descriptors."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Loaders of benchmarks' datasets, each as its site ships it."""
 
-from __future__ import annotations
-
 from photo_sets.registry import DATASETS, DEFAULT_ROOT, Dataset, load_scene, scene_names
 from photo_sets.scene import BenchmarkScene, Scan
 from photo_sets.staging import stage

@@ -4,8 +4,6 @@ The list is in the form of `sha256sum`, so that `sha256sum -c LIST` checks it as
 added, and a file that has changed or gone is named.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

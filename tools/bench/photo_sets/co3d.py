@@ -8,8 +8,6 @@ principal_point, intrinsics_format}` in PyTorch3D's convention: row vectors, x_c
 the left and y up. Poses are COLMAP's.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

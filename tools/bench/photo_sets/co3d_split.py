@@ -7,8 +7,6 @@ annotation and dataset scripts of RelPose++ and of PoseDiffusion. Two filters of
 with an empty mask count here, and sequences with absurd translations stay in.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from pathlib import Path

@@ -5,8 +5,6 @@
 The poses are COLMAP's and of arbitrary scale. Photos that the model lacks are reconstructed, but not scored.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from photo_sets.eth3d import need_announced_count, with_cameras

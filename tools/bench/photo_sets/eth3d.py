@@ -11,8 +11,6 @@ THIN_PRISM_FISHEYE ones. The second line of an image may be empty. `points3D.txt
 read.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Literal

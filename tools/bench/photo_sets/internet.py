@@ -9,8 +9,6 @@ A camera is `f k1 k2`, R in three rows, t: cam_from_world with y up and z backwa
 place in list.txt, and f = 0 is a photo that Bundler left out. Format: Bundler's manual, "Output format".
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

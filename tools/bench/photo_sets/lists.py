@@ -1,7 +1,5 @@
 """The scenes that a dataset is known to have, from `scenes.yaml`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

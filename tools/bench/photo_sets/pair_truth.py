@@ -1,7 +1,5 @@
 """Which verified pairs are true: from a list made by looking, or from true poses, with depth or without."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Where a scene's folder is: in its dataset's folder, or one below, as archives of single parts unpack."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sfm.errors import InputError

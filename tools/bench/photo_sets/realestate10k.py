@@ -7,8 +7,6 @@ A line: TIMESTAMP fx fy cx cy 0 0, then cam_from_world in 12 numbers, three rows
 widths and heights of the frame. Poses are those of ORB-SLAM2 and a bundle adjustment, of arbitrary scale.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pycolmap

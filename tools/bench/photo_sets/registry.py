@@ -1,7 +1,5 @@
 """All datasets by name: where to get each, which of its scenes are in a folder, and how one is read."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The collections that are measured: where their photos and their truth are, and what identifies them."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import os

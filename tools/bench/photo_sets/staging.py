@@ -5,8 +5,6 @@ FOLDER/gt.json           measured truth; `reference.json` where it is another pr
 FOLDER/photos.txt        the photos asked for, one a line
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -6,8 +6,6 @@ A .camera file has nine rows: K (3), distortion `0 0 0`, R (3), the centre C, an
 world_from_cam: its columns are the camera's axes in the world, so cam_from_world is (R^T, -R^T C).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -7,8 +7,6 @@
 - `@DIR`: the same with a list for each scene, `DIR/SCENE.txt`, so that a group of scenes can be asked for
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence

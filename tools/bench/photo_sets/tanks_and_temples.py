@@ -9,8 +9,6 @@ rows (camera z forward, y down); INDEX k is photo k + 1, and every photo has its
 COLMAP's: where COLMAP runs on all photos of a scene, it is compared with itself.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Numbers in text files of datasets, each line checked; an error names file and line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

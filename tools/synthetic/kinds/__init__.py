@@ -1,7 +1,5 @@
 """Collections of many kinds in which some things are there twice, with exact poses and depth."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

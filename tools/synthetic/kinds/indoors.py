@@ -1,7 +1,5 @@
 """Rooms and a stairwell: equal furniture, equal posters, patterns that repeat, storeys that do."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..quads import Array, Quad, Texture, box, prism, random_for, wall

@@ -1,7 +1,5 @@
 """A forest and fields: equal trees, equal orchards, equal roofs."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..quads import Quad, box, prism, random_for

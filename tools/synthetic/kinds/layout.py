@@ -1,7 +1,5 @@
 """What a kind of scene consists of: a lit place and where its photographer goes; and things to put there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Surfaces of several families, so that no model of matches can be fitted to one kind of texture."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

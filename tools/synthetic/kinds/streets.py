@@ -1,7 +1,5 @@
 """Outdoors: houses in a row, a symmetric building, a long wall, a yard."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..facades import TEXELS_PER_M, paint, random_front

@@ -1,7 +1,5 @@
 """Tables with things on them, and one thing turned. Lengths here are decimetres until the scene is lit."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..quads import Texture, box, prism, random_for, wall

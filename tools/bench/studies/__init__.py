@@ -1,1 +1,0 @@
-"""Single parts measured by themselves, each a program of its own."""
