@@ -101,9 +101,9 @@ def _sums(index: Mapping[str, int], pairs: Iterable[Pair], values: Array) -> Arr
 
 def _weakest_links(names: list[str], chance: Mapping[Pair, float]) -> Array:
     forest = maximum_spanning_forest(chance)
-    tree: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in forest.edges])
+    tree: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in forest])
     weakest = {name: _MAX_LOG_ODDS if name in tree else -_MAX_LOG_ODDS for name in names}
-    for link in forest.edges:
+    for link in forest:
         tree.remove_edge(*link)
         part = min((nx.node_connected_component(tree, name) for name in link), key=lambda s: (len(s), min(s)))
         tree.add_edge(*link)

@@ -12,6 +12,7 @@ from retrieval import Pair
 from sfm.mapping import (
     MIN_NUM_INLIERS,
     InconsistencyReport,
+    Measurements,
     PairMatches,
     ViewGraph,
     find_inconsistent_pairs,
@@ -56,13 +57,14 @@ class VisualAliasing:
 
 
 def read_inconsistent_pairs(
-    database: Path, tried: Set[Pair], *, max_pairs: int = MAX_PAIRS
+    database: Path, tried: Set[Pair], *, measured: Measurements | None = None, max_pairs: int = MAX_PAIRS
 ) -> InconsistencyReport | None:
     """Inconsistent pairs among the verified ones of a COLMAP database; None above `max_pairs` verified pairs.
 
     Args:
         database: with keypoints and two-view geometries of either backend; only read.
         tried: pairs matched so far.
+        measured: of earlier searches, which need not be repeated; new measurements are added.
         max_pairs: verified pairs, at most.
     """
     if num_verified(database) > max_pairs:
@@ -70,8 +72,8 @@ def read_inconsistent_pairs(
     matches = PairMatches.read(database)
     return find_inconsistent_pairs(
         matches,
-        rotations=read_rotations(database, matches),
-        background=measured_background(database, matches),
+        rotations=read_rotations(database, matches, measured),
+        background=measured_background(database, matches, measured),
         tried=tried,
     )
 

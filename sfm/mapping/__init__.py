@@ -12,6 +12,7 @@ from .pair_consistency.inconsistent_pairs import (
     InconsistentPair,
     find_inconsistent_pairs,
 )
+from .pair_consistency.measurements import Measurements
 from .pair_consistency.pair_rotations import read_rotations
 from .problem import MappingProblem
 from .registrar import MappingResult, reconstruct, refine_models
@@ -31,6 +32,7 @@ __all__ = [
     "MappingProblem",
     "MappingResult",
     "MatchedPoints",
+    "Measurements",
     "PairMatches",
     "TwoView",
     "ViewGraph",

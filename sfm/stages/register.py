@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from retrieval import Edge, Pair
 from sfm.colmap.database import FeatureDatabase
@@ -17,6 +17,7 @@ from sfm.mapping import (
     ExistingModels,
     InconsistencyReport,
     MappingProblem,
+    Measurements,
     ViewGraph,
     ambiguous_parts,
     reconstruct,
@@ -38,6 +39,7 @@ class SessionMapper:
     collection: Collection
     database: FeatureDatabase
     existing: ExistingModels | None = None
+    _measured: Measurements = field(default_factory=Measurements, repr=False, compare=False)
 
     @property
     def problem(self) -> MappingProblem:
@@ -84,7 +86,7 @@ class SessionMapper:
 
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
         """Inconsistent pairs among the verified ones; None where the database holds too many pairs."""
-        return read_inconsistent_pairs(self.database.path, tried)
+        return read_inconsistent_pairs(self.database.path, tried, measured=self._measured)
 
     def ambiguous_parts(self, models: Models, deferred: frozenset[Pair]) -> Sequence[AmbiguousPart]:
         """Parts of models with two possible poses, and the pairs that would decide between the two."""

@@ -12,7 +12,7 @@ import math
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from kernels.missing_matches import moved_by_neighbours
 from retrieval import Pair
 
 from ..scene.pair_matches import PairMatches
+from .measurements import Measurements, digest
 
 Descriptors = npt.NDArray[np.float32]
 
@@ -98,8 +99,11 @@ class Background:
         return free[inside], places[inside]
 
 
-def measured_background(database: Path, matches: PairMatches) -> dict[Pair, float | None]:
+def measured_background(
+    database: Path, matches: PairMatches, measured: Measurements | None = None
+) -> dict[Pair, float | None]:
     """`Background.agreement` of all pairs; empty where a database lacks SIFT descriptors."""
+    before = measured or Measurements()
     with pycolmap.Database.open(database) as db:
         id_of = {image.name: image.image_id for image in db.read_all_images()}
         num_sift = _num_sift_descriptors(database)
@@ -111,7 +115,13 @@ def measured_background(database: Path, matches: PairMatches) -> dict[Pair, floa
             return np.asarray(db.read_descriptors(id_of[name]).data, np.float32)
 
         background = Background(matches, descriptors_of)
-        return {pair: background.agreement(pair) for pair in matches.inliers}
+        confirmed = {name: digest(count > 0) for name, count in matches.num_pairs_of_keypoints.items()}
+
+        def agreement(pair: Pair) -> float | None:
+            key = pair, confirmed[pair.a], confirmed[pair.b], digest(matches.inliers[pair])
+            return before.get(("background", *key), partial(background.agreement, pair))
+
+        return {pair: agreement(pair) for pair in matches.inliers}
 
 
 def _num_sift_descriptors(database: Path) -> dict[int, int]:

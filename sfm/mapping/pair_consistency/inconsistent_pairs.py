@@ -106,9 +106,9 @@ def find_inconsistent_pairs(
 def _doubtful_links(evidence: Mapping[Pair, PairEvidence], tried: Set[Pair]) -> tuple[DoubtfulLink, ...]:
     weights = {pair: e.probability for pair, e in evidence.items()}
     forest = maximum_spanning_forest(weights)
-    tree: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in forest.edges])
+    tree: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in forest])
     found = []
-    for pair in forest.edges:
+    for pair in forest:
         if not _SURE < weights[pair] < 1 - _SURE:
             continue
         tree.remove_edge(*pair)

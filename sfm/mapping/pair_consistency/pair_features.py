@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
-from scipy.spatial import ConvexHull, QhullError
 
 from retrieval import Pair
 
@@ -31,7 +29,6 @@ _NUM_KNOWN = 5  # matches between tracks, for their share to mean anything
 _SUPPORTED = 0.8  # of these within tracks: the pair's matches extend the tracks
 _NUM_PASSES = 3
 _LEAST_ERROR_DEG, _USUAL_ERROR_DEG = 0.5, 3.0
-_MAX_LOG_RATIO = 3.0
 
 
 def local_features(matches: PairMatches, background: Mapping[Pair, float | None]) -> dict[str, Values]:
@@ -44,13 +41,10 @@ def local_features(matches: PairMatches, background: Mapping[Pair, float | None]
     inliers = {pair: len(rows) for pair, rows in matches.inliers.items()}
     of_image = pairs_by_image(inliers)
     context = context_agreement(matches)
-    logs = {pair: math.log(count) for pair, count in inliers.items()}
-    log_context = {pair: math.log(context[pair] + 1e-3) for pair in inliers}
     ratio = {
         pair: math.log(count / max(matches.num_matches.get(pair, count), count))
         for pair, count in inliers.items()
     }
-    spread = {pair: _spread(matches, pair) for pair in inliers}
     measured = {pair: value for pair in inliers if (value := background.get(pair)) is not None}
     num_matched = {name: np.count_nonzero(n) for name, n in matches.num_pairs_of_keypoints.items()}
     strength = {
@@ -58,15 +52,10 @@ def local_features(matches: PairMatches, background: Mapping[Pair, float | None]
         for pair, count in inliers.items()
     }
     return {
-        "inliers": logs,
-        "relative_inliers": _relative(logs, of_image),
+        "inliers": {pair: math.log(count) for pair, count in inliers.items()},
         "rank": _rank(of_image),
-        "context": log_context,
-        "relative_context": _relative(log_context, of_image),
         "relative_inlier_ratio": _relative(ratio, of_image),
-        "relative_spread": _relative(spread, of_image),
         "common_neighbours": _common_neighbours(strength),
-        "detour": _detour(strength),
         "capture_order": capture_order(matches.keypoints, of_image),
         "has_background": {pair: float(pair in measured) for pair in inliers},
         "background": {pair: measured.get(pair, 0.0) for pair in inliers},
@@ -83,7 +72,7 @@ def track_features(
     """
     forest = maximum_spanning_forest(log_odds)
     tracks = TrackForest({name: len(xy) for name, xy in matches.keypoints.items()})
-    trusted = set(forest.edges)
+    trusted = set(forest)
     for pair in sorted(trusted, key=lambda pair: (-log_odds[pair], pair)):
         tracks.join(pair, matches.inliers[pair])
     for _ in range(_NUM_PASSES):
@@ -98,7 +87,7 @@ def track_features(
             break
     graph: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in sorted(trusted)])
     errors = rotation_errors(rotations, graph, log_odds)
-    in_forest = frozenset(forest.edges)
+    in_forest = frozenset(forest)
     return {
         "track_support": {
             pair: 0.0 if pair in in_forest else _support(tracks, matches, pair) for pair in log_odds
@@ -167,22 +156,6 @@ def _rank(of_image: Mapping[str, Sequence[Pair]]) -> dict[Pair, float]:
     return found
 
 
-def _spread(matches: PairMatches, pair: Pair) -> float:
-    """Square root of the share of the image within the convex hull of the inliers, the smaller of both."""
-    rows = matches.inliers[pair]
-    return min(
-        math.sqrt(_hull_area(matches.keypoints[name][rows[:, column]]) / math.prod(matches.sizes[name]))
-        for column, name in enumerate(pair)
-    )
-
-
-def _hull_area(xy: npt.NDArray[np.float64]) -> float:
-    try:
-        return float(ConvexHull(xy).volume)
-    except QhullError:  # on a line
-        return 0.0
-
-
 def _common_neighbours(strength: Values) -> dict[Pair, float]:
     """Log of the strength of the paths over one other image, relative to that of the pair itself."""
     adjacent: dict[str, dict[str, float]] = {}
@@ -195,18 +168,6 @@ def _common_neighbours(strength: Values) -> dict[Pair, float]:
         return sum(min(first[name], second[name]) for name in first.keys() & second.keys())
 
     return {pair: math.log((over_one(*pair) + 1e-2) / (value + 1e-2)) for pair, value in strength.items()}
-
-
-def _detour(strength: Values) -> dict[Pair, float]:
-    """-Log of the strength of the best path without the pair, relative to the pair's; 0 without a path."""
-    forest = maximum_spanning_forest(strength)
-
-    def ratio(pair: Pair, other: float | None) -> float:
-        if other is None:
-            return 0.0
-        return -max(-_MAX_LOG_RATIO, min(_MAX_LOG_RATIO, math.log(other / strength[pair])))
-
-    return {pair: ratio(pair, other) for pair, other in forest.detours(strength).items()}
 
 
 def _support(tracks: TrackForest, matches: PairMatches, pair: Pair) -> float:

@@ -22,14 +22,9 @@ from .pair_rotations import Rotation
 
 WORDS = {
     "inliers": "{num_inliers} inliers",
-    "relative_inliers": "far fewer inliers than its photos' best pairs",
     "rank": "many pairs of its photos have more inliers",
-    "context": "what surrounds its matches is matched with other places",
-    "relative_context": "what surrounds its matches is matched with other places",
     "relative_inlier_ratio": "more of its matches were outliers than in its photos' best pairs",
-    "relative_spread": "its matches cover little of the photos",
     "common_neighbours": "pairs that lead from one photo to the other over a third are stronger",
-    "detour": "stronger pairs lead from one photo to the other another way",
     "capture_order": "its photos are far apart in the order of capture",
     "background": "what surrounds its matches differs",
     "track_support": "its matches contradict the tracks of likelier pairs",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import networkx as nx
@@ -19,6 +20,7 @@ import pycolmap
 from retrieval import Pair
 
 from ..scene.pair_matches import PairMatches
+from .measurements import Measurements, digest
 
 Rotation = npt.NDArray[np.float64]
 """(3, 3): what turns directions in the frame of the camera of `pair.a` into that of `pair.b`."""
@@ -32,7 +34,7 @@ _CLOSED_DEG = 1.0
 _ESSENTIAL = (2, 3)  # calibrated and uncalibrated geometries; the others are of a homography
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: a cached property
 class _TwoView:
     """A verified pair with some of its matches, in the order of its images in the database."""
 
@@ -62,12 +64,26 @@ class _TwoView:
         matrix = np.asarray(geometry.cam2_from_cam1.rotation.matrix())
         return matrix.T if self.flipped else matrix
 
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """What its rotation depends on."""
+        cameras = tuple(
+            (camera.model, camera.has_prior_focal_length, *camera.params.tolist())
+            for camera in (self.first, self.second)
+        )
+        matrices = (self.geometry.F, self.geometry.E, self.geometry.H)
+        known = tuple(None if matrix is None else digest(np.asarray(matrix)) for matrix in matrices)
+        ends = digest(self.points), digest(self.points_to)
+        return int(self.geometry.config), self.flipped, cameras, known, ends
 
-def read_rotations(database: Path, matches: PairMatches) -> dict[Pair, Rotation]:
+
+def read_rotations(
+    database: Path, matches: PairMatches, measured: Measurements | None = None
+) -> dict[Pair, Rotation]:
     """The rotation of each pair of `matches` that has one, from its geometry in a COLMAP database."""
-    views = _read(database, matches)
-    factor = _focal_factor(matches, views)
-    rotations = {pair: view.rotation(factor) for pair, view in views.items()}
+    views, before = _read(database, matches), measured or Measurements()
+    factor = _focal_factor(matches, views, before)
+    rotations = {pair: _rotation(view, factor, before) for pair, view in views.items()}
     return {pair: matrix for pair, matrix in rotations.items() if matrix is not None}
 
 
@@ -118,7 +134,13 @@ def _read(database: Path, matches: PairMatches) -> dict[Pair, _TwoView]:
     return views
 
 
-def _focal_factor(matches: PairMatches, views: Mapping[Pair, _TwoView]) -> float | None:
+def _rotation(view: _TwoView, factor: float | None, measured: Measurements) -> Rotation | None:
+    return measured.get(("rotation", view.key, factor), lambda: view.rotation(factor))
+
+
+def _focal_factor(
+    matches: PairMatches, views: Mapping[Pair, _TwoView], measured: Measurements
+) -> float | None:
     """The factor that closes most triplets of the strongest pairs; None where all focal lengths are given."""
     unknown = [
         pair
@@ -129,7 +151,10 @@ def _focal_factor(matches: PairMatches, views: Mapping[Pair, _TwoView]) -> float
     triplets = list(_triplets(strongest))
     if len(triplets) < _MIN_TRIPLETS:
         return None
-    closed = {f: _num_closed({p: views[p].rotation(f) for p in strongest}, triplets) for f in _FOCAL_FACTORS}
+    closed = {
+        f: _num_closed({p: _rotation(views[p], f, measured) for p in strongest}, triplets)
+        for f in _FOCAL_FACTORS
+    }
     best = max(closed, key=lambda factor: closed[factor])
     return best if closed[best] else None
 

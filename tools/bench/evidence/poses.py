@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -76,16 +76,21 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("--out", type=file_to_write, help="figures, as JSON")
     parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")
+    parser.add_argument(
+        "--without", nargs="*", default=(), metavar="KIND", help="judged as others, but in no fit"
+    )
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     models: list[LabelledModel] = []
     for one in json.loads(options.models.read_text(encoding="utf-8")):
         models += labelled_models(one["kind"], Path(one["truth"]), Path(one["database"]), Path(one["models"]))
-    rows = left_out(models)
+    rows = left_out(models, without=options.without)
     for row in rows:
         print(" ".join(f"{key} {value}" for key, value in row.items()))
     if options.model:
-        options.model.write_text(json.dumps(model_of(models), indent=1) + "\n", encoding="utf-8")
+        options.model.write_text(
+            json.dumps(model_of(_but(models, options.without)), indent=1) + "\n", encoding="utf-8"
+        )
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -189,12 +194,19 @@ def model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
     }
 
 
-def left_out(models: Sequence[LabelledModel]) -> list[dict[str, object]]:
-    """Figures of each model by the fit on all other kinds, and those of all together."""
+def _but(models: Sequence[LabelledModel], kinds: Collection[str]) -> list[LabelledModel]:
+    return [one for one in models if one.kind not in kinds]
+
+
+def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) -> list[dict[str, object]]:
+    """Figures of each model by the fit on all other kinds, and those of all together.
+
+    Kinds `without` are in no fit. Their models count in the first pooled figures and not in the second.
+    """
     odds: dict[int, Reals] = {}
     whole: dict[int, float] = {}
     for kind in sorted({one.kind for one in models}):
-        model = fitted([one for one in models if one.kind != kind])
+        model = fitted(_but(models, {kind, *without}))
         for index, one in enumerate(models):
             if one.kind == kind:
                 found = model.log_odds(one.features)
@@ -204,11 +216,17 @@ def left_out(models: Sequence[LabelledModel]) -> list[dict[str, object]]:
         _row(one, _chances(odds[index]), float(_chances(np.array(whole[index]))))
         for index, one in enumerate(models)
     ]
-    order = range(len(models))
-    return [
-        *rows,
-        _pooled(models, np.concatenate([odds[i] for i in order]), np.array([whole[i] for i in order])),
+    every = range(len(models))
+    some = [index for index in every if models[index].kind not in without]
+    pooled = [
+        _pooled(
+            [models[i] for i in chosen],
+            np.concatenate([odds[i] for i in chosen]),
+            np.array([whole[i] for i in chosen]),
+        )
+        for chosen in ([every, some] if without else [every])
     ]
+    return [*rows, *pooled]
 
 
 def _row(one: LabelledModel, chances: Reals, whole: float) -> dict[str, object]:
