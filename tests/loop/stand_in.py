@@ -78,7 +78,7 @@ class Engine:
 
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
         self.asked_about.append(set(tried))
-        return InconsistencyReport((), ambiguous=False)
+        return InconsistencyReport(())
 
     def ambiguous_parts(self, models: Models, deferred: frozenset[Pair]) -> Sequence[AmbiguousPart]:
         return self.contested

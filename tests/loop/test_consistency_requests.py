@@ -15,7 +15,7 @@ def link(a: int, b: int, *, information: float = 0.9, deciding: int = 2) -> Doub
 
 
 def report(*links: DoubtfulLink) -> InconsistencyReport:
-    return InconsistencyReport((), ambiguous=False, doubtful_links=links)
+    return InconsistencyReport((), doubtful_links=links)
 
 
 def graph(num_pairs: int, asked: Iterable[Pair] = ()) -> SceneGraph:

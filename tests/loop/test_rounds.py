@@ -82,7 +82,7 @@ class Doubtful(Engine):
         self.asked_about.append(set(tried))
         deciding = tuple(Pair(*ends) for ends in combinations(NAMES, 2) if Pair(*ends) not in tried)
         links = (doubted(Pair("0.jpg", "5.jpg"), deciding),)
-        return InconsistencyReport((), ambiguous=True, doubtful_links=links)
+        return InconsistencyReport((), doubtful_links=links)
 
 
 def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_suspects_are_asked_about_before_the_first_registration_and_not_again(tm
 def test_suspects_are_handed_on_where_the_last_look_asked_nothing(tmp_path: Path) -> None:
     result = run(Engine(), tmp_path, RegisterConfig(max_rounds=20))
 
-    assert result.inconsistent_pairs == InconsistencyReport((), ambiguous=False)
+    assert result.inconsistent_pairs == InconsistencyReport(())
 
 
 @pytest.mark.parametrize("use", ["defer", "trust"])
@@ -114,7 +114,7 @@ def test_pairs_that_are_trusted_count_everywhere(
 
     class Deferring(Engine):
         def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
-            return InconsistencyReport((), ambiguous=False, deferred=deferred)
+            return InconsistencyReport((), deferred=deferred)
 
         def reconstruct(self, start: Models, deferred: frozenset[Pair], *rest: Any, **how: Any) -> Models:
             seen.append(deferred)
@@ -136,7 +136,7 @@ def test_what_was_believed_before_a_kill_is_believed_after_it(tmp_path: Path) ->
     class DoubtsLater(Engine):
         def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
             links = tuple(doubted(Pair("0.jpg", b)) for b in ("2.jpg", "3.jpg"))
-            return InconsistencyReport((), ambiguous=True, doubtful_links=links)
+            return InconsistencyReport((), doubtful_links=links)
 
     config = RegisterConfig(max_rounds=1)
     before = run(Engine(), tmp_path, config)
