@@ -45,7 +45,7 @@ def program() -> str:
 def _visual_aliasing(result: Result) -> Iterator[str]:
     if result.run.ambiguous:
         count = len(result.run.inconsistent_pairs)
-        yield f"aliasing    {count} pairs join look-alike places (visual aliasing)."
+        yield f"aliasing    {count} pairs probably join look-alike places (visual aliasing)."
         yield f"  {result.run.aliasing_note}"
 
 
@@ -63,8 +63,8 @@ def _changed(result: Result) -> Iterator[str]:
 
 def _in_doubt(result: Result) -> Iterator[str]:
     rows = [f"{outcome.name}: {outcome.doubt}" for outcome in result.outcomes if outcome.doubt]
-    verb = "photo is probably at a wrong place" if len(rows) == 1 else "photos are probably at wrong places"
-    return _listed(f"in doubt    {len(rows)} {verb}:", rows, "outcomes", result)
+    what = "photo" if len(rows) == 1 else "photos"
+    return _listed(f"in doubt    {len(rows)} {what}:", rows, "outcomes", result)
 
 
 def _listed(title: str, rows: Sequence[str], key: str, result: Result) -> Iterator[str]:

@@ -79,6 +79,7 @@ def model_quality(
         errors,
         predicted_overlaps(model),
         scene.tried,
+        deferred,
     )
     probabilities = pose_probabilities(evidence)
     photos = {}

@@ -41,6 +41,8 @@ class ModelEvidence:
     """Predicted covisibility (`PredictedCovisibility.overlaps`)."""
     tried: Set[Pair]
     """Pairs that were matched."""
+    deferred: Set[Pair] = frozenset()
+    """Pairs that the model grew without: their agreement with it does not make it doubtful."""
 
     @property
     def agreeing(self) -> list[Pair]:
@@ -52,15 +54,19 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     """Features by name, each of all images of `num_points` in their order, (N,).
 
     `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
-    side, with the larger part. `true_pairs`: log ratio of the true to the false pairs that agree with its
-    pose, as expected. `points`: log ratio of its points to the model's median. `covisibility`: log ratio of
-    the pairs that match to those that do not, of those around it that should.
+    side, with the larger part. `true_pairs`: log ratio of the true to the false pairs, as expected, of those
+    that the model grew with and that agree with its pose. `points`: log ratio of its points to the model's
+    median. `covisibility`: log ratio of the pairs that match to those that do not, of those around it that
+    should.
     """
     names, agreeing = list(evidence.num_points), evidence.agreeing
     index = {name: number for number, name in enumerate(names)}
-    chance = np.array([evidence.probability[pair] for pair in agreeing])
-    true = _sums(index, agreeing, chance)
-    false = _sums(index, agreeing, 1 - chance)
+    chance = {pair: evidence.probability[pair] for pair in agreeing}
+    used = np.array([chance[pair] for pair in agreeing if pair not in evidence.deferred])
+    true, false = (
+        _sums(index, [pair for pair in agreeing if pair not in evidence.deferred], values)
+        for values in (used, 1 - used)
+    )
     points = np.log1p(np.array(list(evidence.num_points.values()), dtype=float))
     asked = [
         pair for pair, share in evidence.overlaps.items() if share >= _OVERLAPS and pair in evidence.tried
@@ -71,7 +77,7 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
         around @ (around @ _sums(index, pairs, np.ones(len(pairs)))) for pairs in (asked, matched)
     )
     return {
-        "link": _weakest_links(names, dict(zip(agreeing, chance.tolist(), strict=True))),
+        "link": _weakest_links(names, chance),
         "true_pairs": np.log((true + 0.5) / (false + 0.5)),
         "points": np.minimum(points - np.median(points), 0.0),
         "covisibility": np.log((num_matched + 1) / (num_asked - num_matched + 1)),

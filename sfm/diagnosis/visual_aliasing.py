@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from sfm.mapping import (
     InconsistencyReport,
     Measurements,
     PairMatches,
-    ViewGraph,
     find_inconsistent_pairs,
     measured_background,
     read_rotations,
@@ -82,13 +81,6 @@ def deferred_pairs(database: Path) -> frozenset[Pair]:
     """Pairs of a COLMAP database that registration should defer; none where there are too many to search."""
     report = read_inconsistent_pairs(database, frozenset())
     return report.deferred if report else frozenset()
-
-
-def pair_probabilities(database: Path) -> Mapping[Pair, float]:
-    """That a verified pair of a COLMAP database is true; 1 of all where there are too many to search."""
-    if report := read_inconsistent_pairs(database, frozenset()):
-        return report.probability
-    return dict.fromkeys(ViewGraph.read(database).edges, 1.0)
 
 
 def visual_aliasing(

@@ -171,7 +171,7 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
         yield f"Files were removed or changed while the run went on: {names}{more}."
     if run.get("ambiguous"):
         count = len(run["inconsistent_pairs"])
-        yield f"{count} pairs join places that only look the same: see Look-alike places below."
+        yield f"{count} pairs probably join places that only look the same: see Look-alike places below."
     for index, model in enumerate(models):
         for group in model.get("alternatives", ())[:_MAX_SHOWN]:
             yield (
@@ -180,7 +180,7 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
             )
     if doubted := num_doubted(run):
         yield (
-            f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} probably at a wrong place: "
+            f"{doubted} registered {'photo is' if doubted == 1 else 'photos are'} in doubt: "
             "first among the photos of the model below, with the reason."
         )
     if len(models) > 1:

@@ -207,7 +207,10 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
 
     lines = result_lines(result)
 
-    warned = ["aliasing    2 pairs join look-alike places (visual aliasing).", "  Take photos between."]
+    warned = [
+        "aliasing    2 pairs probably join look-alike places (visual aliasing).",
+        "  Take photos between.",
+    ]
     assert lines == ["result      No model could be built", "figures", *(warned if ambiguous else [])]
 
 
@@ -227,7 +230,7 @@ def test_photos_in_doubt_are_counted_and_named(num_doubted: int) -> None:
 
     lines = result_lines(result)[2:]
 
-    heads = {0: [], 1: ["in doubt    1 photo is probably at a wrong place:"]}
-    assert lines[:1] == heads.get(num_doubted, ["in doubt    12 photos are probably at wrong places:"])
+    heads = {0: [], 1: ["in doubt    1 photo:"]}
+    assert lines[:1] == heads.get(num_doubted, ["in doubt    12 photos:"])
     assert lines[1:11] == [f"  {i:02d}.jpg: few points" for i in range(min(num_doubted, 10))]
     assert lines[11:] == (["  … and 2 more; see `outcomes` in out/run.json"] if num_doubted == 12 else [])

@@ -53,7 +53,7 @@ def test_look_alikes_have_a_section_with_what_to_do(tmp_path, make_run):
     assert "Take photos between." in section
     assert section.count("it &lt;differs&gt;") == 20
     assert "and 5 more" in section
-    assert "25 pairs join places that only look the same" in html
+    assert "25 pairs probably join places that only look the same" in html
 
 
 def test_photos_in_doubt_come_first_with_what_speaks_against_them(tmp_path, make_run):
@@ -71,7 +71,7 @@ def test_photos_in_doubt_come_first_with_what_speaks_against_them(tmp_path, make
     held = next(card for card in cards if "scene0/2.png" in card)
     assert "1 of 4 photos agree</p>" in held
     assert sum("In doubt" in card for card in cards) == 1
-    assert "1 registered photo is probably at a wrong place" in html
+    assert "1 registered photo is in doubt" in html
 
 
 def test_a_model_with_photos_in_doubt_is_not_called_complete(tmp_path, make_run):

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
-    listed: list[dict[str, str]] = []
+    listed: list[dict[str, object]] = []
     for one in json.loads(options.sets.read_text(encoding="utf-8")):
         folder = Path(one["folder"])
         truth = next(
@@ -62,7 +62,7 @@ def main() -> None:
             database = place / "thin.db" if is_thin else Path(one["database"])
             if models := _mapped(engine, database, place / name, more):
                 found = {"truth": str(truth), "database": str(database), "models": str(models)}
-                listed.append({"kind": one["kind"], **found})
+                listed.append({"kind": one["kind"], **found, "defers": engine == "ours" and not more})
                 print(folder.name, name, flush=True)
     text = json.dumps(listed, indent=1) + "\n"
     (options.cache / "models.json").write_text(text, encoding="utf-8")

@@ -4,9 +4,9 @@
     python tools/bench evidence.poses MODELS.json --model pose_model.json       # and the fit on all
 
 MODELS.json lists models of any mapper, right and folded ones; `evidence.models` makes them:
-[{"kind": "desk", "truth": "gt.json", "database": "...", "models": "..."}, …]. Beside the probability stand
-what others have: the number of points that an image sees, and its mean reprojection error. A model counts by
-the root of its number of images.
+[{"kind": "desk", "truth": "gt.json", "database": "...", "models": "...", "defers": true}, …]. Beside the
+probability stands what others have: the number of points that an image sees, and its mean reprojection error.
+A model counts by the root of its number of images.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import pycolmap
 from harness.arguments import file_to_write
 
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
-from retrieval import Pair
 from sfm.colmap.model_poses import find_models
 from sfm.diagnosis.pose_features import ModelEvidence, pose_features
 from sfm.diagnosis.pose_probability import WORDS, PoseModel, lowest_average
-from sfm.diagnosis.visual_aliasing import pair_probabilities
+from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.evaluation import load_ground_truth
+from sfm.mapping import InconsistencyReport
 from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.measures.covisibility import predicted_overlaps
 from sfm.mapping.scene.scene import Scene
@@ -83,7 +83,8 @@ def main() -> None:
     pycolmap.logging.minloglevel = 2
     models: list[LabelledModel] = []
     for one in json.loads(options.models.read_text(encoding="utf-8")):
-        models += labelled_models(one["kind"], Path(one["truth"]), Path(one["database"]), Path(one["models"]))
+        paths = (Path(one[key]) for key in ("truth", "database", "models"))
+        models += labelled_models(one["kind"], *paths, defers=one["defers"])
     rows = left_out(models, without=options.without)
     for row in rows:
         print(" ".join(f"{key} {value}" for key, value in row.items()))
@@ -95,9 +96,11 @@ def main() -> None:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def labelled_models(kind: str, truth: Path, database: Path, folder: Path) -> list[LabelledModel]:
-    """The models below a folder, with evidence and labels."""
-    scene, probability = _scene(database)
+def labelled_models(
+    kind: str, truth: Path, database: Path, folder: Path, *, defers: bool
+) -> list[LabelledModel]:
+    """The models below a folder, with evidence and labels; `defers`: whether they grew without some pairs."""
+    scene, report = _scene(database)
     poses = {
         name: (np.asarray(pose.rotation.matrix()), np.asarray(pose.inverse().translation))
         for name, pose in load_ground_truth(truth).poses.items()
@@ -111,10 +114,11 @@ def labelled_models(kind: str, truth: Path, database: Path, folder: Path) -> lis
         errors = median_errors_px(scene, model, scene.view_graph.edges)
         evidence = ModelEvidence(
             {image.name: image.num_points3D for image in images},
-            {pair: probability[pair] for pair in errors},
+            {pair: report.probability[pair] for pair in errors},
             errors,
             predicted_overlaps(model),
             scene.tried,
+            report.deferred if defers else frozenset(),
         )
         is_known = np.array([image.name in poses for image in images])
         right = _right({i.name: i.cam_from_world() for i in images if i.name in poses}, poses)
@@ -128,8 +132,11 @@ def labelled_models(kind: str, truth: Path, database: Path, folder: Path) -> lis
 
 
 @lru_cache(1)
-def _scene(database: Path) -> tuple[Scene, Mapping[Pair, float]]:
-    return Scene.open(database), pair_probabilities(database)
+def _scene(database: Path) -> tuple[Scene, InconsistencyReport]:
+    report = read_inconsistent_pairs(database, frozenset())
+    if report is None:
+        raise SystemExit(f"{database} holds too many verified pairs")
+    return Scene.open(database), report
 
 
 def _mean_error_px(model: pycolmap.Reconstruction, image: pycolmap.Image) -> float:
