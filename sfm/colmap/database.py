@@ -140,11 +140,17 @@ class FeatureDatabase:
         return found
 
     def put_features(
-        self, name: str, keypoints: NDArray[np.float32], descriptors: NDArray[np.uint8] | None
+        self,
+        name: str,
+        keypoints: NDArray[np.float32],
+        descriptors: NDArray[np.uint8] | None,
+        *,
+        kind: pycolmap.FeatureExtractorType = pycolmap.FeatureExtractorType.SIFT,
     ) -> None:
         """Replace an image's features, which no match may use yet.
 
-        Keypoints are `(n, 2, 4 or 6)`; descriptors `(n, 128)` as `features` gives them, or None without any.
+        Keypoints are `(n, 2, 4 or 6)`; descriptors `(n, bytes)` as COLMAP stores those of
+        `kind` and `features` gives them, or None without any.
         """
         with closing(self._connect()) as db, db:
             (image_id,) = db.execute("SELECT image_id FROM images WHERE name = ?", (name,)).fetchone()
@@ -152,8 +158,8 @@ class FeatureDatabase:
             row = (image_id, *keypoints.shape, data)
             db.execute("INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)", row)
             if descriptors is not None:
-                kind, values = int(pycolmap.FeatureExtractorType.SIFT), np.ascontiguousarray(descriptors)
-                entry = (image_id, kind, *values.shape, values.tobytes())
+                values = np.ascontiguousarray(descriptors)
+                entry = (image_id, int(kind), *values.shape, values.tobytes())
                 db.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?, ?)", entry)
 
     def write_positions(self, collection: Collection) -> None:
@@ -209,7 +215,7 @@ class FeatureDatabase:
             return dict(db.execute(query))
 
     def features(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Keypoints `(n, 4 or 6) float32` (x, y, shape; px) and descriptors `(n, 128) uint8` of an image."""
+        """Keypoints `(n, 2, 4 or 6) float32` (x, y, shape; px) and descriptors `(n, bytes) uint8`."""
         query = (
             "SELECT k.rows, k.cols, k.data, d.cols, d.data FROM images JOIN keypoints k USING (image_id) "
             "JOIN descriptors d USING (image_id) WHERE name = ?"

@@ -14,8 +14,8 @@ def open_backend(context: BackendContext) -> Backend:
     """The backend that the configuration names; auto takes mast3r where its weights and a GPU are.
 
     Raises:
-        WeightsError: mast3r is asked for and its weights are missing or unusable.
-        MissingDependencyError: mast3r is asked to run on a device that this machine lacks.
+        WeightsError: weights that the backend needs are missing or unusable.
+        MissingDependencyError: a package or device that the backend needs is missing.
     """
     return MATCHERS[_wanted(context)](context)
 
@@ -32,7 +32,17 @@ def _mast3r(context: BackendContext) -> Backend:
     return Mast3rBackend.open(context)
 
 
-MATCHERS: Mapping[str, Callable[[BackendContext], Backend]] = {"sift": _sift, "mast3r": _mast3r}
+def _aliked(context: BackendContext) -> Backend:
+    from sfm.matching.aliked.backend import AlikedBackend
+
+    return AlikedBackend.open(context)
+
+
+MATCHERS: Mapping[str, Callable[[BackendContext], Backend]] = {
+    "sift": _sift,
+    "aliked": _aliked,
+    "mast3r": _mast3r,
+}
 """What opens each backend that `Config.backend` can name."""
 
 

@@ -1,0 +1,174 @@
+"""ALIKED and LightGlue as a backend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import torch
+from numpy.typing import NDArray
+
+from retrieval import Edge, Pair
+from retrieval.codebook import Codebook
+from sfm.colmap.database import FeatureDatabase, StageKeys
+from sfm.config.schema import Config
+from sfm.ingest.decode import UnusablePhotoError, decode, open_photo
+from sfm.mapping.scene.depth_source import DepthSource
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport
+from sfm.matching.guide import NO_GUIDES, Guides
+from sfm.matching.verification import record_pairs, verification_options, verify_pairs
+from sfm.types import Collection, Photo
+from sfm.workspace.progress import SilentProgress
+from sfm.workspace.workspace import Workspace, content_key
+
+from .networks import Networks, open_networks
+
+_VERSION = 1
+"""Raised when a change of code changes what is computed: earlier results are then computed again."""
+_SECONDS_A_CHUNK = 15.0
+"""A kill loses at most the chunk in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlikedBackend:
+    """See `sfm.matching.Backend`."""
+
+    context: BackendContext
+    networks: Networks
+    name: str = "aliked"
+    notice: str = ""
+
+    @classmethod
+    def open(cls, context: BackendContext) -> AlikedBackend:
+        """Load the networks; raises as `open_networks`."""
+        torch.set_num_threads(context.threads)
+        return cls(context, open_networks(context.config.aliked))
+
+    def keys(self) -> StageKeys:
+        """Features depend on the options of ALIKED but not on the device, matches on features."""
+        config, own = self.context.config, self.context.config.aliked
+        features = content_key("aliked", _VERSION, own.max_image_size, own.max_keypoints)
+        geometries = content_key("geometries", features, config.verify, config.run.seed)
+        return StageKeys(features, features, geometries)
+
+    def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
+        """ALIKED keypoints and descriptors, into the database in COLMAP's form of them."""
+        before = database.num_keypoints()
+        todo = [photo for photo in collection.photos if photo.name not in before]
+        failed: dict[str, str] = {}
+        with self.context.progress.task("describe", len(todo), unit="photos") as task:
+            for photo in todo:
+                try:
+                    keypoints, descriptors = self._features(photo)
+                except (UnusablePhotoError, OSError) as error:
+                    failed[photo.name] = str(error)
+                else:
+                    kind = pycolmap.FeatureExtractorType.ALIKED_N16ROT
+                    database.put_features(photo.name, keypoints, descriptors.view(np.uint8), kind=kind)
+                task.advance(1)
+        after = database.num_keypoints()
+        for name in collection.names:
+            self.context.workspace.events.emit(
+                "describe", "features", name=name, num_keypoints=after.get(name), cached=name in before
+            )
+        return DescribeReport(len(todo) - len(failed), len(collection.photos) - len(todo), failed)
+
+    def _features(self, photo: Photo) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        size = self.context.config.aliked.max_image_size
+        keypoints, descriptors = self.networks.describe(_pixels(photo.path, "RGB"), size)
+        if photo.mask is not None:
+            mask = _pixels(photo.mask, "L") > 0
+            columns, rows = np.clip(keypoints.astype(np.int64), 0, np.array(mask.shape[::-1]) - 1).T
+            keypoints, descriptors = keypoints[mask[rows, columns]], descriptors[mask[rows, columns]]
+        return keypoints, np.ascontiguousarray(descriptors)
+
+    def retrieval_key(self, collection: Collection) -> str:
+        """The options of ALIKED, and how many descriptors are taken."""
+        return content_key(
+            "retrieval", 1, self.keys().features, self.context.config.retrieval.num_descriptors
+        )
+
+    def retrieval_descriptors(
+        self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """ALIKED descriptors of each photo's best keypoints."""
+        count = self.context.config.retrieval.num_descriptors
+        return {name: _stored(database, name)[:count, 2:].copy() for name in names}
+
+    def foreign_descriptors(
+        self, photos: Collection, collection: Collection, scratch: Workspace
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """ALIKED descriptors of photos beside the collection, by way of a database of their own."""
+        there = replace(self, context=replace(self.context, workspace=scratch))
+        database = FeatureDatabase(scratch.database)
+        database.sync(photos, self.keys())
+        failed = there.describe(photos, database).failed
+        return there.retrieval_descriptors(
+            photos, database, [name for name in photos.names if name not in failed]
+        )
+
+    def codebook(self) -> Codebook | None:
+        """Trained on the collection."""
+        return None
+
+    def match(
+        self,
+        edges: Mapping[Pair, Edge],
+        collection: Collection,
+        database: FeatureDatabase,
+        *,
+        guides: Guides = NO_GUIDES,
+    ) -> MatchReport:
+        """LightGlue's matches, verified, a few pairs at a time; guides are not used."""
+        context = self.context
+        options = verification_options(context.config.verify, context.config.run.seed)
+        done = database.pairs()
+        sizes = {photo.name: (photo.width, photo.height) for photo in collection.photos}
+        todo = sorted(pair for pair in edges if pair not in done)
+        chunk: dict[Pair, NDArray[np.uint32]] = {}
+        started = time.monotonic()
+        with context.progress.task("match", len(todo), unit="pairs") as task:
+            for pair in todo:
+                sides = [(_stored(database, name), sizes[name]) for name in (pair.a, pair.b)]
+                chunk[pair] = self.networks.match(*sides)
+                if pair == todo[-1] or time.monotonic() - started > _SECONDS_A_CHUNK:
+                    database.add_matches({}, chunk)
+                    verify_pairs(
+                        list(chunk),
+                        database,
+                        scratch_dir=context.workspace.cache,
+                        options=options,
+                        progress=SilentProgress(),
+                    )
+                    chunk, started = {}, time.monotonic()
+                task.advance(1)
+        inliers = record_pairs(edges, todo, database.pairs(), context.workspace.events)
+        return MatchReport(len(todo), len(edges) - len(todo), inliers)
+
+    def focal_guesses(self, collection: Collection) -> Mapping[int, float]:
+        """ALIKED sees none."""
+        return {}
+
+    def depth(self, collection: Collection) -> DepthSource | None:
+        """ALIKED sees none."""
+        return None
+
+    def adapted(self, config: Config, collection: Collection) -> Config:
+        """The defaults, which are SIFT's, hold."""
+        return config
+
+
+def _pixels(path: Path, mode: str) -> NDArray[np.uint8]:
+    """As stored, not upright: the model refers to these."""
+    with open_photo(path) as image:
+        decode(image)
+        return np.asarray(image.convert(mode))
+
+
+def _stored(database: FeatureDatabase, name: str) -> NDArray[np.float32]:
+    keypoints, descriptors = database.features(name)
+    return np.column_stack((keypoints[:, :2], np.ascontiguousarray(descriptors).view(np.float32)))
