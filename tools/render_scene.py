@@ -9,6 +9,7 @@ python tools/render_scene.py OUT --scene district --views 200  # several loops t
 python tools/render_scene.py OUT --scene bridge --views 200    # two districts and an alley between them
 python tools/render_scene.py OUT --scene facades --views 200   # streets with look-alike houses
 python tools/render_scene.py OUT --scene terraces --views 200  # the same with pairs of look-alike houses
+python tools/render_scene.py OUT --scene pan-street --views 60   # turning at each stop of a short walk
 python tools/render_scene.py OUT --scene flight --shake 1.5 --focal   # flat fields from one height
 python tools/render_scene.py OUT --fisheye --focal-factor 0.45 --k1 0.03   # 127 degrees wide
 python tools/render_scene.py OUT --plain --depth             # shapes without texture
@@ -30,6 +31,7 @@ from synthetic import (
     flight,
     overview,
     pan,
+    panned,
     promenade,
     ring,
     rolled,
@@ -53,6 +55,9 @@ SCENES = (
     "facades",
     "terraces",
     "flight",
+    "pan-square",
+    "pan-street",
+    "pan-district",
 )
 _LOOK_ALIKES: dict[str, Literal["none", "houses", "terraces"]] = {
     "district": "none",
@@ -64,6 +69,10 @@ CHAIN_STEP = 0.62
 """Of the width that a photo of a chain shows: above a half, so that the next but one shows nothing of it."""
 SPIN_SPOT = (6.5, 3.5)
 FLIGHT_HEIGHT_M = 100.0
+_STEPS = {"pan-square": 40, "pan-street": 80, "pan-district": 240}
+"""Of the whole way, of which a walker who turns at each stop goes the first."""
+_TURNS = 10
+"""Photos from one stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +171,23 @@ def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
         place = farmland(shoot.seed)
         poses = flight(shoot.views, place.half_size_m, FLIGHT_HEIGHT_M, seed=shoot.seed)
         return [(place, "flight", pose) for pose in poses]
+    if shoot.scene in _STEPS:
+        return _panned_views(shoot)
     if shoot.scene == "bridge":
         return [(place, "bridge", pose) for place, pose in bridge_views(shoot.views, shoot.seed)]
     if shoot.scene in _LOOK_ALIKES:
         views = district_views(shoot.views, shoot.seed, look_alikes=_LOOK_ALIKES[shoot.scene])
         return [(place, shoot.scene, pose) for place, pose in views]
     return _square_views(shoot, "square", shoot.seed)
+
+
+def _panned_views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:
+    """Photos of the first stops of a way, most of them with hardly any parallax between them."""
+    way = replace(shoot, scene=shoot.scene.removeprefix("pan-"), views=_STEPS[shoot.scene])
+    stops = _views(way)[: -(-shoot.views // _TURNS)]
+    place, component, _ = stops[0]
+    poses = panned([pose for _, _, pose in stops], _TURNS, seed=shoot.seed)[: shoot.views]
+    return [(place, component, pose) for pose in poses]
 
 
 def _chain_views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:

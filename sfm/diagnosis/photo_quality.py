@@ -14,14 +14,13 @@ import pycolmap
 
 from retrieval import Pair
 from sfm.mapping.measures.agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
-from sfm.mapping.measures.covisibility import predicted_overlaps
 from sfm.mapping.measures.observations import PointTable, seen_by
+from sfm.mapping.pose_consistency.pose_features import ModelEvidence
+from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities, pose_probabilities
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
 from .pose_covariance import PoseSigma, pose_sigmas
-from .pose_features import ModelEvidence
-from .pose_probability import PoseProbabilities, pose_probabilities
 
 _DIGITS = 4
 
@@ -72,16 +71,9 @@ def model_quality(
     for pair in errors:
         for name in pair:
             pairs_of[name].append(pair)
-    images = {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
-    evidence = ModelEvidence(
-        {name: images[name] for name in seen.names},
-        {pair: probability[pair] for pair in errors},
-        errors,
-        predicted_overlaps(model),
-        scene.tried,
-        deferred,
+    probabilities = pose_probabilities(
+        ModelEvidence.of(scene, model, probability, deferred, errors_px=errors)
     )
-    probabilities = pose_probabilities(evidence)
     photos = {}
     for name, mine in zip(seen.names, seen.slices, strict=True):
         sigma: PoseSigma | None = sigmas.get(name)

@@ -13,7 +13,7 @@ from retrieval import Pair
 from sfm.diagnosis.cleared_pairs import cleared_pairs
 from sfm.diagnosis.photo_doubt import doubts
 from sfm.diagnosis.photo_quality import model_quality
-from sfm.diagnosis.pose_probability import PoseProbabilities
+from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 

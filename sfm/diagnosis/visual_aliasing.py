@@ -18,8 +18,7 @@ from sfm.mapping import (
     measured_background,
     read_rotations,
 )
-
-from .pose_probability import PoseProbabilities
+from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 
 MAX_PAIRS = 20_000
 """Verified pairs; with more, the search for inconsistent pairs would take minutes."""
@@ -75,12 +74,6 @@ def read_inconsistent_pairs(
         background=measured_background(database, matches, measured),
         tried=tried,
     )
-
-
-def deferred_pairs(database: Path) -> frozenset[Pair]:
-    """Pairs of a COLMAP database that registration should defer; none where there are too many to search."""
-    report = read_inconsistent_pairs(database, frozenset())
-    return report.deferred if report else frozenset()
 
 
 def visual_aliasing(

@@ -23,7 +23,7 @@ import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.mapping import InconsistencyReport, ViewGraph
+from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph
 from sfm.matching import NO_GUIDES
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
@@ -224,7 +224,7 @@ class _Loop:
         self.models = self.kept.models(
             len(self.history),
             "models",
-            lambda events: self.mapper.reconstruct(self.models, self._deferred(), events, restart=restart),
+            lambda events: self.mapper.reconstruct(self.models, self._consistency(), events, restart=restart),
         )
 
     def refine_models(self) -> None:
@@ -244,9 +244,11 @@ class _Loop:
             self.models = self.kept.latest()
             raise
 
+    def _consistency(self) -> InconsistencyReport:
+        return (self.pairs.inconsistent() if self.config.defers else None) or NO_DOUBT
+
     def _deferred(self) -> frozenset[Pair]:
-        report = self.pairs.inconsistent() if self.config.defers else None
-        return report.deferred if report else frozenset()
+        return self._consistency().deferred
 
     def _round(self, stage: Stage, max_batches: int | None = None) -> _Outcome | None:
         """One round; None where no pair was matched."""

@@ -8,6 +8,7 @@ from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
 from .pair_consistency.background import measured_background
 from .pair_consistency.inconsistent_pairs import (
+    NO_DOUBT,
     InconsistencyReport,
     InconsistentPair,
     find_inconsistent_pairs,
@@ -23,6 +24,7 @@ from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
 
 __all__ = [
     "MIN_NUM_INLIERS",
+    "NO_DOUBT",
     "AmbiguousPart",
     "DepthSource",
     "ExistingModels",

@@ -17,7 +17,8 @@ from .cameras.focal import estimate_focal_lengths
 from .cameras.focal_priors import starting_values
 from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
-from .edits.admit_pairs import admit_pairs
+from .edits.admit_pairs import admit_pairs, supported_pairs
+from .edits.alternative_models import likelier_models
 from .edits.close_gaps import close_gaps
 from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
@@ -37,6 +38,8 @@ from .growing.submodels import (
 )
 from .measures.pure_rotation import why_pure_rotation
 from .measures.soundness import why_undetermined
+from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
+from .pose_consistency.pose_judge import PoseJudge
 from .problem import MappingProblem
 from .refinement.final_refinement import note_model, refine_model
 from .scene.colmap_mappers import Peer, run_peer
@@ -63,7 +66,7 @@ def reconstruct(
     problem: MappingProblem,
     *,
     start: Sequence[pycolmap.Reconstruction] = (),
-    deferred: frozenset[Pair] = frozenset(),
+    consistency: InconsistencyReport = NO_DOUBT,
     restart: bool = True,
     events: EventSink,
     progress: Progress,
@@ -74,8 +77,8 @@ def reconstruct(
         problem: verified pairs and options.
         start: models of an earlier round to continue from; they are left unchanged. Existing models are
             among them as the earlier round left them. COLMAP's mappers ignore them.
-        deferred: pairs that may be inconsistent. Models are grown without them; the pairs that agree with
-            the models are then admitted. The option `register.inconsistent_pairs=trust` admits all at once.
+        consistency: of the verified pairs. Models are grown without the deferred ones; the pairs that agree
+            with the models are then admitted. With `register.inconsistent_pairs=trust` none is deferred.
         restart: whether components that are incomplete are also mapped from new initial pairs.
         events: receives every decision, stage `register`.
         progress: counts registered images.
@@ -96,9 +99,7 @@ def reconstruct(
     with progress.task("register", len(scene.name_of), unit="photos") as task:
         context = MappingContext(scene, options, _CountOnce(task))
         known = [model for model in start if _has_pairs(scene, model)]
-        submodels = _grown_models(
-            context, problem, known, _deferred(problem, deferred), discarded, restart=restart
-        )
+        submodels = _grown_models(context, problem, known, consistency, discarded, restart=restart)
     unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
     kept = _kept(scene, [*submodels, *unknown], problem, discarded)
     for event, fields in discarded.entries:
@@ -122,7 +123,7 @@ def refine_models(
     Args:
         problem: as for `reconstruct`.
         models: to refine.
-        deferred: as for `reconstruct`.
+        deferred: pairs that may be inconsistent; those that contradict the models are left out.
         events: receives every decision, stage `register`.
     """
     if problem.config.mapper != "graph":
@@ -234,19 +235,22 @@ def _grown_models(
     context: MappingContext,
     problem: MappingProblem,
     start: Sequence[pycolmap.Reconstruction],
-    deferred: Set[Pair],
+    consistency: InconsistencyReport,
     discarded: Journal,
     *,
     restart: bool,
 ) -> list[Submodel]:
-    """Models grown without the deferred pairs, of which the consistent ones are then admitted."""
-    config, existing, frozen = problem.config, problem.existing, context.options.frozen
-    trusted = replace(context, scene=context.scene.without(deferred))
+    """Models grown without the deferred pairs, of which the consistent ones are then admitted.
+
+    Where others, grown from all pairs, are likelier right, these take their place.
+    """
+    existing, frozen = problem.existing, context.options.frozen
+    deferred = _deferred(problem, consistency.deferred)
+    deferred -= supported_pairs(context.scene, start, deferred)[0]
+    judge = PoseJudge(context.scene, consistency.probability, deferred) if consistency.probability else None
+    trusted = replace(context, scene=context.scene.without(deferred), judge=judge)
     submodels = _continued_models(trusted, start, existing)
-    submodels += clustered_models(trusted, config, submodels, discarded, scratch=problem.scratch)
-    submodels += new_models(trusted, config, submodels, discarded)
-    if not frozen:
-        submodels = _merged_models(trusted, submodels, discarded)
+    submodels = _completed_models(trusted, problem, submodels, discarded)
     if existing is None and restart:
         submodels = _renewed_models(trusted, submodels, discarded, again=bool(start))
     if deferred and not frozen:
@@ -258,10 +262,26 @@ def _grown_models(
         "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
         "relocate": partial(_relocated, context, deferred),
     }
-    judge = Judge.of(context.scene, context.options)
+    of_steps = Judge.of(context.scene, context.options)
     for name, step in steps.items():
-        submodels = apply_step(judge, submodels, step, name, discarded)
-    return submodels
+        submodels = apply_step(of_steps, submodels, step, name, discarded)
+    if not restart or frozen or not judge:
+        return submodels
+
+    def grow(whole: MappingContext) -> list[Submodel]:
+        return _completed_models(whole, problem, [], discarded)
+
+    return likelier_models(context, submodels, grow, judge, discarded)
+
+
+def _completed_models(
+    context: MappingContext, problem: MappingProblem, models: Sequence[Submodel], discarded: Journal
+) -> list[Submodel]:
+    """The models, and new ones of the images that they leave over; those that fit together are merged."""
+    submodels = list(models)
+    submodels += clustered_models(context, problem.config, submodels, discarded, scratch=problem.scratch)
+    submodels += new_models(context, problem.config, submodels, discarded)
+    return submodels if context.options.frozen else _merged_models(context, submodels, discarded)
 
 
 def _relocated(context: MappingContext, deferred: Set[Pair], submodels: Sequence[Submodel]) -> list[Submodel]:

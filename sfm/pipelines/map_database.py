@@ -18,7 +18,7 @@ from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import ConfigError, InputError
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
-from sfm.mapping import MappingProblem, reconstruct, refine_models
+from sfm.mapping import NO_DOUBT, MappingProblem, reconstruct, refine_models
 from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, Session
 from sfm.stages.write_results import finish, write_refined, write_unrefined
@@ -81,7 +81,9 @@ def map_database(
                 seed=config.run.seed,
                 scratch=workspace.scratch,
             )
-            result = reconstruct(problem, deferred=deferred, events=workspace.events, progress=progress)
+            result = reconstruct(
+                problem, consistency=report or NO_DOUBT, events=workspace.events, progress=progress
+            )
             write_unrefined(session, result.models)
             models = refine_models(problem, result.models, deferred=deferred, events=workspace.events)
             counts.update(models=len(models))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import pycolmap
 
 from sfm.config.schema import Config
-from sfm.diagnosis.pose_probability import Alternative, PoseProbabilities
 from sfm.diagnosis.visual_aliasing import InconsistentPairRecord
 from sfm.georeferencing.georeference import Georeference
+from sfm.mapping.pose_consistency.pose_probability import Alternative, PoseProbabilities
 from sfm.pairs.failed_pairs import Failures
 from sfm.report.verdict import NO_MODEL, Facts, Verdict
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport

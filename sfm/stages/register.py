@@ -10,9 +10,10 @@ from retrieval import Edge, Pair
 from sfm.colmap.database import FeatureDatabase
 from sfm.colmap.rigs import derive_rigs
 from sfm.config.schema import Config
-from sfm.diagnosis.visual_aliasing import deferred_pairs, read_inconsistent_pairs
+from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.loop import LoopResult, Models, registered_names
 from sfm.mapping import (
+    NO_DOUBT,
     AmbiguousPart,
     ExistingModels,
     InconsistencyReport,
@@ -59,12 +60,17 @@ class SessionMapper:
         )
 
     def reconstruct(
-        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
+        self, start: Models, consistency: InconsistencyReport, events: EventSink, *, restart: bool
     ) -> Models:
         """Continue the models with all verified pairs, without refinement, and write them."""
         progress = self.session.progress
         result = reconstruct(
-            self.problem, start=start, deferred=deferred, restart=restart, events=events, progress=progress
+            self.problem,
+            start=start,
+            consistency=consistency,
+            restart=restart,
+            events=events,
+            progress=progress,
         )
         write_unrefined(self.session, result.models)
         return result.models
@@ -126,9 +132,10 @@ def with_derived_rigs(
         return loop
     for sensor in (sensor for rig in rigs for sensor in rig.sensors):
         events.emit("register", "rig_sensor", **asdict(sensor))
-    mapper, deferred = SessionMapper(session, collection, database), deferred_pairs(database.path)
-    grown = mapper.reconstruct((largest,), deferred, events, restart=True)
-    models = tuple(mapper.refine(grown, deferred, events))
+    mapper = SessionMapper(session, collection, database)
+    consistency = mapper.inconsistent_pairs(frozenset()) or NO_DOUBT
+    grown = mapper.reconstruct((largest,), consistency, events, restart=True)
+    models = tuple(mapper.refine(grown, consistency.deferred, events))
     registered, before = registered_names(models), registered_names(loop.models)
     if len(registered) < len(before):  # cameras that are not fixed to each other
         events.emit("register", "rigs", derived=True, kept=False, lost=sorted(before - registered))

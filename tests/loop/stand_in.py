@@ -46,7 +46,7 @@ class Engine:
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
-        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
+        self, start: Models, consistency: InconsistencyReport, events: EventSink, *, restart: bool
     ) -> Models:
         self.restarts.append(restart)
         models = self.grown(start)

@@ -116,9 +116,9 @@ def test_pairs_that_are_trusted_count_everywhere(
         def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport:
             return InconsistencyReport((), deferred=deferred)
 
-        def reconstruct(self, start: Models, deferred: frozenset[Pair], *rest: Any, **how: Any) -> Models:
-            seen.append(deferred)
-            return super().reconstruct(start, deferred, *rest, **how)
+        def reconstruct(self, start: Models, report: InconsistencyReport, *rest: Any, **how: Any) -> Models:
+            seen.append(report.deferred)
+            return super().reconstruct(start, report, *rest, **how)
 
     def noting(*given: Any, deferred: frozenset[Pair], **options: Any) -> list[LoopClosure]:
         if given[0]:  # models

@@ -15,6 +15,7 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import (
     DepthSource,
     ExistingModels,
+    InconsistencyReport,
     MappingProblem,
     MappingResult,
     reconstruct,
@@ -94,7 +95,8 @@ def run(
         scratch=scratch,
     )
     events, progress = events or Recorder(), progress or SilentProgress()
-    result = reconstruct(problem, start=start, deferred=deferred, events=events, progress=progress)
+    consistency = InconsistencyReport((), deferred=deferred)
+    result = reconstruct(problem, start=start, consistency=consistency, events=events, progress=progress)
     if not finished:
         return result
     models = refine_models(problem, result.models, deferred=deferred, events=events)

@@ -10,7 +10,6 @@ from scipy.spatial.transform import Rotation
 from retrieval import Pair
 from sfm.diagnosis.cleared_pairs import cleared_pairs
 from sfm.diagnosis.photo_quality import ModelQuality
-from sfm.diagnosis.pose_probability import PoseProbabilities
 from sfm.diagnosis.visual_aliasing import (
     ADVICE,
     MAX_PAIRS,
@@ -22,6 +21,7 @@ from sfm.mapping.measures.agreement import AGREED_PX
 from sfm.mapping.pair_consistency.inconsistent_pairs import find_inconsistent_pairs
 from sfm.mapping.pair_consistency.missing_correspondences import context_agreement
 from sfm.mapping.pair_consistency.pair_probability import WORDS, pair_evidence
+from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 from sfm.types import PhotoQuality
 
 from .synthetic import synthesize

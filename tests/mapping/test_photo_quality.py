@@ -11,8 +11,8 @@ import pytest
 from retrieval import Pair
 from sfm.diagnosis.photo_doubt import doubts
 from sfm.diagnosis.photo_quality import ModelQuality, model_quality
-from sfm.diagnosis.pose_probability import PoseProbabilities
 from sfm.diagnosis.quality import judged_models
+from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 

@@ -33,7 +33,7 @@ HOUSE = (
 MAPPING = (
     "scene",
     "measures pair_consistency",
-    "cameras depth",
+    "cameras depth pose_consistency",
     "growing",
     "edits",
     "clusters refinement",

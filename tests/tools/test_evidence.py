@@ -14,8 +14,8 @@ from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
 from synthetic.kinds import KINDS, plan_kind
 
 from retrieval import Pair
-from sfm.diagnosis.pose_features import ModelEvidence, pose_features
 from sfm.mapping.pair_consistency.pair_features import local_features
+from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
 from sfm.mapping.scene.pair_matches import PairMatches
 from tests.mapping.wall import Wall, chain, pair
 

@@ -176,6 +176,15 @@ def test_a_walk_round_the_block_comes_back_to_where_it_began() -> None:
     assert np.linalg.norm(centres[0] - centres[30]) > 30
 
 
+@pytest.mark.parametrize("scene", ["pan-square", "pan-street", "pan-district"])
+def test_a_walker_who_turns_at_each_stop_moves_only_between_them(scene: str) -> None:
+    centres = np.array([photo.pose.centre for photo in plan(Shoot(scene=scene, views=20))])
+
+    within, between = np.ptp(centres[:10], axis=0), np.ptp(centres.reshape(2, 10, 3).mean(axis=1), axis=0)
+
+    assert np.linalg.norm(within) < 0.5 < np.linalg.norm(between)
+
+
 def test_a_folder_with_pictures_is_not_overwritten(tmp_path, monkeypatch, capsys) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "mine.jpg").write_bytes(b"mine")

@@ -5,7 +5,7 @@ from .dataset import Photo, write_dataset
 from .layouts import Scene, farmland, promenade, square, street, whitewashed
 from .raycast import Renderer
 from .towns import bridge, bridged_centre, crossings, district, facades, mouth
-from .viewpoints import flight, overview, pan, ring, stroll, tour, walk
+from .viewpoints import flight, overview, pan, panned, ring, stroll, tour, walk
 
 __all__ = [
     "Fisheye",
@@ -25,6 +25,7 @@ __all__ = [
     "mouth",
     "overview",
     "pan",
+    "panned",
     "promenade",
     "ring",
     "rolled",

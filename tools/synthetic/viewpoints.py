@@ -1,5 +1,7 @@
 """Where the photographer stands and looks."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .camera import Pose, look_at
@@ -94,6 +96,20 @@ def pan(count: int, spot: tuple[float, float], *, seed: int = 0) -> list[Pose]:
     for angle in 2 * np.pi * np.arange(count) / count:
         aim = [10 * np.cos(angle), 10 * np.sin(angle), rng.uniform(-0.8, 1.2)]
         poses.append(look_at(eye, eye + aim))
+    return poses
+
+
+def panned(stops: Sequence[Pose], count: int, *, seed: int = 0) -> list[Pose]:
+    """From each stop so many photos of a turn through 120 degrees, to and fro, held by hand."""
+    rng = random_for(seed, "panned")
+    poses = []
+    for number, stop in enumerate(stops):
+        heading = np.arctan2(stop.rotation[2, 1], stop.rotation[2, 0])
+        sweep = np.radians(np.linspace(-60, 60, count))[:: 1 - 2 * (number % 2)]
+        for angle in heading + sweep + rng.normal(0, np.radians(1.0), count):
+            aim = [10 * np.cos(angle), 10 * np.sin(angle), rng.uniform(-0.3, 0.8)]
+            held = stop.centre + rng.normal(0, 0.03, 3)
+            poses.append(look_at(held, held + aim))
     return poses
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+
+import networkx as nx
 
 from sfm.config.schema import RegisterConfig
 
+from ..measures.pair_evidence import evidence_score
+from ..measures.pair_turns import turning_pairs
 from ..scene.journal import Journal
-from .submodels import MappingContext, Submodel, best_model
+from ..scene.scene import Scene
+from .global_sfm import global_models
+from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, best_model, is_complete
+
+_MOST = 0.9
 
 
 def new_models(
@@ -18,9 +26,38 @@ def new_models(
     taken = frozenset().union(*(submodel.names for submodel in models))
     for component in context.scene.view_graph.components():
         while len(left := component - taken) >= config.min_model_size and len(submodels) < config.max_models:
-            submodel = best_model(context, left, discarded)
+            submodel = _new_model(context, left, discarded)
             if submodel is None or len(submodel.names) < config.min_model_size:
                 break
             submodels.append(submodel)
             taken |= submodel.names
     return submodels
+
+
+def _new_model(context: MappingContext, left: Set[str], discarded: Journal) -> Submodel | None:
+    """A grown model; where parallax does not connect most of the images, the better of it and a global one.
+
+    Growing takes an image by the points that it sees, and without parallax there are none. It is left out
+    where the global model is complete and pairs hardly contradict it.
+    """
+    if context.options.frozen or _parallax_connects(context.scene, left):
+        return best_model(context, left, discarded)
+    found = global_models(context, left)[:1]
+    if found and is_complete(found[0], left) and found[0].contradicted <= MAX_CONTRADICTED:
+        return found[0]
+    if grown := best_model(context, left, discarded):
+        found.append(grown)
+    return max(found, key=lambda one: evidence_score(context.scene, [one.reconstruction], left), default=None)
+
+
+def _parallax_connects(scene: Scene, names: Set[str]) -> bool:
+    """Whether the pairs of some images connect most of them without those that show a turn alone.
+
+    It is true where depth stands in for parallax.
+    """
+    if scene.depth is not None:
+        return True
+    pairs = [pair for pair in scene.view_graph.edges if pair.a in names and pair.b in names]
+    turns = turning_pairs(scene, pairs)
+    graph: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in pairs if pair not in turns])
+    return max(map(len, nx.connected_components(graph)), default=0) >= _MOST * len(names)

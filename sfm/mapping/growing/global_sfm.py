@@ -3,23 +3,28 @@
 Incremental mapping needs points that an image shares with the model; averaging relative poses needs none. The
 poses of COLMAP's global mapper (GLOMAP, Pan et al. 2024) are a start: images whose pairs contradict them are
 removed, the others are adjusted, and the rest may still register. Parts with hardly a common point are
-separated, since adjustment cannot determine their relative pose.
+separated, since adjustment cannot determine their relative pose. Of pairs that show a turn alone only this is
+averaged, as their matches have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from pathlib import Path
 
+import numpy as np
 import pycolmap
 
 from sfm.files.scratch import scratch_folder
 
 from ..cameras.focal_priors import holds_given
 from ..measures.agreement import agreement
+from ..measures.pair_turns import turning_pairs
 from ..measures.soundness import point_connected_parts
 from ..scene.colmap_mappers import global_options, restore_intrinsics
 from ..scene.journal import Journal
 from ..scene.part_database import write_part
+from ..scene.scene import Scene
 from ..scene.session import MapperSession, open_session
 from .submodels import MappingContext, Submodel, extend, judged
 
@@ -59,6 +64,7 @@ def _mapped(
     with scratch_folder() as folder:
         scratch = folder / "database.db"
         write_part(context.scene, candidates, scratch)
+        _write_turns(context.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, options).values()
         adjustment = options.mapper.bundle_adjustment
         if adjustment.refine_focal_length and any(
@@ -67,6 +73,22 @@ def _mapped(
             adjustment.refine_focal_length = False
             models = pycolmap.global_mapping(scratch, folder, folder, options).values()
     return list(models)
+
+
+def _write_turns(scene: Scene, names: Set[str], path: Path) -> None:
+    """Write the turns of the pairs that show nothing else into a database of these images."""
+    within = [pair for pair in scene.view_graph.edges if pair.a in names and pair.b in names]
+    with pycolmap.Database.open(path) as db, pycolmap.DatabaseTransaction(db):
+        for pair, turn in turning_pairs(scene, within).items():
+            id_a, id_b = (scene.id_of[name] for name in pair)
+            lens_a, lens_b = (
+                scene.cache.camera(scene.cache.image(i).camera_id).calibration_matrix() for i in (id_a, id_b)
+            )
+            geometry = db.read_two_view_geometry(id_a, id_b)
+            geometry.config = int(pycolmap.TwoViewGeometryConfiguration.PANORAMIC)
+            geometry.H = lens_b @ turn.b_from_a @ np.linalg.inv(lens_a)
+            geometry.cam2_from_cam1 = pycolmap.Rigid3d(pycolmap.Rotation3d(turn.b_from_a), np.zeros(3))
+            db.update_two_view_geometry(id_a, id_b, geometry)
 
 
 def _drop_loose_parts(context: MappingContext, submodel: Submodel) -> None:

@@ -11,6 +11,7 @@ import pycolmap
 from ..depth.depth_model import build_depth_model
 from ..depth.photo_depth import is_contradicted
 from ..measures.agreement import contradicted_share
+from ..pose_consistency.pose_judge import PoseJudge
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions, with_two_view_tracks
 from ..scene.scene import Scene
@@ -38,6 +39,8 @@ class MappingContext:
     scene: Scene
     options: MapperOptions
     on_registered: Callable[[str], None]
+    judge: PoseJudge | None = None
+    """None: models are compared by the pairs that contradict them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +57,8 @@ class Submodel:
 
     contradicted: float = 0.0
     """Share of the verified pairs that the poses contradict, once the model is grown."""
+    right_images: float | None = None
+    """Expected number of images whose pose is right, where it is known."""
     articulation: str = ""
     """The image of another model that this one was split from at."""
 
@@ -67,9 +72,9 @@ class Submodel:
 
     @property
     def quality(self) -> tuple[float, int]:
-        """Larger is better: images registered, less where pairs contradict their poses; then observations."""
-        images = len(self.names) * (1 - self.contradicted)
-        return round(images, 3), self.reconstruction.compute_num_observations()
+        """Larger is better: images that are probably right; then observations."""
+        images = len(self.names) * (1 - self.contradicted) if self.right_images is None else self.right_images
+        return round(images, 1), self.reconstruction.compute_num_observations()
 
 
 def copied(submodel: Submodel) -> Submodel:
@@ -134,9 +139,17 @@ def without_images(context: MappingContext, submodel: Submodel, names: Set[str])
 
 
 def judged(context: MappingContext, submodel: Submodel) -> Submodel:
-    """The submodel with its share of contradicted pairs."""
+    """The submodel with its share of contradicted pairs, and its images that are probably right."""
     submodel.contradicted = contradicted_share(context.scene, submodel.reconstruction)
+    if context.judge:
+        submodel.right_images = context.judge.right_images(submodel.reconstruction)
     return submodel
+
+
+def is_complete(submodel: Submodel, candidates: Set[str]) -> bool:
+    """Whether a model has all of some images, or of many nearly all."""
+    share = _NEARLY_ALL if len(candidates) > _LARGE else 1.0
+    return len(submodel.names & candidates) >= share * len(candidates)
 
 
 def best_model(
@@ -214,10 +227,7 @@ def _best_of_seeds(
             break
         extend(context, submodel, candidates)
         finished.append(judged(context, submodel))
-        share = _NEARLY_ALL if len(candidates) > _LARGE else 1.0
-        complete = [
-            one.contradicted for one in finished if len(one.names & candidates) >= share * len(candidates)
-        ]
+        complete = [one.contradicted for one in finished if is_complete(one, candidates)]
         if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
             break
     if not finished:

@@ -71,6 +71,10 @@ class InconsistencyReport:
         return replace(self, inconsistent_pairs=left, deferred=self.deferred - pairs)
 
 
+NO_DOUBT = InconsistencyReport(())
+"""Nothing is known against any pair."""
+
+
 def find_inconsistent_pairs(
     matches: PairMatches,
     *,

@@ -171,11 +171,16 @@ class _StoreMapper:
     match: Callable[[Mapping[Pair, Edge], Guides], MatchReport]
 
     def reconstruct(
-        self, start: Models, deferred: frozenset[Pair], events: EventSink, *, restart: bool
+        self, start: Models, consistency: InconsistencyReport, events: EventSink, *, restart: bool
     ) -> Models:
         progress = SilentProgress()
         return reconstruct(
-            self.problem, start=start, deferred=deferred, restart=restart, events=events, progress=progress
+            self.problem,
+            start=start,
+            consistency=consistency,
+            restart=restart,
+            events=events,
+            progress=progress,
         ).models
 
     def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:

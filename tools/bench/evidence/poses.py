@@ -24,13 +24,11 @@ from harness.arguments import file_to_write
 
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
 from sfm.colmap.model_poses import find_models
-from sfm.diagnosis.pose_features import ModelEvidence, pose_features
-from sfm.diagnosis.pose_probability import WORDS, PoseModel, lowest_average
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.evaluation import load_ground_truth
 from sfm.mapping import InconsistencyReport
-from sfm.mapping.measures.agreement import median_errors_px
-from sfm.mapping.measures.covisibility import predicted_overlaps
+from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
+from sfm.mapping.pose_consistency.pose_probability import WORDS, PoseModel, lowest_average
 from sfm.mapping.scene.scene import Scene
 
 NAMES = list(WORDS)
@@ -111,15 +109,8 @@ def labelled_models(
         images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: str(image.name))
         if len(images) < _MIN_IMAGES:
             continue
-        errors = median_errors_px(scene, model, scene.view_graph.edges)
-        evidence = ModelEvidence(
-            {image.name: image.num_points3D for image in images},
-            {pair: report.probability[pair] for pair in errors},
-            errors,
-            predicted_overlaps(model),
-            scene.tried,
-            report.deferred if defers else frozenset(),
-        )
+        deferred = report.deferred if defers else frozenset()
+        evidence = ModelEvidence.of(scene, model, report.probability, deferred)
         is_known = np.array([image.name in poses for image in images])
         right = _right({i.name: i.cam_from_world() for i in images if i.name in poses}, poses)
         is_right = np.array([image.name in right for image in images])

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
+import pycolmap
 import scipy.sparse as sp
 
 from retrieval import Pair
-from sfm.mapping.measures.agreement import AGREED_PX
-from sfm.mapping.pair_consistency.trees import maximum_spanning_forest
+
+from ..measures.agreement import AGREED_PX, median_errors_px
+from ..measures.covisibility import predicted_overlaps
+from ..pair_consistency.trees import maximum_spanning_forest
+from ..scene.scene import Scene
 
 Array = npt.NDArray[np.float64]
 
@@ -43,6 +47,31 @@ class ModelEvidence:
     """Pairs that were matched."""
     deferred: Set[Pair] = frozenset()
     """Pairs that the model grew without: their agreement with it does not make it doubtful."""
+
+    @classmethod
+    def of(
+        cls,
+        scene: Scene,
+        model: pycolmap.Reconstruction,
+        probability: Mapping[Pair, float],
+        deferred: Set[Pair],
+        *,
+        errors_px: Mapping[Pair, float] | None = None,
+    ) -> ModelEvidence:
+        """The evidence on a model of a scene.
+
+        Args:
+            scene: with all pairs.
+            model: left unchanged.
+            probability: that each pair of the scene is true.
+            deferred: pairs that the model grew without.
+            errors_px: of its pairs, where they are known.
+        """
+        errors = median_errors_px(scene, model, scene.view_graph.edges) if errors_px is None else errors_px
+        points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
+        chances = {pair: probability[pair] for pair in errors}
+        overlaps = predicted_overlaps(model)
+        return cls(dict(sorted(points.items())), chances, errors, overlaps, scene.tried, deferred)
 
     @property
     def agreeing(self) -> list[Pair]:

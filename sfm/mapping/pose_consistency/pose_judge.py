@@ -1,0 +1,39 @@
+"""Compares models of the same images by how many of their poses are probably right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+
+import pycolmap
+
+from retrieval import Pair
+
+from ..scene.scene import Scene
+from .pose_features import ModelEvidence
+from .pose_probability import pose_probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class PoseJudge:
+    """One measure for models however they were found."""
+
+    scene: Scene
+    """With all pairs."""
+    probability: Mapping[Pair, float]
+    """That each pair of the scene is true."""
+    deferred: Set[Pair] = field(default_factory=frozenset)
+    """Pairs that the models grew without."""
+
+    def with_all_pairs(self) -> PoseJudge:
+        """For models that grew with the deferred pairs, too."""
+        return replace(self, deferred=frozenset())
+
+    def right_images(self, model: pycolmap.Reconstruction) -> float:
+        """Expected number of images whose pose is right."""
+        evidence = ModelEvidence.of(self.scene, model, self.probability, self.deferred)
+        return sum(pose_probabilities(evidence).photos.values())
+
+    def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
+        """Expected number of ordered pairs of images of one model whose relative pose is right."""
+        return sum(self.right_images(model) ** 2 for model in models)

@@ -1,0 +1,117 @@
+"""Models grown from all pairs replace those grown without the deferred ones where they are likelier right."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from retrieval import Pair
+from sfm.mapping.edits.alternative_models import likelier_models
+from sfm.mapping.growing.submodels import MappingContext, Submodel, without_images
+from sfm.mapping.pose_consistency.pose_judge import PoseJudge
+from sfm.mapping.scene.journal import Journal
+
+from . import synthetic
+from .running import names, run, workbench
+from .test_admit_pairs import misplaced
+
+_HALF = 6
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> MappingContext:
+    scene = synthetic.synthesize(tmp_path_factory.mktemp("ring") / "database.db", num_images=2 * _HALF)
+    return workbench(scene.database)
+
+
+@pytest.fixture(scope="module")
+def whole(context: MappingContext, tmp_path_factory: pytest.TempPathFactory) -> Submodel:
+    scene = synthetic.synthesize(tmp_path_factory.mktemp("same") / "database.db", num_images=2 * _HALF)
+    return Submodel.of(run(scene.database, finished=False).models[0])
+
+
+def halves(context: MappingContext, whole: Submodel) -> list[Submodel]:
+    ordered = sorted(whole.names)
+    return [without_images(context, whole, set(part)) for part in (ordered[_HALF:], ordered[:_HALF])]
+
+
+def across(context: MappingContext, parts: Sequence[Submodel]) -> list[Pair]:
+    edges, first = context.scene.view_graph.edges, parts[0].names
+    return sorted(pair for pair in edges if (pair.a in first) != (pair.b in first))
+
+
+def chosen(
+    context: MappingContext,
+    present: Sequence[Submodel],
+    grow: Callable[[MappingContext], Sequence[Submodel]],
+    deferred: frozenset[Pair],
+    chance: float,
+) -> tuple[list[Submodel], list[tuple[str, dict[str, object]]]]:
+    journal = Journal()
+    probability = {pair: chance if pair in deferred else 0.98 for pair in context.scene.view_graph.edges}
+    judge = PoseJudge(context.scene, probability, deferred)
+    return likelier_models(context, present, grow, judge, journal), journal.entries
+
+
+def test_one_model_of_all_is_better_than_its_halves(context: MappingContext, whole: Submodel) -> None:
+    parts = halves(context, whole)
+
+    models, ((event, noted),) = chosen(
+        context, parts, lambda _: [whole], frozenset(across(context, parts)[3:]), 0.4
+    )
+
+    assert [one.names for one in models] == [whole.names]
+    assert event == "alternative_models"
+    assert noted["kept"]
+    assert noted["num_images"] == 2 * _HALF
+
+
+def test_a_model_that_only_false_pairs_hold_together_takes_no_place(
+    context: MappingContext, whole: Submodel
+) -> None:
+    """Its poses do not agree with the trusted pairs."""
+    parts = halves(context, whole)
+    bent = Submodel.of(misplaced(whole.reconstruction))
+
+    models, ((_, noted),) = chosen(
+        context,
+        parts,
+        lambda _: [
+            bent,
+        ],
+        across(context, parts),
+        0.001,
+    )
+
+    assert [one.names for one in models] == [part.names for part in parts]
+    assert not noted["kept"]
+
+
+def test_nothing_is_grown_where_a_model_is_whole(context: MappingContext, whole: Submodel) -> None:
+    deferred = frozenset(list(context.scene.view_graph.edges)[:3])
+
+    models, entries = chosen(context, [whole], pytest.fail, deferred, 0.4)
+
+    assert models == [whole]
+    assert not entries
+
+
+def test_each_component_is_compared_alone(context: MappingContext, whole: Submodel, tmp_path: Path) -> None:
+    """Where no pair is deferred, models stay; the others are grown from the pairs of their component."""
+    first = synthetic.synthesize(tmp_path / "a.db", num_images=_HALF)
+    second = synthetic.synthesize(tmp_path / "b.db", num_images=_HALF, seed=2)
+    both = workbench(synthetic.merge(first.database, second.database, tmp_path / "both.db"))
+    models = [Submodel.of(model) for model in run(tmp_path / "both.db", finished=False).models]
+    broken = without_images(both, models[1], {max(models[1].names)})
+    of_image = sorted(p for p in both.scene.view_graph.edges if max(models[1].names) in p)
+    deferred = frozenset(of_image[2:])
+    seen: list[set[str]] = []
+
+    def grow(context: MappingContext) -> list[Submodel]:
+        seen.extend(set(part) for part in context.scene.view_graph.components() if len(part) > 1)
+        return [models[1]]
+
+    found, _ = chosen(both, [models[0], broken], grow, deferred, 0.4)
+
+    assert seen == [models[1].names]
+    assert [names(one.reconstruction) for one in found] == [models[0].names, models[1].names]
