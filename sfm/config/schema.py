@@ -96,11 +96,9 @@ class MatchingConfig:
 class AlikedConfig:
     """The aliked backend: ALIKED keypoints and LightGlue matches; needs `pip install 'loopsfm[aliked]'`."""
 
-    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    device: Annotated[Literal["cpu", "cuda", "mps"], "internal"] = "cpu"
     """Where the networks run."""
-    max_image_size: Annotated[int, Ge(64)] = 1024
-    """Larger photos are reduced to this longer side before detection, px."""
-    max_keypoints: Annotated[int, Ge(16)] = 2048
+    max_keypoints: Annotated[int, Ge(16), "internal"] = 2048
     """Keypoints a photo, best first."""
 
 

