@@ -5,7 +5,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping.cameras.cross_validation import Folds
+from sfm.mapping.cameras.evidence import Folds
 from sfm.mapping.cameras.linearized_observations import LinearizedObservations, gather
 from sfm.mapping.cameras.reduced_system import ReducedSystem
 from sfm.mapping.scene.camera_models import Freedom, freedom
@@ -114,7 +114,7 @@ def test_photos_left_out_have_no_say(seen: LinearizedObservations, could: Freedo
     spoilt = dataclasses.replace(seen, residual=np.where(first[:, None], 50.0, seen.residual))
     free = (*could.base, 2, 3)
 
-    before, after = (Folds.of(one).steps(free, np.zeros(8)) for one in (seen, spoilt))
+    before, after = (Folds.of(one, ReducedSystem.of(one)).steps(free, np.zeros(8)) for one in (seen, spoilt))
 
     assert np.allclose(before[0], after[0])
     assert not np.allclose(before[1], after[1])

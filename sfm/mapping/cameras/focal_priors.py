@@ -23,7 +23,7 @@ from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.scene import Scene
 from ..scene.session import MapperSession
-from .cross_validation import Folds, jackknife
+from .evidence import Folds, jackknife
 from .linearized_observations import gather, gather_of_cameras
 from .reduced_system import ReducedSystem
 
@@ -107,13 +107,14 @@ def given_sigma(
     free = range(seen.by_intrinsics.shape[2])
     prior = np.zeros(len(free))
     try:
-        covariance = ReducedSystem.of(seen).covariance(free, prior) * seen.variance
+        whole = ReducedSystem.of(seen)
+        covariance = whole.covariance(free, prior) * seen.variance
         if not 0 <= covariance[0, 0] <= _MAX_SIGMA**2:
             return np.inf  # leaving images out would find more still
-        scatter = float(jackknife(Folds.of(seen).steps(free, prior))[0])
+        scatter = float(jackknife(Folds.of(seen, whole).steps(free, prior))[0, 0])
     except np.linalg.LinAlgError:  # poses that nothing holds
         return np.inf
-    return max(float(np.sqrt(covariance[0, 0])), scatter) if np.isfinite(scatter) else np.inf
+    return float(np.sqrt(max(covariance[0, 0], scatter))) if np.isfinite(scatter) else np.inf
 
 
 def _common_factor(camera: pycolmap.Camera, num_extra: int) -> Freedom:

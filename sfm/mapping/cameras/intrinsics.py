@@ -17,7 +17,7 @@ from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
 
-_MIN_IMAGES = 8  # with fewer images a camera, the poses take up what its intrinsics should
+_MIN_IMAGES = 3  # two say nothing of what differs between them
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
 _LEAST_SQUARES = (1e-6, 100)
 _FREED_ANYWAY = "freed without asking the observations"
@@ -156,4 +156,4 @@ def adjusted_with(
 
 
 def _freed_anyway(camera_id: int, num_images: int) -> TriedBlock:
-    return TriedBlock(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, None, True, _FREED_ANYWAY)
+    return TriedBlock(camera_id, num_images, PRINCIPAL_POINT, {}, {}, 0.0, None, True, _FREED_ANYWAY)

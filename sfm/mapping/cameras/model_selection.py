@@ -1,9 +1,6 @@
 """Model selection: which further intrinsics of a camera the observations support, before any adjustment.
 
-The score test gives the gain of freeing a parameter block, its covariance how well the parameters are
-determined. Both assume independent observations. A moving lens or a few wrong matches shift many observations
-of an image alike. So images are left out in turn (jackknife), which gives the scatter of the parameters and
-the gain in images left out.
+One rule for all: parameters are freed where the log evidence for them is large (`evidence`).
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ import numpy.typing as npt
 import pycolmap
 
 from ..scene.camera_models import (
-    PRINCIPAL_POINT,
     Freedom,
     ParameterBlock,
     as_model,
@@ -26,22 +22,16 @@ from ..scene.camera_models import (
     parts,
     together,
 )
-from .cross_validation import Folds, HeldOut, jackknife
+from .evidence import Folds
 from .linearized_observations import LinearizedObservations, gather
 from .reduced_system import ReducedSystem
 
 Array = npt.NDArray[np.float64]
 
-_MIN_SIGMAS = 7.5
-"""Standard deviations of the score test from which a block is significant."""
-_MAX_PRIOR_SIGMAS = 2.5
-_MAX_SIGMA = 0.25  # of the prior's; beyond, the prior would dominate
-_MIN_STABLE_SIGMAS = 2.5  # by the larger of both standard deviations
-_MIN_SHIFT = 0.0015  # of the longer side: a few wrong matches shift a principal point as far
-_MAX_FOCAL_CHANGE = 0.02  # a focal length that moves along shows that they correlate
-_MAX_FOCAL_SIGMA = 0.01  # a flat scene seen from one height fits any lens that bends the ground to match
-_MIN_HELD_OUT_SIGMAS = 2.0
-_MIN_HELD_OUT_GAIN = 0.001  # of the sum of squared residuals: less is not worth a richer camera
+_MIN_LOG_EVIDENCE = 1.5
+"""For each parameter, from which a block is freed: for what freeing wrongly costs."""
+_MAX_FOCAL_SIGMA = 0.01
+"""Of the focal length, with which it still counts as determined."""
 SUPPORTED = "supported by the observations"
 
 
@@ -59,9 +49,8 @@ class TriedBlock:
     """Standard deviations of the shifts."""
     sigmas: float
     """Significance of the fall in reprojection error."""
-    held_out_percent: float | None
-    """Fall of the squared error of images that were left out; None where they were not asked."""
-    held_out_sigmas: float | None
+    log_evidence: float | None
+    """For freeing them (natural logarithm); None where so few sigmas can give no more than is wanted."""
     accepted: bool
     why: str
 
@@ -101,7 +90,7 @@ def select_model(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedo
     if not freedom.blocks or not seen.variance > 0:
         return ModelSelection((), freedom, freedom.camera)
     try:
-        return _selected(_Evidence(model.camera(camera_id), freedom, seen), camera_id)
+        return _selected(_Evidence(freedom, seen), camera_id)
     except np.linalg.LinAlgError:  # poses that nothing determines
         return ModelSelection((), freedom, freedom.camera)
 
@@ -134,13 +123,12 @@ def _only_together(
     A decentred lens shifts the principal point and adds tangential distortion. Either alone explains little
     and leaves the focal length undetermined.
     """
-    asked_for = [block for block in waiting if tried[block.name].held_out_sigmas is not None]
+    asked_for = [block for block in waiting if tried[block.name].log_evidence is not None]
     return together(asked_for) if len(asked_for) > 1 else None
 
 
 @dataclass
 class _Evidence:
-    camera: pycolmap.Camera
     freedom: Freedom
     seen: LinearizedObservations
     prior: Array = field(init=False)
@@ -152,65 +140,52 @@ class _Evidence:
 
     @cached_property
     def folds(self) -> Folds:
-        return Folds.of(self.seen)
+        return Folds.of(self.seen, self.system)
 
     def judge(self, camera_id: int, block: ParameterBlock, before: Sequence[int]) -> TriedBlock:
         """Whether a parameter block is supported in addition to the free ones."""
-        after = [*before, *block.columns]
+        after, at = [*before, *block.columns], list(block.columns)
         gain = self.system.gain(after, self.prior) - self.system.gain(before, self.prior)
-        sigmas = math.sqrt(max(gain, 0.0) / self.seen.variance)
-        step = self.system.step(after, self.prior).intrinsics
-        sigma = np.zeros(len(step))
-        sigma[after] = np.sqrt(np.diagonal(self.system.covariance(after, self.prior)) * self.seen.variance)
-        held_out = None
-        why = self._why_insignificant(block, sigmas, step)
-        if not why:
-            sigma = np.maximum(sigma, jackknife(self.folds.steps(after, self.prior)))
-            held_out = self.folds.compare(before, after, self.prior)
-            why = self._why_undetermined(block, step, sigma) or _why_no_better(held_out)
-        at = list(block.columns)
+        most = max(gain, 0.0) / self.seen.variance / 2
+        found, log_evidence = self.system.step(after, self.prior).intrinsics[at], None
+        where = [after.index(i) for i in at]
+        sigma = np.sqrt(np.diagonal(self.system.covariance(after, self.prior))[where] * self.seen.variance)
+        wanted, is_known = _MIN_LOG_EVIDENCE * len(at), True
+        if most > wanted:
+            is_known = self._knows_focal_length(after)
+            estimate = self.folds.estimate(after, at, self.prior)
+            sigma = np.sqrt(np.diagonal(estimate.covariance))
+            log_evidence = estimate.log_evidence(self.freedom.prior[at])
+        accepted = is_known and log_evidence is not None and log_evidence > wanted
+        names = [self.freedom.names[i] for i in at]
         return TriedBlock(
             camera_id=camera_id,
             num_images=len(self.seen.own),
             block=block.name,
-            shift={self.freedom.names[i]: _rounded(step[i], 4) for i in at},
-            sigma={self.freedom.names[i]: _rounded(sigma[i], 2) for i in at},
-            sigmas=round(sigmas, 1),
-            held_out_percent=None if held_out is None else round(100 * held_out.gain, 2),
-            held_out_sigmas=None if held_out is None else round(held_out.sigmas, 1),
-            accepted=not why,
-            why=why or SUPPORTED,
+            shift={name: _rounded(value, 4) for name, value in zip(names, found, strict=True)},
+            sigma={name: _rounded(value, 2) for name, value in zip(names, sigma, strict=True)},
+            sigmas=round(math.sqrt(2 * most), 1),
+            log_evidence=None if log_evidence is None else round(log_evidence, 1),
+            accepted=accepted,
+            why=SUPPORTED if accepted else _why_not(log_evidence, is_known=is_known),
         )
 
-    def _why_insignificant(self, block: ParameterBlock, sigmas: float, step: Array) -> str:
-        at = list(block.columns)
-        side = max(self.camera.width, self.camera.height)
-        if sigmas < _MIN_SIGMAS:
-            return "no significant fall in reprojection error"
-        if block.name == PRINCIPAL_POINT and np.abs(step[at]).max() < _MIN_SHIFT * side:
-            return "too near the centre to matter"
-        if np.any(np.abs(step[at]) > _MAX_PRIOR_SIGMAS * self.freedom.prior[at]):
-            return "implausibly far off"
-        return ""
-
-    def _why_undetermined(self, block: ParameterBlock, step: Array, sigma: Array) -> str:
-        at = list(block.columns)
-        focal_px, moved_px = (one.mean_focal_length() for one in (self.camera, self.freedom.moved(step)))
-        if abs(moved_px / focal_px - 1) > _MAX_FOCAL_CHANGE:
-            return "cannot be told apart from the focal length"
-        if max(sigma[list(self.freedom.focal)], default=0.0) > _MAX_FOCAL_SIGMA * moved_px:
-            return "not even the focal length is determined well enough"
-        if np.any(sigma[at] > _MAX_SIGMA * self.freedom.prior[at]):
-            return "not determined well enough"
-        if np.sqrt(np.sum((step[at] / sigma[at]) ** 2)) < _MIN_STABLE_SIGMAS:
-            return "differs from one part of the photos to the other"
-        return ""
+    def _knows_focal_length(self, free: Sequence[int]) -> bool:
+        """Whether the focal length is determined: without tilt, the ground bends to fit any lens."""
+        at = [i for i in self.freedom.focal if i in free]
+        if not at:
+            return True
+        covariance = self.folds.estimate(free, at, self.prior).covariance
+        focal_px = self.freedom.camera.mean_focal_length()
+        return bool(np.sqrt(np.diagonal(covariance).max()) <= _MAX_FOCAL_SIGMA * focal_px)
 
 
-def _why_no_better(held_out: HeldOut) -> str:
-    if held_out.sigmas < _MIN_HELD_OUT_SIGMAS or held_out.gain < _MIN_HELD_OUT_GAIN:
-        return "photos that were left out are not explained better"
-    return ""
+def _why_not(log_evidence: float | None, *, is_known: bool) -> str:
+    if not is_known:
+        return "not even the focal length is determined well enough"
+    if log_evidence is None:
+        return "no significant fall in reprojection error"
+    return "not determined well enough, or differs from photo to photo"
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -23,8 +23,8 @@ _TOGETHER = " and "
 
 # Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
 # come from bundle adjustment anyway and need none.
-_SIGMA_CENTRE = 0.02  # of the longer side
-_SIGMAS = {"k2": 0.2, "k3": 0.1, "k4": 0.1, "aspect": 0.004, "p1": 0.003, "p2": 0.003}
+_SIGMA_CENTRE = 0.01  # of the longer side
+_SIGMAS = {"k2": 0.2, "k3": 0.1, "k4": 0.1, "aspect": 0.003, "p1": 0.002, "p2": 0.002}
 _SIGMA_FREE = 1e3
 
 

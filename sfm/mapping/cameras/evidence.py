@@ -1,0 +1,97 @@
+"""Log evidence for parameters of a camera: how much likelier the observations are with them than without.
+
+Laplace's approximation: the estimate and its covariance stand for the likelihood, the prior of real lenses
+for what may be, and their determinants pay for the freedom (Occam's factor). Observations of one image err
+alike, as where a lens moves or matches are wrong: an image is a random effect. So the covariance is that of
+independent observations together with the scatter between images (jackknife; Efron 1982), and known no better
+than the number of images allows: the likelihood is Student's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .linearized_observations import LinearizedObservations
+from .reduced_system import ReducedSystem
+
+Array = npt.NDArray[np.float64]
+
+_NUM_FOLDS = 8
+_PRIOR_FREEDOM = 4  # as many images as independent observations count for, in the covariance
+_UNDETERMINED = 1e-4  # of the prior's precision, which keeps normal equations invertible
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """Where parameters go when their prior is left out, and how sure that is."""
+
+    shift: Array
+    """(d,)"""
+    covariance: Array
+    """(d, d)"""
+    degrees_of_freedom: int
+    """Of the covariance."""
+
+    def log_evidence(self, prior: Array) -> float:
+        """Natural logarithm of the Bayes factor for freeing the parameters.
+
+        Args:
+            prior: (d,) standard deviations.
+        """
+        scale, num = np.outer(prior, prior), len(prior)
+        shift, covariance = self.shift / prior, self.covariance / scale
+        freed = covariance + np.eye(num)
+        off = float(shift @ np.linalg.solve(covariance, shift))
+        freedom = self.degrees_of_freedom
+        held = np.linalg.slogdet(covariance)[1] + (freedom + num) * np.log1p(off / freedom)
+        return float(held - np.linalg.slogdet(freed)[1] - shift @ np.linalg.solve(freed, shift)) / 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folds:
+    """Systems of normal equations of all images, and without a part of the camera's images each."""
+
+    seen: LinearizedObservations
+    whole: ReducedSystem
+    parts: Sequence[ReducedSystem]
+
+    @classmethod
+    def of(cls, seen: LinearizedObservations, whole: ReducedSystem) -> Folds:
+        """Parts of the camera's images, spread over all of them, are left out in turn."""
+        systems, num = [], min(_NUM_FOLDS, len(seen.own))
+        for fold in range(num):
+            out = np.isin(seen.image, seen.own[fold::num])
+            known = np.bincount(seen.point[~out], minlength=seen.num_points)[seen.point] >= 2
+            systems.append(ReducedSystem.of(seen.where(~out & known)))
+        return cls(seen, whole, systems)
+
+    def steps(self, free: Sequence[int], prior: Array) -> Array:
+        """(F, D) where the intrinsics go without each part of the images."""
+        return np.array([part.step(free, prior).intrinsics for part in self.parts])
+
+    def estimate(self, free: Sequence[int], block: Sequence[int], prior: Array) -> Estimate:
+        """Parameters of a block, which is among the free ones.
+
+        Args:
+            free: indices of intrinsics.
+            block: indices of intrinsics.
+            prior: (D,) variance of a residual over that of each intrinsic.
+        """
+        at, loose = list(block), prior.copy()
+        loose[at] *= _UNDETERMINED
+        where = [list(free).index(i) for i in at]
+        alike = self.whole.covariance(free, loose)[np.ix_(where, where)] * self.seen.variance
+        scatter = jackknife(self.steps(free, loose)[:, at])
+        num = len(self.parts) - 1
+        covariance = (_PRIOR_FREEDOM * alike + num * scatter) / (_PRIOR_FREEDOM + num)
+        return Estimate(self.whole.step(free, loose).intrinsics[at], covariance, _PRIOR_FREEDOM + num)
+
+
+def jackknife(steps: Array) -> Array:
+    """(D, D) covariance from estimates (F, D) without one part of F each."""
+    apart = steps - steps.mean(axis=0)
+    return np.asarray((len(steps) - 1) / len(steps) * apart.T @ apart)
