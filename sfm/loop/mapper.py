@@ -23,7 +23,7 @@ class Mapper(Protocol):
     ) -> Models:
         """Continue the models with all verified pairs, without refinement; see `sfm.mapping.reconstruct`."""
 
-    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+    def refine(self, models: Models, consistency: InconsistencyReport, events: EventSink) -> Models:
         """Refine the models; see `sfm.mapping.refine_models`."""
 
     def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:

@@ -232,7 +232,7 @@ class _Loop:
         self.models = self.kept.models(
             len(self.history),
             "finished",
-            lambda events: self.mapper.refine(self.models, self._deferred(), events),
+            lambda events: self.mapper.refine(self.models, self._consistency(), events),
         )
 
     @contextmanager

@@ -33,7 +33,6 @@ from .growing.submodels import (
     Submodel,
     best_model,
     continued,
-    judged,
     rebuilt,
 )
 from .measures.pure_rotation import why_pure_rotation
@@ -115,7 +114,7 @@ def refine_models(
     problem: MappingProblem,
     models: Sequence[pycolmap.Reconstruction],
     *,
-    deferred: frozenset[Pair] = frozenset(),
+    consistency: InconsistencyReport = NO_DOUBT,
     events: EventSink,
 ) -> tuple[pycolmap.Reconstruction, ...]:
     """Refine the models of `reconstruct`, which are left unchanged; those of COLMAP's mappers stay so.
@@ -123,24 +122,24 @@ def refine_models(
     Args:
         problem: as for `reconstruct`.
         models: to refine.
-        deferred: pairs that may be inconsistent; those that contradict the models are left out.
+        consistency: of the verified pairs. Deferred ones that contradict the models are left out.
         events: receives every decision, stage `register`.
     """
     if problem.config.mapper != "graph":
         return tuple(models)
     scene = Scene.open(problem.database, problem.depth)
-    options = _options(scene, problem)
+    judge = _judge(scene, problem, consistency)
+    context = MappingContext(scene, _options(scene, problem), lambda name: None, judge)
     refined: list[pycolmap.Reconstruction] = []
     for index, model in enumerate(models):
         if (problem.frozen and problem.frozen.base_of(model)) or not _has_pairs(scene, model):
             refined.append(copy.deepcopy(model))
             continue
         submodel = refine_model(
-            scene,
+            context,
             Submodel.of(model),
-            options,
             problem.refine,
-            deferred=_deferred(problem, deferred),
+            deferred=_deferred(problem, consistency.deferred),
             fixed_cameras=problem.fixed_cameras,
         )
         done = submodel.reconstruction
@@ -176,6 +175,11 @@ def _publish(journal: Journal, model: pycolmap.Reconstruction, index: int, event
 
 def _deferred(problem: MappingProblem, deferred: frozenset[Pair]) -> frozenset[Pair]:
     return deferred if problem.config.defers else frozenset()
+
+
+def _judge(scene: Scene, problem: MappingProblem, consistency: InconsistencyReport) -> PoseJudge | None:
+    deferred = _deferred(problem, consistency.deferred)
+    return PoseJudge(scene, consistency.probability, deferred) if consistency.probability else None
 
 
 def _options(scene: Scene, problem: MappingProblem) -> MapperOptions:
@@ -247,7 +251,7 @@ def _grown_models(
     existing, frozen = problem.existing, context.options.frozen
     deferred = _deferred(problem, consistency.deferred)
     deferred -= supported_pairs(context.scene, start, deferred)[0]
-    judge = PoseJudge(context.scene, consistency.probability, deferred) if consistency.probability else None
+    judge = _judge(context.scene, problem, replace(consistency, deferred=deferred))
     trusted = replace(context, scene=context.scene.without(deferred), judge=judge)
     submodels = _continued_models(trusted, start, existing)
     submodels = _completed_models(trusted, problem, submodels, discarded)
@@ -257,10 +261,11 @@ def _grown_models(
         submodels = admit_pairs(context, submodels, deferred, discarded)
     if existing is not None:
         return submodels
+    judging = replace(context, judge=judge)
     steps: dict[str, Step] = {
         "split": partial(split_at_articulations, context),
         "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
-        "relocate": partial(_relocated, context, deferred),
+        "relocate": lambda models: [relocate_parts(judging, one) for one in models],
     }
     of_steps = Judge.of(context.scene, context.options)
     for name, step in steps.items():
@@ -282,21 +287,6 @@ def _completed_models(
     submodels += clustered_models(context, problem.config, submodels, discarded, scratch=problem.scratch)
     submodels += new_models(context, problem.config, submodels, discarded)
     return submodels if context.options.frozen else _merged_models(context, submodels, discarded)
-
-
-def _relocated(context: MappingContext, deferred: Set[Pair], submodels: Sequence[Submodel]) -> list[Submodel]:
-    """The models, with parts relocated whose matches mostly support another pose."""
-    models = []
-    for submodel in submodels:
-        moved = None
-        if not submodel.is_depth_only:
-            moved = relocate_parts(
-                context.scene, submodel.reconstruction, context.options, deferred, submodel.journal
-            )
-        models.append(
-            judged(context, replace(submodel, reconstruction=moved)) if moved is not None else submodel
-        )
-    return models
 
 
 def _continued_models(

@@ -72,7 +72,7 @@ def map_database(
         with session.stage("register") as counts:
             ours = config.register.mapper == "graph"
             report = read_inconsistent_pairs(workspace.database, frozenset()) if ours else None
-            deferred = report.deferred if report else frozenset()
+            consistency = report or NO_DOUBT
             problem = MappingProblem(
                 database=workspace.database,
                 config=config.register,
@@ -81,11 +81,9 @@ def map_database(
                 seed=config.run.seed,
                 scratch=workspace.scratch,
             )
-            result = reconstruct(
-                problem, consistency=report or NO_DOUBT, events=workspace.events, progress=progress
-            )
+            result = reconstruct(problem, consistency=consistency, events=workspace.events, progress=progress)
             write_unrefined(session, result.models)
-            models = refine_models(problem, result.models, deferred=deferred, events=workspace.events)
+            models = refine_models(problem, result.models, consistency=consistency, events=workspace.events)
             counts.update(models=len(models))
         loop = LoopResult(models, result.view_graph, graph, (), report)
         return finish(session, collection, copy, write_refined(session, loop))

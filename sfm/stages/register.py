@@ -75,10 +75,10 @@ class SessionMapper:
         write_unrefined(self.session, result.models)
         return result.models
 
-    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+    def refine(self, models: Models, consistency: InconsistencyReport, events: EventSink) -> Models:
         """Refine the models."""
         with self.session.progress.task("refine", len(models), unit="models") as task:
-            refined = refine_models(self.problem, models, deferred=deferred, events=events)
+            refined = refine_models(self.problem, models, consistency=consistency, events=events)
             task.advance(len(models))
         return refined
 
@@ -135,7 +135,7 @@ def with_derived_rigs(
     mapper = SessionMapper(session, collection, database)
     consistency = mapper.inconsistent_pairs(frozenset()) or NO_DOUBT
     grown = mapper.reconstruct((largest,), consistency, events, restart=True)
-    models = tuple(mapper.refine(grown, consistency.deferred, events))
+    models = tuple(mapper.refine(grown, consistency, events))
     registered, before = registered_names(models), registered_names(loop.models)
     if len(registered) < len(before):  # cameras that are not fixed to each other
         events.emit("register", "rigs", derived=True, kept=False, lost=sorted(before - registered))

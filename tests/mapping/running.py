@@ -99,7 +99,7 @@ def run(
     result = reconstruct(problem, start=start, consistency=consistency, events=events, progress=progress)
     if not finished:
         return result
-    models = refine_models(problem, result.models, deferred=deferred, events=events)
+    models = refine_models(problem, result.models, consistency=consistency, events=events)
     return MappingResult(models, result.view_graph)
 
 

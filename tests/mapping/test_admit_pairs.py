@@ -8,7 +8,7 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.growing.submodels import Submodel
+from sfm.mapping.growing.submodels import MappingContext, Submodel
 from sfm.mapping.refinement import final_refinement as finishing
 from sfm.mapping.refinement.final_refinement import refine_model
 from sfm.mapping.scene.journal import Journal
@@ -38,9 +38,8 @@ def finished(
 ) -> pycolmap.Reconstruction:
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
     done = refine_model(
-        Scene.open(database, None),
+        MappingContext(Scene.open(database, None), options, lambda name: None),
         Submodel.of(model),
-        options,
         RefineConfig(),
         deferred=deferred,
         fixed_cameras=frozenset(),

@@ -150,7 +150,7 @@ def test_deferring_pairs_and_relocating_parts_each_keep_the_town_from_folding(
     options = ["run.threads=2", "export.report=false", f"register.inconsistent_pairs={deferred}"]
     if not relocation:
         for stage in ("registrar", "refinement.final_refinement"):
-            monkeypatch.setattr(f"sfm.mapping.{stage}.relocate_parts", lambda *args: None)
+            monkeypatch.setattr(f"sfm.mapping.{stage}.relocate_parts", lambda context, submodel: submodel)
 
     map_database(grid / "database.db", output=tmp_path, config=load_config(overrides=options))
 

@@ -20,7 +20,7 @@ from ..measures.weak_parts import weakly_connected_parts
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity
 
-OUTVOTED_IF_INCONSISTENT = 0.5
+_OUTVOTED_IF_INCONSISTENT = 0.5
 """Smallest ratio of votes for an alternative to votes for an inconsistent present placement."""
 
 
@@ -88,7 +88,7 @@ def _alternative_placement(
     agree, contradict = (
         sum(edges[pair].num_inliers for pair in some) for some in (present, across - present)
     )
-    if contradict <= (1 if here.is_consistent else OUTVOTED_IF_INCONSISTENT) * agree:
+    if contradict <= (1 if here.is_consistent else _OUTVOTED_IF_INCONSISTENT) * agree:
         return None
     base, moving = replace(submodel, names=submodel.names - part), replace(submodel, names=part)
     against = replace(scene, view_graph=scene.view_graph.without(present))

@@ -18,9 +18,6 @@ _MIN_TRIED = 8
 _MAX_SHARE = 0.5
 """Largest share of matching pairs of an inconsistent placement."""
 
-_CERTAIN_SHARE = 0.75
-"""Smallest share of matching pairs of a certain placement."""
-
 
 @dataclass(frozen=True, slots=True)
 class CovisibilityTest:
@@ -37,11 +34,6 @@ class CovisibilityTest:
         return self.num_tried - self.num_agreeing
 
     @property
-    def share(self) -> float:
-        """Share of them that match, in (0, 1): 1/2 where none was tried, by Laplace's rule of succession."""
-        return (self.num_agreeing + 1) / (self.num_tried + 2)
-
-    @property
     def is_inconsistent(self) -> bool:
         """Whether so many of them do not that the parts cannot both stand there."""
         return self.num_missing == 0 and self.num_agreeing < _MAX_SHARE * self.num_tried
@@ -50,11 +42,6 @@ class CovisibilityTest:
     def is_consistent(self) -> bool:
         """Whether enough pairs were tried, and as many match as should."""
         return self.num_missing == 0 and not self.is_inconsistent
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether nearly all of them do."""
-        return self.num_missing == 0 and self.num_agreeing >= _CERTAIN_SHARE * self.num_tried
 
     @property
     def num_missing(self) -> int:

@@ -8,8 +8,6 @@ Structure and Motion?". A similarity through the nearest matches predicts the po
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import numpy.typing as npt
 
@@ -26,8 +24,8 @@ _Indices = npt.NDArray[np.int64]
 _Positions = npt.NDArray[np.float64]
 
 
-def context_agreement(matches: PairMatches, pairs: Collection[Pair] | None = None) -> dict[Pair, float]:
-    """Of each of `pairs` (None: of all) the share of agreement in [0, 1], 1 where nothing contradicts.
+def context_agreement(matches: PairMatches) -> dict[Pair, float]:
+    """Of each pair the share of agreement in [0, 1], 1 where nothing contradicts.
 
     It is matches / (matches + contradictions), the mean over both directions.
     """
@@ -35,8 +33,6 @@ def context_agreement(matches: PairMatches, pairs: Collection[Pair] | None = Non
     confirmed = {name: xy[num_pairs[name] > 0] for name, xy in matches.keypoints.items()}
     agreement: dict[Pair, float] = {}
     for pair, inliers in matches.inliers.items():
-        if pairs is not None and pair not in pairs:
-            continue
         both = []
         for here, there, ends in ((pair.a, pair.b, inliers), (pair.b, pair.a, inliers[:, ::-1])):
             is_unmatched = num_pairs[here] > 0

@@ -7,6 +7,7 @@ A logistic model over `pose_features`; its coefficients are in `pose_model.json`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,8 @@ import numpy.typing as npt
 
 from .pose_features import ModelEvidence, neighbourhood, pose_features
 
+FOLDED_SHARE = 0.05
+"""A model is folded if more of its images than this share are wrong."""
 _LIKELIER_WRONG = 0.5
 _UNLINKED = "no pair that agrees with its pose links it with the rest of its model"
 WORDS = {
@@ -38,7 +41,7 @@ class PoseModel:
     usual: Mapping[str, float]
     """Mean of each feature over right images."""
     whole: tuple[float, float]
-    """Constant and coefficient of the lowest averaged log-odds."""
+    """Constant and coefficient of `lowest_average`."""
 
     def log_odds(self, features: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
         """Of all images, (N,)."""
@@ -94,9 +97,13 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
 
 
 def lowest_average(evidence: ModelEvidence, log_odds: npt.NDArray[np.float64]) -> float:
-    """The lowest log-odds of an image averaged with those around it: one image alone does not count."""
+    """The mean of the lowest log-odds, of as many images as would make the model a folded one.
+
+    Each is averaged with those around it, so that one image alone does not count.
+    """
     index = {name: number for number, name in enumerate(evidence.num_points)}
-    return float(np.min(neighbourhood(index, evidence.agreeing) @ log_odds)) if index else 0.0
+    averages = np.sort(neighbourhood(index, evidence.agreeing) @ log_odds)
+    return float(np.mean(averages[: math.ceil(FOLDED_SHARE * len(index))])) if index else 0.0
 
 
 def _reasons(

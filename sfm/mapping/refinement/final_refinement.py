@@ -16,9 +16,9 @@ from ..depth.metric_scale import metric_scale, scale_to_metres
 from ..edits.judge import Judge, Step, apply_step
 from ..edits.relocate import relocate_parts
 from ..growing.bundle_adjustment import adjust_to_the_end
-from ..growing.submodels import Submodel, copied
+from ..growing.submodels import MappingContext, Submodel, copied
 from ..scene.journal import Journal
-from ..scene.options import MapperOptions, with_patience, with_two_view_tracks
+from ..scene.options import with_patience, with_two_view_tracks
 from ..scene.scene import Scene
 from ..scene.session import open_session
 from .refinement_pass import Adjusted, RefinementPass
@@ -32,9 +32,8 @@ _CHOSEN_SHIFT = 1.5e-4
 
 
 def refine_model(
-    scene: Scene,
+    context: MappingContext,
     grown: Submodel,
-    options: MapperOptions,
     refine: RefineConfig,
     *,
     deferred: Set[Pair],
@@ -49,17 +48,18 @@ def refine_model(
       leave the model in the end, except where images have few other points. With depth they are left out.
     - Observations are chosen by the present poses. They are chosen again where the poses then change, or
       where more deferred pairs agree. From the second time on, outliers are dropped only after convergence.
-    - A part whose matches mostly support another pose is relocated (`relocate_parts`); the model is then
+    - A part is relocated where more poses are then probably right (`relocate_parts`); the model is then
       refined again.
     - Models from depth alone keep their poses, since their points lack parallax and would be filtered.
     """
-    judge, submodel = Judge.of(scene, options), grown
+    scene, options, submodel = context.scene, context.options, grown
+    judge = Judge.of(scene, options)
     if scene.depth is None and is_weak(submodel.reconstruction):
         options = with_two_view_tracks(options)
     if scene.depth is None or has_parallax(submodel.reconstruction, options.mapper.filter_min_tri_angle):
         last = RefinementPass(judge, scene, deferred, options, refine, fixed_cameras)
         submodel = _settled(submodel, last)
-        (moved,) = apply_step(judge, [submodel], _relocating(last), "relocate", submodel.journal)
+        (moved,) = apply_step(judge, [submodel], _relocating(context, last), "relocate", submodel.journal)
         if moved is not submodel:
             submodel = _settled(moved, last)
         (submodel,) = apply_step(
@@ -140,17 +140,10 @@ def _adjusting(last: RefinementPass) -> Step:
     return step
 
 
-def _relocating(last: RefinementPass) -> Step:
-    """Parts of a model at other poses that most of their matches support."""
-
-    def step(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
-        submodel = submodels[0]
-        moved = relocate_parts(
-            last.scene, submodel.reconstruction, last.options, last.deferred, submodel.journal
-        )
-        return [_with_model(copied(submodel), moved)] if moved else submodels
-
-    return step
+def _relocating(context: MappingContext, last: RefinementPass) -> Step:
+    """Parts of a model at other placements with which more poses are probably right."""
+    context = replace(context, options=last.options)
+    return lambda submodels: [relocate_parts(context, submodel) for submodel in submodels]
 
 
 def _without_points_of_pairs(submodels: Sequence[Submodel]) -> Sequence[Submodel]:

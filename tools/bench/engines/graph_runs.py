@@ -183,8 +183,8 @@ class _StoreMapper:
             progress=progress,
         ).models
 
-    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
-        return refine_models(self.problem, models, deferred=deferred, events=events)
+    def refine(self, models: Models, consistency: InconsistencyReport, events: EventSink) -> Models:
+        return refine_models(self.problem, models, consistency=consistency, events=events)
 
     def view_graph(self) -> ViewGraph:
         return ViewGraph.read(self.problem.database)

@@ -28,15 +28,19 @@ from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.evaluation import load_ground_truth
 from sfm.mapping import InconsistencyReport
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
-from sfm.mapping.pose_consistency.pose_probability import WORDS, PoseModel, lowest_average
+from sfm.mapping.pose_consistency.pose_probability import (
+    FOLDED_SHARE,
+    WORDS,
+    PoseModel,
+    lowest_average,
+)
 from sfm.mapping.scene.scene import Scene
 
 NAMES = list(WORDS)
 _MIN_IMAGES = 5
 _PLACE, _TURN_DEG = 0.1, 8.0
 """Largest error of a right pose: share of the extent of the true positions, and degrees."""
-_WHOLE = 0.95
-"""Share of right images from which a model is not folded."""
+_WHOLE = 1 - FOLDED_SHARE
 _SURE = 0.95
 _TRIALS = 400
 
