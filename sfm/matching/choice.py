@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from .aliked.weights import is_installed
 from .backend import Backend, BackendContext
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,10 @@ def open_backend(context: BackendContext) -> Backend:
 def _sift(context: BackendContext) -> Backend:
     from sfm.matching.sift import SiftBackend
 
+    if context.config.backend == "auto" and is_installed():
+        from sfm.matching.aliked.again import AlikedAgain
+
+        return SiftBackend(context, stronger=AlikedAgain(context))
     return SiftBackend(context)
 
 

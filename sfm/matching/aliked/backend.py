@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from retrieval import Edge, Pair
 from retrieval.codebook import Codebook
 from sfm.colmap.database import FeatureDatabase, StageKeys
-from sfm.config.schema import Config
+from sfm.config.schema import AlikedConfig, Config
 from sfm.ingest.decode import UnusablePhotoError, decode, open_photo
 from sfm.mapping.scene.depth_source import DepthSource
-from sfm.matching.backend import BackendContext, DescribeReport, MatchReport
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
 from sfm.types import Collection, Photo
@@ -29,7 +29,7 @@ from .networks import MAX_SIZE, Described, Networks, open_networks
 
 _VERSION = 1
 """Raised when a change of code changes what is computed: earlier results are then computed again."""
-_SECONDS_A_CHUNK = 15.0
+SECONDS_A_CHUNK = 15.0
 """A kill loses at most the chunk in hand."""
 
 
@@ -41,6 +41,7 @@ class AlikedBackend:
     networks: Networks
     name: str = "aliked"
     notice: str = ""
+    stronger: StrongerMatcher | None = None
 
     @classmethod
     def open(cls, context: BackendContext) -> AlikedBackend:
@@ -50,9 +51,9 @@ class AlikedBackend:
 
     def keys(self) -> StageKeys:
         """Features depend on the options of ALIKED but not on the device, matches on features."""
-        config, own = self.context.config, self.context.config.aliked
-        features = content_key("aliked", _VERSION, MAX_SIZE, own.max_keypoints)
-        geometries = content_key("geometries", features, config.verify, config.run.seed)
+        config = self.context.config
+        features = features_key(config.aliked)
+        geometries = content_key("geometries", _VERSION, features, config.verify, config.run.seed)
         return StageKeys(features, features, geometries)
 
     def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
@@ -63,7 +64,7 @@ class AlikedBackend:
         with self.context.progress.task("describe", len(todo), unit="photos") as task:
             for photo in todo:
                 try:
-                    found = self._described(photo)
+                    found = described(self.networks, photo)
                 except (UnusablePhotoError, OSError) as error:
                     failed[photo.name] = str(error)
                 else:
@@ -78,15 +79,6 @@ class AlikedBackend:
                 "describe", "features", name=name, num_keypoints=after.get(name), cached=name in before
             )
         return DescribeReport(len(todo) - len(failed), len(collection.photos) - len(todo), failed)
-
-    def _described(self, photo: Photo) -> Described:
-        found = self.networks.describe(_pixels(photo.path, "RGB"))
-        if photo.mask is None:
-            return found
-        mask = _pixels(photo.mask, "L") > 0
-        columns, rows = np.clip(found.xy.astype(np.int64), 0, np.array(mask.shape[::-1]) - 1).T
-        kept = mask[rows, columns]
-        return replace(found, xy=found.xy[kept], descriptors=found.descriptors[kept])
 
     def retrieval_key(self, collection: Collection) -> str:
         """The options of ALIKED, and how many descriptors are taken."""
@@ -137,7 +129,7 @@ class AlikedBackend:
             for pair in todo:
                 a, b = (Described(*_stored(database, name), sizes[name]) for name in (pair.a, pair.b))
                 chunk[pair] = self.networks.match(a, b)
-                if pair == todo[-1] or time.monotonic() - started > _SECONDS_A_CHUNK:
+                if pair == todo[-1] or time.monotonic() - started > SECONDS_A_CHUNK:
                     database.add_matches({}, chunk)
                     verify_pairs(
                         list(chunk),
@@ -162,6 +154,27 @@ class AlikedBackend:
     def adapted(self, config: Config, collection: Collection) -> Config:
         """The defaults, which are SIFT's, hold."""
         return config
+
+
+def features_key(config: AlikedConfig) -> str:
+    """Key of the options that keypoints and descriptors depend on; the device is none."""
+    return content_key("aliked", _VERSION, MAX_SIZE, config.max_keypoints)
+
+
+def described(networks: Networks, photo: Photo) -> Described:
+    """Features of a photo, within its mask.
+
+    Raises:
+        UnusablePhotoError: it cannot be decoded.
+        OSError: it cannot be read.
+    """
+    found = networks.describe(_pixels(photo.path, "RGB"))
+    if photo.mask is None:
+        return found
+    mask = _pixels(photo.mask, "L") > 0
+    columns, rows = np.clip(found.xy.astype(np.int64), 0, np.array(mask.shape[::-1]) - 1).T
+    kept = mask[rows, columns]
+    return replace(found, xy=found.xy[kept], descriptors=found.descriptors[kept])
 
 
 def _pixels(path: Path, mode: str) -> NDArray[np.uint8]:

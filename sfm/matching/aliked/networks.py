@@ -1,7 +1,7 @@
 """ALIKED keypoints and LightGlue matches, by kornia's networks and the authors' weights.
 
-Zhao et al. 2023, "ALIKED: A Lighter Keypoint and Descriptor Extraction Network via Deformable Transformation";
-Lindenberger et al. 2023, "LightGlue: Local Feature Matching at Light Speed".
+Zhao et al. 2023, "ALIKED: A Lighter Keypoint and Descriptor Extraction Network via Deformable
+Transformation". Lindenberger et al. 2023, "LightGlue: Local Feature Matching at Light Speed".
 """
 
 from __future__ import annotations
@@ -99,13 +99,6 @@ def open_networks(config: AlikedConfig) -> Networks:
     matcher = LightGlue(features=None, weights=None, input_dim=_NUM_DIMENSIONS)
     matcher.load_state_dict(_renamed(state_of(MATCHER), matcher.conf.n_layers), strict=False)
     return Networks(detector.eval().to(device), matcher.eval().to(device), device)
-
-
-def is_installed() -> bool:
-    """Whether the networks' code and weights are there."""
-    return importlib.util.find_spec("kornia") is not None and all(
-        one.found() is not None for one in (DETECTOR, MATCHER)
-    )
 
 
 def _renamed(state: dict[str, torch.Tensor], num_layers: int) -> dict[str, torch.Tensor]:

