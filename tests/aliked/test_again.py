@@ -91,7 +91,8 @@ def test_a_pair_is_matched_once_and_its_photos_are_described_once(
     assert again(tmp_path, networks).candidates(database) == {}
     matches = database.inlier_matches()[PAIR]
     assert matches.min() >= 4  # beyond SIFT's keypoints
-    told = [json.loads(line) for line in (tmp_path / "out" / "cache" / "events.jsonl").read_text().splitlines()]
+    log = tmp_path / "out" / "cache" / "events.jsonl"
+    told = [json.loads(line) for line in log.read_text().splitlines()]
     assert {event["matcher"] for event in told if event["event"] == "pair"} == {"aliked"}
 
 
