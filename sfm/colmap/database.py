@@ -30,6 +30,9 @@ _OUR_TABLES = """
 CREATE TABLE IF NOT EXISTS loopsfm_images
     (image_id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, content TEXT NOT NULL, camera TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS loopsfm_keys (stage TEXT PRIMARY KEY, key TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS loopsfm_second_keypoints
+    (image_id INTEGER PRIMARY KEY, first INTEGER NOT NULL, key TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS loopsfm_second_pairs (pair_id INTEGER PRIMARY KEY, key TEXT NOT NULL);
 """
 _CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)
 _MAX_IMAGE_ID = 2147483647  # kMaxNumImages of COLMAP, the base of its pair ids
@@ -76,12 +79,13 @@ class FeatureDatabase:
                 self.image_ids()
                 return
             pycolmap.Database.open(path).close()
-            with closing(self._connect()) as connection, connection:
+            with closing(self.connect()) as connection, connection:
                 connection.executescript(_OUR_TABLES)
         except (RuntimeError, sqlite3.DatabaseError) as error:
             raise WorkspaceError(f"{path} is not a usable COLMAP database: {error}") from error
 
-    def _connect(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
+        """A connection of one's own; who opens it closes it."""
         # As a URI, which has the mode; `rw` makes no file, which pycolmap has done by then.
         uri = read_only_uri(self.path) if self._read_only else f"{self.path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=30)
@@ -93,7 +97,7 @@ class FeatureDatabase:
 
         One transaction: a kill leaves the earlier state. Image ids of photos that stay are kept.
         """
-        with closing(self._connect()) as db, db:
+        with closing(self.connect()) as db, db:
             _drop_stale_stages(db, keys)
             known = {row[1]: row for row in db.execute("SELECT * FROM loopsfm_images")}
             current = {photo.name: photo for photo in collection.photos}
@@ -119,7 +123,7 @@ class FeatureDatabase:
 
     def stage_keys(self) -> dict[str, str]:
         """The keys that `sync` was last called with, by stage; empty in a database of somebody else's."""
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'loopsfm_keys'").fetchone():
                 return {}
             return dict(db.execute("SELECT stage, key FROM loopsfm_keys"))
@@ -130,7 +134,7 @@ class FeatureDatabase:
             "SELECT name, c.camera_id, model, width, height, params, prior_focal_length "
             "FROM images JOIN cameras c USING (camera_id)"
         )
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             rows = db.execute(query).fetchall()
         found = {}
         for name, camera_id, model, width, height, data, has_prior in rows:
@@ -140,25 +144,31 @@ class FeatureDatabase:
         return found
 
     def put_features(
-        self, name: str, keypoints: NDArray[np.float32], descriptors: NDArray[np.uint8] | None
+        self,
+        name: str,
+        keypoints: NDArray[np.float32],
+        descriptors: NDArray[np.uint8] | None,
+        *,
+        kind: pycolmap.FeatureExtractorType = pycolmap.FeatureExtractorType.SIFT,
     ) -> None:
         """Replace an image's features, which no match may use yet.
 
-        Keypoints are `(n, 2, 4 or 6)`; descriptors `(n, 128)` as `features` gives them, or None without any.
+        Keypoints are `(n, 2, 4 or 6)`; descriptors `(n, bytes)` as COLMAP stores those of
+        `kind` and `features` gives them, or None without any.
         """
-        with closing(self._connect()) as db, db:
+        with closing(self.connect()) as db, db:
             (image_id,) = db.execute("SELECT image_id FROM images WHERE name = ?", (name,)).fetchone()
             data = np.ascontiguousarray(keypoints, np.float32).tobytes()
             row = (image_id, *keypoints.shape, data)
             db.execute("INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)", row)
             if descriptors is not None:
-                kind, values = int(pycolmap.FeatureExtractorType.SIFT), np.ascontiguousarray(descriptors)
-                entry = (image_id, kind, *values.shape, values.tobytes())
+                values = np.ascontiguousarray(descriptors)
+                entry = (image_id, int(kind), *values.shape, values.tobytes())
                 db.execute("INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?, ?)", entry)
 
     def write_positions(self, collection: Collection) -> None:
         """Replace all pose priors by the positions of the photos."""
-        with closing(self._connect()) as db, db:
+        with closing(self.connect()) as db, db:
             _write_pose_priors(db, collection)
 
     @contextmanager
@@ -181,12 +191,12 @@ class FeatureDatabase:
     def _rename(self, old_of_new: Mapping[str, str]) -> None:
         # Never across a call of pycolmap: it brings a SQLite of its own, and two of them holding one file
         # open in the same process break each other's locks.
-        with closing(self._connect()) as db, db:
+        with closing(self.connect()) as db, db:
             db.executemany("UPDATE images SET name = ? WHERE name = ?", list(old_of_new.items()))
 
     def image_ids(self) -> dict[str, int]:
         """COLMAP's image id of every image name."""
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             return {name: image_id for image_id, name in sorted(self._names(db).items(), key=itemgetter(1))}
 
     def _names(self, db: sqlite3.Connection) -> dict[int, str]:
@@ -200,29 +210,32 @@ class FeatureDatabase:
         return names
 
     def num_keypoints(self) -> dict[str, int]:
-        """Number of keypoints of every image that has been described."""
+        """Number of keypoints with descriptors of every image that has been described."""
         query = (
-            "SELECT name, rows FROM images JOIN keypoints USING (image_id) "
-            "JOIN descriptors USING (image_id, rows)"
+            "SELECT name, d.rows FROM images JOIN keypoints k USING (image_id) "
+            "JOIN descriptors d USING (image_id) WHERE k.rows >= d.rows"
         )
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             return dict(db.execute(query))
 
     def features(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Keypoints `(n, 4 or 6) float32` (x, y, shape; px) and descriptors `(n, 128) uint8` of an image."""
+        """Keypoints `(n, 2, 4 or 6) float32` (x, y, shape; px) and their descriptors `(n, bytes) uint8`.
+
+        Keypoints of a second matcher, which have none here, are left out.
+        """
         query = (
-            "SELECT k.rows, k.cols, k.data, d.cols, d.data FROM images JOIN keypoints k USING (image_id) "
+            "SELECT k.cols, k.data, d.rows, d.cols, d.data FROM images JOIN keypoints k USING (image_id) "
             "JOIN descriptors d USING (image_id) WHERE name = ?"
         )
-        with closing(self._connect()) as db:
-            rows, k_cols, k_data, d_cols, d_data = db.execute(query, (name,)).fetchone()
-        keypoints = np.frombuffer(k_data or b"", np.float32).reshape(rows, k_cols)
+        with closing(self.connect()) as db:
+            k_cols, k_data, rows, d_cols, d_data = db.execute(query, (name,)).fetchone()
+        keypoints = np.frombuffer(k_data or b"", np.float32).reshape(-1, k_cols)[:rows]
         return keypoints, np.frombuffer(d_data or b"", np.uint8).reshape(rows, d_cols)
 
     def keypoint_positions(self) -> dict[str, NDArray[np.float32]]:
         """Positions `(n, 2) float32` (px) of the keypoints of every image that has any."""
         query = "SELECT name, rows, cols, data FROM images JOIN keypoints USING (image_id)"
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             rows = db.execute(query).fetchall()
         return {
             name: np.frombuffer(data or b"", np.float32).reshape(num, cols)[:, :2].copy()
@@ -231,7 +244,7 @@ class FeatureDatabase:
 
     def matched_pairs(self) -> set[Pair]:
         """Pairs whose matches are known, verified or not."""
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             names = dict(db.execute("SELECT image_id, name FROM images"))
             ids = [image_ids_of_pair(pair_id) for (pair_id,) in db.execute("SELECT pair_id FROM matches")]
         return {Pair.of(names[a], names[b]) for a, b in ids}
@@ -245,7 +258,7 @@ class FeatureDatabase:
         return self._index_pairs("two_view_geometries")
 
     def _index_pairs(self, table: str) -> dict[Pair, NDArray[np.uint32]]:
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             names = dict(db.execute("SELECT image_id, name FROM images"))
             rows = db.execute(f"SELECT pair_id, rows, cols, data FROM {table}").fetchall()
         found = {}
@@ -264,17 +277,16 @@ class FeatureDatabase:
             keypoints: positions `(n, 2)` (px) of all keypoints of an image, those it had first, unchanged.
             matches: `(m, 2)` indices of keypoints of the first and the second image of a pair.
         """
-        with closing(self._connect()) as db, db:
+        with closing(self.connect()) as db, db:
             ids = dict(db.execute("SELECT name, image_id FROM images"))
             for name, xy in keypoints.items():
                 data = np.ascontiguousarray(xy, np.float32)
                 row = (ids[name], len(data), 2, data.tobytes())
                 db.execute("INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)", row)
             for pair, indices in matches.items():
-                low, high = sorted((ids[pair.a], ids[pair.b]))
-                ordered = indices if ids[pair.a] == low else indices[:, ::-1]
-                data = np.ascontiguousarray(ordered, np.uint32)
-                row = (low * _MAX_IMAGE_ID + high, len(data), 2, data.tobytes())
+                pair_id, swap = pair_id_of(ids[pair.a], ids[pair.b])
+                data = np.ascontiguousarray(indices[:, ::-1] if swap else indices, np.uint32)
+                row = (pair_id, len(data), 2, data.tobytes())
                 db.execute("INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?)", row)
 
     def pairs(self) -> dict[Pair, PairRecord]:
@@ -283,7 +295,7 @@ class FeatureDatabase:
             "SELECT pair_id, coalesce(m.rows, g.rows), g.rows, g.config "
             "FROM two_view_geometries g LEFT JOIN matches m USING (pair_id)"
         )
-        with closing(self._connect()) as db:
+        with closing(self.connect()) as db:
             names = self._names(db)
             rows = db.execute(query).fetchall()
         records = {}
@@ -299,11 +311,24 @@ def image_ids_of_pair(pair_id: int) -> tuple[int, int]:
     return pair_id // _MAX_IMAGE_ID, pair_id % _MAX_IMAGE_ID
 
 
+def pair_id_of(first: int, second: int) -> tuple[int, bool]:
+    """COLMAP's id of the pair of two image ids, and whether it has them the other way round."""
+    low, high = sorted((first, second))
+    return low * _MAX_IMAGE_ID + high, first != low
+
+
 def _drop_stale_stages(db: sqlite3.Connection, keys: StageKeys) -> None:
     stored = dict(db.execute("SELECT stage, key FROM loopsfm_keys"))
     tables = {
-        "features": ("keypoints", "descriptors", "matches", "two_view_geometries"),
-        "matches": ("matches", "two_view_geometries"),
+        "features": (
+            "keypoints",
+            "descriptors",
+            "matches",
+            "two_view_geometries",
+            "loopsfm_second_keypoints",
+            "loopsfm_second_pairs",
+        ),
+        "matches": ("matches", "two_view_geometries", "loopsfm_second_pairs"),
         "geometries": ("two_view_geometries",),
     }
     for stage, dependants in tables.items():
@@ -318,7 +343,8 @@ def _drop_features(db: sqlite3.Connection, image_ids: Iterable[int]) -> None:
     ids = [(i,) for i in image_ids]
     db.executemany("DELETE FROM keypoints WHERE image_id = ?", ids)
     db.executemany("DELETE FROM descriptors WHERE image_id = ?", ids)
-    _drop_pairs(db, {i for (i,) in ids}, ("matches", "two_view_geometries"))
+    db.executemany("DELETE FROM loopsfm_second_keypoints WHERE image_id = ?", ids)
+    _drop_pairs(db, {i for (i,) in ids}, ("matches", "two_view_geometries", "loopsfm_second_pairs"))
 
 
 def _drop_pairs(db: sqlite3.Connection, image_ids: set[int], tables: Iterable[str]) -> None:

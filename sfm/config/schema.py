@@ -93,6 +93,16 @@ class MatchingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlikedConfig:
+    """The aliked backend: ALIKED keypoints and LightGlue matches; needs `pip install 'loopsfm[aliked]'`."""
+
+    device: Annotated[Literal["cpu", "cuda", "mps"], "internal"] = "cpu"
+    """Where the networks run."""
+    max_keypoints: Annotated[int, Ge(16), "internal"] = 2048
+    """Keypoints a photo, best first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mast3rConfig:
     """The mast3r backend: a network that matches photos densely; needs weights (`sfm weights`)."""
 
@@ -282,13 +292,15 @@ class Config:
     """Folder of photos, relative to this file."""
     output: str | None = None
     """Folder for the result, relative to this file."""
-    backend: Literal["auto", "sift", "mast3r"] = "auto"
-    """Matcher: sift (no weights, no GPU needed), mast3r (a network; wide baselines, weak texture), or auto:
-    mast3r where its weights and a GPU are, else sift."""
+    backend: Literal["auto", "sift", "aliked", "mast3r"] = "auto"
+    """Matcher: sift (no weights, no GPU needed), aliked (networks for wide baselines, no GPU needed),
+    mast3r (a network; wide baselines, weak texture), or auto: mast3r where its weights and a GPU are, else
+    sift."""
     run: RunConfig = field(default_factory=RunConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     sift: SiftConfig = field(default_factory=SiftConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    aliked: AlikedConfig = field(default_factory=AlikedConfig)
     mast3r: Mast3rConfig = field(default_factory=Mast3rConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)

@@ -32,6 +32,7 @@ class LoopState:
         after_registration: whether registration has been tried; before it only the view graph is known.
         chance: how likely photos of a similarity are to verify.
         loop_closures: pairs that the poses of the models show to be missing.
+        again: tried pairs that a stronger matcher may match again, each with the number of its matches.
     """
 
     graph: ViewGraph
@@ -42,6 +43,7 @@ class LoopState:
     after_registration: bool
     chance: Callable[[float], float]
     loop_closures: Sequence[LoopClosure] = ()
+    again: Mapping[Pair, int] = field(default_factory=dict)
     _num_tried: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -29,6 +29,12 @@ class Mapper(Protocol):
     def match(self, edges: Mapping[Pair, Edge], guides: Guides) -> MatchReport:
         """Match and verify pairs into the database, with epipolar guides for some of them."""
 
+    def pairs_for_again(self) -> Mapping[Pair, int]:
+        """Tried pairs that a stronger matcher may match again, with their number of matches."""
+
+    def match_again(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+        """Match and verify such pairs by the stronger matcher."""
+
     def view_graph(self) -> ViewGraph:
         """The verified pairs of the database."""
 

@@ -29,12 +29,13 @@ class PairRequest:
     Attributes:
         reason: kind of weakness.
         subject: the image, or the two images, of the weakness.
-        candidates: pairs not yet tried, best first.
+        candidates: pairs not yet tried by the matcher that they are for, best first.
         wanted: number of verified pairs that satisfies the request.
         worth: what each of them gains, comparable among all requests.
         is_unguided: whether candidates are matched without epipolar guides from the model, which they test.
         is_test: whether its outcome, verified or not, decides where images of the model stand. Such a request
             may cost pairs beyond the usual budget, as those of `MUST_HAVE` may.
+        is_again: whether candidates were tried before and are for the stronger matcher.
     """
 
     reason: Reason
@@ -44,6 +45,7 @@ class PairRequest:
     worth: float
     is_unguided: bool = False
     is_test: bool = False
+    is_again: bool = False
 
     @property
     def is_needed(self) -> bool:
@@ -60,6 +62,7 @@ class PairRequest:
             "worth": self.worth,
             "is_unguided": self.is_unguided,
             "is_test": self.is_test,
+            "is_again": self.is_again,
         }
 
     @classmethod
@@ -73,6 +76,7 @@ class PairRequest:
             stored["worth"],
             stored.get("is_unguided", False),
             stored.get("is_test", False),
+            stored.get("is_again", False),
         )
 
 

@@ -299,7 +299,17 @@ class _Loop:
             for model in self.models
         ]
         requests = propose_requests(
-            LoopState(view_graph, observations, tried, self.rank, number, is_registered, curve.chance, links)
+            LoopState(
+                view_graph,
+                observations,
+                tried,
+                self.rank,
+                number,
+                is_registered,
+                curve.chance,
+                links,
+                self.mapper.pairs_for_again(),
+            )
         )
         requests += deciding_requests(report, self.pairs.graph)
         if is_registered and not self.existing:
@@ -337,6 +347,7 @@ class _Loop:
         self, requests: Sequence[PairRequest], number: int, budget: Budget, max_batches: int | None
     ) -> Outcome:
         is_unguided = {candidate.pair for one in requests if one.is_unguided for candidate in one.candidates}
+        is_again = {candidate.pair for one in requests if one.is_again for candidate in one.candidates}
 
         def try_pairs(edges: Mapping[Pair, Edge]) -> Set[Pair]:
             for (a, b), edge in sorted(edges.items()):
@@ -344,7 +355,10 @@ class _Loop:
                 self.events.emit("loop", "request", a=a, b=b, **told)
             guided = {p: e for p, e in edges.items() if self.config.guided and p not in is_unguided}
             guides = guides_of(self.models, guided) if guided else NO_GUIDES
-            found = self.mapper.match(edges, guides).inliers
+            again = {pair: edge for pair, edge in edges.items() if pair in is_again}
+            fresh = {pair: edge for pair, edge in edges.items() if pair not in is_again}
+            found = {**self.mapper.match(fresh, guides).inliers} if fresh else {}
+            found |= self.mapper.match_again(again).inliers if again else {}
             return {pair for pair, count in found.items() if answers(edges[pair].reason, count)}
 
         return run_requests(

@@ -33,6 +33,8 @@ _MAX_MODEL_PAIRS = 20
 _PER_CUT = 6
 _FIRST_CHANCE = 0.6
 """Of the best pair across two parts."""
+_PRICE_AGAIN = 4.0
+"""Of a pair for the stronger matcher, in pairs."""
 _LEAST_CHANCE = 0.02
 _DECAY = 0.88
 """Of the chance, from each rank to the next."""
@@ -43,9 +45,9 @@ _FEW_OBSERVATIONS = 0.2
 def propose_requests(now: LoopState) -> list[PairRequest]:
     """Requests for all present weaknesses, with candidates that were never tried, in deterministic order."""
     rules = (
-        [_unregistered, _between_models, _across_cuts, _weak, _loops]
+        [_unregistered, _between_models, _again, _across_cuts, _weak, _loops]
         if now.after_registration
-        else [_unmatched, _between_parts, _across_cuts, _thinly_matched, _loops]
+        else [_unmatched, _between_parts, _again, _across_cuts, _thinly_matched, _loops]
     )
     return [request for rule in rules for request in rule(now) if request.candidates]
 
@@ -109,6 +111,36 @@ def _between_models(now: LoopState) -> Iterator[PairRequest]:
         )
         worth = float(np.log1p(len(small)))
         yield PairRequest(Reason.BRIDGE, (min(small), min(large)), candidates, wanted=3, worth=worth)
+
+
+def _again(now: LoopState) -> Iterator[PairRequest]:
+    """Images outside of all models, or of all parts of the view graph, and two of these, x their tried pairs.
+
+    A stronger matcher is worth its price where nothing else has helped.
+    """
+    if not now.again:
+        return
+    graph = [part for part in now.graph.components() if len(part) > 1]
+    parts = [frozenset(photos) for photos in now.members] if now.after_registration else graph
+    within = frozenset().union(*parts)
+    for name in sorted(frozenset(now.graph.names) - within):
+        pairs = [pair for pair in now.again if name in pair]
+        yield PairRequest(
+            Reason.UNREGISTERED, (name,), _dearly(now, pairs), _FIRM_DEGREE, _PHOTO, is_again=True
+        )
+    for first, second in islice(combinations(parts, 2), _MAX_MODEL_PAIRS):
+        small, large = sorted((first, second), key=len)
+        pairs = [pair for pair in now.again if len(small & {*pair}) == 1 == len(large & {*pair})]
+        worth = float(np.log1p(len(small)))
+        subject = (min(small), min(large))
+        yield PairRequest(Reason.BRIDGE, subject, _dearly(now, pairs), 3, worth, is_again=True)
+
+
+def _dearly(now: LoopState, pairs: Sequence[Pair]) -> tuple[Candidate, ...]:
+    """Pairs for the stronger matcher, those with most matches first, with their chance by their price."""
+    best = sorted(pairs, key=lambda pair: (-now.again[pair], pair))[:_PER_PHOTO]
+    chances = (_FIRST_CHANCE * _DECAY**rank / _PRICE_AGAIN for rank in range(len(best)))
+    return tuple(Candidate(pair, _rounded(chance)) for pair, chance in zip(best, chances, strict=True))
 
 
 def _across_cuts(now: LoopState) -> Iterator[PairRequest]:

@@ -59,6 +59,20 @@ class MatchReport:
         return len(self.inliers)
 
 
+class StrongerMatcher(Protocol):
+    """Matches again, at a higher price, pairs for which a backend found too little."""
+
+    def candidates(self, database: FeatureDatabase) -> Mapping[Pair, int]:
+        """Pairs that it may match, with the number of matches that the backend found for each."""
+        ...
+
+    def match(
+        self, edges: Mapping[Pair, Edge], collection: Collection, database: FeatureDatabase
+    ) -> MatchReport:
+        """Match and verify pairs that it has not matched yet; emits a `pair` event for every edge."""
+        ...
+
+
 class Backend(Protocol):
     """One way to describe photos and to match pairs of them; a new object for every run."""
 
@@ -70,6 +84,11 @@ class Backend(Protocol):
     @property
     def notice(self) -> str:
         """A message for the user before results are used, such as a licence of weights; mostly empty."""
+        ...
+
+    @property
+    def stronger(self) -> StrongerMatcher | None:
+        """What the closed loop may ask for pairs of images that stay out of the models."""
         ...
 
     def keys(self) -> StageKeys:

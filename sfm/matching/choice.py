@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from .aliked.weights import is_installed
 from .backend import Backend, BackendContext
 
 log = logging.getLogger(__name__)
@@ -14,8 +15,8 @@ def open_backend(context: BackendContext) -> Backend:
     """The backend that the configuration names; auto takes mast3r where its weights and a GPU are.
 
     Raises:
-        WeightsError: mast3r is asked for and its weights are missing or unusable.
-        MissingDependencyError: mast3r is asked to run on a device that this machine lacks.
+        WeightsError: weights that the backend needs are missing or unusable.
+        MissingDependencyError: a package or device that the backend needs is missing.
     """
     return MATCHERS[_wanted(context)](context)
 
@@ -23,6 +24,10 @@ def open_backend(context: BackendContext) -> Backend:
 def _sift(context: BackendContext) -> Backend:
     from sfm.matching.sift import SiftBackend
 
+    if context.config.backend == "auto" and is_installed():
+        from sfm.matching.aliked.again import AlikedAgain
+
+        return SiftBackend(context, stronger=AlikedAgain(context))
     return SiftBackend(context)
 
 
@@ -32,7 +37,17 @@ def _mast3r(context: BackendContext) -> Backend:
     return Mast3rBackend.open(context)
 
 
-MATCHERS: Mapping[str, Callable[[BackendContext], Backend]] = {"sift": _sift, "mast3r": _mast3r}
+def _aliked(context: BackendContext) -> Backend:
+    from sfm.matching.aliked.backend import AlikedBackend
+
+    return AlikedBackend.open(context)
+
+
+MATCHERS: Mapping[str, Callable[[BackendContext], Backend]] = {
+    "sift": _sift,
+    "aliked": _aliked,
+    "mast3r": _mast3r,
+}
 """What opens each backend that `Config.backend` can name."""
 
 

@@ -63,6 +63,7 @@ def record_pairs(
     why: Mapping[Pair, str] = MappingProxyType({}),
     failed: Mapping[Pair, str] = MappingProxyType({}),
     guided: Container[Pair] = (),
+    matcher: str = "",
 ) -> dict[Pair, int]:
     """Emit a `pair` event for every edge; `matched` are those matched now. Returns inliers of verified pairs.
 
@@ -70,11 +71,14 @@ def record_pairs(
         why: reason, for pairs that were given up before verification, now or in an earlier run.
         failed: reason, for pairs that could not be matched in this run.
         guided: pairs whose matches come from the pose that a model gave.
+        matcher: that matched the pairs, where it is not the backend's own.
     """
     fresh, reasons = set(matched), {**why, **failed}
     for pair in sorted(edges):
         record = records.get(pair, PairRecord(0, 0, "UNDEFINED"))
         notes: dict[str, object] = {"why": reasons[pair]} if pair in reasons else {}
+        if matcher:
+            notes["matcher"] = matcher
         if pair in failed:
             notes["failed"] = True
         if pair in guided:

@@ -224,6 +224,15 @@ def _weights() -> Row:
     return Row("weights", State.NOTE, found, cost, "sfm weights --download")
 
 
+def _aliked() -> Row:
+    from sfm.matching.aliked.weights import is_installed
+
+    if is_installed():
+        return Row("aliked", State.OK, "networks and weights")
+    cost = "backend=auto has no stronger matcher for photos that SIFT leaves out"
+    return Row("aliked", State.NOTE, "not installed", cost, "pip install 'loopsfm[aliked]'")
+
+
 def _machine() -> Row:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
@@ -261,6 +270,7 @@ _PROBES: dict[str, Callable[[], Row]] = {
     "triton": _triton,
     "photo formats": _photo_formats,
     "weights": _weights,
+    "aliked": _aliked,
     "machine": _machine,
     "disk": _disk,
 }

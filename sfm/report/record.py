@@ -6,11 +6,13 @@ import importlib.metadata
 import platform
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import pycolmap
 
+from retrieval import Pair
+from sfm.colmap.database import PairRecord
 from sfm.config.schema import Config
 from sfm.diagnosis.visual_aliasing import InconsistentPairRecord
 from sfm.georeferencing.georeference import Georeference
@@ -83,13 +85,35 @@ class PairsRecord:
     """Pairs that could not be matched, for want of memory or the like; the next run tries them again."""
     failures: str = ""
     """The same in words: how many, the commonest reason, and what to do; empty where none failed."""
+    again: int = 0
+    """Of the matched pairs, those that the stronger matcher matched again."""
+    again_verified: int = 0
 
     @classmethod
-    def of(cls, matched: int, verified: int, num_photos: int, failures: Failures) -> PairsRecord:
-        """Counts with their share of all pairs."""
+    def of(
+        cls, matched: Mapping[Pair, PairRecord], again: Set[Pair], num_photos: int, failures: Failures
+    ) -> PairsRecord:
+        """Counts with their share of all pairs.
+
+        Args:
+            matched: pairs of the database.
+            again: those that the stronger matcher matched.
+            num_photos: of the collection.
+            failures: pairs that could not be matched.
+        """
+        verified = {pair for pair, record in matched.items() if record.verified}
         exhaustive = num_photos * (num_photos - 1) // 2
-        fraction = round(matched / max(exhaustive, 1), 4)
-        return cls(matched, verified, exhaustive, fraction, failures.count, failures.words)
+        fraction = round(len(matched) / max(exhaustive, 1), 4)
+        return cls(
+            len(matched),
+            len(verified),
+            exhaustive,
+            fraction,
+            failures.count,
+            failures.words,
+            len(again),
+            len(again & verified),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

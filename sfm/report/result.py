@@ -9,7 +9,7 @@ import pycolmap
 
 from sfm.georeferencing.georeference import Georeference
 from sfm.report.position import differences_in_words, frame_in_words
-from sfm.report.record import RunRecord
+from sfm.report.record import PairsRecord, RunRecord
 from sfm.types import PhotoOutcome
 
 
@@ -44,7 +44,7 @@ class Result:
         for index, model in enumerate(run.models):
             lines += _place_lines(index, model.georeference)
         if run.backend:
-            lines.append(f"matcher     {run.backend}")
+            lines.append(f"matcher     {run.backend}{_again(run.pairs)}")
         lines.append(
             f"pairs       {run.pairs.matched} matched, {run.pairs.verified} verified "
             f"({100 * run.pairs.fraction:.0f} % of exhaustive)"
@@ -54,6 +54,13 @@ class Result:
         stages = ", ".join(f"{stage.stage} {stage.seconds:.1f} s" for stage in run.stages)
         lines.append(f"time        {run.seconds:.1f} s ({stages})")
         return "\n".join(lines)
+
+
+def _again(pairs: PairsRecord) -> str:
+    """What the stronger matcher was bought for."""
+    if not pairs.again:
+        return ""
+    return f", and aliked for {pairs.again} pairs that it left open, {pairs.again_verified} of them verified"
 
 
 def _place_lines(index: int, place: Georeference) -> list[str]:

@@ -86,6 +86,16 @@ class SessionMapper:
         """Match and verify pairs that the database does not hold yet."""
         return match_edges(self.session, self.collection, self.database, edges, guides)
 
+    def pairs_for_again(self) -> Mapping[Pair, int]:
+        """Tried pairs that a stronger matcher may match again, with their number of matches."""
+        stronger = self.session.backend.stronger
+        return stronger.candidates(self.database) if stronger else {}
+
+    def match_again(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+        """Match and verify such pairs by the stronger matcher."""
+        stronger = self.session.backend.stronger
+        return stronger.match(edges, self.collection, self.database) if stronger else MatchReport(0, 0, {})
+
     def view_graph(self) -> ViewGraph:
         """The verified pairs of the database."""
         return ViewGraph.read(self.database.path)

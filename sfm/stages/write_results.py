@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 
 import pycolmap
 
-from retrieval import Pair
-from sfm.colmap.database import FeatureDatabase, PairRecord
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.second_matcher import pairs_matched_again
 from sfm.diagnosis.quality import STAGE, JudgedModels, Judgement, judged_models
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
 from sfm.diagnosis.visual_aliasing import VisualAliasing, read_inconsistent_pairs, visual_aliasing
@@ -122,9 +122,10 @@ def finish(
         for inconsistent in alike.inconsistent_pairs:
             space.events.emit("inconsistent_pairs", "inconsistent_pair", **asdict(inconsistent))
     outcomes, failures = _diagnosed(session, collection, loop, judged, likely.left_out)
-    pairs: Mapping[Pair, PairRecord] = {}
+    num_photos = len(collection.photos)
+    pairs = PairsRecord.of({}, frozenset(), num_photos, failures)
     with session.survived("pairs"):
-        pairs = database.pairs()
+        pairs = PairsRecord.of(database.pairs(), pairs_matched_again(database), num_photos, failures)
     models: tuple[ModelRecord, ...] = ()
     with session.survived("figures"):
         models = model_records(loop.models, places, chances)
@@ -271,7 +272,7 @@ def _record(
     collection: Collection,
     loop: LoopResult,
     models: tuple[ModelRecord, ...],
-    pairs: Mapping[Pair, PairRecord],
+    pairs: PairsRecord,
     outcomes: Sequence[PhotoOutcome],
     alike: VisualAliasing,
     failures: Failures,
@@ -285,9 +286,7 @@ def _record(
         config=session.config,
         photos=PhotosRecord(num_files, len(collection.photos), registered, collection.skipped),
         models=models,
-        pairs=PairsRecord.of(
-            len(pairs), sum(r.verified for r in pairs.values()), len(collection.photos), failures
-        ),
+        pairs=pairs,
         stages=tuple(session.stages),
         rounds=loop.rounds,
         outcomes=tuple(outcomes),

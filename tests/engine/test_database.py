@@ -9,6 +9,7 @@ import pytest
 
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord, StageKeys
+from sfm.colmap.second_matcher import SecondMatcher, pairs_matched_again
 from sfm.config.schema import GeoreferenceConfig
 from sfm.errors import WorkspaceError
 from sfm.ingest.photo_positions import with_positions
@@ -205,3 +206,44 @@ def test_a_database_of_colmaps_own_can_be_looked_at(tmp_path: Path) -> None:
 def test_a_pair_is_verified_where_registration_uses_it(config: str, count: int, verified: bool) -> None:
     """COLMAP's mappers use pairs that may be a watermark's, too, and so does the view graph."""
     assert PairRecord(90, count, config).verified is verified
+
+
+def second_keypoints(*names: str) -> dict[str, np.ndarray]:
+    return {name: np.full((3, 2), 50.5, np.float32) for name in names}
+
+
+def test_a_second_matcher_appends_keypoints_and_keeps_the_inliers_of_the_first(
+    database: FeatureDatabase,
+) -> None:
+    matcher, pair = SecondMatcher(database, "key"), Pair("a.jpg", "b.jpg")
+    found = np.array([[0, 2], [1, 1]], np.uint32)
+
+    matcher.write(second_keypoints(*pair), {pair: found})
+    matcher.write(second_keypoints(*pair), {pair: found[:1]})
+
+    assert matcher.pairs() == {pair} == pairs_matched_again(database)
+    assert SecondMatcher(database, "other").pairs() == frozenset()
+    assert database.matches()[pair].tolist() == [[4, 6]]  # its geometry was gone, so had no inliers
+    assert pair not in database.pairs()
+    assert len(database.keypoint_positions()["a.jpg"]) == 7
+    assert database.num_keypoints() == {"a.jpg": 4, "b.jpg": 4, "c.jpg": 4}
+    keypoints, descriptors = database.features("a.jpg")
+    assert len(keypoints) == len(descriptors) == 4
+
+
+def test_matches_of_a_second_matcher_come_beside_inliers(database: FeatureDatabase) -> None:
+    pair = Pair("a.jpg", "b.jpg")
+
+    SecondMatcher(database, "key").write(second_keypoints(*pair), {pair: np.array([[2, 0]], np.uint32)})
+
+    assert database.matches()[pair].tolist() == [[0, 0], [1, 1], [2, 2], [3, 3], [6, 4]]
+
+
+def test_a_changed_photo_loses_its_pairs_by_a_second_matcher(database: FeatureDatabase) -> None:
+    pair = Pair("a.jpg", "b.jpg")
+    matcher = SecondMatcher(database, "key")
+    matcher.write(second_keypoints(*pair), {pair: np.array([[0, 0]], np.uint32)})
+
+    database.sync(collection(photo("a.jpg", "changed"), photo("b.jpg"), photo("c.jpg")), KEYS)
+
+    assert matcher.pairs() == frozenset()

@@ -42,6 +42,8 @@ class Engine:
         self.restarts: list[bool] = []
         self.verifies = True
         self.asked_about: list[set[Pair]] = []
+        self.again: dict[Pair, int] = {}
+        self.matched_again: list[set[Pair]] = []
         self.contested: tuple[AmbiguousPart, ...] = ()
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
@@ -53,7 +55,7 @@ class Engine:
         events.emit("register", "model", num_images=models[0].num_reg_images())
         return models
 
-    def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+    def refine(self, models: Models, consistency: InconsistencyReport, events: EventSink) -> Models:
         return models
 
     def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
@@ -72,6 +74,15 @@ class Engine:
         ]
         self.known.update(dict.fromkeys(near, TwoView(200, "uncalibrated", 0.5)))
         return MatchReport(len(edges), 0, dict.fromkeys(near, 200))
+
+    def pairs_for_again(self) -> Mapping[Pair, int]:
+        return self.again
+
+    def match_again(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+        self.matched_again.append(set(edges))
+        self.again = {pair: count for pair, count in self.again.items() if pair not in edges}
+        self.known.update(dict.fromkeys(edges, TwoView(200, "uncalibrated", 0.5)))
+        return MatchReport(len(edges), 0, dict.fromkeys(edges, 200))
 
     def view_graph(self) -> ViewGraph:
         return ViewGraph(NAMES, self.known)

@@ -233,7 +233,7 @@ def test_models_outlive_a_bug_in_what_follows_them_unchanged(step: str, tmp_path
         def grown(self, start: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reconstruction, ...]:
             return spoil(start) if start and step == "further rounds" else super().grown(start)  # type: ignore[return-value]
 
-        def refine(self, models: Models, deferred: frozenset[Pair], events: EventSink) -> Models:
+        def refine(self, models: Models, consistency: InconsistencyReport, events: EventSink) -> Models:
             return spoil(models) if step == "last adjustment" else models
 
     result = run(

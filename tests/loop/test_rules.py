@@ -42,10 +42,13 @@ def propose(
     rank: Rank = rank_by_number,
     after_registration: bool = True,
     links: tuple[LoopClosure, ...] = (),
+    again: Mapping[Pair, int] | None = None,
 ) -> list[PairRequest]:
     seen = frozenset(view_graph.edges) | set(tried)
     return propose_requests(
-        LoopState(view_graph, models, seen, rank, 1, after_registration, lambda score: score / 2, links)
+        LoopState(
+            view_graph, models, seen, rank, 1, after_registration, lambda score: score / 2, links, again or {}
+        )
     )
 
 
@@ -174,3 +177,25 @@ def test_models_that_a_pair_joins_already_ask_for_the_partners_of_its_photos() -
     assert request.reason is Reason.BRIDGE
     wanted = {pair(2, i) for i in (5, 6, 8, 9)} | {pair(i, 7) for i in (0, 1, 3, 4)}
     assert {candidate.pair for candidate in request.candidates} == wanted
+
+
+def test_tried_pairs_go_to_a_stronger_matcher_where_an_image_is_in_no_model_or_models_are_apart() -> None:
+    view_graph = graph((0, 1), (1, 2), (0, 2), (4, 5), (5, 6), (4, 6))
+    failed = {pair(0, 3): 20, pair(1, 3): 40, pair(2, 4): 30, pair(0, 1): 90}
+
+    requests = propose(view_graph, model(0, 1, 2), model(4, 5, 6), tried=tuple(failed), again=failed)
+
+    again = [request for request in requests if request.is_again]
+    (alone,) = [one for one in again if one.reason is Reason.UNREGISTERED and NAMES[3] in one.subject]
+    assert [c.pair for c in alone.candidates] == [pair(1, 3), pair(0, 3)]
+    (apart,) = [one for one in again if one.reason is Reason.BRIDGE]
+    assert [c.pair for c in apart.candidates] == [pair(2, 4)]
+
+
+def test_nothing_goes_to_a_stronger_matcher_where_all_images_are_in_one_model() -> None:
+    view_graph = graph((0, 1), (1, 2), (0, 2), (0, 3), (1, 3))
+    everyone = model(*range(len(NAMES)))
+
+    requests = propose(view_graph, everyone, again={pair(2, 3): 20})
+
+    assert not any(request.is_again for request in requests)

@@ -108,11 +108,13 @@ def measured_background(
         id_of = {image.name: image.image_id for image in db.read_all_images()}
         num_sift = _num_sift_descriptors(database)
         linked = {name for pair in matches.inliers for name in pair}
-        if any(num_sift.get(id_of[name]) != len(matches.keypoints[name]) for name in linked):
+        if any(id_of[name] not in num_sift for name in linked):
             return {}
 
         def descriptors_of(name: str) -> Descriptors:
-            return np.asarray(db.read_descriptors(id_of[name]).data, np.float32)
+            found = np.asarray(db.read_descriptors(id_of[name]).data, np.float32)
+            # Keypoints of a second matcher have none.
+            return np.pad(found, ((0, len(matches.keypoints[name]) - len(found)), (0, 0)))
 
         background = Background(matches, descriptors_of)
         confirmed = {name: digest(count > 0) for name, count in matches.num_pairs_of_keypoints.items()}

