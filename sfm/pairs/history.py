@@ -64,6 +64,7 @@ class History:
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
         inconsistent_pairs: the `inconsistent_pair` events of the pairs of each image, in order of score.
+        intrinsics: the `intrinsics` events of the models that were kept, in order.
         metric_models: indices of the models that depth has scaled to metres.
     """
 
@@ -81,6 +82,7 @@ class History:
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
         self.inconsistent_pairs: defaultdict[str, list[Event]] = defaultdict(list)
+        self.intrinsics: list[Event] = []
         self.metric_models: set[int] = set()
         self._tries: defaultdict[str, dict[Pair, PairTry]] = defaultdict(dict)
         for event in events:
@@ -167,6 +169,10 @@ class History:
             for name in event["names"]:
                 self.relocated[name] = event
 
+    def _intrinsics(self, event: Event) -> None:
+        if event.get("model") is not None:
+            self.intrinsics.append(event)
+
     def _dropped_model(self, event: Event) -> None:
         for name in event["names"]:
             self.dropped[name] = event
@@ -190,5 +196,6 @@ _READERS = {
     "split": History._split,
     "relocated": History._relocated,
     "dropped_model": History._dropped_model,
+    "intrinsics": History._intrinsics,
     "metric_scale": History._metric_scale,
 }

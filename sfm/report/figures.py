@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import pycolmap
-
 from sfm.pairs.history import History
 from sfm.report.verdict import Facts, Verdict
 
@@ -52,18 +50,6 @@ class StageBar:
     seconds: float
     percent: float
     counts: str
-
-
-@dataclass(frozen=True, slots=True)
-class CameraRow:
-    """One camera of one model, as COLMAP names and orders its parameters."""
-
-    model: int
-    camera_id: int
-    kind: str
-    size: str
-    num_images: int
-    params: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,18 +219,3 @@ def stage_bars(run: Run) -> tuple[StageBar, ...]:
         )
         for stage in run["stages"]
     )
-
-
-def camera_rows(models: Sequence[pycolmap.Reconstruction]) -> tuple[CameraRow, ...]:
-    """Cameras that registered photos were taken with."""
-    rows = []
-    for index, model in enumerate(models):
-        images = [model.image(image_id) for image_id in model.reg_image_ids()]
-        for camera_id in sorted({image.camera_id for image in images}):
-            camera = model.camera(camera_id)
-            names = [name.strip() for name in camera.params_info.split(",")]
-            params = tuple((n, f"{v:.6g}") for n, v in zip(names, camera.params, strict=True))
-            size = f"{camera.width} x {camera.height}"
-            count = sum(image.camera_id == camera_id for image in images)
-            rows.append(CameraRow(index, camera_id, camera.model_name, size, count, params))
-    return tuple(rows)

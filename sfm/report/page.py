@@ -13,12 +13,12 @@ from sfm.errors import InputError
 from sfm.exports.models import model_indices, read_model
 from sfm.files.atomic import atomic_write_bytes
 from sfm.pairs.history import History
+from sfm.report.cameras import CameraRow, camera_rows
 from sfm.report.cards import Card, photo_cards
 from sfm.report.figures import (
     Opening,
     Run,
     articulations,
-    camera_rows,
     duration,
     stage_bars,
     tiles,
@@ -64,7 +64,8 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     uris = thumbnail_uris(used, thumbnails or {}, out / "images")
     cards = photo_cards(outcomes, run["models"], history, dict(zip(used, uris, strict=True)))
     picture = graph_picture(history.pairs, used, scenes)
-    html = _render(out, run, verdict(run, articulations(run, history)), models, scenes, cards, picture)
+    cameras = camera_rows(models, history.intrinsics)
+    html = _render(out, run, verdict(run, articulations(run, history)), cameras, scenes, cards, picture)
     # A name may hold bytes that are no UTF-8; the page shows a question mark for them.
     atomic_write_bytes(out / "report.html", html.encode("utf-8", errors="replace"))
     return out / "report.html"
@@ -102,7 +103,7 @@ def _render(
     out: Path,
     run: Run,
     outcome: Opening,
-    models: Sequence[pycolmap.Reconstruction],
+    cameras: Sequence[CameraRow],
     scenes: Sequence[SceneModel],
     cards: Sequence[Card],
     picture: GraphPicture,
@@ -115,7 +116,7 @@ def _render(
         verdict=outcome,
         tiles=tiles(run),
         stages=stage_bars(run),
-        cameras=camera_rows(models),
+        cameras=cameras,
         positions=position_rows(run["models"]),
         visual_aliasing=visual_aliasing(run),
         cards=cards,

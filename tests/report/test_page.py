@@ -220,3 +220,18 @@ def test_a_model_without_photos_is_a_page_all_the_same(tmp_path, make_run):
     html = write_report(out).read_text()
 
     assert "scene0/1.png" in html
+
+
+def test_cameras_tell_their_field_of_view_and_what_was_tried(tmp_path, make_run):
+    out = make_run(tmp_path / "out")
+    tried = {"camera_id": 1, "num_images": 5, "shift": {"cx": -6.46, "cy": 1.0}, "sigma": {"cx": 0.24}}
+    tried |= {"block": "principal_point", "sigmas": 9.0, "log_evidence": 21.0, "why": "supported"}
+    EventLog(out / "events.jsonl").emit("register", "intrinsics", model=0, accepted=True, **tried)
+    lost = tried | {"block": "OPENCV"}
+    EventLog(out / "events.jsonl").emit("register", "intrinsics", model=None, accepted=True, **lost)
+
+    html = write_report(out).read_text(encoding="utf-8")
+
+    assert "<td>43° x 33°</td>" in html  # 320 x 240 px, f 400 px, little distortion
+    assert "Taken: a free principal point (cx -6.46 ± 0.24, cy +1), supported. Log evidence: 21.0." in html
+    assert "OPENCV" not in html[html.index('id="cameras"') : html.index('id="config"')]

@@ -1,0 +1,171 @@
+"""Cameras of the models: field of view, residuals over the image, and which intrinsics were tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from sfm.mapping.measures.observations import PointTable, some_seen_by
+
+Array = NDArray[np.float64]
+
+_NUM_CELLS = 12  # along the longer side of the image
+_MIN_OBSERVATIONS = 20  # in a cell, for the median to say something
+_MAX_OBSERVATIONS = 40_000
+_MAX_FIELDS = 12  # in the page: cameras of a photo each are many, and tell little
+_BLOCKS = {"principal_point": "a free principal point"}
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualField:
+    """Medians of residuals (observed minus projected) in the cells of an image, as an SVG path."""
+
+    width: int
+    height: int
+    path: str
+    enlarged: int
+    """How many times longer the arrows are than the residuals."""
+    median_px: float
+    """Over the cells, of the arrows' lengths."""
+    max_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraRow:
+    """One camera of one model, as COLMAP names and orders its parameters."""
+
+    model: int
+    camera_id: int
+    kind: str
+    size: str
+    num_images: int
+    params: tuple[tuple[str, str], ...]
+    field_of_view: str
+    tried: tuple[str, ...]
+    """What became of the intrinsics that were tried, a sentence each."""
+    residuals: ResidualField | None
+
+
+def camera_rows(
+    models: Sequence[pycolmap.Reconstruction], tried: Sequence[Mapping[str, Any]] = ()
+) -> tuple[CameraRow, ...]:
+    """Cameras that registered photos were taken with.
+
+    Args:
+        models: in the run's order.
+        tried: the `intrinsics` events of the run.
+    """
+    rows: list[CameraRow] = []
+    for index, model in enumerate(models):
+        images = [model.image(image_id) for image_id in model.reg_image_ids()]
+        points = PointTable.of(model)
+        for camera_id in sorted({image.camera_id for image in images}):
+            camera = model.camera(camera_id)
+            own = [image for image in images if image.camera_id == camera_id]
+            names = [name.strip() for name in camera.params_info.split(",")]
+            rows.append(
+                CameraRow(
+                    model=index,
+                    camera_id=camera_id,
+                    kind=camera.model_name,
+                    size=f"{camera.width} x {camera.height}",
+                    num_images=len(own),
+                    params=tuple((n, f"{v:.6g}") for n, v in zip(names, camera.params, strict=True)),
+                    field_of_view=field_of_view(camera),
+                    tried=_in_words([e for e in tried if (e["model"], e["camera_id"]) == (index, camera_id)]),
+                    residuals=residual_field(camera, own, points) if len(rows) < _MAX_FIELDS else None,
+                )
+            )
+    return tuple(rows)
+
+
+def field_of_view(camera: pycolmap.Camera) -> str:
+    """Horizontal and vertical, through the principal point, in degrees."""
+    if camera.is_spherical():
+        return "360° x 180°"
+    x, y = camera.principal_point_x, camera.principal_point_y
+    ends = np.array([[0, y], [camera.width, y], [x, 0], [x, camera.height]])
+    rays = np.asarray(camera.cam_ray_from_img(ends))
+    # COLMAP's fisheyes give a wrong ray for what is seen 90 degrees off the axis, and beyond.
+    right = np.linalg.norm(np.asarray(camera.img_from_cam(rays)) - ends, axis=1) < 1
+    unknown = "about 180° or more" if "FISHEYE" in camera.model_name else "unknown"
+    angles = np.degrees(np.arccos(np.clip(rays[:, 2], -1, 1)))
+    return " x ".join(
+        f"{angles[axis].sum():.0f}°" if right[axis].all() else unknown for axis in (slice(0, 2), slice(2, 4))
+    )
+
+
+def residual_field(
+    camera: pycolmap.Camera, images: Sequence[pycolmap.Image], points: PointTable
+) -> ResidualField | None:
+    """What the camera leaves unexplained in each cell of its image; None where it sees too little."""
+    share = -(-_MAX_OBSERVATIONS // max(len(images), 1))
+    seen, off = [np.zeros((0, 2))], [np.zeros((0, 2))]
+    for image in images:
+        ids, xy = some_seen_by(image, share)
+        projected = np.asarray(camera.img_from_cam(image.cam_from_world() * points.xyz_of(ids)))
+        seen.append(xy)
+        off.append(xy - projected.reshape(-1, 2))
+    xy, residual = np.concatenate(seen), np.concatenate(off)
+    finite = np.isfinite(residual).all(axis=1)
+    starts, arrows = _medians(camera, xy[finite], residual[finite])
+    return _drawn(camera, starts, arrows) if len(starts) else None
+
+
+def _medians(camera: pycolmap.Camera, xy: Array, residual: Array) -> tuple[Array, Array]:
+    """Middles of the cells that see enough, (N, 2), and the median residual of each, (N, 2), px."""
+    side = _cell(camera)
+    cell = np.floor(xy / side).astype(int)
+    cells, which, counts = np.unique(cell, axis=0, return_inverse=True, return_counts=True)
+    order = np.argsort(which.ravel(), kind="stable")
+    groups = np.split(residual[order], np.cumsum(counts)[:-1])
+    kept = np.flatnonzero(counts >= _MIN_OBSERVATIONS)
+    medians = np.array([np.median(groups[i], axis=0) for i in kept]).reshape(-1, 2)
+    return (cells[kept] + 0.5) * side, medians
+
+
+def _drawn(camera: pycolmap.Camera, starts: Array, arrows: Array) -> ResidualField:
+    lengths = np.hypot(*arrows.T)
+    enlarged = max(1, int(float(f"{_cell(camera) / max(float(lengths.max()), 1e-3):.1g}")))
+    ends = starts + enlarged * arrows
+    # The barbs of an arrow, back from its end by a quarter of its length to both sides.
+    turned = np.stack((-arrows[:, 1], arrows[:, 0]), axis=1)
+    left, right = (ends - enlarged * (0.25 * arrows + sign * 0.15 * turned) for sign in (1, -1))
+    path = "".join(
+        "M{:.0f} {:.0f}L{:.0f} {:.0f}M{:.0f} {:.0f}L{:.0f} {:.0f}L{:.0f} {:.0f}".format(*numbers)
+        for numbers in np.hstack((starts, ends, left, ends, right))
+    )
+    return ResidualField(
+        camera.width, camera.height, path, enlarged, float(np.median(lengths)), float(lengths.max())
+    )
+
+
+def _cell(camera: pycolmap.Camera) -> float:
+    return max(camera.width, camera.height) / _NUM_CELLS
+
+
+def _in_words(events: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """A sentence for each parameter block: what the last adjustment that tried it said."""
+    last = {event["block"]: event for event in events}
+    return tuple(_sentence(event) for event in last.values())
+
+
+def _sentence(event: Mapping[str, Any]) -> str:
+    name = " and ".join(_BLOCKS.get(part, part) for part in event["block"].split(" and "))
+    values = ", ".join(f"{key} {value:+.3g}{_sigma(event, key)}" for key, value in event["shift"].items())
+    moved = f" ({values})" if values else ""
+    evidence = event.get("log_evidence")
+    weighed = "" if evidence is None else f" Log evidence: {evidence:.1f}."
+    if event["accepted"]:
+        return f"Taken: {name}{moved}, {event['why']}.{weighed}"
+    return f"Refused: {name}, {event['why']}.{weighed}"
+
+
+def _sigma(event: Mapping[str, Any], name: str) -> str:
+    sigma = event["sigma"].get(name)
+    return "" if sigma is None else f" ± {sigma:.2g}"

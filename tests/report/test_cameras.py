@@ -1,0 +1,67 @@
+"""What the report says of cameras is so for the lens that they have."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from sfm.mapping.measures.observations import PointTable
+from sfm.report.cameras import field_of_view, residual_field
+
+
+@pytest.fixture(scope="module")
+def model():
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 8
+    options.num_points3D = 1000
+    options.camera_width, options.camera_height = 320, 240
+    options.camera_model_id = pycolmap.CameraModelId.SIMPLE_RADIAL
+    options.camera_params = [200.0, 160.0, 120.0, 0.0]
+    pycolmap.set_random_seed(3)
+    return pycolmap.synthesize_dataset(options)
+
+
+def field_with(model, k):
+    camera = pycolmap.Camera(model.camera(1).todict())
+    camera.params = [200.0, 160.0, 120.0, k]
+    return residual_field(camera, list(model.images.values()), PointTable.of(model))
+
+
+def test_the_right_lens_leaves_nothing(model):
+    assert field_with(model, 0.0).max_px < 0.01
+
+
+def test_a_wrong_lens_leaves_a_pattern_that_points_to_or_from_the_centre(model):
+    field = field_with(model, -0.5)
+    starts, ends = np.array(
+        [[[float(n) for n in point.split()] for point in arrow.split("L")[:2]] for arrow in arrows(field)]
+    ).transpose(1, 0, 2)
+
+    outward = np.sum((ends - starts) * (starts - [160, 120]), axis=1)
+
+    assert field.max_px > 0.4
+    assert np.mean(outward > 0) > 0.9
+
+
+def arrows(field):
+    """Shafts; each is followed by its barbs."""
+    return [part.split("M")[0] for part in field.path.split("M")[1::2]]
+
+
+def test_a_camera_that_sees_too_little_has_no_residual_field(model):
+    assert residual_field(model.camera(1), [], PointTable.of(model)) is None
+
+
+@pytest.mark.parametrize(
+    ("camera", "degrees"),
+    [
+        (pycolmap.Camera(model="PINHOLE", width=200, height=100, params=[100, 50, 100, 50]), "90° x 90°"),
+        (pycolmap.Camera(model="FISHEYE", width=300, height=150, params=[100, 100, 150, 75]), "172° x 86°"),
+        (
+            pycolmap.Camera(model="FISHEYE", width=400, height=200, params=[100, 100, 200, 100]),
+            "about 180° or more x 115°",
+        ),
+        (pycolmap.Camera(model="EQUIRECTANGULAR", width=200, height=100, params=[200, 100]), "360° x 180°"),
+    ],
+)
+def test_field_of_view(camera, degrees):
+    assert field_of_view(camera) == degrees
