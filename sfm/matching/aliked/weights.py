@@ -7,10 +7,11 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from sfm.errors import WeightsError
-from sfm.mast3r.weights.weights import weights_folder
+from sfm.mast3r.weights.weights import OfficialFile, WeightsKind, weights_folder
+from sfm.workspace.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,8 @@ class PublishedFile:
     url: str
     sha256: str
     num_bytes: int
+    schemes: tuple[str, ...] = ("https",)
+    """Protocols by which it may be fetched."""
 
     @property
     def file(self) -> str:
@@ -37,6 +40,24 @@ class PublishedFile:
         """The file in the weights folder, else in the package that brings it; None where it is missing."""
         return next((path for path in self._places(folder or weights_folder()) if path.is_file()), None)
 
+    def fetch(self, folder: Path, progress: Progress) -> Path:
+        """Download the file into a folder, going on where an earlier call was interrupted.
+
+        Raises:
+            UnreachableError: no connection to the server.
+            WeightsError: what came is not the published file, or cannot be written.
+        """
+        from sfm.mast3r.weights.download import download
+
+        official = OfficialFile(
+            WeightsKind.NETWORK, self.file, self.url, self.num_bytes, schemes=self.schemes
+        )
+        path = download(official, folder, progress=progress)
+        if _digest(path) != self.sha256:
+            path.unlink()
+            raise WeightsError(f"{self.url}: its SHA-256 is not that of the published file", hint=_HINT)
+        return path
+
     def _places(self, folder: Path) -> Iterator[Path]:
         yield folder / self.file
         spec = importlib.util.find_spec(_PACKAGE)  # finds the folder without running the package's code
@@ -44,13 +65,13 @@ class PublishedFile:
             yield Path(spec.origin).parent / "pretrained_weights" / self.file
 
 
-DETECTOR: Final = PublishedFile(
+DETECTOR = PublishedFile(
     "aliked-n16rot",
     "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16rot.pth",
     "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
     2_738_325,
 )
-MATCHER: Final = PublishedFile(
+MATCHER = PublishedFile(
     "aliked_lightglue",
     "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/aliked_lightglue.pth",
     "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
@@ -76,7 +97,11 @@ def state_of(file: PublishedFile) -> dict[str, torch.Tensor]:
     path = file.found()
     if path is None:
         raise WeightsError(f"{file.file} is missing", hint=f"{_HINT}; it is published at {file.url}")
-    with path.open("rb") as data:
-        if hashlib.file_digest(data, "sha256").hexdigest() != file.sha256:
-            raise WeightsError(f"{path} is not the published file: its SHA-256 differs", hint=_HINT)
+    if _digest(path) != file.sha256:
+        raise WeightsError(f"{path} is not the published file: its SHA-256 differs", hint=_HINT)
     return cast("dict[str, torch.Tensor]", torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
