@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -96,7 +96,8 @@ def open_networks(config: AlikedConfig) -> Networks:
     detector = ALIKED(model_name=DETECTOR.stem, max_num_keypoints=config.max_keypoints)
     # Its grid of pixels is made, not learned.
     detector.load_state_dict(state_of(DETECTOR), strict=False)
-    matcher = LightGlue(features=None, weights=None, input_dim=_NUM_DIMENSIONS)
+    # None, whatever its annotation says: a name would fetch weights from the network.
+    matcher = LightGlue(features=cast(str, None), weights=None, input_dim=_NUM_DIMENSIONS)
     matcher.load_state_dict(_renamed(state_of(MATCHER), matcher.conf.n_layers), strict=False)
     return Networks(detector.eval().to(device), matcher.eval().to(device), device)
 
