@@ -31,6 +31,21 @@ class SecondMatcher:
         """Pairs that it has matched."""
         return frozenset(pair for pair, key in _keys_of_pairs(self.database).items() if key == self.key)
 
+    def alone(self, pairs: Iterable[Pair]) -> set[Pair]:
+        """Those of the pairs that it has matched without inliers of the first matcher beside."""
+        wanted, found = set(pairs), set()
+        with closing(self.database.connect()) as db:
+            ids = dict(db.execute("SELECT name, image_id FROM images"))
+            first = dict(db.execute("SELECT image_id, first FROM loopsfm_second_keypoints"))
+            for pair in wanted:
+                pair_id, _ = pair_id_of(ids[pair.a], ids[pair.b])
+                row = db.execute("SELECT data FROM matches WHERE pair_id = ?", (pair_id,)).fetchone()
+                rows = np.frombuffer((row and row[0]) or b"", np.uint32).reshape(-1, 2)
+                low = first.get(min(ids[pair.a], ids[pair.b]), 0)
+                if not np.any(rows[:, 0] < low):
+                    found.add(pair)
+        return found
+
     def write(
         self, keypoints: Mapping[str, NDArray[np.float32]], matches: Mapping[Pair, NDArray[np.uint32]]
     ) -> None:

@@ -223,6 +223,7 @@ def test_a_second_matcher_appends_keypoints_and_keeps_the_inliers_of_the_first(
 
     assert matcher.pairs() == {pair} == pairs_matched_again(database)
     assert SecondMatcher(database, "other").pairs() == frozenset()
+    assert matcher.alone([pair]) == {pair}
     assert database.matches()[pair].tolist() == [[4, 6]]  # its geometry was gone, so had no inliers
     assert pair not in database.pairs()
     assert len(database.keypoint_positions()["a.jpg"]) == 7
@@ -237,6 +238,7 @@ def test_matches_of_a_second_matcher_come_beside_inliers(database: FeatureDataba
     SecondMatcher(database, "key").write(second_keypoints(*pair), {pair: np.array([[2, 0]], np.uint32)})
 
     assert database.matches()[pair].tolist() == [[0, 0], [1, 1], [2, 2], [3, 3], [6, 4]]
+    assert SecondMatcher(database, "key").alone([pair]) == set()
 
 
 def test_a_changed_photo_loses_its_pairs_by_a_second_matcher(database: FeatureDatabase) -> None:

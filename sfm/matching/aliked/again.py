@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pycolmap
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -25,7 +24,7 @@ from sfm.types import Collection, Photo
 from sfm.workspace.progress import SilentProgress
 from sfm.workspace.workspace import content_key
 
-from .backend import SECONDS_A_CHUNK, described, features_key
+from .backend import SECONDS_A_CHUNK, described, features_key, strict_verification
 from .networks import Described, Networks, open_networks
 
 
@@ -51,7 +50,6 @@ class AlikedAgain:
     ) -> MatchReport:
         """LightGlue's matches, verified, a few pairs at a time."""
         context, second = self.context, self._second(database)
-        options = verification_options(context.config.verify, context.config.run.seed)
         photos = {photo.name: photo for photo in collection.photos}
         todo = sorted(edges.keys() - second.pairs())
         waiting, failed = list(todo), dict[Pair, str]()
@@ -69,23 +67,27 @@ class AlikedAgain:
                         chunk[pair] = self.networks.match(found[pair.a], found[pair.b])
                     task.advance(1)
                 second.write({name: found[name].xy for name in names_of(chunk)}, chunk)
-                self._verify(list(chunk), database, options)
-        self._verify(sorted(edges.keys() - database.pairs().keys() - failed.keys()), database, options)
+                self._verify(list(chunk), second)
+        self._verify(sorted(edges.keys() - database.pairs().keys() - failed.keys()), second)
         inliers = record_pairs(
             edges, todo, database.pairs(), context.workspace.events, failed=failed, matcher="aliked"
         )
         return MatchReport(len(todo) - len(failed), len(edges) - len(todo), inliers, failed)
 
-    def _verify(
-        self, pairs: list[Pair], database: FeatureDatabase, options: pycolmap.TwoViewGeometryOptions
-    ) -> None:
-        verify_pairs(
-            pairs,
-            database,
-            scratch_dir=self.context.workspace.cache,
-            options=options,
-            progress=SilentProgress(),
-        )
+    def _verify(self, pairs: list[Pair], second: SecondMatcher) -> None:
+        """Verify pairs; those without inliers of the first matcher need more of them."""
+        config, alone = self.context.config, second.alone(pairs)
+        for some, options in (
+            (sorted(alone), strict_verification(config)),
+            (sorted(set(pairs) - alone), verification_options(config.verify, config.run.seed)),
+        ):
+            verify_pairs(
+                some,
+                second.database,
+                scratch_dir=self.context.workspace.cache,
+                options=options,
+                progress=SilentProgress(),
+            )
 
     def _second(self, database: FeatureDatabase) -> SecondMatcher:
         return SecondMatcher(database, features_key(self.context.config.aliked))

@@ -29,6 +29,8 @@ from .networks import MAX_SIZE, Described, Networks, open_networks
 
 _VERSION = 1
 """Raised when a change of code changes what is computed: earlier results are then computed again."""
+MIN_NUM_INLIERS = 30
+"""Of a pair: LightGlue finds likenesses between any two photos, which agree on a motion by chance."""
 SECONDS_A_CHUNK = 15.0
 """A kill loses at most the chunk in hand."""
 
@@ -53,7 +55,9 @@ class AlikedBackend:
         """Features depend on the options of ALIKED but not on the device, matches on features."""
         config = self.context.config
         features = features_key(config.aliked)
-        geometries = content_key("geometries", _VERSION, features, config.verify, config.run.seed)
+        geometries = content_key(
+            "geometries", _VERSION, features, MIN_NUM_INLIERS, config.verify, config.run.seed
+        )
         return StageKeys(features, features, geometries)
 
     def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
@@ -119,7 +123,7 @@ class AlikedBackend:
     ) -> MatchReport:
         """LightGlue's matches, verified, a few pairs at a time; guides are not used."""
         context = self.context
-        options = verification_options(context.config.verify, context.config.run.seed)
+        options = strict_verification(context.config)
         done = database.pairs()
         sizes = {photo.name: (photo.width, photo.height) for photo in collection.photos}
         todo = sorted(pair for pair in edges if pair not in done)
@@ -154,6 +158,13 @@ class AlikedBackend:
     def adapted(self, config: Config, collection: Collection) -> Config:
         """The defaults, which are SIFT's, hold."""
         return config
+
+
+def strict_verification(config: Config) -> pycolmap.TwoViewGeometryOptions:
+    """pycolmap's options for pairs that only these networks have matched."""
+    options = verification_options(config.verify, config.run.seed)
+    options.min_num_inliers = max(options.min_num_inliers, MIN_NUM_INLIERS)
+    return options
 
 
 def features_key(config: AlikedConfig) -> str:
