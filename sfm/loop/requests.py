@@ -10,6 +10,8 @@ from retrieval import Pair, Reason
 
 MUST_HAVE = frozenset({Reason.UNREGISTERED, Reason.BRIDGE})
 """Reasons that decide which photos are in the model; the others make it more exact."""
+PRICE_AGAIN = 4.0
+"""Of a pair for the stronger matcher, in pairs."""
 _FIRM_BRIDGE = 30
 """Inliers of a pair that is believed to join two parts; it is verified with fewer."""
 
@@ -46,6 +48,11 @@ class PairRequest:
     is_unguided: bool = False
     is_test: bool = False
     is_again: bool = False
+
+    @property
+    def price(self) -> float:
+        """Of each candidate, in pairs."""
+        return PRICE_AGAIN if self.is_again else 1.0
 
     @property
     def is_needed(self) -> bool:

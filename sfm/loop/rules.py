@@ -15,7 +15,7 @@ import numpy as np
 from retrieval import Pair, Reason
 
 from .loop_state import LoopState
-from .requests import Candidate, PairRequest
+from .requests import PRICE_AGAIN, Candidate, PairRequest
 
 _PHOTO = 2.0
 """Worth of a pair that registers an image."""
@@ -33,8 +33,6 @@ _MAX_MODEL_PAIRS = 20
 _PER_CUT = 6
 _FIRST_CHANCE = 0.6
 """Of the best pair across two parts."""
-_PRICE_AGAIN = 4.0
-"""Of a pair for the stronger matcher, in pairs."""
 _LEAST_CHANCE = 0.02
 _DECAY = 0.88
 """Of the chance, from each rank to the next."""
@@ -139,7 +137,7 @@ def _again(now: LoopState) -> Iterator[PairRequest]:
 def _dearly(now: LoopState, pairs: Sequence[Pair]) -> tuple[Candidate, ...]:
     """Pairs for the stronger matcher, those with most matches first, with their chance by their price."""
     best = sorted(pairs, key=lambda pair: (-now.again[pair], pair))[:_PER_PHOTO]
-    chances = (_FIRST_CHANCE * _DECAY**rank / _PRICE_AGAIN for rank in range(len(best)))
+    chances = (_FIRST_CHANCE * _DECAY**rank / PRICE_AGAIN for rank in range(len(best)))
     return tuple(Candidate(pair, _rounded(chance)) for pair, chance in zip(best, chances, strict=True))
 
 

@@ -40,7 +40,8 @@ class YieldStatistics:
     expected: defaultdict[Reason, float] = field(default_factory=lambda: defaultdict(float))
     answered: Counter[Reason] = field(default_factory=Counter)
     resolved: Counter[Reason] = field(default_factory=Counter)
-    failed: Counter[Weakness] = field(default_factory=Counter)
+    failed: defaultdict[Weakness, float] = field(default_factory=lambda: defaultdict(float))
+    """Pairs without success, by their price."""
 
     def chance(self, reason: Reason, prior: float) -> float:
         """How likely a candidate is to verify: the chance by a rule, corrected by the outcomes so far."""
@@ -148,7 +149,7 @@ def run_requests(
         for pair in chosen:
             for work in by_pair[pair]:
                 work.verified += pair in found
-                yields.failed[work.weakness] += pair not in found
+                yields.failed[work.weakness] += work.request.price * (pair not in found)
     answered = tuple(work.request for work in works if work.verified)
     return Outcome(edges, frozenset(verified), answered)
 
