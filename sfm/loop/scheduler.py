@@ -6,6 +6,7 @@ the gain of the next.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -208,5 +209,5 @@ def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], yields: YieldStati
 def _gain(work: _Open, candidate: Candidate, place: int, yields: YieldStatistics) -> float:
     """Expected gain of a candidate when `place` others of the same request are tried with it."""
     reason = work.request.reason
-    chance = yields.chance(reason, candidate.chance) * _AFTER_FAILURE ** yields.failed[work.weakness]
+    chance = yields.chance(reason, candidate.chance) * math.pow(_AFTER_FAILURE, yields.failed[work.weakness])
     return work.request.worth * yields.yield_of(reason) * chance / (1 + work.verified + 0.5 * place)

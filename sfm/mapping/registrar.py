@@ -137,14 +137,13 @@ def refine_models(
             continue
         submodel = refine_model(
             context,
-            Submodel.of(model),
+            Submodel.of(scene.with_all_keypoints(model)),
             problem.refine,
             deferred=_deferred(problem, consistency.deferred),
             fixed_cameras=problem.fixed_cameras,
         )
-        done = submodel.reconstruction
-        refined.append(copy.deepcopy(model) if done is model else done)
-        _publish(submodel.journal, done, index, events)
+        refined.append(submodel.reconstruction)
+        _publish(submodel.journal, submodel.reconstruction, index, events)
     return tuple(refined)
 
 

@@ -52,7 +52,7 @@ def ambiguous_parts(
     context = MappingContext(scene, options, lambda name: None)
     found: list[AmbiguousPart] = []
     for model in models:
-        for other in alternative_placements(context, Submodel.of(model), deferred):
+        for other in alternative_placements(context, Submodel.of(scene.with_all_keypoints(model)), deferred):
             asked = (AmbiguousPart(other.part, _deciding_pairs(place)) for place in (other.here, other.there))
             found += [place for place in asked if place.deciding]
     return found

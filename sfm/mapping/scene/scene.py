@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from collections.abc import Mapping, Set
 from contextlib import closing
@@ -113,6 +114,12 @@ class Scene:
                 partners[self.matches(pair)[:, pair.index(name)]] += 1  # once, however often it is named
             self._matched[name] = int(np.count_nonzero(partners)), int(np.count_nonzero(partners > 1))
         return self._matched[name]
+
+    def with_all_keypoints(self, reconstruction: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+        """A copy of a model whose images have all keypoints of the database."""
+        found = copy.deepcopy(reconstruction)
+        self.append_new_keypoints(found)
+        return found
 
     def append_new_keypoints(self, reconstruction: pycolmap.Reconstruction) -> None:
         """Give the images of a model the keypoints that came into the database since it was built.
