@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sfm.errors import InputError
 from sfm.files.atomic import atomic_write_json
 from sfm.geometry.similarity import extent, fit_cameras, fit_models, fit_points
+from sfm.mapping.scene.adjusted_photos import all_photos
 
 from .align import chosen_model
 from .joined import joined_model
@@ -217,9 +218,7 @@ def _adjusted(
     error = max(part.compute_mean_reprojection_error() for part in (a, b))
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in joined.reg_image_ids():
-        config.add_image(image_id)
+    config = all_photos(joined, constant_cameras=set())
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     for _ in range(2):
         pycolmap.create_default_bundle_adjuster(options, config, joined).solve()

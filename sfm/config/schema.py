@@ -228,11 +228,12 @@ class RefineConfig:
     focal_length: bool = True
     """Refine focal lengths (not of cameras that the user gave)."""
     principal_point: Literal["evidence", "never", "always"] = "evidence"
-    """Free the principal point in a last adjustment. evidence: of cameras shared by 8 photos or more, where
-    these photos and a cross-validation support it. COLMAP's mappers have only never and always."""
-    max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "OPENCV"
+    """Free the principal point in a last adjustment. evidence: of cameras shared by three photos or
+    more, where the log evidence supports it. COLMAP's mappers have only never and always."""
+    max_camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"] = "OPENCV"
     """Richest model that a last adjustment may give to cameras that are SIMPLE_RADIAL or RADIAL, by the same
-    evidence, and likewise among fisheyes; SIMPLE_RADIAL: cameras keep the model that they have."""
+    evidence, and likewise among fisheyes. SIMPLE_RADIAL: cameras keep the model that they have. FULL_OPENCV:
+    also THIN_PRISM_FISHEYE; few trainers read such cameras, but exports undistort them."""
     loss_function: LossFunction = "evidence"
     """Loss of that adjustment. evidence: CAUCHY where residuals have heavier tails than Gaussian ones, as
     those of photos have; else TRIVIAL, least squares."""

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from sfm.mapping.cameras.priors import add_prior
+
 MAX_PHOTOS = 250
 """Of one model; the joint covariance of more takes seconds and grows with their cube."""
 MAX_LINKS = 20_000_000
@@ -67,12 +69,13 @@ def pose_sigmas(
     unit, size = _unit_sized(model, ids)
     if unit is None:
         return {}, "all photos are at one spot"
-    joint = _joint_covariance(unit, ids, options, fixed_cameras)
     freedom = 2 * model.compute_num_observations() - 3 * model.num_points3D() - 6 * len(ids)
-    if joint is None or freedom <= 0:
+    variance = sum_of_squares / freedom if freedom > 0 else 0.0
+    joint = _joint_covariance(unit, ids, options, fixed_cameras, np.sqrt(variance)) if variance else None
+    if joint is None:
         return {}, "the observations leave poses open"
     free = _in_inner_gauge(*joint)
-    sigma = np.sqrt(sum_of_squares / freedom * np.maximum(np.diagonal(free).reshape(-1, 2, 3).sum(axis=2), 0))
+    sigma = np.sqrt(variance * np.maximum(np.diagonal(free).reshape(-1, 2, 3).sum(axis=2), 0))
     return {
         model.image(image_id).name: PoseSigma(float(size * position), float(np.rad2deg(turn)))
         for image_id, (turn, position) in zip(ids, sigma, strict=True)
@@ -98,8 +101,12 @@ def _joint_covariance(
     ids: Sequence[int],
     options: pycolmap.BundleAdjustmentOptions,
     fixed_cameras: Set[int],
+    sigma_px: float,
 ) -> tuple[Array, Array] | None:
-    """Covariance (6 N, 6 N) of all (rotation, centre) in the world, residuals of 1 px, and centres (N, 3)."""
+    """Covariance (6 N, 6 N) of all (rotation, centre) in the world, residuals of 1 px, and centres (N, 3).
+
+    Intrinsics have the priors that they had in the last adjustment, for observations of `sigma_px`.
+    """
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in ids:
         config.add_image(image_id)
@@ -111,6 +118,12 @@ def _joint_covariance(
     wanted = pycolmap.BACovarianceOptions()
     wanted.params, wanted.damping = pycolmap.BACovarianceOptionsParams.POSES, _DAMPING
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
+    problem = adjuster.problem  # keeps the priors alive
+    for camera_id in sorted(set(model.cameras) - fixed_cameras):
+        principal_point = options.refine_principal_point
+        add_prior(
+            problem, model.camera(camera_id), options, sigma_px=sigma_px, principal_point=principal_point
+        )
     found = pycolmap.estimate_ba_covariance(wanted, model, adjuster)
     if found is None:
         return None

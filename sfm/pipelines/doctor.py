@@ -22,6 +22,7 @@ _REQUIRED = {
     "scipy": "scipy",
     "networkx": "networkx",
     "pycolmap": "pycolmap",
+    "pyceres": "pyceres",
     "faiss": "faiss-cpu",
     "safetensors": "safetensors",
     "pydantic": "pydantic",

@@ -22,7 +22,18 @@ from sfm.report.verdict import NO_MODEL, Facts, Verdict
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
 from sfm.workspace.failures import StepFailure
 
-_PACKAGES = ("loopsfm", "pycolmap", "numpy", "torch", "faiss-cpu", "asmk", "scipy", "networkx", "pillow")
+_PACKAGES = (
+    "loopsfm",
+    "pycolmap",
+    "pyceres",
+    "numpy",
+    "torch",
+    "faiss-cpu",
+    "asmk",
+    "scipy",
+    "networkx",
+    "pillow",
+)
 
 
 @dataclass(frozen=True, slots=True)

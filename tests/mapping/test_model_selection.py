@@ -3,8 +3,9 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig
+from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
 from sfm.mapping.cameras.model_selection import TriedBlock
-from sfm.mapping.scene.camera_models import LADDERS, as_model, freedom
+from sfm.mapping.scene.camera_models import LADDERS, as_model, freedom, prior_of
 
 from . import lenses
 from .lenses import (
@@ -213,6 +214,7 @@ def test_a_camera_that_is_off_the_ladder_keeps_its_model_but_may_get_a_principal
         ((0.02, 0, 0, 0), "SIMPLE_RADIAL_FISHEYE"),
         ((0.02, -0.02, 0, 0), "RADIAL_FISHEYE"),
         ((0.05, -0.06, 0.05, -0.015), "OPENCV_FISHEYE"),
+        ((0.05, -0.06, 0.003, -0.002, 0.05, -0.015, 0.001, 0.002), "THIN_PRISM_FISHEYE"),
     ],
 )
 def test_a_fisheye_gets_as_rich_as_its_photos_show(
@@ -221,18 +223,68 @@ def test_a_fisheye_gets_as_rich_as_its_photos_show(
     rng = np.random.default_rng(0)
     focal, centre = WIDTH / np.radians(120), [WIDTH / 2, HEIGHT / 2]
     fisheye = {"camera_id": 1, "width": WIDTH, "height": HEIGHT}
-    lens = pycolmap.Camera(model="OPENCV_FISHEYE", params=[focal, focal, *centre, *distortion], **fisheye)
+    drawn = "OPENCV_FISHEYE" if len(distortion) == 4 else "THIN_PRISM_FISHEYE"
+    lens = pycolmap.Camera(model=drawn, params=[focal, focal, *centre, *distortion], **fisheye)
     believed = pycolmap.Camera(model="SIMPLE_RADIAL_FISHEYE", params=[focal, *centre, 0.02], **fisheye)
     places = rng.uniform(-1.5, 1.5, (12, 3)) - (0, 0, 3)
     poses = [looking(place, rng.normal(scale=1.0, size=3), roll) for roll, place in enumerate(places)]
     points = rng.uniform((-6, -6, -1), (6, 6, 4), (800, 3))
 
-    result, _ = freed(finished(lens, poses=poses, points=points, believed=believed))
+    model = finished(lens, poses=poses, points=points, believed=believed)
+    result, _ = freed(model, max_camera_model="FULL_OPENCV")
 
     camera = result.camera(1)
     assert camera.model_name == accepted_model
     seen = camera.cam_ray_from_img(np.array([[20.0, 20.0], [WIDTH / 2, 10.0], [300.0, 200.0]]))
     assert np.allclose(lens.img_from_cam(np.asarray(seen)), [[20, 20], [WIDTH / 2, 10], [300, 200]], atol=1.5)
+
+
+def brown(distortion: tuple[float, ...]) -> pycolmap.Camera:
+    """FULL_OPENCV with these k1, k2, p1, p2, k3."""
+    params = [FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, *distortion, 0.0, 0.0, 0.0]
+    return pycolmap.Camera(camera_id=1, model="FULL_OPENCV", width=WIDTH, height=HEIGHT, params=params)
+
+
+@seeds(0, 1)
+def test_the_richest_model_is_given_on_demand(seed: int) -> None:
+    lens = brown((-0.2, 0.25, 0.0, 0.0, -0.25))
+    model = finished(lens, seed=seed, num_points=800)
+
+    rich, tried = freed(model, max_camera_model="FULL_OPENCV")
+    _, by_default = freed(model)
+
+    assert tried["FULL_OPENCV"].accepted
+    assert "FULL_OPENCV" not in by_default
+    camera = rich.camera(1)
+    assert camera.model_name == "FULL_OPENCV"
+    xy = np.array([[20.0, 20.0], [WIDTH / 2, 10.0], [300.0, 200.0]])
+    assert np.allclose(lens.img_from_cam(np.asarray(camera.cam_ray_from_img(xy))), xy, atol=1.5)
+
+
+def test_parameters_that_observations_leave_open_stay_where_lenses_are() -> None:
+    model = finished(opencv(distortion=(0.1, -0.3, 0, 0)), num_images=12, num_points=400)
+    camera = model.camera(1)
+    wide = as_model(camera, "FULL_OPENCV")
+    camera.model, camera.params = wide.model, wide.params
+    richer = RicherCameras({}, {1: 12}, frozenset(), frozenset(), NOISE_PX)
+
+    found = adjusted_with(model, richer, adjustment())
+    assert found is not None
+    adjusted(model)  # without priors
+
+    sigma = np.sqrt(np.diagonal(prior_of(found.camera(1))[1]))[8:]
+    assert np.abs(found.camera(1).params[8:] / sigma).max() < 0.8
+    assert np.abs(model.camera(1).params[8:] / sigma).max() > 1.2
+    assert found.compute_mean_reprojection_error() < 1.001 * model.compute_mean_reprojection_error()
+
+
+def test_a_prior_is_of_the_spread_of_real_lenses() -> None:
+    mean, covariance = prior_of(opencv(shift=SHIFT, aspect=0.01, distortion=RICH))
+
+    assert np.allclose(mean, [FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, RICH[0], 0, 0, 0])
+    aspect = np.array([1, -1]) / FOCAL
+    assert np.sqrt(aspect @ covariance[:2, :2] @ aspect) == pytest.approx(0.003, rel=1e-4)
+    assert np.sqrt(np.diagonal(covariance)[2:4]) == pytest.approx([0.01 * WIDTH] * 2)
 
 
 @pytest.mark.parametrize(("poorest", "model"), [(one[0], model) for one in LADDERS for model in one])

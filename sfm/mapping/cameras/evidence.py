@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 
 _NUM_FOLDS = 8
 _PRIOR_FREEDOM = 4  # as many images as independent observations count for, in the covariance
-_UNDETERMINED = 1e-4  # of the prior's precision, which keeps normal equations invertible
+_UNDETERMINED = 1e-2  # of the prior's precision, which keeps normal equations invertible
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,11 +11,13 @@ import pycolmap
 
 from sfm.config.schema import RefineConfig
 
+from ..measures.residuals import noise_px, residual_lengths
 from ..scene.adjusted_photos import all_photos
 from ..scene.camera_models import PRINCIPAL_POINT, as_model, freedom, ladder_of
 from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
+from .priors import add_prior
 
 _MIN_IMAGES = 3  # two say nothing of what differs between them
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
@@ -35,6 +37,8 @@ class RicherCameras:
     fixed: Set[int]
     anyway: Set[int]
     """Cameras whose principal point is freed without asking the observations."""
+    sigma_px: float
+    """Standard deviation of the observations, px."""
 
     @property
     def supported(self) -> Set[int]:
@@ -81,7 +85,7 @@ class RicherCameras:
         return asked + [_freed_anyway(i, self.num_images[i]) for i in sorted(self.anyway)]
 
 
-NOTHING_RICHER = RicherCameras({}, {}, frozenset(), frozenset())
+NOTHING_RICHER = RicherCameras({}, {}, frozenset(), frozenset(), 0.0)
 """No camera with more free intrinsics than it had."""
 
 
@@ -118,7 +122,8 @@ def richer_cameras(
             )
             selections[camera_id] = select_model(model, camera_id, could)
     anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
-    return RicherCameras(selections, num_images, fixed_cameras, anyway)
+    sigma_px = noise_px(residual_lengths(model))
+    return RicherCameras(selections, num_images, fixed_cameras, anyway, sigma_px)
 
 
 def adjusted_with(
@@ -126,31 +131,35 @@ def adjusted_with(
 ) -> pycolmap.Reconstruction | None:
     """A copy of a model that `richer.started`, adjusted to its end; None where that fails.
 
-    First with the cameras whose principal points stay, then the others: COLMAP frees the principal points of
-    all cameras or of none.
+    Intrinsics have the priors of real lenses: what observations leave open stays where lenses are.
     """
     model = copy.deepcopy(model)
-    free = (
-        richer.num_images.keys() & model.cameras.keys()
-    ) - richer.fixed  # a camera may have lost all images
-    shifted = richer.shifted & free
-    for cameras, principal_point in ((free - shifted, False), (shifted, True)):
-        if not cameras and (principal_point or shifted):
-            continue
-        config = all_photos(model, constant_cameras=set(model.cameras) - cameras)
-        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-        freed = copy.deepcopy(options)
-        freed.refine_principal_point = principal_point
-        solver = freed.ceres.solver_options
-        # Of a robust loss the first steps do nearly all, the last ones take half the time.
-        tolerance, iterations = _ROBUST if is_robust(options) else _LEAST_SQUARES
-        solver.gradient_tolerance, solver.function_tolerance = 1e-4, tolerance
-        solver.max_num_iterations = iterations
-        summary = pycolmap.create_default_bundle_adjuster(freed, config, model).solve()
-        if not summary.is_solution_usable() or not all(plausible(model.camera(i)) for i in cameras):
-            return None
-        if not all(one_to_one(model.camera(i)) for i in richer.changed & cameras):
-            return None
+    # A camera may have lost all images.
+    free = (set(richer.num_images) & set(model.cameras)) - richer.fixed
+    config = all_photos(model, constant_cameras=set(model.cameras) - free, has_priors=True)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    freed = copy.deepcopy(options)
+    freed.refine_principal_point = bool(richer.shifted & free)
+    solver = freed.ceres.solver_options
+    # Of a robust loss the first steps do nearly all, the last ones take half the time.
+    tolerance, iterations = _ROBUST if is_robust(options) else _LEAST_SQUARES
+    solver.gradient_tolerance, solver.function_tolerance = 1e-4, tolerance
+    solver.max_num_iterations = iterations
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(freed, config, model)
+    problem = adjuster.problem  # keeps the priors alive
+    for camera_id in sorted(free):
+        add_prior(
+            problem,
+            model.camera(camera_id),
+            freed,
+            sigma_px=richer.sigma_px,
+            principal_point=camera_id in richer.shifted,
+        )
+    summary = adjuster.solve()
+    if not summary.is_solution_usable() or not all(plausible(model.camera(i)) for i in free):
+        return None
+    if not all(one_to_one(model.camera(i)) for i in richer.changed & free):
+        return None
     model.update_point_3d_errors()
     return model
 

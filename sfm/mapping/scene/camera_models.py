@@ -14,17 +14,21 @@ import pycolmap
 Array = npt.NDArray[np.float64]
 
 LADDERS = (
-    ("SIMPLE_RADIAL", "RADIAL", "OPENCV"),
-    ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE"),
+    ("SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"),
+    ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE"),
 )
 """Camera models, each of which contains the one before; of equal richness at the same place."""
+NEED_PRIORS = frozenset(ladder[-1] for ladder in LADDERS)
+"""Camera models with parameters that cancel each other, which adjustments without priors let run away."""
 PRINCIPAL_POINT = "principal_point"
 _TOGETHER = " and "
 
 # Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
 # come from bundle adjustment anyway and need none.
 _SIGMA_CENTRE = 0.01  # of the longer side
-_SIGMAS = {"k2": 0.2, "k3": 0.1, "k4": 0.1, "aspect": 0.003, "p1": 0.002, "p2": 0.002}
+_SIGMAS = {"k2": 0.2, "aspect": 0.003, "p1": 0.002, "p2": 0.002, "sx1": 0.002, "sy1": 0.002} | dict.fromkeys(
+    ("k3", "k4", "k5", "k6"), 0.1
+)
 _SIGMA_FREE = 1e3
 
 
@@ -103,14 +107,15 @@ def freedom(
         for poorer, model in pairwise(models)
     ]
     if principal_point:
-        place = sum("aspect" not in [names[i] for i in block.columns] for block in blocks)
+        has_aspect = ["aspect" in [names[i] for i in block.columns] for block in blocks]
+        place = has_aspect.index(True) if any(has_aspect) else len(blocks)
         blocks.insert(place, ParameterBlock(PRINCIPAL_POINT, (at["cx"], at["cy"])))
     selectable = {column for block in blocks for column in block.columns}
     return Freedom(
         camera=wide,
         names=names,
         directions=np.stack(list(columns.values()), axis=1),
-        prior=np.array([_sigma(name, camera, free=at[name] not in selectable) for name in names]),
+        prior=np.array([_sigma(name, camera) for name in names]),
         base=tuple(i for i, name in enumerate(names) if i not in selectable and name not in ("cx", "cy")),
         blocks=tuple(blocks),
     )
@@ -125,6 +130,21 @@ def as_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
     wider.model = getattr(pycolmap.CameraModelId, model)
     wider.params = [values.get(name, 0.0) for name in _parameters(model)]
     return wider
+
+
+def prior_of(camera: pycolmap.Camera) -> tuple[Array, Array]:
+    """Mean (P,) and covariance (P, P) of a camera's parameters, as real lenses have them."""
+    names, mean, size = _parameters(camera.model_name), np.array(camera.params), camera.mean_focal_length()
+    covariance = np.diag([_sigma(name, camera) ** 2 for name in names])
+    for i, name in enumerate(names):
+        mean[i] *= name not in _SIGMAS
+    mean[list(camera.principal_point_idxs())] = camera.width / 2, camera.height / 2
+    focal = list(camera.focal_length_idxs())
+    mean[focal] = size
+    covariance[np.ix_(focal, focal)] = (_SIGMA_FREE * size) ** 2
+    if len(focal) == 2:
+        covariance[np.ix_(focal, focal)] += (_SIGMAS["aspect"] * size / 2) ** 2 * np.array([[1, -1], [-1, 1]])
+    return mean, covariance
 
 
 def ladder_of(model: str) -> tuple[str, ...]:
@@ -195,9 +215,7 @@ def _columns(
     return found
 
 
-def _sigma(name: str, camera: pycolmap.Camera, *, free: bool) -> float:
+def _sigma(name: str, camera: pycolmap.Camera) -> float:
     if name in ("cx", "cy"):
         return _SIGMA_CENTRE * max(camera.width, camera.height)
-    if free:
-        return _SIGMA_FREE
-    return _SIGMAS[name]
+    return _SIGMAS.get(name, _SIGMA_FREE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, fields, replace
 
 import pycolmap
@@ -148,13 +148,30 @@ def with_patience(options: MapperOptions) -> MapperOptions:
 
 def with_frozen_poses(options: MapperOptions) -> MapperOptions:
     """Sessions that leave alone all poses of the model that they are opened on."""
+
+    def freeze(mapper: pycolmap.IncrementalMapperOptions) -> None:
+        mapper.fix_existing_frames = True
+
+    return replace(_with_each_mapper(options, freeze), frozen=True)
+
+
+def with_constant_cameras(options: MapperOptions, cameras: Set[int]) -> MapperOptions:
+    """The intrinsics of these cameras stay as well."""
+
+    def hold(mapper: pycolmap.IncrementalMapperOptions) -> None:
+        mapper.constant_cameras = set(mapper.constant_cameras) | cameras
+
+    return _with_each_mapper(options, hold) if cameras else options
+
+
+def _with_each_mapper(
+    options: MapperOptions, change: Callable[[pycolmap.IncrementalMapperOptions], None]
+) -> MapperOptions:
     used = (options.mapper, options.lenient, options.growing, options.growing_large)
-    mapper, lenient, growing, growing_large = frozen = [copy.copy(some) for some in used]
-    for some in frozen:
-        some.fix_existing_frames = True
-    return replace(
-        options, mapper=mapper, lenient=lenient, growing=growing, growing_large=growing_large, frozen=True
-    )
+    mapper, lenient, growing, growing_large = changed = [copy.copy(some) for some in used]
+    for some in changed:
+        change(some)
+    return replace(options, mapper=mapper, lenient=lenient, growing=growing, growing_large=growing_large)
 
 
 def with_threads(options: MapperOptions, threads: int) -> MapperOptions:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pycolmap
 
+from .adjusted_photos import cameras_that_need_priors
 from .camera_models import match_camera_models
-from .options import MapperOptions
+from .options import MapperOptions, with_constant_cameras
 from .scene import Scene
 
 
@@ -59,8 +60,10 @@ def open_session(
     """A mapper on `reconstruction`, which may be empty or come from an earlier session or round.
 
     COLMAP cannot add pairs to a mapper at work: new pairs mean a new `Scene` and a new session on the model.
+    Its adjustments have no priors on intrinsics: cameras of the model that need them stay as they are.
     """
     match_camera_models(scene.cache, reconstruction)
+    options = with_constant_cameras(options, cameras_that_need_priors(reconstruction))
     mapper = pycolmap.IncrementalMapper(scene.cache)
     mapper.begin_reconstruction(reconstruction)
     try:

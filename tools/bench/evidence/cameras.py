@@ -31,12 +31,19 @@ Array = npt.NDArray[np.float64]
 _WIDTH, _HEIGHT, _NOISE_PX, _NUM_POINTS, _WRONG_PX = 1024, 768, 0.5, 500, 6.0
 _FOCAL: Mapping[str, float] = {"narrow": 1300.0, "wide": 600.0}
 _LENSES: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    "SIMPLE_RADIAL": ("SIMPLE_RADIAL", (0.0, 0, 0, 0.02, 0, 0, 0)),
-    "off centre": ("SIMPLE_RADIAL", (6.0, -4, 0, 0.02, 0, 0, 0)),
-    "RADIAL": ("RADIAL", (0.0, 0, 0, -0.05, 0.06, 0, 0)),
+    "SIMPLE_RADIAL": ("SIMPLE_RADIAL", (0.0, 0, 0, 0.02)),
+    "off centre": ("SIMPLE_RADIAL", (6.0, -4, 0, 0.02)),
+    "RADIAL": ("RADIAL", (0.0, 0, 0, -0.05, 0.06)),
     "OPENCV": ("OPENCV", (6.0, -4, 0.002, -0.05, 0.06, 0.0006, -0.0004)),
+    "Brown": ("FULL_OPENCV", (4.0, 3, 0.0, -0.25, 0.12, 0.0002, 0.0003, -0.02)),
+    "thin prism": (
+        "THIN_PRISM_FISHEYE",
+        (6.0, -4, 0.0004, 0.21, 0.21, -5e-6, 0.0005, -0.158, 0.403, -8.5e-5, -0.0009),
+    ),
 }
-"""Model that is right, and shift of the principal point, fx / fy - 1, k1, k2, p1, p2."""
+"""Model that is right; shift of the principal point, fx / fy - 1, and the distortion, zero where it ends."""
+_REACHED = {"THIN_PRISM_FISHEYE": "FULL_OPENCV"}
+"""The richest model of those that a camera may get, where it can't get the right one."""
 
 
 def main() -> None:
@@ -47,13 +54,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--photos", type=int, nargs="+", default=[5, 8, 12, 20, 50])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--lenses", nargs="+", choices=list(_LENSES), default=list(_LENSES))
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     rows = [
         {"photos": photos, "view": view, "scene": scene, "wrong": wrong, "lens": lens}
         | _cell(photos, view, scene, wrong, lens, options.seeds)
         for photos, view, scene, wrong, lens in product(
-            options.photos, _FOCAL, ("flat", "deep"), (0.0, 0.02), _LENSES
+            options.photos, _FOCAL, ("flat", "deep"), (0.0, 0.02), options.lenses
         )
     ]
     lost = [float(row["right"]) - float(row["rule"]) for row in rows]  # type: ignore[arg-type]
@@ -72,7 +80,8 @@ def _cell(photos: int, view: str, scene: str, wrong: float, lens: str, seeds: in
         ).global_ba
         model = adjusted_with(model, _as_said(model, shifted=False), options) or model
         right = pycolmap.Reconstruction(model)
-        camera, wide = right.camera(1), as_model(model.camera(1), _LENSES[lens][0])
+        model_name = _LENSES[lens][0]
+        camera, wide = right.camera(1), as_model(model.camera(1), _REACHED.get(model_name, model_name))
         camera.model, camera.params = wide.model, wide.params
         off_centre = _LENSES[lens][1][0] != 0
         richer = richer_cameras(model, options, RefineConfig(), fixed_cameras=frozenset())
@@ -88,7 +97,9 @@ def _cell(photos: int, view: str, scene: str, wrong: float, lens: str, seeds: in
 
 
 def _as_said(model: pycolmap.Reconstruction, *, shifted: bool) -> RicherCameras:
-    return RicherCameras({}, {1: len(model.images)}, frozenset(), frozenset({1} if shifted else ()))
+    return RicherCameras(
+        {}, {1: len(model.images)}, frozenset(), frozenset({1} if shifted else ()), _NOISE_PX
+    )
 
 
 def _drawn(
@@ -99,14 +110,22 @@ def _drawn(
     cx, cy, aspect, *distortion = _LENSES[lens][1]
     params = [focal * (1 + aspect / 2), focal * (1 - aspect / 2), _WIDTH / 2 + cx, _HEIGHT / 2 + cy]
     size = {"camera_id": 1, "width": _WIDTH, "height": _HEIGHT}
-    camera = pycolmap.Camera(model="OPENCV", params=[*params, *distortion], **size)
+    name = _LENSES[lens][0]
+    drawn = name if name in ("FULL_OPENCV", "THIN_PRISM_FISHEYE") else "OPENCV"
+    num = pycolmap.Camera.create_from_model_name(1, drawn, 1.0, 1, 1).params.size
+    distortion += [0.0] * (num - 4 - len(distortion))
+    camera = pycolmap.Camera(model=drawn, params=[*params, *distortion], **size)
     model = pycolmap.Reconstruction()
-    believed = [focal, _WIDTH / 2, _HEIGHT / 2, distortion[0]]
+    believed = [focal, _WIDTH / 2, _HEIGHT / 2, 0.0 if name == "THIN_PRISM_FISHEYE" else distortion[0]]
     model.add_camera_with_trivial_rig(pycolmap.Camera(model="SIMPLE_RADIAL", params=believed, **size))
+    corners = np.array([[0.0, 0.0], [_WIDTH, 0.0], [0.0, _HEIGHT], [_WIDTH, _HEIGHT]])
+    furthest = np.linalg.norm(np.asarray(camera.cam_from_img(corners)), axis=1).max()  # a polynomial folds
     points, poses = _flight(photos, focal, rng) if scene == "flat" else _walk_round(photos, focal, rng)
     tracks: dict[int, list[pycolmap.TrackElement]] = {}
     for i, pose in enumerate(poses):
-        xy = np.asarray(camera.img_from_cam(pose * points))
+        inside = pose * points
+        xy = np.asarray(camera.img_from_cam(inside))
+        xy[np.linalg.norm(inside[:, :2], axis=1) > furthest * inside[:, 2]] = -1e6
         xy = xy + rng.normal(scale=_NOISE_PX, size=xy.shape)
         off = rng.random(len(xy)) < wrong
         xy[off] += rng.uniform(-_WRONG_PX, _WRONG_PX, (off.sum(), 2))

@@ -1,0 +1,44 @@
+"""Priors of real lenses on intrinsics, as residuals of a bundle adjustment."""
+
+from __future__ import annotations
+
+import pyceres  # makes `problem` of COLMAP's adjusters known, too
+import pycolmap
+
+from ..scene.camera_models import prior_of
+
+_MIN_SIGMA_PX = 0.01
+"""Of drawn points without noise."""
+
+
+def add_prior(
+    problem: pyceres.Problem,
+    camera: pycolmap.Camera,
+    options: pycolmap.BundleAdjustmentOptions,
+    *,
+    sigma_px: float,
+    principal_point: bool,
+) -> None:
+    """Add the prior of a camera with free intrinsics, and hold what is not to be free.
+
+    Args:
+        problem: of COLMAP's adjuster, all intrinsics of the camera being free that `options` free.
+        camera: of the model that is adjusted.
+        options: of the adjustment.
+        sigma_px: standard deviation of the observations, px, by which all other residuals are not divided.
+        principal_point: whether it is free.
+    """
+    held = [
+        *(() if options.refine_focal_length else camera.focal_length_idxs()),
+        *(() if options.refine_extra_params else camera.extra_params_idxs()),
+        *(() if principal_point else camera.principal_point_idxs()),
+    ]
+    params = camera.params
+    if not camera.focal_length_idxs() or not problem.has_parameter_block(params) or len(held) == len(params):
+        return
+    mean, covariance = prior_of(camera)
+    mean[held] = params[held]
+    problem.add_residual_block(
+        pyceres.factors.NormalPrior(mean, covariance / max(sigma_px, _MIN_SIGMA_PX) ** 2), None, [params]
+    )
+    problem.set_manifold(params, pyceres.SubsetManifold(len(params), sorted(held)))
