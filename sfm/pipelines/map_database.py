@@ -19,6 +19,7 @@ from sfm.errors import ConfigError, InputError
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
 from sfm.mapping import NO_DOUBT, MappingProblem, reconstruct, refine_models
+from sfm.matching.verification import record_pairs
 from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, Session
 from sfm.stages.write_results import finish, write_refined, write_unrefined
@@ -67,6 +68,7 @@ def map_database(
             copy.write_positions(collection)
         pairs = copy.pairs()
         graph = SceneGraph(collection.names, {pair: Edge(0.0, Reason.USER) for pair in pairs})
+        record_pairs(graph.edges, (), pairs, workspace.events)
         if not any(record.verified for record in pairs.values()):
             raise InputError(f"{database} holds no verified pair", hint="match its photos first: sfm match")
         with session.stage("register") as counts:
