@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from sfm.mapping.cameras.parameter_sigmas import parameter_sigmas
 from sfm.mapping.measures.observations import PointTable, some_seen_by
 
 Array = NDArray[np.float64]
@@ -45,6 +47,7 @@ class CameraRow:
     size: str
     num_images: int
     params: tuple[tuple[str, str], ...]
+    """Names and values, with standard deviations where the observations determine them."""
     field_of_view: str
     tried: tuple[str, ...]
     """What became of the intrinsics that were tried, a sentence each."""
@@ -52,13 +55,17 @@ class CameraRow:
 
 
 def camera_rows(
-    models: Sequence[pycolmap.Reconstruction], tried: Sequence[Mapping[str, Any]] = ()
+    models: Sequence[pycolmap.Reconstruction],
+    tried: Sequence[Mapping[str, Any]] = (),
+    *,
+    are_given: bool = False,
 ) -> tuple[CameraRow, ...]:
     """Cameras that registered photos were taken with.
 
     Args:
         models: in the run's order.
         tried: the `intrinsics` events of the run.
+        are_given: whether the user gave intrinsics, so that the observations determine none.
     """
     rows: list[CameraRow] = []
     for index, model in enumerate(models):
@@ -67,7 +74,8 @@ def camera_rows(
         for camera_id in sorted({image.camera_id for image in images}):
             camera = model.camera(camera_id)
             own = [image for image in images if image.camera_id == camera_id]
-            names = [name.strip() for name in camera.params_info.split(",")]
+            is_shown = len(rows) < _MAX_FIELDS
+            sigmas = parameter_sigmas(model, camera_id) if is_shown and not are_given else {}
             rows.append(
                 CameraRow(
                     model=index,
@@ -75,13 +83,27 @@ def camera_rows(
                     kind=camera.model_name,
                     size=f"{camera.width} x {camera.height}",
                     num_images=len(own),
-                    params=tuple((n, f"{v:.6g}") for n, v in zip(names, camera.params, strict=True)),
+                    params=_params(camera, sigmas),
                     field_of_view=field_of_view(camera),
                     tried=_in_words([e for e in tried if (e["model"], e["camera_id"]) == (index, camera_id)]),
-                    residuals=residual_field(camera, own, points) if len(rows) < _MAX_FIELDS else None,
+                    residuals=residual_field(camera, own, points) if is_shown else None,
                 )
             )
     return tuple(rows)
+
+
+def _params(camera: pycolmap.Camera, sigmas: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+    names = [name.strip() for name in camera.params_info.split(",")]
+    values = zip(names, camera.params, strict=True)
+    return tuple((name, _with_sigma(float(value), sigmas.get(name))) for name, value in values)
+
+
+def _with_sigma(value: float, sigma: float | None) -> str:
+    """The value to the second digit of its standard deviation."""
+    if sigma is None or not sigma > 0:
+        return f"{value:.6g}"
+    digits = max(0, 1 - math.floor(math.log10(sigma)))
+    return f"{value:.{digits}f} ± {sigma:.{digits}f}"
 
 
 def field_of_view(camera: pycolmap.Camera) -> str:

@@ -1,11 +1,13 @@
 """What the report says of cameras is so for the lens that they have."""
 
+import re
+
 import numpy as np
 import pycolmap
 import pytest
 
 from sfm.mapping.measures.observations import PointTable
-from sfm.report.cameras import field_of_view, residual_field
+from sfm.report.cameras import camera_rows, field_of_view, residual_field
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,24 @@ def test_a_wrong_lens_leaves_a_pattern_that_points_to_or_from_the_centre(model):
 def arrows(field):
     """Shafts; each is followed by its barbs."""
     return [part.split("M")[0] for part in field.path.split("M")[1::2]]
+
+
+def test_parameters_are_shown_to_the_second_digit_of_their_sigma(model):
+    noisy = pycolmap.Reconstruction(model)
+    pycolmap.synthesize_noise(noise(), noisy)
+
+    shown = dict(camera_rows([noisy])[0].params)
+    given = dict(camera_rows([noisy], are_given=True)[0].params)
+
+    assert re.fullmatch(r"\d+\.\d+ ± 0\.0*[1-9]\d", shown["f"])
+    assert shown["cx"] == given["cx"] == "160"
+    assert given["f"] == "200"
+
+
+def noise():
+    options = pycolmap.SyntheticNoiseOptions()
+    options.point2D_stddev = 0.5
+    return options
 
 
 def test_a_camera_that_sees_too_little_has_no_residual_field(model):
