@@ -12,6 +12,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from sfm.mapping.cameras.parameter_sigmas import parameter_sigmas
+from sfm.mapping.cameras.rolling_shutter import readout
 from sfm.mapping.measures.observations import PointTable, some_seen_by
 
 Array = NDArray[np.float64]
@@ -52,12 +53,15 @@ class CameraRow:
     tried: tuple[str, ...]
     """What became of the intrinsics that were tried, a sentence each."""
     residuals: ResidualField | None
+    readout: str
+    """What the observations show of a rolling shutter; mostly empty."""
 
 
 def camera_rows(
     models: Sequence[pycolmap.Reconstruction],
     tried: Sequence[Mapping[str, Any]] = (),
     *,
+    frames: Sequence[str] = (),
     are_given: bool = False,
 ) -> tuple[CameraRow, ...]:
     """Cameras that registered photos were taken with.
@@ -65,6 +69,7 @@ def camera_rows(
     Args:
         models: in the run's order.
         tried: the `intrinsics` events of the run.
+        frames: names of all photos in the order of capture.
         are_given: whether the user gave intrinsics, so that the observations determine none.
     """
     rows: list[CameraRow] = []
@@ -87,6 +92,7 @@ def camera_rows(
                     field_of_view=field_of_view(camera),
                     tried=_in_words([e for e in tried if (e["model"], e["camera_id"]) == (index, camera_id)]),
                     residuals=residual_field(camera, own, points) if is_shown else None,
+                    readout=_readout(model, camera_id, frames) if is_shown else "",
                 )
             )
     return tuple(rows)
@@ -104,6 +110,19 @@ def _with_sigma(value: float, sigma: float | None) -> str:
         return f"{value:.6g}"
     digits = max(0, 1 - math.floor(math.log10(sigma)))
     return f"{value:.{digits}f} ± {sigma:.{digits}f}"
+
+
+def _readout(model: pycolmap.Reconstruction, camera_id: int, frames: Sequence[str]) -> str:
+    found = readout(model, camera_id, frames)
+    if found is None:
+        return ""
+    lines = "rows" if found.first in ("top", "bottom") else "columns"
+    return (
+        f"Rolling shutter: the {lines} are exposed one after the other, {found.first} first, in "
+        f"{found.share:.2f} ± {found.sigma:.2g} of the time from one photo to the next. That moves points "
+        f"by up to {found.effect_px:.1f} px, which the model does not take into account. Slower motion, or "
+        "a global shutter, would make it more exact."
+    )
 
 
 def field_of_view(camera: pycolmap.Camera) -> str:

@@ -66,7 +66,7 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     picture = graph_picture(history.pairs, used, scenes)
     images = run["config"].get("images", {})
     are_given = bool(images.get("camera_params") or images.get("cameras_file"))
-    cameras = camera_rows(models, history.intrinsics, are_given=are_given)
+    cameras = camera_rows(models, history.intrinsics, frames=sorted(used), are_given=are_given)
     html = _render(out, run, verdict(run, articulations(run, history)), cameras, scenes, cards, picture)
     # A name may hold bytes that are no UTF-8; the page shows a question mark for them.
     atomic_write_bytes(out / "report.html", html.encode("utf-8", errors="replace"))

@@ -8,6 +8,7 @@ import pytest
 
 from sfm.mapping.measures.observations import PointTable
 from sfm.report.cameras import camera_rows, field_of_view, residual_field
+from tests.mapping.test_rolling_shutter import NAMES, filmed
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,16 @@ def noise():
     options = pycolmap.SyntheticNoiseOptions()
     options.point2D_stddev = 0.5
     return options
+
+
+def test_a_rolling_shutter_is_told_in_words():
+    (shown,) = camera_rows([filmed(0.6)], frames=NAMES)
+    (unknown,) = camera_rows([filmed(0.6)])
+
+    assert re.match(
+        r"Rolling shutter: the rows are exposed one after the other, top first, in 0\.[56]", shown.readout
+    )
+    assert unknown.readout == ""
 
 
 def test_a_camera_that_sees_too_little_has_no_residual_field(model):

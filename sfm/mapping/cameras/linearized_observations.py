@@ -37,7 +37,10 @@ class LinearizedObservations:
             images' mean distance from their middle.
         by_point: (M, 2, 3) by the point's position in the world; the same unit.
         weight: (M,) 1, less for residuals that are far off.
+        xy: (M, 2) observed, px.
         own: images that the camera, or one of the cameras, took.
+        image_ids: (N,) of the images.
+        size: length that is one unit of the derivatives.
         num_images: images.
         num_points: points.
     """
@@ -49,7 +52,10 @@ class LinearizedObservations:
     by_pose: Array
     by_point: Array
     weight: Array
+    xy: Array
     own: Indices
+    image_ids: Indices
+    size: float
     num_images: int
     num_points: int
 
@@ -64,6 +70,7 @@ class LinearizedObservations:
             by_pose=self.by_pose[mask],
             by_point=self.by_point[mask],
             weight=self.weight[mask],
+            xy=self.xy[mask],
         )
 
     @property
@@ -125,7 +132,10 @@ def gather_of_cameras(
         by_pose=by_pose,
         by_point=by_point,
         weight=_weights(residual),
+        xy=xy,
         own=own,
+        image_ids=np.array(chosen),
+        size=size,
         num_images=len(chosen),
         num_points=len(points),
     )
@@ -143,7 +153,10 @@ def _nothing(num_directions: int) -> LinearizedObservations:
         by_pose=np.zeros((0, 2, 6)),
         by_point=np.zeros((0, 2, 3)),
         weight=np.zeros(0),
+        xy=np.zeros((0, 2)),
         own=none,
+        image_ids=none,
+        size=1.0,
         num_images=0,
         num_points=0,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 
-from ..scene.camera_models import Freedom, prior_of
+from ..scene.camera_models import own_parameters
 from .evidence import Folds
 from .linearized_observations import gather
 from .reduced_system import ReducedSystem
@@ -28,15 +28,14 @@ def parameter_sigmas(model: pycolmap.Reconstruction, camera_id: int) -> dict[str
         return {}
     centre = list(camera.principal_point_idxs())
     is_held = np.allclose(camera.params[centre], [camera.width / 2, camera.height / 2], atol=1e-6)
-    names = tuple(name.strip() for name in camera.params_info.split(","))
-    free = [i for i in range(len(names)) if not (is_held and i in centre)]
-    sigma = np.sqrt(np.diagonal(prior_of(camera)[1]))
-    seen = gather(model, camera_id, Freedom(camera, names, np.eye(len(names)), sigma, tuple(free), ()))
+    could = own_parameters(camera)
+    free = [i for i in could.base if not (is_held and i in centre)]
+    seen = gather(model, camera_id, could)
     if len(seen.own) < _MIN_IMAGES or not seen.variance > 0:
         return {}
     try:
-        estimate = Folds.of(seen, ReducedSystem.of(seen)).estimate(free, free, seen.variance / sigma**2)
+        estimate = Folds.of(seen, ReducedSystem.of(seen)).estimate(free, free, seen.variance / could.prior**2)
     except np.linalg.LinAlgError:
         return {}
     variances = np.diagonal(estimate.covariance)
-    return {names[i]: float(np.sqrt(v)) for i, v in zip(free, variances, strict=True) if v > 0}
+    return {could.names[i]: float(np.sqrt(v)) for i, v in zip(free, variances, strict=True) if v > 0}

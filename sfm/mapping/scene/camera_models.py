@@ -121,6 +121,13 @@ def freedom(
     )
 
 
+def own_parameters(camera: pycolmap.Camera) -> Freedom:
+    """The parameters of a camera, as COLMAP names and orders them, as the directions that could be freed."""
+    names = tuple(name.strip() for name in camera.params_info.split(","))
+    sigma = np.sqrt(np.diagonal(prior_of(camera)[1]))
+    return Freedom(camera, names, np.eye(len(names)), sigma, tuple(range(len(names))), ())
+
+
 def as_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
     """The camera as a model of its ladder that contains its own, projecting as before."""
     wider = pycolmap.Camera(camera.todict())
