@@ -80,6 +80,11 @@ class EventIndex:
     def _never_matched(self, name: str) -> Diagnosis | None:
         if self.history.tries(name):
             return None
+        if not self.history.scores:
+            return Diagnosis(
+                "no pair with it has a two-view geometry in the database",
+                "match it with photos that show the same: sfm match, or sfm run on the photos",
+            )
         return Diagnosis(
             "not matched with any photo: none looks like it",
             "if it does belong to the scene, match all pairs (retrieval.mode=exhaustive) "

@@ -43,23 +43,32 @@ def finished(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_photo_of_a_database_is_left_out_for_what_its_pairs_show(database: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            "UPDATE two_view_geometries SET rows = 0, data = NULL, config = 1",
+            "matched with 5 photos, none fits",
+        ),
+        ("DELETE FROM two_view_geometries", "no pair with it has a two-view geometry in the database"),
+    ],
+)
+def test_a_photo_of_a_database_is_left_out_for_what_its_pairs_show(
+    change: str, reason: str, database: Path, tmp_path: Path
+) -> None:
     source = tmp_path / "in.db"
     shutil.copy(database, source)
     with closing(sqlite3.connect(source)) as db, db:
         (name, image_id) = db.execute("SELECT name, image_id FROM images ORDER BY name DESC").fetchone()
         for (pair_id,) in db.execute("SELECT pair_id FROM two_view_geometries").fetchall():
             if image_id in pycolmap.pair_id_to_image_pair(pair_id):
-                db.execute(
-                    "UPDATE two_view_geometries SET rows = 0, data = NULL, config = 1 WHERE pair_id = ?",
-                    (pair_id,),
-                )
+                db.execute(f"{change} WHERE pair_id = ?", (pair_id,))
 
     result = map_database(source, output=tmp_path / "out", config=CONFIG)
 
     (outcome,) = (one for one in result.run.outcomes if one.name == name)
     assert outcome.model is None
-    assert outcome.reason.startswith("matched with 5 photos, none fits")
+    assert outcome.reason.startswith(reason)
 
 
 def test_models_are_there_before_refinement_but_take_the_place_of_no_finished_ones(

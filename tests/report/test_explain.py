@@ -225,7 +225,12 @@ DIAGNOSES = {
         ("cut off after 12 kB",),
         (),
     ),
-    "never matched": ([], ("not matched with any photo",), ("retrieval.mode=exhaustive",)),
+    "never matched": (
+        [{"event": "edge", "a": "a.jpg", "b": "b.jpg", "score": 0.5}],
+        ("not matched with any photo: none looks like it",),
+        ("retrieval.mode=exhaustive",),
+    ),
+    "without a pair in a database": ([], ("no pair with it has a two-view geometry",), ("sfm match",)),
     "not a match": (
         [pair("a.jpg", "lost.jpg", 0, num_matches=0), pair("b.jpg", "lost.jpg", 0, num_matches=0)],
         ("matched with 2 photos, none fits: it shares not a single match with any of them",),
