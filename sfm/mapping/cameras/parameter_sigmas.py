@@ -13,6 +13,7 @@ from .reduced_system import ReducedSystem
 _MIN_IMAGES = 3  # the scatter between fewer says nothing
 
 
+@np.errstate(all="ignore")  # damaged models have observations that are no numbers; those are left out
 def parameter_sigmas(model: pycolmap.Reconstruction, camera_id: int) -> dict[str, float]:
     """Standard deviations of a camera's parameters, by COLMAP's name, in their units.
 

@@ -50,6 +50,7 @@ class Readout:
     """The side of the image that is exposed first."""
 
 
+@np.errstate(all="ignore")  # damaged models have observations that are no numbers; those are left out
 def readout(model: pycolmap.Reconstruction, camera_id: int, frames: Sequence[str]) -> Readout | None:
     """The readout of a camera by the observations of a model; None where they show none.
 
@@ -104,6 +105,8 @@ def _with_motion(
             continue
         before, after = (model.image(id_of[name]).cam_from_world() for name in around)
         step = after * before.inverse()
+        if not np.isfinite(step.matrix()).all():
+            continue
         turn = Rotation.from_matrix(step.rotation.matrix()).as_rotvec()
         if np.linalg.norm(turn) <= _MAX_TURN:
             velocity[row] = np.append(turn, np.asarray(step.translation) / seen.size) / 2
