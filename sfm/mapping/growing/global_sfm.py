@@ -30,8 +30,6 @@ from .submodels import MappingContext, Submodel, extend, judged
 
 _MIN_AGREEMENT = 0.6
 """Of the matches of an image with the others of its model."""
-_TRACKS_PER_VIEW = 500
-"""With which positions are found; the model that follows has all tracks."""
 
 
 def global_models(
@@ -44,8 +42,7 @@ def global_models(
         candidates: images to place.
         seed: where the search for positions starts; None: the run's.
     """
-    pipeline, colmap = context.options.pipeline, context.options.colmap
-    options = global_options(pipeline, colmap, tracks_per_view=_TRACKS_PER_VIEW)
+    options = global_options(context.options.pipeline, context.options.colmap)
     if seed is not None:
         options.random_seed = options.mapper.random_seed = seed
     found = []

@@ -33,18 +33,10 @@ def run_peer(
 
 
 def global_options(
-    options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues, *, tracks_per_view: int | None = None
+    options: pycolmap.IncrementalPipelineOptions, colmap: ColmapValues
 ) -> pycolmap.GlobalPipelineOptions:
-    """Options of COLMAP's global pipeline with the values of its incremental one, then `colmap`.
-
-    Args:
-        options: of the incremental pipeline.
-        colmap: what the user sets of pycolmap's options.
-        tracks_per_view: that take part until the model is triangulated again; None: all.
-    """
+    """Options of COLMAP's global pipeline with the values of its incremental one, then `colmap`."""
     peer = pycolmap.GlobalPipelineOptions()
-    if tracks_per_view is not None:
-        peer.mapper.track_required_tracks_per_view = tracks_per_view
     peer.min_num_matches, peer.min_model_size = MIN_NUM_INLIERS, options.min_model_size
     peer.num_threads = peer.mapper.num_threads = options.num_threads
     peer.random_seed = peer.mapper.random_seed = options.random_seed
