@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sfm.mapping.cameras.parameter_sigmas import parameter_sigmas
 from sfm.mapping.cameras.rolling_shutter import readout
 from sfm.mapping.measures.observations import PointTable, some_seen_by
+from sfm.mapping.scene.camera_models import parameter_names
 
 Array = NDArray[np.float64]
 
@@ -99,8 +100,7 @@ def camera_rows(
 
 
 def _params(camera: pycolmap.Camera, sigmas: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
-    names = [name.strip() for name in camera.params_info.split(",")]
-    values = zip(names, camera.params, strict=True)
+    values = zip(parameter_names(camera), camera.params, strict=True)
     return tuple((name, _with_sigma(float(value), sigmas.get(name))) for name, value in values)
 
 

@@ -20,6 +20,8 @@ from .reduced_system import ReducedSystem
 
 Array = npt.NDArray[np.float64]
 
+MIN_IMAGES = 3
+"""Of a camera; two say nothing of what differs between them."""
 _NUM_FOLDS = 8
 _PRIOR_FREEDOM = 4  # as many images as independent observations count for, in the covariance
 _UNDETERMINED = 1e-2  # of the prior's precision, which keeps normal equations invertible

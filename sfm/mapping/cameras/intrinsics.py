@@ -14,12 +14,12 @@ from sfm.config.schema import RefineConfig
 from ..measures.residuals import noise_px, residual_lengths
 from ..scene.adjusted_photos import all_photos
 from ..scene.camera_models import PRINCIPAL_POINT, as_model, freedom, ladder_of
+from .evidence import MIN_IMAGES
 from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
 from .priors import add_prior
 
-_MIN_IMAGES = 3  # two say nothing of what differs between them
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
 _LEAST_SQUARES = (1e-6, 100)
 _FREED_ANYWAY = "freed without asking the observations"
@@ -113,7 +113,7 @@ def richer_cameras(
     selections: dict[int, ModelSelection] = {}
     for camera_id, num in sorted(num_images.items()):
         camera = model.camera(camera_id)
-        if num >= _MIN_IMAGES and camera_id not in fixed_cameras and camera.focal_length_idxs():
+        if num >= MIN_IMAGES and camera_id not in fixed_cameras and camera.focal_length_idxs():
             could = freedom(
                 camera,
                 options,

@@ -20,7 +20,7 @@ _MAX_IMAGES = 120
 _MAX_OBSERVATIONS = 10_000  # as long as all images have their share; more only cost time
 _HALF_WEIGHT = 2.5  # sigmas
 _RAYLEIGH_MEDIAN = 1.1774  # of the length of a residual whose coordinates have sigma 1
-_MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's
+MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's
 _DELTA = 1e-6  # of a parameter, for its numerical derivative
 
 
@@ -81,7 +81,7 @@ class LinearizedObservations:
         total = float(np.sum(self.weight[:, None] * self.residual**2))
         if redundant <= 0 or not len(self.image):
             return 0.0
-        return max(total / (2 * float(self.weight.sum()) * redundant), _MIN_SIGMA_PX**2)
+        return max(total / (2 * float(self.weight.sum()) * redundant), MIN_SIGMA_PX**2)
 
 
 def gather(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> LinearizedObservations:

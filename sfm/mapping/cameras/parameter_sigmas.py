@@ -6,11 +6,9 @@ import numpy as np
 import pycolmap
 
 from ..scene.camera_models import own_parameters
-from .evidence import Folds
+from .evidence import MIN_IMAGES, Folds
 from .linearized_observations import gather
 from .reduced_system import ReducedSystem
-
-_MIN_IMAGES = 3  # the scatter between fewer says nothing
 
 
 @np.errstate(all="ignore")  # damaged models have observations that are no numbers; those are left out
@@ -32,7 +30,7 @@ def parameter_sigmas(model: pycolmap.Reconstruction, camera_id: int) -> dict[str
     could = own_parameters(camera)
     free = [i for i in could.base if not (is_held and i in centre)]
     seen = gather(model, camera_id, could)
-    if len(seen.own) < _MIN_IMAGES or not seen.variance > 0:
+    if len(seen.own) < MIN_IMAGES or not seen.variance > 0:
         return {}
     try:
         estimate = Folds.of(seen, ReducedSystem.of(seen)).estimate(free, free, seen.variance / could.prior**2)

@@ -6,9 +6,7 @@ import pyceres  # makes `problem` of COLMAP's adjusters known, too
 import pycolmap
 
 from ..scene.camera_models import prior_of
-
-_MIN_SIGMA_PX = 0.01
-"""Of drawn points without noise."""
+from .linearized_observations import MIN_SIGMA_PX
 
 
 def add_prior(
@@ -39,6 +37,6 @@ def add_prior(
     mean, covariance = prior_of(camera)
     mean[held] = params[held]
     problem.add_residual_block(
-        pyceres.factors.NormalPrior(mean, covariance / max(sigma_px, _MIN_SIGMA_PX) ** 2), None, [params]
+        pyceres.factors.NormalPrior(mean, covariance / max(sigma_px, MIN_SIGMA_PX) ** 2), None, [params]
     )
     problem.set_manifold(params, pyceres.SubsetManifold(len(params), sorted(held)))

@@ -121,9 +121,14 @@ def freedom(
     )
 
 
+def parameter_names(camera: pycolmap.Camera) -> tuple[str, ...]:
+    """Of the camera's parameters, as COLMAP names and orders them."""
+    return tuple(name.strip() for name in camera.params_info.split(","))
+
+
 def own_parameters(camera: pycolmap.Camera) -> Freedom:
-    """The parameters of a camera, as COLMAP names and orders them, as the directions that could be freed."""
-    names = tuple(name.strip() for name in camera.params_info.split(","))
+    """The parameters of a camera as the directions that could be freed."""
+    names = parameter_names(camera)
     sigma = np.sqrt(np.diagonal(prior_of(camera)[1]))
     return Freedom(camera, names, np.eye(len(names)), sigma, tuple(range(len(names))), ())
 
@@ -191,10 +196,10 @@ def _models(
 def _parameters(model: str) -> tuple[str, ...]:
     """Names of the parameters of a model, as COLMAP has them, but with k1 for its first distortion."""
     camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, 1, 1)
-    names = [name.strip() for name in camera.params_info.split(",")]
+    names = parameter_names(camera)
     from_zero = "k0" in names
-    names = [f"k{int(name[1:]) + 1}" if from_zero and name[0] == "k" else name for name in names]
-    return tuple("k1" if name == "k" else name for name in names)
+    counted = [f"k{int(name[1:]) + 1}" if from_zero and name[0] == "k" else name for name in names]
+    return tuple("k1" if name == "k" else name for name in counted)
 
 
 def _new_parameters(poorer: str, model: str) -> list[str]:
