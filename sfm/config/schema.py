@@ -6,7 +6,7 @@ Fields annotated "internal" are for tests and benchmarks, which set them as `int
 `colmap` carries what the section `colmap` sets of the same stage.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -177,8 +177,9 @@ class VerifyConfig:
 class RegisterConfig:
     """Camera poses and points from verified pairs."""
 
-    mapper: Literal["graph", "incremental", "global", "hierarchical"] = "graph"
-    """graph: ours, with the closed loop. The others are COLMAP's own, on the first graph only."""
+    mapper: Literal["graph", "alignment", "incremental", "global", "hierarchical"] = "graph"
+    """graph: ours, with the closed loop. alignment: MASt3R-SfM's sparse global alignment, with backend
+    mast3r. The others are COLMAP's own. All but graph are on the first graph only."""
     poses: str | None = None
     """A COLMAP model (or the OUT of a run) with known poses; its photos are recognised by name. Points are
     triangulated from them, and the other photos registered around them. Their pairs are chosen once and
@@ -219,6 +220,40 @@ class RegisterConfig:
     def defers(self) -> bool:
         """Whether models grow without inconsistent pairs, and can test these afterwards."""
         return self.mapper == "graph" and self.inconsistent_pairs == "defer"
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentConfig:
+    """Sparse global alignment, register.mapper=alignment: options by the names of MASt3R-SfM's demo."""
+
+    kinematic: Annotated[
+        Literal["hclust-ward", "hclust-single", "hclust-complete", "hclust-average", "mst"], "internal"
+    ] = "hclust-ward"
+    """The tree along which poses are relative: by clustering of the photos, or the maximum spanning tree."""
+    lr1: Annotated[float, Gt(0), "internal"] = 0.07
+    """Learning rate of the coarse stage, which brings matched points together."""
+    niter1: Annotated[int, Ge(0), "internal"] = 300
+    """Steps of the coarse stage."""
+    lr2: Annotated[float, Gt(0), "internal"] = 0.01
+    """Learning rate of the fine stage, which minimises reprojection errors."""
+    niter2: Annotated[int, Ge(0), "internal"] = 300
+    """Steps of the fine stage."""
+    level: Literal["coarse", "refine", "refine+depth"] = "refine+depth"
+    """coarse: without the fine stage; refine: the fine stage holds depth; refine+depth: it moves depth."""
+    start: Annotated[Literal["pointmaps", "identity"], "internal"] = "pointmaps"
+    """Where poses start: at the points that the network predicts of pairs, or, as published, at one place."""
+    min_confidence: Annotated[float, Ge(0), "internal"] = 1.001
+    """Correspondences with a smaller descriptor confidence take no part; MASt3R-SfM takes all (0)."""
+    matching_conf_thr: Annotated[float, Ge(0), "internal"] = 0.0
+    """Pairs without a correspondence that is more confident are held together by their pointmaps alone."""
+    refine: Literal["ba", "none"] = "ba"
+    """ba: models end with bundle adjustment, as those of mapper graph do; none: poses and intrinsics stay as
+    aligned, which is what MASt3R-SfM gives; each photo then has a pinhole camera of its own, unless
+    images.camera_model or images.camera_sharing says otherwise."""
+    initialise: Annotated[bool, "internal"] = True
+    """Let mapper graph start a model by alignment from up to eight photos that no pair of photos starts."""
+    precision: Annotated[Literal["fp32", "fp64"], "internal"] = "fp32"
+    """Of the optimisation; fp64 on the CPU alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +341,22 @@ class Config:
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     register: RegisterConfig = field(default_factory=RegisterConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
     georeference: GeoreferenceConfig = field(default_factory=GeoreferenceConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+
+
+def with_cameras_of_alignment(config: Config) -> Config:
+    """With a pinhole camera a photo, where alignment alone finds intrinsics and nothing else was asked."""
+    if config.register.mapper != "alignment" or config.alignment.refine != "none":
+        return config
+    images = config.images
+    if images.camera_params is not None or images.cameras_file is not None:
+        return config
+    model: CameraModel = "PINHOLE" if images.camera_model == "auto" else images.camera_model
+    sharing = "per_image" if images.camera_sharing == "auto" else images.camera_sharing
+    return replace(config, images=replace(images, camera_model=model, camera_sharing=sharing))
 
 
 COMMON = frozenset(

@@ -10,19 +10,21 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels
+from .scene.pose_source import PoseSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingProblem:
     """What `reconstruct` and `refine_models` work on.
 
-    COLMAP's own mappers use neither focal guesses, depth, existing models nor the scratch folder.
+    COLMAP's own mappers use neither focal guesses, depth, poses, existing models nor the scratch folder.
     """
 
     database: Path
     """COLMAP database with keypoints and two-view geometries; only read."""
     config: RegisterConfig
-    """How images are registered; `config.mapper` chooses our registrar or one of COLMAP's mappers."""
+    """How images are registered; `config.mapper` chooses our registrar, alignment or one of COLMAP's
+    mappers."""
     refine: RefineConfig
     """Which intrinsics may change."""
     fixed_cameras: frozenset[int] = frozenset()
@@ -32,6 +34,10 @@ class MappingProblem:
     nearly all tracks have length 2."""
     depth: DepthSource | None = None
     """Depth of single images: for images without shared points or parallax, and for metric scale."""
+    poses: PoseSource | None = None
+    """Poses of many images at once: of mapper alignment, and for images from which no seed starts a model."""
+    keeps_aligned: bool = False
+    """Whether mapper alignment leaves poses and intrinsics as aligned."""
     existing: ExistingModels | None = None
     """Models made elsewhere, which are extended and never replaced."""
     threads: int

@@ -27,14 +27,14 @@ from .edits.relocate import relocate_parts
 from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.global_sfm import global_models
+from .growing.posed_models import aligned_models
 from .growing.submodels import (
     MAX_CONTRADICTED,
     MappingContext,
     Submodel,
-    best_model,
     continued,
-    rebuilt,
 )
+from .growing.trials import best_model, rebuilt
 from .measures.pure_rotation import why_pure_rotation
 from .measures.soundness import why_undetermined
 from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
@@ -86,7 +86,7 @@ def reconstruct(
         Models of at least `config.min_model_size` images, largest first, and the view graph.
     """
     mapper = problem.config.mapper
-    if mapper != "graph":
+    if mapper != "graph" and mapper != "alignment":
         return _reconstruct_with_peer(mapper, problem, events)
     scene = Scene.open(problem.database, problem.depth)
     _set_focal_lengths(scene, problem, events)
@@ -96,9 +96,12 @@ def reconstruct(
         options = with_frozen_poses(_options(scene, fixed))
     discarded = Journal()
     with progress.task("register", len(scene.name_of), unit="photos") as task:
-        context = MappingContext(scene, options, _CountOnce(task))
+        context = MappingContext(scene, options, _CountOnce(task), poses=problem.poses)
         known = [model for model in start if _has_pairs(scene, model)]
-        submodels = _grown_models(context, problem, known, consistency, discarded, restart=restart)
+        if mapper == "alignment":
+            submodels = aligned_models(context, problem.poses, keep=problem.keeps_aligned)
+        else:
+            submodels = _grown_models(context, problem, known, consistency, discarded, restart=restart)
     unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
     kept = _kept(scene, [*submodels, *unknown], problem, discarded)
     for event, fields in discarded.entries:
@@ -125,7 +128,7 @@ def refine_models(
         consistency: of the verified pairs. Deferred ones that contradict the models are left out.
         events: receives every decision, stage `register`.
     """
-    if problem.config.mapper != "graph":
+    if problem.config.mapper not in ("graph", "alignment") or problem.keeps_aligned:
         return tuple(models)
     scene = Scene.open(problem.database, problem.depth)
     judge = _judge(scene, problem, consistency)

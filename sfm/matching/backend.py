@@ -14,6 +14,7 @@ from retrieval.codebook import Codebook
 from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
 from sfm.mapping.scene.depth_source import DepthSource
+from sfm.mapping.scene.pose_source import PoseSource
 from sfm.types import Collection
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import Workspace
@@ -144,6 +145,10 @@ class Backend(Protocol):
 
     def depth(self, collection: Collection) -> DepthSource | None:
         """Depth at keypoints, for photos that share no point with a model; None when there is none."""
+        ...
+
+    def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
+        """Poses of many photos at once, for mapper alignment and where no pair starts a model."""
         ...
 
     def adapted(self, config: Config, collection: Collection) -> Config:

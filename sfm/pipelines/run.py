@@ -11,7 +11,8 @@ import pycolmap
 
 from retrieval import SceneGraph
 from sfm.colmap.database import FeatureDatabase
-from sfm.config.schema import Config
+from sfm.config.schema import Config, with_cameras_of_alignment
+from sfm.errors import ConfigError
 from sfm.georeferencing.georeference import GivenFrame
 from sfm.loop import Rank
 from sfm.matching import BackendContext, MatchReport
@@ -118,9 +119,15 @@ def match(
 @contextmanager
 def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
     """A run over the photos below `source`, with its workspace open and its matcher loaded."""
+    config = with_cameras_of_alignment(config)
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=source) as workspace:
         backend = open_backend(BackendContext(workspace, config, num_threads(config), progress))
+        if config.register.mapper == "alignment" and backend.name != "mast3r":
+            raise ConfigError(
+                f"register.mapper=alignment needs the pointmaps of backend mast3r, not {backend.name}",
+                hint="backend=mast3r with its weights (sfm weights), or register.mapper=graph",
+            )
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
         yield PhotoSession(
             workspace, config, progress, backend=backend, poses=read_known_poses(config.register)

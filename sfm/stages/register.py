@@ -53,6 +53,8 @@ class SessionMapper:
             fixed_cameras=self.collection.fixed_cameras,
             focal_guesses=backend.focal_guesses(self.collection),
             depth=backend.depth(self.collection),
+            poses=backend.poses(self.collection, self.database),
+            keeps_aligned=config.alignment.refine == "none" and config.register.mapper == "alignment",
             existing=self.existing,
             threads=session.threads,
             seed=config.run.seed,

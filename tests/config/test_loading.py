@@ -282,7 +282,8 @@ def test_each_preset_loads_and_differs_only_where_it_says(name: str) -> None:
 
 
 def test_the_presets_are_those_promised() -> None:
-    assert set(preset_names()) == {"default", "demo", "fast", "accurate", "drone", "internet", "sequence"}
+    for_photos = {"default", "demo", "fast", "accurate", "drone", "internet", "sequence"}
+    assert set(preset_names()) == for_photos | {"mast3r-sfm"}
 
 
 def test_an_unknown_preset_is_named_with_the_nearest() -> None:

@@ -9,7 +9,8 @@ import pytest
 from sfm.mapping.edits.close_gaps import agreeing_share, close_gaps
 from sfm.mapping.edits.join_overlapping import join_models
 from sfm.mapping.edits.shared_points import shared_points
-from sfm.mapping.growing.submodels import MappingContext, Submodel, best_model, copied
+from sfm.mapping.growing.submodels import MappingContext, Submodel, copied
+from sfm.mapping.growing.trials import best_model
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.scene import Scene
 

@@ -17,7 +17,7 @@ HOUSE = (
     "workspace",
     "colmap mast3r",
     "geometry mapping",
-    "evaluation georeferencing ingest",
+    "evaluation georeferencing global_alignment ingest",
     "matching",
     "exports pairs",
     "alignment diagnosis loop",

@@ -15,7 +15,8 @@ from sfm.config.schema import RegisterConfig
 from ..depth.keypoint_depth import KeypointDepth
 from ..edits.close_gaps import close_gaps
 from ..growing.components import new_models
-from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, best_model
+from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel
+from ..growing.trials import best_model
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions, with_threads
 from ..scene.part_database import write_part

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyceres  # makes `problem` of COLMAP's adjusters known, too
 import pycolmap
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -17,6 +18,11 @@ from ..scene.session import MapperSession
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+_POINT_SPREAD = 0.05
+"""Standard deviation of a point, over its distance, in the adjustment of poses to points from depth."""
+_NOISE_PX = 1.0
+"""Of keypoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +78,26 @@ def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
 def adjust_poses(
     model: pycolmap.Reconstruction, options: pycolmap.BundleAdjustmentOptions, *, constant: int
 ) -> None:
-    """Bundle adjustment of all poses but that of image `constant`; points and intrinsics stay."""
+    """Bundle adjustment of all poses but that of image `constant`, and of points near where depth has them.
+
+    Intrinsics stay. Points may move with the poses, but their distance from these is held by a prior.
+    """
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
     config.set_constant_rig_from_world_pose(model.image(constant).frame_id)
     options = copy.deepcopy(options)
-    options.refine_points3D = options.refine_focal_length = options.refine_extra_params = False
-    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    options.refine_focal_length = options.refine_extra_params = False
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
+    problem = adjuster.problem  # keeps the priors alive
+    centre = np.mean([model.image(i).projection_center() for i in model.reg_image_ids()], axis=0)
+    for point in model.points3D.values():
+        xyz = point.xyz
+        if problem.has_parameter_block(xyz):
+            sigma = _POINT_SPREAD * max(float(np.linalg.norm(xyz - centre)), 1e-9) / _NOISE_PX
+            prior = pyceres.factors.NormalPrior(xyz.copy(), sigma**2 * np.eye(3))
+            problem.add_residual_block(prior, None, [xyz])
+    adjuster.solve()
     model.update_point_3d_errors()
 
 

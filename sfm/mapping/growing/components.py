@@ -13,7 +13,8 @@ from ..measures.pair_turns import turning_pairs
 from ..scene.journal import Journal
 from ..scene.scene import Scene
 from .global_sfm import global_models
-from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, best_model, is_complete
+from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, is_complete
+from .trials import best_model
 
 _MOST = 0.9
 

@@ -9,11 +9,12 @@ _WIDEST_RAY = 10.0
 plane would outweigh all others in the first estimate."""
 
 
-def estimate_focal(points: NDArray[np.floating]) -> float:
+def estimate_focal(points: NDArray[np.floating], *, robust: bool = True) -> float:
     """The focal length that minimises the mean distance in the image, by Weiszfeld's algorithm.
 
     Args:
         points: (H, W, 3) in its own camera frame; the principal point is taken to be the middle.
+        robust: whether points too far off the axis for any lens are left out; False is the published way.
 
     Returns:
         Focal length, px; NaN where the points say nothing about it.
@@ -30,7 +31,8 @@ def estimate_focal(points: NDArray[np.floating]) -> float:
     flat = np.where(np.isfinite(flat).all(axis=1, keepdims=True), flat, np.nan)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         rays = flat[:, :2] / flat[:, 2:]
-        rays = np.where(np.abs(rays).max(axis=1, keepdims=True) < _WIDEST_RAY, rays, 0.0)
+        widest = _WIDEST_RAY if robust else np.inf
+        rays = np.where(np.abs(rays).max(axis=1, keepdims=True) < widest, rays, 0.0)
         along, squared = (rays * pixels).sum(axis=1), (rays * rays).sum(axis=1)
         focal = along.mean() / squared.mean()
         for _ in range(_ITERATIONS):

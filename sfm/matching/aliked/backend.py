@@ -18,6 +18,7 @@ from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import AlikedConfig, Config
 from sfm.ingest.decode import UnusablePhotoError, decode, open_photo
 from sfm.mapping.scene.depth_source import DepthSource
+from sfm.mapping.scene.pose_source import PoseSource
 from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
@@ -153,6 +154,10 @@ class AlikedBackend:
 
     def depth(self, collection: Collection) -> DepthSource | None:
         """ALIKED sees none."""
+        return None
+
+    def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
+        """Only pointmaps are aligned."""
         return None
 
     def adapted(self, config: Config, collection: Collection) -> Config:

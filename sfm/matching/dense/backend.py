@@ -15,6 +15,7 @@ from retrieval.codebook import Codebook
 from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
 from sfm.mapping.scene.depth_source import DepthSource
+from sfm.mapping.scene.pose_source import PoseSource
 from sfm.mast3r.network.predictor import PairPredictor
 from sfm.mast3r.network.retrieval_head import RetrievalHead
 from sfm.mast3r.network.whitening import fit_whitening
@@ -39,6 +40,7 @@ from .inference.predictors import Loaded, open_predictor
 from .inference.token_cache import open_token_cache, tokens_key
 from .inference.window_tokens import WindowTokens
 from .inference.windows import matched_px
+from .pointmaps.pointmaps import Pointmaps
 from .tracks.corners import sift_corners
 
 _PAIRS_VERSION = _GEOMETRIES_VERSION = _DESCRIPTORS_VERSION = 1
@@ -96,6 +98,7 @@ class Mast3rBackend:
             dense.refine_matches,
             dense.coarse_to_fine,
             dense.max_windows,
+            *(["alignment"] if self._aligns else []),
         )
         return content_key("pairs", _PAIRS_VERSION, tokens_key(self.predictor, dense), options)
 
@@ -179,9 +182,12 @@ class Mast3rBackend:
         matched = database.matched_pairs()
         todo = sorted(pair for pair in edges if pair not in matched)
         error_px = self._error_px(config.verify.max_error_px)
-        inference = PairInference(self.predictor, self._encoded, config.mast3r, self._window_matcher())
         store, photos = self._store(), self._encoded.photos
-        results = infer_pairs(todo, inference, store, photos, context.progress)
+        if self._aligns:
+            results = self._pointmaps().results(todo, config.mast3r.min_confidence)
+        else:
+            inference = PairInference(self.predictor, self._encoded, config.mast3r, self._window_matcher())
+            results = infer_pairs(todo, inference, store, photos, context.progress)
         failed = {pair: result.why for pair, result in results.items() if result.failed}
         # Neither matched nor verified: the next run finds nothing of them and tries again.
         results = {pair: result for pair, result in results.items() if pair not in failed}
@@ -195,7 +201,8 @@ class Mast3rBackend:
             options=verification_options(replace(config.verify, max_error_px=error_px), config.run.seed),
             progress=context.progress,
         )
-        why = refusals(edges, store, photos)
+        unmatched = {pair: result.why for pair, result in results.items() if result.why}
+        why = {**refusals(edges, store, photos), **unmatched}
         inliers = record_pairs(
             edges, todo, database.pairs(), context.workspace.events, why=why, failed=failed
         )
@@ -244,6 +251,20 @@ class Mast3rBackend:
         )
         return replace(config, register=scaled, refine=refine)
 
+    def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
+        """Sparse global alignment of the photos' pointmaps."""
+        if not (self._aligns or self.context.config.alignment.initialise):
+            return None
+        return self._pointmaps().poses(collection, sorted(database.matched_pairs()))
+
+    @property
+    def _aligns(self) -> bool:
+        """Whether all pairs are wanted in both directions with all their points."""
+        return self.context.config.register.mapper == "alignment"
+
+    def _pointmaps(self) -> Pointmaps:
+        return Pointmaps(self.context, self.predictor, self._encoded)
+
     @property
     def _encoded(self) -> EncodedPhotos:
         assert self._photos is not None, "describe comes first"
@@ -254,6 +275,8 @@ class Mast3rBackend:
         return self._encoded.maps
 
     def _depth_views(self, collection: Collection) -> dict[str, list[ViewDepth]]:
+        if self._aligns:
+            return self._pointmaps().depths(collection)
         store = self._store()
         views = {photo.name: store.depths(photo.sha256) for photo in collection.photos}
         return {name: some for name, some in views.items() if some}

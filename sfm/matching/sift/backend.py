@@ -14,6 +14,7 @@ from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
 from sfm.ingest import masks_dir
 from sfm.mapping.scene.depth_source import DepthSource
+from sfm.mapping.scene.pose_source import PoseSource
 from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.types import Collection
@@ -118,6 +119,10 @@ class SiftBackend:
 
     def depth(self, collection: Collection) -> DepthSource | None:
         """SIFT sees none."""
+        return None
+
+    def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
+        """Only pointmaps are aligned."""
         return None
 
     def adapted(self, config: Config, collection: Collection) -> Config:

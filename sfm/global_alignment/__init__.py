@@ -1,0 +1,1 @@
+"""Global alignment: cameras and depth of all images at once, from pointmaps of pairs."""

@@ -1,0 +1,199 @@
+"""Models that are started from different seeds, and the choice between them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
+
+import pycolmap
+
+from ..depth.depth_model import build_depth_model
+from ..depth.photo_depth import is_contradicted
+from ..scene.journal import Journal
+from ..scene.options import with_two_view_tracks
+from ..scene.session import open_session
+from .bundle_adjustment import drop_unobserved, refine_fully
+from .posed_models import posed_model
+from .seeds import Seed, find_seeds, initialise, next_seed
+from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied, extend, is_complete, judged
+
+_NUM_PROBES = 3  # models started side by side, of which the best is continued
+_PROBE_IMAGES = 8
+_MIN_OBSERVATIONS = 15  # an image, of a model that needs no depth
+_MAX_COMPLETE = 2  # models of all images; where both contradict pairs, these are probably false
+_MAX_TRIALS = ((40, 6), (100, 3))  # (images up to, models grown to the end); larger sets: 2
+_MAX_ALIGNED = 8  # images without a seed that are aligned instead
+
+
+def rebuilt(context: MappingContext, start: pycolmap.Reconstruction, candidates: Set[str]) -> Submodel:
+    """A new model in place of one from depth alone; a copy of it where the new one would lose images."""
+    old = Submodel.of(copy.deepcopy(start), is_depth_only=True)
+    replacement = best_model(context, old.names | candidates, Journal())
+    return replacement if replacement is not None and replacement.names >= old.names else old
+
+
+def best_model(
+    context: MappingContext, candidates: Set[str], journal: Journal, *, max_trials: int | None = None
+) -> Submodel | None:
+    """The model with most images of `candidates`, from several seeds; None when no seed works.
+
+    Trials end as soon as one registers every candidate and contradicts few pairs. `journal` records the
+    discarded ones. If seeds fail and images have depth, tracks of two images are used, then a model from
+    depth alone.
+    """
+    found = _best_of_seeds(context, candidates, journal, max_trials)
+    if context.scene.depth is None:
+        return found
+    settled = _settled(context, found)
+    if not _is_large(context, settled):
+        relaxed = replace(context, options=with_two_view_tracks(context.options))
+        second = _best_of_seeds(relaxed, candidates, journal, max_trials)
+        settled_second = _settled(relaxed, second)
+        if _larger(settled, settled_second) is settled_second:
+            found, settled = second, settled_second
+    if settled and _is_large(context, settled) and not is_contradicted(context.scene, settled.reconstruction):
+        aligned = None if settled.names >= candidates else _aligned_model(context, candidates)
+        return aligned if aligned is not None and _outdoes(context, aligned, settled) else found
+    best = _larger(settled, _without_seed(context, candidates))
+    unchanged = best is not None and found is not None and best is settled and found.names == settled.names
+    return found if unchanged else best
+
+
+def _settled(context: MappingContext, submodel: Submodel | None) -> Submodel | None:
+    """A fully adjusted copy: what noise alone made of images without parallax is gone from it."""
+    if submodel is None:
+        return None
+    settled = copied(submodel)
+    with open_session(context.scene, context.options, settled.reconstruction) as session:
+        refine_fully(session, "settled", settled.journal)
+        drop_unobserved(session, settled.journal)
+        settled.names = session.registered
+    return settled
+
+
+def _is_large(context: MappingContext, submodel: Submodel | None) -> bool:
+    """Whether a trial has the images and points of a model; without parallax, noise makes few points."""
+    return (
+        submodel is not None
+        and len(submodel.names) >= context.options.pipeline.min_model_size
+        and submodel.reconstruction.compute_num_observations() >= _MIN_OBSERVATIONS * len(submodel.names)
+    )
+
+
+def _larger(first: Submodel | None, second: Submodel | None) -> Submodel | None:
+    """The trial with more images; the first when they have as many."""
+    return second if second and (first is None or len(second.names) > len(first.names)) else first
+
+
+def _without_seed(context: MappingContext, candidates: Set[str]) -> Submodel | None:
+    """A model of images that no seed starts: from depth, or aligned; the one that fewer pairs contradict."""
+    lifted = _depth_only_model(context, candidates)
+    aligned = _aligned_model(context, candidates)
+    if lifted is None or aligned is None or len(aligned.names) != len(lifted.names):
+        return _larger(lifted, aligned)
+    return aligned if judged(context, aligned).contradicted < judged(context, lifted).contradicted else lifted
+
+
+def _outdoes(context: MappingContext, aligned: Submodel, settled: Submodel) -> bool:
+    """Whether an aligned model has more images than a settled one, and no larger share contradicts it."""
+    return (
+        len(aligned.names) > len(settled.names)
+        and aligned.contradicted <= judged(context, settled).contradicted
+    )
+
+
+def _aligned_model(context: MappingContext, candidates: Set[str]) -> Submodel | None:
+    if context.poses is None or not 1 < len(candidates) <= _MAX_ALIGNED:
+        return None
+    pairs = context.scene.view_graph.restricted(candidates).edges
+    groups = context.poses.groups(pairs)
+    models = [posed_model(context, group, how="alignment") for group in groups]
+    return max((model for model in models if model), key=lambda model: len(model.names), default=None)
+
+
+def _depth_only_model(context: MappingContext, candidates: Set[str]) -> Submodel | None:
+    journal = Journal()
+    model = build_depth_model(context.scene, context.options, candidates, journal)
+    if model is None:
+        return None
+    submodel = Submodel.of(model, journal, is_depth_only=True)
+    for name in sorted(submodel.names):
+        context.on_registered(name)
+    return submodel
+
+
+def _best_of_seeds(
+    context: MappingContext, candidates: Set[str], journal: Journal, max_trials: int | None
+) -> Submodel | None:
+    trials = _Trials.open(context, candidates, journal)
+    probes = trials.probe()
+    finished: list[Submodel] = []
+    for _ in range(max_trials or _max_trials(len(candidates))):
+        submodel = probes.pop(0) if probes and not finished else trials.begin(finished)
+        if submodel is None:
+            break
+        extend(context, submodel, candidates)
+        finished.append(judged(context, submodel))
+        complete = [one.contradicted for one in finished if is_complete(one, candidates)]
+        if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
+            break
+    if not finished:
+        journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(trials.tried))
+    finished.sort(key=lambda submodel: submodel.quality, reverse=True)
+    for submodel in finished[1:] + probes:
+        trials.give_up(submodel)
+    return finished[0] if finished else None
+
+
+@dataclass(slots=True)
+class _Trials:
+    """Trials from the seeds of one set of images."""
+
+    context: MappingContext
+    candidates: Set[str]
+    journal: Journal
+    seeds: list[Seed]
+    tried: list[Seed] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, context: MappingContext, candidates: Set[str], journal: Journal) -> _Trials:
+        with open_session(context.scene, context.options, pycolmap.Reconstruction()) as session:
+            return cls(context, candidates, journal, find_seeds(session, candidates))
+
+    def probe(self) -> list[Submodel]:
+        """Models of a few images each, best first; a single started one where that is not worth its time."""
+        unsure = len(self.candidates) > 2 * _PROBE_IMAGES and bool(self.seeds) and self.seeds[0].level > 0
+        count = _NUM_PROBES if unsure else 1
+        probes: list[Submodel] = []
+        while len(probes) < count and (submodel := self.begin(probes)):
+            if count > 1:
+                extend(self.context, submodel, self.candidates, _PROBE_IMAGES)
+            probes.append(submodel)
+        return sorted(probes, key=lambda submodel: submodel.quality, reverse=True)
+
+    def begin(self, others: list[Submodel]) -> Submodel | None:
+        """A model started from the next best seed that works; None when there is none left."""
+        wanted = self.candidates - frozenset().union(*(submodel.names for submodel in others))
+        while seed := next_seed(self.seeds, self.tried, wanted):
+            self.tried.append(seed)
+            submodel = Submodel(seed, pycolmap.Reconstruction())
+            with open_session(self.context.scene, self.context.options, submodel.reconstruction) as session:
+                if initialise(session, seed, submodel.journal):
+                    submodel.names = session.registered
+                    return submodel
+            self.give_up(submodel)
+        return None
+
+    def give_up(self, submodel: Submodel) -> None:
+        """Record a trial that does not become a model: its seed when that failed, else how far it got."""
+        a, b = submodel.seed.pair if submodel.seed else ("", "")
+        if not submodel.names:
+            self.journal.entries += [
+                ("seed", {"model": None, **f}) for e, f in submodel.journal.entries if e == "seed"
+            ]
+        self.journal.note("trial", a=a, b=b, num_images=len(submodel.names), kept=False)
+
+
+def _max_trials(num_photos: int) -> int:
+    return next((submodels for limit, submodels in _MAX_TRIALS if num_photos <= limit), 2)

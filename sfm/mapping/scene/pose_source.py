@@ -1,0 +1,53 @@
+"""Poses of all images of a group at once, as registration expects them from a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pycolmap
+
+from retrieval import Pair
+
+from .depth_source import DepthSource
+
+
+@dataclass(frozen=True, slots=True)
+class PosedImage:
+    """A pinhole camera and its pose."""
+
+    cam_from_world: pycolmap.Rigid3d
+    focal_px: tuple[float, float]
+    """Along x and y of the stored image."""
+    principal_point: tuple[float, float]
+    """px, COLMAP's convention."""
+
+
+@dataclass(frozen=True, slots=True)
+class PosedGroup:
+    """Images that were aligned together, in a frame and a unit of their own."""
+
+    images: Mapping[str, PosedImage]
+    losses: tuple[float, ...] = ()
+    """The last loss of each stage of the alignment."""
+    depth: DepthSource | None = None
+    """Depth of the images in the unit of the group."""
+    stopped: str = ""
+    """Why the alignment ended early, in words for the user; empty when it didn't."""
+
+
+class PoseSource(Protocol):
+    """Aligns images by what is known of their pairs."""
+
+    @property
+    def metric(self) -> bool:
+        """Whether the unit is meant to be metres."""
+        ...
+
+    def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
+        """A group for each connected graph of the pairs, largest first; None takes all pairs there are.
+
+        Pairs of which the source knows nothing are left out.
+        """
+        ...

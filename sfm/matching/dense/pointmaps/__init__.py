@@ -1,0 +1,1 @@
+"""What global alignment needs of the network: pointmaps and correspondences of all directions of pairs."""
