@@ -1,4 +1,4 @@
-"""Reciprocal nearest neighbours between two descriptor maps, of all pixels or from a grid of them.
+"""Reciprocal nearest neighbours between two maps of descriptors or points, of all pixels or from a grid.
 
 Fast reciprocal matching of MASt3R (§3.3). From each start pixel, walk to the nearest neighbour in the other
 map and back until the walk stops moving. Many walks meet in the same pixels, so results are kept: each pixel
@@ -8,8 +8,11 @@ is looked up at most once, whichever map the walks start from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from kernels.nearest import nearest
@@ -17,6 +20,7 @@ from kernels.nearest import nearest
 MAX_ITERATIONS = 10
 """Walks that still move after as many round trips are dropped."""
 _UNKNOWN = -2
+Metric = Literal["dot", "euclidean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,13 @@ class PixelPairs:
 
 
 class DescriptorPair:
-    """Two descriptor maps, and which nearest neighbours between them are known already."""
+    """Two maps, and which nearest neighbours between them are known already."""
 
-    def __init__(self, map1: Tensor, map2: Tensor) -> None:
+    def __init__(self, map1: Tensor, map2: Tensor, *, metric: Metric = "dot") -> None:
         """Take maps (H1, W1, d) and (H2, W2, d) of floats.
+
+        With metric "dot" the nearest has the largest dot product, with "euclidean" the least distance, looked
+        up in a k-d tree on the CPU.
 
         Raises:
             ValueError: they are no maps, or of different depth.
@@ -47,7 +54,8 @@ class DescriptorPair:
             )
         self.shapes = (map1.shape[0], map1.shape[1]), (map2.shape[0], map2.shape[1])
         flat1, flat2 = map1.flatten(0, 1).contiguous(), map2.flatten(0, 1).contiguous()
-        self._tables = _NeighbourTable(flat1, flat2), _NeighbourTable(flat2, flat1)
+        table = _NeighbourTable if metric == "dot" else _PointTable
+        self._tables = table(flat1, flat2), table(flat2, flat1)
 
     def swapped(self) -> DescriptorPair:
         """The same pair from the other map; both share their lookups."""
@@ -155,5 +163,26 @@ class _NeighbourTable:
         """Nearest neighbours (K,) of rows (K,); -1 for none, and for the row -1."""
         missing = torch.unique(rows[(rows >= 0) & (self._known[rows] == _UNKNOWN)])
         if len(missing):
-            self._known[missing] = nearest(self._source[missing], self._target)[0]
+            self._known[missing] = self._nearest(missing)
         return torch.where(rows >= 0, self._known[rows], -1)
+
+    def _nearest(self, rows: Tensor) -> Tensor:
+        return nearest(self._source[rows], self._target)[0]
+
+
+class _PointTable(_NeighbourTable):
+    """Nearest neighbours by Euclidean distance; rows with NaN or infinity have none, and are none."""
+
+    def __init__(self, source: Tensor, target: Tensor) -> None:
+        super().__init__(source, target)
+        points = target.double().cpu().numpy()
+        self._numbers = np.flatnonzero(np.isfinite(points).all(axis=1))
+        self._tree = KDTree(points[self._numbers]) if len(self._numbers) else None
+
+    def _nearest(self, rows: Tensor) -> Tensor:
+        points = self._source[rows].double().cpu().numpy()
+        found = np.full(len(points), -1, np.int64)
+        finite = np.isfinite(points).all(axis=1)
+        if self._tree is not None and finite.any():
+            found[finite] = self._numbers[self._tree.query(points[finite])[1]]
+        return torch.from_numpy(found).to(self.device)

@@ -177,9 +177,12 @@ class VerifyConfig:
 class RegisterConfig:
     """Camera poses and points from verified pairs."""
 
-    mapper: Literal["graph", "alignment", "incremental", "global", "hierarchical"] = "graph"
-    """graph: ours, with the closed loop. alignment: MASt3R-SfM's sparse global alignment, with backend
-    mast3r. The others are COLMAP's own. All but graph are on the first graph only."""
+    mapper: Literal["graph", "alignment", "dense-alignment", "incremental", "global", "hierarchical"] = (
+        "graph"
+    )
+    """graph: ours, with the closed loop. With backend mast3r, alignment: MASt3R-SfM's sparse global
+    alignment; dense-alignment: DUSt3R's, of up to 20 photos. The others are COLMAP's own. All but graph
+    are on the first graph only."""
     poses: str | None = None
     """A COLMAP model (or the OUT of a run) with known poses; its photos are recognised by name. Points are
     triangulated from them, and the other photos registered around them. Their pairs are chosen once and
@@ -188,7 +191,7 @@ class RegisterConfig:
     """fixed: poses and intrinsics of that model stay as they are; refine: they are where registration starts,
     and the result is moved back onto them as a whole."""
     min_model_size: Annotated[int, Ge(2)] = 3
-    """Smaller models are dropped."""
+    """Smaller models are dropped; of two photos, a model of both is kept."""
     max_models: Annotated[int, Ge(1)] = 50
     """At most this many separate models."""
     max_rounds: Annotated[int, Ge(0)] = 6
@@ -216,6 +219,15 @@ class RegisterConfig:
     """Photos of such a part, about; collections of fewer than twice as many are mapped in one piece."""
     colmap: ColmapValues = NOTHING_SET
 
+    def for_photos(self, count: int) -> "RegisterConfig":
+        """With models of all photos allowed, however few they are."""
+        return replace(self, min_model_size=min(self.min_model_size, max(count, 2)))
+
+    @property
+    def aligns(self) -> bool:
+        """Whether poses come from an alignment of pointmaps."""
+        return self.mapper in ("alignment", "dense-alignment")
+
     @property
     def defers(self) -> bool:
         """Whether models grow without inconsistent pairs, and can test these afterwards."""
@@ -224,7 +236,7 @@ class RegisterConfig:
 
 @dataclass(frozen=True, slots=True)
 class AlignmentConfig:
-    """Sparse global alignment, register.mapper=alignment: options by the names of MASt3R-SfM's demo."""
+    """Global alignment, register.mapper=alignment: options by the names of MASt3R-SfM's demo."""
 
     kinematic: Annotated[
         Literal["hclust-ward", "hclust-single", "hclust-complete", "hclust-average", "mst"], "internal"
@@ -349,7 +361,7 @@ class Config:
 
 def with_cameras_of_alignment(config: Config) -> Config:
     """With a pinhole camera a photo, where alignment alone finds intrinsics and nothing else was asked."""
-    if config.register.mapper != "alignment" or config.alignment.refine != "none":
+    if not config.register.aligns or config.alignment.refine != "none":
         return config
     images = config.images
     if images.camera_params is not None or images.cameras_file is not None:

@@ -41,7 +41,7 @@ from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
 from .pose_consistency.pose_judge import PoseJudge
 from .problem import MappingProblem
 from .refinement.final_refinement import note_model, refine_model
-from .scene.colmap_mappers import Peer, run_peer
+from .scene.colmap_mappers import PEERS, Peer, run_peer
 from .scene.existing_models import ExistingModels, grafted, known_part
 from .scene.journal import STAGE, Journal
 from .scene.options import MapperOptions, mapper_options, pipeline_options, with_frozen_poses
@@ -86,7 +86,7 @@ def reconstruct(
         Models of at least `config.min_model_size` images, largest first, and the view graph.
     """
     mapper = problem.config.mapper
-    if mapper != "graph" and mapper != "alignment":
+    if mapper in PEERS:
         return _reconstruct_with_peer(mapper, problem, events)
     scene = Scene.open(problem.database, problem.depth)
     _set_focal_lengths(scene, problem, events)
@@ -98,8 +98,8 @@ def reconstruct(
     with progress.task("register", len(scene.name_of), unit="photos") as task:
         context = MappingContext(scene, options, _CountOnce(task), poses=problem.poses)
         known = [model for model in start if _has_pairs(scene, model)]
-        if mapper == "alignment":
-            submodels = aligned_models(context, problem.poses, keep=problem.keeps_aligned)
+        if problem.config.aligns:
+            submodels = aligned_models(context, mapper, discarded, keep=problem.keeps_aligned)
         else:
             submodels = _grown_models(context, problem, known, consistency, discarded, restart=restart)
     unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
@@ -128,7 +128,7 @@ def refine_models(
         consistency: of the verified pairs. Deferred ones that contradict the models are left out.
         events: receives every decision, stage `register`.
     """
-    if problem.config.mapper not in ("graph", "alignment") or problem.keeps_aligned:
+    if problem.config.mapper in PEERS or problem.keeps_aligned:
         return tuple(models)
     scene = Scene.open(problem.database, problem.depth)
     judge = _judge(scene, problem, consistency)

@@ -77,7 +77,7 @@ def map_database(
             consistency = report or NO_DOUBT
             problem = MappingProblem(
                 database=workspace.database,
-                config=config.register,
+                config=config.register.for_photos(len(collection.photos)),
                 refine=config.refine,
                 threads=session.threads,
                 seed=config.run.seed,

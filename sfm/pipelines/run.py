@@ -123,9 +123,10 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=source) as workspace:
         backend = open_backend(BackendContext(workspace, config, num_threads(config), progress))
-        if config.register.mapper == "alignment" and backend.name != "mast3r":
+        if config.register.aligns and backend.name != "mast3r":
             raise ConfigError(
-                f"register.mapper=alignment needs the pointmaps of backend mast3r, not {backend.name}",
+                f"register.mapper={config.register.mapper} needs the pointmaps of backend mast3r, "
+                f"not {backend.name}",
                 hint="backend=mast3r with its weights (sfm weights), or register.mapper=graph",
             )
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)

@@ -11,7 +11,6 @@ from sfm.pairs.failed_pairs import Failures
 if TYPE_CHECKING:
     from sfm.loop import LoopResult
 
-_FEWEST = 3
 _NO_PARALLAX = ("planar", "panoramic", "planar_or_panoramic")
 
 
@@ -87,8 +86,6 @@ def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> st
             "No model: no two photos share enough matching keypoints. "
             "Take photos with more overlap (60 % or more between neighbours) and more texture in view."
         )
-    if num_photos < _FEWEST:
-        return f"No model: {num_photos} photos are too few; {_FEWEST} that show the same things are needed."
     count = len(loop.view_graph.edges)
     flat = sum(edge.config in _NO_PARALLAX for edge in loop.view_graph.edges.values())
     if 2 * flat > count:

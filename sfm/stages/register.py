@@ -54,7 +54,7 @@ class SessionMapper:
             focal_guesses=backend.focal_guesses(self.collection),
             depth=backend.depth(self.collection),
             poses=backend.poses(self.collection, self.database),
-            keeps_aligned=config.alignment.refine == "none" and config.register.mapper == "alignment",
+            keeps_aligned=config.register.aligns and config.alignment.refine == "none",
             existing=self.existing,
             threads=session.threads,
             seed=config.run.seed,
@@ -115,7 +115,9 @@ class SessionMapper:
 
     @property
     def _config(self) -> Config:
-        return self.session.backend.adapted(self.session.config, self.collection)
+        config = self.session.config
+        config = replace(config, register=config.register.for_photos(len(self.collection.photos)))
+        return self.session.backend.adapted(config, self.collection)
 
 
 def match_edges(

@@ -191,7 +191,8 @@ def _diagnosed(
     outcomes, failures = photo_outcomes(collection, loop.models, lambda _: Diagnosis("", "")), Failures()
     with session.survived("diagnosis"):
         config = session.config
-        index = EventIndex(session.history, verify=config.verify, register=config.register)
+        register = config.register.for_photos(len(collection.photos))
+        index = EventIndex(session.history, verify=config.verify, register=register)
         failures = Failures.among(session.history.pairs.values())
         outcomes = photo_outcomes(
             collection, loop.models, lambda name: left_out.get(name) or index.diagnose(name)

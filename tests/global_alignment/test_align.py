@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from sfm.global_alignment.components import components
 from sfm.global_alignment.sparse.losses import robust
 from sfm.global_alignment.sparse.optimise import Aligned, AlignmentOptions, align
-from sfm.global_alignment.sparse.problem import AlignmentProblem, components
+from sfm.global_alignment.sparse.problem import AlignmentProblem
 from sfm.global_alignment.sparse.tree import kinematic_tree
 from sfm.global_alignment.sparse.variables import rotation_matrix
 from tests.global_alignment.problems import problem

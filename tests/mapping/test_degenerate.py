@@ -263,7 +263,7 @@ OUTCOMES: dict[str, tuple[int, list[int], str]] = {
     "one-spot-unknown-focal": (6, [], FLAT),
     "wall": (0, [6], ""),
     "wall-unknown-focal": (0, [6], ""),
-    "two-on-a-line": (6, [], "2 photos are too few; 3 that show the same things are needed"),
+    "two-on-a-line": (0, [2], ""),
     "three-on-a-line": (0, [3], ""),
     "duplicates": (0, [8], ""),
     "wrong-matches": (6, [], "No model: "),

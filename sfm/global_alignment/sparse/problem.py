@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,21 +115,3 @@ class AlignmentProblem:
     def sizes(self) -> Int64:
         """(N, 2) W and H, px."""
         return np.array([view.size for view in self.views], np.int64).reshape(-1, 2)
-
-
-def components(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Groups of images that pairs connect, each sorted, the largest first."""
-    parent = list(range(count))
-
-    def find(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for a, b in pairs:
-        parent[find(a)] = find(b)
-    groups: dict[int, list[int]] = {}
-    for node in range(count):
-        groups.setdefault(find(node), []).append(node)
-    return sorted(groups.values(), key=lambda group: (-len(group), group[0]))

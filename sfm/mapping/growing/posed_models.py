@@ -15,8 +15,9 @@ from sfm.errors import ConfigError
 from ..depth.depth_model import has_parallax
 from ..depth.tracks import LiftedView, add_points, adjust_poses
 from ..measures.epipolar import bearing_vectors
+from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
-from ..scene.pose_source import PosedGroup, PosedImage, PoseSource
+from ..scene.pose_source import PosedGroup, PosedImage
 from ..scene.session import MapperSession, open_session
 from .bundle_adjustment import drop_unobserved, refine_fully
 from .submodels import MappingContext, Submodel, judged
@@ -29,24 +30,25 @@ _DEPTH_SPREAD = 0.05
 """Relative standard deviation of aligned depth."""
 
 
-def aligned_models(context: MappingContext, source: PoseSource | None, *, keep: bool) -> list[Submodel]:
-    """A model of each group that a source of poses aligns; see `posed_model`.
+def aligned_models(context: MappingContext, mapper: str, discarded: Journal, *, keep: bool) -> list[Submodel]:
+    """A model of each group that the context's source of poses aligns; see `posed_model`.
 
     Raises:
         ConfigError: there is no source.
     """
+    source = context.poses
     if source is None:
         raise ConfigError(
-            "register.mapper=alignment needs the pointmaps of backend mast3r",
+            f"register.mapper={mapper} needs the pointmaps of backend mast3r",
             hint="use register.mapper=graph",
         )
     found = []
     for group in source.groups():
-        submodel = posed_model(context, group, how="alignment", keep=keep)
-        if submodel is not None:
-            losses = [round(loss, 6) for loss in group.losses]
-            submodel.journal.note("aligned", losses=losses, stopped=group.stopped)
-            found.append(submodel)
+        submodel = posed_model(context, group, how=mapper, keep=keep)
+        losses = [round(loss, 6) for loss in group.losses]
+        journal = discarded if submodel is None else submodel.journal
+        journal.note("aligned", losses=losses, stopped=group.stopped)
+        found += [] if submodel is None else [submodel]
     return found
 
 

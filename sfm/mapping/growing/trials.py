@@ -42,6 +42,8 @@ def best_model(
     discarded ones. If seeds fail and images have depth, tracks of two images are used, then a model from
     depth alone.
     """
+    if len(candidates) == 2:  # all of their tracks have length 2
+        context = replace(context, options=with_two_view_tracks(context.options))
     found = _best_of_seeds(context, candidates, journal, max_trials)
     if context.scene.depth is None:
         return found

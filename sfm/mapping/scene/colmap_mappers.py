@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pycolmap
@@ -16,6 +16,7 @@ from .adjusted_photos import all_photos
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
 
 Peer = Literal["incremental", "global", "hierarchical"]
+PEERS: tuple[Peer, ...] = get_args(Peer)
 Models = dict[int, pycolmap.Reconstruction]
 
 

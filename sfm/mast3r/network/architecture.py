@@ -1,11 +1,11 @@
-"""Sizes and output conventions that distinguish one MASt3R network from another.
+"""Sizes and output conventions that distinguish one MASt3R or DUSt3R network from another.
 
 `model_call` reads them from a checkpoint; `tensor_shapes` tells which tensors such a checkpoint must hold.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from sfm.errors import InputError
 
@@ -20,13 +20,17 @@ LOCAL_FEATURE_RATIO: Final = 4
 _MAX_DIM, _MAX_DEPTH, _MAX_HEADS, _MAX_DESCRIPTOR, _MAX_RATIO = 4096, 64, 64, 256, 16
 
 
+Head = Literal["catmlp+dpt", "dpt", "linear"]
+"""MASt3R's, with descriptors; DUSt3R's, by the dense prediction transformer or one linear layer."""
+
+
 class ArchitectureError(InputError):
     """A description of a network that cannot be understood or built."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkArchitecture:
-    """One MASt3R network, up to its weights; the defaults are the official one, 688,638,856 parameters.
+    """One network, up to its weights; the defaults are the official MASt3R, 688,638,856 parameters.
 
     Raises:
         ArchitectureError: sizes that do not fit each other, or that no real network has.
@@ -40,6 +44,8 @@ class NetworkArchitecture:
     decoder_heads: int = 12
     mlp_ratio: int = 4
     descriptor_dim: int = 24
+    """0 for DUSt3R's, which give points alone."""
+    head: Head = "catmlp+dpt"
     two_confs: bool = True
     """Descriptors have a confidence of their own; else they share the points'."""
     rope_base: float = 100.0
@@ -57,11 +63,13 @@ class NetworkArchitecture:
             ("decoder_depth", _MAX_DEPTH),
             ("decoder_heads", _MAX_HEADS),
             ("mlp_ratio", _MAX_RATIO),
-            ("descriptor_dim", _MAX_DESCRIPTOR),
+            *([("descriptor_dim", _MAX_DESCRIPTOR)] if self.head == "catmlp+dpt" else []),
         ):
             value = getattr(self, name)
             if not 1 <= value <= limit:
                 raise ArchitectureError(f"network description: {name} is {value}, must be 1 to {limit}")
+        if self.head != "catmlp+dpt" and self.descriptor_dim:
+            raise ArchitectureError(f"network description: head_type {self.head} gives no descriptors")
         for side in ("encoder", "decoder"):
             dim, heads = getattr(self, f"{side}_dim"), getattr(self, f"{side}_heads")
             if dim % (4 * heads):
@@ -69,7 +77,7 @@ class NetworkArchitecture:
                     f"network description: {side}_dim {dim} must be a multiple of 4 x {heads} heads, "
                     "because positions turn quarters of a head"
                 )
-        if self.decoder_depth <= 9:
+        if self.decoder_depth <= 9 and self.head != "linear":
             raise ArchitectureError(
                 f"network description: decoder_depth is {self.decoder_depth}, the point head needs 10 or more"
             )
@@ -78,6 +86,11 @@ class NetworkArchitecture:
         for name in ("conf_floor", "desc_conf_floor"):
             if not (0.0 <= getattr(self, name) < math.inf):
                 raise ArchitectureError(f"network description: {name} must be 0 or more, and finite")
+
+    @property
+    def has_descriptors(self) -> bool:
+        """Whether pixels get descriptors to be matched by; else they are matched by their points."""
+        return self.head == "catmlp+dpt"
 
     @property
     def hooks(self) -> tuple[int, int, int, int]:

@@ -63,6 +63,26 @@ class Direction:
     """Of both maps, px."""
 
 
+def match_points(
+    a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], *, subsample: int = SUBSAMPLE_PX
+) -> Direction:
+    """Reciprocal matches of one direction by the points of both photos, as DUSt3R's are found (§3.3).
+
+    Args:
+        a: points (H, W, 3) of photo a and their confidence (H, W).
+        b: those of photo b, in the same frame.
+        subsample: distance between start pixels, >= 1.
+
+    Returns:
+        Matches, with the lesser confidence of both pixels.
+    """
+    pair = DescriptorPair(a[0], b[0], metric="euclidean")
+    found = _both_ways(pair, subsample)
+    certain_a, certain_b = (c.flatten()[rows].float() for c, rows in zip((a[1], b[1]), found, strict=True))
+    least = torch.minimum(certain_a, certain_b)
+    return Direction(*found, least, least, (a[0].shape[1], b[0].shape[1]))
+
+
 def match_direction(a: DescriptorMap, b: DescriptorMap, *, subsample: int = SUBSAMPLE_PX) -> Direction:
     """Reciprocal matches of one direction, from a grid of photo a, then from a grid of photo b.
 
@@ -74,10 +94,7 @@ def match_direction(a: DescriptorMap, b: DescriptorMap, *, subsample: int = SUBS
     Raises:
         ValueError: maps of different depth, or subsample < 1.
     """
-    pair = DescriptorPair(a.descriptors, b.descriptors)
-    forward, backward = pair.from_grid(subsample), pair.swapped().from_grid(subsample)
-    pixels_a = torch.cat((forward.first, backward.second))
-    pixels_b = torch.cat((forward.second, backward.first))
+    pixels_a, pixels_b = _both_ways(DescriptorPair(a.descriptors, b.descriptors), subsample)
     return Direction(
         pixels_a,
         pixels_b,
@@ -85,6 +102,12 @@ def match_direction(a: DescriptorMap, b: DescriptorMap, *, subsample: int = SUBS
         b.confidence.flatten()[pixels_b].float(),
         (a.descriptors.shape[1], b.descriptors.shape[1]),
     )
+
+
+def _both_ways(pair: DescriptorPair, subsample: int) -> tuple[Tensor, Tensor]:
+    """Pixels of both maps, (K,) each, that walks from grids of either reach."""
+    forward, backward = pair.from_grid(subsample), pair.swapped().from_grid(subsample)
+    return torch.cat((forward.first, backward.second)), torch.cat((forward.second, backward.first))
 
 
 def merge_directions(*directions: Direction) -> Correspondences:

@@ -18,6 +18,8 @@ from .descriptor_head import DescriptorHead, descriptors_and_confidence, patches
 from .layers import DecoderBlock, EncoderBlock, LayerNorm
 from .point_head import PointHead, points_and_confidence
 
+_POINT_CHANNELS = 4
+
 Size = tuple[int, int]
 """(H, W) of an image, px."""
 
@@ -116,8 +118,8 @@ class Mast3rNetwork(nn.Module):
             if isinstance(module, nn.Linear):
                 module.to(transformer)
         for heads in (self.downstream_head1, self.downstream_head2):
-            heads.head_local_features.to(descriptors)
-            heads.dpt.to(points)
+            for name, head in heads.named_children():
+                head.to(descriptors if name == "head_local_features" else points)
 
     def compile_blocks(self) -> None:
         """Compile the transformer's blocks with `torch.compile`; every block of a kind shares the code.
@@ -173,8 +175,8 @@ class Mast3rNetwork(nn.Module):
         narrow = self.decoder_embed.weight.dtype
         x1 = self.decoder_embed(tokens1.to(narrow)).to(wide)
         x2 = self.decoder_embed(tokens2.to(narrow)).to(wide)
-        _, *hooks = self.architecture.hooks
-        kept1, kept2 = [tokens1], [tokens2]
+        hooks = self.architecture.hooks
+        kept1, kept2 = {0: tokens1}, {0: tokens2}
         for layer, (block1, block2) in enumerate(
             zip(self.dec_blocks, self.dec_blocks2, strict=True), start=1
         ):
@@ -183,11 +185,11 @@ class Mast3rNetwork(nn.Module):
                 block2(x2, x1, positions2, positions1),
             )
             if layer in hooks[:-1]:
-                kept1.append(x1)
-                kept2.append(x2)
+                kept1[layer], kept2[layer] = x1, x2
+        first, second, third, _ = hooks
         return (
-            ViewLayers((kept1[0], kept1[1], kept1[2], self.dec_norm(x1)), size1),
-            ViewLayers((kept2[0], kept2[1], kept2[2], self.dec_norm(x2)), size2),
+            ViewLayers((kept1[first], kept1[second], kept1[third], self.dec_norm(x1)), size1),
+            ViewLayers((kept2[first], kept2[second], kept2[third], self.dec_norm(x2)), size2),
         )
 
     def descriptors(self, view: int, layers: ViewLayers) -> tuple[Tensor, Tensor]:
@@ -195,7 +197,12 @@ class Mast3rNetwork(nn.Module):
 
         Returns:
             descriptors (B, H, W, 24) of unit length and confidence (B, H, W) > 0, float32.
+
+        Raises:
+            ValueError: a network of DUSt3R's, which has none.
         """
+        if not self.architecture.has_descriptors:
+            raise ValueError("network: DUSt3R's gives no descriptors")
         a = self.architecture
         tokens = torch.cat((layers.layers[0], layers.layers[3]), dim=-1)
         pixels = patches_to_pixels(self._heads(view).head_local_features(tokens), _grid(layers.size))
@@ -210,7 +217,7 @@ class Mast3rNetwork(nn.Module):
         Returns:
             points (B, H, W, 3) and confidence (B, H, W) > 1, float32.
         """
-        raw = self._heads(view).dpt(layers.layers, _grid(layers.size))
+        raw = self._heads(view).raw_points(layers)
         return points_and_confidence(raw, self.architecture.conf_floor)
 
     def _heads(self, view: int) -> _Heads:
@@ -230,12 +237,24 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Heads(nn.Module):
-    """Both heads of one view."""
+    """The head or heads of one view."""
 
     def __init__(self, architecture: NetworkArchitecture) -> None:
         super().__init__()
-        self.dpt = PointHead(architecture)
-        self.head_local_features = DescriptorHead(architecture)
+        if architecture.head == "linear":
+            self.proj = nn.Linear(architecture.decoder_dim, _POINT_CHANNELS * PATCH_SIZE**2)
+        else:
+            self.dpt = PointHead(architecture)
+        if architecture.has_descriptors:
+            self.head_local_features = DescriptorHead(architecture)
+
+    def raw_points(self, layers: ViewLayers) -> Tensor:
+        """(B, 4, H, W): x, y, z, confidence, before any exponential."""
+        if hasattr(self, "dpt"):
+            raw: Tensor = self.dpt(layers.layers, _grid(layers.size))
+            return raw
+        tokens = layers.layers[3].to(self.proj.weight.dtype)
+        return patches_to_pixels(self.proj(tokens), _grid(layers.size)).permute(0, 3, 1, 2)
 
 
 def _grid(size: Size) -> tuple[int, int]:

@@ -55,6 +55,16 @@ class NetworkPredictor:
         return self._network.decoder_embed.weight.dtype
 
     @property
+    def has_descriptors(self) -> bool:
+        """MASt3R's network has them, DUSt3R's has not."""
+        return self._network.architecture.has_descriptors
+
+    @property
+    def is_metric(self) -> bool:
+        """MASt3R's weights are, DUSt3R's are not."""
+        return self._network.architecture.has_descriptors
+
+    @property
     def retrieval_size(self) -> int | None:
         """Longer side of the images that the retrieval head was made for, px."""
         return self._retrieval_head.image_size if self._retrieval_head else None
@@ -133,6 +143,11 @@ class NetworkPairs:
 
     predictor: NetworkPredictor
     views: tuple[ViewLayers, ViewLayers]
+
+    @property
+    def has_descriptors(self) -> bool:
+        """True with MASt3R's network, False with DUSt3R's."""
+        return self.predictor._network.architecture.has_descriptors
 
     def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Descriptors (B, H, W, 24) of unit length and their confidence (B, H, W) > 0, float32."""

@@ -48,6 +48,11 @@ class DecodedPairs(Protocol):
     frame of view 1.
     """
 
+    @property
+    def has_descriptors(self) -> bool:
+        """Whether there are descriptors; else pixels are matched by their points."""
+        ...
+
     def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Descriptors (B, H, W, 24) of unit length and their confidence (B, H, W) > 0, float32.
 
@@ -78,6 +83,16 @@ class PairPredictor(Protocol):
     @property
     def token_dtype(self) -> torch.dtype:
         """What tokens may be kept in for `decode`: the type of its arithmetic."""
+        ...
+
+    @property
+    def has_descriptors(self) -> bool:
+        """Whether pixels are matched by descriptors; else by their points."""
+        ...
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether points are meant to be in metres."""
         ...
 
     @property

@@ -130,6 +130,16 @@ class OraclePredictor:
         return torch.bfloat16
 
     @property
+    def has_descriptors(self) -> bool:
+        """Features of world points."""
+        return True
+
+    @property
+    def is_metric(self) -> bool:
+        """Scenes are rendered in metres."""
+        return True
+
+    @property
     def retrieval_size(self) -> int | None:
         """Images of the scene's own size."""
         return None
@@ -255,6 +265,11 @@ class OraclePairs:
     oracle: OraclePredictor
     shown: tuple[tuple[Shown, Shown], ...]
     """First and second photo of each pair."""
+
+    @property
+    def has_descriptors(self) -> bool:
+        """Features of world points."""
+        return True
 
     def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Descriptors (B, H, W, 24) and their confidence (B, H, W): several to about 20 where the other photo

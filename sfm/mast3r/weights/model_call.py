@@ -15,14 +15,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 
 from sfm.untrusted.numbers import shown
 
-from ..network.architecture import ArchitectureError, NetworkArchitecture
+from ..network.architecture import ArchitectureError, Head, NetworkArchitecture
 from .foreign_files import printable
 
 log = logging.getLogger(__name__)
 
 _MAX_TEXT = 4096
+_POINTS = "pts3d"
 _LISTED = 3
-_CLASS = "AsymmetricMASt3R"
+_CLASSES: Final = {"AsymmetricMASt3R": True, "AsymmetricCroCo3DStereo": False}
+"""MASt3R's and DUSt3R's, and whether their networks have descriptors."""
 
 _Whole = Annotated[float, Strict(), Field(multiple_of=1, ge=-1e9, le=1e9), AfterValidator(int)]
 _Infinity = Annotated[float, Field(ge=math.inf)]
@@ -50,14 +52,14 @@ class _Arguments(BaseModel):
     rope_base: Annotated[str, AfterValidator(lambda text: float(text.removeprefix("RoPE")))] = Field(
         alias="pos_embed", pattern=r"^RoPE[0-9]{1,9}(\.[0-9]{1,9})?$"
     )
-    descriptor_dim: Annotated[str, AfterValidator(lambda text: int(text.removeprefix("pts3d+desc")))] = Field(
-        alias="output_mode", pattern=r"^pts3d\+desc[0-9]{1,9}$"
+    descriptor_dim: Annotated[str, AfterValidator(lambda text: int(text.removeprefix(_POINTS)[5:] or 0))] = (
+        Field(alias="output_mode", pattern=r"^pts3d(\+desc[0-9]{1,9})?$")
     )
+    head: Head = Field(alias="head_type")
     two_confs: _Switch | None = None
     conf_floor: _Floor | None = Field(None, alias="conf_mode")
     desc_conf_floor: _Floor | None = Field(None, alias="desc_conf_mode")
     # What follows must be as it always is, or makes no difference to what the network computes.
-    head_type: Literal["catmlp+dpt"]
     patch_embed_cls: Literal["ManyAR_PatchEmbed", "PatchEmbedDust3R"] | None = None
     patch_size: Literal[16] = 16
     depth_mode: tuple[Literal["exp"], Annotated[float, Field(le=-math.inf)], _Infinity] | None = None
@@ -87,17 +89,20 @@ def parse_model_call(text: str) -> NetworkArchitecture:
         raise ArchitectureError(f"network description: longer than {_MAX_TEXT} characters")
     try:
         match ast.parse(text.strip(), mode="eval").body:
-            case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name == _CLASS:
+            case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name in _CLASSES:
                 values = [(k.arg, ast.literal_eval(_Infinities().visit(k.value))) for k in keywords]
             case _:
-                raise ValueError(f"not a call of {_CLASS} with keywords")
+                raise ValueError(f"not a call of {' or '.join(_CLASSES)} with keywords")
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         why = printable(error)
         raise ArchitectureError(f"network description: {shown(text)} is not understood: {why}") from error
     arguments = {name: value for name, value in values if name is not None}
     if len(arguments) < len(values):
         raise ArchitectureError(f"network description: {shown(text)} has `**`, or a keyword twice")
-    return _architecture(arguments)
+    found = _architecture(arguments)
+    if found.has_descriptors != _CLASSES[name]:
+        raise ArchitectureError(f"network description: {name} does not have head_type {found.head}")
+    return found
 
 
 def from_hub_config(config: Mapping[str, object]) -> NetworkArchitecture:

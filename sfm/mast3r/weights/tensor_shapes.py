@@ -1,4 +1,4 @@
-"""Names and shapes of the tensors of a MASt3R checkpoint."""
+"""Names and shapes of the tensors of a checkpoint."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -33,6 +33,8 @@ def expected_shapes(architecture: NetworkArchitecture) -> Shapes:
         network = Mast3rNetwork(architecture)
     shapes: dict[str, tuple[int, ...]] = {"mask_token": (1, 1, architecture.decoder_dim)}
     shapes |= {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if architecture.head == "linear":
+        return shapes
     for head in (1, 2):
         for conv in ("conv1", "conv2"):
             unit = f"downstream_head{head}.dpt.scratch.refinenet4.resConfUnit1.{conv}"

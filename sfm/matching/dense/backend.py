@@ -40,6 +40,7 @@ from .inference.predictors import Loaded, open_predictor
 from .inference.token_cache import open_token_cache, tokens_key
 from .inference.window_tokens import WindowTokens
 from .inference.windows import matched_px
+from .pointmaps.dense_poses import DensePoses
 from .pointmaps.pointmaps import Pointmaps
 from .tracks.corners import sift_corners
 
@@ -184,7 +185,7 @@ class Mast3rBackend:
         error_px = self._error_px(config.verify.max_error_px)
         store, photos = self._store(), self._encoded.photos
         if self._aligns:
-            results = self._pointmaps().results(todo, config.mast3r.min_confidence)
+            results = self._pointmaps().results(todo)
         else:
             inference = PairInference(self.predictor, self._encoded, config.mast3r, self._window_matcher())
             results = infer_pairs(todo, inference, store, photos, context.progress)
@@ -229,7 +230,7 @@ class Mast3rBackend:
         if not self.context.config.mast3r.depth_lifting:
             return None
         merged = {name: merged_depth(views) for name, views in self._depth_views(collection).items()}
-        return DepthMaps(merged, self._maps, metric=True) if merged else None
+        return DepthMaps(merged, self._maps, self.predictor.is_metric) if merged else None
 
     def adapted(self, config: Config, collection: Collection) -> Config:
         """Thresholds in photo pixels that grow with the size of a network pixel.
@@ -253,9 +254,13 @@ class Mast3rBackend:
 
     def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
         """Sparse global alignment of the photos' pointmaps."""
-        if not (self._aligns or self.context.config.alignment.initialise):
+        config, pairs = self.context.config, sorted(database.matched_pairs())
+        if config.register.mapper == "dense-alignment":
+            photos, progress = self._encoded, self.context.progress
+            return DensePoses(self.predictor, photos, pairs, progress, config.run.seed)
+        if not (self._aligns or config.alignment.initialise):
             return None
-        return self._pointmaps().poses(collection, sorted(database.matched_pairs()))
+        return self._pointmaps().poses(collection, pairs)
 
     @property
     def _aligns(self) -> bool:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sfm.mast3r.network.architecture import NetworkArchitecture
@@ -53,11 +55,23 @@ def build(path: Path, device: str, dtype: torch.dtype = torch.float32) -> tuple[
 
     The last one stays in memory for the next caller; 2.6 GB for ViT-L.
     """
-    manifest = read_manifest(path)
+    return network_of(read_manifest(path), device, dtype)
+
+
+def network_of(
+    manifest: Manifest,
+    device: str,
+    dtype: torch.dtype = torch.float32,
+    *,
+    scale: Mapping[str, float] | None = None,
+) -> tuple[Mast3rNetwork, int]:
+    """The same of a manifest that was read; `scale` multiplies tensors after the recipe."""
+    scale = scale or {}
     differing = sum(manifest.shapes.get(n) != s for n, s in expected_shapes(manifest.architecture).items())
     tensors: dict[str, torch.Tensor] = {}
     for name, shape in manifest.shapes.items():
         values = state_dict({name: shape}, manifest.seed)[name]
+        values = values * np.float32(scale.get(name, 1.0)) if name in scale else values
         differing += hashlib.sha256(values).hexdigest()[:16] != manifest.hashes[name]
         tensors[name] = torch.from_numpy(values)
     network = Mast3rNetwork.from_tensors(manifest.architecture, tensors)

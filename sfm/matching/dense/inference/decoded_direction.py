@@ -9,7 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from sfm.config.schema import Mast3rConfig
-from sfm.mast3r.network.correspondences import DescriptorMap, Direction, match_direction, merge_directions
+from sfm.mast3r.network.correspondences import (
+    DescriptorMap,
+    Direction,
+    match_direction,
+    match_points,
+    merge_directions,
+)
 from sfm.mast3r.network.pointmap_focal import estimate_focal
 from sfm.mast3r.network.predictor import DecodedPairs
 from sfm.mast3r.values import DenseMatches, ViewDepth
@@ -17,6 +23,8 @@ from sfm.mast3r.values import DenseMatches, ViewDepth
 from .photo_map import PhotoMap
 from .refinement import refine_by_descriptors
 
+MIN_POINT_CONFIDENCE = 3.0
+"""Of both points of a match, as published for DUSt3R."""
 _DEPTH_STRIDE = 4
 """Network pixels between stored depths."""
 
@@ -32,8 +40,7 @@ class DecodedDirection:
     ) -> None:
         self._decoded = decoded
         self._index = {row: index for index, row in enumerate(rows)}
-        self._maps_a = decoded.descriptors(first_is)
-        self._maps_b = decoded.descriptors(3 - first_is)
+        self._maps_a, self._maps_b = (matched_maps(decoded, view) for view in (first_is, 3 - first_is))
         finite = [torch.isfinite(m).flatten(1).all(dim=1) for m in (*self._maps_a, *self._maps_b)]
         self._finite = torch.stack(finite).all(dim=0).tolist()
         self._directions: dict[int, Direction] = {}
@@ -54,15 +61,25 @@ class DecodedDirection:
     def num_confident(self, row: int) -> int:
         """Matches of this direction alone that are confident enough."""
         found = merge_directions(self.direction(row))
-        return int((found.confidence >= self.config.min_confidence).sum())
+        return int((found.confidence >= self.min_confidence).sum())
+
+    @property
+    def min_confidence(self) -> float:
+        """Of matches; where these are by points, confidences are those of points."""
+        return least_confidence(self._decoded, self.config)
 
     def direction(self, row: int) -> Direction:
         """Reciprocal matches of the row's two photos."""
         if row not in self._directions:
             index = self._index[row]
-            a, b = (DescriptorMap(d[index], c[index]) for d, c in (self._maps_a, self._maps_b))
-            self._directions[row] = match_direction(a, b, subsample=self.config.subsample_px)
+            a, b = ((values[index], c[index]) for values, c in (self._maps_a, self._maps_b))
+            self._directions[row] = matched(self._decoded, a, b, self.config.subsample_px)
         return self._directions[row]
+
+    @property
+    def has_descriptors(self) -> bool:
+        """Whether matches are by descriptors."""
+        return self._decoded.has_descriptors
 
     def refined(self, row: int, xy_a: NDArray[np.float32], xy_b: NDArray[np.float32]) -> NDArray[np.float32]:
         """Positions (M, 2) in the second photo, between pixels, of matches of a row; network px."""
@@ -79,15 +96,39 @@ class DecodedDirection:
         return {row: _view_depth(p, c) for row, p, c in zip(rows, points, confidence, strict=True)}
 
 
+def matched_maps(decoded: DecodedPairs, view: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What pixels of a view are matched by, (B, H, W, d), and its confidence (B, H, W)."""
+    return decoded.descriptors(view) if decoded.has_descriptors else decoded.points(view)
+
+
+def matched(
+    decoded: DecodedPairs,
+    a: tuple[torch.Tensor, torch.Tensor],
+    b: tuple[torch.Tensor, torch.Tensor],
+    subsample: int,
+) -> Direction:
+    """Reciprocal matches of two maps (H, W, d) with confidences (H, W), as `matched_maps` gives them."""
+    if decoded.has_descriptors:
+        return match_direction(DescriptorMap(*a), DescriptorMap(*b), subsample=subsample)
+    return match_points(a, b, subsample=subsample)
+
+
+def least_confidence(decoded: DecodedPairs, config: Mast3rConfig) -> float:
+    """Of matches that are kept."""
+    return (
+        config.min_confidence if decoded.has_descriptors else max(config.min_confidence, MIN_POINT_CONFIDENCE)
+    )
+
+
 def matches_of_both(
     forward: DecodedDirection, backward: DecodedDirection, row: int, maps: tuple[PhotoMap, PhotoMap]
 ) -> DenseMatches:
     """Confident matches of a row of the batch from both directions; view 1 of `forward` is the first
     photo."""
     found = merge_directions(forward.direction(row), backward.direction(row))
-    keep = found.confidence >= forward.config.min_confidence
+    keep = found.confidence >= forward.min_confidence
     xy_a, xy_b = (xy[keep].astype(np.float32) for xy in (found.xy_a, found.xy_b))
-    if forward.config.refine_matches:
+    if forward.config.refine_matches and forward.has_descriptors:
         xy_b = forward.refined(row, xy_a, xy_b)
     return DenseMatches(maps[0].to_photo(xy_a), maps[1].to_photo(xy_b), found.confidence[keep])
 

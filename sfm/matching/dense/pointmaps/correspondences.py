@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval import Pair
+from sfm.global_alignment.components import components
 from sfm.global_alignment.sparse.canonical import CanonicalView
 from sfm.global_alignment.sparse.problem import (
     AlignedPair,
@@ -18,7 +19,6 @@ from sfm.global_alignment.sparse.problem import (
     Anchored,
     Predicted,
     View,
-    components,
     placed,
 )
 from sfm.mast3r.network.correspondences import Correspondences, Direction, merge_directions

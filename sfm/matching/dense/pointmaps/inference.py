@@ -16,10 +16,10 @@ from sfm.config.schema import Mast3rConfig
 from sfm.errors import SfmError
 from sfm.global_alignment.sparse.canonical import CanonicalSums
 from sfm.ingest.decode import UnusablePhotoError
-from sfm.mast3r.network.correspondences import DescriptorMap, match_direction
 from sfm.mast3r.network.predictor import EncodedPhoto, PairPredictor
 from sfm.workspace.progress import Progress
 
+from ..inference.decoded_direction import matched, matched_maps
 from ..inference.memory import guess_batch, in_batches
 from ..inference.photos import EncodedPhotos, NoMemoryForPhotoError
 from .photo_directions import DirectionFiles, SeenFrom, sampled
@@ -121,16 +121,16 @@ class DirectionInference:
     ) -> Iterator[_Computed]:
         with torch.inference_mode():
             decoded = self.predictor.decode([first] * len(partners), partners)
-            descriptors = decoded.descriptors(1), decoded.descriptors(2)
             points = decoded.points(1), decoded.points(2)
-            outputs = [tensor for both in (*descriptors, *points) for tensor in both]
+            maps = (matched_maps(decoded, 1), matched_maps(decoded, 2)) if decoded.has_descriptors else points
+            outputs = [tensor for both in (*maps, *points) for tensor in both]
             finite = torch.stack([torch.isfinite(t).flatten(1).all(dim=1) for t in outputs]).all(dim=0)
             for row, partner in enumerate(partners):
                 if not finite[row]:
                     failed[partner.name] = _NOT_FINITE
                     continue
-                a, b = (DescriptorMap(d[row], c[row]) for d, c in descriptors)
-                found = match_direction(a, b, subsample=self.config.subsample_px)
+                a, b = ((values[row], certain[row]) for values, certain in maps)
+                found = matched(decoded, a, b, self.config.subsample_px)
                 own, other = ([_array(tensor[row]) for tensor in both] for both in points)
                 seen = SeenFrom(
                     torch.stack((found.pixels_a, found.pixels_b), dim=1).cpu().numpy(),

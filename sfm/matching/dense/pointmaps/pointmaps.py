@@ -18,6 +18,7 @@ from sfm.matching.backend import BackendContext
 from sfm.types import Collection
 from sfm.workspace.workspace import content_key
 
+from ..inference.decoded_direction import MIN_POINT_CONFIDENCE
 from ..inference.inference import NO_MATCHES
 from ..inference.masking import load_masks
 from ..inference.pair_store import PairResult
@@ -41,10 +42,10 @@ class Pointmaps:
     predictor: PairPredictor
     photos: EncodedPhotos
 
-    def results(self, pairs: Sequence[Pair], min_confidence: float) -> dict[Pair, PairResult]:
+    def results(self, pairs: Sequence[Pair]) -> dict[Pair, PairResult]:
         """Matches of pairs, computed where they are not kept; those of failed pairs say why."""
         failed = self._inference().complete(pairs, self.context.progress)
-        found = dict(self._kept().results([pair for pair in pairs if pair not in failed], min_confidence))
+        found = dict(self._kept().results([pair for pair in pairs if pair not in failed], self._least))
         lost = {pair: "its pointmaps could not be kept" for pair in pairs if pair not in found}
         return found | {pair: _failed(failed.get(pair, why)) for pair, why in lost.items()}
 
@@ -80,9 +81,24 @@ class Pointmaps:
             double=chosen.precision == "fp64",
         )
         aligned = AlignedPoses(
-            self._kept(), pairs, fixed, options, self.predictor.device, self.context.progress
+            self._kept(),
+            pairs,
+            fixed,
+            options,
+            self.predictor.device,
+            self.context.progress,
+            self.predictor.is_metric,
         )
         return CompletedPoses(aligned, self._inference())
+
+    @property
+    def _least_of_points(self) -> float:
+        """Of confidences that are those of points, since there are no descriptors."""
+        return 0.0 if self.predictor.has_descriptors else MIN_POINT_CONFIDENCE
+
+    @property
+    def _least(self) -> float:
+        return max(self.context.config.mast3r.min_confidence, self._least_of_points)
 
     def _inference(self) -> DirectionInference:
         return DirectionInference(self.predictor, self.photos, self.context.config.mast3r, self._files())
@@ -93,7 +109,7 @@ class Pointmaps:
             self.photos.photos,
             self.photos.maps,
             load_masks(self.photos.photos),
-            self.context.config.alignment.min_confidence,
+            max(self.context.config.alignment.min_confidence, self._least_of_points),
         )
 
     def _files(self) -> DirectionFiles:

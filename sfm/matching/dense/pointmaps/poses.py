@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 import torch
-from numpy.typing import NDArray
 
 from retrieval import Pair
 from sfm.global_alignment.sparse.canonical import CanonicalView
@@ -23,10 +22,9 @@ from sfm.workspace.progress import Progress
 from ..depth.depth_maps import DepthMaps
 from ..inference.photo_map import PhotoMap
 from .correspondences import KeptDirections
+from .posed_photos import posed_image
 
 _DEPTH_STRIDE = 4
-_FAR_PX = 1000.0
-"""Between two network pixels whose difference shows how axes lie in a photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class AlignedPoses:
     options: AlignmentOptions
     device: torch.device
     progress: Progress
-    metric: bool = True
+    metric: bool
 
     def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
         """Aligned groups of photos."""
@@ -57,12 +55,20 @@ class AlignedPoses:
             aligned = align(problem, self.options, device=self.device, on_step=lambda: task.advance(1))
         images, depths = {}, {}
         for number, name in enumerate(names):
-            image = posed_image(aligned, number, self.kept.maps[name])
+            image = _posed(aligned, number, self.kept.maps[name])
             if image is not None:
                 images[name] = image
                 depths[name] = _depth(aligned, number, self.kept.view(name))
         maps = {name: self.kept.maps[name] for name in images}
         return PosedGroup(images, aligned.losses, DepthMaps(depths, maps, self.metric), aligned.stopped)
+
+
+def _posed(aligned: Aligned, number: int, photo: PhotoMap) -> PosedImage | None:
+    cameras = aligned.cameras
+    rotation = cameras.rotation[number].double().cpu().numpy()
+    pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), cameras.centre[number].double().cpu().numpy())
+    x, y = cameras.principal_point[number].tolist()
+    return posed_image(pose.inverse(), float(cameras.focal[number]), (x, y), photo)
 
 
 def _depth(aligned: Aligned, number: int, canonical: CanonicalView) -> ViewDepth:
@@ -74,27 +80,3 @@ def _depth(aligned: Aligned, number: int, canonical: CanonicalView) -> ViewDepth
         _DEPTH_STRIDE,
         float(aligned.cameras.focal[number]),
     )
-
-
-def posed_image(aligned: Aligned, number: int, photo: PhotoMap) -> PosedImage | None:
-    """The camera of a view in stored pixels of its photo; None for photos that are stored mirrored."""
-    cameras = aligned.cameras
-    axes = axes_in_photo(photo)
-    turn = np.eye(3)
-    turn[:2, :2] = np.sign(axes)
-    if np.linalg.det(turn) < 0:
-        return None
-    rotation = cameras.rotation[number].double().cpu().numpy()
-    centre = cameras.centre[number].double().cpu().numpy()
-    cam_from_world = turn @ rotation.T
-    pose = pycolmap.Rigid3d(pycolmap.Rotation3d(cam_from_world), -cam_from_world @ centre)
-    focal = np.abs(axes).sum(axis=1) * float(cameras.focal[number])
-    centre_px = photo.to_photo(cameras.principal_point[number][None].double().cpu().numpy())[0]
-    return PosedImage(pose, (float(focal[0]), float(focal[1])), (float(centre_px[0]), float(centre_px[1])))
-
-
-def axes_in_photo(photo: PhotoMap) -> NDArray[np.float64]:
-    """(2, 2): stored photo pixels per network pixel, columns for its x and y; zero where axes don't agree."""
-    ends = photo.to_photo(np.array([[0.0, 0.0], [_FAR_PX, 0.0], [0.0, _FAR_PX]])).astype(np.float64)
-    axes = np.asarray((ends[1:] - ends[0]).T / _FAR_PX)
-    return np.where(np.abs(axes) < 1e-3 * np.abs(axes).max(), 0.0, axes)

@@ -1,0 +1,145 @@
+"""Dense global alignment as a source of poses for registration, of a handful of photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+import torch
+from numpy.typing import NDArray
+
+from retrieval import Pair
+from sfm.errors import InputError
+from sfm.global_alignment.components import components
+from sfm.global_alignment.dense.optimise import DenseAlignment, Direction
+from sfm.global_alignment.dense.start import UnconnectedError, placed_images, start_variables
+from sfm.mapping.scene.pose_source import PosedGroup, PosedImage
+from sfm.mast3r.network.predictor import PairPredictor
+from sfm.mast3r.values import ViewDepth
+from sfm.workspace.progress import Progress
+
+from ..depth.depth_maps import DepthMaps
+from ..inference.memory import in_batches
+from ..inference.photos import EncodedPhotos
+from .posed_photos import posed_image
+
+MAX_PHOTOS = 20
+"""Each direction of a pair takes 6 MB of memory, and there are twice as many as pairs."""
+_STEPS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class DensePoses:
+    """See `sfm.mapping.scene.pose_source.PoseSource`."""
+
+    predictor: PairPredictor
+    photos: EncodedPhotos
+    pairs: Sequence[Pair]
+    """All pairs that were matched."""
+    progress: Progress
+    seed: int
+
+    @property
+    def metric(self) -> bool:
+        """False: the scale of the world is one of the variables."""
+        return False
+
+    def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
+        """Aligned groups of photos.
+
+        Raises:
+            InputError: a group is too large.
+        """
+        chosen = sorted(self.pairs if pairs is None else pairs)
+        names = sorted({name for pair in chosen for name in pair})
+        index = {name: number for number, name in enumerate(names)}
+        found = []
+        for group in components(len(names), [(index[a], index[b]) for a, b in chosen]):
+            members = [names[number] for number in group]
+            if len(members) > MAX_PHOTOS:
+                raise InputError(
+                    f"register.mapper=dense-alignment: {len(members)} photos, at most {MAX_PHOTOS} fit",
+                    hint="register.mapper=alignment has no such limit",
+                )
+            posed = self._group(members, [pair for pair in chosen if pair.a in set(members)])
+            found += [posed] if posed is not None else []
+        return found
+
+    def _group(self, names: Sequence[str], pairs: Sequence[Pair]) -> PosedGroup | None:
+        ordered = [both for pair in pairs for both in ((pair.a, pair.b), (pair.b, pair.a))]
+        with self.progress.task("match", len(ordered), unit="directions") as task:
+            directions = []
+            for one in self._directions(names, ordered):
+                directions.append(one)
+                task.advance(1)
+        maps = {name: self.photos.maps[name] for name in names}
+        sizes = [(maps[name].size[1], maps[name].size[0]) for name in names]
+        confidence = _confidences(directions)
+        try:
+            if len(names) == 2:
+                placed = placed_images(directions, sizes, seed=self.seed)
+                cameras = [(image.focal, image.world_from_camera) for image in placed]
+                depths: list[NDArray[np.floating]] = [image.depth for image in placed]
+                losses: tuple[float, ...] = ()
+            else:
+                cameras, depths, losses = self._aligned(directions, sizes)
+        except UnconnectedError as error:
+            return PosedGroup({}, stopped=f"the dense alignment could not start: {error}")
+        images: dict[str, PosedImage] = {}
+        views: dict[str, ViewDepth] = {}
+        for number, (name, size) in enumerate(zip(names, sizes, strict=True)):
+            focal, world_from_camera = cameras[number]
+            middle = (size[0] / 2, size[1] / 2)
+            image = posed_image(world_from_camera.inverse(), focal, middle, maps[name])
+            if image is not None and number in confidence:
+                images[name] = image
+                depth = np.asarray(depths[number], np.float32).reshape(size[::-1])
+                views[name] = ViewDepth(depth, confidence[number], 1, focal)
+        return PosedGroup(images, tuple(losses), DepthMaps(views, maps, metric=False))
+
+    def _aligned(
+        self, directions: Sequence[Direction], sizes: Sequence[tuple[int, int]]
+    ) -> tuple[list[tuple[float, pycolmap.Rigid3d]], list[NDArray[np.floating]], tuple[float, ...]]:
+        start = start_variables(directions, sizes, device=self.predictor.device, seed=self.seed)
+        alignment = DenseAlignment(directions, sizes, start)
+        with self.progress.task("align", _STEPS, unit="steps") as task:
+            loss = alignment.run(_STEPS, on_step=lambda: task.advance(1))
+        found = alignment.cameras()
+        cameras = [
+            (
+                float(found.focal[number]),
+                pycolmap.Rigid3d(
+                    pycolmap.Rotation3d(found.rotation[number].double().cpu().numpy()),
+                    found.centre[number].double().cpu().numpy(),
+                ),
+            )
+            for number in range(len(sizes))
+        ]
+        return cameras, [depth.cpu().numpy() for depth in found.depths], (loss,)
+
+    def _directions(self, names: Sequence[str], ordered: Sequence[tuple[str, str]]) -> Iterator[Direction]:
+        """Pointmaps of pairs, where they are finite."""
+        index = {name: number for number, name in enumerate(names)}
+
+        def infer(some: Sequence[tuple[str, str]]) -> list[Direction]:
+            ((first, second),) = some
+            with torch.inference_mode():
+                decoded = self.predictor.decode([self.photos[first]], [self.photos[second]])
+                own, other = decoded.points(1), decoded.points(2)
+            values = [tensor[0].float().cpu().numpy() for both in (own, other) for tensor in both]
+            if not all(np.isfinite(value).all() for value in values):
+                return []
+            return [Direction(index[first], index[second], *values)]
+
+        for found in in_batches(ordered, 1, infer, lambda items, why: None):
+            yield from found
+
+
+def _confidences(directions: Sequence[Direction]) -> dict[int, NDArray[np.float32]]:
+    """Of each image, the mean over its own pointmaps."""
+    by_image: dict[int, list[NDArray[np.float32]]] = {}
+    for one in directions:
+        by_image.setdefault(one.first, []).append(one.first_confidence)
+    return {image: np.asarray(np.mean(some, axis=0), np.float32) for image, some in by_image.items()}
