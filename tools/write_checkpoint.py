@@ -57,11 +57,18 @@ TINY: Arguments = OFFICIAL | {
     "dec_num_heads": 4,
 }
 """The small network of the parity fixtures."""
+TINY_DUST3R: Arguments = {
+    **{name: value for name, value in TINY.items() if name not in ("two_confs", "desc_conf_mode")},
+    "head_type": "linear",
+    "output_mode": "pts3d",
+}
+"""A small network of DUSt3R's."""
 
 
 def model_call(arguments: Mapping[str, object]) -> str:
     """The constructor call that a checkpoint holds as text."""
-    return f"AsymmetricMASt3R({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    family = "AsymmetricMASt3R" if arguments["head_type"] == "catmlp+dpt" else "AsymmetricCroCo3DStereo"
+    return f"{family}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
 def network_state(arguments: Mapping[str, object], seed: int = 0) -> OrderedDict[str, torch.Tensor]:
@@ -73,8 +80,7 @@ def network_state(arguments: Mapping[str, object], seed: int = 0) -> OrderedDict
             {name: shape for name, shape in shapes.items() if name not in ALIASES}, seed
         ).items()
     )
-    for alias, name in ALIASES.items():
-        state[alias] = state[name]
+    state.update({alias: state[name] for alias, name in ALIASES.items() if name in state})
     return state
 
 

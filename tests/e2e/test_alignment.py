@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import MakeOnce
 from tests.e2e.conftest import Command, assert_same_model
+from tools.write_checkpoint import TINY_DUST3R, network_state, write_network
 
 OPTIONS = ("--threads", "1", "backend=mast3r", "mast3r.image_size=128", "export.report=false")
 ALIGNED = "register.mapper=alignment"
@@ -81,3 +82,57 @@ def test_other_matchers_have_no_pointmaps(scene: Path, tmp_path: Path, sfm_comma
     done = sfm_command("run", scene / "images", "-o", tmp_path / "out", "backend=sift", ALIGNED)
     assert done.returncode == 2
     assert "needs the pointmaps of backend mast3r, not sift" in done.stderr
+
+
+@pytest.fixture
+def two(scene: Path, tmp_path: Path) -> Path:
+    """The first two photos."""
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for photo in sorted((scene / "images").iterdir())[:2]:
+        shutil.copy(photo, folder)
+    return folder
+
+
+@pytest.mark.parametrize("mapper", ["graph", "alignment", "dense-alignment"])
+def test_two_photos_end_in_a_model(
+    scene: Path, two: Path, tmp_path: Path, mapper: str, sfm_command: Command
+) -> None:
+    oracle = f"internal.mast3r.oracle={scene}"
+    out = tmp_path / "out"
+    done = sfm_command("run", two, "-o", out, *OPTIONS, oracle, f"register.mapper={mapper}")
+
+    assert done.returncode == 0, done.stderr
+    model = pycolmap.Reconstruction(out / "sparse" / "0")
+    assert model.num_reg_images() == 2
+    assert model.num_points3D() > 50
+
+
+def test_two_photos_end_in_a_model_with_sift(two: Path, tmp_path: Path, sfm_command: Command) -> None:
+    done = sfm_command("run", two, "-o", tmp_path / "out", "backend=sift", "export.report=false")
+
+    assert done.returncode == 0, done.stderr
+    assert pycolmap.Reconstruction(tmp_path / "out" / "sparse" / "0").num_reg_images() == 2
+
+
+def test_dense_alignment_is_right(scene: Path, tmp_path: Path, sfm_command: Command) -> None:
+    oracle = f"internal.mast3r.oracle={scene}"
+    out = tmp_path / "out"
+    mapper = "register.mapper=dense-alignment"
+    done = sfm_command("run", scene / "images", "-o", out, *OPTIONS, oracle, mapper)
+
+    assert done.returncode == 0, done.stderr
+    assert pycolmap.Reconstruction(out / "sparse" / "0").num_reg_images() == 6
+    assert auc_at_3(sfm_command, out, scene) > 85
+
+
+def test_a_dust3r_checkpoint_runs(scene: Path, tmp_path: Path, sfm_command: Command) -> None:
+    # Random weights match nothing: the run must say so, and end as others without a model do.
+    weights = write_network(tmp_path / "DUSt3R.pth", TINY_DUST3R, network_state(TINY_DUST3R))
+    named = (f"mast3r.weights={weights}", "mast3r.device=cpu", "register.mapper=dense-alignment")
+    done = sfm_command("run", scene / "images", "-o", tmp_path / "out", *OPTIONS, *named)
+
+    assert done.returncode == 6, done.stderr
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["backend"] == "mast3r"
+    assert run["pairs"]["matched"] == 15

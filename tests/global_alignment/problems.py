@@ -33,16 +33,25 @@ def pointmap(seed: int) -> Float64:
     return _rays() * depth[..., None]
 
 
+def seen_points(count: int, seed: int, *, spread: float = 0.1) -> tuple[list[Float64], Float64, Float64]:
+    """Pointmaps (48, 64, 3) of a tilted plane, with rotations from camera to world, and centres."""
+    chance = np.random.default_rng(seed)
+    normal = np.array([*chance.uniform(-0.3, 0.3, 2), 1.0])
+    turns = Rotation.from_rotvec(chance.normal(0, spread, (count, 3))).as_matrix()
+    centres = chance.normal(0, 5 * spread, (count, 3))
+    return (
+        [_plane(turn, centre, normal) for turn, centre in zip(turns, centres, strict=True)],
+        turns,
+        centres,
+    )
+
+
 def problem(count: int, seed: int = 0, *, spread: float = 0.1) -> tuple[AlignmentProblem, Float64, Float64]:
     """Views of a tilted plane, with rotations (N, 3, 3) from camera to world and centres (N, 3).
 
     Depths and predictions are exact; correspondences are rounded to whole pixels.
     """
-    chance = np.random.default_rng(seed)
-    normal = np.array([*chance.uniform(-0.3, 0.3, 2), 1.0])
-    turns = Rotation.from_rotvec(chance.normal(0, spread, (count, 3))).as_matrix()
-    centres = chance.normal(0, 5 * spread, (count, 3))
-    seen = [_plane(turn, centre, normal) for turn, centre in zip(turns, centres, strict=True)]
+    seen, turns, centres = seen_points(count, seed, spread=spread)
     canonical = [_canonical(points) for points in seen]
     views = tuple(
         View((SIZE[1], SIZE[0]), view.core_depth, FOCAL, (SIZE[1] / 2, SIZE[0] / 2)) for view in canonical

@@ -241,9 +241,9 @@ def test_each_kind_of_file_says_what_it_is(network: Callable[..., Path], tmp_pat
     codebook = write_codebook(tmp_path / "codebook.pkl", np.zeros((2, 8), np.float32))
     old = tmp_path / "old.pth"
     torch.save({"model": {}}, old, _use_new_zipfile_serialization=False)
-    dust3r = network(args=argparse.Namespace(model="AsymmetricCroCo3DStereo(pos_embed='RoPE100')"))
+    croco = network(args=argparse.Namespace(model="CroCoNet(pos_embed='RoPE100')"))
 
-    assert "not a call of AsymmetricMASt3R" in refused(load_network_checkpoint, dust3r)
+    assert "not a call of AsymmetricMASt3R" in refused(load_network_checkpoint, croco)
     assert "holds the retrieval head" in refused(load_network_checkpoint, head)
     assert "a plain pickle" in refused(load_network_checkpoint, codebook)
     assert "a plain pickle" in refused(load_network_checkpoint, old)
