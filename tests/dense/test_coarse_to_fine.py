@@ -206,6 +206,8 @@ class Faulty:
     on_windows: Callable[[int], None] = lambda count: None
     spoilt: Callable[[EncodedPhoto], bool] = lambda photo: False
     key: str = "faulty"
+    has_descriptors: bool = True
+    is_metric: bool = True
     token_dim: int = 64
     token_dtype: torch.dtype = torch.bfloat16
     retrieval_size: int | None = None
@@ -226,6 +228,7 @@ class Faulty:
 class Spoilt:
     decoded: DecodedPairs
     rows: list[bool]
+    has_descriptors: bool = True
 
     def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         descriptors, confidence = self.decoded.descriptors(view, rows)

@@ -45,6 +45,8 @@ class Strip:
     calls: list[tuple[str, str]] = field(default_factory=list)
     points_of: list[str] = field(default_factory=list)
     key: str = "strip"
+    has_descriptors: bool = True
+    is_metric: bool = True
     token_dim: int = 4
     token_dtype: torch.dtype = torch.bfloat16
     retrieval_size: int | None = None
@@ -75,6 +77,7 @@ class Strip:
 class StripPairs:
     strip: Strip
     names: list[tuple[str, str]]
+    has_descriptors: bool = True
 
     def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         maps, confidences = [], []
