@@ -177,7 +177,8 @@ class Variables:
         to_middle = torch.cat([across, middle[:, None]], dim=1)
         centre = unit * (translation - torch.einsum("nij,nj->ni", rotation, to_middle))
         of = self.block_views
-        depth = unit * (middle[of] + (self.core - 1) * (self.median_depth * size)[of])
+        shift, spread = (each.index_select(0, of) for each in (middle, self.median_depth * size))
+        depth = unit * (shift + (self.core - 1) * spread)
         return Cameras(focal, part * self.sizes, rotation, centre, depth)
 
     def pixels(self, views: NDArray[np.int64], anchored: Anchored) -> Pixels:
