@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,17 +101,9 @@ class DenseAlignment:
         like = variables.poses
         self.variables = variables
         self._rays = [_pixels(size, like) for size in sizes]
-        self._first = torch.tensor([one.first for one in directions], device=like.device)
-        self._second = torch.tensor([one.second for one in directions], device=like.device)
         self._sides = [
-            [
-                (like.new_tensor(points).reshape(-1, 3), like.new_tensor(confidence).reshape(-1).log())
-                for points, confidence in (
-                    (one.first_points, one.first_confidence),
-                    (one.second_points, one.second_confidence),
-                )
-            ]
-            for one in directions
+            [_stacked(directions, some, side, like) for some in _of_one_size(directions, side)]
+            for side in (0, 1)
         ]
 
     def cameras(self) -> DenseCameras:
@@ -134,13 +126,16 @@ class DenseAlignment:
         rotation, moved = rotation_matrix(pair[:, :4]), _signed_expm1(pair[:, 4:7])
         scale = (pair[:, 7] - pair[:, 7].mean() + math.log(MEAN_SCALE)).exp()
         total = points[0].new_zeros(())
-        for side, images in enumerate((self._first.tolist(), self._second.tolist())):
+        for side in self._sides:
             sums, count = points[0].new_zeros(()), 0
-            for number, image in enumerate(images):
-                pointmap, weight = self._sides[number][side]
-                placed = scale[number] * (pointmap @ rotation[number].T + moved[number])
-                sums = sums + ((points[image] - placed).norm(dim=1) * weight).sum()
-                count += len(weight)
+            for group in side:
+                of = group.numbers
+                placed = group.points @ rotation[of].transpose(1, 2) + moved[of, None]
+                apart = (
+                    torch.stack([points[image] for image in group.images]) - scale[of, None, None] * placed
+                )
+                sums = sums + (apart.norm(dim=2) * group.weight).sum()
+                count += group.weight.numel()
             total = total + sums / count
         return total
 
@@ -168,6 +163,45 @@ class DenseAlignment:
         for tensor in variables:
             tensor.requires_grad_(False)
         return last
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Pointmaps of one size, G of them, each of another direction."""
+
+    numbers: Tensor
+    """(G,) of the directions."""
+    images: tuple[int, ...]
+    """Whose they are."""
+    points: Tensor
+    """(G, H * W, 3)."""
+    weight: Tensor
+    """(G, H * W)."""
+
+
+def _side_of(one: Direction, side: int) -> tuple[int, Float32, Float32]:
+    """Image, points and confidence."""
+    if side == 0:
+        return one.first, one.first_points, one.first_confidence
+    return one.second, one.second_points, one.second_confidence
+
+
+def _of_one_size(directions: Sequence[Direction], side: int) -> Iterable[list[int]]:
+    """Numbers of the directions whose pointmaps of a side have one size."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, one in enumerate(directions):
+        groups.setdefault(_side_of(one, side)[2].shape, []).append(number)
+    return groups.values()
+
+
+def _stacked(directions: Sequence[Direction], numbers: list[int], side: int, like: Tensor) -> _Group:
+    images, points, confidence = zip(*(_side_of(directions[n], side) for n in numbers), strict=True)
+    return _Group(
+        torch.tensor(numbers, device=like.device),
+        images,
+        like.new_tensor(np.stack(points)).reshape(len(numbers), -1, 3),
+        like.new_tensor(np.stack(confidence)).reshape(len(numbers), -1).log(),
+    )
 
 
 def _signed_expm1(values: Tensor) -> Tensor:
