@@ -43,6 +43,16 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_parity(shared_data: Path) -> Path:
+    """The whole collection of parity fixtures; the parity bench can be imported."""
+    folder, bench = shared_data.parent / "parity", str(ROOT / "tools" / "bench")
+    if not folder.is_dir():
+        pytest.skip(f"no parity fixtures at {folder}")
+    sys.path[:0] = [] if bench in sys.path else [bench]
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo_data() -> Path:
     """The rendered demo scene: `images/` and `gt.json`."""
     return ROOT / "data" / "demo"

@@ -359,18 +359,6 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)
 
 
-def with_cameras_of_alignment(config: Config) -> Config:
-    """With a pinhole camera a photo, where alignment alone finds intrinsics and nothing else was asked."""
-    if not config.register.aligns or config.alignment.refine != "none":
-        return config
-    images = config.images
-    if images.camera_params is not None or images.cameras_file is not None:
-        return config
-    model: CameraModel = "PINHOLE" if images.camera_model == "auto" else images.camera_model
-    sharing = "per_image" if images.camera_sharing == "auto" else images.camera_sharing
-    return replace(config, images=replace(images, camera_model=model, camera_sharing=sharing))
-
-
 COMMON = frozenset(
     {
         *("photos", "output", "backend", "run.seed", "run.threads"),

@@ -11,7 +11,7 @@ import pycolmap
 
 from retrieval import SceneGraph
 from sfm.colmap.database import FeatureDatabase
-from sfm.config.schema import Config, with_cameras_of_alignment
+from sfm.config.schema import CameraModel, Config
 from sfm.errors import ConfigError
 from sfm.georeferencing.georeference import GivenFrame
 from sfm.loop import Rank
@@ -119,7 +119,7 @@ def match(
 @contextmanager
 def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
     """A run over the photos below `source`, with its workspace open and its matcher loaded."""
-    config = with_cameras_of_alignment(config)
+    config = _with_cameras_of_alignment(config)
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=source) as workspace:
         backend = open_backend(BackendContext(workspace, config, num_threads(config), progress))
@@ -133,3 +133,15 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
         yield PhotoSession(
             workspace, config, progress, backend=backend, poses=read_known_poses(config.register)
         )
+
+
+def _with_cameras_of_alignment(config: Config) -> Config:
+    """With a pinhole camera a photo, where alignment alone finds intrinsics and nothing else was asked."""
+    if not config.register.aligns or config.alignment.refine != "none":
+        return config
+    images = config.images
+    if images.camera_params is not None or images.cameras_file is not None:
+        return config
+    model: CameraModel = "PINHOLE" if images.camera_model == "auto" else images.camera_model
+    sharing = "per_image" if images.camera_sharing == "auto" else images.camera_sharing
+    return replace(config, images=replace(images, camera_model=model, camera_sharing=sharing))

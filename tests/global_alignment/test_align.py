@@ -1,6 +1,5 @@
 """Sparse alignment finds cameras and depth that are known."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from sfm.global_alignment.components import components
+from sfm.config.schema import AlignmentConfig
 from sfm.global_alignment.sparse.losses import robust
-from sfm.global_alignment.sparse.optimise import Aligned, AlignmentOptions, align
+from sfm.global_alignment.sparse.optimise import Aligned, align
 from sfm.global_alignment.sparse.problem import AlignmentProblem
 from sfm.global_alignment.sparse.tree import kinematic_tree
 from sfm.global_alignment.sparse.variables import rotation_matrix
 from tests.global_alignment.problems import problem
 
-BENCH = str(Path(__file__).resolve().parents[2] / "tools" / "bench")
-COARSE = AlignmentOptions(level="coarse", niter1=200)
+COARSE = AlignmentConfig(level="coarse", niter1=200)
 
 
 def errors(aligned: Aligned, turns: np.ndarray, centres: np.ndarray) -> tuple[float, float]:
@@ -39,7 +37,7 @@ def errors(aligned: Aligned, turns: np.ndarray, centres: np.ndarray) -> tuple[fl
 def test_the_pointmaps_alone_are_the_truth_where_they_are_exact(count: int, seed: int) -> None:
     task, turns, centres = problem(count, seed, spread=0.15)
 
-    aligned = align(task, replace(COARSE, niter1=0, double=True))
+    aligned = align(task, replace(COARSE, niter1=0, precision="fp64"))
 
     degrees, apart = errors(aligned, turns, centres)
     assert degrees < 1e-4
@@ -50,7 +48,7 @@ def test_the_pointmaps_alone_are_the_truth_where_they_are_exact(count: int, seed
 def test_the_coarse_stage_brings_matched_points_together(start: str) -> None:
     task, turns, centres = problem(4, 3)
 
-    aligned = align(task, replace(COARSE, start=start))  # type: ignore[arg-type]
+    aligned = align(task, replace(COARSE, start=start))
 
     degrees, apart = errors(aligned, turns, centres)
     assert degrees < 1
@@ -60,7 +58,7 @@ def test_the_coarse_stage_brings_matched_points_together(start: str) -> None:
 
 def test_equal_runs_are_equal() -> None:
     task, _, _ = problem(3, 1)
-    one, other = (align(task, AlignmentOptions(niter1=20, niter2=20)) for _ in range(2))
+    one, other = (align(task, AlignmentConfig(niter1=20, niter2=20)) for _ in range(2))
 
     assert torch.equal(one.cameras.rotation, other.cameras.rotation)
     assert torch.equal(one.cameras.depth, other.cameras.depth)
@@ -70,7 +68,7 @@ def test_the_root_and_known_intrinsics_stay() -> None:
     task, _, _ = problem(3, 2)
     views = (replace(task.views[0], known_intrinsics=True), *task.views[1:])
 
-    aligned = align(replace(task, views=views), AlignmentOptions(niter1=10, niter2=10))
+    aligned = align(replace(task, views=views), AlignmentConfig(niter1=10, niter2=10))
 
     assert float(aligned.cameras.focal[0]) == pytest.approx(60.0)
     assert aligned.cameras.principal_point[0].tolist() == pytest.approx([32.0, 24.0])
@@ -81,7 +79,7 @@ def test_the_root_and_known_intrinsics_stay() -> None:
 
 def test_shared_intrinsics_are_one_camera() -> None:
     task, _, _ = problem(3, 2)
-    aligned = align(task, AlignmentOptions(niter1=5, niter2=5, shared_intrinsics=True))
+    aligned = align(task, AlignmentConfig(niter1=5, niter2=5), shared_intrinsics=True)
 
     assert len(set(aligned.cameras.focal.tolist())) == 1
 
@@ -91,7 +89,7 @@ def test_numbers_that_are_not_finite_end_it_with_the_last_good_state() -> None:
     pair = task.pairs[0]
     broken = replace(pair, confidence=np.full(len(pair.confidence), np.nan))
 
-    aligned = align(replace(task, pairs=(broken,)), AlignmentOptions(niter1=5))
+    aligned = align(replace(task, pairs=(broken,)), AlignmentConfig(niter1=5))
 
     assert "coarse" in aligned.stopped
     assert aligned.cameras.is_finite()
@@ -122,7 +120,7 @@ def test_a_tree_spans_all_images_parents_first(count: int, seed: int, kinematic:
     scores = chance.integers(1, 200, (count, count))
     scores = np.triu(scores, 1) + np.triu(scores, 1).T
 
-    tree = kinematic_tree(scores, np.full((count, 2), 64), kinematic)  # type: ignore[arg-type]
+    tree = kinematic_tree(scores, np.full((count, 2), 64), kinematic)
 
     reached = {tree.root}
     for parent, child in tree.edges:
@@ -140,10 +138,6 @@ def test_images_that_nothing_connects_are_no_tree() -> None:
         kinematic_tree(np.zeros((2, 2)), np.full((2, 2), 64), "mst")
 
 
-def test_components_are_sorted_by_size() -> None:
-    assert components(6, [(4, 5), (3, 4), (0, 2)]) == [[3, 4, 5], [0, 2], [1]]
-
-
 @given(st.floats(0, 50), st.sampled_from([0.5, 1.1, 1.5]))
 def test_a_robust_loss_starts_at_zero_with_slope_one(distance: float, gamma: float) -> None:
     values = robust(torch.tensor([0.0, 1e-4, distance], dtype=torch.float64), gamma)
@@ -158,13 +152,9 @@ def test_rotation_matrices_are_those_of_scipy(quaternion: list[float]) -> None:
     np.testing.assert_allclose(found, Rotation.from_quat(quaternion).as_matrix(), atol=1e-12)
 
 
-def test_the_published_optimiser_gives_the_same(shared_data: Path) -> None:
-    sys.path[:0] = [] if BENCH in sys.path else [BENCH]
+def test_the_published_optimiser_gives_the_same(shared_parity: Path) -> None:
     from parity import sparse_alignment
 
-    folder = shared_data.parent / "parity"
-    if not (folder / "geometry").is_dir():
-        pytest.skip(f"no parity fixtures at {folder}")
-    found = list(sparse_alignment.cases(folder))
+    found = list(sparse_alignment.cases(shared_parity))
     assert len(found) > 40
     assert [case.name for case in found if not case.passed] == []

@@ -1,6 +1,5 @@
 """Dense alignment: it starts at exact pointmaps as they are, and equals the published optimiser."""
 
-import sys
 from itertools import permutations
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from sfm.global_alignment.dense.optimise import DenseAlignment, Direction
 from sfm.global_alignment.dense.start import UnconnectedError, placed_images, start_variables
 from tests.global_alignment.problems import SIZE, seen_points
 
-BENCH = str(Path(__file__).resolve().parents[2] / "tools" / "bench")
 WIDE = (SIZE[1], SIZE[0])
 
 
@@ -75,13 +73,9 @@ def test_images_that_nothing_connects_are_named() -> None:
         placed_images(given, [WIDE] * 3)
 
 
-def test_the_published_optimiser_gives_the_same(shared_data: Path) -> None:
-    sys.path[:0] = [] if BENCH in sys.path else [BENCH]
+def test_the_published_optimiser_gives_the_same(shared_parity: Path) -> None:
     from parity import dense_alignment
 
-    folder = shared_data.parent / "parity"
-    if not (folder / "dust3r").is_dir():
-        pytest.skip(f"no parity fixtures at {folder}")
-    found = list(dense_alignment.cases(folder))
+    found = list(dense_alignment.cases(shared_parity))
     assert len(found) > 20
     assert [case.name for case in found if not case.passed] == []

@@ -30,15 +30,6 @@ def parity_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_parity(shared_data: Path, parity_data: Path) -> Path:
-    """The whole collection of fixtures."""
-    folder = shared_data.parent / "parity"
-    if not folder.is_dir():
-        pytest.skip(f"no parity fixtures at {folder}")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def small_tensors(parity_data: Path) -> dict[str, torch.Tensor]:
     """Weights of the small network; not to be changed."""
     from parity import networks, recipe

@@ -15,7 +15,7 @@ from ..sparse.variables import rotation_matrix
 
 Float32 = NDArray[np.float32]
 
-_FOCAL_BREAK = 20.0
+FOCAL_BREAK = 20.0
 """Variables of focal lengths are so many times the logarithm: with one learning rate, a slower change."""
 MEAN_SCALE = 0.5
 """Geometric mean of the scales of pairs, which the losses leave open."""
@@ -109,7 +109,7 @@ class DenseAlignment:
     def cameras(self) -> DenseCameras:
         """What the variables stand for."""
         v = self.variables
-        focal = (v.focals / _FOCAL_BREAK).exp()
+        focal = (v.focals / FOCAL_BREAK).exp()
         rotation, centre = rotation_matrix(v.poses[:, :4]), _signed_expm1(v.poses[:, 4:7])
         depths, points = [], []
         for view, rays in enumerate(self._rays):
@@ -157,7 +157,7 @@ class DenseAlignment:
             last = float(loss.detach())
             if not math.isfinite(last):
                 break
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             adam.step()
             on_step()
         for tensor in variables:

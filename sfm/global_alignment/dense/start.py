@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sfm.geometry.similarity import fit_similarity
 from sfm.mast3r.network.pointmap_focal import estimate_focal
 
-from .optimise import MEAN_SCALE, Direction, RawVariables
+from .optimise import FOCAL_BREAK, MEAN_SCALE, Direction, RawVariables
 
 Float64 = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def start_variables(
             for image in images
         ],
         [np.log(unit * image.depth) for image in images],
-        [20 * np.log(image.focal) for image in images],
+        [FOCAL_BREAK * np.log(image.focal) for image in images],
         dtype=dtype,
         device=device,
     )

@@ -5,48 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pycolmap
 import torch
 from torch import Tensor
 
+from sfm.config.schema import AlignmentConfig
+
 from .losses import Losses
 from .problem import AlignmentProblem
-from .tree import Kinematic, KinematicTree, kinematic_tree
+from .tree import KinematicTree, kinematic_tree
 from .variables import Cameras, Variables
 
 _BETAS = (0.9, 0.9)
-
-Start = Literal["pointmaps", "identity"]
-Level = Literal["coarse", "refine", "refine+depth"]
-
-
-@dataclass(frozen=True, slots=True)
-class AlignmentOptions:
-    """Options of the optimisation, with the names and defaults of the published demo."""
-
-    lr1: float = 0.07
-    """Learning rate of the coarse stage at its start; it falls to zero as a cosine."""
-    niter1: int = 300
-    """Steps of the coarse stage."""
-    lr2: float = 0.01
-    niter2: int = 300
-    level: Level = "refine+depth"
-    """"coarse" leaves out the fine stage, "refine" holds depth in it."""
-    matching_conf_thr: float = 0.0
-    """Pairs without a correspondence that is more confident are held by predicted points alone."""
-    shared_intrinsics: bool = False
-    optimise_pp: bool = True
-    """Whether the fine stage moves the principal point."""
-    start: Start = "pointmaps"
-    """Where poses start: at the predicted points of pairs along the maximum spanning tree, or all at one
-    place, as published, from where the coarse stage may end in a wrong minimum."""
-    kinematic: Kinematic = "hclust-ward"
-    double: bool = False
-    """Arithmetic in float64; not on all devices."""
-    shared_step_per_view: bool = False
-    """Whether a step moves shared intrinsics once for each view, as the published code does; for parity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +42,10 @@ class Aligned:
 
 def align(
     problem: AlignmentProblem,
-    options: AlignmentOptions | None = None,
+    options: AlignmentConfig | None = None,
     *,
+    shared_intrinsics: bool = False,
+    shared_step_per_view: bool = False,
     device: torch.device | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Aligned:
@@ -83,16 +56,20 @@ def align(
 
     Args:
         problem: at least one view; views in one connected graph of pairs.
+        options: the schedule, with the names and defaults of the published demo.
+        shared_intrinsics: whether all views have one camera.
+        shared_step_per_view: whether a step moves shared intrinsics once for each view, as the published code
+            does; for parity.
+        device: where it runs.
         on_step: called after each step.
 
     Raises:
         ValueError: the graph is not connected.
     """
-    options = options or AlignmentOptions()
+    options = options or AlignmentConfig()
     tree = kinematic_tree(problem.scores(), problem.sizes(), options.kinematic)
-    shared = options.shared_intrinsics
-    dtype = torch.float64 if options.double else torch.float32
-    variables = Variables(problem, tree, shared_intrinsics=shared, dtype=dtype, device=device)
+    dtype = torch.float64 if options.precision == "fp64" else torch.float32
+    variables = Variables(problem, tree, shared_intrinsics=shared_intrinsics, dtype=dtype, device=device)
     if options.start == "pointmaps":
         variables.start_from(tree, _placed_views(problem))
     losses = Losses(problem, variables, threshold=options.matching_conf_thr)
@@ -101,8 +78,7 @@ def align(
     if coarse.stopped or options.level == "coarse" or not options.niter2:
         return Aligned(tree, variables, coarse.cameras, None, coarse.losses, coarse.stopped)
     moved += [variables.core] if options.level == "refine+depth" else []
-    intrinsics = variables.intrinsics() if options.optimise_pp else [variables.log_focal]
-    repeats = len(problem.views) if shared and options.shared_step_per_view else 1
+    repeats = len(problem.views) if shared_intrinsics and shared_step_per_view else 1
     fine = _stage(
         "fine",
         variables,
@@ -111,7 +87,7 @@ def align(
         options.lr2,
         options.niter2,
         on_step,
-        intrinsics=intrinsics,
+        intrinsics=variables.intrinsics(),
         repeats=repeats,
     )
     last = (*coarse.losses, *fine.losses)
@@ -172,7 +148,7 @@ def _stage(
             break
         kept, last = cameras.detached(), (float(loss.detach()),)
         if loss.requires_grad:
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
         variables.hold()
         for adam, times in adams:
             for _ in range(times):

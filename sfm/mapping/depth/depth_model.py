@@ -22,13 +22,11 @@ from ..scene.scene import Scene
 from ..scene.session import MapperSession, open_session
 from .fit import DepthFit, fit_depth, is_known
 from .lifting import lifted_pose
-from .tracks import LiftedView, add_points, adjust_poses
+from .tracks import DEPTH_SPREAD, LiftedView, settle_on_depth
 
 _MIN_KEYPOINTS = 30  # of known depth in the image that a model starts from
-_ROOT_SPREAD = 0.05  # of the depth of that image, which nothing can be compared with yet
 _MIN_INLIER_RATIO = 0.5  # of the lifted points: no track confirms such a pose
 _MIN_OBSERVATIONS = 15
-_NUM_ROUNDS = 3
 _MAX_TESTED = 500  # points of a model whose angle is measured
 
 Array = NDArray[np.float64]
@@ -48,11 +46,7 @@ def build_depth_model(
     model = pycolmap.Reconstruction()
     with open_session(scene, options, model) as session:
         views = _registered_views(session, root, candidates)
-        for _ in range(_NUM_ROUNDS):
-            add_points(session, list(views.values()))
-            adjust_poses(model, options.global_ba, constant=scene.id_of[root])
-        add_points(session, list(views.values()))
-        model.update_point_3d_errors()
+        settle_on_depth(session, list(views.values()), constant=scene.id_of[root])
         for name in sorted(session.registered):
             if model.image(scene.id_of[name]).num_points3D < _MIN_OBSERVATIONS:
                 session.observations.deregister_frame(model.image(scene.id_of[name]).frame_id)
@@ -103,7 +97,7 @@ def _own_fit(found: tuple[Array, Array]) -> DepthFit | None:
     if np.count_nonzero(known) < _MIN_KEYPOINTS:
         return None
     low, high = np.quantile(depth[known], [0.05, 0.95])
-    return DepthFit(1.0, 0.0, _ROOT_SPREAD, float(low), float(high), float(np.median(confidence[known])))
+    return DepthFit(1.0, 0.0, DEPTH_SPREAD, float(low), float(high), float(np.median(confidence[known])))
 
 
 def _registered_views(session: MapperSession, root: str, candidates: Set[str]) -> dict[str, LiftedView]:

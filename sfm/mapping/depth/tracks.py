@@ -19,10 +19,9 @@ from ..scene.session import MapperSession
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-_POINT_SPREAD = 0.05
-"""Standard deviation of a point, over its distance, in the adjustment of poses to points from depth."""
-_NOISE_PX = 1.0
-"""Of keypoints."""
+DEPTH_SPREAD = 0.05
+"""Relative standard deviation of depth that nothing can be compared with."""
+_NUM_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,23 @@ def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
             session.observations.add_point3D(xyz[label[track[0]]], pycolmap.Track(elements))
 
 
-def adjust_poses(
+def settle_on_depth(session: MapperSession, views: Sequence[LiftedView], *, constant: int | None) -> None:
+    """Give a model points from depth, after rounds in which poses are adjusted to such points.
+
+    Args:
+        session: at work on a model in which all `views` are registered.
+        views: all or some of the registered images.
+        constant: id of the image whose pose stays; None leaves all poses as they are.
+    """
+    if constant is not None:
+        for _ in range(_NUM_ROUNDS):
+            add_points(session, views)
+            _adjust_poses(session.reconstruction, session.options.global_ba, constant=constant)
+    add_points(session, views)
+    session.reconstruction.update_point_3d_errors()
+
+
+def _adjust_poses(
     model: pycolmap.Reconstruction, options: pycolmap.BundleAdjustmentOptions, *, constant: int
 ) -> None:
     """Bundle adjustment of all poses but that of image `constant`, and of points near where depth has them.
@@ -94,7 +109,8 @@ def adjust_poses(
     for point in model.points3D.values():
         xyz = point.xyz
         if problem.has_parameter_block(xyz):
-            sigma = _POINT_SPREAD * max(float(np.linalg.norm(xyz - centre)), 1e-9) / _NOISE_PX
+            # Residuals of observations are px, and their noise is about one.
+            sigma = DEPTH_SPREAD * max(float(np.linalg.norm(xyz - centre)), 1e-9)
             prior = pyceres.factors.NormalPrior(xyz.copy(), sigma**2 * np.eye(3))
             problem.add_residual_block(prior, None, [xyz])
     adjuster.solve()

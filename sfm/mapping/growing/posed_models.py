@@ -13,7 +13,7 @@ import pycolmap
 from sfm.errors import ConfigError
 
 from ..depth.depth_model import has_parallax
-from ..depth.tracks import LiftedView, add_points, adjust_poses
+from ..depth.tracks import DEPTH_SPREAD, LiftedView, settle_on_depth
 from ..measures.epipolar import bearing_vectors
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
@@ -24,10 +24,6 @@ from .submodels import MappingContext, Submodel, judged
 
 _MIN_POINTS = 15
 """An image; with fewer, poses show hardly any parallax."""
-_NUM_ROUNDS = 3
-"""Of poses adjusted to points from depth, and points found again."""
-_DEPTH_SPREAD = 0.05
-"""Relative standard deviation of aligned depth."""
 
 
 def aligned_models(context: MappingContext, mapper: str, discarded: Journal, *, keep: bool) -> list[Submodel]:
@@ -111,14 +107,9 @@ def _is_determined(context: MappingContext, submodel: Submodel, num_images: int)
 def _lifted(context: MappingContext, group: PosedGroup, names: list[str], *, keep: bool) -> Submodel:
     """With points from aligned depth; poses are adjusted to them unless they stay."""
     submodel = Submodel(None, _posed(context, group, names), is_depth_only=True)
-    model = submodel.reconstruction
-    with open_session(context.scene, context.options, model) as session:
+    with open_session(context.scene, context.options, submodel.reconstruction) as session:
         views = [_lifted_view(session, group, name) for name in names]
-        for _ in range(0 if keep else _NUM_ROUNDS):
-            add_points(session, views)
-            adjust_poses(model, context.options.global_ba, constant=views[0].image_id)
-        add_points(session, views)
-        model.update_point_3d_errors()
+        settle_on_depth(session, views, constant=None if keep else views[0].image_id)
         drop_unobserved(session, submodel.journal)
         submodel.names = session.registered
     return submodel
@@ -163,4 +154,4 @@ def _lifted_view(session: MapperSession, group: PosedGroup, name: str) -> Lifted
     rays = bearing_vectors(xy, session.reconstruction.camera(image.camera_id))
     found = group.depth.at(name, xy) if group.depth is not None else None
     depth = found[0] if found is not None else np.full(len(xy), np.nan)
-    return LiftedView(image.image_id, xy, rays, depth, np.where(np.isfinite(depth), _DEPTH_SPREAD, np.nan))
+    return LiftedView(image.image_id, xy, rays, depth, np.where(np.isfinite(depth), DEPTH_SPREAD, np.nan))

@@ -40,11 +40,6 @@ class PosedGroup:
 class PoseSource(Protocol):
     """Aligns images by what is known of their pairs."""
 
-    @property
-    def metric(self) -> bool:
-        """Whether the unit is meant to be metres."""
-        ...
-
     def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
         """A group for each connected graph of the pairs, largest first; None takes all pairs there are.
 

@@ -42,6 +42,7 @@ from .inference.window_tokens import WindowTokens
 from .inference.windows import matched_px
 from .pointmaps.dense_poses import DensePoses
 from .pointmaps.pointmaps import Pointmaps
+from .pointmaps.poses import AlignedPoses
 from .tracks.corners import sift_corners
 
 _PAIRS_VERSION = _GEOMETRIES_VERSION = _DESCRIPTORS_VERSION = 1
@@ -254,13 +255,13 @@ class Mast3rBackend:
 
     def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
         """Sparse global alignment of the photos' pointmaps."""
-        config, pairs = self.context.config, sorted(database.matched_pairs())
+        config = self.context.config
         if config.register.mapper == "dense-alignment":
-            photos, progress = self._encoded, self.context.progress
-            return DensePoses(self.predictor, photos, pairs, progress, config.run.seed)
+            pairs, progress = sorted(database.matched_pairs()), self.context.progress
+            return DensePoses(self.predictor, self._encoded, pairs, progress, config.run.seed)
         if not (self._aligns or config.alignment.initialise):
             return None
-        return self._pointmaps().poses(collection, pairs)
+        return AlignedPoses(self._pointmaps(), collection, database)
 
     @property
     def _aligns(self) -> bool:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sfm.config.schema import AlignmentConfig
 from sfm.global_alignment.sparse.dense import DenseView, cleaned_confidence
-from sfm.global_alignment.sparse.optimise import Aligned, AlignmentOptions, align
+from sfm.global_alignment.sparse.optimise import Aligned, align
 from sfm.global_alignment.sparse.problem import (
     AlignedPair,
     AlignmentProblem,
@@ -46,15 +47,13 @@ def cases(folder: Path) -> Iterator[Case]:
     blocks = np.sort(np.concatenate([side.blocks for side in own]))
     yield count("anchors", int(not np.array_equal(blocks, np.sort(expected["anchors_idx0"]))))
     for steps1, steps2, shared in _SETTINGS:
-        options = AlignmentOptions(
+        options = AlignmentConfig(
             niter1=steps1,
             niter2=steps2,
-            shared_intrinsics=shared,
             matching_conf_thr=_CONFIDENT,
             start="identity",
-            shared_step_per_view=True,
         )
-        aligned = align(problem, options)
+        aligned = align(problem, options, shared_intrinsics=shared, shared_step_per_view=True)
         name = f"n1_{steps1}_n2_{steps2}{'_shared' if shared else ''}"
         yield from _compared(name, aligned, expected, long=steps2 > 10)
     views = [DenseView.of(aligned, i, canonical_view(inputs, i)) for i in range(_IMAGES)]

@@ -23,9 +23,9 @@ from sfm.mast3r.values import DenseMatches, ViewDepth
 from .photo_map import PhotoMap
 from .refinement import refine_by_descriptors
 
-MIN_POINT_CONFIDENCE = 3.0
+_MIN_POINT_CONFIDENCE = 3.0
 """Of both points of a match, as published for DUSt3R."""
-_DEPTH_STRIDE = 4
+DEPTH_STRIDE = 4
 """Network pixels between stored depths."""
 
 
@@ -65,8 +65,8 @@ class DecodedDirection:
 
     @property
     def min_confidence(self) -> float:
-        """Of matches; where these are by points, confidences are those of points."""
-        return least_confidence(self._decoded, self.config)
+        """Of matches that are kept."""
+        return least_confidence(self.config.min_confidence, has_descriptors=self.has_descriptors)
 
     def direction(self, row: int) -> Direction:
         """Reciprocal matches of the row's two photos."""
@@ -93,7 +93,9 @@ class DecodedDirection:
         if not rows:
             return {}
         points, confidence = self._decoded.points(1, [self._index[row] for row in rows])
-        return {row: _view_depth(p, c) for row, p, c in zip(rows, points, confidence, strict=True)}
+        return {
+            row: view_depth(_numpy(p), _numpy(c)) for row, p, c in zip(rows, points, confidence, strict=True)
+        }
 
 
 def matched_maps(decoded: DecodedPairs, view: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,11 +115,9 @@ def matched(
     return match_points(a, b, subsample=subsample)
 
 
-def least_confidence(decoded: DecodedPairs, config: Mast3rConfig) -> float:
-    """Of matches that are kept."""
-    return (
-        config.min_confidence if decoded.has_descriptors else max(config.min_confidence, MIN_POINT_CONFIDENCE)
-    )
+def least_confidence(configured: float, *, has_descriptors: bool) -> float:
+    """Of matches that are kept; where these are by points, confidences are those of points."""
+    return configured if has_descriptors else max(configured, _MIN_POINT_CONFIDENCE)
 
 
 def matches_of_both(
@@ -133,16 +133,16 @@ def matches_of_both(
     return DenseMatches(maps[0].to_photo(xy_a), maps[1].to_photo(xy_b), found.confidence[keep])
 
 
-def _view_depth(points: torch.Tensor, confidence: torch.Tensor) -> ViewDepth:
-    xyz = _numpy(points)
-    depth = np.where(np.isfinite(xyz).all(axis=2) & (xyz[..., 2] > 0), xyz[..., 2], np.nan)
-    certain = np.nan_to_num(_numpy(confidence), nan=1.0, posinf=6e4)
-    step = slice(None, None, _DEPTH_STRIDE)
+def view_depth(points: NDArray[np.floating], confidence: NDArray[np.floating]) -> ViewDepth:
+    """Depth of a photo from its points (H, W, 3) in its own frame and their confidence (H, W)."""
+    depth = np.where(np.isfinite(points).all(axis=2) & (points[..., 2] > 0), points[..., 2], np.nan)
+    certain = np.nan_to_num(confidence, nan=1.0, posinf=6e4)
+    step = slice(None, None, DEPTH_STRIDE)
     return ViewDepth(
         np.asarray(depth[step, step], np.float32),
         np.asarray(certain[step, step], np.float32),
-        _DEPTH_STRIDE,
-        float(estimate_focal(xyz)),
+        DEPTH_STRIDE,
+        float(estimate_focal(points)),
     )
 
 

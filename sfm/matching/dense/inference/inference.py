@@ -15,15 +15,13 @@ import torch
 
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
-from sfm.errors import SfmError
-from sfm.ingest.decode import UnusablePhotoError
 from sfm.mast3r.network.predictor import EncodedPhoto, PairPredictor
 from sfm.mast3r.values import NOISE_NETWORK_PX, DenseMatches
 
 from .decoded_direction import DecodedDirection, matches_of_both
 from .memory import guess_batch, memory_errors_halve
 from .pair_store import PairResult
-from .photos import EncodedPhotos, NoMemoryForPhotoError
+from .photos import EncodedPhotos
 
 _TESTED_MATCHES = 1000
 """A quick test of geometry needs no more."""
@@ -32,7 +30,7 @@ _MIN_AGREEING = 15
 separate from those of verification, because results outlive the options of a run."""
 _MAX_ERROR_PX = 4.0
 
-_NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
+NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
 
 NO_MATCHES = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
 
@@ -102,12 +100,10 @@ class PairInference:
         """Put both photos into `encoded`; returns why one that no cache holds could not be encoded again."""
         for name in pair:
             if name not in encoded:
-                try:
-                    encoded[name] = self.photos[name]
-                except NoMemoryForPhotoError as error:
-                    return str(error)
-                except (OSError, SfmError, UnusablePhotoError) as error:
-                    return f"{name} can no longer be read: {error}"
+                found = self.photos.find(name)
+                if isinstance(found, str):
+                    return found
+                encoded[name] = found
         return ""
 
     def _infer(
@@ -131,7 +127,7 @@ class PairInference:
 
     def _refused(self, forward: DecodedDirection, row: int) -> PairResult:
         if not forward.is_finite(row):
-            return _failed(_NOT_FINITE)
+            return _failed(NOT_FINITE)
         return PairResult(NO_MATCHES, f"{forward.num_confident(row)} confident matches one way")
 
     def _backward(
@@ -147,7 +143,7 @@ class PairInference:
     ) -> PairResult:
         assert backward is not None
         if not backward.is_finite(row):
-            return _failed(_NOT_FINITE)
+            return _failed(NOT_FINITE)
         maps = self.photos.maps[pair.a], self.photos.maps[pair.b]
         matches = matches_of_both(forward, backward, row, maps)
         return PairResult(matches, "" if len(matches.confidence) else "no confident match")

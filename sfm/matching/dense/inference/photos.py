@@ -74,6 +74,15 @@ class EncodedPhotos:
             self._recent.put(name, found)
         return found
 
+    def find(self, name: str) -> EncodedPhoto | str:
+        """The encoded photo, or why one that no cache holds could not be encoded again."""
+        try:
+            return self[name]
+        except NoMemoryForPhotoError as error:
+            return str(error)
+        except (OSError, SfmError, UnusablePhotoError) as error:
+            return f"{name} can no longer be read: {error}"
+
     def descriptors(self, name: str) -> NDArray[np.float32]:
         """Retrieval's descriptors (n, D) of a photo, all that the head gives, strongest first.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -11,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval import Pair
-from sfm.global_alignment.components import components
 from sfm.global_alignment.sparse.canonical import CanonicalView
 from sfm.global_alignment.sparse.problem import (
     AlignedPair,
@@ -29,10 +29,19 @@ from sfm.types import CameraSpec, Photo
 from ..inference.masking import without_masked
 from ..inference.pair_store import PairResult
 from ..inference.photo_map import PhotoMap
+from .groups import connected_photos
 from .photo_directions import DirectionFiles, SeenFrom
 
 _SHORTEST, _LONGEST = 0.5, 3.5
 """Focal lengths of pointmaps, in those of a field of view of 60 degrees over the longer side."""
+
+
+class _Matched(NamedTuple):
+    """A pair's confident matches, and what the network predicts of it."""
+
+    matches: Correspondences
+    predicted: tuple[Predicted, Predicted]
+    """The first photo in the frame of the second, and the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +55,12 @@ class KeptDirections:
     min_confidence: float = 0.0
     """Of the correspondences of problems."""
 
-    def correspondences(self, pair: Pair) -> Correspondences | None:
-        """Of both directions, in network pixels, without those under masks; None where one is missing."""
-        both = self._both(pair)
-        if both is None:
-            return None
-        widths = self.maps[pair.a].size[1], self.maps[pair.b].size[1]
-        found = merge_directions(_direction(both[0], widths), _direction(both[1], widths, swapped=True))
-        if not self.masks:
-            return found
-        rows = np.arange(len(found.confidence), dtype=np.float32)
-        kept = without_masked(pair, self._in_photos(pair, found, rows), self.masks).confidence.astype(
-            np.int64
-        )
-        return Correspondences(found.xy_a[kept], found.xy_b[kept], found.confidence[kept])
-
-    def _confident(self, pair: Pair) -> Correspondences | None:
-        found = self.correspondences(pair)
-        if found is None or not self.min_confidence:
-            return found
-        keep = found.confidence >= self.min_confidence
-        return Correspondences(found.xy_a[keep], found.xy_b[keep], found.confidence[keep])
-
     def results(self, pairs: Sequence[Pair], min_confidence: float) -> Iterator[tuple[Pair, PairResult]]:
         """Confident matches of pairs, in photo pixels, for keypoints."""
         for pair in pairs:
-            found = self.correspondences(pair)
-            if found is not None:
+            both = self._both(pair)
+            if both is not None:
+                found = self._merged(pair, both)
                 matches = self._in_photos(pair, found, found.confidence)
                 keep = matches.confidence >= min_confidence
                 matches = DenseMatches(matches.xy_a[keep], matches.xy_b[keep], matches.confidence[keep])
@@ -83,56 +71,54 @@ class KeptDirections:
         return self.files.sums(self.photos[name].sha256, self.maps[name].size).view()
 
     def problems(
-        self, pairs: Sequence[Pair], cameras: Mapping[str, CameraSpec], *, robust_focal: bool = True
+        self, pairs: Sequence[Pair], cameras: Mapping[str, CameraSpec]
     ) -> Iterator[tuple[list[str], AlignmentProblem]]:
         """A problem for each connected graph of pairs, largest first, with the photos that its views are.
 
         Args:
             pairs: pairs with kept directions; others are left out.
             cameras: intrinsics of photos that are known and held.
-            robust_focal: whether points in the image plane have no say in the focal length.
         """
-        found = {pair: c for pair in sorted(pairs) if (c := self._confident(pair)) is not None}
-        matched = [pair for pair, one in found.items() if len(one.confidence)]
-        names = sorted({name for pair in matched for name in pair})
-        index = {name: number for number, name in enumerate(names)}
-        groups = components(len(names), [(index[a], index[b]) for a, b in matched])
-        for group in groups:
-            members = [names[number] for number in group]
-            inside = [pair for pair in matched if pair.a in set(members)]
-            yield (
-                members,
-                self._problem(members, {pair: found[pair] for pair in inside}, cameras, robust_focal),
-            )
+        found: dict[Pair, _Matched] = {}
+        for pair in sorted(pairs):
+            both = self._both(pair)
+            if both is not None:
+                confident = self._merged(pair, both)
+                keep = confident.confidence >= self.min_confidence
+                if keep.any():
+                    kept = Correspondences(
+                        confident.xy_a[keep], confident.xy_b[keep], confident.confidence[keep]
+                    )
+                    found[pair] = _Matched(kept, (both[1].predicted, both[0].predicted))
+        for names in connected_photos(found):
+            members = set(names)
+            inside = {pair: one for pair, one in found.items() if pair.a in members}
+            yield names, self._problem(names, inside, cameras)
 
     def _problem(
-        self,
-        names: Sequence[str],
-        found: Mapping[Pair, Correspondences],
-        cameras: Mapping[str, CameraSpec],
-        robust_focal: bool,
+        self, names: Sequence[str], found: Mapping[Pair, _Matched], cameras: Mapping[str, CameraSpec]
     ) -> AlignmentProblem:
         index = {name: number for number, name in enumerate(names)}
         views: list[View] = []
         sides: dict[tuple[Pair, str], Anchored] = {}
         frames: dict[tuple[Pair, str], pycolmap.Sim3d | None] = {}
-        predicted = {pair: self._predicted(pair) for pair in found}
         for name in names:
             canonical = self.view(name)
-            views.append(self._start(name, canonical, cameras.get(name), robust_focal))
+            views.append(self._start(name, canonical, cameras.get(name)))
             for pair, one in found.items():
                 if name in pair:
                     is_first = name == pair.a
-                    sides[pair, name] = Anchored.of(canonical, one.xy_a if is_first else one.xy_b)
-                    frames[pair, name] = placed(canonical, predicted[pair][0 if is_first else 1])
+                    pixels = one.matches.xy_a if is_first else one.matches.xy_b
+                    sides[pair, name] = Anchored.of(canonical, pixels)
+                    frames[pair, name] = placed(canonical, one.predicted[0 if is_first else 1])
         aligned = tuple(
             AlignedPair(
                 index[pair.a],
                 index[pair.b],
                 sides[pair, pair.a],
                 sides[pair, pair.b],
-                one.confidence.astype(np.float64),
-                *predicted[pair],
+                one.matches.confidence.astype(np.float64),
+                *one.predicted,
                 frames[pair, pair.a],
                 frames[pair, pair.b],
             )
@@ -140,22 +126,14 @@ class KeptDirections:
         )
         return AlignmentProblem(tuple(views), aligned)
 
-    def _predicted(self, pair: Pair) -> tuple[Predicted, Predicted]:
-        """The first photo of a pair in the frame of the second, and the other way round."""
-        both = self._both(pair)
-        assert both is not None, "pairs with correspondences have both directions"
-        return both[1].predicted, both[0].predicted
-
-    def _start(
-        self, name: str, canonical: CanonicalView, camera: CameraSpec | None, robust_focal: bool
-    ) -> View:
+    def _start(self, name: str, canonical: CanonicalView, camera: CameraSpec | None) -> View:
         height, width = canonical.size
         confidence = float(canonical.confidence.mean())
         if camera is not None:
             focal, principal_point = network_intrinsics(camera, self.maps[name])
             return View((width, height), canonical.core_depth, focal, principal_point, confidence, True)
         base = max(width, height) / (2 * np.tan(np.deg2rad(30)))
-        focal = estimate_focal(canonical.points, robust=robust_focal)
+        focal = estimate_focal(canonical.points)
         focal = (
             float(np.clip(focal, _SHORTEST * base, _LONGEST * base)) if np.isfinite(focal) else float(base)
         )
@@ -166,6 +144,17 @@ class KeptDirections:
         a, b = (self.photos[name].sha256 for name in pair)
         there, back = self.files.seen(a, b), self.files.seen(b, a)
         return None if there is None or back is None else (there, back)
+
+    def _merged(self, pair: Pair, both: tuple[SeenFrom, SeenFrom]) -> Correspondences:
+        """Of both directions, in network pixels, without those under masks."""
+        widths = self.maps[pair.a].size[1], self.maps[pair.b].size[1]
+        found = merge_directions(_direction(both[0], widths), _direction(both[1], widths, swapped=True))
+        if not self.masks:
+            return found
+        rows = np.arange(len(found.confidence), dtype=np.float32)
+        open_ = without_masked(pair, self._in_photos(pair, found, rows), self.masks)
+        kept = open_.confidence.astype(np.int64)
+        return Correspondences(found.xy_a[kept], found.xy_b[kept], found.confidence[kept])
 
     def _in_photos(self, pair: Pair, found: Correspondences, values: NDArray[np.float32]) -> DenseMatches:
         a, b = (

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from retrieval import Pair
 from sfm.errors import InputError
-from sfm.global_alignment.components import components
 from sfm.global_alignment.dense.optimise import DenseAlignment, Direction
 from sfm.global_alignment.dense.start import UnconnectedError, placed_images, start_variables
 from sfm.mapping.scene.pose_source import PosedGroup, PosedImage
@@ -23,6 +22,7 @@ from sfm.workspace.progress import Progress
 from ..depth.depth_maps import DepthMaps
 from ..inference.memory import in_batches
 from ..inference.photos import EncodedPhotos
+from .groups import connected_photos
 from .posed_photos import posed_image
 
 MAX_PHOTOS = 20
@@ -41,11 +41,6 @@ class DensePoses:
     progress: Progress
     seed: int
 
-    @property
-    def metric(self) -> bool:
-        """False: the scale of the world is one of the variables."""
-        return False
-
     def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
         """Aligned groups of photos.
 
@@ -53,11 +48,8 @@ class DensePoses:
             InputError: a group is too large.
         """
         chosen = sorted(self.pairs if pairs is None else pairs)
-        names = sorted({name for pair in chosen for name in pair})
-        index = {name: number for number, name in enumerate(names)}
         found = []
-        for group in components(len(names), [(index[a], index[b]) for a, b in chosen]):
-            members = [names[number] for number in group]
+        for members in connected_photos(chosen):
             if len(members) > MAX_PHOTOS:
                 raise InputError(
                     f"register.mapper=dense-alignment: {len(members)} photos, at most {MAX_PHOTOS} fit",

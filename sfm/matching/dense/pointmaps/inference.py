@@ -13,18 +13,15 @@ from numpy.typing import NDArray
 
 from retrieval import Pair
 from sfm.config.schema import Mast3rConfig
-from sfm.errors import SfmError
 from sfm.global_alignment.sparse.canonical import CanonicalSums
-from sfm.ingest.decode import UnusablePhotoError
 from sfm.mast3r.network.predictor import EncodedPhoto, PairPredictor
 from sfm.workspace.progress import Progress
 
 from ..inference.decoded_direction import matched, matched_maps
+from ..inference.inference import NOT_FINITE
 from ..inference.memory import guess_batch, in_batches
-from ..inference.photos import EncodedPhotos, NoMemoryForPhotoError
+from ..inference.photos import EncodedPhotos
 from .photo_directions import DirectionFiles, SeenFrom, sampled
-
-_NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
 
 
 class _Computed(NamedTuple):
@@ -88,10 +85,14 @@ class DirectionInference:
         """The direction to each partner; those that could not be computed go to `failed`."""
         encoded: dict[str, EncodedPhoto] = {}
         for name in (first, *partners):
-            if why := self._find(name, encoded):
-                failed.update(dict.fromkeys(partners, why) if name == first else {name: why})
-        if first not in encoded:
-            return
+            photo = self.photos.find(name)
+            if not isinstance(photo, str):
+                encoded[name] = photo
+            elif name == first:
+                failed.update(dict.fromkeys(partners, photo))
+                return
+            else:
+                failed[name] = photo
 
         def give_up(names: Sequence[str], why: str) -> None:
             failed.update(dict.fromkeys(names, why))
@@ -107,15 +108,6 @@ class DirectionInference:
             for found in in_batches(list(group), batch, infer, give_up):
                 yield from found
 
-    def _find(self, name: str, encoded: dict[str, EncodedPhoto]) -> str:
-        try:
-            encoded[name] = self.photos[name]
-        except NoMemoryForPhotoError as error:
-            return str(error)
-        except (OSError, SfmError, UnusablePhotoError) as error:
-            return f"{name} can no longer be read: {error}"
-        return ""
-
     def _infer(
         self, first: EncodedPhoto, partners: Sequence[EncodedPhoto], failed: dict[str, str]
     ) -> Iterator[_Computed]:
@@ -127,7 +119,7 @@ class DirectionInference:
             finite = torch.stack([torch.isfinite(t).flatten(1).all(dim=1) for t in outputs]).all(dim=0)
             for row, partner in enumerate(partners):
                 if not finite[row]:
-                    failed[partner.name] = _NOT_FINITE
+                    failed[partner.name] = NOT_FINITE
                     continue
                 a, b = ((values[row], certain[row]) for values, certain in maps)
                 found = matched(decoded, a, b, self.config.subsample_px)
