@@ -84,6 +84,8 @@ class CameraSpec:
     """True when the focal length comes from EXIF or the user, not from a guess."""
     fixed: bool = False
     """True when the user gave the intrinsics: they are not refined."""
+    split_from: int | None = None
+    """The camera that its photos were taken to share before their focal lengths were found to differ."""
 
 
 @dataclass(frozen=True, slots=True)

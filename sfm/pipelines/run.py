@@ -30,6 +30,9 @@ from sfm.types import Collection
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import opened_workspace
 
+_MAX_REGROUPINGS = 3
+"""A model that wrong focal lengths bent shows them only roughly; the next one shows them well."""
+
 
 def run(
     photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
@@ -60,8 +63,10 @@ def run(
             return _around_poses(session, session.poses, collection, database, proposed, graph, rank)
         loop = registered(session, collection, database, proposed, graph, rank)
         with session.survived("cameras of their own"):
-            better = with_own_cameras(session, collection, database, loop)
-            if better is not collection:
+            for _ in range(_MAX_REGROUPINGS):
+                better = with_own_cameras(session, collection, database, loop)
+                if better is collection:
+                    break
                 graph = matched(session, better, proposed, database)
                 loop = registered(session, better, database, proposed, graph, rank)
                 collection = better

@@ -1,8 +1,8 @@
-"""Photos that turn out to have another focal length than the camera they were said to share get their own.
+"""Photos that turn out to have another focal length than the camera they were taken to share get others.
 
-Without EXIF, photos of one size in one folder share a camera; a zoomed or cropped photo among them
-contradicts it once the others stand. What was found is kept in the workspace, so that a later run starts from
-it.
+Without EXIF, photos of one size in one folder share a camera. Zoomed and cropped photos, and those of another
+lens, contradict it once there are models. What was found is kept in the workspace, so that a later run starts
+from it.
 """
 
 from __future__ import annotations
@@ -27,29 +27,33 @@ if TYPE_CHECKING:
 _FILE = "camera_splits.json"
 
 
-def save_splits(cache_dir: Path, collection: Collection, focal_px: Mapping[str, float]) -> None:
-    """Remember focal lengths (px) of photos by name, beside those remembered before."""
+def save_splits(cache_dir: Path, collection: Collection, focal_px: Mapping[str, float | None]) -> None:
+    """Remember focal lengths (px) of photos by name, beside those remembered before; None forgets one."""
     content = {photo.name: photo.sha256 for photo in collection.photos}
-    found = {name: {"sha256": content[name], "focal_px": focal} for name, focal in focal_px.items()}
-    atomic_write_json(cache_dir / _FILE, {**_load(cache_dir), **found})
+    kept = {name: entry for name, entry in _load(cache_dir).items() if name not in focal_px}
+    found = {name: {"sha256": content[name], "focal_px": focal} for name, focal in focal_px.items() if focal}
+    atomic_write_json(cache_dir / _FILE, {**kept, **found})
 
 
 def with_splits(collection: Collection, cache_dir: Path) -> Collection:
-    """The collection with a camera for each photo that is remembered and unchanged since.
+    """The collection with other cameras for photos that are remembered and unchanged since.
 
-    Only cameras whose focal length is a guess and that photos share are split; the camera id of a split photo
-    follows the last one.
+    Only cameras whose focal length is a guess and that photos share are split. Photos of one camera and one
+    focal length share the new one; its id follows the last.
     """
     stored = _load(cache_dir)
     cameras, photos = dict(collection.cameras), []
+    split: dict[tuple[int, float], int] = {}
     for photo in collection.photos:
         entry = stored.get(photo.name)
         if entry is None or entry["sha256"] != photo.sha256 or not _splittable(photo, collection):
             photos.append(photo)
             continue
-        camera = _with_focal(cameras[photo.camera_id], float(entry["focal_px"]), max(cameras) + 1)
-        cameras[camera.camera_id] = camera
-        photos.append(replace(photo, camera_id=camera.camera_id))
+        key = photo.camera_id, float(entry["focal_px"])
+        if key not in split:
+            split[key] = max(cameras) + 1
+            cameras[split[key]] = _with_focal(cameras[photo.camera_id], key[1], split[key])
+        photos.append(replace(photo, camera_id=split[key]))
     return replace(collection, photos=tuple(photos), cameras=cameras)
 
 
@@ -60,7 +64,7 @@ def with_own_cameras(
     loop: LoopResult,
     among: Set[str] | None = None,
 ) -> Collection:
-    """The collection with cameras of their own for photos that contradict the focal length they share.
+    """The collection with other cameras for photos that contradict the focal length they share.
 
     The geometries of their pairs are then stale, and out of the database.
 
@@ -69,25 +73,57 @@ def with_own_cameras(
         collection: of the run; one with rigs comes back as it is.
         database: with the features and pairs of the collection.
         loop: what registration made of it.
-        among: photos that may get a camera; None: all.
+        among: photos that may change their camera; None: all.
     """
     config, space = session.config, session.workspace
     if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not loop.models:
         return collection
     if collection.rigs:
         return collection
-    found = find_wrong_focal_lengths(
-        database.path, loop.models, fixed_cameras=collection.fixed_cameras, seed=config.run.seed
+    found = find_wrong_focal_lengths(database.path, loop.models, _guessed(collection), seed=config.run.seed)
+    foreign = {photo.name: photo for photo in found if among is None or photo.name in among}
+    registered = {model.image(i).name for model in loop.models for i in model.reg_image_ids()}
+    may_change = registered if among is None else registered & among
+    forgotten = dict.fromkeys(may_change - foreign.keys())
+    save_splits(
+        space.cache, collection, forgotten | {name: photo.focal_px for name, photo in foreign.items()}
     )
-    foreign = [photo for photo in found if among is None or photo.name in among]
-    if not foreign:
+    better = with_splits(_together(collection), space.cache)
+    if _sharing(better) == _sharing(collection):
         return collection
-    for photo in foreign:
-        space.events.emit("register", "camera_split", **asdict(photo))
-    save_splits(space.cache, collection, {photo.name: photo.focal_px for photo in foreign})
-    better = with_splits(collection, space.cache)
+    for name in sorted(foreign):
+        space.events.emit("register", "camera_split", **asdict(foreign[name]))
     database.sync(better, session.backend.keys())
     return better
+
+
+def _guessed(collection: Collection) -> dict[int, int]:
+    """Cameras whose focal length nobody gave, each with the camera that it was split from, or itself."""
+    cameras = collection.cameras.values()
+    first = {
+        c.camera_id: c.camera_id
+        for c in cameras
+        if not (c.fixed or c.has_prior_focal_length) and c.split_from is None
+    }
+    return first | {c.camera_id: c.split_from for c in cameras if c.split_from is not None}
+
+
+def _together(collection: Collection) -> Collection:
+    """The collection before any camera was split."""
+    first = {c.camera_id: c.split_from or c.camera_id for c in collection.cameras.values()}
+    return replace(
+        collection,
+        photos=tuple(replace(photo, camera_id=first[photo.camera_id]) for photo in collection.photos),
+        cameras={i: camera for i, camera in collection.cameras.items() if camera.split_from is None},
+    )
+
+
+def _sharing(collection: Collection) -> set[frozenset[str]]:
+    """Photos that share cameras."""
+    names: dict[int, set[str]] = {}
+    for photo in collection.photos:
+        names.setdefault(photo.camera_id, set()).add(photo.name)
+    return {frozenset(some) for some in names.values()}
 
 
 def _splittable(photo: Photo, collection: Collection) -> bool:
@@ -103,7 +139,9 @@ def _with_focal(camera: CameraSpec, focal_px: float, camera_id: int) -> CameraSp
     )
     num_focals = len(model.focal_length_idxs())
     params = (focal_px,) * num_focals + camera.params[num_focals:]
-    return replace(camera, camera_id=camera_id, params=params, has_prior_focal_length=True)
+    return replace(
+        camera, camera_id=camera_id, params=params, has_prior_focal_length=True, split_from=camera.camera_id
+    )
 
 
 def _load(cache_dir: Path) -> dict[str, dict[str, str | float]]:

@@ -41,6 +41,23 @@ def test_a_remembered_photo_gets_a_camera_of_its_own(tmp_path: Path) -> None:
     assert len(split.cameras) == 5
 
 
+def test_photos_of_one_remembered_focal_length_share_a_camera(tmp_path: Path) -> None:
+    several = Collection(tuple(photo(f"{i}", 1) for i in range(5)), {1: SHARED})
+    save_splits(tmp_path, several, {"1": 1500.0, "3": 1500.0, "4": 900.0})
+
+    split = with_splits(several, tmp_path)
+
+    assert [p.camera_id for p in split.photos] == [1, 2, 1, 2, 3]
+    assert [split.cameras[i].split_from for i in (1, 2, 3)] == [None, 1, 1]
+
+
+def test_a_photo_can_be_forgotten(tmp_path: Path) -> None:
+    save_splits(tmp_path, COLLECTION, {"OPENCV0": 400.0})
+    save_splits(tmp_path, COLLECTION, {"OPENCV0": None, "SIMPLE_RADIAL1": None})
+
+    assert with_splits(COLLECTION, tmp_path) == COLLECTION
+
+
 @pytest.mark.parametrize("name", ["PINHOLE0", "gone"])
 def test_known_cameras_and_unknown_photos_stay_as_they_are(name: str, tmp_path: Path) -> None:
     others = Collection((*COLLECTION.photos, photo("gone", 1)), COLLECTION.cameras)

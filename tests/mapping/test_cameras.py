@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from itertools import combinations
 from pathlib import Path
 
@@ -13,8 +14,13 @@ NUM_POINTS = 400
 ZOOMED = 6
 
 
-def photograph(path: Path, *, zoom: float) -> Path:
-    """Eight photos that claim one camera of unknown focal length; one of them was taken with `zoom`."""
+def photograph(
+    path: Path, *, zoom: float, zoomed: Collection[int] = (ZOOMED,), apart: Collection[int] = ()
+) -> Path:
+    """Eight photos that claim one camera of unknown focal length; some of them were taken with `zoom`.
+
+    Those `apart` claim a second camera.
+    """
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-1, 1, size=(NUM_POINTS, 3)) * (1.5, 1, 1.5)
     with pycolmap.Database.open(path) as db:
@@ -22,16 +28,19 @@ def photograph(path: Path, *, zoom: float) -> Path:
             1, pycolmap.CameraModelId.SIMPLE_RADIAL, 900.0, 1024, 768
         )
         db.write_camera(camera, use_camera_id=True)
+        camera.camera_id = 2
+        db.write_camera(camera, use_camera_id=True)
         for image_id in range(1, 9):
             lens = pycolmap.Camera.create_from_model_id(
-                1, pycolmap.CameraModelId.SIMPLE_RADIAL, 1000 * (zoom if image_id == ZOOMED else 1), 1024, 768
+                1, pycolmap.CameraModelId.SIMPLE_RADIAL, 1000 * (zoom if image_id in zoomed else 1), 1024, 768
             )
             pose = pycolmap.Rigid3d(
                 pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),
                 np.array([0.1, 0.05, 6 + 0.1 * image_id]),
             )
             xy = lens.img_from_cam(pose * xyz) + rng.normal(scale=0.3, size=(NUM_POINTS, 2))
-            image = pycolmap.Image(name=f"{image_id}.jpg", camera_id=1, image_id=image_id)
+            camera_id = 2 if image_id in apart else 1
+            image = pycolmap.Image(name=f"{image_id}.jpg", camera_id=camera_id, image_id=image_id)
             db.write_image(image, use_image_id=True)
             db.write_keypoints(image_id, xy.astype(np.float32))
         for pair in combinations(range(1, 9), 2):
@@ -42,24 +51,51 @@ def photograph(path: Path, *, zoom: float) -> Path:
     return path
 
 
-def foreign(database: Path, fixed_cameras: frozenset[int] = frozenset()) -> list[WrongFocalLength]:
-    models = run(database, fixed_cameras=fixed_cameras).models
+def foreign(database: Path) -> list[WrongFocalLength]:
+    models = run(database).models
     assert models
-    return find_wrong_focal_lengths(database, models, fixed_cameras=fixed_cameras, seed=0)
+    return find_wrong_focal_lengths(database, models, {1: 1}, seed=0)
 
 
-@pytest.mark.parametrize("zoom", [1.35, 1.7])
-def test_a_zoomed_photo_contradicts_the_shared_focal_length(tmp_path: Path, zoom: float) -> None:
-    (photo,) = foreign(photograph(tmp_path / "database.db", zoom=zoom))
+@pytest.mark.parametrize("zoom", [0.6, 1.35, 1.7])
+@pytest.mark.parametrize("zoomed", [(ZOOMED,), (2, 5, 8), (2, 4, 6, 8)])
+def test_zoomed_photos_contradict_the_shared_focal_length(
+    tmp_path: Path, zoom: float, zoomed: tuple[int, ...]
+) -> None:
+    found = foreign(photograph(tmp_path / "database.db", zoom=zoom, zoomed=zoomed))
+
+    names = {f"{i}.jpg" for i in zoomed}
+    others = {f"{i}.jpg" for i in range(1, 9)} - names
+    focal = zoom if {photo.name for photo in found} == names else 1.0
+    assert {photo.name for photo in found} in ([names, others] if len(zoomed) == 4 else [names])
+    assert len({photo.focal_px for photo in found}) == 1
+    assert found[0].focal_px == pytest.approx(1000 * focal, rel=0.05)
+    assert found[0].error_px < found[0].error_shared_px
+
+
+def test_a_photo_outside_the_model_is_tested_against_its_points(tmp_path: Path) -> None:
+    database = photograph(tmp_path / "database.db", zoom=1.7)
+    (model,) = run(photograph(tmp_path / "same.db", zoom=1.0)).models
+    model.deregister_frame(model.image(ZOOMED).frame_id)
+
+    (photo,) = find_wrong_focal_lengths(database, [model], {1: 1}, seed=0)
 
     assert photo.name == f"{ZOOMED}.jpg"
-    assert photo.focal_px == pytest.approx(1000 * zoom, rel=0.05)
-    assert photo.error_px < photo.error_shared_px
+    assert photo.focal_px == pytest.approx(1700, rel=0.05)
 
 
 def test_photos_of_one_lens_stay_together(tmp_path: Path) -> None:
     assert foreign(photograph(tmp_path / "database.db", zoom=1.0)) == []
 
 
-def test_intrinsics_that_the_user_gave_are_not_questioned(tmp_path: Path) -> None:
-    assert foreign(photograph(tmp_path / "database.db", zoom=1.7), frozenset({1})) == []
+def test_photos_of_one_lens_come_together_again(tmp_path: Path) -> None:
+    """A camera that was split off without need has the focal length of the others."""
+    database = photograph(tmp_path / "database.db", zoom=1.0, apart=(2, 5))
+
+    assert find_wrong_focal_lengths(database, run(database).models, {1: 1, 2: 1}, seed=0) == []
+
+
+def test_intrinsics_that_somebody_gave_are_not_questioned(tmp_path: Path) -> None:
+    database = photograph(tmp_path / "database.db", zoom=1.7)
+
+    assert find_wrong_focal_lengths(database, run(database).models, {}, seed=0) == []
