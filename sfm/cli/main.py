@@ -16,7 +16,7 @@ from .engine import map_command, match_command, run_command
 from .graph import graph_command
 from .inspection import config_command, doctor_command
 from .models import align_command, extend_command, localize_command, merge_command
-from .results import eval_command, explain_command, export_command
+from .results import dense_command, eval_command, explain_command, export_command
 from .retrieval import retrieve_command
 from .weights import weights_command
 
@@ -140,6 +140,7 @@ for _command in (
     merge_command,
     align_command,
     export_command,
+    dense_command,
     explain_command,
     graph_command,
     eval_command,

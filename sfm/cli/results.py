@@ -1,13 +1,19 @@
 """Commands that read a finished result."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sfm.exports.formats import FORMATS
 
 from .arguments import complete_options, is_override
+
+if TYPE_CHECKING:
+    from sfm.exports.source import DepthOptions
 
 _PATH = click.Path(path_type=Path)
 
@@ -61,24 +67,42 @@ def export_command(
     quiet: bool,
 ) -> None:
     """Export; `_EXPORT_HELP` is what users read."""
-    import sfm
-    from sfm.cli import terminal
     from sfm.exports.source import DepthOptions
-    from sfm.workspace.interruption import interruptible
 
-    for text in overrides:
-        if not is_override(text):
-            raise click.UsageError(f"unexpected argument {text!r}: only KEY=VALUE may follow OUT")
     wanted: dict[str, object] = {
         "min_confidence": min_confidence,
         "pairs_per_view": pairs_per_view,
         "max_points": points,
         "full_size": full_size or None,
         "metres": metres or None,
-        "overrides": overrides or None,
+        "overrides": _checked(overrides) or None,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
-    options = DepthOptions(**given) if given or depth or to == "views" else None  # type: ignore[arg-type]
+    options = DepthOptions(**given) if given or depth or to in ("views", "dense") else None  # type: ignore[arg-type]
+    _export(out, to, destination, model, options, strip_gps=strip_gps, quiet=quiet)
+
+
+def _checked(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    for text in overrides:
+        if not is_override(text):
+            raise click.UsageError(f"unexpected argument {text!r}: only KEY=VALUE may follow OUT")
+    return overrides
+
+
+def _export(
+    out: Path,
+    to: str,
+    destination: Path | None,
+    model: int,
+    depth: DepthOptions | None,
+    *,
+    strip_gps: bool,
+    quiet: bool,
+) -> None:
+    import sfm
+    from sfm.cli import terminal
+    from sfm.workspace.interruption import interruptible
+
     display = terminal.choose_display(quiet=quiet, log_json=False, verbose=False)
     terminal.set_up_logging(display=display, verbose=False)
     with interruptible(terminal.say_stopping(display)):
@@ -88,11 +112,59 @@ def export_command(
             to=to,
             destination=destination,
             model=model,
-            depth=options,
+            depth=depth,
             strip_gps=strip_gps,
             progress=progress,
         )
     click.echo(folder)
+
+
+@click.command("dense", short_help="Triangulate dense points at the poses of a model.")
+@click.argument("out", type=_PATH)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_options)
+@click.option("-d", "--destination", type=_PATH, help="New folder; OUT/export/dense when not given.")
+@click.option(
+    "--model", type=click.IntRange(min=0), default=0, show_default=True, help="Which of OUT/sparse."
+)
+@click.option(
+    "--partners",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Photos that each photo is matched with.",
+)
+@click.option(
+    "--points", type=click.IntRange(min=1), default=2_000_000, show_default=True, help="Points of the cloud."
+)
+@click.option(
+    "--full-size/--network-size",
+    default=True,
+    show_default=True,
+    help="Match photos in windows at full size, or as large as the network's images, which is much quicker.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Nothing but errors.")
+def dense_command(
+    out: Path,
+    overrides: tuple[str, ...],
+    destination: Path | None,
+    model: int,
+    partners: int,
+    points: int,
+    full_size: bool,
+    quiet: bool,
+) -> None:
+    """A dense cloud of OUT: matches of every pixel, triangulated at the poses of its model.
+
+    Matches come from the network of the mast3r backend, whatever backend OUT was made with; without a GPU
+    they take half a minute and more a pair. KEY=VALUE overrides an option of that run, such as
+    mast3r.device=cpu.
+    """
+    from sfm.exports.source import DepthOptions
+
+    options = DepthOptions(
+        max_points=points, pairs_per_view=partners, full_size=full_size, overrides=_checked(overrides)
+    )
+    _export(out, "dense", destination, model, options, strip_gps=False, quiet=quiet)
 
 
 @click.command("explain", short_help="Show why a photo is, or is not, in the model.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfm.errors import WorkspaceError
-from sfm.exports.depth_set import DepthSet
+from sfm.exports.partners import Covisibility
 from sfm.exports.thinning import ThinnedCloud
 from sfm.exports.view_maps import Mask, ViewMap
 from sfm.workspace.progress import Progress
@@ -40,7 +42,25 @@ class Cloud:
     """Side of the voxels that hold one point each; 0 where nothing had to be thinned out."""
 
 
-def dense_cloud(depths: DepthSet, *, min_confidence: float, max_points: int, progress: Progress) -> Cloud:
+class Depths(Protocol):
+    """Depth of the photos of a model."""
+
+    @property
+    def image_ids(self) -> Mapping[str, int]:
+        """Photos with depth, by name."""
+
+    @property
+    def covisibility(self) -> Covisibility:
+        """Of the model."""
+
+    def view(self, name: str) -> ViewMap:
+        """Depth of a photo."""
+
+    def colours(self, name: str) -> NDArray[np.uint8]:
+        """(H, W, 3) of the pixels of `view`."""
+
+
+def dense_cloud(depths: Depths, *, min_confidence: float, max_points: int, progress: Progress) -> Cloud:
     """All that the photos' depths agree about.
 
     Args:
@@ -48,8 +68,8 @@ def dense_cloud(depths: DepthSet, *, min_confidence: float, max_points: int, pro
     """
     thinned = ThinnedCloud(max_points)
     confident = edges = conflicts = 0
-    with progress.task("cloud", len(depths.views), unit="photos") as task:
-        for name in sorted(depths.views):
+    with progress.task("cloud", len(depths.image_ids), unit="photos") as task:
+        for name in sorted(depths.image_ids):
             view = depths.view(name)
             usable = view.usable(min_confidence)
             smooth = usable & ~view.edges()
@@ -66,7 +86,7 @@ def dense_cloud(depths: DepthSet, *, min_confidence: float, max_points: int, pro
 
 
 def _contradicted(
-    depths: DepthSet,
+    depths: Depths,
     view: ViewMap,
     points: NDArray[np.float64],
     confidence: NDArray[np.float32],
@@ -79,7 +99,7 @@ def _contradicted(
     aside they show another surface.
     """
     wrong = np.zeros(len(points), np.bool_)
-    ids = {record.image_id: name for name, record in depths.views.items()}
+    ids = {image_id: name for name, image_id in depths.image_ids.items()}
     for other_id in depths.covisibility.neighbours(view.image.image_id, _NEIGHBOURS):
         if other_id not in ids or not len(points):
             continue

@@ -66,6 +66,11 @@ class DepthSet:
     network: ViewNetwork
     folder: Path
 
+    @property
+    def image_ids(self) -> Mapping[str, int]:
+        """Photos with depth, by name."""
+        return {name: record.image_id for name, record in self.views.items()}
+
     def view(self, name: str) -> ViewMap:
         """Depth at the network's pixels."""
         image = self._image(name)

@@ -58,6 +58,12 @@ def _write_views(source: Source, folder: Path) -> Names:
     return write_views(source, folder)
 
 
+def _write_dense(source: Source, folder: Path) -> Names:
+    from sfm.exports.dense import write_dense
+
+    return write_dense(source, folder)
+
+
 FORMATS: Mapping[str, Format] = {
     "3dgs": Format(
         _write_3dgs,
@@ -70,6 +76,12 @@ FORMATS: Mapping[str, Format] = {
     "views": Format(
         _write_views,
         "depth and confidence of each photo, a dense cloud, and a GLB scene",
+        needs_photos=True,
+        has_depth=True,
+    ),
+    "dense": Format(
+        _write_dense,
+        "a dense cloud, triangulated from matches of all pixels (`sfm dense`)",
         needs_photos=True,
         has_depth=True,
     ),

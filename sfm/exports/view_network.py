@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfm.config.loading import load_config
-from sfm.config.schema import Config
+from sfm.config.schema import Config, Mast3rConfig
 from sfm.errors import InputError, MissingDependencyError, WeightsError
 from sfm.exports.source import Source
 from sfm.exports.undistortion import check_photo
@@ -38,7 +38,12 @@ class ViewNetwork:
     refused: dict[str, str]
     """Photos that the network cannot take, and why."""
     inference: ViewInference
-    image_size: int
+    config: Mast3rConfig
+
+    @property
+    def image_size(self) -> int:
+        """Longer side of the network's images, px."""
+        return self.config.image_size
 
     def open_pixels(self, name: str) -> NDArray[np.bool_] | None:
         """(H, W) of the network's image, False where the photo's mask is black; None without a mask."""
@@ -77,7 +82,7 @@ def open_network(source: Source, scratch: Path) -> ViewNetwork:
     threads = config.run.threads or len(os.sched_getaffinity(0))
     encoded = EncodedPhotos(photos, maps, loaded.predictor, tokens, dense.image_size, threads)
     inference = ViewInference(loaded.predictor, encoded, dense.batch_size)
-    return ViewNetwork(loaded, photos, maps, refused, inference, dense.image_size)
+    return ViewNetwork(loaded, photos, maps, refused, inference, dense)
 
 
 def _config(source: Source) -> Config:

@@ -28,6 +28,7 @@ COMMANDS = {
         *(("export", "{copy}", "--to", to) for to in ("3dgs", "nerfstudio", "txt", "ply", "views")),
         ("export", "{copy}", "--to", "nerfstudio", "-d", "{new}", "--strip-gps"),
     ],
+    "dense": [("dense", "{copy}", "-q")],
     "explain": [("explain", "{out}", "photo_01.jpg")],
     "graph": [("graph", "{copy}")],
     "eval": [("eval", "{out}", "{gt}")],
@@ -37,7 +38,7 @@ COMMANDS = {
 }
 """Of each command, ways to call it on the photos."""
 SLOW = {"run", "extend", "localize", "match", "retrieve"}
-MAY_FAIL = {"views": 4, "doctor": 1}
+MAY_FAIL = {"views": 4, "dense": 4, "doctor": 1}
 """Exit codes of what lacks something here: network weights."""
 
 State = dict[str, tuple[int, int, str]]

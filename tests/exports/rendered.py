@@ -30,15 +30,16 @@ _STORED_FROM_UPRIGHT = {1: np.eye(3), 6: np.array([[0.0, 1, 0], [-1, 0, 0], [0, 
 """Of camera frames, by EXIF orientation."""
 
 
-def room(folder: Path) -> None:
-    """The room in its colours, in six photos of 160 x 120 px; `away` looks elsewhere."""
+def room(folder: Path, width: int = 160) -> None:
+    """The room in its colours, in six photos of width x 3/4 width px; `away` looks elsewhere."""
+    high = width * 3 // 4
     shots = {
-        "left.jpg": Shot((-3.0, -4, 1.6)),
-        "right.jpg": Shot((1.0, -4.5, 1.7)),
-        "close.jpg": Shot((0.5, -1.5, 1.6)),
-        "above.jpg": Shot((-1.0, -3.5, 2.6)),
-        "away.jpg": Shot((-3.0, -4, 1.6), (-1.0, -20, 1.2)),
-        "upright.jpg": Shot((1.0, -4, 1.6), size=(120, 160), k1=0.04),
+        "left.jpg": Shot((-3.0, -4, 1.6), size=(width, high)),
+        "right.jpg": Shot((1.0, -4.5, 1.7), size=(width, high)),
+        "close.jpg": Shot((0.5, -1.5, 1.6), size=(width, high)),
+        "above.jpg": Shot((-1.0, -3.5, 2.6), size=(width, high)),
+        "away.jpg": Shot((-3.0, -4, 1.6), (-1.0, -20, 1.2), size=(width, high)),
+        "upright.jpg": Shot((1.0, -4, 1.6), size=(high, width), k1=0.04),
     }
     write_room(folder, shots, textures=map(plain, (GROUND, WALL, BOX)))
 

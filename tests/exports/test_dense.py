@@ -1,0 +1,124 @@
+"""Points from matches of all pixels lie on the surfaces, as exactly as pixels are fine."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfm.cli import main
+from sfm.errors import ReconstructionError
+from sfm.exports.exporting import export
+from sfm.exports.source import DepthOptions
+from sfm.geometry.pixel_points import PixelPoints
+from sfm.mast3r.oracle.oracle_scene import load_scene
+from tests.exports.rendered import UNIT_M, off_surfaces, room, workspace, world
+from tests.exports.test_views import cloud
+
+FOCAL_NETWORK_PX = 104.0
+"""Of the photos at the network's size."""
+
+
+@pytest.fixture(scope="module")
+def dense(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export with defaults; `right` is stored turned by a quarter."""
+    out = tmp_path_factory.mktemp("dense") / "out"
+    workspace(scene, out, orientations={"right.jpg": 6})
+    return export(out, to="dense")
+
+
+def test_points_are_exact_to_half_a_pixels_footprint(dense: Path, scene: Path) -> None:
+    xyz, _ = cloud(dense)
+    found = world(xyz)
+    eyes = np.array([-v.rotation.T @ v.translation for v in load_scene(scene).values()])
+    nearest = np.linalg.norm(found[:, None] - eyes, axis=2).min(axis=1)
+
+    assert len(xyz) > 10_000
+    assert np.median(off_surfaces(found) / (nearest / FOCAL_NETWORK_PX)) < 0.5
+
+
+def test_the_summary_counts_what_was_left_out(dense: Path) -> None:
+    summary = json.loads((dense / "dense.json").read_text())
+    points = summary["points"]
+
+    assert points["written"] == len(cloud(dense)[0])
+    assert points["triangulated_pixels"] >= points["written"]
+    assert summary["photos"] + len(summary["without_points"]) == 6
+    assert summary["without_points"] == {"away.jpg": "no photo of the model matches it"}
+    assert (dense / "scene.glb").stat().st_size > 100_000
+    assert not [path for path in dense.iterdir() if path.name.startswith("tmp")]
+
+
+def test_wrong_poses_leave_no_points(scene: Path, tmp_path: Path) -> None:
+    """A photo whose pose is off by a metre agrees with none of its partners."""
+    out = tmp_path / "out"
+    model = workspace(scene, out)
+    (image,) = (image for image in model.images.values() if image.name == "left.jpg")
+    moved = image.cam_from_world()
+    moved.translation = moved.translation + np.array([0, 1.0, 0]) / UNIT_M
+    model.frame(image.frame_id).set_cam_from_world(image.camera_id, moved)
+    model.write(out / "sparse" / "0")
+
+    folder = export(out, to="dense")
+
+    assert "left.jpg" in json.loads((folder / "dense.json").read_text())["without_points"]
+
+
+def test_a_model_whose_photos_show_nothing_in_common_has_no_points(scene: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    model = workspace(scene, out)
+    for image in list(model.images.values()):
+        if image.name not in ("away.jpg", "left.jpg"):
+            model.deregister_frame(image.frame_id)
+    model.write(out / "sparse" / "0")
+
+    with pytest.raises(ReconstructionError, match="no photo of the model has points"):
+        export(out, to="dense")
+
+
+def test_the_command_writes_into_the_workspace(scene: Path, tmp_path: Path) -> None:
+    workspace(scene, tmp_path / "out")
+
+    result = CliRunner().invoke(
+        main, ["dense", str(tmp_path / "out"), "--partners", "2", "--points", "3000", "--network-size"]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert len(cloud(tmp_path / "out" / "export" / "dense")[0]) <= 3000
+
+
+def test_large_photos_are_matched_in_windows(tmp_path: Path) -> None:
+    """At full size there are more points, and they are more exact."""
+    room(tmp_path / "scene", width=320)
+    workspace(tmp_path / "scene", tmp_path / "out")
+
+    off = {}
+    for full_size in (False, True):
+        options = DepthOptions(full_size=full_size)
+        folder = export(tmp_path / "out", to="dense", depth=options)
+        xyz, _ = cloud(folder)
+        off[full_size] = len(xyz), np.median(off_surfaces(world(xyz)))
+
+    assert off[True][0] > 2 * off[False][0]
+    assert off[True][1] < off[False][1]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_exact_matches_give_exact_points(seed: int, num_partners: int) -> None:
+    rng = np.random.default_rng(seed)
+    xyz = rng.uniform((-1, -1, 4), (1, 1, 6), (6, 3))
+    eyes = rng.normal(0, (1, 1, 0.2), (1 + num_partners, 3))
+    projections = [np.diag([300.0, 310.0, 1.0]) @ np.column_stack((np.eye(3), -eye)) for eye in eyes]
+    seen = [(projection @ np.column_stack((xyz, np.ones(6))).T).T for projection in projections]
+    positions = [local[:, :2] / local[:, 2:] for local in seen]
+    points = PixelPoints(8)
+    for projection, where in zip(projections[1:], positions[1:], strict=True):
+        known = np.where(np.arange(6)[:, None] == 5, np.nan, where)
+        points.add(np.arange(6), (projections[0], projection), (positions[0], known), rng.uniform(1, 9, 6))
+
+    np.testing.assert_allclose(points.points()[:5], xyz[:5], atol=1e-5)
+    assert np.isnan(points.points()[5:]).all()
+    assert points.num_partners.tolist() == [num_partners] * 5 + [0] * 3
