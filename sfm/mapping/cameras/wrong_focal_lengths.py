@@ -1,7 +1,7 @@
 """Images whose observations contradict the focal length of a shared camera.
 
-Registered ones are found together, by adjustments (`camera_groups`). Of the others, a pose with a free focal
-length is estimated from the points of a model that they match.
+Those that a model registers are found together, by adjustments (`camera_groups`). Of those that none does, or
+where they observe few of the points that they match, a pose with a free focal length is estimated.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, focal_groups
 
 _MIN_POINTS = 20
 _MIN_FOCAL_CHANGE = 0.25
+_MIN_OBSERVED = 0.5
+"""Of the points that an image matches, for its pose to be worth an adjustment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +61,30 @@ def find_wrong_focal_lengths(
         registered.update(names.values())
     for name, image_id in scene.id_of.items():
         camera_id = scene.cache.image(image_id).camera_id
-        if name not in registered and shared_by.get(camera_id) == camera_id:
-            found = (_test(scene, name, model, camera_id, seed) for model in models)
-            if image := next(filter(None, found), None):
-                foreign[name] = image
+        if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, models):
+            continue
+        foreign.pop(name, None)
+        found = (_test(scene, name, model, camera_id, seed) for model in models)
+        if image := next(filter(None, found), None):
+            foreign[name] = image
     return [foreign[name] for name in sorted(foreign)]
+
+
+def _is_lost(scene: Scene, name: str, models: Sequence[pycolmap.Reconstruction]) -> bool:
+    """Whether no model registers an image where it observes most of the points that it matches."""
+    for model in models:
+        image = model.find_image_with_name(name)
+        if image is not None and image.has_pose:
+            num_visible = len(_visible_points(scene, name, model)[0])
+            seen = (model.point3D(point.point3D_id) for point in image.get_observation_points2D())
+            return sum(point.track.length() > 2 for point in seen) < _MIN_OBSERVED * num_visible
+    return True
 
 
 def _test(
     scene: Scene, name: str, model: pycolmap.Reconstruction, camera_id: int, seed: int
 ) -> WrongFocalLength | None:
-    if not any(model.image(i).camera_id == camera_id for i in model.reg_image_ids()):
+    if not any(_is_other(model, i, camera_id, name) for i in model.reg_image_ids()):
         return None  # no other image in this model supports the shared focal length
     xy, xyz = _visible_points(scene, name, model)
     if len(xy) < _MIN_POINTS:
@@ -79,6 +94,11 @@ def _test(
     if own_error > MAX_ERROR_RATIO * shared_error or abs(own_px / shared_px - 1) < _MIN_FOCAL_CHANGE:
         return None
     return WrongFocalLength(name, own_px, round(own_error, 3), round(shared_error, 3))
+
+
+def _is_other(model: pycolmap.Reconstruction, image_id: int, camera_id: int, name: str) -> bool:
+    image = model.image(image_id)
+    return bool(image.camera_id == camera_id and image.name != name)
 
 
 def _visible_points(
@@ -95,11 +115,17 @@ def _visible_points(
                 image_id, registered[other]
             )
             for i, j in matches.tolist():
-                if points[j].has_point3D():
+                if points[j].has_point3D() and _is_seen(model, points[j].point3D_id, registered.get(name)):
                     point_of.setdefault(i, points[j].point3D_id)
     keypoints = scene.cache.image(image_id).points2D
     xy = np.array([keypoints[i].xy for i in point_of]).reshape(-1, 2)
     return xy, np.array([model.point3D(i).xyz for i in point_of.values()]).reshape(-1, 3)
+
+
+def _is_seen(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
+    """Whether two other images see the point: one that the image itself fixed would fit any focal length."""
+    observers = {element.image_id for element in model.point3D(point3D_id).track.elements}
+    return len(observers - {image_id}) >= 2
 
 
 def _estimate(
