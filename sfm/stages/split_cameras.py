@@ -25,36 +25,13 @@ if TYPE_CHECKING:
     from sfm.stages.session import PhotoSession
 
 _FILE = "camera_splits.json"
-
-
-def save_splits(cache_dir: Path, collection: Collection, focal_px: Mapping[str, float | None]) -> None:
-    """Remember focal lengths (px) of photos by name, beside those remembered before; None forgets one."""
-    content = {photo.name: photo.sha256 for photo in collection.photos}
-    kept = {name: entry for name, entry in _load(cache_dir).items() if name not in focal_px}
-    found = {name: {"sha256": content[name], "focal_px": focal} for name, focal in focal_px.items() if focal}
-    atomic_write_json(cache_dir / _FILE, {**kept, **found})
+Entry = Mapping[str, str | float]
+"""Content of a photo, `sha256`, and the focal length of its camera, `focal_px`."""
 
 
 def with_splits(collection: Collection, cache_dir: Path) -> Collection:
-    """The collection with other cameras for photos that are remembered and unchanged since.
-
-    Only cameras whose focal length is a guess and that photos share are split. Photos of one camera and one
-    focal length share the new one; its id follows the last.
-    """
-    stored = _load(cache_dir)
-    cameras, photos = dict(collection.cameras), []
-    split: dict[tuple[int, float], int] = {}
-    for photo in collection.photos:
-        entry = stored.get(photo.name)
-        if entry is None or entry["sha256"] != photo.sha256 or not _splittable(photo, collection):
-            photos.append(photo)
-            continue
-        key = photo.camera_id, float(entry["focal_px"])
-        if key not in split:
-            split[key] = max(cameras) + 1
-            cameras[split[key]] = _with_focal(cameras[photo.camera_id], key[1], split[key])
-        photos.append(replace(photo, camera_id=split[key]))
-    return replace(collection, photos=tuple(photos), cameras=cameras)
+    """The collection with other cameras for photos that are remembered and unchanged since."""
+    return _split(collection, _load(cache_dir))
 
 
 def with_own_cameras(
@@ -81,20 +58,42 @@ def with_own_cameras(
     if collection.rigs:
         return collection
     found = find_wrong_focal_lengths(database.path, loop.models, _guessed(collection), seed=config.run.seed)
-    foreign = {photo.name: photo for photo in found if among is None or photo.name in among}
+    foreign = [photo for photo in found if among is None or photo.name in among]
     registered = {model.image(i).name for model in loop.models for i in model.reg_image_ids()}
-    may_change = registered if among is None else registered & among
-    forgotten = dict.fromkeys(may_change - foreign.keys())
-    save_splits(
-        space.cache, collection, forgotten | {name: photo.focal_px for name, photo in foreign.items()}
-    )
-    better = with_splits(_together(collection), space.cache)
+    asked = registered if among is None else registered & among
+    content = {photo.name: photo.sha256 for photo in collection.photos}
+    entries = {name: entry for name, entry in _load(space.cache).items() if name not in asked}
+    entries |= {p.name: {"sha256": content[p.name], "focal_px": p.focal_px} for p in foreign}
+    # A model that is extended keeps the ids of its cameras.
+    better = _split(_together(collection) if among is None else collection, entries)
     if _sharing(better) == _sharing(collection):
         return collection
-    for name in sorted(foreign):
-        space.events.emit("register", "camera_split", **asdict(foreign[name]))
+    for photo in foreign:
+        space.events.emit("register", "camera_split", **asdict(photo))
+    atomic_write_json(space.cache / _FILE, entries)
     database.sync(better, session.backend.keys())
     return better
+
+
+def _split(collection: Collection, entries: Mapping[str, Entry]) -> Collection:
+    """The collection with other cameras for some photos, by name, if they are unchanged.
+
+    Only cameras whose focal length is a guess and that photos share are split. Photos of one camera and one
+    focal length share the new one; its id follows the last.
+    """
+    cameras, photos = dict(collection.cameras), []
+    new: dict[tuple[int, float], int] = {}
+    for photo in collection.photos:
+        entry = entries.get(photo.name)
+        if entry is None or entry["sha256"] != photo.sha256 or not _splittable(photo, collection):
+            photos.append(photo)
+            continue
+        key = photo.camera_id, float(entry["focal_px"])
+        if key not in new:
+            new[key] = max(cameras) + 1
+            cameras[new[key]] = _with_focal(cameras[photo.camera_id], key[1], new[key])
+        photos.append(replace(photo, camera_id=new[key]))
+    return replace(collection, photos=tuple(photos), cameras=cameras)
 
 
 def _guessed(collection: Collection) -> dict[int, int]:
@@ -144,5 +143,5 @@ def _with_focal(camera: CameraSpec, focal_px: float, camera_id: int) -> CameraSp
     )
 
 
-def _load(cache_dir: Path) -> dict[str, dict[str, str | float]]:
+def _load(cache_dir: Path) -> dict[str, Entry]:
     return read_cache(cache_dir / _FILE, {str: {"sha256": str, "focal_px": float}}) or {}

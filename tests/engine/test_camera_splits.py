@@ -8,7 +8,7 @@ from PIL import Image
 
 import sfm
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
-from sfm.stages.split_cameras import save_splits, with_splits
+from sfm.stages.split_cameras import with_splits
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
 SHARED = CameraSpec(1, "SIMPLE_RADIAL", 640, 480, (768.0, 320.0, 240.0, 0.0), False)
@@ -28,9 +28,14 @@ COLLECTION = Collection(
 )
 
 
+def remember(folder: Path, collection: Collection, focal_px: dict[str, float]) -> None:
+    content = {p.name: p.sha256 for p in collection.photos}
+    entries = {name: {"sha256": content[name], "focal_px": focal} for name, focal in focal_px.items()}
+    (folder / "camera_splits.json").write_text(json.dumps(entries))
+
+
 def test_a_remembered_photo_gets_a_camera_of_its_own(tmp_path: Path) -> None:
-    save_splits(tmp_path, COLLECTION, {"SIMPLE_RADIAL1": 1500.0})
-    save_splits(tmp_path, COLLECTION, {"OPENCV0": 400.0})
+    remember(tmp_path, COLLECTION, {"SIMPLE_RADIAL1": 1500.0, "OPENCV0": 400.0})
 
     split = with_splits(COLLECTION, tmp_path)
 
@@ -43,7 +48,7 @@ def test_a_remembered_photo_gets_a_camera_of_its_own(tmp_path: Path) -> None:
 
 def test_photos_of_one_remembered_focal_length_share_a_camera(tmp_path: Path) -> None:
     several = Collection(tuple(photo(f"{i}", 1) for i in range(5)), {1: SHARED})
-    save_splits(tmp_path, several, {"1": 1500.0, "3": 1500.0, "4": 900.0})
+    remember(tmp_path, several, {"1": 1500.0, "3": 1500.0, "4": 900.0})
 
     split = with_splits(several, tmp_path)
 
@@ -51,23 +56,16 @@ def test_photos_of_one_remembered_focal_length_share_a_camera(tmp_path: Path) ->
     assert [split.cameras[i].split_from for i in (1, 2, 3)] == [None, 1, 1]
 
 
-def test_a_photo_can_be_forgotten(tmp_path: Path) -> None:
-    save_splits(tmp_path, COLLECTION, {"OPENCV0": 400.0})
-    save_splits(tmp_path, COLLECTION, {"OPENCV0": None, "SIMPLE_RADIAL1": None})
-
-    assert with_splits(COLLECTION, tmp_path) == COLLECTION
-
-
 @pytest.mark.parametrize("name", ["PINHOLE0", "gone"])
 def test_known_cameras_and_unknown_photos_stay_as_they_are(name: str, tmp_path: Path) -> None:
     others = Collection((*COLLECTION.photos, photo("gone", 1)), COLLECTION.cameras)
-    save_splits(tmp_path, others, {name: 100.0})
+    remember(tmp_path, others, {name: 100.0})
 
     assert with_splits(COLLECTION, tmp_path) == COLLECTION
 
 
 def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
-    save_splits(tmp_path, COLLECTION, {"OPENCV0": 400.0})
+    remember(tmp_path, COLLECTION, {"OPENCV0": 400.0})
     changed = tuple(photo(p.name, p.camera_id, "y") for p in COLLECTION.photos)
 
     assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
@@ -98,3 +96,12 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     assert [e["name"] for e in events if e["event"] == "camera_split"] == [zoomed.name]
     assert len(set(others)) == 1
     assert focal[zoomed.name] == pytest.approx(2.5 * others[0], rel=0.05)
+
+    again = sfm.run(photos, output=tmp_path / "out", config=config).reconstruction
+
+    assert again is not None
+    assert {image.name: again.camera(image.camera_id).params.tolist() for image in again.images.values()} == {
+        image.name: model.camera(image.camera_id).params.tolist() for image in model.images.values()
+    }
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    assert [e for e in events if e["event"] == "camera_split"] == []

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pycolmap
 
 from ..scene.scene import Scene
-from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, focal_groups
+from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, SAME_FOCAL, focal_groups
 
 _MIN_POINTS = 20
 _MIN_FOCAL_CHANGE = 0.25
@@ -63,10 +63,11 @@ def find_wrong_focal_lengths(
         camera_id = scene.cache.image(image_id).camera_id
         if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, models):
             continue
-        foreign.pop(name, None)
-        found = (_test(scene, name, model, camera_id, seed) for model in models)
-        if image := next(filter(None, found), None):
-            foreign[name] = image
+        grouped = foreign.pop(name, None)
+        tests = (_test(scene, name, model, camera_id, seed) for model in models)
+        if found := next(filter(None, tests), None):
+            agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
+            foreign[name] = grouped if grouped and agrees else found
     return [foreign[name] for name in sorted(foreign)]
 
 
