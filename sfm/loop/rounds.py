@@ -80,6 +80,7 @@ def run_closed_loop(
     models: Models = (),
     new_images: Set[str] | None = None,
     survived: Survived = nullcontext,
+    is_void: Callable[[Models], bool] | None = None,
 ) -> LoopResult:
     """Reconstruct in rounds until a round gains nothing, no request is left, or the budget is spent.
 
@@ -94,6 +95,7 @@ def run_closed_loop(
         new_images: images that share the budget; each requested pair contains one. None: all.
         survived: context of a named step once there are models. If it suppresses the exception of a step,
             the models are as they were before the step.
+        is_void: asked of the first models; where it says so, they are what comes back, not refined.
     """
     scope = frozenset(graph.images) if new_images is None else frozenset(new_images)
     pairs = _Pairs(graph, mapper)
@@ -101,11 +103,12 @@ def run_closed_loop(
     if config.max_rounds > 0:
         loop.complete_graph()
     loop.register()
-    with survived("further rounds"), loop.restored():
-        if config.max_rounds > 0 and config.mapper == "graph":
-            loop.improve_models()
-    with survived("last adjustment"), loop.restored():
-        loop.refine_models()
+    if is_void is None or not is_void(loop.models):
+        with survived("further rounds"), loop.restored():
+            if config.max_rounds > 0 and config.mapper == "graph":
+                loop.improve_models()
+        with survived("last adjustment"), loop.restored():
+            loop.refine_models()
     return LoopResult(
         tuple(loop.models), pairs.view_graph, pairs.graph, tuple(loop.history.rounds), pairs.report
     )

@@ -125,7 +125,7 @@ def extend(
         addition = ImageAddition(ExistingModels(models, frozen=frozen), new, key)
         loop = _grown(session, collection, store, addition, given)
         with session.survived("cameras of their own"):
-            better = with_own_cameras(session, collection, store, loop, among=new)
+            better = with_own_cameras(session, collection, store, loop.models, among=new)
             if better is not collection:
                 collection, loop = better, _grown(session, better, store, addition, given)
         if not frozen:

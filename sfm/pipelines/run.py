@@ -14,7 +14,7 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import CameraModel, Config
 from sfm.errors import ConfigError
 from sfm.georeferencing.georeference import GivenFrame
-from sfm.loop import Rank
+from sfm.loop import LoopResult, Models, Rank, registered_names
 from sfm.matching import BackendContext, MatchReport
 from sfm.matching.choice import open_backend
 from sfm.pairs.first_pairs import save_pair_list
@@ -61,16 +61,43 @@ def run(
             graph, collection = matched(session, better, proposed, database), better
         if session.poses is not None:
             return _around_poses(session, session.poses, collection, database, proposed, graph, rank)
-        loop = registered(session, collection, database, proposed, graph, rank)
-        with session.survived("cameras of their own"):
-            for _ in range(_MAX_REGROUPINGS):
-                better = with_own_cameras(session, collection, database, loop)
-                if better is collection:
-                    break
-                graph = matched(session, better, proposed, database)
-                loop = registered(session, better, database, proposed, graph, rank)
-                collection = better
+        loop, collection = _with_right_cameras(session, collection, database, proposed, graph, rank)
         return finish(session, collection, database, loop)
+
+
+def _with_right_cameras(
+    session: PhotoSession,
+    collection: Collection,
+    database: FeatureDatabase,
+    proposed: SceneGraph,
+    graph: SceneGraph,
+    rank: Rank,
+) -> tuple[LoopResult, Collection]:
+    """Registration, once more where photos turn out not to share the cameras that they were taken to share.
+
+    The first models are asked before anything else is done with them, and the last ones if they have more
+    photos.
+    """
+    better, asked = collection, set[str]()
+
+    def is_void(models: Models) -> bool:
+        nonlocal better
+        asked.update(registered_names(models))
+        with session.survived("cameras of their own"):
+            better = with_own_cameras(session, collection, database, models)
+        return better is not collection
+
+    loop = registered(session, collection, database, proposed, graph, rank, is_void=is_void)
+    for attempt in range(_MAX_REGROUPINGS):
+        if better is collection and (registered_names(loop.models) <= asked or not is_void(loop.models)):
+            break
+        collection = better
+        graph = matched(session, collection, proposed, database)
+        last = attempt == _MAX_REGROUPINGS - 1
+        loop = registered(
+            session, collection, database, proposed, graph, rank, is_void=None if last else is_void
+        )
+    return loop, collection
 
 
 def _around_poses(

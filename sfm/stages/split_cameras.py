@@ -16,7 +16,7 @@ import pycolmap
 
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
-from sfm.loop import LoopResult
+from sfm.loop import Models
 from sfm.mapping import find_wrong_focal_lengths
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
@@ -38,7 +38,7 @@ def with_own_cameras(
     session: PhotoSession,
     collection: Collection,
     database: FeatureDatabase,
-    loop: LoopResult,
+    models: Models,
     among: Set[str] | None = None,
 ) -> Collection:
     """The collection with other cameras for photos that contradict the focal length they share.
@@ -49,17 +49,17 @@ def with_own_cameras(
         session: whose workspace remembers them.
         collection: of the run; one with rigs comes back as it is.
         database: with the features and pairs of the collection.
-        loop: what registration made of it.
+        models: what registration made of it.
         among: photos that may change their camera; None: all.
     """
     config, space = session.config, session.workspace
-    if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not loop.models:
+    if config.images.camera_sharing != "auto" or config.register.mapper != "graph" or not models:
         return collection
     if collection.rigs:
         return collection
-    found = find_wrong_focal_lengths(database.path, loop.models, _guessed(collection), seed=config.run.seed)
+    found = find_wrong_focal_lengths(database.path, models, _guessed(collection), seed=config.run.seed)
     foreign = [photo for photo in found if among is None or photo.name in among]
-    registered = {model.image(i).name for model in loop.models for i in model.reg_image_ids()}
+    registered = {model.image(i).name for model in models for i in model.reg_image_ids()}
     asked = registered if among is None else registered & among
     content = {photo.name: photo.sha256 for photo in collection.photos}
     entries = {name: entry for name, entry in _load(space.cache).items() if name not in asked}

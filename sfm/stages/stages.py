@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sfm.files.changes import file_changes, file_states
 from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.photo_positions import with_positions
-from sfm.loop import LoopResult, Rank, run_closed_loop
+from sfm.loop import LoopResult, Models, Rank, run_closed_loop
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
 from sfm.stages.known_poses import with_known_cameras
@@ -135,8 +135,12 @@ def registered(
     graph: SceneGraph,
     rank: Rank,
     addition: ImageAddition | None = None,
+    is_void: Callable[[Models], bool] | None = None,
 ) -> LoopResult:
-    """Stage: models from the matched pairs, and from the pairs that the closed loop requests."""
+    """Stage: models from the matched pairs, and from the pairs that the closed loop requests.
+
+    Where `is_void` says so of the first models, they come back without what follows.
+    """
     space, existing = session.workspace, addition.existing if addition else None
     failed = FailedPairs.read(space.cache)
     failed.forget_all_but(graph.edges.keys())
@@ -152,6 +156,7 @@ def registered(
             models=existing.models if existing else (),
             new_images=addition.new if addition else None,
             survived=session.survived,
+            is_void=is_void,
         )
         loop = write_refined(session, loop)
         with session.survived("rigs"):
