@@ -93,7 +93,10 @@ def _config(source: Source) -> Config:
 
 
 def _photos(source: Source, config: Config) -> Iterable[Photo]:
-    masks = masks_dir(source.root / "cache") if config.images.masks is not None else None
+    cache = source.root / "cache"
+    masks = (
+        masks_dir(cache) if config.images.masks is not None or (cache / "overlays.json").is_file() else None
+    )
     for image_id in sorted(source.model.reg_image_ids()):
         image = source.model.image(image_id)
         camera = source.model.camera(image.camera_id)

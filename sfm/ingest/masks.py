@@ -72,9 +72,14 @@ def find_masks(
     with ThreadPoolExecutor(max_workers=threads) as pool:
         problems = list(pool.map(lambda photo: _problem(photo, masks[photo.name], manifest), masked))
     _refuse([problem for problem in problems if problem])
-    whites = {photo.name: _white_mask(photo.size, cache_dir) for photo in photos if photo.name not in masks}
-    link_masks({**masks, **whites}, masks_dir(cache_dir))
+    place_masks({photo.name: photo.size for photo in photos}, masks, cache_dir)
     return masks
+
+
+def place_masks(sizes: Mapping[str, Size], masks: Mapping[str, Path], cache_dir: Path) -> None:
+    """Make `masks_dir(cache_dir)` fit: a mask by name of photo, and a white one for each photo without."""
+    whites = {name: _white_mask(size, cache_dir) for name, size in sizes.items() if name not in masks}
+    link_masks({**masks, **whites}, masks_dir(cache_dir))
 
 
 def _white_mask(size: Size, cache_dir: Path) -> Path:

@@ -20,11 +20,12 @@ from sfm.matching.choice import open_backend
 from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
 from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, triangulated
+from sfm.stages.masked_overlays import with_overlays_masked
 from sfm.stages.recognised_lenses import with_recognised_fisheyes
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
 from sfm.stages.split_cameras import with_own_cameras
-from sfm.stages.stages import described, matched, proposed_pairs, registered
+from sfm.stages.stages import described, matched, proposed_pairs, registered, with_features
 from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection
 from sfm.workspace.progress import Progress
@@ -56,6 +57,11 @@ def run(
         collection, database = described(session, Path(photos))
         proposed, rank = proposed_pairs(session, collection, database)
         graph = matched(session, collection, proposed, database)
+        better = with_overlays_masked(session, collection, database)
+        if better is not collection:
+            collection, database = with_features(session, better)
+            proposed, rank = proposed_pairs(session, collection, database)
+            graph = matched(session, collection, proposed, database)
         better = with_recognised_fisheyes(session, collection, database)
         if better is not collection:
             graph, collection = matched(session, better, proposed, database), better

@@ -19,7 +19,7 @@ from .model import GivenModel
 _EXTENDS = "extends.json"
 _LINKED = ("thumbs", "converted", "tokens", "pairs")
 """Folders of the cache whose files are never changed in place: they may share their disk space."""
-_COPIED = ("index", "images.json", "camera_splits.json", "scene_graph.json")
+_COPIED = ("index", "images.json", "camera_splits.json", "overlays.json", "scene_graph.json")
 
 
 def begin(given: GivenModel, space: Workspace, keys: StageKeys) -> None:

@@ -18,6 +18,7 @@ from sfm.loop import LoopResult, Models, Rank, run_closed_loop
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
 from sfm.stages.known_poses import with_known_cameras
+from sfm.stages.masked_overlays import with_known_overlays
 from sfm.stages.recognised_lenses import with_known_fisheyes
 from sfm.stages.register import SessionMapper, match_edges, with_derived_rigs
 from sfm.stages.session import ImageAddition, PhotoSession
@@ -55,6 +56,7 @@ def ingested(
             earlier=earlier,
         )
         collection = with_known_fisheyes(with_splits(collection, space.cache), space.cache, config.images)
+        collection = with_known_overlays(collection, space.cache)
         collection = with_positions(collection, config.georeference)
         session.files.update(file_states(collection.photos))
         counts.update(photos=len(collection.photos), skipped=len(collection.skipped))

@@ -1,0 +1,136 @@
+"""Masks over what all photos of a folder show at the same pixels.
+
+What was found is kept in the workspace, so that a later run starts from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from PIL import Image
+
+from retrieval import Pair
+from sfm.colmap.database import FeatureDatabase
+from sfm.files.atomic import atomic_write_bytes, atomic_write_json
+from sfm.ingest.decode import decode, open_photo
+from sfm.ingest.masks import place_masks
+from sfm.matching.overlays import COLUMNS, ROWS, Positions, overlay
+from sfm.stages.session import PhotoSession
+from sfm.types import Collection, Photo
+from sfm.untrusted.documents import read_cache
+
+log = logging.getLogger(__name__)
+
+_FILE = "overlays.json"
+_MAX_PAIRS = 400
+"""Of a group of photos; more only cost time."""
+
+Cells = NDArray[np.bool_]
+
+
+def with_overlays_masked(
+    session: PhotoSession, collection: Collection, database: FeatureDatabase
+) -> Collection:
+    """The collection with masks over overlays that the matches of its photos show.
+
+    The features of these photos are then stale.
+    """
+    space, known = session.workspace, _load(session.workspace.cache)
+    found: dict[str, Cells] = {}
+    for key, photos in _groups(collection).items():
+        cells = overlay(_matches(photos, database), (photos[0].width, photos[0].height))
+        if cells is None or (key in known and not (cells & ~known[key]).any()):
+            continue
+        found[key] = cells | known.get(key, np.zeros_like(cells))
+        covered = round(float(found[key].mean()), 3)
+        space.events.emit("match", "overlay", photos=len(photos), example=photos[0].name, covered=covered)
+        log.warning(
+            "%d photos like %s show the same thing at the same pixels, such as a logo or what carries the "
+            "camera; these %.0f %% of the picture are masked",
+            len(photos),
+            photos[0].name,
+            100 * covered,
+        )
+    if not found:
+        return collection
+    rows = {
+        key: ["".join("01"[cell] for cell in row) for row in cells.astype(int)]
+        for key, cells in (known | found).items()
+    }
+    atomic_write_json(space.cache / _FILE, rows)
+    return with_known_overlays(collection, space.cache)
+
+
+def with_known_overlays(collection: Collection, cache_dir: Path) -> Collection:
+    """The collection with masks over the overlays that are remembered."""
+    known = _load(cache_dir)
+    if not known:
+        return collection
+    photos = tuple(
+        replace(photo, mask=_masked(photo, known[_key(photo)], cache_dir)) if _key(photo) in known else photo
+        for photo in collection.photos
+    )
+    place_masks(
+        {photo.name: (photo.width, photo.height) for photo in photos},
+        {photo.name: photo.mask for photo in photos if photo.mask is not None},
+        cache_dir,
+    )
+    return replace(collection, photos=photos)
+
+
+def _groups(collection: Collection) -> Mapping[str, Sequence[Photo]]:
+    groups: dict[str, list[Photo]] = {}
+    for photo in collection.photos:
+        groups.setdefault(_key(photo), []).append(photo)
+    return groups
+
+
+def _key(photo: Photo) -> str:
+    return f"{photo.width}x{photo.height} {photo.name.rpartition('/')[0]}"
+
+
+def _matches(photos: Sequence[Photo], database: FeatureDatabase) -> Iterator[tuple[Positions, Positions]]:
+    names, ids = {photo.name for photo in photos}, database.image_ids()
+    pairs: list[Pair] = [pair for pair in sorted(database.matched_pairs()) if {pair.a, pair.b} <= names]
+    with pycolmap.Database.open(database.path) as db:
+        for pair in pairs[:: 1 + len(pairs) // _MAX_PAIRS]:
+            a, b = ids[pair.a], ids[pair.b]
+            in_a, in_b = np.asarray(db.read_matches(a, b), np.int64).reshape(-1, 2).T
+            yield db.read_keypoints(a)[in_a, :2], db.read_keypoints(b)[in_b, :2]
+
+
+def _masked(photo: Photo, cells: Cells, cache_dir: Path) -> Path:
+    """The photo's mask, if it has one, without the cells."""
+    size = (photo.width, photo.height)
+    covered = Image.fromarray(cells).resize(size, Image.Resampling.NEAREST)
+    mask = np.ones(size[::-1], np.bool_)
+    content = b""
+    if photo.mask is not None:
+        content = photo.mask.read_bytes()
+        with open_photo(photo.mask) as image:
+            decode(image)
+            mask = np.asarray(image.convert("L")) > 0
+    digest = hashlib.sha256(content + np.packbits(cells).tobytes() + repr(size).encode()).hexdigest()
+    path = cache_dir / "overlays" / f"{digest}.png"
+    if not path.is_file():
+        buffer = io.BytesIO()
+        Image.fromarray(mask & ~np.asarray(covered)).save(buffer, "PNG")
+        atomic_write_bytes(path, buffer.getvalue())
+    return path
+
+
+def _load(cache_dir: Path) -> dict[str, Cells]:
+    stored = read_cache(cache_dir / _FILE, {str: [str]}) or {}
+    return {
+        key: np.array([[cell == "1" for cell in row] for row in rows])
+        for key, rows in stored.items()
+        if len(rows) == ROWS and all(len(row) == COLUMNS for row in rows)
+    }

@@ -1,0 +1,127 @@
+"""What photos show at the same pixels is found and masked; nothing else is."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sfm
+from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
+from sfm.matching.overlays import COLUMNS, ROWS, overlay
+from sfm.stages.masked_overlays import with_known_overlays
+from sfm.types import Collection, Exif, Photo
+
+SIZE = (640, 480)
+BAND = 0.75
+"""Where the overlay of the drawn matches begins, of the height."""
+
+Matches = Iterator[tuple[np.ndarray, np.ndarray]]
+
+
+def drawn(*, num_pairs: int = 10, shift: float = 40.0, wrong: float = 0.2, with_band: bool = True) -> Matches:
+    """Matches of pairs between which the picture moves by `shift` px, some of them wrong, above a band."""
+    rng = np.random.default_rng(0)
+    for _ in range(num_pairs):
+        first = rng.uniform((0, 0), SIZE, (3000, 2))
+        second = first + rng.normal(0, shift, 2) + rng.normal(0, 0.3, first.shape)
+        lost = rng.random(len(first)) < wrong
+        second[lost] = rng.uniform((0, 0), SIZE, (lost.sum(), 2))
+        if with_band:
+            band = (first[:, 1] > BAND * SIZE[1]) & ~lost
+            second[band] = first[band] + rng.normal(0, 0.1, (band.sum(), 2))
+        yield first, second
+
+
+def test_what_rests_while_the_picture_moves_is_an_overlay() -> None:
+    cells = overlay(drawn(), SIZE)
+
+    assert cells is not None
+    border = int(BAND * ROWS)
+    assert cells[border - 1 :].all()
+    assert not cells[: border - 1].any()
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        {"with_band": False},
+        {"shift": 0.1, "with_band": False},
+        {"shift": 0.1},
+        {"num_pairs": 4},
+        {"wrong": 1.0},
+    ],
+    ids=["no band", "a camera that stands still", "the same with a band", "few pairs", "nothing right"],
+)
+def test_nothing_else_is_an_overlay(matches: dict) -> None:
+    assert overlay(drawn(**matches), SIZE) is None
+
+
+def test_no_matches_are_no_overlay() -> None:
+    assert overlay(iter([]), SIZE) is None
+    assert overlay(iter([(np.zeros((0, 2)), np.zeros((0, 2)))] * 9), SIZE) is None
+
+
+def test_the_users_masks_stay_black(tmp_path: Path) -> None:
+    """Cells are remembered for photos of a folder and size; a photo of another size has a white mask."""
+    mask = tmp_path / "mine.png"
+    Image.fromarray(np.arange(640)[None].repeat(480, axis=0) >= 320).save(mask)
+    photos = tuple(
+        Photo(name, Path(name), Path(name), name, width, 480, 1, 1, Exif(), mask=own)
+        for name, width, own in (("a.jpg", 640, mask), ("b.jpg", 640, None), ("c.jpg", 600, None))
+    )
+    rows = ["0" * COLUMNS] * (ROWS - 6) + ["1" * COLUMNS] * 6
+    (tmp_path / "overlays.json").write_text(json.dumps({"640x480 ": rows}))
+
+    masked = with_known_overlays(Collection(photos, {}), tmp_path)
+
+    pixels = {name: np.asarray(Image.open(tmp_path / "masks" / f"{name}.jpg.png")) > 0 for name in "abc"}
+    assert pixels["a"][:360, 320:].all()
+    assert not pixels["a"][360:].any()
+    assert not pixels["a"][:, :320].any()
+    assert pixels["b"][:360].all()
+    assert not pixels["b"][360:].any()
+    assert pixels["c"].all()
+    assert [photo.mask is None for photo in masked.photos] == [False, False, True]
+
+
+@pytest.mark.parametrize("stored", ["", "[]", '{"640x480 ": ["01"]}', '{"640x480 ": 3}'])
+def test_damaged_notes_are_ignored(stored: str, tmp_path: Path) -> None:
+    (tmp_path / "overlays.json").write_text(stored)
+    collection = Collection((Photo("a.jpg", Path("a"), Path("a"), "a", 640, 480, 1, 1, Exif()),), {})
+
+    assert with_known_overlays(collection, tmp_path) == collection
+
+
+def test_photos_with_a_bonnet_at_their_foot_are_placed_right(demo_data: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    bonnet = None
+    for path in sorted((demo_data / "images").iterdir())[:8]:
+        with Image.open(path) as picture:
+            small = picture.reduce(2)
+        if bonnet is None:
+            noise = rng.integers(0, 255, (small.height // 16, small.width // 4, 3), np.uint8)
+            bonnet = Image.fromarray(noise).resize((small.width, small.height // 4), Image.Resampling.BICUBIC)
+        small.paste(bonnet, (0, small.height - bonnet.height))
+        small.save(photos / path.name, quality=95)
+    config = Config(
+        run=RunConfig(threads=2), sift=SiftConfig(max_num_features=1500), export=ExportConfig(report=False)
+    )
+
+    seen = []
+    for _ in range(2):
+        result = sfm.run(photos, output=tmp_path / "out", config=config)
+        lines = (tmp_path / "out" / "events.jsonl").read_text().splitlines()
+        seen.append([event for event in map(json.loads, lines) if event["event"] == "overlay"])
+
+    found = sfm.evaluate(tmp_path / "out", demo_data / "gt.json")
+    assert [len(events) for events in seen] == [1, 0]  # the second run knows it
+    assert seen[0][0]["covered"] == pytest.approx(7 / ROWS, abs=0.05)
+    assert result.reconstruction is not None
+    assert result.reconstruction.num_reg_images() == 8
+    assert found.overall.ate is not None
+    assert found.overall.ate.normalised < 0.01
