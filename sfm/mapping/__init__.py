@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .cameras.camera_groups import is_firm
 from .cameras.lens_kind import Fisheye, MatchedPoints, fisheye_camera, fit_fisheye
 from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_lengths
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
@@ -44,6 +45,7 @@ __all__ = [
     "find_wrong_focal_lengths",
     "fisheye_camera",
     "fit_fisheye",
+    "is_firm",
     "measured_background",
     "predicted_overlaps",
     "read_rotations",

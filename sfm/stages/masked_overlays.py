@@ -104,7 +104,8 @@ def _matches(photos: Sequence[Photo], database: FeatureDatabase) -> Iterator[tup
         for pair in pairs[:: 1 + len(pairs) // _MAX_PAIRS]:
             a, b = ids[pair.a], ids[pair.b]
             in_a, in_b = np.asarray(db.read_matches(a, b), np.int64).reshape(-1, 2).T
-            yield db.read_keypoints(a)[in_a, :2], db.read_keypoints(b)[in_b, :2]
+            if len(in_a):
+                yield db.read_keypoints(a)[in_a, :2], db.read_keypoints(b)[in_b, :2]
 
 
 def _masked(photo: Photo, cells: Cells, cache_dir: Path) -> Path:

@@ -17,7 +17,7 @@ import pycolmap
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
 from sfm.loop import Models
-from sfm.mapping import find_wrong_focal_lengths
+from sfm.mapping import find_wrong_focal_lengths, is_firm
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
 
@@ -59,7 +59,9 @@ def with_own_cameras(
         return collection
     found = find_wrong_focal_lengths(database.path, models, _guessed(collection), seed=config.run.seed)
     foreign = [photo for photo in found if among is None or photo.name in among]
-    registered = {model.image(i).name for model in models for i in model.reg_image_ids()}
+    # Of other models, images that were split off before are not asked again.
+    firm = (model for model in models if is_firm(model))
+    registered = {model.image(i).name for model in firm for i in model.reg_image_ids()}
     asked = registered if among is None else registered & among
     content = {photo.name: photo.sha256 for photo in collection.photos}
     entries = {name: entry for name, entry in _load(space.cache).items() if name not in asked}

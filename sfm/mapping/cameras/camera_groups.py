@@ -26,7 +26,8 @@ are held come to 0.98 and more, zooming from image to image to 0.93 and less."""
 _MIN_IMAGES = 3
 """A model of fewer determines no focal lengths."""
 _OBSERVATIONS = 150
-"""Of each image, of the points that most images see; more only cost time."""
+"""Of each image, of the points that most images see; more only cost time. Where the typical image has fewer,
+focal lengths of single images explain noise."""
 _MIN_TRACK = 3
 """Points of two images fit nearly any focal length."""
 _MAX_CUTS = 3
@@ -59,19 +60,24 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     side clearly better. Where a camera was cut and one for each image is better still, each has its own.
 
     Args:
-        model: registered images and points.
+        model: registered images and points; one that is not firm (`is_firm`) has no groups.
         shared_by: cameras to look at, whose focal length is a guess. Those of one value were taken for one
             camera at first.
     """
     wholes = _wholes(model, shared_by)
-    if not any(len(images) > 1 for images in wholes) or model.num_reg_images() < _MIN_IMAGES:
+    if not any(len(images) > 1 for images in wholes) or not is_firm(model):
         return []
     points = _firm_points(model)
     start = _focal_px(model, [i for images in wholes for i in images])
     alone = _adjusted(model, points, [(i,) for i in start], start)
     own = _focal_px(alone, start)
     groups = [group for images in wholes for group in _of_similar_focal(images, model, own)]
-    errors = first = _errors(_adjusted(model, points, groups, start))
+    # From either start, as a cut would begin: a model that is not settled yet may end in another minimum.
+    starts = (
+        _errors(_adjusted(*before))
+        for before in ((model, points, groups, start), (alone, points, groups, own))
+    )
+    errors = first = min(starts, key=lambda one: _mean(one, tuple(one)))
     settled: set[Group] = set()
     while group := next((one for one in groups if one not in settled), None):
         others = [one for one in groups if one != group]
@@ -101,6 +107,15 @@ def _without_loose(group: Group, errors: Errors, apart: Errors) -> list[Group]:
     if _mean(apart, group) > _LOOSE * _mean(errors, group):
         return [group]
     return [(i,) for i in group]
+
+
+def is_firm(model: pycolmap.Reconstruction) -> bool:
+    """Whether a model has the images and observations that determine a focal length for each image."""
+    count = dict.fromkeys(model.reg_image_ids(), 0)
+    for point_id in _firm_points(model):
+        for element in model.point3D(point_id).track.elements:
+            count[element.image_id] += 1
+    return len(count) >= _MIN_IMAGES and float(np.median(list(count.values()))) >= _OBSERVATIONS
 
 
 def _wholes(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> list[Group]:

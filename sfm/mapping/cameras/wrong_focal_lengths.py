@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pycolmap
 
 from ..scene.scene import Scene
-from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, SAME_FOCAL, focal_groups
+from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, SAME_FOCAL, focal_groups, is_firm
 
 _MIN_POINTS = 20
 _MIN_FOCAL_CHANGE = 0.25
@@ -72,10 +72,12 @@ def find_wrong_focal_lengths(
 
 
 def _is_lost(scene: Scene, name: str, models: Sequence[pycolmap.Reconstruction]) -> bool:
-    """Whether no model registers an image where it observes most of the points that it matches."""
+    """Whether no firm model registers an image where it observes most of the points that it matches."""
     for model in models:
         image = model.find_image_with_name(name)
         if image is not None and image.has_pose:
+            if not is_firm(model):
+                return True
             num_visible = len(_visible_points(scene, name, model)[0])
             seen = (model.point3D(point.point3D_id) for point in image.get_observation_points2D())
             return sum(point.track.length() > 2 for point in seen) < _MIN_OBSERVED * num_visible
