@@ -250,9 +250,6 @@ class _Loop:
     def _consistency(self) -> InconsistencyReport:
         return (self.pairs.inconsistent() if self.config.defers else None) or NO_DOUBT
 
-    def _deferred(self) -> frozenset[Pair]:
-        return self._consistency().deferred
-
     def _round(self, stage: Stage, max_batches: int | None = None) -> _Outcome | None:
         """One round; None where no pair was matched."""
         number, started = len(self.history) + 1, time.monotonic()
@@ -316,7 +313,7 @@ class _Loop:
         )
         requests += deciding_requests(report, self.pairs.graph)
         if is_registered and not self.existing:
-            requests += ambiguity_requests(self.mapper.ambiguous_parts(self.models, self._deferred()), tried)
+            requests += ambiguity_requests(self.mapper.ambiguous_parts(self.models), tried)
         return [request for one in requests if (request := self._of_new_images(one)).candidates]
 
     def _loop_closures(

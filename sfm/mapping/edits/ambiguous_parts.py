@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,12 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 
 from ..growing.submodels import MappingContext, Submodel
-from ..measures.covisibility_test import CovisibilityTest
 from ..scene.options import mapper_options
 from ..scene.scene import Scene
-from .alternative_poses import alternative_placements
+from .alternative_poses import AlternativePlacement, alternative_placements
 
-_MARGIN = 4
-"""Pairs beyond the missing ones: a changed model predicts other overlaps."""
+_NUM_ASKED = 12
+"""Pairs of a placement in one round: where they match, others decide in the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +26,25 @@ class AmbiguousPart:
 
     names: frozenset[str]
     deciding: tuple[Pair, ...]
-    """Most overlap first; as many as it takes."""
+    """Most overlap first."""
 
 
 def ambiguous_parts(
     database: Path,
     models: Sequence[pycolmap.Reconstruction],
-    deferred: Set[Pair] = frozenset(),
     *,
     config: RegisterConfig,
     seed: int,
 ) -> list[AmbiguousPart]:
     """Parts with two possible placements and the untried pairs that would decide between them.
 
+    All verified pairs propose placements, likelier false ones as well: where few true pairs were tried, those
+    of a repeated structure make them look false. Pairs are asked for until one placement has far more matches
+    than the other, or is refuted, or no pair is left that predicts overlap at either.
+
     Args:
         database: COLMAP database with keypoints and two-view geometries; only read.
         models: of its images, unchanged; need not be settled.
-        deferred: pairs that count for no placement.
         config: of registration.
         seed: of everything random.
     """
@@ -52,14 +53,19 @@ def ambiguous_parts(
     context = MappingContext(scene, options, lambda name: None)
     found: list[AmbiguousPart] = []
     for model in models:
-        for other in alternative_placements(context, Submodel.of(scene.with_all_keypoints(model)), deferred):
-            asked = (AmbiguousPart(other.part, _deciding_pairs(place)) for place in (other.here, other.there))
-            found += [place for place in asked if place.deciding]
+        submodel = Submodel.of(scene.with_all_keypoints(model))
+        for other in alternative_placements(context, submodel, deferred=frozenset()):
+            if not _is_decided(other):
+                places = (place.untried[:_NUM_ASKED] for place in (other.here, other.there))
+                found += [AmbiguousPart(other.part, untried) for untried in places if untried]
     return found
 
 
-def _deciding_pairs(place: CovisibilityTest) -> tuple[Pair, ...]:
-    """Untried pairs that decide on a placement; none where even all of them are too few."""
-    if not 0 < place.num_missing <= len(place.untried):
-        return ()
-    return place.untried[: place.num_missing + _MARGIN]
+def _is_decided(other: AlternativePlacement) -> bool:
+    """Whether most pairs that should match at one of both placements do not.
+
+    A pair that agrees with the other placement alone does not count: it may be one of a repeated structure.
+    """
+    here = other.here.without(other.other - other.present)
+    there = other.there.without(other.present - other.other)
+    return here.is_inconsistent or there.is_inconsistent

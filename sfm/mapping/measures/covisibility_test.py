@@ -8,7 +8,7 @@ most of these pairs do not match; at the right placement nearly all match. It fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retrieval import Pair
 
@@ -23,10 +23,20 @@ _MAX_SHARE = 0.5
 class CovisibilityTest:
     """Pairs that should match by where two parts stand: those tried, those that do match, and the rest."""
 
-    num_tried: int
-    num_agreeing: int
+    tried: frozenset[Pair]
+    agreeing: frozenset[Pair]
     untried: tuple[Pair, ...] = ()
     """Most overlap first."""
+
+    @property
+    def num_tried(self) -> int:
+        """Pairs that should match and were tried."""
+        return len(self.tried)
+
+    @property
+    def num_agreeing(self) -> int:
+        """Those of them that do match."""
+        return len(self.agreeing)
 
     @property
     def num_inconsistent(self) -> int:
@@ -48,6 +58,10 @@ class CovisibilityTest:
         """Number of pairs that have to be tried for a decision."""
         return max(0, _MIN_TRIED - self.num_tried)
 
+    def without(self, pairs: Set[Pair]) -> CovisibilityTest:
+        """The test by the other pairs."""
+        return replace(self, tried=self.tried - pairs, agreeing=self.agreeing - pairs)
+
 
 def covisibility_test(
     overlaps: Mapping[Pair, float], part: Set[str], tried: Set[Pair], agreeing: Set[Pair]
@@ -61,6 +75,5 @@ def covisibility_test(
         agreeing: verified pairs that agree with the poses that the overlaps were predicted from.
     """
     across = {pair for pair, share in overlaps.items() if share >= _MIN_OVERLAP and len(part & {*pair}) == 1}
-    asked = across & tried
     untried = sorted(across - tried, key=lambda pair: (-overlaps[pair], pair))
-    return CovisibilityTest(len(asked), len(asked & agreeing), tuple(untried))
+    return CovisibilityTest(frozenset(across & tried), frozenset(across & tried & agreeing), tuple(untried))

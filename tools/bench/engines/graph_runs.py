@@ -198,9 +198,9 @@ class _StoreMapper:
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
         return read_inconsistent_pairs(self.problem.database, tried)
 
-    def ambiguous_parts(self, models: Models, deferred: frozenset[Pair]) -> Sequence[AmbiguousPart]:
+    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
         problem = self.problem
-        return ambiguous_parts(problem.database, models, deferred, config=problem.config, seed=problem.seed)
+        return ambiguous_parts(problem.database, models, config=problem.config, seed=problem.seed)
 
 
 def _first_graph(
