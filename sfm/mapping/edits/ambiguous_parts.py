@@ -16,7 +16,7 @@ from ..scene.options import mapper_options
 from ..scene.scene import Scene
 from .alternative_poses import AlternativePlacement, alternative_placements
 
-_NUM_ASKED = 12
+_NUM_ASKED = 6
 """Pairs of a placement in one round: where they match, others decide in the next."""
 
 
@@ -40,7 +40,8 @@ def ambiguous_parts(
 
     All verified pairs propose placements, likelier false ones as well: where few true pairs were tried, those
     of a repeated structure make them look false. Pairs are asked for until one placement has far more matches
-    than the other, or is refuted, or no pair is left that predicts overlap at either.
+    than the other, or is refuted, or no pair is left that predicts overlap at either. Of each model, the part
+    is asked about whose alternative has the largest share of the matches.
 
     Args:
         database: COLMAP database with keypoints and two-view geometries; only read.
@@ -54,11 +55,21 @@ def ambiguous_parts(
     found: list[AmbiguousPart] = []
     for model in models:
         submodel = Submodel.of(scene.with_all_keypoints(model))
-        for other in alternative_placements(context, submodel, deferred=frozenset()):
-            if not _is_decided(other):
-                places = (place.untried[:_NUM_ASKED] for place in (other.here, other.there))
-                found += [AmbiguousPart(other.part, untried) for untried in places if untried]
+        undecided = [
+            other
+            for other in alternative_placements(context, submodel, deferred=frozenset())
+            if not _is_decided(other) and (other.here.untried or other.there.untried)
+        ]
+        # Of parts within and beside each other, one may decide about the others.
+        for other in sorted(undecided, key=lambda one: _share_of_votes(context, one))[-1:]:
+            places = (place.untried[:_NUM_ASKED] for place in (other.here, other.there))
+            found += [AmbiguousPart(other.part, untried) for untried in places if untried]
     return found
+
+
+def _share_of_votes(context: MappingContext, other: AlternativePlacement) -> float:
+    here, there = other.votes(context.scene.view_graph.edges)
+    return there / max(here + there, 1)
 
 
 def _is_decided(other: AlternativePlacement) -> bool:
