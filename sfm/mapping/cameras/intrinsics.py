@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import pycolmap
@@ -19,6 +20,7 @@ from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
 from .priors import add_prior
+from .shared_lens import LensView, shared_lenses, tie
 
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
 _LEAST_SQUARES = (1e-6, 100)
@@ -39,6 +41,8 @@ class RicherCameras:
     """Cameras whose principal point is freed without asking the observations."""
     sigma_px: float
     """Standard deviation of the observations, px."""
+    lenses: Sequence[Sequence[LensView]] = ()
+    """Cameras that have one lens, of which all images together support richer intrinsics."""
 
     @property
     def supported(self) -> Set[int]:
@@ -110,20 +114,23 @@ def richer_cameras(
         fixed_cameras: cameras whose intrinsics never change.
     """
     num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
-    selections: dict[int, ModelSelection] = {}
-    for camera_id, num in sorted(num_images.items()):
-        camera = model.camera(camera_id)
-        if num >= MIN_IMAGES and camera_id not in fixed_cameras and camera.focal_length_idxs():
-            could = freedom(
-                camera,
-                options,
-                richest=refine.max_camera_model,
-                principal_point=refine.principal_point == "evidence",
-            )
-            selections[camera_id] = select_model(model, camera_id, could)
+    could = {
+        camera_id: freedom(
+            model.camera(camera_id),
+            options,
+            richest=refine.max_camera_model,
+            principal_point=refine.principal_point == "evidence",
+        )
+        for camera_id, num in sorted(num_images.items())
+        if num >= MIN_IMAGES
+        and camera_id not in fixed_cameras
+        and model.camera(camera_id).focal_length_idxs()
+    }
+    selections = {camera_id: select_model(model, {camera_id: own}) for camera_id, own in could.items()}
+    lenses, selections = shared_lenses(model, could, selections, num_images)
     anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
     sigma_px = noise_px(residual_lengths(model))
-    return RicherCameras(selections, num_images, fixed_cameras, anyway, sigma_px)
+    return RicherCameras(selections, num_images, fixed_cameras, anyway, sigma_px, lenses)
 
 
 def adjusted_with(
@@ -147,14 +154,21 @@ def adjusted_with(
     solver.max_num_iterations = iterations
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(freed, config, model)
     problem = adjuster.problem  # keeps the priors alive
+    lens_of = {view.camera_id: views for views in richer.lenses for view in views}
     for camera_id in sorted(free):
+        # The prior of a lens counts once.
+        num = len(lens_of.get(camera_id, (camera_id,)))
         add_prior(
             problem,
             model.camera(camera_id),
             freed,
-            sigma_px=richer.sigma_px,
+            sigma_px=richer.sigma_px / math.sqrt(num),
             principal_point=camera_id in richer.shifted,
         )
+    for views in richer.lenses:
+        for view in views[1:]:
+            if {views[0].camera_id, view.camera_id} <= free:
+                tie(problem, model.camera(views[0].camera_id), model.camera(view.camera_id), view)
     summary = adjuster.solve()
     if not summary.is_solution_usable() or not all(plausible(model.camera(i)) for i in free):
         return None

@@ -23,7 +23,7 @@ from ..scene.camera_models import (
     together,
 )
 from .evidence import Folds
-from .linearized_observations import LinearizedObservations, gather
+from .linearized_observations import LinearizedObservations, gather_of_cameras
 from .reduced_system import ReducedSystem
 
 Array = npt.NDArray[np.float64]
@@ -32,6 +32,8 @@ _MIN_LOG_EVIDENCE = 1.5
 """For each parameter, from which a block is freed: for what freeing wrongly costs."""
 _MAX_FOCAL_SIGMA = 0.01
 """Of the focal length, with which it still counts as determined."""
+MAX_FOCAL_RATIO = 1.01
+"""Of cameras that may have one lens, at one image size."""
 SUPPORTED = "supported by the observations"
 
 
@@ -63,11 +65,23 @@ class ModelSelection:
     freedom: Freedom
     camera: pycolmap.Camera
     """Of the richest model; what was not freed is as it was."""
+    step: Array = field(default_factory=lambda: np.zeros(0))
+    """(D,) in the directions of `freedom`; empty where nothing was tried."""
 
     @property
     def accepted(self) -> tuple[str, ...]:
         """Names of the accepted parameter blocks, one by one."""
         return tuple(name for one in self.tried if one.accepted for name in parts(one.block))
+
+    @property
+    def log_evidence(self) -> float:
+        """For all accepted parameter blocks together (natural logarithm); 0 where there are none."""
+        return sum(one.log_evidence or 0.0 for one in self.tried if one.accepted)
+
+    def of_camera(self, camera_id: int, num_images: int, freedom: Freedom) -> ModelSelection:
+        """The same for another camera, which changes in its own directions with this one."""
+        tried = tuple(replace(one, camera_id=camera_id, num_images=num_images) for one in self.tried)
+        return ModelSelection(tried, freedom, freedom.moved(self.step), self.step)
 
     def reached(self, camera: pycolmap.Camera) -> tuple[TriedBlock, ...]:
         """The blocks that were tried, accepted ones with their values after adjustment."""
@@ -84,15 +98,54 @@ class ModelSelection:
         )
 
 
-def select_model(model: pycolmap.Reconstruction, camera_id: int, freedom: Freedom) -> ModelSelection:
-    """Try the parameter blocks of a camera one after the other, each with those accepted so far."""
-    seen = gather(model, camera_id, freedom)
+def select_model(model: pycolmap.Reconstruction, freedoms: Mapping[int, Freedom]) -> ModelSelection:
+    """Try the parameter blocks of a camera one after the other, each with those accepted so far.
+
+    Args:
+        model: globally adjusted, without outliers.
+        freedoms: by camera id, of the camera, then of others that change with it, in the same directions.
+    """
+    camera_id, freedom = next(iter(freedoms.items()))
+    seen = gather_of_cameras(model, freedoms)
     if not freedom.blocks or not seen.variance > 0:
         return ModelSelection((), freedom, freedom.camera)
     try:
         return _selected(_Evidence(freedom, seen), camera_id)
     except np.linalg.LinAlgError:  # poses that nothing determines
         return ModelSelection((), freedom, freedom.camera)
+
+
+def is_alike(
+    model: pycolmap.Reconstruction, freedoms: Mapping[int, Freedom], camera_id: int, joint: ModelSelection
+) -> bool:
+    """Whether the observations support no values of its own for one of several cameras that change together.
+
+    Args:
+        model: as for the selection.
+        freedoms: as for the selection.
+        camera_id: of the camera in question.
+        joint: the selection of all; asked about are the focal length and what was accepted.
+    """
+    first = joint.freedom
+    accepted = [i for block in first.blocks if block.name in joint.accepted for i in block.columns]
+    at = [*first.focal, *accepted]
+    prior = first.prior[at]
+    prior[: len(first.focal)] = (MAX_FOCAL_RATIO - 1) * first.camera.mean_focal_length()
+    widened = {
+        i: replace(
+            one,
+            names=(*one.names, *(f"own {one.names[j]}" for j in at)),
+            directions=np.hstack((one.directions, one.directions[:, at] * (i == camera_id))),
+            prior=np.concatenate((first.prior, prior)),
+        )
+        for i, one in freedoms.items()
+    }
+    evidence = _Evidence(next(iter(widened.values())), gather_of_cameras(model, widened))
+    own = ParameterBlock("own", tuple(range(len(first.names), len(first.names) + len(at))))
+    try:
+        return not evidence.judge(camera_id, own, [*first.base, *accepted]).accepted
+    except np.linalg.LinAlgError:  # poses that nothing determines
+        return False
 
 
 def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
@@ -112,7 +165,7 @@ def _selected(evidence: _Evidence, camera_id: int) -> ModelSelection:
                 free += joint.columns
                 waiting = [block for block in waiting if block.name not in parts(joint.name)]
     step = evidence.system.step(free, evidence.prior).intrinsics
-    return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step))
+    return ModelSelection(tuple(tried.values()), freedom, freedom.moved(step), step)
 
 
 def _only_together(

@@ -1,0 +1,150 @@
+"""Cameras whose images are turned or resized are found to have one lens, and get the same intrinsics."""
+
+import numpy as np
+import pycolmap
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfm.config.schema import RefineConfig
+from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
+from sfm.mapping.cameras.shared_lens import LensView, possible_views
+
+from .lenses import FOCAL, HEIGHT, WIDTH, Array, adjusted, adjustment, finished, opencv
+from .running import seeds
+
+QUARTER = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+SHIFT = (7.0, -5.0)
+
+
+def shown(camera: pycolmap.Camera, xy: Array, view: LensView) -> Array:
+    """Where pixels (N, 2) of an image are after it was turned and resized."""
+    height, width = camera.height, camera.width
+    for _ in range(view.turns):
+        xy = np.stack((height - xy[:, 1], xy[:, 0]), axis=1)
+        height, width = width, height
+    return view.scale * xy
+
+
+def size_of(camera: pycolmap.Camera, view: LensView) -> tuple[int, int]:
+    size = (camera.height, camera.width) if view.turns % 2 else (camera.width, camera.height)
+    return round(view.scale * size[0]), round(view.scale * size[1])
+
+
+def through(camera: pycolmap.Camera, view: LensView) -> pycolmap.Camera:
+    matrix, offset = view.mapping(camera)
+    width, height = size_of(camera, view)
+    params = matrix @ camera.params + offset
+    return pycolmap.Camera(
+        camera_id=view.camera_id, model=camera.model_name, width=width, height=height, params=params
+    )
+
+
+@given(
+    turns=st.integers(0, 3),
+    scale=st.sampled_from([1.0, 0.5, 1 / 3, 2.0]),
+    model=st.sampled_from(["SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "THIN_PRISM_FISHEYE"]),
+    values=st.lists(st.floats(-1, 1), min_size=8, max_size=8),
+)
+def test_a_turned_camera_shows_each_point_where_the_turned_image_does(
+    turns: int, scale: float, model: str, values: list[float]
+) -> None:
+    camera = pycolmap.Camera.create_from_model_name(1, model, 900.0, 1024, 768)
+    params = np.array(camera.params)
+    params[list(camera.principal_point_idxs())] += 20 * np.array(values[:2])
+    extra = list(camera.extra_params_idxs())
+    params[extra] = 0.01 * np.resize(values, len(extra))
+    if len(camera.focal_length_idxs()) == 2:
+        params[0] *= 1.01
+    camera.params = params.tolist()
+    view = LensView(2, turns, scale)
+    points = np.array([[0.1, 0.2, 1], [-0.3, 0.1, 1.2], [0, 0, 1], [0.25, -0.2, 0.9]])
+
+    found = through(camera, view).img_from_cam(points @ np.linalg.matrix_power(QUARTER, turns).T)
+
+    np.testing.assert_allclose(found, shown(camera, np.asarray(camera.img_from_cam(points)), view), atol=1e-8)
+
+
+def with_views(model: pycolmap.Reconstruction, views: dict[int, LensView]) -> pycolmap.Reconstruction:
+    """The model with some images turned or resized, by id; cameras are believed to be simple again."""
+    changed = pycolmap.Reconstruction()
+    first = model.camera(1)
+    simple = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", FOCAL, WIDTH, HEIGHT)
+    for view in sorted({LensView(1), *views.values()}, key=lambda one: one.camera_id):
+        changed.add_camera_with_trivial_rig(through(simple, view))
+    for image_id in model.reg_image_ids():
+        image, view = model.image(image_id), views.get(image_id, LensView(1))
+        xy = shown(first, np.array([point.xy for point in image.points2D]), view)
+        copied = pycolmap.Image(image.name, xy, view.camera_id, image_id)
+        pose = image.cam_from_world()
+        turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.linalg.matrix_power(QUARTER, view.turns)), np.zeros(3))
+        changed.add_image_with_trivial_frame(copied, turn * pose)
+    for point_id, point in model.points3D.items():
+        changed.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
+    return adjusted(changed)
+
+
+def number(model: pycolmap.Reconstruction, every: int) -> list[int]:
+    return sorted(model.reg_image_ids())[::every]
+
+
+@pytest.mark.parametrize("view", [LensView(2, 1), LensView(2, 3), LensView(2, 0, 0.5)])
+@seeds(0, 1)
+def test_images_of_one_lens_determine_its_principal_point_together(view: LensView, seed: int) -> None:
+    whole = finished(opencv(shift=SHIFT), seed=seed, num_images=8, num_points=250)
+    model = with_views(whole, dict.fromkeys(number(whole, 2), view))
+
+    richer = richer_cameras(model, adjustment(), RefineConfig(), fixed_cameras=frozenset())
+    started = richer.started(model)
+    done = adjusted_with(started, richer, adjustment())
+
+    assert [[one.camera_id for one in views] for views in richer.lenses] == [[1, 2]]
+    assert all("principal_point" in found.accepted for found in richer.selections.values())
+    assert done is not None
+    own, first = done.camera(2), done.camera(1)
+    (tied,) = richer.lenses
+    matrix, offset = tied[1].mapping(first)
+    np.testing.assert_allclose(own.params, matrix @ first.params + offset, rtol=1e-4, atol=1e-4)
+    assert abs(first.principal_point_x - (WIDTH / 2 + SHIFT[0])) < 2.5
+    assert abs(first.principal_point_y - (HEIGHT / 2 + SHIFT[1])) < 2.5
+    assert tied[1].turns == view.turns
+
+
+def test_two_lenses_of_one_field_of_view_stay_apart() -> None:
+    """The principal point of every second image is as far below the centre as that of the others above it."""
+    mixed = two_lenses(finished(opencv(shift=(9.0, 8.0)), num_images=16))
+
+    richer = richer_cameras(mixed, adjustment(), RefineConfig(), fixed_cameras=frozenset())
+
+    assert not richer.lenses
+
+
+def two_lenses(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    """Every second image of a second camera, with another principal point."""
+    shift = np.array([0.0, 16.0])
+    mixed = pycolmap.Reconstruction()
+    for camera_id in (1, 2):
+        camera = pycolmap.Camera.create_from_model_name(camera_id, "SIMPLE_RADIAL", FOCAL, WIDTH, HEIGHT)
+        mixed.add_camera_with_trivial_rig(camera)
+    for index, image_id in enumerate(sorted(model.reg_image_ids())):
+        image = model.image(image_id)
+        xy = np.array([point.xy for point in image.points2D]) - (shift if index % 2 else 0)
+        mixed.add_image_with_trivial_frame(
+            pycolmap.Image(image.name, xy, 1 + index % 2, image_id), image.cam_from_world()
+        )
+    for point_id, point in model.points3D.items():
+        mixed.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
+    return adjusted(mixed)
+
+
+def test_cameras_of_other_shape_or_field_of_view_have_no_common_lens() -> None:
+    first = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", 1000, 1024, 768)
+
+    def views(focal: float, width: int, height: int, model: str = "SIMPLE_RADIAL") -> list[LensView]:
+        return possible_views(first, pycolmap.Camera.create_from_model_name(2, model, focal, width, height))
+
+    assert [view.turns for view in views(1000, 1024, 768)] == [0, 2]
+    assert [(view.turns, view.scale) for view in views(502, 384, 512)] == [(1, 0.5), (3, 0.5)]
+    assert not views(1020, 1024, 768)
+    assert not views(1000, 1024, 576)
+    assert not views(1000, 1024, 768, "RADIAL")
