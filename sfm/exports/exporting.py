@@ -63,7 +63,7 @@ def export(
     _check_format(to, depth)
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
-    _refuse_foreign(target)
+    refuse_foreign(target)
     _require_photos(root, to)
     source = Source(root, read_model(root, model), model, depth, progress)
     if FORMATS[to].needs_photos:
@@ -144,7 +144,12 @@ def _finished(out: Path) -> Path:
     return out
 
 
-def _refuse_foreign(destination: Path) -> None:
+def refuse_foreign(destination: Path) -> None:
+    """Refuse to write into what is neither new, empty nor an earlier export.
+
+    Raises:
+        WorkspaceError: the place holds something else.
+    """
     if os.path.exists(destination) and not os.path.isdir(destination):
         raise WorkspaceError(f"{destination} is a file", hint="give a folder for the export")
     if not os.path.isdir(destination) or (destination / MARKER).is_file():
