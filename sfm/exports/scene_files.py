@@ -57,8 +57,8 @@ def write_scene(source: Source, scratch: Path) -> None:
         for part in _FOLDERS:
             keeper = Keeper()
             with atomic_folder(root / part, carry=keeper.carry) as folder:
-                for path in sorted((made / part).iterdir()):
-                    shutil.move(path, folder / path.name)
+                for entry in sorted(os.listdir(made / part)):
+                    shutil.move(made / part / entry, folder / entry)
                 write_marker(folder, {"format": "views", _BESIDE: beside})
             keeper.report(root / part)
         for file in _FILES:
