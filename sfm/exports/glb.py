@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,19 +157,13 @@ def _plane(camera: pycolmap.Camera, depth: float, grid: Grid, pixels: NDArray[np
     where = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
     picture = Image.fromarray(pixels)
     picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
+    picture.format = "JPEG"  # which trimesh then writes: a tenth of the size of a PNG
     return trimesh.Trimesh(
         depth * np.array(corners),
         [(0, 1, 2), (0, 2, 3)],
-        visual=_textured(where, _as_jpeg(picture)),
+        visual=_textured(where, picture),
         process=False,
     )
-
-
-def _as_jpeg(picture: Image.Image) -> Image.Image:
-    """The same, of the format that trimesh then writes: a tenth of the size of a PNG."""
-    data = io.BytesIO()
-    picture.save(data, "JPEG", quality=95)
-    return Image.open(data)
 
 
 def _world_from_opengl_camera(image: pycolmap.Image) -> NDArray[np.float64]:

@@ -314,7 +314,7 @@ READERS = {
     **RUNS,
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
     "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
-    "aligned depth": Reader(_aligned_depth, _aligned_depth, ("*.safetensors",)),
+    "aligned depth": Reader(_aligned_depth, _aligned_depth, ("*/*/*.safetensors",)),
     "pair store": Reader(_pair_store, _pair_store, ("*.safetensors",)),
     "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif")),
     "mask": Reader(_photos, _mask, ("mask.png",)),
