@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -21,7 +21,13 @@ _STRICT = 0.5
 @click.command("run", short_help="Reconstruct a folder of photos, or continue.")
 @engine_options(PHOTOS)
 @click.option("--strict", is_flag=True, help="Leave out photos that are likelier wrong than right.")
-def run_command(request: Request, *, strict: bool) -> None:
+@click.option(
+    "--as",
+    "surface",
+    type=click.Choice(["points", "mesh"]),
+    help="Also write scene.glb, depth/ and confidence/ (preset scene does), as points or textured surfaces.",
+)
+def run_command(request: Request, *, strict: bool, surface: Literal["points", "mesh"] | None) -> None:
     """Reconstruct a folder of photos; run again to continue or to add photos.
 
     PHOTOS is a folder; it may be left out where the configuration names it. KEY=VALUE overrides an option,
@@ -33,6 +39,8 @@ def run_command(request: Request, *, strict: bool) -> None:
     if strict:
         likely = max(config.register.min_probability, _STRICT)
         config = replace(config, register=replace(config.register, min_probability=likely))
+    if surface is not None:
+        config = replace(config, export=replace(config.export, scene=surface))
     with shown(request) as progress:
         result = sfm.run(photos, output=Path(str(config.output)), config=config, progress=progress)
     _conclude(request, result_lines(result))

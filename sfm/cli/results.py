@@ -13,15 +13,16 @@ from sfm.exports.formats import FORMATS
 from .arguments import complete_options, is_override
 
 if TYPE_CHECKING:
-    from sfm.exports.source import DepthOptions
+    from sfm.exports.source import DepthOptions, Frame, Surface
 
 _PATH = click.Path(path_type=Path)
 
 
 _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".format(
     "\n".join(f"{name:<12}{form.what}" for name, form in FORMATS.items()),
-    "Depth comes from the network of the mast3r backend, whatever backend OUT was made with. KEY=VALUE "
-    "overrides an option of that run, such as mast3r.device=cpu.",
+    "Depth is that of the alignment where one made OUT, else it comes from the network of the mast3r "
+    "backend, whatever backend OUT was made with. KEY=VALUE overrides an option of that run, such as "
+    "mast3r.device=cpu.",
 )
 
 
@@ -49,6 +50,21 @@ _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".forma
 @click.option("--points", type=click.IntRange(min=1), help="views: points of the cloud.  [default: 2000000]")
 @click.option("--full-size", is_flag=True, help="views: depth of the photos' size, not the network's.")
 @click.option("--metres", is_flag=True, help="views: in metres as the network sees them.")
+@click.option(
+    "--as",
+    "surface",
+    type=click.Choice(["points", "mesh"]),
+    help="views: what scene.glb shows.  [default: points]",
+)
+@click.option(
+    "--frame",
+    type=click.Choice(["upright", "first-camera"]),
+    help="How scene.glb stands: y up, or seen from the first photo.  [default: upright]",
+)
+@click.option("--plain-cameras", is_flag=True, help="scene.glb: no photos on the planes of its cameras.")
+@click.option(
+    "--camera-size", type=click.FloatRange(min=0), help="scene.glb: depth of its cameras; 0 draws none."
+)
 @click.option("--strip-gps", is_flag=True, help="Take out of the photos where they were taken.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but errors.")
 def export_command(
@@ -63,12 +79,17 @@ def export_command(
     points: int | None,
     full_size: bool,
     metres: bool,
+    surface: Surface | None,
+    frame: Frame | None,
+    plain_cameras: bool,
+    camera_size: float | None,
     strip_gps: bool,
     quiet: bool,
 ) -> None:
     """Export; `_EXPORT_HELP` is what users read."""
-    from sfm.exports.source import DepthOptions
+    from sfm.exports.source import DepthOptions, SceneOptions
 
+    scene = SceneOptions(surface or "points", frame or "upright", not plain_cameras, camera_size)
     wanted: dict[str, object] = {
         "min_confidence": min_confidence,
         "pairs_per_view": pairs_per_view,
@@ -76,6 +97,7 @@ def export_command(
         "full_size": full_size or None,
         "metres": metres or None,
         "overrides": _checked(overrides) or None,
+        "scene": None if scene == SceneOptions() else scene,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     options = DepthOptions(**given) if given or depth or to in ("views", "dense") else None  # type: ignore[arg-type]

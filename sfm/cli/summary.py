@@ -22,8 +22,10 @@ def result_lines(result: Result) -> list[str]:
     lines += [*_visual_aliasing(result), *_left_out(result), *_changed(result), *_in_doubt(result)]
     if result.models:
         lines.append(f"model       {result.output / 'sparse' / '0'}")
-    has_report = all(failure.step != "report" for failure in result.run.failures)
-    if result.run.config.export.report and has_report:
+    failed = {failure.step for failure in result.run.failures}
+    if result.models and result.run.config.export.scene != "never" and "scene" not in failed:
+        lines.append(f"scene       {result.output / 'scene.glb'}")
+    if result.run.config.export.report and "report" not in failed:
         lines.append(f"report      {result.output / 'report.html'}")
     # a model of a database alone has no photos to export, and after a failure the next command is the same
     if result.models and result.run.backend and not result.run.failures:

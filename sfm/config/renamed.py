@@ -28,7 +28,7 @@ _COLMAP = {
 }
 _REGISTER = {"register.suspects": "register.inconsistent_pairs"}
 _VALUES = {("register.inconsistent_pairs", "hold_back"): "defer"}
-_GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio")
+_GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio", "export.points_ply")
 
 
 @cache

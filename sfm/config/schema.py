@@ -315,8 +315,9 @@ class ExportConfig:
 
     text: bool = False
     """Also write cameras.txt, images.txt and points3D.txt."""
-    points_ply: bool = True
-    """Write the coloured point cloud as points.ply."""
+    scene: Literal["never", "points", "mesh"] = "never"
+    """points, mesh: also write scene.glb, depth/ and confidence/, as sfm export --to views --as does; preset
+    scene: points. Where no alignment gave depth, the network of backend mast3r is asked for it."""
     report: bool = True
     """Write report.html."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sfm.exports.dense_cloud import dense_cloud, write_cloud_ply
-from sfm.exports.glb import write_glb
+from sfm.exports.glb import Pictures, write_glb
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.triangulated_views import triangulated_views
 
@@ -30,11 +30,17 @@ def write_dense(source: Source, folder: Path) -> Mapping[str, str]:
             views, min_confidence=0.0, max_points=options.max_points, progress=source.progress
         )
         write_cloud_ply(cloud, folder / "points.ply")
-        orientations = {name: photo.orientation for name, photo in views.network.photos.items()}
-        write_glb(views.model, cloud, orientations, folder / "scene.glb")
+        write_glb(
+            views.model,
+            cloud,
+            views.network.photos.orientations,
+            folder / "scene.glb",
+            options=options.scene,
+            pictures=Pictures({name: views.grids[i] for name, i in views.image_ids.items()}, views.colours),
+        )
         summary = {
             "network": views.network.loaded.predictor.key,
-            "image_size": views.network.image_size,
+            "image_size": views.network.photos.image_size,
             "full_size": options.full_size,
             "partners": options.pairs_per_view,
             "notice": views.network.loaded.notice,

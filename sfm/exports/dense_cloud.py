@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -59,12 +59,31 @@ class Depths(Protocol):
     def colours(self, name: str) -> NDArray[np.uint8]:
         """(H, W, 3) of the pixels of `view`."""
 
+    def contradicted(self, name: str) -> Mask | None:
+        """(H, W) of `view`: what is known already to contradict other photos; None where nothing is."""
 
-def dense_cloud(depths: Depths, *, min_confidence: float, max_points: int, progress: Progress) -> Cloud:
+
+OnView = Callable[[str, ViewMap, Mask], None]
+"""Receives a photo's name, its depth and the pixels (H, W) of it that go into the cloud."""
+
+
+def nothing(name: str, view: ViewMap, kept: Mask) -> None:
+    """Take no notice of a photo."""
+
+
+def dense_cloud(
+    depths: Depths,
+    *,
+    min_confidence: float,
+    max_points: int,
+    progress: Progress,
+    on_view: OnView = nothing,
+) -> Cloud:
     """All that the photos' depths agree about.
 
     Args:
         max_points: of more points, the most confident one of each voxel is kept; voxels grow until it fits.
+        on_view: called for each photo.
     """
     thinned = ThinnedCloud(max_points)
     confident = edges = conflicts = 0
@@ -74,8 +93,16 @@ def dense_cloud(depths: Depths, *, min_confidence: float, max_points: int, progr
             usable = view.usable(min_confidence)
             smooth = usable & ~view.edges()
             points, certain = view.world_points(smooth), view.confidence[smooth]
-            wrong = _contradicted(depths, view, points, certain, min_confidence)
+            known = depths.contradicted(name)
+            wrong = (
+                _contradicted(depths, view, points, certain, min_confidence)
+                if known is None
+                else known[smooth]
+            )
             keep = ~wrong & np.isfinite(points[:, 0])
+            kept = smooth.copy()
+            kept[smooth] = keep
+            on_view(name, view, kept)
             thinned.add(points[keep], depths.colours(name)[smooth][keep], certain[keep])
             confident += int(np.count_nonzero(usable))
             edges += int(np.count_nonzero(usable & ~smooth))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from sfm.errors import InputError
 from sfm.exports.partners import Covisibility
-from sfm.exports.view_maps import ViewMap, network_view, resampled_view, turned_to_stored
-from sfm.exports.view_network import ViewNetwork
-from sfm.ingest.decode import UnusablePhotoError, load_rgb
-from sfm.mast3r.network.image_input import network_photo
+from sfm.exports.view_maps import Mask, ViewMap, network_view, resampled_view, turned_to_stored
+from sfm.exports.view_photos import ViewPhotos
 from sfm.mast3r.values import ViewDepth
+from sfm.matching.dense.depth.aligned_depth import DepthOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,11 @@ class DepthSet:
     unit_scale: float
     """Units of the export per unit of the model in the workspace."""
     covisibility: Covisibility
-    network: ViewNetwork
+    photos: ViewPhotos
+    origin: DepthOrigin
     folder: Path
+    is_aligned: bool = False
+    """Whether all photos were aligned at the same time, so that their depths agree to a thousandth."""
 
     @property
     def image_ids(self) -> Mapping[str, int]:
@@ -75,13 +76,22 @@ class DepthSet:
         """Depth at the network's pixels."""
         image = self._image(name)
         camera = self.model.camera(image.camera_id)
-        return network_view(self._fitted(name), self.network.maps[name], image, camera)
+        return self._marked(network_view(self._fitted(name), self.photos.maps[name], image, camera))
 
     def full_view(self, name: str, target: pycolmap.Camera | None = None) -> ViewMap:
         """Depth at the photo's pixels, or at those of its undistorted version, whose camera is `target`."""
         image = self._image(name)
         camera = self.model.camera(image.camera_id)
-        return resampled_view(self._fitted(name), self.network.maps[name], image, camera, target)
+        photo_map = self.photos.maps[name]
+        return self._marked(resampled_view(self._fitted(name), photo_map, image, camera, target))
+
+    def contradicted(self, name: str) -> Mask | None:
+        """(H, W) of `view`: points before the surface of another photo that is more confident there, by the
+        alignment; None where depth is not aligned."""
+        if not self.is_aligned:
+            return None
+        cleaned = np.load(self.folder / f"{self.views[name].image_id}.cleaned.npy")
+        return turned_to_stored(cleaned, self.photos.photos[name].orientation)
 
     def colours(self, name: str) -> NDArray[np.uint8]:
         """(H, W, 3) red, green, blue of the pixels of `view`.
@@ -89,13 +99,10 @@ class DepthSet:
         Raises:
             InputError: the photo cannot be read any more.
         """
-        photo = self.network.photos[name]
-        try:
-            pixels = load_rgb(photo.path)
-        except (OSError, UnusablePhotoError) as error:
-            raise InputError(f"{photo.path}: cannot be read any more ({error})") from error
-        upright = network_photo(pixels, name, size=self.network.image_size)[0].pixels
-        return np.asarray(turned_to_stored(upright, photo.orientation), np.uint8)
+        return self.photos.colours(name)
+
+    def _marked(self, view: ViewMap) -> ViewMap:
+        return replace(view, is_aligned=self.is_aligned)
 
     def _image(self, name: str) -> pycolmap.Image:
         return self.model.image(self.views[name].image_id)
@@ -106,7 +113,7 @@ class DepthSet:
         depth = self.unit_scale * (fit.scale * raw.depth + fit.shift)
         with np.errstate(invalid="ignore"):
             known = depth > 0
-        open_parts = self.network.open_pixels(name)
+        open_parts = self.photos.open_pixels(name)
         if open_parts is not None:
             known &= open_parts
         depth = np.where(known, depth, np.nan).astype(np.float32)
@@ -116,6 +123,11 @@ class DepthSet:
 def save_raw(folder: Path, image_id: int, view: ViewDepth) -> None:
     """Keep a photo's depth as the network gave it."""
     np.save(folder / f"{image_id}.npy", np.stack((view.depth, view.confidence)))
+
+
+def save_contradicted(folder: Path, image_id: int, contradicted: Mask) -> None:
+    """Keep which pixels of the network's image an alignment rejects."""
+    np.save(folder / f"{image_id}.cleaned.npy", contradicted)
 
 
 def load_raw(folder: Path, image_id: int) -> ViewDepth:

@@ -13,7 +13,7 @@ from sfm.exports.gps import has_gps
 from sfm.exports.gps import strip_gps as strip_gps_of
 from sfm.exports.models import model_indices, read_model
 from sfm.exports.ownership import MARKER, Keeper, write_marker
-from sfm.exports.source import DepthOptions, Source
+from sfm.exports.source import DepthOptions, SceneOptions, Source
 from sfm.files.atomic import atomic_folder
 from sfm.untrusted.suggestions import nearest
 from sfm.workspace.past_runs import unfinished, warn_of_unfinished
@@ -23,6 +23,9 @@ from sfm.workspace.workspace import os_errors_as_workspace_errors
 log = logging.getLogger(__name__)
 
 SILENT = SilentProgress()
+
+_SCENES = ("views", "dense")
+"""Formats with a `scene.glb`."""
 
 
 def export(
@@ -39,7 +42,8 @@ def export(
 
     Args:
         out: workspace of a finished run.
-        to: one of `FORMATS`. `views` asks the network of the mast3r backend, whatever backend made the model.
+        to: one of `FORMATS`. `views` takes the depth of the alignment that made the model, or asks the
+            network of the mast3r backend, whatever backend made the model.
         destination: new or empty folder, or an earlier export, whose own files are replaced while others are
             kept; OUT/export/<to> by default.
         model: index in OUT/sparse.
@@ -59,7 +63,7 @@ def export(
     _check_format(to, depth)
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
-    _refuse_foreign(target)
+    refuse_foreign(target)
     _require_photos(root, to)
     source = Source(root, read_model(root, model), model, depth, progress)
     if FORMATS[to].needs_photos:
@@ -108,6 +112,10 @@ def _check_format(to: str, depth: DepthOptions | None) -> None:
         raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"take {known}")
     if depth is not None and depth.metres and to != "views":
         raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
+    if depth is not None and depth.scene != SceneOptions() and to not in _SCENES:
+        raise ConfigError(f"the export format {to} has no scene.glb", hint=f"take {_or(_SCENES)}")
+    if depth is not None and depth.scene.surface == "mesh" and to != "views":
+        raise ConfigError(f"the export format {to} has points alone, no mesh", hint="take views")
 
 
 def _refuse_spherical(source: Source) -> None:
@@ -136,7 +144,12 @@ def _finished(out: Path) -> Path:
     return out
 
 
-def _refuse_foreign(destination: Path) -> None:
+def refuse_foreign(destination: Path) -> None:
+    """Refuse to write into what is neither new, empty nor an earlier export.
+
+    Raises:
+        WorkspaceError: the place holds something else.
+    """
     if os.path.exists(destination) and not os.path.isdir(destination):
         raise WorkspaceError(f"{destination} is a file", hint="give a folder for the export")
     if not os.path.isdir(destination) or (destination / MARKER).is_file():

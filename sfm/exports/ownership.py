@@ -24,7 +24,7 @@ _NUM_LISTED = 3
 
 def write_marker(folder: Path, content: Mapping[str, object]) -> None:
     """Write down `content`, and all files in the folder as the export's own: size, time and hash of each."""
-    files = {place.as_posix(): _described(folder / place) for place in _files(folder)}
+    files = {place.as_posix(): described(folder / place) for place in _files(folder)}
     atomic_write_json(folder / MARKER, {**content, "files": files})
 
 
@@ -34,7 +34,7 @@ def changed_files(folder: Path) -> tuple[PurePosixPath, ...]:
     if own is None:
         return ()
     places = (place for place in _files(folder) if place.as_posix() != MARKER)
-    return tuple(place for place in places if not _is_unchanged(folder / place, own.get(place.as_posix())))
+    return tuple(place for place in places if not is_unchanged(folder / place, own.get(place.as_posix())))
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Keeper:
                 if self.is_own(place):
                     continue
             # Exports of earlier versions have no list: what the new one writes again was theirs.
-            elif name in known if own is None else _is_unchanged(old / place, own.get(name)):
+            elif name in known if own is None else is_unchanged(old / place, own.get(name)):
                 continue
             self.kept[place] = _free_place(new, place, old)
             _link(old / place, new / self.kept[place])
@@ -88,7 +88,8 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _described(path: Path) -> list[object]:
+def described(path: Path) -> list[object]:
+    """What tells a file of ours from what others make of it: size, time and hash."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, _hash(path)]
 
@@ -108,7 +109,7 @@ def _own(folder: Path) -> Mapping[str, object] | None:
     return files if isinstance(files, dict) else None
 
 
-def _is_unchanged(path: Path, known: object) -> bool:
+def is_unchanged(path: Path, known: object) -> bool:
     """Whether a file is still the one that the export wrote; a copy has new times, but the same bytes."""
     if path.is_symlink() or not path.is_file() or not isinstance(known, list) or len(known) != 3:
         return False

@@ -38,7 +38,7 @@ class PixelMatches:
     def __post_init__(self) -> None:
         photos, predictor = self.network.inference.photos, self.network.loaded.predictor
         # A single pair of photos at a time: every pixel starts a match, not one in 64.
-        dense = replace(self.network.config, subsample_px=1, one_direction_first=False, batch_size=1)
+        dense = replace(self.network.photos.dense, subsample_px=1, one_direction_first=False, batch_size=1)
         self._tokens = WindowTokens(photos, dense.max_windows)
         finer = WindowMatcher(predictor, dense, self._tokens) if self.full_size else None
         self._inference = PairInference(predictor, photos, dense, finer)
@@ -68,7 +68,7 @@ class PixelMatches:
             if other not in found
         }
         for pair, result in self._inference.run(list(todo), lambda *_: False):
-            photos = {end: self.network.photos[end] for end in pair}
+            photos = {end: self.network.photos.photos[end] for end in pair}
             matches = without_masked(pair, result.matches, load_masks(photos))
             if len(matches.confidence):
                 other = todo[pair]

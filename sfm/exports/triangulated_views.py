@@ -22,6 +22,7 @@ from sfm.exports.pixel_matches import PixelMatches
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.view_maps import Grid, ViewMap, turned_to_stored
 from sfm.exports.view_network import ViewNetwork, open_network
+from sfm.exports.view_photos import view_photos
 from sfm.geometry.pixel_points import PixelPoints
 from sfm.ingest.decode import UnusablePhotoError, load_rgb
 from sfm.mast3r.values import DenseMatches
@@ -61,13 +62,16 @@ class TriangulatedViews:
         depth, confidence = np.load(self.folder / f"{image_id}.npy")
         return ViewMap(image, self.model.camera(image.camera_id), self.grids[image_id], depth, confidence)
 
+    def contradicted(self, name: str) -> None:
+        """Nothing is known before the photos are compared."""
+
     def colours(self, name: str) -> NDArray[np.uint8]:
         """(H, W, 3) red, green, blue of the pixels of `view`.
 
         Raises:
             InputError: the photo cannot be read any more.
         """
-        photo, grid = self.network.photos[name], self.grids[self.image_ids[name]]
+        photo, grid = self.network.photos.photos[name], self.grids[self.image_ids[name]]
         try:
             stored = Image.fromarray(turned_to_stored(load_rgb(photo.path), photo.orientation))
         except (OSError, UnusablePhotoError) as error:
@@ -92,10 +96,10 @@ def triangulated_views(source: Source, folder: Path) -> Iterator[TriangulatedVie
     options = source.depth or DepthOptions()
     with TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
-        network = open_network(source, scratch)
+        network = open_network(source, view_photos(source), scratch)
         covisibility = Covisibility.of(source.model)
         _, failed = network.inference.photos.encode_missing(source.progress)
-        left_out = {**network.refused, **failed}
+        left_out = {**network.photos.refused, **failed}
         usable = {i for i in source.model.reg_image_ids() if source.model.image(i).name not in left_out}
         partners = {
             i: [j for j in covisibility.partners(i, options.pairs_per_view) if j in usable]

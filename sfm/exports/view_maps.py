@@ -79,10 +79,15 @@ class ViewMap:
     """(H, W) along the optical axis; 0 where unknown or masked out."""
     confidence: Float32
     """(H, W), > 1; 1 where unknown."""
+    is_aligned: bool = False
+    """Whether depth is that of an alignment: as published, its confidence has to exceed a threshold."""
 
     def usable(self, min_confidence: float) -> Mask:
         """(H, W): depth is known and confident enough."""
-        return (self.depth > 0) & (self.confidence >= min_confidence)
+        exceeds = self.confidence > min_confidence
+        return (self.depth > 0) & (
+            exceeds if self.is_aligned else exceeds | (self.confidence == min_confidence)
+        )
 
     def world_points(self, where: Mask) -> Float64:
         """World points (N, 3) of the pixels that `where` (H, W) selects, row by row; NaN without a ray."""

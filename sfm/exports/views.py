@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
-from sfm.exports.dense_cloud import Cloud, dense_cloud, write_cloud_ply
+from sfm.exports.dense_cloud import Cloud, dense_cloud, nothing, write_cloud_ply
 from sfm.exports.depth_of_model import depth_of_model
 from sfm.exports.depth_set import DepthSet
-from sfm.exports.glb import write_glb
+from sfm.exports.glb import Pictures, write_glb
+from sfm.exports.mesh import Surfaces
 from sfm.exports.names import flat_names
 from sfm.exports.source import DepthOptions, Source
 from sfm.exports.view_files import png_unit, write_view
+from sfm.exports.view_maps import Grid
 from sfm.workspace.events import read_events
 
 log = logging.getLogger(__name__)
@@ -35,30 +37,55 @@ def write_views(source: Source, folder: Path) -> Mapping[str, str]:
         The files' stem by image name.
 
     Raises:
-        WeightsError, MissingDependencyError: there is no network, or not the device.
+        WeightsError, MissingDependencyError: there is no aligned depth, and no network or not the device.
         InputError: a photo is missing or has changed since the run.
         ReconstructionError: no photo's depth agrees with the model.
     """
     options = source.depth or DepthOptions()
     with depth_of_model(source, folder) as depths:
         stems = {name: PurePosixPath(flat).stem for name, flat in flat_names(depths.views).items()}
+        grids = {name: Grid.of_network(depths.photos.maps[name]) for name in depths.views}
+        surfaces = Surfaces.limited(depths.colours, _num_pixels(grids), options.max_points)
         cloud = dense_cloud(
             depths,
             min_confidence=options.min_confidence,
             max_points=options.max_points,
             progress=source.progress,
+            on_view=surfaces.add if options.scene.surface == "mesh" else nothing,
         )
         write_cloud_ply(cloud, folder / "points.ply")
-        orientations = {name: photo.orientation for name, photo in depths.network.photos.items()}
-        write_glb(depths.model, cloud, orientations, folder / "scene.glb")
+        write_glb(
+            depths.model,
+            cloud,
+            depths.photos.orientations,
+            folder / "scene.glb",
+            options=options.scene,
+            surfaces=surfaces.found,
+            pictures=Pictures(grids, depths.colours),
+        )
         unit = png_unit(depths.views.values())
         too_far = _write_maps(source, depths, stems, unit, folder)
-        summary = _summary(source, depths, stems, cloud, unit) | {"num_too_far_for_png": too_far}
+        summary = _summary(source, depths, stems, cloud, unit) | {
+            "num_too_far_for_png": too_far,
+            "mesh": _of_mesh(surfaces) if options.scene.surface == "mesh" else None,
+        }
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (folder / "views.json").write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
     for name, why in depths.left_out.items():
         log.warning("%s: no depth: %s", name, why)
     return stems
+
+
+def _num_pixels(grids: Mapping[str, Grid]) -> int:
+    return sum(grid.size[0] * grid.size[1] for grid in grids.values())
+
+
+def _of_mesh(surfaces: Surfaces) -> dict[str, int]:
+    return {
+        "corners": sum(len(one.corners) for one in surfaces.found),
+        "triangles": sum(len(one.triangles) for one in surfaces.found),
+        "pixels_between_corners": surfaces.step,
+    }
 
 
 def _write_maps(source: Source, depths: DepthSet, stems: Mapping[str, str], unit: float, folder: Path) -> int:
@@ -87,9 +114,11 @@ def _summary(
         "min_confidence": options.min_confidence,
         "pairs_per_view": options.pairs_per_view,
         "full_size": options.full_size,
-        "network": depths.network.loaded.predictor.key,
-        "image_size": depths.network.image_size,
-        "notice": depths.network.loaded.notice,
+        "depth_from": "alignment" if depths.is_aligned else "network",
+        "network": depths.origin.network,
+        "image_size": depths.photos.image_size,
+        "notice": depths.origin.notice,
+        "scene": asdict(options.scene),
         "points": {
             "written": len(cloud.xyz),
             "wanted_at_most": options.max_points,

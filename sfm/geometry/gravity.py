@@ -93,6 +93,17 @@ def is_level(model: pycolmap.Reconstruction, orientations: Mapping[str, int]) ->
     return found is not None and len(found.axes) == 2
 
 
+def upright_axes(image: pycolmap.Image, orientation: int) -> Vectors:
+    """World directions (3, 3), a row each, to the right, up and back of an image as it is looked at.
+
+    Those of a mirrored image are no rotation.
+    """
+    world_from_cam = image.cam_from_world().rotation.matrix().T
+    turn = np.array(_UPRIGHT_FROM_STORED.get(orientation, _UPRIGHT_FROM_STORED[1]))
+    right, down = turn @ world_from_cam[:, :2].T
+    return np.stack((right, -down, -world_from_cam[:, 2]))
+
+
 def _image_axes(
     model: pycolmap.Reconstruction, orientations: Mapping[str, int]
 ) -> tuple[Vectors, Vectors, Vectors]:
@@ -100,12 +111,10 @@ def _image_axes(
     rights, ups, backs = [], [], []
     for image_id in model.reg_image_ids():
         image = model.image(image_id)
-        world_from_cam = image.cam_from_world().rotation.matrix().T
-        turn = np.array(_UPRIGHT_FROM_STORED.get(orientations.get(image.name, 1), _UPRIGHT_FROM_STORED[1]))
-        right, down = turn @ world_from_cam[:, :2].T
+        right, up, back = upright_axes(image, orientations.get(image.name, 1))
         rights.append(right)
-        ups.append(-down)
-        backs.append(-world_from_cam[:, 2])
+        ups.append(up)
+        backs.append(back)
     return np.array(rights), np.array(ups), np.array(backs)
 
 

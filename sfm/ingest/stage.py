@@ -78,10 +78,10 @@ def ingest(
         kept = frozenset(file.name for file in earlier)
         sound, duplicates = _without_duplicates(listing.files, results, skipped, kept)
         if len(sound) < min_photos:
-            raise _too_few(root, sound, listing, skipped)
+            raise _too_few(root, sound, listing, skipped, min_photos)
         placed = place_photos(name_photos(sound), root, images_dir, shelf, manifest, skipped)
         if len(placed) < min_photos:
-            raise _too_few(root, placed, listing, skipped)
+            raise _too_few(root, placed, listing, skipped, min_photos)
         masks = _masks(placed, config, manifest, cache_dir, threads)
         manifest.save(present=frozenset(file.name for file in listing.files))
         if config.rig_config is not None:
@@ -161,7 +161,7 @@ def _without_duplicates(
 
 
 def _too_few(
-    root: Path, usable: Sequence[object], listing: Listing, skipped: Sequence[Skipped]
+    root: Path, usable: Sequence[object], listing: Listing, skipped: Sequence[Skipped], min_photos: int
 ) -> InputError:
     if not usable and not skipped:
         return InputError(f"no photos under {root}", hint=_hint_for(listing))
@@ -170,7 +170,17 @@ def _too_few(
         reasons.append(f"and {len(skipped) - _NUM_LISTED} more")
     count = "only one usable photo" if usable else "no usable photo"
     why = f" (skipped: {'; '.join(reasons)})" if reasons else ""
-    return InputError(f"{count} under {root}{why}", hint="a model needs at least two different photos")
+    return InputError(f"{count} under {root}{why}", hint=needed_photos(min_photos))
+
+
+def needed_photos(min_photos: int) -> str:
+    """Advice where there are fewer photos than a model needs."""
+    if min_photos < 2:
+        return "a model needs a photo"
+    return (
+        "a model needs at least two different photos; of one alone, `sfm run` with backend=mast3r makes a "
+        "scene from the depth that its network sees (sfm weights)"
+    )
 
 
 def _hint_for_file(path: Path) -> str:

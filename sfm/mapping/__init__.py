@@ -5,6 +5,7 @@ from __future__ import annotations
 from .cameras.camera_groups import is_firm
 from .cameras.lens_kind import Fisheye, MatchedPoints, fisheye_camera, fit_fisheye
 from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_lengths
+from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
 from .pair_consistency.background import measured_background
@@ -47,6 +48,7 @@ __all__ = [
     "fit_fisheye",
     "is_firm",
     "measured_background",
+    "model_of_one_image",
     "predicted_overlaps",
     "read_rotations",
     "reconstruct",

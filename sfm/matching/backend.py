@@ -14,7 +14,7 @@ from retrieval.codebook import Codebook
 from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
 from sfm.mapping.scene.depth_source import DepthSource
-from sfm.mapping.scene.pose_source import PoseSource
+from sfm.mapping.scene.pose_source import PosedGroup, PoseSource
 from sfm.types import Collection
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import Workspace
@@ -74,6 +74,18 @@ class StrongerMatcher(Protocol):
         ...
 
 
+class SinglePhotos(Protocol):
+    """Sees how far away things are in one photo alone."""
+
+    def posed_alone(self, collection: Collection) -> PosedGroup:
+        """The camera and the depth of a collection's only photo, which has been described.
+
+        Raises:
+            ReconstructionError: there is no depth of it.
+        """
+        ...
+
+
 class Backend(Protocol):
     """One way to describe photos and to match pairs of them; a new object for every run."""
 
@@ -90,6 +102,11 @@ class Backend(Protocol):
     @property
     def stronger(self) -> StrongerMatcher | None:
         """What the closed loop may ask for pairs of images that stay out of the models."""
+        ...
+
+    @property
+    def single_photos(self) -> SinglePhotos | None:
+        """What makes a model of one photo alone; None where a model needs two."""
         ...
 
     def keys(self) -> StageKeys:

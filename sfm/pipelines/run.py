@@ -24,6 +24,7 @@ from sfm.stages.masked_overlays import with_overlays_masked
 from sfm.stages.recognised_lenses import with_recognised_fisheyes
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
+from sfm.stages.single_photo import registered_alone
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import described, matched, proposed_pairs, registered, with_features
 from sfm.stages.write_results import finish, write_refined
@@ -50,11 +51,16 @@ def run(
         Models, largest first (none when nothing could be reconstructed), with what became of each photo.
 
     Raises:
-        InputError: fewer than two readable photos, or unusable masks or intrinsics.
+        InputError: fewer readable photos than the matcher needs (two; mast3r makes a scene of one), or
+            unusable masks or intrinsics.
+        ReconstructionError: there is one photo, and no depth of it.
         WorkspaceError: `output` is in use, foreign or not writable.
     """
     with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
-        collection, database = described(session, Path(photos))
+        alone = session.backend.single_photos is not None and session.poses is None
+        collection, database = described(session, Path(photos), min_photos=1 if alone else 2)
+        if len(collection.photos) == 1:
+            return finish(session, collection, database, registered_alone(session, collection, database))
         proposed, rank = proposed_pairs(session, collection, database)
         graph = matched(session, collection, proposed, database)
         better = with_overlays_masked(session, collection, database)

@@ -49,9 +49,14 @@ class Verdict:
         elif facts.num_models > 1:
             title = f"Every photo is in, in {facts.num_models} separate models"
         elif caveats:
-            title = "Every photo is in one model"
+            title = "Every photo is in one model" if facts.readable > 1 else "A scene of one photo"
         else:
-            return cls("good", "Complete: every photo is in one model")
+            whole = (
+                "every photo is in one model"
+                if facts.readable > 1
+                else "a scene of one photo, from its depth"
+            )
+            return cls("good", f"Complete: {whole}")
         return cls("partial", ", ".join([title, *caveats]))
 
 
@@ -77,6 +82,11 @@ def message(loop: LoopResult, num_photos: int, registered: int, failures: Failur
 
 
 def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> str:
+    if loop.models and num_photos == 1:
+        return (
+            "1 of 1 photos registered. One photo has no parallax: its depth, its focal length and the scale "
+            "are what the network sees in it, and no other photo confirms them."
+        )
     if loop.models:
         parts = f" in {len(loop.models)} separate models" if len(loop.models) > 1 else ""
         return f"{registered} of {num_photos} photos registered{parts}."

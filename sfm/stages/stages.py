@@ -14,6 +14,7 @@ from sfm.files.changes import file_changes, file_states
 from sfm.ingest import ingest
 from sfm.ingest.discover import FoundFile
 from sfm.ingest.photo_positions import with_positions
+from sfm.ingest.stage import needed_photos
 from sfm.loop import LoopResult, Models, Rank, run_closed_loop
 from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
@@ -33,9 +34,12 @@ _REGISTER_VERSION = 13
 _LISTED = 5
 
 
-def described(session: PhotoSession, photos: Path) -> tuple[Collection, FeatureDatabase]:
+def described(
+    session: PhotoSession, photos: Path, *, min_photos: int = 2
+) -> tuple[Collection, FeatureDatabase]:
     """The first two stages: the photos read, and described."""
-    return with_features(session, ingested(session, photos))
+    found = ingested(session, photos, min_photos=min_photos)
+    return with_features(session, found, min_photos=min_photos)
 
 
 def ingested(
@@ -63,7 +67,9 @@ def ingested(
     return with_known_cameras(collection, session.poses) if session.poses else collection
 
 
-def with_features(session: PhotoSession, collection: Collection) -> tuple[Collection, FeatureDatabase]:
+def with_features(
+    session: PhotoSession, collection: Collection, *, min_photos: int = 2
+) -> tuple[Collection, FeatureDatabase]:
     """Stage: the photos described, without those that could not be."""
     with session.stage("describe") as counts:
         database = FeatureDatabase(session.workspace.database)
@@ -73,21 +79,22 @@ def with_features(session: PhotoSession, collection: Collection) -> tuple[Collec
     if not report.failed:
         return collection, database
     changed = file_changes(collection.photos, session.files)
-    described = _without(collection, {name: changed.get(name, why) for name, why in report.failed.items()})
+    failed = {name: changed.get(name, why) for name, why in report.failed.items()}
+    described = _without(collection, failed, min_photos)
     database.sync(described, session.backend.keys())
     return described, database
 
 
-def _without(collection: Collection, failed: Mapping[str, str]) -> Collection:
+def _without(collection: Collection, failed: Mapping[str, str], min_photos: int) -> Collection:
     """The collection without photos that the backend could not use although our decoder could read them."""
     kept = tuple(photo for photo in collection.photos if photo.name not in failed)
     skipped = tuple(Skipped(name, reason) for name, reason in failed.items())
-    if len(kept) < 2:
+    if len(kept) < min_photos:
         listed = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:_LISTED])
         rest = f"; and {len(skipped) - _LISTED} more" if len(skipped) > _LISTED else ""
         raise InputError(
-            f"fewer than two photos could be used: {listed}{rest}",
-            hint="a model needs at least two different photos",
+            f"{'no photo' if min_photos == 1 else 'fewer than two photos'} could be used: {listed}{rest}",
+            hint=needed_photos(min_photos),
         )
     return replace(collection, photos=kept, skipped=collection.skipped + skipped)
 

@@ -15,12 +15,14 @@ from sfm.diagnosis.unregistered import Diagnosis, EventIndex
 from sfm.diagnosis.visual_aliasing import VisualAliasing, read_inconsistent_pairs, visual_aliasing
 from sfm.exports.models import (
     holds_final_models,
+    largest_first,
     model_indices,
     place_for_earlier,
     read_model,
     write_models,
     write_points_ply,
 )
+from sfm.exports.source import DepthOptions, SceneOptions, Source
 from sfm.files.changes import file_changes
 from sfm.georeferencing.georeference import (
     GEOREFERENCE_FILE,
@@ -52,6 +54,8 @@ from sfm.stages.session import Session
 from sfm.stages.unlikely_photos import without_unlikely
 from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
 from sfm.workspace.workspace import os_errors_as_workspace_errors
+
+SCENE = "scene"
 
 
 def write_unrefined(session: Session, models: Sequence[pycolmap.Reconstruction]) -> None:
@@ -140,7 +144,9 @@ def finish(
 
 
 def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) -> None:
-    """Stage: the models as they are in the end, with colours, and their points."""
+    """Stages: the models as they are in the end, with colours, and their points; the scene, if wanted."""
+    from sfm.exports.scene_files import write_scene  # which brings torch
+
     space, config = session.workspace, session.config
     with session.survived_stage("export"):
         with session.survived("colours"):
@@ -149,9 +155,14 @@ def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) 
                     model.extract_colors_for_all_images(space.images)
         notes = [{GEOREFERENCE_FILE: asdict(place)} for place in places]
         write_models(loop.models, space.root, text=config.export.text, notes=notes)
-        if config.export.points_ply:
-            write_points_ply(loop.models, space.root / "points.ply")
+        write_points_ply(loop.models, space.root / "points.ply")
         save_scene_graph(loop.scene_graph, space.cache)
+    if config.export.scene != "never" and loop.models:
+        with session.survived_stage(SCENE):
+            depth = DepthOptions(scene=SceneOptions(config.export.scene))
+            largest = largest_first(loop.models)[0]
+            source = Source(space.root, largest, 0, depth, session.progress, config, space.events_path)
+            write_scene(source, space.scratch)
 
 
 def _judged(

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": [
         *(("export", "{copy}", "--to", to) for to in ("3dgs", "nerfstudio", "txt", "ply", "views")),
         ("export", "{copy}", "--to", "nerfstudio", "-d", "{new}", "--strip-gps"),
+        ("export", "{copy}", "--to", "views", "--as", "mesh", "--frame", "first-camera", "--plain-cameras"),
     ],
     "dense": [("dense", "{copy}", "-q")],
     "explain": [("explain", "{out}", "photo_01.jpg")],

@@ -132,7 +132,7 @@ def test_comments_carry_the_documentation_and_the_choices() -> None:
     text = config_as_yaml(Config())
 
     assert "  # Write report.html.\n  report: true\n" in text
-    assert "# export.points_ply: true\n#     Write the coloured point cloud as points.ply.\n" in text
+    assert "# export.scene: never\n#     points, mesh: also write scene.glb," in text
     assert "SIMPLE_PINHOLE | PINHOLE |" in text
     assert "#" not in config_as_yaml(Config(), comments=False)
 

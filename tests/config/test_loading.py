@@ -283,7 +283,7 @@ def test_each_preset_loads_and_differs_only_where_it_says(name: str) -> None:
 
 def test_the_presets_are_those_promised() -> None:
     for_photos = {"default", "demo", "fast", "accurate", "drone", "internet", "sequence"}
-    assert set(preset_names()) == for_photos | {"mast3r-sfm"}
+    assert set(preset_names()) == for_photos | {"mast3r-sfm", "scene"}
 
 
 def test_an_unknown_preset_is_named_with_the_nearest() -> None:
@@ -322,6 +322,7 @@ def test_an_earlier_run_json_says_what_it_said(tmp_path: Path) -> None:
         "sift": {"peak_threshold": 0.02 / 3, "edge_threshold": 12.0, "upright": True},
         "matching": {"max_ratio": 0.8, "guided": True},
         "mast3r": {"oracle": "…/scene", "token_cache_gb": 3.0, "tracks": "naive"},
+        "export": {"points_ply": True, "text": True},
         "register": {"filter_max_reproj_error_px": 3.0, "max_rounds": 2},
     }
     path.write_text(json.dumps({"config": earlier, "outcomes": []}), encoding="utf-8")
@@ -335,6 +336,7 @@ def test_an_earlier_run_json_says_what_it_said(tmp_path: Path) -> None:
             "colmap.feature_matching.guided_matching=true",
             "internal.mast3r.oracle=/a/scene",
             "internal.mast3r.tracks=naive",
+            "export.text=true",
             "colmap.incremental_mapper.filter_max_reproj_error=3.0",
             "register.max_rounds=2",
         ]

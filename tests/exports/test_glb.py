@@ -1,110 +1,17 @@
-"""The scene as a strict reader of glTF 2.0 finds it, written from the specification alone."""
+"""The scene as a strict reader of glTF 2.0 finds it."""
 
-import json
-import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pycolmap
 import pytest
 
 from sfm.exports.dense_cloud import Cloud
-from sfm.exports.glb import write_glb
-
-COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-
-
-class Glb:
-    """Reads a file and refuses what glTF 2.0 does not allow in what we use of it."""
-
-    def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
-        magic, version, length = struct.unpack_from("<4sII", data)
-        assert (magic, version, length) == (b"glTF", 2, len(data))
-        chunks, at = [], 12
-        while at < length:
-            size, kind = struct.unpack_from("<I4s", data, at)
-            assert size % 4 == 0
-            assert at + 8 + size <= length
-            chunks.append((kind, data[at + 8 : at + 8 + size]))
-            at += 8 + size
-        assert [kind for kind, _ in chunks][:1] == [b"JSON"]
-        assert [kind for kind, _ in chunks][1:] in ([], [b"BIN\0"])
-        self.tree: dict[str, Any] = json.loads(chunks[0][1])
-        self.binary = chunks[1][1] if len(chunks) > 1 else b""
-        assert self.tree["asset"]["version"] == "2.0"
-        assert not self.tree.get("extensionsRequired")
-        for buffer in self.tree.get("buffers", []):
-            assert "uri" not in buffer
-            assert 0 <= len(self.binary) - buffer["byteLength"] < 4
-        self.check_accessors()
-        self.check_nodes()
-
-    def check_accessors(self) -> None:
-        for accessor in self.tree.get("accessors", []):
-            view = self.tree["bufferViews"][accessor["bufferView"]]
-            dtype = np.dtype(COMPONENTS[accessor["componentType"]])
-            size = dtype.itemsize * WIDTHS[accessor["type"]]
-            start = accessor.get("byteOffset", 0)
-            assert (start + view.get("byteOffset", 0)) % dtype.itemsize == 0
-            assert start + accessor["count"] * size <= view["byteLength"]
-            assert view.get("byteOffset", 0) + view["byteLength"] <= len(self.binary)
-            assert accessor["count"] >= 1
-
-    def check_nodes(self) -> None:
-        nodes = self.tree["nodes"]
-        children = [child for node in nodes for child in node.get("children", [])]
-        roots = self.tree["scenes"][self.tree["scene"]]["nodes"]
-        assert sorted(children + roots) == list(range(len(nodes)))  # one parent each: no cycles, no orphans
-        for node in nodes:
-            assert len(node.get("matrix", [0] * 16)) == 16
-        for mesh in self.tree.get("meshes", []):
-            for primitive in mesh["primitives"]:
-                assert primitive["mode"] in (0, 1)
-                position = self.tree["accessors"][primitive["attributes"]["POSITION"]]
-                values = self.array(primitive["attributes"]["POSITION"])
-                assert np.isfinite(values).all()
-                np.testing.assert_array_equal(np.float32(position["min"]), values.min(axis=0))
-                np.testing.assert_array_equal(np.float32(position["max"]), values.max(axis=0))
-                colour = self.tree["accessors"][primitive["attributes"]["COLOR_0"]]
-                assert colour["normalized"]
-                assert colour["count"] == position["count"]
-        for camera in self.tree.get("cameras", []):
-            assert camera["type"] == "perspective"
-            assert 0 < camera["perspective"]["yfov"] < np.pi
-            assert camera["perspective"]["znear"] > 0
-            assert camera["perspective"]["aspectRatio"] > 0
-
-    def array(self, index: int) -> np.ndarray:
-        accessor = self.tree["accessors"][index]
-        view = self.tree["bufferViews"][accessor["bufferView"]]
-        width = WIDTHS[accessor["type"]]
-        start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-        dtype = COMPONENTS[accessor["componentType"]]
-        values = np.frombuffer(self.binary, dtype, accessor["count"] * width, start)
-        return values.reshape(-1, width)
-
-    def node(self, name: str) -> dict[str, Any]:
-        (found,) = [node for node in self.tree["nodes"] if node.get("name") == name]
-        return found
-
-    def placed(self, name: str) -> np.ndarray:
-        """World from the node's own frame."""
-        index = self.tree["nodes"].index(self.node(name))
-        matrix = np.array(self.node(name).get("matrix", np.eye(4).ravel()), float).reshape(4, 4).T
-        for parent in self.tree["nodes"]:
-            if index in parent.get("children", []):
-                return self.placed(parent["name"]) @ matrix
-        return matrix
-
-    def mesh(self, name: str) -> tuple[int, np.ndarray, np.ndarray]:
-        """Mode, world positions and colours of a node's one primitive."""
-        (primitive,) = self.tree["meshes"][self.node(name)["mesh"]]["primitives"]
-        local = self.array(primitive["attributes"]["POSITION"])
-        world = np.column_stack([local, np.ones(len(local))]) @ self.placed(name).T
-        return primitive["mode"], world[:, :3], self.array(primitive["attributes"]["COLOR_0"])
+from sfm.exports.glb import Pictures, write_glb
+from sfm.exports.mesh import Surface
+from sfm.exports.source import SceneOptions
+from sfm.exports.view_maps import Grid
+from tests.exports.gltf_reader import Glb
 
 
 @pytest.fixture
@@ -191,3 +98,89 @@ def test_a_scene_without_points_is_valid(model: pycolmap.Reconstruction, tmp_pat
 
     assert len(scene.tree["cameras"]) == 3
     assert not [node for node in scene.tree["nodes"] if node.get("name") == "points"]
+
+
+GREY = np.full((48, 64, 3), 128, np.uint8)
+GRIDS = {name: Grid((10.0, 10.0), (0.0, 0.0), (64, 48)) for name in ("a.jpg", "b/ü 1.jpg")}
+
+
+def test_surfaces_take_the_place_of_the_cloud(model: pycolmap.Reconstruction, tmp_path: Path) -> None:
+    corners = np.array([(0, 0, 0), (0, 1, 0), (1, 0, 0)], np.float32)
+    where = np.array([(0.25, 0.0), (0.25, 1.0), (1.0, 0.0)], np.float32)
+    texture = np.zeros((2, 4, 3), np.uint8)
+    texture[0, 0] = (255, 0, 0)
+    surface = Surface("a.jpg", corners, where, np.array([(0, 1, 2)]), texture)
+
+    write_glb(model, a_cloud(10), {}, tmp_path / "scene.glb", surfaces=[surface, surface])
+
+    scene = Glb(tmp_path / "scene.glb")
+    assert "points" not in [node.get("name") for node in scene.tree["nodes"]]
+    for number in (0, 1):
+        primitive = scene.primitive(f"surface {number} of a.jpg")
+        turn = scene.placed("model")[:3, :3]
+        np.testing.assert_allclose(scene.positions(f"surface {number} of a.jpg"), corners @ turn.T, atol=1e-6)
+        # glTF counts from the upper left corner of the picture, whose pixel there is red
+        np.testing.assert_allclose(scene.array(primitive["attributes"]["TEXCOORD_0"]), where, atol=1e-6)
+        assert scene.picture(primitive).convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_photos_lie_on_the_planes_of_their_cameras(model: pycolmap.Reconstruction, tmp_path: Path) -> None:
+    pictures = Pictures(GRIDS, lambda name: GREY)
+
+    write_glb(model, a_cloud(10), {}, tmp_path / "scene.glb", pictures=pictures)
+
+    scene = Glb(tmp_path / "scene.glb")
+    image = next(image for image in model.images.values() if image.name == "b/ü 1.jpg")
+    turn = scene.placed("model")[:3, :3]
+    corners = np.array(
+        [image.cam_from_world() * point for point in scene.positions("photo of b/ü 1.jpg") @ turn]
+    )
+    pixels = corners[:, :2] / corners[:, 2:] * [500, 510] + [330, 236]
+    np.testing.assert_allclose(pixels, [(0, 480), (640, 480), (640, 0), (0, 0)], atol=0.01)
+    assert scene.picture(scene.primitive("photo of b/ü 1.jpg")).size == (64, 48)
+    names = {node.get("name") for node in scene.tree["nodes"]}
+    assert "photo of c.png" not in names  # of which there are no pixels
+    assert {"c.png", "a.jpg"} <= names
+
+
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [(SceneOptions(photos=False), {"a.jpg", "b/ü 1.jpg", "c.png"}), (SceneOptions(camera_size=0.0), set())],
+    ids=["plain", "none"],
+)
+def test_cameras_are_plain_or_not_drawn(
+    model: pycolmap.Reconstruction, tmp_path: Path, options: SceneOptions, drawn: set[str]
+) -> None:
+    pictures = Pictures(GRIDS, lambda name: GREY)
+
+    write_glb(model, a_cloud(10), {}, tmp_path / "scene.glb", options=options, pictures=pictures)
+
+    scene = Glb(tmp_path / "scene.glb")
+    assert {node["name"] for node in scene.tree["nodes"] if "mesh" in node} == drawn | {"points"}
+    assert len(scene.tree["cameras"]) == 3
+
+
+def test_the_size_of_cameras_is_what_was_asked_for(model: pycolmap.Reconstruction, tmp_path: Path) -> None:
+    write_glb(model, a_cloud(10), {}, tmp_path / "scene.glb", options=SceneOptions(camera_size=0.75))
+
+    scene = Glb(tmp_path / "scene.glb")
+    local = np.column_stack([scene.positions("a.jpg"), np.ones(len(scene.positions("a.jpg")))])
+    assert (local @ np.linalg.inv(scene.placed("a.jpg")).T)[:, 2].min() == pytest.approx(-0.75, abs=1e-6)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_first_camera_can_be_the_frame(
+    model: pycolmap.Reconstruction, tmp_path: Path, orientation: int
+) -> None:
+    options = SceneOptions(frame="first-camera")
+
+    write_glb(model, a_cloud(10), {"a.jpg": orientation}, tmp_path / "scene.glb", options=options)
+
+    placed = Glb(tmp_path / "scene.glb").placed("a.jpg")
+    # Stored a quarter turned: what is to the right in its pixels is below when it is looked at.
+    expected = (
+        np.eye(4)
+        if orientation == 1
+        else np.array([(0, 1, 0, 0), (-1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)], float)
+    )
+    np.testing.assert_allclose(placed, expected, atol=1e-9)

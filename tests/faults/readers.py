@@ -175,6 +175,24 @@ def _pair_store(folder: Path) -> None:
         store.depths(content)
 
 
+def _aligned_depth(folder: Path) -> None:
+    import numpy as np
+
+    from sfm.global_alignment.sparse.dense import DenseView
+    from sfm.matching.dense.depth.aligned_depth import AlignedDepthFiles, DepthOrigin
+
+    files = AlignedDepthFiles(folder)
+    if not folder.exists():
+        flat = np.ones((4, 6))
+        view = DenseView(flat, flat, 5.0, (3.0, 2.0), np.eye(3), np.zeros(3))
+        files.put({"0a": view, "0b": view}, DepthOrigin("net", "licence"))
+    (key,) = (path.name for path in folder.iterdir())
+    for content in ("0a", "0b"):
+        files.origin(key, content)
+        found = files.view(key, content)
+        assert found is None or found.points().shape == (*found.depth.shape, 3)
+
+
 def _photos(folder: Path) -> None:
     import numpy as np
     from PIL import Image
@@ -296,6 +314,7 @@ READERS = {
     **RUNS,
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
     "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
+    "aligned depth": Reader(_aligned_depth, _aligned_depth, ("*/*/*.safetensors",)),
     "pair store": Reader(_pair_store, _pair_store, ("*.safetensors",)),
     "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif")),
     "mask": Reader(_photos, _mask, ("mask.png",)),

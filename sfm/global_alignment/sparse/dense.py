@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,16 +82,20 @@ class DenseView:
         return column, row, seen[:, 2]
 
 
-def cleaned_confidence(views: Sequence[DenseView], *, tolerance: float = CLEANING_TOLERANCE) -> list[Float64]:
-    """Confidences (H, W), 0 where a point lies before the surface of a view that is more confident."""
-    cleaned = [view.confidence.copy() for view in views]
-    for number, view in enumerate(views):
-        points, own = view.points().reshape(-1, 3), cleaned[number].reshape(-1)
-        for other in (*views[:number], *views[number + 1 :]):
+def cleaned_confidence(
+    views: Sequence[DenseView], *, tolerance: float = CLEANING_TOLERANCE
+) -> Iterator[Float64]:
+    """Confidences (H, W) of one view after the other, 0 where a point lies before the surface of another view
+    that is more confident there."""
+    for number in range(len(views)):
+        view = views[number]
+        points, cleaned = view.points().reshape(-1, 3), view.confidence.copy()
+        own = cleaned.reshape(-1)
+        for other in (views[index] for index in range(len(views)) if index != number):
             column, row, depth = other.pixels_of(points)
             rows = np.flatnonzero(column >= 0)
             at = row[rows], column[rows]
             before = depth[rows] < (1 - tolerance) * other.depth[at]
             rejected = rows[before & (view.confidence.reshape(-1)[rows] < other.confidence[at])]
             own[rejected] = 0.0
-    return cleaned
+        yield cleaned

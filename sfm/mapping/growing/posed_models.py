@@ -43,7 +43,7 @@ def aligned_models(context: MappingContext, mapper: str, discarded: Journal, *, 
         submodel = posed_model(context, group, how=mapper, keep=keep)
         losses = [round(loss, 6) for loss in group.losses]
         journal = discarded if submodel is None else submodel.journal
-        journal.note("aligned", losses=losses, stopped=group.stopped)
+        journal.note("aligned", losses=losses, stopped=group.stopped, depth=group.kept)
         found += [] if submodel is None else [submodel]
     return found
 

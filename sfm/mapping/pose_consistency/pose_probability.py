@@ -79,6 +79,8 @@ def pose_model() -> PoseModel:
 
 def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) -> PoseProbabilities:
     """The probabilities of one model's images; `model`: None for the one that is shipped."""
+    if len(evidence.num_points) == 1:  # there is nothing that it could be misplaced against
+        return PoseProbabilities(dict.fromkeys(evidence.num_points, 1.0), {}, 1.0, ())
     chosen = model or pose_model()
     features = pose_features(evidence)
     log_odds, names = chosen.log_odds(features), list(evidence.num_points)

@@ -35,6 +35,8 @@ class PosedGroup:
     """Depth of the images in the unit of the group."""
     stopped: str = ""
     """Why the alignment ended early, in words for the user; empty when it didn't."""
+    kept: str = ""
+    """Key under which depth of every pixel is kept for exports; empty where it isn't."""
 
 
 class PoseSource(Protocol):

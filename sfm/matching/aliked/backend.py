@@ -19,7 +19,13 @@ from sfm.config.schema import AlikedConfig, Config
 from sfm.ingest.decode import UnusablePhotoError, decode, open_photo
 from sfm.mapping.scene.depth_source import DepthSource
 from sfm.mapping.scene.pose_source import PoseSource
-from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
+from sfm.matching.backend import (
+    BackendContext,
+    DescribeReport,
+    MatchReport,
+    SinglePhotos,
+    StrongerMatcher,
+)
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
 from sfm.types import Collection, Photo
@@ -45,6 +51,7 @@ class AlikedBackend:
     name: str = "aliked"
     notice: str = ""
     stronger: StrongerMatcher | None = None
+    single_photos: SinglePhotos | None = None
 
     @classmethod
     def open(cls, context: BackendContext) -> AlikedBackend:

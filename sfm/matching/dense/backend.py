@@ -15,18 +15,19 @@ from retrieval.codebook import Codebook
 from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
 from sfm.mapping.scene.depth_source import DepthSource
-from sfm.mapping.scene.pose_source import PoseSource
+from sfm.mapping.scene.pose_source import PosedGroup, PoseSource
 from sfm.mast3r.network.predictor import PairPredictor
 from sfm.mast3r.network.retrieval_head import RetrievalHead
 from sfm.mast3r.network.whitening import fit_whitening
 from sfm.mast3r.values import NOISE_NETWORK_PX, ViewDepth
-from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, SinglePhotos, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.matching.verification import record_pairs, verification_options, verify_pairs
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
 
 from .database_writer import write_tracks
+from .depth.aligned_depth import FOLDER, AlignedDepthFiles, DepthOrigin
 from .depth.depth_maps import DepthMaps, merged_depth
 from .depth.focal_guesses import guess_focal_lengths
 from .inference.coarse_to_fine import WindowMatcher
@@ -43,6 +44,7 @@ from .inference.windows import matched_px
 from .pointmaps.dense_poses import DensePoses
 from .pointmaps.pointmaps import Pointmaps
 from .pointmaps.poses import AlignedPoses
+from .pointmaps.single_photo import posed_alone
 from .tracks.corners import sift_corners
 
 _PAIRS_VERSION = _GEOMETRIES_VERSION = _DESCRIPTORS_VERSION = 1
@@ -258,10 +260,31 @@ class Mast3rBackend:
         config = self.context.config
         if config.register.mapper == "dense-alignment":
             pairs, progress = sorted(database.matched_pairs()), self.context.progress
-            return DensePoses(self.predictor, self._encoded, pairs, progress, config.run.seed)
+            options = (progress, config.run.seed, self._aligned_depth, self._origin)
+            return DensePoses(self.predictor, self._encoded, pairs, *options)
         if not (self._aligns or config.alignment.initialise):
             return None
-        return AlignedPoses(self._pointmaps(), collection, database)
+        kept = self._aligned_depth if self._aligns else None
+        return AlignedPoses(self._pointmaps(), collection, database, self._origin, kept)
+
+    @property
+    def single_photos(self) -> SinglePhotos:
+        """The network sees depth in one photo, too."""
+        return self
+
+    def posed_alone(self, collection: Collection) -> PosedGroup:
+        """What the network sees of the photo beside itself."""
+        (photo,) = collection.photos
+        camera = collection.cameras[photo.camera_id]
+        return posed_alone(self.predictor, self._encoded, photo, camera, self._aligned_depth, self._origin)
+
+    @property
+    def _aligned_depth(self) -> AlignedDepthFiles:
+        return AlignedDepthFiles(self.context.workspace.cache / FOLDER)
+
+    @property
+    def _origin(self) -> DepthOrigin:
+        return DepthOrigin(self.predictor.key, self.notice)
 
     @property
     def _aligns(self) -> bool:

@@ -15,7 +15,7 @@ from sfm.config.schema import Config
 from sfm.ingest import masks_dir
 from sfm.mapping.scene.depth_source import DepthSource
 from sfm.mapping.scene.pose_source import PoseSource
-from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, StrongerMatcher
+from sfm.matching.backend import BackendContext, DescribeReport, MatchReport, SinglePhotos, StrongerMatcher
 from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
@@ -35,6 +35,7 @@ class SiftBackend:
     name: str = "sift"
     notice: str = ""
     stronger: StrongerMatcher | None = None
+    single_photos: SinglePhotos | None = None
 
     def keys(self) -> StageKeys:
         """Features depend on the options of SIFT, matches on those and on matching, and so on."""

@@ -132,11 +132,7 @@ class KeptDirections:
         if camera is not None:
             focal, principal_point = network_intrinsics(camera, self.maps[name])
             return View((width, height), canonical.core_depth, focal, principal_point, confidence, True)
-        base = max(width, height) / (2 * np.tan(np.deg2rad(30)))
-        focal = estimate_focal(canonical.points)
-        focal = (
-            float(np.clip(focal, _SHORTEST * base, _LONGEST * base)) if np.isfinite(focal) else float(base)
-        )
+        focal = plausible_focal(canonical.points)
         return View((width, height), canonical.core_depth, focal, (width / 2, height / 2), confidence)
 
     def _both(self, pair: Pair) -> tuple[SeenFrom, SeenFrom] | None:
@@ -162,6 +158,13 @@ class KeptDirections:
             for name, xy in zip(pair, (found.xy_a, found.xy_b), strict=True)
         )
         return DenseMatches(a, b, values)
+
+
+def plausible_focal(points: NDArray[np.floating]) -> float:
+    """Focal length (px) of a pointmap (H, W, 3), within what lenses have."""
+    base = max(points.shape[:2]) / (2 * np.tan(np.deg2rad(30)))
+    focal = estimate_focal(points)
+    return float(np.clip(focal, _SHORTEST * base, _LONGEST * base) if np.isfinite(focal) else base)
 
 
 def network_intrinsics(camera: CameraSpec, photo: PhotoMap) -> tuple[float, tuple[float, float]]:

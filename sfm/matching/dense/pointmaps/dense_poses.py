@@ -14,11 +14,13 @@ from retrieval import Pair
 from sfm.errors import InputError
 from sfm.global_alignment.dense.optimise import DenseAlignment, Direction
 from sfm.global_alignment.dense.start import UnconnectedError, placed_images, start_variables
+from sfm.global_alignment.sparse.dense import DenseView
 from sfm.mapping.scene.pose_source import PosedGroup, PosedImage
 from sfm.mast3r.network.predictor import PairPredictor
 from sfm.mast3r.values import ViewDepth
 from sfm.workspace.progress import Progress
 
+from ..depth.aligned_depth import AlignedDepthFiles, DepthOrigin
 from ..depth.depth_maps import DepthMaps
 from ..inference.memory import in_batches
 from ..inference.photos import EncodedPhotos
@@ -40,6 +42,9 @@ class DensePoses:
     """All pairs that were matched."""
     progress: Progress
     seed: int
+    kept: AlignedDepthFiles
+    """Where depth of every pixel is kept for exports."""
+    origin: DepthOrigin
 
     def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
         """Aligned groups of photos.
@@ -81,6 +86,7 @@ class DensePoses:
             return PosedGroup({}, stopped=f"the dense alignment could not start: {error}")
         images: dict[str, PosedImage] = {}
         views: dict[str, ViewDepth] = {}
+        dense: dict[str, DenseView] = {}
         for number, (name, size) in enumerate(zip(names, sizes, strict=True)):
             focal, world_from_camera = cameras[number]
             middle = (size[0] / 2, size[1] / 2)
@@ -89,7 +95,16 @@ class DensePoses:
                 images[name] = image
                 depth = np.asarray(depths[number], np.float32).reshape(size[::-1])
                 views[name] = ViewDepth(depth, confidence[number], 1, focal)
-        return PosedGroup(images, tuple(losses), DepthMaps(views, maps, metric=False))
+                dense[self.photos.photos[name].sha256] = DenseView(
+                    depth.astype(np.float64),
+                    confidence[number].astype(np.float64),
+                    focal,
+                    middle,
+                    world_from_camera.rotation.matrix(),
+                    world_from_camera.translation,
+                )
+        key = self.kept.put(dense, self.origin) if dense else ""
+        return PosedGroup(images, tuple(losses), DepthMaps(views, maps, metric=False), kept=key)
 
     def _aligned(
         self, directions: Sequence[Direction], sizes: Sequence[tuple[int, int]]

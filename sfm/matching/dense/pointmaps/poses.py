@@ -11,13 +11,14 @@ import pycolmap
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase
 from sfm.global_alignment.sparse.canonical import CanonicalView
-from sfm.global_alignment.sparse.dense import aligned_depth
+from sfm.global_alignment.sparse.dense import DenseView, aligned_depth
 from sfm.global_alignment.sparse.optimise import Aligned, align
 from sfm.global_alignment.sparse.problem import AlignmentProblem
 from sfm.mapping.scene.pose_source import PosedGroup, PosedImage
 from sfm.mast3r.values import ViewDepth
 from sfm.types import Collection
 
+from ..depth.aligned_depth import AlignedDepthFiles, DepthOrigin
 from ..depth.depth_maps import DepthMaps
 from ..inference.decoded_direction import DEPTH_STRIDE
 from ..inference.photo_map import PhotoMap
@@ -33,6 +34,9 @@ class AlignedPoses:
     pointmaps: Pointmaps
     collection: Collection
     database: FeatureDatabase
+    origin: DepthOrigin
+    kept: AlignedDepthFiles | None = None
+    """Where depth of every pixel is kept for exports; None keeps none."""
 
     def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
         """Aligned groups of photos; what is missing of their pairs is computed."""
@@ -56,16 +60,19 @@ class AlignedPoses:
                 device=predictor.device,
                 on_step=lambda: task.advance(1),
             )
-        images, depths = {}, {}
+        images, depths, views = {}, {}, {}
         for number, name in enumerate(names):
             image = _posed(aligned, number, kept.maps[name])
             if image is not None:
+                canonical = kept.view(name)
                 images[name] = image
-                depths[name] = _depth(aligned, number, kept.view(name))
+                depths[name] = _depth(aligned, number, canonical)
+                if self.kept is not None:
+                    views[kept.photos[name].sha256] = DenseView.of(aligned, number, canonical)
         maps = {name: kept.maps[name] for name in images}
-        return PosedGroup(
-            images, aligned.losses, DepthMaps(depths, maps, predictor.is_metric), aligned.stopped
-        )
+        depth = DepthMaps(depths, maps, predictor.is_metric)
+        key = self.kept.put(views, self.origin) if self.kept is not None and views else ""
+        return PosedGroup(images, aligned.losses, depth, aligned.stopped, key)
 
 
 def _posed(aligned: Aligned, number: int, photo: PhotoMap) -> PosedImage | None:
