@@ -302,26 +302,10 @@ def _as_dict(query: Localised | NotLocalised) -> dict[str, object]:
         case NotLocalised(name=name, reason=reason):
             return {"name": name, "state": "not localised", "reason": reason}
         case Localised(name=name, pose=pose, model=model, partners=partners):
-            sigma = np.sqrt(np.diag(pose.covariance))
             return {
                 "name": name,
                 "state": "localised",
                 "model": model,
-                "R_cw": pose.cam_from_world.rotation.matrix().tolist(),
-                "t_cw": pose.cam_from_world.translation.tolist(),
-                "centre": pose.cam_from_world.inverse().translation.tolist(),
-                "num_points": pose.num_points,
-                "num_inliers": pose.num_inliers,
-                "reprojection_error_px": round(pose.error_px, 4),
-                "covariance": pose.covariance.tolist(),
-                "sigma_rotation_deg": float(np.degrees(np.linalg.norm(sigma[:3]))),
-                "sigma_centre": float(np.sqrt(np.trace(pose.centre_covariance))),
-                "camera": {
-                    "model": pose.camera.model.name,
-                    "width": pose.camera.width,
-                    "height": pose.camera.height,
-                    "params": [float(value) for value in pose.camera.params],
-                    "intrinsics": pose.intrinsics,
-                },
+                **pose.to_dict(),
                 "partners": list(partners),
             }
