@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from .epipolar import moved, signed_sampson_px, tangents
 from .length import Votes, log_lengths, votes
@@ -12,6 +13,8 @@ from .scatter import scatter_covariance
 from .values import Array, MetricPose, PairObservations
 
 _STEP = 1e-6
+_ROUNDS = 4
+_NORMAL, _MAX_SIGMAS = 1.4826, 3.0
 _MIN_INLIERS = 8
 """With fewer, five parameters and their scatter are not known."""
 
@@ -43,7 +46,8 @@ def essential_pose(pair: PairObservations, *, max_error_px: float, seed: int) ->
         lengths = [_mean_length(by_photo, log_lengths(rays, depths, *end)) for end in ends]
         jacobian[:, column] = (errors[0] - errors[1]) / (2 * _STEP)
         slope[column] = (lengths[0] - lengths[1]) / (2 * _STEP)
-    scatter = scatter_covariance(jacobian, residuals, pair.cells[epipolar])
+    kept = np.abs(residuals) <= _reach(residuals)
+    scatter = scatter_covariance(jacobian[kept], residuals[kept], pair.cells[epipolar][kept])
     if scatter is None:
         return None
     length = float(np.exp(log_length))
@@ -65,17 +69,37 @@ def _rotation_and_direction(
     found = pycolmap.estimate_relative_pose(*sides, options)
     if found is None or found["num_inliers"] < _MIN_INLIERS:
         return None
-    refined = pycolmap.refine_relative_pose(found["cam2_from_cam1"], *sides, found["inlier_mask"])
-    pose: pycolmap.Rigid3d = (refined or found)["cam2_from_cam1"]
+    pose: pycolmap.Rigid3d = found["cam2_from_cam1"]
     turn, way = pose.rotation.matrix(), np.asarray(pose.translation, np.float64)
     if not np.linalg.norm(way) > 0:
         return None
     way = way / np.linalg.norm(way)
-    focals = pair.camera_a.mean_focal_length(), pair.camera_b.mean_focal_length()
-    inliers = np.abs(signed_sampson_px(pair.rays, focals, turn, way)) <= max_error_px
-    if np.count_nonzero(inliers) < _MIN_INLIERS:
-        return None
+    rays, focals = pair.rays, (pair.camera_a.mean_focal_length(), pair.camera_b.mean_focal_length())
+    for _ in range(_ROUNDS):
+        errors = signed_sampson_px(rays, focals, turn, way)
+        inliers = np.abs(errors) <= max_error_px
+        if np.count_nonzero(inliers) < _MIN_INLIERS:
+            return None
+        kept = np.abs(errors) <= min(max_error_px, _reach(errors[inliers]))
+        turn, way = _refined((rays[0][kept], rays[1][kept]), focals, turn, way)
     return turn, way, inliers
+
+
+def _refined(
+    rays: tuple[Array, Array], focals: tuple[float, float], turn: Array, way: Array
+) -> tuple[Array, Array]:
+    """The pose after an adjustment with Cauchy's loss: at the edges of things dense matches err by pixels."""
+    found = least_squares(
+        lambda change: signed_sampson_px(rays, focals, *moved(turn, way, change)),
+        np.zeros(5),
+        x_scale="jac",
+    )
+    return moved(turn, way, found.x)
+
+
+def _reach(residuals: Array) -> float:
+    """Up to which errors matches count: at the edges of things dense matches err by pixels."""
+    return _MAX_SIGMAS * _NORMAL * float(np.median(np.abs(residuals)))
 
 
 def _mean_length(by_photo: list[Votes | None], moved_logs: tuple[Array, Array, Array]) -> float:
