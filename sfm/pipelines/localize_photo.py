@@ -118,7 +118,7 @@ def localize_photo(
     paths = [Path(path).expanduser().absolute() for path in (reference, *dict.fromkeys(queries))]
     _check_paths(paths)
     known = read_photo_intrinsics(Path(intrinsics).expanduser()) if intrinsics is not None else None
-    loaded = network or _opened_network(config)
+    loaded = network or opened_network(config)
     names = _names(paths, Path(root).expanduser().absolute() if root is not None else None)
     with _workspace(None if output is None else Path(output), paths[0]) as workspace:
         collection = _ingested(workspace, paths, names, config, progress)
@@ -142,7 +142,8 @@ def _check_paths(paths: Sequence[Path]) -> None:
         raise InputError(f"{paths[0]} is both the reference and a query", hint="give another photo as query")
 
 
-def _opened_network(config: Config) -> Loaded:
+def opened_network(config: Config) -> Loaded:
+    """The network of the configuration, for several calls of `localize_photo`, whose errors it raises."""
     if config.backend not in ("auto", "mast3r"):
         raise ConfigError(f"backend={config.backend} cannot localise by one photo: {_NO_METRES}", hint=_HINT)
     try:

@@ -88,13 +88,13 @@ def _rotation_and_direction(
 def _refined(
     rays: tuple[Array, Array], focals: tuple[float, float], turn: Array, way: Array
 ) -> tuple[Array, Array]:
-    """The pose after an adjustment with Cauchy's loss: at the edges of things dense matches err by pixels."""
-    found = least_squares(
-        lambda change: signed_sampson_px(rays, focals, *moved(turn, way, change)),
-        np.zeros(5),
-        x_scale="jac",
-    )
-    return moved(turn, way, found.x)
+    """The pose after an adjustment of these matches alone."""
+
+    def errors(change: Array) -> Array:
+        return signed_sampson_px(rays, focals, *moved(turn, way, change))
+
+    found = least_squares(errors, np.zeros(5), x_scale="jac")
+    return moved(turn, way, np.asarray(found.x, np.float64))
 
 
 def _reach(residuals: Array) -> float:
