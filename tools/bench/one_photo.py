@@ -4,7 +4,7 @@
     python tools/bench/one_photo.py SCENE [SCENE...] --pairs 200
 
 The ground truth answers in place of the network (internal.mast3r.oracle), with its noise. As many pairs are
-drawn from each scene that has so many, of those in which the second photo sees at least --overlap of the first.
+drawn from each scene that has so many, of those in which the second photo sees --overlap of the first.
 `chi2_per_dof` is the mean of e^T C^-1 e / 6 over the poses: 1 where the covariance is true.
 """
 
