@@ -37,6 +37,7 @@ _PATH = click.Path(path_type=Path)
     metavar="FILE",
     help="With --reference: lines PHOTO fx fy cx cy WIDTH HEIGHT, px; estimated where not given.",
 )
+@click.option("--dense", is_flag=True, help="Ask the mast3r network for every point of the model near by.")
 @click.option("--json", "as_json", is_flag=True, help="Print the poses as JSON instead of a table.")
 def localize_command(
     request: Request,
@@ -45,6 +46,7 @@ def localize_command(
     reference: Path | None,
     queries: tuple[Path, ...],
     intrinsics: Path | None,
+    dense: bool,
     as_json: bool,
 ) -> None:
     """Poses of PHOTOS against MODEL, which stays as it is; each photo independently of the others.
@@ -53,7 +55,8 @@ def localize_command(
     pose is cam_from_world as COLMAP has it, with its inliers. Its covariance, 6 x 6, is of a rotation vector
     in rad and the translation in MODEL's unit, both in the camera's frame. The covariance comes from the
     scatter of the inliers and takes the points of MODEL for exact: where they are not, it is too small.
-    Unknown focal lengths are estimated.
+    Unknown focal lengths are estimated. With --dense (backend mast3r) the network is asked where each point
+    that the 20 most similar photos see lies in the query; points found so are many more than keypoints.
 
     \b
     sfm localize MODEL PHOTOS -o OUT
@@ -64,7 +67,8 @@ def localize_command(
     an error of scale that the depth of both photos shares. -o OUT may be left out.
     """
     if reference is not None or queries or intrinsics is not None:
-        _by_photo(request, reference, queries, intrinsics, images or database, as_json=as_json)
+        is_of_model = dense or images is not None or database is not None
+        _by_photo(request, reference, queries, intrinsics, is_of_model, as_json=as_json)
         return
     import sfm
 
@@ -72,7 +76,14 @@ def localize_command(
     output, config = model_config(request, model)
     with shown(request) as progress:
         found = sfm.localize(
-            model, photos, output=output, images=images, database=database, config=config, progress=progress
+            model,
+            photos,
+            output=output,
+            images=images,
+            database=database,
+            dense=dense,
+            config=config,
+            progress=progress,
         )
     if as_json:
         click.echo((output / "poses.json").read_text(encoding="utf-8"))
@@ -86,7 +97,7 @@ def _by_photo(
     reference: Path | None,
     queries: Sequence[Path],
     intrinsics: Path | None,
-    of_model: Path | None,
+    is_of_model: bool,
     *,
     as_json: bool,
 ) -> None:
@@ -96,7 +107,7 @@ def _by_photo(
     usage = "sfm localize --reference A.jpg --query B.jpg [--intrinsics FILE] [-o OUT]"
     if reference is None or not queries:
         raise click.UsageError(f"--reference and --query belong together: {usage}")
-    if request.paths or of_model is not None:
+    if request.paths or is_of_model:
         raise click.UsageError(f"with --reference there is no MODEL, and no option of one: {usage}")
     config = request.config(needs_output=False)
     with shown(request) as progress:
