@@ -13,9 +13,12 @@ from sfm.mast3r.network.predictor import PairPredictor
 
 from .decoded_direction import least_confidence, matched_maps
 from .photos import EncodedPhotos
+from .refinement import refine_by_descriptors
 
 _ROUND_TRIP_PX = 5.0
 """A match and its match must end closer than this to the start, px of the network's image."""
+_MAX_STEP_PX = 1.0
+"""Half a pixel for the start, and half a pixel for its match."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,13 +70,26 @@ class PixelQueries:
             )
         least = least_confidence(self.min_confidence, has_descriptors=decoded.has_descriptors)
         confidence = torch.minimum(found.confidence_a, found.confidence_b).double().cpu().numpy()
-        width, columns = theirs.descriptors.shape[1], ours.descriptors.shape[1]
-        by_pixel = dict(zip((pixels[:, 0] + width * pixels[:, 1]).tolist(), rows.tolist(), strict=True))
-        started = np.array([by_pixel[pixel] for pixel in found.pixels_a.tolist()], np.int64)
-        reached = found.pixels_b.cpu().numpy()
-        where = self.photos.maps[query].to_photo(np.column_stack((reached % columns, reached // columns)))
+        sizes = theirs.descriptors.shape[1], ours.descriptors.shape[1]
+        starts, ends = (
+            np.column_stack((pixel % width, pixel // width)).astype(np.float64)
+            for pixel, width in zip(
+                (found.pixels_a.cpu().numpy(), found.pixels_b.cpu().numpy()), sizes, strict=True
+            )
+        )
+        by_pixel = dict(zip(map(tuple, pixels.tolist()), rows.tolist(), strict=True))
+        started = np.array([by_pixel[x, y] for x, y in starts.astype(np.int64).tolist()], np.int64)
         kept = confidence >= least
-        return Shown(started[kept], where[kept].astype(np.float64), confidence[kept])
+        ends = ends[kept]
+        exact = self.photos.maps[other].to_network(xy[started[kept]]).astype(np.float64)
+        if decoded.has_descriptors:
+            # Whole pixels err by half of one in either photo.
+            device = theirs.descriptors.device
+            sides = (torch.from_numpy(side.astype(np.float32)).to(device) for side in (exact, ends))
+            moved = refine_by_descriptors(theirs.descriptors, ours.descriptors, *sides, max_step=_MAX_STEP_PX)
+            ends = moved.double().cpu().numpy()
+        where = self.photos.maps[query].to_photo(ends)
+        return Shown(started[kept], where.astype(np.float64), confidence[kept])
 
     def _pixels(self, name: str, xy: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Network pixels (K, 2) of positions, no pixel twice, and which position each is of (K,)."""
