@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sfm.pipelines.extend import extend as extend
     from sfm.pipelines.localize import Localisation as Localisation
     from sfm.pipelines.localize import localize as localize
+    from sfm.pipelines.localize_photo import PhotoLocalisation as PhotoLocalisation
+    from sfm.pipelines.localize_photo import localize_photo as localize_photo
     from sfm.pipelines.map_database import map_database as map_database
     from sfm.pipelines.run import match as match
     from sfm.pipelines.run import retrieve as retrieve
@@ -44,6 +46,7 @@ _WHERE = {
     "InputError": ("sfm.errors", "InputError"),
     "Localisation": ("sfm.pipelines.localize", "Localisation"),
     "MissingDependencyError": ("sfm.errors", "MissingDependencyError"),
+    "PhotoLocalisation": ("sfm.pipelines.localize_photo", "PhotoLocalisation"),
     "ReconstructionError": ("sfm.errors", "ReconstructionError"),
     "Result": ("sfm.report.result", "Result"),
     "SfmError": ("sfm.errors", "SfmError"),
@@ -57,6 +60,7 @@ _WHERE = {
     "graph": ("sfm.report.graphs", "graph"),
     "load_config": ("sfm.config.loading", "load_config"),
     "localize": ("sfm.pipelines.localize", "localize"),
+    "localize_photo": ("sfm.pipelines.localize_photo", "localize_photo"),
     "map_database": ("sfm.pipelines.map_database", "map_database"),
     "match": ("sfm.pipelines.run", "match"),
     "merge": ("sfm.alignment", "merge"),

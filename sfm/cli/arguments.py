@@ -58,7 +58,7 @@ class Request:
         """Positional arguments that are not overrides."""
         return [argument for argument in self.arguments if not is_override(argument)]
 
-    def config(self) -> Config:
+    def config(self, *, needs_output: bool = True) -> Config:
         """The configuration from all sources, with output and resources from the command line.
 
         Raises:
@@ -74,7 +74,7 @@ class Request:
         config = load_config(self.config_path, preset=self.preset, overrides=overrides)
         if self.output is not None:
             config = replace(config, output=os.path.abspath(self.output))
-        if config.output is None:
+        if config.output is None and needs_output:
             raise click.UsageError(
                 "where should the result go? Give -o OUT, or `output:` in the configuration."
             )

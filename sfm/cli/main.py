@@ -15,7 +15,8 @@ from .arguments import LOG_JSON, OUTPUT, VERBOSE
 from .engine import map_command, match_command, run_command
 from .graph import graph_command
 from .inspection import config_command, doctor_command
-from .models import align_command, extend_command, localize_command, merge_command
+from .localisation import localize_command
+from .models import align_command, extend_command, merge_command
 from .results import dense_command, eval_command, explain_command, export_command
 from .retrieval import retrieve_command
 from .weights import weights_command

@@ -1,16 +1,13 @@
-"""Commands about models that are there already: growing, localising against, joining and placing them."""
+"""Commands about models that are there already: growing, joining and placing them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import degrees, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-
-from sfm.errors import ReconstructionError
 
 from .arguments import Request, engine_options, shown
 from .engine import require_finished
@@ -19,21 +16,22 @@ from .summary import result_lines
 if TYPE_CHECKING:
     from sfm.config.schema import Config
     from sfm.pipelines.extend import Extension
-    from sfm.pipelines.localize import Localisation
 
 _PATH = click.Path(path_type=Path)
 _MAX_LISTED = 10
-_IMAGES = click.option(
+IMAGES = click.option(
     "--images", type=_PATH, help="Folder of MODEL's photos; needed with a COLMAP model that is no OUT."
 )
-_DATABASE = click.option("--database", type=_PATH, help="Database of a COLMAP model, for its features.")
+"""Option of the commands that match photos with those of a model."""
+DATABASE = click.option("--database", type=_PATH, help="Database of a COLMAP model, for its features.")
+"""Likewise."""
 
 
 @click.command("extend", short_help="Register new photos into a model.")
 @engine_options("MODEL PHOTOS [KEY=VALUE]...")
 @click.option("--frozen", is_flag=True, help="Keep MODEL's poses, intrinsics and points to the last bit.")
-@_IMAGES
-@_DATABASE
+@IMAGES
+@DATABASE
 def extend_command(request: Request, frozen: bool, images: Path | None, database: Path | None) -> None:
     """Register new PHOTOS into MODEL; the result goes to OUT, and MODEL is only read.
 
@@ -62,39 +60,6 @@ def extend_command(request: Request, frozen: bool, images: Path | None, database
     if not request.quiet:
         click.echo("\n".join(_extension_lines(extension)))
     require_finished(extension.result)
-
-
-@click.command("localize", short_help="Estimate poses of photos against a fixed model.")
-@engine_options("MODEL PHOTOS [KEY=VALUE]...")
-@_IMAGES
-@_DATABASE
-@click.option("--json", "as_json", is_flag=True, help="Print OUT/poses.json instead of a table.")
-def localize_command(request: Request, images: Path | None, database: Path | None, as_json: bool) -> None:
-    """Poses of PHOTOS against MODEL, which stays as it is; each photo independently of the others.
-
-    Arguments as for `sfm extend`. OUT/poses.json receives, for each photo, its pose or why there is none. A
-    pose is cam_from_world as COLMAP has it, with its inliers. Its covariance, 6 x 6, is of a rotation vector
-    in rad and the translation in MODEL's unit, both in the camera's frame. The covariance comes from the
-    scatter of the inliers and takes the points of MODEL for exact: where they are not, it is too small.
-    Unknown focal lengths are estimated.
-    """
-    import sfm
-
-    model, photos = two_paths(request, "sfm localize MODEL PHOTOS -o OUT")
-    output, config = model_config(request, model)
-    with shown(request) as progress:
-        found = sfm.localize(
-            model, photos, output=output, images=images, database=database, config=config, progress=progress
-        )
-    if as_json:
-        click.echo((output / "poses.json").read_text(encoding="utf-8"))
-    elif not request.quiet:
-        click.echo("\n".join(_localisation_lines(found)))
-    if not found.num_localised:
-        raise ReconstructionError(
-            f"none of {len(found.queries)} photo{'s' * (len(found.queries) != 1)} could be localised",
-            hint=f"{output / 'poses.json'} has the reason for each photo",
-        )
 
 
 @click.command("merge", short_help="Join two models into one.")
@@ -193,27 +158,6 @@ def _extension_lines(extension: Extension) -> Iterator[str]:
     left = [outcome for outcome in extension.added if outcome.status != "registered"]
     yield from _listed([f"{outcome.name}: {outcome.reason or 'not registered'}" for outcome in left])
     yield from result_lines(extension.result)
-
-
-def _localisation_lines(found: Localisation) -> Iterator[str]:
-    from sfm.pipelines.localize import Localised
-
-    yield f"localised   {found.num_localised} of {len(found.queries)} photos"
-    width = max((len(query.name) for query in found.queries), default=0)
-    header = "inliers  error px  sigma deg  sigma centre  focal px"
-    yield f"  {'photo':<{width}}  {header}"
-    for query in found.queries:
-        if isinstance(query, Localised):
-            pose = query.pose
-            angle = degrees(sqrt(float(pose.covariance[:3, :3].trace())))
-            centre = sqrt(float(pose.centre_covariance.trace()))
-            yield (
-                f"  {query.name:<{width}}  {pose.num_inliers:>7}  {pose.error_px:>8.2f}  {angle:>9.4f}  "
-                f"{centre:>12.4g}  {pose.camera.mean_focal_length():.1f} ({pose.intrinsics})"
-            )
-        else:
-            yield f"  {query.name:<{width}}  not localised: {query.reason}"
-    yield f"poses       {found.output / 'poses.json'}"
 
 
 def _listed(lines: Sequence[str]) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Similarities, directions and coordinates on Earth."""
+"""Similarities, directions, coordinates on Earth, and the pose of a pair of photos in metres."""

@@ -35,7 +35,7 @@ def parse_camera_params(text: str, model: str, size: Size) -> KnownCamera:
         InputError: not numbers, not as many as the model has, or impossible for photos of this size.
     """
     where = "images.camera_params"
-    return KnownCamera(model, size, _checked(where, model, size, text.split(",")))
+    return KnownCamera(model, size, checked_params(where, model, size, text.split(",")))
 
 
 def read_cameras_file(path: Path) -> tuple[KnownCamera, ...]:
@@ -78,7 +78,9 @@ def _parse_line(where: str, words: Sequence[str]) -> tuple[int, KnownCamera]:
     if model not in _MODELS:
         raise InputError(f"{where}: unknown camera model {shown(model)}", hint=f"one of {', '.join(_MODELS)}")
     camera_id, width, height = (_whole_number(where, word) for word in (words[0], *words[2:4]))
-    return camera_id, KnownCamera(model, (width, height), _checked(where, model, (width, height), words[4:]))
+    return camera_id, KnownCamera(
+        model, (width, height), checked_params(where, model, (width, height), words[4:])
+    )
 
 
 def _whole_number(where: str, word: str) -> int:
@@ -88,7 +90,12 @@ def _whole_number(where: str, word: str) -> int:
     return value
 
 
-def _checked(where: str, model: str, size: Size, words: Sequence[str]) -> tuple[float, ...]:
+def checked_params(where: str, model: str, size: Size, words: Sequence[str]) -> tuple[float, ...]:
+    """The parameters of a camera for photos of one size.
+
+    Raises:
+        InputError: not numbers, not as many as the model has, or impossible; begins with `where`.
+    """
     camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, *size)
     names = [name.strip() for name in camera.params_info.split(",")]
     if len(words) != len(names):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from retrieval import Edge, Pair, Reason
 from retrieval.hits import ImageIndex
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
+from sfm.matching.dense.inference.pixel_queries import PixelQueries
 from sfm.pairs.failed_pairs import Failures
 from sfm.pairs.photo_index import errors_for_users, open_index
 from sfm.pipelines.run import photo_session
@@ -28,6 +29,7 @@ from sfm.stages.stages import with_features
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.workspace.progress import Progress
 
+from .dense_queries import DENSE_PARTNERS, Observations, dense_error_px, observations, pixel_queries
 from .query_pose import Intrinsics, QueryPose, estimate_pose, is_enough
 
 _PARTNERS = (8, 12)
@@ -85,6 +87,7 @@ def localize(
     output: AnyPath,
     images: AnyPath | None = None,
     database: AnyPath | None = None,
+    dense: bool = False,
     config: Config | None = None,
     progress: Progress = SILENT,
 ) -> Localisation:
@@ -103,10 +106,13 @@ def localize(
         output: workspace; receives `poses.json` and keeps features and matches of the queries.
         images: as for `extend`.
         database: as for `extend`.
+        dense: with backend mast3r, ask for every point of the model that the 20 most similar photos see,
+            instead of keypoints that match.
         config: all options; None takes those of the run that made the model, else the defaults.
         progress: receives the progress of each stage.
 
     Raises:
+        ConfigError: `dense` with another backend.
         InputError: as `extend`.
         WorkspaceError: as `run`.
     """
@@ -115,6 +121,7 @@ def localize(
     output = Path(output)
     options = config or given.config() or Config()
     with photo_session(given.root, output, options, progress) as session:
+        queries = pixel_queries(session.backend) if dense else None
         begin(given, session.workspace, session.backend.keys())
         everyone, new = model_and_new_photos(session, Path(photos).expanduser(), given)
         choices = {p.name: _choices(p, everyone, given) for p in everyone.photos if p.name in new}
@@ -124,7 +131,7 @@ def localize(
         load_features(given, store)
         everyone, store = with_features(session, everyone)
         take_over_features(session, given, store)
-        work = _Work(session, everyone, store, models_in_database(given.models, store), given)
+        work = _Work(session, everyone, store, models_in_database(given.models, store), given, queries)
         found = [work.localise(name, choices[name]) for name in sorted(new & set(everyone.names))]
         skipped = [NotLocalised(s.name, s.reason) for s in everyone.skipped]
         done = Localisation(output, tuple(sorted([*found, *skipped], key=lambda query: query.name)))
@@ -176,6 +183,8 @@ class _Work:
     database: FeatureDatabase
     models: Sequence[pycolmap.Reconstruction]
     given: GivenModel
+    queries: Callable[[], PixelQueries] | None
+    """With `dense`: made when the photos are described."""
     index: ImageIndex | None = None
 
     def localise(self, name: str, choices: Sequence[Intrinsics]) -> Localised | NotLocalised:
@@ -184,6 +193,11 @@ class _Work:
         if not ranked:
             return NotLocalised(name, "no photo of the model looks like it at all")
         outcome: Localised | NotLocalised = NotLocalised(name, "")
+        if self.queries is not None:
+            observed = observations(self.queries(), self.models, name, ranked[:DENSE_PARTNERS])
+            outcome = self._best(name, choices, observed, self._dense_error_px(name))
+            self.session.workspace.events.emit("localize", "query", name=name, outcome=_as_dict(outcome))
+            return outcome
         tried: list[str] = []
         for count in _PARTNERS:
             tried += ranked[len(tried) : len(tried) + count]
@@ -227,21 +241,38 @@ class _Work:
         if not matches:
             return NotLocalised(name, f"none of the {len(partners)} most similar photos matches it")
         xy = self.database.keypoint_positions()[name].astype(np.float64)
-        best: Localised | None = None
-        most = 0
-        for number, model in enumerate(self.models):
+        observed = []
+        for model in self.models:
             seen = list(_points(model, matches))
-            most = max(most, len(seen))
-            if len(seen) < 4:
+            rows, ids = [row for row, _, _ in seen], [point for _, point, _ in seen]
+            observed.append(Observations(xy[rows], ids, [partner for _, _, partner in seen]))
+        mapper = config.colmap.made("incremental_mapper")
+        # Within the error of a good observation; within that of registration where too few are so good. No
+        # bundle adjustment follows that would filter the few outliers that a wide threshold lets pass. They
+        # can move a pose by ten of the standard deviations that they leave it with.
+        errors = sorted((mapper.filter_max_reproj_error, mapper.abs_pose_max_error))
+        return self._best(name, choices, observed, *errors)
+
+    def _best(
+        self,
+        name: str,
+        choices: Sequence[Intrinsics],
+        observed: Sequence[Observations],
+        *max_errors_px: float,
+    ) -> Localised | NotLocalised:
+        """The pose in the model in which most points agree with one."""
+        best: Localised | None = None
+        for number, (model, seen) in enumerate(zip(self.models, observed, strict=True)):
+            if len(seen.points) < 4:
                 continue
-            rows, ids = np.array([row for row, _, _ in seen]), [point for _, point, _ in seen]
-            xyz = np.array([model.point3D(i).xyz for i in ids])
-            pose = self._pose(xy[rows], xyz, choices)
+            xyz = np.array([model.point3D(i).xyz for i in seen.points])
+            pose = self._pose(seen.xy, xyz, choices, max_errors_px)
             if pose and (best is None or pose.num_inliers > best.pose.num_inliers):
-                votes = Counter(p for (_, _, p), ok in zip(seen, pose.inliers, strict=True) if ok)
+                votes = Counter(p for p, ok in zip(seen.partners, pose.inliers, strict=True) if ok)
                 best = Localised(name, pose, number, tuple(p for p, _ in votes.most_common()))
-        needed = config.colmap.made("incremental_mapper").abs_pose_min_num_inliers
+        needed = self.session.config.register.colmap.made("incremental_mapper").abs_pose_min_num_inliers
         if best is None:
+            most = max((len(seen.points) for seen in observed), default=0)
             return NotLocalised(name, f"it sees only {most} points of the model, and they give no pose")
         if not is_enough(best.pose, needed):
             return NotLocalised(
@@ -251,18 +282,20 @@ class _Work:
             )
         return best
 
-    def _pose(self, xy: Array, xyz: Array, choices: Sequence[Intrinsics]) -> QueryPose | None:
-        """Within the error of a good observation; within that of registration where too few are so good.
-
-        No bundle adjustment follows that would filter the few outliers that a wide threshold lets pass. They
-        can move a pose by ten of the standard deviations that they leave it with.
-        """
+    def _pose(
+        self, xy: Array, xyz: Array, choices: Sequence[Intrinsics], max_errors_px: Sequence[float]
+    ) -> QueryPose | None:
+        """Within the first of the errors that enough points agree within."""
         pose, mapper = None, self.session.config.register.colmap.made("incremental_mapper")
-        for error in sorted((mapper.filter_max_reproj_error, mapper.abs_pose_max_error)):
+        for error in max_errors_px:
             pose = estimate_pose(xy, xyz, choices, max_error_px=error, seed=self.session.config.run.seed)
             if pose is not None and is_enough(pose, mapper.abs_pose_min_num_inliers):
                 break
         return pose
+
+    def _dense_error_px(self, name: str) -> float:
+        photo = next(photo for photo in self.collection.photos if photo.name == name)
+        return dense_error_px(photo.width, photo.height)
 
     def _matches(self, name: str, partners: Sequence[str]) -> dict[str, np.ndarray]:
         """Verified matches (m, 2) with each partner: keypoints of the query, then of the partner."""
@@ -302,26 +335,10 @@ def _as_dict(query: Localised | NotLocalised) -> dict[str, object]:
         case NotLocalised(name=name, reason=reason):
             return {"name": name, "state": "not localised", "reason": reason}
         case Localised(name=name, pose=pose, model=model, partners=partners):
-            sigma = np.sqrt(np.diag(pose.covariance))
             return {
                 "name": name,
                 "state": "localised",
                 "model": model,
-                "R_cw": pose.cam_from_world.rotation.matrix().tolist(),
-                "t_cw": pose.cam_from_world.translation.tolist(),
-                "centre": pose.cam_from_world.inverse().translation.tolist(),
-                "num_points": pose.num_points,
-                "num_inliers": pose.num_inliers,
-                "reprojection_error_px": round(pose.error_px, 4),
-                "covariance": pose.covariance.tolist(),
-                "sigma_rotation_deg": float(np.degrees(np.linalg.norm(sigma[:3]))),
-                "sigma_centre": float(np.sqrt(np.trace(pose.centre_covariance))),
-                "camera": {
-                    "model": pose.camera.model.name,
-                    "width": pose.camera.width,
-                    "height": pose.camera.height,
-                    "params": [float(value) for value in pose.camera.params],
-                    "intrinsics": pose.intrinsics,
-                },
+                **pose.to_dict(),
                 "partners": list(partners),
             }

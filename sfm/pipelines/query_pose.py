@@ -26,7 +26,7 @@ class Intrinsics:
     """Where the intrinsics of a query may come from.
 
     camera: to begin with; never changed.
-    source: model | given | exif | estimated.
+    source: model | given | exif | estimated; against a single photo, pointmaps | default where nobody knows.
     """
 
     camera: pycolmap.Camera
@@ -45,7 +45,7 @@ class QueryPose:
     Attributes:
         cam_from_world: COLMAP's convention: x right, y down, z forward.
         camera: intrinsics, with the estimated focal length where it is free.
-        intrinsics: where they come from: model | given | exif | estimated.
+        intrinsics: where they come from, as for `Intrinsics`.
         num_points: points of the model that the photo's keypoints match.
         inliers: (num_points,) whether each agrees with the pose.
         error_px: root mean square reprojection error of the inliers.
@@ -76,6 +76,33 @@ class QueryPose:
         cross = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
         jacobian = -rotation.T @ np.hstack((cross, np.eye(3)))
         return np.asarray(jacobian @ self.covariance @ jacobian.T)
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON values."""
+        sigma = np.sqrt(np.diag(self.covariance))
+        return {
+            "R_cw": self.cam_from_world.rotation.matrix().tolist(),
+            "t_cw": self.cam_from_world.translation.tolist(),
+            "centre": self.cam_from_world.inverse().translation.tolist(),
+            "num_points": self.num_points,
+            "num_inliers": self.num_inliers,
+            "reprojection_error_px": round(self.error_px, 4),
+            "covariance": self.covariance.tolist(),
+            "sigma_rotation_deg": float(np.degrees(np.linalg.norm(sigma[:3]))),
+            "sigma_centre": float(np.sqrt(np.trace(self.centre_covariance))),
+            "camera": camera_dict(self.camera, self.intrinsics),
+        }
+
+
+def camera_dict(camera: pycolmap.Camera, source: str) -> dict[str, object]:
+    """Intrinsics and where they come from, as JSON values."""
+    return {
+        "model": camera.model.name,
+        "width": camera.width,
+        "height": camera.height,
+        "params": [float(value) for value in camera.params],
+        "intrinsics": source,
+    }
 
 
 def estimate_pose(

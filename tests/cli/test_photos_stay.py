@@ -21,7 +21,10 @@ COMMANDS = {
     "match": [("match", "{photos}/old", "-o", "{new}", *QUICK)],
     "map": [("map", "{out}/database.db", "-o", "{new}", "-q", "--threads", "2")],
     "extend": [("extend", "{out}", "{photos}/new", "-o", "{new}", "-q")],
-    "localize": [("localize", "{out}", "{photos}/new", "-o", "{new}", "-q")],
+    "localize": [
+        ("localize", "{out}", "{photos}/new", "-o", "{new}", "-q"),
+        ("localize", "--reference", "{photos}/old/photo_01.jpg", "--query", "{photos}/new/photo_07.jpg"),
+    ],
     "merge": [("merge", "{out}", "{out}/sparse/0", "-o", "{new}")],
     "align": [("align", "{out}", "--to", "{out}/sparse/0", "-o", "{new}")],
     "export": [
@@ -39,7 +42,7 @@ COMMANDS = {
 }
 """Of each command, ways to call it on the photos."""
 SLOW = {"run", "extend", "localize", "match", "retrieve"}
-MAY_FAIL = {"views": 4, "dense": 4, "doctor": 1}
+MAY_FAIL = {"views": 4, "dense": 4, "doctor": 1, "--reference": 4}
 """Exit codes of what lacks something here: network weights."""
 
 State = dict[str, tuple[int, int, str]]

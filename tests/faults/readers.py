@@ -52,6 +52,12 @@ def _cameras_file(folder: Path) -> None:
     read_cameras_file(folder / "cameras.txt")
 
 
+def _photo_intrinsics(folder: Path) -> None:
+    from sfm.ingest.photo_intrinsics import read_photo_intrinsics
+
+    read_photo_intrinsics(folder / "intrinsics.txt")
+
+
 def _rig_config(folder: Path) -> None:
     from sfm.ingest.rigs import check_rig_photos, read_rig_config
 
@@ -303,6 +309,12 @@ READERS = {
             "# id\n1 PINHOLE 400 300 310 310 200 150\n2 OPENCV 500 300 310 310 200 150 0 0 0 0\n",
         ),
         _cameras_file,
+    ),
+    "intrinsics of photos": Reader(
+        _text(
+            "intrinsics.txt", "# photo\na/1.jpg 400 410 300 200 600 400\n2.jpg 400 400 300 200 600.0 400.0\n"
+        ),
+        _photo_intrinsics,
     ),
     "rig config": Reader(_text("rig.json", json.dumps(_RIGS)), _rig_config),
     "pair list": Reader(

@@ -14,6 +14,7 @@ from sfm.mast3r.network.correspondences import (
     Correspondences,
     DescriptorMap,
     match_direction,
+    match_pixels,
     merge_directions,
 )
 
@@ -62,6 +63,30 @@ def test_both_directions(size_a: tuple[int, int], size_b: tuple[int, int], subsa
 
     assert table(found) == pytest.approx(by_definition([(a1, b1), (a2, b2)], subsample))
     assert table(merge_directions(first)) == pytest.approx(by_definition([(a1, b1)], subsample))
+
+
+@given(sizes, sizes, st.integers(0, 2**16), st.sampled_from([0.0, 1.5, 5.0]))
+def test_given_pixels_are_matched_where_the_way_back_ends_near_them(
+    size_a: tuple[int, int], size_b: tuple[int, int], seed: int, pixel_tol: float
+) -> None:
+    a, b = random_map(size_a, seed), random_map(size_b, seed + 1)
+    rng = np.random.default_rng(seed)
+    starts = np.column_stack((rng.integers(0, size_a[1], 7), rng.integers(0, size_a[0], 7)))
+    products = a.descriptors.flatten(0, 1) @ b.descriptors.flatten(0, 1).T
+    there, back = products.argmax(dim=1).tolist(), products.argmax(dim=0).tolist()
+
+    found = match_pixels(a, b, torch.from_numpy(starts), pixel_tol=pixel_tol)
+
+    expected = set()
+    for x, y in starts.tolist():
+        end = there[x + size_a[1] * y]
+        x_back, y_back = back[end] % size_a[1], back[end] // size_a[1]
+        off = math.hypot(x_back - x, y_back - y)
+        if off < pixel_tol or off == 0:
+            expected.add((x + size_a[1] * y, end))
+    assert set(zip(found.pixels_a.tolist(), found.pixels_b.tolist(), strict=True)) == expected
+    assert found.confidence_a.tolist() == a.confidence.flatten()[found.pixels_a].tolist()
+    assert found.confidence_b.tolist() == b.confidence.flatten()[found.pixels_b].tolist()
 
 
 @settings(max_examples=20)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kernels.reciprocal import DescriptorPair
+from kernels.reciprocal import DescriptorPair, Metric
 
 SUBSAMPLE_PX = 8
 """Distance between start pixels in the published pipeline."""
@@ -100,6 +100,33 @@ def match_direction(a: DescriptorMap, b: DescriptorMap, *, subsample: int = SUBS
         pixels_b,
         a.confidence.flatten()[pixels_a].float(),
         b.confidence.flatten()[pixels_b].float(),
+        (a.descriptors.shape[1], b.descriptors.shape[1]),
+    )
+
+
+def match_pixels(
+    a: DescriptorMap, b: DescriptorMap, pixels: Tensor, *, pixel_tol: float, metric: Metric = "dot"
+) -> Direction:
+    """Matches of given pixels of one photo, each with its nearest in the other.
+
+    Args:
+        a: photo a, whichever view it was in this direction.
+        b: photo b.
+        pixels: (K, 2) integer, (x, y) in a.
+        pixel_tol: the nearest of the nearest must lie closer than this to the start, px; 0: be the start.
+        metric: that of the descriptors; euclidean where they are points.
+
+    Raises:
+        ValueError: maps of different depth, or pixels outside of a.
+    """
+    found = DescriptorPair(a.descriptors, b.descriptors, metric=metric).from_pixels(
+        pixels, pixel_tol=pixel_tol
+    )
+    return Direction(
+        found.first,
+        found.second,
+        a.confidence.flatten()[found.first].float(),
+        b.confidence.flatten()[found.second].float(),
         (a.descriptors.shape[1], b.descriptors.shape[1]),
     )
 

@@ -37,6 +37,7 @@ from .inference.matching import infer_pairs, refusals
 from .inference.pair_store import PairStore
 from .inference.photo_map import PhotoMap
 from .inference.photos import EncodedPhotos, photo_maps
+from .inference.pixel_queries import PixelQueries
 from .inference.predictors import Loaded, open_predictor
 from .inference.token_cache import open_token_cache, tokens_key
 from .inference.window_tokens import WindowTokens
@@ -211,6 +212,10 @@ class Mast3rBackend:
             edges, todo, database.pairs(), context.workspace.events, why=why, failed=failed
         )
         return MatchReport(len(results), len(edges) - len(todo), inliers, failed)
+
+    def pixel_queries(self) -> PixelQueries:
+        """Where described photos show given positions of each other."""
+        return PixelQueries(self.predictor, self._encoded, self.context.config.mast3r.min_confidence)
 
     def _window_matcher(self) -> WindowMatcher | None:
         dense = self.context.config.mast3r
