@@ -145,6 +145,7 @@ def test_cameras_of_other_shape_or_field_of_view_have_no_common_lens() -> None:
 
     assert [view.turns for view in views(1000, 1024, 768)] == [0, 2]
     assert [(view.turns, view.scale) for view in views(502, 384, 512)] == [(1, 0.5), (3, 0.5)]
-    assert not views(1020, 1024, 768)
+    assert [view.zoom for view in views(1020, 1024, 768)] == [1.02, 1.02]
+    assert not views(5000, 1024, 768)
     assert not views(1000, 1024, 576)
     assert not views(1000, 1024, 768, "RADIAL")

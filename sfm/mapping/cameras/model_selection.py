@@ -32,8 +32,6 @@ _MIN_LOG_EVIDENCE = 1.5
 """For each parameter, from which a block is freed: for what freeing wrongly costs."""
 _MAX_FOCAL_SIGMA = 0.01
 """Of the focal length, with which it still counts as determined."""
-MAX_FOCAL_RATIO = 1.01
-"""Of cameras that may have one lens, at one image size."""
 SUPPORTED = "supported by the observations"
 
 
@@ -115,35 +113,26 @@ def select_model(model: pycolmap.Reconstruction, freedoms: Mapping[int, Freedom]
         return ModelSelection((), freedom, freedom.camera)
 
 
-def is_alike(
-    model: pycolmap.Reconstruction, freedoms: Mapping[int, Freedom], camera_id: int, joint: ModelSelection
+def supports(
+    model: pycolmap.Reconstruction,
+    freedoms: Mapping[int, Freedom],
+    columns: Sequence[int],
+    accepted: Sequence[int],
 ) -> bool:
-    """Whether the observations support no values of its own for one of several cameras that change together.
+    """Whether the observations support some directions of cameras that change together.
 
     Args:
-        model: as for the selection.
-        freedoms: as for the selection.
-        camera_id: of the camera in question.
-        joint: the selection of all; asked about are the focal length and what was accepted.
+        model: as for `select_model`.
+        freedoms: as for `select_model`.
+        columns: of the directions in question.
+        accepted: of those that are free already, beside the base.
     """
-    first = joint.freedom
-    accepted = [i for block in first.blocks if block.name in joint.accepted for i in block.columns]
-    at = [*first.focal, *accepted]
-    prior = first.prior[at]
-    prior[: len(first.focal)] = (MAX_FOCAL_RATIO - 1) * first.camera.mean_focal_length()
-    widened = {
-        i: replace(
-            one,
-            names=(*one.names, *(f"own {one.names[j]}" for j in at)),
-            directions=np.hstack((one.directions, one.directions[:, at] * (i == camera_id))),
-            prior=np.concatenate((first.prior, prior)),
-        )
-        for i, one in freedoms.items()
-    }
-    evidence = _Evidence(next(iter(widened.values())), gather_of_cameras(model, widened))
-    own = ParameterBlock("own", tuple(range(len(first.names), len(first.names) + len(at))))
+    camera_id, first = next(iter(freedoms.items()))
+    evidence = _Evidence(first, gather_of_cameras(model, freedoms))
     try:
-        return not evidence.judge(camera_id, own, [*first.base, *accepted]).accepted
+        return evidence.judge(
+            camera_id, ParameterBlock("", tuple(columns)), [*first.base, *accepted]
+        ).accepted
     except np.linalg.LinAlgError:  # poses that nothing determines
         return False
 

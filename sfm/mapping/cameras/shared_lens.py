@@ -1,7 +1,9 @@
-"""Cameras of one lens, whose images are turned or resized: what one of them observes holds for all.
+"""Cameras of one lens, whose images are turned, resized or zoomed: what one of them observes holds for all.
 
-Without EXIF, images of one lens have a camera for each size and each turning. The images of one such camera
-may be too few to determine the principal point and the distortion that all of them together determine.
+Without EXIF, images of one lens have a camera for each size, each turning and each zoom setting. The images
+of one such camera may be too few to determine the principal point and the distortion that all of them
+determine together. A digital zoom, a crop about the middle of the image, magnifies the offset of the principal
+point. It leaves the distortion as it is, a function of the angle.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import pyceres
 import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
-from .model_selection import MAX_FOCAL_RATIO, ModelSelection, is_alike, select_model
+from .model_selection import ModelSelection, select_model, supports
 
 Array = npt.NDArray[np.float64]
 
+MAX_FOCAL_RATIO = 1.01
+"""Of cameras whose images are taken to be unzoomed, at one image size."""
 _MAX_COMPARED = 6
+_MAX_ZOOM = 4.0
 _ROUNDING_PX = 1.0
 """Of the sides of resized images."""
 _TIE = 1e-5
@@ -45,6 +50,14 @@ class LensView:
     turns: int = 0
     """By 90 degrees clockwise, 0 to 3."""
     scale: float = 1.0
+    """Of the image's sides."""
+    zoom: float = 1.0
+    """Focal length over that of an image of the first camera at this scale; 1: the same by assumption."""
+
+    @property
+    def is_zoomed(self) -> bool:
+        """Whether the focal length is the camera's own."""
+        return self.zoom != 1.0
 
     def mapping(self, first: pycolmap.Camera) -> tuple[Array, Array]:
         """Matrix (P, P) and offset (P,) that lead from the parameters of the first camera to this one's."""
@@ -58,13 +71,10 @@ class LensView:
                     quarter[at[name]] = sign * np.eye(len(names))[at[source]]
             shift[at["cx"]] = size[(turn + 1) % 2]
             matrix, offset = quarter @ matrix, quarter @ offset + shift
-        is_length = [name in ("f", "fx", "fy", "cx", "cy") for name in names]
-        scale = np.where(is_length, self.scale, 1.0)
-        return scale[:, None] * matrix, scale * offset
-
-    def freedom(self, own: Freedom, first: Freedom) -> Freedom:
-        """The camera's freedom with the directions of the first camera's, so that both change together."""
-        return replace(own, directions=self.mapping(first.camera)[0] @ first.directions, prior=first.prior)
+        centre = np.zeros(len(names))
+        centre[[at["cx"], at["cy"]]] = np.array(size[::-1] if self.turns % 2 else size) / 2
+        enlarged = np.where(_are_lengths(first), self.scale * self.zoom, 1.0)
+        return enlarged[:, None] * matrix, enlarged * (offset - centre) + self.scale * centre
 
 
 def possible_views(first: pycolmap.Camera, other: pycolmap.Camera) -> list[LensView]:
@@ -72,14 +82,16 @@ def possible_views(first: pycolmap.Camera, other: pycolmap.Camera) -> list[LensV
     if other.model != first.model or not first.focal_length_idxs():
         return []
     scale = max(other.width, other.height) / max(first.width, first.height)
-    ratio = other.mean_focal_length() / (scale * first.mean_focal_length())
-    if max(ratio, 1 / ratio) > MAX_FOCAL_RATIO:
+    zoom = other.mean_focal_length() / (scale * first.mean_focal_length())
+    if max(zoom, 1 / zoom) > _MAX_ZOOM:
         return []
+    if max(zoom, 1 / zoom) <= MAX_FOCAL_RATIO:
+        zoom = 1.0
     found = []
     for turns in range(4):
         size = (first.height, first.width) if turns % 2 else (first.width, first.height)
         if np.allclose(np.multiply(size, scale), (other.width, other.height), rtol=0, atol=_ROUNDING_PX):
-            found.append(LensView(other.camera_id, turns, scale))
+            found.append(LensView(other.camera_id, turns, scale, zoom))
     return found
 
 
@@ -113,8 +125,9 @@ def shared_lenses(
                 for view in possible_views(model.camera(first), model.camera(other))
             ]
             for joint, view in sorted(found, key=lambda one: -one[0].log_evidence)[:1]:
+                is_likelier = alone[other].accepted or joint.log_evidence > best.log_evidence
                 together = _together(freedoms, [*views, view])
-                if joint.accepted and is_alike(model, together, other, joint):
+                if joint.accepted and is_likelier and is_alike(model, together, view, joint):
                     views.append(view)
                     waiting.remove(other)
                     best = joint
@@ -125,38 +138,94 @@ def shared_lenses(
     return lenses, selections
 
 
+def is_alike(
+    model: pycolmap.Reconstruction, together: Mapping[int, Freedom], view: LensView, joint: ModelSelection
+) -> bool:
+    """Whether the observations support no values of its own for one of several cameras of a lens.
+
+    Args:
+        model: as for the selection.
+        together: freedoms of all cameras of the lens.
+        view: of the camera in question.
+        joint: the selection of all; asked about are what was accepted, and the focal length if it is shared.
+    """
+    first = joint.freedom
+    accepted = [i for block in first.blocks if block.name in joint.accepted for i in block.columns]
+    focal = () if view.is_zoomed else first.focal
+    at = [*focal, *accepted]
+    prior = first.prior[at]
+    prior[: len(focal)] = (MAX_FOCAL_RATIO - 1) * first.camera.mean_focal_length()
+    widened = {
+        i: one.with_directions(
+            [f"own {one.names[j]}" for j in at], one.directions[:, at] * (i == view.camera_id), prior
+        )
+        for i, one in together.items()
+    }
+    return not supports(model, widened, range(len(first.names), len(first.names) + len(at)), accepted)
+
+
 def _together(freedoms: Mapping[int, Freedom], views: Sequence[LensView]) -> dict[int, Freedom]:
-    """Freedoms of the cameras of a lens, in the directions of the first."""
+    """Freedoms of the cameras of a lens in the directions of the first, and focal lengths of zoomed ones."""
     first = freedoms[views[0].camera_id]
-    return {view.camera_id: view.freedom(freedoms[view.camera_id], first) for view in views}
+    zoomed = [view.camera_id for view in views if view.is_zoomed]
+    found = {}
+    for view in views:
+        own = freedoms[view.camera_id]
+        focal = np.zeros((len(own.camera.params), len(zoomed)))
+        if view.is_zoomed and first.focal:
+            lengths = own.camera.focal_length_idxs()
+            focal[lengths, zoomed.index(view.camera_id)] = 1.0
+        shared = replace(
+            first, camera=own.camera, directions=view.mapping(first.camera)[0] @ first.directions
+        )
+        names = [f"focal length of camera {camera_id}" for camera_id in zoomed]
+        sigmas = np.full(len(zoomed), own.camera.mean_focal_length())
+        wider = shared.with_directions(names, focal, sigmas)
+        found[view.camera_id] = replace(wider, base=(*first.base, *range(len(first.names), len(wider.names))))
+    return found
 
 
 class _Tie(pyceres.CostFunction):  # type: ignore[misc]  # pyceres has no annotations
-    """Parameters of a camera minus those that the first camera of its lens gives it."""
+    """Parameters of a camera minus those that the first camera of its lens gives it, in some directions."""
 
-    def __init__(self, matrix: Array, offset: Array, sigma: Array) -> None:
+    def __init__(self, by_own: Array, by_first: Array, offset: Array) -> None:
         super().__init__()
-        self._matrix, self._offset, self._sigma = matrix, offset, sigma
+        self._by_own, self._by_first, self._offset = by_own, by_first, offset
         self.set_num_residuals(len(offset))
-        self.set_parameter_block_sizes([len(offset), len(offset)])
+        self.set_parameter_block_sizes([by_first.shape[1], by_own.shape[1]])
 
     def Evaluate(
         self, parameters: Sequence[Array], residuals: Array, jacobians: Sequence[Array | None] | None
     ) -> bool:
         first, own = parameters
-        residuals[:] = (own - self._matrix @ first - self._offset) / self._sigma
+        residuals[:] = self._by_own @ own + self._by_first @ first + self._offset
         if jacobians is not None:
-            for jacobian, values in zip(jacobians, (-self._matrix, np.eye(len(own))), strict=True):
+            for jacobian, values in zip(jacobians, (self._by_first, self._by_own), strict=True):
                 if jacobian is not None:
-                    jacobian[:] = (values / self._sigma[:, None]).ravel()
+                    jacobian[:] = values.ravel()
         return True
 
 
 def tie(problem: pyceres.Problem, first: pycolmap.Camera, own: pycolmap.Camera, view: LensView) -> None:
-    """Keep two cameras of one lens alike in an adjustment, if both are part of it."""
+    """Keep two cameras of one lens alike in an adjustment, if both are part of it.
+
+    Of a zoomed camera the focal length stays free, and fx - fy as it is.
+    """
     if not all(problem.has_parameter_block(camera.params) for camera in (first, own)):
         return
+    directions = np.eye(len(own.params))
+    if view.is_zoomed:
+        focal = list(own.focal_length_idxs())
+        between = directions[focal[:1]] - directions[focal[1:]]
+        directions = np.vstack((np.delete(directions, focal, axis=0), between))
     matrix, offset = view.mapping(first)
-    is_length = [name in ("f", "fx", "fy", "cx", "cy") for name in parameter_names(first)]
-    sigma = _TIE * np.where(is_length, own.mean_focal_length(), 1.0)
-    problem.add_residual_block(_Tie(matrix, offset, sigma), None, [first.params, own.params])
+    sigma = _TIE * np.where(_are_lengths(own), own.mean_focal_length(), 1.0)
+    by_own = directions / (np.abs(directions) @ sigma)[:, None]
+    problem.add_residual_block(
+        _Tie(by_own, -by_own @ matrix, -by_own @ offset), None, [first.params, own.params]
+    )
+
+
+def _are_lengths(camera: pycolmap.Camera) -> npt.NDArray[np.bool_]:
+    """Which parameters are in px, (P,)."""
+    return np.array([name in ("f", "fx", "fy", "cx", "cy") for name in parameter_names(camera)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
@@ -83,6 +83,15 @@ class Freedom:
         camera = pycolmap.Camera(self.camera.todict())
         camera.params = (np.asarray(self.camera.params) + self.directions @ step).tolist()
         return camera
+
+    def with_directions(self, names: Sequence[str], directions: Array, prior: Array) -> Freedom:
+        """The freedom with further directions (P, d), of these standard deviations (d,)."""
+        return replace(
+            self,
+            names=(*self.names, *names),
+            directions=np.hstack((self.directions, directions)),
+            prior=np.concatenate((self.prior, prior)),
+        )
 
 
 def freedom(
