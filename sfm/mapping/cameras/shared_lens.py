@@ -2,8 +2,8 @@
 
 Without EXIF, images of one lens have a camera for each size, each turning and each zoom setting. The images
 of one such camera may be too few to determine the principal point and the distortion that all of them
-determine together. A digital zoom, a crop about the middle of the image, magnifies the offset of the principal
-point. It leaves the distortion as it is, a function of the angle.
+determine together. A digital zoom, a crop about the middle of the image, magnifies the principal point's
+offset. It leaves the distortion as it is, a function of the angle.
 """
 
 from __future__ import annotations
