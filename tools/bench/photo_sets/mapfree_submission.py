@@ -34,7 +34,8 @@ Submission = Mapping[str, Mapping[str, Estimate]]
 
 
 def write_submission(path: Path, scenes: Submission) -> None:
-    """Write the zip; a scene without poses has an empty file."""
+    """Write the zip, in a new folder where there is none; a scene without poses has an empty file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for scene, estimates in sorted(scenes.items()):
             archive.writestr(f"pose_{scene}.txt", "".join(_line(*item) for item in sorted(estimates.items())))
