@@ -186,7 +186,7 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
             "The reprojection error is high. If the lens is a wide or fisheye one, try another "
             "images.camera_model; if several cameras or zooms were used, images.camera_sharing=per_image."
         )
-    if models and models[0]["mean_track_length"] < _SHORT_TRACKS:
+    if models and models[0]["num_images"] > 1 and models[0]["mean_track_length"] < _SHORT_TRACKS:
         yield "Most points are seen in two photos only, which leaves them uncertain: more overlap would help."
 
 

@@ -1,5 +1,9 @@
 """Cameras whose images are turned or resized are found to have one lens, and get the same intrinsics."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pycolmap
 import pytest
@@ -15,6 +19,7 @@ from .running import seeds
 
 QUARTER = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
 SHIFT = (7.0, -5.0)
+ROOT = Path(__file__).parents[2]
 
 
 def shown(camera: pycolmap.Camera, xy: Array, view: LensView) -> Array:
@@ -108,6 +113,24 @@ def test_images_of_one_lens_determine_its_principal_point_together(view: LensVie
     assert abs(first.principal_point_x - (WIDTH / 2 + SHIFT[0])) < 2.5
     assert abs(first.principal_point_y - (HEIGHT / 2 + SHIFT[1])) < 2.5
     assert tied[1].turns == view.turns
+
+
+def _tied_by_two_threads() -> None:
+    whole = finished(opencv(shift=SHIFT), num_images=8, num_points=250)
+    model = with_views(whole, dict.fromkeys(number(whole, 2), LensView(2, 1)))
+    options = adjustment()
+    options.ceres.solver_options.num_threads = 2
+    options.ceres.min_num_residuals_for_cpu_multi_threading = 1
+    richer = richer_cameras(model, options, RefineConfig(), fixed_cameras=frozenset())
+    assert richer.lenses
+    assert adjusted_with(richer.started(model), richer, options) is not None
+
+
+def test_several_threads_adjust_cameras_of_one_lens() -> None:
+    """In a process of its own, since one that waits for itself cannot be interrupted."""
+    command = f"from {__name__} import _tied_by_two_threads as run; run()"
+
+    subprocess.run([sys.executable, "-c", command], check=True, timeout=120, cwd=ROOT)
 
 
 def test_two_lenses_of_one_field_of_view_stay_apart() -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
+import pyceres
 import pycolmap
 
 from sfm.config.schema import RefineConfig
@@ -169,8 +170,10 @@ def adjusted_with(
         for view in views[1:]:
             if {views[0].camera_id, view.camera_id} <= free:
                 tie(problem, model.camera(views[0].camera_id), model.camera(view.camera_id), view)
-    summary = adjuster.solve()
-    if not summary.is_solution_usable() or not all(plausible(model.camera(i)) for i in free):
+    # Unlike COLMAP's adjuster, this lets other threads evaluate the ties, which are Python's.
+    summary = pyceres.SolverSummary()
+    pyceres.solve(freed.ceres.create_solver_options(config, problem), problem, summary)
+    if not summary.IsSolutionUsable() or not all(plausible(model.camera(i)) for i in free):
         return None
     if not all(one_to_one(model.camera(i)) for i in richer.changed & free):
         return None
