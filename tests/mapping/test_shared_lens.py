@@ -128,7 +128,7 @@ def _tied_by_two_threads() -> None:
 
 def test_several_threads_adjust_cameras_of_one_lens() -> None:
     """In a process of its own, since one that waits for itself cannot be interrupted."""
-    command = f"from {__name__} import _tied_by_two_threads as run; run()"
+    command = "from tests.mapping.test_shared_lens import _tied_by_two_threads as run; run()"
 
     subprocess.run([sys.executable, "-c", command], check=True, timeout=120, cwd=ROOT)
 
