@@ -122,13 +122,15 @@ def richer_cameras(
             richest=refine.max_camera_model,
             principal_point=refine.principal_point == "evidence",
         )
-        for camera_id, num in sorted(num_images.items())
-        if num >= MIN_IMAGES
-        and camera_id not in fixed_cameras
-        and model.camera(camera_id).focal_length_idxs()
+        for camera_id in sorted(num_images)
+        if camera_id not in fixed_cameras and model.camera(camera_id).focal_length_idxs()
     }
-    selections = {camera_id: select_model(model, {camera_id: own}) for camera_id, own in could.items()}
-    lenses, selections = shared_lenses(model, could, selections, num_images)
+    alone = {
+        camera_id: select_model(model, {camera_id: own})
+        for camera_id, own in could.items()
+        if num_images[camera_id] >= MIN_IMAGES
+    }
+    lenses, selections = shared_lenses(model, could, alone, num_images)
     anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
     sigma_px = noise_px(residual_lengths(model))
     return RicherCameras(selections, num_images, fixed_cameras, anyway, sigma_px, lenses)

@@ -28,7 +28,7 @@ from .reduced_system import ReducedSystem
 
 Array = npt.NDArray[np.float64]
 
-_MIN_LOG_EVIDENCE = 1.5
+MIN_LOG_EVIDENCE = 1.5
 """For each parameter, from which a block is freed: for what freeing wrongly costs."""
 _MAX_FOCAL_SIGMA = 0.01
 """Of the focal length, with which it still counts as determined."""
@@ -192,7 +192,7 @@ class _Evidence:
         found, log_evidence = self.system.step(after, self.prior).intrinsics[at], None
         where = [after.index(i) for i in at]
         sigma = np.sqrt(np.diagonal(self.system.covariance(after, self.prior))[where] * self.seen.variance)
-        wanted, is_known = _MIN_LOG_EVIDENCE * len(at), True
+        wanted, is_known = MIN_LOG_EVIDENCE * len(at), True
         if most > wanted:
             is_known = self._knows_focal_length(after)
             estimate = self.folds.estimate(after, at, self.prior)

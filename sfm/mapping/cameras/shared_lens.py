@@ -17,13 +17,13 @@ import pyceres
 import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
-from .model_selection import ModelSelection, select_model, supports
+from .model_selection import MIN_LOG_EVIDENCE, ModelSelection, select_model, supports
 
 Array = npt.NDArray[np.float64]
 
 MAX_FOCAL_RATIO = 1.01
 """Of cameras whose images are taken to be unzoomed, at one image size."""
-_MAX_COMPARED = 6
+_MAX_COMPARED = 3
 _MAX_ZOOM = 4.0
 _ROUNDING_PX = 1.0
 """Of the sides of resized images."""
@@ -108,7 +108,7 @@ def shared_lenses(
     Args:
         model: globally adjusted, without outliers.
         freedoms: of each camera.
-        alone: the selection of each camera by its own images.
+        alone: the selection of each camera by its own images, of those that have enough of them.
         num_images: of each camera.
     """
     in_rig = {
@@ -116,7 +116,7 @@ def shared_lenses(
     }
     waiting = sorted(freedoms.keys() - in_rig, key=lambda i: (-num_images[i], i))[:_MAX_COMPARED]
     lenses, selections = [], dict(alone)
-    while waiting:
+    while waiting and waiting[0] in alone:
         first, *waiting = waiting
         views, best = [LensView(first)], alone[first]
         for other in tuple(waiting):
@@ -125,9 +125,10 @@ def shared_lenses(
                 for view in possible_views(model.camera(first), model.camera(other))
             ]
             for joint, view in sorted(found, key=lambda one: -one[0].log_evidence)[:1]:
-                is_likelier = alone[other].accepted or joint.log_evidence > best.log_evidence
+                more = joint.log_evidence - best.log_evidence
+                is_supported = more > MIN_LOG_EVIDENCE or bool(other in alone and alone[other].accepted)
                 together = _together(freedoms, [*views, view])
-                if joint.accepted and is_likelier and is_alike(model, together, view, joint):
+                if joint.accepted and is_supported and is_alike(model, together, view, joint):
                     views.append(view)
                     waiting.remove(other)
                     best = joint
