@@ -33,8 +33,8 @@ Mast3rSfmGraph = Annotated[
     str,
     TextForm(
         rf"(complete|swin{_WIDTH}|logwin{_WIDTH}|oneref(-\d{{1,9}})?|retrieval-\d{{1,9}}-\d{{1,9}}){_REACH}",
-        "complete, swin-K, logwin-K, oneref-R (windows also with -noncyclic) or retrieval-A-K, each also with "
-        "-seqD or -cycD, D a number of photos",
+        "complete, swin-K, logwin-K, oneref-R (windows also with -noncyclic) or retrieval-A-K, each also "
+        "with -seqD or -cycD, D a number of photos",
         ("retrieval-20-10", "retrieval-20-10-seq30", "complete", "swin-3-noncyclic", "logwin-4", "oneref-0"),
     ),
 ]

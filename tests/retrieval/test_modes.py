@@ -110,7 +110,9 @@ def test_graph_names_that_the_builder_refuses_are_refused_early(text: str) -> No
         load_config(overrides=[f"retrieval.mast3r_sfm_graph={text}"])
 
 
-@pytest.mark.parametrize("text", ["complete", "swin-2", "swin-2-noncyclic", "logwin-3", "oneref-4", "swin-seq2"])
+@pytest.mark.parametrize(
+    "text", ["complete", "swin-2", "swin-2-noncyclic", "logwin-3", "oneref-4", "swin-seq2"]
+)
 def test_graphs_that_look_at_no_photo_need_no_index(text: str) -> None:
     names = [f"{i}" for i in range(7)]
 

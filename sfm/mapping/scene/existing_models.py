@@ -34,6 +34,13 @@ class ExistingModels:
         """Ids of their cameras."""
         return frozenset(camera_id for model in self.models for camera_id in model.cameras)
 
+    @property
+    def poses(self) -> dict[str, pycolmap.Rigid3d]:
+        """cam_from_world of the images of the first model, by name; other models have worlds of their own."""
+        first = self.models[0]
+        images = (first.image(image_id) for image_id in sorted(first.reg_image_ids()))
+        return {image.name: image.cam_from_world() for image in images}
+
     def base_of(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction | None:
         """The given model that `model` grew from: the one it shares most images with; None: it is new."""
         ids = set(model.reg_image_ids())
@@ -58,18 +65,23 @@ def known_part(model: pycolmap.Reconstruction, image_ids: Container[int]) -> pyc
 
 
 def grafted(
-    base: pycolmap.Reconstruction, grown: pycolmap.Reconstruction, options: MapperOptions
+    base: pycolmap.Reconstruction,
+    grown: pycolmap.Reconstruction,
+    options: MapperOptions,
+    *,
+    adjusts: bool = True,
 ) -> pycolmap.Reconstruction:
     """`base`, untouched, with the images that `grown` has beyond it, adjusted to it.
 
     A mapper that holds poses still moves points, merges tracks and filters observations. So what it found
     out about new images is taken over instead: their poses, their observations of points of `base`, and new
-    points. New poses, new points and new cameras are adjusted once more, with all of `base` held constant.
+    points. These are adjusted once more, with new cameras, and with all of `base` held constant.
 
     Args:
         base: stays as it is; every pose, camera and point of it is in the result, bit by bit.
         grown: grown from `base`; the same image and camera ids, keypoints only appended.
         options: of the adjustment, and thresholds for observations.
+        adjusts: whether new images are adjusted; else their poses and intrinsics stay as they are in `grown`.
     """
     result = copy.deepcopy(base)
     graft = _Graft(result, set(base.reg_image_ids()), set(base.point3D_ids()))
@@ -77,7 +89,8 @@ def grafted(
     graft.add_images(grown)
     graft.add_tracks(grown)
     if graft.new_images:
-        graft.adjust(base, options)
+        if adjusts:
+            graft.adjust(base, options)
         graft.drop_outliers(options.mapper)
     result.update_point_3d_errors()
     return result
