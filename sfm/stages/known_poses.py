@@ -147,6 +147,8 @@ def triangulated(
         xy = keypoints.get(photo.name, np.zeros((0, 2)))
         image = pycolmap.Image(photo.name, xy.astype(np.float64), photo.camera_id, ids[photo.name])
         base.add_image_with_trivial_frame(image, poses.images[photo.name].cam_from_world())
+    if base.num_reg_images() < _MIN_POSES:
+        return ExistingModels((base,), frozen=poses.fixed)
     options = pycolmap.IncrementalPipelineOptions()
     options.extract_colors, options.num_threads = False, threads
     options.random_seed = options.triangulation.random_seed = seed
