@@ -16,6 +16,7 @@ from sfm.errors import ConfigError
 from ..depth.depth_model import has_parallax
 from ..depth.tracks import DEPTH_SPREAD, LiftedView, settle_on_depth
 from ..measures.epipolar import bearing_vectors
+from ..scene.existing_models import scale_as
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
 from ..scene.pose_source import PosedGroup, PosedImage
@@ -125,6 +126,12 @@ def _triangulated(
             refine_fully(session, how, submodel.journal)
             drop_unobserved(session, submodel.journal)
         submodel.names = session.registered
+    if len(frozen) == 1 and not keep and frozen[0] in submodel.names:  # one pose leaves the scale open
+        of_group = {
+            context.scene.id_of[name]: group.images[name].cam_from_world.inverse().translation
+            for name in names
+        }
+        scale_as(submodel.reconstruction, of_group, context.scene.id_of[frozen[0]])
     return submodel
 
 

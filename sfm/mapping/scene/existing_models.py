@@ -91,9 +91,33 @@ def grafted(
     if graft.new_images:
         if adjusts:
             graft.adjust(base, options)
+            if len(graft.old_images) == 1:  # which leave the scale open
+                (fixed,) = graft.old_images
+                scale_as(result, {i: grown.image(i).projection_center() for i in graft.new_images}, fixed)
+                graft.restore(base)
         graft.drop_outliers(options.mapper)
     result.update_point_3d_errors()
     return result
+
+
+def scale_as(
+    model: pycolmap.Reconstruction, centres: Mapping[int, NDArray[np.float64]], fixed: int
+) -> None:
+    """Scale a model about the centre of one image, in place.
+
+    Args:
+        model: to scale.
+        centres: (3,) of images by id; the median distance from `fixed` is made that of these.
+        fixed: id of the image that stays where it is.
+    """
+    about = model.image(fixed).projection_center()
+    ids = [i for i in sorted(centres) if i in set(model.reg_image_ids()) and i != fixed]
+    here = [float(np.linalg.norm(model.image(i).projection_center() - about)) for i in ids]
+    there = [float(np.linalg.norm(centres[i] - about)) for i in ids]
+    if not ids or not np.median(here) > 0 or not np.median(there) > 0:
+        return
+    ratio = float(np.median(there) / np.median(here))
+    model.transform(pycolmap.Sim3d(ratio, pycolmap.Rotation3d(), (1 - ratio) * about))
 
 
 @dataclass(slots=True)
@@ -161,12 +185,12 @@ class _Graft:
         for point_id in sorted({self._point_at(*element) for element in self.added}):
             config.add_constant_point(point_id)
         pycolmap.create_default_bundle_adjuster(options.global_ba, config, self.model).solve()
-        self._restore(base)
+        self.restore(base)
 
     def _point_at(self, image_id: int, index: int) -> int:
         return int(self.model.image(image_id).points2D[index].point3D_id)
 
-    def _restore(self, base: pycolmap.Reconstruction) -> None:
+    def restore(self, base: pycolmap.Reconstruction) -> None:
         """What was constant, exactly: adjustment normalises quaternions, constant ones too."""
         for frame_id in base.reg_frame_ids():
             self.model.frame(frame_id).rig_from_world = base.frame(frame_id).rig_from_world
