@@ -1,6 +1,7 @@
 """Sparse alignment holds poses that are known, and finds the others in their world."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pycolmap
@@ -47,7 +48,7 @@ def in_truth(aligned: Aligned, world: pycolmap.Sim3d) -> tuple[np.ndarray, np.nd
 def median_scale(aligned: Aligned, task: AlignmentProblem) -> list[float]:
     """Of each view, its depth over the true one."""
     first = aligned.variables.first_block
-    depth = [aligned.cameras.depth[a:b].numpy() for a, b in zip(first[:-1], first[1:], strict=True)]
+    depth = [aligned.cameras.depth[a:b].numpy() for a, b in pairwise(first.tolist())]
     return [
         float(np.median(one / view.core_depth.reshape(-1)))
         for one, view in zip(depth, task.views, strict=True)
@@ -70,9 +71,7 @@ def test_known_poses_stay_and_the_others_are_as_near_as_free_ones(
 ) -> None:
     task, turns, centres = problem(6, seed, spread=0.15)
     free = align(task, OPTIONS)
-    moved = fit_cameras(
-        poses(free)[1], centres, np.swapaxes(poses(free)[0], 1, 2), np.swapaxes(turns, 1, 2)
-    )
+    moved = fit_cameras(poses(free)[1], centres, np.swapaxes(poses(free)[0], 1, 2), np.swapaxes(turns, 1, 2))
     assert moved is not None
     of_free = errors(*in_truth(free, moved.sim3.inverse()), (turns, centres))
     known = with_known_poses(task, turns, centres, views, WORLD)

@@ -100,9 +100,7 @@ def grafted(
     return result
 
 
-def scale_as(
-    model: pycolmap.Reconstruction, centres: Mapping[int, NDArray[np.float64]], fixed: int
-) -> None:
+def scale_as(model: pycolmap.Reconstruction, centres: Mapping[int, NDArray[np.float64]], fixed: int) -> None:
     """Scale a model about the centre of one image, in place.
 
     Args:
