@@ -8,7 +8,7 @@ from sfm.mast3r.network.image_input import pixel_map
 from sfm.matching.dense.inference.photo_map import PhotoMap
 from sfm.matching.dense.pointmaps.posed_photos import posed_image, upright_pose
 
-POSE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.1, -0.2, 0.3, 0.9])), np.array([1.0, 2, 3]))
+POSE = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.1, -0.3, 0.3, 0.9])), np.array([1.0, 2, 3]))
 
 
 def stored(orientation: int) -> PhotoMap:

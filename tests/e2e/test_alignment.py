@@ -62,7 +62,7 @@ def test_without_adjustment_poses_and_a_camera_a_photo_stay_as_aligned(
     assert model.num_points3D() > 100
 
 
-WORLD = pycolmap.Sim3d(3, pycolmap.Rotation3d([0.1, 0.3, -0.2, 0.9]), [500.0, -20, 70])
+WORLD = pycolmap.Sim3d(3, pycolmap.Rotation3d([0.1, 0.3, -0.3, 0.9]), [500.0, -20, 70])
 """From the frame of the truth to that of the known poses, three units a metre."""
 
 
