@@ -17,6 +17,7 @@ MODES = ("retrieval", "exhaustive", "sequential", "spatial", "pairs", "mast3r-sf
 
 _ANY_MODE = f"({'|'.join(MODES)})"
 _WIDTH = r"(-\d{1,9})?(-noncyclic)?"
+_REACH = r"(-(seq|cyc)\d{1,9})?"
 
 SceneGraphModes = Annotated[
     str,
@@ -31,9 +32,10 @@ SceneGraphModes = Annotated[
 Mast3rSfmGraph = Annotated[
     str,
     TextForm(
-        rf"complete|swin{_WIDTH}|logwin{_WIDTH}|oneref(-\d{{1,9}})?|retrieval-\d{{1,9}}-\d{{1,9}}",
-        "complete, swin-K, logwin-K, oneref-R (windows also with -noncyclic) or retrieval-A-K",
-        ("retrieval-20-10", "complete", "swin-3-noncyclic", "logwin-4", "oneref-0"),
+        rf"(complete|swin{_WIDTH}|logwin{_WIDTH}|oneref(-\d{{1,9}})?|retrieval-\d{{1,9}}-\d{{1,9}}){_REACH}",
+        "complete, swin-K, logwin-K, oneref-R (windows also with -noncyclic) or retrieval-A-K, each also "
+        "with -seqD or -cycD, D a number of photos",
+        ("retrieval-20-10", "retrieval-20-10-seq30", "complete", "swin-3-noncyclic", "logwin-4", "oneref-0"),
     ),
 ]
 """A string that `mast3r_sfm_graph.pair_graph` reads."""
@@ -87,7 +89,8 @@ class RetrievalConfig:
     mast3r_sfm_graph: Mast3rSfmGraph = "retrieval-20-10"
     """Mode mast3r-sfm: retrieval-A-K (A key photos joined with each other, K nearest neighbours of each),
     complete, swin-K, logwin-K or oneref-R (windows also with -noncyclic). K counts the photo itself; run.seed
-    draws the first key photo."""
+    draws the first key photo. -seqD at the end keeps pairs at most D places apart in the order of names,
+    -cycD the same in a circle: retrieval-20-10-seq30."""
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -9,8 +9,12 @@ Its demo also has windows over the capture order. Our own graphs are in `retriev
     logwin-K[-noncyclic]     each image with those 1, 2, 4, .. 2^(K-1) places on
     oneref[-R]               image R (0 by default) with every other
     retrieval-A-K            A key images, K nearest neighbours, the image itself counted among them
+
+Each may end in -seqD, which keeps pairs at most D places apart, or in -cycD, the same past the end to the
+beginning (the demo's prefilter): retrieval-20-10-seq30.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -23,6 +27,8 @@ from .scene_graph import Edge, Edges, Pair, Reason
 
 IndexPair = tuple[int, int]
 Similarity = NDArray[np.floating]
+
+_REACH = re.compile(r"(seq|cyc)([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,6 @@ def pair_graph(
     *,
     similarity: Similarity | None = None,
     seed: int = 0,
-    prefilter: str | None = None,
 ) -> PairGraph:
     """The graph that a string names.
 
@@ -63,12 +68,13 @@ def pair_graph(
         text: one of the forms above.
         similarity: (N, N), row: who asks. For retrieval graphs; it need not be symmetric.
         seed: of the first key image; the same as in MASt3R-SfM with numpy's random numbers seeded by it.
-        prefilter: "seqD" keeps pairs at most D places apart, "cycD" the same round the circle.
 
     Raises:
         RetrievalError: a string that is none of these, or no fitting similarity.
     """
     kind, *fields = text.split("-")
+    reach = _REACH.fullmatch(fields[-1]) if fields else None
+    fields = fields[:-1] if reach else fields
     readers: dict[str, Callable[[], PairGraph]] = {
         "complete": lambda: _complete(text, count, fields),
         "swin": lambda: _windows(text, count, fields, lambda k: range(1, k + 1)),
@@ -79,7 +85,7 @@ def pair_graph(
     if kind not in readers:
         raise _unknown(text)
     graph = readers[kind]()
-    return graph if prefilter is None else _filtered(graph, count, prefilter)
+    return _filtered(graph, count, int(reach[2]), cyclic=reach[1] == "cyc") if reach else graph
 
 
 def needs_similarity(text: str) -> bool:
@@ -165,14 +171,12 @@ def _one_reference(text: str, count: int, fields: list[str]) -> PairGraph:
     return PairGraph({(reference, j): Reason.USER for j in range(count) if j != reference})
 
 
-def _filtered(graph: PairGraph, count: int, prefilter: str) -> PairGraph:
-    kind, reach = prefilter[:3], _number(prefilter, prefilter[3:])
-    if kind not in ("seq", "cyc"):
-        raise RetrievalError(f"prefilter {prefilter!r}: seqD or cycD wanted, D a number of images")
+def _filtered(graph: PairGraph, count: int, reach: int, *, cyclic: bool) -> PairGraph:
+    """The pairs at most `reach` places apart in the list, or in the circle that it closes to."""
 
     def apart(pair: IndexPair) -> int:
         direct = abs(pair[0] - pair[1])
-        return min(direct, count - direct) if kind == "cyc" else direct
+        return min(direct, count - direct) if cyclic else direct
 
     return PairGraph({p: why for p, why in graph.pairs.items() if apart(p) <= reach}, graph.key_images)
 
@@ -190,5 +194,5 @@ def _number(text: str, field: str) -> int:
 def _unknown(text: str) -> RetrievalError:
     return RetrievalError(
         f"pair graph {text!r} is none of complete, swin-K, logwin-K, oneref-R (windows also with -noncyclic) "
-        "and retrieval-A-K"
+        "and retrieval-A-K, each also with -seqD or -cycD"
     )

@@ -186,7 +186,7 @@ class RegisterConfig:
     poses: str | None = None
     """A COLMAP model (or the OUT of a run) with known poses; its photos are recognised by name. Points are
     triangulated from them, and the other photos registered around them. Their pairs are chosen once and
-    generously, without the closed loop. Not for sfm map."""
+    generously, without the closed loop. For mappers graph and alignment; not for sfm map."""
     poses_use: Literal["fixed", "refine"] = "fixed"
     """fixed: poses and intrinsics of that model stay as they are; refine: they are where registration starts,
     and the result is moved back onto them as a whole."""

@@ -115,7 +115,7 @@ class GivenFrame:
 
     def holds(self, model: pycolmap.Reconstruction) -> bool:
         """Whether a model grew from the given one."""
-        return len(self.names.intersection(_names(model))) >= _MIN_COMMON
+        return len(self.names.intersection(_names(model))) >= min(_MIN_COMMON, max(len(self.names), 1))
 
 
 def _read_place(path: Path) -> Georeference:

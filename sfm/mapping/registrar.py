@@ -27,6 +27,7 @@ from .edits.relocate import relocate_parts
 from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.global_sfm import global_models
+from .growing.known_poses import with_existing
 from .growing.posed_models import aligned_models
 from .growing.submodels import (
     MAX_CONTRADICTED,
@@ -99,7 +100,8 @@ def reconstruct(
         context = MappingContext(scene, options, _CountOnce(task), poses=problem.poses)
         known = [model for model in start if _has_pairs(scene, model)]
         if problem.config.aligns:
-            submodels = aligned_models(context, mapper, discarded, keep=problem.keeps_aligned)
+            submodels = _aligned_models(context, problem, discarded)
+            start = () if problem.existing else start
         else:
             submodels = _grown_models(context, problem, known, consistency, discarded, restart=restart)
     unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
@@ -108,7 +110,9 @@ def reconstruct(
         events.emit(STAGE, event, **fields)
     for index, submodel in enumerate(kept):
         if frozen and (base := frozen.base_of(submodel.reconstruction)):
-            submodel.reconstruction = grafted(base, submodel.reconstruction, options)
+            submodel.reconstruction = grafted(
+                base, submodel.reconstruction, options, adjusts=not problem.keeps_aligned
+            )
         _publish(submodel.journal, submodel.reconstruction, index, events)
     return MappingResult(tuple(submodel.reconstruction for submodel in kept), scene.view_graph)
 
@@ -235,6 +239,14 @@ class _CountOnce:
         if name not in self._seen:
             self._seen.add(name)
             self._task.advance()
+
+
+def _aligned_models(context: MappingContext, problem: MappingProblem, discarded: Journal) -> list[Submodel]:
+    """Models by alignment, which holds the poses of existing models."""
+    existing, mapper = problem.existing, problem.config.mapper
+    known = existing.poses if existing else None
+    found = aligned_models(context, mapper, discarded, keep=problem.keeps_aligned, known=known)
+    return with_existing(found, existing, context.options) if existing else found
 
 
 def _grown_models(

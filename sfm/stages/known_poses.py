@@ -19,6 +19,7 @@ from sfm.types import CameraSpec, Collection
 from sfm.workspace.workspace import content_key
 
 _MIN_POSES = 2
+"""An alignment has a scale of its own, so that one pose suffices there."""
 _FOCAL_SPREAD = 1.01
 """Photos that share a camera here may have cameras of their own in the model when these are alike."""
 _VERSION = 1
@@ -32,6 +33,8 @@ class KnownPoses:
     model: pycolmap.Reconstruction
     fixed: bool
     """Whether poses and intrinsics stay as they are; else they are where registration starts from."""
+    least: int = _MIN_POSES
+    """Photos with a pose that are needed."""
 
     @property
     def images(self) -> Mapping[str, pycolmap.Image]:
@@ -62,28 +65,33 @@ def read_known_poses(config: RegisterConfig) -> KnownPoses | None:
     """
     if config.poses is None:
         return None
-    if config.mapper != "graph":
+    if config.mapper not in ("graph", "alignment"):
         raise ConfigError(
-            f"register.mapper={config.mapper} cannot start from register.poses", hint="use graph"
+            f"register.mapper={config.mapper} cannot start from register.poses",
+            hint="use graph, or alignment with backend mast3r",
         )
     models = read_models(Path(config.poses))
     largest = max(models, key=lambda model: model.num_reg_images())
-    return KnownPoses(Path(config.poses), largest, config.poses_use == "fixed")
+    fixed = config.poses_use == "fixed"
+    least = 1 if fixed and config.mapper == "alignment" else _MIN_POSES
+    return KnownPoses(Path(config.poses), largest, fixed, least)
 
 
 def with_known_cameras(collection: Collection, poses: KnownPoses) -> Collection:
     """The collection with the intrinsics of the model for cameras that took photos of it.
 
     Raises:
-        InputError: the model has fewer than two of the photos, other photos of the same name, or several
-            cameras where the photos share one. Also for photos of rigs.
+        InputError: the model has fewer of the photos than are needed, other photos of the same name, or
+            several cameras where the photos share one. Also for photos of rigs.
     """
     if collection.rigs:
         raise InputError("images.rig_config and register.poses cannot be used together")
     found = [photo for photo in collection.photos if photo.name in poses.images]
-    if len(found) < _MIN_POSES:
+    if len(found) < poses.least:
+        are = "is" if poses.least == 1 else "are"
         raise InputError(
-            f"register.poses: {poses.path} has poses of {len(found)} of the photos; {_MIN_POSES} are needed",
+            f"register.poses: {poses.path} has poses of {len(found)} of the photos; "
+            f"{poses.least} {are} needed",
             hint="photos are told by name, relative to the photo folder",
         )
     cameras = dict(collection.cameras)
@@ -139,6 +147,8 @@ def triangulated(
         xy = keypoints.get(photo.name, np.zeros((0, 2)))
         image = pycolmap.Image(photo.name, xy.astype(np.float64), photo.camera_id, ids[photo.name])
         base.add_image_with_trivial_frame(image, poses.images[photo.name].cam_from_world())
+    if base.num_reg_images() < _MIN_POSES:
+        return ExistingModels((base,), frozen=poses.fixed)
     options = pycolmap.IncrementalPipelineOptions()
     options.extract_colors, options.num_threads = False, threads
     options.random_seed = options.triangulation.random_seed = seed

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 import pytest
 
@@ -59,6 +60,82 @@ def test_without_adjustment_poses_and_a_camera_a_photo_stay_as_aligned(
     assert {camera.model.name for camera in model.cameras.values()} == {"PINHOLE"}
     assert len(model.cameras) == 6
     assert model.num_points3D() > 100
+
+
+WORLD = pycolmap.Sim3d(3, pycolmap.Rotation3d([0.1, 0.3, -0.3, 0.9]), [500.0, -20, 70])
+"""From the frame of the truth to that of the known poses, three units a metre."""
+
+
+def known_model(scene: Path, names: list[str], folder: Path) -> pycolmap.Reconstruction:
+    """The true poses of photos as a model without points, in a world of its own."""
+    truth = json.loads((scene / "gt.json").read_text())
+    model = pycolmap.Reconstruction()
+    for number, name in enumerate(names, start=1):
+        camera, pose = truth["cameras"][name], truth["images"][name]
+        model.add_camera_with_trivial_rig(pycolmap.Camera(camera_id=number, **camera))
+        rotation = pycolmap.Rotation3d(np.array(pose["R_cw"]))
+        cam_from_world = pycolmap.Rigid3d(rotation, np.array(pose["t_cw"]))
+        image = pycolmap.Image(name, np.zeros((0, 2)), number, number)
+        model.add_image_with_trivial_frame(image, cam_from_world)
+    model.transform(WORLD)
+    folder.mkdir()
+    model.write(folder)
+    return pycolmap.Reconstruction(folder)
+
+
+def by_name(model: pycolmap.Reconstruction) -> dict[str, pycolmap.Image]:
+    return {model.image(i).name: model.image(i) for i in model.reg_image_ids()}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "refine", "degrees", "metres"),
+    [((1, 4), "ba", 0.1, 0.02), ((1, 4), "none", 2, 0.15), ((2,), "ba", 0.3, None)],
+)
+def test_known_poses_stay_and_give_the_world(
+    numbers: tuple[int, ...],
+    refine: str,
+    degrees: float,
+    metres: float | None,
+    scene: Path,
+    finished: Path,
+    tmp_path: Path,
+    sfm_command: Command,
+) -> None:
+    names = sorted(photo.name for photo in (scene / "images").iterdir())
+    known = known_model(scene, [names[i] for i in numbers], tmp_path / "known")
+    truth = by_name(known_model(scene, names, tmp_path / "truth"))
+    out = shutil.copytree(finished, tmp_path / "out", symlinks=True)
+    oracle = f"internal.mast3r.oracle={scene}"
+    options = (ALIGNED, f"register.poses={tmp_path / 'known'}", f"alignment.refine={refine}")
+
+    done = sfm_command("run", scene / "images", "-o", out, *OPTIONS, oracle, *options)
+
+    assert done.returncode == 0, done.stderr
+    found = by_name(pycolmap.Reconstruction(out / "sparse" / "0"))
+    assert sorted(found) == names
+    for name, image in by_name(known).items():
+        assert np.array_equal(found[name].cam_from_world().matrix(), image.cam_from_world().matrix())
+    about = truth[names[numbers[0]]].projection_center()
+    for name, image in found.items():
+        turn = image.cam_from_world().rotation.angle_to(truth[name].cam_from_world().rotation)
+        assert np.rad2deg(turn) < degrees
+        if metres is not None:
+            apart = image.projection_center() - truth[name].projection_center()
+            assert np.linalg.norm(apart) / WORLD.scale < metres
+        elif name != names[numbers[0]]:  # the unit is that of depth
+            far, true = (one.projection_center() - about for one in (image, truth[name]))
+            assert np.linalg.norm(far) == pytest.approx(np.linalg.norm(true) / WORLD.scale, rel=0.05)
+
+
+def test_dense_alignment_refuses_known_poses(scene: Path, tmp_path: Path, sfm_command: Command) -> None:
+    known_model(scene, ["photo_00.jpg", "photo_01.jpg"], tmp_path / "known")
+    options = (f"internal.mast3r.oracle={scene}", f"register.poses={tmp_path / 'known'}")
+    mapper = "register.mapper=dense-alignment"
+
+    done = sfm_command("run", scene / "images", "-o", tmp_path / "out", *OPTIONS, *options, mapper)
+
+    assert done.returncode == 2
+    assert "register.mapper=dense-alignment cannot start from register.poses" in done.stderr
 
 
 def test_a_run_again_takes_the_kept_directions(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -112,3 +115,20 @@ def _predicted(points: Float64, turns: Float64, centres: Float64, own: int, fram
     world = points[::8, ::8].reshape(-1, 3) @ turns[own].T + centres[own]
     there = (world - centres[frame]) @ turns[frame]
     return Predicted(there, np.full(len(there), 5.0))
+
+
+def with_known_poses(
+    task: AlignmentProblem,
+    turns: Float64,
+    centres: Float64,
+    views: Iterable[int],
+    world: pycolmap.Sim3d | None = None,
+) -> AlignmentProblem:
+    """The problem with true poses of some views, in a world that the frame of the truth is turned into."""
+    world = world or pycolmap.Sim3d()
+    known = list(task.views)
+    for view in views:
+        place = world * pycolmap.Sim3d(1, pycolmap.Rotation3d(turns[view]), centres[view])
+        pose = pycolmap.Rigid3d(place.rotation, place.translation)
+        known[view] = replace(known[view], world_from_view=pose)
+    return replace(task, views=tuple(known))

@@ -102,10 +102,28 @@ def test_other_strings_are_refused_with_the_ones_there_are(text: str) -> None:
         pair_graph(text, 5, similarity=np.eye(5))
 
 
-@pytest.mark.parametrize("prefilter", ["", "seq", "abc2", "seq-1", "cyc2.5"])
-def test_other_prefilters_are_refused(prefilter: str) -> None:
-    with pytest.raises(RetrievalError):
-        pair_graph("complete", 5, prefilter=prefilter)
+@pytest.mark.parametrize("reach", ["", "seq", "abc2", "seq-1", "cyc2.5", "seq2-cyc2", "seq1234567890"])
+def test_other_reaches_are_refused(reach: str) -> None:
+    with pytest.raises(RetrievalError, match="each also with -seqD or -cycD"):
+        pair_graph(f"complete-{reach}", 5)
+
+
+@given(
+    st.sampled_from(["complete", "swin-4", "swin", "logwin-3-noncyclic", "oneref-0", "retrieval-3-4"]),
+    st.integers(1, 12),
+    st.integers(0, 12),
+)
+def test_a_reach_keeps_exactly_the_pairs_within_it(text: str, count: int, reach: int) -> None:
+    similarity = np.random.default_rng(count).uniform(0, 1, (count, count))
+    whole = pair_graph(text, count, similarity=similarity)
+
+    line = pair_graph(f"{text}-seq{reach}", count, similarity=similarity)
+    circle = pair_graph(f"{text}-cyc{reach}", count, similarity=similarity)
+
+    assert list(line.pairs) == [(a, b) for a, b in whole.pairs if abs(a - b) <= reach]
+    steps = {(a, b): min((a - b) % count, (b - a) % count) for a, b in whole.pairs}
+    assert list(circle.pairs) == [pair for pair in whole.pairs if steps[pair] <= reach]
+    assert line.key_images == circle.key_images == whole.key_images
 
 
 @pytest.mark.parametrize("similarity", [None, np.eye(4), np.full((5, 5), np.nan)])

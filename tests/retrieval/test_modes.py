@@ -96,21 +96,45 @@ def test_the_schema_for_editors_knows_mixtures() -> None:
         assert not re.search(option["pattern"], "retrieval+nearest")
 
 
-@pytest.mark.parametrize("text", ["nearest-3", "retrieval-3", "swin--1", "oneref-1-2", "complete-2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("nearest-3", "retrieval-3", "swin--1", "oneref-1-2", "complete-2"),
+        *("seq3", "complete-seq", "retrieval-20-10-seq", "retrieval-20-10-seq-3", "swin-seq3-noncyclic"),
+    ],
+)
 def test_graph_names_that_the_builder_refuses_are_refused_early(text: str) -> None:
     with pytest.raises(RetrievalError):
         pair_graph(text, 5, similarity=np.eye(5))
-    with pytest.raises(ConfigError, match="retrieval-A-K"):
+    with pytest.raises(ConfigError, match=r"mast3r_sfm_graph.* retrieval-A-K, each also with -seqD or -cycD"):
         load_config(overrides=[f"retrieval.mast3r_sfm_graph={text}"])
 
 
-@pytest.mark.parametrize("text", ["complete", "swin-2", "swin-2-noncyclic", "logwin-3", "oneref-4", "swin"])
+@pytest.mark.parametrize(
+    "text", ["complete", "swin-2", "swin-2-noncyclic", "logwin-3", "oneref-4", "swin-seq2"]
+)
 def test_graphs_that_look_at_no_photo_need_no_index(text: str) -> None:
     names = [f"{i}" for i in range(7)]
 
     graph = build_scene_graph(names, replace(FEW_PAIRS, mode="mast3r-sfm", mast3r_sfm_graph=text))
 
     assert set(graph.edges) == set(pair_graph(text, 7).edges(names))
+
+
+def test_a_reach_leaves_out_pairs_far_apart_in_the_order_of_names(known: dict) -> None:
+    option = "retrieval.mast3r_sfm_graph=retrieval-3-4"
+    whole, near = (
+        build_scene_graph(
+            known["index"].names,
+            load_config(overrides=["retrieval.mode=mast3r-sfm", option + reach]).retrieval,
+            index=known["index"],
+        )
+        for reach in ("", "-seq4")
+    )
+
+    kept = {pair for pair in whole.edges if abs(int(pair.a) - int(pair.b)) <= 4}
+    assert set(near.edges) == kept
+    assert 0 < len(kept) < len(whole.edges)
 
 
 def equal_to_references(folder: Path) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import pycolmap
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from sfm.config.schema import AlignmentConfig
 
+from .known_poses import KnownPoses
 from .losses import Losses
 from .problem import AlignmentProblem
 from .tree import KinematicTree, kinematic_tree
@@ -51,8 +54,9 @@ def align(
 ) -> Aligned:
     """Cameras and depth of all views of a connected graph.
 
-    The pose of the tree's root stays the identity, since no loss depends on it. The state of a stage is that
-    before its last step. The same machine and number of threads give the same result.
+    Known poses stay, and the result is in their world; depth gives its unit where they all are at one place.
+    Without any, the pose of the tree's root stays the identity, since no loss depends on it. The state of a
+    stage is that before its last step. The same machine and number of threads give the same result.
 
     Args:
         problem: at least one view; views in one connected graph of pairs.
@@ -68,15 +72,16 @@ def align(
     """
     options = options or AlignmentConfig()
     tree = kinematic_tree(problem.scores(), problem.sizes(), options.kinematic)
+    known = KnownPoses.of(problem)
+    tree = tree if known is None else tree.rooted_at(known.root)
     dtype = torch.float64 if options.precision == "fp64" else torch.float32
     variables = Variables(problem, tree, shared_intrinsics=shared_intrinsics, dtype=dtype, device=device)
-    if options.start == "pointmaps":
-        variables.start_from(tree, _placed_views(problem))
+    to_world = _started(problem, tree, variables, known, options.start)
     losses = Losses(problem, variables, threshold=options.matching_conf_thr)
     moved = variables.poses_and_sizes()
     coarse = _stage("coarse", variables, moved, losses.coarse, options.lr1, options.niter1, on_step)
     if coarse.stopped or options.level == "coarse" or not options.niter2:
-        return Aligned(tree, variables, coarse.cameras, None, coarse.losses, coarse.stopped)
+        return Aligned(tree, variables, to_world(coarse.cameras), None, coarse.losses, coarse.stopped)
     moved += [variables.core] if options.level == "refine+depth" else []
     repeats = len(problem.views) if shared_intrinsics and shared_step_per_view else 1
     fine = _stage(
@@ -91,7 +96,28 @@ def align(
         repeats=repeats,
     )
     last = (*coarse.losses, *fine.losses)
-    return Aligned(tree, variables, coarse.cameras, fine.cameras, last, fine.stopped)
+    return Aligned(tree, variables, to_world(coarse.cameras), to_world(fine.cameras), last, fine.stopped)
+
+
+def _started(
+    problem: AlignmentProblem,
+    tree: KinematicTree,
+    variables: Variables,
+    known: KnownPoses | None,
+    start: Literal["pointmaps", "identity"],
+) -> Callable[[Cameras], Cameras]:
+    """Set the variables to where they start; gives the way of cameras to the world of the result."""
+    if known is None:
+        if start == "pointmaps":
+            variables.start_from(tree, _placed_views(problem))
+        return lambda cameras: cameras
+    if start == "pointmaps" or known.gives_scale:  # views at one place have no scale
+        placed = _placed_views(problem)
+    else:
+        placed = [pycolmap.Sim3d()] * len(problem.views)
+    world_from_view = known.start(placed)
+    variables.start_from(tree, world_from_view, known.world_from_view)
+    return partial(known.in_world, world_from_root=world_from_view[tree.root])
 
 
 def _placed_views(problem: AlignmentProblem) -> list[pycolmap.Sim3d]:

@@ -32,6 +32,8 @@ class View:
     """Mean confidence of the canonical pointmap; the weight of the view in shared intrinsics."""
     known_intrinsics: bool = False
     """Whether focal length and principal point stay as they are."""
+    world_from_view: pycolmap.Rigid3d | None = None
+    """A known pose, which stays as it is; all known ones share a world, of any unit."""
 
 
 @dataclass(frozen=True, slots=True)

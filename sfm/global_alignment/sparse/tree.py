@@ -48,6 +48,19 @@ class KinematicTree:
             levels[depth[child] - 1].append((parent, child))
         return levels
 
+    def rooted_at(self, root: int) -> KinematicTree:
+        """The same tree from another root."""
+        near: dict[int, list[int]] = {self.root: []}
+        for parent, child in self.edges:
+            near[parent].append(child)
+            near[child] = [parent]
+        parent_of, order = {root: root}, [root]
+        for node in order:  # which grows meanwhile
+            new = [other for other in sorted(near[node]) if other not in parent_of]
+            parent_of.update(dict.fromkeys(new, node))
+            order += new
+        return KinematicTree(root, tuple((parent_of[node], node) for node in order[1:]))
+
 
 def kinematic_tree(
     scores: NDArray[np.floating], sizes: NDArray[np.integer], kinematic: Kinematic = "hclust-ward"

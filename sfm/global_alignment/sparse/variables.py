@@ -6,7 +6,7 @@ point at its median depth on its axis: turning or zooming a camera then moves it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +36,22 @@ class Cameras:
     """(N, 3) in the world."""
     depth: Tensor
     """(B,) at the centres of blocks."""
+    unit: Tensor
+    """() lengths here of a length of the variables: sizes count by the smallest one."""
 
     def detached(self) -> Cameras:
         """The same values without their history."""
         return Cameras(
             *(
                 t.detach().clone()
-                for t in (self.focal, self.principal_point, self.rotation, self.centre, self.depth)
+                for t in (
+                    self.focal,
+                    self.principal_point,
+                    self.rotation,
+                    self.centre,
+                    self.depth,
+                    self.unit,
+                )
             )
         )
 
@@ -111,11 +120,9 @@ class Variables:
             log_focal = (weights * self.base_focal).sum(dim=0, keepdim=True).log()
             self._intrinsics_of = torch.zeros_like(self._intrinsics_of)
         self.principal_point, self.log_focal = centre, log_focal
-        self._levels = [
-            tuple(torch.tensor(side, device=device) for side in zip(*level, strict=True))
-            for level in tree.levels()
-        ]
+        self._levels = _levels(tree, device)
         self._free_poses = self.tensor([index != tree.root for index in range(count)])
+        self._held: tuple[Tensor, Tensor] | None = None
         self._free_intrinsics = self.tensor([not view.known_intrinsics for view in views])
         if shared_intrinsics:
             self._free_intrinsics = self._free_intrinsics.amin(dim=0, keepdim=True)
@@ -124,19 +131,40 @@ class Variables:
         """Numbers as floats, where the variables are."""
         return torch.tensor(np.asarray(values), dtype=self.dtype, device=self.device)
 
-    def start_from(self, tree: KinematicTree, world_from_view: Sequence[pycolmap.Sim3d]) -> None:
-        """Set poses and sizes by similarities from the frames of views to one frame."""
+    def start_from(
+        self, tree: KinematicTree, world_from_view: Sequence[pycolmap.Sim3d], held: Collection[int] = ()
+    ) -> None:
+        """Set poses and sizes by similarities from the frames of views to one frame.
+
+        Poses of views in `held`, the root among them if there are any, stay: what is below them in the tree
+        follows them, and they follow nothing.
+        """
         middle = self.median_depth.double().cpu().numpy()
         root = world_from_view[tree.root].inverse()
         with torch.no_grad():
             for view, placed in enumerate(world_from_view):
                 self.log_size[view] = float(np.log((root * placed).scale))
             for parent, child in tree.edges:
+                if child in held:
+                    continue
                 relative = world_from_view[parent].inverse() * world_from_view[child]
                 ahead = relative * np.array([0.0, 0.0, middle[child]])
                 moved = (root * world_from_view[parent]).scale * (ahead - (0.0, 0.0, middle[parent]))
                 self.quaternion[child] = self.quaternion.new_tensor(relative.rotation.quat)
                 self.translation[child] = self.translation.new_tensor(moved)
+            if held:
+                self._hold_poses(tree, {view: root * world_from_view[view] for view in sorted(held)})
+
+    def _hold_poses(self, tree: KinematicTree, root_from_view: Mapping[int, pycolmap.Sim3d]) -> None:
+        middle = self.median_depth.double().cpu().numpy()
+        for view, placed in root_from_view.items():
+            self.quaternion[view] = self.quaternion.new_tensor(placed.rotation.quat)
+            self.translation[view] = self.translation.new_tensor(placed * np.array([0, 0, middle[view]]))
+        held = torch.tensor(list(root_from_view), device=self.device)
+        centres = self.tensor([placed.translation for placed in root_from_view.values()])
+        self._held = held, centres
+        self._free_poses[held] = 0
+        self._levels = _levels(tree, self.device, root_from_view)
 
     def poses_and_sizes(self) -> list[Tensor]:
         """What the coarse stage moves."""
@@ -147,7 +175,7 @@ class Variables:
         return [self.principal_point, self.log_focal]
 
     def hold(self) -> None:
-        """Remove gradients of what stays: the pose of the root, and known intrinsics."""
+        """Remove gradients of what stays: the pose of the root, known poses and known intrinsics."""
         for tensor, mask in (
             (self.quaternion, self._free_poses),
             (self.translation, self._free_poses),
@@ -175,11 +203,14 @@ class Variables:
         middle = size * self.median_depth * focal / self.base_focal
         across = middle[:, None] * self.sizes / focal[:, None] * (0.5 - part)
         to_middle = torch.cat([across, middle[:, None]], dim=1)
-        centre = unit * (translation - torch.einsum("nij,nj->ni", rotation, to_middle))
+        centre = translation - torch.einsum("nij,nj->ni", rotation, to_middle)
+        if self._held is not None:
+            centre = centre.index_copy(0, *self._held)
+        centre = unit * centre
         of = self.block_views
         shift, spread = (each.index_select(0, of) for each in (middle, self.median_depth * size))
         depth = unit * (shift + (self.core - 1) * spread)
-        return Cameras(focal, part * self.sizes, rotation, centre, depth)
+        return Cameras(focal, part * self.sizes, rotation, centre, depth, unit)
 
     def pixels(self, views: NDArray[np.int64], anchored: Anchored) -> Pixels:
         """Tensors of anchored pixels, each of the view with the same index in `views` (M,)."""
@@ -202,6 +233,16 @@ class Variables:
             rotation = rotation.index_copy(0, children, turned)
             translation = translation.index_copy(0, children, moved + translation[parents])
         return rotation, translation
+
+
+def _levels(tree: KinematicTree, device: torch.device, held: Container[int] = ()) -> list[tuple[Tensor, ...]]:
+    """Parents and children of each level of a tree, without children that are held."""
+    free = [[edge for edge in level if edge[1] not in held] for level in tree.levels()]
+    return [
+        tuple(torch.tensor(side, device=device) for side in zip(*level, strict=True))
+        for level in free
+        if level
+    ]
 
 
 def pixel_depth(cameras: Cameras, pixels: Pixels) -> Tensor:

@@ -5,6 +5,7 @@ Where the poses give no parallax, as after a pure rotation, points come from dep
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from statistics import median
 
 import numpy as np
@@ -15,6 +16,7 @@ from sfm.errors import ConfigError
 from ..depth.depth_model import has_parallax
 from ..depth.tracks import DEPTH_SPREAD, LiftedView, settle_on_depth
 from ..measures.epipolar import bearing_vectors
+from ..scene.existing_models import scale_as
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
 from ..scene.pose_source import PosedGroup, PosedImage
@@ -26,8 +28,22 @@ _MIN_POINTS = 15
 """An image; with fewer, poses show hardly any parallax."""
 
 
-def aligned_models(context: MappingContext, mapper: str, discarded: Journal, *, keep: bool) -> list[Submodel]:
+def aligned_models(
+    context: MappingContext,
+    mapper: str,
+    discarded: Journal,
+    *,
+    keep: bool,
+    known: Mapping[str, pycolmap.Rigid3d] | None = None,
+) -> list[Submodel]:
     """A model of each group that the context's source of poses aligns; see `posed_model`.
+
+    Args:
+        context: of the scene, with a source of poses.
+        mapper: by which images were registered, for the report.
+        discarded: receives the events of groups that end in no model.
+        keep: whether poses and intrinsics stay as they are in the group.
+        known: poses that the alignment holds, by name.
 
     Raises:
         ConfigError: there is no source.
@@ -39,8 +55,8 @@ def aligned_models(context: MappingContext, mapper: str, discarded: Journal, *, 
             hint="use register.mapper=graph",
         )
     found = []
-    for group in source.groups():
-        submodel = posed_model(context, group, how=mapper, keep=keep)
+    for group in source.groups(known=known):
+        submodel = posed_model(context, group, how=mapper, keep=keep, known=known or {})
         losses = [round(loss, 6) for loss in group.losses]
         journal = discarded if submodel is None else submodel.journal
         journal.note("aligned", losses=losses, stopped=group.stopped, depth=group.kept)
@@ -49,7 +65,12 @@ def aligned_models(context: MappingContext, mapper: str, discarded: Journal, *, 
 
 
 def posed_model(
-    context: MappingContext, group: PosedGroup, *, how: str, keep: bool = False
+    context: MappingContext,
+    group: PosedGroup,
+    *,
+    how: str,
+    keep: bool = False,
+    known: Container[str] = (),
 ) -> Submodel | None:
     """A model of a group at its poses; None where fewer than two of its images get points.
 
@@ -58,12 +79,13 @@ def posed_model(
         group: images with poses.
         how: how the images were registered, for the report.
         keep: whether poses and intrinsics stay as they are in the group.
+        known: images whose poses stay where the context's options freeze known ones.
     """
     names = [name for name in sorted(group.images) if name in context.scene.id_of]
     if len(names) < 2:
         return None
     _set_intrinsics(context, group, names, keep=keep)
-    submodel = _triangulated(context, group, names, how=how, keep=keep)
+    submodel = _triangulated(context, group, names, how=how, keep=keep, known=known)
     if group.depth is not None and not _is_determined(context, submodel, len(names)):
         lifted = _lifted(context, group, names, keep=keep)
         submodel = lifted if len(lifted.names) >= len(submodel.names) else submodel
@@ -77,12 +99,25 @@ def posed_model(
 
 
 def _triangulated(
-    context: MappingContext, group: PosedGroup, names: list[str], *, how: str, keep: bool
+    context: MappingContext,
+    group: PosedGroup,
+    names: list[str],
+    *,
+    how: str,
+    keep: bool,
+    known: Container[str],
 ) -> Submodel:
     """With points where the poses give parallax, of two images, too; adjusted unless poses stay."""
-    submodel = Submodel(None, _posed(context, group, names))
     options = with_two_view_tracks(context.options)
+    frozen = [name for name in names if options.frozen and name in known]
+    # adjustments leave alone the images that a session begins with
+    submodel = Submodel(None, _posed(context, group, frozen or names))
     with open_session(context.scene, options, submodel.reconstruction) as session:
+        for name in sorted(set(names) - session.registered):
+            image = session.reconstruction.image(context.scene.id_of[name])
+            frame = session.reconstruction.frame(image.frame_id)
+            frame.set_cam_from_world(image.camera_id, group.images[name].cam_from_world)
+            session.observations.register_frame(frame.frame_id)
         for name in names:
             session.mapper.triangulate_image(options.triangulation, context.scene.id_of[name])
         session.mapper.complete_and_merge_tracks(options.triangulation)
@@ -91,6 +126,12 @@ def _triangulated(
             refine_fully(session, how, submodel.journal)
             drop_unobserved(session, submodel.journal)
         submodel.names = session.registered
+    if len(frozen) == 1 and not keep and frozen[0] in submodel.names:  # one pose leaves the scale open
+        of_group = {
+            context.scene.id_of[name]: group.images[name].cam_from_world.inverse().translation
+            for name in names
+        }
+        scale_as(submodel.reconstruction, of_group, context.scene.id_of[frozen[0]])
     return submodel
 
 
@@ -109,7 +150,8 @@ def _lifted(context: MappingContext, group: PosedGroup, names: list[str], *, kee
     submodel = Submodel(None, _posed(context, group, names), is_depth_only=True)
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
         views = [_lifted_view(session, group, name) for name in names]
-        settle_on_depth(session, views, constant=None if keep else views[0].image_id)
+        stays = keep or context.options.frozen
+        settle_on_depth(session, views, constant=None if stays else views[0].image_id)
         drop_unobserved(session, submodel.journal)
         submodel.names = session.registered
     return submodel

@@ -34,6 +34,13 @@ class ExistingModels:
         """Ids of their cameras."""
         return frozenset(camera_id for model in self.models for camera_id in model.cameras)
 
+    @property
+    def poses(self) -> dict[str, pycolmap.Rigid3d]:
+        """cam_from_world of the images of the first model, by name; other models have worlds of their own."""
+        first = self.models[0]
+        images = (first.image(image_id) for image_id in sorted(first.reg_image_ids()))
+        return {image.name: image.cam_from_world() for image in images}
+
     def base_of(self, model: pycolmap.Reconstruction) -> pycolmap.Reconstruction | None:
         """The given model that `model` grew from: the one it shares most images with; None: it is new."""
         ids = set(model.reg_image_ids())
@@ -58,18 +65,23 @@ def known_part(model: pycolmap.Reconstruction, image_ids: Container[int]) -> pyc
 
 
 def grafted(
-    base: pycolmap.Reconstruction, grown: pycolmap.Reconstruction, options: MapperOptions
+    base: pycolmap.Reconstruction,
+    grown: pycolmap.Reconstruction,
+    options: MapperOptions,
+    *,
+    adjusts: bool = True,
 ) -> pycolmap.Reconstruction:
     """`base`, untouched, with the images that `grown` has beyond it, adjusted to it.
 
     A mapper that holds poses still moves points, merges tracks and filters observations. So what it found
     out about new images is taken over instead: their poses, their observations of points of `base`, and new
-    points. New poses, new points and new cameras are adjusted once more, with all of `base` held constant.
+    points. These are adjusted once more, with new cameras, and with all of `base` held constant.
 
     Args:
         base: stays as it is; every pose, camera and point of it is in the result, bit by bit.
         grown: grown from `base`; the same image and camera ids, keypoints only appended.
         options: of the adjustment, and thresholds for observations.
+        adjusts: whether new images are adjusted; else their poses and intrinsics stay as they are in `grown`.
     """
     result = copy.deepcopy(base)
     graft = _Graft(result, set(base.reg_image_ids()), set(base.point3D_ids()))
@@ -77,10 +89,33 @@ def grafted(
     graft.add_images(grown)
     graft.add_tracks(grown)
     if graft.new_images:
-        graft.adjust(base, options)
+        if adjusts:
+            graft.adjust(base, options)
+            if len(graft.old_images) == 1:  # which leave the scale open
+                (fixed,) = graft.old_images
+                scale_as(result, {i: grown.image(i).projection_center() for i in graft.new_images}, fixed)
+                graft.restore(base)
         graft.drop_outliers(options.mapper)
     result.update_point_3d_errors()
     return result
+
+
+def scale_as(model: pycolmap.Reconstruction, centres: Mapping[int, NDArray[np.float64]], fixed: int) -> None:
+    """Scale a model about the centre of one image, in place.
+
+    Args:
+        model: to scale.
+        centres: (3,) of images by id; the median distance from `fixed` is made that of these.
+        fixed: id of the image that stays where it is.
+    """
+    about = model.image(fixed).projection_center()
+    ids = [i for i in sorted(centres) if i in set(model.reg_image_ids()) and i != fixed]
+    here = [float(np.linalg.norm(model.image(i).projection_center() - about)) for i in ids]
+    there = [float(np.linalg.norm(centres[i] - about)) for i in ids]
+    if not ids or not np.median(here) > 0 or not np.median(there) > 0:
+        return
+    ratio = float(np.median(there) / np.median(here))
+    model.transform(pycolmap.Sim3d(ratio, pycolmap.Rotation3d(), (1 - ratio) * about))
 
 
 @dataclass(slots=True)
@@ -148,12 +183,12 @@ class _Graft:
         for point_id in sorted({self._point_at(*element) for element in self.added}):
             config.add_constant_point(point_id)
         pycolmap.create_default_bundle_adjuster(options.global_ba, config, self.model).solve()
-        self._restore(base)
+        self.restore(base)
 
     def _point_at(self, image_id: int, index: int) -> int:
         return int(self.model.image(image_id).points2D[index].point3D_id)
 
-    def _restore(self, base: pycolmap.Reconstruction) -> None:
+    def restore(self, base: pycolmap.Reconstruction) -> None:
         """What was constant, exactly: adjustment normalises quaternions, constant ones too."""
         for frame_id in base.reg_frame_ids():
             self.model.frame(frame_id).rig_from_world = base.frame(frame_id).rig_from_world

@@ -26,7 +26,7 @@ class PosedImage:
 
 @dataclass(frozen=True, slots=True)
 class PosedGroup:
-    """Images that were aligned together, in a frame and a unit of their own."""
+    """Images that were aligned together, in a frame and a unit of their own, or in those of known poses."""
 
     images: Mapping[str, PosedImage]
     losses: tuple[float, ...] = ()
@@ -42,9 +42,16 @@ class PosedGroup:
 class PoseSource(Protocol):
     """Aligns images by what is known of their pairs."""
 
-    def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
+    def groups(
+        self, pairs: Iterable[Pair] | None = None, known: Mapping[str, pycolmap.Rigid3d] | None = None
+    ) -> Sequence[PosedGroup]:
         """A group for each connected graph of the pairs, largest first; None takes all pairs there are.
 
         Pairs of which the source knows nothing are left out.
+
+        Args:
+            pairs: of images.
+            known: poses of images by name, all of one world; groups that have any are in that world, and keep
+                them to the last bit.
         """
         ...

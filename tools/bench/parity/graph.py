@@ -36,7 +36,8 @@ def cases(folder: Path) -> Iterator[Case]:
     for key, expected in content["other"].items():
         images, text, *options = key.split("|")
         chosen = dict(option.split("=") for option in options)
-        graph = pair_graph(text, int(images.removeprefix("N")), prefilter=chosen.get("prefilter"))
+        text += f"-{chosen['prefilter']}" if "prefilter" in chosen else ""
+        graph = pair_graph(text, int(images.removeprefix("N")))
         pairs = graph.symmetric() if chosen.get("symmetrize") == "True" else list(graph.pairs)
         yield compare(f"graph {key} number", [len(pairs)], [expected["count"]], atol=0)
         yield count(f"graph {key} pairs", _differing(pairs, expected["pairs"]))

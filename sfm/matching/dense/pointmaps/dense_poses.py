@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval import Pair
-from sfm.errors import InputError
+from sfm.errors import ConfigError, InputError
 from sfm.global_alignment.dense.optimise import DenseAlignment, Direction
 from sfm.global_alignment.dense.start import UnconnectedError, placed_images, start_variables
 from sfm.global_alignment.sparse.dense import DenseView
@@ -46,12 +46,20 @@ class DensePoses:
     """Where depth of every pixel is kept for exports."""
     origin: DepthOrigin
 
-    def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
+    def groups(
+        self, pairs: Iterable[Pair] | None = None, known: Mapping[str, pycolmap.Rigid3d] | None = None
+    ) -> Sequence[PosedGroup]:
         """Aligned groups of photos.
 
         Raises:
+            ConfigError: there are known poses, which this alignment cannot hold.
             InputError: a group is too large.
         """
+        if known:
+            raise ConfigError(
+                "register.mapper=dense-alignment cannot hold known poses",
+                hint="use register.mapper=alignment",
+            )
         chosen = sorted(self.pairs if pairs is None else pairs)
         found = []
         for members in connected_photos(chosen):

@@ -25,15 +25,31 @@ def posed_image(
         principal_point: px of the network's image, whose upper-left pixel has its centre at (0, 0).
         photo: where the network's pixels lie.
     """
-    axes = _axes_in_photo(photo)
-    turn = np.eye(3)
-    turn[:2, :2] = np.sign(axes)
-    if np.linalg.det(turn) < 0:
+    stored_from_upright, axes = _turn(photo), _axes_in_photo(photo)
+    if stored_from_upright is None:
         return None
-    pose = pycolmap.Rigid3d(pycolmap.Rotation3d(turn), np.zeros(3)) * cam_from_world
+    pose = stored_from_upright * cam_from_world
     along = np.abs(axes).sum(axis=1) * focal
     centre = photo.to_photo(np.array([principal_point]))[0]
     return PosedImage(pose, (float(along[0]), float(along[1])), (float(centre[0]), float(centre[1])))
+
+
+def upright_pose(cam_from_world: pycolmap.Rigid3d, photo: PhotoMap) -> pycolmap.Rigid3d | None:
+    """The pose of the upright camera, as the network sees the photo, by that of the stored one.
+
+    None for a photo that is stored mirrored.
+    """
+    stored_from_upright = _turn(photo)
+    return None if stored_from_upright is None else stored_from_upright.inverse() * cam_from_world
+
+
+def _turn(photo: PhotoMap) -> pycolmap.Rigid3d | None:
+    """From the frame of the upright camera to that of the stored one; None for a mirrored photo."""
+    turn = np.eye(3)
+    turn[:2, :2] = np.sign(_axes_in_photo(photo))
+    if np.linalg.det(turn) < 0:
+        return None
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(turn), np.zeros(3))
 
 
 def _axes_in_photo(photo: PhotoMap) -> NDArray[np.float64]:

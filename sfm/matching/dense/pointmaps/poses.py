@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
@@ -24,7 +24,7 @@ from ..inference.decoded_direction import DEPTH_STRIDE
 from ..inference.photo_map import PhotoMap
 from .correspondences import KeptDirections
 from .pointmaps import Pointmaps
-from .posed_photos import posed_image
+from .posed_photos import posed_image, upright_pose
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class AlignedPoses:
     kept: AlignedDepthFiles | None = None
     """Where depth of every pixel is kept for exports; None keeps none."""
 
-    def groups(self, pairs: Iterable[Pair] | None = None) -> Sequence[PosedGroup]:
+    def groups(
+        self, pairs: Iterable[Pair] | None = None, known: Mapping[str, pycolmap.Rigid3d] | None = None
+    ) -> Sequence[PosedGroup]:
         """Aligned groups of photos; what is missing of their pairs is computed."""
         chosen = sorted(self.database.matched_pairs() if pairs is None else pairs)
         self.pointmaps.complete(chosen)
@@ -46,15 +48,21 @@ class AlignedPoses:
         camera_of = {photo.name: cameras[photo.camera_id] for photo in self.collection.photos}
         fixed = {name: camera for name, camera in camera_of.items() if camera.fixed}
         kept = self.pointmaps.kept()
-        return [self._group(kept, *found) for found in kept.problems(chosen, fixed)]
+        return [self._group(kept, *found, known or {}) for found in kept.problems(chosen, fixed)]
 
-    def _group(self, kept: KeptDirections, names: Sequence[str], problem: AlignmentProblem) -> PosedGroup:
+    def _group(
+        self,
+        kept: KeptDirections,
+        names: Sequence[str],
+        problem: AlignmentProblem,
+        known: Mapping[str, pycolmap.Rigid3d],
+    ) -> PosedGroup:
         context, predictor = self.pointmaps.context, self.pointmaps.predictor
         options = context.config.alignment
         steps = options.niter1 + (0 if options.level == "coarse" else options.niter2)
         with context.progress.task("align", steps, unit="steps") as task:
             aligned = align(
-                problem,
+                _with_known_poses(problem, names, known, kept.maps),
                 options,
                 shared_intrinsics=context.config.images.camera_sharing == "single",
                 device=predictor.device,
@@ -65,7 +73,8 @@ class AlignedPoses:
             image = _posed(aligned, number, kept.maps[name])
             if image is not None:
                 canonical = kept.view(name)
-                images[name] = image
+                # the way by the network's image rounds
+                images[name] = replace(image, cam_from_world=known[name]) if name in known else image
                 depths[name] = _depth(aligned, number, canonical)
                 if self.kept is not None:
                     views[kept.photos[name].sha256] = DenseView.of(aligned, number, canonical)
@@ -73,6 +82,20 @@ class AlignedPoses:
         depth = DepthMaps(depths, maps, predictor.is_metric)
         key = self.kept.put(views, self.origin) if self.kept is not None and views else ""
         return PosedGroup(images, aligned.losses, depth, aligned.stopped, key)
+
+
+def _with_known_poses(
+    problem: AlignmentProblem,
+    names: Sequence[str],
+    known: Mapping[str, pycolmap.Rigid3d],
+    maps: Mapping[str, PhotoMap],
+) -> AlignmentProblem:
+    views = list(problem.views)
+    for number, name in enumerate(names):
+        pose = upright_pose(known[name], maps[name]) if name in known else None
+        if pose is not None:
+            views[number] = replace(views[number], world_from_view=pose.inverse())
+    return replace(problem, views=tuple(views))
 
 
 def _posed(aligned: Aligned, number: int, photo: PhotoMap) -> PosedImage | None:
