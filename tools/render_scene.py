@@ -152,7 +152,8 @@ def main() -> None:
     shoot = replace(defaults, **options)
     if shoot.scene == "chain" and (shoot.rolled or shoot.portrait):
         parser.error("--scene chain: photos are neither rolled nor portrait, so that their overlap is known")
-    write_dataset(plan(shoot)[:first], out, seed=shoot.seed, quality=quality, with_depth=depth, with_focal=focal)
+    photos = plan(shoot)[:first]
+    write_dataset(photos, out, seed=shoot.seed, quality=quality, with_depth=depth, with_focal=focal)
 
 
 def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:

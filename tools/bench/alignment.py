@@ -4,11 +4,11 @@
     python tools/bench/alignment.py chain spin --photos 20,100 --disturbed noise,wrong --threads 1
 
 The ground truth answers in place of the network (internal.mast3r.oracle) at 256 px, with its usual noise,
-with three times that (`noise`), or with 10 % of the patches matched wrongly (`wrong`). All methods get the same
-pairs and no loop: all pairs of up to 20 photos, else those of MASt3R-SfM (retrieval-20-10). What the network
-says is kept before and not measured: seconds are those of registration, CPU seconds and memory those of the
-process. Rings of photos have 12 at least, of which the first are taken, so that neighbours overlap. Results
-are kept until the source changes. `graph-alone` is mapper graph without its initialiser by alignment.
+with three times that (`noise`), or with 10 % of the patches matched wrongly (`wrong`). All methods get the
+same pairs and no loop: all pairs of up to 20 photos, else those of MASt3R-SfM (retrieval-20-10). What the
+network says is kept before and not measured: seconds are those of registration, CPU seconds and memory those
+of the process. Rings of photos have 12 at least, of which the first are taken, so that neighbours overlap.
+Results are kept until the source changes. `graph-alone` is mapper graph without its initialiser by alignment.
 """
 
 import argparse
