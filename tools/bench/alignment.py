@@ -98,8 +98,16 @@ def main() -> None:
         rows.append(row)
         print(render([row]).splitlines()[-1], file=sys.stderr, flush=True)
         if options.out:
-            said = {"threads": settings.threads, "options": settings.options, "criteria": judge(rows)}
-            write_results(options.out, rows, [], bench="alignment", **said)
+            write_results(
+                options.out,
+                rows,
+                [],
+                bench="alignment",
+                threads=settings.threads,
+                options=settings.options,
+                intrinsics=options.intrinsics,
+                criteria=judge(rows),
+            )
     print("\n".join([render(rows), *judge(rows)]))
 
 
@@ -154,21 +162,27 @@ def _rows(options: argparse.Namespace, settings: Settings) -> Iterator[Row]:
             for shape in options.shapes or SHAPES:
                 for seed in range(options.seeds):
                     case = Case(shape, photos, disturbed, seed)
-                    yield from _of_case(case, options.mappers, settings, fresh=options.fresh)
+                    yield from _of_case(case, options, settings)
 
 
-def _of_case(case: Case, methods: Sequence[str], settings: Settings, *, fresh: bool) -> Iterator[Row]:
+def _of_case(case: Case, options: argparse.Namespace, settings: Settings) -> Iterator[Row]:
     scene = _scene(case, settings)
+    shared = _words(case, scene, settings)
+    if options.intrinsics == "true":
+        content = json.loads((scene / "gt.json").read_text(encoding="utf-8"))
+        camera = next(iter(content["cameras"].values()))  # one lens took them all
+        shared += (f"images.camera_model={camera['model']}",)
+        shared += (f"images.camera_params={','.join(map(str, camera['params']))}",)
     inferred = False
-    for method in methods:
-        words = _words(case, scene, settings) + METHODS[method]
+    for method in options.mappers:
+        words = shared + METHODS[method]
         key = hashlib.sha256(repr((words, settings.threads, source_key())).encode()).hexdigest()[:12]
         folder = settings.cache / "alignment" / case.name / f"{method}-{key}"
         kept = folder / "row.json"
         row = Row(**json.loads(kept.read_text(encoding="utf-8"))) if kept.is_file() else None
-        if row is None or fresh or (row.status != "ok" and settings.retry_failed):
+        if row is None or options.fresh or (row.status != "ok" and settings.retry_failed):
             if not inferred:
-                _infer(case, scene, settings)
+                _infer(case, scene, shared, settings)
             inferred = True
             row = _measured(case, method, scene, words, folder, settings)
             kept.write_text(json.dumps(asdict(row)), encoding="utf-8")
@@ -208,11 +222,11 @@ def _scene(case: Case, settings: Settings) -> Path:
     return folder
 
 
-def _infer(case: Case, scene: Path, settings: Settings) -> None:
+def _infer(case: Case, scene: Path, shared: Sequence[str], settings: Settings) -> None:
     """Keep what the network says of pairs in one direction, for mapper graph, and in both, for alignment."""
     out = settings.cache / "alignment" / case.name / "inferred"
     for words in (METHODS["graph-alone"], (*METHODS["alignment"], *_NO_STEPS)):
-        _run(scene, out, (*_words(case, scene, settings), *words), settings)
+        _run(scene, out, (*shared, *words), settings)
 
 
 def _run(scene: Path, out: Path, words: Sequence[str], settings: Settings) -> Measured:
@@ -244,7 +258,9 @@ def _measured(
         status=run.failure or ("ok" if models else "no model"),
         pairs=told.get("pairs", {}).get("matched"),
         registered=score.num_registered,
-        **{f"auc{limit}": score.auc[limit] for limit in (1, 3, 5)},
+        auc1=score.auc[1],
+        auc3=score.auc[3],
+        auc5=score.auc[5],
         register_s=sum(seconds) if seconds else None,
         cpu_s=run.cpu_seconds,
         peak_memory_mb=run.peak_memory_mb,
@@ -258,6 +274,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("shapes", nargs="*", metavar="SCENE", help=f"some of {', '.join(SHAPES)}")
     parser.add_argument("--photos", type=chosen_from(("2", "5", "20", "100")), default="2,5,20")
     parser.add_argument("--disturbed", type=chosen_from(tuple(DISTURBED)), default=",".join(DISTURBED))
+    parser.add_argument("--intrinsics", choices=("estimated", "true"), default="estimated")
     add_shared_options(parser)
     add_run_options(parser, engines=tuple(METHODS))
     parser.set_defaults(seeds=1)
