@@ -152,6 +152,9 @@ def judge(rows: Sequence[Row]) -> list[str]:
             more = found["graph"].registered - found["graph-alone"].registered
             if more:
                 said.append(f"{name}: the initialiser {'adds' if more > 0 else 'takes'} {abs(more)} photos")
+            if found["graph"].auc5 < found["graph-alone"].auc5:
+                aucs = f"{found['graph-alone'].auc5:.1f} to {found['graph'].auc5:.1f}"
+                said.append(f"{name}: the initialiser lowers auc5 from {aucs}")
     return said
 
 
