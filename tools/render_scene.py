@@ -143,15 +143,17 @@ def main() -> None:
     parser.add_argument("--depth", action="store_true", help="also write depth/NAME.npy, metres")
     parser.add_argument("--focal", action="store_true", help="write the focal length into the photos' EXIF")
     parser.add_argument("--quality", type=int, default=88, help="JPEG quality")
+    parser.add_argument("--first", type=int, metavar="N", help="render the first N of --views photos alone")
     options = vars(parser.parse_args())
     out, depth, quality = options.pop("out"), options.pop("depth"), options.pop("quality")
-    focal = options.pop("focal")
+    focal, first = options.pop("focal"), options.pop("first")
     if (out / "images").exists() and any((out / "images").iterdir()):
         parser.error(f"{out / 'images'} already holds files; give an empty folder")
     shoot = replace(defaults, **options)
     if shoot.scene == "chain" and (shoot.rolled or shoot.portrait):
         parser.error("--scene chain: photos are neither rolled nor portrait, so that their overlap is known")
-    write_dataset(plan(shoot), out, seed=shoot.seed, quality=quality, with_depth=depth, with_focal=focal)
+    photos = plan(shoot)[:first]
+    write_dataset(photos, out, seed=shoot.seed, quality=quality, with_depth=depth, with_focal=focal)
 
 
 def _views(shoot: Shoot) -> list[tuple[Scene, str, Pose]]:

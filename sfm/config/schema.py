@@ -160,6 +160,9 @@ class Mast3rConfig:
     oracle_wrong_matches: Annotated[float, Ge(0), Le(1), "internal"] = 0.0
     """With oracle: share of the patches of each view that exchange their descriptors, for confident wrong
     matches; for tests."""
+    oracle_noise: Annotated[float, Ge(0), "internal"] = 1.0
+    """With oracle: its noise (matches 0.2 network pixels, depth 1 %, scale of a direction 2 %) times this;
+    for tests."""
 
 
 @dataclass(frozen=True, slots=True)

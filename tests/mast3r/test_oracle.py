@@ -151,6 +151,17 @@ def test_wrong_matches_are_as_many_as_asked_and_confident(room: Path) -> None:
     assert 0.2 < shares[0.25] < 0.6  # both views have exchanged patches
 
 
+def test_more_noise_is_more_error_and_another_key(room: Path) -> None:
+    usual = OraclePredictor(room, size=SIZE)
+    noisy = OraclePredictor(room, size=SIZE, options=OracleOptions().noisier(5))
+
+    errors = [float(np.nanmedian(pixel_errors(oracle, "left", "right")[0])) for oracle in (usual, noisy)]
+
+    assert OracleOptions().noisier(0) == EXACT
+    assert errors[1] > 1.5 * errors[0]
+    assert usual.key != noisy.key
+
+
 def test_tokens_are_alike_where_photos_show_the_same(room: Path) -> None:
     oracle = OraclePredictor(room, size=SIZE)
     photos = dict(

@@ -13,7 +13,7 @@ import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +85,16 @@ class OracleOptions:
     scale_noise: float = 0.02
     """Standard deviation of the logarithm of the scale of each direction of a pair."""
     seed: int = 0
+
+    def noisier(self, times: float) -> OracleOptions:
+        """The same with all standard deviations times a factor."""
+        return replace(
+            self,
+            noise_px=times * self.noise_px,
+            confidence_noise=times * self.confidence_noise,
+            depth_noise=times * self.depth_noise,
+            scale_noise=times * self.scale_noise,
+        )
 
 
 @dataclass(slots=True)
