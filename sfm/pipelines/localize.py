@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -194,8 +194,9 @@ class _Work:
             return NotLocalised(name, "no photo of the model looks like it at all")
         outcome: Localised | NotLocalised = NotLocalised(name, "")
         if self.queries is not None:
-            observed = observations(self.queries(), self.models, name, ranked[:DENSE_PARTNERS])
+            observed, unasked = observations(self.queries(), self.models, name, ranked[:DENSE_PARTNERS])
             outcome = self._best(name, choices, observed, self._dense_error_px(name))
+            outcome = _with_failures(outcome, unasked.values())
             self.session.workspace.events.emit("localize", "query", name=name, outcome=_as_dict(outcome))
             return outcome
         tried: list[str] = []
@@ -206,9 +207,7 @@ class _Work:
             outcome = self._located(name, tried, choices)
             if isinstance(outcome, Localised):
                 break
-            if failed:
-                reason = f"{outcome.reason}. {Failures.of(failed.values()).words}".rstrip(".")
-                outcome = replace(outcome, reason=reason)
+            outcome = _with_failures(outcome, failed.values())
         self.session.workspace.events.emit("localize", "query", name=name, outcome=_as_dict(outcome))
         return outcome
 
@@ -309,6 +308,14 @@ class _Work:
                     geometry = db.read_two_view_geometry(ids[name], ids[other])
                     found[other] = np.asarray(geometry.inlier_matches, np.int64).reshape(-1, 2)
         return found
+
+
+def _with_failures(outcome: Localised | NotLocalised, reasons: Iterable[str]) -> Localised | NotLocalised:
+    """With why pairs of the query failed, where it has no pose."""
+    words = Failures.of(reasons).words
+    if isinstance(outcome, Localised) or not words:
+        return outcome
+    return replace(outcome, reason=f"{outcome.reason}. {words}".rstrip("."))
 
 
 def _points(

@@ -2,12 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
+import torch
 
+import sfm
+from sfm.mast3r.network.predictor import EncodedPhoto
+from sfm.mast3r.oracle.oracle import OraclePredictor
+from sfm.pipelines.localize import Localised, NotLocalised
 from tests.e2e.conftest import Command
 
 QUERY = "photo_03.jpg"
@@ -68,3 +74,31 @@ def test_another_backend_has_no_network_to_ask(model: Path, tmp_path: Path, sfm_
     assert done.returncode == 2
     assert "backend sift" in done.stderr
     assert not (tmp_path / "out" / "poses.json").exists()
+
+
+@pytest.mark.parametrize(("refused", "is_localised"), [({QUERY}, False), ({"photo_02.jpg"}, True)])
+def test_pairs_that_memory_does_not_suffice_for_end_no_job(
+    refused: set[str], is_localised: bool, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, tried = OraclePredictor.decode, []
+
+    def limited(
+        self: OraclePredictor, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto]
+    ) -> object:
+        if refused & {photo.name for photo in (*first, *second)}:
+            tried.append(first)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(self, first, second)
+
+    monkeypatch.setattr(OraclePredictor, "decode", limited)
+
+    (query,) = sfm.localize(model, model.parent / "query", output=tmp_path / "out", dense=True).queries
+
+    assert tried
+    assert query.name == QUERY
+    if is_localised:
+        assert isinstance(query, Localised)
+        assert not refused & set(query.partners)
+    else:
+        assert isinstance(query, NotLocalised)
+        assert "could not be matched: out of memory" in query.reason

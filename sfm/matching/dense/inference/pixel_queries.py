@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from sfm.mast3r.network.correspondences import DescriptorMap, match_pixels
 from sfm.mast3r.network.predictor import DecodedPairs, PairPredictor
 
 from .decoded_direction import least_confidence, matched_maps
+from .memory import memory_errors_halve
 from .photos import EncodedPhotos
 from .refinement import refine_by_descriptors
 
@@ -48,8 +50,19 @@ class PixelQueries:
     def shown(self, query: str, other: str, xy: NDArray[np.float64]) -> Shown | str:
         """Where `query` shows positions (N, 2) in the stored pixels of `other`; text: why that is not known.
 
-        Of several positions in one pixel of the network's image, the one nearest to its centre counts.
+        Of several positions in one pixel of the network's image, the one nearest to its centre counts. Too
+        little memory is a reason, too.
         """
+        reasons: list[str] = []
+
+        def give_up(_: Sequence[object], why: str) -> None:
+            reasons.append(why)
+
+        for found in memory_errors_halve([xy], lambda _: self._shown(query, other, xy), give_up):
+            return found
+        return reasons[0]
+
+    def _shown(self, query: str, other: str, xy: NDArray[np.float64]) -> Shown | str:
         asked, shown = self.photos.find(other), self.photos.find(query)
         if isinstance(asked, str):
             return asked
