@@ -1,0 +1,90 @@
+"""Photos of a folder of kapture: cameras and, where there are any, true poses; from `sensors/*.txt`.
+
+CSV with `#` for comments. `sensors.txt`: sensor_id, name, camera, MODEL, width, height, parameters …;
+`records_camera.txt`: timestamp, sensor_id, photo; `trajectories.txt`: timestamp, sensor_id, qw, qx, qy, qz,
+tx, ty, tz (world to device), which the queries of some benchmarks do not have. Rigs are refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycolmap
+
+from photo_sets.mapfree import pose_of
+from photo_sets.texts import Line, lines_of, numbers
+from sfm.errors import InputError
+
+_MODELS = frozenset(pycolmap.CameraModelId.__members__) - {"INVALID"}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A photo."""
+
+    camera: pycolmap.Camera | None
+    """None where its intrinsics are unknown (UNKNOWN_CAMERA)."""
+    cam_from_world: pycolmap.Rigid3d | None
+    """None where it is not known."""
+
+
+def load_kapture(folder: Path) -> Mapping[str, Record]:
+    """The photos of a folder that holds `sensors/`, by name, in the order of their file.
+
+    Raises:
+        InputError: a file is missing or malformed, or there is a rig; with file and line.
+    """
+    sensors = folder / "sensors"
+    if (sensors / "rigs.txt").is_file():
+        raise InputError(f"{sensors / 'rigs.txt'}: rigs are not read", hint="give a pose for each camera")
+    cameras: dict[str, pycolmap.Camera | None] = {}
+    for line, values in _rows(sensors / "sensors.txt", 3):
+        if values[0] in cameras:
+            raise InputError(f"{line.where}: a second sensor {values[0]!r}")
+        if values[2] == "camera":
+            cameras[values[0]] = _camera(line, values[3:])
+    poses: dict[tuple[str, str], pycolmap.Rigid3d] = {}
+    if (sensors / "trajectories.txt").is_file():
+        for line, values in _rows(sensors / "trajectories.txt", 9):
+            what = "timestamp, sensor_id, qw, qx, qy, qz, tx, ty, tz"
+            pose = pose_of(line, numbers(Line(line.where, " ".join(values[2:])), 7, what))
+            if (values[0], values[1]) in poses:
+                raise InputError(f"{line.where}: a second pose of {values[1]!r} at {values[0]}")
+            poses[values[0], values[1]] = pose
+    found: dict[str, Record] = {}
+    for line, (time, sensor, name) in _rows(sensors / "records_camera.txt", 3):
+        if sensor not in cameras:
+            raise InputError(f"{line.where}: {sensors / 'sensors.txt'} has no camera {sensor!r}")
+        if name in found:
+            raise InputError(f"{line.where}: photo {name!r} occurs twice")
+        found[name] = Record(cameras[sensor], poses.get((time, sensor)))
+    if not found:
+        raise InputError(f"{sensors / 'records_camera.txt'} names no photo")
+    return found
+
+
+def _rows(path: Path, least: int) -> list[tuple[Line, list[str]]]:
+    rows = []
+    for line in lines_of(path):
+        if not line.text.lstrip().startswith("#"):
+            values = [value.strip() for value in line.text.split(",")]
+            if len(values) < least or (path.name != "sensors.txt" and len(values) != least):
+                raise InputError(f"{line.where}: {len(values)} values, {least} are expected")
+            rows.append((line, values))
+    return rows
+
+
+def _camera(line: Line, values: list[str]) -> pycolmap.Camera | None:
+    """A camera from its model, width, height and parameters."""
+    if values[:1] == ["UNKNOWN_CAMERA"]:
+        return None
+    if not values or values[0] not in _MODELS:
+        raise InputError(f"{line.where}: {(values or [''])[0]!r} is no camera model of COLMAP")
+    camera = pycolmap.Camera.create_from_model_name(1, values[0], 1.0, 1, 1)
+    what = f"width, height and {len(camera.params)} parameters of {values[0]}"
+    given = numbers(Line(line.where, " ".join(values[1:])), 2 + len(camera.params), what)
+    if min(given[:2]) < 1 or any(value != int(value) for value in given[:2]):
+        raise InputError(f"{line.where}: width and height must be whole numbers from 1 on")
+    camera.width, camera.height = int(given[0]), int(given[1])
+    camera.params = given[2:].tolist()
+    return camera
