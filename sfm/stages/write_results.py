@@ -145,8 +145,6 @@ def finish(
 
 def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) -> None:
     """Stages: the models as they are in the end, with colours, and their points; the scene, if wanted."""
-    from sfm.exports.scene_files import write_scene  # which brings torch
-
     space, config = session.workspace, session.config
     with session.survived_stage("export"):
         with session.survived("colours"):
@@ -158,6 +156,8 @@ def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) 
         write_points_ply(loop.models, space.root / "points.ply")
         save_scene_graph(loop.scene_graph, space.cache)
     if config.export.scene != "never" and loop.models:
+        from sfm.exports.scene_files import write_scene  # which brings torch
+
         with session.survived_stage(SCENE):
             depth = DepthOptions(scene=SceneOptions(config.export.scene))
             largest = largest_first(loop.models)[0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sfm.config.schema import RefineConfig
 from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
-from sfm.mapping.cameras.shared_lens import LensView, possible_views
+from sfm.mapping.cameras.shared_lens import LensView, possible_views, tied_cameras
 
 from .lenses import FOCAL, HEIGHT, WIDTH, Array, adjusted, adjustment, finished, opencv
 from .running import seeds
@@ -113,6 +113,40 @@ def test_images_of_one_lens_determine_its_principal_point_together(view: LensVie
     assert abs(first.principal_point_x - (WIDTH / 2 + SHIFT[0])) < 2.5
     assert abs(first.principal_point_y - (HEIGHT / 2 + SHIFT[1])) < 2.5
     assert tied[1].turns == view.turns
+
+
+def test_cameras_of_one_lens_stay_tied_when_nothing_more_is_freed() -> None:
+    """A second pass of the refinement asks again, of a model whose principal point is where it belongs."""
+    whole = finished(opencv(shift=SHIFT), num_images=8, num_points=250)
+    model = with_views(whole, dict.fromkeys(number(whole, 2), LensView(2, 1)))
+    first = richer_cameras(model, adjustment(), RefineConfig(), fixed_cameras=frozenset())
+    done = adjusted_with(first.started(model), first, adjustment())
+    assert done is not None
+
+    second = richer_cameras(
+        done, adjustment(), RefineConfig(), fixed_cameras=frozenset(), lenses=first.lenses
+    )
+    again = adjusted_with(second.started(done), second, adjustment())
+
+    assert tied_cameras(second.lenses) == {1, 2}
+    assert not second.supported
+    assert again is not None
+    for image_id in done.reg_image_ids():
+        before, after = (each.image(image_id).projection_center() for each in (done, again))
+        assert np.linalg.norm(before - after) < 1e-3  # of a ring of radius 6
+
+
+def test_a_lens_ends_where_its_first_camera_has_no_images() -> None:
+    whole = finished(opencv(shift=SHIFT), num_images=8, num_points=250)
+    model = with_views(whole, dict.fromkeys(number(whole, 2), LensView(2, 1)))
+    lenses = [[LensView(1), LensView(2, 1)]]
+    for image_id in number(whole, 1):
+        if model.image(image_id).camera_id == 1:
+            model.deregister_frame(model.image(image_id).frame_id)
+
+    richer = richer_cameras(model, adjustment(), RefineConfig(), fixed_cameras=frozenset(), lenses=lenses)
+
+    assert not richer.lenses
 
 
 def _tied_by_two_threads() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 import pyceres
@@ -21,7 +21,7 @@ from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
 from .priors import add_prior
-from .shared_lens import LensView, shared_lenses, tie
+from .shared_lens import Lenses, shared_lenses, tie, tied_cameras
 
 _ROBUST = (1e-4, 12)  # function tolerance and iterations
 _LEAST_SQUARES = (1e-6, 100)
@@ -42,7 +42,7 @@ class RicherCameras:
     """Cameras whose principal point is freed without asking the observations."""
     sigma_px: float
     """Standard deviation of the observations, px."""
-    lenses: Sequence[Sequence[LensView]] = ()
+    lenses: Lenses = ()
     """Cameras that have one lens, of which all images together support richer intrinsics."""
 
     @property
@@ -105,6 +105,7 @@ def richer_cameras(
     refine: RefineConfig,
     *,
     fixed_cameras: Set[int],
+    lenses: Lenses = (),
 ) -> RicherCameras:
     """Ask the observations of a model which further intrinsics they support.
 
@@ -113,6 +114,7 @@ def richer_cameras(
         options: of the global adjustment.
         refine: what may be freed.
         fixed_cameras: cameras whose intrinsics never change.
+        lenses: cameras that are known to have one lens.
     """
     num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
     could = {
@@ -128,9 +130,9 @@ def richer_cameras(
     alone = {
         camera_id: select_model(model, {camera_id: own})
         for camera_id, own in could.items()
-        if num_images[camera_id] >= MIN_IMAGES
+        if num_images[camera_id] >= MIN_IMAGES and camera_id not in tied_cameras(lenses)
     }
-    lenses, selections = shared_lenses(model, could, alone, num_images)
+    lenses, selections = shared_lenses(model, could, alone, num_images, lenses)
     anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
     sigma_px = noise_px(residual_lengths(model))
     return RicherCameras(selections, num_images, fixed_cameras, anyway, sigma_px, lenses)

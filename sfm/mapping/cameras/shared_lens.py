@@ -8,8 +8,9 @@ offset. It leaves the distortion as it is, a function of the angle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,15 @@ class LensView:
         return enlarged[:, None] * matrix, enlarged * (offset - centre) + self.scale * centre
 
 
+Lenses: TypeAlias = Sequence[Sequence[LensView]]
+"""Cameras by the lens that they share."""
+
+
+def tied_cameras(lenses: Lenses) -> set[int]:
+    """Ids of the cameras that share a lens with others."""
+    return {view.camera_id for views in lenses for view in views}
+
+
 def possible_views(first: pycolmap.Camera, other: pycolmap.Camera) -> list[LensView]:
     """How the images of another camera may show the lens of the first; empty where they cannot."""
     if other.model != first.model or not first.focal_length_idxs():
@@ -100,7 +110,8 @@ def shared_lenses(
     freedoms: Mapping[int, Freedom],
     alone: Mapping[int, ModelSelection],
     num_images: Mapping[int, int],
-) -> tuple[list[list[LensView]], dict[int, ModelSelection]]:
+    known: Lenses = (),
+) -> tuple[Lenses, dict[int, ModelSelection]]:
     """Cameras that have one lens by their observations, and their selections, where that frees parameters.
 
     Cameras of a rig have lenses of their own. Of many cameras, those with most images are compared.
@@ -110,12 +121,18 @@ def shared_lenses(
         freedoms: of each camera.
         alone: the selection of each camera by its own images, of those that have enough of them.
         num_images: of each camera.
+        known: cameras that have one lens, whatever is free.
     """
     in_rig = {
         sensor.id for rig in model.rigs.values() if rig.num_sensors() > 1 for sensor in rig.sensor_ids()
     }
-    waiting = sorted(freedoms.keys() - in_rig, key=lambda i: (-num_images[i], i))[:_MAX_COMPARED]
     lenses, selections = [], dict(alone)
+    for views in _remaining(model, known, freedoms.keys()):
+        joint = select_model(model, _together(freedoms, views))
+        lenses.append(views)
+        selections |= _of_each(joint, freedoms, views, num_images)
+    apart = freedoms.keys() - in_rig - tied_cameras(known)
+    waiting = sorted(apart, key=lambda i: (-num_images[i], i))[:_MAX_COMPARED]
     while waiting and waiting[0] in alone:
         first, *waiting = waiting
         views, best = [LensView(first)], alone[first]
@@ -134,9 +151,35 @@ def shared_lenses(
                     best = joint
         if len(views) > 1:
             lenses.append(views)
-            for camera_id, own in _together(freedoms, views).items():
-                selections[camera_id] = best.of_camera(camera_id, num_images[camera_id], own)
+            selections |= _of_each(best, freedoms, views, num_images)
     return lenses, selections
+
+
+def _of_each(
+    joint: ModelSelection,
+    freedoms: Mapping[int, Freedom],
+    views: Sequence[LensView],
+    num_images: Mapping[int, int],
+) -> dict[int, ModelSelection]:
+    """The selection of all cameras of a lens, for each of them."""
+    return {
+        camera_id: joint.of_camera(camera_id, num_images[camera_id], own)
+        for camera_id, own in _together(freedoms, views).items()
+    }
+
+
+def _remaining(
+    model: pycolmap.Reconstruction, lenses: Lenses, camera_ids: Set[int]
+) -> Iterator[list[LensView]]:
+    """Lenses that still have several of these cameras, with their present zoom."""
+    for first, *others in lenses:
+        views = [first]
+        for view in others:
+            if camera_ids >= {first.camera_id, view.camera_id}:
+                focal, own = (model.camera(i).mean_focal_length() for i in (first.camera_id, view.camera_id))
+                views.append(replace(view, zoom=own / (view.scale * focal)) if view.is_zoomed else view)
+        if len(views) > 1:
+            yield views
 
 
 def is_alike(

@@ -106,7 +106,12 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
         stays = found.shift <= _SETTLED_SHIFT or (not attempt and found.late_shift <= _CHOSEN_SHIFT)
         if stays and not found.regained:
             break
-        last = replace(last, options=with_patience(last.options), admitted_pairs=found.admitted_pairs)
+        last = replace(
+            last,
+            options=with_patience(last.options),
+            admitted_pairs=found.admitted_pairs,
+            lenses=found.lenses,
+        )
     return submodel, True
 
 

@@ -16,6 +16,7 @@ from ..cameras.focal_priors import determined_focal, holds_guess, with_held_foca
 from ..cameras.intrinsics import NOTHING_RICHER, RicherCameras, adjusted_with, as_rich_as_now, richer_cameras
 from ..cameras.loss import is_robust, with_fitting_loss
 from ..cameras.model_selection import TriedBlock
+from ..cameras.shared_lens import Lenses, tied_cameras
 from ..edits.admit_pairs import supported_pairs
 from ..edits.judge import Judge
 from ..growing.bundle_adjustment import (
@@ -28,7 +29,7 @@ from ..growing.bundle_adjustment import (
 from ..growing.growth import grow
 from ..measures.shifts import Centres, camera_centres, median_shift
 from ..scene.journal import Journal
-from ..scene.options import MapperOptions
+from ..scene.options import MapperOptions, with_constant_cameras
 from ..scene.scene import Scene
 from ..scene.session import MapperSession, open_session
 from .two_view_tracks import drop_points_of_pairs
@@ -54,6 +55,8 @@ class Adjusted:
     """Deferred pairs that were left out and agree with the present poses for the first time."""
     admitted_pairs: frozenset[Pair]
     """The regained pairs, and the pairs that earlier passes admitted."""
+    lenses: Lenses
+    """Cameras that have one lens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class RefinementPass:
     fixed_cameras: frozenset[int]
     admitted_pairs: frozenset[Pair] = frozenset()
     """Deferred pairs that an earlier pass admitted."""
+    lenses: Lenses = ()
+    """Cameras that have one lens, as an earlier pass found. COLMAP cannot tie them: they are held here."""
 
     def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
         """Adjust the model in place until convergence.
@@ -78,13 +83,19 @@ class RefinementPass:
         """
         centres, refused = camera_centres(model), self._refused(model)
         scene = self.scene.without(refused)
-        options, last = self._settled(scene, model, self.options, journal)
+        options = with_constant_cameras(self.options, tied_cameras(self.lenses))
+        options, last = self._settled(scene, model, options, journal)
         chosen = camera_centres(model)
         if not _has_evidence(self.scene, model):
             self._end_by_least_squares(scene, model, options, journal)
             return self._outcome(model, NOTHING_RICHER, [], refused, self.admitted_pairs, centres, chosen)
-        richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
+        richer = richer_cameras(
+            model, last, self.refine, fixed_cameras=self.fixed_cameras, lenses=self.lenses
+        )
         settled = richer.started(model) if richer.supported else model
+        if tied := tied_cameras(richer.lenses) - tied_cameras(self.lenses):
+            settled = adjusted_with(settled, richer, last) or settled
+            options = with_constant_cameras(options, tied)
         before, refused = refused, self._refused(model)
         admitted_pairs = self.admitted_pairs | (before - refused)
         if refused != before:
@@ -99,7 +110,7 @@ class RefinementPass:
             centres = chosen
         last = with_fitting_loss(last, settled, self.refine.loss_function)
         done = None
-        if richer.changed or is_robust(last):
+        if richer.changed or richer.lenses or is_robust(last):
             began = time.monotonic()
             done = adjusted_with(settled, richer, last)
             note_adjustment(settled, "robust" if options.converge_first else "final", began, journal)
@@ -123,7 +134,14 @@ class RefinementPass:
         ended = camera_centres(model)
         shift, late_shift = median_shift(centres, ended), median_shift(chosen, ended)
         return Adjusted(
-            model, bool(richer.changed), tried, shift, late_shift, regained, admitted_pairs | regained
+            model,
+            bool(richer.changed),
+            tried,
+            shift,
+            late_shift,
+            regained,
+            admitted_pairs | regained,
+            richer.lenses,
         )
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
