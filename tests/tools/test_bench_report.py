@@ -2,12 +2,11 @@
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from novel_views import ViewRow
 from page.charts import Axis, Point, chart, styles
 from page.published import read_published
 from page.results import agreement_notes, read_results
@@ -84,54 +83,6 @@ def test_a_refusal_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(SystemExit, match=r"no\.json.*peers\.py --out"):
         main()
-
-
-VIEW = ViewRow(
-    set="fox", engine="ours", seed=0, held=6, localised=5, centre_percent=0.25, psnr_note="no CUDA"
-)
-
-
-def test_held_out_photos_have_a_section_with_psnr_its_photos_and_failed_seeds(tmp_path: Path) -> None:
-    """And options of ours that only the head of an older file tells."""
-    seeds = [
-        replace(VIEW, seed=i, psnr=25.0, psnr_photos=5, common_psnr=24.5, common_photos=4) for i in range(3)
-    ]
-    rows = [asdict(view) for view in (*seeds[:2], replace(VIEW, seed=2, status="no model"))]
-    for content in rows:
-        del content["variant"]
-    path = tmp_path / "views.json"
-    path.write_text(json.dumps({"bench": "novel_views", "options": ["backend=mast3r"], "rows": rows}))
-
-    page = write_report(read_results([path]), tmp_path / "out").read_text()
-
-    section = page.split('<section id="views">')[1]
-    assert "<h1>1 photo set, 1 engine</h1>" in page
-    assert '<section id="sets">' not in page
-    for told_so in ("5 of 6", "25.00 (5)", "24.50 (4)", "ours (mast3r)", "ok, 1 of 3 failed"):
-        assert told_so in section
-        assert told_so in (tmp_path / "out" / "results.md").read_text()
-
-
-def test_ablations_have_a_section_of_their_own(tmp_path: Path) -> None:
-    """Beside the whole engine of their own file, and in no other table."""
-    without = replace(ROWS[0], choice="no-loop", auc5=50.0, total_s=1.0)
-    more = {"bench": "ablations", "notes": {"no-loop": "No photo asks for more."}}
-    path = written(tmp_path / "ablations.json", (without, ROWS[0]), **more)
-
-    results = read_results([written(tmp_path / "r.json"), path])
-    page = write_report(results, tmp_path / "out").read_text()
-    alone = write_report(read_results([path]), tmp_path / "alone").read_text()
-
-    section = page.split('<section id="ablations">')[1].split("</section>")[0]
-    assert section.index(">none<") < section.index(">no-loop<")
-    assert "50.0 (-30.0)" in section
-    assert ">0.50<" in section
-    assert "no-loop" not in page.split('<section id="ablations">')[0].split('<section id="sets">')[1]
-    assert "ablation no-loop" in page
-    assert "No photo asks for more." in page
-    assert "50.0 (-30.0)" in (tmp_path / "out" / "results.md").read_text()
-    assert "<h1>1 photo set, 1 engine</h1>" in alone
-    assert results.replaced == ()
 
 
 def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:

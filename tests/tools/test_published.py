@@ -65,39 +65,6 @@ def test_each_column_has_the_sets_of_its_own_subset_beside_it() -> None:
     assert mine.values == (pytest.approx(0.02), 50.0, *[None] * 8)
 
 
-@pytest.mark.parametrize(
-    ("table", "names", "others"),
-    [
-        (
-            "co3d",
-            ("co3d-apple-110_1_2@seed0", "co3d-tv-5_6_7@seed0"),
-            ("co3d-ball-1_2_3@seed0", "co3d-apple-110_1_2@seed1", "co3d-apple-110_1_2"),
-        ),
-        (
-            "realestate10k",
-            ("realestate10k-a1@seed0", "realestate10k-b2@seed0"),
-            ("realestate10k-a1@50", "realestate10k-a1", "a1@seed0"),
-        ),
-    ],
-)
-def test_of_datasets_without_a_list_the_number_of_sets_is_told(
-    table: str, names: tuple[str, ...], others: tuple[str, ...]
-) -> None:
-    """Over those that every engine ran on, and none of another protocol."""
-    figures = {"rra15": 90.0, "rta15": 80.0, "maa30": 70.0}
-    rows = [row(name, engine, **figures) for name in names for engine in ("ours", "incremental")]
-    rows += [row(name, "ours", rra15=0.0, rta15=0.0, maa30=0.0) for name in others]
-    alone = row(names[0].replace("1", "9"), "ours", rra15=0.0, rta15=0.0, maa30=0.0)
-
-    ours, peer = counterparts(table_of(table), [*rows, alone])
-
-    assert ours.method == "ours, over 2 sets"
-    assert peer.method == "incremental, exhaustive, over 2 sets"
-    assert ours.values == peer.values
-    assert ours.values[-1] == 70.0
-    assert counterparts(table_of(table), [row(name, "ours", **figures) for name in others]) == ()
-
-
 def test_an_area_from_bins_takes_translations_of_either_sign() -> None:
     centres = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 

@@ -160,20 +160,6 @@ def test_ours_with_other_options_keeps_a_row_of_its_own(tmp_path: Path) -> None:
     assert found.replaced == ()
 
 
-def test_ablations_of_two_backends_keep_rows_of_their_own(tmp_path: Path) -> None:
-    paths = []
-    for backend in ("sift", "mast3r"):
-        rows = (ROWS[0], replace(ROWS[0], choice="no-loop"))
-        path = tmp_path / f"{backend}.json"
-        paths.append(written(path, rows, bench="ablations", options=[f"backend={backend}"]))
-
-    found = read_results(paths)
-
-    names = ["ours (mast3r)", "ours (mast3r), no-loop", "ours (sift)", "ours (sift), no-loop"]
-    assert [r.name for r in found.ablation_medians] == names
-    assert found.replaced == ()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -34,7 +34,6 @@ class SceneState:
     photos: int = 0
     poses: int = 0
     cameras: int = 0
-    scans: int = 0
     kind: str = ""
     """`measured`, or `pseudo`: another program's result."""
     problem: str = ""
@@ -121,7 +120,6 @@ def _scene_state(dataset: Dataset, scene: str, root: Path) -> SceneState:
         photos=len(loaded.names),
         poses=len(loaded.truth.poses),
         cameras=len(set(map(str, (loaded.truth.cameras or {}).values()))),
-        scans=len(loaded.scans),
         kind=loaded.kind,
         problem=problem,
     )
@@ -164,7 +162,7 @@ def _lines(state: DatasetState) -> Iterator[str]:
             truth = "measured" if scene.kind == "measured" else "another program's result"
             yield (
                 f"  {scene.name:<40} {scene.photos:>5} photos, {scene.poses} poses ({truth}),"
-                f" {scene.cameras} cameras, {scene.scans} scans"
+                f" {scene.cameras} cameras"
             )
     if state.present and state.absent:
         yield f"  not there: {', '.join(state.absent)}"
@@ -199,8 +197,6 @@ def _print_list(*, as_json: bool) -> None:
             groups.setdefault(listed.group, []).append(f"{listed.scene} {listed.num_photos or '?'}")
         for group, scenes in groups.items():
             print(f"  {group}: {', '.join(scenes)}")
-        if dataset.groups:
-            print(f"  {', '.join(dataset.groups)}: as its own files list them")
         print(f"  counts: {entry['counts_from']}")
 
 

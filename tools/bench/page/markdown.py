@@ -3,44 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from against_scans import ScanRow
-from metrics.ablation_table import ablation_columns
 from metrics.rows import Row
 from metrics.table import aligned
-from novel_views import ViewRow, with_count
 
 from page.published import PublishedTable
 from page.results import Results, agreement_notes, provenance
 from page.tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
 
 Published = Sequence[tuple[PublishedTable, Sequence[Any]]]
-VIEW_COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
-    ("set", lambda row: row.set),
-    ("engine", lambda row: row.name),
-    ("localised", lambda row: f"{row.localised} of {row.held}"),
-    ("centre, % of extent", lambda row: figure(row.centre_percent, 3)),
-    ("rotation °", lambda row: figure(row.rotation_deg, 3)),
-    ("grey", lambda row: figure(row.grey, 3)),
-    ("PSNR (photos)", lambda row: with_count(row.psnr, row.psnr_photos, row.psnr_note)),
-    ("common PSNR (photos)", lambda row: with_count(row.common_psnr, row.common_photos, "")),
-    ("against", lambda row: row.against or NONE),
-    ("status", lambda row: row.status),
-)
-
-SCAN_COLUMNS = (
-    *("set", "engine", "photos", "points", "within m"),
-    *("accuracy %", "completeness %", "F-score %"),
-)
-
-
-def scan_lines(rows: Sequence[ScanRow]) -> list[list[str]]:
-    """Of `SCAN_COLUMNS`, a line a distance."""
-    return [
-        [row.set, row.name, str(row.registered), str(row.points), f"{score.distance:g}"]
-        + [f"{share:.1f}" for share in (score.accuracy, score.completeness, score.f_score)]
-        for row in rows
-        for score in row.scores
-    ]
 
 
 def figure(value: float | None, digits: int = 6) -> str:
@@ -64,15 +34,6 @@ def markdown(results: Results, medians: Sequence[Row], published: Published) -> 
         parts.append(_grid(["engine", *titles], lines))
     parts += ["## Sets", _sets(medians)]
     parts += [f"{name}: {note}" for name, note in agreement_notes(results).items()]
-    if views := results.view_medians:
-        shown = [[show(row) for _, show in VIEW_COLUMNS] for row in views]
-        parts += ["## Held-out photos", _grid([title for title, _ in VIEW_COLUMNS], shown)]
-    if lines := scan_lines(results.scans):
-        parts += ["## Points against laser scans", _grid(SCAN_COLUMNS, lines)]
-    if ablations := results.ablation_medians:
-        columns = ablation_columns(ablations)
-        shown = [[show(row) for _, show in columns] for row in ablations]
-        parts += ["## Ablations", _grid([title for title, _ in columns], shown)]
     parts += ["## Published by others: not measured here"]
     for published_table, own in published:
         parts += _published(published_table, own)

@@ -10,7 +10,6 @@ from typing import Literal
 from harness.checked_files import read_checked
 from metrics.rows import Row
 from photo_sets import DATASETS
-from photo_sets.co3d_split import CATEGORIES
 from photo_sets.registry import listed_scenes
 from photo_sets.sets import set_name
 from pydantic import ConfigDict
@@ -39,33 +38,14 @@ class Counterpart:
     figures: tuple[str | None, ...]
     """Field of `rows.Row` for each column; None where ours is another figure, or of other sets."""
     subset: str = ""
-    """Empty for all photos of each scene, or the dataset's own."""
+    """Empty for all photos of each scene."""
 
     @property
-    def listed(self) -> frozenset[str]:
-        """The names of all of them, where the dataset has a list; with fewer there is no mean to show."""
+    def sets(self) -> frozenset[str]:
+        """The names of all of them; with fewer there is no mean to show."""
         dataset = DATASETS.get(self.dataset)
         scenes = listed_scenes(dataset, self.group) if dataset else ()
         return frozenset(set_name(self.dataset, scene, self.subset) for scene in scenes)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether there is such a group: of the dataset's list, or of what the dataset itself holds."""
-        dataset = DATASETS.get(self.dataset)
-        if dataset is None or self.listed:
-            return dataset is not None
-        return self.group in (*dataset.groups, "all") and not listed_scenes(dataset, "all")
-
-    def holds(self, name: str) -> bool:
-        """Whether a set of this name is one of them."""
-        if listed := self.listed:
-            return name in listed
-        start = f"{self.dataset}-"
-        scene, _, subset = name.removeprefix(start).partition("@")
-        if not name.startswith(start) or subset != (self.subset or DATASETS[self.dataset].subset):
-            return False
-        categories = CATEGORIES.get(self.group)
-        return categories is None or scene.partition("-")[0] in categories
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -108,7 +88,7 @@ def read_published(path: Path = PUBLISHED) -> tuple[PublishedTable, ...]:
             widths[f"measured, {asked}"] = len(measured.figures)
             if unknown := {f for f in measured.figures if f is not None} - known:
                 raise InputError(f"{where}: measured.figures: no such figure: {', '.join(sorted(unknown))}")
-            if not measured.is_known:
+            if not measured.sets:
                 raise InputError(f"{where}: measured: no list of scenes has {asked}")
         for name, width in widths.items():
             if width != len(table.columns):
@@ -120,11 +100,7 @@ def read_published(path: Path = PUBLISHED) -> tuple[PublishedTable, ...]:
 
 
 def counterparts(table: PublishedTable, medians: Sequence[Row]) -> tuple[PublishedRow, ...]:
-    """Means of what was measured here by the same protocol, an engine a row; none where a set is missing.
-
-    A dataset without a list of its scenes has no set that could be missing: means are over those that every
-    engine ran on, and the row says how many that are.
-    """
+    """Means of what was measured here by the same protocol, an engine a row; none where a set is missing."""
     found: dict[str, list[float | None]] = {}
     for measured in table.measured:
         for name, values in _means(measured, medians).items():
@@ -135,20 +111,14 @@ def counterparts(table: PublishedTable, medians: Sequence[Row]) -> tuple[Publish
 
 def _means(measured: Counterpart, medians: Sequence[Row]) -> dict[str, list[float | None]]:
     groups: dict[str, dict[str, Row]] = {}
+    sets = measured.sets
     for row in medians:
-        if measured.holds(row.set) and not row.skipped:
+        if row.set in sets and not row.skipped:
             groups.setdefault(row.name, {})[row.set] = row
-    if not groups:
-        return {}
-    if listed := measured.listed:
-        sets, told = listed, ""
-    else:
-        sets = frozenset.intersection(*(frozenset(rows) for rows in groups.values()))
-        told = f", over {len(sets)} set{'' if len(sets) == 1 else 's'}"
     return {
-        name + told: [_mean([rows[s] for s in sorted(sets)], figure) for figure in measured.figures]
+        name: [_mean([rows[s] for s in sorted(sets)], figure) for figure in measured.figures]
         for name, rows in groups.items()
-        if sets and sets <= rows.keys()
+        if sets <= rows.keys()
     }
 
 

@@ -21,9 +21,8 @@ SETS_HELP = """\
 Sets are folders in --data, paths of folders (photos in SET/images or SET), or scenes of benchmarks, which lie
 as their sites ship them below --datasets or $LOOPSFM_DATASETS (`datasets.py list` tells which there are):
   eth3d:pipes                   one scene, all its photos
-  eth3d:training                all scenes of a group; tanks_and_temples:all, co3d:seen, …
+  eth3d:training                all scenes of a group; tanks_and_temples:all, …
   tanks_and_temples:Barn@50     50 photos, regularly sampled; also of a group
-  co3d:CATEGORY/SEQUENCE@seed1  ten photos, drawn by the seed 1
   eth3d:pipes@FILE              the photos that FILE names, one a line
   eth3d:training@DIR            those of DIR/SCENE.txt for each scene"""
 STAGED = CACHE / "staged"
