@@ -1,4 +1,4 @@
-"""The page of results: what was measured and what others published stand apart; its charts."""
+"""The page of results, and its charts."""
 
 import json
 import re
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from page.charts import Axis, Point, chart, styles
-from page.published import read_published
 from page.results import agreement_notes, read_results
 from report import main, write_report
 
@@ -33,15 +32,6 @@ def test_the_page_tells_machine_commit_command_date_seeds_and_reasons(page: str)
     for told in ("a processor", "2, each run had 2 threads", "abc", "python peers.py", "2026-01-01", "0, 1"):
         assert told in page
     assert re.search(r'<tr class="why"><td colspan="\d+">exit 1: &lt;script&gt;</td></tr>', page)
-
-
-def test_published_figures_stand_in_their_own_section_only(page: str) -> None:
-    measured, published = page.split('<section id="published">')
-
-    assert "GLUEMAP" not in measured
-    assert "not measured here" in published
-    assert "arXiv 2605.26103" in published
-    assert "measured here</span></td>" not in published
 
 
 def test_a_curve_and_a_spread_are_drawn(page: str) -> None:
@@ -90,13 +80,10 @@ def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
     content = json.loads((tmp_path / "out" / "results.json").read_text())
 
     assert len(content["measured"]["rows"]) == len(ROWS)
-    assert content["published"][0]["confidence"] == "read"
 
     figures = r"\| ours .*\*\*85\.0\*\* \[80\.0\N{EN DASH}90\.0\].*\| ok +\|"
     assert re.search(rf"\| a +\| 10 +\| against measured truth +{figures}", table)
     assert re.search(r"\| <b> .*no truth.*\| incremental, .*\| exit 1: <script> +\|", table)
-    for published in (t for t in read_published() if t.note):
-        assert f"Note: {published.note}." in table
 
 
 def test_dots_in_a_corner_stay_there_and_within_the_plot() -> None:

@@ -4,13 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pycolmap
 import pytest
-from metrics.rows import median_rows
+from metrics.rows import accuracy_of, median_rows
 from page.results import provenance, read_results
 from page.tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 from report import write_report
 
 from sfm.errors import InputError
+from sfm.evaluation import GroundTruth
 from tests.tools.report_rows import ROWS, SCORES, row, told, written
 
 
@@ -194,3 +197,14 @@ def test_a_file_without_results_is_refused(tmp_path: Path, text: str) -> None:
 
     with pytest.raises(InputError, match=r"r\.json holds no"):
         read_results([tmp_path / "r.json"])
+
+
+def test_an_area_from_bins_takes_translations_of_either_sign() -> None:
+    centres = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+
+    def poses(sign: float) -> dict[str, pycolmap.Rigid3d]:
+        return {f"{i}": pycolmap.Rigid3d(pycolmap.Rotation3d(), -sign * c) for i, c in enumerate(centres)}
+
+    found = accuracy_of([poses(-1.0)], GroundTruth(poses(1.0), None, None))
+
+    assert (found.auc30, found.maa30) == (0.0, 100.0)

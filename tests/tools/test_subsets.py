@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from photo_sets import load_scene, scene_names, with_subset
+from photo_sets import load_scene, scene_names
 from photo_sets.lists import scene_lists
-from photo_sets.subsets import regular
+from photo_sets.subsets import regular, with_subset
 
 from sfm.errors import InputError
 from tests.tools import fabricate

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.arguments import one_line, program
 from photo_sets import DATASETS, DEFAULT_ROOT, BenchmarkScene, Dataset, load_scene
 from photo_sets.checksums import compare_and_pin
 from photo_sets.lists import scene_list
@@ -114,7 +115,7 @@ def _scene_state(dataset: Dataset, scene: str, root: Path) -> SceneState:
         loaded = load_scene(f"{name}@all", root)
         problem = next(_misfits(loaded), "")
     except SfmError as error:
-        return SceneState(name=name, problem=f"{error}" + (f" ({error.hint})" if error.hint else ""))
+        return SceneState(name=name, problem=one_line(error))
     return SceneState(
         name=name,
         photos=len(loaded.names),
@@ -201,9 +202,7 @@ def _print_list(*, as_json: bool) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every dataset, where to get it, its scenes and counts")
     checking = commands.add_parser("check", help="what is there, and what is wrong with it")

@@ -1,4 +1,4 @@
-"""One page of results: ours against engines measured here and, apart from them, against published figures.
+"""One page of results: ours beside the engines that were measured here.
 
     python tools/bench/report.py results.json [more.json ...] --out report/
 
@@ -7,7 +7,6 @@ writes report/index.html (one file, no network), report/results.md and report/re
 something else; what was measured on different machines or sources is told.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import jinja2
 from engines.pair_choices import NEIGHBOURS
+from harness.arguments import ending_on_errors, program
 from metrics.rows import Row
 from page.charts import HEIGHT, WIDTH, curve_charts, pairs_chart, styles, time_chart
-from page.markdown import Published, figure, markdown
-from page.published import PUBLISHED, counterparts, read_published
+from page.markdown import markdown
 from page.results import Results, agreement_notes, provenance, read_results
 from page.tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 
@@ -28,14 +27,13 @@ from sfm.errors import InputError
 _ASSETS = Path(__file__).resolve().parent / "page" / "assets"
 
 
-def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) -> Path:
+def write_report(results: Results, out: Path) -> Path:
     """Write page, table and JSON into `out`; the page is given back.
 
     Raises:
-        InputError: the published figures are malformed, or `out` cannot be written.
+        InputError: `out` cannot be written.
     """
     medians = results.medians
-    published = [(table, counterparts(table, medians)) for table in read_published(published_file)]
     content = {
         "measured": {
             "sources": results.sources,
@@ -43,11 +41,10 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
             "medians": [asdict(row) for row in medians],
             "replaced": results.replaced,
         },
-        "published": [asdict(table) for table, _ in published],
     }
     files = {
-        "index.html": _page(results, medians, published),
-        "results.md": markdown(results, medians, published),
+        "index.html": _page(results, medians),
+        "results.md": markdown(results, medians),
         "results.json": json.dumps(content, indent=1) + "\n",
     }
     try:
@@ -59,7 +56,7 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
     return out / "index.html"
 
 
-def _page(results: Results, medians: Sequence[Row], published: Published) -> str:
+def _page(results: Results, medians: Sequence[Row]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.FileSystemLoader(_ASSETS), jinja2.PackageLoader("sfm.report", "assets")]
@@ -69,7 +66,6 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = figure
     names = list(dict.fromkeys(row.name for row in medians))
     looks = styles(names)
     return environment.get_template("bench.html").render(
@@ -89,29 +85,18 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         set_columns=SET_COLUMNS,
         agreement_notes=agreement_notes(results),
         neighbours=NEIGHBOURS,
-        published=published,
     )
 
 
 def main() -> None:
     """Parse and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "results",
-        nargs="+",
-        type=Path,
-        help="JSON of peers.py --out",
-    )
+    parser = program(__doc__)
+    parser.add_argument("results", nargs="+", type=Path, help="JSON of peers.py --out")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
-    parser.add_argument("--published", type=Path, default=PUBLISHED, help="YAML of published figures")
     options = parser.parse_args()
-    try:
+    with ending_on_errors():
         results = read_results(options.results)
-        page = write_report(results, options.out, options.published)
-    except InputError as error:
-        raise SystemExit(f"error: {error}" + (f" ({error.hint})" if error.hint else "")) from error
+        page = write_report(results, options.out)
     for line in results.replaced:
         print(f"warning: {line}", file=sys.stderr)
     print(page)

@@ -1,24 +1,15 @@
 """The report as Markdown tables, for people who read it where no browser is."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from metrics.rows import Row
 from metrics.table import aligned
 
-from page.published import PublishedTable
 from page.results import Results, agreement_notes, provenance
-from page.tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
-
-Published = Sequence[tuple[PublishedTable, Sequence[Any]]]
+from page.tables import OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
 
 
-def figure(value: float | None, digits: int = 6) -> str:
-    """A figure with so many digits that matter; a dash where there is none."""
-    return NONE if value is None else f"{value:.{digits}g}"
-
-
-def markdown(results: Results, medians: Sequence[Row], published: Published) -> str:
+def markdown(results: Results, medians: Sequence[Row]) -> str:
     """Everything that the page tells, without its charts."""
     parts = ["# Benchmarks", "\n".join(f"- {key}: {value}" for key, value in provenance(results))]
     for table in overall_tables(medians):
@@ -34,9 +25,6 @@ def markdown(results: Results, medians: Sequence[Row], published: Published) -> 
         parts.append(_grid(["engine", *titles], lines))
     parts += ["## Sets", _sets(medians)]
     parts += [f"{name}: {note}" for name, note in agreement_notes(results).items()]
-    parts += ["## Published by others: not measured here"]
-    for published_table, own in published:
-        parts += _published(published_table, own)
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,14 +44,6 @@ def _cells(line: Line) -> list[str]:
         (f"**{cell.text}**" if cell.best else cell.text) + (f" [{cell.spread}]" if cell.spread else "")
         for cell in line.cells
     ]
-
-
-def _published(table: PublishedTable, own: Sequence[Any]) -> list[str]:
-    rows = [[row.method, *map(figure, row.values)] for row in table.rows]
-    rows += [[f"{row.method} (measured here)", *map(figure, row.values)] for row in own]
-    source = f"{table.protocol}. Source: {table.source} ({table.confidence})."
-    parts = [f"### {table.title}", source, _grid(["method", *table.columns], rows)]
-    return [*parts, f"Note: {table.note}."] if table.note else parts
 
 
 def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

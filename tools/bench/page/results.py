@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from sfm.errors import InputError
 
-_PEERS = "peers"
 Source = Content
 
 
@@ -46,11 +45,9 @@ def read_results(paths: Sequence[Path]) -> Results:
     for path in paths:
         content = read_content(path)
         source = {key: value for key, value in content.items() if key not in ("rows", "medians")}
-        if (bench := content.get("bench") or _PEERS) != _PEERS:
-            raise InputError(
-                f"{path} holds no rows for this page: {bench}.py wrote it",
-                hint=f"the page shows results of {_PEERS}.py",
-            )
+        if (bench := content.get("bench") or "peers") != "peers":
+            told = f"{path} holds no rows for this page: {bench}.py wrote it"
+            raise InputError(told, hint="the page shows results of peers.py")
         merged.take([_row(row, source, path, i) for i, row in enumerate(content["rows"])], path)
         sources.append(source)
     origins = tuple(list(paths).index(path) for path in merged.files.values())

@@ -3,7 +3,6 @@
 from photo_sets.registry import DATASETS, DEFAULT_ROOT, Dataset, load_scene, scene_names
 from photo_sets.scene import BenchmarkScene
 from photo_sets.staging import stage
-from photo_sets.subsets import with_subset
 
 __all__ = [
     "DATASETS",
@@ -13,5 +12,4 @@ __all__ = [
     "load_scene",
     "scene_names",
     "stage",
-    "with_subset",
 ]
