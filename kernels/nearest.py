@@ -118,9 +118,12 @@ def _nearest_on_host(queries: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _in_single_threads(function: Callable[[Tensor], T], shares: list[Tensor]) -> list[T]:
-    """Results for all shares, each in a thread of its own, in which torch starts no others."""
+    """Results for all shares, several each in a thread of its own, in which torch starts no others."""
     before = torch.get_num_threads()
     try:
+        if len(shares) == 1:  # a thread of its own would cost more than a small product
+            torch.set_num_threads(1)
+            return [function(shares[0])]
         # Holds for the calling thread, and for threads that start later; hence the second call.
         with ThreadPoolExecutor(len(shares), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(function, shares))

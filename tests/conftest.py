@@ -107,6 +107,21 @@ def _quiet_colmap() -> None:
     pycolmap.logging.minloglevel = 2
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_core() -> Iterator[None]:
+    """Runs in this process take one thread unless they are told otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+        yield
+
+
+def pytest_runtest_setup() -> None:
+    """One thread for torch, whatever an earlier test gave it: more make its small products slow."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
 def pytest_collection_finish() -> None:
     """Keep what is imported by now out of garbage collections, which take half a second each with it."""
     gc.freeze()

@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le
 from retrieval.config import RetrievalConfig
 
 from .colmap import NOTHING_SET, ColmapValues
+from .cores import num_cores
 
 CameraModel = Literal[
     "SIMPLE_PINHOLE",
@@ -334,6 +335,11 @@ class RunConfig:
     threads: Annotated[int, Ge(1)] | None = None
     """Threads to use; null takes all cores. Equal results are promised for 1; with more, the order of sums
     varies."""
+
+    @property
+    def num_threads(self) -> int:
+        """Threads to use: as configured, else one for each core that this process may run on."""
+        return self.threads or num_cores()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,6 @@ def open_network(source: Source, photos: ViewPhotos, scratch: Path) -> ViewNetwo
     # The export of a workspace that may only be read still works, without its tokens for next time.
     cache = cache if cache.is_dir() and os.access(cache, os.W_OK) else scratch
     tokens = open_token_cache(cache, loaded.predictor, dense)
-    threads = photos.config.run.threads or len(os.sched_getaffinity(0))
+    threads = photos.config.run.num_threads
     encoded = EncodedPhotos(photos.photos, photos.maps, loaded.predictor, tokens, dense.image_size, threads)
     return ViewNetwork(loaded, photos, ViewInference(loaded.predictor, encoded, dense.batch_size))

@@ -25,7 +25,7 @@ from sfm.matching.dense.depth.matched_depth import MatchedDepth, MatchedDepthInf
 from sfm.matching.dense.inference.photos import EncodedPhotos, photo_maps
 from sfm.matching.dense.inference.predictors import Loaded, open_predictor
 from sfm.matching.dense.inference.token_cache import open_token_cache
-from sfm.stages.session import SILENT, AnyPath, num_threads
+from sfm.stages.session import SILENT, AnyPath
 from sfm.types import Collection, Photo
 from sfm.workspace.progress import Progress
 from sfm.workspace.sharing import Sharing
@@ -187,7 +187,7 @@ def _ingested(
             images_dir=workspace.images,
             cache_dir=workspace.cache,
             config=replace(config.images, camera_sharing="per_image", rig_config=None),
-            threads=num_threads(config),
+            threads=config.run.num_threads,
             events=workspace.events,
             progress=progress,
             min_photos=0,
@@ -222,7 +222,7 @@ class _Work:
         maps, refused = photo_maps(collection, dense.image_size)
         photos = {photo.name: photo for photo in collection.photos if photo.name in maps}
         tokens = open_token_cache(workspace.cache, loaded.predictor, dense)
-        threads = num_threads(config)
+        threads = config.run.num_threads
         encoded = EncodedPhotos(photos, maps, loaded.predictor, tokens, dense.image_size, threads)
         _, failed = encoded.encode_missing(progress)
         inference = MatchedDepthInference(loaded.predictor, encoded, dense)

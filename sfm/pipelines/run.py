@@ -23,7 +23,7 @@ from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, tr
 from sfm.stages.masked_overlays import with_overlays_masked
 from sfm.stages.recognised_lenses import with_recognised_fisheyes
 from sfm.stages.register import match_edges
-from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession, num_threads
+from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.single_photo import registered_alone
 from sfm.stages.split_cameras import with_own_cameras
 from sfm.stages.stages import described, matched, proposed_pairs, registered, with_features
@@ -166,7 +166,7 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
     config = _with_cameras_of_alignment(config)
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=source) as workspace:
-        backend = open_backend(BackendContext(workspace, config, num_threads(config), progress))
+        backend = open_backend(BackendContext(workspace, config, config.run.num_threads, progress))
         if config.register.aligns and backend.name != "mast3r":
             raise ConfigError(
                 f"register.mapper={config.register.mapper} needs the pointmaps of backend mast3r, "

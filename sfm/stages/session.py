@@ -50,7 +50,7 @@ class Session:
     @property
     def threads(self) -> int:
         """Threads to use."""
-        return num_threads(self.config)
+        return self.config.run.num_threads
 
     @property
     def backend_name(self) -> str:
@@ -135,8 +135,3 @@ class PhotoSession(Session):
     def notice(self) -> str:
         """The notice that the license of the matcher requires."""
         return self.backend.notice
-
-
-def num_threads(config: Config) -> int:
-    """Threads to use: as configured, else one for each core that this process may run on."""
-    return config.run.threads or len(os.sched_getaffinity(0))

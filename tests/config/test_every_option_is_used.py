@@ -33,11 +33,10 @@ def _in_yaml(tree: object, name: str = "") -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def used() -> set[str]:
-    """Options that presets and ablations set, and what tests and benchmarks pass by keyword or name."""
+    """Options that presets set, and what tests and benchmarks pass by keyword or name."""
     found = set()
-    for folder in ("configs", "tools/bench/ablations"):
-        for path in (ROOT / folder).glob("*.yaml"):
-            found |= set(_in_yaml(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    for path in (ROOT / "configs").glob("*.yaml"):
+        found |= set(_in_yaml(yaml.safe_load(path.read_text(encoding="utf-8"))))
     for path in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglob("*.py")):
         if path == Path(__file__):
             continue

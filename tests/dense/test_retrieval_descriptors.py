@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,7 @@ def tokens_of(name: str, count: int) -> torch.Tensor:
     return normalised(words[chosen] + 0.9 * torch.randn(count, DIM, generator=chance))
 
 
+@cache
 def official_whitening(nfeat: float = 15, image_size: int = SIZE) -> RetrievalHeadWeights:
     """As the published head was made: covariance over N, eigenvalues of 1e-14 or more, the largest first."""
     x = normalised(1.3 * torch.randn(20_000, DIM, generator=torch.Generator().manual_seed(5))).double()

@@ -278,7 +278,8 @@ def outcomes(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     paths = [damaged(sound, folder / f"{name}.db", damage) for name, damage in SPARED.items()]
     paths += [low_overlap.write(make(), folder / f"{name}.db") for name, make in GEOMETRY.items()]
     paths.append(low_overlap.write(photos(arc(6), cloud()), folder / "wrong-matches.db", wrong=1.0))
-    paths.append(damaged(sound, folder / "two-matches-each.db", two_matches_each))
+    four = synthesize(folder / "four.db", num_images=4, num_points=150).database
+    paths.append(damaged(four, folder / "two-matches-each.db", two_matches_each))
     for name, made in UNKNOWN_FOCAL.items():
         known = low_overlap.write(made(), folder / f"{name}-known.db")
         paths.append(damaged(known, folder / f"{name}.db", forget_focal_length))

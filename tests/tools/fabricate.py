@@ -1,7 +1,5 @@
 """Small datasets in the exact layouts of the real ones: poses of our rendered demo, tiny photos."""
 
-import gzip
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -87,15 +85,6 @@ def eth3d(root: Path, scene: str = "pipes", count: int = 14, *, distorted: bool 
     else:
         cameras = [f"PINHOLE {WIDTH} {HEIGHT} {f} 41 32 24" for f in (40.5, 50.25)]
     colmap_text(folder / calibration, poses, cameras)
-    scans = folder / "dslr_scan_eval"
-    scans.mkdir(exist_ok=True)
-    (scans / "scan1.ply").write_text("ply\n")
-    matrix = "0 -1 0 1 \n1 0 0 2 \n0 0 1 3 \n0 0 0 1 \n"
-    (scans / "scan_alignment.mlp").write_text(
-        "<!DOCTYPE MeshLabDocument>\n<MeshLabProject>\n <MeshGroup>\n"
-        f'  <MLMesh label="scan1.ply" filename="scan1.ply">\n   <MLMatrix44>\n{matrix}</MLMatrix44>\n'
-        "  </MLMesh>\n </MeshGroup>\n</MeshLabProject>\n"
-    )
     return Made(root, folder, scene, poses)
 
 
@@ -146,71 +135,4 @@ def colmap_binary(root: Path, dataset: str = "mipnerf360", scene: str = "mine") 
     (folder / "sparse" / "0").mkdir(parents=True)
     model.write_binary(folder / "sparse" / "0")
     write_photos(folder / "images", [*poses, "_DSC8606.JPG", "_DSC8607.JPG"])
-    return Made(root, folder, scene, poses)
-
-
-def internet(root: Path, scene: str = "Alamo", count: int = 8) -> Made:
-    """Bundler's camera has y up and looks along -z; the third photo has none, the last is not in cc.txt."""
-    names = [f"images/{i:03d}_flickr.jpg" for i in range(count)]
-    folder = root / "1dsfm" / scene
-    poses = poses_for(names)
-    write_photos(folder, names)
-    flip = np.diag([1.0, -1.0, -1.0])
-    blocks = ""
-    for i, pose in enumerate(poses.values()):
-        if i == 2:
-            blocks += "0 0 0\n0 0 0\n0 0 0\n0 0 0\n0 0 0\n"
-            continue
-        rows = [[600.5 + i, -0.05, 0.01], *(flip @ pose.rotation.matrix()), flip @ pose.translation]
-        blocks += "".join(numbers(row) + "\n" for row in rows)
-    points = "1.0 2.0 3.0\n255 0 0\n2 0 11 1.5 2.5 1 12 3.5 4.5\n"
-    (folder / "gt_bundle.out").write_text(f"# Bundle file v0.3\n{count} 1\n{blocks}{points}")
-    (folder / "list.txt").write_text(
-        "".join(f"{n} 0 600.5\n" if i % 2 else f"{n}\n" for i, n in enumerate(names))
-    )
-    (folder / "cc.txt").write_text("".join(f"{i}\n" for i in range(count - 1)))
-    return Made(root, folder, scene, {n: p for i, (n, p) in enumerate(poses.items()) if i != 2})
-
-
-def co3d(root: Path, scene: str = "apple/110_13051_23361", count: int = 24) -> Made:
-    """PyTorch3D: x_cam = x_world R + T with x left and y up, focal lengths in half of the shorter side."""
-    names = [f"images/frame{i + 1:06d}.jpg" for i in range(count)]
-    folder = root / "co3d" / scene
-    poses = poses_for(names)
-    write_photos(folder, names)
-    flip = np.diag([-1.0, -1.0, 1.0])
-    frames = []
-    for i, (name, pose) in enumerate(poses.items()):
-        viewpoint = {
-            "R": (flip @ pose.rotation.matrix()).T.tolist(),
-            "T": (flip @ pose.translation).tolist(),
-            "focal_length": [2.0, 2.5],
-            "principal_point": [0.25, -0.125],
-            "intrinsics_format": "ndc_isotropic",
-        }
-        frames.append(
-            {
-                "sequence_name": folder.name,
-                "frame_number": i,
-                "image": {"path": f"{scene}/{name}", "size": [HEIGHT, WIDTH]},
-                "viewpoint": viewpoint,
-            }
-        )
-    frames.append({**frames[0], "sequence_name": "another"})
-    (folder.parent / "frame_annotations.jgz").write_bytes(gzip.compress(json.dumps(frames).encode()))
-    return Made(root, folder, scene, poses)
-
-
-def realestate10k(root: Path, scene: str = "test/000c3ab189999a83", count: int = 15) -> Made:
-    stamps = [str(45979267 + 33367 * i) for i in range(count)]
-    poses = poses_for([f"{stamp}.png" for stamp in stamps])
-    folder = root / "realestate10k" / "frames" / scene
-    write_photos(folder, list(poses))
-    lines = ["https://www.youtube.com/watch?v=Vvc7lWFxJx4"]
-    for stamp, pose in zip(stamps, poses.values(), strict=True):
-        lines.append(f"{stamp} 0.5 0.75 0.5 0.5 0.0 0.0 {numbers(pose.matrix())}")
-    lines.append(lines[-1].replace(stamps[-1], "99999999"))  # a frame that nobody cut from the video
-    file = root / "realestate10k" / f"{scene}.txt"
-    file.parent.mkdir(parents=True)
-    file.write_text("\n".join(lines) + "\n")
     return Made(root, folder, scene, poses)

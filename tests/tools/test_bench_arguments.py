@@ -16,7 +16,7 @@ from harness import result_file
 from harness.arguments import chosen_from
 from harness.stored_runs import Facts
 
-BENCHES = ["peers", "ablations", "novel_views", "mapper", "loop"]
+BENCHES = ["peers", "mapper"]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_store_that_cannot_be_made_is_told_first(bench, ended, photos, tmp_pat
         assert message in text
 
 
-@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "mapper"])
+@pytest.mark.parametrize("bench", ["peers", "mapper"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -118,12 +118,11 @@ def test_all_sets_of_a_folder_without_any_are_an_error(ended, tmp_path):
     assert f"--data: {tmp_path} holds no set" in text
 
 
-@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop"])
-def test_a_folder_without_photos_is_named(bench, ended, tmp_path):
+def test_a_folder_without_photos_is_named(ended, tmp_path):
     (tmp_path / "empty" / "images").mkdir(parents=True)
     (tmp_path / "empty" / "images" / "notes.txt").touch()
 
-    code, _ = ended(bench, "empty", "--data", tmp_path, "--cache", tmp_path / "cache")
+    code, _ = ended("peers", "empty", "--data", tmp_path, "--cache", tmp_path / "cache")
 
     assert code.startswith(f"error: {tmp_path / 'empty' / 'images'} holds no photos")
 
@@ -192,20 +191,18 @@ def run(monkeypatch, capsys, bench: str, *arguments: str) -> tuple[int, str]:
     return end.value.code, captured.out + captured.err
 
 
-@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop"])
-def test_help_tells_groups_subsets_folders_and_defaults(bench, monkeypatch, capsys):
-    code, text = run(monkeypatch, capsys, bench, "--help")
+def test_help_tells_groups_subsets_folders_and_defaults(monkeypatch, capsys):
+    code, text = run(monkeypatch, capsys, "peers", "--help")
 
     assert code == 0
-    for words in ("eth3d:training", "Barn@50", "@seed1", "@FILE", "@DIR", "$LOOPSFM_DATASETS", "(default: "):
+    for words in ("eth3d:training", "Barn@50", "@FILE", "@DIR", "$LOOPSFM_DATASETS", "(default: "):
         assert words in text
     assert "{sets}" not in text
     assert "SET-photos.txt" in text
 
 
-@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "loop"])
-def test_benches_name_the_set_that_is_not_there(bench, monkeypatch, capsys, tmp_path):
-    code, _ = run(monkeypatch, capsys, bench, "eth3d:training", "--datasets", str(tmp_path))
+def test_benches_name_the_set_that_is_not_there(monkeypatch, capsys, tmp_path):
+    code, _ = run(monkeypatch, capsys, "peers", "eth3d:training", "--datasets", str(tmp_path))
 
     assert str(tmp_path / "eth3d") in code
     assert "get it from https://www.eth3d.net" in code

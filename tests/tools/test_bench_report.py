@@ -1,15 +1,13 @@
-"""The page of results: what was measured and what others published stand apart; its charts."""
+"""The page of results, and its charts."""
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from novel_views import ViewRow
 from page.charts import Axis, Point, chart, styles
-from page.published import read_published
 from page.results import agreement_notes, read_results
 from report import main, write_report
 
@@ -34,15 +32,6 @@ def test_the_page_tells_machine_commit_command_date_seeds_and_reasons(page: str)
     for told in ("a processor", "2, each run had 2 threads", "abc", "python peers.py", "2026-01-01", "0, 1"):
         assert told in page
     assert re.search(r'<tr class="why"><td colspan="\d+">exit 1: &lt;script&gt;</td></tr>', page)
-
-
-def test_published_figures_stand_in_their_own_section_only(page: str) -> None:
-    measured, published = page.split('<section id="published">')
-
-    assert "GLUEMAP" not in measured
-    assert "not measured here" in published
-    assert "arXiv 2605.26103" in published
-    assert "measured here</span></td>" not in published
 
 
 def test_a_curve_and_a_spread_are_drawn(page: str) -> None:
@@ -86,66 +75,15 @@ def test_a_refusal_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         main()
 
 
-VIEW = ViewRow(
-    set="fox", engine="ours", seed=0, held=6, localised=5, centre_percent=0.25, psnr_note="no CUDA"
-)
-
-
-def test_held_out_photos_have_a_section_with_psnr_its_photos_and_failed_seeds(tmp_path: Path) -> None:
-    """And options of ours that only the head of an older file tells."""
-    seeds = [
-        replace(VIEW, seed=i, psnr=25.0, psnr_photos=5, common_psnr=24.5, common_photos=4) for i in range(3)
-    ]
-    rows = [asdict(view) for view in (*seeds[:2], replace(VIEW, seed=2, status="no model"))]
-    for content in rows:
-        del content["variant"]
-    path = tmp_path / "views.json"
-    path.write_text(json.dumps({"bench": "novel_views", "options": ["backend=mast3r"], "rows": rows}))
-
-    page = write_report(read_results([path]), tmp_path / "out").read_text()
-
-    section = page.split('<section id="views">')[1]
-    assert "<h1>1 photo set, 1 engine</h1>" in page
-    assert '<section id="sets">' not in page
-    for told_so in ("5 of 6", "25.00 (5)", "24.50 (4)", "ours (mast3r)", "ok, 1 of 3 failed"):
-        assert told_so in section
-        assert told_so in (tmp_path / "out" / "results.md").read_text()
-
-
-def test_ablations_have_a_section_of_their_own(tmp_path: Path) -> None:
-    """Beside the whole engine of their own file, and in no other table."""
-    without = replace(ROWS[0], choice="no-loop", auc5=50.0, total_s=1.0)
-    more = {"bench": "ablations", "notes": {"no-loop": "No photo asks for more."}}
-    path = written(tmp_path / "ablations.json", (without, ROWS[0]), **more)
-
-    results = read_results([written(tmp_path / "r.json"), path])
-    page = write_report(results, tmp_path / "out").read_text()
-    alone = write_report(read_results([path]), tmp_path / "alone").read_text()
-
-    section = page.split('<section id="ablations">')[1].split("</section>")[0]
-    assert section.index(">none<") < section.index(">no-loop<")
-    assert "50.0 (-30.0)" in section
-    assert ">0.50<" in section
-    assert "no-loop" not in page.split('<section id="ablations">')[0].split('<section id="sets">')[1]
-    assert "ablation no-loop" in page
-    assert "No photo asks for more." in page
-    assert "50.0 (-30.0)" in (tmp_path / "out" / "results.md").read_text()
-    assert "<h1>1 photo set, 1 engine</h1>" in alone
-    assert results.replaced == ()
-
-
 def test_the_other_files_hold_the_same(tmp_path: Path, page: str) -> None:
     table = (tmp_path / "out" / "results.md").read_text()
     content = json.loads((tmp_path / "out" / "results.json").read_text())
 
     assert len(content["measured"]["rows"]) == len(ROWS)
-    assert content["published"][0]["confidence"] == "read"
 
     figures = r"\| ours .*\*\*85\.0\*\* \[80\.0\N{EN DASH}90\.0\].*\| ok +\|"
     assert re.search(rf"\| a +\| 10 +\| against measured truth +{figures}", table)
     assert re.search(r"\| <b> .*no truth.*\| incremental, .*\| exit 1: <script> +\|", table)
-    for published in (t for t in read_published() if t.note):
-        assert f"Note: {published.note}." in table
 
 
 def test_dots_in_a_corner_stay_there_and_within_the_plot() -> None:

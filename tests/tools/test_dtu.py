@@ -1,4 +1,4 @@
-"""DTU's scores on a fabricated cube: mask, table, thresholds and damaged files."""
+"""DTU's scores on a fabricated cube: mask, table, thresholds and damaged files; point clouds."""
 
 import json
 import math
@@ -9,6 +9,7 @@ import dtu
 import numpy as np
 import pytest
 import trimesh
+from metrics.clouds import read_cloud
 from metrics.dtu_scores import DtuScan, dtu_score, evenly_spaced, mean_scores
 from scipy.io import savemat
 
@@ -134,3 +135,30 @@ def test_the_mean_is_over_scans(root: Path) -> None:
     near, far = score(root, top(z=101.0)), score(root, top(z=103.0))
 
     assert mean_scores([near, far])["accuracy"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary"])
+def test_clouds_are_read_from_text_and_binary(tmp_path, encoding):
+    points = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    trimesh.PointCloud(points).export(tmp_path / "cloud.ply", encoding=encoding)
+
+    np.testing.assert_allclose(read_cloud(tmp_path / "cloud.ply"), points, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no cloud",
+        b"ply\nformat ascii 1.0\nend_header\n",
+        b"ply\nformat binary_little_endian 1.0\n"
+        b"element vertex 9\nproperty float x\nproperty float y\nproperty float z\nend_header\n\0\0",
+    ],
+)
+def test_damaged_clouds_are_refused_by_name(tmp_path, content):
+    (tmp_path / "cloud.ply").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"cloud\.ply (is not a readable PLY file|has no points)"):
+        read_cloud(tmp_path / "cloud.ply")
+    with pytest.raises(InputError, match=r"none\.ply is missing"):
+        read_cloud(tmp_path / "none.ply")

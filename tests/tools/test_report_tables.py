@@ -4,13 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pycolmap
 import pytest
-from metrics.rows import median_rows
+from metrics.rows import accuracy_of, median_rows
 from page.results import provenance, read_results
 from page.tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 from report import write_report
 
 from sfm.errors import InputError
+from sfm.evaluation import GroundTruth
 from tests.tools.report_rows import ROWS, SCORES, row, told, written
 
 
@@ -160,20 +163,6 @@ def test_ours_with_other_options_keeps_a_row_of_its_own(tmp_path: Path) -> None:
     assert found.replaced == ()
 
 
-def test_ablations_of_two_backends_keep_rows_of_their_own(tmp_path: Path) -> None:
-    paths = []
-    for backend in ("sift", "mast3r"):
-        rows = (ROWS[0], replace(ROWS[0], choice="no-loop"))
-        path = tmp_path / f"{backend}.json"
-        paths.append(written(path, rows, bench="ablations", options=[f"backend={backend}"]))
-
-    found = read_results(paths)
-
-    names = ["ours (mast3r)", "ours (mast3r), no-loop", "ours (sift)", "ours (sift), no-loop"]
-    assert [r.name for r in found.ablation_medians] == names
-    assert found.replaced == ()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -208,3 +197,14 @@ def test_a_file_without_results_is_refused(tmp_path: Path, text: str) -> None:
 
     with pytest.raises(InputError, match=r"r\.json holds no"):
         read_results([tmp_path / "r.json"])
+
+
+def test_an_area_from_bins_takes_translations_of_either_sign() -> None:
+    centres = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+
+    def poses(sign: float) -> dict[str, pycolmap.Rigid3d]:
+        return {f"{i}": pycolmap.Rigid3d(pycolmap.Rotation3d(), -sign * c) for i, c in enumerate(centres)}
+
+    found = accuracy_of([poses(-1.0)], GroundTruth(poses(1.0), None, None))
+
+    assert (found.auc30, found.maa30) == (0.0, 100.0)

@@ -1,17 +1,14 @@
-"""Subsets of scenes, and the split of CO3D."""
+"""Subsets of scenes."""
 
-import gzip
-import json
 import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from photo_sets import load_scene, scene_names, with_subset
-from photo_sets.co3d_split import CATEGORIES
+from photo_sets import load_scene, scene_names
 from photo_sets.lists import scene_lists
-from photo_sets.subsets import drawn, regular
+from photo_sets.subsets import regular, with_subset
 
 from sfm.errors import InputError
 from tests.tools import fabricate
@@ -38,17 +35,6 @@ def test_regular_photos_hold_both_ends_and_are_as_many_as_asked_for(count, total
     assert (found[0], found[-1]) == (names[0], names[-1])
     gaps = np.diff([names.index(name) for name in found])
     assert gaps.max() - gaps.min() <= 1
-
-
-def test_ten_drawn_photos_depend_on_the_seed_alone():
-    first = drawn(NAMES, "co3d/apple/1:0")
-
-    assert first == drawn(list(reversed(NAMES)), "co3d/apple/1:0")
-    assert first == tuple(sorted(first))
-    assert len(set(first)) == 10
-    assert first != drawn(NAMES, "co3d/apple/1:1")
-    # Held for ever: a published figure is of these frames.
-    assert first[:2] == ("000019.jpg", "000109.jpg")
 
 
 def test_a_subset_restricts_photos_poses_and_cameras(tmp_path):
@@ -122,7 +108,7 @@ def test_a_list_that_does_not_fit_is_refused(tmp_path, content, message):
         load_scene(f"eth3d:pipes@{tmp_path / 'list.txt'}", tmp_path)
 
 
-@pytest.mark.parametrize("subset", ["1", "many", "-5", "seed", "no/such/file"])
+@pytest.mark.parametrize("subset", ["1", "many", "-5", "seed0", "no/such/file"])
 def test_other_subsets_are_refused(tmp_path, subset):
     fabricate.eth3d(tmp_path)
 
@@ -143,10 +129,10 @@ def test_a_group_is_all_its_scenes_there_or_not(tmp_path):
 
 
 def test_all_of_a_dataset_without_a_list_is_what_is_there(tmp_path):
-    made = fabricate.co3d(tmp_path)
+    made = fabricate.colmap_binary(tmp_path, "colmap")
 
-    assert scene_names("co3d:all@seed2", tmp_path) == [f"co3d:{made.scene}@seed2"]
-    assert scene_names("colmap:all", tmp_path) == ["colmap:all"]
+    assert scene_names("colmap:all@5", tmp_path) == [f"colmap:{made.scene}@5"]
+    assert scene_names("colmap:all", tmp_path / "empty") == ["colmap:all"]
 
 
 def test_the_lists_have_the_scenes_and_sums_of_the_protocols():
@@ -167,57 +153,3 @@ def test_the_lists_have_the_scenes_and_sums_of_the_protocols():
     assert (sum(tanks[1]) - 313 - 314) / 6 == pytest.approx(253.7, abs=0.05)
     assert (sum(tanks[2]) - 302) / 5 == pytest.approx(347.4, abs=0.05)
     assert sorted(counts["strecha", "all"]) == [8, 10, 11, 19, 25, 30]
-
-
-@pytest.fixture
-def root(tmp_path):
-    """The lists of all categories; only `book` (unseen) has sequences, one for each reason to stay out."""
-    for category in (*CATEGORIES["seen"], *CATEGORIES["unseen"]):
-        write_lists(tmp_path / "co3d" / category, [], {})
-    frames = [("good", 50), ("short", 49), ("blurred", 80), ("also", 202)]
-    listed = [[name, i, f"book/{name}/images/{i}.jpg"] for name, count in frames for i in range(count)]
-    quality = {"good": 0.51, "short": 0.9, "blurred": 0.5, "also": 2.0, "train": 2.0}
-    write_lists(tmp_path / "co3d" / "book", listed, quality)
-    return tmp_path
-
-
-def write_lists(folder, test, quality):
-    (folder / "set_lists").mkdir(parents=True, exist_ok=True)
-    lists = {"train": [["train", 0, "x.jpg"]] * 60, "val": [], "test": test}
-    (folder / "set_lists" / "set_lists_fewview_dev.json").write_text(json.dumps(lists))
-    entries = [{"sequence_name": name, "viewpoint_quality_score": score} for name, score in quality.items()]
-    (folder / "sequence_annotations.jgz").write_bytes(gzip.compress(json.dumps(entries).encode()))
-
-
-def test_test_sequences_are_those_with_enough_frames_and_good_viewpoints(root):
-    assert scene_names("co3d:unseen@seed1", root) == ["co3d:book/also@seed1", "co3d:book/good@seed1"]
-
-
-def test_a_missing_category_is_named(root):
-    (root / "co3d" / "tv").rename(root / "tv")
-
-    with pytest.raises(InputError, match="lacks 1 of the 41 categories seen: tv"):
-        scene_names("co3d:seen", root)
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("set_lists/set_lists_fewview_dev.json", None, "is missing"),
-        ("set_lists/set_lists_fewview_dev.json", b"[1]", "is no set list of CO3D with 'test'"),
-        ("set_lists/set_lists_fewview_dev.json", b'{"test": 3}', "expected 'test' to be a list"),
-        ("sequence_annotations.jgz", None, "is missing"),
-        ("sequence_annotations.jgz", gzip.compress(b"[{}]", mtime=0), "a sequence is malformed"),
-        ("sequence_annotations.jgz", b"{}", "is not a readable gzipped JSON file"),
-    ],
-)
-def test_malformed_lists_are_refused_by_name(root, file, content, message):
-    damaged = root / "co3d" / "book" / file
-    if content is None:
-        damaged.unlink()
-    else:
-        damaged.write_bytes(content)
-
-    with pytest.raises(InputError, match=message) as caught:
-        scene_names("co3d:unseen", root)
-    assert str(damaged) in str(caught.value)

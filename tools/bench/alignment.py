@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engines.settings import Settings, add_run_options, run_python, settings_from, source_key
-from harness.arguments import chosen_from
+from harness.arguments import chosen_from, program
 from harness.measured import Measured
 from harness.paths import ROOT
 from harness.result_file import write_results
@@ -271,9 +271,7 @@ def _measured(
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("shapes", nargs="*", metavar="SCENE", help=f"some of {', '.join(SHAPES)}")
     parser.add_argument("--photos", type=chosen_from(("2", "5", "20", "100")), default="2,5,20")
     parser.add_argument("--disturbed", type=chosen_from(tuple(DISTURBED)), default=",".join(DISTURBED))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.arguments import one_line, program
 from photo_sets import DATASETS, DEFAULT_ROOT, BenchmarkScene, Dataset, load_scene
 from photo_sets.checksums import compare_and_pin
 from photo_sets.lists import scene_list
@@ -34,7 +35,6 @@ class SceneState:
     photos: int = 0
     poses: int = 0
     cameras: int = 0
-    scans: int = 0
     kind: str = ""
     """`measured`, or `pseudo`: another program's result."""
     problem: str = ""
@@ -115,13 +115,12 @@ def _scene_state(dataset: Dataset, scene: str, root: Path) -> SceneState:
         loaded = load_scene(f"{name}@all", root)
         problem = next(_misfits(loaded), "")
     except SfmError as error:
-        return SceneState(name=name, problem=f"{error}" + (f" ({error.hint})" if error.hint else ""))
+        return SceneState(name=name, problem=one_line(error))
     return SceneState(
         name=name,
         photos=len(loaded.names),
         poses=len(loaded.truth.poses),
         cameras=len(set(map(str, (loaded.truth.cameras or {}).values()))),
-        scans=len(loaded.scans),
         kind=loaded.kind,
         problem=problem,
     )
@@ -164,7 +163,7 @@ def _lines(state: DatasetState) -> Iterator[str]:
             truth = "measured" if scene.kind == "measured" else "another program's result"
             yield (
                 f"  {scene.name:<40} {scene.photos:>5} photos, {scene.poses} poses ({truth}),"
-                f" {scene.cameras} cameras, {scene.scans} scans"
+                f" {scene.cameras} cameras"
             )
     if state.present and state.absent:
         yield f"  not there: {', '.join(state.absent)}"
@@ -199,15 +198,11 @@ def _print_list(*, as_json: bool) -> None:
             groups.setdefault(listed.group, []).append(f"{listed.scene} {listed.num_photos or '?'}")
         for group, scenes in groups.items():
             print(f"  {group}: {', '.join(scenes)}")
-        if dataset.groups:
-            print(f"  {', '.join(dataset.groups)}: as its own files list them")
         print(f"  counts: {entry['counts_from']}")
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every dataset, where to get it, its scenes and counts")
     checking = commands.add_parser("check", help="what is there, and what is wrong with it")

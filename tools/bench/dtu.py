@@ -8,34 +8,28 @@ CLOUDS has a `scan{N}.ply` of each scan in the frame of DTU's cameras, as `sfm d
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from harness.arguments import ending_on_errors, program
 from metrics.clouds import read_cloud
 from metrics.dtu_scores import PUBLISHED_MM, SCANS, DtuScan, dtu_score, mean_scores
-
-from sfm.errors import SfmError
 
 
 def main() -> None:
     """Parse, score, print."""
     options = _parse()
-    try:
+    with ending_on_errors():
         scores = [
             dtu_score(scan, read_cloud(options.clouds / f"scan{scan}.ply"), DtuScan.read(options.root, scan))
             for scan in options.scans
         ]
-    except SfmError as error:
-        sys.exit(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
     rows = [{**asdict(score), "overall": score.overall} for score in scores]
     print(json.dumps({"scans": rows, "mean_mm": mean_scores(scores), "mast3r_mm": PUBLISHED_MM}, indent=1))
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("root", type=Path, help="folder with ObsMask/ and Points/stl/")
     parser.add_argument("clouds", type=Path, help="folder with scan{N}.ply")
     parser.add_argument(

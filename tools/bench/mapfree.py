@@ -14,14 +14,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.arguments import file_to_write
+from harness.arguments import add_overrides, ending_on_errors, file_to_write, program
 from metrics.map_free import Scored, figures, scored
 from photo_sets.mapfree import SPLITS, MapFreeScene, load_mapfree, scene_folders
 from photo_sets.mapfree_submission import Estimate, Submission, read_submission, write_submission
 
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
-from sfm.errors import InputError, SfmError
+from sfm.errors import InputError
 from sfm.pipelines.localize_photo import LocalisedByPhoto, localize_photo, opened_network
 
 PUBLISHED = {
@@ -36,7 +36,7 @@ PUBLISHED = {
 def main() -> None:
     """Parse, localise, score, print."""
     options = _parse()
-    try:
+    with ending_on_errors():
         scenes = [load_mapfree(path) for path in scene_folders(options.root, options.split, options.scenes)]
         if options.score is not None:
             submission = read_submission(options.score)
@@ -52,8 +52,6 @@ def main() -> None:
                 f"{options.root / options.split} has no poses.txt to score by",
                 hint="the truth of test is not public: submit the zip on the benchmark's site",
             )
-    except SfmError as error:
-        sys.exit(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
     print(json.dumps(printed, indent=1))
 
 
@@ -96,18 +94,14 @@ def _scored(scenes: Sequence[MapFreeScene], submission: Submission) -> list[Scor
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("root", type=Path, metavar="DIR", help="folder that holds val/ and test/")
     parser.add_argument("--split", choices=SPLITS, default="val")
     parser.add_argument("--scenes", type=lambda text: tuple(text.split(",")), default=(), metavar="s1,s2")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--out", type=file_to_write, metavar="ZIP", help="localise, and write the submission")
     what.add_argument("--score", type=Path, metavar="ZIP", help="score this submission instead")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the engine; repeat it"
-    )
+    add_overrides(parser)
     return parser.parse_args()
 
 

@@ -33,6 +33,7 @@ from engines.settings import (
     run_mapping,
     settings_from,
 )
+from harness.arguments import program
 from harness.paths import BENCH, ROOT
 from harness.result_file import write_results
 from metrics.mapper_criteria import judge
@@ -218,9 +219,7 @@ def _write(path: Path, rows: Sequence[MapperRow], settings: Settings) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("cases", nargs="*", help="names of sets in --data, paths, or street grids")
     add_shared_options(parser)
     add_run_options(parser, engines=_ENGINES)

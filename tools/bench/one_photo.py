@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from harness.arguments import amount, count
+from harness.arguments import add_overrides, amount, count, ending_on_errors, program
 from scipy.spatial.transform import Rotation
 
 import sfm
 from sfm.config.loading import load_config
-from sfm.errors import SfmError
 from sfm.evaluation import load_ground_truth
 from sfm.mast3r.oracle.oracle import OraclePredictor, Shown
 from sfm.pipelines.localize_photo import LocalisedByPhoto
@@ -51,7 +50,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     found: list[Found] = []
     missing = 0
-    try:
+    with ending_on_errors():
         overlapping = [_overlapping(folder, options.image_size, options.overlap) for folder in options.scenes]
         shares = _shares([len(pairs) for pairs in overlapping], options.pairs)
         for folder, pairs, share in zip(options.scenes, overlapping, shares, strict=True):
@@ -62,8 +61,6 @@ def main() -> None:
             found += poses
             missing += len(drawn) - len(poses)
             print(f"{folder.name}: {len(poses)} of {len(drawn)} pairs of {len(pairs)}", file=sys.stderr)
-    except SfmError as error:
-        sys.exit(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
     names = sorted({one.scene for one in found})
     printed = {
         "intrinsics": options.intrinsics,
@@ -156,9 +153,7 @@ def _figures(found: Sequence[Found]) -> dict[str, float | int | None]:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument(
         "scenes", type=Path, nargs="+", metavar="SCENE", help="folders of render_scene.py --depth"
     )
@@ -167,7 +162,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--image-size", type=count, default=256, help="of the network, px")
     parser.add_argument("--intrinsics", choices=(TRUE, ESTIMATED), default=TRUE)
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the engine")
+    add_overrides(parser)
     return parser.parse_args()
 
 

@@ -46,7 +46,7 @@ from engines.settings import (
     settings_from,
     told_options,
 )
-from harness.arguments import chosen_from
+from harness.arguments import chosen_from, ending_on_errors
 from harness.result_file import write_results
 from harness.stored_runs import Facts
 from metrics.mapper_scores import FoundModels, agreement, found_models
@@ -96,10 +96,8 @@ def _measure(options: argparse.Namespace, rows: list[Row]) -> None:
     """Run what is missing and add its rows, set by set; `options.out` is written after each set and seed."""
     settings = settings_from(options)
     sets = find_sets(options.sets, options)
-    try:
+    with ending_on_errors():
         external = [e for file in options.engine_file for e in read_engines(file, taken=ENGINES)]
-    except InputError as error:
-        raise SystemExit(f"error: {error}" + (f" ({error.hint})" if error.hint else "")) from error
     notes = {engine.name: engine.note for engine in external}
     for photo_set in sets:
         for seed in range(options.seeds):
@@ -257,7 +255,7 @@ def _relative(text: str, run: Run) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = set_parser(__doc__, nargs="*")
+    parser = set_parser(__doc__)
     parser.add_argument("--all", action="store_true", help="every set in --data")
     add_run_options(parser, engines=ENGINES)
     parser.set_defaults(mappers=",".join(("ours", *PEERS)))

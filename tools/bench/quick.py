@@ -25,6 +25,7 @@ from pathlib import Path
 from engines.mapper_cases import Case, is_grid, prepare_case
 from engines.runs import OWN, Job, run_job
 from engines.settings import Settings, check_options, last_line, run_mapping
+from harness.arguments import add_overrides, one_line, program
 from harness.one_at_a_time import only_process
 from harness.paths import CACHE, DATA, ROOT
 from harness.result_file import provenance
@@ -209,7 +210,7 @@ def _missing(scene: Scene, data: Path) -> str:
 
 
 def _refused(error: InputError) -> int:
-    print(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
+    print(f"error: {one_line(error)}")
     return 2
 
 
@@ -235,9 +236,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     names = [scene.name for scene in SCENES]
     parser.add_argument("--scenes", nargs="+", choices=names, metavar="SCENE", help=", ".join(names))
     parser.add_argument("--data", type=Path, default=DATA, help="folder of photo sets (%(default)s)")
@@ -248,7 +247,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=2, help="results hold for the same number only (%(default)s)"
     )
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="override of ours")
+    add_overrides(parser)
     parser.add_argument("--update", action="store_true", help="write the baseline, compare with nothing")
     return parser.parse_args()
 

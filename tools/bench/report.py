@@ -1,28 +1,24 @@
-"""One page of results: ours against engines measured here and, apart from them, against published figures.
+"""One page of results: ours beside the engines that were measured here.
 
     python tools/bench/report.py results.json [more.json ...] --out report/
 
 writes report/index.html (one file, no network), report/results.md and report/results.json, from files of
-`--out` of peers.py, novel_views.py, ablations.py and against_scans.py. Of the same run in several files the
-last one's counts, with a warning where it says something else; what was measured on different machines or
-sources is told.
+`peers.py --out`. Of the same run in several files the last one's counts, with a warning where it says
+something else; what was measured on different machines or sources is told.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import jinja2
 from engines.pair_choices import NEIGHBOURS
-from engines.runs import OWN
-from metrics.ablation_table import ablation_columns
+from harness.arguments import ending_on_errors, program
 from metrics.rows import Row
 from page.charts import HEIGHT, WIDTH, curve_charts, pairs_chart, styles, time_chart
-from page.markdown import SCAN_COLUMNS, VIEW_COLUMNS, Published, figure, markdown, scan_lines
-from page.published import PUBLISHED, counterparts, read_published
+from page.markdown import markdown
 from page.results import Results, agreement_notes, provenance, read_results
 from page.tables import OVERALL_COLUMNS, SET_COLUMNS, overall_tables, reference_of, set_tables
 
@@ -31,29 +27,24 @@ from sfm.errors import InputError
 _ASSETS = Path(__file__).resolve().parent / "page" / "assets"
 
 
-def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) -> Path:
+def write_report(results: Results, out: Path) -> Path:
     """Write page, table and JSON into `out`; the page is given back.
 
     Raises:
-        InputError: the published figures are malformed, or `out` cannot be written.
+        InputError: `out` cannot be written.
     """
     medians = results.medians
-    published = [(table, counterparts(table, medians)) for table in read_published(published_file)]
     content = {
         "measured": {
             "sources": results.sources,
             "rows": [asdict(row) for row in results.rows],
             "medians": [asdict(row) for row in medians],
-            "novel_views": [asdict(row) for row in results.views],
-            "ablations": [asdict(row) for row in results.ablations],
-            "against_scans": [asdict(row) for row in results.scans],
             "replaced": results.replaced,
         },
-        "published": [asdict(table) for table, _ in published],
     }
     files = {
-        "index.html": _page(results, medians, published),
-        "results.md": markdown(results, medians, published),
+        "index.html": _page(results, medians),
+        "results.md": markdown(results, medians),
         "results.json": json.dumps(content, indent=1) + "\n",
     }
     try:
@@ -65,7 +56,7 @@ def write_report(results: Results, out: Path, published_file: Path = PUBLISHED) 
     return out / "index.html"
 
 
-def _page(results: Results, medians: Sequence[Row], published: Published) -> str:
+def _page(results: Results, medians: Sequence[Row]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.FileSystemLoader(_ASSETS), jinja2.PackageLoader("sfm.report", "assets")]
@@ -75,22 +66,14 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = figure
     names = list(dict.fromkeys(row.name for row in medians))
     looks = styles(names)
-    views, ablations = results.view_medians, results.ablation_medians
-    others = {row.name for row in views} | {row.name for row in results.scans}
-    others |= {replace(row, choice=OWN).name for row in ablations}
-    columns = ablation_columns(ablations)
-    sets = {row.set for row in (*medians, *ablations)}
-    sets |= {row.set for row in views} | {row.set for row in results.scans}
     return environment.get_template("bench.html").render(
         width=WIDTH,
         height=HEIGHT,
         dates=dict(provenance(results)).get("date", "on an unknown date"),
-        num_sets=len(sets),
+        num_sets=len({row.set for row in medians}),
         names=names,
-        num_engines=len(names or others),
         looks=looks,
         provenance=provenance(results),
         overall=overall_tables(medians),
@@ -102,35 +85,18 @@ def _page(results: Results, medians: Sequence[Row], published: Published) -> str
         set_columns=SET_COLUMNS,
         agreement_notes=agreement_notes(results),
         neighbours=NEIGHBOURS,
-        views=[[show(row) for _, show in VIEW_COLUMNS] for row in views],
-        view_columns=[title for title, _ in VIEW_COLUMNS],
-        scans=scan_lines(results.scans),
-        scan_columns=SCAN_COLUMNS,
-        ablations=[[show(row) for _, show in columns] for row in ablations],
-        ablation_columns=[title for title, _ in columns],
-        published=published,
     )
 
 
 def main() -> None:
     """Parse and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "results",
-        nargs="+",
-        type=Path,
-        help="JSON of --out of peers.py, novel_views.py, ablations.py or against_scans.py",
-    )
+    parser = program(__doc__)
+    parser.add_argument("results", nargs="+", type=Path, help="JSON of peers.py --out")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
-    parser.add_argument("--published", type=Path, default=PUBLISHED, help="YAML of published figures")
     options = parser.parse_args()
-    try:
+    with ending_on_errors():
         results = read_results(options.results)
-        page = write_report(results, options.out, options.published)
-    except InputError as error:
-        raise SystemExit(f"error: {error}" + (f" ({error.hint})" if error.hint else "")) from error
+        page = write_report(results, options.out)
     for line in results.replaced:
         print(f"warning: {line}", file=sys.stderr)
     print(page)

@@ -9,16 +9,15 @@ QUERY holds `sensors/`. MODEL must stand in its frame. Queries without a pose co
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pycolmap
-from harness.arguments import file_to_write
+from harness.arguments import ending_on_errors, file_to_write, program
 from photo_sets.kapture import Record, load_kapture
 
-from sfm.errors import InputError, SfmError
+from sfm.errors import InputError
 from sfm.evaluation.ground_truth import is_rotation
 from sfm.untrusted.documents import fits, read_json
 
@@ -30,11 +29,9 @@ Poses = Mapping[str, pycolmap.Rigid3d]
 def main() -> None:
     """Read, score, print."""
     options = _parse()
-    try:
+    with ending_on_errors():
         records = load_kapture(options.query)
         found = {str(out): read_poses(out / "poses.json", records) for out in options.outputs}
-    except SfmError as error:
-        sys.exit(f"error: {error}" + (f" ({error.hint})" if error.hint else ""))
     if options.submission is not None:
         options.submission.write_text(submission(found[str(options.outputs[0])]), encoding="utf-8")
     print(json.dumps({out: figures(poses, records) for out, poses in found.items()}, indent=1))
@@ -102,9 +99,7 @@ def submission(poses: Poses) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("query", type=Path, metavar="QUERY", help="folder that holds sensors/")
     parser.add_argument("outputs", type=Path, nargs="+", metavar="OUT", help="of sfm localize")
     parser.add_argument("--submission", type=file_to_write, metavar="FILE", help="poses of the first OUT")

@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Crossing = tuple[int, int, int]
-"""District, column, row."""
 
 PITCH = 22.0
 """From the middle of a street to that of the next."""

@@ -16,7 +16,6 @@ import pycolmap
 from retrieval import Pair
 
 from .depth_source import DepthSource
-from .pair_matches import PairMatches
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
 
 _MAX_PARTNERS = 8  # images with most inliers by which the matched keypoints of another are counted
@@ -92,15 +91,6 @@ class Scene:
             graph = self.cache.correspondence_graph
             self._matches[pair] = graph.extract_matches_between_images(*ids)
         return self._matches[pair]
-
-    def pair_matches(self) -> PairMatches:
-        """Keypoints and inlier matches of all verified pairs by image names."""
-        cameras = {name: self.cache.camera(self.cache.image(i).camera_id) for name, i in self.id_of.items()}
-        return PairMatches(
-            {name: self.keypoints(i).astype(np.float64) for name, i in self.id_of.items()},
-            {name: (camera.width, camera.height) for name, camera in cameras.items()},
-            {pair: self.matches(pair).astype(np.int64) for pair in self.view_graph.edges},
-        )
 
     def matched_keypoints(self, name: str) -> tuple[int, int]:
         """How many keypoints of an image are matched with another one, and how many with two others or more.

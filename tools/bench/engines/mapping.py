@@ -7,7 +7,6 @@ writes its models below OUT and prints one line of JSON, a `Mapped`. COLMAP's ma
 IMAGES; without them no time goes into colours. Options are ours.
 """
 
-import argparse
 import json
 import shutil
 import time
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pycolmap
+from harness.arguments import add_overrides, program
 from harness.process_tree import own_peak_mb
 
 MIN_MODEL_SIZE = 3
@@ -125,16 +125,14 @@ def _global_options(seed: int, threads: int) -> pycolmap.GlobalPipelineOptions:
 
 def main() -> None:
     """Map once and print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("engine", choices=["ours", "incremental", "global", "hierarchical"])
     for name in ("database", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    add_overrides(parser)
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     places = (options.database, options.out)

@@ -7,7 +7,6 @@ and the way in which its pairs were chosen; described photos are kept apart, so 
 same. Threads change what it costs, not what is in it; but its cost can only be measured by making it.
 """
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -19,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pycolmap
+from harness.arguments import add_overrides, program
 from harness.measured import Clock
 from harness.one_at_a_time import only_process
 from harness.process_tree import forget_own_peak, own_peak_mb
@@ -226,14 +226,12 @@ def _key(collection: Collection, config: Config, threads: int) -> str:
 
 def main() -> None:
     """Prepare one database and print its figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--pairs", choices=sorted(CHOICES), default="exhaustive")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    add_overrides(parser)
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     config = load_config(overrides=options.option)

@@ -8,7 +8,6 @@ lens. `right` frees what the lens has, `never` nothing, `rule` what the observat
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping
 from itertools import combinations, product
@@ -18,6 +17,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 import pycolmap
+from harness.arguments import program
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.evaluation.metrics import auc
@@ -48,9 +48,7 @@ _REACHED = {"THIN_PRISM_FISHEYE": "FULL_OPENCV"}
 
 def main() -> None:
     """Draw all cells, write a row each and their summary."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--photos", type=int, nargs="+", default=[5, 8, 12, 20, 50])
     parser.add_argument("--seeds", type=int, default=3)

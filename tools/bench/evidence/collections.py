@@ -6,7 +6,6 @@
 Each is rendered and matched once and kept below CACHE; `index.json` there lists them.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pycolmap
 from engines.peer_database import prepare
+from harness.arguments import program
 from harness.one_at_a_time import only_process
 from harness.paths import ROOT
 from photo_sets.pair_truth import Label, pair_labels
@@ -78,9 +78,7 @@ def entry(kind: str, seed: int, *, shuffled: bool, cache: Path, threads: int = 1
 
 def main() -> None:
     """Make what is asked for, keep the index, print a line for each collection."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("cache", type=Path)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help="by default all")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)

@@ -8,7 +8,6 @@ thin, with and without deferred pairs. What is in CACHE already is kept; `models
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from harness.arguments import program
 from harness.paths import ROOT
 
 from sfm.mapping import MIN_NUM_INLIERS
@@ -39,9 +39,7 @@ RUNS: Mapping[str, tuple[str, bool, tuple[str, ...]]] = {
 
 def main() -> None:
     """Map what is missing, and list all models."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("sets", type=Path)
     parser.add_argument("cache", type=Path)
     options = parser.parse_args()

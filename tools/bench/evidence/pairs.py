@@ -10,14 +10,13 @@ A graph counts by the root of its number of labelled pairs. Coefficients are not
 feature speaks for a true pair; the indicator of a missing feature may be.
 """
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pycolmap
-from harness.arguments import file_to_write
+from harness.arguments import file_to_write, program
 from numpy.typing import NDArray
 
 from evidence.graphs import VARIANTS, LabelledGraph, labelled_graphs
@@ -34,9 +33,7 @@ FIRST = [name for name in SECOND if name not in ("track_support", "rotation_agre
 
 def main() -> None:
     """Parse, fit, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("sets", type=Path)
     parser.add_argument("--out", type=file_to_write, help="figures, as JSON")
     parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")

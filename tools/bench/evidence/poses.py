@@ -11,7 +11,6 @@ A model counts by the root of its number of images.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from harness.arguments import file_to_write
+from harness.arguments import file_to_write, program
 
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
 from sfm.colmap.model_poses import find_models
@@ -72,9 +71,7 @@ class LabelledModel:
 
 def main() -> None:
     """Parse, fit, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("models", type=Path)
     parser.add_argument("--out", type=file_to_write, help="figures, as JSON")
     parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")

@@ -3,11 +3,46 @@
 import argparse
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from sfm.errors import SfmError
 
 NO_DEVICE = 3
 """Exit code of a bench whose device is missing."""
+
+
+def program(description: str | None) -> argparse.ArgumentParser:
+    """The parser of a program, whose help shows the description as it stands."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def one_line(error: SfmError) -> str:
+    """An expected error in a line, with its advice."""
+    return f"{error}" + (f" ({error.hint})" if error.hint else "")
+
+
+@contextmanager
+def ending_on_errors() -> Iterator[None]:
+    """Ends the command with a line where an expected error leaves the block."""
+    try:
+        yield
+    except SfmError as error:
+        raise SystemExit(f"error: {one_line(error)}") from error
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """`--option`: changes to our configuration."""
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override of our configuration, as for `sfm run`; several times",
+    )
 
 
 def count(text: str) -> int:

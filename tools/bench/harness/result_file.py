@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PRIVATE = ("--cache", "--data", "--datasets")
 """Options that only say where things lie."""
 Content = Mapping[str, Any]
-_HINT = "peers.py --out, novel_views.py --out and others write them"
+_HINT = "peers.py --out writes them"
 _MAX_SHOWN = 8
 _LARGEST = 1e15
 """Ratios and means of figures beyond it overflow."""

@@ -11,8 +11,6 @@ from metrics.mapper_rows import MapperRow
 
 Medians = Mapping[str, Mapping[str, MapperRow]]
 """By case, then mapper."""
-Offence = tuple[str, str]
-"""A case and the figures that break the rule."""
 
 _AUC_SLACK, _ATE_SLACK = 0.2, 1.05
 _LONG_S = 10.0

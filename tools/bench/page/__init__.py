@@ -1,1 +1,1 @@
-"""The page of results: what was measured, and apart from it what others published."""
+"""The page of results."""

@@ -1,54 +1,15 @@
 """The report as Markdown tables, for people who read it where no browser is."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from against_scans import ScanRow
-from metrics.ablation_table import ablation_columns
 from metrics.rows import Row
 from metrics.table import aligned
-from novel_views import ViewRow, with_count
 
-from page.published import PublishedTable
 from page.results import Results, agreement_notes, provenance
-from page.tables import NONE, OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
-
-Published = Sequence[tuple[PublishedTable, Sequence[Any]]]
-VIEW_COLUMNS: tuple[tuple[str, Callable[[ViewRow], str]], ...] = (
-    ("set", lambda row: row.set),
-    ("engine", lambda row: row.name),
-    ("localised", lambda row: f"{row.localised} of {row.held}"),
-    ("centre, % of extent", lambda row: figure(row.centre_percent, 3)),
-    ("rotation °", lambda row: figure(row.rotation_deg, 3)),
-    ("grey", lambda row: figure(row.grey, 3)),
-    ("PSNR (photos)", lambda row: with_count(row.psnr, row.psnr_photos, row.psnr_note)),
-    ("common PSNR (photos)", lambda row: with_count(row.common_psnr, row.common_photos, "")),
-    ("against", lambda row: row.against or NONE),
-    ("status", lambda row: row.status),
-)
-
-SCAN_COLUMNS = (
-    *("set", "engine", "photos", "points", "within m"),
-    *("accuracy %", "completeness %", "F-score %"),
-)
+from page.tables import OVERALL_COLUMNS, SET_COLUMNS, Line, overall_tables, set_tables
 
 
-def scan_lines(rows: Sequence[ScanRow]) -> list[list[str]]:
-    """Of `SCAN_COLUMNS`, a line a distance."""
-    return [
-        [row.set, row.name, str(row.registered), str(row.points), f"{score.distance:g}"]
-        + [f"{share:.1f}" for share in (score.accuracy, score.completeness, score.f_score)]
-        for row in rows
-        for score in row.scores
-    ]
-
-
-def figure(value: float | None, digits: int = 6) -> str:
-    """A figure with so many digits that matter; a dash where there is none."""
-    return NONE if value is None else f"{value:.{digits}g}"
-
-
-def markdown(results: Results, medians: Sequence[Row], published: Published) -> str:
+def markdown(results: Results, medians: Sequence[Row]) -> str:
     """Everything that the page tells, without its charts."""
     parts = ["# Benchmarks", "\n".join(f"- {key}: {value}" for key, value in provenance(results))]
     for table in overall_tables(medians):
@@ -64,18 +25,6 @@ def markdown(results: Results, medians: Sequence[Row], published: Published) -> 
         parts.append(_grid(["engine", *titles], lines))
     parts += ["## Sets", _sets(medians)]
     parts += [f"{name}: {note}" for name, note in agreement_notes(results).items()]
-    if views := results.view_medians:
-        shown = [[show(row) for _, show in VIEW_COLUMNS] for row in views]
-        parts += ["## Held-out photos", _grid([title for title, _ in VIEW_COLUMNS], shown)]
-    if lines := scan_lines(results.scans):
-        parts += ["## Points against laser scans", _grid(SCAN_COLUMNS, lines)]
-    if ablations := results.ablation_medians:
-        columns = ablation_columns(ablations)
-        shown = [[show(row) for _, show in columns] for row in ablations]
-        parts += ["## Ablations", _grid([title for title, _ in columns], shown)]
-    parts += ["## Published by others: not measured here"]
-    for published_table, own in published:
-        parts += _published(published_table, own)
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,14 +44,6 @@ def _cells(line: Line) -> list[str]:
         (f"**{cell.text}**" if cell.best else cell.text) + (f" [{cell.spread}]" if cell.spread else "")
         for cell in line.cells
     ]
-
-
-def _published(table: PublishedTable, own: Sequence[Any]) -> list[str]:
-    rows = [[row.method, *map(figure, row.values)] for row in table.rows]
-    rows += [[f"{row.method} (measured here)", *map(figure, row.values)] for row in own]
-    source = f"{table.protocol}. Source: {table.source} ({table.confidence})."
-    parts = [f"### {table.title}", source, _grid(["method", *table.columns], rows)]
-    return [*parts, f"Note: {table.note}."] if table.note else parts
 
 
 def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,27 +1,18 @@
-"""Result files of the benches that the page shows, read strictly and put together."""
+"""Result files of `peers.py` that the page shows, read strictly and put together."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-import ablations
-import against_scans
-import novel_views
-from against_scans import ScanRow
-from engines.runs import OWN
 from engines.settings import told_options
 from harness.checked_files import refused
 from harness.result_file import Content, read_content
 from metrics.rows import Row, measured_when, median_rows
-from novel_views import ViewRow
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from sfm.errors import InputError
 
-_PEERS = "peers"
-_BENCHES = (_PEERS, novel_views.BENCH, ablations.BENCH, against_scans.BENCH)
-_VIEW_ROW, _SCAN_ROW = TypeAdapter(ViewRow), TypeAdapter(ScanRow)
 Source = Content
 
 
@@ -32,10 +23,6 @@ class Results:
     rows: tuple[Row, ...]
     sources: tuple[Source, ...]
     """Everything else of each file: machine, versions, commit, command, date."""
-    views: tuple[ViewRow, ...] = ()
-    ablations: tuple[Row, ...] = ()
-    """Ours whole, and each ablation as its `choice`."""
-    scans: tuple[ScanRow, ...] = ()
     origins: tuple[int, ...] = ()
     """Of each of `rows`, which of `sources` it is from."""
     replaced: tuple[str, ...] = ()
@@ -46,18 +33,6 @@ class Results:
         """Over the seeds."""
         return median_rows(self.rows)
 
-    @property
-    def view_medians(self) -> list[ViewRow]:
-        """Over the seeds."""
-        return novel_views.medians(self.views)
-
-    @property
-    def ablation_medians(self) -> list[Row]:
-        """Over the seeds, set by set, ours whole first."""
-        medians = median_rows(self.ablations)
-        sets = list(dict.fromkeys(row.set for row in medians))
-        return sorted(medians, key=lambda row: (sets.index(row.set), row.variant, row.choice != OWN))
-
 
 def read_results(paths: Sequence[Path]) -> Results:
     """All rows of files; of the same run in several files the last one's counts.
@@ -65,30 +40,18 @@ def read_results(paths: Sequence[Path]) -> Results:
     Raises:
         InputError: a file cannot be read, is of another bench, has no rows, or naming each key that is wrong.
     """
-    rows, views, without = _Merged[Row](), _Merged[ViewRow](), _Merged[Row]()
-    scans = _Merged[ScanRow]()
+    merged = _Merged()
     sources = []
     for path in paths:
         content = read_content(path)
         source = {key: value for key, value in content.items() if key not in ("rows", "medians")}
-        bench, found = _bench(content, path), list(enumerate(content["rows"]))
-        if bench == novel_views.BENCH:
-            views.take([_view(row, source, path, i) for i, row in found], path)
-        elif bench == against_scans.BENCH:
-            scans.take([_checked(_SCAN_ROW, row, path, i) for i, row in found], path)
-        else:
-            merged = without if bench == ablations.BENCH else rows
-            merged.take([_row(row, source, path, i) for i, row in found], path)
+        if (bench := content.get("bench") or "peers") != "peers":
+            told = f"{path} holds no rows for this page: {bench}.py wrote it"
+            raise InputError(told, hint="the page shows results of peers.py")
+        merged.take([_row(row, source, path, i) for i, row in enumerate(content["rows"])], path)
         sources.append(source)
-    return Results(
-        tuple(rows.rows.values()),
-        tuple(sources),
-        tuple(views.rows.values()),
-        tuple(without.rows.values()),
-        tuple(scans.rows.values()),
-        tuple(list(paths).index(path) for path in rows.files.values()),
-        (*rows.replaced, *views.replaced, *without.replaced, *scans.replaced),
-    )
+    origins = tuple(list(paths).index(path) for path in merged.files.values())
+    return Results(tuple(merged.rows.values()), tuple(sources), origins, tuple(merged.replaced))
 
 
 def provenance(results: Results) -> list[tuple[str, str]]:
@@ -104,15 +67,13 @@ def provenance(results: Results) -> list[tuple[str, str]]:
             "options": " ".join(source.get("options", [])),
             "command": source.get("command", ""),
             "date": source.get("date", ""),
-            **{f"{_noted(source)} {name}": note for name, note in source.get("notes", {}).items()},
+            **{f"engine {name}": note for name, note in source.get("notes", {}).items()},
         }
         for key, text in entries.items():
             if text and text not in found.setdefault(key, []):
                 found[key].append(text)
     told = [(key, "; ".join(texts)) for key, texts in found.items() if texts]
-    seeds = sorted(
-        {row.seed for row in (*results.rows, *results.views, *results.ablations) if row.seed is not None}
-    )
+    seeds = sorted({row.seed for row in results.rows if row.seed is not None})
     told.append(("seeds", ", ".join(map(str, seeds))))
     if when := measured_when(results.rows):
         told.append(("measured", when))
@@ -144,11 +105,6 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"“{name}”" for name in names)
 
 
-def _noted(source: Source) -> str:
-    """What the notes of a file are of."""
-    return "ablation" if source.get("bench") == ablations.BENCH else "engine"
-
-
 def _cores(cores: object, threads: object) -> str:
     parts = [] if cores is None else [f"{cores}"]
     return ", ".join(
@@ -156,18 +112,15 @@ def _cores(cores: object, threads: object) -> str:
     )
 
 
-_R = TypeVar("_R", Row, ViewRow, ScanRow)
-
-
 @dataclass(slots=True)
-class _Merged(Generic[_R]):
+class _Merged:
     """Rows by what they are of, and what was replaced."""
 
-    rows: dict[Hashable, _R] = field(default_factory=dict)
+    rows: dict[Hashable, Row] = field(default_factory=dict)
     files: dict[Hashable, Path] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
 
-    def take(self, rows: Sequence[_R], path: Path) -> None:
+    def take(self, rows: Sequence[Row], path: Path) -> None:
         """Add the rows of a file."""
         others = []
         for row in rows:
@@ -180,7 +133,7 @@ class _Merged(Generic[_R]):
             self.replaced.append(f"{path.name} replaces other figures: {others[0]}{more}")
 
 
-def _same(one: _R, other: _R) -> bool:
+def _same(one: Row, other: Row) -> bool:
     """Whether two rows tell the same of a run, in what both know; agreement hangs on others."""
     first, second = asdict(one), asdict(other)
     return all(
@@ -188,17 +141,6 @@ def _same(one: _R, other: _R) -> bool:
         for key in first.keys() - {"agreement"}
         if first[key] is not None and second[key] is not None
     )
-
-
-def _bench(content: Mapping[str, Any], path: Path) -> str:
-    """Which bench wrote it; files of before they told it are known by their rows."""
-    told = content.get("bench") or (novel_views.BENCH if "localised" in content["rows"][0] else _PEERS)
-    if told not in _BENCHES:
-        raise InputError(
-            f"{path} holds no rows for this page: {told}.py wrote it",
-            hint=f"the page shows results of {', '.join(f'{bench}.py' for bench in _BENCHES)}",
-        )
-    return str(told)
 
 
 def _row(content: Mapping[str, Any], source: Source, path: Path, index: int) -> Row:
@@ -213,22 +155,8 @@ def _row(content: Mapping[str, Any], source: Source, path: Path, index: int) -> 
     return row
 
 
-def _view(content: Mapping[str, Any], source: Source, path: Path, index: int) -> ViewRow:
-    known = ViewRow.__dataclass_fields__
-    row = {key: value for key, value in _with_variant(content, source).items() if key in known}
-    return _checked(_VIEW_ROW, row, path, index)
-
-
-def _checked(kind: TypeAdapter[_R], row: Mapping[str, Any], path: Path, index: int) -> _R:
-    try:
-        return kind.validate_python(row)
-    except ValidationError as error:
-        raise refused(path, error, "rows", index) from error
-
-
 def _with_variant(row: Mapping[str, Any], source: Source) -> Mapping[str, Any]:
     """The row, with the options of its file where that is of before rows told them."""
-    told = row.get("variant") if source.get("bench") == ablations.BENCH else "variant" in row
-    if told or row.get("engine") != "ours":
+    if "variant" in row or row.get("engine") != "ours":
         return row
     return {**row, "variant": told_options(source.get("options", []))}

@@ -9,7 +9,6 @@ strict local maxima of the score alone, a part of the published keypoints (its d
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness.arguments import program
 from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
@@ -34,9 +34,7 @@ _SIZE = 1024
 
 def main() -> None:
     """Parse, compare, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program(__doc__)
     parser.add_argument("photos_in", type=Path, metavar="FOLDER")
     parser.add_argument("--photos", type=int, default=10)
     parser.add_argument("--pairs", type=int, default=20)

@@ -1,18 +1,15 @@
 """Loaders of benchmarks' datasets, each as its site ships it."""
 
 from photo_sets.registry import DATASETS, DEFAULT_ROOT, Dataset, load_scene, scene_names
-from photo_sets.scene import BenchmarkScene, Scan
+from photo_sets.scene import BenchmarkScene
 from photo_sets.staging import stage
-from photo_sets.subsets import with_subset
 
 __all__ = [
     "DATASETS",
     "DEFAULT_ROOT",
     "BenchmarkScene",
     "Dataset",
-    "Scan",
     "load_scene",
     "scene_names",
     "stage",
-    "with_subset",
 ]

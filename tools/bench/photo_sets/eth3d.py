@@ -2,7 +2,6 @@
 
     SCENE/images/dslr_images_undistorted/*.JPG    SCENE/dslr_calibration_undistorted/{cameras,images}.txt
     SCENE/images/dslr_images/*.JPG                SCENE/dslr_calibration_jpg/{cameras,images}.txt
-    SCENE/dslr_scan_eval/scan*.ply, scan_alignment.mlp      (training scenes)
 
 Archives may be unpacked into one folder, or each into its own: the parts of a scene are looked for in all.
 
@@ -14,19 +13,14 @@ read.
 import re
 from pathlib import Path
 from typing import Literal
-from xml.etree import ElementTree
-
-import numpy as np
 
 from photo_sets.places import scene_folder, scene_folders
-from photo_sets.scene import BenchmarkScene, Scan, need_photos, need_truth, photos_in
-from photo_sets.texts import Array
+from photo_sets.scene import BenchmarkScene, need_photos, need_truth, photos_in
 from sfm.colmap.model_cameras import read_cameras
 from sfm.colmap.model_poses import Poses, read_camera_ids, read_poses
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
 
-_SCANS = "dslr_scan_eval"
 POSITION_ACCURACY_M = 1e-3
 """As COLMAP's benchmark takes it."""
 Variant = Literal["undistorted", "distorted"]
@@ -64,7 +58,6 @@ def load_eth3d(
         truth=truth,
         kind="measured",
         origin="aligned with laser scans",
-        scans=_scans(scene_folder(root, scene, _SCANS) / _SCANS),
     )
 
 
@@ -103,31 +96,3 @@ def need_announced_count(images: Path, found: int) -> None:
         raise InputError(
             f"{images} announces {announced[1]} images and holds {found}", hint="unpack it again"
         )
-
-
-def _scans(folder: Path) -> tuple[Scan, ...]:
-    """The scans of a MeshLab project: one matrix for each."""
-    project = folder / "scan_alignment.mlp"
-    if not project.is_file():
-        return ()
-    try:
-        meshes = list(ElementTree.parse(project).iter("MLMesh"))
-    except ElementTree.ParseError as error:
-        raise InputError(f"{project} is not a MeshLab project: {error}") from error
-    scans = []
-    for mesh in meshes:
-        file = folder / mesh.get("filename", "")
-        if not file.is_file():
-            raise InputError(f"{file} is missing: {project} places it")
-        scans.append(Scan(file, _matrix(mesh.findtext("MLMatrix44", ""), f"{project}: {file.name}")))
-    return tuple(scans)
-
-
-def _matrix(text: str, where: str) -> Array:
-    try:
-        found = np.array([float(part) for part in text.split()], dtype=np.float64)
-    except ValueError:
-        found = np.zeros(0)
-    if found.size != 16 or not np.all(np.isfinite(found)):
-        raise InputError(f"{where}: expected a 4x4 matrix of numbers, found {text.strip()[:60]!r}")
-    return found.reshape(4, 4)

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from photo_sets.co3d import co3d_sequences, load_co3d
-from photo_sets.co3d_split import CATEGORIES, co3d_split
 from photo_sets.colmap_model import has_model, load_colmap_model, model_folders
 from photo_sets.eth3d import Variant, has_variant, load_eth3d
-from photo_sets.internet import load_internet
 from photo_sets.lists import LISTS, scene_list
-from photo_sets.realestate10k import load_realestate10k, realestate10k_clips
 from photo_sets.scene import BenchmarkScene, need_count
 from photo_sets.strecha import load_strecha
 from photo_sets.subsets import with_subset
@@ -39,12 +35,6 @@ class Dataset:
     """A scene by its name, from that folder."""
     list_name: str = ""
     """Whose list of scenes holds."""
-    subset: str = ""
-    """Of each scene where none is asked for."""
-    split: Callable[[Path, str], list[str]] | None = None
-    """Scenes of a group that files of the dataset itself list, given its folder and the group."""
-    groups: tuple[str, ...] = ()
-    """Those that `split` knows."""
 
 
 def load_scene(name: str, root: Path) -> BenchmarkScene:
@@ -65,18 +55,14 @@ def load_scene(name: str, root: Path) -> BenchmarkScene:
     loaded = dataset.load(folder, scene)
     listed = scene_list(dataset.list_name or dataset.name).scenes.get(scene)
     need_count(len(loaded.names), listed.num_photos if listed else None, loaded.photos, LISTS)
-    return with_subset(loaded, subset or dataset.subset)
+    return with_subset(loaded, subset)
 
 
 def scene_names(name: str, root: Path) -> list[str]:
     """`DATASET:SCENE[@SUBSET]` of each scene of `DATASET:GROUP[@SUBSET]`; `name` where it is no group.
 
-    Groups are those of the dataset's list or of its own files (`co3d:seen`), and `all`: the whole list, or
-    what is there where there is none. Scenes of a list that are not there stay in, so that nobody averages
-    over others.
-
-    Raises:
-        InputError: the dataset's own lists of a group are not there or malformed.
+    Groups are those of the dataset's list, and `all`: the whole list, or what is there where there is none.
+    Scenes of a list that are not there stay in, so that nobody averages over others.
     """
     dataset_name, _, rest = name.partition(":")
     group, at, subset = rest.partition("@")
@@ -85,8 +71,6 @@ def scene_names(name: str, root: Path) -> list[str]:
         return [name]
     scenes = list(listed_scenes(dataset, group))
     folder = root / dataset.folder
-    if not scenes and dataset.split is not None:
-        scenes = dataset.split(folder, group)
     if not scenes and group == "all" and folder.is_dir():
         scenes = dataset.found(folder)
     return [f"{dataset_name}:{scene}{at}{subset}" for scene in scenes] or [name]
@@ -120,7 +104,7 @@ DATASETS = {
         Dataset(
             name="eth3d",
             title="ETH3D high-resolution multi-view, undistorted",
-            get=f"{_ETH3D}_undistorted.7z; scans: multi_view_training_dslr_scan_eval.7z",
+            get=f"{_ETH3D}_undistorted.7z",
             folder="eth3d",
             found=partial(_eth3d_scenes, "undistorted"),
             load=load_eth3d,
@@ -165,34 +149,6 @@ DATASETS = {
             folder="colmap",
             found=_with_models,
             load=partial(load_colmap_model, dataset="colmap"),
-        ),
-        Dataset(
-            name="1dsfm",
-            title="1DSfM internet photo collections",
-            get="https://www.cs.cornell.edu/projects/1dsfm: datasets, and the photos of each scene",
-            folder="1dsfm",
-            found=partial(_listed_and_there, "1dsfm"),
-            load=load_internet,
-        ),
-        Dataset(
-            name="co3d",
-            title="CO3D v2, ten frames of a sequence",
-            get="https://github.com/facebookresearch/co3d (download script); groups: its set lists",
-            folder="co3d",
-            found=co3d_sequences,
-            load=load_co3d,
-            split=co3d_split,
-            groups=tuple(CATEGORIES),
-            subset="seed0",
-        ),
-        Dataset(
-            name="realestate10k",
-            title="RealEstate10K, ten frames of a clip",
-            get="https://google.github.io/realestate10k (camera files); frames are cut from the videos",
-            folder="realestate10k",
-            found=realestate10k_clips,
-            load=load_realestate10k,
-            subset="seed0",
         ),
     )
 }

@@ -7,24 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import pycolmap
-from numpy.typing import NDArray
-
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 TruthKind = Literal["measured", "pseudo"]
 _NAMED = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scan:
-    """A laser scan, and the matrix (4, 4) that takes its points to the frame of the scene's scans."""
-
-    file: Path
-    world_from_scan: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +32,6 @@ class BenchmarkScene:
     """Whether cameras were measured (by laser, or with scans' help), or are another program's result."""
     origin: str
     """What measured or computed the cameras."""
-    scans: tuple[Scan, ...] = ()
-    scans_from_world: pycolmap.Sim3d | None = None
-    """From the frame of the poses to that of the scans in metres, where the two differ."""
-    crop: Path | None = None
-    """The volume in which points are compared with scans, as Tanks and Temples ships it."""
     subset: str = ""
     """Which of the scene's photos these are, as it was asked for; empty for all."""
     left_out: int = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from harness.arguments import count, file_to_write, folder_to_write
+from harness.arguments import add_overrides, count, file_to_write, folder_to_write, one_line, program
 from harness.paths import CACHE, DATA
 
 from photo_sets import DATASETS, DEFAULT_ROOT, BenchmarkScene, load_scene, scene_names, stage
@@ -21,9 +21,8 @@ SETS_HELP = """\
 Sets are folders in --data, paths of folders (photos in SET/images or SET), or scenes of benchmarks, which lie
 as their sites ship them below --datasets or $LOOPSFM_DATASETS (`datasets.py list` tells which there are):
   eth3d:pipes                   one scene, all its photos
-  eth3d:training                all scenes of a group; tanks_and_temples:all, co3d:seen, …
+  eth3d:training                all scenes of a group; tanks_and_temples:all, …
   tanks_and_temples:Barn@50     50 photos, regularly sampled; also of a group
-  co3d:CATEGORY/SEQUENCE@seed1  ten photos, drawn by the seed 1
   eth3d:pipes@FILE              the photos that FILE names, one a line
   eth3d:training@DIR            those of DIR/SCENE.txt for each scene"""
 STAGED = CACHE / "staged"
@@ -75,9 +74,10 @@ def find_sets(names: Sequence[str], options: argparse.Namespace) -> list[PhotoSe
     """
     try:
         return list(_distinct_sets(names, options))
-    except (SfmError, FileNotFoundError) as error:
-        hint = f" ({error.hint})" if isinstance(error, SfmError) and error.hint else ""
-        raise SystemExit(f"error: {error}{hint}") from None
+    except SfmError as error:
+        raise SystemExit(f"error: {one_line(error)}") from None
+    except FileNotFoundError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def set_name(dataset: str, scene: str, subset: str = "") -> str:
@@ -144,17 +144,6 @@ def _staged_and_listed(scene: BenchmarkScene, options: argparse.Namespace) -> Ph
     return made
 
 
-def add_datasets_option(parser: argparse.ArgumentParser) -> None:
-    """`--datasets`: where `DATASET:SCENE[@SUBSET]` is looked for."""
-    parser.add_argument(
-        "--datasets",
-        type=Path,
-        default=DEFAULT_ROOT,
-        metavar="DIR",
-        help="folder of benchmarks' datasets (default: $LOOPSFM_DATASETS, or else ~/datasets: %(default)s)",
-    )
-
-
 def files_key(root: Path, files: Iterable[Path]) -> str:
     """Hash of the relative names and the bytes of files."""
     total = hashlib.sha256()
@@ -164,36 +153,35 @@ def files_key(root: Path, files: Iterable[Path]) -> str:
     return total.hexdigest()[:16]
 
 
-def set_parser(description: str | None, *, nargs: str = "+", cache: Path = CACHE) -> argparse.ArgumentParser:
-    """A parser with what every bench on sets takes: which, where they are, threads, options and the result.
+def set_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of a program on sets: which, where they are, threads, options and the result.
 
-    Args:
-        description: the bench's docstring; `{sets}` in it, or its end, tells of sets.
-        nargs: how many sets are named.
-        cache: where results are kept if nobody says.
+    `{sets}` in the description becomes what there is to say of sets.
     """
-    told = description or ""
-    parser = argparse.ArgumentParser(
-        description=told.replace("{sets}", SETS_HELP) if "{sets}" in told else f"{told}\n{SETS_HELP}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program((description or "").replace("{sets}", SETS_HELP))
     parser.add_argument(
-        "sets", nargs=nargs, metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
+        "sets", nargs="*", metavar="SET", help="folder in --data, path, or DATASET:SCENE_OR_GROUP[@SUBSET]"
     )
-    add_shared_options(parser, cache=cache)
+    add_shared_options(parser)
     return parser
 
 
-def add_shared_options(parser: argparse.ArgumentParser, *, cache: Path = CACHE) -> None:
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Where photos and results are, threads, and overrides of our configuration."""
     parser.add_argument(
         "--data", type=Path, default=DATA, metavar="DIR", help="folder of photo sets (default: %(default)s)"
     )
-    add_datasets_option(parser)
+    parser.add_argument(
+        "--datasets",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="folder of benchmarks' datasets (default: $LOOPSFM_DATASETS, or else ~/datasets: %(default)s)",
+    )
     parser.add_argument(
         "--cache",
         type=folder_to_write,
-        default=str(cache),
+        default=str(CACHE),
         metavar="DIR",
         help="where results are kept (default: %(default)s)",
     )
@@ -204,13 +192,7 @@ def add_shared_options(parser: argparse.ArgumentParser, *, cache: Path = CACHE) 
         metavar="N",
         help="of each process (default: %(default)s)",
     )
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override of our configuration, as for `sfm run`; several times",
-    )
+    add_overrides(parser)
     parser.add_argument(
         "--out",
         type=file_to_write,

@@ -13,6 +13,7 @@ from pathlib import Path
 from photo_sets.scene import BenchmarkScene
 from sfm.colmap.model_cameras import camera_entry
 from sfm.errors import InputError
+from sfm.evaluation import GroundTruth
 
 
 def stage(scene: BenchmarkScene, folder: Path) -> Path:
@@ -47,8 +48,13 @@ def truth_file(scene: BenchmarkScene) -> str:
 
 def truth_text(scene: BenchmarkScene) -> str:
     """The content of gt.json, which `sfm.evaluation.load_ground_truth` reads."""
-    truth = scene.truth
-    content = {
+    more = {"scene": scene.name, "origin": scene.origin, "left_out": scene.left_out}
+    return json.dumps({**truth_content(scene.truth), **more}, indent=1) + "\n"
+
+
+def truth_content(truth: GroundTruth) -> dict[str, object]:
+    """Truth of one scene as JSON values of gt.json."""
+    return {
         "images": {
             name: {"R_cw": pose.rotation.matrix().tolist(), "t_cw": pose.translation.tolist()}
             for name, pose in truth.poses.items()
@@ -57,11 +63,7 @@ def truth_text(scene: BenchmarkScene) -> str:
         "unit": truth.unit,
         "position_accuracy": truth.position_accuracy,
         "metres_per_unit": truth.metres_per_unit,
-        "scene": scene.name,
-        "origin": scene.origin,
-        "left_out": scene.left_out,
     }
-    return json.dumps(content, indent=1) + "\n"
 
 
 def photo_list(scene: BenchmarkScene) -> str:

@@ -1,14 +1,12 @@
-"""Which photos of a scene are reconstructed: all, regularly chosen ones, ten at random, or those of a list.
+"""Which photos of a scene are reconstructed: all, regularly chosen ones, or those of a list.
 
 - `@all`: every photo
 - `@N`: N photos, as the view subsets of MASt3R-SfM's paper (25, 50, 100, 200)
-- `@seedS`: ten photos, drawn by S
 - `@FILE`: those that a text file names, one a line, as for MP-SfM's low-overlap sets
 - `@DIR`: the same with a list for each scene, `DIR/SCENE.txt`, so that a group of scenes can be asked for
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from photo_sets.scene import BenchmarkScene
 from sfm.errors import InputError
 from sfm.evaluation.names import match_names
 
-NUM_DRAWN = 10
 _SMALLEST = 2
 _LABEL_DIGITS = 8
 
@@ -33,15 +30,13 @@ def with_subset(scene: BenchmarkScene, subset: str) -> BenchmarkScene:
         return scene
     if subset.isdigit() and int(subset) >= _SMALLEST:
         return scene.restricted(regular(scene.names, int(subset)), subset)
-    if re.fullmatch(r"seed\d+", subset):
-        return scene.restricted(drawn(scene.names, f"{scene.name}:{subset[4:]}"), subset)
     given = Path(subset)
     if given.is_file() or given.is_dir():
         names = _listed(scene, given if given.is_file() else given / f"{scene.scene}.txt")
         return scene.restricted(names, _label(given, names))
     raise InputError(
         f"{scene.name} has no subset {subset!r}",
-        hint="all, a number of photos, seed0, seed1, …, a file of photo names, one a line,"
+        hint="all, a number of photos, a file of photo names, one a line,"
         " or a folder with such a file for each scene, SCENE.txt",
     )
 
@@ -53,15 +48,6 @@ def regular(names: Sequence[str], count: int) -> tuple[str, ...]:
         return tuple(ordered)
     places = np.unique(np.round(np.linspace(0, len(ordered) - 1, count)).astype(int))
     return tuple(ordered[place] for place in places)
-
-
-def drawn(names: Sequence[str], seed: str, count: int = NUM_DRAWN) -> tuple[str, ...]:
-    """The `count` names that come first by SHA-256 of seed and name, sorted: the same on every machine.
-
-    Not the frames that PoseDiffusion drew: its published seeds belong to its own code.
-    """
-    ranked = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
-    return tuple(sorted(ranked[:count]))
 
 
 def _label(given: Path, names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
     SCENE/000001.jpg, 000002.jpg, …            (or below SCENE/images/)
     SCENE_COLMAP_SfM.log (or SCENE.log)        poses; beside the photos or beside SCENE/
-    SCENE_trans.txt, SCENE.json, SCENE.ply     training scenes: to the scan in metres, crop, the scan
+    SCENE_trans.txt                            training scenes: to the scan in metres
 
 The log has five lines a photo: `INDEX INDEX 0` with the index from 0, then a 4x4 world_from_cam matrix by
 rows (camera z forward, y down); INDEX k is photo k + 1, and every photo has its block. These poses are
@@ -15,7 +15,7 @@ import numpy as np
 import pycolmap
 
 from photo_sets.places import scene_folder
-from photo_sets.scene import BenchmarkScene, Scan, need_photos, need_truth, photos_in
+from photo_sets.scene import BenchmarkScene, need_photos, need_truth, photos_in
 from photo_sets.texts import lines_of, matrix, numbers, pose, similarity
 from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
@@ -43,9 +43,7 @@ def load_tanks_and_temples(root: Path, scene: str) -> BenchmarkScene:
     need_photos(photos, poses, log)
     need_truth(names, poses, photos, log)
     to_scan = _beside(folder, f"{scene}_trans.txt")
-    scans_from_world = similarity(to_scan) if to_scan else None
-    scan = _beside(folder, f"{scene}.ply")
-    metres = float(scans_from_world.scale) if scans_from_world else None
+    metres = float(similarity(to_scan).scale) if to_scan else None
     return BenchmarkScene(
         dataset="tanks_and_temples",
         scene=scene,
@@ -54,9 +52,6 @@ def load_tanks_and_temples(root: Path, scene: str) -> BenchmarkScene:
         truth=GroundTruth(poses, None, None, metres_per_unit=metres),
         kind="pseudo",
         origin="COLMAP on all photos",
-        scans=(Scan(scan, np.eye(4)),) if scan else (),
-        scans_from_world=scans_from_world,
-        crop=_beside(folder, f"{scene}.json"),
     )
 
 

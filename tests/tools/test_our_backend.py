@@ -1,4 +1,4 @@
-"""Ablations of our engine, and its runs with either backend."""
+"""Runs of our engine with either backend."""
 
 import importlib
 import json
@@ -7,69 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from ablations import all_ablations, chosen_ablations, read_ablation, render
 from engines import runs
 from engines.our_backend import OurBackend, our_backend
 from engines.runs import OWN, Job, run_job
 from engines.settings import Settings, settings_from
 from harness.measured import Measured
-from metrics.rows import Row, median_rows
 from photo_sets.sets import PhotoSet
 
-from sfm.config.loading import load_config
 from sfm.mast3r.weights.weights import OFFICIAL_FILES
-
-
-def test_each_ablation_is_a_configuration_that_differs_and_says_how() -> None:
-    found = all_ablations()
-
-    assert {"no-loop", "no-depth-lifting", "no-cycle-filter", "naive-tracks", "codebook-256"} <= {
-        a.name for a in found
-    }
-    for ablation in found:
-        assert len(ablation.says) > 10
-        assert load_config(overrides=ablation.options) != load_config()
-
-
-def test_options_are_those_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text("# Says.\nregister: {max_rounds: 0}\ninternal:\n  mast3r: {tracks: naive}\n")
-
-    ablation = read_ablation(path)
-
-    assert ablation.options == ("register.max_rounds=0", "internal.mast3r.tracks=naive")
-    assert load_config(overrides=ablation.options) == load_config(path)
-    assert (ablation.says, ablation.is_dense) == ("Says.", False)
-
-
-def test_those_of_the_dense_backend_are_skipped_without_it() -> None:
-    names = ["no-loop", "naive-tracks"]
-
-    with_sift, skipped = chosen_ablations(names, dense=False)
-    with_dense, none = chosen_ablations(names, dense=True)
-
-    assert ([a.name for a in with_sift], len(skipped)) == (["no-loop"], 1)
-    assert "backend=mast3r" in skipped[0]
-    assert ([a.name for a in with_dense], none) == (names, [])
-    with pytest.raises(ValueError, match="no ablation x"):
-        chosen_ablations(["x"], dense=False)
-
-
-def test_the_table_shows_what_an_ablation_costs() -> None:
-    whole = Row(
-        set="s", engine="ours", seed=0, status="ok", registered=10, auc5=90.0, cpu_s=20.0, total_s=10.0
-    )
-    without = Row(
-        set="s", engine="ours", choice="no-loop", seed=0, status="ok", registered=8, auc5=60.0, cpu_s=5.0
-    )
-
-    _, first, second = render(median_rows([whole, without])).splitlines()
-
-    assert first.split()[:3] == ["s", "none", "10"]
-    assert "8 (-2)" in second
-    assert "60.0 (-30.0)" in second
-    assert "0.25" in second
-
 
 GPU = "a GPU"
 
@@ -199,7 +144,7 @@ def test_a_finished_run_says_which_backend_it_had(tmp_path, weights, monkeypatch
     assert (facts.backend, facts.device) == ("mast3r", GPU)
 
 
-@pytest.mark.parametrize("bench", ["peers", "ablations", "novel_views", "mapper"])
+@pytest.mark.parametrize("bench", ["peers", "mapper"])
 def test_every_bench_that_keeps_runs_can_try_failures_again(bench, monkeypatch):
     module = importlib.import_module(bench)
     monkeypatch.setattr("sys.argv", [f"{bench}.py", "set", "--retry-failed"])
