@@ -167,6 +167,8 @@ def registered(
             survived=session.survived,
             is_void=is_void,
         )
+        if session.history.lost:
+            FailedPairs.read(space.cache).renew()
         loop = write_refined(session, loop)
         with session.survived("rigs"):
             loop = with_derived_rigs(session, collection, database, loop)

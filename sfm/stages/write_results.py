@@ -300,7 +300,7 @@ def _record(
     registered = sum(outcome.status is PhotoStatus.REGISTERED for outcome in outcomes)
     num_files = len(collection.photos) + len(collection.skipped)
     record = RunRecord(
-        message=message(loop, len(collection.photos), registered, failures),
+        message=message(loop, len(collection.photos), registered, failures, session.history.stopped),
         backend=session.backend_name,
         notice=session.notice,
         config=session.config,
