@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from sfm.colmap.model_poses import read_export_marker
 from sfm.errors import InputError
+from sfm.exports.earlier_scene import SHOWN, shown_model
 from sfm.exports.exporting import refuse_foreign
 from sfm.exports.ownership import Keeper, described, is_unchanged, write_marker
 from sfm.exports.source import Source
@@ -33,7 +34,7 @@ def write_scene(source: Source, scratch: Path) -> None:
     """Write what `sfm export --to views` writes into the output folder itself, without its dense PLY.
 
     Args:
-        source: the model.
+        source: the largest model of the output.
         scratch: existing folder on the same disk, for files that are only needed meanwhile.
 
     Raises:
@@ -59,7 +60,7 @@ def write_scene(source: Source, scratch: Path) -> None:
             with atomic_folder(root / part, carry=keeper.carry) as folder:
                 for entry in sorted(os.listdir(made / part)):
                     shutil.move(made / part / entry, folder / entry)
-                write_marker(folder, {"format": "views", _BESIDE: beside})
+                write_marker(folder, {"format": "views", _BESIDE: beside, SHOWN: shown_model(root)})
             keeper.report(root / part)
         for file in _FILES:
             _keep_changed(root / file, before.get(file, []))

@@ -80,6 +80,10 @@ class FailedPairs:
         resolved = self.pairs & (tried - failed)
         self._become(self.attempt + bool(resolved), (self.pairs - tried) | failed)
 
+    def renew(self) -> None:
+        """Give the next run rounds of its own, since this one's went without something."""
+        self._become(self.attempt + 1, self.pairs)
+
     def forget_all_but(self, tried: Set[Pair]) -> None:
         """Forget those that rounds of an earlier run asked for: they are tried when rounds ask once more."""
         self._become(self.attempt + (not self.pairs <= tried), self.pairs & tried)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
@@ -65,6 +65,8 @@ class History:
         requests: what the closed loop asked for, by photo.
         inconsistent_pairs: the `inconsistent_pair` events of the pairs of each image, in order of score.
         intrinsics: the `intrinsics` events of the models that were kept, in order.
+        stopped: why alignments ended early, in words for the user.
+        lost: matched pairs that an alignment went without, for a reason of this run.
         metric_models: indices of the models that depth has scaled to metres.
     """
 
@@ -84,6 +86,8 @@ class History:
         self.inconsistent_pairs: defaultdict[str, list[Event]] = defaultdict(list)
         self.intrinsics: list[Event] = []
         self.metric_models: set[int] = set()
+        self.stopped: list[str] = []
+        self.lost: set[Pair] = set()
         self._tries: defaultdict[str, dict[Pair, PairTry]] = defaultdict(dict)
         for event in events:
             self._read(event)
@@ -134,6 +138,18 @@ class History:
             failed=event.get("failed") is True,
         )
         self.pairs[pair] = self._tries[pair.a][pair] = self._tries[pair.b][pair] = attempt
+
+    def _aligned(self, event: Event) -> None:
+        if event["stopped"]:
+            self.stopped.append(event["stopped"])
+        for a, b, why in event.get("lost", ()):
+            attempt = self.pairs.get(Pair.of(a, b))
+            if attempt is not None:
+                attempt = replace(attempt, num_inliers=0, why=why, failed=True)
+                self.lost.add(attempt.pair)
+                self.pairs[attempt.pair] = self._tries[a][attempt.pair] = self._tries[b][attempt.pair] = (
+                    attempt
+                )
 
     def _request(self, event: Event) -> None:
         for name in (event["a"], event["b"]):
@@ -188,6 +204,7 @@ _READERS = {
     "features": History._features,
     "edge": History._edge,
     "pair": History._pair,
+    "aligned": History._aligned,
     "request": History._request,
     "inconsistent_pair": History._inconsistent_pair,
     "registered": History._registered,

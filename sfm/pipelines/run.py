@@ -163,7 +163,8 @@ def match(
 @contextmanager
 def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
     """A run over the photos below `source`, with its workspace open and its matcher loaded."""
-    config = _with_cameras_of_alignment(config)
+    poses = read_known_poses(config.register)
+    config = _with_cameras_of_alignment(config, poses)
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=source) as workspace:
         backend = open_backend(BackendContext(workspace, config, config.run.num_threads, progress))
@@ -174,18 +175,20 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
                 hint="backend=mast3r with its weights (sfm weights), or register.mapper=graph",
             )
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
-        yield PhotoSession(
-            workspace, config, progress, backend=backend, poses=read_known_poses(config.register)
-        )
+        yield PhotoSession(workspace, config, progress, backend=backend, poses=poses)
 
 
-def _with_cameras_of_alignment(config: Config) -> Config:
-    """With a pinhole camera a photo, where alignment alone finds intrinsics and nothing else was asked."""
+def _with_cameras_of_alignment(config: Config, poses: KnownPoses | None) -> Config:
+    """With a pinhole camera a photo, where alignment alone finds intrinsics and nothing else was asked.
+
+    Where known poses come with one lens, photos share its intrinsics as they do elsewhere.
+    """
     if not config.register.aligns or config.alignment.refine != "none":
         return config
     images = config.images
     if images.camera_params is not None or images.cameras_file is not None:
         return config
     model: CameraModel = "PINHOLE" if images.camera_model == "auto" else images.camera_model
-    sharing = "per_image" if images.camera_sharing == "auto" else images.camera_sharing
+    shares = images.camera_sharing != "auto" or (poses is not None and poses.one_lens)
+    sharing = images.camera_sharing if shares else "per_image"
     return replace(config, images=replace(images, camera_model=model, camera_sharing=sharing))

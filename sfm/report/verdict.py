@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,12 +73,23 @@ def _caveats(facts: Facts, *, is_whole: bool) -> Iterator[str]:
         yield f"but not all was done: {', '.join(facts.failed_steps)} failed"
 
 
-def message(loop: LoopResult, num_photos: int, registered: int, failures: Failures) -> str:
-    """A few plain sentences on how the run went and, where it failed, at what."""
+def message(
+    loop: LoopResult, num_photos: int, registered: int, failures: Failures, stopped: Sequence[str] = ()
+) -> str:
+    """A few plain sentences on how the run went and, where it failed, at what.
+
+    Args:
+        loop: what registration found.
+        num_photos: that could be read.
+        registered: number of them.
+        failures: pairs that could not be matched.
+        stopped: why alignments ended early.
+    """
     if not loop.models and 2 * failures.count > len(loop.scene_graph):
         # What photographers can do is no help against a run that came to nothing by itself.
         return f"No model: {failures.words}"
-    return f"{_verdict_on_photos(loop, num_photos, registered)} {failures.words}".rstrip()
+    early = [f"{why[0].upper()}{why[1:]}." for why in dict.fromkeys(stopped)]
+    return " ".join(filter(None, [_verdict_on_photos(loop, num_photos, registered), failures.words, *early]))
 
 
 def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> str:

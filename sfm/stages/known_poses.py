@@ -43,6 +43,13 @@ class KnownPoses:
         return {image.name: image for image in images}
 
     @property
+    def one_lens(self) -> bool:
+        """Whether all its photos of one size have the same intrinsics."""
+        cameras = self.model.cameras.values()
+        lenses = {(one.width, one.height, one.model.name, *one.params) for one in cameras}
+        return len(lenses) == len({lens[:2] for lens in lenses})
+
+    @property
     def key(self) -> str:
         """Of poses and intrinsics, and of how they may change."""
         poses = [(name, image.cam_from_world().matrix().tobytes().hex()) for name, image in self._sorted()]

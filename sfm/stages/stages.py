@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import RetrievalConfig, SceneGraph
-from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database import FeatureDatabase, photo_content
 from sfm.config.schema import Config
 from sfm.errors import InputError
 from sfm.files.changes import file_changes, file_states
@@ -167,6 +167,8 @@ def registered(
             survived=session.survived,
             is_void=is_void,
         )
+        if session.history.lost:
+            FailedPairs.read(space.cache).renew()
         loop = write_refined(session, loop)
         with session.survived("rigs"):
             loop = with_derived_rigs(session, collection, database, loop)
@@ -181,18 +183,23 @@ def _loop_key(
     addition: ImageAddition | None,
     attempt: int,
 ) -> str:
-    config = session.config
-    photos = [(p.name, p.sha256, collection.cameras[p.camera_id]) for p in collection.photos]
+    config, backend = session.config, session.backend
+    photos = [(p.name, photo_content(p), collection.cameras[p.camera_id]) for p in collection.photos]
     return content_key(
         "register",
         _REGISTER_VERSION,
-        session.backend.keys(),
+        backend.keys(),
         photos,
         sorted(proposed.edges),
         collection.rigs,
         config.register,
         config.refine,
+        config.alignment,
+        config.retrieval,  # ranks the pairs of later rounds
+        config.images.camera_sharing,
+        config.mast3r.depth_lifting,
         config.run.seed,
+        *([config.aliked.max_keypoints] if backend.stronger else []),
         *([addition.key] if addition else []),
         *([attempt] if attempt else []),
     )

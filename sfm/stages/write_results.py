@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from sfm.colmap.second_matcher import pairs_matched_again
 from sfm.diagnosis.quality import STAGE, JudgedModels, Judgement, judged_models
 from sfm.diagnosis.unregistered import Diagnosis, EventIndex
 from sfm.diagnosis.visual_aliasing import VisualAliasing, read_inconsistent_pairs, visual_aliasing
+from sfm.exports.earlier_scene import tell_of_earlier_scene
 from sfm.exports.models import (
     holds_final_models,
     largest_first,
@@ -54,6 +56,8 @@ from sfm.stages.session import Session
 from sfm.stages.unlikely_photos import without_unlikely
 from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
 from sfm.workspace.workspace import os_errors_as_workspace_errors
+
+log = logging.getLogger(__name__)
 
 SCENE = "scene"
 
@@ -163,6 +167,8 @@ def _export(session: Session, loop: LoopResult, places: Sequence[Georeference]) 
             largest = largest_first(loop.models)[0]
             source = Source(space.root, largest, 0, depth, session.progress, config, space.events_path)
             write_scene(source, space.scratch)
+    else:
+        tell_of_earlier_scene(space.root)
 
 
 def _judged(
@@ -219,6 +225,8 @@ def _publish(session: Session, collection: Collection, record: RunRecord) -> Non
     with session.survived("events"):
         session.sharing.publish_events()
     if not session.config.export.report:
+        if (report := space.root / "report.html").exists():
+            log.warning("%s is of an earlier run: export.report=true writes it again", report)
         return
     with session.survived("report"):
         thumbnails = {photo.name: thumbnail_path(space.cache, photo) for photo in collection.photos}
@@ -292,7 +300,7 @@ def _record(
     registered = sum(outcome.status is PhotoStatus.REGISTERED for outcome in outcomes)
     num_files = len(collection.photos) + len(collection.skipped)
     record = RunRecord(
-        message=message(loop, len(collection.photos), registered, failures),
+        message=message(loop, len(collection.photos), registered, failures, session.history.stopped),
         backend=session.backend_name,
         notice=session.notice,
         config=session.config,

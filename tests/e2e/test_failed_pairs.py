@@ -90,3 +90,33 @@ def test_what_failed_for_want_of_memory_is_told_and_the_same_command_again_tries
     again = sfm.run(photos, output=out, config=config)
     assert memory.pairs == []
     assert again.run.photos.registered == len(names)
+
+
+def test_what_an_alignment_goes_without_is_told_and_tried_again(
+    scene: Path, config: Config, memory: Memory, tmp_path: Path
+) -> None:
+    photos, out, lost = scene / "images", tmp_path / "out", "photo_03.jpg"
+    count = len(list(photos.iterdir()))
+    config = replace(config, register=replace(config.register, mapper="dense-alignment"))
+    assert sfm.run(photos, output=out, config=config).run.photos.registered == count
+    # Matches are kept, so that memory lacks for the pointmaps of the alignment alone.
+    config = replace(config, run=replace(config.run, seed=1))
+    memory.refused = frozenset([lost])
+
+    poor = sfm.run(photos, output=out, config=config)
+
+    assert poor.run.photos.registered == count - 1
+    assert poor.run.pairs.failed == count - 1
+    for told in (poor.run.message, poor.summary(), (out / "report.html").read_text()):
+        assert f"{count - 1} pairs could not be matched: out of memory" in told
+    (outcome,) = (outcome for outcome in poor.outcomes if outcome.name == lost)
+    assert "out of memory" in outcome.reason
+
+    memory.refused = frozenset()
+    rich = sfm.run(photos, output=out, config=config)
+
+    assert rich.run.photos.registered == count
+    assert rich.run.pairs.failed == 0
+    memory.pairs.clear()
+    assert sfm.run(photos, output=out, config=config).run.photos.registered == count
+    assert memory.pairs == []

@@ -164,6 +164,29 @@ def test_what_somebody_changed_in_a_scene_is_kept(scene: Path, tmp_path: Path, s
     assert sorted(path.name for path in out.glob("*.kept*")) == ["scene.glb.kept"]
 
 
+def test_a_run_says_where_its_scene_and_report_are_of_an_earlier_one(
+    scene: Path, tmp_path: Path, sfm_command: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    words, out = words_of(scene, tmp_path, 2, "export.report=true"), tmp_path / "out"
+
+    def said(*more: str) -> str:
+        caplog.clear()
+        assert sfm_command(*words, *more).returncode == 0
+        return caplog.text
+
+    assert "of an earlier run" not in said()
+    whole = (out / "scene.glb").read_bytes()
+    without = ("export.scene=never", "export.report=false")
+
+    assert "show the model of an earlier run" not in said(*without)
+    other = said(*without, "alignment.level=coarse")
+
+    assert f"{out}/scene.glb, depth/ and confidence/ show the model of an earlier run" in other
+    assert f"{out}/report.html is of an earlier run" in other
+    assert (out / "scene.glb").read_bytes() == whole
+    assert "of an earlier run" not in said("alignment.level=coarse")
+
+
 def test_a_folder_of_somebody_elses_is_left_alone(scene: Path, tmp_path: Path, sfm_command: Command) -> None:
     words, out = words_of(scene, tmp_path, 2), tmp_path / "out"
     assert sfm_command(*words, "export.scene=never").returncode == 0

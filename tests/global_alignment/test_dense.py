@@ -67,6 +67,15 @@ def test_a_loss_that_is_not_finite_moves_nothing() -> None:
     assert torch.equal(alignment.variables.poses, before)
 
 
+def test_a_step_that_leaves_all_bounds_is_taken_back() -> None:
+    given, _, _ = directions(3, 0)
+    alignment = DenseAlignment(given, [WIDE] * 3, start_variables(given, [WIDE] * 3))
+
+    assert not np.isfinite(alignment.run(5, rate=1e6))
+
+    assert np.isfinite(float(alignment.loss()))
+
+
 def test_images_that_nothing_connects_are_named() -> None:
     given, _, _ = directions(2, 0)
     with pytest.raises(UnconnectedError, match="1 of 3 images"):

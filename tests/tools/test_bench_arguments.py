@@ -211,6 +211,14 @@ def test_benches_name_the_set_that_is_not_there(monkeypatch, capsys, tmp_path):
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 
 
+def test_programs_without_cases_are_no_fixtures() -> None:
+    command = [sys.executable, str(BENCH), "parity.compare", "nowhere", "--only"]
+    for name, code in (("rope", 1), ("aliked", 2), ("recipe", 2)):
+        done = subprocess.run([*command, name], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_missing_device_is_one_line() -> None:
     command = [sys.executable, str(BENCH), "parity.compare", "nowhere", "--device", "cuda"]

@@ -144,11 +144,11 @@ class DenseAlignment:
     ) -> float:
         """Steps of Adam whose rate falls as a cosine; returns the loss before the last one.
 
-        Where the loss is not finite, nothing moves any more, and that loss is returned.
+        Where the loss is not finite, the variables are those of the step before, and that loss is returned.
         """
         variables = [tensor.requires_grad_(True) for tensor in self.variables.tensors()]
         adam = torch.optim.Adam(variables, lr=rate, betas=_BETAS)
-        last = float("nan")
+        last, kept = float("nan"), [tensor.detach().clone() for tensor in variables]
         for step in range(steps):
             fall = (1 + math.cos(math.pi * step / steps)) / 2
             adam.param_groups[0]["lr"] = _LAST_RATE + (rate - _LAST_RATE) * fall
@@ -156,7 +156,11 @@ class DenseAlignment:
             loss = self.loss()
             last = float(loss.detach())
             if not math.isfinite(last):
+                with torch.no_grad():
+                    for tensor, before in zip(variables, kept, strict=True):
+                        tensor.copy_(before)
                 break
+            kept = [tensor.detach().clone() for tensor in variables]
             torch.autograd.backward(loss)
             adam.step()
             on_step()

@@ -40,8 +40,8 @@ class View:
 class Anchored:
     """Pixels of one image, each with the block that its depth follows."""
 
-    pixels: Int64
-    """(M, 2), x and y."""
+    pixels: Int64 | Float64
+    """(M, 2), x and y, as a camera without distortion sees them."""
     blocks: Int64
     """(M,), row by row."""
     relative_depth: Float64

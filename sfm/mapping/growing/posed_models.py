@@ -59,7 +59,8 @@ def aligned_models(
         submodel = posed_model(context, group, how=mapper, keep=keep, known=known or {})
         losses = [round(loss, 6) for loss in group.losses]
         journal = discarded if submodel is None else submodel.journal
-        journal.note("aligned", losses=losses, stopped=group.stopped, depth=group.kept)
+        lost = [[*pair, why] for pair, why in sorted(group.lost.items())]
+        journal.note("aligned", losses=losses, stopped=group.stopped, depth=group.kept, lost=lost)
         found += [] if submodel is None else [submodel]
     return found
 

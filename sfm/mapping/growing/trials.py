@@ -10,6 +10,8 @@ import pycolmap
 
 from ..depth.depth_model import build_depth_model
 from ..depth.photo_depth import is_contradicted
+from ..measures.pure_rotation import why_pure_rotation
+from ..measures.soundness import why_undetermined
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
 from ..scene.session import open_session
@@ -54,9 +56,15 @@ def best_model(
         settled_second = _settled(relaxed, second)
         if _larger(settled, settled_second) is settled_second:
             found, settled = second, settled_second
-    if settled and _is_large(context, settled) and not is_contradicted(context.scene, settled.reconstruction):
-        aligned = None if settled.names >= candidates else _aligned_model(context, candidates)
-        return aligned if aligned is not None and _outdoes(context, aligned, settled) else found
+    if (
+        found
+        and settled
+        and _is_large(context, settled)
+        and not is_contradicted(context.scene, settled.reconstruction)
+    ):
+        grown = settled if _is_dropped(context, found) else found
+        aligned = None if grown.names >= candidates else _aligned_model(context, candidates)
+        return aligned if aligned is not None and _outdoes(context, aligned, grown) else found
     best = _larger(settled, _without_seed(context, candidates))
     unchanged = best is not None and found is not None and best is settled and found.names == settled.names
     return found if unchanged else best
@@ -97,11 +105,16 @@ def _without_seed(context: MappingContext, candidates: Set[str]) -> Submodel | N
     return aligned if judged(context, aligned).contradicted < judged(context, lifted).contradicted else lifted
 
 
-def _outdoes(context: MappingContext, aligned: Submodel, settled: Submodel) -> bool:
-    """Whether an aligned model has more images than a settled one, and no larger share contradicts it."""
+def _is_dropped(context: MappingContext, submodel: Submodel) -> bool:
+    """Whether registration drops the model in the end, for want of parallax."""
+    model = submodel.reconstruction
+    return bool(why_undetermined(model) or why_pure_rotation(context.scene, model))
+
+
+def _outdoes(context: MappingContext, aligned: Submodel, grown: Submodel) -> bool:
+    """Whether an aligned model has more images than a grown one, and no larger share contradicts it."""
     return (
-        len(aligned.names) > len(settled.names)
-        and aligned.contradicted <= judged(context, settled).contradicted
+        len(aligned.names) > len(grown.names) and aligned.contradicted <= judged(context, grown).contradicted
     )
 
 

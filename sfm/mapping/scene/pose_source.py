@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import pycolmap
@@ -35,8 +35,16 @@ class PosedGroup:
     """Depth of the images in the unit of the group."""
     stopped: str = ""
     """Why the alignment ended early, in words for the user; empty when it didn't."""
+    lost: Mapping[Pair, str] = field(default_factory=dict)
+    """Pairs of which a direction could not be computed, and why; the next run tries them again."""
     kept: str = ""
     """Key under which depth of every pixel is kept for exports; empty where it isn't."""
+
+    @classmethod
+    def all_of(cls, groups: Sequence[PosedGroup], lost: Mapping[Pair, str]) -> list[PosedGroup]:
+        """The groups, the first of which, or an empty one, tells of lost pairs."""
+        first, *rest = groups or [cls({})]
+        return [replace(first, lost=lost), *rest] if lost else list(groups)
 
 
 class PoseSource(Protocol):

@@ -86,7 +86,8 @@ class Mast3rBackend:
         """Keypoints come from pairs, so what matches depend on, features depend on too."""
         context = self.context
         config, dense = context.config, context.config.mast3r
-        track_options = (dense.max_keypoints, dense.max_matches, dense.tracks, dense.snap_to_sift)
+        snapped_to = config.sift if dense.snap_to_sift else False
+        track_options = (dense.max_keypoints, dense.max_matches, dense.tracks, snapped_to)
         features = content_key("keypoints", _KEYPOINTS_VERSION, self._pairs_key(), track_options)
         geometries = content_key("geometries", _GEOMETRIES_VERSION, features, config.verify, config.run.seed)
         return StageKeys(features, features, geometries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -109,7 +109,12 @@ class KeptDirections:
                 if name in pair:
                     is_first = name == pair.a
                     pixels = one.matches.xy_a if is_first else one.matches.xy_b
-                    sides[pair, name] = Anchored.of(canonical, pixels)
+                    anchored = Anchored.of(canonical, pixels)
+                    if (camera := cameras.get(name)) is not None:
+                        anchored = replace(
+                            anchored, pixels=undistorted_pixels(pixels, camera, self.maps[name])
+                        )
+                    sides[pair, name] = anchored
                     frames[pair, name] = placed(canonical, one.predicted[0 if is_first else 1])
         aligned = tuple(
             AlignedPair(
@@ -169,11 +174,28 @@ def plausible_focal(points: NDArray[np.floating]) -> float:
 
 def network_intrinsics(camera: CameraSpec, photo: PhotoMap) -> tuple[float, tuple[float, float]]:
     """Focal length and principal point (px of the network's image) of a camera; distortion is left out."""
-    known = pycolmap.Camera(
-        model=camera.model, width=camera.width, height=camera.height, params=list(camera.params)
-    )
+    known = _of_colmap(camera)
     centre = photo.to_network(np.array([[known.principal_point_x, known.principal_point_y]]))[0]
     return known.mean_focal_length() / photo.photo_px, (float(centre[0]), float(centre[1]))
+
+
+def undistorted_pixels(pixels: NDArray[np.int64], camera: CameraSpec, photo: PhotoMap) -> NDArray[np.float64]:
+    """Where a camera with `network_intrinsics` alone sees what the network's pixels (M, 2) show.
+
+    Pixels that the camera has no ray for stay.
+    """
+    known = _of_colmap(camera)
+    xy = photo.to_photo(pixels.astype(np.float64)).astype(np.float64)
+    rays = np.asarray(known.cam_from_img(xy), np.float64)
+    centre = np.array([known.principal_point_x, known.principal_point_y])
+    ideal = photo.to_network(known.mean_focal_length() * rays + centre).astype(np.float64)
+    return np.where(np.isfinite(ideal).all(axis=1, keepdims=True), ideal, pixels)
+
+
+def _of_colmap(camera: CameraSpec) -> pycolmap.Camera:
+    return pycolmap.Camera(
+        model=camera.model, width=camera.width, height=camera.height, params=list(camera.params)
+    )
 
 
 def _direction(seen: SeenFrom, widths: tuple[int, int], *, swapped: bool = False) -> Direction:

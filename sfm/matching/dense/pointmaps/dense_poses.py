@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from sfm.workspace.progress import Progress
 
 from ..depth.aligned_depth import AlignedDepthFiles, DepthOrigin
 from ..depth.depth_maps import DepthMaps
+from ..inference.inference import NOT_FINITE
 from ..inference.memory import in_batches
 from ..inference.photos import EncodedPhotos
 from .groups import connected_photos
@@ -68,20 +70,30 @@ class DensePoses:
                     f"register.mapper=dense-alignment: {len(members)} photos, at most {MAX_PHOTOS} fit",
                     hint="register.mapper=alignment has no such limit",
                 )
-            posed = self._group(members, [pair for pair in chosen if pair.a in set(members)])
-            found += [posed] if posed is not None else []
+            found += self._groups([pair for pair in chosen if pair.a in set(members)])
         return found
 
-    def _group(self, names: Sequence[str], pairs: Sequence[Pair]) -> PosedGroup | None:
-        ordered = [both for pair in pairs for both in ((pair.a, pair.b), (pair.b, pair.a))]
-        with self.progress.task("match", len(ordered), unit="directions") as task:
-            directions = []
-            for one in self._directions(names, ordered):
-                directions.append(one)
-                task.advance(1)
+    def _groups(self, pairs: Sequence[Pair]) -> list[PosedGroup]:
+        """Aligned groups of connected photos; they fall apart where pairs are lost."""
+        lost: dict[Pair, str] = {}
+        pointmaps = self._pointmaps([both for a, b in pairs for both in ((a, b), (b, a))], lost)
+        left = [pair for pair in pairs if pair not in lost]
+        groups = []
+        for names in connected_photos(left):
+            index = {name: number for number, name in enumerate(names)}
+            directions = [
+                Direction(index[first], index[second], *values)
+                for (first, second), values in pointmaps.items()
+                if first in index and Pair.of(first, second) not in lost
+            ]
+            groups.append(self._group(names, directions))
+        return PosedGroup.all_of(groups, lost)
+
+    def _group(self, names: Sequence[str], directions: Sequence[Direction]) -> PosedGroup:
         maps = {name: self.photos.maps[name] for name in names}
         sizes = [(maps[name].size[1], maps[name].size[0]) for name in names]
         confidence = _confidences(directions)
+        stopped = ""
         try:
             if len(names) == 2:
                 placed = placed_images(directions, sizes, seed=self.seed)
@@ -90,6 +102,8 @@ class DensePoses:
                 losses: tuple[float, ...] = ()
             else:
                 cameras, depths, losses = self._aligned(directions, sizes)
+                if not all(map(math.isfinite, losses)):
+                    stopped = "the dense alignment met numbers that are not finite"
         except UnconnectedError as error:
             return PosedGroup({}, stopped=f"the dense alignment could not start: {error}")
         images: dict[str, PosedImage] = {}
@@ -99,7 +113,7 @@ class DensePoses:
             focal, world_from_camera = cameras[number]
             middle = (size[0] / 2, size[1] / 2)
             image = posed_image(world_from_camera.inverse(), focal, middle, maps[name])
-            if image is not None and number in confidence:
+            if image is not None:
                 images[name] = image
                 depth = np.asarray(depths[number], np.float32).reshape(size[::-1])
                 views[name] = ViewDepth(depth, confidence[number], 1, focal)
@@ -112,7 +126,8 @@ class DensePoses:
                     world_from_camera.translation,
                 )
         key = self.kept.put(dense, self.origin) if dense else ""
-        return PosedGroup(images, tuple(losses), DepthMaps(views, maps, metric=False), kept=key)
+        depth_maps = DepthMaps(views, maps, metric=False)
+        return PosedGroup(images, tuple(losses), depth_maps, stopped, kept=key)
 
     def _aligned(
         self, directions: Sequence[Direction], sizes: Sequence[tuple[int, int]]
@@ -134,22 +149,36 @@ class DensePoses:
         ]
         return cameras, [depth.cpu().numpy() for depth in found.depths], (loss,)
 
-    def _directions(self, names: Sequence[str], ordered: Sequence[tuple[str, str]]) -> Iterator[Direction]:
-        """Pointmaps of pairs, where they are finite."""
-        index = {name: number for number, name in enumerate(names)}
+    def _pointmaps(
+        self, ordered: Sequence[tuple[str, str]], lost: dict[Pair, str]
+    ) -> dict[tuple[str, str], list[NDArray[np.float32]]]:
+        """Points and confidence of both photos by direction; pairs without one of theirs go to `lost`."""
+        found: dict[tuple[str, str], list[NDArray[np.float32]]] = {}
 
-        def infer(some: Sequence[tuple[str, str]]) -> list[Direction]:
-            ((first, second),) = some
+        def give_up(some: Sequence[tuple[str, str]], why: str) -> None:
+            lost.update({Pair.of(*both): why for both in some})
+
+        def infer(some: Sequence[tuple[str, str]]) -> None:
+            (both,) = some
+            photos = [self.photos.find(name) for name in both]
+            refused = [photo for photo in photos if isinstance(photo, str)]
+            if refused:
+                give_up(some, refused[0])
+                return
+            first, second = (photo for photo in photos if not isinstance(photo, str))
             with torch.inference_mode():
-                decoded = self.predictor.decode([self.photos[first]], [self.photos[second]])
+                decoded = self.predictor.decode([first], [second])
                 own, other = decoded.points(1), decoded.points(2)
             values = [tensor[0].float().cpu().numpy() for both in (own, other) for tensor in both]
-            if not all(np.isfinite(value).all() for value in values):
-                return []
-            return [Direction(index[first], index[second], *values)]
+            if all(np.isfinite(value).all() for value in values):
+                found[both] = values
+            else:
+                give_up(some, NOT_FINITE)
 
-        for found in in_batches(ordered, 1, infer, lambda items, why: None):
-            yield from found
+        with self.progress.task("match", len(ordered), unit="directions") as task:
+            for _ in in_batches(ordered, 1, infer, give_up):
+                task.advance(1)
+        return found
 
 
 def _confidences(directions: Sequence[Direction]) -> dict[int, NDArray[np.float32]]:

@@ -43,12 +43,13 @@ class AlignedPoses:
     ) -> Sequence[PosedGroup]:
         """Aligned groups of photos; what is missing of their pairs is computed."""
         chosen = sorted(self.database.matched_pairs() if pairs is None else pairs)
-        self.pointmaps.complete(chosen)
+        lost = self.pointmaps.complete(chosen)
         cameras = self.collection.cameras
         camera_of = {photo.name: cameras[photo.camera_id] for photo in self.collection.photos}
         fixed = {name: camera for name, camera in camera_of.items() if camera.fixed}
         kept = self.pointmaps.kept()
-        return [self._group(kept, *found, known or {}) for found in kept.problems(chosen, fixed)]
+        groups = [self._group(kept, *found, known or {}) for found in kept.problems(chosen, fixed)]
+        return PosedGroup.all_of(groups, lost)
 
     def _group(
         self,
@@ -81,7 +82,7 @@ class AlignedPoses:
         maps = {name: kept.maps[name] for name in images}
         depth = DepthMaps(depths, maps, predictor.is_metric)
         key = self.kept.put(views, self.origin) if self.kept is not None and views else ""
-        return PosedGroup(images, aligned.losses, depth, aligned.stopped, key)
+        return PosedGroup(images, aligned.losses, depth, aligned.stopped, kept=key)
 
 
 def _with_known_poses(
