@@ -17,6 +17,7 @@ import pyceres
 import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
+from .linearized_observations import NO_SECOND
 from .model_selection import MIN_LOG_EVIDENCE, ModelSelection, select_model, supports
 
 Array = npt.NDArray[np.float64]
@@ -100,6 +101,7 @@ def shared_lenses(
     freedoms: Mapping[int, Freedom],
     alone: Mapping[int, ModelSelection],
     num_images: Mapping[int, int],
+    first_of_second: Mapping[int, int] = NO_SECOND,
 ) -> tuple[list[list[LensView]], dict[int, ModelSelection]]:
     """Cameras that have one lens by their observations, and their selections, where that frees parameters.
 
@@ -110,6 +112,7 @@ def shared_lenses(
         freedoms: of each camera.
         alone: the selection of each camera by its own images, of those that have enough of them.
         num_images: of each camera.
+        first_of_second: as `Scene.first_of_second`.
     """
     in_rig = {
         sensor.id for rig in model.rigs.values() if rig.num_sensors() > 1 for sensor in rig.sensor_ids()
@@ -121,14 +124,14 @@ def shared_lenses(
         views, best = [LensView(first)], alone[first]
         for other in tuple(waiting):
             found = [
-                (select_model(model, _together(freedoms, [*views, view])), view)
+                (select_model(model, _together(freedoms, [*views, view]), first_of_second), view)
                 for view in possible_views(model.camera(first), model.camera(other))
             ]
             for joint, view in sorted(found, key=lambda one: -one[0].log_evidence)[:1]:
                 more = joint.log_evidence - best.log_evidence
                 is_supported = more > MIN_LOG_EVIDENCE or bool(other in alone and alone[other].accepted)
                 together = _together(freedoms, [*views, view])
-                if joint.accepted and is_supported and is_alike(model, together, view, joint):
+                if joint.accepted and is_supported and is_alike(model, together, view, joint, first_of_second):
                     views.append(view)
                     waiting.remove(other)
                     best = joint
@@ -140,7 +143,11 @@ def shared_lenses(
 
 
 def is_alike(
-    model: pycolmap.Reconstruction, together: Mapping[int, Freedom], view: LensView, joint: ModelSelection
+    model: pycolmap.Reconstruction,
+    together: Mapping[int, Freedom],
+    view: LensView,
+    joint: ModelSelection,
+    first_of_second: Mapping[int, int] = NO_SECOND,
 ) -> bool:
     """Whether the observations support no values of its own for one of several cameras of a lens.
 
@@ -149,6 +156,7 @@ def is_alike(
         together: freedoms of all cameras of the lens.
         view: of the camera in question.
         joint: the selection of all; asked about are what was accepted, and the focal length if it is shared.
+        first_of_second: as `Scene.first_of_second`.
     """
     first = joint.freedom
     accepted = [i for block in first.blocks if block.name in joint.accepted for i in block.columns]
@@ -162,7 +170,8 @@ def is_alike(
         )
         for i, one in together.items()
     }
-    return not supports(model, widened, range(len(first.names), len(first.names) + len(at)), accepted)
+    own = range(len(first.names), len(first.names) + len(at))
+    return not supports(model, widened, own, accepted, first_of_second)
 
 
 def _together(freedoms: Mapping[int, Freedom], views: Sequence[LensView]) -> dict[int, Freedom]:

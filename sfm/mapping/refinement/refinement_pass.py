@@ -83,7 +83,13 @@ class RefinementPass:
         if not _has_evidence(self.scene, model):
             self._end_by_least_squares(scene, model, options, journal)
             return self._outcome(model, NOTHING_RICHER, [], refused, self.admitted_pairs, centres, chosen)
-        richer = richer_cameras(model, last, self.refine, fixed_cameras=self.fixed_cameras)
+        richer = richer_cameras(
+            model,
+            last,
+            self.refine,
+            fixed_cameras=self.fixed_cameras,
+            first_of_second=self.scene.first_of_second,
+        )
         settled = richer.started(model) if richer.supported else model
         before, refused = refused, self._refused(model)
         admitted_pairs = self.admitted_pairs | (before - refused)
