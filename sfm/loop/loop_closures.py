@@ -99,7 +99,7 @@ def loop_closures(
 
 
 def likely_pairs(models: Sequence[pycolmap.Reconstruction], among: Set[Pair]) -> dict[Pair, float]:
-    """How likely some pairs are to verify, by the poses of the models; those that hardly overlap are left out."""
+    """Chance to verify, by the poses of the models, of those of some pairs that overlap enough."""
     overlaps = _overlaps(models, None)
     return {pair: _chance(overlaps[pair]) for pair in among if overlaps.get(pair, 0.0) >= _MIN_OVERLAP}
 

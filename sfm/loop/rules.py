@@ -147,9 +147,7 @@ def _loosely_held(now: LoopState) -> Iterator[PairRequest]:
         }
         if len(firm) < _FIRM_DEGREE:
             found = {
-                pair: chance
-                for pair, chance in now.overlapping.items()
-                if name in pair and pair not in firm
+                pair: chance for pair, chance in now.overlapping.items() if name in pair and pair not in firm
             }
             best = sorted(found, key=lambda pair: (-_rounded(found[pair]), pair))[:_PER_PHOTO]
             candidates = tuple(Candidate(pair, _rounded(found[pair] / PRICE_AGAIN)) for pair in best)

@@ -104,8 +104,14 @@ def gather_of_cameras(
 ) -> LinearizedObservations:
     """The same of several cameras, by id, which change together: all have the same number of directions.
 
-    At about so many observations they are thinned out. Keypoints of a second matcher, from such an index on in
-    an image, count by their own noise: residuals and derivatives are in units of the more exact matcher's.
+    At about so many observations they are thinned out. Keypoints of a second matcher count by their own
+    noise: residuals and derivatives are in units of the more exact matcher's.
+
+    Args:
+        model: as for `gather`.
+        freedoms: of each camera.
+        first_of_second: as `Scene.first_of_second`.
+        max_observations: about how many are taken.
     """
     chosen = _nearby_images(model, freedoms.keys())
     num_directions = len(next(iter(freedoms.values())).names)
@@ -213,13 +219,14 @@ def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observati
     return np.asarray(kept[point])
 
 
-def _are_of_second(
-    model: pycolmap.Reconstruction, ids: Indices, first_of_second: Mapping[int, int]
-) -> Mask:
+def _are_of_second(model: pycolmap.Reconstruction, ids: Indices, first_of_second: Mapping[int, int]) -> Mask:
     """(P,) whether points have keypoints of the second matcher; no track has keypoints of both."""
     any_of = (model.point3D(int(i)).track.elements[0] for i in ids)
     return np.array(
-        [one.image_id in first_of_second and one.point2D_idx >= first_of_second[one.image_id] for one in any_of]
+        [
+            one.image_id in first_of_second and one.point2D_idx >= first_of_second[one.image_id]
+            for one in any_of
+        ]
     )
 
 

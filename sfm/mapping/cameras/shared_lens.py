@@ -131,7 +131,11 @@ def shared_lenses(
                 more = joint.log_evidence - best.log_evidence
                 is_supported = more > MIN_LOG_EVIDENCE or bool(other in alone and alone[other].accepted)
                 together = _together(freedoms, [*views, view])
-                if joint.accepted and is_supported and is_alike(model, together, view, joint, first_of_second):
+                if (
+                    joint.accepted
+                    and is_supported
+                    and is_alike(model, together, view, joint, first_of_second)
+                ):
                     views.append(view)
                     waiting.remove(other)
                     best = joint
