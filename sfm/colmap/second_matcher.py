@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,15 @@ class SecondMatcher:
 def pairs_matched_again(database: FeatureDatabase) -> frozenset[Pair]:
     """Pairs that any second matcher has matched."""
     return frozenset(_keys_of_pairs(database))
+
+
+def first_keypoints(path: Path) -> dict[int, int]:
+    """Image id to the index of its first keypoint of a second matcher; images without such are left out."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        known = "SELECT name FROM sqlite_master WHERE name = 'loopsfm_second_keypoints'"
+        if not db.execute(known).fetchone():
+            return {}
+        return dict(db.execute("SELECT image_id, first FROM loopsfm_second_keypoints"))
 
 
 def _keys_of_pairs(database: FeatureDatabase) -> dict[Pair, str]:

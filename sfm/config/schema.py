@@ -99,6 +99,8 @@ class AlikedConfig:
 
     device: Annotated[Literal["cpu", "cuda", "mps"], "internal"] = "cpu"
     """Where the networks run."""
+    detector: Annotated[Literal["n16rot", "n16", "n32"], "internal"] = "n16rot"
+    """ALIKED's published networks: n16rot for photos that may be turned, n16, or n32 with more samples."""
     max_keypoints: Annotated[int, Ge(16), "internal"] = 2048
     """Keypoints a photo, best first."""
 

@@ -20,7 +20,7 @@ from .optimal_design import a_optimal_links, d_optimal_links
 _MIN_OVERLAP = 0.15
 _FULL_OVERLAP = 0.5
 """From here on a pair nearly always verifies."""
-_INLIERS_OF_ONE = 100
+INLIERS_OF_ONE = 100
 """Inliers of a pair of conductance 1."""
 _MAX_CONDUCTANCE = 2.0
 _MIN_GAIN = 0.7
@@ -98,6 +98,12 @@ def loop_closures(
     return far + _near_links(held, chance, limit, _MIN_GAIN_IN_DOUBT if is_unreliable else _MIN_GAIN)
 
 
+def likely_pairs(models: Sequence[pycolmap.Reconstruction], among: Set[Pair]) -> dict[Pair, float]:
+    """Chance to verify, by the poses of the models, of those of some pairs that overlap enough."""
+    overlaps = _overlaps(models, None)
+    return {pair: _chance(overlaps[pair]) for pair in among if overlaps.get(pair, 0.0) >= _MIN_OVERLAP}
+
+
 def _overlaps(models: Sequence[pycolmap.Reconstruction], new_images: Set[str] | None) -> dict[Pair, float]:
     """Predicted overlaps in models that contain new images."""
     found: dict[Pair, float] = {}
@@ -138,4 +144,4 @@ def _chance(overlap: float) -> float:
 
 
 def _conductance(num_inliers: int) -> float:
-    return min(num_inliers / _INLIERS_OF_ONE, _MAX_CONDUCTANCE)
+    return min(num_inliers / INLIERS_OF_ONE, _MAX_CONDUCTANCE)

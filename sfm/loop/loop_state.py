@@ -33,6 +33,7 @@ class LoopState:
         chance: how likely photos of a similarity are to verify.
         loop_closures: pairs that the poses of the models show to be missing.
         again: tried pairs that a stronger matcher may match again, each with the number of its matches.
+        overlapping: those of them that overlap by the poses of the models, with their chance to verify.
     """
 
     graph: ViewGraph
@@ -44,6 +45,7 @@ class LoopState:
     chance: Callable[[float], float]
     loop_closures: Sequence[LoopClosure] = ()
     again: Mapping[Pair, int] = field(default_factory=dict)
+    overlapping: Mapping[Pair, float] = field(default_factory=dict)
     _num_tried: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ class PairRequest:
     @property
     def is_needed(self) -> bool:
         """Whether it may cost pairs beyond the usual budget."""
-        return self.is_test or self.reason in MUST_HAVE
+        return self.is_test or self.is_again or self.reason in MUST_HAVE
 
     def to_json(self) -> dict[str, object]:
         """As JSON values; `from_json` takes them back."""

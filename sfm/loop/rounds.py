@@ -36,7 +36,7 @@ from .consistency_requests import deciding_requests, is_unreliable
 from .epipolar_guides import guides_of
 from .history import History, registered_names
 from .kept_rounds import KeptRounds
-from .loop_closures import LoopClosure, loop_closures
+from .loop_closures import LoopClosure, likely_pairs, loop_closures
 from .loop_state import LoopState
 from .mapper import Mapper, Models
 from .requests import MUST_HAVE, PairRequest, answers
@@ -298,6 +298,7 @@ class _Loop:
             {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
             for model in self.models
         ]
+        again = self.mapper.pairs_for_again()
         requests = propose_requests(
             LoopState(
                 view_graph,
@@ -308,7 +309,8 @@ class _Loop:
                 is_registered,
                 curve.chance,
                 links,
-                self.mapper.pairs_for_again(),
+                again,
+                likely_pairs(self.models, again.keys()) if again else {},
             )
         )
         requests += deciding_requests(report, self.pairs.graph)

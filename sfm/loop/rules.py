@@ -14,11 +14,14 @@ import numpy as np
 
 from retrieval import Pair, Reason
 
+from .loop_closures import INLIERS_OF_ONE
 from .loop_state import LoopState
 from .requests import PRICE_AGAIN, Candidate, PairRequest
 
 _PHOTO = 2.0
 """Worth of a pair that registers an image."""
+_HOLDS = 1.0
+"""The same of a pair that holds a registered image with few inliers; it may be wrong."""
 _FIRM_DEGREE = 3
 """Verified partners of a well-connected image: of two, either may be wrong."""
 _HELD_DEGREE = 2
@@ -43,7 +46,7 @@ _FEW_OBSERVATIONS = 0.2
 def propose_requests(now: LoopState) -> list[PairRequest]:
     """Requests for all present weaknesses, with candidates that were never tried, in deterministic order."""
     rules = (
-        [_unregistered, _between_models, _again, _across_cuts, _weak, _loops]
+        [_unregistered, _between_models, _again, _loosely_held, _across_cuts, _weak, _loops]
         if now.after_registration
         else [_unmatched, _between_parts, _again, _across_cuts, _thinly_matched, _loops]
     )
@@ -132,6 +135,24 @@ def _again(now: LoopState) -> Iterator[PairRequest]:
         worth = float(np.log1p(len(small)))
         subject = (min(small), min(large))
         yield PairRequest(Reason.BRIDGE, subject, _dearly(now, pairs), 3, worth, is_again=True)
+
+
+def _loosely_held(now: LoopState) -> Iterator[PairRequest]:
+    """Registered images with few firm pairs x their other tried pairs, for the stronger matcher."""
+    for name in sorted(now.registered if now.overlapping else ()):
+        firm = {
+            Pair.of(name, other)
+            for other in now.graph.neighbours(name)
+            if now.graph.num_inliers(name, other) >= INLIERS_OF_ONE
+        }
+        if len(firm) < _FIRM_DEGREE:
+            found = {
+                pair: chance for pair, chance in now.overlapping.items() if name in pair and pair not in firm
+            }
+            best = sorted(found, key=lambda pair: (-_rounded(found[pair]), pair))[:_PER_PHOTO]
+            candidates = tuple(Candidate(pair, _rounded(found[pair] / PRICE_AGAIN)) for pair in best)
+            wanted = _FIRM_DEGREE - len(firm)
+            yield PairRequest(Reason.LOW_OVERLAP, (name,), candidates, wanted, _HOLDS, is_again=True)
 
 
 def _dearly(now: LoopState, pairs: Sequence[Pair]) -> tuple[Candidate, ...]:

@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from sfm.config.schema import AlikedConfig
 from sfm.errors import MissingDependencyError, WeightsError
+from sfm.matching.aliked.backend import features_key
 from sfm.matching.aliked.networks import Described, Networks, open_networks
 from sfm.matching.aliked.weights import DETECTOR, MATCHER, PublishedFile, is_installed, state_of
 from sfm.workspace.progress import SilentProgress
@@ -46,6 +48,20 @@ def test_matches_of_a_shifted_image_have_its_shift(networks: Networks) -> None:
     moved = shift(image, (5, 8, 0), order=0, mode="nearest")
     found = offsets(networks, networks.describe(image), networks.describe(moved))
     np.testing.assert_allclose(np.median(found, axis=0), (8, 5), atol=0.1)
+
+
+@needs_weights
+@pytest.mark.parametrize("detector", ["n16", "n32"])
+def test_the_other_published_detectors_match_too(networks: Networks, detector: Literal["n16", "n32"]) -> None:
+    config, image = AlikedConfig(detector=detector, max_keypoints=512), textured()
+    other = open_networks(config)
+    moved = shift(image, (5, 8, 0), order=0, mode="nearest")
+
+    found = offsets(other, other.describe(image), other.describe(moved))
+
+    np.testing.assert_allclose(np.median(found, axis=0), (8, 5), atol=0.1)
+    assert not np.array_equal(other.describe(image).descriptors, networks.describe(image).descriptors)
+    assert features_key(config) != features_key(AlikedConfig(max_keypoints=512))
 
 
 @needs_weights

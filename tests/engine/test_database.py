@@ -9,7 +9,7 @@ import pytest
 
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase, PairRecord, StageKeys
-from sfm.colmap.second_matcher import SecondMatcher, pairs_matched_again
+from sfm.colmap.second_matcher import SecondMatcher, first_keypoints, pairs_matched_again
 from sfm.config.schema import GeoreferenceConfig
 from sfm.errors import WorkspaceError
 from sfm.ingest.photo_positions import with_positions
@@ -223,6 +223,7 @@ def test_a_second_matcher_appends_keypoints_and_keeps_the_inliers_of_the_first(
 
     assert matcher.pairs() == {pair} == pairs_matched_again(database)
     assert SecondMatcher(database, "other").pairs() == frozenset()
+    assert set(first_keypoints(database.path).values()) == {4}
     assert matcher.alone([pair]) == {pair}
     assert database.matches()[pair].tolist() == [[4, 6]]  # its geometry was gone, so had no inliers
     assert pair not in database.pairs()

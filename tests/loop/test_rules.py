@@ -43,11 +43,21 @@ def propose(
     after_registration: bool = True,
     links: tuple[LoopClosure, ...] = (),
     again: Mapping[Pair, int] | None = None,
+    overlapping: Mapping[Pair, float] | None = None,
 ) -> list[PairRequest]:
     seen = frozenset(view_graph.edges) | set(tried)
     return propose_requests(
         LoopState(
-            view_graph, models, seen, rank, 1, after_registration, lambda score: score / 2, links, again or {}
+            view_graph,
+            models,
+            seen,
+            rank,
+            1,
+            after_registration,
+            lambda score: score / 2,
+            links,
+            again or {},
+            overlapping or {},
         )
     )
 
@@ -197,5 +207,35 @@ def test_nothing_goes_to_a_stronger_matcher_where_all_images_are_in_one_model() 
     everyone = model(*range(len(NAMES)))
 
     requests = propose(view_graph, everyone, again={pair(2, 3): 20})
+
+    assert not any(request.is_again for request in requests)
+
+
+def test_an_image_that_few_inliers_hold_goes_to_a_stronger_matcher_where_poses_say_it_overlaps() -> None:
+    firm, thin = TwoView(200, "uncalibrated", 0.5), TwoView(20, "uncalibrated", 0.5)
+    edges = {pair(i, j): firm for i, j in clique(0, 1, 2, 3)} | {pair(0, 4): thin, pair(1, 4): firm}
+    overlapping = {pair(0, 4): 0.4, pair(2, 4): 0.9, pair(1, 4): 1.0, pair(0, 1): 1.0, pair(5, 6): 1.0}
+
+    requests = propose(
+        ViewGraph(NAMES, edges),
+        model(0, 1, 2, 3, 4),
+        again=dict.fromkeys(overlapping, 9),
+        overlapping=overlapping,
+    )
+
+    held = [request for request in requests if request.is_again and request.reason is Reason.LOW_OVERLAP]
+    assert [request.subject for request in held] == [(NAMES[4],)]
+    assert [c.pair for c in held[0].candidates] == [pair(2, 4), pair(0, 4)]  # the third is firm as it is
+    assert held[0].wanted == 2
+    assert held[0].is_needed
+
+
+def test_a_stronger_matcher_holds_no_image_that_firm_pairs_hold() -> None:
+    view_graph = graph(*clique(*range(10)))
+    overlapping = {pair(0, 1): 1.0, pair(2, 7): 0.5}
+
+    requests = propose(
+        view_graph, model(*range(10)), again=dict.fromkeys(overlapping, 9), overlapping=overlapping
+    )
 
     assert not any(request.is_again for request in requests)

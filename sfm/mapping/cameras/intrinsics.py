@@ -17,6 +17,7 @@ from ..measures.residuals import noise_px, residual_lengths
 from ..scene.adjusted_photos import all_photos
 from ..scene.camera_models import PRINCIPAL_POINT, as_model, freedom, ladder_of
 from .evidence import MIN_IMAGES
+from .linearized_observations import NO_SECOND
 from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
@@ -105,6 +106,7 @@ def richer_cameras(
     refine: RefineConfig,
     *,
     fixed_cameras: Set[int],
+    first_of_second: Mapping[int, int] = NO_SECOND,
     lenses: Lenses = (),
 ) -> RicherCameras:
     """Ask the observations of a model which further intrinsics they support.
@@ -114,6 +116,7 @@ def richer_cameras(
         options: of the global adjustment.
         refine: what may be freed.
         fixed_cameras: cameras whose intrinsics never change.
+        first_of_second: as `Scene.first_of_second`.
         lenses: cameras that are known to have one lens.
     """
     num_images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
@@ -128,11 +131,11 @@ def richer_cameras(
         if camera_id not in fixed_cameras and model.camera(camera_id).focal_length_idxs()
     }
     alone = {
-        camera_id: select_model(model, {camera_id: own})
+        camera_id: select_model(model, {camera_id: own}, first_of_second)
         for camera_id, own in could.items()
         if num_images[camera_id] >= MIN_IMAGES and camera_id not in tied_cameras(lenses)
     }
-    lenses, selections = shared_lenses(model, could, alone, num_images, lenses)
+    lenses, selections = shared_lenses(model, could, alone, num_images, first_of_second, known=lenses)
     anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
     sigma_px = noise_px(residual_lengths(model))
     return RicherCameras(selections, num_images, fixed_cameras, anyway, sigma_px, lenses)

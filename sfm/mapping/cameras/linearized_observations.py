@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ _MAX_OBSERVATIONS = 10_000  # as long as all images have their share; more only 
 _HALF_WEIGHT = 2.5  # sigmas
 _RAYLEIGH_MEDIAN = 1.1774  # of the length of a residual whose coordinates have sigma 1
 MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's
+NO_SECOND: Mapping[int, int] = MappingProxyType({})
+"""All keypoints are of one matcher."""
 _DELTA = 1e-6  # of a parameter, for its numerical derivative
 
 
@@ -96,11 +99,19 @@ def gather_of_cameras(
     model: pycolmap.Reconstruction,
     freedoms: Mapping[int, Freedom],
     *,
+    first_of_second: Mapping[int, int] = NO_SECOND,
     max_observations: int = _MAX_OBSERVATIONS,
 ) -> LinearizedObservations:
     """The same of several cameras, by id, which change together: all have the same number of directions.
 
-    At about so many observations they are thinned out.
+    At about so many observations they are thinned out. Keypoints of a second matcher count by their own
+    noise: residuals and derivatives are in units of the more exact matcher's.
+
+    Args:
+        model: as for `gather`.
+        freedoms: of each camera.
+        first_of_second: as `Scene.first_of_second`.
+        max_observations: about how many are taken.
     """
     chosen = _nearby_images(model, freedoms.keys())
     num_directions = len(next(iter(freedoms.values())).names)
@@ -124,6 +135,11 @@ def gather_of_cameras(
         directions = free.directions if free else np.zeros((len(camera.params), num_directions))
         parts.append(_linearised(camera, directions, pose, xyz[point[one]], xy[one], size))
     residual, by_intrinsics, by_pose, by_point = map(np.concatenate, zip(*parts, strict=True))
+    if first_of_second:
+        is_second = _are_of_second(model, points, first_of_second)[point]
+        unit = _units(np.linalg.norm(residual, axis=1), point, is_second)
+        residual, by_intrinsics = unit[:, None] * residual, unit[:, None, None] * by_intrinsics
+        by_pose, by_point = unit[:, None, None] * by_pose, unit[:, None, None] * by_point
     seen = LinearizedObservations(
         image=image,
         point=point,
@@ -201,6 +217,30 @@ def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observati
             kept[i] = True
             count[observers[i]] += 1
     return np.asarray(kept[point])
+
+
+def _are_of_second(model: pycolmap.Reconstruction, ids: Indices, first_of_second: Mapping[int, int]) -> Mask:
+    """(P,) whether points have keypoints of the second matcher; no track has keypoints of both."""
+    any_of = (model.point3D(int(i)).track.elements[0] for i in ids)
+    return np.array(
+        [
+            one.image_id in first_of_second and one.point2D_idx >= first_of_second[one.image_id]
+            for one in any_of
+        ]
+    )
+
+
+def _units(length: Array, point: Indices, is_second: Mask) -> Array:
+    """(M,) 1, and less for observations of the matcher with more noise, as many times as its noise is larger.
+
+    The fewer observations a point has, the more of their noise it takes up: three of 2 n coordinates.
+    """
+    num = np.bincount(point)[point]
+    noise = length / np.sqrt(1 - 1.5 / num)
+    medians = [float(np.nanmedian(noise[of])) if of.any() else 0.0 for of in (~is_second, is_second)]
+    if min(medians) <= 0:
+        return np.ones(len(length))
+    return np.where(is_second, min(1.0, medians[0] / medians[1]), min(1.0, medians[1] / medians[0]))
 
 
 def _weights(residual: Array) -> Array:

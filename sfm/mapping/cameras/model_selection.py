@@ -23,7 +23,7 @@ from ..scene.camera_models import (
     together,
 )
 from .evidence import Folds
-from .linearized_observations import LinearizedObservations, gather_of_cameras
+from .linearized_observations import NO_SECOND, LinearizedObservations, gather_of_cameras
 from .reduced_system import ReducedSystem
 
 Array = npt.NDArray[np.float64]
@@ -96,15 +96,20 @@ class ModelSelection:
         )
 
 
-def select_model(model: pycolmap.Reconstruction, freedoms: Mapping[int, Freedom]) -> ModelSelection:
+def select_model(
+    model: pycolmap.Reconstruction,
+    freedoms: Mapping[int, Freedom],
+    first_of_second: Mapping[int, int] = NO_SECOND,
+) -> ModelSelection:
     """Try the parameter blocks of a camera one after the other, each with those accepted so far.
 
     Args:
         model: globally adjusted, without outliers.
         freedoms: by camera id, of the camera, then of others that change with it, in the same directions.
+        first_of_second: as `Scene.first_of_second`.
     """
     camera_id, freedom = next(iter(freedoms.items()))
-    seen = gather_of_cameras(model, freedoms)
+    seen = gather_of_cameras(model, freedoms, first_of_second=first_of_second)
     if not freedom.blocks or not seen.variance > 0:
         return ModelSelection((), freedom, freedom.camera)
     try:
@@ -118,6 +123,7 @@ def supports(
     freedoms: Mapping[int, Freedom],
     columns: Sequence[int],
     accepted: Sequence[int],
+    first_of_second: Mapping[int, int] = NO_SECOND,
 ) -> bool:
     """Whether the observations support some directions of cameras that change together.
 
@@ -126,9 +132,10 @@ def supports(
         freedoms: as for `select_model`.
         columns: of the directions in question.
         accepted: of those that are free already, beside the base.
+        first_of_second: as for `select_model`.
     """
     camera_id, first = next(iter(freedoms.items()))
-    evidence = _Evidence(first, gather_of_cameras(model, freedoms))
+    evidence = _Evidence(first, gather_of_cameras(model, freedoms, first_of_second=first_of_second))
     try:
         return evidence.judge(
             camera_id, ParameterBlock("", tuple(columns)), [*first.base, *accepted]

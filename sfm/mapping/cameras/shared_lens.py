@@ -18,6 +18,7 @@ import pyceres
 import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
+from .linearized_observations import NO_SECOND
 from .model_selection import MIN_LOG_EVIDENCE, ModelSelection, select_model, supports
 
 Array = npt.NDArray[np.float64]
@@ -110,6 +111,8 @@ def shared_lenses(
     freedoms: Mapping[int, Freedom],
     alone: Mapping[int, ModelSelection],
     num_images: Mapping[int, int],
+    first_of_second: Mapping[int, int] = NO_SECOND,
+    *,
     known: Lenses = (),
 ) -> tuple[Lenses, dict[int, ModelSelection]]:
     """Cameras that have one lens by their observations, and their selections, where that frees parameters.
@@ -121,6 +124,7 @@ def shared_lenses(
         freedoms: of each camera.
         alone: the selection of each camera by its own images, of those that have enough of them.
         num_images: of each camera.
+        first_of_second: as `Scene.first_of_second`.
         known: cameras that have one lens, whatever is free.
     """
     in_rig = {
@@ -128,7 +132,7 @@ def shared_lenses(
     }
     lenses, selections = [], dict(alone)
     for views in _remaining(model, known, freedoms.keys()):
-        joint = select_model(model, _together(freedoms, views))
+        joint = select_model(model, _together(freedoms, views), first_of_second)
         lenses.append(views)
         selections |= _of_each(joint, freedoms, views, num_images)
     apart = freedoms.keys() - in_rig - tied_cameras(known)
@@ -138,14 +142,18 @@ def shared_lenses(
         views, best = [LensView(first)], alone[first]
         for other in tuple(waiting):
             found = [
-                (select_model(model, _together(freedoms, [*views, view])), view)
+                (select_model(model, _together(freedoms, [*views, view]), first_of_second), view)
                 for view in possible_views(model.camera(first), model.camera(other))
             ]
             for joint, view in sorted(found, key=lambda one: -one[0].log_evidence)[:1]:
                 more = joint.log_evidence - best.log_evidence
                 is_supported = more > MIN_LOG_EVIDENCE or bool(other in alone and alone[other].accepted)
                 together = _together(freedoms, [*views, view])
-                if joint.accepted and is_supported and is_alike(model, together, view, joint):
+                if (
+                    joint.accepted
+                    and is_supported
+                    and is_alike(model, together, view, joint, first_of_second)
+                ):
                     views.append(view)
                     waiting.remove(other)
                     best = joint
@@ -183,7 +191,11 @@ def _remaining(
 
 
 def is_alike(
-    model: pycolmap.Reconstruction, together: Mapping[int, Freedom], view: LensView, joint: ModelSelection
+    model: pycolmap.Reconstruction,
+    together: Mapping[int, Freedom],
+    view: LensView,
+    joint: ModelSelection,
+    first_of_second: Mapping[int, int] = NO_SECOND,
 ) -> bool:
     """Whether the observations support no values of its own for one of several cameras of a lens.
 
@@ -192,6 +204,7 @@ def is_alike(
         together: freedoms of all cameras of the lens.
         view: of the camera in question.
         joint: the selection of all; asked about are what was accepted, and the focal length if it is shared.
+        first_of_second: as `Scene.first_of_second`.
     """
     first = joint.freedom
     accepted = [i for block in first.blocks if block.name in joint.accepted for i in block.columns]
@@ -205,7 +218,8 @@ def is_alike(
         )
         for i, one in together.items()
     }
-    return not supports(model, widened, range(len(first.names), len(first.names) + len(at)), accepted)
+    own = range(len(first.names), len(first.names) + len(at))
+    return not supports(model, widened, own, accepted, first_of_second)
 
 
 def _together(freedoms: Mapping[int, Freedom], views: Sequence[LensView]) -> dict[int, Freedom]:

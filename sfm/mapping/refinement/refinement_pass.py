@@ -90,7 +90,12 @@ class RefinementPass:
             self._end_by_least_squares(scene, model, options, journal)
             return self._outcome(model, NOTHING_RICHER, [], refused, self.admitted_pairs, centres, chosen)
         richer = richer_cameras(
-            model, last, self.refine, fixed_cameras=self.fixed_cameras, lenses=self.lenses
+            model,
+            last,
+            self.refine,
+            fixed_cameras=self.fixed_cameras,
+            first_of_second=self.scene.first_of_second,
+            lenses=self.lenses,
         )
         settled = richer.started(model) if richer.supported else model
         if tied := tied_cameras(richer.lenses) - tied_cameras(self.lenses):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pycolmap
 
 from retrieval import Pair
+from sfm.colmap.second_matcher import first_keypoints
 
 from .depth_source import DepthSource
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
@@ -33,6 +34,8 @@ class Scene:
     depth: DepthSource | None = None
     tried: frozenset[Pair] = frozenset()
     """All pairs that were matched, whether they verified or not."""
+    first_of_second: Mapping[int, int] = field(default_factory=dict)
+    """Image id to the index of its first keypoint of a second matcher, where it has such."""
     _keypoints: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _matches: dict[Pair, npt.NDArray[np.uint32]] = field(default_factory=dict, repr=False)
     _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
@@ -52,7 +55,14 @@ class Scene:
         name_of = {image_id: image.name for image_id, image in sorted(cache.images.items())}
         id_of = {name: image_id for image_id, name in name_of.items()}
         return cls(
-            cache, ViewGraph.read(database), name_of, id_of, depth, _tried_pairs(database, name_of), keypoints
+            cache,
+            ViewGraph.read(database),
+            name_of,
+            id_of,
+            depth,
+            _tried_pairs(database, name_of),
+            first_keypoints(database),
+            keypoints,
         )
 
     def without(self, pairs: Set[Pair]) -> Scene:

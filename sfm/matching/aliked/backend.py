@@ -38,6 +38,12 @@ _VERSION = 1
 """Raised when a change of code changes what is computed: earlier results are then computed again."""
 MIN_NUM_INLIERS = 30
 """Of a pair: LightGlue finds likenesses between any two photos, which agree on a motion by chance."""
+_KINDS = {
+    "n16rot": pycolmap.FeatureExtractorType.ALIKED_N16ROT,
+    "n16": pycolmap.FeatureExtractorType.ALIKED_N16ROT,
+    "n32": pycolmap.FeatureExtractorType.ALIKED_N32,
+}
+"""What COLMAP takes the descriptors for; it has none for n16, whose descriptors are of the same form."""
 SECONDS_A_CHUNK = 15.0
 """A kill loses at most the chunk in hand."""
 
@@ -82,7 +88,7 @@ class AlikedBackend:
                 else:
                     # As COLMAP stores them.
                     stored = np.ascontiguousarray(found.descriptors, np.float32).view(np.uint8)
-                    kind = pycolmap.FeatureExtractorType.ALIKED_N16ROT
+                    kind = _KINDS[self.context.config.aliked.detector]
                     database.put_features(photo.name, found.xy, stored, kind=kind)
                 task.advance(1)
         after = database.num_keypoints()
@@ -181,7 +187,9 @@ def strict_verification(config: Config) -> pycolmap.TwoViewGeometryOptions:
 
 def features_key(config: AlikedConfig) -> str:
     """Key of the options that keypoints and descriptors depend on; the device is none."""
-    return content_key("aliked", _VERSION, MAX_SIZE, config.max_keypoints)
+    # Keys of the first detector are those from before there were others.
+    other = () if config.detector == "n16rot" else (config.detector,)
+    return content_key("aliked", _VERSION, MAX_SIZE, config.max_keypoints, *other)
 
 
 def described(networks: Networks, photo: Photo) -> Described:

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from sfm.config.schema import AlikedConfig
 from sfm.errors import MissingDependencyError
 
-from .weights import DETECTOR, MATCHER, state_of
+from .weights import DETECTORS, MATCHER, state_of
 
 if TYPE_CHECKING:
     from kornia.feature import ALIKED, LightGlue
@@ -93,9 +93,10 @@ def open_networks(config: AlikedConfig) -> Networks:
     from kornia.feature import ALIKED, LightGlue
 
     device = torch.device(config.device)
-    detector = ALIKED(model_name=DETECTOR.stem, max_num_keypoints=config.max_keypoints)
+    weights = DETECTORS[config.detector]
+    detector = ALIKED(model_name=weights.stem, max_num_keypoints=config.max_keypoints)
     # Its grid of pixels is made, not learned.
-    detector.load_state_dict(state_of(DETECTOR), strict=False)
+    detector.load_state_dict(state_of(weights), strict=False)
     # None, whatever its annotation says: a name would fetch weights from the network.
     matcher = LightGlue(features=cast(str, None), weights=None, input_dim=_NUM_DIMENSIONS)
     matcher.load_state_dict(_renamed(state_of(MATCHER), matcher.conf.n_layers), strict=False)

@@ -71,6 +71,22 @@ DETECTOR = PublishedFile(
     "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
     2_738_325,
 )
+DETECTORS = {
+    "n16rot": DETECTOR,
+    "n16": PublishedFile(
+        "aliked-n16",
+        "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16.pth",
+        "5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
+        2_738_091,
+    ),
+    "n32": PublishedFile(
+        "aliked-n32",
+        "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n32.pth",
+        "055283fd1624d3ab46a05c3b617b1a79a3f28d1f551737eef2d653e8c8232890",
+        3_946_667,
+    ),
+}
+"""By the value of `aliked.detector`; the package brings all, `sfm weights` fetches the first."""
 MATCHER = PublishedFile(
     "aliked_lightglue",
     "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/aliked_lightglue.pth",
