@@ -6,8 +6,8 @@ size. It must not lie behind the points that the other image observes there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
@@ -32,28 +32,35 @@ _BEHIND = 1.25
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class View:
+    """What a registered image sees."""
+
     name: str
     camera: pycolmap.Camera
     cam_from_world: pycolmap.Rigid3d
     centre: Array
+    observed: NDArray[np.int64]
+    """Ids of all points that it observes."""
+    ids: NDArray[np.int64]
+    """(n,) some of them."""
     xyz: Array
-    """(n, 3) some of the points that it observes, in the world."""
+    """(n, 3) where these are, in the world."""
     depth: Array
     """(grid cells,) median depth of all that it observes, NaN where nothing."""
 
-    def moved(self, there_from_here: pycolmap.Sim3d) -> _View:
+    def moved(self, there_from_here: pycolmap.Sim3d) -> View:
         """With all that it observes, its depths with the scale."""
         pose = there_from_here.transform_camera_world(self.cam_from_world)
         centre, xyz = there_from_here * self.centre, np.asarray(there_from_here * self.xyz)
-        return _View(self.name, self.camera, pose, centre, xyz, self.depth * there_from_here.scale)
+        depth = self.depth * there_from_here.scale
+        return replace(self, cam_from_world=pose, centre=centre, xyz=xyz, depth=depth)
 
 
 @dataclass(frozen=True, slots=True)
 class PredictedCovisibility:
     """What the registered images of a model see, read from it once; a change of the model doesn't show."""
 
-    views: tuple[_View, ...]
+    views: tuple[View, ...]
 
     @classmethod
     def of(cls, model: pycolmap.Reconstruction) -> PredictedCovisibility:
@@ -99,7 +106,7 @@ def predicted_overlaps(model: pycolmap.Reconstruction) -> dict[Pair, float]:
     return PredictedCovisibility.of(model).overlaps()
 
 
-def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Image) -> _View | None:
+def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Image) -> View | None:
     observed = [point.point3D_id for point in image.get_observation_points2D()]
     if not observed:
         return None
@@ -109,13 +116,44 @@ def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Im
     cells, inside = _cells(camera, in_cam)
     depth = _medians(cells[inside], in_cam[inside, 2])
     chosen = np.linspace(0, len(xyz) - 1, min(len(xyz), _POINTS_PER_IMAGE)).astype(np.int64)
-    return _View(image.name, camera, pose, image.projection_center(), xyz[chosen], depth)
+    ids = np.array(observed, np.int64)
+    return View(image.name, camera, pose, image.projection_center(), ids, ids[chosen], xyz[chosen], depth)
 
 
-def _shares(sources: Sequence[_View], target: _View) -> list[float]:
+def near_points(
+    sources: Sequence[View], target: View, *, max_angle_deg: float, max_scale: float
+) -> Iterator[tuple[View, NDArray[np.int64], Array]]:
+    """Of each source the points that the target is predicted to see almost as the source does.
+
+    Yields:
+        The source, the ids (n,) of some of its points, and the angles (n,) between both rays, degrees.
+    """
+    seen, cosines = _seen(sources, target, cos=float(np.cos(np.deg2rad(max_angle_deg))), scale=max_scale)
+    ends = np.cumsum([len(view.ids) for view in sources])
+    for view, end in zip(sources, ends.tolist(), strict=True):
+        own = slice(end - len(view.ids), end)
+        angles = np.rad2deg(np.arccos(np.clip(cosines[own][seen[own]], -1, 1)))
+        yield view, view.ids[seen[own]], angles
+
+
+def _shares(sources: Sequence[View], target: View) -> list[float]:
     """Of each source's points the share that the target is predicted to see."""
     if not sources:
         return []
+    counts = [len(view.xyz) for view in sources]
+    seen = _seen(sources, target, cos=_MAX_ANGLE_COS, scale=_MAX_SCALE)[0]
+    starts = np.cumsum([0, *counts[:-1]])
+    shares = np.add.reduceat(seen.astype(np.int64), starts) / counts
+    return [float(share) for share in shares]
+
+
+def _seen(
+    sources: Sequence[View], target: View, *, cos: float, scale: float
+) -> tuple[NDArray[np.bool_], Array]:
+    """Which points (n,) of the sources the target is predicted to see, and the cosines between both rays.
+
+    They are seen within an angle of this cosine, and a ratio of the distances of this scale.
+    """
     xyz = np.concatenate([view.xyz for view in sources])
     counts = [len(view.xyz) for view in sources]
     centres = np.repeat([view.centre for view in sources], counts, axis=0)
@@ -123,14 +161,12 @@ def _shares(sources: Sequence[_View], target: _View) -> list[float]:
     cells, seen = _cells(target.camera, in_cam)
     from_source, from_target = xyz - centres, xyz - target.centre
     far, near = np.linalg.norm(from_source, axis=1), np.linalg.norm(from_target, axis=1)
-    scale = far / np.maximum(near, 1e-12)
-    seen &= np.einsum("ij,ij->i", from_source, from_target) >= _MAX_ANGLE_COS * far * near
-    seen &= (scale <= _MAX_SCALE) & (scale >= 1 / _MAX_SCALE)
+    ratio = far / np.maximum(near, 1e-12)
+    cosines = np.einsum("ij,ij->i", from_source, from_target) / np.maximum(far * near, 1e-12)
+    seen &= (cosines >= cos) & (ratio <= scale) & (ratio >= 1 / scale)
     around = target.depth[cells]
     seen &= np.isnan(around) | (in_cam[:, 2] <= _BEHIND * around)
-    starts = np.cumsum([0, *counts[:-1]])
-    shares = np.add.reduceat(seen.astype(np.int64), starts) / counts
-    return [float(share) for share in shares]
+    return seen, cosines
 
 
 def _medians(cells: NDArray[np.int64], values: Array) -> Array:

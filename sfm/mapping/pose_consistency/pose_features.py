@@ -1,8 +1,8 @@
 """Features of registered images by which right poses differ from those that visual aliasing made.
 
-They compare the poses with the verified pairs, each with its probability to be true, and with the predicted
-covisibility: pairs of images that see the same place should match (Heinly et al. 2014, "Correcting for
-Duplicate Scene Structure in Sparse 3D Reconstruction", with whole pairs instead of points).
+They compare the poses with the verified pairs, each with its probability to be true, and with what images
+observe again of each other's points (`measures.repeatability`). The latter follows Heinly et al. 2014,
+"Correcting for Duplicate Scene Structure in Sparse 3D Reconstruction".
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ import scipy.sparse as sp
 from retrieval import Pair
 
 from ..measures.agreement import AGREED_PX, median_errors_px
-from ..measures.covisibility import predicted_overlaps
+from ..measures.repeatability import lower_half_means, repeatabilities
 from ..pair_consistency.trees import maximum_spanning_forest
 from ..scene.scene import Scene
 
 Array = npt.NDArray[np.float64]
 
-_OVERLAPS = 0.3
-"""Predicted covisibility from which a pair should match."""
 _MAX_LOG_ODDS = 6.0
 
 
@@ -41,10 +39,8 @@ class ModelEvidence:
     """That a verified pair is true, of each pair within the model."""
     errors_px: Mapping[Pair, float]
     """Median distance to the epipolar lines, of the same pairs."""
-    overlaps: Mapping[Pair, float]
-    """Predicted covisibility (`PredictedCovisibility.overlaps`)."""
-    tried: Set[Pair]
-    """Pairs that were matched."""
+    repeatability: Mapping[Pair, float]
+    """Of pairs that were matched, but for deferred ones (`repeatabilities`)."""
     deferred: Set[Pair] = frozenset()
     """Pairs that the model grew without: their agreement with it does not make it doubtful."""
 
@@ -70,8 +66,8 @@ class ModelEvidence:
         errors = median_errors_px(scene, model, scene.view_graph.edges) if errors_px is None else errors_px
         points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
         chances = {pair: probability[pair] for pair in errors}
-        overlaps = predicted_overlaps(model)
-        return cls(dict(sorted(points.items())), chances, errors, overlaps, scene.tried, deferred)
+        within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
+        return cls(dict(sorted(points.items())), chances, errors, repeatabilities(model, within), deferred)
 
     @property
     def agreeing(self) -> list[Pair]:
@@ -84,9 +80,8 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
 
     `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
     side, with the larger part. `true_pairs`: log ratio of the true to the false pairs, as expected, of those
-    that the model grew with and that agree with its pose. `points`: log ratio of its points to the model's
-    median. `covisibility`: log ratio of the pairs that match to those that do not, of those around it that
-    should.
+    that the model grew with and that agree with its pose. `repeatability`: mean of the lower half of its
+    pairs, averaged over the images around it; 0 where nothing was predicted.
     """
     names, agreeing = list(evidence.num_points), evidence.agreeing
     index = {name: number for number, name in enumerate(names)}
@@ -96,20 +91,14 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
         _sums(index, [pair for pair in agreeing if pair not in evidence.deferred], values)
         for values in (used, 1 - used)
     )
-    points = np.log1p(np.array(list(evidence.num_points.values()), dtype=float))
-    asked = [
-        pair for pair, share in evidence.overlaps.items() if share >= _OVERLAPS and pair in evidence.tried
-    ]
-    matched = sorted(set(asked) & set(agreeing))
+    lower = lower_half_means(evidence.repeatability)
     around = neighbourhood(index, agreeing)
-    num_asked, num_matched = (
-        around @ (around @ _sums(index, pairs, np.ones(len(pairs)))) for pairs in (asked, matched)
-    )
+    weight = around @ np.array([float(name in lower) for name in names])
+    total = around @ np.array([lower.get(name, 0.0) for name in names])
     return {
         "link": _weakest_links(names, chance),
         "true_pairs": np.log((true + 0.5) / (false + 0.5)),
-        "points": np.minimum(points - np.median(points), 0.0),
-        "covisibility": np.log((num_matched + 1) / (num_asked - num_matched + 1)),
+        "repeatability": np.divide(total, weight, out=np.zeros(len(names)), where=weight > 0),
     }
 
 

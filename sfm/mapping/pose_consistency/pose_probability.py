@@ -26,8 +26,7 @@ _UNLINKED = "no pair that agrees with its pose links it with the rest of its mod
 WORDS = {
     "link": "only pairs that may join look-alike places link it with the rest of its model",
     "true_pairs": "most pairs that agree with its pose are likelier false than true",
-    "points": "it sees far fewer points than the other photos",
-    "covisibility": "most photos that should see the same place do not match",
+    "repeatability": "photos beside it show little of what it shows",
 }
 """What a low value of each feature means, to users."""
 

@@ -1,0 +1,68 @@
+"""Repeatability: whether images observe again what a model predicts them to see of each other's points.
+
+Repeatability is the share of the features of one image that are found again in another, of those in their
+common view (Mikolajczyk et al. 2005, "A Comparison of Affine Region Detectors"). Images that are rightly
+close to each other share most of what both see. Where visual aliasing places images of one object beside
+those of another, they share the repeated surface alone, and nothing of what stands around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from retrieval import Pair
+
+from .covisibility import PredictedCovisibility, near_points
+
+_MAX_ANGLE_DEG = 20.0
+_MAX_SCALE = 1.5
+_FALL = 0.043
+"""Of the log-odds of a point to be observed again, for each degree between the viewing directions."""
+_MIN_POINTS = 8
+_MAX_LOG_ODDS = 2.0
+"""Detectors repeat no better: beyond, it is no further evidence."""
+
+
+def repeatabilities(model: pycolmap.Reconstruction, pairs: Iterable[Pair]) -> dict[Pair, float]:
+    """Log-odds that a point of one image is observed in the other, as if both looked in one direction.
+
+    Points count that one of the two observes and the other is predicted to see (`PredictedCovisibility`),
+    within 20 degrees and 1.5 times the size. Pairs with fewer than 8 such points are left out.
+
+    Args:
+        model: left unchanged.
+        pairs: in question; those that are not within the model are left out.
+    """
+    views = {view.name: view for view in PredictedCovisibility.of(model).views}
+    within = [(a, b) for a, b in pairs if views.keys() >= {a, b}]
+    ordered = sorted([*within, *((b, a) for a, b in within)])
+    counts: dict[Pair, NDArray[np.float64]] = {}
+    for name, group in groupby(ordered, key=lambda one: one[0]):
+        sources = [views[source] for _, source in group]
+        for source, ids, angles_deg in near_points(
+            sources, views[name], max_angle_deg=_MAX_ANGLE_DEG, max_scale=_MAX_SCALE
+        ):
+            again = np.count_nonzero(np.isin(ids, views[name].observed))
+            pair = Pair.of(source.name, name)
+            found = np.array([len(ids), again, angles_deg.sum()], np.float64)
+            counts[pair] = counts.get(pair, np.zeros(3)) + found
+    return {pair: _log_odds(*found) for pair, found in sorted(counts.items()) if found[0] >= _MIN_POINTS}
+
+
+def lower_half_means(values: Mapping[Pair, float]) -> dict[str, float]:
+    """Of each image the mean of the lower half of the values of its pairs."""
+    of_image: dict[str, list[float]] = {}
+    for pair, value in values.items():
+        for name in pair:
+            of_image.setdefault(name, []).append(value)
+    return {name: float(np.mean(sorted(own)[: (len(own) + 1) // 2])) for name, own in of_image.items()}
+
+
+def _log_odds(num_points: float, num_again: float, sum_of_angles_deg: float) -> float:
+    odds = (num_again + 0.5) / (num_points - num_again + 0.5)
+    return min(float(np.log(odds) + _FALL * sum_of_angles_deg / num_points), _MAX_LOG_ODDS)
