@@ -61,7 +61,7 @@ def test_pairs_of_images_outside_the_model_are_left_out() -> None:
     assert repeatabilities(model, [Pair("a", "z"), Pair("y", "z")]) == {}
 
 
-def test_the_lower_half_of_an_images_pairs_counts() -> None:
-    values = {Pair("a", "b"): 1.0, Pair("a", "c"): -1.0, Pair("a", "d"): 2.0}
+def test_the_lower_half_of_an_images_pairs_counts_the_more_the_more_pairs_there_are() -> None:
+    values = {Pair("a", "b"): 3.0, Pair("a", "c"): -1.0, Pair("a", "d"): 2.0}
 
-    assert lower_half_means(values) == {"a": 0.0, "b": 1.0, "c": -1.0, "d": 2.0}
+    assert lower_half_means(values) == pytest.approx({"a": 0.5 * 3 / 5, "b": 1.0, "c": -1 / 3, "d": 2 / 3})

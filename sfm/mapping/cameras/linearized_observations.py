@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from ..measures.observations import seen_by
+from ..measures.observations import are_of_second, seen_by
 from ..scene.camera_models import Freedom
 
 Array = npt.NDArray[np.float64]
@@ -136,7 +136,7 @@ def gather_of_cameras(
         parts.append(_linearised(camera, directions, pose, xyz[point[one]], xy[one], size))
     residual, by_intrinsics, by_pose, by_point = map(np.concatenate, zip(*parts, strict=True))
     if first_of_second:
-        is_second = _are_of_second(model, points, first_of_second)[point]
+        is_second = are_of_second(model, points, first_of_second)[point]
         unit = _units(np.linalg.norm(residual, axis=1), point, is_second)
         residual, by_intrinsics = unit[:, None] * residual, unit[:, None, None] * by_intrinsics
         by_pose, by_point = unit[:, None, None] * by_pose, unit[:, None, None] * by_point
@@ -217,17 +217,6 @@ def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observati
             kept[i] = True
             count[observers[i]] += 1
     return np.asarray(kept[point])
-
-
-def _are_of_second(model: pycolmap.Reconstruction, ids: Indices, first_of_second: Mapping[int, int]) -> Mask:
-    """(P,) whether points have keypoints of the second matcher; no track has keypoints of both."""
-    any_of = (model.point3D(int(i)).track.elements[0] for i in ids)
-    return np.array(
-        [
-            one.image_id in first_of_second and one.point2D_idx >= first_of_second[one.image_id]
-            for one in any_of
-        ]
-    )
 
 
 def _units(length: Array, point: Indices, is_second: Mask) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,26 @@ def some_seen_by(image: pycolmap.Image, count: int) -> tuple[npt.NDArray[np.int6
     """As `seen_by`, of at most so many of the observations, evenly spread over their list."""
     points2D = image.get_observation_points2D()
     return _arrays(points2D[:: -(-len(points2D) // count) or 1])
+
+
+def are_of_second(
+    model: pycolmap.Reconstruction, ids: npt.NDArray[np.int64], first_of_second: Mapping[int, int]
+) -> npt.NDArray[np.bool_]:
+    """(P,) whether points have keypoints of the second matcher; no track has keypoints of both.
+
+    Args:
+        model: with the points.
+        ids: (P,)
+        first_of_second: as `Scene.first_of_second`.
+    """
+    any_of = (model.point3D(int(i)).track.elements[0] for i in ids)
+    return np.array(
+        [
+            one.image_id in first_of_second and one.point2D_idx >= first_of_second[one.image_id]
+            for one in any_of
+        ],
+        bool,
+    )
 
 
 def _arrays(points2D: Iterable[pycolmap.Point2D]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

@@ -67,7 +67,8 @@ class ModelEvidence:
         points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
         chances = {pair: probability[pair] for pair in errors}
         within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
-        return cls(dict(sorted(points.items())), chances, errors, repeatabilities(model, within), deferred)
+        repeated = repeatabilities(model, within, scene.first_of_second)
+        return cls(dict(sorted(points.items())), chances, errors, repeated, deferred)
 
     @property
     def agreeing(self) -> list[Pair]:
@@ -80,8 +81,8 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
 
     `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
     side, with the larger part. `true_pairs`: log ratio of the true to the false pairs, as expected, of those
-    that the model grew with and that agree with its pose. `repeatability`: mean of the lower half of its
-    pairs, averaged over the images around it; 0 where nothing was predicted.
+    that the model grew with and that agree with its pose. `repeatability`: `lower_half_means`, averaged over
+    the images around it; 0 where nothing was predicted.
     """
     names, agreeing = list(evidence.num_points), evidence.agreeing
     index = {name: number for number, name in enumerate(names)}
@@ -93,12 +94,10 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     )
     lower = lower_half_means(evidence.repeatability)
     around = neighbourhood(index, agreeing)
-    weight = around @ np.array([float(name in lower) for name in names])
-    total = around @ np.array([lower.get(name, 0.0) for name in names])
     return {
         "link": _weakest_links(names, chance),
         "true_pairs": np.log((true + 0.5) / (false + 0.5)),
-        "repeatability": np.divide(total, weight, out=np.zeros(len(names)), where=weight > 0),
+        "repeatability": around @ np.array([lower.get(name, 0.0) for name in names]),
     }
 
 
