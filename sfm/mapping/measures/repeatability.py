@@ -70,7 +70,7 @@ def repeatabilities(
 
 
 def lower_half_means(values: Mapping[Pair, float]) -> dict[str, float]:
-    """Of each image the mean of the lower half of the values of its pairs; nearer to 0 where these are few."""
+    """Of each image the mean of the lower half of its pairs; nearer to 0 where these are few."""
     of_image: dict[str, list[float]] = {}
     for pair, value in values.items():
         for name in pair:
