@@ -199,7 +199,7 @@ def _loop_key(
         config.images.camera_sharing,
         config.mast3r.depth_lifting,
         config.run.seed,
-        *([config.aliked.max_keypoints] if backend.stronger else []),
+        *([config.aliked.detector, config.aliked.max_keypoints] if backend.stronger else []),
         *([addition.key] if addition else []),
         *([attempt] if attempt else []),
     )

@@ -9,6 +9,7 @@ import pytest
 
 from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.cameras.shared_lens import Lenses
 from sfm.mapping.growing.submodels import Submodel
 from sfm.mapping.refinement.final_refinement import _settled
 from sfm.mapping.refinement.refinement_pass import Adjusted, RefinementPass
@@ -31,11 +32,12 @@ class Told:
     refine: RefineConfig = field(default_factory=RefineConfig)
     scene: Any = field(default_factory=lambda: SimpleNamespace(depth=None))
     admitted_pairs: frozenset[Pair] = frozenset()
+    lenses: Lenses = ()
 
     def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
         shift, late_shift, regained = self.outcomes[len(self.converge_first)]
         self.converge_first.append(self.options.converge_first)
-        return Adjusted(model, False, [], shift, late_shift, regained, self.admitted_pairs | regained)
+        return Adjusted(model, False, [], shift, late_shift, regained, self.admitted_pairs | regained, ())
 
 
 @pytest.mark.parametrize(

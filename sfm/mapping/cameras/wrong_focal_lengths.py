@@ -51,6 +51,7 @@ def find_wrong_focal_lengths(
         seed: of the random sampling.
     """
     scene = Scene.open(database)
+    models = [scene.with_all_keypoints(model) for model in models]  # a matcher may have appended some since
     foreign, registered = dict[str, WrongFocalLength](), set[str]()
     for model in models:
         names = {i: model.image(i).name for i in model.reg_image_ids()}
