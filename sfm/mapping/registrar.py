@@ -281,7 +281,7 @@ def _grown_models(
         "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
         "relocate": lambda models: [relocate_parts(judging, one) for one in models],
     }
-    of_steps = Judge.of(context.scene, context.options)
+    of_steps = Judge.of(context.scene, context.options, judge)
     for name, step in steps.items():
         submodels = apply_step(of_steps, submodels, step, name, discarded)
     if not restart or frozen or not judge:

@@ -1,8 +1,8 @@
-"""Alternative placements of weakly connected parts, by the pairs that contradict the present ones."""
+"""Alternative placements of inconsistent parts, by the pairs that contradict the present ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,13 +15,11 @@ from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..measures.epipolar import Views
+from ..measures.inconsistent_parts import inconsistent_parts, placement_log_odds
+from ..measures.repeatability import repeatabilities
 from ..measures.soundness import MIN_COMMON_POINTS
-from ..measures.weak_parts import weakly_connected_parts
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity
-
-_OUTVOTED_IF_INCONSISTENT = 0.5
-"""Smallest ratio of votes for an alternative to votes for an inconsistent present placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +49,19 @@ class AlternativePlacement:
         return here, there
 
 
-def alternative_placements(
-    context: MappingContext, submodel: Submodel, deferred: Set[Pair]
-) -> Iterator[AlternativePlacement]:
+def alternative_placements(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
-    Deferred pairs, which are likelier false, count for no placement. More of the other matches must agree
-    with the alternative than with the present placement. Half as many suffice where the present one is not
-    consistent by its covisibility.
+    Of each part that observes little of what the images beside it observe, however many matches agree with
+    its present placement. All verified pairs count, also those that are likelier false.
     """
-    believed = replace(context.scene, view_graph=context.scene.view_graph.without(deferred))
-    context = replace(context, scene=believed)
-    edges = believed.view_graph.edges
-    errors = median_errors_px(context.scene, submodel.reconstruction, edges)
-    inliers = {pair: edges[pair].num_inliers for pair in errors}
-    parts = weakly_connected_parts(submodel.names, errors, inliers)
-    if not parts:
-        return
-    covisibility = PredictedCovisibility.of(submodel.reconstruction)
-    for part in sorted(parts, key=sorted):
-        if found := _alternative_placement(context, submodel, part, errors, covisibility):
+    scene, model = context.scene, submodel.reconstruction
+    errors_px = median_errors_px(scene, model, scene.view_graph.edges)
+    covisibility = PredictedCovisibility.of(model)
+    near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
+    log_odds = placement_log_odds(repeatabilities(model, near, scene.first_of_second), errors_px)
+    for part in sorted(inconsistent_parts(submodel.names, log_odds), key=sorted):
+        if found := _alternative_placement(context, submodel, part, errors_px, covisibility):
             yield found
 
 
@@ -81,15 +72,10 @@ def _alternative_placement(
     errors_px: Mapping[Pair, float],
     covisibility: PredictedCovisibility,
 ) -> AlternativePlacement | None:
-    scene, edges = context.scene, context.scene.view_graph.edges
+    scene = context.scene
     across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
     here = covisibility_test(covisibility.overlaps(part), part, scene.tried, present)
-    agree, contradict = (
-        sum(edges[pair].num_inliers for pair in some) for some in (present, across - present)
-    )
-    if contradict <= (1 if here.is_consistent else _OUTVOTED_IF_INCONSISTENT) * agree:
-        return None
     base, moving = replace(submodel, names=submodel.names - part), replace(submodel, names=part)
     against = replace(scene, view_graph=scene.view_graph.without(present))
     points_base, points_part = common_points(replace(context, scene=against), base, moving)

@@ -17,6 +17,7 @@ from retrieval import Pair
 from ..cameras.plausible import plausible
 from ..growing.submodels import Submodel
 from ..measures.agreement import CONTRADICTED_PX, contradicted_matches, median_errors_px
+from ..pose_consistency.pose_judge import PoseJudge
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.scene import Scene
@@ -38,11 +39,13 @@ class Judge:
     """With all pairs, also those that a step leaves out."""
     min_points: int
     """Fewest observations with which registration accepts an image."""
+    poses: PoseJudge | None = None
+    """Where more poses are probably right, false pairs may lie farther from their epipolar lines."""
 
     @classmethod
-    def of(cls, scene: Scene, options: MapperOptions) -> Judge:
+    def of(cls, scene: Scene, options: MapperOptions, poses: PoseJudge | None = None) -> Judge:
         """By the limits of registration."""
-        return cls(scene, options.lenient.abs_pose_min_num_inliers)
+        return cls(scene, options.lenient.abs_pose_min_num_inliers, poses)
 
     def why_worse(
         self, before: Sequence[pycolmap.Reconstruction], after: Sequence[pycolmap.Reconstruction]
@@ -51,7 +54,8 @@ class Judge:
 
         Models are worse where a camera becomes implausible, or where a supported image is missing
         (`_is_supported`). They are also worse where verified matches lie farther from their epipolar lines,
-        among pairs within a model before and after. Adjustment used only a part of these matches.
+        among pairs within a model before and after, unless more poses are probably right. Adjustment used
+        only a part of these matches.
         """
         if not _names(after):
             return "no photo would be left"
@@ -65,11 +69,16 @@ class Judge:
                 return f"photos would be lost: {', '.join(supported[:_MAX_SHOWN])}{more}"
         common = was.keys() & now.keys()
         error_was, error_now = (self._mean_px(errors, common) for errors in (was, now))
-        if error_now > _MAX_RISE * error_was:
+        if error_now > _MAX_RISE * error_was and not self._is_likelier(before, after):
             return (
                 f"matches would lie {error_now:.3g} px from their epipolar lines instead of {error_was:.3g}"
             )
         return ""
+
+    def _is_likelier(
+        self, before: Sequence[pycolmap.Reconstruction], after: Sequence[pycolmap.Reconstruction]
+    ) -> bool:
+        return self.poses is not None and self.poses.right_pairs(after) > self.poses.right_pairs(before)
 
     def _is_supported(
         self, name: str, models: Sequence[pycolmap.Reconstruction], errors_px: Mapping[Pair, float]

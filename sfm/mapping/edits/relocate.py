@@ -1,9 +1,9 @@
 """Parts that visual aliasing has misplaced are relocated to where other pairs place them.
 
 Pairs are trusted in the order of their strength, and one strong false pair supports all others between the
-same two places. The true pairs of the part then contradict the model and are not used. In a finished model
-these pairs can be counted together: they propose another placement of a weakly connected part, and the model
-is kept of which more poses are probably right.
+same two places. The true pairs of the part then contradict the model and are not used. The images of the part
+observe little of what those beside them observe. The pairs that contradict propose another placement, and the
+model is kept of which more poses are probably right.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
 
 _MAX_MOVES = 10
+_MIN_GAIN = 1.0
+"""Of the expected number of right images: below, the judge cannot tell both models apart."""
 
 
 def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
@@ -29,7 +31,7 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
         return submodel
     for _ in range(_MAX_MOVES):
         moves = sorted(
-            alternative_placements(context, submodel, context.judge.deferred),
+            alternative_placements(context, submodel),
             key=lambda move: (-move.gain, len(move.part), min(move.part)),
         )
         done = (_relocated(context, context.judge, submodel, move) for move in moves)
@@ -43,7 +45,11 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
 def _relocated(
     context: MappingContext, judge: PoseJudge, submodel: Submodel, move: AlternativePlacement
 ) -> Submodel | None:
-    part, before = move.part, judged(context, submodel).quality
+    part, fewest = move.part, judge.right_images(submodel.reconstruction) + _MIN_GAIN
+
+    def is_likelier(after: Submodel) -> bool:
+        return after.names >= submodel.names and judge.right_images(after.reconstruction) >= fewest
+
     base = without_images(context, submodel, part)
     moving = without_images(context, submodel, submodel.names - part)
     whole = attach_part(
@@ -55,7 +61,7 @@ def _relocated(
         judge.deferred,
         submodel.journal,
         base_from_part=move.base_from_part,
-        accept=lambda after: after.names >= submodel.names and judged(context, after).quality > before,
+        accept=is_likelier,
     )
     submodel.journal.note(
         "relocated",
@@ -64,4 +70,4 @@ def _relocated(
         num_inconsistent=[move.here.num_inconsistent, move.there.num_inconsistent],
         accepted=whole is not None,
     )
-    return replace(whole, seed=submodel.seed, journal=submodel.journal) if whole else None
+    return replace(judged(context, whole), seed=submodel.seed, journal=submodel.journal) if whole else None

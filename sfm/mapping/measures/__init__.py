@@ -1,1 +1,1 @@
-"""Measures of a model: covisibility, residuals, contradictions, weakly connected parts, shifts."""
+"""Measures of a model: covisibility, residuals, contradictions, inconsistent parts, shifts."""
