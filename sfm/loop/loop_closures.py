@@ -132,7 +132,7 @@ def _far_links(
 ) -> list[LoopClosure]:
     """A-optimal pairs.
 
-    They are matched without epipolar guides, which would confirm a wrong pose between weakly connected parts.
+    They are matched without epipolar guides, which would confirm a wrong pose between parts that little connects.
     """
     found = a_optimal_links(held, chance, limit=limit, min_gain=min_gain)
     worth = {pair: round(_FAR_WORTH * math.log1p(gain) / chance[pair], 6) for pair, gain in found}

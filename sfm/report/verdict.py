@@ -68,7 +68,7 @@ def _caveats(facts: Facts, *, is_whole: bool) -> Iterator[str]:
         photos = "of them" if is_whole else "photo" if facts.in_doubt == 1 else "photos"
         yield f"{facts.in_doubt} {photos} in doubt"
     if facts.ambiguous:
-        yield "which may be folded: places look alike" if is_whole else "places look alike"
+        yield "it may be folded: places look alike" if is_whole else "places look alike"
     if facts.failed_steps:
         yield f"but not all was done: {', '.join(facts.failed_steps)} failed"
 

@@ -89,7 +89,7 @@ SOUND = Facts(readable=8, registered=8, num_models=1)
         (replace(SOUND, registered=6, in_doubt=2), "2 photos are not in any model, 2 photos in doubt"),
         (
             replace(SOUND, in_doubt=3, ambiguous=True),
-            "Every photo is in one model, 3 of them in doubt, which may be folded: places look alike",
+            "Every photo is in one model, 3 of them in doubt, it may be folded: places look alike",
         ),
         (
             replace(SOUND, num_models=2, ambiguous=True),

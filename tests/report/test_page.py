@@ -88,7 +88,7 @@ def test_a_model_with_photos_in_doubt_is_not_called_complete(tmp_path, make_run)
 @pytest.mark.parametrize(
     ("facts", "title"),
     [
-        ({"ambiguous": True}, "Every photo is in one model, which may be folded: places look alike"),
+        ({"ambiguous": True}, "Every photo is in one model, it may be folded: places look alike"),
         (
             {"failures": [{"step": "quality", "error": "IndexError: none", "hint": ""}]},
             "Every photo is in one model, but not all was done: quality failed",

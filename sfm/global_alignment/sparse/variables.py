@@ -60,11 +60,6 @@ class Cameras:
         tensors = (self.focal, self.principal_point, self.rotation, self.centre, self.depth)
         return all(bool(torch.isfinite(t).all()) for t in tensors)
 
-    def to_camera(self, views: Tensor, points: Tensor) -> Tensor:
-        """World points (M, 3) in the frames of views (M,)."""
-        moved = points - self.centre[views]
-        return torch.einsum("mij,mi->mj", self.rotation[views], moved)
-
     def to_world(self, views: Tensor, points: Tensor) -> Tensor:
         """Points (M, 3) in the frames of views (M,), in the world."""
         return torch.einsum("mij,mj->mi", self.rotation[views], points) + self.centre[views]
