@@ -90,7 +90,7 @@ def loop_closures(
     held = {pair: _conductance(edge.num_inliers) for pair, edge in view_graph.edges.items()}
     believed = {pair: value for pair, value in held.items() if pair not in deferred}
     likely = {pair: _chance(share) for pair, share in overlaps.items()}
-    # first, since it uses poses alone: wrong pairs by retrieval may connect parts that little connects
+    # first, since it uses poses alone: wrong pairs by retrieval may join parts with few links
     min_far_gain = _MIN_FAR_GAIN if len(view_graph.names) < _MANY_PHOTOS else _MIN_FAR_GAIN_OF_MANY
     far = _far_links(believed, likely, limit, min_far_gain)
     held |= {link.pair: link.chance for link in far}
@@ -132,7 +132,7 @@ def _far_links(
 ) -> list[LoopClosure]:
     """A-optimal pairs.
 
-    They are matched without epipolar guides, which would confirm a wrong pose between parts that little connects.
+    They are matched without epipolar guides, which would confirm a wrong pose between such parts.
     """
     found = a_optimal_links(held, chance, limit=limit, min_gain=min_gain)
     worth = {pair: round(_FAR_WORTH * math.log1p(gain) / chance[pair], 6) for pair, gain in found}

@@ -9,7 +9,7 @@ is within 1 - 1/e of the best set (Khosoussi et al., "Reliable graphs for SLAM",
 
 A-optimal design lowers the Kirchhoff index N tr(L^+), the sum of all effective resistances. (Ghosh, Boyd &
 Saberi, "Minimizing effective resistance of a graph", SIAM Review 2008.) It finds pairs
-between parts that little connects. Each such pair lowers the uncertainty of all images of one part relative to
+between parts with few links. Each such pair lowers the uncertainty of all images of one part relative to
 the other. By the Sherman-Morrison formula, a pair of images a and b lowers tr(L^+) by
 
     w |L^+ (e_a - e_b)|^2 / (1 + w R_ab).
