@@ -260,37 +260,50 @@ def _grown_models(
 ) -> list[Submodel]:
     """Models grown without the deferred pairs, of which the consistent ones are then admitted.
 
-    Where others, grown from all pairs, are likelier right, these take their place.
+    Where others, grown without fewer or more pairs, are likelier right, these take their place.
     """
-    existing, frozen = problem.existing, context.options.frozen
     deferred = _deferred(problem, consistency.deferred)
     deferred -= supported_pairs(context.scene, start, deferred)[0]
     judge = _judge(context.scene, problem, replace(consistency, deferred=deferred))
-    trusted = replace(context, scene=context.scene.without(deferred), judge=judge)
+    judging = replace(context, judge=judge)
+    submodels = _grown_without(deferred, judging, problem, start, discarded, restart=restart)
+    if problem.existing or context.options.frozen or not restart or not judge:
+        return submodels
+
+    def grow(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
+        return _grown_without(left_out, part, problem, [], discarded, restart=False)
+
+    return likelier_models(context, submodels, grow, judge, discarded)
+
+
+def _grown_without(
+    deferred: frozenset[Pair],
+    context: MappingContext,
+    problem: MappingProblem,
+    start: Sequence[pycolmap.Reconstruction],
+    discarded: Journal,
+    *,
+    restart: bool,
+) -> list[Submodel]:
+    existing = problem.existing
+    trusted = replace(context, scene=context.scene.without(deferred))
     submodels = _continued_models(trusted, start, existing)
     submodels = _completed_models(trusted, problem, submodels, discarded)
     if existing is None and restart:
         submodels = _renewed_models(trusted, submodels, discarded, again=bool(start))
-    if deferred and not frozen:
+    if deferred and not context.options.frozen:
         submodels = admit_pairs(context, submodels, deferred, discarded)
     if existing is not None:
         return submodels
-    judging = replace(context, judge=judge)
     steps: dict[str, Step] = {
         "split": partial(split_at_articulations, context),
         "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
-        "relocate": lambda models: [relocate_parts(judging, one) for one in models],
+        "relocate": lambda models: [relocate_parts(context, one) for one in models],
     }
-    of_steps = Judge.of(context.scene, context.options, judge)
+    of_steps = Judge.of(context.scene, context.options, context.judge)
     for name, step in steps.items():
         submodels = apply_step(of_steps, submodels, step, name, discarded)
-    if not restart or frozen or not judge:
-        return submodels
-
-    def grow(whole: MappingContext) -> list[Submodel]:
-        return _completed_models(whole, problem, [], discarded)
-
-    return likelier_models(context, submodels, grow, judge, discarded)
+    return submodels
 
 
 def _completed_models(

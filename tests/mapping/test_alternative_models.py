@@ -1,4 +1,4 @@
-"""Models grown from all pairs replace those grown without the deferred ones where they are likelier right."""
+"""Models grown with other pairs deferred replace the present ones where they are likelier right."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def across(context: MappingContext, parts: Sequence[Submodel]) -> list[Pair]:
 def chosen(
     context: MappingContext,
     present: Sequence[Submodel],
-    grow: Callable[[MappingContext], Sequence[Submodel]],
+    grow: Callable[[MappingContext, frozenset[Pair]], Sequence[Submodel]],
     deferred: frozenset[Pair],
     chance: float,
 ) -> tuple[list[Submodel], list[tuple[str, dict[str, object]]]]:
@@ -57,7 +57,7 @@ def test_one_model_of_all_is_better_than_its_halves(context: MappingContext, who
     parts = halves(context, whole)
 
     models, ((event, noted),) = chosen(
-        context, parts, lambda _: [whole], frozenset(across(context, parts)[3:]), 0.4
+        context, parts, lambda _, deferred: [whole], frozenset(across(context, parts)[3:]), 0.4
     )
 
     assert [one.names for one in models] == [whole.names]
@@ -76,10 +76,8 @@ def test_a_model_that_only_false_pairs_hold_together_takes_no_place(
     models, ((_, noted),) = chosen(
         context,
         parts,
-        lambda _: [
-            bent,
-        ],
-        across(context, parts),
+        lambda _, deferred: [bent],
+        frozenset(across(context, parts)),
         0.001,
     )
 
@@ -96,6 +94,27 @@ def test_nothing_is_grown_where_a_model_is_whole(context: MappingContext, whole:
     assert not entries
 
 
+def test_a_model_that_is_probably_folded_is_grown_again_from_the_pairs_that_are_most_probably_true(
+    context: MappingContext, whole: Submodel
+) -> None:
+    doubted = frozenset(across(context, halves(context, whole))[3:])
+    probability = {pair: 0.6 if pair in doubted else 0.98 for pair in context.scene.view_graph.edges}
+    judge, journal = PoseJudge(context.scene, probability), Journal()
+    bent = Submodel.of(misplaced(whole.reconstruction))
+    assert judge.not_folded(bent.reconstruction) < 0.5 < judge.not_folded(whole.reconstruction)
+    seen: list[frozenset[Pair]] = []
+
+    def grow(part: MappingContext, deferred: frozenset[Pair]) -> list[Submodel]:
+        seen.append(deferred)
+        return [whole]
+
+    assert likelier_models(context, [bent], grow, judge, journal) == [whole]
+    assert seen == [doubted]
+    ((_, noted),) = journal.entries
+    assert noted["kept"]
+    assert likelier_models(context, [whole], pytest.fail, judge, journal) == [whole]
+
+
 def test_each_component_is_compared_alone(context: MappingContext, whole: Submodel, tmp_path: Path) -> None:
     """Where no pair is deferred, models stay; the others are grown from the pairs of their component."""
     first = synthetic.synthesize(tmp_path / "a.db", num_images=_HALF)
@@ -107,7 +126,8 @@ def test_each_component_is_compared_alone(context: MappingContext, whole: Submod
     deferred = frozenset(of_image[2:])
     seen: list[set[str]] = []
 
-    def grow(context: MappingContext) -> list[Submodel]:
+    def grow(context: MappingContext, deferred: frozenset[Pair]) -> list[Submodel]:
+        assert not deferred
         seen.extend(set(part) for part in context.scene.view_graph.components() if len(part) > 1)
         return [models[1]]
 

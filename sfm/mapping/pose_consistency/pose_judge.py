@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pycolmap
 
@@ -11,7 +11,7 @@ from retrieval import Pair
 
 from ..scene.scene import Scene
 from .pose_features import ModelEvidence
-from .pose_probability import pose_probabilities
+from .pose_probability import PoseProbabilities, pose_probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,17 @@ class PoseJudge:
     deferred: Set[Pair] = field(default_factory=frozenset)
     """Pairs that the models grew without."""
 
-    def with_all_pairs(self) -> PoseJudge:
-        """For models that grew with the deferred pairs, too."""
-        return replace(self, deferred=frozenset())
-
     def right_images(self, model: pycolmap.Reconstruction) -> float:
         """Expected number of images whose pose is right."""
-        evidence = ModelEvidence.of(self.scene, model, self.probability, self.deferred)
-        return sum(pose_probabilities(evidence).photos.values())
+        return sum(self._probabilities(model).photos.values())
+
+    def not_folded(self, model: pycolmap.Reconstruction) -> float:
+        """Probability that no part of a model is folded."""
+        return self._probabilities(model).not_folded
 
     def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
         """Expected number of ordered pairs of images of one model whose relative pose is right."""
         return sum(self.right_images(model) ** 2 for model in models)
+
+    def _probabilities(self, model: pycolmap.Reconstruction) -> PoseProbabilities:
+        return pose_probabilities(ModelEvidence.of(self.scene, model, self.probability, self.deferred))

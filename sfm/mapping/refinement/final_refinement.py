@@ -21,6 +21,7 @@ from ..scene.journal import Journal
 from ..scene.options import with_patience, with_two_view_tracks
 from ..scene.scene import Scene
 from ..scene.session import open_session
+from .points_behind import drop_observations_behind
 from .refinement_pass import Adjusted, RefinementPass
 from .two_view_tracks import drop_points_of_pairs, is_weak
 
@@ -127,6 +128,7 @@ class _Pass:
         submodel = copied(submodels[0])
         drop_points_of_pairs(submodel.reconstruction)
         self.found = self.last.adjusted(submodel.reconstruction, submodel.journal)
+        drop_observations_behind(self.found.model)
         for block in self.found.tried:
             if block.accepted or not self.attempt:
                 submodel.journal.note("intrinsics", **asdict(block))
@@ -140,6 +142,7 @@ def _adjusting(last: RefinementPass) -> Step:
         submodel = copied(submodels[0])
         with open_session(last.scene, last.options, submodel.reconstruction) as session:
             adjust_to_the_end(session, "final", submodel.journal)
+        drop_observations_behind(submodel.reconstruction)
         return [_with_model(submodel, submodel.reconstruction)]
 
     return step
