@@ -41,5 +41,5 @@ class Mapper(Protocol):
     def inconsistent_pairs(self, tried: Set[Pair]) -> InconsistencyReport | None:
         """Inconsistent pairs among the verified ones, given all pairs matched so far; None: not searched."""
 
-    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
+    def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
         """Parts of models with two possible poses, and the pairs that would decide between the two."""

@@ -315,7 +315,8 @@ class _Loop:
         )
         requests += deciding_requests(report, self.pairs.graph)
         if is_registered and not self.existing:
-            requests += ambiguity_requests(self.mapper.ambiguous_parts(self.models), tried)
+            probability = report.probability if report else {}
+            requests += ambiguity_requests(self.mapper.ambiguous_parts(self.models, probability), tried)
         return [request for one in requests if (request := self._of_new_images(one)).candidates]
 
     def _loop_closures(

@@ -106,10 +106,12 @@ class SessionMapper:
         """Inconsistent pairs among the verified ones; None where the database holds too many pairs."""
         return read_inconsistent_pairs(self.database.path, tried, measured=self._measured)
 
-    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
+    def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
         """Parts of models with two possible poses, and the pairs that would decide between the two."""
         config = self._config
-        return ambiguous_parts(self.database.path, models, config=config.register, seed=config.run.seed)
+        return ambiguous_parts(
+            self.database.path, models, probability, config=config.register, seed=config.run.seed
+        )
 
     @property
     def _config(self) -> Config:

@@ -91,7 +91,7 @@ class Engine:
         self.asked_about.append(set(tried))
         return InconsistencyReport(())
 
-    def ambiguous_parts(self, models: Models) -> Sequence[AmbiguousPart]:
+    def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
         return self.contested
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:

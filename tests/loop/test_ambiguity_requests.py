@@ -29,7 +29,9 @@ class Contested(Engine):
         self.starts.append(len(start))
         return (model_of(len(NAMES)),)
 
-    def ambiguous_parts(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[AmbiguousPart]:
+    def ambiguous_parts(
+        self, models: Sequence[pycolmap.Reconstruction], probability: Mapping[Pair, float]
+    ) -> Sequence[AmbiguousPart]:
         tried = set().union(*self.matched)
         untried = tuple(pair for pair in TELLING if pair not in tried)
         return (AmbiguousPart(frozenset(NAMES[:2]), untried),) if untried else ()
@@ -59,7 +61,9 @@ def test_no_telling_pair_beyond_the_hard_limit(tmp_path: Path) -> None:
 
 def test_pairs_that_could_not_be_matched_are_not_asked_for_again(tmp_path: Path) -> None:
     class Failing(Contested):
-        def ambiguous_parts(self, models: Sequence[pycolmap.Reconstruction]) -> Sequence[AmbiguousPart]:
+        def ambiguous_parts(
+            self, models: Sequence[pycolmap.Reconstruction], probability: Mapping[Pair, float]
+        ) -> Sequence[AmbiguousPart]:
             return self.contested  # a pair that failed, as for want of memory, leaves no trace
 
     engine = Failing()

@@ -76,17 +76,18 @@ def test_images_without_repeatability_go_with_those_that_their_pairs_agree_with(
     repeated = {pair: value for pair, value in (WITHIN | ACROSS_SIDES).items() if "a8" not in pair}
     errors_px = {Pair("a0", "a8"): 0.5, Pair("a1", "a8"): 0.5, Pair("a8", "b0"): 30.0, Pair("a0", "b1"): 0.5}
 
-    log_odds = placement_log_odds(repeated, errors_px)
+    log_odds = placement_log_odds(repeated, errors_px, {})
 
     assert log_odds[Pair("a0", "b1")] == -2.0  # agreement is no evidence where repeatability is known
     assert parts(log_odds) == [frozenset(LEFT)]
 
 
-def test_agreement_alone_is_slight_evidence_and_a_middling_error_is_none() -> None:
-    found = placement_log_odds({}, {Pair("a", "b"): 0.5, Pair("a", "c"): 30.0, Pair("b", "c"): 4.5})
+def test_other_pairs_count_by_their_probability_for_or_against_the_placement() -> None:
+    errors_px = {Pair("a", "b"): 0.5, Pair("a", "c"): 30.0, Pair("b", "c"): 4.5, Pair("b", "d"): 30.0}
 
-    assert found[Pair("a", "b")] == -found[Pair("a", "c")] > 0
-    assert Pair("b", "c") not in found
+    found = placement_log_odds({}, errors_px, {Pair("a", "b"): 0.9, Pair("a", "c"): 0.3})
+
+    assert found == {Pair("a", "b"): 0.9, Pair("a", "c"): -0.3, Pair("b", "d"): -1.0}
 
 
 PART, REST = LEFT[:4], RIGHT[:4]

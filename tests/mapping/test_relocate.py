@@ -80,7 +80,9 @@ def test_photos_are_moved_by_fewer_matches_that_are_likelier_true(
 
 
 def ambiguous(database: Path, model: pycolmap.Reconstruction) -> list[AmbiguousPart]:
-    return ambiguous_parts(database, [model], config=RegisterConfig(), seed=0)
+    report = read_inconsistent_pairs(database, frozenset())
+    assert report is not None
+    return ambiguous_parts(database, [model], report.probability, config=RegisterConfig(), seed=0)
 
 
 def test_pairs_that_tell_of_a_part_are_asked_for_until_it_can_be_moved(

@@ -49,17 +49,25 @@ class AlternativePlacement:
         return here, there
 
 
-def alternative_placements(context: MappingContext, submodel: Submodel) -> Iterator[AlternativePlacement]:
+def alternative_placements(
+    context: MappingContext, submodel: Submodel, probability: Mapping[Pair, float]
+) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
     Of each part that observes little of what the images beside it observe, however many matches agree with
     its present placement. All verified pairs count, also those that are likelier false.
+
+    Args:
+        context: its scene has all pairs.
+        submodel: left unchanged.
+        probability: that each verified pair is true.
     """
     scene, model = context.scene, submodel.reconstruction
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
     covisibility = PredictedCovisibility.of(model)
     near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
-    log_odds = placement_log_odds(repeatabilities(model, near, scene.first_of_second), errors_px)
+    repeated = repeatabilities(model, near, scene.first_of_second)
+    log_odds = placement_log_odds(repeated, errors_px, probability)
     for part in sorted(inconsistent_parts(submodel.names, log_odds), key=sorted):
         if found := _alternative_placement(context, submodel, part, errors_px, covisibility):
             yield found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class AmbiguousPart:
 def ambiguous_parts(
     database: Path,
     models: Sequence[pycolmap.Reconstruction],
+    probability: Mapping[Pair, float],
     *,
     config: RegisterConfig,
     seed: int,
@@ -46,6 +47,7 @@ def ambiguous_parts(
     Args:
         database: COLMAP database with keypoints and two-view geometries; only read.
         models: of its images, unchanged; need not be settled.
+        probability: that each verified pair is true; others count as true.
         config: of registration.
         seed: of everything random.
     """
@@ -57,7 +59,7 @@ def ambiguous_parts(
         submodel = Submodel.of(scene.with_all_keypoints(model))
         undecided = [
             other
-            for other in alternative_placements(context, submodel)
+            for other in alternative_placements(context, submodel, probability)
             if not _is_decided(other) and (other.here.untried or other.there.untried)
         ]
         # Of parts within and beside each other, one may decide about the others.

@@ -31,7 +31,7 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
         return submodel
     for _ in range(_MAX_MOVES):
         moves = sorted(
-            alternative_placements(context, submodel),
+            alternative_placements(context, submodel, context.judge.probability),
             key=lambda move: (-move.gain, len(move.part), min(move.part)),
         )
         done = (_relocated(context, context.judge, submodel, move) for move in moves)

@@ -18,7 +18,6 @@ from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
 
-_AGREEMENT = 0.1
 _MIN_IMAGES = 3  # of a part
 _MAX_CUTS = 3  # of a part within a part
 _DENSE = 50  # images up to which all eigenvectors are computed
@@ -26,19 +25,20 @@ _NUM_STARTS = 3
 
 
 def placement_log_odds(
-    repeatability: Mapping[Pair, float], errors_px: Mapping[Pair, float]
+    repeatability: Mapping[Pair, float], errors_px: Mapping[Pair, float], probability: Mapping[Pair, float]
 ) -> dict[Pair, float]:
     """Log-odds that the images of a pair are rightly placed to each other.
 
-    Repeatability, where it is known. Other verified pairs count little, since repeated structure agrees with
-    the epipolar geometry of a wrong placement: they only decide on which side an image without it lies.
+    Repeatability, where it is known. Other verified pairs count less, since repeated structure agrees with
+    the epipolar geometry of a wrong placement: by their probability, for or against the placement.
 
     Args:
         repeatability: log-odds of pairs of a model (`repeatabilities`).
         errors_px: median distance to the epipolar lines of each verified pair within it.
+        probability: that a pair is true; others count as true.
     """
     agreement = {
-        pair: _AGREEMENT if error <= AGREED_PX else -_AGREEMENT
+        pair: probability.get(pair, 1.0) * (1 if error <= AGREED_PX else -1)
         for pair, error in errors_px.items()
         if error <= AGREED_PX or error > CONTRADICTED_PX
     }
