@@ -43,3 +43,6 @@ class Mapper(Protocol):
 
     def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
         """Parts of models with two possible poses, and the pairs that would decide between the two."""
+
+    def are_folded(self, models: Models, consistency: InconsistencyReport) -> bool:
+        """Whether visual aliasing has probably folded any of the models."""

@@ -166,6 +166,8 @@ class _Loop:
     yields: YieldStatistics = field(default_factory=YieldStatistics)
     num_at_restart: int = 0
     """Verified pairs at the last registration from new initial pairs."""
+    num_tried_at_restart: int = 0
+    """Tried pairs at the same: one that does not match may show that a model is folded."""
     is_unreliable: bool = False
     """Whether the first registration would rest on pairs that are probably wrong."""
 
@@ -223,7 +225,7 @@ class _Loop:
 
     def _continue_models(self, *, restart: bool) -> None:
         if restart:
-            self.num_at_restart = self.pairs.num_verified
+            self.num_at_restart, self.num_tried_at_restart = self.pairs.num_verified, len(self.pairs.tried)
         self.models = self.kept.models(
             len(self.history),
             "models",
@@ -275,14 +277,22 @@ class _Loop:
     def _begin_again(self) -> bool:
         """Register from new initial pairs, in a round without requests; whether it changed the models.
 
-        It is skipped where nothing can be joined, and where the last such registration had the same pairs.
+        It is skipped where nothing can be joined and no model is probably folded, and where the last such
+        registration had the same pairs.
         """
+        if self.existing:
+            return False
         is_whole = len(self.models) == 1 and self.new_images <= registered_names(self.models)
-        if is_whole or self.existing or self.pairs.num_verified == self.num_at_restart:
+        if (is_whole or self.pairs.num_verified == self.num_at_restart) and not self._is_folded():
             return False
         with self._reported({}, time.monotonic()):
             self._continue_models(restart=True)
         return self.history.has_changed()
+
+    def _is_folded(self) -> bool:
+        """Whether any model probably is, by pairs that the last registration from new pairs did not have."""
+        has_new = len(self.pairs.tried) > self.num_tried_at_restart
+        return has_new and self.mapper.are_folded(self.models, self._consistency())
 
     def _reported(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:
         return self.history.round(edges, self.pairs.view_graph, lambda: self.models, started)

@@ -18,7 +18,7 @@ from .pair_consistency.inconsistent_pairs import (
 from .pair_consistency.measurements import Measurements
 from .pair_consistency.pair_rotations import read_rotations
 from .problem import MappingProblem
-from .registrar import MappingResult, reconstruct, refine_models
+from .registrar import MappingResult, are_folded, reconstruct, refine_models
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels
 from .scene.pair_matches import PairMatches
@@ -42,6 +42,7 @@ __all__ = [
     "ViewGraph",
     "WrongFocalLength",
     "ambiguous_parts",
+    "are_folded",
     "find_inconsistent_pairs",
     "find_wrong_focal_lengths",
     "fisheye_camera",

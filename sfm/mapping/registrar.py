@@ -154,6 +154,24 @@ def refine_models(
     return tuple(refined)
 
 
+def are_folded(
+    problem: MappingProblem, models: Sequence[pycolmap.Reconstruction], consistency: InconsistencyReport
+) -> bool:
+    """Whether any model is probably folded, by all its pairs; False for those of COLMAP's mappers or aligned.
+
+    Args:
+        problem: as for `reconstruct`.
+        models: left unchanged.
+        consistency: of the verified pairs.
+    """
+    if problem.config.mapper in PEERS or problem.config.aligns:
+        return False
+    scene = Scene.open(problem.database)
+    judge = _judge(scene, problem, consistency)
+    known = (scene.with_all_keypoints(model) for model in models if _has_pairs(scene, model))
+    return judge is not None and any(judge.is_folded(model) for model in known)
+
+
 def _reconstruct_with_peer(mapper: Peer, problem: MappingProblem, events: EventSink) -> MappingResult:
     """Models of one of COLMAP's own mappers."""
     options = pipeline_options(

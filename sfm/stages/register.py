@@ -21,6 +21,7 @@ from sfm.mapping import (
     Measurements,
     ViewGraph,
     ambiguous_parts,
+    are_folded,
     reconstruct,
     refine_models,
 )
@@ -112,6 +113,10 @@ class SessionMapper:
         return ambiguous_parts(
             self.database.path, models, probability, config=config.register, seed=config.run.seed
         )
+
+    def are_folded(self, models: Models, consistency: InconsistencyReport) -> bool:
+        """Whether any model is probably folded."""
+        return are_folded(self.problem, models, consistency)
 
     @property
     def _config(self) -> Config:

@@ -94,6 +94,9 @@ class Engine:
     def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
         return self.contested
 
+    def are_folded(self, models: Models, consistency: InconsistencyReport) -> bool:
+        return False
+
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
         here = NAMES.index(name)
         others = sorted((abs(here - i), other) for i, other in enumerate(NAMES) if other != name)

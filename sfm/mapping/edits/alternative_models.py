@@ -19,8 +19,6 @@ from ..scene.journal import Journal
 
 _TRUE = 0.8
 """Smallest probability of the pairs that are most probably true."""
-_FOLDED = 0.5
-"""Largest probability that a model is not folded, of one that probably is."""
 
 
 def likelier_models(
@@ -74,7 +72,7 @@ def _other_deferrals(
     deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
     if deferred and not any(is_complete(one, component) for one in models):
         yield frozenset()
-    if any(judge.not_folded(one.reconstruction) < _FOLDED for one in models):
+    if any(judge.is_folded(one.reconstruction) for one in models):
         doubted = {pair for pair, chance in judge.probability.items() if chance < _TRUE}
         more = deferred | {pair for pair in doubted if pair.a in component}
         if more != deferred:

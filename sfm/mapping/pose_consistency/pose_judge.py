@@ -13,6 +13,8 @@ from ..scene.scene import Scene
 from .pose_features import ModelEvidence
 from .pose_probability import PoseProbabilities, pose_probabilities
 
+_LIKELIER_FOLDED = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class PoseJudge:
@@ -29,9 +31,9 @@ class PoseJudge:
         """Expected number of images whose pose is right."""
         return sum(self._probabilities(model).photos.values())
 
-    def not_folded(self, model: pycolmap.Reconstruction) -> float:
-        """Probability that no part of a model is folded."""
-        return self._probabilities(model).not_folded
+    def is_folded(self, model: pycolmap.Reconstruction) -> bool:
+        """Whether a part of a model is probably folded."""
+        return self._probabilities(model).not_folded < _LIKELIER_FOLDED
 
     def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
         """Expected number of ordered pairs of images of one model whose relative pose is right."""
