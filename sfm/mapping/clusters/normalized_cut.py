@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from .laplacian import second_eigenvector, weights_across
+from ..measures.laplacian import second_eigenvector, weights_across
 
 _BALANCE = 0.1  # of the smaller side: so much fewer or more nodes are accepted for a better cut
 

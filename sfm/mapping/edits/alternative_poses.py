@@ -18,8 +18,12 @@ from ..measures.epipolar import Views
 from ..measures.inconsistent_parts import inconsistent_parts, placement_log_odds
 from ..measures.repeatability import repeatabilities
 from ..measures.soundness import MIN_COMMON_POINTS
+from ..measures.weak_parts import weakly_connected_parts
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity
+
+_OUTVOTED_IF_INCONSISTENT = 0.5
+"""Smallest ratio of votes against an inconsistent present placement to votes for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class AlternativePlacement:
 
 
 def alternative_placements(
-    context: MappingContext, submodel: Submodel, probability: Mapping[Pair, float]
+    context: MappingContext, submodel: Submodel, probability: Mapping[Pair, float], *, with_weak: bool = False
 ) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
@@ -61,6 +65,9 @@ def alternative_placements(
         context: its scene has all pairs.
         submodel: left unchanged.
         probability: that each verified pair is true.
+        with_weak: whether weakly connected parts count, too, where more matches contradict their present
+            placement than agree with it. Half as many suffice where the placement is not consistent by its
+            covisibility.
     """
     scene, model = context.scene, submodel.reconstruction
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
@@ -68,8 +75,12 @@ def alternative_placements(
     near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
     repeated = repeatabilities(model, near, scene.first_of_second)
     log_odds = placement_log_odds(repeated, errors_px, probability)
-    for part in sorted(inconsistent_parts(submodel.names, log_odds), key=sorted):
-        if found := _alternative_placement(context, submodel, part, errors_px, covisibility):
+    inconsistent = set(inconsistent_parts(submodel.names, log_odds))
+    inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors_px}
+    weak = weakly_connected_parts(submodel.names, errors_px, inliers) if with_weak else set()
+    for part in sorted(inconsistent | weak, key=sorted):
+        votes = None if part in inconsistent else inliers
+        if found := _alternative_placement(context, submodel, part, errors_px, covisibility, votes):
             yield found
 
 
@@ -79,11 +90,17 @@ def _alternative_placement(
     part: frozenset[str],
     errors_px: Mapping[Pair, float],
     covisibility: PredictedCovisibility,
+    votes: Mapping[Pair, int] | None,
 ) -> AlternativePlacement | None:
+    """The placement by the pairs that contradict the present one; `votes`: only where it is outvoted."""
     scene = context.scene
     across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
     present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
     here = covisibility_test(covisibility.overlaps(part), part, scene.tried, present)
+    if votes:
+        agree, contradict = (sum(votes[pair] for pair in some) for some in (present, across - present))
+        if contradict <= (1 if here.is_consistent else _OUTVOTED_IF_INCONSISTENT) * agree:
+            return None
     base, moving = replace(submodel, names=submodel.names - part), replace(submodel, names=part)
     against = replace(scene, view_graph=scene.view_graph.without(present))
     points_base, points_part = common_points(replace(context, scene=against), base, moving)

@@ -1,1 +1,1 @@
-"""Measures of a model: covisibility, residuals, contradictions, inconsistent parts, shifts."""
+"""Measures of a model: covisibility, residuals, contradictions, parts that may stand wrong, shifts."""

@@ -17,8 +17,8 @@ from scipy.sparse.linalg import eigsh
 from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
+from .minimum_cuts import MIN_IMAGES
 
-_MIN_IMAGES = 3  # of a part
 _MAX_CUTS = 3  # of a part within a part
 _DENSE = 50  # images up to which all eigenvectors are computed
 _NUM_STARTS = 3
@@ -55,14 +55,14 @@ def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> Itera
     waiting = [(frozenset(names), 0)]
     while waiting:
         images, depth = waiting.pop(0)
-        if len(images) < 2 * _MIN_IMAGES or depth > _MAX_CUTS:
+        if len(images) < 2 * MIN_IMAGES or depth > _MAX_CUTS:
             continue
         part = _least_consistent_cut(sorted(images), log_odds)
         rest = images - part
         if not part or not rest:
             continue
         smaller = min(part, rest, key=lambda side: (len(side), min(side)))
-        if len(smaller) >= _MIN_IMAGES:
+        if len(smaller) >= MIN_IMAGES:
             yield smaller
         waiting += [(part, depth + 1), (rest, depth + 1)]
 
