@@ -157,14 +157,16 @@ def refine_models(
 def are_folded(
     problem: MappingProblem, models: Sequence[pycolmap.Reconstruction], consistency: InconsistencyReport
 ) -> bool:
-    """Whether any model is probably folded, by all its pairs; False for those of COLMAP's mappers or aligned.
+    """Whether any model is probably folded, by all its pairs.
+
+    False where none would be grown instead: with COLMAP's mappers, alignment, or trusted inconsistent pairs.
 
     Args:
         problem: as for `reconstruct`.
         models: left unchanged.
         consistency: of the verified pairs.
     """
-    if problem.config.mapper in PEERS or problem.config.aligns:
+    if problem.config.mapper in PEERS or problem.config.aligns or not problem.config.defers:
         return False
     scene = Scene.open(problem.database)
     judge = _judge(scene, problem, consistency)
@@ -285,7 +287,7 @@ def _grown_models(
     judge = _judge(context.scene, problem, replace(consistency, deferred=deferred))
     judging = replace(context, judge=judge)
     submodels = _grown_without(deferred, judging, problem, start, discarded, restart=restart)
-    if problem.existing or context.options.frozen or not restart or not judge:
+    if problem.existing or not problem.config.defers or not restart or not judge:
         return submodels
 
     def grow(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
