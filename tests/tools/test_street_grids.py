@@ -135,7 +135,15 @@ def test_most_false_pairs_of_a_town_are_likelier_false_and_few_true_ones(grid: P
     [
         ("defer", False, True),
         pytest.param("defer", True, True, marks=pytest.mark.slow),
-        pytest.param("trust", True, True, marks=pytest.mark.slow),
+        pytest.param(
+            "trust",
+            True,
+            True,
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.xfail(strict=True, reason="with all pairs trusted, too few poses look unlikely"),
+            ],
+        ),
         ("trust", False, False),
     ],
 )
