@@ -34,7 +34,10 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
             alternative_placements(context, submodel, context.judge.probability),
             key=lambda move: (-move.gain, len(move.part), min(move.part)),
         )
-        done = (_relocated(context, context.judge, submodel, move) for move in moves)
+        if not moves:
+            break
+        fewest = context.judge.right_images(submodel.reconstruction) + _MIN_GAIN
+        done = (_relocated(context, context.judge, submodel, move, fewest) for move in moves)
         found = next((moved for moved in done if moved is not None), None)
         if found is None:
             break
@@ -43,12 +46,14 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
 
 
 def _relocated(
-    context: MappingContext, judge: PoseJudge, submodel: Submodel, move: AlternativePlacement
+    context: MappingContext, judge: PoseJudge, submodel: Submodel, move: AlternativePlacement, fewest: float
 ) -> Submodel | None:
-    part, fewest = move.part, judge.right_images(submodel.reconstruction) + _MIN_GAIN
+    """The model with one part moved, or None where not all images stay or fewer are expected to be right."""
+    part = move.part
 
     def is_likelier(after: Submodel) -> bool:
-        return after.names >= submodel.names and judge.right_images(after.reconstruction) >= fewest
+        likely = judged(context, after).right_images or 0.0
+        return after.names >= submodel.names and likely >= fewest
 
     base = without_images(context, submodel, part)
     moving = without_images(context, submodel, submodel.names - part)
@@ -70,4 +75,4 @@ def _relocated(
         num_inconsistent=[move.here.num_inconsistent, move.there.num_inconsistent],
         accepted=whole is not None,
     )
-    return replace(judged(context, whole), seed=submodel.seed, journal=submodel.journal) if whole else None
+    return replace(whole, seed=submodel.seed, journal=submodel.journal) if whole else None

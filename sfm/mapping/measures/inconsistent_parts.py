@@ -17,9 +17,8 @@ from scipy.sparse.linalg import eigsh
 from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
-from .minimum_cuts import MIN_IMAGES
+from .nested_parts import nested_parts
 
-_MAX_CUTS = 3  # of a part within a part
 _DENSE = 50  # images up to which all eigenvectors are computed
 _NUM_STARTS = 3
 
@@ -52,19 +51,7 @@ def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> Itera
         names: images of a model.
         log_odds: of pairs within it (`placement_log_odds`); others count as 0.
     """
-    waiting = [(frozenset(names), 0)]
-    while waiting:
-        images, depth = waiting.pop(0)
-        if len(images) < 2 * MIN_IMAGES or depth > _MAX_CUTS:
-            continue
-        part = _least_consistent_cut(sorted(images), log_odds)
-        rest = images - part
-        if not part or not rest:
-            continue
-        smaller = min(part, rest, key=lambda side: (len(side), min(side)))
-        if len(smaller) >= MIN_IMAGES:
-            yield smaller
-        waiting += [(part, depth + 1), (rest, depth + 1)]
+    return nested_parts(names, lambda images: _least_consistent_cut(images, log_odds))
 
 
 def _least_consistent_cut(names: list[str], log_odds: Mapping[Pair, float]) -> frozenset[str]:

@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
+from .nested_parts import MIN_IMAGES
 
-MIN_IMAGES = 3  # of a part
 _MOST_PAIRS = 100
 _MOST_PARTS = 12
 

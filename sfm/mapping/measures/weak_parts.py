@@ -11,10 +11,10 @@ from retrieval import Pair
 
 from .agreement import AGREED_PX
 from .laplacian import second_eigenvector, weights_across
-from .minimum_cuts import MIN_IMAGES, minimum_cuts
+from .minimum_cuts import minimum_cuts
+from .nested_parts import MIN_IMAGES, nested_parts
 
 _MANY_IMAGES = 8  # fewer are not cut
-_MAX_CUTS = 3  # of a part within a part
 
 
 def weakly_connected_parts(
@@ -34,17 +34,12 @@ def spectral_cuts(
         errors_px: median distance to the epipolar lines of each verified pair within it.
         inliers: matches of each of these pairs.
     """
-    waiting = [(frozenset(names), 0)]
-    while waiting:
-        images, depth = waiting.pop(0)
-        if len(images) < _MANY_IMAGES or depth > _MAX_CUTS:
-            continue
-        part, agree, contradict = _weakest_cut(sorted(images), errors_px, inliers)
-        if contradict <= agree:
-            continue
-        rest = images - part
-        yield min(part, rest, key=lambda side: (len(side), min(side)))
-        waiting += [(part, depth + 1), (rest, depth + 1)]
+
+    def cut(images: list[str]) -> frozenset[str]:
+        part, agree, contradict = _weakest_cut(images, errors_px, inliers)
+        return part if contradict > agree else frozenset()
+
+    return nested_parts(names, cut, min_images=_MANY_IMAGES)
 
 
 def _weakest_cut(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 
-from ..measures.observations import PointTable
+from ..measures.observations import PointTable, seen_by
 
 
 def drop_observations_behind(model: pycolmap.Reconstruction) -> int:
@@ -17,14 +17,16 @@ def drop_observations_behind(model: pycolmap.Reconstruction) -> int:
     Args:
         model: changed.
     """
-    points, behind = PointTable.of(model), []
+    points, behind = PointTable.of(model), set[tuple[int, int]]()
     for image_id in sorted(model.reg_image_ids()):
         image = model.image(image_id)
-        seen = [(i, point.point3D_id) for i, point in enumerate(image.points2D) if point.has_point3D()]
-        in_camera = image.cam_from_world() * points.xyz_of([point_id for _, point_id in seen])
+        ids, _ = seen_by(image)
+        in_camera = image.cam_from_world() * points.xyz_of(ids)
         projected = np.asarray(model.camera(image.camera_id).img_from_cam(in_camera.reshape(-1, 3)))
-        behind += [(image_id, seen[i][0]) for i in np.flatnonzero(~np.isfinite(projected).all(axis=1))]
-    for image_id, index in behind:
+        for point_id in ids[~np.isfinite(projected).all(axis=1)].tolist():
+            elements = model.point3D(point_id).track.elements
+            behind |= {(image_id, one.point2D_idx) for one in elements if one.image_id == image_id}
+    for image_id, index in sorted(behind):
         if model.image(image_id).points2D[index].has_point3D():  # False: its point went with another one
             model.delete_observation(image_id, index)
     if behind:
