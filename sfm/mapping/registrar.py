@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,23 +19,17 @@ from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
 from .edits.admit_pairs import admit_pairs, supported_pairs
 from .edits.alternative_models import likelier_models
-from .edits.close_gaps import close_gaps
 from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
 from .edits.rejoin import rejoin_parts
 from .edits.relocate import relocate_parts
+from .edits.renew import renewed_models
 from .edits.split import split_at_articulations
 from .growing.components import new_models
-from .growing.global_sfm import global_models
 from .growing.known_poses import with_existing
 from .growing.posed_models import aligned_models
-from .growing.submodels import (
-    MAX_CONTRADICTED,
-    MappingContext,
-    Submodel,
-    continued,
-)
-from .growing.trials import best_model, rebuilt
+from .growing.submodels import MappingContext, Submodel, continued
+from .growing.trials import rebuilt
 from .measures.pure_rotation import why_pure_rotation
 from .measures.soundness import why_undetermined
 from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
@@ -48,10 +42,6 @@ from .scene.journal import STAGE, Journal
 from .scene.options import MapperOptions, mapper_options, pipeline_options, with_frozen_poses
 from .scene.scene import Scene
 from .scene.view_graph import ViewGraph
-
-_MAX_RENEWED = 100  # images of a component that is mapped again whenever its model is incomplete
-_MIN_RENEWED = 3
-_MOST = 0.9  # of the images of a larger component; with fewer registered it is mapped again
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +300,7 @@ def _grown_without(
     submodels = _continued_models(trusted, start, existing)
     submodels = _completed_models(trusted, problem, submodels, discarded)
     if existing is None and restart:
-        submodels = _renewed_models(trusted, submodels, discarded, again=bool(start))
+        submodels = renewed_models(trusted, submodels, discarded, again=bool(start))
     if deferred and not context.options.frozen:
         submodels = admit_pairs(context, submodels, deferred, discarded)
     if existing is not None:
@@ -375,53 +365,6 @@ def _merged_models(
         merge_models(context, [submodel for submodel in submodels if not submodel.is_depth_only], discarded)
         + lifted
     )
-
-
-def _renewed_models(
-    context: MappingContext, models: Sequence[Submodel], discarded: Journal, *, again: bool
-) -> list[Submodel]:
-    """The models, or in their place new ones that join them or contain more images.
-
-    Args:
-        context: scene without deferred pairs, and options.
-        models: so far.
-        discarded: receives the events of trials that are not kept.
-        again: whether the models continue those of an earlier round, which had fewer pairs.
-    """
-    renewed = list(models)
-    for component in context.scene.view_graph.components():
-        old = sorted((t for t in renewed if t.names & component), key=lambda t: -len(t.names))
-        registered = frozenset().union(*(submodel.names for submodel in old))
-        sound = all(submodel.contradicted <= MAX_CONTRADICTED for submodel in old)
-        if (len(old) == 1 and registered >= component and sound) or len(component) < _MIN_RENEWED:
-            continue
-        if sound and old and len(component) > _MAX_RENEWED:
-            closed = close_gaps(context, old, component, discarded)
-            renewed = [one for one in renewed if one not in old] + closed
-            old, registered = closed, frozenset().union(*(submodel.names for submodel in closed))
-            if len(old) == 1 and registered >= component:
-                continue
-        replacements: list[Submodel] = []
-        if again and old and len(component) <= _MAX_RENEWED:
-            found = best_model(context, component, discarded, max_trials=1)
-            replacements += [found] if found else []
-        if len(component) <= _MAX_RENEWED or len(registered) < _MOST * len(component) or len(old) > 1:
-            replacements += global_models(context, component)[:1]
-        for submodel in replacements:
-            if submodel.names >= registered and _is_better(submodel, old, registered, sound=sound):
-                renewed = [one for one in renewed if one not in old] + [submodel]
-                old, registered = [submodel], submodel.names
-                sound = submodel.contradicted <= MAX_CONTRADICTED
-    return renewed
-
-
-def _is_better(replacement: Submodel, old: Sequence[Submodel], registered: Set[str], *, sound: bool) -> bool:
-    """Whether a new model of all images of some models is better than these models."""
-    if not sound and len(old) == 1:
-        return replacement.quality > old[0].quality
-    if replacement.contradicted > MAX_CONTRADICTED:
-        return False
-    return (len(replacement.names), -1) > (len(registered), -len(old))
 
 
 def _kept(
