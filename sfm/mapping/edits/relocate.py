@@ -52,8 +52,7 @@ def _relocated(
     part = move.part
 
     def is_likelier(after: Submodel) -> bool:
-        likely = judged(context, after).right_images or 0.0
-        return after.names >= submodel.names and likely >= fewest
+        return after.names >= submodel.names and (judged(context, after).right_images or 0.0) >= fewest
 
     base = without_images(context, submodel, part)
     moving = without_images(context, submodel, submodel.names - part)
