@@ -44,8 +44,13 @@ def replace_by_copy(source: sqlite3.Connection, path: Path) -> None:
         scratch.unlink(missing_ok=True)
         with closing(sqlite3.connect(scratch)) as copy:
             source.backup(copy)
-        for log in ("-wal", "-shm"):  # of the file that goes: SQLite would apply it to the new one
-            path.with_name(path.name + log).unlink(missing_ok=True)
-        scratch.replace(path)
+        replace_by_move(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def replace_by_move(source: Path, path: Path) -> None:
+    """Move a file that nobody has open to `path`, on the same disk."""
+    for log in ("-wal", "-shm"):  # of the file that goes: SQLite would apply it to the new one
+        path.with_name(path.name + log).unlink(missing_ok=True)
+    source.replace(path)

@@ -12,10 +12,11 @@ import pycolmap
 from retrieval import Edge, Reason, SceneGraph
 from sfm.colmap.database import FeatureDatabase
 from sfm.colmap.database_checks import check_database, drop_empty_keypoints, forget_impossible_focal_lengths
-from sfm.colmap.sqlite_files import open_read_only, replace_by_copy
+from sfm.colmap.sqlite_files import open_read_only, replace_by_copy, replace_by_move
 from sfm.config.schema import Config
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import ConfigError, InputError
+from sfm.files.scratch import scratch_folder
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
 from sfm.mapping import NO_DOUBT, MappingProblem, reconstruct, refine_models
@@ -25,7 +26,7 @@ from sfm.stages.session import SILENT, AnyPath, Session
 from sfm.stages.write_results import finish, write_refined, write_unrefined
 from sfm.types import CameraSpec, Collection, Exif, Photo
 from sfm.workspace.progress import Progress
-from sfm.workspace.workspace import is_about_disk, opened_workspace
+from sfm.workspace.workspace import Workspace, is_about_disk, opened_workspace
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +54,10 @@ def map_database(
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=database) as workspace:
         session = Session(workspace, config, progress)
-        for camera_id, focal_px in copy_checked(database, workspace.database).items():
-            workspace.events.emit("register", "focal_length_ignored", camera_id=camera_id, focal_px=focal_px)
-            log.warning(
-                "%s: camera %d cannot have a focal length of %.4g px; it is estimated",
-                database,
-                camera_id,
-                focal_px,
-            )
-        copy = FeatureDatabase(workspace.database)
-        collection = collection_of(workspace.database)
-        if config.georeference.positions_file is not None:
-            collection = with_positions(collection, config.georeference)
-            copy.write_positions(collection)
+        collection, copy = _taken_over(database, workspace, config)
         pairs = copy.pairs()
         graph = SceneGraph(collection.names, {pair: Edge(0.0, Reason.USER) for pair in pairs})
         record_pairs(graph.edges, (), pairs, workspace.events)
-        if not any(record.verified for record in pairs.values()):
-            raise InputError(f"{database} holds no verified pair", hint="match its photos first: sfm match")
         with session.stage("register") as counts:
             ours = config.register.mapper == "graph"
             report = read_inconsistent_pairs(workspace.database, frozenset()) if ours else None
@@ -89,6 +76,32 @@ def map_database(
             counts.update(models=len(models))
         loop = LoopResult(models, result.view_graph, graph, (), report)
         return finish(session, collection, copy, write_refined(session, loop))
+
+
+def _taken_over(database: Path, workspace: Workspace, config: Config) -> tuple[Collection, FeatureDatabase]:
+    """The images of a database, and its copy in the workspace.
+
+    What the workspace holds stays until the database is known to do.
+    """
+    with scratch_folder() as folder:
+        checked = folder / "database.db"
+        forgotten = copy_checked(database, checked)
+        copy, collection = FeatureDatabase(checked), collection_of(checked)
+        if not any(record.verified for record in copy.pairs().values()):
+            raise InputError(f"{database} holds no verified pair", hint="match its photos first: sfm match")
+        if config.georeference.positions_file is not None:
+            collection = with_positions(collection, config.georeference)
+            copy.write_positions(collection)
+        replace_by_move(checked, workspace.database)
+    for camera_id, focal_px in forgotten.items():
+        workspace.events.emit("register", "focal_length_ignored", camera_id=camera_id, focal_px=focal_px)
+        log.warning(
+            "%s: camera %d cannot have a focal length of %.4g px; it is estimated",
+            database,
+            camera_id,
+            focal_px,
+        )
+    return collection, FeatureDatabase(workspace.database)
 
 
 def copy_checked(source: Path, target: Path) -> dict[int, float]:

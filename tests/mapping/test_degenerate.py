@@ -176,7 +176,19 @@ def test_a_damaged_database_is_refused_with_what_is_wrong(case: str, sound: Path
         map_database(path, output=tmp_path / "out")
 
     assert str(refused.value).startswith(str(path))
-    assert not list((tmp_path / "out").glob("sparse/*"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refused_database_does_not_take_the_place_of_an_earlier_one(sound: Path, tmp_path: Path) -> None:
+    path, out = damaged(sound, tmp_path / "given.db", ""), tmp_path / "out"
+    map_database(path, output=out)
+    before = (out / "database.db").read_bytes()
+    damaged(sound, path, REFUSED["no verified pair"][0])
+
+    with pytest.raises(InputError):
+        map_database(path, output=out)
+
+    assert (out / "database.db").read_bytes() == before
 
 
 def pair_cameras(db: sqlite3.Connection) -> None:
