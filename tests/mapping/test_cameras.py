@@ -15,11 +15,16 @@ ZOOMED = 6
 
 
 def photograph(
-    path: Path, *, zoom: float, zoomed: Collection[int] = (ZOOMED,), apart: Collection[int] = ()
+    path: Path,
+    *,
+    zoom: float,
+    zoomed: Collection[int] = (ZOOMED,),
+    apart: Collection[int] = (),
+    breathing: float = 0,
 ) -> Path:
     """Eight photos that claim one camera of unknown focal length; some of them were taken with `zoom`.
 
-    Those `apart` claim a second camera.
+    Those `apart` claim a second camera. Focal lengths change from one to the next by twice `breathing`.
     """
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-1, 1, size=(NUM_POINTS, 3)) * (1.5, 1, 1.5)
@@ -31,8 +36,9 @@ def photograph(
         camera.camera_id = 2
         db.write_camera(camera, use_camera_id=True)
         for image_id in range(1, 9):
+            focal_px = 1000 * (zoom if image_id in zoomed else 1) * (1 + breathing * (-1) ** image_id)
             lens = pycolmap.Camera.create_from_model_id(
-                1, pycolmap.CameraModelId.SIMPLE_RADIAL, 1000 * (zoom if image_id in zoomed else 1), 1024, 768
+                1, pycolmap.CameraModelId.SIMPLE_RADIAL, focal_px, 1024, 768
             )
             pose = pycolmap.Rigid3d(
                 pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),
@@ -71,6 +77,13 @@ def test_zoomed_photos_contradict_the_shared_focal_length(
     assert len({photo.focal_px for photo in found}) == 1
     assert found[0].focal_px == pytest.approx(1000 * focal, rel=0.05)
     assert found[0].error_px < found[0].error_shared_px
+
+
+def test_photos_whose_focal_lengths_hardly_differ_share_a_camera(tmp_path: Path) -> None:
+    """Although one of them was zoomed, and a focal length for each explains the others better."""
+    found = foreign(photograph(tmp_path / "database.db", zoom=1.7, breathing=0.01))
+
+    assert [photo.name for photo in found] == [f"{ZOOMED}.jpg"]
 
 
 def test_a_photo_outside_the_model_is_tested_against_its_points(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     if not any(len(images) > 1 for images in wholes) or not is_firm(model):
         return []
     points = _firm_points(model)
+    num_observations = _num_observations(model, points)
     start = _focal_px(model, [i for images in wholes for i in images])
     alone = _adjusted(model, points, [(i,) for i in start], start)
     own = _focal_px(alone, start)
@@ -82,8 +83,10 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     while group := next((one for one in groups if one not in settled), None):
         others = [one for one in groups if one != group]
         for sides in _cuts(group, own):
-            found = _errors(_adjusted(alone, points, [*others, *sides], own))
             smaller = min(sides, key=len)
+            if not _is_observed(smaller, num_observations):
+                continue
+            found = _errors(_adjusted(alone, points, [*others, *sides], own))
             if _mean(found, smaller) <= MAX_ERROR_RATIO * _mean(errors, smaller):
                 groups, errors = [*others, *sides], found
                 break
@@ -94,7 +97,7 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     for whole in wholes:
         cut = [group for group in groups if group[0] in whole]
         if len(cut) > 1:
-            cut = [part for group in cut for part in _without_loose(group, errors, apart)]
+            cut = [part for group in cut for part in _without_loose(group, own, errors, apart)]
         other_cameras += [
             FocalGroup(group, _median(own, group), _mean(errors, group), _mean(first, group))
             for group in sorted(cut, key=lambda one: (-len(one), one))[1:]
@@ -102,20 +105,34 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     return other_cameras
 
 
-def _without_loose(group: Group, errors: Errors, apart: Errors) -> list[Group]:
+def _without_loose(group: Group, own: Mapping[int, float], errors: Errors, apart: Errors) -> list[Group]:
     """A group of one focal length, or each of its images where the lens was zoomed from image to image."""
-    if _mean(apart, group) > _LOOSE * _mean(errors, group):
+    lower, upper = np.quantile([own[i] for i in group], (0.25, 0.75))
+    # Where the model is bent, focal lengths of single images explain it better although they hardly differ.
+    if upper <= SAME_FOCAL * lower or _mean(apart, group) > _LOOSE * _mean(errors, group):
         return [group]
     return [(i,) for i in group]
 
 
 def is_firm(model: pycolmap.Reconstruction) -> bool:
     """Whether a model has the images and observations that determine a focal length for each image."""
+    return len(model.reg_image_ids()) >= _MIN_IMAGES and _is_observed(
+        tuple(model.reg_image_ids()), _num_observations(model, _firm_points(model))
+    )
+
+
+def _num_observations(model: pycolmap.Reconstruction, points: Iterable[int]) -> dict[int, int]:
+    """How many of these points each image observes."""
     count = dict.fromkeys(model.reg_image_ids(), 0)
-    for point_id in _firm_points(model):
+    for point_id in points:
         for element in model.point3D(point_id).track.elements:
             count[element.image_id] += 1
-    return len(count) >= _MIN_IMAGES and float(np.median(list(count.values()))) >= _OBSERVATIONS
+    return count
+
+
+def _is_observed(group: Group, num_observations: Mapping[int, int]) -> bool:
+    """Whether the typical image of a group has the observations that determine a focal length."""
+    return float(np.median([num_observations[i] for i in group])) >= _OBSERVATIONS
 
 
 def _wholes(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> list[Group]:
