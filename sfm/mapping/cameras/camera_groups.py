@@ -109,7 +109,8 @@ def _without_loose(group: Group, own: Mapping[int, float], errors: Errors, apart
     """A group of one focal length, or each of its images where the lens was zoomed from image to image."""
     lower, upper = np.quantile([own[i] for i in group], (0.25, 0.75))
     # Where the model is bent, focal lengths of single images explain it better although they hardly differ.
-    if upper <= SAME_FOCAL * lower or _mean(apart, group) > _LOOSE * _mean(errors, group):
+    hardly_differ = upper <= lower * SAME_FOCAL**0.5  # what half of those that fill this range span
+    if hardly_differ or _mean(apart, group) > _LOOSE * _mean(errors, group):
         return [group]
     return [(i,) for i in group]
 
