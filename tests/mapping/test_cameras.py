@@ -21,10 +21,12 @@ def photograph(
     zoomed: Collection[int] = (ZOOMED,),
     apart: Collection[int] = (),
     breathing: float = 0,
+    ramp: float = 0,
 ) -> Path:
     """Eight photos that claim one camera of unknown focal length; some of them were taken with `zoom`.
 
-    Those `apart` claim a second camera. Focal lengths change from one to the next by twice `breathing`.
+    Those `apart` claim a second camera. Focal lengths change from one to the next by twice `breathing`,
+    and grow by `ramp`.
     """
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-1, 1, size=(NUM_POINTS, 3)) * (1.5, 1, 1.5)
@@ -36,7 +38,8 @@ def photograph(
         camera.camera_id = 2
         db.write_camera(camera, use_camera_id=True)
         for image_id in range(1, 9):
-            focal_px = 1000 * (zoom if image_id in zoomed else 1) * (1 + breathing * (-1) ** image_id)
+            focal_px = 1000 * (zoom if image_id in zoomed else 1)
+            focal_px *= (1 + breathing * (-1) ** image_id) * (1 + ramp) ** (image_id - 4)
             lens = pycolmap.Camera.create_from_model_id(
                 1, pycolmap.CameraModelId.SIMPLE_RADIAL, focal_px, 1024, 768
             )
@@ -84,6 +87,18 @@ def test_photos_whose_focal_lengths_hardly_differ_share_a_camera(tmp_path: Path)
     found = foreign(photograph(tmp_path / "database.db", zoom=1.7, breathing=0.01))
 
     assert [photo.name for photo in found] == [f"{ZOOMED}.jpg"]
+
+
+def test_photos_zoomed_one_by_one_without_a_gap_have_a_camera_each(tmp_path: Path) -> None:
+    """Their focal lengths are 4 % apart."""
+    found = foreign(photograph(tmp_path / "database.db", zoom=1.0, ramp=0.04))
+
+    assert len(found) == 7
+    assert len({photo.focal_px for photo in found}) == 7
+    focal = {int(photo.name.split(".")[0]): photo.focal_px for photo in found}
+    assert [focal[i] / focal[8] for i in sorted(focal)] == pytest.approx(
+        [1.04 ** (i - 8) for i in sorted(focal)], rel=0.02
+    )
 
 
 def test_a_photo_outside_the_model_is_tested_against_its_points(tmp_path: Path) -> None:

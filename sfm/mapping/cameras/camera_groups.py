@@ -96,8 +96,8 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     other_cameras = []
     for whole in wholes:
         cut = [group for group in groups if group[0] in whole]
-        if len(cut) > 1:
-            cut = [part for group in cut for part in _without_loose(group, own, errors, apart)]
+        limit = _LOOSE if len(cut) > 1 else MAX_ERROR_RATIO
+        cut = [part for group in cut for part in _without_loose(group, own, errors, apart, limit)]
         other_cameras += [
             FocalGroup(group, _median(own, group), _mean(errors, group), _mean(first, group))
             for group in sorted(cut, key=lambda one: (-len(one), one))[1:]
@@ -105,12 +105,14 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     return other_cameras
 
 
-def _without_loose(group: Group, own: Mapping[int, float], errors: Errors, apart: Errors) -> list[Group]:
+def _without_loose(
+    group: Group, own: Mapping[int, float], errors: Errors, apart: Errors, max_ratio: float
+) -> list[Group]:
     """A group of one focal length, or each of its images where the lens was zoomed from image to image."""
     lower, upper = np.quantile([own[i] for i in group], (0.25, 0.75))
     # Where the model is bent, focal lengths of single images explain it better although they hardly differ.
     hardly_differ = upper <= lower * SAME_FOCAL**0.5  # what half of those that fill this range span
-    if hardly_differ or _mean(apart, group) > _LOOSE * _mean(errors, group):
+    if hardly_differ or _mean(apart, group) > max_ratio * _mean(errors, group):
         return [group]
     return [(i,) for i in group]
 
