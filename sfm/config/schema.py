@@ -46,8 +46,9 @@ class ImagesConfig:
     """How photos are read and which cameras took them."""
 
     camera_model: Literal[CameraModel, "auto"] = "auto"
-    """COLMAP camera model of photos whose intrinsics are not given. auto: SIMPLE_RADIAL, or
-    SIMPLE_RADIAL_FISHEYE where the matches of several pairs clearly speak for a fisheye."""
+    """COLMAP camera model of photos whose intrinsics are not given. auto: SIMPLE_RADIAL,
+    SIMPLE_RADIAL_FISHEYE where the matches of several pairs clearly speak for a fisheye, or EQUIRECTANGULAR
+    where most photos are panoramas that show the whole sphere."""
     camera_sharing: Literal["auto", "single", "per_folder", "per_image"] = "auto"
     """Which photos share one camera. auto: with EXIF per device, focal length and size; without per folder
     and size."""

@@ -170,7 +170,7 @@ def _seen_by(
     xyz = points.xyz_of(ids)
     in_camera = image.cam_from_world() * xyz
     projected = np.asarray(model.camera(image.camera_id).img_from_cam(in_camera), np.float64)
-    residuals = np.where(in_camera[:, 2] > 0, np.linalg.norm(projected - xy, axis=1), np.nan)
+    residuals = np.linalg.norm(projected - xy, axis=1)
     rays = xyz - image.projection_center()
     return ids, residuals, rays / np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-300)
 

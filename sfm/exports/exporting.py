@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
+from sfm.exports.cube_faces import has_panoramas, with_cube_faces
 from sfm.exports.formats import FORMATS
 from sfm.exports.gps import has_gps
 from sfm.exports.gps import strip_gps as strip_gps_of
@@ -15,6 +16,7 @@ from sfm.exports.models import model_indices, read_model
 from sfm.exports.ownership import MARKER, Keeper, write_marker
 from sfm.exports.source import DepthOptions, SceneOptions, Source
 from sfm.files.atomic import atomic_folder
+from sfm.files.scratch import scratch_folder
 from sfm.untrusted.suggestions import nearest
 from sfm.workspace.past_runs import unfinished, warn_of_unfinished
 from sfm.workspace.progress import Progress, SilentProgress
@@ -66,16 +68,22 @@ def export(
     refuse_foreign(target)
     _require_photos(root, to)
     source = Source(root, read_model(root, model), model, depth, progress)
-    if FORMATS[to].needs_photos:
-        _refuse_spherical(source)
+    flattens = FORMATS[to].needs_photos and has_panoramas(source.model)
+    if flattens:
+        _require_flat_form(to, depth)
     keeper = Keeper()
-    with os_errors_as_workspace_errors(target), atomic_folder(target, carry=keeper.carry) as folder:
-        names = FORMATS[to].write(source, folder)
+    with (
+        os_errors_as_workspace_errors(target),
+        atomic_folder(target, carry=keeper.carry) as folder,
+        scratch_folder() as scratch,
+    ):
+        written, photo_of = with_cube_faces(source, scratch) if flattens else (source, {})
+        names = FORMATS[to].write(written, folder)
         photos = list((folder / "images").iterdir()) if (folder / "images").is_dir() else []
         num_noted, num_placed = (
             (sum(map(strip_gps_of, photos)), 0) if strip_gps else (0, sum(map(has_gps, photos)))
         )
-        originals = {new: old for old, new in sorted(names.items())}
+        originals = {new: photo_of.get(old, old) for old, new in sorted(names.items())}
         write_marker(folder, {"format": to, "model": model, "photos": originals})
     keeper.report(target)
     if num_noted:
@@ -118,13 +126,14 @@ def _check_format(to: str, depth: DepthOptions | None) -> None:
         raise ConfigError(f"the export format {to} has points alone, no mesh", hint="take views")
 
 
-def _refuse_spherical(source: Source) -> None:
-    """Refuse photos that a flat one cannot hold; pycolmap has no focal length for them either."""
-    if any(camera.is_spherical() for camera in source.model.cameras.values()):
-        takes = _or(name for name, form in FORMATS.items() if not form.needs_photos)
+def _require_flat_form(to: str, depth: DepthOptions | None) -> None:
+    """Refuse panoramas where their faces would need depth, or images of the network."""
+    if depth is not None or not FORMATS[to].has_panoramas:
+        cut = _or(name for name, form in FORMATS.items() if form.has_panoramas)
+        whole = _or(name for name, form in FORMATS.items() if not form.needs_photos)
         raise InputError(
             "a camera of the model sees all around (EQUIRECTANGULAR), and this format's photos are flat",
-            hint=f"--to {takes} takes every camera model; this one takes all others",
+            hint=f"--to {cut} without depth takes six flat views of each; --to {whole} takes every camera",
         )
 
 

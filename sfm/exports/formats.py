@@ -25,6 +25,8 @@ class Format:
     needs_photos: bool = False
     has_depth: bool = False
     """Whether it takes `DepthOptions`."""
+    has_panoramas: bool = False
+    """Whether it takes the faces of panoramas in their place, but for depth."""
 
 
 def _write_3dgs(source: Source, folder: Path) -> Names:
@@ -69,8 +71,11 @@ FORMATS: Mapping[str, Format] = {
         _write_3dgs,
         "undistorted photos and a PINHOLE model, for Gaussian splatting trainers",
         needs_photos=True,
+        has_panoramas=True,
     ),
-    "nerfstudio": Format(_write_nerfstudio, "transforms.json", needs_photos=True, has_depth=True),
+    "nerfstudio": Format(
+        _write_nerfstudio, "transforms.json", needs_photos=True, has_depth=True, has_panoramas=True
+    ),
     "txt": Format(_write_txt, "COLMAP's text files"),
     "ply": Format(_write_ply, "coloured points"),
     "views": Format(

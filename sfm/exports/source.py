@@ -90,6 +90,9 @@ class Source:
     events: Path | None = None
     """Of the run; None: `events.jsonl` of the workspace."""
 
+    photo_folder: Path | None = None
+    """Of the model's images; None: `images` of the workspace."""
+
     @property
     def events_path(self) -> Path:
         """Every decision of the run that made the model."""
@@ -98,4 +101,4 @@ class Source:
     @property
     def images(self) -> Path:
         """Folder that the model's image names refer to."""
-        return self.root / "images"
+        return self.photo_folder or self.root / "images"

@@ -31,6 +31,8 @@ class Shot:
     """Equal for photos of one camera at one zoom setting; empty when unknown."""
     sensor: RigSensor | None = None
     """The camera of a rig that took it: its photos share one camera, whatever the metadata hold."""
+    is_panorama: bool = False
+    """Whether its pixels show the whole sphere."""
 
     @property
     def folder(self) -> str:
@@ -140,9 +142,10 @@ def _guessed(camera_id: int, group: Sequence[Shot], config: ImagesConfig) -> Cam
     sensor = group[0].sensor
     if sensor is not None and sensor.model is not None and sensor.params is not None:
         return CameraSpec(camera_id, sensor.model, width, height, sensor.params, has_prior_focal_length=True)
-    camera_model = (
-        sensor.model if sensor is not None and sensor.model is not None else config.first_camera_model
-    )
+    camera_model = sensor.model if sensor is not None else None
+    if camera_model is None:
+        around = config.camera_model == "auto" and 2 * sum(one.is_panorama for one in group) > len(group)
+        camera_model = "EQUIRECTANGULAR" if around else config.first_camera_model
     focals = [shot.focal_px for shot in group if shot.focal_px is not None]
     focal = median(focals) if focals else config.default_focal_factor * max(width, height)
     camera = pycolmap.Camera.create_from_model_name(camera_id, camera_model, focal, width, height)

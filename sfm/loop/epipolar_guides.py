@@ -17,7 +17,7 @@ _GUIDED = frozenset({Reason.LOOP, Reason.LOW_OVERLAP})
 def guides_of(models: Sequence[pycolmap.Reconstruction], edges: Mapping[Pair, Edge]) -> dict[Pair, Guide]:
     """A guide for each requested pair whose reason trusts the model.
 
-    Both images must be registered in one model and observe points of it.
+    Both images must be registered in one model and observe points of it; spherical cameras have no lines.
 
     Args:
         models: the first that contains both images counts.
@@ -45,7 +45,7 @@ def guides_of(models: Sequence[pycolmap.Reconstruction], edges: Mapping[Pair, Ed
 def _view(model: pycolmap.Reconstruction, image: pycolmap.Image) -> GuideView:
     camera = model.camera(image.camera_id)
     points = [(point.xy, model.point3D(point.point3D_id).xyz) for point in image.get_observation_points2D()]
-    if not points:
+    if not points or camera.is_spherical():
         return GuideView(camera, np.empty((0, 3)), 0.0)
     xy, xyz = (np.array(column) for column in zip(*points, strict=True))
     in_cam = np.asarray(image.cam_from_world() * xyz)

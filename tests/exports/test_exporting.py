@@ -40,10 +40,10 @@ def test_a_model_number_that_does_not_exist_is_refused(tmp_path, make_scene):
 def test_photos_that_show_all_around_are_refused_where_they_must_be_flat(tmp_path, make_scene, to):
     make_scene(tmp_path, camera_model="EQUIRECTANGULAR", params=(320.0, 240.0))
 
-    if FORMATS[to].needs_photos:
+    if to in ("views", "dense"):
         with pytest.raises(InputError, match="EQUIRECTANGULAR") as caught:
             export(tmp_path, to=to)
-        assert "--to txt or ply takes every camera model" in caught.value.hint
+        assert "--to 3dgs or nerfstudio without depth takes six flat views of each" in caught.value.hint
     else:
         assert list(export(tmp_path, to=to).iterdir())
 

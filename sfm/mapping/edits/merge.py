@@ -17,6 +17,7 @@ from ..growing.growth import grow
 from ..growing.steps import Method
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied
 from ..measures.agreement import contradicted_share
+from ..measures.bearings import depths
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.session import open_session
@@ -176,8 +177,9 @@ def median_depth(model: pycolmap.Reconstruction) -> float:
     """Of its points (some, where there are many), the median of the images' median depths."""
     every = np.array([point.xyz for point in model.points3D.values()])
     xyz = every[:: 1 + len(every) // _MAX_DEPTHS]
-    depths = [np.median((model.image(i).cam_from_world() * xyz)[:, 2]) for i in model.reg_image_ids()]
-    return float(np.median(np.abs(depths)))
+    images = (model.image(i) for i in model.reg_image_ids())
+    found = (depths(image.cam_from_world() * xyz, model.camera(image.camera_id)) for image in images)
+    return float(np.median(np.abs([np.median(one) for one in found])))
 
 
 def transfer_poses(

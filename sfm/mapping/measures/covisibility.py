@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from retrieval import Pair
 
+from .bearings import depths
 from .observations import PointTable
 
 Array = NDArray[np.float64]
@@ -114,7 +115,7 @@ def _view(model: pycolmap.Reconstruction, points: PointTable, image: pycolmap.Im
     camera, pose = model.camera(image.camera_id), image.cam_from_world()
     in_cam = np.asarray(pose * xyz)
     cells, inside = _cells(camera, in_cam)
-    depth = _medians(cells[inside], in_cam[inside, 2])
+    depth = _medians(cells[inside], depths(in_cam[inside], camera))
     chosen = np.linspace(0, len(xyz) - 1, min(len(xyz), _POINTS_PER_IMAGE)).astype(np.int64)
     ids = np.array(observed, np.int64)
     return View(image.name, camera, pose, image.projection_center(), ids, ids[chosen], xyz[chosen], depth)
@@ -165,7 +166,7 @@ def _seen(
     cosines = np.einsum("ij,ij->i", from_source, from_target) / np.maximum(far * near, 1e-12)
     seen &= (cosines >= cos) & (ratio <= scale) & (ratio >= 1 / scale)
     around = target.depth[cells]
-    seen &= np.isnan(around) | (in_cam[:, 2] <= _BEHIND * around)
+    seen &= np.isnan(around) | (depths(in_cam, target.camera) <= _BEHIND * around)
     return seen, cosines
 
 
@@ -180,7 +181,7 @@ def _medians(cells: NDArray[np.int64], values: Array) -> Array:
 
 def _cells(camera: pycolmap.Camera, in_cam: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Grid cell in which each point (n, 3) of the camera's frame is seen, and whether it is seen at all."""
-    in_front = in_cam[:, 2] > 1e-9
+    in_front = depths(in_cam, camera) > 1e-9
     safe = np.where(in_front[:, None], in_cam, (0.0, 0.0, 1.0))
     uv = np.asarray(camera.img_from_cam(safe)) / (camera.width, camera.height)
     seen = in_front & np.all((uv >= 0) & (uv < 1), axis=1)

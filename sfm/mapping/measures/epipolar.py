@@ -9,17 +9,13 @@ import numpy.typing as npt
 import pycolmap
 
 from kernels.sampson import sampson_distances, sampson_medians
+from kernels.values import MIN_GRADIENT
 from retrieval import Pair
 
 from ..scene.scene import Scene
+from .bearings import bearing_vectors, px_per_radian
 
 Array = npt.NDArray[np.float64]
-
-
-def bearing_vectors(xy: npt.NDArray[np.floating], camera: pycolmap.Camera) -> Array:
-    """Points (x, y, 1) on the image plane at unit distance, camera frame, of positions (N, 2), px; (N, 3)."""
-    flat = np.asarray(camera.cam_from_img(np.asarray(xy, dtype=np.float64)))
-    return np.column_stack((flat, np.ones(len(xy))))
 
 
 class Views:
@@ -30,6 +26,7 @@ class Views:
         self._ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
         self._rays: dict[str, Array] = {}
         self._poses: dict[str, tuple[Array, Array, float]] = {}
+        self._spherical: set[str] = set()
 
     def moved(self, names: Set[str], there_from_here: pycolmap.Sim3d) -> Views:
         """The same, some images at another place."""
@@ -45,13 +42,19 @@ class Views:
         matches = self._scene.matches(pair)
         first, second = self._rays_of(pair.a)[matches[:, 0]], self._rays_of(pair.b)[matches[:, 1]]
         essential, focal_px = self._geometry(pair)
-        return sampson_distances(first, second, essential) * focal_px
+        measure = angular_distances if self._spherical.intersection(pair) else sampson_distances
+        return measure(first, second, essential) * focal_px
 
     def median_errors_px(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
         """The median of these distances, px, of each of `pairs` whose images are both registered."""
         within = [pair for pair in pairs if pair.a in self._ids and pair.b in self._ids]
+        for name in {name for pair in within for name in pair}:
+            self._pose(name)
+        around = [pair for pair in within if self._spherical.intersection(pair)]
+        found = {pair: float(np.median(self.errors_px(pair))) for pair in around}
+        within = [pair for pair in within if pair not in found]
         if not within:
-            return {}
+            return found
         names = sorted({name for pair in within for name in (pair.a, pair.b)})
         rays = [self._rays_of(name) for name in names]
         begin = dict(zip(names, np.cumsum([0, *map(len, rays)]).tolist(), strict=False))
@@ -65,10 +68,10 @@ class Views:
             np.cumsum(num_matches),
             np.array(essentials),
         )
-        return dict(zip(within, (medians * np.array(focals_px)).tolist(), strict=True))
+        return found | dict(zip(within, (medians * np.array(focals_px)).tolist(), strict=True))
 
     def _geometry(self, pair: Pair) -> tuple[Array, float]:
-        """What takes points (x, y, 1) of `pair.a` to lines in `pair.b`, (3, 3), and the mean focal length."""
+        """What takes directions of `pair.a` to lines in `pair.b`, (3, 3), and the mean pixels per radian."""
         (turn_a, shift_a, focal_a), (turn_b, shift_b, focal_b) = self._pose(pair.a), self._pose(pair.b)
         turn = turn_b @ turn_a.T
         t_x, t_y, t_z = (shift_b - turn @ shift_a).tolist()
@@ -76,15 +79,20 @@ class Views:
         return cross @ turn, (focal_a + focal_b) / 2
 
     def _pose(self, name: str) -> tuple[Array, Array, float]:
-        """Rotation and translation of `cam_from_world`, and the focal length, px."""
+        """Rotation and translation of `cam_from_world`, and pixels per radian."""
         if name not in self._poses:
             self._place(name, self._model.image(self._ids[name]).cam_from_world())
         return self._poses[name]
 
     def _place(self, name: str, cam_from_world: pycolmap.Rigid3d) -> None:
         camera = self._model.camera(self._model.image(self._ids[name]).camera_id)
-        focal_px = camera.mean_focal_length()
-        self._poses[name] = cam_from_world.rotation.matrix(), cam_from_world.translation, focal_px
+        self._poses[name] = (
+            cam_from_world.rotation.matrix(),
+            cam_from_world.translation,
+            px_per_radian(camera),
+        )
+        if camera.is_spherical():
+            self._spherical.add(name)
 
     def _rays_of(self, name: str) -> Array:
         """Of all keypoints of an image, (N, 3)."""
@@ -93,3 +101,13 @@ class Views:
             camera = self._model.camera(self._model.image(image_id).camera_id)
             self._rays[name] = bearing_vectors(self._scene.keypoints(image_id), camera)
         return self._rays[name]
+
+
+def angular_distances(first: Array, second: Array, essential: Array) -> Array:
+    """As `sampson_distances`, of directions in spherical cameras, radians; (M,)."""
+    first, second = (rays / np.linalg.norm(rays, axis=1, keepdims=True) for rays in (first, second))
+    line_2, line_1 = first @ essential.T, second @ essential
+    algebraic = np.sum(second * line_2, axis=1)
+    # What is left of each line beside its ray: a direction changes only at right angles to itself.
+    squares = (np.sum(line**2, axis=1) - algebraic**2 for line in (line_1, line_2))
+    return np.asarray(np.abs(algebraic) / np.sqrt(np.maximum(sum(squares), MIN_GRADIENT**2)))

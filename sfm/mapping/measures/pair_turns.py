@@ -18,7 +18,7 @@ import pycolmap
 from retrieval import Pair
 
 from ..scene.scene import Scene
-from .epipolar import bearing_vectors
+from .bearings import bearing_vectors
 
 Array = npt.NDArray[np.float64]
 _ROUNDS = 6
