@@ -87,6 +87,11 @@ class CameraSpec:
     split_from: int | None = None
     """The camera that its photos were taken to share before their focal lengths were found to differ."""
 
+    @property
+    def is_spherical(self) -> bool:
+        """Whether it sees all around: it has no focal length, and no depth along an axis."""
+        return self.model == "EQUIRECTANGULAR"
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:

@@ -17,7 +17,7 @@ from sfm.ingest.decode import UnusablePhotoError, open_photo, reduced
 _WIDTH = 512
 """Of the reduced photo that is looked at, px: noise and the seam of the stitching do not count there."""
 _MAX_RATIO = 0.3
-"""Of differences across the seam to those a quarter turn apart, and of the variation at a pole to that elsewhere.
+"""Of differences across the seam to those a quarter turn apart, and of variation at a pole to that elsewhere.
 64 panoramas of rooms and a yard: 0.17 at most; 4,080 parts of photos of 25 collections: 5 below 0.3."""
 
 

@@ -14,6 +14,7 @@ from retrieval import Edge, Pair
 from retrieval.codebook import Codebook
 from sfm.colmap.database import FeatureDatabase, StageKeys
 from sfm.config.schema import Config
+from sfm.errors import InputError
 from sfm.mapping.scene.depth_source import DepthSource
 from sfm.mapping.scene.pose_source import PosedGroup, PoseSource
 from sfm.mast3r.network.predictor import PairPredictor
@@ -235,10 +236,12 @@ class Mast3rBackend:
         return guess_focal_lengths(collection, self._depth_views(collection), self._maps)
 
     def depth(self, collection: Collection) -> DepthSource | None:
-        """Depth of the photos that it was bought for."""
+        """Depth of the photos that it was bought for, but of panoramas."""
         if not self.context.config.mast3r.depth_lifting:
             return None
-        merged = {name: merged_depth(views) for name, views in self._depth_views(collection).items()}
+        around = _panoramas(collection)
+        views_of = self._depth_views(collection)
+        merged = {name: merged_depth(views) for name, views in views_of.items() if name not in around}
         return DepthMaps(merged, self._maps, self.predictor.is_metric) if merged else None
 
     def adapted(self, config: Config, collection: Collection) -> Config:
@@ -262,8 +265,16 @@ class Mast3rBackend:
         return replace(config, register=scaled, refine=refine)
 
     def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
-        """Sparse global alignment of the photos' pointmaps."""
+        """Sparse global alignment of the photos' pointmaps; None where any of them is a panorama.
+
+        Raises:
+            InputError: there are panoramas, and the alignment is to be the mapper.
+        """
         config = self.context.config
+        if _panoramas(collection):
+            if config.register.aligns:
+                _require_flat(collection, f"register.mapper={config.register.mapper}")
+            return None
         if config.register.mapper == "dense-alignment":
             pairs, progress = sorted(database.matched_pairs()), self.context.progress
             options = (progress, config.run.seed, self._aligned_depth, self._origin)
@@ -280,6 +291,7 @@ class Mast3rBackend:
 
     def posed_alone(self, collection: Collection) -> PosedGroup:
         """What the network sees of the photo beside itself."""
+        _require_flat(collection, "a scene of one photo")
         (photo,) = collection.photos
         camera = collection.cameras[photo.camera_id]
         return posed_alone(self.predictor, self._encoded, photo, camera, self._aligned_depth, self._origin)
@@ -330,3 +342,16 @@ def _token_sample(photos: EncodedPhotos, names: Sequence[str], seed: int) -> tor
         tokens = photos[name].tokens
         samples.append(tokens[torch.randperm(len(tokens), generator=generator)[:share]].float())
     return torch.cat(samples)
+
+
+def _panoramas(collection: Collection) -> set[str]:
+    cameras = collection.cameras
+    return {photo.name for photo in collection.photos if cameras[photo.camera_id].is_spherical}
+
+
+def _require_flat(collection: Collection, what: str) -> None:
+    if around := _panoramas(collection):
+        raise InputError(
+            f"{what} needs flat photos, and {min(around)} shows the whole sphere (EQUIRECTANGULAR)",
+            hint="use register.mapper=graph, or images.camera_model=SIMPLE_RADIAL where it is flat",
+        )
