@@ -48,3 +48,16 @@ def sampson_distances(first: Reals, second: Reals, essential: Reals) -> Reals:
     gradient = np.sqrt(np.sum(line_1[:, :2] ** 2, axis=1) + np.sum(line_2[:, :2] ** 2, axis=1))
     distances = np.abs(algebraic) / np.maximum(gradient, MIN_GRADIENT)
     return np.where(np.isfinite(distances), distances, np.inf)
+
+
+def angular_distances(first: Reals, second: Reals, essential: Reals) -> Reals:
+    """Of M directions in two cameras that see all around, (M, 3) each, with second^T E first = 0; rad, (M,).
+
+    The same approximation, where a direction changes at right angles to itself. Not a number where a
+    direction is none.
+    """
+    a, b = (rays / np.linalg.norm(rays, axis=1, keepdims=True) for rays in (first, second))
+    line_2, line_1 = a @ essential.T, b @ essential
+    algebraic = np.sum(b * line_2, axis=1)
+    squares = np.sum(line_1**2, axis=1) + np.sum(line_2**2, axis=1) - 2 * algebraic**2
+    return np.asarray(np.abs(algebraic) / np.sqrt(np.maximum(squares, MIN_GRADIENT**2)))

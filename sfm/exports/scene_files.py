@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from sfm.colmap.model_poses import read_export_marker
 from sfm.errors import InputError
+from sfm.exports.cube_faces import has_panoramas
 from sfm.exports.earlier_scene import SHOWN, shown_model
 from sfm.exports.exporting import refuse_foreign
 from sfm.exports.ownership import Keeper, described, is_unchanged, write_marker
@@ -38,7 +39,7 @@ def write_scene(source: Source, scratch: Path) -> None:
         scratch: existing folder on the same disk, for files that are only needed meanwhile.
 
     Raises:
-        InputError: there are no photos, or one has changed since they were read.
+        InputError: there are no photos, one has changed since they were read, or one is a panorama.
         WeightsError, MissingDependencyError: there is no aligned depth, and no network or not the device.
         ReconstructionError: no photo's depth agrees with the model.
         WorkspaceError: somebody else's folder has the place of `depth/` or `confidence/`.
@@ -47,6 +48,11 @@ def write_scene(source: Source, scratch: Path) -> None:
     if not source.images.is_dir():
         raise InputError(
             f"{root} has no photos, so that there is no scene", hint="export.scene is for `sfm run`"
+        )
+    if has_panoramas(source.model):
+        raise InputError(
+            "a camera of the model sees all around (EQUIRECTANGULAR), and the photos of a scene are flat",
+            hint="sfm export --to 3dgs or nerfstudio takes six flat views of each",
         )
     for part in _FOLDERS:
         refuse_foreign(root / part)

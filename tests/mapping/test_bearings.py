@@ -4,9 +4,8 @@ import numpy as np
 import pycolmap
 import pytest
 
-from kernels.sampson import sampson_distances
+from kernels.sampson import angular_distances, sampson_distances
 from sfm.mapping.measures.bearings import bearing_vectors, depths, px_per_radian
-from sfm.mapping.measures.epipolar import angular_distances
 
 AROUND = pycolmap.Camera(camera_id=1, model="EQUIRECTANGULAR", width=800, height=400, params=[800, 400])
 FLAT = pycolmap.Camera(camera_id=1, model="SIMPLE_PINHOLE", width=800, height=400, params=[500, 400, 200])

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from kernels.sampson import angular_distances, sampson_distances
+
 from ..scene.camera_models import as_model
 
 Array = npt.NDArray[np.float64]
@@ -115,7 +117,7 @@ class _Lens:
         """By a fundamental matrix between points without distortion."""
         a, b = (self._undistorted(points, division) for points in (pair.first, pair.second))
         found = pycolmap.estimate_fundamental_matrix(a[:, :2], b[:, :2], self._ransac())
-        return self._likelihood(found["F"] if found else None, a, b)
+        return self._likelihood(sampson_distances(a, b, found["F"]) if found else None, len(a))
 
     def as_fisheye(self, pairs: Sequence[MatchedPoints], focal_px: float, k: float) -> Array:
         """Of each pair, by an essential matrix between rays."""
@@ -126,7 +128,8 @@ class _Lens:
         found = pycolmap.estimate_essential_matrix(pair.first, pair.second, camera, camera, self._ransac())
         a, b = (np.asarray(camera.cam_ray_from_img(points)) for points in (pair.first, pair.second))
         scale = camera.mean_focal_length()
-        return self._likelihood(found["E"] if found else None, a, b, spherical=True, scale=scale)
+        error = scale * angular_distances(a, b, found["E"]) if found else None
+        return self._likelihood(error, len(a))
 
     def _undistorted(self, points: Array, division: float) -> Array:
         centred = points - (self.width / 2, self.height / 2)
@@ -139,14 +142,12 @@ class _Lens:
         options.min_num_trials, options.max_num_trials = 50, 300
         return options
 
-    def _likelihood(
-        self, matrix: Array | None, a: Array, b: Array, *, spherical: bool = False, scale: float = 1.0
-    ) -> float:
-        """Log-likelihood of epipolar distances: half-normal for inliers, uniform for the others."""
-        if matrix is None:
-            return -len(a) * float(np.log(self.height))
-        error = scale * _sampson(np.asarray(matrix), a, b, spherical=spherical)
-        error[~np.isfinite(error)] = self.height  # a distortion that bends back has no rays so far out
+    def _likelihood(self, error: Array | None, count: int) -> float:
+        """Log-likelihood of epipolar distances (count,): half-normal for inliers, uniform for the others."""
+        if error is None:
+            return -count * float(np.log(self.height))
+        # A distortion that bends back has no rays so far out.
+        error = np.where(np.isfinite(error), error, self.height)
         share, sigma = 0.5, 1.0
         for _ in range(20):
             inlier = share * np.sqrt(2 / np.pi) / sigma * np.exp(-0.5 * (error / sigma) ** 2)
@@ -155,16 +156,3 @@ class _Lens:
             share = float(np.clip(is_inlier.mean(), 0.01, 0.99))
             sigma = float(np.clip(np.sqrt(np.average(error**2, weights=is_inlier + 1e-12)), *_SIGMA_PX))
         return float(np.log(both).sum())
-
-
-def _sampson(matrix: Array, a: Array, b: Array, *, spherical: bool) -> Array:
-    """Distances from the epipolar constraint to first order: in the plane, or as angles between unit rays."""
-    of_b, of_a = a @ matrix.T, b @ matrix
-    residual = np.sum(b * of_b, axis=1)
-    if spherical:
-        of_b = of_b - residual[:, None] * b
-        of_a = of_a - residual[:, None] * a
-    else:
-        of_b, of_a = of_b[:, :2], of_a[:, :2]
-    slope = np.sum(of_b**2, axis=1) + np.sum(of_a**2, axis=1)
-    return np.asarray(np.abs(residual) / np.sqrt(np.maximum(slope, 1e-30)))

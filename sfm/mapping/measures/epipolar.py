@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from kernels.sampson import sampson_distances, sampson_medians
-from kernels.values import MIN_GRADIENT
+from kernels.sampson import angular_distances, sampson_distances, sampson_medians
 from retrieval import Pair
 
 from ..scene.scene import Scene
@@ -101,13 +100,3 @@ class Views:
             camera = self._model.camera(self._model.image(image_id).camera_id)
             self._rays[name] = bearing_vectors(self._scene.keypoints(image_id), camera)
         return self._rays[name]
-
-
-def angular_distances(first: Array, second: Array, essential: Array) -> Array:
-    """As `sampson_distances`, of directions in spherical cameras, radians; (M,)."""
-    first, second = (rays / np.linalg.norm(rays, axis=1, keepdims=True) for rays in (first, second))
-    line_2, line_1 = first @ essential.T, second @ essential
-    algebraic = np.sum(second * line_2, axis=1)
-    # What is left of each line beside its ray: a direction changes only at right angles to itself.
-    squares = (np.sum(line**2, axis=1) - algebraic**2 for line in (line_1, line_2))
-    return np.asarray(np.abs(algebraic) / np.sqrt(np.maximum(sum(squares), MIN_GRADIENT**2)))
