@@ -50,8 +50,11 @@ def find_wrong_focal_lengths(
             value were taken to share at first.
         seed: of the random sampling.
     """
+    if not shared_by:
+        return []
     scene = Scene.open(database)
     models = [scene.with_all_keypoints(model) for model in models]  # a matcher may have appended some since
+    firm = [is_firm(model) for model in models]
     foreign, registered = dict[str, WrongFocalLength](), set[str]()
     for model in models:
         names = {i: model.image(i).name for i in model.reg_image_ids()}
@@ -62,7 +65,7 @@ def find_wrong_focal_lengths(
         registered.update(names.values())
     for name, image_id in scene.id_of.items():
         camera_id = scene.cache.image(image_id).camera_id
-        if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, models):
+        if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, models, firm):
             continue
         grouped = foreign.pop(name, None)
         tests = (_test(scene, name, model, camera_id, seed) for model in models)
@@ -72,12 +75,14 @@ def find_wrong_focal_lengths(
     return [foreign[name] for name in sorted(foreign)]
 
 
-def _is_lost(scene: Scene, name: str, models: Sequence[pycolmap.Reconstruction]) -> bool:
+def _is_lost(
+    scene: Scene, name: str, models: Sequence[pycolmap.Reconstruction], firm: Sequence[bool]
+) -> bool:
     """Whether no firm model registers an image where it observes most of the points that it matches."""
-    for model in models:
+    for model, model_is_firm in zip(models, firm, strict=True):
         image = model.find_image_with_name(name)
         if image is not None and image.has_pose:
-            if not is_firm(model):
+            if not model_is_firm:
                 return True
             num_visible = len(_visible_points(scene, name, model)[0])
             seen = (model.point3D(point.point3D_id) for point in image.get_observation_points2D())
