@@ -20,6 +20,8 @@ MAX_ERROR_RATIO = 0.8
 """Of the error with the shared focal length, for another one to explain images clearly better."""
 MAX_ERROR_PX = 12.0
 """Errors are cut there, so that outliers do not rule their mean."""
+MIN_FOCAL_CHANGE = 0.25
+"""Of the focal length, for images of few observations to need another: these fit noise, or a wrong pose."""
 _LOOSE = 0.95
 """Of the error of a group that was cut from others, with a focal length for each image. Zoom settings that
 are held come to 0.98 and more, zooming from image to image to 0.93 and less."""
@@ -83,8 +85,9 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     while group := next((one for one in groups if one not in settled), None):
         others = [one for one in groups if one != group]
         for sides in _cuts(group, own):
-            smaller = min(sides, key=len)
-            if not _is_observed(smaller, num_observations):
+            smaller, larger = sorted(sides, key=len)
+            change = abs(_median(own, smaller) / _median(own, larger) - 1)
+            if change < MIN_FOCAL_CHANGE and not _is_observed(smaller, num_observations):
                 continue
             found = _errors(_adjusted(alone, points, [*others, *sides], own))
             if _mean(found, smaller) <= MAX_ERROR_RATIO * _mean(errors, smaller):

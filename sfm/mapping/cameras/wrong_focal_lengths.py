@@ -16,10 +16,9 @@ import numpy.typing as npt
 import pycolmap
 
 from ..scene.scene import Scene
-from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, SAME_FOCAL, focal_groups, is_firm
+from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups, is_firm
 
 _MIN_POINTS = 20
-_MIN_FOCAL_CHANGE = 0.25
 _MIN_OBSERVED = 0.5
 """Of the points that an image matches, for its pose to be worth an adjustment."""
 
@@ -100,7 +99,7 @@ def _test(
         return None
     shared_px, shared_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=False)
     own_px, own_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=True)
-    if own_error > MAX_ERROR_RATIO * shared_error or abs(own_px / shared_px - 1) < _MIN_FOCAL_CHANGE:
+    if own_error > MAX_ERROR_RATIO * shared_error or abs(own_px / shared_px - 1) < MIN_FOCAL_CHANGE:
         return None
     return WrongFocalLength(name, own_px, round(own_error, 3), round(shared_error, 3))
 
