@@ -22,6 +22,7 @@ def photograph(
     apart: Collection[int] = (),
     breathing: float = 0,
     ramp: float = 0,
+    noise_px: float = 0.3,
 ) -> Path:
     """Eight photos that claim one camera of unknown focal length; some of them were taken with `zoom`.
 
@@ -47,7 +48,7 @@ def photograph(
                 pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),
                 np.array([0.1, 0.05, 6 + 0.1 * image_id]),
             )
-            xy = lens.img_from_cam(pose * xyz) + rng.normal(scale=0.3, size=(NUM_POINTS, 2))
+            xy = lens.img_from_cam(pose * xyz) + rng.normal(scale=noise_px, size=(NUM_POINTS, 2))
             camera_id = 2 if image_id in apart else 1
             image = pycolmap.Image(name=f"{image_id}.jpg", camera_id=camera_id, image_id=image_id)
             db.write_image(image, use_image_id=True)
@@ -84,7 +85,7 @@ def test_zoomed_photos_contradict_the_shared_focal_length(
 
 def test_photos_whose_focal_lengths_hardly_differ_share_a_camera(tmp_path: Path) -> None:
     """Although one of them was zoomed, and a focal length for each explains the others better."""
-    found = foreign(photograph(tmp_path / "database.db", zoom=1.7, breathing=0.01))
+    found = foreign(photograph(tmp_path / "database.db", zoom=1.7, breathing=0.005, noise_px=0.1))
 
     assert [photo.name for photo in found] == [f"{ZOOMED}.jpg"]
 

@@ -114,7 +114,7 @@ def _without_loose(
     """A group of one focal length, or each of its images where the lens was zoomed from image to image."""
     lower, upper = np.quantile([own[i] for i in group], (0.25, 0.75))
     # Where the model is bent, focal lengths of single images explain it better although they hardly differ.
-    hardly_differ = upper <= lower * SAME_FOCAL**0.5  # what half of those that fill this range span
+    hardly_differ = upper <= lower * SAME_FOCAL**0.25
     if hardly_differ or _mean(apart, group) > max_ratio * _mean(errors, group):
         return [group]
     return [(i,) for i in group]
