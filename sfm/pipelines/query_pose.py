@@ -137,9 +137,11 @@ def _pose(xy: Array, xyz: Array, choice: Intrinsics, max_error_px: float, seed: 
     camera = pycolmap.Camera(choice.camera.todict())
     estimation = pycolmap.AbsolutePoseEstimationOptions()
     estimation.ransac.max_error, estimation.ransac.random_seed = max_error_px, seed
-    estimation.estimate_focal_length = choice.source == "estimated"
+    has_focal = bool(camera.focal_length_idxs())  # a spherical camera has none
+    free_focal = choice.free_focal and has_focal
+    estimation.estimate_focal_length = choice.source == "estimated" and has_focal
     refinement = pycolmap.AbsolutePoseRefinementOptions()
-    refinement.refine_focal_length, refinement.gradient_tolerance = choice.free_focal, 1e-6
+    refinement.refine_focal_length, refinement.gradient_tolerance = free_focal, 1e-6
     found = pycolmap.estimate_and_refine_absolute_pose(xy, xyz, camera, estimation, refinement)
     if found is None:
         return None
@@ -147,9 +149,7 @@ def _pose(xy: Array, xyz: Array, choice: Intrinsics, max_error_px: float, seed: 
     inliers = np.asarray(found["inlier_mask"], bool)
     if np.count_nonzero(inliers) <= 4:
         return None
-    error_px, covariance = pose_covariance(
-        xy[inliers], xyz[inliers], camera, pose, free_focal=choice.free_focal
-    )
+    error_px, covariance = pose_covariance(xy[inliers], xyz[inliers], camera, pose, free_focal=free_focal)
     if covariance is None:
         return None
     return QueryPose(pose, camera, choice.source, len(xy), inliers, error_px, covariance)

@@ -196,7 +196,9 @@ def _geometry(
     geometry.config = int(pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
     geometry.cam2_from_cam1 = b_from_a
     geometry.E = pycolmap.essential_matrix_from_pose(b_from_a)
-    k_a, k_b = (model.camera(image.camera_id).calibration_matrix() for image in images)
-    geometry.F = np.linalg.inv(k_b).T @ geometry.E @ np.linalg.inv(k_a)
+    cameras = [model.camera(image.camera_id) for image in images]
+    if not any(camera.is_spherical() for camera in cameras):
+        k_a, k_b = (camera.calibration_matrix() for camera in cameras)
+        geometry.F = np.linalg.inv(k_b).T @ geometry.E @ np.linalg.inv(k_a)
     geometry.inlier_matches = matches
     return geometry

@@ -17,6 +17,8 @@ QUICK = ["run.threads=2", "export.report=false", "backend=sift", "sift.max_num_f
 def test_panoramas_are_recognised_registered_and_exported_as_flat_views(tmp_path: Path) -> None:
     poses = draw_panoramas(tmp_path / "photos", count=6, width=1024)
 
+    draw_panoramas(tmp_path / "queries", count=7, width=1024)  # of the same room, from other places
+
     result = sfm.run(tmp_path / "photos", output=tmp_path / "out", config=load_config(overrides=QUICK))
 
     model = result.reconstruction
@@ -24,6 +26,8 @@ def test_panoramas_are_recognised_registered_and_exported_as_flat_views(tmp_path
     assert [camera.model_name for camera in model.cameras.values()] == ["EQUIRECTANGULAR"]
     assert model.num_reg_images() == 6
     assert worst_turn_deg(model, poses) < 0.1
+    located = sfm.localize(tmp_path / "out", tmp_path / "queries", output=tmp_path / "located")
+    assert located.num_localised == 6  # the first one has the content of a photo of the model
     flat = pycolmap.Reconstruction(sfm.export(tmp_path / "out", to="3dgs") / "sparse" / "0")
     assert flat.num_reg_images() == 36
     assert {camera.model_name for camera in flat.cameras.values()} == {"PINHOLE"}

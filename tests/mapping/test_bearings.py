@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from kernels.sampson import angular_distances, sampson_distances
-from sfm.mapping.measures.bearings import bearing_vectors, depths, px_per_radian
+from sfm.mapping.scene.bearings import bearing_vectors, depths, image_plane, px_per_radian
 
 AROUND = pycolmap.Camera(camera_id=1, model="EQUIRECTANGULAR", width=800, height=400, params=[800, 400])
 FLAT = pycolmap.Camera(camera_id=1, model="SIMPLE_PINHOLE", width=800, height=400, params=[500, 400, 200])
@@ -27,6 +27,11 @@ def test_nothing_is_behind_a_spherical_camera() -> None:
 
     assert depths(points, AROUND).tolist() == [2.0, 5.0]
     assert depths(points, FLAT).tolist() == [-2.0, 4.0]
+
+
+def test_the_image_plane_of_a_sphere_is_its_directions() -> None:
+    assert np.array_equal(image_plane(AROUND), np.eye(3))
+    assert np.array_equal(image_plane(FLAT), FLAT.calibration_matrix())
 
 
 def test_a_pixel_at_the_horizon_spans_its_share_of_the_turn() -> None:

@@ -6,6 +6,7 @@ import pycolmap
 import pytest
 
 from sfm.mapping.growing.global_sfm import global_models
+from sfm.mapping.measures.pair_turns import turning_pairs
 
 from . import synthetic
 from .running import Recorder, names, poses, run, workbench
@@ -45,6 +46,34 @@ def test_every_kind_of_camera_is_mapped_and_refined(
     assert result.models[0].camera(1).model_name == model
     assert synthetic.max_rotation_error_deg(result.models[0], scene.truth) < 0.6
     assert not any("failed" in str(event["why"]) for event in recorder.of("step_refused"))
+
+
+def test_panoramas_that_only_turned_are_mapped(tmp_path: Path) -> None:
+    """A spherical camera has no calibration matrix for the homography between two of them."""
+    scene = synthetic.synthesize(
+        tmp_path / "database.db", num_images=6, model="EQUIRECTANGULAR", camera=(1024.0, 768.0)
+    )
+    turn = pycolmap.Rotation3d(np.array([0.2, 1.1, -0.1]))
+    with pycolmap.Database.open(scene.database) as db:
+        camera, xy = db.read_camera(1), np.array(db.read_keypoints(1), np.float64)[:, :2]
+        turned = camera.img_from_cam(camera.cam_ray_from_img(xy) @ turn.matrix().T)
+        db.update_keypoints(2, turned.astype(np.float32))
+        geometry = db.read_two_view_geometry(1, 2)
+        geometry.config = int(pycolmap.TwoViewGeometryConfiguration.PLANAR_OR_PANORAMIC)
+        geometry.inlier_matches = np.tile(np.arange(len(xy), dtype=np.uint32)[:, None], 2)
+        db.update_two_view_geometry(1, 2, geometry)
+        for other in range(3, 7):
+            db.delete_inlier_matches(2, other)
+    context = workbench(scene.database)
+    (pair,) = (
+        pair for pair in context.scene.view_graph.edges if {context.scene.id_of[n] for n in pair} == {1, 2}
+    )
+
+    found = turning_pairs(context.scene, [pair])[pair]
+    models = global_models(context, frozenset(context.scene.id_of))
+
+    assert np.allclose(found.b_from_a, turn.matrix(), atol=1e-3)
+    assert {name for model in models for name in model.names} >= context.scene.id_of.keys() - {*pair}
 
 
 def test_the_same_seed_and_one_thread_give_bit_equal_poses(ring: synthetic.Scene) -> None:

@@ -15,7 +15,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from ..measures.agreement import agreement
-from ..measures.bearings import bearing_vectors
+from ..scene.bearings import bearing_vectors
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions
 from ..scene.scene import Scene

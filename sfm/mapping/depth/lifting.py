@@ -14,7 +14,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from ..measures.bearings import bearing_vectors
+from ..scene.bearings import bearing_vectors
 from ..scene.session import MapperSession
 from .fit import DepthFit
 from .uncertain_pose import UncertainPoints, refine_pose

@@ -17,8 +17,8 @@ from ..growing.growth import grow
 from ..growing.steps import Method
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied
 from ..measures.agreement import contradicted_share
-from ..measures.bearings import depths
 from ..measures.soundness import MIN_COMMON_POINTS
+from ..scene.bearings import depths
 from ..scene.journal import Journal
 from ..scene.session import open_session
 from .admit_pairs import supported_pairs

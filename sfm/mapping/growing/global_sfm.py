@@ -21,6 +21,7 @@ from ..cameras.focal_priors import holds_given
 from ..measures.agreement import agreement
 from ..measures.pair_turns import turning_pairs
 from ..measures.soundness import point_connected_parts
+from ..scene.bearings import image_plane
 from ..scene.colmap_mappers import global_options, restore_intrinsics
 from ..scene.journal import Journal
 from ..scene.part_database import write_part
@@ -82,7 +83,7 @@ def _write_turns(scene: Scene, names: Set[str], path: Path) -> None:
         for pair, turn in turning_pairs(scene, within).items():
             id_a, id_b = (scene.id_of[name] for name in pair)
             lens_a, lens_b = (
-                scene.cache.camera(scene.cache.image(i).camera_id).calibration_matrix() for i in (id_a, id_b)
+                image_plane(scene.cache.camera(scene.cache.image(i).camera_id)) for i in (id_a, id_b)
             )
             geometry = db.read_two_view_geometry(id_a, id_b)
             geometry.config = int(pycolmap.TwoViewGeometryConfiguration.PANORAMIC)

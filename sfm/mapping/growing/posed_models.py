@@ -15,7 +15,7 @@ from sfm.errors import ConfigError
 
 from ..depth.depth_model import has_parallax
 from ..depth.tracks import DEPTH_SPREAD, LiftedView, settle_on_depth
-from ..measures.bearings import bearing_vectors
+from ..scene.bearings import bearing_vectors
 from ..scene.existing_models import scale_as
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks

@@ -14,7 +14,7 @@ import pycolmap
 from retrieval import Pair
 
 from ..cameras.focal_priors import with_held_focal
-from ..measures.bearings import bearing_vectors
+from ..scene.bearings import bearing_vectors
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
 from ..scene.view_graph import ViewGraph

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from retrieval import Pair
 
-from .bearings import depths
+from ..scene.bearings import depths
 from .observations import PointTable
 
 Array = NDArray[np.float64]

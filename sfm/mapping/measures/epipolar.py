@@ -11,8 +11,8 @@ import pycolmap
 from kernels.sampson import angular_distances, sampson_distances, sampson_medians
 from retrieval import Pair
 
+from ..scene.bearings import bearing_vectors, px_per_radian
 from ..scene.scene import Scene
-from .bearings import bearing_vectors, px_per_radian
 
 Array = npt.NDArray[np.float64]
 

@@ -17,8 +17,8 @@ import pycolmap
 
 from retrieval import Pair
 
+from ..scene.bearings import bearing_vectors
 from ..scene.scene import Scene
-from .bearings import bearing_vectors
 
 Array = npt.NDArray[np.float64]
 _ROUNDS = 6

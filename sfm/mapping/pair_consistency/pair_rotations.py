@@ -19,6 +19,7 @@ import pycolmap
 
 from retrieval import Pair
 
+from ..scene.bearings import image_plane
 from ..scene.pair_matches import PairMatches
 from .measurements import Measurements, digest
 
@@ -52,8 +53,9 @@ class _TwoView:
         geometry = pycolmap.TwoViewGeometry()
         geometry.config, geometry.H = self.geometry.config, self.geometry.H
         geometry.F, geometry.E = self.geometry.F, self.geometry.E
-        if geometry.F is not None and not (first.has_prior_focal_length and second.has_prior_focal_length):
-            geometry.E = second.calibration_matrix().T @ geometry.F @ first.calibration_matrix()
+        known = all(camera.has_prior_focal_length or camera.is_spherical() for camera in (first, second))
+        if geometry.F is not None and not known:
+            geometry.E = image_plane(second).T @ geometry.F @ image_plane(first)
         row = np.arange(len(self.points), dtype=np.uint32)
         geometry.inlier_matches = np.column_stack([row, row])
         if (geometry.E if int(geometry.config) in _ESSENTIAL else geometry.H) is None:

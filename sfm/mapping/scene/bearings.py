@@ -24,6 +24,11 @@ def bearing_vectors(xy: npt.NDArray[np.floating], camera: pycolmap.Camera) -> Ar
     return np.column_stack((np.asarray(camera.cam_from_img(positions)), np.ones(len(xy))))
 
 
+def image_plane(camera: pycolmap.Camera) -> Array:
+    """What takes directions to homogeneous pixels without distortion, (3, 3); to themselves in a sphere."""
+    return np.eye(3) if camera.is_spherical() else np.asarray(camera.calibration_matrix(), np.float64)
+
+
 def px_per_radian(camera: pycolmap.Camera) -> float:
     """Pixels for a small angle on the axis: the focal length, where there is one."""
     return camera.width / (2 * np.pi) if camera.is_spherical() else camera.mean_focal_length()
