@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
@@ -33,6 +33,7 @@ from sfm.ingest.decode import (
 from sfm.ingest.discover import FoundFile, found_file
 from sfm.ingest.exif import Metadata, read_metadata
 from sfm.ingest.memory import COLMAP_BYTES_PER_PIXEL, MemoryBudget, decoding_bytes
+from sfm.ingest.panoramas import is_panorama
 from sfm.types import Exif
 
 MIN_SIZE = 32
@@ -56,6 +57,8 @@ class Examined:
     device: str
     copy_suffix: str
     """`.jpg` or `.png` when COLMAP needs a copy to read the same pixels; empty when read in place."""
+    is_panorama: bool = False
+    """Whether its pixels show the whole sphere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +150,11 @@ def _read(file: FoundFile, thumbnail_size: int, budget: MemoryBudget) -> _Pictur
         refuse_if_too_large(image, needed)
         with budget.of(needed):
             pictures = _decoded(file.path, image, sha256, thumbnail_size)
+    photo = pictures.photo
+    around = is_panorama(file.path, (photo.width, photo.height))
     if found_file(file.name, file.path) != file:
         raise OSError(errno.EAGAIN, "it changed while it was read")
-    return pictures
+    return replace(pictures, photo=replace(photo, is_panorama=around))
 
 
 def _decoded(path: Path, image: Image.Image, sha256: str, thumbnail_size: int) -> _Pictures:

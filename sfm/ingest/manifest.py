@@ -13,7 +13,7 @@ from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.types import Exif
 from sfm.untrusted.documents import fits, read_cache
 
-_VERSION = 2
+_VERSION = 3
 _FILE = "images.json"
 _MASK_VALUES = 4
 _SUFFIXES = ("", ".jpg", ".png")
@@ -37,6 +37,7 @@ _EXAMINED = {
     "exif": _EXIF,
     "device": str,
     "copy_suffix": str,
+    "is_panorama": bool,
 }
 _UNUSABLE = {"reason": str, "lasting": bool}
 

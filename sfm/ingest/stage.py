@@ -17,7 +17,6 @@ from sfm.ingest.examine import Examined, Shelf, Unusable
 from sfm.ingest.manifest import Manifest
 from sfm.ingest.masks import Maskable, find_masks
 from sfm.ingest.names import model_name
-from sfm.ingest.panoramas import is_panorama
 from sfm.ingest.placement import SoundPhoto, name_photos, place_photos
 from sfm.ingest.rigs import check_rig_photos, read_rig_config, sensors_of
 from sfm.ingest.survey import examine_all
@@ -225,8 +224,7 @@ def _shots(photos: Sequence[SoundPhoto], rigs: Sequence[Rig]) -> list[Shot]:
 
 def _shot(photo: SoundPhoto, sensor: RigSensor | None) -> Shot:
     found, size = photo.found, (photo.found.width, photo.found.height)
-    is_spherical = is_panorama(photo.file.path, size)
-    return Shot(photo.name, size, found.exif.focal_px, found.device, sensor, is_spherical)
+    return Shot(photo.name, size, found.exif.focal_px, found.device, sensor, found.is_panorama)
 
 
 def _photo(photo: SoundPhoto, images_dir: Path, camera_id: int, mask: Path | None) -> Photo:
