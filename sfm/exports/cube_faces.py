@@ -45,7 +45,8 @@ FACES: Mapping[str, Array] = {
 
 def has_panoramas(model: pycolmap.Reconstruction) -> bool:
     """Whether any registered image of a model shows the whole sphere."""
-    return any(_is_spherical(model, image_id) for image_id in model.reg_image_ids())
+    used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
+    return any(model.camera(camera_id).is_spherical() for camera_id in used)
 
 
 def with_cube_faces(source: Source, folder: Path) -> tuple[Source, Mapping[str, str]]:
@@ -55,7 +56,7 @@ def with_cube_faces(source: Source, folder: Path) -> tuple[Source, Mapping[str, 
     goes to the face that it lies in.
 
     Args:
-        source: left as it is.
+        source: left as it is; without panoramas it is what comes back.
         folder: existing; gets the faces, as `PHOTO/front.jpg` and so on, and links to the flat photos.
 
     Returns:
@@ -66,6 +67,8 @@ def with_cube_faces(source: Source, folder: Path) -> tuple[Source, Mapping[str, 
         WorkspaceError: a face cannot be written.
     """
     model = source.model
+    if not has_panoramas(model):
+        return source, {}
     require_photos(model, source.images)
     flat, origin = pycolmap.Reconstruction(), dict[str, str]()
     for camera_id in sorted({model.image(i).camera_id for i in model.reg_image_ids()}):
@@ -112,10 +115,6 @@ class _View:
     """Indices of the photo's `points2D`."""
     xy: Sequence[Array]
     """Where they are in the view, px, (2,) each."""
-
-
-def _is_spherical(model: pycolmap.Reconstruction, image_id: int) -> bool:
-    return model.camera(model.image(image_id).camera_id).is_spherical()
 
 
 def _face_camera(camera: pycolmap.Camera) -> pycolmap.Camera:

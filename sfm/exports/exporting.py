@@ -68,16 +68,14 @@ def export(
     refuse_foreign(target)
     _require_photos(root, to)
     source = Source(root, read_model(root, model), model, depth, progress)
-    flattens = FORMATS[to].needs_photos and has_panoramas(source.model)
-    if flattens:
-        _require_flat_form(to, depth)
+    _refuse_panoramas(source, to)
     keeper = Keeper()
     with (
         os_errors_as_workspace_errors(target),
         atomic_folder(target, carry=keeper.carry) as folder,
         scratch_folder() as scratch,
     ):
-        written, photo_of = with_cube_faces(source, scratch) if flattens else (source, {})
+        written, photo_of = with_cube_faces(source, scratch) if FORMATS[to].takes_faces else (source, {})
         names = FORMATS[to].write(written, folder)
         photos = list((folder / "images").iterdir()) if (folder / "images").is_dir() else []
         num_noted, num_placed = (
@@ -126,10 +124,12 @@ def _check_format(to: str, depth: DepthOptions | None) -> None:
         raise ConfigError(f"the export format {to} has points alone, no mesh", hint="take views")
 
 
-def _require_flat_form(to: str, depth: DepthOptions | None) -> None:
+def _refuse_panoramas(source: Source, to: str) -> None:
     """Refuse panoramas where their faces would need depth, or images of the network."""
-    if depth is not None or not FORMATS[to].has_panoramas:
-        cut = _or(name for name, form in FORMATS.items() if form.has_panoramas)
+    if not (FORMATS[to].needs_photos and has_panoramas(source.model)):
+        return
+    if source.depth is not None or not FORMATS[to].takes_faces:
+        cut = _or(name for name, form in FORMATS.items() if form.takes_faces)
         whole = _or(name for name, form in FORMATS.items() if not form.needs_photos)
         raise InputError(
             "a camera of the model sees all around (EQUIRECTANGULAR), and this format's photos are flat",

@@ -25,7 +25,7 @@ class Format:
     needs_photos: bool = False
     has_depth: bool = False
     """Whether it takes `DepthOptions`."""
-    has_panoramas: bool = False
+    takes_faces: bool = False
     """Whether it takes the faces of panoramas in their place, but for depth."""
 
 
@@ -71,10 +71,10 @@ FORMATS: Mapping[str, Format] = {
         _write_3dgs,
         "undistorted photos and a PINHOLE model, for Gaussian splatting trainers",
         needs_photos=True,
-        has_panoramas=True,
+        takes_faces=True,
     ),
     "nerfstudio": Format(
-        _write_nerfstudio, "transforms.json", needs_photos=True, has_depth=True, has_panoramas=True
+        _write_nerfstudio, "transforms.json", needs_photos=True, has_depth=True, takes_faces=True
     ),
     "txt": Format(_write_txt, "COLMAP's text files"),
     "ply": Format(_write_ply, "coloured points"),
