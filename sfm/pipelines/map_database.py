@@ -22,7 +22,7 @@ from sfm.loop import LoopResult
 from sfm.mapping import NO_DOUBT, MappingProblem, reconstruct, refine_models
 from sfm.matching.verification import record_pairs
 from sfm.report.result import Result
-from sfm.stages.session import SILENT, AnyPath, Session
+from sfm.stages.session import SILENT, AnyPath, Session, one_blas_thread
 from sfm.stages.write_results import finish, write_refined, write_unrefined
 from sfm.types import CameraSpec, Collection, Exif, Photo
 from sfm.workspace.progress import Progress
@@ -31,6 +31,7 @@ from sfm.workspace.workspace import Workspace, is_about_disk, opened_workspace
 log = logging.getLogger(__name__)
 
 
+@one_blas_thread()
 def map_database(
     database: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> Result:

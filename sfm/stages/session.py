@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from threadpoolctl import threadpool_limits
+
 from sfm.config.schema import Config
 from sfm.files.changes import FileState
 from sfm.mapping import ExistingModels
@@ -26,6 +28,17 @@ from sfm.workspace.workspace import Workspace, os_errors_as_workspace_errors
 AnyPath = str | os.PathLike[str]
 
 SILENT = SilentProgress()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """A context, or a decorator, in which NumPy and SciPy solve linear systems on one thread.
+
+    Ours have at most some hundred unknowns. Several threads take longer for these, and most of what they
+    compute is waiting. The last bits of a result also depend on their number.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from sfm.stages.known_poses import with_known_cameras
 from sfm.stages.masked_overlays import with_known_overlays
 from sfm.stages.recognised_lenses import with_known_fisheyes
 from sfm.stages.register import SessionMapper, match_edges, with_derived_rigs
-from sfm.stages.session import ImageAddition, PhotoSession
+from sfm.stages.session import ImageAddition, PhotoSession, one_blas_thread
 from sfm.stages.split_cameras import with_splits
 from sfm.stages.write_results import write_refined
 from sfm.types import Collection, Skipped
@@ -136,6 +136,7 @@ def matched(
     return graph
 
 
+@one_blas_thread()
 def registered(
     session: PhotoSession,
     collection: Collection,

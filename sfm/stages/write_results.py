@@ -52,7 +52,7 @@ from sfm.report.record import (
 )
 from sfm.report.result import Result
 from sfm.report.verdict import message
-from sfm.stages.session import Session
+from sfm.stages.session import Session, one_blas_thread
 from sfm.stages.unlikely_photos import without_unlikely
 from sfm.types import Collection, PhotoOutcome, PhotoStatus, Skipped
 from sfm.workspace.workspace import os_errors_as_workspace_errors
@@ -101,6 +101,7 @@ def _not_empty(models: Sequence[pycolmap.Reconstruction]) -> tuple[pycolmap.Reco
     return tuple(model for model in models if model.num_reg_images())
 
 
+@one_blas_thread()
 def finish(
     session: Session,
     collection: Collection,

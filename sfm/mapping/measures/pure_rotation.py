@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pycolmap
+from scipy import sparse
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
@@ -78,6 +79,7 @@ def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> floa
         bounds=(np.concatenate((lower, -free)), np.concatenate((upper, free))),
         loss="soft_l1",
         x_scale="jac",
+        jac_sparsity=matches.dependencies(),
         max_nfev=100,
     )
     return float(np.median(np.linalg.norm(matches.residuals(found.x), axis=1)))
@@ -151,6 +153,17 @@ class _Matches:
     def rotations(self, model: pycolmap.Reconstruction) -> Rotation:
         """`cam_from_world` of each image."""
         return Rotation.from_matrix([model.image(i).cam_from_world().rotation.matrix() for i in self.images])
+
+    def dependencies(self) -> sparse.csr_array:
+        """(3 M, P) which residual depends on which parameter: on both turns and both lenses of its match."""
+        num_lenses = 2 * len(self.cameras)
+        lens = 2 * self.lens[self.ends][:, :, None] + np.arange(2)
+        turn = num_lenses + 3 * self.ends[:, :, None] + np.arange(3)
+        columns = np.concatenate((lens, turn), axis=2).reshape(len(self.ends), -1)
+        rows = np.repeat(np.arange(3 * len(self.ends)), columns.shape[1])
+        ones = np.ones(len(rows))
+        shape = 3 * len(self.ends), num_lenses + 3 * len(self.images)
+        return sparse.csr_array((ones, (rows, np.repeat(columns, 3, axis=0).ravel())), shape=shape)
 
     def residuals(self, parameters: Array) -> Array:
         """(M, 3) px: what is between both rays of a match in the world, times the focal length."""

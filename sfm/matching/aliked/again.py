@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
@@ -37,8 +36,7 @@ class AlikedAgain:
     @cached_property
     def networks(self) -> Networks:
         """Both networks; raises as `open_networks`."""
-        torch.set_num_threads(self.context.threads)
-        return open_networks(self.context.config.aliked)
+        return open_networks(self.context.config.aliked, self.context.threads)
 
     def candidates(self, database: FeatureDatabase) -> Mapping[Pair, int]:
         """Pairs that another matcher has matched, verified or not, with the number of their matches."""

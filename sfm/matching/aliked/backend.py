@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-import torch
 from numpy.typing import NDArray
 
 from retrieval import Edge, Pair
@@ -62,8 +61,7 @@ class AlikedBackend:
     @classmethod
     def open(cls, context: BackendContext) -> AlikedBackend:
         """Load the networks; raises as `open_networks`."""
-        torch.set_num_threads(context.threads)
-        return cls(context, open_networks(context.config.aliked))
+        return cls(context, open_networks(context.config.aliked, context.threads))
 
     def keys(self) -> StageKeys:
         """Features depend on the options of ALIKED but not on the device, matches on features."""

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
 from sfm.config.schema import AlikedConfig
 from sfm.errors import MissingDependencyError
 
 from .weights import DETECTORS, MATCHER, state_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # runs that need no network start without them
+    import torch
     from kornia.feature import ALIKED, LightGlue
 
 MAX_SIZE = 1024
@@ -51,6 +50,9 @@ class Networks:
 
     def describe(self, image: NDArray[np.uint8]) -> Described:
         """Keypoints of an RGB image (height, width, 3)."""
+        import torch
+        from torch.nn.functional import interpolate
+
         height, width = image.shape[:2]
         pixels = torch.from_numpy(image.copy()).to(self.device).permute(2, 0, 1)[None].float() / 255
         factor = min(MAX_SIZE / max(height, width), 1.0)
@@ -69,11 +71,15 @@ class Networks:
         """Matches (m, 2) of two photos, as indices of their keypoints."""
         if min(len(a.xy), len(b.xy)) == 0:
             return np.zeros((0, 2), np.uint32)
+        import torch
+
         with torch.inference_mode():
             found = self.matcher({"image0": self._features(a), "image1": self._features(b)})["matches"][0]
         return np.asarray(found.cpu().numpy(), np.uint32)
 
     def _features(self, of: Described) -> dict[str, torch.Tensor]:
+        import torch
+
         return {
             "keypoints": torch.from_numpy(of.xy - 0.5).to(self.device)[None],
             "descriptors": torch.from_numpy(of.descriptors).to(self.device)[None],
@@ -81,8 +87,8 @@ class Networks:
         }
 
 
-def open_networks(config: AlikedConfig) -> Networks:
-    """Load both networks.
+def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
+    """Load both networks, which use so many threads.
 
     Raises:
         MissingDependencyError: kornia is not installed.
@@ -90,8 +96,10 @@ def open_networks(config: AlikedConfig) -> Networks:
     """
     if importlib.util.find_spec("kornia") is None:
         raise MissingDependencyError("backend=aliked needs kornia, which is not installed", hint=_HINT)
+    import torch
     from kornia.feature import ALIKED, LightGlue
 
+    torch.set_num_threads(num_threads)
     device = torch.device(config.device)
     weights = DETECTORS[config.detector]
     detector = ALIKED(model_name=weights.stem, max_num_keypoints=config.max_keypoints)
