@@ -23,7 +23,7 @@ import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph
+from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph, shared_observations
 from sfm.matching import NO_GUIDES
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
@@ -51,8 +51,6 @@ _MAX_GRAPH_ROUNDS = 12
 """Rounds in each of the two stages before the first registration."""
 _MAX_IDLE_ROUNDS = 2
 """Rounds without new image, merged models or verified pair between two models, before the loop ends."""
-_WORTH_A_RESTART = 1.1
-"""Ratio of the verified pairs to those at the last registration from new initial pairs, for another one."""
 _BATCH_PER_PHOTO = 0.1
 _MIN_BATCH = 8
 
@@ -219,9 +217,8 @@ class _Loop:
             self._begin_again()
 
     def register(self) -> None:
-        """Continue the models with all verified pairs; with many more pairs, also from new initial pairs."""
-        restart = self.pairs.num_verified >= _WORTH_A_RESTART * self.num_at_restart
-        self._continue_models(restart=restart)
+        """Continue the models with all verified pairs; the first time, also from new initial pairs."""
+        self._continue_models(restart=not self.num_at_restart)
 
     def _continue_models(self, *, restart: bool) -> None:
         if restart:
@@ -321,6 +318,7 @@ class _Loop:
                 links,
                 again,
                 likely_pairs(self.models, again.keys()) if again else {},
+                shared_observations(self.models) if again else {},
             )
         )
         requests += deciding_requests(report, self.pairs.graph)

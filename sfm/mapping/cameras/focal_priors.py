@@ -31,6 +31,8 @@ _MIN_SHARE = 0.2
 """Of the matched keypoints, that two other images see, too."""
 _MAX_SIGMA = 0.02
 """Of a focal length, relative, by the observations: about what a guess, or EXIF, is good to."""
+_UNDERSTATED = 10.0
+"""Ratio of the standard deviation by the jackknife to the formal one, at most."""
 _MIN_IMAGES = 3
 """Fewer do not determine a focal length."""
 _ENOUGH = 3_000  # observations; more only cost time
@@ -92,8 +94,9 @@ def given_sigma(
 ) -> float:
     """Standard deviation of a common factor of the focal lengths of some cameras of a model.
 
-    By the jackknife over images, since the formal value is too small by a factor of up to ten. Infinity where
-    the formal value is above `_MAX_SIGMA` already, or nothing is observed.
+    By the jackknife over images, since the formal value is too small by a factor of up to ten. Where that
+    factor leaves no doubt, the formal value times it. Infinity where the formal value is above `_MAX_SIGMA`
+    already, or nothing is observed.
     """
     cameras = {camera_id: model.camera(camera_id) for camera_id in camera_ids}
     num_extra = min(len(camera.extra_params_idxs()) for camera in cameras.values())
@@ -111,10 +114,13 @@ def given_sigma(
         covariance = whole.covariance(free, prior) * seen.variance
         if not 0 <= covariance[0, 0] <= _MAX_SIGMA**2:
             return np.inf  # leaving images out would find more still
+        formal = float(np.sqrt(covariance[0, 0]))
+        if formal * _UNDERSTATED <= _MAX_SIGMA:
+            return formal * _UNDERSTATED
         scatter = float(jackknife(Folds.of(seen, whole).steps(free, prior))[0, 0])
     except np.linalg.LinAlgError:  # poses that nothing holds
         return np.inf
-    return float(np.sqrt(max(covariance[0, 0], scatter))) if np.isfinite(scatter) else np.inf
+    return max(formal, float(np.sqrt(scatter))) if np.isfinite(scatter) else np.inf
 
 
 def _common_factor(camera: pycolmap.Camera, num_extra: int) -> Freedom:
