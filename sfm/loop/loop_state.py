@@ -34,7 +34,6 @@ class LoopState:
         loop_closures: pairs that the poses of the models show to be missing.
         again: tried pairs that a stronger matcher may match again, each with the number of its matches.
         overlapping: those of them that overlap by the poses of the models, with their chance to verify.
-        held: how many points that three images observe each registered image observes.
     """
 
     graph: ViewGraph
@@ -47,7 +46,6 @@ class LoopState:
     loop_closures: Sequence[LoopClosure] = ()
     again: Mapping[Pair, int] = field(default_factory=dict)
     overlapping: Mapping[Pair, float] = field(default_factory=dict)
-    held: Mapping[str, int] = field(default_factory=dict)
     _num_tried: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph, shared_observations
+from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph
 from sfm.matching import NO_GUIDES
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
@@ -318,7 +318,6 @@ class _Loop:
                 links,
                 again,
                 likely_pairs(self.models, again.keys()) if again else {},
-                shared_observations(self.models) if again else {},
             )
         )
         requests += deciding_requests(report, self.pairs.graph)

@@ -26,8 +26,6 @@ _FIRM_DEGREE = 3
 """Verified partners of a well-connected image: of two, either may be wrong."""
 _HELD_DEGREE = 2
 """The same for a registered image."""
-_HELD_OBSERVATIONS = 150
-"""Observations of points of three images that hold an image, whatever its pairs: as for a focal length."""
 _ENOUGH_DEGREE = 5
 """Partners above which an image with few observations gets no request."""
 _PER_PHOTO = 12
@@ -140,13 +138,8 @@ def _again(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _loosely_held(now: LoopState) -> Iterator[PairRequest]:
-    """Registered images with few firm pairs and few points x their other tried pairs.
-
-    These are for the stronger matcher.
-    """
+    """Registered images with few firm pairs x their other tried pairs, for the stronger matcher."""
     for name in sorted(now.registered if now.overlapping else ()):
-        if now.held.get(name, 0) >= _HELD_OBSERVATIONS:
-            continue
         firm = {
             Pair.of(name, other)
             for other in now.graph.neighbours(name)

@@ -8,7 +8,6 @@ from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_leng
 from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
-from .measures.observations import shared_observations
 from .pair_consistency.background import measured_background
 from .pair_consistency.inconsistent_pairs import (
     NO_DOUBT,
@@ -55,5 +54,4 @@ __all__ = [
     "read_rotations",
     "reconstruct",
     "refine_models",
-    "shared_observations",
 ]

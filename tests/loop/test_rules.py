@@ -44,7 +44,6 @@ def propose(
     links: tuple[LoopClosure, ...] = (),
     again: Mapping[Pair, int] | None = None,
     overlapping: Mapping[Pair, float] | None = None,
-    held: Mapping[str, int] | None = None,
 ) -> list[PairRequest]:
     seen = frozenset(view_graph.edges) | set(tried)
     return propose_requests(
@@ -59,7 +58,6 @@ def propose(
             links,
             again or {},
             overlapping or {},
-            held or {},
         )
     )
 
@@ -230,22 +228,6 @@ def test_an_image_that_few_inliers_hold_goes_to_a_stronger_matcher_where_poses_s
     assert [c.pair for c in held[0].candidates] == [pair(2, 4), pair(0, 4)]  # the third is firm as it is
     assert held[0].wanted == 2
     assert held[0].is_needed
-
-
-def test_a_stronger_matcher_holds_no_image_that_many_points_of_three_images_hold() -> None:
-    thin = TwoView(90, "uncalibrated", 0.5)
-    view_graph = ViewGraph(NAMES, {pair(i, j): thin for i, j in clique(*range(10))})
-    overlapping = {pair(0, 1): 1.0, pair(2, 7): 0.5}
-
-    requests = propose(
-        view_graph,
-        model(*range(10)),
-        again=dict.fromkeys(overlapping, 9),
-        overlapping=overlapping,
-        held=dict.fromkeys(NAMES, 400) | {NAMES[7]: 30},
-    )
-
-    assert [request.subject for request in requests if request.is_again] == [(NAMES[7],)]
 
 
 def test_a_stronger_matcher_holds_no_image_that_firm_pairs_hold() -> None:

@@ -50,15 +50,17 @@ def grow(
     attempts = Attempts()
     safe = [method for method in methods if method is not Method.LIFTED]
     resorts = [method for method in methods if method is Method.LIFTED] + [Method.LENIENT_PNP]
-    refined, num_firm = _Size.of(session), 0
+    refined, num_firm, can_adjust = _Size.of(session), 0, True
     while max_images is None or session.num_registered < max_images:
         outcome = register_next(session, candidates, attempts, journal, safe)
         why = "grown"
         if isinstance(outcome, Stuck) and candidates <= session.registered:
             break
-        if isinstance(outcome, Stuck) and refined != _Size.of(session):
+        if isinstance(outcome, Stuck) and can_adjust and refined != _Size.of(session):
             refine_growing(session, "stuck", journal)
-            refined = _Size.of(session)
+            # Once for each image that came: a refused one may take points with it, which the next adjustment
+            # would find again, and so forth.
+            refined, can_adjust = _Size.of(session), False
             attempts.reset()
             continue
         if isinstance(outcome, Stuck):
@@ -66,6 +68,7 @@ def grow(
             why = "check"
         if isinstance(outcome, Stuck):
             return
+        can_adjust = True
         for name in (outcome.name, *frame_mates(session, outcome.name)):
             on_registered(name)
         uncertain = why == "check" or outcome.how == Method.STRUCTURE_LESS.how

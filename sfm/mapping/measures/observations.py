@@ -9,22 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-_SHARED = 3
-"""Images of a point that determines poses: points of two fit nearly any distance between these."""
-
-
-def shared_observations(models: Iterable[pycolmap.Reconstruction]) -> dict[str, int]:
-    """How many points of three images each registered image observes, by its name."""
-    found: dict[str, int] = {}
-    for model in models:
-        count = dict.fromkeys(model.reg_image_ids(), 0)
-        for point in model.points3D.values():
-            observers = {element.image_id for element in point.track.elements}
-            for image_id in observers if len(observers) >= _SHARED else ():
-                count[image_id] += 1
-        found |= {model.image(image_id).name: number for image_id, number in count.items()}
-    return found
-
 
 @dataclass(frozen=True, slots=True)
 class PointTable:
