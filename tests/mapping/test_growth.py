@@ -1,0 +1,47 @@
+"""Growth ends, whatever refused images leave behind."""
+
+from collections.abc import Set
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sfm.config.schema import RefineConfig, RegisterConfig
+from sfm.mapping.growing import growth
+from sfm.mapping.growing.steps import Attempts, Method, Stuck
+from sfm.mapping.scene.journal import Journal
+from sfm.mapping.scene.options import mapper_options
+from sfm.mapping.scene.scene import Scene
+from sfm.mapping.scene.session import MapperSession, open_session
+
+from . import synthetic
+from .running import run
+
+_MANY = 20
+
+
+def test_a_refused_image_that_takes_a_point_with_it_does_not_keep_growth_going(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLMAP's registration changes points even where it ends without the image."""
+    database = synthetic.synthesize(tmp_path / "database.db").database
+    (model,) = run(database).models
+    scene, journal, attempt = Scene.open(database), Journal(), count()
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
+
+    def refuse(
+        session: MapperSession,
+        candidates: Set[str],
+        attempts: Attempts,
+        journal: Journal,
+        methods: tuple[Method, ...],
+    ) -> Stuck:
+        assert next(attempt) < _MANY, "growth goes on forever"
+        session.observations.delete_point3D(min(session.reconstruction.points3D))
+        return Stuck()
+
+    monkeypatch.setattr(growth, "register_next", refuse)
+    with open_session(scene, options, model) as session:
+        growth.grow(session, {"one more"}, journal, on_registered=lambda name: None)
+
+    assert [fields["why"] for event, fields in journal.entries if event == "global_ba"] == ["stuck"]
