@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
-from ..measures.observations import are_of_second, seen_by
+from ..measures.observations import points_of_second, seen_by
 from ..scene.camera_models import Freedom
 
 Array = npt.NDArray[np.float64]
@@ -136,7 +136,7 @@ def gather_of_cameras(
         parts.append(_linearised(camera, directions, pose, xyz[point[one]], xy[one], size))
     residual, by_intrinsics, by_pose, by_point = map(np.concatenate, zip(*parts, strict=True))
     if first_of_second:
-        is_second = are_of_second(model, points, first_of_second)[point]
+        is_second = np.isin(points, points_of_second(model, first_of_second))[point]
         unit = _units(np.linalg.norm(residual, axis=1), point, is_second)
         residual, by_intrinsics = unit[:, None] * residual, unit[:, None, None] * by_intrinsics
         by_pose, by_point = unit[:, None, None] * by_pose, unit[:, None, None] * by_point

@@ -42,23 +42,25 @@ def some_seen_by(image: pycolmap.Image, count: int) -> tuple[npt.NDArray[np.int6
     return _arrays(points2D[:: -(-len(points2D) // count) or 1])
 
 
-def are_of_second(
-    model: pycolmap.Reconstruction, ids: npt.NDArray[np.int64], first_of_second: Mapping[int, int]
-) -> npt.NDArray[np.bool_]:
-    """(P,) whether points have keypoints of the second matcher; no track has keypoints of both.
+def points_of_second(
+    model: pycolmap.Reconstruction, first_of_second: Mapping[int, int]
+) -> npt.NDArray[np.int64]:
+    """Ids of the points of the second matcher's keypoints, ascending; no track has keypoints of both.
 
     Args:
-        model: with the points.
-        ids: (P,)
-        first_of_second: as `Scene.first_of_second`.
+        model: left unchanged.
+        first_of_second: as `Scene.first_of_second`; empty where there is no second matcher.
     """
-    any_of = (model.point3D(int(i)).track.elements[0] for i in ids)
+    if not first_of_second:
+        return np.zeros(0, np.int64)
+    any_of = ((i, point.track.elements[0]) for i, point in model.points3D.items())
     return np.array(
-        [
-            one.image_id in first_of_second and one.point2D_idx >= first_of_second[one.image_id]
-            for one in any_of
-        ],
-        bool,
+        sorted(
+            i
+            for i, one in any_of
+            if one.image_id in first_of_second and one.point2D_idx >= first_of_second[one.image_id]
+        ),
+        np.int64,
     )
 
 

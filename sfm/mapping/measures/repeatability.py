@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from retrieval import Pair
 
 from .covisibility import PredictedCovisibility, near_points
-from .observations import are_of_second
+from .observations import points_of_second
 
 _MAX_ANGLE_DEG = 20.0
 _MAX_SCALE = 1.5
@@ -46,6 +46,7 @@ def repeatabilities(
         first_of_second: as `Scene.first_of_second`.
     """
     views = {view.name: view for view in PredictedCovisibility.of(model).views}
+    of_second = points_of_second(model, first_of_second or {})
     within = [(a, b) for a, b in pairs if views.keys() >= {a, b}]
     ordered = sorted([*within, *((b, a) for a, b in within)])
     counts: dict[tuple[Pair, bool], NDArray[np.float64]] = {}
@@ -55,9 +56,7 @@ def repeatabilities(
             sources, views[name], max_angle_deg=_MAX_ANGLE_DEG, max_scale=_MAX_SCALE
         ):
             again, pair = np.isin(ids, views[name].observed), Pair.of(source.name, name)
-            second = (
-                are_of_second(model, ids, first_of_second) if first_of_second else np.zeros(len(ids), bool)
-            )
+            second = np.isin(ids, of_second)
             for is_second in (False, True):
                 own = second == is_second
                 found = np.array([own.sum(), again[own].sum(), angles_deg[own].sum()], np.float64)
