@@ -88,6 +88,8 @@ def tiles(run: Run) -> tuple[Tile, ...]:
         ]
     matcher = f" by {run['backend']}" if run.get("backend") else ""
     share = f"{100 * pairs['fraction']:.0f} % of all pairs, {pairs['verified']:,} fit"
+    if again := pairs.get("again", 0):
+        share += f", {again:,} again by aliked"
     if failed := pairs.get("failed", 0):
         share += f", {failed:,} failed"
     found.append(Tile(f"Pairs matched{matcher}", f"{pairs['matched']:,}", share))

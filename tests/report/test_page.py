@@ -56,6 +56,16 @@ def test_look_alikes_have_a_section_with_what_to_do(tmp_path, make_run):
     assert "25 pairs probably join places that only look the same" in html
 
 
+def test_pairs_that_the_stronger_matcher_matched_again_are_counted(tmp_path, make_run):
+    out = make_run(tmp_path / "out")
+    assert "again by aliked" not in write_report(out).read_text()
+    run = json.loads((out / "run.json").read_text())
+    run["pairs"]["again"] = 7
+    (out / "run.json").write_text(json.dumps(run))
+
+    assert ", 7 again by aliked" in write_report(out).read_text()
+
+
 def test_photos_in_doubt_come_first_with_what_speaks_against_them(tmp_path, make_run):
     out = make_run(tmp_path / "out")
     assert "In doubt" not in write_report(out).read_text()
