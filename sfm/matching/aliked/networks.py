@@ -99,6 +99,8 @@ def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
     import torch
     from kornia.feature import ALIKED, LightGlue
 
+    from .cpu import quicken_on_cpu
+
     torch.set_num_threads(num_threads)
     device = torch.device(config.device)
     weights = DETECTORS[config.detector]
@@ -108,6 +110,8 @@ def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
     # None, whatever its annotation says: a name would fetch weights from the network.
     matcher = LightGlue(features=cast(str, None), weights=None, input_dim=_NUM_DIMENSIONS)
     matcher.load_state_dict(_renamed(state_of(MATCHER), matcher.conf.n_layers), strict=False)
+    if device.type == "cpu":
+        quicken_on_cpu(detector, matcher)
     return Networks(detector.eval().to(device), matcher.eval().to(device), device)
 
 

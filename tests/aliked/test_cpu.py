@@ -1,0 +1,42 @@
+"""Networks changed for a CPU compute what kornia's compute."""
+
+import pytest
+
+pytest.importorskip("kornia", reason="needs kornia: pip install 'loopsfm[aliked]'")
+
+import torch
+from kornia.feature import ALIKED, LightGlue
+from kornia.feature.lightglue import CrossBlock
+
+from sfm.matching.aliked.cpu import FusedCrossBlock, quicken_on_cpu
+
+
+def test_fused_cross_attention_equals_the_plain_one() -> None:
+    torch.manual_seed(0)
+    plain, fused = CrossBlock(64, 4).eval(), FusedCrossBlock(64, 4).eval()
+    fused.load_state_dict(plain.state_dict())
+    a, b = torch.randn(1, 50, 64), torch.randn(1, 70, 64)
+    with torch.inference_mode():
+        for expected, found in zip(plain(a, b), fused(a, b), strict=True):
+            torch.testing.assert_close(found, expected)
+
+
+def test_fused_cross_attention_refuses_a_mask() -> None:
+    x = torch.randn(1, 5, 64)
+    with pytest.raises(ValueError, match="no mask"):
+        FusedCrossBlock(64, 4)(x, x, torch.ones(1, 1, 5, 5, dtype=torch.bool))
+
+
+def test_features_are_the_same_in_the_other_order_of_memory() -> None:
+    torch.manual_seed(0)
+    detector = ALIKED(model_name="aliked-n16rot", max_num_keypoints=200).eval()
+    matcher = LightGlue(features=None, weights=None, input_dim=128).eval()
+    image = torch.rand(1, 3, 97, 130)
+    with torch.inference_mode():
+        (expected,) = detector(image)
+        quicken_on_cpu(detector, matcher)
+        (found,) = detector(image)
+    assert all(isinstance(layer.cross_attn, FusedCrossBlock) for layer in matcher.transformers)
+    assert len(found.keypoints) == len(expected.keypoints) > 0
+    torch.testing.assert_close(found.keypoints, expected.keypoints, atol=1e-2, rtol=0)
+    torch.testing.assert_close(found.descriptors, expected.descriptors, atol=1e-3, rtol=0)
