@@ -1,5 +1,9 @@
-"""Networks changed for a CPU compute what kornia's compute."""
+"""Networks changed for a CPU compute what kornia's compute; memory of large arrays is used again."""
 
+import platform
+import resource
+
+import numpy as np
 import pytest
 
 pytest.importorskip("kornia", reason="needs kornia: pip install 'loopsfm[aliked]'")
@@ -9,6 +13,7 @@ from kornia.feature import ALIKED, LightGlue
 from kornia.feature.lightglue import CrossBlock
 
 from sfm.matching.aliked.cpu import FusedCrossBlock, quicken_on_cpu
+from sfm.matching.aliked.memory import reused_memory
 
 
 def test_fused_cross_attention_equals_the_plain_one() -> None:
@@ -40,3 +45,20 @@ def test_features_are_the_same_in_the_other_order_of_memory() -> None:
     assert len(found.keypoints) == len(expected.keypoints) > 0
     torch.testing.assert_close(found.keypoints, expected.keypoints, atol=1e-2, rtol=0)
     torch.testing.assert_close(found.descriptors, expected.descriptors, atol=1e-3, rtol=0)
+
+
+def pages_of_large_arrays() -> int:
+    """Page faults of ten arrays of 80 MB that follow each other."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for value in range(10):
+        np.full(10_000_000, float(value))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, whose allocator is asked")
+def test_memory_of_large_arrays_is_used_again_and_given_back() -> None:
+    with reused_memory():
+        pages_of_large_arrays()
+        within = pages_of_large_arrays()
+    after = pages_of_large_arrays()
+    assert within < after / 5

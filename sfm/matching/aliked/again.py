@@ -24,6 +24,7 @@ from sfm.workspace.progress import SilentProgress
 from sfm.workspace.workspace import content_key
 
 from .backend import SECONDS_A_CHUNK, described, features_key, strict_verification
+from .memory import reused_memory
 from .networks import Described, Networks, open_networks
 
 
@@ -51,7 +52,7 @@ class AlikedAgain:
         photos = {photo.name: photo for photo in collection.photos}
         todo = sorted(edges.keys() - second.pairs())
         waiting, failed = list(todo), dict[Pair, str]()
-        with context.progress.task("match", len(todo), unit="pairs") as task:
+        with context.progress.task("match", len(todo), unit="pairs") as task, reused_memory():
             while waiting:
                 started, chunk = time.monotonic(), dict[Pair, NDArray[np.uint32]]()
                 found: dict[str, Described] = {}

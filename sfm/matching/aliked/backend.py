@@ -31,6 +31,7 @@ from sfm.types import Collection, Photo
 from sfm.workspace.progress import SilentProgress
 from sfm.workspace.workspace import Workspace, content_key
 
+from .memory import reused_memory
 from .networks import MAX_SIZE, Described, Networks, open_networks
 
 _VERSION = 1
@@ -77,7 +78,7 @@ class AlikedBackend:
         before = database.num_keypoints()
         todo = [photo for photo in collection.photos if photo.name not in before]
         failed: dict[str, str] = {}
-        with self.context.progress.task("describe", len(todo), unit="photos") as task:
+        with self.context.progress.task("describe", len(todo), unit="photos") as task, reused_memory():
             for photo in todo:
                 try:
                     found = described(self.networks, photo)
