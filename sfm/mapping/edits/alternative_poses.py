@@ -52,6 +52,11 @@ class AlternativePlacement:
         here, there = (sum(edges[pair].num_inliers for pair in pairs) for pairs in sides)
         return here, there
 
+    def is_worse(self, edges: Mapping[Pair, TwoView]) -> bool:
+        """Whether fewer matches agree with it and more pairs with predicted overlap contradict it."""
+        here, there = self.votes(edges)
+        return self.gain < 0 and there < here
+
 
 def alternative_placements(
     context: MappingContext, submodel: Submodel, probability: Mapping[Pair, float], *, with_weak: bool = False

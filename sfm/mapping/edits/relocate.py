@@ -30,8 +30,13 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
     if context.judge is None or submodel.is_depth_only:
         return submodel
     for _ in range(_MAX_MOVES):
+        edges = context.scene.view_graph.edges
         moves = sorted(
-            alternative_placements(context, submodel, context.judge.probability),
+            (
+                move
+                for move in alternative_placements(context, submodel, context.judge.probability)
+                if not move.is_worse(edges)
+            ),
             key=lambda move: (-move.gain, len(move.part), min(move.part)),
         )
         if not moves:

@@ -23,7 +23,6 @@ from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied, exten
 _NUM_PROBES = 3  # models started side by side, of which the best is continued
 _PROBE_IMAGES = 8
 _MIN_OBSERVATIONS = 15  # an image, of a model that needs no depth
-_MAX_COMPLETE = 2  # models of all images; where both contradict pairs, these are probably false
 _MAX_TRIALS = ((40, 6), (100, 3))  # (images up to, models grown to the end); larger sets: 2
 _MAX_ALIGNED = 8  # images without a seed that are aligned instead
 
@@ -40,9 +39,9 @@ def best_model(
 ) -> Submodel | None:
     """The model with most images of `candidates`, from several seeds; None when no seed works.
 
-    Trials end as soon as one registers every candidate and contradicts few pairs. `journal` records the
-    discarded ones. If seeds fail and images have depth, tracks of two images are used, then a model from
-    depth alone.
+    Trials end as soon as one registers every candidate and contradicts few pairs, or two register the same
+    images. `journal` records the discarded ones. If seeds fail and images have depth, tracks of two images
+    are used, then a model from depth alone.
     """
     if len(candidates) == 2:  # all of their tracks have length 2
         context = replace(context, options=with_two_view_tracks(context.options))
@@ -150,9 +149,11 @@ def _best_of_seeds(
             break
         extend(context, submodel, candidates)
         finished.append(judged(context, submodel))
-        complete = [one.contradicted for one in finished if is_complete(one, candidates)]
-        if complete and (min(complete) <= MAX_CONTRADICTED or len(complete) >= _MAX_COMPLETE):
+        last = finished[-1]
+        if is_complete(last, candidates) and last.contradicted <= MAX_CONTRADICTED:
             break
+        if any(one.names == last.names for one in finished[:-1]):
+            break  # other seeds would lead to the same images, too
     if not finished:
         journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(trials.tried))
     finished.sort(key=lambda submodel: submodel.quality, reverse=True)

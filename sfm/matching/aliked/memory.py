@@ -18,8 +18,8 @@ _NEVER = 2**31 - 1
 def reused_memory() -> Iterator[None]:
     """Within it, blocks above 32 MB come from memory that was freed before.
 
-    By default each is mapped anew. ALIKED's maps of a photo are 360 MB each, and to zero their pages, when they
-    are first written, takes as long as the network does. Elsewhere than with glibc nothing changes.
+    By default each is mapped anew. ALIKED's maps of a photo have 360 MB each: to zero their pages takes as
+    long as the network does. Elsewhere than with glibc nothing changes.
     """
     try:
         library = ctypes.CDLL(None)
