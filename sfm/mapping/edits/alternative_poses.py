@@ -78,7 +78,7 @@ def alternative_placements(
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
     covisibility = PredictedCovisibility.of(model)
     near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
-    repeated = repeatabilities(model, near, scene.first_of_second)
+    repeated = repeatabilities(model, near, scene.first_of_second, covisibility=covisibility)
     log_odds = placement_log_odds(repeated, errors_px, probability)
     inconsistent = set(inconsistent_parts(submodel.names, log_odds))
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors_px}

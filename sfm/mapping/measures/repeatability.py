@@ -32,7 +32,11 @@ _MAX_LOG_ODDS = 2.0
 
 
 def repeatabilities(
-    model: pycolmap.Reconstruction, pairs: Iterable[Pair], first_of_second: Mapping[int, int] | None = None
+    model: pycolmap.Reconstruction,
+    pairs: Iterable[Pair],
+    first_of_second: Mapping[int, int] | None = None,
+    *,
+    covisibility: PredictedCovisibility | None = None,
 ) -> dict[Pair, float]:
     """Log-odds that a point of one image is observed in the other, as if both looked in one direction.
 
@@ -44,23 +48,27 @@ def repeatabilities(
         model: left unchanged.
         pairs: in question; those that are not within the model are left out.
         first_of_second: as `Scene.first_of_second`.
+        covisibility: of the model, where it is known.
     """
-    views = {view.name: view for view in PredictedCovisibility.of(model).views}
-    of_second = points_of_second(model, first_of_second or {})
+    views = {view.name: view for view in (covisibility or PredictedCovisibility.of(model)).views}
+    num_ids = 1 + max((int(view.observed.max()) for view in views.values()), default=0)
+    of_second, observed = np.zeros(num_ids, bool), np.zeros(num_ids, bool)
+    of_second[points_of_second(model, first_of_second or {})] = True
     within = [(a, b) for a, b in pairs if views.keys() >= {a, b}]
     ordered = sorted([*within, *((b, a) for a, b in within)])
     counts: dict[tuple[Pair, bool], NDArray[np.float64]] = {}
     for name, group in groupby(ordered, key=lambda one: one[0]):
         sources = [views[source] for _, source in group]
+        observed[views[name].observed] = True
         for source, ids, angles_deg in near_points(
             sources, views[name], max_angle_deg=_MAX_ANGLE_DEG, max_scale=_MAX_SCALE
         ):
-            again, pair = np.isin(ids, views[name].observed), Pair.of(source.name, name)
-            second = np.isin(ids, of_second)
+            again, second, pair = observed[ids], of_second[ids], Pair.of(source.name, name)
             for is_second in (False, True):
                 own = second == is_second
                 found = np.array([own.sum(), again[own].sum(), angles_deg[own].sum()], np.float64)
                 counts[pair, is_second] = counts.get((pair, is_second), np.zeros(3)) + found
+        observed[views[name].observed] = False
     best: dict[Pair, float] = {}
     for (pair, _), found in sorted(counts.items()):
         if found[0] >= _MIN_POINTS:
