@@ -31,8 +31,6 @@ from .submodels import MappingContext, Submodel, extend, judged
 
 _MIN_AGREEMENT = 0.6
 """Of the matches of an image with the others of its model."""
-_TRACKS_PER_IMAGE = 500
-"""Longest tracks of each image, at least: enough for its pose. Its other points come afterwards."""
 
 
 def global_models(
@@ -46,8 +44,6 @@ def global_models(
         seed: where the search for positions starts; None: the run's.
     """
     options = global_options(context.options.pipeline, context.options.colmap)
-    wanted = options.mapper.track_required_tracks_per_view
-    options.mapper.track_required_tracks_per_view = min(wanted, _TRACKS_PER_IMAGE)
     if seed is not None:
         options.random_seed = options.mapper.random_seed = seed
     found = []
