@@ -29,14 +29,11 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
     """
     if context.judge is None or submodel.is_depth_only:
         return submodel
+    edges = context.scene.view_graph.edges
     for _ in range(_MAX_MOVES):
-        edges = context.scene.view_graph.edges
+        placements = alternative_placements(context, submodel, context.judge.probability)
         moves = sorted(
-            (
-                move
-                for move in alternative_placements(context, submodel, context.judge.probability)
-                if not move.is_worse(edges)
-            ),
+            (move for move in placements if not move.is_worse(edges)),
             key=lambda move: (-move.gain, len(move.part), min(move.part)),
         )
         if not moves:

@@ -148,12 +148,13 @@ def _best_of_seeds(
         if submodel is None:
             break
         extend(context, submodel, candidates)
-        finished.append(judged(context, submodel))
-        last = finished[-1]
-        if is_complete(last, candidates) and last.contradicted <= MAX_CONTRADICTED:
+        last = judged(context, submodel)
+        is_enough = is_complete(last, candidates) and last.contradicted <= MAX_CONTRADICTED
+        # Where one has the same images already, other seeds would lead to these, too.
+        is_again = any(one.names == last.names for one in finished)
+        finished.append(last)
+        if is_enough or is_again:
             break
-        if any(one.names == last.names for one in finished[:-1]):
-            break  # other seeds would lead to the same images, too
     if not finished:
         journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(trials.tried))
     finished.sort(key=lambda submodel: submodel.quality, reverse=True)

@@ -51,7 +51,7 @@ def repeatabilities(
         covisibility: of the model, where it is known.
     """
     views = {view.name: view for view in (covisibility or PredictedCovisibility.of(model)).views}
-    num_ids = 1 + max((int(view.observed.max()) for view in views.values()), default=0)
+    num_ids = 1 + max(model.point3D_ids(), default=0)
     of_second, observed = np.zeros(num_ids, bool), np.zeros(num_ids, bool)
     of_second[points_of_second(model, first_of_second or {})] = True
     within = [(a, b) for a, b in pairs if views.keys() >= {a, b}]

@@ -17,8 +17,9 @@ def quicken_on_cpu(detector: ALIKED, matcher: LightGlue) -> None:
     ALIKED normalizes 128 channels of each pixel: these have to lie side by side. LightGlue's cross attention
     has a fused form in kornia for CUDA alone.
     """
-    # PyTorch's annotation of `to` lacks this.
-    detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for weight in detector.parameters():
+        if weight.ndim == 4:  # `contiguous` would leave filters of 1 x 1 as they are
+            weight.data = weight.data.to(memory_format=torch.channels_last)
     detector.register_forward_pre_hook(_channels_last)
     for layer in matcher.transformers:
         plain = cast(CrossBlock, layer.cross_attn)
