@@ -10,14 +10,11 @@ from retrieval import Pair
 from sfm.config.schema import RegisterConfig
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.mapping import AmbiguousPart, ambiguous_parts
-from sfm.mapping.edits.alternative_poses import AlternativePlacement
 from sfm.mapping.edits.relocate import relocate_parts
 from sfm.mapping.growing.submodels import Submodel
-from sfm.mapping.measures.covisibility_test import CovisibilityTest
-from sfm.mapping.pose_consistency.pose_judge import PoseJudge
+from sfm.mapping.pose_consistency.pose_judge import PoseJudge, expected_right
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.scene import Scene
-from sfm.mapping.scene.view_graph import TwoView
 
 from . import synthetic
 from .misplaced import ACROSS, NUM, PART, astray, folded, look_alike_database
@@ -83,43 +80,22 @@ def test_photos_are_moved_by_fewer_matches_that_are_likelier_true(
     assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1
 
 
-def placement(*, here: int, there: int) -> AlternativePlacement:
-    """An alternative placement of one image, with so many pairs that should match and do not at either."""
+def test_the_pairs_that_agree_with_a_placement_say_how_likely_it_is(photographed: Photographed) -> None:
+    scene, model = photographed
+    context = workbench(scene.database)
+    report = read_inconsistent_pairs(scene.database, frozenset())
+    assert report is not None
+    judge = PoseJudge(context.scene, report.probability)
+    names = {image_id: image.name for image_id, image in scene.truth.images.items()}
+    across = frozenset(Pair.of(names[a], names[b]) for a, b in ACROSS)
+    wrong = astray(model)
 
-    def inconsistent(count: int) -> CovisibilityTest:
-        return CovisibilityTest(frozenset(Pair.of("a", f"{i:02}") for i in range(count)), frozenset())
+    def expected(model: pycolmap.Reconstruction, agreeing: frozenset[Pair]) -> float:
+        return expected_right(judge.evidence(model).with_agreeing(across, agreeing))
 
-    present, other = frozenset({Pair.of("a", "b")}), frozenset({Pair.of("a", "c")})
-    return AlternativePlacement(
-        frozenset({"a"}),
-        pycolmap.Sim3d(),
-        present | other,
-        present,
-        other,
-        inconsistent(here),
-        inconsistent(there),
-    )
-
-
-@pytest.mark.parametrize(
-    ("here", "there", "matches", "is_worse"),
-    [
-        (2, 3, (100, 99), True),
-        (2, 3, (99, 100), False),  # more matches agree with it
-        (3, 2, (100, 1), False),  # fewer pairs contradict it: false matches of one print are many
-        (2, 2, (100, 1), False),
-    ],
-)
-def test_a_placement_is_worse_where_matches_and_predicted_overlap_are_against_it(
-    here: int, there: int, matches: tuple[int, int], is_worse: bool
-) -> None:
-    agreeing, others = matches
-    edges = {
-        Pair.of("a", "b"): TwoView(agreeing, "calibrated", 1.0),
-        Pair.of("a", "c"): TwoView(others, "calibrated", 1.0),
-    }
-
-    assert placement(here=here, there=there).is_worse(edges) is is_worse
+    assert expected(model, across) >= expected(model, frozenset(sorted(across)[:1]))
+    assert expected(model, across) > expected(model, frozenset())
+    assert expected(wrong, across) > judge.right_images(wrong)
 
 
 def ambiguous(database: Path, model: pycolmap.Reconstruction) -> list[AmbiguousPart]:

@@ -41,21 +41,11 @@ class AlternativePlacement:
     here: CovisibilityTest
     there: CovisibilityTest
 
-    @property
-    def gain(self) -> int:
-        """Difference of the numbers of pairs with predicted overlap that do not match."""
-        return self.here.num_inconsistent - self.there.num_inconsistent
-
     def votes(self, edges: Mapping[Pair, TwoView]) -> tuple[int, int]:
         """Matches that agree with the present placement alone, and with the alternative alone."""
         sides = self.present - self.other, self.other - self.present
         here, there = (sum(edges[pair].num_inliers for pair in pairs) for pairs in sides)
         return here, there
-
-    def is_worse(self, edges: Mapping[Pair, TwoView]) -> bool:
-        """Whether fewer matches agree with it and more pairs with predicted overlap contradict it."""
-        here, there = self.votes(edges)
-        return self.gain < 0 and there < here
 
 
 def alternative_placements(

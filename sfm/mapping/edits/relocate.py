@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..growing.submodels import MappingContext, Submodel, judged, without_images
-from ..pose_consistency.pose_judge import PoseJudge
+from ..pose_consistency.pose_features import ModelEvidence
+from ..pose_consistency.pose_judge import PoseJudge, expected_right
 from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
 
@@ -29,22 +30,33 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
     """
     if context.judge is None or submodel.is_depth_only:
         return submodel
-    edges = context.scene.view_graph.edges
     for _ in range(_MAX_MOVES):
-        placements = alternative_placements(context, submodel, context.judge.probability)
-        moves = sorted(
-            (move for move in placements if not move.is_worse(edges)),
-            key=lambda move: (-move.gain, len(move.part), min(move.part)),
-        )
-        if not moves:
-            break
-        fewest = context.judge.right_images(submodel.reconstruction) + _MIN_GAIN
-        done = (_relocated(context, context.judge, submodel, move, fewest) for move in moves)
+        evidence = context.judge.evidence(submodel.reconstruction)
+        present = expected_right(evidence)
+        moves = _likelier_placements(context, context.judge, submodel, evidence, present)
+        done = (_relocated(context, context.judge, submodel, move, present + _MIN_GAIN) for move in moves)
         found = next((moved for moved in done if moved is not None), None)
         if found is None:
             break
         submodel = found
     return submodel
+
+
+def _likelier_placements(
+    context: MappingContext, judge: PoseJudge, submodel: Submodel, evidence: ModelEvidence, present: float
+) -> list[AlternativePlacement]:
+    """Placements with which more images are expected to be right than at present, most first.
+
+    By the pairs that agree with each: an adjustment takes as long as the model is large, and is mostly in
+    vain.
+    """
+    placements = alternative_placements(context, submodel, judge.probability)
+    expected = [
+        (expected_right(evidence.with_agreeing(move.across, move.other)), move) for move in placements
+    ]
+    likelier = [(right, move) for right, move in expected if right > present]
+    ordered = sorted(likelier, key=lambda one: (-one[0], len(one[1].part), min(one[1].part)))
+    return [move for _, move in ordered]
 
 
 def _relocated(

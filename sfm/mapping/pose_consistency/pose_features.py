@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
@@ -75,14 +75,24 @@ class ModelEvidence:
         """Verified pairs that the poses agree with."""
         return sorted(pair for pair, error in self.errors_px.items() if error <= AGREED_PX)
 
+    def with_agreeing(self, across: Set[Pair], agreeing: Set[Pair]) -> ModelEvidence:
+        """The evidence if poses agreed with just `agreeing` of the pairs `across`.
+
+        What images would observe again across is unknown before an adjustment, so no such pair has a
+        repeatability.
+        """
+        errors_px = {**self.errors_px, **dict.fromkeys(across, math.inf), **dict.fromkeys(agreeing, 0.0)}
+        repeatability = {pair: value for pair, value in self.repeatability.items() if pair not in across}
+        return replace(self, errors_px=errors_px, repeatability=repeatability)
+
 
 def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     """Features by name, each of all images of `num_points` in their order, (N,).
 
     `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
-    side, with the larger part. `true_pairs`: log ratio of the true to the false pairs, as expected, of those
-    that the model grew with and that agree with its pose. `repeatability`: `lower_half_means`, averaged over
-    the images around it; 0 where nothing was predicted.
+    side, with the larger part; the lowest where none does. `true_pairs`: log ratio of the true to the false
+    pairs, as expected, of those that the model grew with and that agree with its pose. `repeatability`:
+    `lower_half_means`, averaged over the images around it; 0 where nothing was predicted.
     """
     names, agreeing = list(evidence.num_points), evidence.agreeing
     index = {name: number for number, name in enumerate(names)}
@@ -125,7 +135,8 @@ def _sums(index: Mapping[str, int], pairs: Iterable[Pair], values: Array) -> Arr
 def _weakest_links(names: list[str], chance: Mapping[Pair, float]) -> Array:
     forest = maximum_spanning_forest(chance)
     tree: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in forest])
-    weakest = {name: _MAX_LOG_ODDS if name in tree else -_MAX_LOG_ODDS for name in names}
+    largest = max(nx.connected_components(tree), key=lambda part: (len(part), min(part)), default=set())
+    weakest = {name: _MAX_LOG_ODDS if name in largest else -_MAX_LOG_ODDS for name in names}
     for link in forest:
         tree.remove_edge(*link)
         part = min((nx.node_connected_component(tree, name) for name in link), key=lambda s: (len(s), min(s)))

@@ -11,7 +11,7 @@ from retrieval import Pair
 
 from ..scene.scene import Scene
 from .pose_features import ModelEvidence
-from .pose_probability import PoseProbabilities, pose_probabilities
+from .pose_probability import pose_probabilities
 
 _LIKELIER_FOLDED = 0.5
 
@@ -27,17 +27,23 @@ class PoseJudge:
     deferred: Set[Pair] = field(default_factory=frozenset)
     """Pairs that the models grew without."""
 
+    def evidence(self, model: pycolmap.Reconstruction) -> ModelEvidence:
+        """What the poses of a model are judged by; the model is left unchanged."""
+        return ModelEvidence.of(self.scene, model, self.probability, self.deferred)
+
     def right_images(self, model: pycolmap.Reconstruction) -> float:
         """Expected number of images whose pose is right."""
-        return sum(self._probabilities(model).photos.values())
+        return expected_right(self.evidence(model))
 
     def is_folded(self, model: pycolmap.Reconstruction) -> bool:
         """Whether a part of a model is probably folded."""
-        return self._probabilities(model).not_folded < _LIKELIER_FOLDED
+        return pose_probabilities(self.evidence(model)).not_folded < _LIKELIER_FOLDED
 
     def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
         """Expected number of ordered pairs of images of one model whose relative pose is right."""
         return sum(self.right_images(model) ** 2 for model in models)
 
-    def _probabilities(self, model: pycolmap.Reconstruction) -> PoseProbabilities:
-        return pose_probabilities(ModelEvidence.of(self.scene, model, self.probability, self.deferred))
+
+def expected_right(evidence: ModelEvidence) -> float:
+    """Expected number of images of a model whose pose is right."""
+    return sum(pose_probabilities(evidence).photos.values())
