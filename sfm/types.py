@@ -85,7 +85,9 @@ class CameraSpec:
     fixed: bool = False
     """True when the user gave the intrinsics: they are not refined."""
     split_from: int | None = None
-    """The camera that its photos were taken to share before their focal lengths were found to differ."""
+    """The camera that its photos were taken to share before their intrinsics were found to differ."""
+    cropped: bool = False
+    """Whether its photo was found to be cut out of a larger one: its principal point may lie anywhere."""
 
     @property
     def is_spherical(self) -> bool:
@@ -144,6 +146,11 @@ class Collection:
     def fixed_cameras(self) -> frozenset[int]:
         """Ids of the cameras whose intrinsics the user gave."""
         return frozenset(camera_id for camera_id, camera in self.cameras.items() if camera.fixed)
+
+    @property
+    def cropped_cameras(self) -> frozenset[int]:
+        """Ids of the cameras of photos that were found to be crops."""
+        return frozenset(camera_id for camera_id, camera in self.cameras.items() if camera.cropped)
 
 
 class PhotoStatus(enum.StrEnum):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .cameras.camera_groups import is_firm
+from .cameras.group_adjustment import is_firm
 from .cameras.lens_kind import Fisheye, MatchedPoints, fisheye_camera, fit_fisheye
-from .cameras.wrong_focal_lengths import WrongFocalLength, find_wrong_focal_lengths
+from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
@@ -40,11 +40,11 @@ __all__ = [
     "PairMatches",
     "TwoView",
     "ViewGraph",
-    "WrongFocalLength",
+    "WrongCamera",
     "ambiguous_parts",
     "are_folded",
     "find_inconsistent_pairs",
-    "find_wrong_focal_lengths",
+    "find_wrong_cameras",
     "fisheye_camera",
     "fit_fisheye",
     "is_firm",

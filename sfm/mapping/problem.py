@@ -29,6 +29,8 @@ class MappingProblem:
     """Which intrinsics may change."""
     fixed_cameras: frozenset[int] = frozenset()
     """Ids of cameras whose intrinsics never change."""
+    cropped_cameras: frozenset[int] = frozenset()
+    """Ids of cameras of cropped images, whose principal points the last adjustment frees."""
     focal_guesses: Mapping[int, float] = field(default_factory=dict)
     """Focal lengths (px) by camera id, for cameras without a better estimate. They are held constant where
     nearly all tracks have length 2."""

@@ -138,6 +138,7 @@ def refine_models(
             problem.refine,
             deferred=_deferred(problem, consistency.deferred),
             fixed_cameras=problem.fixed_cameras,
+            cropped_cameras=problem.cropped_cameras,
         )
         refined.append(submodel.reconstruction)
         _publish(submodel.journal, submodel.reconstruction, index, events)
@@ -336,9 +337,9 @@ def _continued_models(
     min_angle = context.options.mapper.filter_min_tri_angle
     for model in sorted(start, key=lambda model: -model.num_reg_images()):
         if existing is not None or context.scene.depth is None or has_parallax(model, min_angle):
-            reopen = existing is None or not any(model is one for one in existing.models)
+            has_new = existing is None or not any(model is one for one in existing.models)
             known = known_part(model, context.scene.name_of)
-            submodel = continued(context, known, names - taken, reopen=reopen)
+            submodel = continued(context, known, names - taken, has_new_pairs=has_new)
             for image in _registered(model):
                 if image.name not in context.scene.id_of:
                     submodel.journal.note(

@@ -52,6 +52,7 @@ class SessionMapper:
             config=config.register,
             refine=config.refine,
             fixed_cameras=self.collection.fixed_cameras,
+            cropped_cameras=self.collection.cropped_cameras,
             focal_guesses=backend.focal_guesses(self.collection),
             depth=backend.depth(self.collection),
             poses=backend.poses(self.collection, self.database),

@@ -1,8 +1,8 @@
-"""Photos that turn out to have another focal length than the camera they were taken to share get others.
+"""Photos that turn out to have another focal length or principal point than their camera get other cameras.
 
-Without EXIF, photos of one size in one folder share a camera. Zoomed and cropped photos, and those of another
-lens, contradict it once there are models. What was found is kept in the workspace, so that a later run starts
-from it.
+Without EXIF, photos of one size in one folder share a camera. Zoomed photos and those of another lens
+contradict it once there are models. Photos that were cropped contradict a centred principal point, whatever
+is known of their focal length. What was found is kept in the workspace, so that a later run starts from it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pycolmap
 
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
 from sfm.loop import Models
-from sfm.mapping import find_wrong_focal_lengths, is_firm
+from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from sfm.stages.session import PhotoSession
 
 _FILE = "camera_splits.json"
-Entry = Mapping[str, str | float]
-"""Content of a photo, `sha256`, and the focal length of its camera, `focal_px`."""
+Entry = Mapping[str, Any]
+"""Of a photo: `sha256` of its content, and its `focal_px`; of a crop its `principal_point`, too."""
+_SHAPE = {str: {"sha256": str, "focal_px": float, "principal_point?": {"x": float, "y": float}}}
 
 
 def with_splits(collection: Collection, cache_dir: Path) -> Collection:
@@ -41,7 +43,7 @@ def with_own_cameras(
     models: Models,
     among: Set[str] | None = None,
 ) -> Collection:
-    """The collection with other cameras for photos that contradict the focal length they share.
+    """The collection with other cameras for photos that contradict the intrinsics of theirs.
 
     The geometries of their pairs are then stale, and out of the database.
 
@@ -57,7 +59,15 @@ def with_own_cameras(
         return collection
     if collection.rigs:
         return collection
-    found = find_wrong_focal_lengths(database.path, models, _guessed(collection), seed=config.run.seed)
+    free = frozenset(c.camera_id for c in collection.cameras.values() if not c.fixed)
+    found = find_wrong_cameras(
+        database.path,
+        models,
+        _guessed(collection),
+        free=free,
+        cropped=collection.cropped_cameras,
+        seed=config.run.seed,
+    )
     foreign = [photo for photo in found if among is None or photo.name in among]
     # Of other models, images that were split off before are not asked again.
     firm = (model for model in models if is_firm(model))
@@ -65,7 +75,7 @@ def with_own_cameras(
     asked = registered if among is None else registered & among
     content = {photo.name: photo.sha256 for photo in collection.photos}
     entries = {name: entry for name, entry in _load(space.cache).items() if name not in asked}
-    entries |= {p.name: {"sha256": content[p.name], "focal_px": p.focal_px} for p in foreign}
+    entries |= {photo.name: _entry(photo, content[photo.name]) for photo in foreign}
     # A model that is extended keeps the ids of its cameras.
     better = _split(_together(collection) if among is None else collection, entries)
     if _sharing(better) == _sharing(collection):
@@ -77,23 +87,32 @@ def with_own_cameras(
     return better
 
 
+def _entry(photo: WrongCamera, sha256: str) -> Entry:
+    entry: dict[str, Any] = {"sha256": sha256, "focal_px": photo.focal_px}
+    if photo.principal_point:
+        x, y = photo.principal_point
+        entry["principal_point"] = {"x": x, "y": y}
+    return entry
+
+
 def _split(collection: Collection, entries: Mapping[str, Entry]) -> Collection:
     """The collection with other cameras for some photos, by name, if they are unchanged.
 
-    Only cameras whose focal length is a guess and that photos share are split. Photos of one camera and one
-    focal length share the new one; its id follows the last.
+    Crops get other cameras but where somebody gave these; other photos only from cameras that they share and
+    whose focal length is a guess. Photos of one camera with equal intrinsics share the new one; its id
+    follows the last.
     """
     cameras, photos = dict(collection.cameras), []
-    new: dict[tuple[int, float], int] = {}
+    new: dict[tuple[float, ...], int] = {}
     for photo in collection.photos:
         entry = entries.get(photo.name)
-        if entry is None or entry["sha256"] != photo.sha256 or not _splittable(photo, collection):
+        if entry is None or entry["sha256"] != photo.sha256 or not _splittable(photo, entry, collection):
             photos.append(photo)
             continue
-        key = photo.camera_id, float(entry["focal_px"])
+        key = (photo.camera_id, entry["focal_px"], *entry.get("principal_point", {}).values())
         if key not in new:
             new[key] = max(cameras) + 1
-            cameras[new[key]] = _with_focal(cameras[photo.camera_id], key[1], new[key])
+            cameras[new[key]] = _with_intrinsics(cameras[photo.camera_id], entry, new[key])
         photos.append(replace(photo, camera_id=new[key]))
     return replace(collection, photos=tuple(photos), cameras=cameras)
 
@@ -119,31 +138,47 @@ def _together(collection: Collection) -> Collection:
     )
 
 
-def _sharing(collection: Collection) -> set[frozenset[str]]:
-    """Photos that share cameras."""
+def _sharing(collection: Collection) -> set[tuple[bool, frozenset[str]]]:
+    """Photos that share cameras, each time with whether these are of crops."""
     names: dict[int, set[str]] = {}
     for photo in collection.photos:
         names.setdefault(photo.camera_id, set()).add(photo.name)
-    return {frozenset(some) for some in names.values()}
+    return {(collection.cameras[i].cropped, frozenset(some)) for i, some in names.items()}
 
 
-def _splittable(photo: Photo, collection: Collection) -> bool:
+def _splittable(photo: Photo, entry: Entry, collection: Collection) -> bool:
     camera = collection.cameras[photo.camera_id]
+    if "principal_point" in entry:
+        return not camera.fixed
     shared = sum(other.camera_id == photo.camera_id for other in collection.photos) > 1
     return shared and not camera.fixed and not camera.has_prior_focal_length
 
 
-def _with_focal(camera: CameraSpec, focal_px: float, camera_id: int) -> CameraSpec:
-    """The camera with the focal length of its photo's points, from which registration is to start."""
-    model = pycolmap.Camera.create_from_model_name(
-        camera_id, camera.model, focal_px, camera.width, camera.height
+def _camera(spec: CameraSpec) -> pycolmap.Camera:
+    return pycolmap.Camera(
+        camera_id=spec.camera_id, model=spec.model, width=spec.width, height=spec.height, params=spec.params
     )
-    num_focals = len(model.focal_length_idxs())
-    params = (focal_px,) * num_focals + camera.params[num_focals:]
+
+
+def _with_intrinsics(spec: CameraSpec, entry: Entry, camera_id: int) -> CameraSpec:
+    """The camera with the intrinsics of its photo's points, from which registration is to start.
+
+    Those of crops are rough: they come from a model that crops had bent.
+    """
+    camera = _camera(spec)
+    params = np.array(spec.params)
+    params[list(camera.focal_length_idxs())] = entry["focal_px"]
+    if "principal_point" in entry:
+        params[list(camera.principal_point_idxs())] = [entry["principal_point"][axis] for axis in "xy"]
     return replace(
-        camera, camera_id=camera_id, params=params, has_prior_focal_length=True, split_from=camera.camera_id
+        spec,
+        camera_id=camera_id,
+        params=tuple(params.tolist()),
+        has_prior_focal_length="principal_point" not in entry,
+        split_from=spec.camera_id,
+        cropped="principal_point" in entry,
     )
 
 
 def _load(cache_dir: Path) -> dict[str, Entry]:
-    return read_cache(cache_dir / _FILE, {str: {"sha256": str, "focal_px": float}}) or {}
+    return read_cache(cache_dir / _FILE, _SHAPE) or {}

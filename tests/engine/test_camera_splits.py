@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -105,3 +106,33 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     }
     events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
     assert [e for e in events if e["event"] == "camera_split"] == []
+
+
+def test_photos_cropped_anywhere_are_registered_where_they_were_taken(
+    demo_data: Path, tmp_path: Path
+) -> None:
+    """Crops have principal points of their own; without these, poses are off by degrees."""
+    photos, rng = tmp_path / "photos", np.random.default_rng(0)
+    photos.mkdir()
+    for path in sorted((demo_data / "images").iterdir())[:8]:
+        with Image.open(path) as picture:
+            size = np.array(picture.size)
+            x, y = (rng.random(2) * 0.3 * size).astype(int)
+            width, height = (0.7 * size).astype(int)
+            picture.crop((x, y, x + width, y + height)).save(photos / path.name, quality=95)
+    config = Config(
+        run=RunConfig(threads=2), sift=SiftConfig(max_num_features=2000), export=ExportConfig(report=False)
+    )
+
+    result = sfm.run(photos, output=tmp_path / "out", config=config)
+
+    assert result.reconstruction is not None
+    assert len(result.reconstruction.reg_image_ids()) == 8
+    truth = json.loads((demo_data / "gt.json").read_text())
+    truth["images"] = {path.name: truth["images"][path.name] for path in photos.iterdir()}
+    (tmp_path / "gt.json").write_text(json.dumps({"images": truth["images"]}))
+    figures = sfm.evaluate(tmp_path / "out", tmp_path / "gt.json").overall
+    assert figures.auc[5] > 60
+    collected = json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text())
+    assert all("principal_point" in entry for entry in collected.values())
+    assert len(collected) == 8

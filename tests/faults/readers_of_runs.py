@@ -28,7 +28,10 @@ def _workspace(folder: Path) -> None:
     for name in ("scene_graph.json", "proposed_graph.json"):
         _write_json(folder / "cache" / name, {"images": names, "edges": edges})
     _write_json(folder / "cache" / "failed_pairs.json", {"attempt": 2, "pairs": [names[:2]]})
-    _write_json(folder / "cache" / "camera_splits.json", {names[0]: {"sha256": "0a", "focal_px": 500.0}})
+    _write_json(
+        folder / "cache" / "camera_splits.json",
+        {names[0]: {"sha256": "0a", "focal_px": 500.0, "principal_point": {"x": 9.0, "y": 7.5}}},
+    )
 
 
 def _write_json(path: Path, content: object) -> None:

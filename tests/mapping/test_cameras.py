@@ -6,7 +6,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping import WrongFocalLength, find_wrong_focal_lengths
+from sfm.mapping import WrongCamera, find_wrong_cameras
 
 from .running import run
 
@@ -61,10 +61,10 @@ def photograph(
     return path
 
 
-def foreign(database: Path) -> list[WrongFocalLength]:
+def foreign(database: Path) -> list[WrongCamera]:
     models = run(database).models
     assert models
-    return find_wrong_focal_lengths(database, models, {1: 1}, seed=0)
+    return find_wrong_cameras(database, models, {1: 1}, seed=0)
 
 
 @pytest.mark.parametrize("zoom", [0.6, 1.35, 1.7])
@@ -107,7 +107,7 @@ def test_a_photo_outside_the_model_is_tested_against_its_points(tmp_path: Path) 
     (model,) = run(photograph(tmp_path / "same.db", zoom=1.0)).models
     model.deregister_frame(model.image(ZOOMED).frame_id)
 
-    (photo,) = find_wrong_focal_lengths(database, [model], {1: 1}, seed=0)
+    (photo,) = find_wrong_cameras(database, [model], {1: 1}, seed=0)
 
     assert photo.name == f"{ZOOMED}.jpg"
     assert photo.focal_px == pytest.approx(1700, rel=0.05)
@@ -121,10 +121,83 @@ def test_photos_of_one_lens_come_together_again(tmp_path: Path) -> None:
     """A camera that was split off without need has the focal length of the others."""
     database = photograph(tmp_path / "database.db", zoom=1.0, apart=(2, 5))
 
-    assert find_wrong_focal_lengths(database, run(database).models, {1: 1, 2: 1}, seed=0) == []
+    assert find_wrong_cameras(database, run(database).models, {1: 1, 2: 1}, seed=0) == []
 
 
 def test_intrinsics_that_somebody_gave_are_not_questioned(tmp_path: Path) -> None:
     database = photograph(tmp_path / "database.db", zoom=1.7)
 
-    assert find_wrong_focal_lengths(database, run(database).models, {}, seed=0) == []
+    assert find_wrong_cameras(database, run(database).models, {}, seed=0) == []
+
+
+CENTRE = {image_id: (512.0, 384.0) for image_id in range(1, 9)}
+SCATTERED = {
+    i: (512.0 + x, 384.0 + y)
+    for i, (x, y) in enumerate(
+        [(90, -60), (-120, 20), (60, 110), (-40, -90), (130, 70), (-70, 100), (20, -120), (-110, -40)], 1
+    )
+}
+
+
+def photograph_crops(path: Path, principal_points: dict[int, tuple[float, float]]) -> pycolmap.Reconstruction:
+    """Eight photos with these principal points whose camera claims to be centred; the model of them."""
+    rng = np.random.default_rng(1)
+    xyz = rng.uniform(-1, 1, size=(NUM_POINTS, 3)) * (1.5, 1, 1.5)
+    with pycolmap.Database.open(path) as db:
+        camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", 900.0, 1024, 768)
+        db.write_camera(camera, use_camera_id=True)
+        for image_id, (x, y) in principal_points.items():
+            lens = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", 1000.0, 1024, 768)
+            lens.principal_point_x, lens.principal_point_y = x, y
+            pose = pycolmap.Rigid3d(
+                pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),
+                np.array([0.1, 0.05, 6 + 0.1 * image_id]),
+            )
+            xy = lens.img_from_cam(pose * xyz) + rng.normal(scale=0.3, size=(NUM_POINTS, 2))
+            db.write_image(
+                pycolmap.Image(name=f"{image_id}.jpg", camera_id=1, image_id=image_id), use_image_id=True
+            )
+            db.write_keypoints(image_id, xy.astype(np.float32))
+        for pair in combinations(range(1, 9), 2):
+            geometry = pycolmap.TwoViewGeometry()
+            geometry.config = 3
+            geometry.inlier_matches = np.tile(np.arange(NUM_POINTS, dtype=np.uint32)[:, None], 2)
+            db.write_two_view_geometry(*pair, geometry)
+    (model,) = run(path).models
+    return model
+
+
+def crops(database: Path, model: pycolmap.Reconstruction) -> dict[str, WrongCamera]:
+    found = find_wrong_cameras(database, [model], {}, free=frozenset({1}), seed=0)
+    assert all(photo.principal_point for photo in found)
+    return {photo.name: photo for photo in found}
+
+
+def test_crops_of_all_photos_have_principal_points_of_their_own(tmp_path: Path) -> None:
+    database = tmp_path / "database.db"
+
+    found = crops(database, photograph_crops(database, SCATTERED))
+
+    assert len(found) == 8
+    away = [
+        np.linalg.norm(np.subtract(found[f"{i}.jpg"].principal_point, true)) for i, true in SCATTERED.items()
+    ]
+    assert np.median(away) < 40  # of 110 px; the model that they come from is bent
+    assert all(photo.error_px < photo.error_shared_px for photo in found.values())
+
+
+def test_one_crop_among_photos_that_are_none_is_found(tmp_path: Path) -> None:
+    database = tmp_path / "database.db"
+
+    found = crops(database, photograph_crops(database, CENTRE | {3: SCATTERED[3]}))
+
+    assert set(found) == {"3.jpg"}
+    assert found["3.jpg"].principal_point == pytest.approx(SCATTERED[3], abs=45)
+
+
+def test_a_lens_that_is_off_centre_is_no_crop(tmp_path: Path) -> None:
+    """All its photos have one principal point; the last adjustment finds it."""
+    database = tmp_path / "database.db"
+
+    assert crops(database, photograph_crops(database, dict.fromkeys(CENTRE, (520.0, 378.0)))) == {}
+    assert crops(tmp_path / "other.db", photograph_crops(tmp_path / "other.db", CENTRE)) == {}

@@ -7,39 +7,36 @@ finds the true ones even from such a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pycolmap
-from numpy.typing import NDArray
+
+from .group_adjustment import (
+    MAX_ERROR_RATIO,
+    Errors,
+    Group,
+    adjusted,
+    errors_of,
+    firm_points,
+    focal_lengths,
+    is_firm,
+    is_observed,
+    mean_of,
+    median_of,
+    num_observations,
+)
 
 SAME_FOCAL = 1.05
 """Focal lengths within this factor are of one zoom setting: focusing changes them by less."""
-MAX_ERROR_RATIO = 0.8
-"""Of the error with the shared focal length, for another one to explain images clearly better."""
-MAX_ERROR_PX = 12.0
-"""Errors are cut there, so that outliers do not rule their mean."""
 MIN_FOCAL_CHANGE = 0.25
 """Of the focal length, for images of few observations to need another: these fit noise, or a wrong pose."""
 _LOOSE = 0.95
 """Of the error of a group that was cut from others, with a focal length for each image. Zoom settings that
 are held come to 0.98 and more, zooming from image to image to 0.93 and less."""
-_MIN_IMAGES = 3
-"""A model of fewer determines no focal lengths."""
-_OBSERVATIONS = 150
-"""Of each image, of the points that most images see; more only cost time. Where the typical image has fewer,
-focal lengths of single images explain noise."""
-_MIN_TRACK = 3
-"""Points of two images fit nearly any focal length."""
 _MAX_CUTS = 3
 """Cuts of a group that are tried, at the widest gaps of its focal lengths first."""
-_ITERATIONS = 50
-
-Group = tuple[int, ...]
-"""Ids of images that share a camera, ascending."""
-Errors = Mapping[int, NDArray[np.float64]]
-"""Reprojection errors (n,), px, by image id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +66,40 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
     wholes = _wholes(model, shared_by)
     if not any(len(images) > 1 for images in wholes) or not is_firm(model):
         return []
-    points = _firm_points(model)
-    num_observations = _num_observations(model, points)
-    start = _focal_px(model, [i for images in wholes for i in images])
-    alone = _adjusted(model, points, [(i,) for i in start], start)
-    own = _focal_px(alone, start)
+    points = firm_points(model)
+    observed = num_observations(model, points)
+    start = focal_lengths(model, [i for images in wholes for i in images])
+    alone = adjusted(model, points, [(i,) for i in start], start)
+    own = focal_lengths(alone, start)
     groups = [group for images in wholes for group in _of_similar_focal(images, model, own)]
     # From either start, as a cut would begin: a model that is not settled yet may end in another minimum.
     starts = (
-        _errors(_adjusted(*before))
+        errors_of(adjusted(*before))
         for before in ((model, points, groups, start), (alone, points, groups, own))
     )
-    errors = first = min(starts, key=lambda one: _mean(one, tuple(one)))
+    errors = first = min(starts, key=lambda one: mean_of(one, tuple(one)))
     settled: set[Group] = set()
     while group := next((one for one in groups if one not in settled), None):
         others = [one for one in groups if one != group]
         for sides in _cuts(group, own):
             smaller, larger = sorted(sides, key=len)
-            change = abs(_median(own, smaller) / _median(own, larger) - 1)
-            if change < MIN_FOCAL_CHANGE and not _is_observed(smaller, num_observations):
+            change = abs(median_of(own, smaller) / median_of(own, larger) - 1)
+            if change < MIN_FOCAL_CHANGE and not is_observed(smaller, observed):
                 continue
-            found = _errors(_adjusted(alone, points, [*others, *sides], own))
-            if _mean(found, smaller) <= MAX_ERROR_RATIO * _mean(errors, smaller):
+            found = errors_of(adjusted(alone, points, [*others, *sides], own))
+            if mean_of(found, smaller) <= MAX_ERROR_RATIO * mean_of(errors, smaller):
                 groups, errors = [*others, *sides], found
                 break
         else:
             settled.add(group)
-    apart = _errors(alone)
+    apart = errors_of(alone)
     other_cameras = []
     for whole in wholes:
         cut = [group for group in groups if group[0] in whole]
         limit = _LOOSE if len(cut) > 1 else MAX_ERROR_RATIO
         cut = [part for group in cut for part in _without_loose(group, own, errors, apart, limit)]
         other_cameras += [
-            FocalGroup(group, _median(own, group), _mean(errors, group), _mean(first, group))
+            FocalGroup(group, median_of(own, group), mean_of(errors, group), mean_of(first, group))
             for group in sorted(cut, key=lambda one: (-len(one), one))[1:]
         ]
     return other_cameras
@@ -115,30 +112,9 @@ def _without_loose(
     lower, upper = np.quantile([own[i] for i in group], (0.25, 0.75))
     # Where the model is bent, focal lengths of single images explain it better although they hardly differ.
     hardly_differ = upper <= lower * SAME_FOCAL**0.25
-    if hardly_differ or _mean(apart, group) > max_ratio * _mean(errors, group):
+    if hardly_differ or mean_of(apart, group) > max_ratio * mean_of(errors, group):
         return [group]
     return [(i,) for i in group]
-
-
-def is_firm(model: pycolmap.Reconstruction) -> bool:
-    """Whether a model has the images and observations that determine a focal length for each image."""
-    return len(model.reg_image_ids()) >= _MIN_IMAGES and _is_observed(
-        tuple(model.reg_image_ids()), _num_observations(model, _firm_points(model))
-    )
-
-
-def _num_observations(model: pycolmap.Reconstruction, points: Iterable[int]) -> dict[int, int]:
-    """How many of these points each image observes."""
-    count = dict.fromkeys(model.reg_image_ids(), 0)
-    for point_id in points:
-        for element in model.point3D(point_id).track.elements:
-            count[element.image_id] += 1
-    return count
-
-
-def _is_observed(group: Group, num_observations: Mapping[int, int]) -> bool:
-    """Whether the typical image of a group has the observations that determine a focal length."""
-    return float(np.median([num_observations[i] for i in group])) >= _OBSERVATIONS
 
 
 def _wholes(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> list[Group]:
@@ -158,20 +134,12 @@ def _of_similar_focal(images: Group, model: pycolmap.Reconstruction, own: Mappin
         camera_id = model.image(i).camera_id
         by_camera[camera_id] = (*by_camera.get(camera_id, ()), i)
     joined: list[Group] = []
-    for group in sorted(by_camera.values(), key=lambda one: _median(own, one)):
-        if joined and _median(own, group) <= SAME_FOCAL * _median(own, joined[-1]):
+    for group in sorted(by_camera.values(), key=lambda one: median_of(own, one)):
+        if joined and median_of(own, group) <= SAME_FOCAL * median_of(own, joined[-1]):
             joined[-1] = tuple(sorted((*joined[-1], *group)))
         else:
             joined.append(group)
     return joined
-
-
-def _focal_px(model: pycolmap.Reconstruction, images: Iterable[int]) -> dict[int, float]:
-    return {i: model.camera(model.image(i).camera_id).mean_focal_length() for i in images}
-
-
-def _median(own: Mapping[int, float], group: Group) -> float:
-    return float(np.median([own[i] for i in group]))
 
 
 def _cuts(group: Group, own: Mapping[int, float]) -> Iterator[tuple[Group, Group]]:
@@ -181,89 +149,3 @@ def _cuts(group: Group, own: Mapping[int, float]) -> Iterator[tuple[Group, Group
     for at in np.argsort(-gaps, kind="stable")[:_MAX_CUTS]:
         if gaps[at] > np.log(SAME_FOCAL):
             yield tuple(sorted(ordered[: at + 1])), tuple(sorted(ordered[at + 1 :]))
-
-
-def _firm_points(model: pycolmap.Reconstruction) -> list[int]:
-    """Ids of points that many images see, a bounded number of each image."""
-    tracks = {
-        point_id: {element.image_id for element in point.track.elements}
-        for point_id, point in model.points3D.items()
-    }
-    count = dict.fromkeys(model.reg_image_ids(), 0)
-    chosen = []
-    for point_id in sorted(tracks, key=lambda point_id: (-len(tracks[point_id]), point_id)):
-        if len(tracks[point_id]) < _MIN_TRACK:
-            break
-        if any(count[i] < _OBSERVATIONS for i in tracks[point_id]):
-            chosen.append(point_id)
-            for i in tracks[point_id]:
-                count[i] += 1
-    return chosen
-
-
-def _adjusted(
-    model: pycolmap.Reconstruction,
-    points: Sequence[int],
-    groups: Sequence[Group],
-    focal_px: Mapping[int, float],
-) -> pycolmap.Reconstruction:
-    """A copy of a model with some of its points and a camera for each group, adjusted.
-
-    Args:
-        groups: their focal lengths start at the median of `focal_px` of their images; cameras of other images
-            are held.
-    """
-    copy = pycolmap.Reconstruction()
-    config = pycolmap.BundleAdjustmentConfig()
-    camera_of: dict[int, int] = {}
-    for camera_id, group in enumerate(groups, start=1 + max(model.cameras)):
-        camera = pycolmap.Camera(model.camera(model.image(group[0]).camera_id).todict())
-        camera.camera_id = camera_id
-        params = list(camera.params)
-        for index in camera.focal_length_idxs():
-            params[index] = _median(focal_px, group)
-        camera.params = params
-        copy.add_camera_with_trivial_rig(camera)
-        camera_of.update(dict.fromkeys(group, camera_id))
-    for image_id in sorted(model.reg_image_ids()):
-        image = model.image(image_id)
-        if image_id not in camera_of and image.camera_id not in copy.cameras:
-            copy.add_camera_with_trivial_rig(pycolmap.Camera(model.camera(image.camera_id).todict()))
-            config.set_constant_cam_intrinsics(image.camera_id)
-        camera_id = camera_of.get(image_id, image.camera_id)
-        added = pycolmap.Image(name=image.name, camera_id=camera_id, image_id=image_id)
-        added.points2D = pycolmap.Point2DList([pycolmap.Point2D(point.xy) for point in image.points2D])
-        copy.add_image_with_trivial_frame(added, image.cam_from_world())
-        config.add_image(image_id)
-    for point_id in points:
-        point = model.point3D(point_id)
-        copy.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
-    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    pycolmap.create_default_bundle_adjuster(_options(), config, copy).solve()
-    return copy
-
-
-def _options() -> pycolmap.BundleAdjustmentOptions:
-    options = pycolmap.BundleAdjustmentOptions()
-    options.refine_principal_point = options.print_summary = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
-    options.ceres.solver_options.max_num_iterations = _ITERATIONS
-    return options
-
-
-def _errors(model: pycolmap.Reconstruction) -> Errors:
-    errors = {}
-    for image_id in model.reg_image_ids():
-        image = model.image(image_id)
-        seen = image.get_observation_points2D()
-        xyz = np.array([model.point3D(point.point3D_id).xyz for point in seen]).reshape(-1, 3)
-        where = model.camera(image.camera_id).img_from_cam(image.cam_from_world() * xyz)
-        distance = np.linalg.norm(where - np.array([point.xy for point in seen]).reshape(-1, 2), axis=1)
-        # Points behind the camera have no error.
-        errors[image_id] = np.fmin(distance, MAX_ERROR_PX)
-    return errors
-
-
-def _mean(errors: Errors, group: Group) -> float:
-    every = np.concatenate([errors[i] for i in group])
-    return float(np.mean(every)) if len(every) else MAX_ERROR_PX

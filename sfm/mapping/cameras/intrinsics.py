@@ -45,6 +45,8 @@ class RicherCameras:
     """Standard deviation of the observations, px."""
     lenses: Lenses = ()
     """Cameras that have one lens, of which all images together support richer intrinsics."""
+    cropped: Set[int] = frozenset()
+    """Cameras of cropped images, whose principal points may lie anywhere."""
 
     @property
     def supported(self) -> Set[int]:
@@ -106,6 +108,7 @@ def richer_cameras(
     refine: RefineConfig,
     *,
     fixed_cameras: Set[int],
+    cropped_cameras: Set[int] = frozenset(),
     first_of_second: Mapping[int, int] = NO_SECOND,
     lenses: Lenses = (),
 ) -> RicherCameras:
@@ -116,6 +119,7 @@ def richer_cameras(
         options: of the global adjustment.
         refine: what may be freed.
         fixed_cameras: cameras whose intrinsics never change.
+        cropped_cameras: cameras of cropped images, whose principal points are free and nothing else is asked.
         first_of_second: as `Scene.first_of_second`.
         lenses: cameras that are known to have one lens.
     """
@@ -128,7 +132,7 @@ def richer_cameras(
             principal_point=refine.principal_point == "evidence",
         )
         for camera_id in sorted(num_images)
-        if camera_id not in fixed_cameras and model.camera(camera_id).focal_length_idxs()
+        if camera_id not in fixed_cameras | cropped_cameras and model.camera(camera_id).focal_length_idxs()
     }
     alone = {
         camera_id: select_model(model, {camera_id: own}, first_of_second)
@@ -136,9 +140,11 @@ def richer_cameras(
         if num_images[camera_id] >= MIN_IMAGES and camera_id not in tied_cameras(lenses)
     }
     lenses, selections = shared_lenses(model, could, alone, num_images, first_of_second, known=lenses)
-    anyway = set(num_images) - fixed_cameras if refine.principal_point == "always" else set()
+    anyway = set(num_images) if refine.principal_point == "always" else cropped_cameras & set(num_images)
     sigma_px = noise_px(residual_lengths(model))
-    return RicherCameras(selections, num_images, fixed_cameras, anyway, sigma_px, lenses)
+    return RicherCameras(
+        selections, num_images, fixed_cameras, anyway - fixed_cameras, sigma_px, lenses, cropped_cameras
+    )
 
 
 def adjusted_with(
@@ -156,8 +162,10 @@ def adjusted_with(
     freed = copy.deepcopy(options)
     freed.refine_principal_point = bool(richer.shifted & free)
     solver = freed.ceres.solver_options
-    # Of a robust loss the first steps do nearly all, the last ones take half the time.
-    tolerance, iterations = _ROBUST if is_robust(options) else _LEAST_SQUARES
+    # Of a robust loss the first steps do nearly all, the last ones take half the time. Principal points of
+    # crops start far from where they end.
+    is_short = is_robust(options) and not richer.cropped & free
+    tolerance, iterations = _ROBUST if is_short else _LEAST_SQUARES
     solver.gradient_tolerance, solver.function_tolerance = 1e-4, tolerance
     solver.max_num_iterations = iterations
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(freed, config, model)
@@ -172,6 +180,7 @@ def adjusted_with(
             freed,
             sigma_px=richer.sigma_px / math.sqrt(num),
             principal_point=camera_id in richer.shifted,
+            is_cropped=camera_id in richer.cropped,
         )
     for views in richer.lenses:
         for view in views[1:]:

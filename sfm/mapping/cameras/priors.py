@@ -16,6 +16,7 @@ def add_prior(
     *,
     sigma_px: float,
     principal_point: bool,
+    is_cropped: bool = False,
 ) -> None:
     """Add the prior of a camera with free intrinsics, and hold what is not to be free.
 
@@ -25,6 +26,7 @@ def add_prior(
         options: of the adjustment.
         sigma_px: standard deviation of the observations, px, by which all other residuals are not divided.
         principal_point: whether it is free.
+        is_cropped: whether the principal point may lie anywhere.
     """
     held = [
         *(() if options.refine_focal_length else camera.focal_length_idxs()),
@@ -34,7 +36,7 @@ def add_prior(
     params = camera.params
     if not camera.focal_length_idxs() or not problem.has_parameter_block(params) or len(held) == len(params):
         return
-    mean, covariance = prior_of(camera)
+    mean, covariance = prior_of(camera, is_cropped=is_cropped)
     mean[held] = params[held]
     problem.add_residual_block(
         pyceres.factors.NormalPrior(mean, covariance / max(sigma_px, MIN_SIGMA_PX) ** 2), None, [params]

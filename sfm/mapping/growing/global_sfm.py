@@ -27,10 +27,13 @@ from ..scene.journal import Journal
 from ..scene.part_database import write_part
 from ..scene.scene import Scene
 from ..scene.session import MapperSession, open_session
-from .submodels import MappingContext, Submodel, extend, judged
+from .longest_tracks import longest_tracks
+from .submodels import MappingContext, Submodel, extend, judged, reopen
 
 _MIN_AGREEMENT = 0.6
 """Of the matches of an image with the others of its model."""
+_TRACKS_PER_PAIR = 200
+"""Longest tracks of each pair, at least, of which global SfM starts; the model gets the others afterwards."""
 
 
 def global_models(
@@ -52,6 +55,7 @@ def global_models(
         restore_intrinsics(model, cameras, context.options.mapper.constant_cameras)
         submodel = _corrected(context, model)
         if len(submodel.names) >= context.options.pipeline.min_model_size:
+            reopen(context, submodel)
             extend(context, submodel, candidates)
             _drop_loose_parts(context, submodel)
             found.append(judged(context, submodel))
@@ -64,7 +68,9 @@ def _mapped(
     """Models of the global mapper, with given focal lengths where it does not determine better ones."""
     with scratch_folder() as folder:
         scratch = folder / "database.db"
-        write_part(context.scene, candidates, scratch)
+        write_part(
+            context.scene, candidates, scratch, longest_tracks(context.scene, candidates, _TRACKS_PER_PAIR)
+        )
         _write_turns(context.scene, candidates, scratch)
         models = pycolmap.global_mapping(scratch, folder, folder, options).values()
         adjustment = options.mapper.bundle_adjustment

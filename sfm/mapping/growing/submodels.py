@@ -80,21 +80,26 @@ def copied(submodel: Submodel) -> Submodel:
 
 
 def continued(
-    context: MappingContext, start: pycolmap.Reconstruction, candidates: Set[str], *, reopen: bool = True
+    context: MappingContext,
+    start: pycolmap.Reconstruction,
+    candidates: Set[str],
+    *,
+    has_new_pairs: bool = True,
 ) -> Submodel:
     """A copy of `start` with tracks from pairs that came since, grown by `candidates`.
 
-    Without `reopen` it is taken as it stands: its own images have no new pairs.
+    Without new pairs of its own images it is taken as it stands.
     """
     submodel = Submodel(None, copy.deepcopy(start))
     context.scene.append_new_keypoints(submodel.reconstruction)
-    if reopen:
-        _reopen(context, submodel)
+    if has_new_pairs:
+        reopen(context, submodel)
     extend(context, submodel, candidates)
     return judged(context, submodel)
 
 
-def _reopen(context: MappingContext, submodel: Submodel) -> None:
+def reopen(context: MappingContext, submodel: Submodel) -> None:
+    """Triangulate all matches of a model's images, and adjust it."""
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
         for name in sorted(session.registered):  # growing alone would leave old images' new pairs unused
             session.mapper.triangulate_image(context.options.triangulation, context.scene.id_of[name])

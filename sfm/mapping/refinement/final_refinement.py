@@ -39,6 +39,7 @@ def refine_model(
     *,
     deferred: Set[Pair],
     fixed_cameras: frozenset[int],
+    cropped_cameras: frozenset[int] = frozenset(),
 ) -> Submodel:
     """Refine a model until its poses are stable; the given model is left unchanged.
 
@@ -58,7 +59,7 @@ def refine_model(
     if scene.depth is None and is_weak(submodel.reconstruction):
         options = with_two_view_tracks(options)
     if scene.depth is None or has_parallax(submodel.reconstruction, options.mapper.filter_min_tri_angle):
-        last = RefinementPass(judge, scene, deferred, options, refine, fixed_cameras)
+        last = RefinementPass(judge, scene, deferred, options, refine, fixed_cameras, cropped_cameras)
         submodel = _settled(submodel, last)
         (moved,) = apply_step(judge, [submodel], _relocating(context, last), "relocate", submodel.journal)
         if moved is not submodel:

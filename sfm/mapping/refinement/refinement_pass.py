@@ -70,6 +70,7 @@ class RefinementPass:
     options: MapperOptions
     refine: RefineConfig
     fixed_cameras: frozenset[int]
+    cropped_cameras: frozenset[int] = frozenset()
     admitted_pairs: frozenset[Pair] = frozenset()
     """Deferred pairs that an earlier pass admitted."""
     lenses: Lenses = ()
@@ -94,6 +95,7 @@ class RefinementPass:
             last,
             self.refine,
             fixed_cameras=self.fixed_cameras,
+            cropped_cameras=self.cropped_cameras,
             first_of_second=self.scene.first_of_second,
             lenses=self.lenses,
         )

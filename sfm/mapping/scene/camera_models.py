@@ -26,6 +26,7 @@ _TOGETHER = " and "
 # Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
 # come from bundle adjustment anyway and need none.
 _SIGMA_CENTRE = 0.01  # of the longer side
+_SIGMA_CROPPED = 0.1  # the same where an image was cut out of a larger one
 _SIGMAS = {"k2": 0.2, "aspect": 0.003, "p1": 0.002, "p2": 0.002, "sx1": 0.002, "sy1": 0.002} | dict.fromkeys(
     ("k3", "k4", "k5", "k6"), 0.1
 )
@@ -153,19 +154,26 @@ def as_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
     return wider
 
 
-def prior_of(camera: pycolmap.Camera) -> tuple[Array, Array]:
-    """Mean (P,) and covariance (P, P) of a camera's parameters, as real lenses have them."""
+def prior_of(camera: pycolmap.Camera, *, is_cropped: bool = False) -> tuple[Array, Array]:
+    """Mean (P,) and covariance (P, P) of a camera's parameters, as real lenses have them; or crops."""
     names, mean, size = _parameters(camera.model_name), np.array(camera.params), camera.mean_focal_length()
     covariance = np.diag([_sigma(name, camera) ** 2 for name in names])
     for i, name in enumerate(names):
         mean[i] *= name not in _SIGMAS
-    mean[list(camera.principal_point_idxs())] = camera.width / 2, camera.height / 2
+    centre = list(camera.principal_point_idxs())
+    mean[centre] = camera.width / 2, camera.height / 2
+    covariance[centre, centre] = sigma_of_principal_point(camera, is_cropped=is_cropped) ** 2
     focal = list(camera.focal_length_idxs())
     mean[focal] = size
     covariance[np.ix_(focal, focal)] = (_SIGMA_FREE * size) ** 2
     if len(focal) == 2:
         covariance[np.ix_(focal, focal)] += (_SIGMAS["aspect"] * size / 2) ** 2 * np.array([[1, -1], [-1, 1]])
     return mean, covariance
+
+
+def sigma_of_principal_point(camera: pycolmap.Camera, *, is_cropped: bool) -> float:
+    """Prior standard deviation of its distance from the middle in x and in y, px."""
+    return (_SIGMA_CROPPED if is_cropped else _SIGMA_CENTRE) * max(camera.width, camera.height)
 
 
 def ladder_of(model: str) -> tuple[str, ...]:
@@ -238,5 +246,5 @@ def _columns(
 
 def _sigma(name: str, camera: pycolmap.Camera) -> float:
     if name in ("cx", "cy"):
-        return _SIGMA_CENTRE * max(camera.width, camera.height)
+        return sigma_of_principal_point(camera, is_cropped=False)
     return _SIGMAS.get(name, _SIGMA_FREE)

@@ -145,6 +145,7 @@ KINDS: Mapping[str, Alteration] = {
     "zoom-each": lambda i, p, r: [_zoomed(p, r.uniform(1, 1.8))],
     "crop": lambda i, p, r: [_cut(p, r.uniform(0.6, 0.95), (r.random(), r.random()))],
     "crop-same": lambda i, p, r: [_resized(_cut(p, 0.75, (r.random(), r.random())), p.image.size)],
+    "crop-some": lambda i, p, r: [p if i % 4 else _cut(p, 0.7, (r.random(), r.random()))],
     "resized": lambda i, p, r: [_smaller(p, 2) if i % 2 else p],
     "small": lambda i, p, r: [_smaller(p, 3)],
     "thumbnails": lambda i, p, r: [p, _renamed(_smaller(p, 3), "_small")],

@@ -1,13 +1,14 @@
-"""Images whose observations contradict the focal length of a shared camera.
+"""Images whose observations contradict the focal length of a shared camera, or a centred principal point.
 
-Those that a model registers are found together, by adjustments (`camera_groups`). Of those that none does, or
-where they observe few of the points that they match, a pose with a free focal length is estimated.
+Those that a model registers are found together, by adjustments (`camera_groups`, `cropped_images`). Of those
+that none does, or where they observe few of the points that they match, a pose with a free focal length is
+estimated.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ import numpy.typing as npt
 import pycolmap
 
 from ..scene.scene import Scene
-from .camera_groups import MAX_ERROR_PX, MAX_ERROR_RATIO, MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups, is_firm
+from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
+from .cropped_images import cropped_images
+from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
 
 _MIN_POINTS = 20
 _MIN_OBSERVED = 0.5
@@ -24,21 +27,29 @@ _MIN_OBSERVED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class WrongFocalLength:
-    """An image that was taken with another focal length than most of its camera's images."""
+class WrongCamera:
+    """An image with another focal length than most of its camera's images, or one that was cropped."""
 
     name: str
     focal_px: float
     """Equal for images that share it."""
     error_px: float
-    """Mean reprojection error with this focal length, cut at `MAX_ERROR_PX`."""
+    """Mean reprojection error with these intrinsics, cut at `MAX_ERROR_PX`."""
     error_shared_px: float
-    """The same with the shared focal length."""
+    """The same with the shared focal length, or of a crop with a centred principal point."""
+    principal_point: tuple[float, float] | None = None
+    """Of a crop, px; None: in the middle."""
 
 
-def find_wrong_focal_lengths(
-    database: Path, models: Sequence[pycolmap.Reconstruction], shared_by: Mapping[int, int], *, seed: int
-) -> list[WrongFocalLength]:
+def find_wrong_cameras(
+    database: Path,
+    models: Sequence[pycolmap.Reconstruction],
+    shared_by: Mapping[int, int],
+    *,
+    free: Set[int] = frozenset(),
+    cropped: Set[int] = frozenset(),
+    seed: int,
+) -> list[WrongCamera]:
     """Images that need cameras of their own or of a few images, sorted by name; nothing is changed.
 
     Args:
@@ -47,24 +58,26 @@ def find_wrong_focal_lengths(
             points.
         shared_by: the cameras whose focal length is a guess, each with the camera that all images of the same
             value were taken to share at first.
+        free: cameras whose images may be crops.
+        cropped: those of them whose images were found to be crops before.
         seed: of the random sampling.
     """
-    if not shared_by:
+    if not shared_by and not free:
         return []
     scene = Scene.open(database)
     models = [scene.with_all_keypoints(model) for model in models]  # a matcher may have appended some since
     firm = [is_firm(model) for model in models]
-    foreign, registered = dict[str, WrongFocalLength](), set[str]()
+    foreign, registered = dict[str, WrongCamera](), set[str]()
     for model in models:
-        names = {i: model.image(i).name for i in model.reg_image_ids()}
-        for group in focal_groups(model, shared_by):
-            errors = round(group.error_px, 3), round(group.error_shared_px, 3)
-            for name in {names[i] for i in group.image_ids} - registered:
-                foreign[name] = WrongFocalLength(name, group.focal_px, *errors)
-        registered.update(names.values())
+        names = {model.image(i).name for i in model.reg_image_ids()}
+        own = _of_model(model, shared_by, free, cropped)
+        foreign |= {one.name: one for one in own if one.name not in registered}
+        registered |= names
     for name, image_id in scene.id_of.items():
         camera_id = scene.cache.image(image_id).camera_id
         if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, models, firm):
+            continue
+        if name in foreign and foreign[name].principal_point:
             continue
         grouped = foreign.pop(name, None)
         tests = (_test(scene, name, model, camera_id, seed) for model in models)
@@ -72,6 +85,23 @@ def find_wrong_focal_lengths(
             agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
             foreign[name] = grouped if grouped and agrees else found
     return [foreign[name] for name in sorted(foreign)]
+
+
+def _of_model(
+    model: pycolmap.Reconstruction, shared_by: Mapping[int, int], free: Set[int], cropped: Set[int]
+) -> Iterator[WrongCamera]:
+    """Images of one model. While the model is bent by crops, no focal length is asked for."""
+    crops = cropped_images(model, free)
+    for crop in crops:
+        errors = round(crop.error_px, 3), round(crop.error_centred_px, 3)
+        yield WrongCamera(model.image(crop.image_id).name, crop.focal_px, *errors, crop.principal_point)
+    cameras = {model.image(crop.image_id).camera_id for crop in crops}
+    if cameras <= cropped:
+        others = {camera_id: first for camera_id, first in shared_by.items() if camera_id not in cameras}
+        for group in focal_groups(model, others):
+            errors = round(group.error_px, 3), round(group.error_shared_px, 3)
+            for image_id in group.image_ids:
+                yield WrongCamera(model.image(image_id).name, group.focal_px, *errors)
 
 
 def _is_lost(
@@ -91,7 +121,7 @@ def _is_lost(
 
 def _test(
     scene: Scene, name: str, model: pycolmap.Reconstruction, camera_id: int, seed: int
-) -> WrongFocalLength | None:
+) -> WrongCamera | None:
     if not any(_is_other(model, i, camera_id, name) for i in model.reg_image_ids()):
         return None  # no other image in this model supports the shared focal length
     xy, xyz = _visible_points(scene, name, model)
@@ -101,7 +131,7 @@ def _test(
     own_px, own_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=True)
     if own_error > MAX_ERROR_RATIO * shared_error or abs(own_px / shared_px - 1) < MIN_FOCAL_CHANGE:
         return None
-    return WrongFocalLength(name, own_px, round(own_error, 3), round(shared_error, 3))
+    return WrongCamera(name, own_px, round(own_error, 3), round(shared_error, 3))
 
 
 def _is_other(model: pycolmap.Reconstruction, image_id: int, camera_id: int, name: str) -> bool:

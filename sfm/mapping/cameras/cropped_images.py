@@ -1,0 +1,138 @@
+"""Images that were cut out of larger ones: their principal points lie far from their middles.
+
+COLMAP and most others take the principal point to be in the middle. A crop elsewhere then has a pose that is
+turned by as many degrees, and bends the model. Each image's own principal point is found by an adjustment, as
+its own focal length is (`camera_groups`): points that other images hold show both.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+
+from .group_adjustment import (
+    MAX_ERROR_RATIO,
+    adjusted,
+    errors_of,
+    firm_points,
+    focal_lengths,
+    is_firm,
+    is_observed,
+    mean_of,
+    num_observations,
+)
+
+_FAR_FROM_CENTRE = 0.02
+"""Of the longer side: two standard deviations of the principal points of real lenses."""
+_TYPICAL_RATIO = 0.85
+"""Of the typical image's error with a centred principal point, where all images are crops. Without crops it
+comes to 0.87 and more."""
+_MOST_TOGETHER = 100
+"""Images that are adjusted together: the time grows with the cube of their number."""
+_LEAST_PX = 1e-6
+_WORSE = 1.5
+"""Ratio of a crop's error with a centred principal point to that of the typical image, at least, where most
+images are no crops: bent points, too, are explained better by a principal point of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CroppedImage:
+    """An image with a principal point of its own."""
+
+    image_id: int
+    focal_px: float
+    principal_point: tuple[float, float]
+    """In px, as COLMAP has it."""
+    error_px: float
+    """Mean reprojection error of the image, cut at `MAX_ERROR_PX`."""
+    error_centred_px: float
+    """The same with the principal point in the middle and a focal length of its own."""
+    is_observed: bool
+    """Whether it has the observations that determine its intrinsics."""
+
+
+def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[CroppedImage]:
+    """Images whose observations ask for a principal point of their own, by id; nothing is changed.
+
+    Where principal points of their own explain the typical image clearly better, and half of them lie far
+    from the middle, every image is a crop. Otherwise those are that are explained worse than the typical one
+    with a centred principal point, and clearly better with their own.
+
+    Args:
+        model: registered images and points; where these are not firm (`is_firm`), none is found.
+        cameras: whose images are looked at.
+    """
+    images = [
+        i
+        for i in sorted(model.reg_image_ids())
+        if model.image(i).camera_id in cameras
+        and model.camera(model.image(i).camera_id).principal_point_idxs()
+    ]
+    found = [crop for part in _neighbours(model, images) for crop in _with_own(model, part)]
+    if not found:
+        return []
+    far = [crop for crop in found if _is_far(model, crop)]
+    ratio = np.median([crop.error_px / max(crop.error_centred_px, _LEAST_PX) for crop in found])
+    if ratio <= _TYPICAL_RATIO and 2 * len(far) >= len(found):
+        return found
+    typical_px = float(np.median([crop.error_centred_px for crop in found]))
+    return [
+        crop
+        for crop in far
+        if crop.is_observed
+        and crop.error_px <= MAX_ERROR_RATIO * crop.error_centred_px
+        and crop.error_centred_px >= _WORSE * typical_px
+    ]
+
+
+def _neighbours(model: pycolmap.Reconstruction, images: Sequence[int]) -> Iterator[list[int]]:
+    """The images in parts that see the same points, each of which is adjusted alone."""
+    if len(images) <= _MOST_TOGETHER:
+        yield list(images)
+        return
+    shared: dict[int, Counter[int]] = {i: Counter() for i in images}
+    for point_id in firm_points(model, images):
+        seen_by = {element.image_id for element in model.point3D(point_id).track.elements} & shared.keys()
+        for i in seen_by:
+            shared[i].update(seen_by - {i})
+    left = set(images)
+    while left:
+        part = [max(left, key=lambda i: (shared[i].total(), -i))]
+        near = Counter(shared[part[0]])
+        left.discard(part[0])
+        while len(part) < _MOST_TOGETHER and (others := near.keys() & left):
+            part.append(max(others, key=lambda i: (near[i], -i)))
+            left.discard(part[-1])
+            near.update(shared[part[-1]])
+        yield sorted(part)
+
+
+def _with_own(model: pycolmap.Reconstruction, images: Sequence[int]) -> list[CroppedImage]:
+    """Images with principal points of their own; none where they have too few observations."""
+    if not is_firm(model, images):
+        return []
+    points = firm_points(model, images)
+    observed = num_observations(model, points, images)
+    alone = [(i,) for i in images]
+    held = adjusted(model, points, alone, focal_lengths(model, images), "centred", images)
+    free = adjusted(held, points, alone, focal_lengths(held, images), "free", images)
+    before, after = errors_of(held), errors_of(free)
+    found = []
+    for i in images:
+        camera = free.camera(free.image(i).camera_id)
+        where = camera.principal_point_x, camera.principal_point_y
+        errors = mean_of(after, (i,)), mean_of(before, (i,))
+        found.append(CroppedImage(i, camera.mean_focal_length(), where, *errors, is_observed((i,), observed)))
+    return found
+
+
+def _is_far(model: pycolmap.Reconstruction, crop: CroppedImage) -> bool:
+    """Whether the principal point is where real lenses have none."""
+    camera = model.camera(model.image(crop.image_id).camera_id)
+    x, y = crop.principal_point
+    away = max(abs(x - camera.width / 2), abs(y - camera.height / 2))
+    return away > _FAR_FROM_CENTRE * max(camera.width, camera.height)

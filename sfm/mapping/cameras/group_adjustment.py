@@ -1,0 +1,195 @@
+"""Adjustments of a part of a model in which groups of images have cameras of their own.
+
+They show what images say of their intrinsics, and are thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pyceres
+import pycolmap
+from numpy.typing import NDArray
+
+from ..measures.residuals import noise_px, residual_lengths
+from ..scene.camera_models import sigma_of_principal_point
+from .linearized_observations import MIN_SIGMA_PX
+
+MAX_ERROR_PX = 12.0
+"""Errors are cut there, so that outliers do not rule their mean."""
+MAX_ERROR_RATIO = 0.8
+"""Of the error with shared intrinsics, for other ones to explain images clearly better."""
+_MIN_IMAGES = 3
+"""A model of fewer determines no intrinsics of single images."""
+_OBSERVATIONS = 150
+"""Of each image, of the points that most images see; more only cost time. Where the typical image has fewer,
+intrinsics of single images explain noise."""
+_MIN_TRACK = 3
+"""Points of two images fit nearly any focal length."""
+_ITERATIONS = 50
+_UNKNOWN = 1e6
+"""Standard deviation of a parameter of which nothing is known."""
+
+Group = tuple[int, ...]
+"""Ids of images that share a camera, ascending."""
+Errors = Mapping[int, NDArray[np.float64]]
+"""Reprojection errors (n,), px, by image id."""
+PrincipalPoints = Literal["kept", "centred", "free"]
+"""Of the cameras of groups: as the model has them, in the middle of the image, or found by the adjustment."""
+
+
+def is_firm(model: pycolmap.Reconstruction, images: Sequence[int] | None = None) -> bool:
+    """Whether a model, or some of its images, have the observations that determine intrinsics of each."""
+    some = tuple(model.reg_image_ids() if images is None else images)
+    return len(some) >= _MIN_IMAGES and is_observed(
+        some, num_observations(model, firm_points(model, some), some)
+    )
+
+
+def num_observations(
+    model: pycolmap.Reconstruction, points: Iterable[int], images: Iterable[int] | None = None
+) -> dict[int, int]:
+    """How many of these points each of some images observes; None: each registered one."""
+    count = dict.fromkeys(model.reg_image_ids() if images is None else images, 0)
+    for point_id in points:
+        for element in model.point3D(point_id).track.elements:
+            if element.image_id in count:
+                count[element.image_id] += 1
+    return count
+
+
+def is_observed(group: Group, num_observations: Mapping[int, int]) -> bool:
+    """Whether the typical image of a group has the observations that determine its intrinsics."""
+    return float(np.median([num_observations[i] for i in group])) >= _OBSERVATIONS
+
+
+def focal_lengths(model: pycolmap.Reconstruction, images: Iterable[int]) -> dict[int, float]:
+    """Of some images, px."""
+    return {i: model.camera(model.image(i).camera_id).mean_focal_length() for i in images}
+
+
+def median_of(own: Mapping[int, float], group: Group) -> float:
+    """Of the values of a group's images."""
+    return float(np.median([own[i] for i in group]))
+
+
+def firm_points(model: pycolmap.Reconstruction, images: Iterable[int] | None = None) -> list[int]:
+    """Ids of points that many of some images see, a bounded number of each; None: of all registered ones."""
+    chosen_images = sorted(model.reg_image_ids() if images is None else images)
+    tracks: dict[int, list[int]] = {}
+    for image_id in chosen_images:
+        for point in model.image(image_id).get_observation_points2D():
+            seen_by = tracks.setdefault(point.point3D_id, [])
+            if not seen_by or seen_by[-1] != image_id:
+                seen_by.append(image_id)
+    count = dict.fromkeys(chosen_images, 0)
+    chosen = []
+    for point_id in sorted(tracks, key=lambda point_id: (-len(tracks[point_id]), point_id)):
+        if len(tracks[point_id]) < _MIN_TRACK:
+            break
+        if any(count[i] < _OBSERVATIONS for i in tracks[point_id]):
+            chosen.append(point_id)
+            for i in tracks[point_id]:
+                count[i] += 1
+    return chosen
+
+
+def adjusted(
+    model: pycolmap.Reconstruction,
+    points: Sequence[int],
+    groups: Sequence[Group],
+    focal_px: Mapping[int, float],
+    principal_points: PrincipalPoints = "kept",
+    images: Iterable[int] | None = None,
+) -> pycolmap.Reconstruction:
+    """A copy of a model with some of its points and a camera for each group, adjusted.
+
+    Args:
+        model: left unchanged.
+        points: ids of its points that the copy has.
+        groups: their focal lengths start at the median of `focal_px` of their images; cameras of other images
+            are held.
+        focal_px: by image id.
+        principal_points: of the cameras of groups. Free ones have a wide prior about the middle of the image.
+        images: that the copy has; None: all registered ones.
+    """
+    copy = pycolmap.Reconstruction()
+    config = pycolmap.BundleAdjustmentConfig()
+    camera_of: dict[int, int] = {}
+    for camera_id, group in enumerate(groups, start=1 + max(model.cameras)):
+        camera = pycolmap.Camera(model.camera(model.image(group[0]).camera_id).todict())
+        camera.camera_id = camera_id
+        params = list(camera.params)
+        for index in camera.focal_length_idxs():
+            params[index] = median_of(focal_px, group)
+        camera.params = params
+        if principal_points == "centred":
+            camera.principal_point_x, camera.principal_point_y = camera.width / 2, camera.height / 2
+        copy.add_camera_with_trivial_rig(camera)
+        camera_of.update(dict.fromkeys(group, camera_id))
+    within = frozenset(model.reg_image_ids() if images is None else images)
+    for image_id in sorted(within):
+        image = model.image(image_id)
+        if image_id not in camera_of and image.camera_id not in copy.cameras:
+            copy.add_camera_with_trivial_rig(pycolmap.Camera(model.camera(image.camera_id).todict()))
+            config.set_constant_cam_intrinsics(image.camera_id)
+        camera_id = camera_of.get(image_id, image.camera_id)
+        added = pycolmap.Image(name=image.name, camera_id=camera_id, image_id=image_id)
+        added.points2D = pycolmap.Point2DList([pycolmap.Point2D(point.xy) for point in image.points2D])
+        copy.add_image_with_trivial_frame(added, image.cam_from_world())
+        config.add_image(image_id)
+    for point_id in points:
+        point = model.point3D(point_id)
+        seen = [element for element in point.track.elements if element.image_id in within]
+        copy.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=pycolmap.Track(seen)))
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    options = _options(principal_points)
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, copy)
+    problem = adjuster.problem  # keeps the priors alive
+    if principal_points == "free":
+        sigma_px = max(noise_px(residual_lengths(model)), MIN_SIGMA_PX)
+        for camera_id in set(camera_of.values()):
+            _add_prior(problem, copy.camera(camera_id), sigma_px)
+    pyceres.solve(options.ceres.create_solver_options(config, problem), problem, pyceres.SolverSummary())
+    return copy
+
+
+def _add_prior(problem: pyceres.Problem, camera: pycolmap.Camera, sigma_px: float) -> None:
+    """Add the prior of a cropped image's principal point; nothing is known of the other parameters."""
+    params, indices = camera.params, list(camera.principal_point_idxs())
+    if not indices or not problem.has_parameter_block(params):
+        return
+    mean, sigma = params.copy(), np.full(len(params), _UNKNOWN)
+    mean[indices] = camera.width / 2, camera.height / 2
+    sigma[indices] = sigma_of_principal_point(camera, is_cropped=True) / sigma_px
+    problem.add_residual_block(pyceres.factors.NormalPrior(mean, np.diag(sigma**2)), None, [params])
+
+
+def _options(principal_points: PrincipalPoints) -> pycolmap.BundleAdjustmentOptions:
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_principal_point, options.print_summary = principal_points == "free", False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
+    options.ceres.solver_options.max_num_iterations = _ITERATIONS
+    return options
+
+
+def errors_of(model: pycolmap.Reconstruction) -> Errors:
+    """Of all registered images, cut at `MAX_ERROR_PX`."""
+    errors = {}
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        seen = image.get_observation_points2D()
+        xyz = np.array([model.point3D(point.point3D_id).xyz for point in seen]).reshape(-1, 3)
+        where = model.camera(image.camera_id).img_from_cam(image.cam_from_world() * xyz)
+        distance = np.linalg.norm(where - np.array([point.xy for point in seen]).reshape(-1, 2), axis=1)
+        # Points behind the camera have no error.
+        errors[image_id] = np.fmin(distance, MAX_ERROR_PX)
+    return errors
+
+
+def mean_of(errors: Errors, group: Group) -> float:
+    """Mean error of the observations of a group's images."""
+    every = np.concatenate([errors[i] for i in group])
+    return float(np.mean(every)) if len(every) else MAX_ERROR_PX
