@@ -1,6 +1,7 @@
 """Cameras of their own for photos that contradict the one they share."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,25 @@ def test_a_remembered_photo_gets_a_camera_of_its_own(tmp_path: Path) -> None:
     assert camera_of["OPENCV0"].params == (400.0, 400.0, 320.0, 240.0, 0.0, 0.0, 0.0, 0.0)
     assert camera_of["SIMPLE_RADIAL0"] == SHARED
     assert len(split.cameras) == 5
+
+
+def test_a_remembered_crop_gets_a_camera_whose_focal_length_is_a_guess_whatever_exif_says(
+    tmp_path: Path,
+) -> None:
+    """Cropping leaves the focal length in the file as it was."""
+    exif = replace(SHARED, has_prior_focal_length=True)
+    collection = Collection((photo("one", 1), photo("other", 1)), {1: exif})
+    entry = {"sha256": "x", "focal_px": 700.0, "principal_point": {"x": 400.5, "y": 200.0}}
+    (tmp_path / "camera_splits.json").write_text(json.dumps({"one": entry}))
+
+    split = with_splits(collection, tmp_path)
+
+    cropped, whole = (split.cameras[p.camera_id] for p in split.photos)
+    assert whole == exif
+    assert cropped.params == (700.0, 400.5, 200.0, 0.0)
+    assert cropped.cropped
+    assert not cropped.has_prior_focal_length
+    assert split.cropped_cameras == {cropped.camera_id}
 
 
 def test_photos_of_one_remembered_focal_length_share_a_camera(tmp_path: Path) -> None:
@@ -128,11 +148,11 @@ def test_photos_cropped_anywhere_are_registered_where_they_were_taken(
 
     assert result.reconstruction is not None
     assert len(result.reconstruction.reg_image_ids()) == 8
-    truth = json.loads((demo_data / "gt.json").read_text())
-    truth["images"] = {path.name: truth["images"][path.name] for path in photos.iterdir()}
-    (tmp_path / "gt.json").write_text(json.dumps({"images": truth["images"]}))
+    poses = json.loads((demo_data / "gt.json").read_text())["images"]
+    truth = {path.name: poses[path.name] for path in photos.iterdir()}
+    (tmp_path / "gt.json").write_text(json.dumps({"images": truth}))
     figures = sfm.evaluate(tmp_path / "out", tmp_path / "gt.json").overall
     assert figures.auc[5] > 60
-    collected = json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text())
-    assert all("principal_point" in entry for entry in collected.values())
-    assert len(collected) == 8
+    entries = json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text())
+    assert all("principal_point" in entry for entry in entries.values())
+    assert len(entries) == 8

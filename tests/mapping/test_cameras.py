@@ -1,6 +1,7 @@
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pycolmap
@@ -17,17 +18,18 @@ ZOOMED = 6
 def photograph(
     path: Path,
     *,
-    zoom: float,
+    zoom: float = 1.0,
     zoomed: Collection[int] = (ZOOMED,),
     apart: Collection[int] = (),
     breathing: float = 0,
     ramp: float = 0,
     noise_px: float = 0.3,
+    principal_points: Mapping[int, tuple[float, float]] = MappingProxyType({}),
 ) -> Path:
     """Eight photos that claim one camera of unknown focal length; some of them were taken with `zoom`.
 
-    Those `apart` claim a second camera. Focal lengths change from one to the next by twice `breathing`,
-    and grow by `ramp`.
+    Those `apart` claim a second camera, all a principal point in the middle. Focal lengths change from one to
+    the next by twice `breathing`, and grow by `ramp`.
     """
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-1, 1, size=(NUM_POINTS, 3)) * (1.5, 1, 1.5)
@@ -44,6 +46,7 @@ def photograph(
             lens = pycolmap.Camera.create_from_model_id(
                 1, pycolmap.CameraModelId.SIMPLE_RADIAL, focal_px, 1024, 768
             )
+            lens.principal_point_x, lens.principal_point_y = principal_points.get(image_id, (512, 384))
             pose = pycolmap.Rigid3d(
                 pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),
                 np.array([0.1, 0.05, 6 + 0.1 * image_id]),
@@ -130,7 +133,6 @@ def test_intrinsics_that_somebody_gave_are_not_questioned(tmp_path: Path) -> Non
     assert find_wrong_cameras(database, run(database).models, {}, seed=0) == []
 
 
-CENTRE = {image_id: (512.0, 384.0) for image_id in range(1, 9)}
 SCATTERED = {
     i: (512.0 + x, 384.0 + y)
     for i, (x, y) in enumerate(
@@ -139,44 +141,15 @@ SCATTERED = {
 }
 
 
-def photograph_crops(path: Path, principal_points: dict[int, tuple[float, float]]) -> pycolmap.Reconstruction:
-    """Eight photos with these principal points whose camera claims to be centred; the model of them."""
-    rng = np.random.default_rng(1)
-    xyz = rng.uniform(-1, 1, size=(NUM_POINTS, 3)) * (1.5, 1, 1.5)
-    with pycolmap.Database.open(path) as db:
-        camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", 900.0, 1024, 768)
-        db.write_camera(camera, use_camera_id=True)
-        for image_id, (x, y) in principal_points.items():
-            lens = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", 1000.0, 1024, 768)
-            lens.principal_point_x, lens.principal_point_y = x, y
-            pose = pycolmap.Rigid3d(
-                pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),
-                np.array([0.1, 0.05, 6 + 0.1 * image_id]),
-            )
-            xy = lens.img_from_cam(pose * xyz) + rng.normal(scale=0.3, size=(NUM_POINTS, 2))
-            db.write_image(
-                pycolmap.Image(name=f"{image_id}.jpg", camera_id=1, image_id=image_id), use_image_id=True
-            )
-            db.write_keypoints(image_id, xy.astype(np.float32))
-        for pair in combinations(range(1, 9), 2):
-            geometry = pycolmap.TwoViewGeometry()
-            geometry.config = 3
-            geometry.inlier_matches = np.tile(np.arange(NUM_POINTS, dtype=np.uint32)[:, None], 2)
-            db.write_two_view_geometry(*pair, geometry)
-    (model,) = run(path).models
-    return model
-
-
-def crops(database: Path, model: pycolmap.Reconstruction) -> dict[str, WrongCamera]:
-    found = find_wrong_cameras(database, [model], {}, free=frozenset({1}), seed=0)
+def crops(path: Path, principal_points: Mapping[int, tuple[float, float]]) -> dict[str, WrongCamera]:
+    database = photograph(path, principal_points=principal_points)
+    found = find_wrong_cameras(database, run(database).models, {}, free=frozenset({1}), seed=0)
     assert all(photo.principal_point for photo in found)
     return {photo.name: photo for photo in found}
 
 
 def test_crops_of_all_photos_have_principal_points_of_their_own(tmp_path: Path) -> None:
-    database = tmp_path / "database.db"
-
-    found = crops(database, photograph_crops(database, SCATTERED))
+    found = crops(tmp_path / "database.db", SCATTERED)
 
     assert len(found) == 8
     away = [
@@ -187,9 +160,7 @@ def test_crops_of_all_photos_have_principal_points_of_their_own(tmp_path: Path) 
 
 
 def test_one_crop_among_photos_that_are_none_is_found(tmp_path: Path) -> None:
-    database = tmp_path / "database.db"
-
-    found = crops(database, photograph_crops(database, CENTRE | {3: SCATTERED[3]}))
+    found = crops(tmp_path / "database.db", {3: SCATTERED[3]})
 
     assert set(found) == {"3.jpg"}
     assert found["3.jpg"].principal_point == pytest.approx(SCATTERED[3], abs=45)
@@ -197,7 +168,5 @@ def test_one_crop_among_photos_that_are_none_is_found(tmp_path: Path) -> None:
 
 def test_a_lens_that_is_off_centre_is_no_crop(tmp_path: Path) -> None:
     """All its photos have one principal point; the last adjustment finds it."""
-    database = tmp_path / "database.db"
-
-    assert crops(database, photograph_crops(database, dict.fromkeys(CENTRE, (520.0, 378.0)))) == {}
-    assert crops(tmp_path / "other.db", photograph_crops(tmp_path / "other.db", CENTRE)) == {}
+    assert crops(tmp_path / "database.db", dict.fromkeys(SCATTERED, (520.0, 378.0))) == {}
+    assert crops(tmp_path / "other.db", {}) == {}

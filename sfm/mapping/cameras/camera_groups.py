@@ -18,10 +18,10 @@ from .group_adjustment import (
     Errors,
     Group,
     adjusted,
+    are_observed,
     errors_of,
     firm_points,
     focal_lengths,
-    is_firm,
     is_observed,
     mean_of,
     median_of,
@@ -64,10 +64,12 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
             camera at first.
     """
     wholes = _wholes(model, shared_by)
-    if not any(len(images) > 1 for images in wholes) or not is_firm(model):
+    if not any(len(images) > 1 for images in wholes):
         return []
     points = firm_points(model)
     observed = num_observations(model, points)
+    if not are_observed(tuple(observed), observed):
+        return []
     start = focal_lengths(model, [i for images in wholes for i in images])
     alone = adjusted(model, points, [(i,) for i in start], start)
     own = focal_lengths(alone, start)

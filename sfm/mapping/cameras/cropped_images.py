@@ -14,26 +14,25 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
+from ..scene.camera_models import sigma_of_principal_point
 from .group_adjustment import (
     MAX_ERROR_RATIO,
     adjusted,
+    are_observed,
     errors_of,
     firm_points,
     focal_lengths,
-    is_firm,
     is_observed,
     mean_of,
     num_observations,
 )
+from .linearized_observations import MIN_SIGMA_PX
 
-_FAR_FROM_CENTRE = 0.02
-"""Of the longer side: two standard deviations of the principal points of real lenses."""
 _TYPICAL_RATIO = 0.85
 """Of the typical image's error with a centred principal point, where all images are crops. Without crops it
 comes to 0.87 and more."""
 _MOST_TOGETHER = 100
 """Images that are adjusted together: the time grows with the cube of their number."""
-_LEAST_PX = 1e-6
 _WORSE = 1.5
 """Ratio of a crop's error with a centred principal point to that of the typical image, at least, where most
 images are no crops: bent points, too, are explained better by a principal point of their own."""
@@ -63,7 +62,7 @@ def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[Cr
     with a centred principal point, and clearly better with their own.
 
     Args:
-        model: registered images and points; where these are not firm (`is_firm`), none is found.
+        model: registered images and points; where these are too few (`are_observed`), none is found.
         cameras: whose images are looked at.
     """
     images = [
@@ -76,7 +75,7 @@ def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[Cr
     if not found:
         return []
     far = [crop for crop in found if _is_far(model, crop)]
-    ratio = np.median([crop.error_px / max(crop.error_centred_px, _LEAST_PX) for crop in found])
+    ratio = np.median([crop.error_px / max(crop.error_centred_px, MIN_SIGMA_PX) for crop in found])
     if ratio <= _TYPICAL_RATIO and 2 * len(far) >= len(found):
         return found
     typical_px = float(np.median([crop.error_centred_px for crop in found]))
@@ -113,10 +112,10 @@ def _neighbours(model: pycolmap.Reconstruction, images: Sequence[int]) -> Iterat
 
 def _with_own(model: pycolmap.Reconstruction, images: Sequence[int]) -> list[CroppedImage]:
     """Images with principal points of their own; none where they have too few observations."""
-    if not is_firm(model, images):
-        return []
     points = firm_points(model, images)
     observed = num_observations(model, points, images)
+    if not are_observed(tuple(images), observed):
+        return []
     alone = [(i,) for i in images]
     held = adjusted(model, points, alone, focal_lengths(model, images), "centred", images)
     free = adjusted(held, points, alone, focal_lengths(held, images), "free", images)
@@ -131,8 +130,8 @@ def _with_own(model: pycolmap.Reconstruction, images: Sequence[int]) -> list[Cro
 
 
 def _is_far(model: pycolmap.Reconstruction, crop: CroppedImage) -> bool:
-    """Whether the principal point is where real lenses have none."""
+    """Whether the principal point is where real lenses have none: two standard deviations from the middle."""
     camera = model.camera(model.image(crop.image_id).camera_id)
     x, y = crop.principal_point
     away = max(abs(x - camera.width / 2), abs(y - camera.height / 2))
-    return away > _FAR_FROM_CENTRE * max(camera.width, camera.height)
+    return away > 2 * sigma_of_principal_point(camera, is_cropped=False)

@@ -14,8 +14,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from ..measures.residuals import noise_px, residual_lengths
-from ..scene.camera_models import sigma_of_principal_point
-from .linearized_observations import MIN_SIGMA_PX
+from .priors import add_prior
 
 MAX_ERROR_PX = 12.0
 """Errors are cut there, so that outliers do not rule their mean."""
@@ -29,8 +28,6 @@ intrinsics of single images explain noise."""
 _MIN_TRACK = 3
 """Points of two images fit nearly any focal length."""
 _ITERATIONS = 50
-_UNKNOWN = 1e6
-"""Standard deviation of a parameter of which nothing is known."""
 
 Group = tuple[int, ...]
 """Ids of images that share a camera, ascending."""
@@ -40,12 +37,15 @@ PrincipalPoints = Literal["kept", "centred", "free"]
 """Of the cameras of groups: as the model has them, in the middle of the image, or found by the adjustment."""
 
 
-def is_firm(model: pycolmap.Reconstruction, images: Sequence[int] | None = None) -> bool:
-    """Whether a model, or some of its images, have the observations that determine intrinsics of each."""
-    some = tuple(model.reg_image_ids() if images is None else images)
-    return len(some) >= _MIN_IMAGES and is_observed(
-        some, num_observations(model, firm_points(model, some), some)
-    )
+def is_firm(model: pycolmap.Reconstruction) -> bool:
+    """Whether a model has the images and observations that determine intrinsics of each image."""
+    some = tuple(model.reg_image_ids())
+    return are_observed(some, num_observations(model, firm_points(model)))
+
+
+def are_observed(group: Group, num_observations: Mapping[int, int]) -> bool:
+    """Whether images are enough, and have the observations, to determine intrinsics of each."""
+    return len(group) >= _MIN_IMAGES and is_observed(group, num_observations)
 
 
 def num_observations(
@@ -149,22 +149,18 @@ def adjusted(
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, copy)
     problem = adjuster.problem  # keeps the priors alive
     if principal_points == "free":
-        sigma_px = max(noise_px(residual_lengths(model)), MIN_SIGMA_PX)
+        sigma_px = noise_px(residual_lengths(model))
         for camera_id in set(camera_of.values()):
-            _add_prior(problem, copy.camera(camera_id), sigma_px)
+            add_prior(
+                problem,
+                copy.camera(camera_id),
+                options,
+                sigma_px=sigma_px,
+                principal_point=True,
+                is_cropped=True,
+            )
     pyceres.solve(options.ceres.create_solver_options(config, problem), problem, pyceres.SolverSummary())
     return copy
-
-
-def _add_prior(problem: pyceres.Problem, camera: pycolmap.Camera, sigma_px: float) -> None:
-    """Add the prior of a cropped image's principal point; nothing is known of the other parameters."""
-    params, indices = camera.params, list(camera.principal_point_idxs())
-    if not indices or not problem.has_parameter_block(params):
-        return
-    mean, sigma = params.copy(), np.full(len(params), _UNKNOWN)
-    mean[indices] = camera.width / 2, camera.height / 2
-    sigma[indices] = sigma_of_principal_point(camera, is_cropped=True) / sigma_px
-    problem.add_residual_block(pyceres.factors.NormalPrior(mean, np.diag(sigma**2)), None, [params])
 
 
 def _options(principal_points: PrincipalPoints) -> pycolmap.BundleAdjustmentOptions:

@@ -78,7 +78,7 @@ def find_wrong_cameras(
         if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, models, firm):
             continue
         if name in foreign and foreign[name].principal_point:
-            continue
+            continue  # a pose with a free focal length would not explain a crop
         grouped = foreign.pop(name, None)
         tests = (_test(scene, name, model, camera_id, seed) for model in models)
         if found := next(filter(None, tests), None):

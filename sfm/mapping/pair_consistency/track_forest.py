@@ -33,6 +33,16 @@ class TrackForest:
         within = int(np.count_nonzero(label[first] == label[second]))
         return within, int(np.count_nonzero(joined[first] & joined[second]))
 
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Of the tracks, by their numbers."""
+        return np.bincount(self._tracks.label, minlength=len(self._tracks.label))
+
+    def numbers(self, pair: Pair, matches: _Matches) -> npt.NDArray[np.int64]:
+        """The track of each match; -1 where its ends are in two."""
+        first, second = (self._tracks.label[ends] for ends in self._ends(pair, matches))
+        return np.where(first == second, first, -1)
+
     def join(self, pair: Pair, matches: _Matches) -> None:
         """Merge the tracks of each match, unless the result would hold two keypoints of one image."""
         self._tracks.join(*self._ends(pair, matches))
