@@ -48,6 +48,7 @@ def model_quality(
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
+    cropped_cameras: Set[int] = frozenset(),
     probability: Mapping[Pair, float],
     deferred: Set[Pair],
 ) -> ModelQuality:
@@ -58,6 +59,7 @@ def model_quality(
         model: finished; left unchanged.
         options: of its last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
+        cropped_cameras: cameras of crops, whose principal points are free.
         probability: that each verified pair is true.
         deferred: pairs that may be inconsistent.
     """
@@ -65,7 +67,13 @@ def model_quality(
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors}
     seen = _Observations.of(model)
     squares = float(np.nansum(seen.residuals_px**2))
-    sigmas, why = pose_sigmas(model, options, fixed_cameras=fixed_cameras, sum_of_squares=squares)
+    sigmas, why = pose_sigmas(
+        model,
+        options,
+        fixed_cameras=fixed_cameras,
+        cropped_cameras=cropped_cameras,
+        sum_of_squares=squares,
+    )
     angles = seen.angles_deg()
     pairs_of: dict[str, list[Pair]] = {name: [] for name in seen.names}
     for pair in errors:

@@ -44,6 +44,7 @@ def pose_sigmas(
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
+    cropped_cameras: Set[int] = frozenset(),
     sum_of_squares: float,
 ) -> tuple[Mapping[str, PoseSigma], str]:
     """Standard deviations of the poses of a model by name, or none and why not, in words.
@@ -55,6 +56,7 @@ def pose_sigmas(
         model: adjusted; left unchanged.
         options: of the adjustment, with the intrinsics that are free.
         fixed_cameras: cameras whose intrinsics are not.
+        cropped_cameras: cameras of crops, whose principal points are free, whatever `options` say.
         sum_of_squares: of the lengths of all residuals, px^2.
     """
     ids = sorted(image_id for image_id in model.reg_image_ids() if model.image(image_id).num_points3D)
@@ -71,7 +73,10 @@ def pose_sigmas(
         return {}, "all photos are at one spot"
     freedom = 2 * model.compute_num_observations() - 3 * model.num_points3D() - 6 * len(ids)
     variance = sum_of_squares / freedom if freedom > 0 else 0.0
-    joint = _joint_covariance(unit, ids, options, fixed_cameras, np.sqrt(variance)) if variance else None
+    cropped = cropped_cameras - fixed_cameras
+    joint = (
+        _joint_covariance(unit, ids, options, fixed_cameras, cropped, np.sqrt(variance)) if variance else None
+    )
     if joint is None:
         return {}, "the observations leave poses open"
     free = _in_inner_gauge(*joint)
@@ -101,6 +106,7 @@ def _joint_covariance(
     ids: Sequence[int],
     options: pycolmap.BundleAdjustmentOptions,
     fixed_cameras: Set[int],
+    cropped_cameras: Set[int],
     sigma_px: float,
 ) -> tuple[Array, Array] | None:
     """Covariance (6 N, 6 N) of all (rotation, centre) in the world, residuals of 1 px, and centres (N, 3).
@@ -112,7 +118,9 @@ def _joint_covariance(
         config.add_image(image_id)
     for camera_id in fixed_cameras & set(model.cameras):
         config.set_constant_cam_intrinsics(camera_id)
+    is_free = options.refine_principal_point
     options = copy.deepcopy(options)
+    options.refine_principal_point = is_free or bool(cropped_cameras)
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.TRIVIAL
     wanted = pycolmap.BACovarianceOptions()
@@ -120,9 +128,14 @@ def _joint_covariance(
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
     problem = adjuster.problem  # keeps the priors alive
     for camera_id in sorted(set(model.cameras) - fixed_cameras):
-        principal_point = options.refine_principal_point
+        is_cropped = camera_id in cropped_cameras
         add_prior(
-            problem, model.camera(camera_id), options, sigma_px=sigma_px, principal_point=principal_point
+            problem,
+            model.camera(camera_id),
+            options,
+            sigma_px=sigma_px,
+            principal_point=is_free or is_cropped,
+            is_cropped=is_cropped,
         )
     found = pycolmap.estimate_ba_covariance(wanted, model, adjuster)
     if found is None:

@@ -47,6 +47,7 @@ def judged_models(
     options: pycolmap.BundleAdjustmentOptions,
     *,
     fixed_cameras: Set[int],
+    cropped_cameras: Set[int] = frozenset(),
     probability: Mapping[Pair, float] | None = None,
     deferred: Set[Pair],
 ) -> JudgedModels:
@@ -57,6 +58,7 @@ def judged_models(
         models: largest first; left unchanged.
         options: of their last adjustment.
         fixed_cameras: cameras whose intrinsics the user gave.
+        cropped_cameras: cameras of crops, whose principal points are free.
         probability: that each verified pair is true; None: all are.
         deferred: pairs that may be inconsistent.
     """
@@ -70,6 +72,7 @@ def judged_models(
             model,
             options,
             fixed_cameras=fixed_cameras,
+            cropped_cameras=cropped_cameras,
             probability=probability or dict.fromkeys(scene.view_graph.edges, 1.0),
             deferred=deferred,
         )

@@ -187,6 +187,7 @@ def _judged(
             loop.models,
             _mapper_options(session, collection).global_ba,
             fixed_cameras=collection.fixed_cameras,
+            cropped_cameras=collection.cropped_cameras,
             probability=report.probability if report else None,
             deferred=report.deferred if report else frozenset(),
         )

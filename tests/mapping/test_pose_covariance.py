@@ -1,6 +1,7 @@
 """Standard deviations of poses, held against the scatter of the same scene under fresh noise."""
 
 import copy
+from collections.abc import Set
 
 import numpy as np
 import pycolmap
@@ -36,7 +37,7 @@ def adjusted(
     return model
 
 
-def sigmas_of(model: pycolmap.Reconstruction) -> dict[str, PoseSigma]:
+def sigmas_of(model: pycolmap.Reconstruction, cropped: Set[int] = frozenset()) -> dict[str, PoseSigma]:
     squares = 0.0
     for image_id in model.reg_image_ids():
         image = model.image(image_id)
@@ -44,7 +45,9 @@ def sigmas_of(model: pycolmap.Reconstruction) -> dict[str, PoseSigma]:
             projected = image.project_point(model.point3D(point.point3D_id).xyz)
             squares += float(np.sum((projected - point.xy) ** 2))
     options = pycolmap.BundleAdjustmentOptions()
-    found, why = pose_sigmas(model, options, fixed_cameras=set(), sum_of_squares=squares)
+    found, why = pose_sigmas(
+        model, options, fixed_cameras=set(), cropped_cameras=cropped, sum_of_squares=squares
+    )
     assert not why
     return dict(found)
 
@@ -63,6 +66,17 @@ def errors(model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction) -> ND
         turn = (image.cam_from_world().rotation * back).angle()
         found.append((float(off), float(np.rad2deg(turn))))
     return np.array(found)
+
+
+def test_poses_of_crops_are_less_certain(truth: pycolmap.Reconstruction) -> None:
+    """Where a principal point may lie anywhere, a rotation is hardly told from its shift."""
+    model = adjusted(truth, 0)
+
+    given, cropped = sigmas_of(model), sigmas_of(model, set(model.cameras))
+
+    ratio = np.array([cropped[name].rotation_deg / given[name].rotation_deg for name in given])
+    assert np.all(ratio > 1)
+    assert sigmas_of(model, {99}) == given
 
 
 def test_they_are_the_scatter_under_fresh_noise(truth: pycolmap.Reconstruction) -> None:
