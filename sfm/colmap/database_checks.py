@@ -17,8 +17,8 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from sfm.colmap.database import image_ids_of_pair
 from sfm.colmap.database_columns import schema_problems
+from sfm.colmap.pair_ids import image_ids_of_pair
 from sfm.errors import InputError
 
 _KEYPOINT_COLUMNS = (2, 4, 6)

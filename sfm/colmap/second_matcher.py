@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from retrieval import Pair
 
-from .database import FeatureDatabase, image_ids_of_pair, pair_id_of
+from .database import FeatureDatabase
+from .pair_ids import image_ids_of_pair, pair_id_of
 
 
 @dataclass(frozen=True, slots=True)

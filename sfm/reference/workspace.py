@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from sfm.colmap.database import FeatureDatabase, StageKeys
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_sync import StageKeys
 from sfm.colmap.sqlite_files import open_read_only, replace_by_copy
 from sfm.errors import InputError
 from sfm.files.atomic import atomic_write_json

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import RetrievalConfig, SceneGraph
-from sfm.colmap.database import FeatureDatabase, photo_content
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_sync import photo_content
 from sfm.config.schema import Config
 from sfm.errors import InputError
 from sfm.files.changes import file_changes, file_states

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval import Edge, Pair, Reason
-from sfm.colmap.database import FeatureDatabase, StageKeys
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_sync import StageKeys
 from sfm.config.loading import load_config
 from sfm.matching.aliked.again import AlikedAgain
 from sfm.matching.aliked.networks import Described

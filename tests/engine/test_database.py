@@ -8,7 +8,8 @@ import pycolmap
 import pytest
 
 from retrieval import Pair
-from sfm.colmap.database import FeatureDatabase, PairRecord, StageKeys
+from sfm.colmap.database import FeatureDatabase, PairRecord
+from sfm.colmap.database_sync import StageKeys
 from sfm.colmap.second_matcher import SecondMatcher, first_keypoints, pairs_matched_again
 from sfm.config.schema import GeoreferenceConfig
 from sfm.errors import WorkspaceError

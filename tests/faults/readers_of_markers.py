@@ -56,7 +56,7 @@ def _extension(folder: Path) -> None:
 
 
 def _extend(folder: Path) -> None:
-    from sfm.colmap.database import StageKeys
+    from sfm.colmap.database_sync import StageKeys
     from sfm.errors import InputError
     from sfm.reference.model import GivenModel
     from sfm.reference.photo_files import workspace_photos

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from retrieval import Edge, Pair
-from sfm.colmap.database import FeatureDatabase, photo_content
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_sync import photo_content
 from sfm.colmap.second_matcher import SecondMatcher, names_of
 from sfm.files.atomic import atomic_write_bytes
 from sfm.ingest.decode import UnusablePhotoError

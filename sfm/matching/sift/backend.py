@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from retrieval import Edge, Pair
 from retrieval.codebook import Codebook
-from sfm.colmap.database import FeatureDatabase, StageKeys
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_sync import StageKeys
 from sfm.config.schema import Config
 from sfm.ingest import masks_dir
 from sfm.mapping.scene.depth_source import DepthSource

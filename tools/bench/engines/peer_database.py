@@ -25,7 +25,8 @@ from harness.process_tree import forget_own_peak, own_peak_mb
 from harness.result_file import today
 
 from engines.pair_choices import CHOICES, Matching, choice_key, proposes_all, train
-from sfm.colmap.database import FeatureDatabase, StageKeys
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_sync import StageKeys
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
 from sfm.ingest import ingest

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm.colmap.database import FeatureDatabase, StageKeys
+from sfm.colmap.database import FeatureDatabase
+from sfm.colmap.database_sync import StageKeys
 from sfm.matching.backend import BackendContext
 from sfm.matching.sift.features import describe
 from sfm.types import Collection
