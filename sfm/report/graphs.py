@@ -17,9 +17,6 @@ from sfm.report.scene import SceneModel, scene_model
 from sfm.workspace.events import read_events
 from sfm.workspace.workspace import MARKER, os_errors_as_workspace_errors, refuse_others
 
-_MAX_MODELS = 20
-"""Photos of smaller models are drawn as if they were not registered."""
-
 
 @dataclass(frozen=True, slots=True)
 class GraphReport:
@@ -89,5 +86,5 @@ def counted_pairs(figures: Connectivity) -> str:
 def _scenes(out: Path) -> list[SceneModel]:
     photos = History(read_events(out / "events.jsonl")).photos
     orientations = {name: int(event.get("orientation") or 1) for name, event in photos.items()}
-    models = [read_model(out, index) for index in model_indices(out)[:_MAX_MODELS]]
+    models = [read_model(out, index) for index in model_indices(out)]
     return [scene_model(model, orientations, max_points=0) for model in models]

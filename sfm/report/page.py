@@ -37,8 +37,6 @@ from sfm.workspace.past_runs import read_record
 _MAX_POINTS = 200_000
 """In all models together: 2.4 MB of page."""
 _NEEDED = frozenset({"message", "config", "photos", "models", "pairs", "stages", "rounds", "seconds"})
-_MAX_MODELS = 20
-"""Smaller models are listed, not drawn."""
 
 
 def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> Path:
@@ -55,7 +53,7 @@ def write_report(out: Path, *, thumbnails: Mapping[str, Path] | None = None) -> 
     run = _read_run(out)
     history = History(read_events(out / "events.jsonl"))
     models = [read_model(out, index) for index in model_indices(out)]
-    scenes = _scenes(models[:_MAX_MODELS], history, upright_models(run["models"]))
+    scenes = _scenes(models, history, upright_models(run["models"]))
     outcomes = run["outcomes"]
     used = [o["name"] for o in outcomes if o["status"] != PhotoStatus.SKIPPED]
     unknown = sorted({name for scene in scenes for name in scene.names}.difference(used))
