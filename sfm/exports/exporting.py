@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sfm.errors import ConfigError, InputError, WorkspaceError
@@ -78,23 +78,32 @@ def export(
         written, photo_of = with_cube_faces(source, scratch) if FORMATS[to].takes_faces else (source, {})
         names = FORMATS[to].write(written, folder)
         photos = list((folder / "images").iterdir()) if (folder / "images").is_dir() else []
-        num_noted, num_placed = (
-            (sum(map(strip_gps_of, photos)), 0) if strip_gps else (0, sum(map(has_gps, photos)))
-        )
+        warning = _stripped(photos) if strip_gps else _placed(photos)
         originals = {new: photo_of.get(old, old) for old, new in sorted(names.items())}
         write_marker(folder, {"format": to, "model": model, "photos": originals})
     keeper.report(target)
-    if num_noted:
-        log.warning(
-            "%d exported photos keep their makers' own notes, which may hold a position: only "
-            "the GPS of EXIF and XMP was taken out; exiftool -makernotes= removes them",
-            num_noted,
-        )
-    if num_placed:
-        log.warning(
-            "%d exported photos hold the GPS position of the camera; --strip-gps removes it", num_placed
-        )
+    if warning:
+        log.warning(warning)
     return target
+
+
+def _stripped(photos: Sequence[Path]) -> str:
+    """Take the positions out of exported photos; a warning where some may still hold one."""
+    count = sum(map(strip_gps_of, photos))
+    if not count:
+        return ""
+    return (
+        f"{count} exported photos keep their makers' own notes, which may hold a position: only the GPS of "
+        "EXIF and XMP was taken out; exiftool -makernotes= removes them"
+    )
+
+
+def _placed(photos: Sequence[Path]) -> str:
+    """A warning where exported photos hold a position."""
+    count = sum(map(has_gps, photos))
+    if not count:
+        return ""
+    return f"{count} exported photos hold the GPS position of the camera; --strip-gps removes it"
 
 
 def _require_photos(root: Path, to: str) -> None:

@@ -5,7 +5,7 @@ They show what images say of their intrinsics, and are thrown away afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Literal
 
 import numpy as np
@@ -119,12 +119,9 @@ def adjusted(
     config = pycolmap.BundleAdjustmentConfig()
     camera_of: dict[int, int] = {}
     for camera_id, group in enumerate(groups, start=1 + max(model.cameras)):
-        camera = pycolmap.Camera(model.camera(model.image(group[0]).camera_id).todict())
-        camera.camera_id = camera_id
-        params = list(camera.params)
-        for index in camera.focal_length_idxs():
-            params[index] = median_of(focal_px, group)
-        camera.params = params
+        camera = _with_focal(
+            model.camera(model.image(group[0]).camera_id), camera_id, median_of(focal_px, group)
+        )
         if principal_points == "centred":
             camera.principal_point_x, camera.principal_point_y = camera.width / 2, camera.height / 2
         copy.add_camera_with_trivial_rig(camera)
@@ -145,30 +142,49 @@ def adjusted(
         seen = [element for element in point.track.elements if element.image_id in within]
         copy.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=pycolmap.Track(seen)))
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    options = _options(principal_points)
-    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, copy)
-    problem = adjuster.problem  # keeps the priors alive
-    if principal_points == "free":
-        sigma_px = noise_px(residual_lengths(model))
-        for camera_id in set(camera_of.values()):
-            add_prior(
-                problem,
-                copy.camera(camera_id),
-                options,
-                sigma_px=sigma_px,
-                principal_point=True,
-                is_cropped=True,
-            )
-    pyceres.solve(options.ceres.create_solver_options(config, problem), problem, pyceres.SolverSummary())
+    is_free = principal_points == "free"
+    _adjust(
+        copy, config, frozenset(camera_of.values()), noise_px(residual_lengths(model)) if is_free else None
+    )
     return copy
 
 
-def _options(principal_points: PrincipalPoints) -> pycolmap.BundleAdjustmentOptions:
+def _with_focal(camera: pycolmap.Camera, camera_id: int, focal_px: float) -> pycolmap.Camera:
+    """A copy with another id and focal length."""
+    copy = pycolmap.Camera(camera.todict())
+    copy.camera_id = camera_id
+    params = list(copy.params)
+    for index in copy.focal_length_idxs():
+        params[index] = focal_px
+    copy.params = params
+    return copy
+
+
+def _adjust(
+    model: pycolmap.Reconstruction,
+    config: pycolmap.BundleAdjustmentConfig,
+    camera_ids: Set[int],
+    sigma_px: float | None,
+) -> None:
+    """Adjust a model in place.
+
+    Args:
+        model: to adjust.
+        config: what takes part.
+        camera_ids: of the cameras whose principal points get a wide prior where these are free.
+        sigma_px: noise of observations, for the prior; None: principal points are held.
+    """
     options = pycolmap.BundleAdjustmentOptions()
-    options.refine_principal_point, options.print_summary = principal_points == "free", False
+    options.refine_principal_point, options.print_summary = sigma_px is not None, False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.max_num_iterations = _ITERATIONS
-    return options
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
+    problem = adjuster.problem  # keeps the priors alive
+    if sigma_px is not None:
+        for camera_id in sorted(camera_ids):
+            camera = model.camera(camera_id)
+            add_prior(problem, camera, options, sigma_px=sigma_px, principal_point=True, is_cropped=True)
+    pyceres.solve(options.ceres.create_solver_options(config, problem), problem, pyceres.SolverSummary())
 
 
 def errors_of(model: pycolmap.Reconstruction) -> Errors:
