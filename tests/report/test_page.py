@@ -28,6 +28,15 @@ def test_the_page_runs_without_console_errors_and_draws_the_scene(tmp_path, make
     assert "Model 1 (5)" in page.dom
 
 
+def test_every_one_of_many_models_can_be_shown(tmp_path, make_run):
+    out = make_run(tmp_path / "out", num_models=21)
+
+    page = open_page(write_report(out), tmp_path / "profile")
+
+    assert page.console == ()
+    assert "Model 20 (5)" in page.dom
+
+
 def test_the_page_works_without_any_model(tmp_path, make_run):
     out = make_run(tmp_path / "out", num_models=0, missing=["a.png", "b.png"])
 
