@@ -90,20 +90,21 @@ def export(
 def _stripped(photos: Sequence[Path]) -> str:
     """Take the positions out of exported photos; a warning where some may still hold one."""
     count = sum(map(strip_gps_of, photos))
-    if not count:
-        return ""
-    return (
+    noted = (
         f"{count} exported photos keep their makers' own notes, which may hold a position: only the GPS of "
         "EXIF and XMP was taken out; exiftool -makernotes= removes them"
     )
+    return noted if count else ""
 
 
 def _placed(photos: Sequence[Path]) -> str:
     """A warning where exported photos hold a position."""
     count = sum(map(has_gps, photos))
-    if not count:
-        return ""
-    return f"{count} exported photos hold the GPS position of the camera; --strip-gps removes it"
+    return (
+        f"{count} exported photos hold the GPS position of the camera; --strip-gps removes it"
+        if count
+        else ""
+    )
 
 
 def _require_photos(root: Path, to: str) -> None:
