@@ -8,6 +8,7 @@ import alter_photos
 import numpy as np
 import pycolmap
 import pytest
+from engines import settings
 from harness.measured import Measured
 from photo_sets.altered import KINDS, Photo, altered, upright
 from PIL import Image, ImageDraw
@@ -105,14 +106,14 @@ def test_a_run_is_measured_against_the_altered_truth(tmp_path: Path, monkeypatch
     }
     (tmp_path / "set" / "gt.json").write_text(json.dumps({"images": entries, "unit": "m"}))
 
-    def run_python(command: list[str], settings: object, log: Path) -> Measured:
+    def run_python(command: list[str], given: object, log: Path) -> Measured:
         images, out = Path(command[3]), Path(command[5])
         assert (images / "else.jpg").is_file() == ("foreign" in str(images))
         truth = alter_photos.load_ground_truth(images.parent / "gt.json").poses
         fabricate.colmap_text(out / "sparse" / "0", truth, ["PINHOLE 64 48 50 50 32 24"])
         return Measured(9.0, 4.0, 1.0, 7, False, "")
 
-    monkeypatch.setattr(alter_photos, "run_python", run_python)
+    monkeypatch.setattr(settings, "run_python", run_python)
     words = ["set", "--data", tmp_path, "--cache", tmp_path / "cache", "--kinds", "mirrored,foreign"]
     monkeypatch.setattr(sys, "argv", ["alter_photos.py", *map(str, words), "--out", str(tmp_path / "r.json")])
     alter_photos.main()

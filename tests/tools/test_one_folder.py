@@ -7,6 +7,7 @@ from pathlib import Path
 
 import one_folder
 import pytest
+from engines import settings
 from harness.measured import Measured
 
 from tests.tools import fabricate
@@ -33,7 +34,7 @@ def test_each_set_is_measured_in_its_own_models(tmp_path: Path, monkeypatch, cap
         mixes.append(mixed(*given))
         return mixes[-1]
 
-    def run_python(command: list[str], settings: object, log: Path) -> Measured:
+    def run_python(command: list[str], given: object, log: Path) -> Measured:
         images, sparse = Path(command[3]), Path(command[5]) / "sparse"
         new = {origin: name for name, origin in mixes[0].items()}
         assert {path.name for path in images.iterdir()} == set(new.values())
@@ -46,7 +47,7 @@ def test_each_set_is_measured_in_its_own_models(tmp_path: Path, monkeypatch, cap
         return Measured(9.0, 4.0, 1.0, 0, False, "")
 
     monkeypatch.setattr(one_folder, "mixed", remembered)
-    monkeypatch.setattr(one_folder, "run_python", run_python)
+    monkeypatch.setattr(settings, "run_python", run_python)
     words = ["first", "second", "--data", tmp_path, "--cache", tmp_path / "cache", "--thin", "second=2"]
     monkeypatch.setattr(sys, "argv", ["one_folder.py", *map(str, words), "--out", str(tmp_path / "r.json")])
     one_folder.main()
@@ -75,3 +76,12 @@ def test_names_and_their_order_do_not_tell_sets_apart(tmp_path: Path) -> None:
     assert len(origin) == len(list((tmp_path / "mixed").iterdir())) == 24
     order = [of for of, _ in origin.values()]
     assert sum(a != b for a, b in pairwise(order)) > 4
+
+
+def test_a_set_to_thin_that_is_not_there_is_named(tmp_path: Path, monkeypatch) -> None:
+    write_set(tmp_path / "first", ["0.jpg"])
+    words = ["first", "--data", tmp_path, "--cache", tmp_path / "cache", "--thin", "frist=2"]
+    monkeypatch.setattr(sys, "argv", ["one_folder.py", *map(str, words)])
+
+    with pytest.raises(SystemExit, match="--thin: frist is none of the sets"):
+        one_folder.main()

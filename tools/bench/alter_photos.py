@@ -16,8 +16,8 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from engines.settings import Settings, check_options, run_python
-from harness.arguments import amount, chosen_from, count, ending_on_errors
+from engines.settings import Settings, add_whole_run_options, run_photos, settings_from
+from harness.arguments import chosen_from, count, ending_on_errors
 from harness.result_file import write_results
 from metrics.mapper_scores import agreement, read_models
 from metrics.rows import accuracy_of
@@ -55,8 +55,7 @@ class Row:
 def main() -> None:
     """Alter, run, print."""
     options = _parse()
-    check_options(options.option)
-    settings = Settings(options.cache.resolve(), options.threads, options.time_limit, tuple(options.option))
+    settings = settings_from(options)
     rows: list[Row] = []
     for photo_set in find_sets(options.sets, options):
         for kind in options.kinds:
@@ -123,8 +122,7 @@ def measured(made: PhotoSet, name: str, kind: str, settings: Settings) -> Row:
     """Figures of one run, which begins anew."""
     out = made.photos.parent / "out"
     shutil.rmtree(out, ignore_errors=True)
-    command = ["-m", "sfm", "run", str(made.photos), "-o", str(out), "--quiet", *settings.options]
-    run = run_python([*command, "--threads", str(settings.threads)], settings, out.with_suffix(".log"))
+    run = run_photos(made.photos, out, settings)
     models = read_models(out / "sparse")
     truth = load_ground_truth(made.truth) if made.truth else None
     figures = accuracy_of(models, truth) if truth and made.truth_is_measured else None
@@ -147,7 +145,7 @@ def _parse() -> argparse.Namespace:
     parser = set_parser(__doc__)
     parser.add_argument("--kinds", type=chosen_from(tuple(KINDS)), default=",".join(KINDS), metavar="NAMES")
     parser.add_argument("--every", type=count, default=1, metavar="N", help="take every N-th photo alone")
-    parser.add_argument("--time-limit", type=amount, default=7200.0, metavar="S", help="seconds for each run")
+    add_whole_run_options(parser, time_limit_s=7200.0)
     options = parser.parse_args()
     if not options.sets:
         parser.error("name sets")

@@ -18,14 +18,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from engines.settings import Settings, check_options, run_python
-from harness.arguments import amount, count, ending_on_errors
+from engines.settings import Settings, add_whole_run_options, run_photos, settings_from
+from harness.arguments import count, ending_on_errors
 from harness.result_file import write_results
 from metrics.mapper_scores import read_models
 from metrics.rows import accuracy_of
 from photo_sets.sets import PhotoSet, find_sets, set_parser
 
 from sfm.colmap.model_poses import Poses
+from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
 from sfm.evaluation.names import match_names
 from sfm.ingest.discover import discover
@@ -52,10 +53,11 @@ class Row:
 def main() -> None:
     """Mix, run, print."""
     options = _parse()
-    check_options(options.option)
-    settings = Settings(options.cache.resolve(), options.threads, options.time_limit, tuple(options.option))
+    settings = settings_from(options)
     with ending_on_errors():
         sets = find_sets(options.sets, options)
+        if unknown := sorted(options.thin.keys() - {one.name for one in sets}):
+            raise InputError(f"--thin: {unknown[0]} is none of the sets")
         folder = settings.cache / "one_folder"
         shutil.rmtree(folder, ignore_errors=True)
         origin = mixed(sets, options.thin, folder / "images")
@@ -88,8 +90,7 @@ def measured(
 ) -> list[Row]:
     """Figures of one run on the mixed photos, which begins anew."""
     out = folder / "out"
-    command = ["-m", "sfm", "run", str(folder / "images"), "-o", str(out), "--quiet", *settings.options]
-    run = run_python([*command, "--threads", str(settings.threads)], settings, folder / "run.log")
+    run = run_photos(folder / "images", out, settings)
     models = read_models(out / "sparse")
     rows = [_row(one, origin, models) for one in sets]
     registered = {name for poses in models for name in poses}
@@ -134,7 +135,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--thin", type=_thinned, default={}, metavar="NAME=N,…", help="every N-th photo of a set alone"
     )
-    parser.add_argument("--time-limit", type=amount, default=36000.0, metavar="S", help="seconds of the run")
+    add_whole_run_options(parser, time_limit_s=36000.0)
     options = parser.parse_args()
     if not options.sets:
         parser.error("name sets")

@@ -57,13 +57,9 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
             metavar="NAMES",
             help=f"some of {','.join(engines)}, with commas (default: %(default)s)",
         )
-    parser.add_argument(
-        "--time-limit",
-        type=amount,
-        default=7200.0,  # COLMAP's incremental mapper needs most of an hour for 292 photos on two cores
-        metavar="S",
-        help="seconds for each process (default: %(default)g)",
-    )
+    _add_time_limit(
+        parser, 7200.0
+    )  # COLMAP's incremental mapper needs most of an hour for 292 photos on two cores
     parser.add_argument(
         "--memory-limit",
         type=amount,
@@ -72,6 +68,27 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
     )
     parser.add_argument("--fresh", action="store_true", help="run again what is in the store")
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
+
+
+def add_whole_run_options(parser: argparse.ArgumentParser, *, time_limit_s: float) -> None:
+    """Options of the benches that make one run of ours after the other and store none of them.
+
+    Args:
+        parser: of the bench, with the shared options; `settings_from` serves it then.
+        time_limit_s: of a run, unless the user gives another.
+    """
+    _add_time_limit(parser, time_limit_s)
+    parser.set_defaults(memory_limit=None, retry_failed=False, fresh=False)
+
+
+def _add_time_limit(parser: argparse.ArgumentParser, default_s: float) -> None:
+    parser.add_argument(
+        "--time-limit",
+        type=amount,
+        default=default_s,
+        metavar="S",
+        help="seconds for each process (default: %(default)g)",
+    )
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -116,6 +133,12 @@ def run_python(command: Sequence[str], settings: Settings, log: Path) -> Measure
         memory_limit_mb=settings.memory_limit_mb,
         environment={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(settings.threads)},
     )
+
+
+def run_photos(photos: Path, out: Path, settings: Settings) -> Measured:
+    """A whole run of ours on a folder of photos, with the options of the settings; its log is `out`.log."""
+    command = ["-m", "sfm", "run", str(photos), "-o", str(out), "--quiet", *settings.options]
+    return run_python([*command, "--threads", str(settings.threads)], settings, out.with_suffix(".log"))
 
 
 def run_mapping(
