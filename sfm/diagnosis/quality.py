@@ -14,6 +14,7 @@ from sfm.diagnosis.cleared_pairs import cleared_pairs
 from sfm.diagnosis.photo_doubt import doubts
 from sfm.diagnosis.photo_quality import model_quality
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
+from sfm.mapping.scene.photo_source import PhotoSource
 from sfm.mapping.scene.scene import Scene
 from sfm.types import PhotoQuality
 
@@ -50,6 +51,7 @@ def judged_models(
     cropped_cameras: Set[int] = frozenset(),
     probability: Mapping[Pair, float] | None = None,
     deferred: Set[Pair],
+    photos: PhotoSource | None = None,
 ) -> JudgedModels:
     """Quality of each image, and the deferred pairs that agree with the models.
 
@@ -61,10 +63,11 @@ def judged_models(
         cropped_cameras: cameras of crops, whose principal points are free.
         probability: that each verified pair is true; None: all are.
         deferred: pairs that may be inconsistent.
+        photos: by whose appearance placements are judged.
     """
     if not models:
         return JudgedModels({}, frozenset())
-    scene, judged, right = Scene.open(database), dict[str, Judgement](), frozenset[Pair]()
+    scene, judged, right = Scene.open(database, photos=photos), dict[str, Judgement](), frozenset[Pair]()
     chances: list[PoseProbabilities] = []
     for model in reversed(models):
         found = model_quality(

@@ -22,6 +22,7 @@ from .registrar import MappingResult, are_folded, reconstruct, refine_models
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels
 from .scene.pair_matches import PairMatches
+from .scene.photo_source import PhotoSource
 from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "MatchedPoints",
     "Measurements",
     "PairMatches",
+    "PhotoSource",
     "TwoView",
     "ViewGraph",
     "WrongCamera",

@@ -10,6 +10,7 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels
+from .scene.photo_source import PhotoSource
 from .scene.pose_source import PoseSource
 
 
@@ -36,6 +37,8 @@ class MappingProblem:
     nearly all tracks have length 2."""
     depth: DepthSource | None = None
     """Depth of single images: for images without shared points or parallax, and for metric scale."""
+    photos: PhotoSource | None = None
+    """Photos, by whose appearance placements are judged; None: by what images observe again."""
     poses: PoseSource | None = None
     """Poses of many images at once: of mapper alignment, and for images from which no seed starts a model."""
     keeps_aligned: bool = False

@@ -24,6 +24,7 @@ from .edits.merge import merge_models
 from .edits.rejoin import rejoin_parts
 from .edits.relocate import relocate_parts
 from .edits.renew import renewed_models
+from .edits.separate import separate_parts
 from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.known_poses import with_existing
@@ -79,7 +80,7 @@ def reconstruct(
     mapper = problem.config.mapper
     if mapper in PEERS:
         return _reconstruct_with_peer(mapper, problem, events)
-    scene = Scene.open(problem.database, problem.depth)
+    scene = Scene.open(problem.database, problem.depth, problem.photos)
     _set_focal_lengths(scene, problem, events)
     frozen, options = problem.frozen, _options(scene, problem)
     if frozen:
@@ -124,7 +125,7 @@ def refine_models(
     """
     if problem.config.mapper in PEERS or problem.keeps_aligned:
         return tuple(models)
-    scene = Scene.open(problem.database, problem.depth)
+    scene = Scene.open(problem.database, problem.depth, problem.photos)
     judge = _judge(scene, problem, consistency)
     context = MappingContext(scene, _options(scene, problem), lambda name: None, judge)
     refined: list[pycolmap.Reconstruction] = []
@@ -159,7 +160,7 @@ def are_folded(
     """
     if problem.config.mapper in PEERS or problem.config.aligns or not problem.config.defers:
         return False
-    scene = Scene.open(problem.database)
+    scene = Scene.open(problem.database, photos=problem.photos)
     judge = _judge(scene, problem, consistency)
     known = (scene.with_all_keypoints(model) for model in models if _has_pairs(scene, model))
     return judge is not None and any(judge.is_folded(model) for model in known)
@@ -310,6 +311,7 @@ def _grown_without(
         "split": partial(split_at_articulations, context),
         "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
         "relocate": lambda models: [relocate_parts(context, one) for one in models],
+        "separate": partial(separate_parts, context),
     }
     of_steps = Judge.of(context.scene, context.options, context.judge)
     for name, step in steps.items():

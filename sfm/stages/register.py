@@ -55,6 +55,7 @@ class SessionMapper:
             cropped_cameras=self.collection.cropped_cameras,
             focal_guesses=backend.focal_guesses(self.collection),
             depth=backend.depth(self.collection),
+            photos=session.photos,
             poses=backend.poses(self.collection, self.database),
             keeps_aligned=config.register.aligns and config.alignment.refine == "none",
             existing=self.existing,
@@ -112,7 +113,12 @@ class SessionMapper:
         """Parts of models with two possible poses, and the pairs that would decide between the two."""
         config = self._config
         return ambiguous_parts(
-            self.database.path, models, probability, config=config.register, seed=config.run.seed
+            self.database.path,
+            models,
+            probability,
+            photos=self.session.photos,
+            config=config.register,
+            seed=config.run.seed,
         )
 
     def are_folded(self, models: Models, consistency: InconsistencyReport) -> bool:

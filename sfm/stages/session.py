@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from sfm.config.schema import Config
 from sfm.files.changes import FileState
-from sfm.mapping import ExistingModels
+from sfm.ingest.grey_photos import GreyPhotos
+from sfm.mapping import ExistingModels, PhotoSource
 from sfm.matching import Backend
 from sfm.pairs.history import History
 from sfm.report.record import peak_memory_mb
@@ -74,6 +75,11 @@ class Session:
     def notice(self) -> str:
         """A notice for users of the result, such as a license."""
         return ""
+
+    @property
+    def photos(self) -> PhotoSource | None:
+        """The photos by whose appearance placements are judged; None without photos."""
+        return None
 
     @property
     def sharing(self) -> Sharing:
@@ -138,6 +144,16 @@ class PhotoSession(Session):
     backend: Backend = field(kw_only=True)
     poses: KnownPoses | None = None
     """Known poses that registration begins with."""
+    _photos: GreyPhotos = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        Session.__post_init__(self)
+        self._photos = GreyPhotos(self.workspace.images)
+
+    @property
+    def photos(self) -> PhotoSource:
+        """The photos of the workspace."""
+        return self._photos
 
     @property
     def backend_name(self) -> str:

@@ -190,6 +190,7 @@ def _judged(
             cropped_cameras=collection.cropped_cameras,
             probability=report.probability if report else None,
             deferred=report.deferred if report else frozenset(),
+            photos=session.photos,
         )
         left = report.without(judged.cleared_pairs) if report and session.config.register.defers else report
         counts.update(doubtful=sum(bool(photo.doubt) for photo in judged.photos.values()))

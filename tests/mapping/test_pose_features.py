@@ -1,5 +1,6 @@
 """Features of registered images by which right poses differ from wrong ones."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from retrieval import Pair
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
 from sfm.mapping.pose_consistency.pose_judge import expected_right
+from sfm.mapping.pose_consistency.pose_probability import pose_probabilities
 
 LARGE, SMALL = "abcde", "xyz"
 WITHIN = [Pair.of(*ends) for part in (LARGE, SMALL) for ends in combinations(part, 2)]
@@ -33,7 +35,7 @@ def test_the_weakest_link_of_a_part_counts_for_its_smaller_side() -> None:
 
 def test_a_part_that_no_agreeing_pair_links_is_the_least_likely_right() -> None:
     linked = evidence(0.6)
-    apart = linked.with_agreeing(frozenset(ACROSS), frozenset())
+    apart = linked.with_agreeing(frozenset(SMALL), frozenset(ACROSS), frozenset())
 
     assert {link(apart)[name] for name in SMALL} == {-6.0}
     assert all(link(apart)[name] > 4 for name in LARGE)
@@ -43,8 +45,16 @@ def test_a_part_that_no_agreeing_pair_links_is_the_least_likely_right() -> None:
 def test_with_other_pairs_agreeing_all_else_stays() -> None:
     before = evidence(0.9)
 
-    after = before.with_agreeing(frozenset(ACROSS), frozenset(ACROSS[:1]))
+    after = before.with_agreeing(frozenset(SMALL), frozenset(ACROSS), frozenset(ACROSS[:1]))
 
     assert after.agreeing == sorted([*WITHIN, ACROSS[0]])
-    assert after.repeatability.keys() == set(WITHIN)
+    assert after.consistency.keys() == set(WITHIN)
     assert (after.num_points, after.probability) == (before.num_points, before.probability)
+
+
+@pytest.mark.parametrize(("has_photos", "name"), [(True, "photo_consistency"), (False, "repeatability")])
+def test_images_are_judged_by_photos_where_there_are_some(has_photos: bool, name: str) -> None:
+    found = replace(evidence(0.9), has_photos=has_photos)
+
+    assert pose_features(found).keys() == {"link", "true_pairs", name}
+    assert 0 < pose_probabilities(found).not_folded < 1

@@ -88,10 +88,11 @@ def test_the_pairs_that_agree_with_a_placement_say_how_likely_it_is(photographed
     judge = PoseJudge(context.scene, report.probability)
     names = {image_id: image.name for image_id, image in scene.truth.images.items()}
     across = frozenset(Pair.of(names[a], names[b]) for a, b in ACROSS)
+    part = frozenset(names[i] for i in PART)
     wrong = astray(model)
 
     def expected(model: pycolmap.Reconstruction, agreeing: frozenset[Pair]) -> float:
-        return expected_right(judge.evidence(model).with_agreeing(across, agreeing))
+        return expected_right(judge.evidence(model).with_agreeing(part, across, agreeing))
 
     assert expected(model, across) >= expected(model, frozenset(sorted(across)[:1]))
     assert expected(model, across) > expected(model, frozenset())

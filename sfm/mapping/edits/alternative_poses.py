@@ -16,6 +16,7 @@ from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..measures.epipolar import Views
 from ..measures.inconsistent_parts import inconsistent_parts, placement_log_odds
+from ..measures.photo_consistency import photo_consistencies
 from ..measures.repeatability import repeatabilities
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..measures.weak_parts import weakly_connected_parts
@@ -53,8 +54,8 @@ def alternative_placements(
 ) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
-    Of each part that observes little of what the images beside it observe, however many matches agree with
-    its present placement. All verified pairs count, also those that are likelier false.
+    Of each part that observes little of what the images beside it observe, or looks unlike them, however many
+    matches agree with its present placement. All verified pairs count, also those that are likelier false.
 
     Args:
         context: its scene has all pairs.
@@ -68,9 +69,14 @@ def alternative_placements(
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
     covisibility = PredictedCovisibility.of(model)
     near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
-    repeated = repeatabilities(model, near, scene.first_of_second, covisibility=covisibility)
-    log_odds = placement_log_odds(repeated, errors_px, probability)
-    inconsistent = set(inconsistent_parts(submodel.names, log_odds))
+    measures = [repeatabilities(model, near, scene.first_of_second, covisibility=covisibility)]
+    if scene.photos is not None:
+        measures.append(photo_consistencies(model, scene.photos))
+    inconsistent = {
+        part
+        for measure in measures
+        for part in inconsistent_parts(submodel.names, placement_log_odds(measure, errors_px, probability))
+    }
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors_px}
     weak = weakly_connected_parts(submodel.names, errors_px, inliers) if with_weak else set()
     for part in sorted(inconsistent | weak, key=sorted):

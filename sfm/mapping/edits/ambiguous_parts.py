@@ -13,6 +13,7 @@ from sfm.config.schema import RefineConfig, RegisterConfig
 
 from ..growing.submodels import MappingContext, Submodel
 from ..scene.options import mapper_options
+from ..scene.photo_source import PhotoSource
 from ..scene.scene import Scene
 from .alternative_poses import AlternativePlacement, alternative_placements
 
@@ -34,6 +35,7 @@ def ambiguous_parts(
     models: Sequence[pycolmap.Reconstruction],
     probability: Mapping[Pair, float],
     *,
+    photos: PhotoSource | None = None,
     config: RegisterConfig,
     seed: int,
 ) -> list[AmbiguousPart]:
@@ -48,10 +50,11 @@ def ambiguous_parts(
         database: COLMAP database with keypoints and two-view geometries; only read.
         models: of its images, unchanged; need not be settled.
         probability: that each verified pair is true; others count as true.
+        photos: by whose appearance placements are judged.
         config: of registration.
         seed: of everything random.
     """
-    scene = Scene.open(database)
+    scene = Scene.open(database, photos=photos)
     options = mapper_options(config, RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=seed)
     context = MappingContext(scene, options, lambda name: None)
     found: list[AmbiguousPart] = []

@@ -52,7 +52,8 @@ def _likelier_placements(
     """
     placements = alternative_placements(context, submodel, judge.probability)
     expected = [
-        (expected_right(evidence.with_agreeing(move.across, move.other)), move) for move in placements
+        (expected_right(evidence.with_agreeing(move.part, move.across, move.other)), move)
+        for move in placements
     ]
     likelier = [(right, move) for right, move in expected if right > present]
     ordered = sorted(likelier, key=lambda one: (-one[0], len(one[1].part), min(one[1].part)))

@@ -24,15 +24,15 @@ _NUM_STARTS = 3
 
 
 def placement_log_odds(
-    repeatability: Mapping[Pair, float], errors_px: Mapping[Pair, float], probability: Mapping[Pair, float]
+    consistency: Mapping[Pair, float], errors_px: Mapping[Pair, float], probability: Mapping[Pair, float]
 ) -> dict[Pair, float]:
     """Log-odds that the images of a pair are rightly placed to each other.
 
-    Repeatability, where it is known. Other verified pairs count less, since repeated structure agrees with
-    the epipolar geometry of a wrong placement: by their probability, for or against the placement.
+    The consistency of the images, where it is known. Other verified pairs count less, since repeated
+    structure agrees with the epipolar geometry of a wrong placement: by their probability, for or against it.
 
     Args:
-        repeatability: log-odds of pairs of a model (`repeatabilities`).
+        consistency: log-odds of pairs of a model (`image_consistencies`).
         errors_px: median distance to the epipolar lines of each verified pair within it.
         probability: that a pair is true; others count as true.
     """
@@ -41,7 +41,7 @@ def placement_log_odds(
         for pair, error in errors_px.items()
         if error <= AGREED_PX or error > CONTRADICTED_PX
     }
-    return {**agreement, **repeatability}
+    return {**agreement, **consistency}
 
 
 def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> Iterator[frozenset[str]]:

@@ -1,8 +1,8 @@
 """Features of registered images by which right poses differ from those that visual aliasing made.
 
 They compare the poses with the verified pairs, each with its probability to be true, and with what images
-observe again of each other's points (`measures.repeatability`). The latter follows Heinly et al. 2014,
-"Correcting for Duplicate Scene Structure in Sparse 3D Reconstruction".
+show (`measures.photo_consistency`) or observe again (`measures.repeatability`) of each other's points. The
+latter follow Heinly et al. 2014, "Correcting for Duplicate Scene Structure in Sparse 3D Reconstruction".
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import scipy.sparse as sp
 from retrieval import Pair
 
 from ..measures.agreement import AGREED_PX, median_errors_px
-from ..measures.repeatability import lower_half_means, repeatabilities
+from ..measures.image_consistency import image_consistencies
+from ..measures.repeatability import lower_half_means
 from ..pair_consistency.trees import maximum_spanning_forest
 from ..scene.scene import Scene
 
@@ -39,8 +40,10 @@ class ModelEvidence:
     """That a verified pair is true, of each pair within the model."""
     errors_px: Mapping[Pair, float]
     """Median distance to the epipolar lines, of the same pairs."""
-    repeatability: Mapping[Pair, float]
-    """Of pairs that were matched, but for deferred ones (`repeatabilities`)."""
+    consistency: Mapping[Pair, float]
+    """Of pairs of images (`image_consistencies`), by repeatability not of deferred ones."""
+    has_photos: bool = False
+    """Whether it is photo-consistency."""
     deferred: Set[Pair] = frozenset()
     """Pairs that the model grew without: their agreement with it does not make it doubtful."""
 
@@ -67,23 +70,23 @@ class ModelEvidence:
         points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
         chances = {pair: probability[pair] for pair in errors}
         within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
-        repeated = repeatabilities(model, within, scene.first_of_second)
-        return cls(dict(sorted(points.items())), chances, errors, repeated, deferred)
+        consistency = image_consistencies(scene, model, within)
+        has_photos = scene.photos is not None
+        return cls(dict(sorted(points.items())), chances, errors, consistency, has_photos, deferred)
 
     @property
     def agreeing(self) -> list[Pair]:
         """Verified pairs that the poses agree with."""
         return sorted(pair for pair, error in self.errors_px.items() if error <= AGREED_PX)
 
-    def with_agreeing(self, across: Set[Pair], agreeing: Set[Pair]) -> ModelEvidence:
-        """The evidence if poses agreed with just `agreeing` of the pairs `across`.
+    def with_agreeing(self, part: Set[str], across: Set[Pair], agreeing: Set[Pair]) -> ModelEvidence:
+        """The evidence if poses agreed with just `agreeing` of the pairs `across`, of a part with the rest.
 
-        What images would observe again across is unknown before an adjustment, so no such pair has a
-        repeatability.
+        The consistency across is unknown before an adjustment, so no such pair has one.
         """
         errors_px = {**self.errors_px, **dict.fromkeys(across, math.inf), **dict.fromkeys(agreeing, 0.0)}
-        repeatability = {pair: value for pair, value in self.repeatability.items() if pair not in across}
-        return replace(self, errors_px=errors_px, repeatability=repeatability)
+        consistency = {pair: value for pair, value in self.consistency.items() if len(part & {*pair}) != 1}
+        return replace(self, errors_px=errors_px, consistency=consistency)
 
 
 def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
@@ -91,8 +94,8 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
 
     `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
     side, with the larger part; the lowest where none does. `true_pairs`: log ratio of the true to the false
-    pairs, as expected, of those that the model grew with and that agree with its pose. `repeatability`:
-    `lower_half_means`, averaged over the images around it; 0 where nothing was predicted.
+    pairs, as expected, of those that the model grew with and that agree with its pose. `photo_consistency`
+    or `repeatability`: `lower_half_means`, averaged over the images around it; 0 where nothing was predicted.
     """
     names, agreeing = list(evidence.num_points), evidence.agreeing
     index = {name: number for number, name in enumerate(names)}
@@ -102,13 +105,18 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
         _sums(index, [pair for pair in agreeing if pair not in evidence.deferred], values)
         for values in (used, 1 - used)
     )
-    lower = lower_half_means(evidence.repeatability)
+    lower = lower_half_means(evidence.consistency)
     around = neighbourhood(index, agreeing)
     return {
         "link": _weakest_links(names, chance),
         "true_pairs": np.log((true + 0.5) / (false + 0.5)),
-        "repeatability": around @ np.array([lower.get(name, 0.0) for name in names]),
+        consistency_feature(evidence.has_photos): around @ np.array([lower.get(name, 0.0) for name in names]),
     }
+
+
+def consistency_feature(has_photos: bool) -> str:
+    """Name of the feature of what images show, or observe again, of each other's points."""
+    return "photo_consistency" if has_photos else "repeatability"
 
 
 def neighbourhood(index: Mapping[str, int], agreeing: Iterable[Pair]) -> sp.csr_array:

@@ -1,7 +1,7 @@
 """The probability that a registered image's pose is right, and that no part of a model is folded.
 
 A logistic model over `pose_features`; its coefficients are in `pose_model.json`, which
-`tools/bench/evidence/poses.py` fits on models of collections with known poses.
+`tools/bench/evidence/poses.py` fits on models of collections with known poses, with their photos and without.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from .pose_features import ModelEvidence, neighbourhood, pose_features
+from .pose_features import ModelEvidence, consistency_feature, neighbourhood, pose_features
 
 FOLDED_SHARE = 0.05
 """A model is folded if more of its images than this share are wrong."""
@@ -26,6 +26,7 @@ _UNLINKED = "no pair that agrees with its pose links it with the rest of its mod
 WORDS = {
     "link": "only pairs that may join look-alike places link it with the rest of its model",
     "true_pairs": "most pairs that agree with its pose are likelier false than true",
+    "photo_consistency": "photos beside it do not look like it where they should show the same",
     "repeatability": "photos beside it show little of what it shows",
 }
 """What a low value of each feature means, to users."""
@@ -69,18 +70,19 @@ class PoseProbabilities:
 
 
 @cache
-def pose_model() -> PoseModel:
-    """The model that is shipped with the package."""
-    stored = json.loads(files(__package__).joinpath("pose_model.json").read_text(encoding="utf-8"))
+def pose_model(*, has_photos: bool) -> PoseModel:
+    """The model that is shipped with the package, for evidence with or without photos."""
+    text = files(__package__).joinpath("pose_model.json").read_text(encoding="utf-8")
+    stored = json.loads(text)[consistency_feature(has_photos)]
     constant, slope = stored["whole"]
     return PoseModel(stored["constant"], stored["coefficients"], stored["usual"], (constant, slope))
 
 
 def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) -> PoseProbabilities:
-    """The probabilities of one model's images; `model`: None for the one that is shipped."""
+    """The probabilities of one model's images; `model`: None for a shipped one."""
     if len(evidence.num_points) == 1:  # there is nothing that it could be misplaced against
         return PoseProbabilities(dict.fromkeys(evidence.num_points, 1.0), {}, 1.0, ())
-    chosen = model or pose_model()
+    chosen = model or pose_model(has_photos=evidence.has_photos)
     features = pose_features(evidence)
     log_odds, names = chosen.log_odds(features), list(evidence.num_points)
     photos = dict(zip(names, _sigmoid(log_odds).round(4).tolist(), strict=True))

@@ -17,6 +17,7 @@ from retrieval import Pair
 from sfm.colmap.second_matcher import first_keypoints
 
 from .depth_source import DepthSource
+from .photo_source import PhotoSource
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
 
 _MAX_PARTNERS = 8  # images with most inliers by which the matched keypoints of another are counted
@@ -32,6 +33,7 @@ class Scene:
     """Image id to name, of the images that share a verified pair with another."""
     id_of: dict[str, int]
     depth: DepthSource | None = None
+    photos: PhotoSource | None = None
     tried: frozenset[Pair] = frozenset()
     """All pairs that were matched, whether they verified or not."""
     first_of_second: Mapping[int, int] = field(default_factory=dict)
@@ -41,7 +43,9 @@ class Scene:
     _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, database: Path, depth: DepthSource | None = None) -> Scene:
+    def open(
+        cls, database: Path, depth: DepthSource | None = None, photos: PhotoSource | None = None
+    ) -> Scene:
         """Read images, cameras and verified pairs."""
         options = pycolmap.DatabaseCacheOptions()
         options.min_num_matches = MIN_NUM_INLIERS
@@ -60,6 +64,7 @@ class Scene:
             name_of,
             id_of,
             depth,
+            photos,
             _tried_pairs(database, name_of),
             first_keypoints(database),
             keypoints,

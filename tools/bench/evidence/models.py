@@ -60,6 +60,7 @@ def main() -> None:
             database = place / "thin.db" if is_thin else Path(one["database"])
             if models := _mapped(engine, database, place / name, more):
                 found = {"truth": str(truth), "database": str(database), "models": str(models)}
+                found["photos"] = str(folder / "images")
                 listed.append({"kind": one["kind"], **found, "defers": engine == "ours" and not more})
                 print(folder.name, name, flush=True)
     text = json.dumps(listed, indent=1) + "\n"

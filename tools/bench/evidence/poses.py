@@ -2,18 +2,20 @@
 
     python tools/bench evidence.poses MODELS.json --out out/poses.json          # leave one kind out
     python tools/bench evidence.poses MODELS.json --model pose_model.json       # and the fit on all
+    python tools/bench evidence.poses MODELS.json --pairs photo_consistency.json # and of pairs of images
+    python tools/bench evidence.poses MODELS.json --database-only               # by repeatability, no photos
 
-MODELS.json lists models of any mapper, right and folded ones; `evidence.models` makes them:
-[{"kind": "desk", "truth": "gt.json", "database": "...", "models": "...", "defers": true}, …]. Beside the
-probability stands what others have: the number of points that an image sees, and its mean reprojection error.
-A model counts by the root of its number of images.
+MODELS.json lists models of any mapper, right and folded ones; `evidence.models` makes them: [{"kind": "desk",
+"truth": "gt.json", "database": "...", "models": "...", "photos": "images", "defers": true}, …]. Without truth
+(null) all images count as right. Beside the probability stands what others have: the number of points that an
+image sees, and its mean reprojection error. A model counts by the root of its number of images.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,20 +24,21 @@ import pycolmap
 from harness.arguments import file_to_write, program
 
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
+from retrieval import Pair
 from sfm.colmap.model_poses import find_models
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.evaluation import load_ground_truth
+from sfm.ingest.grey_photos import GreyPhotos
 from sfm.mapping import InconsistencyReport
-from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
+from sfm.mapping.measures.photo_consistency import similar_log_odds
+from sfm.mapping.pose_consistency.pose_features import ModelEvidence, consistency_feature, pose_features
 from sfm.mapping.pose_consistency.pose_probability import (
     FOLDED_SHARE,
-    WORDS,
     PoseModel,
     lowest_average,
 )
 from sfm.mapping.scene.scene import Scene
 
-NAMES = list(WORDS)
 _MIN_IMAGES = 5
 _PLACE, _TURN_DEG = 0.1, 8.0
 """Largest error of a right pose: share of the extent of the true positions, and degrees."""
@@ -57,11 +60,15 @@ class LabelledModel:
     is_right: Truth
     """(N,) within the largest set of images that one similarity brings to the truth."""
     reprojection_px: Reals
+    pairs: Mapping[Pair, bool] = field(default_factory=dict)
+    """Whether the images of a pair are rightly placed to each other, of those whose photos are compared."""
+    similar: Mapping[Pair, float] = field(default_factory=dict)
+    """`similar_log_odds` of the same pairs."""
 
     @property
     def matrix(self) -> Reals:
         """Features of the known images, (K, F)."""
-        return np.array([self.features[name][self.is_known] for name in NAMES]).T
+        return np.array([values[self.is_known] for values in self.features.values()]).T
 
     @property
     def truth(self) -> Truth:
@@ -75,6 +82,8 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("--out", type=file_to_write, help="figures, as JSON")
     parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")
+    parser.add_argument("--pairs", type=file_to_write, help="coefficients of pairs of images, fitted on all")
+    parser.add_argument("--database-only", action="store_true", help="as if there were no photos")
     parser.add_argument(
         "--without", nargs="*", default=(), metavar="KIND", help="judged as others, but in no fit"
     )
@@ -82,8 +91,15 @@ def main() -> None:
     pycolmap.logging.minloglevel = 2
     models: list[LabelledModel] = []
     for one in json.loads(options.models.read_text(encoding="utf-8")):
-        paths = (Path(one[key]) for key in ("truth", "database", "models"))
-        models += labelled_models(one["kind"], *paths, defers=one["defers"])
+        photos = None if options.database_only else one.get("photos")
+        models += labelled_models(
+            one["kind"],
+            Path(one["truth"]) if one["truth"] else None,
+            Path(one["database"]),
+            Path(one["models"]),
+            defers=one["defers"],
+            photos=Path(photos) if photos else None,
+        )
     rows = left_out(models, without=options.without)
     for row in rows:
         print(" ".join(f"{key} {value}" for key, value in row.items()))
@@ -91,18 +107,33 @@ def main() -> None:
         options.model.write_text(
             json.dumps(model_of(_but(models, options.without)), indent=1) + "\n", encoding="utf-8"
         )
+    if options.pairs:
+        options.pairs.write_text(
+            json.dumps(pair_model_of(_but(models, options.without)), indent=1) + "\n", encoding="utf-8"
+        )
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def labelled_models(
-    kind: str, truth: Path, database: Path, folder: Path, *, defers: bool
+    kind: str, truth: Path | None, database: Path, folder: Path, *, defers: bool, photos: Path | None = None
 ) -> list[LabelledModel]:
-    """The models below a folder, with evidence and labels; `defers`: whether they grew without some pairs."""
+    """The models below a folder, with evidence and labels.
+
+    Args:
+        kind: of the collection.
+        truth: poses; None: all images are right.
+        database: that the models were made from.
+        folder: of the models.
+        defers: whether they grew without some pairs.
+        photos: None: the models are judged by the database alone.
+    """
     scene, report = _scene(database)
+    source = GreyPhotos(photos) if photos else None
+    scene = replace(scene, photos=source)
     poses = {
         name: (np.asarray(pose.rotation.matrix()), np.asarray(pose.inverse().translation))
-        for name, pose in load_ground_truth(truth).poses.items()
+        for name, pose in (load_ground_truth(truth).poses.items() if truth else ())
     }
     found = []
     for path in find_models(folder):
@@ -112,14 +143,59 @@ def labelled_models(
             continue
         deferred = report.deferred if defers else frozenset()
         evidence = ModelEvidence.of(scene, model, report.probability, deferred)
-        is_known = np.array([image.name in poses for image in images])
-        right = _right({i.name: i.cam_from_world() for i in images if i.name in poses}, poses)
+        placed = {i.name: i.cam_from_world() for i in images if i.name in poses or not truth}
+        is_known = np.array([image.name in placed for image in images])
+        right = _right(placed, poses) if truth else frozenset(placed)
         is_right = np.array([image.name in right for image in images])
         errors_px = np.array([_mean_error_px(model, image) for image in images])
-        features = pose_features(evidence)
+        similar = similar_log_odds(model, source) if source else {}
+        pairs = {pair: pair.a in right and pair.b in right for pair in similar}
+        if truth:
+            pairs = _rightly_placed(pairs, placed, poses, right)
         found.append(
-            LabelledModel(kind, folder.as_posix(), evidence, features, is_known, is_right, errors_px)
+            LabelledModel(
+                kind,
+                folder.as_posix(),
+                evidence,
+                pose_features(evidence),
+                is_known,
+                is_right,
+                errors_px,
+                pairs,
+                {pair: similar[pair] for pair in pairs},
+            )
         )
+    return found
+
+
+def _rightly_placed(
+    pairs: Collection[Pair],
+    placed: Mapping[str, pycolmap.Rigid3d],
+    truth: Mapping[str, tuple[Reals, Reals]],
+    right: Collection[str],
+) -> dict[Pair, bool]:
+    """Whether the relative pose of both images is right, in the scale of the right images."""
+    names = sorted(right)
+    if len(names) < 3:
+        return {}
+    model, true = (
+        np.array([position(name) for name in names])
+        for position in (lambda name: placed[name].inverse().translation, lambda name: truth[name][1])
+    )
+    scale = np.linalg.norm(true - true.mean(axis=0)) / np.linalg.norm(model - model.mean(axis=0))
+    every = np.array([truth[name][1] for name in sorted(placed)])
+    reach = _PLACE * np.linalg.norm(every - every.mean(axis=0), axis=1).max()
+    found = {}
+    for pair in pairs:
+        if pair.a in placed and pair.b in placed:
+            here, there = (placed[name] for name in pair)
+            baseline = here.rotation.matrix() @ (there.inverse().translation - here.inverse().translation)
+            true_here, true_there = (truth[name] for name in pair)
+            true_baseline = true_here[0] @ (true_there[1] - true_here[1])
+            turn = there.rotation.matrix() @ here.rotation.matrix().T @ true_here[0] @ true_there[0].T
+            angle_deg = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+            away = np.linalg.norm(scale * baseline - true_baseline)
+            found[pair] = bool(away <= reach and angle_deg <= _TURN_DEG)
     return found
 
 
@@ -160,13 +236,14 @@ def _right(poses: Mapping[str, pycolmap.Rigid3d], truth: Mapping[str, tuple[Real
 
 def fitted(models: Sequence[LabelledModel]) -> PoseModel:
     """The model of images, and the one of whole models by the log-odds of the first."""
+    names = list(models[0].features)
     matrix, truth, weights = _stacked(models)
     constant, slopes = logistic_fit(matrix, truth, weights)
     usual = matrix[truth].mean(axis=0)
     model = PoseModel(
         round(constant, 4),
-        dict(zip(NAMES, slopes.round(4).tolist(), strict=True)),
-        dict(zip(NAMES, usual.round(4).tolist(), strict=True)),
+        dict(zip(names, slopes.round(4).tolist(), strict=True)),
+        dict(zip(names, usual.round(4).tolist(), strict=True)),
         (0.0, 1.0),
     )
     lowest = np.array([[lowest_average(one.evidence, model.log_odds(one.features))] for one in models])
@@ -178,10 +255,9 @@ def fitted(models: Sequence[LabelledModel]) -> PoseModel:
 
 
 def model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
-    """The content of `pose_model.json`, fitted on all."""
+    """A part of `pose_model.json`, fitted on all."""
     found, truth = fitted(models), np.concatenate([one.truth for one in models])
-    return {
-        "made": "tools/bench/evidence/poses.py",
+    coefficients = {
         "kinds": sorted({one.kind for one in models}),
         "models": len(models),
         "images": len(truth),
@@ -190,6 +266,23 @@ def model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
         "coefficients": dict(found.coefficients),
         "usual": dict(found.usual),
         "whole": list(found.whole),
+    }
+    return {consistency_feature(models[0].evidence.has_photos): coefficients}
+
+
+def pair_model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
+    """The content of `photo_consistency.json`, fitted on all."""
+    some = [one for one in models if one.pairs]
+    similar = np.array([value for one in some for value in one.similar.values()])
+    right = np.array([value for one in some for value in one.pairs.values()])
+    weights = np.concatenate([np.full(len(one.pairs), len(one.pairs) ** -0.5) for one in some])
+    constant, slopes = logistic_fit(similar[:, None], right, weights)
+    return {
+        "made": "tools/bench/evidence/poses.py --pairs",
+        "pairs": len(right),
+        "wrong_pairs": int((~right).sum()),
+        "constant": round(constant, 4),
+        "slope": round(float(slopes[0]), 4),
     }
 
 

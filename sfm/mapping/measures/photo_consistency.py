@@ -1,0 +1,200 @@
+"""Photo-consistency: whether images show each other's points where a model predicts them.
+
+Surfaces that two images rightly see in common look alike in both (Seitz and Dyer 1999, "Photorealistic Scene
+Reconstruction by Voxel Coloring"). Where visual aliasing places images of one place beside those of another,
+the repeated surface does, and what stands around it does not. Points that both observe are left out: matches
+joined them, and those of a repeated surface look alike in any case.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import pycolmap
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from kernels.correlation import best_correlations
+from retrieval import Pair
+
+from ..scene.bearings import bearing_vectors, depths
+from ..scene.photo_source import PhotoSource
+from .covisibility import PredictedCovisibility, View, near_points
+from .observations import PointTable
+
+Array = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+_MAX_ANGLE_DEG = 20.0
+_MAX_SCALE = 1.5
+_MIN_COMMON = 8
+"""Points that both images of a pair observe: others may look at one place from both sides of a wall."""
+_MATCHED_PER_PAIR = 10
+_UNLIKE_SHARE = 0.05
+_FALL = 0.3
+"""Points look alike whose correlation is this much less than all matched ones but that share have, or more:
+matches are of the surfaces that look most alike."""
+_LEAST = 0.2
+"""No less: unrelated patches correlate more than this by chance, at the best of all shifts."""
+_PRIOR_ALIKE = 4
+"""A pair counts as if so many further points looked alike, which both observe."""
+_MAX_LOG_ODDS = 2.5
+"""Of points to look alike: beyond, it is no further evidence."""
+_NUM_NEAREST, _NEAREST, _NEARER = 5, 0.05, 0.85
+"""A point is taken for hidden where one of the five that the image observes nearest to it, within a twentieth
+of its longer side, has less than this share of its depth."""
+
+
+def photo_consistencies(model: pycolmap.Reconstruction, photos: PhotoSource) -> dict[Pair, float]:
+    """Log-odds that the images of a pair are rightly placed to each other, by the points that look alike.
+
+    Of pairs that observe at least 8 common points, among those that one is predicted to see as the other
+    does (`PredictedCovisibility`), within 20 degrees and 1.5 times the size. Pairs with a photo that cannot
+    be read are left out.
+
+    Args:
+        model: left unchanged.
+        photos: of its images.
+    """
+    constant, slope = _calibration()
+    return {pair: constant + slope * odds for pair, odds in similar_log_odds(model, photos).items()}
+
+
+def similar_log_odds(model: pycolmap.Reconstruction, photos: PhotoSource) -> dict[Pair, float]:
+    """Log-odds that a point looks alike in both images, of the same pairs as `photo_consistencies`."""
+    compared = list(_Compared.of_all(model, photos))
+    if not compared:
+        return {}
+    matched = np.concatenate([one.matched for one in compared])
+    least = max(np.quantile(matched, _UNLIKE_SHARE) - _FALL if len(matched) else 0.0, _LEAST)
+    counts: dict[Pair, NDArray[np.int64]] = {}
+    for one in compared:
+        alike = np.count_nonzero(one.unobserved > least)
+        number = np.array([alike, len(one.unobserved) - alike])
+        counts[one.pair] = counts.get(one.pair, np.zeros(2, np.int64)) + number
+    return {
+        pair: min(float(np.log((alike + _PRIOR_ALIKE + 0.5) / (other + 0.5))), _MAX_LOG_ODDS)
+        for pair, (alike, other) in sorted(counts.items())
+    }
+
+
+@cache
+def _calibration() -> tuple[float, float]:
+    text = files(__package__).joinpath("photo_consistency.json").read_text(encoding="utf-8")
+    stored = json.loads(text)
+    return stored["constant"], stored["slope"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Correlations of points of one image with another that is predicted to see them."""
+
+    pair: Pair
+    matched: Array
+    """Of some points that both observe, (N,)."""
+    unobserved: Array
+    """Of points that only the first observes, (M,)."""
+
+    @classmethod
+    def of_all(cls, model: pycolmap.Reconstruction, photos: PhotoSource) -> Iterator[_Compared]:
+        """Of all pairs with enough common points, both ways."""
+        points = PointTable.of(model)
+        for source, target, common, others in _predicted(model):
+            first, second = _grey(photos, source), _grey(photos, target)
+            if first is None or second is None:
+                continue
+            xyz = points.xyz_of(others)
+            visible = xyz[~_hidden(target, xyz, points.xyz_of(target.observed))]
+            matched = points.xyz_of(common[:: -(-len(common) // _MATCHED_PER_PAIR) or 1])
+            found = (_correlations(source, target, first, second, xyz) for xyz in (matched, visible))
+            yield cls(Pair.of(source.name, target.name), *(values[np.isfinite(values)] for values in found))
+
+
+def _predicted(model: pycolmap.Reconstruction) -> list[tuple[View, View, Ids, Ids]]:
+    """Source, target, and the points that the target is predicted to see: those that it observes, and others.
+
+    Of pairs with enough of the former.
+    """
+    views = PredictedCovisibility.of(model).views
+    observed = np.zeros(1 + max(model.point3D_ids(), default=0), bool)
+    found: list[tuple[View, View, Ids, Ids]] = []
+    num_common: dict[Pair, int] = {}
+    for target, sources in _with_common_points(views, len(observed)):
+        observed[target.observed] = True
+        near = near_points(sources, target, max_angle_deg=_MAX_ANGLE_DEG, max_scale=_MAX_SCALE)
+        for source, ids, _ in near:
+            again, pair = observed[ids], Pair.of(source.name, target.name)
+            num_common[pair] = num_common.get(pair, 0) + int(np.count_nonzero(again))
+            found.append((source, target, ids[again], ids[~again]))
+        observed[target.observed] = False
+    return [one for one in found if num_common[Pair.of(one[0].name, one[1].name)] >= _MIN_COMMON]
+
+
+def _with_common_points(views: Sequence[View], num_ids: int) -> Iterator[tuple[View, list[View]]]:
+    """Images, each with those that observe enough of the same points, where there are such."""
+    if not views:
+        return
+    ends = np.cumsum([0, *(len(view.observed) for view in views)])
+    ids = np.concatenate([view.observed for view in views])
+    sees = sp.csr_array((np.ones(len(ids), np.int64), ids, ends), shape=(len(views), num_ids))
+    shared = sp.csr_array(sees @ sees.T)
+    for row, target in enumerate(views):
+        span = slice(shared.indptr[row], shared.indptr[row + 1])
+        partners = np.sort(shared.indices[span][shared.data[span] >= _MIN_COMMON])
+        if sources := [views[i] for i in partners.tolist() if i != row]:
+            yield target, sources
+
+
+def _hidden(view: View, xyz: Array, observed_xyz: Array) -> NDArray[np.bool_]:
+    """Which points (N, 3) lie behind some that an image observes close by."""
+    in_cam, seen = (np.asarray(view.cam_from_world * points) for points in (xyz, observed_xyz))
+    tree = cKDTree(np.asarray(view.camera.img_from_cam(seen)))
+    reach = _NEAREST * max(view.camera.width, view.camera.height)
+    nearest = np.arange(1, _NUM_NEAREST + 1)
+    away, index = tree.query(
+        np.asarray(view.camera.img_from_cam(in_cam)), k=nearest, distance_upper_bound=reach
+    )
+    around = np.append(depths(seen, view.camera), np.inf)[index]
+    limit = _NEARER * depths(in_cam, view.camera)[:, None]
+    return np.asarray(np.any(np.isfinite(away) & (around < limit), axis=1))
+
+
+def _correlations(
+    source: View, target: View, first: NDArray[np.uint8], second: NDArray[np.uint8], xyz: Array
+) -> Array:
+    """How alike each point looks in both images, (N,); NaN where it cannot be compared.
+
+    A patch lies on the sphere around the source on which the point lies.
+    """
+    if not len(xyz):
+        return np.zeros(0)
+    scale, scale_there = (
+        np.array(grey.shape[::-1]) / (view.camera.width, view.camera.height)
+        for grey, view in ((first, source), (second, target))
+    )
+    here = _projections(source, xyz)
+    moved = here + np.array([(0.0, 0.0), (1.0 / scale[0], 0.0), (0.0, 1.0 / scale[1])])[:, None]
+    there = [_projections(target, _back_projected(source, xy, xyz)) * scale_there for xy in moved]
+    maps = np.stack([there[1] - there[0], there[2] - there[0]], axis=-1)
+    return best_correlations(first, second, here * scale, there[0], maps)
+
+
+def _grey(photos: PhotoSource, view: View) -> NDArray[np.uint8] | None:
+    return photos.grey(view.name, (view.camera.width, view.camera.height))
+
+
+def _projections(view: View, xyz: Array) -> Array:
+    return np.asarray(view.camera.img_from_cam(np.asarray(view.cam_from_world * xyz)))
+
+
+def _back_projected(view: View, xy: Array, xyz: Array) -> Array:
+    """Where rays through positions (N, 2) are as far away from the image as points (N, 3); in the world."""
+    rays = bearing_vectors(xy, view.camera)
+    lengths = np.linalg.norm(xyz - view.centre, axis=1) / np.linalg.norm(rays, axis=1)
+    return np.asarray(view.cam_from_world.inverse() * (lengths[:, None] * rays))
