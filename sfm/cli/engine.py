@@ -73,9 +73,14 @@ def match_command(request: Request) -> None:
 
 
 @click.command("map", short_help="Reconstruct from a COLMAP database.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of its photos: what looks alike tells a repeated place from the same one.",
+)
 @engine_options("DATABASE [KEY=VALUE]...")
-def map_command(request: Request) -> None:
-    """Reconstruct from the verified pairs of a COLMAP database; the photos are not needed."""
+def map_command(request: Request, images: Path | None) -> None:
+    """Reconstruct from the verified pairs of a COLMAP database; the photos may be missing."""
     import sfm
 
     config = request.config()
@@ -84,7 +89,11 @@ def map_command(request: Request) -> None:
         raise click.UsageError("which database? sfm map DATABASE -o OUT")
     with shown(request) as progress:
         result = sfm.map_database(
-            Path(database).expanduser(), output=Path(str(config.output)), config=config, progress=progress
+            Path(database).expanduser(),
+            output=Path(str(config.output)),
+            images=images.expanduser() if images else None,
+            config=config,
+            progress=progress,
         )
     _conclude(request, result_lines(result))
     require_finished(result)

@@ -170,8 +170,8 @@ def _registration(name: str, history: History) -> Iterator[str]:
         )
     if apart := history.separated.get(name):
         lines.append(
-            f"separated from {_model(apart)} with {len(apart['names']) - 1} others: they look unlike the photos "
-            "beside them where both should show the same, so only look-alikes joined them with the rest"
+            f"separated from {_model(apart)} with {len(apart['names']) - 1} others: they look unlike the "
+            "photos beside them where both should show the same, so look-alikes alone joined them with it"
         )
     if moved := history.relocated.get(name):
         before, after = moved["num_matches"]

@@ -1,4 +1,4 @@
-"""`sfm map`: a model from any COLMAP database, without its photos."""
+"""`sfm map`: a model from any COLMAP database, with its photos or without."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sfm.config.schema import Config
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.errors import ConfigError, InputError
 from sfm.files.scratch import scratch_folder
+from sfm.ingest.grey_photos import GreyPhotos
 from sfm.ingest.photo_positions import with_positions
 from sfm.loop import LoopResult
 from sfm.mapping import NO_DOUBT, MappingProblem, reconstruct, refine_models
@@ -25,6 +26,7 @@ from sfm.report.result import Result
 from sfm.stages.session import SILENT, AnyPath, Session, one_blas_thread
 from sfm.stages.write_results import finish, write_refined, write_unrefined
 from sfm.types import CameraSpec, Collection, Exif, Photo
+from sfm.untrusted.names import path_below
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import Workspace, is_about_disk, opened_workspace
 
@@ -33,20 +35,26 @@ log = logging.getLogger(__name__)
 
 @one_blas_thread()
 def map_database(
-    database: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
+    database: AnyPath,
+    *,
+    output: AnyPath,
+    images: AnyPath | None = None,
+    config: Config | None = None,
+    progress: Progress = SILENT,
 ) -> Result:
     """Reconstruct from the verified pairs of a COLMAP database; the database itself is only read.
 
     Args:
         database: SQLite file as COLMAP 3 or 4 writes it, with two-view geometries.
         output: workspace; the database is copied into it.
+        images: folder of the photos, by whose appearance repeated places are recognised; only read.
         config: `register`, `refine`, `georeference`, `export` and `run` are used.
         progress: receives the progress of registration.
 
     Raises:
         ConfigError: known poses, which only a run from photos can start from.
         InputError: the file is missing, is not a COLMAP database, contradicts itself, or holds no verified
-            pair; or the positions file cannot be used.
+            pair; the positions file cannot be used; or `images` holds none of its photos.
         WorkspaceError: `output` is in use, foreign or not writable.
     """
     config, database, output = config or Config(), Path(database), Path(output)
@@ -55,7 +63,8 @@ def map_database(
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=database) as workspace:
         session = Session(workspace, config, progress)
-        collection, copy = _taken_over(database, workspace, config)
+        session.photos = GreyPhotos(Path(images)) if images is not None else None
+        collection, copy = _taken_over(database, workspace, config, images)
         pairs = copy.pairs()
         graph = SceneGraph(collection.names, {pair: Edge(0.0, Reason.USER) for pair in pairs})
         record_pairs(graph.edges, (), pairs, workspace.events)
@@ -67,6 +76,7 @@ def map_database(
                 database=workspace.database,
                 config=config.register.for_photos(len(collection.photos)),
                 refine=config.refine,
+                photos=session.photos,
                 threads=session.threads,
                 seed=config.run.seed,
                 scratch=workspace.scratch,
@@ -79,7 +89,9 @@ def map_database(
         return finish(session, collection, copy, write_refined(session, loop))
 
 
-def _taken_over(database: Path, workspace: Workspace, config: Config) -> tuple[Collection, FeatureDatabase]:
+def _taken_over(
+    database: Path, workspace: Workspace, config: Config, images: AnyPath | None
+) -> tuple[Collection, FeatureDatabase]:
     """The images of a database, and its copy in the workspace.
 
     What the workspace holds stays until the database is known to do.
@@ -90,6 +102,8 @@ def _taken_over(database: Path, workspace: Workspace, config: Config) -> tuple[C
         copy, collection = FeatureDatabase(checked), collection_of(checked)
         if not any(record.verified for record in copy.pairs().values()):
             raise InputError(f"{database} holds no verified pair", hint="match its photos first: sfm match")
+        if images is not None:
+            _refuse_other_photos(database, collection, Path(images))
         if config.georeference.positions_file is not None:
             collection = with_positions(collection, config.georeference)
             copy.write_positions(collection)
@@ -103,6 +117,15 @@ def _taken_over(database: Path, workspace: Workspace, config: Config) -> tuple[C
             focal_px,
         )
     return collection, FeatureDatabase(workspace.database)
+
+
+def _refuse_other_photos(database: Path, collection: Collection, folder: Path) -> None:
+    """Raise InputError where none of the photos is below a folder."""
+    if not any(path_below(folder, name).is_file() for name in collection.names):
+        raise InputError(
+            f"{folder} holds no photo of {database}, such as {collection.names[0]}",
+            hint="give --images the folder to which the names in the database are relative",
+        )
 
 
 def copy_checked(source: Path, target: Path) -> dict[int, float]:

@@ -57,6 +57,8 @@ class Session:
     started: float = field(default_factory=time.monotonic)
     history: History = field(default_factory=History)
     """Of this run, kept in memory as its events come."""
+    photos: PhotoSource | None = None
+    """By whose appearance placements are judged."""
 
     def __post_init__(self) -> None:
         self.workspace.event_sinks += [self.history, RoundMessages(self.progress)]
@@ -75,11 +77,6 @@ class Session:
     def notice(self) -> str:
         """A notice for users of the result, such as a license."""
         return ""
-
-    @property
-    def photos(self) -> PhotoSource | None:
-        """The photos by whose appearance placements are judged; None without photos."""
-        return None
 
     @property
     def sharing(self) -> Sharing:
@@ -144,16 +141,10 @@ class PhotoSession(Session):
     backend: Backend = field(kw_only=True)
     poses: KnownPoses | None = None
     """Known poses that registration begins with."""
-    _photos: GreyPhotos = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         Session.__post_init__(self)
-        self._photos = GreyPhotos(self.workspace.images)
-
-    @property
-    def photos(self) -> PhotoSource:
-        """The photos of the workspace."""
-        return self._photos
+        self.photos = GreyPhotos(self.workspace.images)
 
     @property
     def backend_name(self) -> str:

@@ -3,11 +3,12 @@
 import json
 
 import numpy as np
+import pycolmap
 import pytest
 from evidence.graphs import LabelledGraph, thinned
 from evidence.logistic import auroc, calibration_error
 from evidence.pairs import INDICATORS, left_out, model_of
-from evidence.poses import LabelledModel
+from evidence.poses import LabelledModel, pair_model_of, rightly_placed
 from evidence.poses import left_out as left_out_of_poses
 from evidence.poses import model_of as pose_model_of
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
@@ -118,7 +119,7 @@ def test_a_fit_ranks_the_pairs_of_a_kind_that_it_has_not_seen() -> None:
     assert all(value >= 0 for name, value in slopes.items() if name not in INDICATORS)
 
 
-def row(kind: str, *, folded: int, seed: int) -> LabelledModel:
+def row(kind: str, *, folded: int, seed: int, has_photos: bool = False) -> LabelledModel:
     """Images in a row, the first `folded` of them placed beside others by pairs that are likelier false."""
     names, rng = [f"{i:02d}" for i in range(16)], np.random.default_rng(seed)
     near = {Pair(a, b) for i, a in enumerate(names) for b in names[i + 1 : i + 4]}
@@ -128,22 +129,27 @@ def row(kind: str, *, folded: int, seed: int) -> LabelledModel:
     probability |= {pair: rng.uniform(0, 0.4) for pair in false}
     errors = dict.fromkeys(probability, 1.0)
     overlaps = dict.fromkeys([*errors, *(Pair(names[i], names[14 - i]) for i in range(folded))], 0.5)
-    evidence = ModelEvidence(dict.fromkeys(names, 100), probability, errors, overlaps, overlaps.keys())
+    points = dict.fromkeys(names, 100)
+    evidence = ModelEvidence(points, probability, errors, overlaps, has_photos, overlaps.keys())
     right = np.array([int(name) >= folded for name in names])
     every = np.ones(16, bool)
-    return LabelledModel(kind, kind, evidence, pose_features(evidence), every, right, np.ones(16))
+    pairs = {pair: pair not in false for pair in probability}
+    similar = {pair: 2.0 if is_right else rng.uniform(-1, 1) for pair, is_right in pairs.items()}
+    features = pose_features(evidence)
+    return LabelledModel(kind, kind, evidence, features, every, right, np.ones(16), pairs, similar)
 
 
-def test_poses_of_a_kind_that_the_fit_has_not_seen_are_judged_right() -> None:
+@pytest.mark.parametrize(("has_photos", "name"), [(True, "photo_consistency"), (False, "repeatability")])
+def test_poses_of_a_kind_that_the_fit_has_not_seen_are_judged_right(has_photos: bool, name: str) -> None:
     kinds = {"short": 3, "medium": 4, "long": 5}
     models = [
-        row(kind, folded=count if folds else 0, seed=seed)
+        row(kind, folded=count if folds else 0, seed=seed, has_photos=has_photos)
         for seed, (kind, count) in enumerate(kinds.items())
         for folds in (True, False)
     ]
 
     *each, pooled = left_out_of_poses(models)
-    fit = pose_model_of(models)
+    fit = pose_model_of(models)[name]
 
     assert [one["wrong"] for one in each] == [3, 0, 4, 0, 5, 0]
     assert pooled["auroc"] > 0.95 > pooled["auroc_of_points"] == 0.5
@@ -151,6 +157,30 @@ def test_poses_of_a_kind_that_the_fit_has_not_seen_are_judged_right() -> None:
     assert fit["wrong_images"] == 12
     assert all(value >= 0 for value in fit["coefficients"].values())
     assert fit["coefficients"]["link"] > 0
+    assert name in fit["coefficients"]
+
+
+def test_pairs_of_images_are_told_apart_by_what_looks_alike() -> None:
+    fit = pair_model_of([row("short", folded=3, seed=0), row("long", folded=5, seed=1)])
+
+    assert fit["wrong_pairs"] == 8
+    assert fit["constant"] + 2.0 * fit["slope"] > 0 > fit["constant"] - fit["slope"]
+
+
+def test_pairs_of_a_folded_model_are_right_within_each_side() -> None:
+    """Four cameras in a row, and a fifth beside the first that is truly at the other end."""
+    right, truth = [f"{i}.jpg" for i in range(4)], {}
+    placed = {
+        name: pycolmap.Rigid3d(pycolmap.Rotation3d(), [-float(i), 0, 0]) for i, name in enumerate(right)
+    }
+    for i, name in enumerate(right):
+        truth[name] = np.eye(3), np.array([10.0 * i, 0, 0])
+    placed["x.jpg"] = pycolmap.Rigid3d(turn, [-0.2, 0, 0])
+    truth["x.jpg"] = np.eye(3), np.array([38.0, 0, 0])
+
+    found = rightly_placed([Pair("0.jpg", "3.jpg"), Pair("0.jpg", "x.jpg")], placed, truth, right)
+
+    assert found == {Pair("0.jpg", "3.jpg"): True, Pair("0.jpg", "x.jpg"): False}
 
 
 def test_calibration_error_and_auroc_of_known_chances() -> None:

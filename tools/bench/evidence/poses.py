@@ -151,7 +151,7 @@ def labelled_models(
         similar = similar_log_odds(model, source) if source else {}
         pairs = {pair: pair.a in right and pair.b in right for pair in similar}
         if truth:
-            pairs = _rightly_placed(pairs, placed, poses, right)
+            pairs = rightly_placed(pairs, placed, poses, right)
         found.append(
             LabelledModel(
                 kind,
@@ -168,7 +168,7 @@ def labelled_models(
     return found
 
 
-def _rightly_placed(
+def rightly_placed(
     pairs: Collection[Pair],
     placed: Mapping[str, pycolmap.Rigid3d],
     truth: Mapping[str, tuple[Reals, Reals]],
