@@ -169,10 +169,9 @@ def test_pairs_of_images_are_told_apart_by_what_looks_alike() -> None:
 
 def test_pairs_of_a_folded_model_are_right_within_each_side() -> None:
     """Four cameras in a row, and a fifth beside the first that is truly at the other end."""
-    right, truth = [f"{i}.jpg" for i in range(4)], {}
-    placed = {
-        name: pycolmap.Rigid3d(pycolmap.Rotation3d(), [-float(i), 0, 0]) for i, name in enumerate(right)
-    }
+    right, turn = [f"{i}.jpg" for i in range(4)], pycolmap.Rotation3d()
+    placed = {name: pycolmap.Rigid3d(turn, [-float(i), 0, 0]) for i, name in enumerate(right)}
+    truth = {}
     for i, name in enumerate(right):
         truth[name] = np.eye(3), np.array([10.0 * i, 0, 0])
     placed["x.jpg"] = pycolmap.Rigid3d(turn, [-0.2, 0, 0])

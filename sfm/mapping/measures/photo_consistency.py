@@ -104,13 +104,15 @@ class _Compared:
     @classmethod
     def of_all(cls, model: pycolmap.Reconstruction, photos: PhotoSource) -> Iterator[_Compared]:
         """Of all pairs with enough common points, both ways."""
-        points = PointTable.of(model)
+        points, of_target = PointTable.of(model), dict[str, _Observed]()
         for source, target, common, others in _predicted(model):
             first, second = _grey(photos, source), _grey(photos, target)
             if first is None or second is None:
                 continue
+            if target.name not in of_target:  # one after the other
+                of_target = {target.name: _Observed.of(target, points)}
             xyz = points.xyz_of(others)
-            visible = xyz[~_hidden(target, xyz, points.xyz_of(target.observed))]
+            visible = xyz[~of_target[target.name].hides(xyz)]
             matched = points.xyz_of(common[:: -(-len(common) // _MATCHED_PER_PAIR) or 1])
             found = (_correlations(source, target, first, second, xyz) for xyz in (matched, visible))
             yield cls(Pair.of(source.name, target.name), *(values[np.isfinite(values)] for values in found))
@@ -151,18 +153,30 @@ def _with_common_points(views: Sequence[View], num_ids: int) -> Iterator[tuple[V
             yield target, sources
 
 
-def _hidden(view: View, xyz: Array, observed_xyz: Array) -> NDArray[np.bool_]:
-    """Which points (N, 3) lie behind some that an image observes close by."""
-    in_cam, seen = (np.asarray(view.cam_from_world * points) for points in (xyz, observed_xyz))
-    tree = cKDTree(np.asarray(view.camera.img_from_cam(seen)))
-    reach = _NEAREST * max(view.camera.width, view.camera.height)
-    nearest = np.arange(1, _NUM_NEAREST + 1)
-    away, index = tree.query(
-        np.asarray(view.camera.img_from_cam(in_cam)), k=nearest, distance_upper_bound=reach
-    )
-    around = np.append(depths(seen, view.camera), np.inf)[index]
-    limit = _NEARER * depths(in_cam, view.camera)[:, None]
-    return np.asarray(np.any(np.isfinite(away) & (around < limit), axis=1))
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """Where an image sees the points that it observes, and how far away."""
+
+    view: View
+    tree: cKDTree
+    depth: Array
+    """(N + 1,); infinite for what the tree does not find."""
+
+    @classmethod
+    def of(cls, view: View, points: PointTable) -> _Observed:
+        in_cam = np.asarray(view.cam_from_world * points.xyz_of(view.observed))
+        tree = cKDTree(np.asarray(view.camera.img_from_cam(in_cam)))
+        return cls(view, tree, np.append(depths(in_cam, view.camera), np.inf))
+
+    def hides(self, xyz: Array) -> NDArray[np.bool_]:
+        """Which points (N, 3) lie behind some that the image observes close by."""
+        camera = self.view.camera
+        in_cam = np.asarray(self.view.cam_from_world * xyz)
+        reach, nearest = _NEAREST * max(camera.width, camera.height), np.arange(1, _NUM_NEAREST + 1)
+        xy = np.asarray(camera.img_from_cam(in_cam))
+        index = self.tree.query(xy, k=nearest, distance_upper_bound=reach)[1]
+        limit = _NEARER * depths(in_cam, camera)
+        return np.asarray(np.any(self.depth[index] < limit[:, None], axis=1))
 
 
 def _correlations(
