@@ -35,6 +35,8 @@ _MAX_ANGLE_DEG = 20.0
 _MAX_SCALE = 1.5
 _MIN_COMMON = 8
 """Points that both images of a pair observe: others may look at one place from both sides of a wall."""
+_MAX_PARTNERS = 12
+"""Of an image, from the one that shares most points with it to the one that shares fewest."""
 _MATCHED_PER_PAIR = 10
 _UNLIKE_SHARE = 0.05
 _FALL = 0.3
@@ -54,9 +56,9 @@ of its longer side, has less than this share of its depth."""
 def photo_consistencies(model: pycolmap.Reconstruction, photos: PhotoSource) -> dict[Pair, float]:
     """Log-odds that the images of a pair are rightly placed to each other, by the points that look alike.
 
-    Of pairs that observe at least 8 common points, among those that one is predicted to see as the other
-    does (`PredictedCovisibility`), within 20 degrees and 1.5 times the size. Pairs with a photo that cannot
-    be read are left out.
+    Of some pairs that observe at least 8 common points, among those that one is predicted to see as the
+    other does (`PredictedCovisibility`), within 20 degrees and 1.5 times the size. Pairs with a photo that
+    cannot be read are left out.
 
     Args:
         model: left unchanged.
@@ -139,18 +141,25 @@ def _predicted(model: pycolmap.Reconstruction) -> list[tuple[View, View, Ids, Id
 
 
 def _with_common_points(views: Sequence[View], num_ids: int) -> Iterator[tuple[View, list[View]]]:
-    """Images, each with those that observe enough of the same points, where there are such."""
+    """Images, each with some of those that observe enough of the same points, where there are such."""
     if not views:
         return
     ends = np.cumsum([0, *(len(view.observed) for view in views)])
     ids = np.concatenate([view.observed for view in views])
     sees = sp.csr_array((np.ones(len(ids), np.int64), ids, ends), shape=(len(views), num_ids))
     shared = sp.csr_array(sees @ sees.T)
-    for row, target in enumerate(views):
+    partners: list[set[int]] = [set() for _ in views]
+    for row in range(len(views)):
         span = slice(shared.indptr[row], shared.indptr[row + 1])
-        partners = np.sort(shared.indices[span][shared.data[span] >= _MIN_COMMON])
-        if sources := [views[i] for i in partners.tolist() if i != row]:
-            yield target, sources
+        found = sorted(zip((-shared.data[span]).tolist(), shared.indices[span].tolist(), strict=True))
+        others = [other for count, other in found if other != row and -count >= _MIN_COMMON]
+        spread = np.linspace(0, len(others) - 1, min(len(others), _MAX_PARTNERS)).astype(np.int64)
+        for other in (others[i] for i in spread.tolist()):
+            partners[row].add(other)
+            partners[other].add(row)
+    for target, chosen in zip(views, partners, strict=True):
+        if chosen:
+            yield target, [views[i] for i in sorted(chosen)]
 
 
 @dataclass(frozen=True, slots=True)
