@@ -70,8 +70,10 @@ def test_a_part_unlike_the_rest_is_separated(photographed, context, monkeypatch)
     assert len(whole.names) == whole.reconstruction.num_reg_images() == NUM
 
 
-@pytest.mark.parametrize("across", [3.0, 0.5])
-def test_a_model_whose_photos_look_alike_stays_whole(photographed, context, monkeypatch, across) -> None:
+@pytest.mark.parametrize("across", [3.0, 0.5, -3.0])
+def test_a_model_that_probably_true_pairs_join_stays_whole(
+    photographed, context, monkeypatch, across
+) -> None:
     look(monkeypatch, photographed[0], across=across)
     whole = Submodel.of(photographed[1])
 

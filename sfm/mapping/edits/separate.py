@@ -13,6 +13,9 @@ from ..growing.submodels import MappingContext, Submodel, judged, without_images
 from ..measures.inconsistent_parts import inconsistent_parts, placement_log_odds
 from ..pose_consistency.pose_judge import PoseJudge
 
+_FALSE = 0.5
+"""Mean probability below which the pairs that join a part are likelier false."""
+
 
 def separate_parts(context: MappingContext, submodels: Sequence[Submodel]) -> list[Submodel]:
     """The models, with parts apart by which more pairs of images are placed rightly.
@@ -37,13 +40,17 @@ def separate_parts(context: MappingContext, submodels: Sequence[Submodel]) -> li
 
 
 def _separated(context: MappingContext, judge: PoseJudge, submodel: Submodel) -> list[Submodel]:
-    """Two models of the images of one, by which most pairs are right; none: it is better as it is."""
+    """Two models of the images of one, by which most pairs are right; none: it is better as it is.
+
+    The pairs that join both have to be likelier false: photos look unlike in a bent model, too.
+    """
     evidence = judge.evidence(submodel.reconstruction)
     log_odds = placement_log_odds(evidence.consistency, evidence.errors_px, evidence.probability)
     best, most = list[Submodel](), judge.right_pairs([submodel.reconstruction])
     least = context.options.pipeline.min_model_size
     for part in inconsistent_parts(submodel.names, log_odds):
-        if min(len(part), len(submodel.names - part)) < least:
+        joining = [evidence.probability[pair] for pair in evidence.agreeing if len(part & {*pair}) == 1]
+        if min(len(part), len(submodel.names - part)) < least or sum(joining) >= _FALSE * len(joining) > 0:
             continue
         rest, alone = (without_images(context, submodel, names) for names in (part, submodel.names - part))
         if rest.names | alone.names != submodel.names:
