@@ -6,20 +6,9 @@ The plain version takes all patches at once; compiled (`correlation_numba`), one
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .dispatch import compiles
-from .values import Reals
-
-RADIUS = 5
-"""Of a patch, px: it has 11 x 11 samples."""
-SHIFT = 3
-"""Largest shift of a patch along each axis, px: poses and points are not exact."""
-MIN_DEVIATION = 3.0
-"""Smallest standard deviation of the grey values of a patch that is compared."""
-_LEAST = 1e-6
-
-Grey = NDArray[np.uint8]
+from .values import MAX_SHIFT, MIN_DEVIATION, MIN_PRODUCT, PATCH_RADIUS, Grey, Reals
 
 
 def best_correlations(first: Grey, second: Grey, at_first: Reals, at_second: Reals, maps: Reals) -> Reals:
@@ -39,18 +28,18 @@ def best_correlations(first: Grey, second: Grey, at_first: Reals, at_second: Rea
         from . import correlation_numba
 
         return correlation_numba.best_correlations(first, second, at_first, at_second, maps)
-    steps = np.arange(-RADIUS - SHIFT, RADIUS + SHIFT + 1, dtype=np.float64)
+    steps = np.arange(-PATCH_RADIUS - MAX_SHIFT, PATCH_RADIUS + MAX_SHIFT + 1, dtype=np.float64)
     offsets = np.stack(np.meshgrid(steps, steps), axis=-1)
-    inner = offsets[SHIFT:-SHIFT, SHIFT:-SHIFT]
+    inner = offsets[MAX_SHIFT:-MAX_SHIFT, MAX_SHIFT:-MAX_SHIFT]
     patches = _sampled(first, at_first[:, None, None] + inner)
     windows = _sampled(second, at_second[:, None, None] + np.einsum("nij,uvj->nuvi", maps, offsets))
-    side = 2 * RADIUS + 1
+    side = 2 * PATCH_RADIUS + 1
     moved = np.lib.stride_tricks.sliding_window_view(windows, (side, side), axis=(1, 2))
     centred = patches - patches.mean(axis=(1, 2), keepdims=True)
     others = moved - moved.mean(axis=(3, 4), keepdims=True)
     length, lengths = np.sqrt((centred**2).sum(axis=(1, 2))), np.sqrt((others**2).sum(axis=(3, 4)))
     products = np.einsum("nuvij,nij->nuv", others, centred)
-    found = (products / np.maximum(lengths * length[:, None, None], _LEAST)).max(axis=(1, 2))
+    found = (products / np.maximum(lengths * length[:, None, None], MIN_PRODUCT)).max(axis=(1, 2))
     return np.asarray(np.where(length >= MIN_DEVIATION * side, found, np.nan))
 
 

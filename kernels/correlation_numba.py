@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 
 from .compiled import compiled
-from .correlation import _LEAST, MIN_DEVIATION, RADIUS, SHIFT, Grey
-from .values import Reals
+from .values import MAX_SHIFT, MIN_DEVIATION, MIN_PRODUCT, PATCH_RADIUS, Grey, Reals
 
-_SIDE = 2 * RADIUS + 1
-_WINDOW = _SIDE + 2 * SHIFT
+_SIDE = 2 * PATCH_RADIUS + 1
+_WINDOW = _SIDE + 2 * MAX_SHIFT
 
 
 def best_correlations(first: Grey, second: Grey, at_first: Reals, at_second: Reals, maps: Reals) -> Reals:
@@ -52,8 +51,8 @@ def _best(first: Any, second: Any, at_first: Any, at_second: Any, maps: Any, pat
         if length < MIN_DEVIATION * _SIDE:
             continue
         best = -1.0
-        for u in range(2 * SHIFT + 1):
-            for v in range(2 * SHIFT + 1):
+        for u in range(2 * MAX_SHIFT + 1):
+            for v in range(2 * MAX_SHIFT + 1):
                 product, total, squares = np.float32(0), np.float32(0), np.float32(0)
                 for i in range(_SIDE):
                     for j in range(_SIDE):
@@ -62,7 +61,7 @@ def _best(first: Any, second: Any, at_first: Any, at_second: Any, maps: Any, pat
                         total += value
                         squares += value * value
                 other = np.sqrt(max(squares - total * total / count, np.float32(0)))
-                best = max(best, product / max(other * length, _LEAST))
+                best = max(best, product / max(other * length, MIN_PRODUCT))
         found[n] = best
     return found
 

@@ -187,6 +187,18 @@ class Limits:
     """... so many times."""
 
 
+Grey = NDArray[np.uint8]
+"""(H, W) grey values of an image."""
+
+PATCH_RADIUS = 5
+"""Of a patch that is compared, px: it has 11 x 11 samples."""
+MAX_SHIFT = 3
+"""Of a patch along each axis, px: poses and points are not exact."""
+MIN_DEVIATION = 3.0
+"""Smallest standard deviation of the grey values of a patch that is compared."""
+MIN_PRODUCT = 1e-6
+"""Of the lengths of two patches, which a correlation is divided by."""
+
 MIN_GRADIENT = 1e-12
 """At both epipoles there is none, and any point agrees."""
 

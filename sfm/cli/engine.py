@@ -76,7 +76,7 @@ def match_command(request: Request) -> None:
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder of its photos: what looks alike tells a repeated place from the same one.",
+    help="Folder of its photos, by which repeated places are recognised.",
 )
 @engine_options("DATABASE [KEY=VALUE]...")
 def map_command(request: Request, images: Path | None) -> None:

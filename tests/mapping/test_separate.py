@@ -48,11 +48,11 @@ def look(monkeypatch: pytest.MonkeyPatch, scene: synthetic.Scene, *, across: flo
         for ends in combinations(sorted(names(scene, set(range(1, NUM + 1)))), 2)
     }
 
-    def consistencies(scene: object, model: pycolmap.Reconstruction, pairs: object) -> dict[Pair, float]:
+    def consistencies(model: pycolmap.Reconstruction, photos: object) -> dict[Pair, float]:
         inside = {model.image(i).name for i in model.reg_image_ids()}
         return {pair: value for pair, value in found.items() if {*pair} <= inside}
 
-    monkeypatch.setattr(pose_features, "image_consistencies", consistencies)
+    monkeypatch.setattr(pose_features, "photo_consistencies", consistencies)
 
 
 def test_a_part_unlike_the_rest_is_separated(photographed, context, monkeypatch) -> None:

@@ -16,7 +16,7 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from engines.settings import Settings, add_whole_run_options, run_photos, settings_from
+from engines.settings import Settings, parse_whole_runs, run_photos, settings_from
 from harness.arguments import chosen_from, count, ending_on_errors
 from harness.result_file import write_results
 from metrics.mapper_scores import agreement, read_models
@@ -145,11 +145,7 @@ def _parse() -> argparse.Namespace:
     parser = set_parser(__doc__)
     parser.add_argument("--kinds", type=chosen_from(tuple(KINDS)), default=",".join(KINDS), metavar="NAMES")
     parser.add_argument("--every", type=count, default=1, metavar="N", help="take every N-th photo alone")
-    add_whole_run_options(parser, time_limit_s=7200.0)
-    options = parser.parse_args()
-    if not options.sets:
-        parser.error("name sets")
-    return options
+    return parse_whole_runs(parser, time_limit_s=7200.0)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from engines.settings import Settings, add_whole_run_options, run_photos, settings_from
+from engines.settings import Settings, parse_whole_runs, run_photos, settings_from
 from harness.arguments import count, ending_on_errors
 from harness.result_file import write_results
 from metrics.mapper_scores import read_models
@@ -135,11 +135,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--thin", type=_thinned, default={}, metavar="NAME=N,…", help="every N-th photo of a set alone"
     )
-    add_whole_run_options(parser, time_limit_s=36000.0)
-    options = parser.parse_args()
-    if not options.sets:
-        parser.error("name sets")
-    return options
+    return parse_whole_runs(parser, time_limit_s=36000.0)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,12 @@ class AlternativePlacement:
 
 
 def alternative_placements(
-    context: MappingContext, submodel: Submodel, probability: Mapping[Pair, float], *, with_weak: bool = False
+    context: MappingContext,
+    submodel: Submodel,
+    probability: Mapping[Pair, float],
+    *,
+    looks: Mapping[Pair, float] | None = None,
+    with_weak: bool = False,
 ) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
@@ -61,6 +66,7 @@ def alternative_placements(
         context: its scene has all pairs.
         submodel: left unchanged.
         probability: that each verified pair is true.
+        looks: photo-consistency of the model, where it is known.
         with_weak: whether weakly connected parts count, too, where more matches contradict their present
             placement than agree with it. Half as many suffice where the placement is not consistent by its
             covisibility.
@@ -71,7 +77,7 @@ def alternative_placements(
     near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
     measures = [repeatabilities(model, near, scene.first_of_second, covisibility=covisibility)]
     if scene.photos is not None:
-        measures.append(photo_consistencies(model, scene.photos))
+        measures.append(dict(photo_consistencies(model, scene.photos) if looks is None else looks))
     inconsistent = {
         part
         for measure in measures

@@ -50,7 +50,8 @@ def _likelier_placements(
     By the pairs that agree with each: an adjustment takes as long as the model is large, and is mostly in
     vain.
     """
-    placements = alternative_placements(context, submodel, judge.probability)
+    looks = evidence.consistency if evidence.has_photos else None
+    placements = alternative_placements(context, submodel, judge.probability, looks=looks)
     expected = [
         (expected_right(evidence.with_agreeing(move.part, move.across, move.other)), move)
         for move in placements

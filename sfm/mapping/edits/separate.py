@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..growing.submodels import MappingContext, Submodel, judged, without_images
+from ..growing.submodels import MappingContext, Submodel, judged, note_registered, without_images
 from ..measures.inconsistent_parts import inconsistent_parts, placement_log_odds
 from ..pose_consistency.pose_judge import PoseJudge
 
@@ -61,7 +61,5 @@ def _separated(context: MappingContext, judge: PoseJudge, submodel: Submodel) ->
     if best:
         rest, alone = best
         rest.journal.note("separated", names=sorted(alone.names))
-        for name in sorted(alone.names):
-            num = alone.reconstruction.image(context.scene.id_of[name]).num_points3D
-            alone.journal.note("registered", name=name, how="separated", num_visible=num, num_inliers=num)
+        note_registered(context, alone, "separated")
     return [judged(context, one) for one in best]

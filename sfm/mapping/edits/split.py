@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pycolmap
 
-from ..growing.submodels import MappingContext, Submodel, judged, without_images
+from ..growing.submodels import MappingContext, Submodel, judged, note_registered, without_images
 from ..measures.articulation_images import pendant_parts
 
 
@@ -57,8 +57,6 @@ def _split(context: MappingContext, submodel: Submodel) -> list[Submodel]:
         part = without_images(context, submodel, submodel.names - names)
         part = replace(Submodel.of(part.reconstruction), articulation=articulation)
         rest.journal.note("split", names=sorted(names), articulation=articulation)
-        for name in sorted(part.names):
-            num = part.reconstruction.image(context.scene.id_of[name]).num_points3D
-            part.journal.note("registered", name=name, how="split", num_visible=num, num_inliers=num)
+        note_registered(context, part, "split")
         models += _split(context, judged(context, part))
     return [*_split(context, judged(context, rest)), *models]

@@ -132,6 +132,13 @@ def without_images(context: MappingContext, submodel: Submodel, names: Set[str])
     return rest
 
 
+def note_registered(context: MappingContext, submodel: Submodel, how: str) -> None:
+    """Record that the images of a model came to it from another one."""
+    for name in sorted(submodel.names):
+        num = submodel.reconstruction.image(context.scene.id_of[name]).num_points3D
+        submodel.journal.note("registered", name=name, how=how, num_visible=num, num_inliers=num)
+
+
 def judged(context: MappingContext, submodel: Submodel) -> Submodel:
     """The submodel with its share of contradicted pairs, and its images that are probably right."""
     submodel.contradicted = contradicted_share(context.scene, submodel.reconstruction)

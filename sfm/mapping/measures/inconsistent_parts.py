@@ -32,7 +32,7 @@ def placement_log_odds(
     structure agrees with the epipolar geometry of a wrong placement: by their probability, for or against it.
 
     Args:
-        consistency: log-odds of pairs of a model (`image_consistencies`).
+        consistency: log-odds of pairs of a model (`photo_consistencies` or `repeatabilities`).
         errors_px: median distance to the epipolar lines of each verified pair within it.
         probability: that a pair is true; others count as true.
     """

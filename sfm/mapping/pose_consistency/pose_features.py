@@ -20,8 +20,8 @@ import scipy.sparse as sp
 from retrieval import Pair
 
 from ..measures.agreement import AGREED_PX, median_errors_px
-from ..measures.image_consistency import image_consistencies
-from ..measures.repeatability import lower_half_means
+from ..measures.photo_consistency import photo_consistencies
+from ..measures.repeatability import lower_half_means, repeatabilities
 from ..pair_consistency.trees import maximum_spanning_forest
 from ..scene.scene import Scene
 
@@ -41,7 +41,11 @@ class ModelEvidence:
     errors_px: Mapping[Pair, float]
     """Median distance to the epipolar lines, of the same pairs."""
     consistency: Mapping[Pair, float]
-    """Of pairs of images (`image_consistencies`), by repeatability not of deferred ones."""
+    """Log-odds that speak for or against the placement of pairs of images to each other.
+
+    Photo-consistency where the scene has photos. Otherwise the repeatability of pairs that were matched, but
+    for deferred ones: a database alone knows of no others.
+    """
     has_photos: bool = False
     """Whether it is photo-consistency."""
     deferred: Set[Pair] = frozenset()
@@ -69,8 +73,11 @@ class ModelEvidence:
         errors = median_errors_px(scene, model, scene.view_graph.edges) if errors_px is None else errors_px
         points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
         chances = {pair: probability[pair] for pair in errors}
-        within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
-        consistency = image_consistencies(scene, model, within)
+        if scene.photos is not None:
+            consistency = photo_consistencies(model, scene.photos)
+        else:
+            within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
+            consistency = repeatabilities(model, within, scene.first_of_second)
         has_photos = scene.photos is not None
         return cls(dict(sorted(points.items())), chances, errors, consistency, has_photos, deferred)
 

@@ -57,9 +57,8 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
             metavar="NAMES",
             help=f"some of {','.join(engines)}, with commas (default: %(default)s)",
         )
-    _add_time_limit(
-        parser, 7200.0
-    )  # COLMAP's incremental mapper needs most of an hour for 292 photos on two cores
+    # COLMAP's incremental mapper needs most of an hour for 292 photos on two cores.
+    _add_time_limit(parser, 7200.0)
     parser.add_argument(
         "--memory-limit",
         type=amount,
@@ -70,15 +69,19 @@ def add_run_options(parser: argparse.ArgumentParser, *, engines: Sequence[str] =
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed before")
 
 
-def add_whole_run_options(parser: argparse.ArgumentParser, *, time_limit_s: float) -> None:
-    """Options of the benches that make one run of ours after the other and store none of them.
+def parse_whole_runs(parser: argparse.ArgumentParser, *, time_limit_s: float) -> argparse.Namespace:
+    """The options of a bench that makes one run of ours after the other and stores none, sets among them.
 
     Args:
-        parser: of the bench, with the shared options; `settings_from` serves it then.
+        parser: of the bench, as `set_parser` makes it; `settings_from` serves the result.
         time_limit_s: of a run, unless the user gives another.
     """
     _add_time_limit(parser, time_limit_s)
     parser.set_defaults(memory_limit=None, retry_failed=False, fresh=False)
+    options = parser.parse_args()
+    if not options.sets:
+        parser.error("name sets")
+    return options
 
 
 def _add_time_limit(parser: argparse.ArgumentParser, default_s: float) -> None:

@@ -59,8 +59,8 @@ def main() -> None:
         for name, (engine, is_thin, more) in RUNS.items():
             database = place / "thin.db" if is_thin else Path(one["database"])
             if models := _mapped(engine, database, place / name, more):
-                found = {"truth": str(truth), "database": str(database), "models": str(models)}
-                found["photos"] = str(folder / "images")
+                paths = {"truth": truth, "database": database, "models": models, "photos": folder / "images"}
+                found = {key: str(path) for key, path in paths.items()}
                 listed.append({"kind": one["kind"], **found, "defers": engine == "ours" and not more})
                 print(folder.name, name, flush=True)
     text = json.dumps(listed, indent=1) + "\n"
