@@ -134,7 +134,9 @@ def adjusted(
             config.set_constant_cam_intrinsics(image.camera_id)
         camera_id = camera_of.get(image_id, image.camera_id)
         added = pycolmap.Image(name=image.name, camera_id=camera_id, image_id=image_id)
-        added.points2D = pycolmap.Point2DList([pycolmap.Point2D(point.xy) for point in image.points2D])
+        added.points2D = image.points2D
+        for index in added.get_observation_point2D_idxs():
+            added.reset_point3D_for_point2D(index)
         copy.add_image_with_trivial_frame(added, image.cam_from_world())
         config.add_image(image_id)
     for point_id in points:

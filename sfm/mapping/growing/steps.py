@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field
@@ -213,4 +214,10 @@ def _lift(session: MapperSession, name: str) -> str:
 
 
 def _options(session: MapperSession, method: Method) -> pycolmap.IncrementalMapperOptions:
-    return session.options.lenient if method is Method.LENIENT_PNP else session.options.mapper
+    if method is Method.LENIENT_PNP:
+        return session.options.lenient
+    if method is Method.STRUCTURE_LESS:  # its trials are dear; a pose that fewer agree with is refused anyway
+        options = copy.copy(session.options.mapper)
+        options.abs_pose_min_inlier_ratio = max(_MIN_AGREEMENT, options.abs_pose_min_inlier_ratio)
+        return options
+    return session.options.mapper

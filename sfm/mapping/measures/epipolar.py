@@ -15,15 +15,17 @@ from ..scene.bearings import bearing_vectors, px_per_radian
 from ..scene.scene import Scene
 
 Array = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.integer]
 
 
 class Views:
-    """The registered images of a model, each unprojected once; the model must not change meanwhile."""
+    """The registered images of a model, each unprojected once where matches are; it must not change meanwhile."""
 
     def __init__(self, scene: Scene, model: pycolmap.Reconstruction) -> None:
         self._scene, self._model = scene, model
         self._ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
         self._rays: dict[str, Array] = {}
+        """Of all keypoints of an image, (N, 3); NaN where none was asked for yet."""
         self._poses: dict[str, tuple[Array, Array, float]] = {}
         self._spherical: set[str] = set()
 
@@ -39,7 +41,9 @@ class Views:
     def errors_px(self, pair: Pair) -> Array:
         """Sampson distance of the matches of two registered images, px; (N,)."""
         matches = self._scene.matches(pair)
-        first, second = self._rays_of(pair.a)[matches[:, 0]], self._rays_of(pair.b)[matches[:, 1]]
+        first, second = (
+            self._rays_of(name, [column])[column] for name, column in zip(pair, matches.T, strict=True)
+        )
         essential, focal_px = self._geometry(pair)
         measure = angular_distances if self._spherical.intersection(pair) else sampson_distances
         return measure(first, second, essential) * focal_px
@@ -54,10 +58,13 @@ class Views:
         within = [pair for pair in within if pair not in found]
         if not within:
             return found
-        names = sorted({name for pair in within for name in (pair.a, pair.b)})
-        rays = [self._rays_of(name) for name in names]
-        begin = dict(zip(names, np.cumsum([0, *map(len, rays)]).tolist(), strict=False))
         matches = [self._scene.matches(pair) for pair in within]
+        matched: dict[str, list[Ids]] = {}
+        for pair, rows in zip(within, matches, strict=True):
+            for name, column in zip(pair, rows.T, strict=True):
+                matched.setdefault(name, []).append(column)
+        rays = [self._rays_of(name, columns) for name, columns in matched.items()]
+        begin = dict(zip(matched, np.cumsum([0, *map(len, rays)]).tolist(), strict=False))
         num_matches = [len(rows) for rows in matches]
         offsets = np.array([(begin[pair.a], begin[pair.b]) for pair in within])
         essentials, focals_px = zip(*map(self._geometry, within), strict=True)
@@ -93,10 +100,16 @@ class Views:
         if camera.is_spherical():
             self._spherical.add(name)
 
-    def _rays_of(self, name: str) -> Array:
-        """Of all keypoints of an image, (N, 3)."""
-        if name not in self._rays:
-            image_id = self._ids[name]
+    def _rays_of(self, name: str, matched: Iterable[Ids]) -> Array:
+        """Of all keypoints of an image, (N, 3), some of which are needed: the rest may be NaN."""
+        image_id = self._ids[name]
+        keypoints = self._scene.keypoints(image_id)
+        rays = self._rays.setdefault(name, np.full((len(keypoints), 3), np.nan))
+        is_missing = np.zeros(len(keypoints), bool)
+        for indices in matched:
+            is_missing[indices] = True
+        is_missing &= np.isnan(rays[:, 2])  # what it is for no ray that is known
+        if np.any(is_missing):
             camera = self._model.camera(self._model.image(image_id).camera_id)
-            self._rays[name] = bearing_vectors(self._scene.keypoints(image_id), camera)
-        return self._rays[name]
+            rays[is_missing] = bearing_vectors(keypoints[is_missing], camera)
+        return rays

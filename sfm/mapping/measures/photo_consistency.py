@@ -44,21 +44,20 @@ _FALL = 0.3
 matches are of the surfaces that look most alike."""
 _LEAST = 0.2
 """No less: unrelated patches correlate more than this by chance, at the best of all shifts."""
-_PRIOR_ALIKE = 4
+_PRIOR_ALIKE = 8
 """A pair counts as if so many further points looked alike, which both observe."""
-_MAX_LOG_ODDS = 2.5
-"""Of points to look alike: beyond, it is no further evidence."""
-_NUM_NEAREST, _NEAREST, _NEARER = 5, 0.05, 0.85
-"""A point is taken for hidden where one of the five that the image observes nearest to it, within a twentieth
-of its longer side, has less than this share of its depth."""
+_BESIDE = 0.35
+"""Of the mean distance between points that an image observes, were they spread evenly over it."""
+_NEARER = 0.85
+"""Of its depth: a point is taken for visible beside a point that the image observes and that has this or more."""
 
 
 def photo_consistencies(model: pycolmap.Reconstruction, photos: PhotoSource) -> dict[Pair, float]:
     """Log-odds that the images of a pair are rightly placed to each other, by the points that look alike.
 
     Of some pairs that observe at least 8 common points, among those that one is predicted to see as the
-    other does (`PredictedCovisibility`), within 20 degrees and 1.5 times the size. Pairs with a photo that
-    cannot be read are left out.
+    other does (`PredictedCovisibility`), within 20 degrees and 1.5 times the size, and beside a point that it
+    observes. Pairs with a photo that cannot be read are left out.
 
     Args:
         model: left unchanged.
@@ -81,7 +80,7 @@ def similar_log_odds(model: pycolmap.Reconstruction, photos: PhotoSource) -> dic
         number = np.array([alike, len(one.unobserved) - alike])
         counts[one.pair] = counts.get(one.pair, np.zeros(2, np.int64)) + number
     return {
-        pair: min(float(np.log((alike + _PRIOR_ALIKE + 0.5) / (other + 0.5))), _MAX_LOG_ODDS)
+        pair: float(np.log((alike + _PRIOR_ALIKE + 0.5) / (other + 0.5)))
         for pair, (alike, other) in sorted(counts.items())
     }
 
@@ -114,7 +113,7 @@ class _Compared:
             if target.name not in of_target:  # one after the other
                 of_target = {target.name: _Observed.of(target, points)}
             xyz = points.xyz_of(others)
-            visible = xyz[~of_target[target.name].hides(xyz)]
+            visible = xyz[of_target[target.name].shows(xyz)]
             matched = points.xyz_of(common[:: -(-len(common) // _MATCHED_PER_PAIR) or 1])
             found = (_correlations(source, target, first, second, xyz) for xyz in (matched, visible))
             yield cls(Pair.of(source.name, target.name), *(values[np.isfinite(values)] for values in found))
@@ -169,23 +168,25 @@ class _Observed:
     view: View
     tree: cKDTree
     depth: Array
-    """(N + 1,); infinite for what the tree does not find."""
+    """(N + 1,); 0 for what the tree does not find."""
 
     @classmethod
     def of(cls, view: View, points: PointTable) -> _Observed:
         in_cam = np.asarray(view.cam_from_world * points.xyz_of(view.observed))
         tree = cKDTree(np.asarray(view.camera.img_from_cam(in_cam)))
-        return cls(view, tree, np.append(depths(in_cam, view.camera), np.inf))
+        return cls(view, tree, np.append(depths(in_cam, view.camera), 0.0))
 
-    def hides(self, xyz: Array) -> NDArray[np.bool_]:
-        """Which points (N, 3) lie behind some that the image observes close by."""
+    def shows(self, xyz: Array) -> NDArray[np.bool_]:
+        """Which points (N, 3) lie beside one that the image observes, and not behind it.
+
+        Elsewhere something without texture may hide them.
+        """
         camera = self.view.camera
         in_cam = np.asarray(self.view.cam_from_world * xyz)
-        reach, nearest = _NEAREST * max(camera.width, camera.height), np.arange(1, _NUM_NEAREST + 1)
+        spacing = np.sqrt(camera.width * camera.height / max(len(self.view.observed), 1))
         xy = np.asarray(camera.img_from_cam(in_cam))
-        index = self.tree.query(xy, k=nearest, distance_upper_bound=reach)[1]
-        limit = _NEARER * depths(in_cam, camera)
-        return np.asarray(np.any(self.depth[index] < limit[:, None], axis=1))
+        nearest = self.tree.query(xy, distance_upper_bound=_BESIDE * spacing)[1]
+        return np.asarray(self.depth[nearest] >= _NEARER * depths(in_cam, camera))
 
 
 def _correlations(

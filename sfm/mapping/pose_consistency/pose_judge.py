@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+import numpy as np
 import pycolmap
 
 from retrieval import Pair
 
+from ..measures.observations import PointTable
 from ..scene.scene import Scene
 from .pose_features import ModelEvidence
 from .pose_probability import pose_probabilities
 
 _LIKELIER_FOLDED = 0.5
+_NUM_KNOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +30,17 @@ class PoseJudge:
     """That each pair of the scene is true."""
     deferred: Set[Pair] = field(default_factory=frozenset)
     """Pairs that the models grew without."""
+    _known: dict[bytes, ModelEvidence] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Of the last models, by their content: most edits ask and then leave a model as it is."""
 
     def evidence(self, model: pycolmap.Reconstruction) -> ModelEvidence:
         """What the poses of a model are judged by; the model is left unchanged."""
-        return ModelEvidence.of(self.scene, model, self.probability, self.deferred)
+        key = _digest(model)
+        if key not in self._known:
+            if len(self._known) >= _NUM_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = ModelEvidence.of(self.scene, model, self.probability, self.deferred)
+        return self._known[key]
 
     def right_images(self, model: pycolmap.Reconstruction) -> float:
         """Expected number of images whose pose is right."""
@@ -47,3 +58,14 @@ class PoseJudge:
 def expected_right(evidence: ModelEvidence) -> float:
     """Expected number of images of a model whose pose is right."""
     return sum(pose_probabilities(evidence).photos.values())
+
+
+def _digest(model: pycolmap.Reconstruction) -> bytes:
+    """Of all that evidence depends on: which images are where, by which cameras, and what they observe."""
+    found = hashlib.blake2b(PointTable.of(model).xyz.tobytes())
+    for image_id in sorted(model.reg_image_ids()):
+        image = model.image(image_id)
+        found.update(f"{image_id} {image.num_points3D}".encode())
+        found.update(image.cam_from_world().matrix().tobytes())
+        found.update(np.asarray(model.cameras[image.camera_id].params).tobytes())
+    return found.digest()

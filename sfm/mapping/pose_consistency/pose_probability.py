@@ -34,19 +34,29 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class PoseModel:
-    """Log-odds = constant + sum of coefficient x feature; and those of a whole model, by its lowest ones."""
+    """Log-odds = constant + sum of coefficient x feature: of an image, and of a whole model by its lowest."""
 
     constant: float
     coefficients: Mapping[str, float]
     usual: Mapping[str, float]
     """Mean of each feature over right images."""
-    whole: tuple[float, float]
-    """Constant and coefficient of `lowest_average`."""
+    whole_constant: float
+    whole_coefficients: Mapping[str, float]
+    """Of the `lowest_averages` of the features."""
 
     def log_odds(self, features: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
         """Of all images, (N,)."""
         terms = sum(weight * features[name] for name, weight in self.coefficients.items())
         return np.asarray(self.constant + terms, np.float64)
+
+    def log_odds_of_whole(
+        self, evidence: ModelEvidence, features: Mapping[str, npt.NDArray[np.float64]]
+    ) -> float:
+        """That no part of the model is folded."""
+        lowest = lowest_averages(evidence, features)
+        return self.whole_constant + sum(
+            weight * lowest[name] for name, weight in self.whole_coefficients.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +84,14 @@ def pose_model(*, has_photos: bool) -> PoseModel:
     """The model that is shipped with the package, for evidence with or without photos."""
     text = files(__package__).joinpath("pose_model.json").read_text(encoding="utf-8")
     stored = json.loads(text)[consistency_feature(has_photos)]
-    constant, slope = stored["whole"]
-    return PoseModel(stored["constant"], stored["coefficients"], stored["usual"], (constant, slope))
+    whole = stored["whole"]
+    return PoseModel(
+        stored["constant"],
+        stored["coefficients"],
+        stored["usual"],
+        whole["constant"],
+        whole["coefficients"],
+    )
 
 
 def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) -> PoseProbabilities:
@@ -86,7 +102,6 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
     features = pose_features(evidence)
     log_odds, names = chosen.log_odds(features), list(evidence.num_points)
     photos = dict(zip(names, _sigmoid(log_odds).round(4).tolist(), strict=True))
-    constant, slope = chosen.whole
     return PoseProbabilities(
         photos,
         {
@@ -94,19 +109,23 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
             for name, why in zip(names, _reasons(chosen, evidence, features), strict=True)
             if photos[name] < _LIKELIER_WRONG
         },
-        round(float(_sigmoid(constant + slope * lowest_average(evidence, log_odds))), 4),
+        round(float(_sigmoid(chosen.log_odds_of_whole(evidence, features))), 4),
         _alternatives(evidence, photos),
     )
 
 
-def lowest_average(evidence: ModelEvidence, log_odds: npt.NDArray[np.float64]) -> float:
-    """The mean of the lowest log-odds, of as many images as would make the model a folded one.
+def lowest_averages(
+    evidence: ModelEvidence, features: Mapping[str, npt.NDArray[np.float64]]
+) -> dict[str, float]:
+    """The mean of the lowest values of each feature, of as many images as would make the model a folded one.
 
     Each is averaged with those around it, so that one image alone does not count.
     """
     index = {name: number for number, name in enumerate(evidence.num_points)}
-    averages = np.sort(neighbourhood(index, evidence.agreeing) @ log_odds)
-    return float(np.mean(averages[: math.ceil(FOLDED_SHARE * len(index))])) if index else 0.0
+    if not index:
+        return dict.fromkeys(features, 0.0)
+    around, count = neighbourhood(index, evidence.agreeing), math.ceil(FOLDED_SHARE * len(index))
+    return {name: float(np.mean(np.sort(around @ values)[:count])) for name, values in features.items()}
 
 
 def _reasons(

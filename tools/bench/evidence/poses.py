@@ -35,7 +35,7 @@ from sfm.mapping.pose_consistency.pose_features import ModelEvidence, consistenc
 from sfm.mapping.pose_consistency.pose_probability import (
     FOLDED_SHARE,
     PoseModel,
-    lowest_average,
+    lowest_averages,
 )
 from sfm.mapping.scene.scene import Scene
 
@@ -235,22 +235,20 @@ def _right(poses: Mapping[str, pycolmap.Rigid3d], truth: Mapping[str, tuple[Real
 
 
 def fitted(models: Sequence[LabelledModel]) -> PoseModel:
-    """The model of images, and the one of whole models by the log-odds of the first."""
+    """The model of images, and the one of whole models by their lowest features."""
     names = list(models[0].features)
     matrix, truth, weights = _stacked(models)
     constant, slopes = logistic_fit(matrix, truth, weights)
     usual = matrix[truth].mean(axis=0)
-    model = PoseModel(
+    lowest = np.array([list(lowest_averages(one.evidence, one.features).values()) for one in models])
+    whole = np.array([one.truth.mean() >= _WHOLE for one in models])
+    whole_constant, whole_slopes = logistic_fit(lowest, whole, np.ones(len(models)))
+    return PoseModel(
         round(constant, 4),
         dict(zip(names, slopes.round(4).tolist(), strict=True)),
         dict(zip(names, usual.round(4).tolist(), strict=True)),
-        (0.0, 1.0),
-    )
-    lowest = np.array([[lowest_average(one.evidence, model.log_odds(one.features))] for one in models])
-    whole = np.array([one.truth.mean() >= _WHOLE for one in models])
-    start, slope = logistic_fit(lowest, whole, np.ones(len(models)))
-    return PoseModel(
-        model.constant, model.coefficients, model.usual, (round(start, 4), round(float(slope[0]), 4))
+        round(whole_constant, 4),
+        dict(zip(names, whole_slopes.round(4).tolist(), strict=True)),
     )
 
 
@@ -265,7 +263,7 @@ def model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
         "constant": found.constant,
         "coefficients": dict(found.coefficients),
         "usual": dict(found.usual),
-        "whole": list(found.whole),
+        "whole": {"constant": found.whole_constant, "coefficients": dict(found.whole_coefficients)},
     }
     return {consistency_feature(models[0].evidence.has_photos): coefficients}
 
@@ -303,7 +301,7 @@ def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) 
             if one.kind == kind:
                 found = model.log_odds(one.features)
                 odds[index] = found[one.is_known]
-                whole[index] = model.whole[0] + model.whole[1] * lowest_average(one.evidence, found)
+                whole[index] = model.log_odds_of_whole(one.evidence, one.features)
     rows = [
         _row(one, _chances(odds[index]), float(_chances(np.array(whole[index]))))
         for index, one in enumerate(models)
