@@ -48,8 +48,8 @@ def grow(
     compared with other models; the one that is kept needs a full adjustment.
     """
     attempts = Attempts()
-    safe = [method for method in methods if method is not Method.LIFTED]
-    resorts = [method for method in methods if method is Method.LIFTED] + [Method.LENIENT_PNP]
+    safe = [method for method in methods if method is Method.PNP]
+    resorts = [method for method in methods if method is not Method.PNP] + [Method.LENIENT_PNP]
     refined, num_firm, can_adjust = _Size.of(session), 0, True
     while max_images is None or session.num_registered < max_images:
         outcome = register_next(session, candidates, attempts, journal, safe)
@@ -71,8 +71,7 @@ def grow(
         can_adjust = True
         for name in (outcome.name, *frame_mates(session, outcome.name)):
             on_registered(name)
-        uncertain = why == "check" or outcome.how == Method.STRUCTURE_LESS.how
-        due = uncertain or _has_grown(session, refined)
+        due = why == "check" or _has_grown(session, refined)
         firm = outcome.num_inliers >= FIRM
         num_firm += firm
         small = session.num_registered < _SMALL
