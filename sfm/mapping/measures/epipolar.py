@@ -19,7 +19,7 @@ Ids = npt.NDArray[np.integer]
 
 
 class Views:
-    """The registered images of a model, each unprojected once where matches are; it must not change meanwhile."""
+    """Registered images, their matched keypoints unprojected once; the model must not change meanwhile."""
 
     def __init__(self, scene: Scene, model: pycolmap.Reconstruction) -> None:
         self._scene, self._model = scene, model

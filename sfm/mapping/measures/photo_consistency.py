@@ -49,7 +49,7 @@ _PRIOR_ALIKE = 8
 _BESIDE = 0.35
 """Of the mean distance between points that an image observes, were they spread evenly over it."""
 _NEARER = 0.85
-"""Of its depth: a point is taken for visible beside a point that the image observes and that has this or more."""
+"""Of the depth of a point: it is taken for visible beside one that the image observes and that has more."""
 
 
 def photo_consistencies(model: pycolmap.Reconstruction, photos: PhotoSource) -> dict[Pair, float]:

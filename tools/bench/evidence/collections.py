@@ -27,6 +27,8 @@ KINDS = (
     "desk", "object", "room", "rows", "symmetric", "wallpaper", "fields", "brick", "stairs", "forest",
     "clutter", "yard",
 )  # fmt: skip
+TOWNS = {"square": 28, "street": 36, "terraces": 60}
+"""Scenes of `tools/render_scene.py` with houses that look alike and hide others: number of photos."""
 SEEDS = (0, 1, 2)
 _FEATURES = 2000
 
@@ -54,8 +56,12 @@ def collection(kind: str, seed: int, *, shuffled: bool, cache: Path) -> Path:
         if not (folder / "gt.json").is_file():  # it is written last
             for left in (folder / "images").glob("*.jpg"):
                 left.unlink()
-            script = [sys.executable, str(ROOT / "tools" / "render_kind.py"), str(folder), kind]
-            subprocess.run([*script, "--seed", str(seed), *(["--shuffle"] if shuffled else [])], check=True)
+            tools, more = ROOT / "tools", ["--seed", str(seed), *(["--shuffle"] if shuffled else [])]
+            script = [str(tools / "render_kind.py"), str(folder), kind]
+            if kind in TOWNS:
+                scene = ["--scene", kind, "--views", str(TOWNS[kind]), "--depth"]
+                script = [str(tools / "render_scene.py"), str(folder), *scene]
+            subprocess.run([sys.executable, *script, *more], check=True)
     return folder
 
 
@@ -87,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     for seed in options.seeds:
-        for kind in options.kinds or KINDS:
+        for kind in options.kinds or (*KINDS, *TOWNS):
             made = entry(kind, seed, shuffled=options.shuffled, cache=options.cache, threads=options.threads)
             _list(made, options.cache / "index.json")
             print(render(made), flush=True)
