@@ -45,3 +45,33 @@ def test_a_refused_image_that_takes_a_point_with_it_does_not_keep_growth_going(
         growth.grow(session, {"one more"}, journal, on_registered=lambda name: None)
 
     assert [fields["why"] for event, fields in journal.entries if event == "global_ba"] == ["stuck"]
+
+
+def test_thin_evidence_comes_after_better_poses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Structure-less registration is dear where it fails, and an adjustment may make it needless."""
+    database = synthetic.synthesize(tmp_path / "database.db").database
+    (model,) = run(database).models
+    journal, tried = Journal(), list[tuple[int, list[Method]]]()
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
+
+    def refuse(
+        session: MapperSession,
+        candidates: Set[str],
+        attempts: Attempts,
+        journal: Journal,
+        methods: list[Method],
+    ) -> Stuck:
+        tried.append((len(journal.entries), methods))
+        session.observations.delete_point3D(min(session.reconstruction.points3D))
+        return Stuck()
+
+    monkeypatch.setattr(growth, "register_next", refuse)
+    with open_session(Scene.open(database), options, model) as session:
+        growth.grow(session, {"one more"}, journal, on_registered=lambda name: None)
+
+    assert [methods for _, methods in tried] == [
+        [Method.PNP],
+        [Method.PNP],
+        [Method.STRUCTURE_LESS, Method.LIFTED, Method.LENIENT_PNP],
+    ]
+    assert [adjusted for adjusted, _ in tried] == [0, 1, 1]

@@ -1,0 +1,64 @@
+"""A model is compared once, and again as soon as anything about it has changed."""
+
+import copy
+
+import pycolmap
+import pytest
+
+from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
+from sfm.mapping.pose_consistency import pose_judge
+from sfm.mapping.pose_consistency.pose_judge import PoseJudge
+from sfm.mapping.scene.scene import Scene
+
+from . import synthetic
+
+Photographed = tuple[synthetic.Scene, pycolmap.Reconstruction]
+
+
+@pytest.fixture
+def judge(photographed: Photographed) -> PoseJudge:
+    scene, _ = photographed
+    report = read_inconsistent_pairs(scene.database, frozenset())
+    assert report is not None
+    return PoseJudge(Scene.open(scene.database), report.probability)
+
+
+def test_a_model_that_stays_as_it_is_is_compared_once(judge: PoseJudge, photographed: Photographed) -> None:
+    _, model = photographed
+
+    assert judge.evidence(copy.deepcopy(model)) is judge.evidence(model)
+
+
+@pytest.mark.parametrize("what", ["pose", "camera", "point", "observation"])
+def test_a_model_that_has_changed_is_compared_again(
+    what: str, judge: PoseJudge, photographed: Photographed
+) -> None:
+    _, model = photographed
+    changed = copy.deepcopy(model)
+    image = changed.image(min(changed.reg_image_ids()))
+    point_id = min(i for i, point in changed.points3D.items() if point.track.length() > 2)
+    if what == "pose":
+        turned = pycolmap.Rigid3d(pycolmap.Rotation3d([0, 0, 0.1, 1]), [0, 0, 0])
+        changed.frame(image.frame_id).rig_from_world = turned * image.cam_from_world()
+    elif what == "camera":
+        changed.camera(image.camera_id).params = [1.1 * value for value in image.camera.params]
+    elif what == "point":
+        changed.point3D(point_id).xyz = changed.point3D(point_id).xyz + 0.1
+    else:
+        element = changed.point3D(point_id).track.elements[0]
+        pycolmap.ObservationManager(changed).delete_observation(element.image_id, element.point2D_idx)
+
+    assert judge.evidence(changed) is not judge.evidence(model)
+    assert judge.evidence(changed) == pose_judge.ModelEvidence.of(
+        judge.scene, changed, judge.probability, frozenset()
+    )
+
+
+def test_few_models_are_kept(judge: PoseJudge, photographed: Photographed) -> None:
+    _, model = photographed
+    first, moving = judge.evidence(model), copy.deepcopy(model)
+    for _ in range(20):
+        moving.transform(pycolmap.Sim3d(1.1, pycolmap.Rotation3d(), [0, 0, 0]))
+        judge.evidence(moving)
+
+    assert judge.evidence(model) is not first
