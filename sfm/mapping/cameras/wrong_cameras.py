@@ -21,6 +21,8 @@ from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
 from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
 
+Ids = npt.NDArray[np.int64]
+
 _MIN_POINTS = 20
 _MIN_OBSERVED = 0.5
 """Of the points that an image matches, for its pose to be worth an adjustment."""
@@ -66,7 +68,7 @@ def find_wrong_cameras(
         return []
     scene = Scene.open(database)
     models = [scene.with_all_keypoints(model) for model in models]  # a matcher may have appended some since
-    firm = [is_firm(model) for model in models]
+    tracked = [_Tracked.of(model) for model in models]
     foreign, registered = dict[str, WrongCamera](), set[str]()
     for model in models:
         names = {model.image(i).name for i in model.reg_image_ids()}
@@ -75,12 +77,12 @@ def find_wrong_cameras(
         registered |= names
     for name, image_id in scene.id_of.items():
         camera_id = scene.cache.image(image_id).camera_id
-        if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, models, firm):
+        if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, tracked):
             continue
         if name in foreign and foreign[name].principal_point:
             continue  # a pose with a free focal length would not explain a crop
         grouped = foreign.pop(name, None)
-        tests = (_test(scene, name, model, camera_id, seed) for model in models)
+        tests = (_test(scene, name, model, camera_id, seed) for model in tracked)
         if found := next(filter(None, tests), None):
             agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
             foreign[name] = grouped if grouped and agrees else found
@@ -104,29 +106,80 @@ def _of_model(
                 yield WrongCamera(model.image(image_id).name, group.focal_px, *errors)
 
 
-def _is_lost(
-    scene: Scene, name: str, models: Sequence[pycolmap.Reconstruction], firm: Sequence[bool]
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    """A model, and which of its points the keypoints of its images are."""
+
+    model: pycolmap.Reconstruction
+    is_firm: bool
+    id_of: Mapping[str, int]
+    """Of its registered images."""
+    points_of: Mapping[int, Ids]
+    """Ids of points by keypoint of each of these images, -1 where it is of none."""
+    num_images: Ids
+    """That observe each point, by its id."""
+
+    @classmethod
+    def of(cls, model: pycolmap.Reconstruction) -> _Tracked:
+        """Each observation read once."""
+        num_images = np.zeros(1 + max(model.point3D_ids(), default=0), np.int64)
+        points_of = {}
+        for image_id in model.reg_image_ids():
+            points2D = model.image(image_id).points2D
+            indices = model.image(image_id).get_observation_point2D_idxs()
+            points_of[image_id] = ids = np.full(len(points2D), -1, np.int64)
+            ids[indices] = [points2D[index].point3D_id for index in indices]
+            num_images[np.unique(ids[indices])] += 1
+        id_of = {model.image(image_id).name: image_id for image_id in points_of}
+        return cls(model, is_firm(model), id_of, points_of, num_images)
+
+    def visible(self, scene: Scene, name: str) -> tuple[Ids, Ids]:
+        """Keypoints of an image to which matches assign a point, (N,), and the ids of these points, (N,).
+
+        Two other images observe each point: one that the image itself fixed would fit any focal length.
+        """
+        num_others = self.num_images.copy()
+        if name in self.id_of:
+            observed = self.points_of[self.id_of[name]]
+            num_others[np.unique(observed[observed >= 0])] -= 1
+        keypoints, points = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for other in scene.view_graph.neighbours(name):
+            if other in self.id_of:
+                matches = scene.cache.correspondence_graph.extract_matches_between_images(
+                    scene.id_of[name], self.id_of[other]
+                )
+                ids = self.points_of[self.id_of[other]][matches[:, 1]]
+                is_seen = (ids >= 0) & (num_others[ids] >= 2)
+                keypoints.append(matches[is_seen, 0].astype(np.int64))
+                points.append(ids[is_seen])
+        every, ids = np.concatenate(keypoints), np.concatenate(points)
+        first = np.sort(np.unique(every, return_index=True)[1])
+        return every[first], ids[first]
+
+
+def _is_lost(scene: Scene, name: str, models: Sequence[_Tracked]) -> bool:
     """Whether no firm model registers an image where it observes most of the points that it matches."""
-    for model, model_is_firm in zip(models, firm, strict=True):
-        image = model.find_image_with_name(name)
-        if image is not None and image.has_pose:
-            if not model_is_firm:
+    for tracked in models:
+        if name in tracked.id_of:
+            if not tracked.is_firm:
                 return True
-            num_visible = len(_visible_points(scene, name, model)[0])
-            seen = (model.point3D(point.point3D_id) for point in image.get_observation_points2D())
+            num_visible = len(tracked.visible(scene, name)[0])
+            observed = tracked.points_of[tracked.id_of[name]]
+            seen = (tracked.model.point3D(int(i)) for i in observed[observed >= 0])
             return sum(point.track.length() > 2 for point in seen) < _MIN_OBSERVED * num_visible
     return True
 
 
-def _test(
-    scene: Scene, name: str, model: pycolmap.Reconstruction, camera_id: int, seed: int
-) -> WrongCamera | None:
+def _test(scene: Scene, name: str, tracked: _Tracked, camera_id: int, seed: int) -> WrongCamera | None:
+    model = tracked.model
     if not any(_is_other(model, i, camera_id, name) for i in model.reg_image_ids()):
         return None  # no other image in this model supports the shared focal length
-    xy, xyz = _visible_points(scene, name, model)
-    if len(xy) < _MIN_POINTS:
+    indices, points = tracked.visible(scene, name)
+    if len(indices) < _MIN_POINTS:
         return None
+    keypoints = scene.cache.image(scene.id_of[name]).points2D
+    xy = np.array([keypoints[i].xy for i in indices.tolist()])
+    xyz = np.array([model.point3D(i).xyz for i in points.tolist()])
     shared_px, shared_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=False)
     own_px, own_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=True)
     if own_error > MAX_ERROR_RATIO * shared_error or abs(own_px / shared_px - 1) < MIN_FOCAL_CHANGE:
@@ -137,33 +190,6 @@ def _test(
 def _is_other(model: pycolmap.Reconstruction, image_id: int, camera_id: int, name: str) -> bool:
     image = model.image(image_id)
     return bool(image.camera_id == camera_id and image.name != name)
-
-
-def _visible_points(
-    scene: Scene, name: str, model: pycolmap.Reconstruction
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Keypoints of an image, (N, 2) px, and the model's points that matches assign to them, (N, 3)."""
-    registered = {model.image(i).name: i for i in model.reg_image_ids()}
-    image_id = scene.id_of[name]
-    point_of: dict[int, int] = {}
-    for other in scene.view_graph.neighbours(name):
-        if other in registered:
-            points = model.image(registered[other]).points2D
-            matches = scene.cache.correspondence_graph.extract_matches_between_images(
-                image_id, registered[other]
-            )
-            for i, j in matches.tolist():
-                if points[j].has_point3D() and _is_seen(model, points[j].point3D_id, registered.get(name)):
-                    point_of.setdefault(i, points[j].point3D_id)
-    keypoints = scene.cache.image(image_id).points2D
-    xy = np.array([keypoints[i].xy for i in point_of]).reshape(-1, 2)
-    return xy, np.array([model.point3D(i).xyz for i in point_of.values()]).reshape(-1, 3)
-
-
-def _is_seen(model: pycolmap.Reconstruction, point3D_id: int, image_id: int | None) -> bool:
-    """Whether two other images see the point: one that the image itself fixed would fit any focal length."""
-    observers = {element.image_id for element in model.point3D(point3D_id).track.elements}
-    return len(observers - {image_id}) >= 2
 
 
 def _estimate(
