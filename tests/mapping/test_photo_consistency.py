@@ -115,6 +115,17 @@ def test_points_where_the_other_image_observes_nothing_are_not_compared() -> Non
     assert similar_log_odds(model_of(views), photos)[AB] > 0
 
 
+def test_a_point_behind_an_image_that_observes_it_is_not_compared() -> None:
+    """Models are judged while they grow, before such points are filtered."""
+    points = dense_wall(5.0)
+    model = model_of({"a": (at(0), points), "b": (at(0.4), points[::3])})
+    photos = Rendered({"a": (at(0), ONE), "b": (at(0.4), ONE)})
+    whole = similar_log_odds(model, photos)[AB]
+    model.point3D(min(model.point3D_ids())).xyz = np.array([0.0, 0.0, -5.0])
+
+    assert abs(similar_log_odds(model, photos)[AB] - whole) < 0.5
+
+
 def test_pairs_without_common_points_and_photos_that_are_missing_are_left_out() -> None:
     points = dense_wall(5.0)
     apart = model_of({"a": (at(0), points[::2]), "b": (at(0.1), points[1::2])})

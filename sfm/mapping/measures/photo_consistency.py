@@ -168,13 +168,14 @@ class _Observed:
     view: View
     tree: cKDTree
     depth: Array
-    """(N + 1,); 0 for what the tree does not find."""
+    """(N + 1,), of those before it; 0 for what the tree does not find."""
 
     @classmethod
     def of(cls, view: View, points: PointTable) -> _Observed:
         in_cam = np.asarray(view.cam_from_world * points.xyz_of(view.observed))
-        tree = cKDTree(np.asarray(view.camera.img_from_cam(in_cam)))
-        return cls(view, tree, np.append(depths(in_cam, view.camera), 0.0))
+        xy = np.asarray(view.camera.img_from_cam(in_cam))
+        is_seen = np.all(np.isfinite(xy), axis=1)  # not behind it, where an adjustment may have left points
+        return cls(view, cKDTree(xy[is_seen]), np.append(depths(in_cam[is_seen], view.camera), 0.0))
 
     def shows(self, xyz: Array) -> NDArray[np.bool_]:
         """Which points (N, 3) lie beside one that the image observes, and not behind it.
