@@ -1,6 +1,6 @@
 """Growth ends, whatever refused images leave behind."""
 
-from collections.abc import Set
+from collections.abc import Callable, Sequence, Set
 from itertools import count
 from pathlib import Path
 
@@ -20,13 +20,20 @@ from .running import run
 _MANY = 20
 
 
-def test_a_refused_image_that_takes_a_point_with_it_does_not_keep_growth_going(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """COLMAP's registration changes points even where it ends without the image."""
+Attempted = Callable[[Journal, Sequence[Method]], None]
+
+
+def grown_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempted: Attempted) -> Journal:
+    """What growth notes where each attempt ends without the image, but with a point less.
+
+    Args:
+        tmp_path: for the database.
+        monkeypatch: by which all attempts are refused.
+        attempted: called at each, with the journal so far and the methods that were to be tried.
+    """
     database = synthetic.synthesize(tmp_path / "database.db").database
     (model,) = run(database).models
-    scene, journal, attempt = Scene.open(database), Journal(), count()
+    scene, journal = Scene.open(database), Journal()
     options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
 
     def refuse(
@@ -34,40 +41,39 @@ def test_a_refused_image_that_takes_a_point_with_it_does_not_keep_growth_going(
         candidates: Set[str],
         attempts: Attempts,
         journal: Journal,
-        methods: tuple[Method, ...],
+        methods: Sequence[Method],
     ) -> Stuck:
-        assert next(attempt) < _MANY, "growth goes on forever"
+        attempted(journal, methods)
         session.observations.delete_point3D(min(session.reconstruction.points3D))
         return Stuck()
 
     monkeypatch.setattr(growth, "register_next", refuse)
     with open_session(scene, options, model) as session:
         growth.grow(session, {"one more"}, journal, on_registered=lambda name: None)
+    return journal
+
+
+def test_a_refused_image_that_takes_a_point_with_it_does_not_keep_growth_going(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLMAP's registration changes points even where it ends without the image."""
+    attempt = count()
+
+    def attempted(journal: Journal, methods: Sequence[Method]) -> None:
+        assert next(attempt) < _MANY, "growth goes on forever"
+
+    journal = grown_in_vain(tmp_path, monkeypatch, attempted)
 
     assert [fields["why"] for event, fields in journal.entries if event == "global_ba"] == ["stuck"]
 
 
 def test_thin_evidence_comes_after_better_poses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Structure-less registration is dear where it fails, and an adjustment may make it needless."""
-    database = synthetic.synthesize(tmp_path / "database.db").database
-    (model,) = run(database).models
-    journal, tried = Journal(), list[tuple[int, list[Method]]]()
-    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=set(), threads=1, seed=0)
+    tried = list[tuple[int, Sequence[Method]]]()
 
-    def refuse(
-        session: MapperSession,
-        candidates: Set[str],
-        attempts: Attempts,
-        journal: Journal,
-        methods: list[Method],
-    ) -> Stuck:
-        tried.append((len(journal.entries), methods))
-        session.observations.delete_point3D(min(session.reconstruction.points3D))
-        return Stuck()
-
-    monkeypatch.setattr(growth, "register_next", refuse)
-    with open_session(Scene.open(database), options, model) as session:
-        growth.grow(session, {"one more"}, journal, on_registered=lambda name: None)
+    grown_in_vain(
+        tmp_path, monkeypatch, lambda journal, methods: tried.append((len(journal.entries), methods))
+    )
 
     assert [methods for _, methods in tried] == [
         [Method.PNP],

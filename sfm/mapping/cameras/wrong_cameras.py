@@ -16,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from retrieval import Pair
+
+from ..measures.observations import PointTable, seen_by
 from ..scene.scene import Scene
 from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
@@ -67,14 +70,13 @@ def find_wrong_cameras(
     if not shared_by and not free:
         return []
     scene = Scene.open(database)
-    models = [scene.with_all_keypoints(model) for model in models]  # a matcher may have appended some since
-    tracked = [_Tracked.of(model) for model in models]
+    # A matcher may have appended keypoints since.
+    tracked = [_Tracked.of(scene.with_all_keypoints(model)) for model in models]
     foreign, registered = dict[str, WrongCamera](), set[str]()
-    for model in models:
-        names = {model.image(i).name for i in model.reg_image_ids()}
-        own = _of_model(model, shared_by, free, cropped)
+    for model in tracked:
+        own = _of_model(model.model, shared_by, free, cropped)
         foreign |= {one.name: one for one in own if one.name not in registered}
-        registered |= names
+        registered |= model.id_of.keys()
     for name, image_id in scene.id_of.items():
         camera_id = scene.cache.image(image_id).camera_id
         if shared_by.get(camera_id) != camera_id or not _is_lost(scene, name, tracked):
@@ -125,18 +127,18 @@ class _Tracked:
         num_images = np.zeros(1 + max(model.point3D_ids(), default=0), np.int64)
         points_of = {}
         for image_id in model.reg_image_ids():
-            points2D = model.image(image_id).points2D
-            indices = model.image(image_id).get_observation_point2D_idxs()
-            points_of[image_id] = ids = np.full(len(points2D), -1, np.int64)
-            ids[indices] = [points2D[index].point3D_id for index in indices]
-            num_images[np.unique(ids[indices])] += 1
+            image = model.image(image_id)
+            points_of[image_id] = ids = np.full(image.num_points2D(), -1, np.int64)
+            ids[image.get_observation_point2D_idxs()] = seen = seen_by(image)[0]
+            num_images[np.unique(seen)] += 1
         id_of = {model.image(image_id).name: image_id for image_id in points_of}
         return cls(model, is_firm(model), id_of, points_of, num_images)
 
     def visible(self, scene: Scene, name: str) -> tuple[Ids, Ids]:
         """Keypoints of an image to which matches assign a point, (N,), and the ids of these points, (N,).
 
-        Two other images observe each point: one that the image itself fixed would fit any focal length.
+        Two other images observe each point: one that the image itself fixed would fit any focal length. Where
+        matches assign several, it is that of the first image, by the order of the image's own keypoints.
         """
         num_others = self.num_images.copy()
         if name in self.id_of:
@@ -145,12 +147,13 @@ class _Tracked:
         keypoints, points = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for other in scene.view_graph.neighbours(name):
             if other in self.id_of:
-                matches = scene.cache.correspondence_graph.extract_matches_between_images(
-                    scene.id_of[name], self.id_of[other]
-                )
-                ids = self.points_of[self.id_of[other]][matches[:, 1]]
+                pair = Pair.of(name, other)
+                matches = scene.matches(pair)
+                matches = matches[np.argsort(matches[:, pair.index(name)], kind="stable")]
+                here, there = (matches[:, pair.index(one)] for one in (name, other))
+                ids = self.points_of[self.id_of[other]][there]
                 is_seen = (ids >= 0) & (num_others[ids] >= 2)
-                keypoints.append(matches[is_seen, 0].astype(np.int64))
+                keypoints.append(here[is_seen].astype(np.int64))
                 points.append(ids[is_seen])
         every, ids = np.concatenate(keypoints), np.concatenate(points)
         first = np.sort(np.unique(every, return_index=True)[1])
@@ -177,9 +180,8 @@ def _test(scene: Scene, name: str, tracked: _Tracked, camera_id: int, seed: int)
     indices, points = tracked.visible(scene, name)
     if len(indices) < _MIN_POINTS:
         return None
-    keypoints = scene.cache.image(scene.id_of[name]).points2D
-    xy = np.array([keypoints[i].xy for i in indices.tolist()])
-    xyz = np.array([model.point3D(i).xyz for i in points.tolist()])
+    xy = scene.keypoints(scene.id_of[name])[indices].astype(np.float64)
+    xyz = PointTable.of(model).xyz_of(points)
     shared_px, shared_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=False)
     own_px, own_error = _estimate(xy, xyz, model.camera(camera_id), seed, free=True)
     if own_error > MAX_ERROR_RATIO * shared_error or abs(own_px / shared_px - 1) < MIN_FOCAL_CHANGE:

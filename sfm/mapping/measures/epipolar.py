@@ -104,7 +104,9 @@ class Views:
         """Of all keypoints of an image, (N, 3), some of which are needed: the rest may be NaN."""
         image_id = self._ids[name]
         keypoints = self._scene.keypoints(image_id)
-        rays = self._rays.setdefault(name, np.full((len(keypoints), 3), np.nan))
+        if name not in self._rays:
+            self._rays[name] = np.full((len(keypoints), 3), np.nan)
+        rays = self._rays[name]
         is_missing = np.zeros(len(keypoints), bool)
         for indices in matched:
             is_missing[indices] = True
