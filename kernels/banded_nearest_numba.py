@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
+from .two_nearest_numba import in_blocks, offer, product, squares
 from .values import Bands, Neighbours
 
 
@@ -24,8 +25,8 @@ def nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[N
         after[order_b],
         before[order_b],
         bands.along_b[order_b],
-        a[order_a].astype(np.int16),
-        b[order_b].astype(np.int16),
+        in_blocks(a[order_a]),
+        in_blocks(b[order_b]),
         order_a,
         order_b,
         of_a.index,
@@ -36,23 +37,6 @@ def nearest(bands: Bands, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[N
         of_b.second,
     )
     return of_a, of_b
-
-
-@compiled()
-def _product(a: Any, b: Any) -> Any:
-    """Dot product of bytes held as int16, in 32 bits: the processor's multiply-and-add of pairs."""
-    total = np.int32(0)
-    for t in range(len(a)):
-        total = np.int32(total + np.int32(np.int32(a[t]) * np.int32(b[t])))
-    return total
-
-
-@compiled()
-def _squares(rows: Any) -> Any:
-    found = np.empty(len(rows), np.int32)
-    for i in range(len(rows)):
-        found[i] = _product(rows[i], rows[i])
-    return found
 
 
 @compiled()
@@ -77,7 +61,7 @@ def _search(
     second_b: Any,
 ) -> None:
     """Everything but the indices by ascending angle; each pair is met once and counts for both keypoints."""
-    squares_a, squares_b = _squares(a), _squares(b)
+    squares_a, squares_b = squares(a), squares(b)
     for j in range(len(b)):
         first = np.searchsorted(angle_a, start[j], side="left")
         last = np.searchsorted(angle_a, end[j], side="right")
@@ -86,21 +70,11 @@ def _search(
             (first, last),
             (max(last, np.searchsorted(angle_a, after[j], side="left")), len(a)),
         )
-        at, mine, along, square = order_b[j], b[j], along_b[j], squares_b[j]
+        at, along, square = order_b[j], along_b[j], squares_b[j]
         for k in range(3):
             for i in range(ranges[k][0], ranges[k][1]):
                 if along < low_a[i] or along > high_a[i]:
                     continue
-                distance = np.int32(squares_a[i] + square - 2 * _product(a[i], mine))
-                _offer(index_b, distance_b, second_b, at, order_a[i], distance)
-                _offer(index_a, distance_a, second_a, order_a[i], at, distance)
-
-
-@compiled()
-def _offer(index: Any, nearest_so_far: Any, second: Any, here: int, other: int, distance: Any) -> None:
-    """Keep the nearest, the one of lower index where equally near, and the second nearest distance."""
-    best = nearest_so_far[here]
-    if distance < best or (distance == best and other < index[here]):
-        index[here], nearest_so_far[here], second[here] = other, distance, best
-    elif distance < second[here]:
-        second[here] = distance
+                distance = np.int32(squares_a[i] + square - 2 * product(a, i, b, j))
+                offer(index_b, distance_b, second_b, at, order_a[i], distance)
+                offer(index_a, distance_a, second_a, order_a[i], at, distance)

@@ -148,6 +148,18 @@ class Neighbours:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Descriptors in the cells of an inverted file (IVF; Jégou et al., PAMI 2011).
+
+    descriptors: (n, d) uint8.
+    probes: (n, m) uint8, the cells that are nearest to each descriptor, nearest first: it lies in the first.
+    """
+
+    descriptors: NDArray[np.uint8]
+    probes: NDArray[np.uint8]
+
+
 Points = NDArray[np.float64]
 
 

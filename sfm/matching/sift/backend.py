@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from sfm.matching.guide import NO_GUIDES, Guides
 from sfm.types import Collection
 from sfm.workspace.workspace import Workspace, content_key
 
+from .descriptors import ProbedPhotos
 from .features import describe, retrieval_descriptors
 from .matching import match_pairs
 
-_FEATURES_VERSION = _MATCHES_VERSION = _GEOMETRIES_VERSION = 1
+_FEATURES_VERSION = _GEOMETRIES_VERSION = 1
+_MATCHES_VERSION = 2
 """Raised when a change of code changes what the step computes: earlier results are then computed again."""
 
 
@@ -37,6 +39,8 @@ class SiftBackend:
     notice: str = ""
     stronger: StrongerMatcher | None = None
     single_photos: SinglePhotos | None = None
+    photos: ProbedPhotos = field(default_factory=ProbedPhotos)
+    """Matched last."""
 
     def keys(self) -> StageKeys:
         """Features depend on the options of SIFT, matches on those and on matching, and so on."""
@@ -113,6 +117,7 @@ class SiftBackend:
             seed=context.config.run.seed,
             events=context.workspace.events,
             progress=context.progress,
+            photos=self.photos,
         )
 
     def focal_guesses(self, collection: Collection) -> Mapping[int, float]:

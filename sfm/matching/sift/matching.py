@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import require_space
 
+from .descriptors import ProbedPhotos, finds_itself
 from .guided_pairs import match_guided
 
 _MAX_PAIRS_A_CHUNK = 64
@@ -41,12 +43,14 @@ def match_pairs(
     seed: int,
     events: EventSink,
     progress: Progress,
+    photos: ProbedPhotos | None = None,
 ) -> MatchReport:
     """Match descriptors and estimate the two-view geometry of every pair in `edges`.
 
     Each chunk of at most 64 pairs is in the database when the next begins; pairs already there are skipped.
     Pairs for which `guides` find nothing are matched without. RANSAC is seeded for each pair, so results
-    don't depend on the chunks. `events` receives a `pair` event a pair.
+    don't depend on the chunks. `events` receives a `pair` event a pair. `photos` keeps descriptors for the
+    next call.
     """
     done = database.pairs()
     todo = sorted(pair for pair in edges if pair not in done)
@@ -64,13 +68,18 @@ def match_pairs(
         )
     unguided = [pair for pair in todo if pair not in guided]
     options, geometry = matching_options(config, threads), verification_options(verify, seed)
-    size = min(_MAX_PAIRS_A_CHUNK, 8 * threads)
-    with progress.task("match", len(unguided), unit="pairs") as task, database.plain_names() as plain:
+    size, photos = min(_MAX_PAIRS_A_CHUNK, 8 * threads), photos or ProbedPhotos()
+    with (
+        progress.task("match", len(unguided), unit="pairs") as task,
+        ThreadPoolExecutor(threads) as pool,
+    ):
         waiting = iter(unguided)
         while chunk := list(islice(waiting, size)):
             require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
             started = time.monotonic()
-            _match_chunk(chunk, plain, scratch_dir / "pairs.txt", database.path, options, geometry)
+            if finds_itself(options):
+                database.add_matches({}, photos.matches(chunk, database, options.sift, pool))
+            _match_chunk(chunk, database, scratch_dir / "pairs.txt", options, geometry)
             task.advance(len(chunk))
             size = _next_size(len(chunk), time.monotonic() - started)
     inliers = record_pairs(edges, todo, database.pairs(), events, guided=guided)
@@ -94,13 +103,14 @@ def _next_size(size: int, seconds: float) -> int:
 
 def _match_chunk(
     pairs: Sequence[Pair],
-    plain: Mapping[str, str],
+    database: FeatureDatabase,
     list_path: Path,
-    database_path: Path,
     options: pycolmap.FeatureMatchingOptions,
     geometry: pycolmap.TwoViewGeometryOptions,
 ) -> None:
-    write_pair_list(list_path, pairs, plain)
+    """COLMAP's matching and verification; pairs whose matches are there are verified alone."""
     pairing = pycolmap.ImportedPairingOptions()
     pairing.match_list_path = list_path
-    pycolmap.match_image_pairs(database_path, options, pairing, geometry, device=pycolmap.Device.cpu)
+    with database.plain_names() as plain:
+        write_pair_list(list_path, pairs, plain)
+        pycolmap.match_image_pairs(database.path, options, pairing, geometry, device=pycolmap.Device.cpu)
