@@ -15,7 +15,7 @@ from sfm.config.values import find_option
 from sfm.errors import ConfigError
 from sfm.mapping.scene.colmap_mappers import global_options
 from sfm.mapping.scene.options import MapperOptions, mapper_options, pipeline_options
-from sfm.matching.sift.features import extraction_options
+from sfm.matching.sift.colmap_extraction import extraction_options
 from sfm.matching.sift.matching import matching_options
 from sfm.matching.verification import verification_options
 

@@ -19,7 +19,7 @@ MODULES = sorted(
 TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkdtemp", "mkstemp"}
 SOLE_OWNERS = {
     "IncrementalMapper": "sfm/mapping",
-    "extract_features": "sfm/matching/sift/features.py",
+    "extract_features": "sfm/matching/sift/colmap_extraction.py",
     "match_image_pairs": "sfm/matching/sift/matching.py",
 }
 """Functions and classes of pycolmap that one room alone may call."""

@@ -30,7 +30,7 @@ from sfm.colmap.database_sync import StageKeys
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
 from sfm.ingest import ingest
-from sfm.matching.sift.features import describe
+from sfm.matching.sift.colmap_extraction import bounded_threads, describe_photos
 from sfm.types import Collection
 from sfm.workspace.events import NullEvents
 from sfm.workspace.progress import SilentProgress
@@ -126,16 +126,8 @@ def _describe(
         database = FeatureDatabase(fresh / "database.db")
         database.sync(collection, _KEYS)
         with Clock() as describing:
-            describe(
-                collection,
-                database,
-                images_dir=place / "images",
-                masks_dir=None,
-                config=config.sift,
-                threads=threads,
-                events=NullEvents(),
-                progress=SilentProgress(),
-            )
+            bounded = bounded_threads(threads, config.sift.max_image_size)
+            describe_photos(collection.names, database, place / "images", None, config.sift, bounded)
         cost = {
             "ingest_s": ingesting.wall_s,
             "ingest_cpu_s": ingesting.cpu_s,

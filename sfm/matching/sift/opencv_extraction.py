@@ -1,0 +1,131 @@
+"""SIFT keypoints and descriptors by OpenCV, stored as COLMAP stores its own (Lowe, IJCV 2004).
+
+With COLMAP's thresholds and a precise doubling of the image, keypoints are those of COLMAP. It describes all
+that it detects and then drops the smallest; here only those that stay are described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import SiftConfig
+from sfm.untrusted.names import path_below
+
+Features = tuple[NDArray[np.float32], NDArray[np.uint8]]
+
+_CONTRAST = 0.015
+"""OpenCV's threshold, three times that of a difference of Gaussians of values up to 1; COLMAP's is 0.02."""
+_EDGE = 10.0
+"""Largest ratio of principal curvatures; COLMAP's."""
+_LAYERS, _SIGMA = 3, 1.6
+"""Of an octave, and of its first image, px; COLMAP's."""
+_NORM = 512
+"""Of descriptors in bytes."""
+
+
+def describe_photos(
+    names: Sequence[str],
+    database: FeatureDatabase,
+    images_dir: Path,
+    masks_dir: Path | None,
+    config: SiftConfig,
+    threads: int,
+) -> None:
+    """Write features of photos; those that OpenCV cannot read stay without."""
+    with _one_thread_each(), ThreadPoolExecutor(threads) as pool:
+        described = pool.map(partial(_described, images_dir, masks_dir, config), names)
+        for name, features in zip(names, described, strict=True):
+            if features is not None:
+                database.put_features(name, *features)
+
+
+def sift_features(grey: NDArray[np.uint8], config: SiftConfig, mask: NDArray[np.bool_] | None) -> Features:
+    """Keypoints (n, 4) float32 (x, y, scale, px; orientation, rad) and RootSIFT descriptors (n, 128) uint8.
+
+    The largest `config.max_num_features` are kept; one with several orientations counts once.
+
+    Args:
+        grey: (H, W) uint8.
+        mask: (H, W), True where keypoints may lie.
+    """
+    sift = cv2.SIFT.create(0, _LAYERS, _CONTRAST, _EDGE, _SIGMA, cv2.CV_32F, True)
+    reduced = _reduced(grey, config.max_image_size)
+    found = sift.detect(reduced, None)
+    if config.upright:
+        for keypoint in found:
+            keypoint.angle = 0.0
+    unscaled = _as_rows(found)
+    to_photo = np.array([grey.shape[1] / reduced.shape[1], grey.shape[0] / reduced.shape[0]])
+    chosen = _largest(unscaled, config.max_num_features)
+    if mask is not None:
+        x, y = np.clip((unscaled[chosen, :2] * to_photo).astype(int), 0, np.array(mask.shape[::-1]) - 1).T
+        chosen = chosen[mask[y, x]]
+    kept, values = sift.compute(reduced, [found[i] for i in chosen])
+    rows = _as_rows(kept)
+    rows[:, :2] *= to_photo
+    rows[:, 2] *= np.sqrt(to_photo.prod())
+    described = np.asarray(values, np.float64) if kept else np.empty((0, 128))
+    return rows.astype(np.float32), _root_sift(described)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Photos are described side by side, each in one thread."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _described(images_dir: Path, masks_dir: Path | None, config: SiftConfig, name: str) -> Features | None:
+    grey = _read(path_below(images_dir, name))
+    if grey is None:
+        return None
+    mask = None if masks_dir is None else _read(path_below(masks_dir, f"{name}.png"))
+    return sift_features(grey, config, None if mask is None else mask > 0)
+
+
+def _read(path: Path) -> NDArray[np.uint8] | None:
+    """(H, W) luma (BT.601), which JPEG files hold in full resolution; None where the file cannot be read."""
+    values = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    return None if values is None else np.asarray(values, np.uint8)
+
+
+def _reduced(grey: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    factor = longest / max(grey.shape)
+    if factor >= 1:
+        return grey
+    size = [max(1, round(factor * side)) for side in grey.shape[::-1]]
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _as_rows(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:
+    """(n, 4): x and y with pixel centres at 0.5, scale (OpenCV has twice that), orientation in rad."""
+    rows = [(one.pt[0] + 0.5, one.pt[1] + 0.5, one.size / 2, np.deg2rad(one.angle)) for one in keypoints]
+    return np.array(rows, np.float64).reshape(-1, 4)
+
+
+def _largest(rows: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Indices of the largest keypoints, largest first; same place and scale count once, same rows are one."""
+    order = np.lexsort((rows[:, 3], rows[:, 1], rows[:, 0], -rows[:, 2]))
+    ordered = rows[order]
+    changes = np.diff(ordered, axis=0, prepend=np.nan) != 0
+    number = np.cumsum(changes[:, :3].any(axis=1))
+    return np.asarray(order[changes.any(axis=1) & (number <= count)])
+
+
+def _root_sift(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Roots of the values' shares (Arandjelović and Zisserman, CVPR 2012), in bytes as COLMAP stores them."""
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1e-9)
+    return np.asarray(np.minimum(np.rint(_NORM * np.sqrt(shares)), 255), np.uint8)
