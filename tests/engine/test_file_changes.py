@@ -12,7 +12,7 @@ from sfm.config.loading import load_config
 from sfm.errors import InputError
 from sfm.workspace.events import EventLog
 
-QUICK = ("run.threads=2", "backend=sift", "sift.max_num_features=400", "sift.max_image_size=320")
+QUICK = ("run.threads=2", "backend=sift", "sift.max_num_features=800", "sift.max_image_size=320")
 NAME = "photo_02.jpg"
 
 

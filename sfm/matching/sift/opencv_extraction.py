@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
 
 from sfm.colmap.database import FeatureDatabase
@@ -40,7 +41,7 @@ def describe_photos(
     config: SiftConfig,
     threads: int,
 ) -> None:
-    """Write features of photos; those that OpenCV cannot read stay without."""
+    """Write features of photos; those that COLMAP cannot read stay without."""
     with _one_thread_each(), ThreadPoolExecutor(threads) as pool:
         described = pool.map(partial(_described, images_dir, masks_dir, config), names)
         for name, features in zip(names, described, strict=True):
@@ -97,9 +98,11 @@ def _described(images_dir: Path, masks_dir: Path | None, config: SiftConfig, nam
 
 
 def _read(path: Path) -> NDArray[np.uint8] | None:
-    """(H, W) luma (BT.601), which JPEG files hold in full resolution; None where the file cannot be read."""
-    values = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    return None if values is None else np.asarray(values, np.uint8)
+    """(H, W) luma (BT.601, as JPEG files hold it); None where COLMAP cannot read the whole file."""
+    bitmap = pycolmap.Bitmap.read(path, as_rgb=True) if path.is_file() else None
+    return (
+        None if bitmap is None else np.asarray(cv2.cvtColor(bitmap.to_array(), cv2.COLOR_RGB2GRAY), np.uint8)
+    )
 
 
 def _reduced(grey: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
