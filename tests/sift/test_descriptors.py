@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ from retrieval import Edge, Pair, Reason
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.colmap import ColmapValues
 from sfm.config.schema import Config, ExportConfig, MatchingConfig, RunConfig, SiftConfig, VerifyConfig
-from sfm.matching.sift import descriptors
+from sfm.ingest import ingest
+from sfm.matching.backend import BackendContext
+from sfm.matching.sift import SiftBackend, descriptors
 from sfm.matching.sift.cells import probed
 from sfm.matching.sift.descriptors import ProbedPhotos, descriptor_matches, finds_itself
 from sfm.matching.sift.matching import match_pairs
-from sfm.workspace.events import EventLog
+from sfm.workspace.events import EventLog, NullEvents
 from sfm.workspace.progress import SilentProgress
+from sfm.workspace.workspace import Workspace
 from tests.conftest import MakeOnce
 
 NEAR, WIDE = Pair("photo_00.jpg", "photo_01.jpg"), Pair("photo_00.jpg", "photo_04.jpg")
@@ -194,3 +198,38 @@ def test_photos_needed_longest_ago_are_forgotten(
 
     assert read == [*NEAR, *NEAR]
     assert np.array_equal(first[NEAR], again[NEAR])
+
+
+def test_photos_that_are_described_anew_are_read_anew(demo_data: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in NEAR:
+        shutil.copy(demo_data / "images" / name, photos)
+    kept: list[int] = []
+    with Workspace(tmp_path / "out", source=photos) as workspace:
+        backend = SiftBackend(BackendContext(workspace, Config(), 1, SilentProgress()))
+        for count in (2000, 600):
+            config = replace(Config(), sift=SiftConfig(max_num_features=count))
+            backend = replace(backend, context=replace(backend.context, config=config))
+            kept.append(_most_matched(backend, photos, workspace))
+
+    assert kept[0] > 1000
+    assert kept[1] < 1000
+
+
+def _most_matched(backend: SiftBackend, photos: Path, workspace: Workspace) -> int:
+    """The largest index of a matched keypoint."""
+    found = ingest(
+        photos,
+        images_dir=workspace.images,
+        cache_dir=workspace.cache,
+        config=Config().images,
+        threads=1,
+        events=NullEvents(),
+        progress=SilentProgress(),
+    )
+    database = FeatureDatabase(workspace.database)
+    database.sync(found, backend.keys())
+    backend.describe(found, database)
+    backend.match({NEAR: Edge(0.5, Reason.LOOP)}, found, database)
+    return int(database.matches()[NEAR].max())

@@ -53,6 +53,7 @@ class SiftBackend:
     def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
         """SIFT keypoints and descriptors, into the database."""
         context = self.context
+        self.photos.forget()
         masked = any(photo.mask for photo in collection.photos)
         return describe(
             collection,

@@ -76,11 +76,15 @@ class ProbedPhotos:
         self._kept.update(zip((keys[name] for name in new), read, strict=True))
         photos = {name: self._kept[keys[name]] for name in names}
         found = pool.map(lambda pair: descriptor_matches(photos[pair.a], photos[pair.b], options), pairs)
-        self._forget()
+        self._drop_oldest()
         return dict(zip(pairs, found, strict=True))
 
-    def _forget(self) -> None:
-        """Drop the photos that were needed longest ago."""
+    def forget(self) -> None:
+        """Drop all: photos may have been described anew."""
+        self._kept.clear()
+
+    def _drop_oldest(self) -> None:
+        """Drop the photos that were needed longest ago, where they are too many."""
         size = sum(one.descriptors.nbytes + one.probes.nbytes for one in self._kept.values())
         while self._kept and size > _MOST_BYTES:
             _, dropped = self._kept.popitem(last=False)
