@@ -108,8 +108,9 @@ def test_nothing_is_found_outside_a_mask(grey: np.ndarray) -> None:
     assert keypoints[:, 0].min() >= 300
 
 
-def test_a_photo_without_texture_has_none() -> None:
-    keypoints, descriptors = sift_features(np.full((80, 120), 90, np.uint8), CONFIG, None)
+@pytest.mark.parametrize("shape", [(80, 120), (1, 1), (2, 3000)])
+def test_a_photo_without_texture_or_without_size_has_none(shape: tuple[int, int]) -> None:
+    keypoints, descriptors = sift_features(np.full(shape, 90, np.uint8), CONFIG, None)
 
     assert keypoints.shape == (0, 4)
     assert descriptors.shape == (0, 128)

@@ -31,6 +31,8 @@ _LAYERS, _SIGMA = 3, 1.6
 """Of an octave, and of its first image, px; COLMAP's."""
 _NORM = 512
 """Of descriptors in bytes."""
+_MIN_SIDE = 4
+"""Of an image, px: OpenCV fails on smaller ones, which have no keypoint."""
 
 
 def describe_photos(
@@ -60,22 +62,22 @@ def sift_features(grey: NDArray[np.uint8], config: SiftConfig, mask: NDArray[np.
     """
     sift = cv2.SIFT.create(0, _LAYERS, _CONTRAST, _EDGE, _SIGMA, cv2.CV_32F, True)
     reduced = _reduced(grey, config.max_image_size)
-    found = sift.detect(reduced, None)
+    to_photo = np.array([grey.shape[1] / reduced.shape[1], grey.shape[0] / reduced.shape[0]])
+    found = list(sift.detect(reduced, None)) if min(reduced.shape) >= _MIN_SIDE else []
+    if mask is not None:
+        x, y = np.clip((_as_rows(found)[:, :2] * to_photo).astype(int), 0, np.array(mask.shape[::-1]) - 1).T
+        found = [found[i] for i in np.flatnonzero(mask[y, x])]
     if config.upright:
         for keypoint in found:
             keypoint.angle = 0.0
-    unscaled = _as_rows(found)
-    to_photo = np.array([grey.shape[1] / reduced.shape[1], grey.shape[0] / reduced.shape[0]])
-    chosen = _largest(unscaled, config.max_num_features)
-    if mask is not None:
-        x, y = np.clip((unscaled[chosen, :2] * to_photo).astype(int), 0, np.array(mask.shape[::-1]) - 1).T
-        chosen = chosen[mask[y, x]]
+    chosen = _largest(_as_rows(found), config.max_num_features)
+    if not len(chosen):
+        return np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8)
     kept, values = sift.compute(reduced, [found[i] for i in chosen])
     rows = _as_rows(kept)
     rows[:, :2] *= to_photo
     rows[:, 2] *= np.sqrt(to_photo.prod())
-    described = np.asarray(values, np.float64) if kept else np.empty((0, 128))
-    return rows.astype(np.float32), _root_sift(described)
+    return rows.astype(np.float32), _root_sift(np.asarray(values, np.float64))
 
 
 @contextmanager
@@ -115,8 +117,11 @@ def _reduced(grey: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
 
 def _as_rows(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:
     """(n, 4): x and y with pixel centres at 0.5, scale (OpenCV has twice that), orientation in rad."""
-    rows = [(one.pt[0] + 0.5, one.pt[1] + 0.5, one.size / 2, np.deg2rad(one.angle)) for one in keypoints]
-    return np.array(rows, np.float64).reshape(-1, 4)
+    rows = np.array([(*one.pt, one.size, one.angle) for one in keypoints], np.float64).reshape(-1, 4)
+    rows[:, :2] += 0.5
+    rows[:, 2] /= 2
+    rows[:, 3] = np.deg2rad(rows[:, 3])
+    return rows
 
 
 def _largest(rows: NDArray[np.float64], count: int) -> NDArray[np.intp]:
