@@ -50,6 +50,10 @@ class Told:
         ([(MOVED, STAYED, REGAINED), (STAYED, STAYED, frozenset())], 2),
         # A patient pass chooses after all is adjusted to the end: that they stay from then on says nothing.
         ([(MOVED, MOVED, frozenset()), (MOVED, 0.0, frozenset()), (STAYED, 0.0, frozenset())], 3),
+        # Two passes that do not halve the shift: they go to and fro.
+        ([(share * MOVED, MOVED, frozenset()) for share in (8, 6, 5, 1)], 3),
+        ([(share * MOVED, MOVED, frozenset()) for share in (8, 6, 3, 0)], 4),
+        ([(share * MOVED, MOVED, REGAINED) for share in (8, 6, 5, 1)] + [(STAYED, 0.0, frozenset())], 5),
     ],
 )
 def test_photos_that_stay_where_observations_were_chosen_need_no_other_pass(
@@ -60,4 +64,4 @@ def test_photos_that_stay_where_observations_were_chosen_need_no_other_pass(
 
     _settled(Submodel.of(pycolmap.Reconstruction()), cast(RefinementPass, told))
 
-    assert told.converge_first == [False, True, True][:num_passes]
+    assert told.converge_first == [False, True, True, True, True][:num_passes]

@@ -30,6 +30,8 @@ _SETTLED_SHIFT = 1e-3
 """Median shift of the camera centres below which refinement ends, as a share of the extent of the model."""
 _CHOSEN_SHIFT = 1.5e-4
 """The same since the last choice of observations, in a first pass."""
+_STALLED = 0.5
+"""Of the shift, in two passes: where it falls by less, poses go to and fro with the observations."""
 
 
 def refine_model(
@@ -91,13 +93,14 @@ def _settled(grown: Submodel, last: RefinementPass) -> Submodel:
 def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
     """The model, adjusted until its poses are stable and no further deferred pair agrees with them.
 
-    Tracks of length 2 are triangulated again in each pass, since they depend on two poses alone.
+    Tracks of length 2 are triangulated again in each pass, since they depend on two poses alone. Passes also
+    end where the shift no longer falls.
 
     Returns:
         The model, and whether it is final. It is not where the first pass was refused, or a pass after camera
         models became richer.
     """
-    submodel, is_richer = grown, False
+    submodel, is_richer, shifts = grown, False, list[float]()
     for attempt in range(_MAX_PASSES if last.scene.depth is None else 1):
         step = _Pass(last, attempt)
         (after,) = apply_step(last.judge, [submodel], step, "last adjustment", grown.journal)
@@ -106,7 +109,9 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
         submodel, found = after, step.found
         is_richer |= found.is_richer
         stays = found.shift <= _SETTLED_SHIFT or (not attempt and found.late_shift <= _CHOSEN_SHIFT)
-        if stays and not found.regained:
+        # with other parameters or pairs the poses move anew
+        shifts = [found.shift] if found.is_richer or found.regained else [*shifts, found.shift]
+        if (stays or _has_stalled(shifts)) and not found.regained:
             break
         last = replace(
             last,
@@ -115,6 +120,11 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
             lenses=found.lenses,
         )
     return submodel, True
+
+
+def _has_stalled(shifts: Sequence[float]) -> bool:
+    """Whether the last two passes brought the shift down by too little."""
+    return len(shifts) > 2 and min(shifts[-2:]) > _STALLED * min(shifts[:-2])
 
 
 @dataclass(slots=True)
