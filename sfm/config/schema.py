@@ -75,7 +75,7 @@ class ImagesConfig:
 
 @dataclass(frozen=True, slots=True)
 class SiftConfig:
-    """SIFT keypoints and descriptors (pycolmap)."""
+    """SIFT keypoints and descriptors: OpenCV's, or those of pycolmap where its own options are set."""
 
     max_image_size: Annotated[int, Ge(64)] = 2400
     """Larger photos are reduced to this longer side before detection, px; bounds memory (about 1.5 GB a

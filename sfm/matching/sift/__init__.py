@@ -1,4 +1,4 @@
-"""The sift backend: COLMAP's SIFT on the proposed pairs; needs no weights and no GPU."""
+"""The sift backend: OpenCV's or COLMAP's SIFT, our own search for matches; needs no weights and no GPU."""
 
 from .backend import SiftBackend
 

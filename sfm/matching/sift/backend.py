@@ -1,4 +1,4 @@
-"""COLMAP's SIFT as a backend."""
+"""SIFT as a backend."""
 
 from __future__ import annotations
 
