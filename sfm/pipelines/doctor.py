@@ -31,6 +31,7 @@ _REQUIRED = {
     "click": "click",
     "rich": "rich",
     "jinja2": "Jinja2",
+    "cv2": "opencv-python-headless",
     "PIL": "pillow",
     "pillow_heif": "pillow-heif",
 }

@@ -32,6 +32,7 @@ _PACKAGES = (
     "asmk",
     "scipy",
     "networkx",
+    "opencv-python-headless",
     "pillow",
 )
 
