@@ -105,7 +105,10 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     middle = picture.crop((width * 3 // 10, height * 3 // 10, width * 7 // 10, height * 7 // 10))
     middle.resize((width, height), Image.Resampling.LANCZOS).save(zoomed, quality=95)
     config = Config(
-        run=RunConfig(threads=2), sift=SiftConfig(max_num_features=3000), export=ExportConfig(report=False)
+        backend="sift",
+        run=RunConfig(threads=2),
+        sift=SiftConfig(max_num_features=3000),
+        export=ExportConfig(report=False),
     )
 
     model = sfm.run(photos, output=tmp_path / "out", config=config).reconstruction
