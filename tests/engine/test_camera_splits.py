@@ -106,7 +106,7 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     middle.resize((width, height), Image.Resampling.LANCZOS).save(zoomed, quality=95)
     config = Config(
         backend="sift",
-        run=RunConfig(threads=2),
+        run=RunConfig(threads=1),
         sift=SiftConfig(max_num_features=3000),
         export=ExportConfig(report=False),
     )
