@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 from kernels.banded_nearest import banded_nearest
 from kernels.dispatch import has_numba, use_backend
-from kernels.values import NO_DISTANCE, Bands, Neighbours
-
-VERSIONS = ("torch", pytest.param("triton", marks=pytest.mark.skipif(not has_numba(), reason="needs numba")))
-"""The plain version and the compiled one."""
+from kernels.values import NO_DISTANCE, Bands
+from tests.kernels.searches import VERSIONS, Row, as_rows, squared_distance, two_nearest
 
 
 def some_bands(rng: np.random.Generator, n: int, m: int) -> Bands:
@@ -28,9 +26,7 @@ def some_bands(rng: np.random.Generator, n: int, m: int) -> Bands:
     )
 
 
-def one_by_one(
-    bands: Bands, a: np.ndarray, b: np.ndarray
-) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+def one_by_one(bands: Bands, a: np.ndarray, b: np.ndarray) -> tuple[list[Row], list[Row]]:
     """For each keypoint (index, distance, second), from every pair in turn."""
     found_a: list[list[tuple[int, int]]] = [[] for _ in a]
     found_b: list[list[tuple[int, int]]] = [[] for _ in b]
@@ -41,21 +37,10 @@ def one_by_one(
             angle = bands.angle_a[i]
             turned = start <= angle <= end or angle >= start + 2 * np.pi or angle <= end - 2 * np.pi
             if turned and bands.low_a[i] <= bands.along_b[j] <= bands.high_a[i]:
-                distance = int(((a[i].astype(int) - b[j].astype(int)) ** 2).sum())
+                distance = squared_distance(a[i], b[j])
                 found_a[i].append((distance, j))
                 found_b[j].append((distance, i))
-    return [_best(found) for found in found_a], [_best(found) for found in found_b]
-
-
-def _best(found: list[tuple[int, int]]) -> tuple[int, int, int]:
-    ordered = sorted(found)
-    if not ordered:
-        return -1, NO_DISTANCE, NO_DISTANCE
-    return ordered[0][1], ordered[0][0], ordered[1][0] if len(ordered) > 1 else NO_DISTANCE
-
-
-def as_rows(found: Neighbours) -> list[tuple[int, int, int]]:
-    return list(zip(found.index.tolist(), found.distance.tolist(), found.second.tolist(), strict=True))
+    return [two_nearest(found) for found in found_a], [two_nearest(found) for found in found_b]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 from kernels.dispatch import has_numba, use_backend
 from kernels.probed_nearest import probed_nearest
-from kernels.values import Neighbours, Probed
-
-VERSIONS = ("torch", pytest.param("triton", marks=pytest.mark.skipif(not has_numba(), reason="needs numba")))
-"""The plain version and the compiled one."""
+from kernels.values import Probed
+from tests.kernels.searches import VERSIONS, Row, as_rows, squared_distance, two_nearest
 
 
 def some_side(rng: np.random.Generator, count: int, width: int, *, levels: int, cells: int) -> Probed:
@@ -19,25 +17,17 @@ def some_side(rng: np.random.Generator, count: int, width: int, *, levels: int, 
     return Probed(rng.integers(0, levels, (count, width), dtype=np.uint8), probes)
 
 
-def one_by_one(a: Probed, b: Probed) -> list[tuple[int, int, int]]:
-    """For each descriptor of a (index, distance, second), from every pair in turn."""
-    far = np.iinfo(np.int32).max
+def one_by_one(a: Probed, b: Probed) -> list[Row]:
+    """For each descriptor of a, from every pair in turn."""
     rows = []
-    for mine, probes in zip(a.descriptors.astype(int), a.probes.tolist(), strict=True):
+    for mine, probes in zip(a.descriptors, a.probes.tolist(), strict=True):
         met = [
-            (int(((mine - other) ** 2).sum()), j)
-            for j, (other, others) in enumerate(
-                zip(b.descriptors.astype(int), b.probes.tolist(), strict=True)
-            )
+            (squared_distance(mine, other), j)
+            for j, (other, others) in enumerate(zip(b.descriptors, b.probes.tolist(), strict=True))
             if others[0] in probes or probes[0] in others
         ]
-        ordered = [*sorted(met), (far, -1), (far, -1)]
-        rows.append((ordered[0][1], ordered[0][0], ordered[1][0]))
+        rows.append(two_nearest(met))
     return rows
-
-
-def as_rows(found: Neighbours) -> list[tuple[int, int, int]]:
-    return list(zip(found.index.tolist(), found.distance.tolist(), found.second.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
