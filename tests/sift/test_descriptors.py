@@ -200,6 +200,18 @@ def test_photos_needed_longest_ago_are_forgotten(
     assert np.array_equal(first[NEAR], again[NEAR])
 
 
+def test_photos_without_features_have_no_matches(described: FeatureDatabase, tmp_path: Path) -> None:
+    database = copied(described, tmp_path / "copy")
+    with pycolmap.Database.open(database.path) as colmap:
+        colmap.clear_keypoints()
+        colmap.clear_descriptors()
+
+    match(database, NEAR)
+
+    assert database.matches()[NEAR].shape == (0, 2)
+    assert not database.pairs()[NEAR].verified
+
+
 def test_photos_that_are_described_anew_are_read_anew(demo_data: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -65,14 +65,19 @@ class ProbedPhotos:
         options: pycolmap.SiftMatchingOptions,
         pool: ThreadPoolExecutor,
     ) -> dict[Pair, NDArray[np.uint32]]:
-        """`descriptor_matches` of pairs of described photos."""
+        """`descriptor_matches` of pairs; photos without features have none."""
         pairs = list(pairs)
         names = dict.fromkeys(name for pair in pairs for name in (pair.a, pair.b))
         keys = {name: (database.path, name) for name in names}
         for key in [key for key in keys.values() if key in self._kept]:
             self._kept.move_to_end(key)
         new = [name for name in names if keys[name] not in self._kept]
-        read = pool.map(lambda name: probed(database.features(name)[1]), new)
+        described = database.num_keypoints().keys() if new else {}
+
+        def read_one(name: str) -> Probed:
+            return probed(database.features(name)[1] if name in described else np.empty((0, 128), np.uint8))
+
+        read = pool.map(read_one, new)
         self._kept.update(zip((keys[name] for name in new), read, strict=True))
         photos = {name: self._kept[keys[name]] for name in names}
         found = pool.map(lambda pair: descriptor_matches(photos[pair.a], photos[pair.b], options), pairs)
