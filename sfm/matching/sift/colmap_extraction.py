@@ -9,10 +9,6 @@ import pycolmap
 
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import SiftConfig
-from sfm.workspace.machine import free_memory
-
-_BYTES_PER_PIXEL_AND_THREAD = 260
-"""Peak memory of pycolmap's SIFT, measured: 1.5 GB a thread at 2400 px on the longer side (4:3)."""
 
 
 def describe_photos(
@@ -48,9 +44,3 @@ def extraction_options(config: SiftConfig, threads: int) -> pycolmap.FeatureExtr
     config.colmap.set_on("feature_extraction", options)
     config.colmap.set_on("sift_extraction", options.sift)
     return options
-
-
-def bounded_threads(threads: int, max_image_size: int) -> int:
-    """At most `threads`, and no more than half of the free memory allows at this image size (px)."""
-    needed = 0.75 * max_image_size**2 * _BYTES_PER_PIXEL_AND_THREAD
-    return max(1, min(threads, int(free_memory() / 2 / needed)))

@@ -1,7 +1,7 @@
 """SIFT keypoints and descriptors by OpenCV, stored as COLMAP stores its own (Lowe, IJCV 2004).
 
-With COLMAP's thresholds and a precise doubling of the image, keypoints are those of COLMAP. It describes all
-that it detects and then drops the smallest; here only those that stay are described.
+With a precise doubling of the image, and thresholds like COLMAP's, most keypoints coincide with COLMAP's. It
+describes all that it detects and then drops the smallest; here only those that stay are described.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ from sfm.colmap.database_sync import StageKeys
 from sfm.config.loading import load_config
 from sfm.config.schema import Config
 from sfm.ingest import ingest
-from sfm.matching.sift.colmap_extraction import bounded_threads, describe_photos
+from sfm.matching.sift.colmap_extraction import describe_photos
+from sfm.matching.sift.features import bounded_threads
 from sfm.types import Collection
 from sfm.workspace.events import NullEvents
 from sfm.workspace.progress import SilentProgress

@@ -23,8 +23,11 @@ from numpy.typing import NDArray
 from kernels.values import Probed
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase
+from sfm.config.schema import MatchingConfig
 from sfm.matching.sift.cells import probed
 from sfm.matching.sift.descriptors import descriptor_matches
+from sfm.matching.sift.matching import matching_options
+from sfm.matching.verification import write_pair_list
 
 NUM_CELLS = 256
 _PER_COLLECTION = 4000
@@ -107,12 +110,12 @@ def _by_colmap(database: FeatureDatabase, pairs: list[Pair]) -> tuple[dict[Pair,
         there.clear_two_view_geometries()
         there.close()
         copy = FeatureDatabase(path)
-        options = pycolmap.FeatureMatchingOptions()
-        options.num_threads, options.use_gpu, options.skip_geometric_verification = 1, False, True
+        options = matching_options(MatchingConfig(), 1)
+        options.skip_geometric_verification = True
         pairing = pycolmap.ImportedPairingOptions()
         pairing.match_list_path = listed
         with copy.plain_names() as plain:
-            listed.write_text("".join(f"{plain[pair.a]} {plain[pair.b]}\n" for pair in pairs))
+            write_pair_list(listed, pairs, plain)
             began = time.process_time()
             pycolmap.match_image_pairs(path, options, pairing, device=pycolmap.Device.cpu)
             seconds = time.process_time() - began
