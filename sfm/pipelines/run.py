@@ -25,7 +25,7 @@ from sfm.stages.recognised_lenses import with_recognised_fisheyes
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.single_photo import registered_alone
-from sfm.stages.split_cameras import with_own_cameras
+from sfm.stages.split_cameras import remember_splits, remembered_splits, with_own_cameras
 from sfm.stages.stages import described, matched, proposed_pairs, registered, with_features
 from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection
@@ -88,9 +88,10 @@ def _with_right_cameras(
     """Registration, once more where photos turn out not to share the cameras that they were taken to share.
 
     The first models are asked before anything else is done with them, and the last ones if they have more
-    photos.
+    photos. Where registration with the other cameras fails, the models with the cameras before it stand.
     """
     better, asked = collection, set[str]()
+    splits = remembered_splits(session)
 
     def is_void(models: Models) -> bool:
         nonlocal better
@@ -103,12 +104,20 @@ def _with_right_cameras(
     for attempt in range(_MAX_REGROUPINGS):
         if better is collection and (registered_names(loop.models) <= asked or not is_void(loop.models)):
             break
-        collection = better
-        graph = matched(session, collection, proposed, database)
-        last = attempt == _MAX_REGROUPINGS - 1
-        loop = registered(
-            session, collection, database, proposed, graph, rank, is_void=None if last else is_void
-        )
+        before, collection = collection, better
+        last, is_done = attempt == _MAX_REGROUPINGS - 1, False
+        with session.survived("registration with other cameras"):
+            graph = matched(session, collection, proposed, database)
+            loop = registered(
+                session, collection, database, proposed, graph, rank, is_void=None if last else is_void
+            )
+            is_done = True
+        if not is_done:
+            remember_splits(session, splits)
+            database.sync(before, session.backend.keys())
+            graph = matched(session, before, proposed, database)
+            return registered(session, before, database, proposed, graph, rank), before
+        splits = remembered_splits(session)
     return loop, collection
 
 

@@ -36,6 +36,16 @@ def with_splits(collection: Collection, cache_dir: Path) -> Collection:
     return _split(collection, _load(cache_dir))
 
 
+def remembered_splits(session: PhotoSession) -> Mapping[str, Entry]:
+    """Photos with cameras of their own, by name, as the workspace remembers them."""
+    return _load(session.workspace.cache)
+
+
+def remember_splits(session: PhotoSession, splits: Mapping[str, Entry]) -> None:
+    """Replace what the workspace remembers."""
+    atomic_write_json(session.workspace.cache / _FILE, dict(splits))
+
+
 def with_own_cameras(
     session: PhotoSession,
     collection: Collection,
@@ -74,7 +84,7 @@ def with_own_cameras(
     registered = {model.image(i).name for model in firm for i in model.reg_image_ids()}
     asked = registered if among is None else registered & among
     content = {photo.name: photo.sha256 for photo in collection.photos}
-    entries = {name: entry for name, entry in _load(space.cache).items() if name not in asked}
+    entries = {name: entry for name, entry in remembered_splits(session).items() if name not in asked}
     entries |= {photo.name: _entry(photo, content[photo.name]) for photo in foreign}
     # A model that is extended keeps the ids of its cameras.
     better = _split(_together(collection) if among is None else collection, entries)
@@ -82,7 +92,7 @@ def with_own_cameras(
         return collection
     for photo in foreign:
         space.events.emit("register", "camera_split", **asdict(photo))
-    atomic_write_json(space.cache / _FILE, entries)
+    remember_splits(session, entries)
     database.sync(better, session.backend.keys())
     return better
 

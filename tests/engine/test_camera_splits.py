@@ -3,13 +3,17 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pycolmap
 import pytest
 from PIL import Image
 
 import sfm
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
+from sfm.mapping.problem import MappingProblem
+from sfm.mapping.registrar import MappingResult, reconstruct
 from sfm.stages.split_cameras import with_splits
 from sfm.types import CameraSpec, Collection, Exif, Photo
 
@@ -92,9 +96,8 @@ def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
     assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
 
 
-def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -> None:
-    """A middle crop, enlarged to the size of the others, is a photo of 2.5 times the focal length."""
-    photos = tmp_path / "photos"
+def photos_of_which_one_is_zoomed(demo_data: Path, photos: Path) -> Path:
+    """Write eight photos; one is a middle crop, enlarged like one of 2.5 times the focal length."""
     photos.mkdir()
     for path in sorted((demo_data / "images").iterdir())[:8]:
         with Image.open(path) as picture:
@@ -104,14 +107,22 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     width, height = picture.size
     middle = picture.crop((width * 3 // 10, height * 3 // 10, width * 7 // 10, height * 7 // 10))
     middle.resize((width, height), Image.Resampling.LANCZOS).save(zoomed, quality=95)
-    config = Config(
-        backend="sift",
-        run=RunConfig(threads=1),
-        sift=SiftConfig(max_num_features=3000),
-        export=ExportConfig(report=False),
-    )
+    return zoomed
 
-    model = sfm.run(photos, output=tmp_path / "out", config=config).reconstruction
+
+CONFIG = Config(
+    backend="sift",
+    run=RunConfig(threads=1),
+    sift=SiftConfig(max_num_features=3000),
+    export=ExportConfig(report=False),
+)
+
+
+def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    zoomed = photos_of_which_one_is_zoomed(demo_data, photos)
+
+    model = sfm.run(photos, output=tmp_path / "out", config=CONFIG).reconstruction
 
     assert model is not None
     focal = {image.name: model.camera(image.camera_id).mean_focal_length() for image in model.images.values()}
@@ -121,7 +132,7 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     assert len(set(others)) == 1
     assert focal[zoomed.name] == pytest.approx(2.5 * others[0], rel=0.05)
 
-    again = sfm.run(photos, output=tmp_path / "out", config=config).reconstruction
+    again = sfm.run(photos, output=tmp_path / "out", config=CONFIG).reconstruction
 
     assert again is not None
     assert {image.name: again.camera(image.camera_id).params.tolist() for image in again.images.values()} == {
@@ -129,6 +140,32 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     }
     events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
     assert [e for e in events if e["event"] == "camera_split"] == []
+
+
+def test_models_stand_where_registration_with_other_cameras_fails(
+    demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos_of_which_one_is_zoomed(demo_data, photos)
+
+    def failing(problem: MappingProblem, **arguments: Any) -> MappingResult:
+        with pycolmap.Database.open(problem.database) as database:
+            if database.num_cameras() > 1:
+                raise FloatingPointError("the other cameras are bad")
+        return reconstruct(problem, **arguments)
+
+    monkeypatch.setattr("sfm.stages.register.reconstruct", failing)
+
+    result = sfm.run(photos, output=tmp_path / "out", config=CONFIG)
+
+    failures = json.loads((tmp_path / "out" / "run.json").read_text())["failures"]
+    assert [failure["step"] for failure in failures] == ["registration with other cameras"]
+    assert result.reconstruction is not None
+    assert len(result.reconstruction.cameras) == 1
+    assert len(result.reconstruction.reg_image_ids()) >= 7
+    assert json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text()) == {}
+    with pycolmap.Database.open(tmp_path / "out" / "database.db") as database:
+        assert database.num_cameras() == 1
 
 
 def test_photos_cropped_anywhere_are_registered_where_they_were_taken(

@@ -12,6 +12,7 @@ from sfm.mapping.growing.submodels import Submodel, without_images
 from sfm.mapping.measures.agreement import CONTRADICTED_PX, median_errors_px
 from sfm.mapping.measures.pair_evidence import evidence_score
 from sfm.mapping.measures.pair_turns import turning_pairs
+from sfm.mapping.scene.bearings import bearing_vectors
 from sfm.mapping.scene.scene import Scene
 
 from . import low_overlap, synthetic
@@ -30,6 +31,31 @@ def test_photos_from_one_spot_turn_as_their_matches_do_and_others_show_parallax(
         a, b = (photos.cams_from_world[spot.id_of[name]].rotation.matrix() for name in pair)
         assert np.allclose(turn.b_from_a, b @ a.T, atol=np.deg2rad(0.1))
     assert not turning_pairs(ring, ring.view_graph.edges)
+
+
+def test_keypoints_without_a_ray_have_no_say_in_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strong distortion folds the image: its corners are seen along no direction."""
+    photos = low_overlap.turning(3)
+    spot = Scene.open(low_overlap.write(photos, tmp_path / "spot.db"))
+
+    def folded(xy: np.ndarray, camera: pycolmap.Camera) -> np.ndarray:
+        rays = bearing_vectors(xy, camera)
+        rays[np.hypot(*(xy - [camera.width / 2, camera.height / 2]).T) > 0.4 * camera.width] = np.nan
+        return rays
+
+    whole = turning_pairs(spot, spot.view_graph.edges)
+    monkeypatch.setattr("sfm.mapping.measures.pair_turns.bearing_vectors", folded)
+    turns = turning_pairs(spot, spot.view_graph.edges)
+
+    assert turns
+    for pair, turn in turns.items():
+        assert np.allclose(turn.b_from_a, whole[pair].b_from_a, atol=np.deg2rad(0.1))
+    monkeypatch.setattr(
+        "sfm.mapping.measures.pair_turns.bearing_vectors", lambda xy, camera: np.full((len(xy), 3), np.nan)
+    )
+    assert not turning_pairs(spot, spot.view_graph.edges)
 
 
 def test_more_evidence_has_the_model_whose_poses_more_pairs_agree_with(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_keypoints_are_colmaps(grey: np.ndarray, demo_data: Path, tmp_path: Path
 
 
 def test_the_largest_are_kept(grey: np.ndarray) -> None:
-    every, _ = sift_features(grey, replace(CONFIG, max_num_features=100_000), None)
+    every, _ = sift_features(grey, CONFIG, None)
     some, descriptors = sift_features(grey, replace(CONFIG, max_num_features=300), None)
 
     places = np.unique(some[:, :3], axis=0)
@@ -77,6 +77,19 @@ def test_the_largest_are_kept(grey: np.ndarray) -> None:
     assert some[:, 2].min() >= np.sort(np.unique(every[:, :3], axis=0)[:, 2])[-300]
     assert descriptors.shape == (len(some), 128)
     assert np.linalg.norm(descriptors.astype(float), axis=1) == pytest.approx(512, abs=8)
+
+
+def test_photos_of_little_contrast_have_their_strongest_keypoints(grey: np.ndarray) -> None:
+    foggy = np.clip(np.rint(150 + 0.06 * (grey.astype(float) - 128)), 0, 255).astype(np.uint8)
+
+    clear, _ = sift_features(grey, CONFIG, None)
+    faint, _ = sift_features(foggy, CONFIG, None)
+
+    assert len(faint) == CONFIG.max_num_features / 4
+    distance, nearest = cKDTree(clear[:, :2]).query(faint[:, :2])
+    large = faint[:, 2] > 3  # smaller ones are rounding to whole grey values
+    same = (distance < 2) & (np.abs(np.log(clear[nearest, 2] / faint[:, 2])) < 0.3)
+    assert same[large].mean() > 0.5
 
 
 def test_upright_keypoints_have_one_orientation(grey: np.ndarray) -> None:

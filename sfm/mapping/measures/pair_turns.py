@@ -24,6 +24,7 @@ Array = npt.NDArray[np.float64]
 _ROUNDS = 6
 _FLAT = ("panoramic", "planar", "planar_or_panoramic")
 _MAX_ERROR_DEG = 8.0
+_MIN_MATCHES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +57,11 @@ def turning_pairs(
             if name not in rays:
                 rays[name] = _unit_rays(scene, name, model)
         matches = scene.matches(pair)
-        turn = _fitted(rays[pair.a][matches[:, 0]], rays[pair.b][matches[:, 1]])
+        both = np.stack((rays[pair.a][matches[:, 0]], rays[pair.b][matches[:, 1]]))
+        both = both[:, np.isfinite(both).all(axis=(0, 2))]  # a strong distortion has no ray in the corners
+        if both.shape[1] < _MIN_MATCHES:
+            continue
+        turn = _fitted(*both)
         if turn.error_deg < _MAX_ERROR_DEG:
             found[pair] = turn
     return found

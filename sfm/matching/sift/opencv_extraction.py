@@ -1,7 +1,8 @@
 """SIFT keypoints and descriptors by OpenCV, stored as COLMAP stores its own (Lowe, IJCV 2004).
 
 With a precise doubling of the image, and thresholds like COLMAP's, most keypoints coincide with COLMAP's. It
-describes all that it detects and then drops the smallest; here only those that stay are described.
+describes all that it detects and then drops the smallest; here only those that stay are described. Photos of
+fog, water, darkness or bare walls, which have few keypoints above the threshold, get fainter ones as well.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ Features = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 _CONTRAST = 0.015
 """OpenCV's threshold, three times that of a difference of Gaussians of values up to 1; COLMAP's is 0.02."""
+_FAINT = 0.004
+"""The same where photos are short of keypoints; of fainter ones hardly any match."""
+_SHORT = 0.25
+"""Of the keypoints that a photo may have: where fewer have contrast, so many of the strongest are taken."""
 _EDGE = 10.0
 """Largest ratio of principal curvatures; COLMAP's."""
 _LAYERS, _SIGMA = 3, 1.6
@@ -54,26 +59,27 @@ def describe_photos(
 def sift_features(grey: NDArray[np.uint8], config: SiftConfig, mask: NDArray[np.bool_] | None) -> Features:
     """Keypoints (n, 4) float32 (x, y, scale, px; orientation, rad) and RootSIFT descriptors (n, 128) uint8.
 
-    The largest `config.max_num_features` are kept; one with several orientations counts once.
+    The largest `config.max_num_features` are kept; one with several orientations counts once. Photos of
+    little contrast get a quarter as many, the strongest that they have.
 
     Args:
         grey: (H, W) uint8.
         mask: (H, W), True where keypoints may lie.
     """
-    sift = cv2.SIFT.create(0, _LAYERS, _CONTRAST, _EDGE, _SIGMA, cv2.CV_32F, True)
     reduced = _reduced(grey, config.max_image_size)
     to_photo = np.array([grey.shape[1] / reduced.shape[1], grey.shape[0] / reduced.shape[0]])
-    found = list(sift.detect(reduced, None)) if min(reduced.shape) >= _MIN_SIDE else []
-    if mask is not None:
-        x, y = np.clip((_as_rows(found)[:, :2] * to_photo).astype(int), 0, np.array(mask.shape[::-1]) - 1).T
-        found = [found[i] for i in np.flatnonzero(mask[y, x])]
+    enough = round(_SHORT * config.max_num_features)
+    found = _detected(reduced, _CONTRAST, to_photo, mask)
+    if len(found) < enough:
+        faint = _detected(reduced, _FAINT, to_photo, mask)
+        found = sorted(faint, key=lambda keypoint: -keypoint.response)[:enough]
     if config.upright:
         for keypoint in found:
             keypoint.angle = 0.0
     chosen = _largest(_as_rows(found), config.max_num_features)
     if not len(chosen):
         return np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8)
-    kept, values = sift.compute(reduced, [found[i] for i in chosen])
+    kept, values = _sift(_CONTRAST).compute(reduced, [found[i] for i in chosen])
     rows = _as_rows(kept)
     rows[:, :2] *= to_photo
     rows[:, 2] *= np.sqrt(to_photo.prod())
@@ -113,6 +119,23 @@ def _reduced(grey: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
         return grey
     size = [max(1, round(factor * side)) for side in grey.shape[::-1]]
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _sift(contrast: float) -> cv2.SIFT:
+    return cv2.SIFT.create(0, _LAYERS, contrast, _EDGE, _SIGMA, cv2.CV_32F, True)
+
+
+def _detected(
+    image: NDArray[np.uint8], contrast: float, to_photo: NDArray[np.float64], mask: NDArray[np.bool_] | None
+) -> list[cv2.KeyPoint]:
+    """Keypoints of a reduced image; only those that lie within the mask of the photo."""
+    if min(image.shape) < _MIN_SIDE:
+        return []
+    found = list(_sift(contrast).detect(image, None))
+    if mask is None:
+        return found
+    x, y = np.clip((_as_rows(found)[:, :2] * to_photo).astype(int), 0, np.array(mask.shape[::-1]) - 1).T
+    return [found[i] for i in np.flatnonzero(mask[y, x])]
 
 
 def _as_rows(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:
