@@ -17,6 +17,7 @@ from sfm.workspace.events import EventLog, EventSink, Tee, replay
 from .mapper import Models
 from .requests import PairRequest
 
+_START = "start"
 _EVENTS = "events.jsonl"
 _DOUBT = "is_unreliable.json"
 
@@ -46,19 +47,23 @@ class KeptRounds:
             replay(done / _EVENTS, self._events)
         else:
             with atomic_folder(done) as scratch:
-                for index, model in enumerate(make(Tee(self._events, EventLog(scratch / _EVENTS)))):
-                    (scratch / str(index)).mkdir()
-                    model.write(scratch / str(index))
+                _write(make(Tee(self._events, EventLog(scratch / _EVENTS))), scratch)
         self._latest = done
         return self.latest()
 
+    def start(self, models: Models) -> list[pycolmap.Reconstruction]:
+        """Models to begin with: those that were kept as such, or else these, which are kept."""
+        kept = self._folder / _START
+        if not kept.exists():
+            if not models:
+                return []
+            with atomic_folder(kept) as scratch:
+                _write(models, scratch)
+        return self._read(kept)
+
     def latest(self) -> list[pycolmap.Reconstruction]:
         """The models that `models` gave last, as they were then; none before that."""
-        if self._latest is None:
-            return []
-        with self._damage_named(self._latest):
-            paths = sorted((p for p in self._latest.iterdir() if p.is_dir()), key=lambda p: int(p.name))
-            return [read_whole_model(path) for path in paths]
+        return [] if self._latest is None else self._read(self._latest)
 
     def requests(
         self, number: int, stage: str, make: Callable[[], Sequence[PairRequest]]
@@ -85,6 +90,13 @@ class KeptRounds:
         with self._damage_named(path):
             return bool(read_json(path))
 
+    def _read(self, folder: Path) -> list[pycolmap.Reconstruction]:
+        with self._damage_named(folder):
+            paths = sorted(
+                (path for path in folder.iterdir() if path.is_dir()), key=lambda path: int(path.name)
+            )
+            return [read_whole_model(path) for path in paths]
+
     @contextmanager
     def _damage_named(self, path: Path) -> Iterator[None]:
         try:
@@ -95,3 +107,9 @@ class KeptRounds:
 
     def _round(self, number: int) -> Path:
         return self._folder / f"{number:02d}"
+
+
+def _write(models: Models, folder: Path) -> None:
+    for index, model in enumerate(models):
+        (folder / str(index)).mkdir()
+        model.write(folder / str(index))

@@ -89,7 +89,8 @@ def run_closed_loop(
         config: number of rounds and budget; no round at all where `max_rounds` is 0.
         folder: where rounds are kept; its name must depend on everything that the result depends on.
         events: receives `request` and `round` events.
-        models: to begin with, such as those of a run that is to be extended.
+        models: to begin with, such as those of a run that is to be extended. Models of the same images, which
+            are kept with the rounds, are continued without new initial pairs at first.
         new_images: images that share the budget; each requested pair contains one. None: all.
         survived: context of a named step once there are models. If it suppresses the exception of a step,
             the models are as they were before the step.
@@ -97,7 +98,10 @@ def run_closed_loop(
     """
     scope = frozenset(graph.images) if new_images is None else frozenset(new_images)
     pairs = _Pairs(graph, mapper)
-    loop = _Loop(pairs, mapper, rank, config, KeptRounds(folder, events), events, list(models), scope)
+    kept = KeptRounds(folder, events)
+    if new_images is None:
+        models = kept.start(models)
+    loop = _Loop(pairs, mapper, rank, config, kept, events, list(models), scope)
     if config.max_rounds > 0:
         loop.complete_graph()
     loop.register()
@@ -172,6 +176,8 @@ class _Loop:
     def __post_init__(self) -> None:
         self.history = History(self.events)
         self.existing = frozenset(registered_names(self.models)) - self.new_images
+        if self.models and not self.existing:
+            self.num_at_restart, self.num_tried_at_restart = self.pairs.num_verified, len(self.pairs.tried)
 
     @property
     def batch_size(self) -> int:

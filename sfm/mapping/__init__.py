@@ -20,7 +20,7 @@ from .pair_consistency.pair_rotations import read_rotations
 from .problem import MappingProblem
 from .registrar import MappingResult, are_folded, reconstruct, refine_models
 from .scene.depth_source import DepthSource
-from .scene.existing_models import ExistingModels
+from .scene.existing_models import ExistingModels, known_part
 from .scene.pair_matches import PairMatches
 from .scene.photo_source import PhotoSource
 from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
@@ -50,6 +50,7 @@ __all__ = [
     "fisheye_camera",
     "fit_fisheye",
     "is_firm",
+    "known_part",
     "measured_background",
     "model_of_one_image",
     "predicted_overlaps",

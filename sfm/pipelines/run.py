@@ -25,7 +25,7 @@ from sfm.stages.recognised_lenses import with_recognised_fisheyes
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.single_photo import registered_alone
-from sfm.stages.split_cameras import remember_splits, remembered_splits, with_own_cameras
+from sfm.stages.split_cameras import continuable, remember_splits, remembered_splits, with_own_cameras
 from sfm.stages.stages import described, matched, proposed_pairs, registered, with_features
 from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection
@@ -88,7 +88,8 @@ def _with_right_cameras(
     """Registration, once more where photos turn out not to share the cameras that they were taken to share.
 
     The first models are asked before anything else is done with them, and the last ones if they have more
-    photos. Where registration with the other cameras fails, the models with the cameras before it stand.
+    photos. Where few photos get other cameras, the models are continued without these, else begun anew. Where
+    registration with the other cameras fails, the models with the cameras before it stand.
     """
     better, asked = collection, set[str]()
     splits = remembered_splits(session)
@@ -109,7 +110,14 @@ def _with_right_cameras(
         with session.survived("registration with other cameras"):
             graph = matched(session, collection, proposed, database)
             loop = registered(
-                session, collection, database, proposed, graph, rank, is_void=None if last else is_void
+                session,
+                collection,
+                database,
+                proposed,
+                graph,
+                rank,
+                is_void=None if last else is_void,
+                start=continuable(loop.models, before, collection),
             )
             is_done = True
         if not is_done:

@@ -17,8 +17,8 @@ import pycolmap
 
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
-from sfm.loop import Models
-from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm
+from sfm.loop import Models, registered_names
+from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm, known_part
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sfm.stages.session import PhotoSession
 
 _FILE = "camera_splits.json"
+_FEW = 0.05
+"""Largest share of registered photos with other cameras where these have not bent the models."""
 Entry = Mapping[str, Any]
 """Of a photo: `sha256` of its content, and its `focal_px`; of a crop its `principal_point`, too."""
 _SHAPE = {str: {"sha256": str, "focal_px": float, "principal_point?": {"x": float, "y": float}}}
@@ -95,6 +97,19 @@ def with_own_cameras(
     remember_splits(session, entries)
     database.sync(better, session.backend.keys())
     return better
+
+
+def continuable(models: Models, before: Collection, better: Collection) -> Models:
+    """The models without the photos whose camera changed; none where these are more than a few."""
+    camera_of = {photo.name: better.cameras[photo.camera_id] for photo in better.photos}
+    changed = {p.name for p in before.photos if before.cameras[p.camera_id] != camera_of[p.name]}
+    if len(registered := registered_names(models)) * _FEW < len(changed & registered):
+        return ()
+    kept = [
+        known_part(model, {i for i in model.reg_image_ids() if model.image(i).name not in changed})
+        for model in models
+    ]
+    return [model for model in kept if model.num_reg_images() > 1]
 
 
 def _entry(photo: WrongCamera, sha256: str) -> Entry:

@@ -147,10 +147,12 @@ def registered(
     rank: Rank,
     addition: ImageAddition | None = None,
     is_void: Callable[[Models], bool] | None = None,
+    start: Models = (),
 ) -> LoopResult:
     """Stage: models from the matched pairs, and from the pairs that the closed loop requests.
 
-    Where `is_void` says so of the first models, they come back without what follows.
+    Where `is_void` says so of the first models, they come back without what follows. Models to `start` from
+    are continued.
     """
     space, existing = session.workspace, addition.existing if addition else None
     failed = FailedPairs.read(space.cache)
@@ -164,7 +166,7 @@ def registered(
             session.config.register,
             folder=space.cache / "rounds" / key,
             events=space.events,
-            models=existing.models if existing else (),
+            models=existing.models if existing else start,
             new_images=addition.new if addition else None,
             survived=session.survived,
             is_void=is_void,

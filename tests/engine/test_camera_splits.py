@@ -96,12 +96,14 @@ def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
     assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
 
 
-def photos_of_which_one_is_zoomed(demo_data: Path, photos: Path) -> Path:
-    """Write eight photos; one is a middle crop, enlarged like one of 2.5 times the focal length."""
+def photos_of_which_one_is_zoomed(
+    demo_data: Path, photos: Path, *, count: int = 8, reduction: int = 2
+) -> Path:
+    """Write photos; one is a middle crop, enlarged like one of 2.5 times the focal length."""
     photos.mkdir()
-    for path in sorted((demo_data / "images").iterdir())[:8]:
+    for path in sorted((demo_data / "images").iterdir())[:count]:
         with Image.open(path) as picture:
-            picture.reduce(2).save(photos / path.name, quality=95)
+            picture.reduce(reduction).save(photos / path.name, quality=95)
     zoomed = sorted(photos.iterdir())[4]
     picture = Image.open(zoomed)
     width, height = picture.size
@@ -140,6 +142,28 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
     }
     events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
     assert [e for e in events if e["event"] == "camera_split"] == []
+
+
+def test_models_are_continued_where_few_photos_are_split_off(demo_data: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    zoomed = photos_of_which_one_is_zoomed(demo_data, photos, count=22, reduction=1)
+
+    model = sfm.run(photos, output=out, config=CONFIG).reconstruction
+
+    assert model is not None
+    assert len(model.reg_image_ids()) == 22
+    (start,) = (out / "cache" / "rounds").glob("*/start")
+    assert zoomed.name not in {image.name for image in pycolmap.Reconstruction(start / "0").images.values()}
+    focal = {image.name: model.camera(image.camera_id).mean_focal_length() for image in model.images.values()}
+    shared = next(value for name, value in focal.items() if name != zoomed.name)
+    assert focal[zoomed.name] == pytest.approx(2.5 * shared, rel=0.05)
+
+    again = sfm.run(photos, output=out, config=CONFIG).reconstruction
+
+    assert again is not None
+    assert {image.name: again.camera(image.camera_id).params.tolist() for image in again.images.values()} == {
+        image.name: model.camera(image.camera_id).params.tolist() for image in model.images.values()
+    }
 
 
 def test_models_stand_where_registration_with_other_cameras_fails(
