@@ -1,14 +1,19 @@
 """Overlays: what photos show at the same pixels wherever they were taken.
 
 A car's bonnet, a drone's legs, a logo, a clock: their matches are exact and many, and fit no motion but none.
+So are those of what stands around a turntable before a camera on a tripod.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
 
+import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
+
+from retrieval import Pair
 
 COLUMNS, ROWS = 32, 24
 """Cells that photos are divided into."""
@@ -18,6 +23,11 @@ _MIN_MATCHES = 2
 """Of a pair in a cell, to say anything of it."""
 _MOVING = 0.1
 """Share of the cells of a pair that must move: where less does, the camera may have stood still."""
+_TOGETHER = 0.5
+"""Share of the photos that pairs at rest must connect for the camera to have stood still while something else
+moved; photos of a burst are fewer."""
+_MOST_CELLS = 0.9
+"""Where more cells rest, nothing moved."""
 _MIN_PAIRS, _PAIRS = 5, 0.2
 """Pairs that must say something of a cell, and their share of all that move."""
 _STILL_PAIRS = 0.8
@@ -28,29 +38,60 @@ _MIN_CELLS = 4
 Positions = NDArray[np.floating]
 
 
-def overlay(
-    matches: Iterable[tuple[Positions, Positions]], size: tuple[int, int]
-) -> NDArray[np.bool_] | None:
+Matches = tuple[Pair, Positions, Positions]
+"""A pair of photos, and the positions (M, 2) of its matches in either, px."""
+
+
+def overlay(matches: Iterable[Matches], size: tuple[int, int], num_photos: int) -> NDArray[np.bool_] | None:
     """Cells (ROWS, COLUMNS) that hold an overlay, and those around them; None where there is none.
 
     Args:
-        matches: of pairs of photos, positions (M, 2) in either, px; wrong ones may be among them.
+        matches: of pairs of photos; wrong ones may be among them.
         size: width and height of all photos, px.
+        num_photos: of this size.
     """
-    still, seen, num_pairs = np.zeros(ROWS * COLUMNS), np.zeros(ROWS * COLUMNS), 0
-    for first, second in matches:
-        column, row = np.floor(first / size * (COLUMNS, ROWS)).astype(np.int64).T
-        cell = np.clip(row, 0, ROWS - 1) * COLUMNS + np.clip(column, 0, COLUMNS - 1)
-        rests = np.linalg.norm(first - second, axis=1) < max(_STILL_PX, _STILL * max(size))
-        count = np.bincount(cell, minlength=ROWS * COLUMNS)
-        told = count >= _MIN_MATCHES
-        resting = told & (2 * np.bincount(cell[rests], minlength=ROWS * COLUMNS) >= count)
-        if told.sum() - resting.sum() >= max(1, _MOVING * told.sum()):
-            still, seen, num_pairs = still + resting, seen + told, num_pairs + 1
-    found = (seen >= max(_MIN_PAIRS, _PAIRS * num_pairs)) & (still >= _STILL_PAIRS * seen)
-    if found.sum() < _MIN_CELLS:
+    votes = [_Votes.of(pair, first, second, size) for pair, first, second in matches]
+    still_for = _photos_of_still_camera(votes, num_photos)
+    used = [one for one in votes if one.moves or one.pair.a in still_for]
+    if not used:
+        return None
+    still = np.sum([one.resting for one in used], axis=0)
+    seen = np.sum([one.told for one in used], axis=0)
+    found = (seen >= max(_MIN_PAIRS, _PAIRS * len(used))) & (still >= _STILL_PAIRS * seen)
+    if not _MIN_CELLS <= np.count_nonzero(found) <= _MOST_CELLS * np.count_nonzero(seen):
         return None
     padded = np.pad(found.reshape(ROWS, COLUMNS), 1)
     # Features at its border are of the overlay and of what is behind it.
     around = [padded[y : y + ROWS, x : x + COLUMNS] for y in range(3) for x in range(3)]
     return np.asarray(np.logical_or.reduce(around), np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Votes:
+    """What a pair says of each cell of its first photo, (ROWS * COLUMNS,)."""
+
+    pair: Pair
+    told: NDArray[np.bool_]
+    """Whether it says anything."""
+    resting: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, pair: Pair, first: Positions, second: Positions, size: tuple[int, int]) -> _Votes:
+        column, row = np.floor(first / size * (COLUMNS, ROWS)).astype(np.int64).T
+        cell = np.clip(row, 0, ROWS - 1) * COLUMNS + np.clip(column, 0, COLUMNS - 1)
+        rests = np.linalg.norm(first - second, axis=1) < max(_STILL_PX, _STILL * max(size))
+        count = np.bincount(cell, minlength=ROWS * COLUMNS)
+        told = count >= _MIN_MATCHES
+        return cls(pair, told, told & (2 * np.bincount(cell[rests], minlength=ROWS * COLUMNS) >= count))
+
+    @property
+    def moves(self) -> bool:
+        return bool(self.told.sum() - self.resting.sum() >= max(1, _MOVING * self.told.sum()))
+
+
+def _photos_of_still_camera(votes: Sequence[_Votes], num_photos: int) -> Set[str]:
+    """The photos for which the camera stood still, if these are most; else none."""
+    at_rest = (one.pair for one in votes if 2 * one.resting.sum() > one.told.sum())
+    graph: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in at_rest])
+    together = max(nx.connected_components(graph), key=len, default=frozenset[str]())
+    return together if len(together) >= _TOGETHER * num_photos else frozenset()

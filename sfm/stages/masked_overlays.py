@@ -22,7 +22,7 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_bytes, atomic_write_json
 from sfm.ingest.decode import decode, open_photo
 from sfm.ingest.masks import place_masks
-from sfm.matching.overlays import COLUMNS, ROWS, Positions, overlay
+from sfm.matching.overlays import COLUMNS, ROWS, Matches, overlay
 from sfm.stages.session import PhotoSession
 from sfm.types import Collection, Photo
 from sfm.untrusted.documents import read_cache
@@ -46,7 +46,8 @@ def with_overlays_masked(
     space, known = session.workspace, _load(session.workspace.cache)
     found: dict[str, Cells] = {}
     for key, photos in _groups(collection).items():
-        cells = overlay(_matches(photos, database), (photos[0].width, photos[0].height))
+        size = photos[0].width, photos[0].height
+        cells = overlay(_matches(photos, database), size, len(photos))
         if cells is None or (key in known and not (cells & ~known[key]).any()):
             continue
         found[key] = cells | known.get(key, np.zeros_like(cells))
@@ -97,7 +98,7 @@ def _key(photo: Photo) -> str:
     return f"{photo.width}x{photo.height} {photo.name.rpartition('/')[0]}"
 
 
-def _matches(photos: Sequence[Photo], database: FeatureDatabase) -> Iterator[tuple[Positions, Positions]]:
+def _matches(photos: Sequence[Photo], database: FeatureDatabase) -> Iterator[Matches]:
     names, ids = {photo.name for photo in photos}, database.image_ids()
     pairs: list[Pair] = [pair for pair in sorted(database.matched_pairs()) if {pair.a, pair.b} <= names]
     with pycolmap.Database.open(database.path) as db:
@@ -105,7 +106,7 @@ def _matches(photos: Sequence[Photo], database: FeatureDatabase) -> Iterator[tup
             a, b = ids[pair.a], ids[pair.b]
             in_a, in_b = np.asarray(db.read_matches(a, b), np.int64).reshape(-1, 2).T
             if len(in_a):
-                yield db.read_keypoints(a)[in_a, :2], db.read_keypoints(b)[in_b, :2]
+                yield pair, db.read_keypoints(a)[in_a, :2], db.read_keypoints(b)[in_b, :2]
 
 
 def _masked(photo: Photo, cells: Cells, cache_dir: Path) -> Path:

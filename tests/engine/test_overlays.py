@@ -1,7 +1,7 @@
 """What photos show at the same pixels is found and masked; nothing else is."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import sfm
+from retrieval import Pair
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
-from sfm.matching.overlays import COLUMNS, ROWS, overlay
+from sfm.matching.overlays import COLUMNS, ROWS, Matches, overlay
 from sfm.stages.masked_overlays import with_known_overlays
 from sfm.types import Collection, Exif, Photo
 
@@ -18,13 +19,15 @@ SIZE = (640, 480)
 BAND = 0.75
 """Where the overlay of the drawn matches begins, of the height."""
 
-Matches = Iterator[tuple[np.ndarray, np.ndarray]]
+NUM_PHOTOS = 11
 
 
-def drawn(*, num_pairs: int = 10, shift: float = 40.0, wrong: float = 0.2, with_band: bool = True) -> Matches:
+def drawn(
+    *, num_pairs: int = 10, shift: float = 40.0, wrong: float = 0.2, with_band: bool = True
+) -> Iterator[Matches]:
     """Matches of pairs between which the picture moves by `shift` px, some of them wrong, above a band."""
     rng = np.random.default_rng(0)
-    for _ in range(num_pairs):
+    for number in range(num_pairs):
         first = rng.uniform((0, 0), SIZE, (3000, 2))
         second = first + rng.normal(0, shift, 2) + rng.normal(0, 0.3, first.shape)
         lost = rng.random(len(first)) < wrong
@@ -32,11 +35,43 @@ def drawn(*, num_pairs: int = 10, shift: float = 40.0, wrong: float = 0.2, with_
         if with_band:
             band = (first[:, 1] > BAND * SIZE[1]) & ~lost
             second[band] = first[band] + rng.normal(0, 0.1, (band.sum(), 2))
-        yield first, second
+        yield consecutive(number), first, second
+
+
+def consecutive(number: int) -> Pair:
+    return Pair.of(f"{number:02d}", f"{number + 1:02d}")
+
+
+def on_a_turntable(pairs: Sequence[Pair]) -> Iterator[Matches]:
+    """Matches of what stands around, and in some pairs few of an object in the middle that turns."""
+    rng = np.random.default_rng(0)
+    for pair in pairs:
+        first = rng.uniform((0, 0), SIZE, (3000, 2))
+        inside = (np.abs(first / SIZE - 0.5) < 0.2).all(axis=1)
+        second = first + rng.normal(0, 0.1, first.shape)
+        second[inside] += rng.uniform(-60, 60, (inside.sum(), 2))
+        some = ~inside | (rng.random(len(first)) < (0.5 if rng.random() < 0.5 else 0.0))
+        yield pair, first[some], second[some]
+
+
+def test_what_stands_around_a_turntable_is_an_overlay() -> None:
+    """In most pairs the object has no match, or too few to tell that anything moved."""
+    cells = overlay(on_a_turntable([consecutive(i) for i in range(10)]), SIZE, NUM_PHOTOS)
+
+    assert cells is not None
+    assert cells[:5].all()
+    assert cells[:, :7].all()
+    assert not cells[ROWS // 2 - 3 : ROWS // 2 + 3, COLUMNS // 2 - 4 : COLUMNS // 2 + 4].any()
+
+
+def test_a_still_camera_among_few_of_the_photos_says_nothing() -> None:
+    burst = [Pair.of(f"{i:02d}", f"{j:02d}") for i in range(5) for j in range(i)]
+
+    assert overlay(on_a_turntable(burst), SIZE, NUM_PHOTOS) is None
 
 
 def test_what_rests_while_the_picture_moves_is_an_overlay() -> None:
-    cells = overlay(drawn(), SIZE)
+    cells = overlay(drawn(), SIZE, NUM_PHOTOS)
 
     assert cells is not None
     border = int(BAND * ROWS)
@@ -56,12 +91,14 @@ def test_what_rests_while_the_picture_moves_is_an_overlay() -> None:
     ids=["no band", "a camera that stands still", "the same with a band", "few pairs", "nothing right"],
 )
 def test_nothing_else_is_an_overlay(matches: dict) -> None:
-    assert overlay(drawn(**matches), SIZE) is None
+    assert overlay(drawn(**matches), SIZE, NUM_PHOTOS) is None
 
 
 def test_no_matches_are_no_overlay() -> None:
-    assert overlay(iter([]), SIZE) is None
-    assert overlay(iter([(np.zeros((0, 2)), np.zeros((0, 2)))] * 9), SIZE) is None
+    nothing = [(consecutive(i), np.zeros((0, 2)), np.zeros((0, 2))) for i in range(10)]
+
+    assert overlay([], SIZE, NUM_PHOTOS) is None
+    assert overlay(nothing, SIZE, NUM_PHOTOS) is None
 
 
 def test_the_users_masks_stay_black(tmp_path: Path) -> None:
