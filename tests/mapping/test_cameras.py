@@ -8,6 +8,8 @@ import pycolmap
 import pytest
 
 from sfm.mapping import WrongCamera, find_wrong_cameras
+from sfm.mapping.cameras.pair_support import pairs_support
+from sfm.mapping.scene.scene import Scene
 
 from .running import run
 
@@ -84,6 +86,24 @@ def test_zoomed_photos_contradict_the_shared_focal_length(
     assert len({photo.focal_px for photo in found}) == 1
     assert found[0].focal_px == pytest.approx(1000 * focal, rel=0.05)
     assert found[0].error_px < found[0].error_shared_px
+
+
+def test_a_zoom_that_pairs_do_not_support_is_none(tmp_path: Path) -> None:
+    """As in a bent model, where wrong focal lengths explain single photos better."""
+    scene = Scene.open(photograph(tmp_path / "database.db", zoom=1.7))
+    shared = {name: pycolmap.Camera(scene.cache.camera(1).todict()) for name in scene.id_of}
+    for camera in shared.values():
+        camera.params = [1000.0, 512.0, 384.0, 0.0]
+
+    def with_focal(number: int, focal_px: float) -> dict[str, pycolmap.Camera]:
+        camera = pycolmap.Camera(shared[f"{number}.jpg"].todict())
+        camera.params = [focal_px, 512.0, 384.0, 0.0]
+        return {**shared, f"{number}.jpg": camera}
+
+    other = ZOOMED % 8 + 1
+    for number, focal_px, supported in ((ZOOMED, 1700, True), (ZOOMED, 600, False), (other, 1250, False)):
+        own = with_focal(number, focal_px)
+        assert pairs_support(scene, [f"{number}.jpg"], own, shared, 0) == supported
 
 
 def test_photos_whose_focal_lengths_hardly_differ_share_a_camera(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ class FocalGroup:
 
     image_ids: Group
     focal_px: float
+    others_px: float
+    """Focal length of most images of their camera."""
     error_px: float
     """Their mean reprojection error with this focal length, cut at `MAX_ERROR_PX`."""
     error_shared_px: float
@@ -100,9 +102,16 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
         cut = [group for group in groups if group[0] in whole]
         limit = _LOOSE if len(cut) > 1 else MAX_ERROR_RATIO
         cut = [part for group in cut for part in _without_loose(group, own, errors, apart, limit)]
+        most, *others = sorted(cut, key=lambda one: (-len(one), one))
         other_cameras += [
-            FocalGroup(group, median_of(own, group), mean_of(errors, group), mean_of(first, group))
-            for group in sorted(cut, key=lambda one: (-len(one), one))[1:]
+            FocalGroup(
+                group,
+                median_of(own, group),
+                median_of(own, most),
+                mean_of(errors, group),
+                mean_of(first, group),
+            )
+            for group in others
         ]
     return other_cameras
 

@@ -59,7 +59,7 @@ def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[Cr
 
     Where principal points of their own explain the typical image clearly better, and half of them lie far
     from the middle, every image is a crop. Otherwise those are that are explained worse than the typical one
-    with a centred principal point, clearly better with their own, and lie within an image of the others.
+    with a centred principal point, and clearly better with their own.
 
     Args:
         model: registered images and points; where these are too few (`are_observed`), none is found.
@@ -83,7 +83,6 @@ def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[Cr
         crop
         for crop in far
         if crop.is_observed
-        and _lies_within(model, crop, cameras)
         and crop.error_px <= MAX_ERROR_RATIO * crop.error_centred_px
         and crop.error_centred_px >= _WORSE * typical_px
     ]
@@ -136,16 +135,3 @@ def _is_far(model: pycolmap.Reconstruction, crop: CroppedImage) -> bool:
     x, y = crop.principal_point
     away = max(abs(x - camera.width / 2), abs(y - camera.height / 2))
     return away > 2 * sigma_of_principal_point(camera, is_cropped=False)
-
-
-def _lies_within(model: pycolmap.Reconstruction, crop: CroppedImage, cameras: Set[int]) -> bool:
-    """Whether an image of one of these cameras, enlarged to the crop's focal length, can contain the crop."""
-    own = model.camera(model.image(crop.image_id).camera_id)
-    tolerance = 2 * sigma_of_principal_point(own, is_cropped=False)
-    away = np.abs(np.array(crop.principal_point) - np.array([own.width, own.height]) / 2)
-    for camera_id in sorted(cameras & set(model.cameras)):
-        whole = model.camera(camera_id)
-        enlarged = crop.focal_px / whole.mean_focal_length() * np.array([whole.width, whole.height])
-        if np.all(away <= (enlarged - [own.width, own.height]) / 2 + tolerance):
-            return True
-    return False

@@ -2,7 +2,8 @@
 
 Those that a model registers are found together, by adjustments (`camera_groups`, `cropped_images`). Of those
 that none does, or where they observe few of the points that they match, a pose with a free focal length is
-estimated.
+estimated. In a bent model each image has wrong intrinsics that explain it better: the pairs of the images,
+which know nothing of the model, must support them, too (`pair_support`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..scene.scene import Scene
 from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
 from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
+from .pair_support import pairs_support
 
 Ids = npt.NDArray[np.int64]
 
@@ -44,6 +46,8 @@ class WrongCamera:
     """The same with the shared focal length, or of a crop with a centred principal point."""
     principal_point: tuple[float, float] | None = None
     """Of a crop, px; None: in the middle."""
+    focal_others_px: float | None = None
+    """Of most images of its camera; None: as it is."""
 
 
 def find_wrong_cameras(
@@ -88,7 +92,54 @@ def find_wrong_cameras(
         if found := next(filter(None, tests), None):
             agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
             foreign[name] = grouped if grouped and agrees else found
-    return [foreign[name] for name in sorted(foreign)]
+    return _supported_by_pairs(scene, foreign, tracked, shared_by, seed)
+
+
+def _supported_by_pairs(
+    scene: Scene,
+    foreign: Mapping[str, WrongCamera],
+    models: Sequence[_Tracked],
+    shared_by: Mapping[int, int],
+    seed: int,
+) -> list[WrongCamera]:
+    """Those whose pairs support their intrinsics, all of one camera together."""
+    first_of = {
+        name: shared_by.get(camera_id, camera_id)
+        for name, image_id in scene.id_of.items()
+        for camera_id in [scene.cache.image(image_id).camera_id]
+    }
+    shared: dict[str, pycolmap.Camera] = {}
+    for name, camera_id in first_of.items():
+        within = (one.model for one in models if name in one.id_of and one.model.exists_camera(camera_id))
+        cameras = next(within, scene.cache)
+        shared[name] = _with(cameras.camera(camera_id), principal_point=None)
+    supported: list[WrongCamera] = []
+    for camera_id in sorted({first_of[name] for name in foreign}):
+        group = {name: one for name, one in foreign.items() if first_of[name] == camera_id}
+        others_px = [one.focal_others_px for one in group.values() if one.focal_others_px]
+        own = dict(shared)
+        for name, first in first_of.items():
+            if first == camera_id and others_px:
+                own[name] = _with(shared[name], others_px[0], None)
+        for name, one in group.items():
+            own[name] = _with(shared[name], one.focal_px, one.principal_point)
+        if pairs_support(scene, group, own, shared, seed):
+            supported += group.values()
+    return sorted(supported, key=lambda one: one.name)
+
+
+def _with(
+    camera: pycolmap.Camera, focal_px: float | None = None, principal_point: tuple[float, float] | None = None
+) -> pycolmap.Camera:
+    """A copy with its own or another focal length, and its principal point in the middle or elsewhere."""
+    copied = pycolmap.Camera(camera.todict())
+    params = np.array(camera.params)
+    if focal_px is not None:
+        params[list(camera.focal_length_idxs())] = focal_px
+    if camera.principal_point_idxs():
+        params[list(camera.principal_point_idxs())] = principal_point or (camera.width / 2, camera.height / 2)
+    copied.params = params.tolist()
+    return copied
 
 
 def _of_model(
@@ -105,7 +156,9 @@ def _of_model(
         for group in focal_groups(model, others):
             errors = round(group.error_px, 3), round(group.error_shared_px, 3)
             for image_id in group.image_ids:
-                yield WrongCamera(model.image(image_id).name, group.focal_px, *errors)
+                yield WrongCamera(
+                    model.image(image_id).name, group.focal_px, *errors, focal_others_px=group.others_px
+                )
 
 
 @dataclass(frozen=True, slots=True)
