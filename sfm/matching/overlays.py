@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
+import cv2
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,19 @@ _MOVING = 0.1
 _TOGETHER = 0.5
 """Share of the photos that pairs at rest must connect for the camera to have stood still while something else
 moved; photos of a burst are fewer."""
-_MOST_CELLS = 0.9
-"""Where more cells rest, nothing moved."""
+_BEHIND, _MOST_CELLS = 0.5, 0.9
+"""Share of the cells from which on what rests is behind what moves; where more cells rest, nothing moved."""
 _MIN_PAIRS, _PAIRS = 5, 0.2
 """Pairs that must say something of a cell, and their share of all that move."""
 _STILL_PAIRS = 0.8
 """Of these, in which the cell does not move. Overlays come to 1, other cells to 0.15 at most."""
 _MIN_CELLS = 4
 """Smaller overlays have too few matches to mislead anything."""
+
+_MAX_MEDIAN = 64
+"""Photos of which the background is the median, about."""
+_SURELY_RESTING, _NOISES = 0.25, 4.0
+"""Share of all cells that rest, at least; how many times as much as these others differ that move."""
 
 Positions = NDArray[np.floating]
 
@@ -42,8 +48,18 @@ Matches = tuple[Pair, Positions, Positions]
 """A pair of photos, and the positions (M, 2) of its matches in either, px."""
 
 
-def overlay(matches: Iterable[Matches], size: tuple[int, int], num_photos: int) -> NDArray[np.bool_] | None:
-    """Cells (ROWS, COLUMNS) that hold an overlay, and those around them; None where there is none.
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """What rests in photos of one size."""
+
+    cells: NDArray[np.bool_]
+    """(ROWS, COLUMNS) where it is, and those around them."""
+    is_camera_still: bool
+    """Whether the camera stood still while something else moved: then it rests behind that, too."""
+
+
+def overlay(matches: Iterable[Matches], size: tuple[int, int], num_photos: int) -> Overlay | None:
+    """The overlay that photos have by their matches; None where there is none.
 
     Args:
         matches: of pairs of photos; wrong ones may be among them.
@@ -63,7 +79,28 @@ def overlay(matches: Iterable[Matches], size: tuple[int, int], num_photos: int) 
     padded = np.pad(found.reshape(ROWS, COLUMNS), 1)
     # Features at its border are of the overlay and of what is behind it.
     around = [padded[y : y + ROWS, x : x + COLUMNS] for y in range(3) for x in range(3)]
-    return np.asarray(np.logical_or.reduce(around), np.bool_)
+    cells = np.logical_or.reduce(around)
+    return Overlay(cells, bool(still_for) and float(cells.mean()) > _BEHIND)
+
+
+def resting_cells(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
+    """Cells of each photo of a still camera where nothing but the background is, (N, ROWS, COLUMNS).
+
+    The background is the median of the photos (Piccardi 2004, "Background subtraction techniques").
+
+    Args:
+        photos: grey values, (H, W) each.
+    """
+    background = np.median(photos[:: 1 + len(photos) // _MAX_MEDIAN], axis=0)
+    differences = np.array(
+        [
+            cv2.resize(np.abs(photo - background), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
+            for photo in photos
+        ]
+    )
+    noise = np.quantile(differences, _SURELY_RESTING)
+    moving = (differences > _NOISES * noise + 1).astype(np.uint8)
+    return np.array([cv2.dilate(one, np.ones((3, 3), np.uint8)) == 0 for one in moving])
 
 
 @dataclass(frozen=True, slots=True)

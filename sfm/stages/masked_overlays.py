@@ -20,9 +20,9 @@ from PIL import Image
 from retrieval import Pair
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_bytes, atomic_write_json
-from sfm.ingest.decode import decode, open_photo
+from sfm.ingest.decode import decode, load_gray, open_photo
 from sfm.ingest.masks import place_masks
-from sfm.matching.overlays import COLUMNS, ROWS, Matches, overlay
+from sfm.matching.overlays import COLUMNS, ROWS, Matches, overlay, resting_cells
 from sfm.stages.session import PhotoSession
 from sfm.types import Collection, Photo
 from sfm.untrusted.documents import read_cache
@@ -30,6 +30,10 @@ from sfm.untrusted.documents import read_cache
 log = logging.getLogger(__name__)
 
 _FILE = "overlays.json"
+_PHOTO = "photo "
+"""Before the name of a photo with cells of its own; those of all others of its size are without."""
+_REDUCED = 320
+"""Longer side of photos that are compared with their background, px."""
 _MAX_PAIRS = 400
 """Of a group of photos; more only cost time."""
 
@@ -47,17 +51,27 @@ def with_overlays_masked(
     found: dict[str, Cells] = {}
     for key, photos in _groups(collection).items():
         size = photos[0].width, photos[0].height
-        cells = overlay(_matches(photos, database), size, len(photos))
-        if cells is None or (key in known and not (cells & ~known[key]).any()):
+        resting = overlay(_matches(photos, database), size, len(photos))
+        if resting is None:
             continue
-        found[key] = cells | known.get(key, np.zeros_like(cells))
-        covered = round(float(found[key].mean()), 3)
+        if resting.is_camera_still:
+            names = [_PHOTO + photo.name for photo in photos]
+            own = dict(zip(names, resting_cells([_reduced(photo) for photo in photos]), strict=True))
+            what = "stand around something that moves before a camera on a tripod, as on a turntable"
+        else:
+            own = {key: resting.cells}
+            what = "show the same thing at the same pixels, such as a logo or what carries the camera"
+        new = {name: cells | known.get(name, np.zeros_like(cells)) for name, cells in own.items()}
+        if all(name in known and (cells == known[name]).all() for name, cells in new.items()):
+            continue
+        found |= new
+        covered = round(float(np.mean(list(new.values()))), 3)
         space.events.emit("match", "overlay", photos=len(photos), example=photos[0].name, covered=covered)
         log.warning(
-            "%d photos like %s show the same thing at the same pixels, such as a logo or what carries the "
-            "camera; these %.0f %% of the picture are masked",
+            "%d photos like %s %s; these %.0f %% of the picture are masked",
             len(photos),
             photos[0].name,
+            what,
             100 * covered,
         )
     if not found:
@@ -76,8 +90,9 @@ def with_known_overlays(collection: Collection, cache_dir: Path) -> Collection:
     if not known:
         return collection
     photos = tuple(
-        replace(photo, mask=_masked(photo, known[_key(photo)], cache_dir)) if _key(photo) in known else photo
+        photo if cells is None else replace(photo, mask=_masked(photo, cells, cache_dir))
         for photo in collection.photos
+        for cells in [known.get(_PHOTO + photo.name, known.get(_key(photo)))]
     )
     place_masks(
         {photo.name: (photo.width, photo.height) for photo in photos},
@@ -107,6 +122,10 @@ def _matches(photos: Sequence[Photo], database: FeatureDatabase) -> Iterator[Mat
             in_a, in_b = np.asarray(db.read_matches(a, b), np.int64).reshape(-1, 2).T
             if len(in_a):
                 yield pair, db.read_keypoints(a)[in_a, :2], db.read_keypoints(b)[in_b, :2]
+
+
+def _reduced(photo: Photo) -> NDArray[np.uint8]:
+    return load_gray(photo.path, max_size=_REDUCED)
 
 
 def _masked(photo: Photo, cells: Cells, cache_dir: Path) -> Path:

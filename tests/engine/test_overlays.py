@@ -11,7 +11,7 @@ from PIL import Image
 import sfm
 from retrieval import Pair
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
-from sfm.matching.overlays import COLUMNS, ROWS, Matches, overlay
+from sfm.matching.overlays import COLUMNS, ROWS, Matches, overlay, resting_cells
 from sfm.stages.masked_overlays import with_known_overlays
 from sfm.types import Collection, Exif, Photo
 
@@ -56,12 +56,36 @@ def on_a_turntable(pairs: Sequence[Pair]) -> Iterator[Matches]:
 
 def test_what_stands_around_a_turntable_is_an_overlay() -> None:
     """In most pairs the object has no match, or too few to tell that anything moved."""
-    cells = overlay(on_a_turntable([consecutive(i) for i in range(10)]), SIZE, NUM_PHOTOS)
+    found = overlay(on_a_turntable([consecutive(i) for i in range(10)]), SIZE, NUM_PHOTOS)
 
-    assert cells is not None
+    assert found is not None
+    assert found.is_camera_still
+    cells = found.cells
     assert cells[:5].all()
     assert cells[:, :7].all()
     assert not cells[ROWS // 2 - 3 : ROWS // 2 + 3, COLUMNS // 2 - 4 : COLUMNS // 2 + 4].any()
+
+
+def test_only_what_moves_before_the_background_is_left_of_a_photo() -> None:
+    rng = np.random.default_rng(0)
+    background = rng.integers(0, 255, (240, 320)).astype(float)
+    photos = []
+    for number in range(12):
+        photo = background + rng.normal(0, 2, background.shape)
+        column = 60 + 15 * number
+        photo[100:140, column : column + 40] = rng.integers(0, 255, (40, 40))
+        photos.append(np.clip(photo, 0, 255).astype(np.uint8))
+
+    cells = resting_cells(photos)
+
+    assert cells.shape == (12, ROWS, COLUMNS)
+    for number, resting in enumerate(cells):
+        column = (60 + 15 * number) // 10
+        assert not resting[10:14, column : column + 4].any()
+        assert resting[:8].all()
+        assert resting[16:].all()
+        assert resting[:, : column - 2].all()
+        assert resting[:, column + 7 :].all()
 
 
 def test_a_still_camera_among_few_of_the_photos_says_nothing() -> None:
@@ -71,9 +95,11 @@ def test_a_still_camera_among_few_of_the_photos_says_nothing() -> None:
 
 
 def test_what_rests_while_the_picture_moves_is_an_overlay() -> None:
-    cells = overlay(drawn(), SIZE, NUM_PHOTOS)
+    found = overlay(drawn(), SIZE, NUM_PHOTOS)
 
-    assert cells is not None
+    assert found is not None
+    assert not found.is_camera_still
+    cells = found.cells
     border = int(BAND * ROWS)
     assert cells[border - 1 :].all()
     assert not cells[: border - 1].any()

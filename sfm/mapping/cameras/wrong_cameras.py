@@ -102,7 +102,10 @@ def _supported_by_pairs(
     shared_by: Mapping[int, int],
     seed: int,
 ) -> list[WrongCamera]:
-    """Those whose pairs support their intrinsics, all of one camera together."""
+    """Those whose pairs support their intrinsics, all of one camera together.
+
+    Where all images of a camera are crops, their intrinsics are too rough yet for pairs to support them.
+    """
     first_of = {
         name: shared_by.get(camera_id, camera_id)
         for name, image_id in scene.id_of.items()
@@ -116,6 +119,10 @@ def _supported_by_pairs(
     supported: list[WrongCamera] = []
     for camera_id in sorted({first_of[name] for name in foreign}):
         group = {name: one for name, one in foreign.items() if first_of[name] == camera_id}
+        registered = {name for one in models for name in one.id_of if first_of.get(name) == camera_id}
+        if registered <= group.keys() and all(one.principal_point for one in group.values()):
+            supported += group.values()
+            continue
         others_px = [one.focal_others_px for one in group.values() if one.focal_others_px]
         own = dict(shared)
         for name, first in first_of.items():
