@@ -18,6 +18,8 @@ from retrieval import Pair
 
 COLUMNS, ROWS = 32, 24
 """Cells that photos are divided into."""
+FINER = 4
+"""So many times as many in either direction where each photo has a background of its own."""
 _STILL, _STILL_PX = 1e-3, 1.0
 """Largest displacement of a match within an overlay, of the longer side of the photo, and at least in px."""
 _MIN_MATCHES = 2
@@ -36,8 +38,10 @@ _STILL_PAIRS = 0.8
 _MIN_CELLS = 4
 """Smaller overlays have too few matches to mislead anything."""
 
-_MAX_MEDIAN = 64
-"""Photos of which the background is the median, about."""
+_MAX_COMPARED = 32
+"""Photos with which each one is compared, about."""
+_ALIKE, _MIN_ALIKE = 0.125, 2
+"""Share and number of these in which a cell must look the same, beside itself."""
 _SURELY_RESTING, _NOISES = 0.25, 4.0
 """Share of all cells that rest, at least; how many times as much as these others differ that move."""
 
@@ -84,23 +88,33 @@ def overlay(matches: Iterable[Matches], size: tuple[int, int], num_photos: int) 
 
 
 def resting_cells(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    """Cells of each photo of a still camera where nothing but the background is, (N, ROWS, COLUMNS).
+    """Cells of each photo of a still camera with nothing but background, (N, FINER * ROWS, FINER * COLUMNS).
 
-    The background is the median of the photos (Piccardi 2004, "Background subtraction techniques").
+    Such a cell looks the same in several other photos, however often something else is before it.
 
     Args:
         photos: grey values, (H, W) each.
     """
-    background = np.median(photos[:: 1 + len(photos) // _MAX_MEDIAN], axis=0)
-    differences = np.array(
-        [
-            cv2.resize(np.abs(photo - background), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
-            for photo in photos
-        ]
-    )
+    size = FINER * COLUMNS, FINER * ROWS
+    others = photos[:: 1 + len(photos) // _MAX_COMPARED]
+    num_alike = max(_MIN_ALIKE, int(_ALIKE * len(others)))
+    differences = np.array([_difference(photo, others, size, num_alike) for photo in photos])
     noise = np.quantile(differences, _SURELY_RESTING)
     moving = (differences > _NOISES * noise + 1).astype(np.uint8)
     return np.array([cv2.dilate(one, np.ones((3, 3), np.uint8)) == 0 for one in moving])
+
+
+def _difference(
+    photo: NDArray[np.uint8], others: Sequence[NDArray[np.uint8]], size: tuple[int, int], num_alike: int
+) -> NDArray[np.float32]:
+    """By how many grey values cells of a photo differ from those of the photo that is `num_alike`-th alike."""
+    found = [
+        cv2.resize(cv2.absdiff(photo, other).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        for other in others
+        if other is not photo
+    ]
+    nth = min(num_alike, len(found)) - 1
+    return np.asarray(np.partition(np.array(found), nth, axis=0)[nth], np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_bytes, atomic_write_json
 from sfm.ingest.decode import decode, load_gray, open_photo
 from sfm.ingest.masks import place_masks
-from sfm.matching.overlays import COLUMNS, ROWS, Matches, overlay, resting_cells
+from sfm.matching.overlays import COLUMNS, FINER, ROWS, Matches, overlay, resting_cells
 from sfm.stages.session import PhotoSession
 from sfm.types import Collection, Photo
 from sfm.untrusted.documents import read_cache
@@ -153,5 +153,5 @@ def _load(cache_dir: Path) -> dict[str, Cells]:
     return {
         key: np.array([[cell == "1" for cell in row] for row in rows])
         for key, rows in stored.items()
-        if len(rows) == ROWS and all(len(row) == COLUMNS for row in rows)
+        if {len(row) * ROWS for row in rows} == {len(rows) * COLUMNS} and len(rows) in (ROWS, FINER * ROWS)
     }
