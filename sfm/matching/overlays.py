@@ -107,7 +107,7 @@ def resting_cells(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
 def _difference(
     photo: NDArray[np.uint8], others: Sequence[NDArray[np.uint8]], size: tuple[int, int], num_alike: int
 ) -> NDArray[np.float32]:
-    """By how many grey values cells of a photo differ from those of the photo that is `num_alike`-th alike."""
+    """By how many grey values cells of a photo differ from the photo that is `num_alike`-th alike."""
     found = [
         cv2.resize(cv2.absdiff(photo, other).astype(np.float32), size, interpolation=cv2.INTER_AREA)
         for other in others
