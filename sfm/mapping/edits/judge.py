@@ -28,6 +28,9 @@ _MAX_RISE = 1.05
 """Of the epipolar error: filters and losses shift which matches an adjustment serves best."""
 _MOST = 0.5
 """Of an image's matches: where so many contradict its pose, it may go."""
+_TIMES_TYPICAL = 5.0
+"""Epipolar errors are cut at so many times the typical one."""
+_NO_WEIGHT = 1e-9
 _MAX_SHOWN = 10
 
 
@@ -68,7 +71,8 @@ class Judge:
                 more = f" and {len(supported) - _MAX_SHOWN} more" if len(supported) > _MAX_SHOWN else ""
                 return f"photos would be lost: {', '.join(supported[:_MAX_SHOWN])}{more}"
         common = was.keys() & now.keys()
-        error_was, error_now = (self._mean_px(errors, common) for errors in (was, now))
+        most_px = self._most_px(was, common)
+        error_was, error_now = (self._mean_px(errors, common, most_px) for errors in (was, now))
         if error_now > _MAX_RISE * error_was and not self._is_likelier(before, after):
             return (
                 f"matches would lie {error_now:.3g} px from their epipolar lines instead of {error_was:.3g}"
@@ -98,11 +102,25 @@ class Judge:
                 found[pair] = min(error, found.get(pair, error))
         return found
 
-    def _mean_px(self, errors_px: Mapping[Pair, float], pairs: Collection[Pair]) -> float:
-        """Mean of the errors of some pairs, by their matches; a contradicted pair counts as just so."""
-        inliers = self._inliers(pairs)
-        cut = sum(inliers[pair] * min(errors_px[pair], CONTRADICTED_PX) for pair in pairs)
-        return cut / max(sum(inliers.values()), 1)
+    def _mean_px(self, errors_px: Mapping[Pair, float], pairs: Collection[Pair], most_px: float) -> float:
+        """Mean of the errors of some pairs, cut, by their matches and their probability to be true."""
+        weight = self._weights(pairs)
+        cut = sum(weight[pair] * min(errors_px[pair], most_px) for pair in pairs)
+        return cut / max(sum(weight.values()), _NO_WEIGHT)
+
+    def _most_px(self, errors_px: Mapping[Pair, float], pairs: Collection[Pair]) -> float:
+        """Where errors are cut: beyond a few times that of the typical match, false pairs would decide."""
+        weight = self._weights(pairs)
+        half = sum(weight.values()) / 2
+        for pair in sorted(pairs, key=lambda pair: errors_px[pair]):
+            half -= weight[pair]
+            if half <= 0:
+                return min(_TIMES_TYPICAL * errors_px[pair], CONTRADICTED_PX)
+        return CONTRADICTED_PX
+
+    def _weights(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        chance = self.poses.probability if self.poses is not None else {}
+        return {pair: num * chance.get(pair, 1.0) for pair, num in self._inliers(pairs).items()}
 
     def _inliers(self, pairs: Iterable[Pair]) -> dict[Pair, int]:
         edges = self.scene.view_graph.edges

@@ -57,7 +57,7 @@ def refine_model(
     - Models from depth alone keep their poses, since their points lack parallax and would be filtered.
     """
     scene, options, submodel = context.scene, context.options, grown
-    judge = Judge.of(scene, options)
+    judge = Judge.of(scene, options, context.judge)
     if scene.depth is None and is_weak(submodel.reconstruction):
         options = with_two_view_tracks(options)
     if scene.depth is None or has_parallax(submodel.reconstruction, options.mapper.filter_min_tri_angle):
