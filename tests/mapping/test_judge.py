@@ -9,6 +9,7 @@ import numpy as np
 import pycolmap
 import pytest
 
+from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import MappingProblem, refine_models
 from sfm.mapping.cameras.intrinsics import RicherCameras, adjusted_with
@@ -198,3 +199,27 @@ def test_the_last_adjustment_makes_them_no_worse_with_other_seeds(
     kind: str, seed: int, tmp_path: Path
 ) -> None:
     check_finished(KINDS[kind](seed), tmp_path, seed)
+
+
+@pytest.mark.parametrize(
+    ("now_px", "is_worse"),
+    [({"true": 0.15, "false": 7.0}, False), ({"true": 0.3, "false": 0.1}, True), ({"lost": 6.0}, True)],
+    ids=["false pairs fit worse", "true pairs fit worse", "a part of the model is lost"],
+)
+def test_false_pairs_do_not_decide_whether_a_model_is_worse(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch, now_px: dict[str, float], is_worse: bool
+) -> None:
+    """A model that false pairs have bent fits these better than the right one does."""
+    scene, before = workbench(ring[0].database).scene, ring[1]
+    after = copy.deepcopy(before)
+    pairs = sorted(scene.view_graph.edges)
+    kind = {pair: "false" if i % 4 == 0 else "lost" if i % 4 == 1 else "true" for i, pair in enumerate(pairs)}
+    was_px = {"true": 0.2, "lost": 0.2, "false": 2.0}
+
+    def errors(_: object, model: pycolmap.Reconstruction, __: object) -> dict[Pair, float]:
+        px = was_px if model is before else was_px | {"lost": now_px.get("true", 0.2)} | now_px
+        return {pair: px[kind[pair]] for pair in pairs}
+
+    monkeypatch.setattr("sfm.mapping.edits.judge.median_errors_px", errors)
+
+    assert bool(Judge(scene, 6).why_worse([before], [after])) == is_worse
