@@ -201,7 +201,7 @@ class _Evidence:
         sigma = np.sqrt(np.diagonal(self.system.covariance(after, self.prior))[where] * self.seen.variance)
         wanted, is_known = MIN_LOG_EVIDENCE * len(at), True
         if most > wanted:
-            is_known = self._knows_focal_length(after)
+            is_known = self._keeps_focal_length(before, after)
             estimate = self.folds.estimate(after, at, self.prior)
             sigma = np.sqrt(np.diagonal(estimate.covariance))
             log_evidence = estimate.log_evidence(self.freedom.prior[at])
@@ -219,19 +219,25 @@ class _Evidence:
             why=SUPPORTED if accepted else _why_not(log_evidence, is_known=is_known),
         )
 
-    def _knows_focal_length(self, free: Sequence[int]) -> bool:
-        """Whether the focal length is determined: without tilt, the ground bends to fit any lens."""
-        at = [i for i in self.freedom.focal if i in free]
-        if not at:
+    def _keeps_focal_length(self, before: Sequence[int], after: Sequence[int]) -> bool:
+        """Whether the focal length is determined, or no less than before: tilt alone tells it from the lens.
+
+        Without tilt, the ground bends to fit any lens. A lens that is missing makes it uncertain, too.
+        """
+        if not any(i in after for i in self.freedom.focal):
             return True
-        covariance = self.folds.estimate(free, at, self.prior).covariance
-        focal_px = self.freedom.camera.mean_focal_length()
-        return bool(np.sqrt(np.diagonal(covariance).max()) <= _MAX_FOCAL_SIGMA * focal_px)
+        sigma_px = self._focal_sigma_px(after)
+        known_px = _MAX_FOCAL_SIGMA * self.freedom.camera.mean_focal_length()
+        return sigma_px <= known_px or sigma_px <= self._focal_sigma_px(before)
+
+    def _focal_sigma_px(self, free: Sequence[int]) -> float:
+        at = [i for i in self.freedom.focal if i in free]
+        return float(np.sqrt(np.diagonal(self.folds.estimate(free, at, self.prior).covariance).max()))
 
 
 def _why_not(log_evidence: float | None, *, is_known: bool) -> str:
     if not is_known:
-        return "not even the focal length is determined well enough"
+        return "they would leave the focal length undetermined"
     if log_evidence is None:
         return "no significant fall in reprojection error"
     return "not determined well enough, or differs from photo to photo"
