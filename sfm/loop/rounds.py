@@ -89,19 +89,16 @@ def run_closed_loop(
         config: number of rounds and budget; no round at all where `max_rounds` is 0.
         folder: where rounds are kept; its name must depend on everything that the result depends on.
         events: receives `request` and `round` events.
-        models: to begin with, such as those of a run that is to be extended. Models of the same images, which
-            are kept with the rounds, are continued without new initial pairs at first.
+        models: to begin with, those of a run that is to be extended; or of these images, to be continued.
         new_images: images that share the budget; each requested pair contains one. None: all.
         survived: context of a named step once there are models. If it suppresses the exception of a step,
             the models are as they were before the step.
         is_void: asked of the first models; where it says so, they are what comes back, not refined.
     """
     scope = frozenset(graph.images) if new_images is None else frozenset(new_images)
-    pairs = _Pairs(graph, mapper)
-    kept = KeptRounds(folder, events)
-    if new_images is None:
-        models = kept.start(models)
-    loop = _Loop(pairs, mapper, rank, config, kept, events, list(models), scope)
+    pairs, kept = _Pairs(graph, mapper), KeptRounds(folder, events)
+    start = kept.start(models) if new_images is None else list(models)
+    loop = _Loop(pairs, mapper, rank, config, kept, events, start, scope)
     if config.max_rounds > 0:
         loop.complete_graph()
     loop.register()

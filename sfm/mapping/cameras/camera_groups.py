@@ -103,14 +103,9 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
         limit = _LOOSE if len(cut) > 1 else MAX_ERROR_RATIO
         cut = [part for group in cut for part in _without_loose(group, own, errors, apart, limit)]
         most, *others = sorted(cut, key=lambda one: (-len(one), one))
+        most_px = median_of(own, most)
         other_cameras += [
-            FocalGroup(
-                group,
-                median_of(own, group),
-                median_of(own, most),
-                mean_of(errors, group),
-                mean_of(first, group),
-            )
+            FocalGroup(group, median_of(own, group), most_px, mean_of(errors, group), mean_of(first, group))
             for group in others
         ]
     return other_cameras

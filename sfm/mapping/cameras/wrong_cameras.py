@@ -106,11 +106,8 @@ def _supported_by_pairs(
 
     Where all images of a camera are crops, their intrinsics are too rough yet for pairs to support them.
     """
-    first_of = {
-        name: shared_by.get(camera_id, camera_id)
-        for name, image_id in scene.id_of.items()
-        for camera_id in [scene.cache.image(image_id).camera_id]
-    }
+    present = {name: scene.cache.image(image_id).camera_id for name, image_id in scene.id_of.items()}
+    first_of = {name: shared_by.get(camera_id, camera_id) for name, camera_id in present.items()}
     shared: dict[str, pycolmap.Camera] = {}
     for name, camera_id in first_of.items():
         within = (one.model for one in models if name in one.id_of and one.model.exists_camera(camera_id))

@@ -7,14 +7,16 @@ through `apply_step`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pycolmap
 
 from retrieval import Pair
 
 from ..cameras.plausible import plausible
+from ..depth.fit import weighted_median
 from ..growing.submodels import Submodel
 from ..measures.agreement import CONTRADICTED_PX, contradicted_matches, median_errors_px
 from ..pose_consistency.pose_judge import PoseJudge
@@ -30,7 +32,6 @@ _MOST = 0.5
 """Of an image's matches: where so many contradict its pose, it may go."""
 _TIMES_TYPICAL = 5.0
 """Epipolar errors are cut at so many times the typical one."""
-_NO_WEIGHT = 1e-9
 _MAX_SHOWN = 10
 
 
@@ -70,9 +71,7 @@ class Judge:
             if supported:
                 more = f" and {len(supported) - _MAX_SHOWN} more" if len(supported) > _MAX_SHOWN else ""
                 return f"photos would be lost: {', '.join(supported[:_MAX_SHOWN])}{more}"
-        common = was.keys() & now.keys()
-        most_px = self._most_px(was, common)
-        error_was, error_now = (self._mean_px(errors, common, most_px) for errors in (was, now))
+        error_was, error_now = self._mean_errors_px(was, now)
         if error_now > _MAX_RISE * error_was and not self._is_likelier(before, after):
             return (
                 f"matches would lie {error_now:.3g} px from their epipolar lines instead of {error_was:.3g}"
@@ -102,25 +101,22 @@ class Judge:
                 found[pair] = min(error, found.get(pair, error))
         return found
 
-    def _mean_px(self, errors_px: Mapping[Pair, float], pairs: Collection[Pair], most_px: float) -> float:
-        """Mean of the errors of some pairs, cut, by their matches and their probability to be true."""
-        weight = self._weights(pairs)
-        cut = sum(weight[pair] * min(errors_px[pair], most_px) for pair in pairs)
-        return cut / max(sum(weight.values()), _NO_WEIGHT)
+    def _mean_errors_px(self, was: Mapping[Pair, float], now: Mapping[Pair, float]) -> tuple[float, float]:
+        """Mean errors of the pairs that have both, by their matches and their probability to be true.
 
-    def _most_px(self, errors_px: Mapping[Pair, float], pairs: Collection[Pair]) -> float:
-        """Where errors are cut: beyond a few times that of the typical match, false pairs would decide."""
-        weight = self._weights(pairs)
-        half = sum(weight.values()) / 2
-        for pair in sorted(pairs, key=lambda pair: errors_px[pair]):
-            half -= weight[pair]
-            if half <= 0:
-                return min(_TIMES_TYPICAL * errors_px[pair], CONTRADICTED_PX)
-        return CONTRADICTED_PX
-
-    def _weights(self, pairs: Iterable[Pair]) -> dict[Pair, float]:
+        Errors are cut at a few times that of the typical match before; beyond, false pairs would decide.
+        """
+        inliers = self._inliers(pair for pair in sorted(was) if pair in now)
+        if not inliers:
+            return 0.0, 0.0
         chance = self.poses.probability if self.poses is not None else {}
-        return {pair: num * chance.get(pair, 1.0) for pair, num in self._inliers(pairs).items()}
+        weight = np.array([num * chance.get(pair, 1.0) for pair, num in inliers.items()])
+        before, after = (np.array([errors[pair] for pair in inliers]) for errors in (was, now))
+        most_px = min(_TIMES_TYPICAL * weighted_median(before, weight), CONTRADICTED_PX)
+        error_was, error_now = (
+            float(np.average(np.minimum(errors, most_px), weights=weight)) for errors in (before, after)
+        )
+        return error_was, error_now
 
     def _inliers(self, pairs: Iterable[Pair]) -> dict[Pair, int]:
         edges = self.scene.view_graph.edges
