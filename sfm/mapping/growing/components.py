@@ -13,7 +13,7 @@ from ..measures.pair_turns import turning_pairs
 from ..scene.journal import Journal
 from ..scene.scene import Scene
 from .global_sfm import global_models
-from .submodels import MAX_CONTRADICTED, MappingContext, Submodel, is_complete
+from .submodels import MappingContext, Submodel
 from .trials import best_model
 
 _MOST = 0.9
@@ -38,14 +38,12 @@ def new_models(
 def _new_model(context: MappingContext, left: Set[str], discarded: Journal) -> Submodel | None:
     """A grown model; where parallax does not connect most of the images, the better of it and a global one.
 
-    Growing takes an image by the points that it sees, and without parallax there are none. It is left out
-    where the global model is complete and pairs hardly contradict it.
+    Growing takes an image by the points that it sees, and without parallax there are none. A global model
+    takes moves along something flat for turns, and may be bent by these.
     """
     if context.options.frozen or _parallax_connects(context.scene, left):
         return best_model(context, left, discarded)
     found = global_models(context, left)[:1]
-    if found and is_complete(found[0], left) and found[0].contradicted <= MAX_CONTRADICTED:
-        return found[0]
     if grown := best_model(context, left, discarded):
         found.append(grown)
     return max(found, key=lambda one: evidence_score(context.scene, [one.reconstruction], left), default=None)

@@ -179,9 +179,8 @@ class _Trials:
             return cls(context, candidates, journal, find_seeds(session, candidates))
 
     def probe(self) -> list[Submodel]:
-        """Models of a few images each, best first; a single started one where that is not worth its time."""
-        unsure = len(self.candidates) > 2 * _PROBE_IMAGES and bool(self.seeds) and self.seeds[0].level > 0
-        count = _NUM_PROBES if unsure else 1
+        """Models of a few images each, best first; a single started one where all have few images."""
+        count = _NUM_PROBES if len(self.candidates) > 2 * _PROBE_IMAGES else 1
         probes: list[Submodel] = []
         while len(probes) < count and (submodel := self.begin(probes)):
             if count > 1:

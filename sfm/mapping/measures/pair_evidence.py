@@ -1,4 +1,4 @@
-"""What the verified pairs say about models: how many agree with the poses, how many contradict them.
+"""What the verified pairs say about models: how far they agree with the poses.
 
 The number compares models however they were found: grown from a seed, or from relative poses that were
 averaged. A pair agrees within one model whose poses have its matches near their epipolar lines. Where images
@@ -24,24 +24,24 @@ _MIN_TURN_DEG, _TIMES_ERROR = 3.0, 4.0
 
 
 def evidence_score(scene: Scene, models: Sequence[pycolmap.Reconstruction], component: Set[str]) -> float:
-    """Pairs of some images that agree with a model, less those that contradict all models with both images.
+    """How far the pairs of some images agree with models that hold both their images.
 
-    Each pair counts by the logarithm of its inliers: about the log odds that it is true.
+    Each pair counts by the logarithm of its inliers, about the log odds that it is true. It counts in full
+    where its matches lie on their epipolar lines, against the models where they lie `CONTRADICTED_PX` off or
+    its turn contradicts the poses, and in proportion between.
     """
     edges = scene.view_graph.edges
     weights = {p: math.log(edges[p].num_inliers) for p in edges if p.a in component and p.b in component}
-    agrees: dict[Pair, bool] = {}
+    agreement: dict[Pair, float] = {}
     for model in models:
         errors = median_errors_px(scene, model, weights)
         near = {pair for pair, error in errors.items() if error <= CONTRADICTED_PX}
-        beside = {
-            pair
-            for pair, turn in turning_pairs(scene, near, model).items()
-            if _is_beside(scene, model, pair, turn)
-        }
-        for pair in errors:
-            agrees[pair] = agrees.get(pair, False) or (pair in near and pair not in beside)
-    return sum(weights[pair] if right else -weights[pair] for pair, right in agrees.items())
+        turns = turning_pairs(scene, near, model).items()
+        beside = {pair for pair, turn in turns if _is_beside(scene, model, pair, turn)}
+        for pair, error in errors.items():
+            value = 1 - 2 * error / CONTRADICTED_PX if pair in near and pair not in beside else -1.0
+            agreement[pair] = max(value, agreement.get(pair, -1.0))
+    return sum(weights[pair] * value for pair, value in agreement.items())
 
 
 def _is_beside(scene: Scene, model: pycolmap.Reconstruction, pair: Pair, turn: Turn) -> bool:
