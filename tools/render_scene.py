@@ -88,7 +88,7 @@ class Shoot:
     """Focal length as a multiple of the longer side."""
     k1: float = -0.04
     fisheye: bool = False
-    """Whether the lens is OPENCV_FISHEYE's, with k1 to k4, else SIMPLE_RADIAL's."""
+    """Whether the lens is OPENCV_FISHEYE's, with k1 to k4, else SIMPLE_RADIAL's, or RADIAL's with k2."""
     k2: float = 0.0
     k3: float = 0.0
     k4: float = 0.0
@@ -216,7 +216,7 @@ def _camera(shoot: Shoot, *, portrait: bool) -> PinholeRadial:
     focal_px = shoot.focal_factor * max(size)
     if shoot.fisheye:
         return Fisheye(*size, focal_px, shoot.k1, k2=shoot.k2, k3=shoot.k3, k4=shoot.k4)
-    return PinholeRadial(*size, focal_px=focal_px, k1=shoot.k1)
+    return PinholeRadial(*size, focal_px=focal_px, k1=shoot.k1, k2=shoot.k2)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,15 @@ def test_so_is_one_with_further_distortion() -> None:
     assert found.focal_px == pytest.approx(530, rel=0.1)
 
 
+@pytest.mark.parametrize("seed", [5, 10])
+def test_so_is_one_that_all_lenses_tried_at_first_explain_worse_than_an_ordinary_one(seed: int) -> None:
+    found = fit(camera_of("OPENCV_FISHEYE", 500.0, 0.06, 0.0, 0.0, 0.0), seed, outliers=60)
+
+    assert found is not None
+    assert found.decisive
+    assert found.focal_px == pytest.approx(500, rel=0.03)
+
+
 @settings(max_examples=4, deadline=None)
 @given(st.floats(25, 85), st.floats(-0.12, 0.05), st.integers(0, 1000))
 def test_an_ordinary_lens_is_never_taken_for_a_fisheye(field_deg: float, k: float, seed: int) -> None:

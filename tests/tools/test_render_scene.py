@@ -14,6 +14,7 @@ from synthetic.quads import Quad
 
 SKY = (np.array([10.0, 20.0, 30.0]), np.array([10.0, 20.0, 30.0]))
 CAMERA = PinholeRadial(64, 48, focal_px=50.0, k1=-0.05)
+BARREL = PinholeRadial(64, 48, focal_px=44.8, k1=-0.28, k2=0.09)
 GOPRO = Fisheye(64, 48, 34.0, 0.045, k2=0.02, k3=-0.02, k4=0.004)
 AHEAD = Pose(np.eye(3), np.zeros(3))
 
@@ -28,7 +29,7 @@ def colmap_camera(camera: PinholeRadial) -> pycolmap.Camera:
     return pycolmap.Camera(model=camera.model, width=camera.width, height=camera.height, params=camera.params)
 
 
-@pytest.mark.parametrize("camera", [CAMERA, GOPRO])
+@pytest.mark.parametrize("camera", [CAMERA, BARREL, GOPRO])
 def test_rays_are_those_of_colmaps_camera_at_pixel_centres(camera: PinholeRadial) -> None:
     x, y = camera.rays()
 
@@ -39,9 +40,10 @@ def test_rays_are_those_of_colmaps_camera_at_pixel_centres(camera: PinholeRadial
         assert (x[row, column], y[row, column]) == pytest.approx(tuple(ray), abs=1e-5)
 
 
-def test_a_lens_that_bends_its_outer_rays_back_in_is_refused() -> None:
-    with pytest.raises(ValueError, match="radius must grow with angle"):
-        Fisheye(64, 48, 34.0, -0.3).rays()
+@pytest.mark.parametrize("camera", [PinholeRadial(64, 48, 44.8, -0.28), Fisheye(64, 48, 34.0, -0.3)])
+def test_a_lens_that_bends_its_outer_rays_back_in_is_refused(camera: PinholeRadial) -> None:
+    with pytest.raises(ValueError, match="radius must grow"):
+        camera.rays()
 
 
 def test_depth_is_measured_along_the_axis_and_zero_in_the_sky() -> None:

@@ -18,12 +18,13 @@ _SHAKES = 3
 
 @dataclass(frozen=True, slots=True)
 class PinholeRadial:
-    """COLMAP's SIMPLE_RADIAL: focal length and principal point in px, one distortion coefficient."""
+    """COLMAP's SIMPLE_RADIAL, or RADIAL where there is a k2: focal length and principal point in px."""
 
     width: int
     height: int
     focal_px: float
     k1: float = 0.0
+    k2: float = 0.0
     shake_px: float = 0.0
     """Root mean square, px in x and in y, of how far motion during the exposure shifts the rows."""
     shake_seed: int = 0
@@ -31,12 +32,13 @@ class PinholeRadial:
     @property
     def model(self) -> str:
         """COLMAP's name of the camera model."""
-        return "SIMPLE_RADIAL"
+        return "RADIAL" if self.k2 else "SIMPLE_RADIAL"
 
     @property
     def params(self) -> tuple[float, ...]:
-        """Parameters in COLMAP's order: f, cx, cy, k1."""
-        return self.focal_px, self.width / 2, self.height / 2, self.k1
+        """Parameters in COLMAP's order: f, cx, cy, k1, and k2 of RADIAL."""
+        distortion = (self.k1, self.k2) if self.k2 else (self.k1,)
+        return self.focal_px, self.width / 2, self.height / 2, *distortion
 
     def stretch(self, x: Float32, y: Float32) -> Float32:
         """How much wider a pixel's cone about the direction (x, y, 1) is than a perspective camera's."""
@@ -44,12 +46,16 @@ class PinholeRadial:
 
     def rays(self, supersample: int = 1) -> tuple[Array, Array]:
         """x and y of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
-        distorted_x, distorted_y = self._on_sensor(supersample)
-        x, y = distorted_x, distorted_y
-        for _ in range(20):  # fixed point of x (1 + k r^2) = distorted x; contracts for the mild k1 used here
-            factor = 1.0 + self.k1 * (x * x + y * y)
-            x, y = distorted_x / factor, distorted_y / factor
-        return x, y
+        x, y = self._on_sensor(supersample)
+        distorted = np.maximum(np.hypot(x, y), 1e-12)
+        radii = np.linspace(0, 3 * float(distorted.max()), 4096)
+        square = radii**2
+        moved = radii * (1 + square * (self.k1 + square * self.k2))
+        reached = int(np.searchsorted(moved, distorted.max()))
+        if np.any(np.diff(moved[: reached + 1]) <= 0):
+            raise ValueError("these k1 and k2 bend the corners back in: radius must grow out to them")
+        factor = np.interp(distorted, moved[: reached + 1], radii[: reached + 1]) / distorted
+        return factor * x, factor * y
 
     def _on_sensor(self, supersample: int) -> tuple[Array, Array]:
         """x and y of each (sub)pixel centre from the principal point, in focal lengths."""
@@ -74,7 +80,6 @@ class PinholeRadial:
 class Fisheye(PinholeRadial):
     """COLMAP's OPENCV_FISHEYE with one focal length; its rim, at 176 degrees, is drawn out."""
 
-    k2: float = 0.0
     k3: float = 0.0
     k4: float = 0.0
 

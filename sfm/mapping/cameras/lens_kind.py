@@ -26,6 +26,8 @@ _MIN_GAIN = 30.0
 """Of the log-likelihood, all pairs together: one in 10^13 by chance."""
 _MIN_GAIN_OF_MATCH = 0.1
 """On average: fundamental matrices of forward motion are a hundredth less likely than they could be."""
+_MAX_LOSS_OF_MATCH = 0.3
+"""On average: a focal length and a distortion that are some per cent off cost so much."""
 _MIN_SIGMAS = 2.0
 _DIVISIONS = (0.0, -0.1, -0.2)
 """Distortion of ordinary lenses: of the division model, in units of half the diagonal."""
@@ -78,7 +80,11 @@ def fisheye_camera(
 
 
 def fit_fisheye(pairs: Sequence[MatchedPoints], width: int, height: int, *, seed: int) -> Fisheye | None:
-    """The fisheye that explains the pairs best; None without pairs, or as soon as no fisheye can win."""
+    """The fisheye that explains the pairs best; None without pairs, or as soon as no fisheye can win.
+
+    Of few lenses the likeliest one is looked for more finely, even where it is a little less likely than an
+    ordinary lens.
+    """
     if not pairs:
         return None
     lens = _Lens(width, height, seed)
@@ -87,7 +93,8 @@ def fit_fisheye(pairs: Sequence[MatchedPoints], width: int, height: int, *, seed
     focals = [max(width, height) / float(np.radians(field)) for field in _FIELDS_DEG]
     coarse = {focal_px: lens.as_fisheye(thinned, focal_px, 0.0) for focal_px in focals}
     near = max(focals, key=lambda focal_px: coarse[focal_px].sum())
-    if coarse[near].sum() <= ordinary.sum(axis=1).max():
+    num_matches = sum(len(pair.first) for pair in thinned)
+    if coarse[near].sum() <= ordinary.sum(axis=1).max() - _MAX_LOSS_OF_MATCH * num_matches:
         return None
     lenses = [(near * factor, k) for factor in _FINER for k in _FISHEYE_DISTORTIONS]
     fisheyes = np.array([lens.as_fisheye(thinned, *params) for params in lenses])
@@ -96,7 +103,6 @@ def fit_fisheye(pairs: Sequence[MatchedPoints], width: int, height: int, *, seed
     votes = np.clip(gain, -_MIN_GAIN, _MIN_GAIN)
     scatter = max(float(np.std(votes, ddof=1)), 1.0) if len(votes) > 1 else np.inf
     sigmas = float(votes.mean() / scatter * np.sqrt(len(votes)))
-    num_matches = sum(len(pair.first) for pair in thinned)
     return Fisheye(*lenses[best], len(gain), num_matches, float(gain.sum()), sigmas)
 
 
