@@ -105,8 +105,8 @@ def _supported_by_pairs(
 ) -> list[WrongCamera]:
     """Those whose pairs support their intrinsics, all of one camera together.
 
-    Intrinsics of crops that a model with centred principal points shows are too rough for pairs to support
-    them: pairs are asked once a model was registered with them.
+    Where all images of a camera are crops, their intrinsics are too rough for that in the model which these
+    have bent: pairs are asked once another model was registered with them.
     """
     present = {name: scene.cache.image(image_id).camera_id for name, image_id in scene.id_of.items()}
     tried = {shared_by.get(camera_id, camera_id) for camera_id in present.values() if camera_id in cropped}
@@ -115,7 +115,9 @@ def _supported_by_pairs(
     supported: list[WrongCamera] = []
     for camera_id in sorted({first_of[name] for name in foreign}):
         group = {name: one for name, one in foreign.items() if first_of[name] == camera_id}
-        if camera_id not in tried and any(one.principal_point for one in group.values()):
+        registered = {name for one in models for name in one.id_of if first_of.get(name) == camera_id}
+        are_crops = registered <= group.keys() and all(one.principal_point for one in group.values())
+        if are_crops and camera_id not in tried:
             supported += group.values()
             continue
         others_px = [one.focal_others_px for one in group.values() if one.focal_others_px]
