@@ -25,13 +25,7 @@ from sfm.stages.recognised_lenses import with_recognised_fisheyes
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.single_photo import registered_alone
-from sfm.stages.split_cameras import (
-    camera_sharing,
-    continuable,
-    remember_splits,
-    remembered_splits,
-    with_own_cameras,
-)
+from sfm.stages.split_cameras import continuable, remember_splits, remembered_splits, with_own_cameras
 from sfm.stages.stages import described, matched, proposed_pairs, registered, with_features
 from sfm.stages.write_results import finish, write_refined
 from sfm.types import Collection
@@ -95,10 +89,9 @@ def _with_right_cameras(
 
     The first models are asked before anything else is done with them, and the last ones if they have more
     photos. Where few photos get other cameras, the models are continued without these, else begun anew. Where
-    registration with the other cameras fails, the models with the cameras before it stand. Cameras that were
-    tried before are the last ones: others, tried since, turned out to be no better.
+    registration with the other cameras fails, the models with the cameras before it stand.
     """
-    better, asked, tried = collection, set[str](), [camera_sharing(collection)]
+    better, asked = collection, set[str]()
     splits = remembered_splits(session)
 
     def is_void(models: Models) -> bool:
@@ -113,9 +106,7 @@ def _with_right_cameras(
         if better is collection and (registered_names(loop.models) <= asked or not is_void(loop.models)):
             break
         before, collection = collection, better
-        sharing, is_done = camera_sharing(collection), False
-        last = sharing in tried or attempt == _MAX_REGROUPINGS - 1
-        tried.append(sharing)
+        last, is_done = attempt == _MAX_REGROUPINGS - 1, False
         with session.survived("registration with other cameras"):
             graph = matched(session, collection, proposed, database)
             loop = registered(
@@ -134,8 +125,6 @@ def _with_right_cameras(
             database.sync(before, session.backend.keys())
             graph = matched(session, before, proposed, database)
             return registered(session, before, database, proposed, graph, rank), before
-        if last:
-            break
         splits = remembered_splits(session)
     return loop, collection
 

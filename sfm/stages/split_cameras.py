@@ -81,31 +81,22 @@ def with_own_cameras(
         seed=config.run.seed,
     )
     foreign = [photo for photo in found if among is None or photo.name in among]
-    # Of other models, zoomed images that were split off before are not asked again.
-    crops = {p.name for p in collection.photos if p.camera_id in collection.cropped_cameras}
-    registered = registered_names([model for model in models if is_firm(model)])
-    registered |= crops & registered_names(models)
+    # Of other models, images that were split off before are not asked again.
+    firm = (model for model in models if is_firm(model))
+    registered = {model.image(i).name for model in firm for i in model.reg_image_ids()}
     asked = registered if among is None else registered & among
     content = {photo.name: photo.sha256 for photo in collection.photos}
     entries = {name: entry for name, entry in remembered_splits(session).items() if name not in asked}
     entries |= {photo.name: _entry(photo, content[photo.name]) for photo in foreign}
     # A model that is extended keeps the ids of its cameras.
     better = _split(_together(collection) if among is None else collection, entries)
-    if camera_sharing(better) == camera_sharing(collection):
+    if _sharing(better) == _sharing(collection):
         return collection
     for photo in foreign:
         space.events.emit("register", "camera_split", **asdict(photo))
     remember_splits(session, entries)
     database.sync(better, session.backend.keys())
     return better
-
-
-def camera_sharing(collection: Collection) -> set[tuple[bool, frozenset[str]]]:
-    """Photos that share cameras, each time with whether these are of crops."""
-    names: dict[int, set[str]] = {}
-    for photo in collection.photos:
-        names.setdefault(photo.camera_id, set()).add(photo.name)
-    return {(collection.cameras[i].cropped, frozenset(some)) for i, some in names.items()}
 
 
 def continuable(models: Models, before: Collection, better: Collection) -> Models:
@@ -170,6 +161,14 @@ def _together(collection: Collection) -> Collection:
         photos=tuple(replace(photo, camera_id=first[photo.camera_id]) for photo in collection.photos),
         cameras={i: camera for i, camera in collection.cameras.items() if camera.split_from is None},
     )
+
+
+def _sharing(collection: Collection) -> set[tuple[bool, frozenset[str]]]:
+    """Photos that share cameras, each time with whether these are of crops."""
+    names: dict[int, set[str]] = {}
+    for photo in collection.photos:
+        names.setdefault(photo.camera_id, set()).add(photo.name)
+    return {(collection.cameras[i].cropped, frozenset(some)) for i, some in names.items()}
 
 
 def _splittable(photo: Photo, entry: Entry, collection: Collection) -> bool:

@@ -1,7 +1,6 @@
 """Cameras of their own for photos that contradict the one they share."""
 
 import json
-from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from PIL import Image
 
 import sfm
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
-from sfm.mapping.cameras.cropped_images import CroppedImage
 from sfm.mapping.problem import MappingProblem
 from sfm.mapping.registrar import MappingResult, reconstruct
 from sfm.stages.split_cameras import with_splits
@@ -192,42 +190,6 @@ def test_models_stand_where_registration_with_other_cameras_fails(
     assert json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text()) == {}
     with pycolmap.Database.open(tmp_path / "out" / "database.db") as database:
         assert database.num_cameras() == 1
-
-
-def test_crops_that_pairs_do_not_support_are_whole_photos_again(
-    demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on a wall of bricks, where equal ones join photos that a shift of the picture would explain."""
-    photos, rng = tmp_path / "photos", np.random.default_rng(0)
-    photos.mkdir()
-    for path in sorted((demo_data / "images").iterdir())[:8]:
-        with Image.open(path) as picture:
-            picture.reduce(2).save(photos / path.name, quality=95)
-    asked: list[int] = []
-
-    def suggested(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[CroppedImage]:
-        found = []
-        for i in model.reg_image_ids():
-            camera = model.camera(model.image(i).camera_id)
-            x, y = rng.uniform(0.4, 0.6, 2) * (camera.width, camera.height)
-            found.append(CroppedImage(i, camera.mean_focal_length(), (x, y), 0.2, 0.8, True))
-        asked.append(len(found))
-        return found
-
-    monkeypatch.setattr("sfm.mapping.cameras.wrong_cameras.cropped_images", suggested)
-
-    result = sfm.run(photos, output=tmp_path / "out", config=CONFIG)
-
-    assert asked == [8, 8]
-    assert result.reconstruction is not None
-    assert len(result.reconstruction.cameras) == 1
-    assert len(result.reconstruction.reg_image_ids()) == 8
-    assert json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text()) == {}
-    poses = json.loads((demo_data / "gt.json").read_text())["images"]
-    (tmp_path / "gt.json").write_text(
-        json.dumps({"images": {p.name: poses[p.name] for p in photos.iterdir()}})
-    )
-    assert sfm.evaluate(tmp_path / "out", tmp_path / "gt.json").overall.auc[5] > 80
 
 
 def test_photos_cropped_anywhere_are_registered_where_they_were_taken(

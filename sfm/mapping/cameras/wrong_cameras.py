@@ -92,7 +92,7 @@ def find_wrong_cameras(
         if found := next(filter(None, tests), None):
             agrees = grouped and 1 / SAME_FOCAL < grouped.focal_px / found.focal_px < SAME_FOCAL
             foreign[name] = grouped if grouped and agrees else found
-    return _supported_by_pairs(scene, foreign, tracked, shared_by, cropped, seed)
+    return _supported_by_pairs(scene, foreign, tracked, shared_by, seed)
 
 
 def _supported_by_pairs(
@@ -100,24 +100,24 @@ def _supported_by_pairs(
     foreign: Mapping[str, WrongCamera],
     models: Sequence[_Tracked],
     shared_by: Mapping[int, int],
-    cropped: Set[int],
     seed: int,
 ) -> list[WrongCamera]:
     """Those whose pairs support their intrinsics, all of one camera together.
 
-    Where all images of a camera are crops, their intrinsics are too rough for that in the model which these
-    have bent: pairs are asked once another model was registered with them.
+    Where all images of a camera are crops, their intrinsics are too rough yet for pairs to support them.
     """
     present = {name: scene.cache.image(image_id).camera_id for name, image_id in scene.id_of.items()}
-    tried = {shared_by.get(camera_id, camera_id) for camera_id in present.values() if camera_id in cropped}
     first_of = {name: shared_by.get(camera_id, camera_id) for name, camera_id in present.items()}
-    shared = _shared_cameras(scene, models, first_of, foreign)
+    shared: dict[str, pycolmap.Camera] = {}
+    for name, camera_id in first_of.items():
+        within = (one.model for one in models if name in one.id_of and one.model.exists_camera(camera_id))
+        cameras = next(within, scene.cache)
+        shared[name] = _with(cameras.camera(camera_id), principal_point=None)
     supported: list[WrongCamera] = []
     for camera_id in sorted({first_of[name] for name in foreign}):
         group = {name: one for name, one in foreign.items() if first_of[name] == camera_id}
         registered = {name for one in models for name in one.id_of if first_of.get(name) == camera_id}
-        are_crops = registered <= group.keys() and all(one.principal_point for one in group.values())
-        if are_crops and camera_id not in tried:
+        if registered <= group.keys() and all(one.principal_point for one in group.values()):
             supported += group.values()
             continue
         others_px = [one.focal_others_px for one in group.values() if one.focal_others_px]
@@ -130,28 +130,6 @@ def _supported_by_pairs(
         if pairs_support(scene, group, own, shared, seed):
             supported += group.values()
     return sorted(supported, key=lambda one: one.name)
-
-
-def _shared_cameras(
-    scene: Scene,
-    models: Sequence[_Tracked],
-    first_of: Mapping[str, int],
-    foreign: Mapping[str, WrongCamera],
-) -> dict[str, pycolmap.Camera]:
-    """Cameras of all images as they were shared at first, with centred principal points.
-
-    They are those of the models; where none has a camera, it has the typical focal length of its images' own.
-    """
-    focal_px: dict[int, list[float]] = {camera_id: [] for camera_id in first_of.values()}
-    for name, one in foreign.items():
-        focal_px[first_of[name]].append(one.focal_px)
-    cameras = {}
-    for camera_id, own_px in focal_px.items():
-        within = (one.model.camera(camera_id) for one in models if one.model.exists_camera(camera_id))
-        typical_px = float(np.median(own_px)) if own_px else None
-        found = next(within, None)
-        cameras[camera_id] = _with(found) if found else _with(scene.cache.camera(camera_id), typical_px)
-    return {name: cameras[camera_id] for name, camera_id in first_of.items()}
 
 
 def _with(
