@@ -8,6 +8,7 @@ import pycolmap
 import pytest
 
 from sfm.mapping import WrongCamera, find_wrong_cameras
+from sfm.mapping.cameras.cropped_images import CroppedImage, cropped_images
 from sfm.mapping.cameras.pair_support import pairs_support
 from sfm.mapping.scene.scene import Scene
 
@@ -184,6 +185,25 @@ def test_one_crop_among_photos_that_are_none_is_found(tmp_path: Path) -> None:
 
     assert set(found) == {"3.jpg"}
     assert found["3.jpg"].principal_point == pytest.approx(SCATTERED[3], abs=45)
+
+
+def test_where_most_photos_of_one_size_are_crops_the_others_of_it_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their principal points may happen to be near the middle."""
+    database = photograph(tmp_path / "database.db", apart=(3, 5, 8))
+    (model,) = run(database).models
+    where = dict.fromkeys(range(1, 9), (512.0, 384.0)) | {3: SCATTERED[3], 5: SCATTERED[5], 8: (515.0, 380.0)}
+    centred_px = dict.fromkeys(range(1, 9), 0.3) | {3: 1.0, 5: 1.0}
+    adjusted = [CroppedImage(i, 1000.0, where[i], 0.3, centred_px[i], True) for i in where]
+    monkeypatch.setattr("sfm.mapping.cameras.cropped_images._with_own", lambda model, images: adjusted)
+
+    of_one_size = {crop.image_id for crop in cropped_images(model, {1, 2})}
+    model.camera(2).width = 1020
+    of_their_own = {crop.image_id for crop in cropped_images(model, {1, 2})}
+
+    assert of_one_size == {3, 5}
+    assert of_their_own == {3, 5, 8}
 
 
 def test_a_lens_that_is_off_centre_is_no_crop(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[Cr
 
     Where principal points of their own explain the typical image clearly better, and half of them lie far
     from the middle, every image is a crop. Otherwise those are that are explained worse than the typical one
-    with a centred principal point, and clearly better with their own.
+    with a centred principal point, and clearly better with their own; and where these are most of one size,
+    the others of it.
 
     Args:
         model: registered images and points; where these are too few (`are_observed`), none is found.
@@ -79,13 +80,25 @@ def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[Cr
     if ratio <= _TYPICAL_RATIO and 2 * len(far) >= len(found):
         return found
     typical_px = float(np.median([crop.error_centred_px for crop in found]))
-    return [
-        crop
+    clear = {
+        crop.image_id
         for crop in far
         if crop.is_observed
         and crop.error_px <= MAX_ERROR_RATIO * crop.error_centred_px
         and crop.error_centred_px >= _WORSE * typical_px
+    }
+    size_of = {crop.image_id: _size(model, crop.image_id) for crop in found}
+    number, of_these = Counter(size_of.values()), Counter(size_of[i] for i in clear)
+    return [
+        crop
+        for crop in found
+        if crop.image_id in clear or 2 * of_these[size_of[crop.image_id]] > number[size_of[crop.image_id]]
     ]
+
+
+def _size(model: pycolmap.Reconstruction, image_id: int) -> tuple[int, int]:
+    camera = model.camera(model.image(image_id).camera_id)
+    return camera.width, camera.height
 
 
 def _neighbours(model: pycolmap.Reconstruction, images: Sequence[int]) -> Iterator[list[int]]:
