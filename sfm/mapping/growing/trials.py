@@ -179,7 +179,7 @@ class _Trials:
             return cls(context, candidates, journal, find_seeds(session, candidates))
 
     def probe(self) -> list[Submodel]:
-        """Models of a few images each, best first; a single started one where all have few images."""
+        """Models of a few images each, best first; of few candidates a single one, with two images."""
         count = _NUM_PROBES if len(self.candidates) > 2 * _PROBE_IMAGES else 1
         probes: list[Submodel] = []
         while len(probes) < count and (submodel := self.begin(probes)):
