@@ -51,8 +51,8 @@ class PinholeRadial:
         radii = np.linspace(0, 3 * float(distorted.max()), 4096)
         square = radii**2
         moved = radii * (1 + square * (self.k1 + square * self.k2))
-        reached = int(np.searchsorted(moved, distorted.max()))
-        if np.any(np.diff(moved[: reached + 1]) <= 0):
+        reached = int(np.argmax(moved >= distorted.max()))  # the first; where none is, 0
+        if not reached or np.any(np.diff(moved[: reached + 1]) <= 0):
             raise ValueError("these k1 and k2 bend the corners back in: radius must grow out to them")
         factor = np.interp(distorted, moved[: reached + 1], radii[: reached + 1]) / distorted
         return factor * x, factor * y

@@ -39,7 +39,7 @@ def evidence_score(scene: Scene, models: Sequence[pycolmap.Reconstruction], comp
         turns = turning_pairs(scene, near, model).items()
         beside = {pair for pair, turn in turns if _is_beside(scene, model, pair, turn)}
         for pair, error in errors.items():
-            value = 1 - 2 * error / CONTRADICTED_PX if pair in near and pair not in beside else -1.0
+            value = -1.0 if pair in beside else 1 - 2 * min(error / CONTRADICTED_PX, 1.0)
             agreement[pair] = max(value, agreement.get(pair, -1.0))
     return sum(weights[pair] * value for pair, value in agreement.items())
 
