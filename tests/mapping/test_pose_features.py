@@ -19,7 +19,8 @@ def evidence(across: float) -> ModelEvidence:
     """Of two groups of images, all pairs of which agree; `across` is the probability of those between."""
     chances = {**dict.fromkeys(WITHIN, 0.99), **dict.fromkeys(ACROSS, across)}
     points = dict.fromkeys(LARGE + SMALL, 100)
-    return ModelEvidence(points, chances, dict.fromkeys(chances, 0.5), dict.fromkeys(chances, 1.0))
+    errors, ones = dict.fromkeys(chances, 0.5), dict.fromkeys(chances, 1.0)
+    return ModelEvidence(points, chances, errors, ones, ones)
 
 
 def link(of: ModelEvidence) -> dict[str, float]:
@@ -48,13 +49,25 @@ def test_with_other_pairs_agreeing_all_else_stays() -> None:
     after = before.with_agreeing(frozenset(SMALL), frozenset(ACROSS), frozenset(ACROSS[:1]))
 
     assert after.agreeing == sorted([*WITHIN, ACROSS[0]])
-    assert after.consistency.keys() == set(WITHIN)
+    assert after.repeatability.keys() == after.consistency.keys() == set(WITHIN)
     assert (after.num_points, after.probability) == (before.num_points, before.probability)
 
 
-@pytest.mark.parametrize(("has_photos", "name"), [(True, "photo_consistency"), (False, "repeatability")])
-def test_images_are_judged_by_photos_where_there_are_some(has_photos: bool, name: str) -> None:
-    found = replace(evidence(0.9), has_photos=has_photos)
+def test_true_pairs_that_contradict_a_pose_make_it_doubtful() -> None:
+    linked = evidence(0.9)
+    astray = replace(linked, errors_px={**linked.errors_px, ACROSS[0]: 50.0})
+    likelier_false = replace(astray, probability={**astray.probability, ACROSS[0]: 0.1})
 
-    assert pose_features(found).keys() == {"link", "true_pairs", name}
+    found = [pose_features(one)["agreement"][0] for one in (linked, likelier_false, astray)]
+
+    assert found[0] > found[1] > found[2]
+    assert expected_right(linked) > expected_right(likelier_false) > expected_right(astray)
+
+
+def test_without_photos_images_are_judged_by_the_database_alone() -> None:
+    found = replace(evidence(0.9), photo_consistency=None)
+
+    assert pose_features(found).keys() == {"link", "agreement", "repeatability"}
+    assert pose_features(evidence(0.9)).keys() == {*pose_features(found), "photo_consistency"}
+    assert found.consistency == found.repeatability
     assert 0 < pose_probabilities(found).not_folded < 1

@@ -3,6 +3,7 @@
 import ast
 import runpy
 import sys
+import zlib  # noqa: F401 - libz must come before pycolmap, whose own copy it would otherwise bind to
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -17,7 +17,7 @@ from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
 
 _MAX_MOVES = 10
-_MIN_GAIN = 1.0
+_MIN_GAIN = 0.5
 """Of the expected number of right images: below, the judge cannot tell both models apart."""
 
 
@@ -50,7 +50,7 @@ def _likelier_placements(
     By the pairs that agree with each: an adjustment takes as long as the model is large, and is mostly in
     vain.
     """
-    looks = evidence.consistency if evidence.has_photos else None
+    looks = evidence.photo_consistency
     placements = alternative_placements(context, submodel, judge.probability, looks=looks)
     expected = [
         (expected_right(evidence.with_agreeing(move.part, move.across, move.other)), move)

@@ -1,14 +1,14 @@
 """Features of registered images by which right poses differ from those that visual aliasing made.
 
 They compare the poses with the verified pairs, each with its probability to be true, and with what images
-show (`measures.photo_consistency`) or observe again (`measures.repeatability`) of each other's points. The
+observe again (`measures.repeatability`) and show (`measures.photo_consistency`) of each other's points. The
 latter follow Heinly et al. 2014, "Correcting for Duplicate Scene Structure in Sparse 3D Reconstruction".
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import networkx as nx
@@ -27,6 +27,8 @@ from ..scene.scene import Scene
 
 Array = npt.NDArray[np.float64]
 
+PHOTO_CONSISTENCY = "photo_consistency"
+"""The feature that takes photos."""
 _MAX_LOG_ODDS = 6.0
 
 
@@ -40,14 +42,10 @@ class ModelEvidence:
     """That a verified pair is true, of each pair within the model."""
     errors_px: Mapping[Pair, float]
     """Median distance to the epipolar lines, of the same pairs."""
-    consistency: Mapping[Pair, float]
-    """Log-odds that speak for or against the placement of pairs of images to each other.
-
-    Photo-consistency where the scene has photos. Otherwise the repeatability of pairs that were matched, but
-    for deferred ones: a database alone knows of no others.
-    """
-    has_photos: bool = False
-    """Whether it is photo-consistency."""
+    repeatability: Mapping[Pair, float]
+    """Log-odds that points are observed again, of pairs that were matched, but for deferred ones."""
+    photo_consistency: Mapping[Pair, float] | None = None
+    """Log-odds that images are rightly placed to each other, by what they show; None without photos."""
     deferred: Set[Pair] = frozenset()
     """Pairs that the model grew without: their agreement with it does not make it doubtful."""
 
@@ -72,14 +70,20 @@ class ModelEvidence:
         """
         errors = median_errors_px(scene, model, scene.view_graph.edges) if errors_px is None else errors_px
         points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
-        chances = {pair: probability[pair] for pair in errors}
-        if scene.photos is not None:
-            consistency = photo_consistencies(model, scene.photos)
-        else:
-            within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
-            consistency = repeatabilities(model, within, scene.first_of_second)
-        has_photos = scene.photos is not None
-        return cls(dict(sorted(points.items())), chances, errors, consistency, has_photos, deferred)
+        within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
+        return cls(
+            dict(sorted(points.items())),
+            {pair: probability[pair] for pair in errors},
+            errors,
+            repeatabilities(model, within, scene.first_of_second),
+            None if scene.photos is None else photo_consistencies(model, scene.photos),
+            deferred,
+        )
+
+    @property
+    def consistency(self) -> Mapping[Pair, float]:
+        """Log-odds for the placement of pairs of images to each other: photos know more than points."""
+        return self.repeatability if self.photo_consistency is None else self.photo_consistency
 
     @property
     def agreeing(self) -> list[Pair]:
@@ -91,39 +95,44 @@ class ModelEvidence:
 
         The consistency across is unknown before an adjustment, so no such pair has one.
         """
-        errors_px = {**self.errors_px, **dict.fromkeys(across, math.inf), **dict.fromkeys(agreeing, 0.0)}
-        consistency = {pair: value for pair, value in self.consistency.items() if len(part & {*pair}) != 1}
-        return replace(self, errors_px=errors_px, consistency=consistency)
+        looks = self.photo_consistency
+        return replace(
+            self,
+            errors_px={
+                **self.errors_px,
+                **dict.fromkeys(across, math.inf),
+                **dict.fromkeys(agreeing, 0.0),
+            },
+            repeatability=_but_across(self.repeatability, part),
+            photo_consistency=None if looks is None else _but_across(looks, part),
+        )
 
 
 def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     """Features by name, each of all images of `num_points` in their order, (N,).
 
     `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
-    side, with the larger part; the lowest where none does. `true_pairs`: log ratio of the true to the false
-    pairs, as expected, of those that the model grew with and that agree with its pose. `photo_consistency`
-    or `repeatability`: `lower_half_means`, averaged over the images around it; 0 where nothing was predicted.
+    side, with the larger part; the lowest where none does. `agreement`: log ratio of the true pairs that
+    agree with its pose, of those that the model grew with, to the true ones that contradict it, both as
+    expected. `repeatability` and, with photos, `photo_consistency`: `lower_half_means`, averaged over the
+    images around it; 0 where nothing was predicted.
     """
     names, agreeing = list(evidence.num_points), evidence.agreeing
     index = {name: number for number, name in enumerate(names)}
-    chance = {pair: evidence.probability[pair] for pair in agreeing}
-    used = np.array([chance[pair] for pair in agreeing if pair not in evidence.deferred])
-    true, false = (
-        _sums(index, [pair for pair in agreeing if pair not in evidence.deferred], values)
-        for values in (used, 1 - used)
-    )
-    lower = lower_half_means(evidence.consistency)
+    used = [pair for pair in agreeing if pair not in evidence.deferred]
+    against = [pair for pair, error in evidence.errors_px.items() if error > AGREED_PX]
+    true, contradicting = (_expected_true(index, pairs, evidence.probability) for pairs in (used, against))
     around = neighbourhood(index, agreeing)
+    measures = {"repeatability": evidence.repeatability, PHOTO_CONSISTENCY: evidence.photo_consistency}
     return {
-        "link": _weakest_links(names, chance),
-        "true_pairs": np.log((true + 0.5) / (false + 0.5)),
-        consistency_feature(evidence.has_photos): around @ np.array([lower.get(name, 0.0) for name in names]),
+        "link": _weakest_links(names, {pair: evidence.probability[pair] for pair in agreeing}),
+        "agreement": np.log((true + 0.5) / (contradicting + 0.5)),
+        **{
+            name: around @ _of_images(names, lower_half_means(values))
+            for name, values in measures.items()
+            if values is not None
+        },
     }
-
-
-def consistency_feature(has_photos: bool) -> str:
-    """Name of the feature of what images show, or observe again, of each other's points."""
-    return "photo_consistency" if has_photos else "repeatability"
 
 
 def neighbourhood(index: Mapping[str, int], agreeing: Iterable[Pair]) -> sp.csr_array:
@@ -141,10 +150,19 @@ def neighbourhood(index: Mapping[str, int], agreeing: Iterable[Pair]) -> sp.csr_
     return sp.csr_array((share, (rows, columns)), shape=(len(index), len(index)))
 
 
-def _sums(index: Mapping[str, int], pairs: Iterable[Pair], values: Array) -> Array:
-    """Of the values of each image's pairs."""
+def _expected_true(index: Mapping[str, int], pairs: Sequence[Pair], chance: Mapping[Pair, float]) -> Array:
+    """Expected number of true pairs of each image."""
     ends = np.array([(index[pair.a], index[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
-    return np.bincount(ends.ravel(), weights=np.repeat(values, 2), minlength=len(index)).astype(np.float64)
+    values = np.repeat([chance[pair] for pair in pairs], 2)
+    return np.bincount(ends.ravel(), weights=values, minlength=len(index)).astype(np.float64)
+
+
+def _of_images(names: Iterable[str], values: Mapping[str, float]) -> Array:
+    return np.array([values.get(name, 0.0) for name in names])
+
+
+def _but_across(values: Mapping[Pair, float], part: Set[str]) -> dict[Pair, float]:
+    return {pair: value for pair, value in values.items() if len(part & {*pair}) != 1}
 
 
 def _weakest_links(names: list[str], chance: Mapping[Pair, float]) -> Array:

@@ -17,7 +17,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from .pose_features import ModelEvidence, consistency_feature, neighbourhood, pose_features
+from .pose_features import ModelEvidence, neighbourhood, pose_features
 
 FOLDED_SHARE = 0.05
 """A model is folded if more of its images than this share are wrong."""
@@ -25,7 +25,7 @@ _LIKELIER_WRONG = 0.5
 _UNLINKED = "no pair that agrees with its pose links it with the rest of its model"
 WORDS = {
     "link": "only pairs that may join look-alike places link it with the rest of its model",
-    "true_pairs": "most pairs that agree with its pose are likelier false than true",
+    "agreement": "pairs that are probably true contradict its pose",
     "photo_consistency": "photos beside it do not look like it where they should show the same",
     "repeatability": "photos beside it show little of what it shows",
 }
@@ -83,7 +83,7 @@ class PoseProbabilities:
 def pose_model(*, has_photos: bool) -> PoseModel:
     """The model that is shipped with the package, for evidence with or without photos."""
     text = files(__package__).joinpath("pose_model.json").read_text(encoding="utf-8")
-    stored = json.loads(text)[consistency_feature(has_photos)]
+    stored = json.loads(text)[section(has_photos=has_photos)]
     whole = stored["whole"]
     return PoseModel(
         stored["constant"],
@@ -94,11 +94,16 @@ def pose_model(*, has_photos: bool) -> PoseModel:
     )
 
 
+def section(*, has_photos: bool) -> str:
+    """The part of `pose_model.json` for evidence with or without photos."""
+    return "with_photos" if has_photos else "without_photos"
+
+
 def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) -> PoseProbabilities:
     """The probabilities of one model's images; `model`: None for a shipped one."""
     if len(evidence.num_points) == 1:  # there is nothing that it could be misplaced against
         return PoseProbabilities(dict.fromkeys(evidence.num_points, 1.0), {}, 1.0, ())
-    chosen = model or pose_model(has_photos=evidence.has_photos)
+    chosen = model or pose_model(has_photos=evidence.photo_consistency is not None)
     features = pose_features(evidence)
     log_odds, names = chosen.log_odds(features), list(evidence.num_points)
     photos = dict(zip(names, _sigmoid(log_odds).round(4).tolist(), strict=True))

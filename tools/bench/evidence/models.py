@@ -1,114 +1,113 @@
-"""Right and folded models of labelled collections, for `evidence.poses`: our mapper's and COLMAP's.
+"""Right and folded models of labelled collections, for `evidence.poses`: of whole runs, and of other mappers.
 
-    python tools/bench evidence.models SETS.json CACHE
+    python tools/bench evidence.models SETS.json CACHE --parts all half third
 
-SETS.json is as for `evidence.pairs`; sets without poses are left out. Each database is mapped as it is and
-thin, with and without deferred pairs. What is in CACHE already is kept; `models.json` there lists all.
+SETS.json is as for `evidence.pairs`; a set may name its truth, else it is in its folder. Sets without poses
+are left out. Each part of a set's photos runs as a user's would. COLMAP's incremental mapper, and ours with
+inconsistent pairs trusted, then map the databases of these runs again. What is in CACHE already is kept;
+`models.json` there lists all.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 from harness.arguments import program
 from harness.paths import ROOT
 
-from sfm.mapping import MIN_NUM_INLIERS
+from sfm.ingest.discover import PHOTO_SUFFIXES
 
-_VERIFIED, _OTHER = 6, 3  # pairs a photo in a thin database, about
-_LUCK = 0.7  # scale of the Gumbel noise on the logarithm of the inliers
-_LIMIT_S = 240
-RUNS: Mapping[str, tuple[str, bool, tuple[str, ...]]] = {
-    "ours-thin": ("ours", True, ()),
-    "incremental-thin": ("incremental", True, ()),
-    "trusting-thin": ("ours", True, ("--option", "register.inconsistent_pairs=trust")),
-    "ours": ("ours", False, ()),
-    "incremental": ("incremental", False, ()),
+_LIMIT_S = 1500
+_TEN = 10
+
+
+def _random(names: Sequence[str], share: float, seed: int) -> list[str]:
+    rng, count = np.random.default_rng(seed), max(8, int(share * len(names)))
+    return sorted(rng.permutation(names)[:count].tolist())
+
+
+PARTS: Mapping[str, Callable[[Sequence[str], int], Sequence[str]]] = {
+    "all": lambda names, seed: names,
+    "half": lambda names, seed: _random(names, 1 / 2, seed),
+    "third": lambda names, seed: _random(names, 1 / 3, seed),
+    "row": lambda names, seed: names[len(names) // 3 :][:_TEN],
+    "spread": lambda names, seed: names[:: max(1, len(names) // _TEN)][:_TEN],
+    "last": lambda names, seed: names[-8:],
 }
-"""Engine, whether the database is thin, and options, by name."""
+"""Which of the photos, in the order of their names; random ones by a seed."""
+_MAPPERS: Mapping[str, tuple[str, ...]] = {
+    "incremental": ("incremental",),
+    "trusting": ("ours", "--option", "register.inconsistent_pairs=trust"),
+}
+"""Arguments of `engines.mapping`, but for the database and the folder."""
 
 
 def main() -> None:
-    """Map what is missing, and list all models."""
+    """Make what is missing, and list all models."""
     parser = program(__doc__)
     parser.add_argument("sets", type=Path)
     parser.add_argument("cache", type=Path)
+    parser.add_argument("--parts", nargs="+", choices=sorted(PARTS), default=["all"])
     options = parser.parse_args()
-    pycolmap.logging.minloglevel = 2
     listed: list[dict[str, object]] = []
     for one in json.loads(options.sets.read_text(encoding="utf-8")):
         folder = Path(one["folder"])
-        truth = next(
-            (folder / name for name in ("gt.json", "reference.json") if (folder / name).is_file()), None
-        )
-        if truth is None:
-            continue
-        place = options.cache.resolve() / folder.name
-        place.mkdir(parents=True, exist_ok=True)
-        if not (place / "thin.db").is_file():
-            thin_database(Path(one["database"]), place / "thin.db")
-        for name, (engine, is_thin, more) in RUNS.items():
-            database = place / "thin.db" if is_thin else Path(one["database"])
-            if models := _mapped(engine, database, place / name, more):
-                paths = {"truth": truth, "database": database, "models": models, "photos": folder / "images"}
-                found = {key: str(path) for key, path in paths.items()}
-                listed.append({"kind": one["kind"], **found, "defers": engine == "ours" and not more})
-                print(folder.name, name, flush=True)
+        known = [one["truth"]] if one.get("truth") else [folder / "gt.json", folder / "reference.json"]
+        truth = next((path for path in map(Path, known) if path.is_file()), None)
+        for part in options.parts if truth else ():
+            place = options.cache.resolve() / f"{folder.name}-{part}"
+            photos = part_of_photos(folder / "images", place / "images", part)
+            for name, models in _made(photos, place).items():
+                paths = {"truth": truth, "database": place / "run/database.db", "models": models}
+                found = {key: str(path) for key, path in {**paths, "photos": photos}.items()}
+                listed.append({"kind": one["kind"], **found, "defers": name == "run"})
+                print(place.name, name, flush=True)
     text = json.dumps(listed, indent=1) + "\n"
     (options.cache / "models.json").write_text(text, encoding="utf-8")
 
 
-def _mapped(engine: str, database: Path, out: Path, more: tuple[str, ...]) -> Path | None:
-    """The folder of the models; None where mapping failed, took too long or made none."""
-    if not (out / "done").is_file():
-        command = [str(ROOT / "tools/bench"), "engines.mapping", engine, str(database), str(out)]
-        try:
-            subprocess.run(
-                [sys.executable, *command, "--seed", "0", "--threads", "1", *more],
-                timeout=_LIMIT_S,
-                stdout=subprocess.DEVNULL,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(exist_ok=True)
-        (out / "done").touch()
-    models = out / "sparse" if (out / "sparse").is_dir() else out
-    return models if any(models.glob("*/images.bin")) else None
+def part_of_photos(photos: Path, out: Path, part: str) -> Path:
+    """A folder with links to a part of the photos, the same each time."""
+    if not out.exists():
+        found = (path for path in photos.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+        names = sorted(path.relative_to(photos).as_posix() for path in found)
+        for name in PARTS[part](names, zlib.crc32(f"{photos}".encode())):
+            link = out / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((photos / name).resolve())
+    return out
 
 
-def thin_database(whole: Path, thin: Path, *, seed: int = 1) -> None:
-    """A copy in which each photo has about so many verified and other tried pairs, as after retrieval."""
-    rng = np.random.default_rng(seed)
-    fresh = thin.with_suffix(".tmp")
-    shutil.copyfile(whole, fresh)
-    with closing(sqlite3.connect(fresh)) as db, db:
-        inliers = dict(db.execute("SELECT pair_id, rows FROM two_view_geometries"))
-        tried = sorted({*inliers, *(pair_id for (pair_id,) in db.execute("SELECT pair_id FROM matches"))})
-        of_image: dict[int, list[int]] = {}
-        for pair_id in tried:
-            for image_id in pycolmap.pair_id_to_image_pair(pair_id):
-                of_image.setdefault(image_id, []).append(pair_id)
-        kept: set[int] = set()
-        for _, pairs in sorted(of_image.items()):
-            verified = [pair for pair in pairs if inliers.get(pair, 0) >= MIN_NUM_INLIERS]
-            others = [pair for pair in pairs if inliers.get(pair, 0) < MIN_NUM_INLIERS]
-            worth = [np.log(inliers[pair]) + _LUCK * rng.gumbel() for pair in verified]
-            kept |= {verified[i] for i in np.argsort(-np.array(worth))[:_VERIFIED]}
-            kept |= set(rng.permutation(others)[:_OTHER].tolist())
-        left = [(pair,) for pair in tried if pair not in kept]
-        for table in ("two_view_geometries", "matches"):
-            db.executemany(f"DELETE FROM {table} WHERE pair_id = ?", left)
-    fresh.replace(thin)
+def _made(photos: Path, place: Path) -> dict[str, Path]:
+    """Folders of the models of a run and of the other mappers, by name, of those that made any."""
+    common = ["--quiet", "--threads", "1", "--seed", "0", "backend=sift"]
+    _once(place / "run", ["-m", "sfm", "run", str(photos), "-o", str(place / "run"), *common])
+    database = place / "run/database.db"
+    for name, (engine, *more) in _MAPPERS.items() if database.is_file() else ():
+        program_of = [str(ROOT / "tools/bench"), "engines.mapping", engine, str(database), str(place / name)]
+        _once(place / name, [*program_of, "--seed", "0", "--threads", "1", *more])
+    found = {name: place / name for name in ("run", *_MAPPERS)}
+    models = {name: out / "sparse" if (out / "sparse").is_dir() else out for name, out in found.items()}
+    return {name: path for name, path in models.items() if any(path.glob("*/images.bin"))}
+
+
+def _once(out: Path, command: Sequence[str]) -> None:
+    """Run a command that fills a folder, unless it ran before; what takes too long has no result."""
+    done = out.with_suffix(".done")
+    if done.is_file():
+        return
+    try:
+        subprocess.run([sys.executable, *command], timeout=_LIMIT_S, stdout=subprocess.DEVNULL, check=False)
+    except subprocess.TimeoutExpired:
+        shutil.rmtree(out, ignore_errors=True)
+    done.touch()
 
 
 if __name__ == "__main__":

@@ -8,20 +8,24 @@
 MODELS.json lists models of any mapper, right and folded ones; `evidence.models` makes them: [{"kind": "desk",
 "truth": "gt.json", "database": "...", "models": "...", "photos": "images", "defers": true}, …]. Without truth
 (null) all images count as right. Beside the probability stands what others have: the number of points that an
-image sees, and its mean reprojection error. A model counts by the root of its number of images.
+image sees, and its mean reprojection error. A model counts by the root of its number of images, a kind by
+the root of its number of models.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pycolmap
-from harness.arguments import file_to_write, program
+from harness.arguments import count, file_to_write, program
 
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
 from retrieval import Pair
@@ -31,11 +35,12 @@ from sfm.evaluation import load_ground_truth
 from sfm.ingest.grey_photos import GreyPhotos
 from sfm.mapping import InconsistencyReport
 from sfm.mapping.measures.photo_consistency import similar_log_odds
-from sfm.mapping.pose_consistency.pose_features import ModelEvidence, consistency_feature, pose_features
+from sfm.mapping.pose_consistency.pose_features import PHOTO_CONSISTENCY, ModelEvidence, pose_features
 from sfm.mapping.pose_consistency.pose_probability import (
     FOLDED_SHARE,
     PoseModel,
     lowest_averages,
+    section,
 )
 from sfm.mapping.scene.scene import Scene
 
@@ -87,19 +92,15 @@ def main() -> None:
     parser.add_argument(
         "--without", nargs="*", default=(), metavar="KIND", help="judged as others, but in no fit"
     )
+    parser.add_argument("--jobs", type=count, default=1, help="processes; default 1")
     options = parser.parse_args()
-    pycolmap.logging.minloglevel = 2
-    models: list[LabelledModel] = []
-    for one in json.loads(options.models.read_text(encoding="utf-8")):
-        photos = None if options.database_only else one.get("photos")
-        models += labelled_models(
-            one["kind"],
-            Path(one["truth"]) if one["truth"] else None,
-            Path(one["database"]),
-            Path(one["models"]),
-            defers=one["defers"],
-            photos=Path(photos) if photos else None,
-        )
+    listed = json.loads(options.models.read_text(encoding="utf-8"))
+    for one in listed if options.database_only else ():
+        one["photos"] = None
+    # Two processes must not read one database: each has two copies of SQLite, which share no locks.
+    by_database = [list(some) for _, some in groupby(listed, key=lambda one: one["database"])]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        models = [model for found in pool.map(_labelled, by_database) for model in found]
     rows = left_out(models, without=options.without)
     for row in rows:
         print(" ".join(f"{key} {value}" for key, value in row.items()))
@@ -113,6 +114,19 @@ def main() -> None:
         )
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def _labelled(entries: Sequence[Mapping[str, str]]) -> list[LabelledModel]:
+    """The models of some entries of MODELS.json."""
+    pycolmap.logging.minloglevel = 2
+    found: list[LabelledModel] = []
+    for one in entries:
+        truth, photos = (Path(one[key]) if one[key] else None for key in ("truth", "photos"))
+        folder, database = Path(one["models"]), Path(one["database"])
+        found += labelled_models(
+            one["kind"], truth, database, folder, defers=bool(one["defers"]), photos=photos
+        )
+    return found
 
 
 def labelled_models(
@@ -238,11 +252,13 @@ def fitted(models: Sequence[LabelledModel]) -> PoseModel:
     """The model of images, and the one of whole models by their lowest features."""
     names = list(models[0].features)
     matrix, truth, weights = _stacked(models)
+    of_model = _kinds_alike(models)
+    weights *= np.repeat(of_model, [len(one.truth) for one in models])
     constant, slopes = logistic_fit(matrix, truth, weights)
     usual = matrix[truth].mean(axis=0)
     lowest = np.array([list(lowest_averages(one.evidence, one.features).values()) for one in models])
     whole = np.array([one.truth.mean() >= _WHOLE for one in models])
-    whole_constant, whole_slopes = logistic_fit(lowest, whole, np.ones(len(models)))
+    whole_constant, whole_slopes = logistic_fit(lowest, whole, of_model)
     return PoseModel(
         round(constant, 4),
         dict(zip(names, slopes.round(4).tolist(), strict=True)),
@@ -265,7 +281,7 @@ def model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
         "usual": dict(found.usual),
         "whole": {"constant": found.whole_constant, "coefficients": dict(found.whole_coefficients)},
     }
-    return {consistency_feature(models[0].evidence.has_photos): coefficients}
+    return {section(has_photos=PHOTO_CONSISTENCY in models[0].features): coefficients}
 
 
 def pair_model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
@@ -360,6 +376,12 @@ def _stacked(models: Sequence[LabelledModel]) -> tuple[Reals, Truth, Reals]:
     matrix = np.concatenate([one.matrix for one in models])
     weights = np.concatenate([np.full(len(one.truth), max(len(one.truth), 1) ** -0.5) for one in models])
     return matrix, np.concatenate([one.truth for one in models]), weights
+
+
+def _kinds_alike(models: Sequence[LabelledModel]) -> Reals:
+    """Weights of models, (N,): so that no kind counts by the number of its models alone."""
+    number = Counter(one.kind for one in models)
+    return np.array([number[one.kind] ** -0.5 for one in models])
 
 
 def _chances(odds: Reals) -> Reals:
