@@ -107,6 +107,10 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
     features = pose_features(evidence)
     log_odds, names = chosen.log_odds(features), list(evidence.num_points)
     photos = dict(zip(names, _sigmoid(log_odds).round(4).tolist(), strict=True))
+    alternatives = _alternatives(evidence, photos)
+    # Nothing is folded only where no part that would make the model a folded one is.
+    placed = (1 - one.probability for one in alternatives if len(one.names) > FOLDED_SHARE * len(names))
+    whole = float(_sigmoid(chosen.log_odds_of_whole(evidence, features)))
     return PoseProbabilities(
         photos,
         {
@@ -114,8 +118,8 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
             for name, why in zip(names, _reasons(chosen, evidence, features), strict=True)
             if photos[name] < _LIKELIER_WRONG
         },
-        round(float(_sigmoid(chosen.log_odds_of_whole(evidence, features))), 4),
-        _alternatives(evidence, photos),
+        round(min([whole, *placed]), 4),
+        alternatives,
     )
 
 

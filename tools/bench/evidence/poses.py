@@ -40,6 +40,7 @@ from sfm.mapping.pose_consistency.pose_probability import (
     FOLDED_SHARE,
     PoseModel,
     lowest_averages,
+    pose_probabilities,
     section,
 )
 from sfm.mapping.scene.scene import Scene
@@ -317,11 +318,8 @@ def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) 
             if one.kind == kind:
                 found = model.log_odds(one.features)
                 odds[index] = found[one.is_known]
-                whole[index] = model.log_odds_of_whole(one.evidence, one.features)
-    rows = [
-        _row(one, _chances(odds[index]), float(_chances(np.array(whole[index]))))
-        for index, one in enumerate(models)
-    ]
+                whole[index] = pose_probabilities(one.evidence, model).not_folded
+    rows = [_row(one, _chances(odds[index]), whole[index]) for index, one in enumerate(models)]
     every = range(len(models))
     some = [index for index in every if models[index].kind not in without]
     pooled = [
