@@ -102,6 +102,10 @@ def main() -> None:
     by_database = [list(some) for _, some in groupby(listed, key=lambda one: one["database"])]
     with ProcessPoolExecutor(options.jobs) as pool:
         models = [model for found in pool.map(_labelled, by_database) for model in found]
+    if len({one.kind for one in models}) < 2:
+        raise SystemExit(
+            f"{options.models}: models of two kinds at least are needed, since each is left out in turn"
+        )
     rows = left_out(models, without=options.without)
     for row in rows:
         print(" ".join(f"{key} {value}" for key, value in row.items()))
