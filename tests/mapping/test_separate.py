@@ -48,7 +48,7 @@ def look(monkeypatch: pytest.MonkeyPatch, scene: synthetic.Scene, *, across: flo
         for ends in combinations(sorted(names(scene, set(range(1, NUM + 1)))), 2)
     }
 
-    def consistencies(model: pycolmap.Reconstruction, photos: object) -> dict[Pair, float]:
+    def consistencies(model: pycolmap.Reconstruction, photos: object, **_: object) -> dict[Pair, float]:
         inside = {model.image(i).name for i in model.reg_image_ids()}
         return {pair: value for pair, value in found.items() if {*pair} <= inside}
 

@@ -1,9 +1,9 @@
 """Runs a program of a room, as `python tools/bench parity.compare`; lists all where none is named."""
 
 import ast
+import importlib
 import runpy
 import sys
-import zlib  # noqa: F401 - libz must come before pycolmap, whose own copy it would otherwise bind to
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +22,7 @@ def programs() -> Iterator[tuple[str, str]]:
 def main() -> None:
     """Run it with the rest of the words, as Python runs a script."""
     if len(sys.argv) > 1 and sys.argv[1] in dict(programs()):
+        importlib.import_module("sfm")  # before pycolmap, as its first import says
         del sys.argv[0]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
         return

@@ -77,7 +77,9 @@ def alternative_placements(
     near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
     measures = [repeatabilities(model, near, scene.first_of_second, covisibility=covisibility)]
     if scene.photos is not None:
-        measures.append(dict(photo_consistencies(model, scene.photos) if looks is None else looks))
+        if looks is None:
+            looks = photo_consistencies(model, scene.photos, covisibility=covisibility)
+        measures.append(dict(looks))
     inconsistent = {
         part
         for measure in measures

@@ -52,7 +52,9 @@ _NEARER = 0.85
 """Of the depth of a point: it is taken for visible beside one that the image observes and that has more."""
 
 
-def photo_consistencies(model: pycolmap.Reconstruction, photos: PhotoSource) -> dict[Pair, float]:
+def photo_consistencies(
+    model: pycolmap.Reconstruction, photos: PhotoSource, *, covisibility: PredictedCovisibility | None = None
+) -> dict[Pair, float]:
     """Log-odds that the images of a pair are rightly placed to each other, by the points that look alike.
 
     Of some pairs that observe at least 8 common points, among those that one is predicted to see as the
@@ -62,14 +64,19 @@ def photo_consistencies(model: pycolmap.Reconstruction, photos: PhotoSource) -> 
     Args:
         model: left unchanged.
         photos: of its images.
+        covisibility: of the model, where it is known.
     """
     constant, slope = _calibration()
-    return {pair: constant + slope * odds for pair, odds in similar_log_odds(model, photos).items()}
+    similar = similar_log_odds(model, photos, covisibility=covisibility)
+    return {pair: constant + slope * odds for pair, odds in similar.items()}
 
 
-def similar_log_odds(model: pycolmap.Reconstruction, photos: PhotoSource) -> dict[Pair, float]:
+def similar_log_odds(
+    model: pycolmap.Reconstruction, photos: PhotoSource, *, covisibility: PredictedCovisibility | None = None
+) -> dict[Pair, float]:
     """Log-odds that a point looks alike in both images, of the same pairs as `photo_consistencies`."""
-    compared = list(_Compared.of_all(model, photos))
+    views = (covisibility or PredictedCovisibility.of(model)).views
+    compared = list(_Compared.of_all(model, views, photos))
     if not compared:
         return {}
     matched = np.concatenate([one.matched for one in compared])
@@ -103,10 +110,12 @@ class _Compared:
     """Of points that only the first observes, (M,)."""
 
     @classmethod
-    def of_all(cls, model: pycolmap.Reconstruction, photos: PhotoSource) -> Iterator[_Compared]:
+    def of_all(
+        cls, model: pycolmap.Reconstruction, views: Sequence[View], photos: PhotoSource
+    ) -> Iterator[_Compared]:
         """Of all pairs with enough common points, both ways."""
         points, of_target = PointTable.of(model), dict[str, _Observed]()
-        for source, target, common, others in _predicted(model):
+        for source, target, common, others in _predicted(model, views):
             first, second = _grey(photos, source), _grey(photos, target)
             if first is None or second is None:
                 continue
@@ -119,12 +128,11 @@ class _Compared:
             yield cls(Pair.of(source.name, target.name), *(values[np.isfinite(values)] for values in found))
 
 
-def _predicted(model: pycolmap.Reconstruction) -> list[tuple[View, View, Ids, Ids]]:
+def _predicted(model: pycolmap.Reconstruction, views: Sequence[View]) -> list[tuple[View, View, Ids, Ids]]:
     """Source, target, and the points that the target is predicted to see: those that it observes, and others.
 
     Of pairs with enough of the former.
     """
-    views = PredictedCovisibility.of(model).views
     observed = np.zeros(1 + max(model.point3D_ids(), default=0), bool)
     found: list[tuple[View, View, Ids, Ids]] = []
     num_common: dict[Pair, int] = {}

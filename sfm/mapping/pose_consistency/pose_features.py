@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from retrieval import Pair
 
 from ..measures.agreement import AGREED_PX, median_errors_px
+from ..measures.covisibility import PredictedCovisibility
 from ..measures.photo_consistency import photo_consistencies
 from ..measures.repeatability import lower_half_means, repeatabilities
 from ..pair_consistency.trees import maximum_spanning_forest
@@ -27,8 +28,6 @@ from ..scene.scene import Scene
 
 Array = npt.NDArray[np.float64]
 
-PHOTO_CONSISTENCY = "photo_consistency"
-"""The feature that takes photos."""
 _MAX_LOG_ODDS = 6.0
 
 
@@ -71,14 +70,21 @@ class ModelEvidence:
         errors = median_errors_px(scene, model, scene.view_graph.edges) if errors_px is None else errors_px
         points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
         within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
+        covisibility, photos = PredictedCovisibility.of(model), scene.photos
+        looks = None if photos is None else photo_consistencies(model, photos, covisibility=covisibility)
         return cls(
             dict(sorted(points.items())),
             {pair: probability[pair] for pair in errors},
             errors,
-            repeatabilities(model, within, scene.first_of_second),
-            None if scene.photos is None else photo_consistencies(model, scene.photos),
+            repeatabilities(model, within, scene.first_of_second, covisibility=covisibility),
+            looks,
             deferred,
         )
+
+    @property
+    def has_photos(self) -> bool:
+        """Whether images were compared by what they show."""
+        return self.photo_consistency is not None
 
     @property
     def consistency(self) -> Mapping[Pair, float]:
@@ -123,7 +129,7 @@ def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     against = [pair for pair, error in evidence.errors_px.items() if error > AGREED_PX]
     true, contradicting = (_expected_true(index, pairs, evidence.probability) for pairs in (used, against))
     around = neighbourhood(index, agreeing)
-    measures = {"repeatability": evidence.repeatability, PHOTO_CONSISTENCY: evidence.photo_consistency}
+    measures = {"repeatability": evidence.repeatability, "photo_consistency": evidence.photo_consistency}
     return {
         "link": _weakest_links(names, {pair: evidence.probability[pair] for pair in agreeing}),
         "agreement": np.log((true + 0.5) / (contradicting + 0.5)),

@@ -103,7 +103,7 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
     """The probabilities of one model's images; `model`: None for a shipped one."""
     if len(evidence.num_points) == 1:  # there is nothing that it could be misplaced against
         return PoseProbabilities(dict.fromkeys(evidence.num_points, 1.0), {}, 1.0, ())
-    chosen = model or pose_model(has_photos=evidence.photo_consistency is not None)
+    chosen = model or pose_model(has_photos=evidence.has_photos)
     features = pose_features(evidence)
     log_odds, names = chosen.log_odds(features), list(evidence.num_points)
     photos = dict(zip(names, _sigmoid(log_odds).round(4).tolist(), strict=True))

@@ -22,7 +22,7 @@ import numpy as np
 from harness.arguments import program
 from harness.paths import ROOT
 
-from sfm.ingest.discover import PHOTO_SUFFIXES
+from sfm.ingest.discover import discover
 
 _LIMIT_S = 1500
 _TEN = 10
@@ -76,9 +76,8 @@ def main() -> None:
 def part_of_photos(photos: Path, out: Path, part: str) -> Path:
     """A folder with links to a part of the photos, the same each time."""
     if not out.exists():
-        found = (path for path in photos.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
-        names = sorted(path.relative_to(photos).as_posix() for path in found)
-        for name in PARTS[part](names, zlib.crc32(f"{photos}".encode())):
+        names = [file.name for file in discover(photos).files]
+        for name in PARTS[part](names, zlib.crc32(photos.parent.name.encode())):
             link = out / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to((photos / name).resolve())

@@ -35,7 +35,7 @@ from sfm.evaluation import load_ground_truth
 from sfm.ingest.grey_photos import GreyPhotos
 from sfm.mapping import InconsistencyReport
 from sfm.mapping.measures.photo_consistency import similar_log_odds
-from sfm.mapping.pose_consistency.pose_features import PHOTO_CONSISTENCY, ModelEvidence, pose_features
+from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
 from sfm.mapping.pose_consistency.pose_probability import (
     FOLDED_SHARE,
     PoseModel,
@@ -99,7 +99,8 @@ def main() -> None:
     for one in listed if options.database_only else ():
         one["photos"] = None
     # Two processes must not read one database: each has two copies of SQLite, which share no locks.
-    by_database = [list(some) for _, some in groupby(listed, key=lambda one: one["database"])]
+    listed.sort(key=_database)
+    by_database = [list(some) for _, some in groupby(listed, key=_database)]
     with ProcessPoolExecutor(options.jobs) as pool:
         models = [model for found in pool.map(_labelled, by_database) for model in found]
     if len({one.kind for one in models}) < 2:
@@ -121,12 +122,16 @@ def main() -> None:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
+def _database(one: Mapping[str, str]) -> str:
+    return one["database"]
+
+
 def _labelled(entries: Sequence[Mapping[str, str]]) -> list[LabelledModel]:
     """The models of some entries of MODELS.json."""
     pycolmap.logging.minloglevel = 2
     found: list[LabelledModel] = []
     for one in entries:
-        truth, photos = (Path(one[key]) if one[key] else None for key in ("truth", "photos"))
+        truth, photos = (Path(one[key]) if one.get(key) else None for key in ("truth", "photos"))
         folder, database = Path(one["models"]), Path(one["database"])
         found += labelled_models(
             one["kind"], truth, database, folder, defers=bool(one["defers"]), photos=photos
@@ -286,7 +291,7 @@ def model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
         "usual": dict(found.usual),
         "whole": {"constant": found.whole_constant, "coefficients": dict(found.whole_coefficients)},
     }
-    return {section(has_photos=PHOTO_CONSISTENCY in models[0].features): coefficients}
+    return {section(has_photos=models[0].evidence.has_photos): coefficients}
 
 
 def pair_model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
