@@ -45,8 +45,7 @@ def with_recognised_fisheyes(
         names = {photo.name for photo in collection.photos if photo.camera_id == camera.camera_id}
         best = _best_pairs(records, names)
         named = _is_fisheye(camera)
-        settled = camera.has_prior_focal_length and (named or _mostly_verified(best, records))
-        if settled or len(best) < _MIN_PAIRS:
+        if len(best) < _MIN_PAIRS or (named and camera.has_prior_focal_length):
             continue
         found = fit_fisheye(_points(best, database), camera.width, camera.height, seed=config.run.seed)
         if found is None:
@@ -98,10 +97,6 @@ def _fisheye(camera: CameraSpec, focal_px: float, k: float) -> CameraSpec:
 def _best_pairs(records: Mapping[Pair, PairRecord], names: set[str]) -> list[Pair]:
     inside = [p for p, r in records.items() if {p.a, p.b} <= names and r.num_matches >= _MIN_MATCHES]
     return sorted(inside, key=lambda pair: (-records[pair].num_matches, pair))[:_NUM_PAIRS]
-
-
-def _mostly_verified(pairs: list[Pair], records: Mapping[Pair, PairRecord]) -> bool:
-    return 2 * sum(records[pair].verified for pair in pairs) >= len(pairs)
 
 
 def _points(pairs: list[Pair], database: FeatureDatabase) -> list[MatchedPoints]:

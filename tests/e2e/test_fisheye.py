@@ -1,4 +1,4 @@
-"""A fisheye without EXIF, from photos to exports."""
+"""A fisheye that nobody named, from photos to exports."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from sfm.config.loading import load_config
 from .conftest import ROOT
 
 LENS = ("--fisheye", "--focal-factor", "0.53", "--k1", "0.05", "--width", "480", "--height", "360")
-QUICK = ["run.threads=2", "export.report=false", "backend=sift"]
+QUICK = ["run.threads=1", "export.report=false", "backend=sift"]
 
 
-@pytest.fixture(scope="module")
-def square(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[(), ("--focal",)], ids=["without EXIF", "focal length in EXIF"])
+def square(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight photos through a lens of 101 degrees."""
     folder = tmp_path_factory.mktemp("fisheye") / "square"
-    tool = [sys.executable, str(ROOT / "tools" / "render_scene.py"), str(folder), "--views", "8", *LENS]
+    lens = (*LENS, *request.param)
+    tool = [sys.executable, str(ROOT / "tools" / "render_scene.py"), str(folder), "--views", "8", *lens]
     subprocess.run(tool, check=True, timeout=250)
     return folder
 
