@@ -109,6 +109,22 @@ def test_where_points_are_of_many_photos_a_guess_is_where_adjustment_starts(tmp_
     assert not recorder.of("guessed_focal_length")
 
 
+def test_a_wrong_focal_length_from_exif_stays_given_up_when_the_lens_turns_out_off_centre(tmp_path: Path) -> None:
+    lens = (1280.0, 530.0, 370.0, 0.05)
+    scene = synthetic.synthesize(tmp_path / "database.db", num_images=20, num_points=120, camera=lens)
+    with pycolmap.Database.open(scene.database) as db:
+        (camera,) = db.read_all_cameras()
+        camera.params, camera.has_prior_focal_length = [1.1 * lens[0], 512.0, 384.0, 0.0], True
+        db.update_camera(camera)
+    recorder = Recorder()
+
+    (model,) = run(scene.database, events=recorder).models
+
+    assert not recorder.of("step_refused")
+    assert focal_px(model) == pytest.approx(lens[0], rel=0.01)
+    assert model.camera(1).params[1:3].tolist() == pytest.approx(lens[1:3], abs=2.0)
+
+
 def test_two_view_estimates_win_only_where_third_photos_confirm_them(tmp_path: Path) -> None:
     pairs_only = write(low_overlap.chain(6), tmp_path / "pairs.db")
     confirmed = write(low_overlap.chain(6, dense=6), tmp_path / "dense.db")

@@ -143,7 +143,12 @@ def _reset(session: MapperSession) -> None:
 
 
 def _given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> frozenset[int]:
-    """Ids of the cameras whose focal length is given and may change; none where they took few images."""
+    """Ids of the cameras whose focal length is given and may change; none where they took few images.
+
+    None, too, where the observations have determined better ones.
+    """
+    if not options.holds_given:
+        return frozenset()
     taken = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
     given = frozenset(
         camera_id

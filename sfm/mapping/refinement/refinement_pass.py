@@ -174,7 +174,9 @@ class RefinementPass:
             session = _with_freed_focal(session, journal)
             drop_unobserved(session, journal)
             _regain(session, before - session.registered, journal)
-            return session.options, with_held_focal(session, session.options.final_ba)
+            final = with_held_focal(session, session.options.final_ba)
+            # Until the model is adjusted to other intrinsics, it would seem to determine no focal length.
+            return replace(session.options, holds_given=not final.refine_focal_length), final
 
     def _end_by_least_squares(
         self, scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions, journal: Journal

@@ -60,6 +60,8 @@ class MapperOptions:
     """Whether the poses that a session finds, and the frame of the model, stay as they are."""
     guessed_cameras: frozenset[int] = frozenset()
     """Cameras whose focal length nobody gave but a backend guessed; see `cameras/focal_priors.py`."""
+    holds_given: bool = True
+    """Whether focal lengths from EXIF are held until the observations determine better ones; see there."""
 
 
 def pipeline_options(
