@@ -81,13 +81,20 @@ class CameraSpec:
     height: int
     params: tuple[float, ...]
     has_prior_focal_length: bool
-    """True when the focal length comes from EXIF or the user, not from a guess."""
+    """True when the focal length comes from EXIF, the user or matched pairs, not from a guess."""
     fixed: bool = False
     """True when the user gave the intrinsics: they are not refined."""
     split_from: int | None = None
     """The camera that its photos were taken to share before their intrinsics were found to differ."""
     cropped: bool = False
     """Whether its photo was found to be cut out of a larger one: its principal point may lie anywhere."""
+    from_pairs: bool = False
+    """Whether its lens was found by the matches of pairs."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether EXIF or the user gave its focal length."""
+        return self.fixed or (self.has_prior_focal_length and not self.from_pairs)
 
     @property
     def is_spherical(self) -> bool:

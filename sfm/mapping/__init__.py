@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .cameras.group_adjustment import is_firm
-from .cameras.lens_kind import Fisheye, MatchedPoints, fisheye_camera, fit_fisheye
+from .cameras.lens_kind import LENS_MODELS, LensFit, MatchedPoints, fit_lens, lens_camera
 from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
@@ -26,14 +26,15 @@ from .scene.photo_source import PhotoSource
 from .scene.view_graph import MIN_NUM_INLIERS, TwoView, ViewGraph
 
 __all__ = [
+    "LENS_MODELS",
     "MIN_NUM_INLIERS",
     "NO_DOUBT",
     "AmbiguousPart",
     "DepthSource",
     "ExistingModels",
-    "Fisheye",
     "InconsistencyReport",
     "InconsistentPair",
+    "LensFit",
     "MappingProblem",
     "MappingResult",
     "MatchedPoints",
@@ -47,10 +48,10 @@ __all__ = [
     "are_folded",
     "find_inconsistent_pairs",
     "find_wrong_cameras",
-    "fisheye_camera",
-    "fit_fisheye",
+    "fit_lens",
     "is_firm",
     "known_part",
+    "lens_camera",
     "measured_background",
     "model_of_one_image",
     "predicted_overlaps",

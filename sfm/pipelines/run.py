@@ -21,7 +21,7 @@ from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
 from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, triangulated
 from sfm.stages.masked_overlays import with_overlays_masked
-from sfm.stages.recognised_lenses import with_recognised_fisheyes
+from sfm.stages.recognised_lenses import with_recognised_lenses
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, ImageAddition, PhotoSession
 from sfm.stages.single_photo import registered_alone
@@ -68,7 +68,7 @@ def run(
             collection, database = with_features(session, better)
             proposed, rank = proposed_pairs(session, collection, database)
             graph = matched(session, collection, proposed, database)
-        better = with_recognised_fisheyes(session, collection, database)
+        better = with_recognised_lenses(session, collection, database)
         if better is not collection:
             graph, collection = matched(session, better, proposed, database), better
         if session.poses is not None:

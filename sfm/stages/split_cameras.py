@@ -145,11 +145,7 @@ def _split(collection: Collection, entries: Mapping[str, Entry]) -> Collection:
 def _guessed(collection: Collection) -> dict[int, int]:
     """Cameras whose focal length nobody gave, each with the camera that it was split from, or itself."""
     cameras = collection.cameras.values()
-    first = {
-        c.camera_id: c.camera_id
-        for c in cameras
-        if not (c.fixed or c.has_prior_focal_length) and c.split_from is None
-    }
+    first = {c.camera_id: c.camera_id for c in cameras if not c.is_given and c.split_from is None}
     return first | {c.camera_id: c.split_from for c in cameras if c.split_from is not None}
 
 
@@ -176,7 +172,7 @@ def _splittable(photo: Photo, entry: Entry, collection: Collection) -> bool:
     if "principal_point" in entry:
         return not camera.fixed
     shared = sum(other.camera_id == photo.camera_id for other in collection.photos) > 1
-    return shared and not camera.fixed and not camera.has_prior_focal_length
+    return shared and not camera.is_given
 
 
 def _camera(spec: CameraSpec) -> pycolmap.Camera:

@@ -21,7 +21,7 @@ from sfm.pairs.failed_pairs import FailedPairs
 from sfm.pairs.first_pairs import earlier_edges, propose_pairs
 from sfm.stages.known_poses import with_known_cameras
 from sfm.stages.masked_overlays import with_known_overlays
-from sfm.stages.recognised_lenses import with_known_fisheyes
+from sfm.stages.recognised_lenses import with_known_lenses
 from sfm.stages.register import SessionMapper, match_edges, with_derived_rigs
 from sfm.stages.session import ImageAddition, PhotoSession, one_blas_thread
 from sfm.stages.split_cameras import with_splits
@@ -29,7 +29,7 @@ from sfm.stages.write_results import write_refined
 from sfm.types import Collection, Skipped
 from sfm.workspace.workspace import content_key
 
-_REGISTER_VERSION = 16
+_REGISTER_VERSION = 17
 """Raised when a change of code changes what registration computes: earlier models are then built again."""
 
 _LISTED = 5
@@ -60,7 +60,7 @@ def ingested(
             min_photos=min_photos,
             earlier=earlier,
         )
-        collection = with_known_fisheyes(with_splits(collection, space.cache), space.cache, config.images)
+        collection = with_splits(with_known_lenses(collection, space.cache, config.images), space.cache)
         collection = with_known_overlays(collection, space.cache)
         collection = with_positions(collection, config.georeference)
         session.files.update(file_states(collection.photos))

@@ -96,14 +96,12 @@ def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
     assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
 
 
-def photos_of_which_one_is_zoomed(
-    demo_data: Path, photos: Path, *, count: int = 8, reduction: int = 2
-) -> Path:
+def photos_of_which_one_is_zoomed(demo_data: Path, photos: Path, *, count: int = 8) -> Path:
     """Write photos; one is a middle crop, enlarged like one of 2.5 times the focal length."""
     photos.mkdir()
     for path in sorted((demo_data / "images").iterdir())[:count]:
         with Image.open(path) as picture:
-            picture.reduce(reduction).save(photos / path.name, quality=95)
+            picture.save(photos / path.name, quality=95)
     zoomed = sorted(photos.iterdir())[4]
     picture = Image.open(zoomed)
     width, height = picture.size
@@ -146,7 +144,7 @@ def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -
 
 def test_models_are_continued_where_few_photos_are_split_off(demo_data: Path, tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
-    zoomed = photos_of_which_one_is_zoomed(demo_data, photos, count=22, reduction=1)
+    zoomed = photos_of_which_one_is_zoomed(demo_data, photos, count=22)
 
     model = sfm.run(photos, output=out, config=CONFIG).reconstruction
 

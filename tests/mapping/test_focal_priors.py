@@ -109,7 +109,9 @@ def test_where_points_are_of_many_photos_a_guess_is_where_adjustment_starts(tmp_
     assert not recorder.of("guessed_focal_length")
 
 
-def test_a_wrong_focal_length_from_exif_stays_given_up_when_the_lens_turns_out_off_centre(tmp_path: Path) -> None:
+def test_a_wrong_focal_length_from_exif_stays_given_up_when_the_lens_turns_out_off_centre(
+    tmp_path: Path,
+) -> None:
     lens = (1280.0, 530.0, 370.0, 0.05)
     scene = synthetic.synthesize(tmp_path / "database.db", num_images=20, num_points=120, camera=lens)
     with pycolmap.Database.open(scene.database) as db:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfm.mapping.cameras.lens_kind import Fisheye, MatchedPoints, fit_fisheye
+from sfm.mapping.cameras.lens_kind import LensFit, MatchedPoints, fit_lens
 
 Array = npt.NDArray[np.float64]
 
@@ -36,8 +36,19 @@ def _pair(camera: pycolmap.Camera, rng: np.random.Generator, outliers: int) -> M
     return MatchedPoints(np.concatenate((a, wrong[0])), np.concatenate((b, wrong[1])))
 
 
-def fit(camera: pycolmap.Camera, seed: int, **options: int) -> Fisheye | None:
-    return fit_fisheye(pairs_of(camera, seed, **options), WIDTH, HEIGHT, seed=0)
+def fit(camera: pycolmap.Camera, seed: int, **options: int) -> LensFit | None:
+    return fit_lens(pairs_of(camera, seed, **options), WIDTH, HEIGHT, seed=0)
+
+
+def is_fisheye(found: LensFit | None) -> bool:
+    return found is not None and found.decisive and found.model == "SIMPLE_RADIAL_FISHEYE"
+
+
+def is_wrong(found: LensFit | None, camera: pycolmap.Camera) -> bool:
+    """Whether it is believed to be another lens than an ordinary one's."""
+    if found is None or not found.decisive:
+        return False
+    return is_fisheye(found) or abs(np.log(found.focal_px / camera.mean_focal_length())) > 0.1
 
 
 def camera_of(model: str, focal_px: float, *extra: float) -> pycolmap.Camera:
@@ -55,7 +66,7 @@ def test_a_fisheye_is_recognised_with_its_focal_length(field_deg: float, seed: i
     found = fit(camera_of("SIMPLE_FISHEYE", focal_px), seed)
 
     assert found is not None
-    assert found.decisive
+    assert is_fisheye(found)
     assert found.focal_px == pytest.approx(focal_px, rel=0.08)
 
 
@@ -63,7 +74,7 @@ def test_so_is_one_with_further_distortion() -> None:
     found = fit(camera_of("OPENCV_FISHEYE", 530.0, 0.045, 0.02, -0.02, 0.004), 3)
 
     assert found is not None
-    assert found.decisive
+    assert is_fisheye(found)
     assert found.focal_px == pytest.approx(530, rel=0.1)
 
 
@@ -72,16 +83,48 @@ def test_so_is_one_that_all_lenses_tried_at_first_explain_worse_than_an_ordinary
     found = fit(camera_of("OPENCV_FISHEYE", 500.0, 0.06, 0.0, 0.0, 0.0), seed, outliers=60)
 
     assert found is not None
-    assert found.decisive
+    assert is_fisheye(found)
     assert found.focal_px == pytest.approx(500, rel=0.03)
 
 
 @settings(max_examples=4, deadline=None)
 @given(st.floats(25, 85), st.floats(-0.12, 0.05), st.integers(0, 1000))
 def test_an_ordinary_lens_is_never_taken_for_a_fisheye(field_deg: float, k: float, seed: int) -> None:
-    focal_px = WIDTH / 2 / np.tan(np.radians(field_deg) / 2)
+    camera = camera_of("SIMPLE_RADIAL", WIDTH / 2 / np.tan(np.radians(field_deg) / 2), k)
 
-    found = fit(camera_of("SIMPLE_RADIAL", focal_px, k), seed)
+    assert not is_wrong(fit(camera, seed), camera)
+
+
+@pytest.mark.parametrize(("focal_px", "k"), [(600.0, 0.03), (800.0, -0.05), (1100.0, 0.0)])
+def test_an_ordinary_lens_is_found_with_its_focal_length(focal_px: float, k: float) -> None:
+    found = fit(camera_of("SIMPLE_RADIAL", focal_px, k), 1, num=8)
+
+    assert found is not None
+    assert found.decisive
+    assert found.model == "SIMPLE_RADIAL"
+    assert found.focal_px == pytest.approx(focal_px, rel=0.05)
+
+
+def test_only_fisheyes_are_looked_for_where_the_focal_length_is_given() -> None:
+    pairs = pairs_of(camera_of("SIMPLE_RADIAL", 800.0), 1, num=8)
+
+    found = fit_lens(pairs, WIDTH, HEIGHT, seed=0, focal_given=True)
+
+    assert not found or not found.decisive
+
+
+def test_no_lens_is_found_where_photos_differ_in_zoom() -> None:
+    pairs = []
+    for seed, (first, second) in enumerate([(600.0, 1100.0), (1100.0, 600.0), (800.0, 1400.0)] * 2):
+        (points,) = pairs_of(camera_of("SIMPLE_RADIAL", 800.0), seed, num=1, outliers=0)
+        middle = np.array([WIDTH / 2, HEIGHT / 2])
+        zoomed = [
+            (xy - middle) * focal_px / 800 + middle
+            for xy, focal_px in ((points.first, first), (points.second, second))
+        ]
+        pairs.append(MatchedPoints(*zoomed))
+
+    found = fit_lens(pairs, WIDTH, HEIGHT, seed=0)
 
     assert found is None or not found.decisive
 
@@ -97,9 +140,7 @@ def test_forward_motion_decides_nothing_wrong() -> None:
         noise = rng.normal(scale=0.7, size=(2, inside.sum(), 2))
         pairs.append(MatchedPoints(a[inside] + noise[0], b[inside] + noise[1]))
 
-    found = fit_fisheye(pairs, WIDTH, HEIGHT, seed=0)
-
-    assert found is None or not found.decisive
+    assert not is_wrong(fit_lens(pairs, WIDTH, HEIGHT, seed=0), camera)
 
 
 @pytest.mark.parametrize("num", [0, 1, 2])
@@ -113,7 +154,7 @@ def test_matches_by_chance_decide_nothing() -> None:
     rng = np.random.default_rng(0)
     chance = [MatchedPoints(*rng.uniform(0, (WIDTH, HEIGHT), (2, 120, 2))) for _ in range(8)]
 
-    found = fit_fisheye(chance, WIDTH, HEIGHT, seed=0)
+    found = fit_lens(chance, WIDTH, HEIGHT, seed=0)
 
     assert found is None or not found.decisive
 
@@ -130,6 +171,4 @@ def test_images_without_a_baseline_decide_nothing_wrong() -> None:
         noise = rng.normal(scale=0.5, size=(2, inside.sum(), 2))
         pairs.append(MatchedPoints(a[inside] + noise[0], b[inside] + noise[1]))
 
-    found = fit_fisheye(pairs, WIDTH, HEIGHT, seed=0)
-
-    assert found is None or not found.decisive
+    assert not is_wrong(fit_lens(pairs, WIDTH, HEIGHT, seed=0), camera)

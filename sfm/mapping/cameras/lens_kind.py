@@ -1,15 +1,17 @@
-"""Fisheye lenses, recognised by the matches of a few pairs before anything is known of the camera.
+"""The lens of a camera, found by the matches of a few pairs before anything is known of it.
 
-Each pair is explained in two ways: by an ordinary lens of any focal length (a fundamental matrix between
-points with a little distortion taken off), and by a fisheye of one focal length and distortion for all pairs
-(an essential matrix between rays). The ordinary lens has two more free parameters a pair, and is believed
-unless several pairs together clearly speak for the fisheye.
+Each pair is explained by an ordinary lens of any focal length (a fundamental matrix between points with a
+little distortion taken off). A fisheye of one focal length and distortion for all pairs (an essential matrix
+between rays) is believed where the pairs together clearly speak for it: the fundamental matrices have two
+more free parameters a pair. Else an ordinary lens of one focal length and distortion is believed where no
+other focal length explains the pairs nearly as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +33,15 @@ _MAX_LOSS_OF_MATCH = 0.3
 _MIN_SIGMAS = 2.0
 _DIVISIONS = (0.0, -0.1, -0.2)
 """Distortion of ordinary lenses: of the division model, in units of half the diagonal."""
+LENS_MODELS = _ORDINARY, _FISHEYE = "SIMPLE_RADIAL", "SIMPLE_RADIAL_FISHEYE"
 _FIELDS_DEG = (90.0, 108.0, 129.0, 155.0, 186.0)
 """Fields of view of fisheyes across the longer side; SIMPLE_RADIAL serves those of narrower ones."""
 _FINER = (0.82, 0.87, 0.91, 0.95, 1.0, 1.05, 1.1)
 _FISHEYE_DISTORTIONS = (-0.03, 0.0, 0.05)
-_MAX_MATCHES = 800  # of a pair; more only cost time
+_SHORTEST, _STEP, _NUM_STEPS = 0.5, 1.25, 8
+"""Focal lengths of ordinary lenses: the shortest, in longer sides, and how they grow from there."""
+_DISTORTIONS = (-0.15, -0.05, 0.03)
+_MAX_MATCHES = 400  # of a pair; more only cost time
 _MAX_ERROR_PX = 2.0
 _SIGMA_PX = (0.3, 2.5)
 
@@ -49,16 +55,19 @@ class MatchedPoints:
 
 
 @dataclass(frozen=True, slots=True)
-class Fisheye:
-    """The fisheye that explains some pairs best, against an ordinary lens."""
+class LensFit:
+    """The lens that explains some pairs best."""
 
+    model: str
+    """SIMPLE_RADIAL or SIMPLE_RADIAL_FISHEYE."""
     focal_px: float
     k: float
-    """Of SIMPLE_RADIAL_FISHEYE."""
+    """Distortion of that model."""
     num_pairs: int
     num_matches: int
     gain: float
-    """Log-likelihood above that of an ordinary lens, all pairs together."""
+    """Log-likelihood, all pairs together: of a fisheye above that of an ordinary lens of any focal length, of
+    an ordinary lens above that of another focal length."""
     sigmas: float
     """Mean gain of a pair over its standard error, by the scatter between pairs; no pair counts for more
     than the gain that all need together."""
@@ -70,40 +79,114 @@ class Fisheye:
         return self.num_pairs >= _MIN_PAIRS and self.gain >= enough and self.sigmas >= _MIN_SIGMAS
 
 
-def fisheye_camera(
-    width: int, height: int, focal_px: float, k: float, model: str | None = None
+def lens_camera(
+    width: int, height: int, focal_px: float, k: float, *, model: str, named: str | None = None
 ) -> pycolmap.Camera:
-    """The camera of a recognised fisheye, of the model SIMPLE_RADIAL_FISHEYE or of another one."""
+    """The camera of a lens that was found, of its model or of a richer one that was named."""
     params = [focal_px, width / 2, height / 2, k]
-    camera = pycolmap.Camera(model="SIMPLE_RADIAL_FISHEYE", width=width, height=height, params=params)
-    return as_model(camera, model) if model else camera
+    camera = pycolmap.Camera(model=model, width=width, height=height, params=params)
+    return as_model(camera, named) if named else camera
 
 
-def fit_fisheye(pairs: Sequence[MatchedPoints], width: int, height: int, *, seed: int) -> Fisheye | None:
-    """The fisheye that explains the pairs best; None without pairs, or as soon as no fisheye can win.
+def fit_lens(
+    pairs: Sequence[MatchedPoints], width: int, height: int, *, seed: int, focal_given: bool = False
+) -> LensFit | None:
+    """The lens that explains the pairs best; None without pairs, or where no lens could be believed.
 
-    Of few lenses the likeliest one is looked for more finely, even where it is a little less likely than an
-    ordinary lens.
+    Args:
+        pairs: of one camera's images.
+        width: of the images, px.
+        height: of the images, px.
+        seed: of everything random.
+        focal_given: whether an ordinary lens has a known focal length, so that only fisheyes are looked for.
     """
     if not pairs:
         return None
     lens = _Lens(width, height, seed)
     thinned = [_thinned(pair) for pair in pairs]
-    ordinary = np.array([[lens.as_ordinary(pair, k) for pair in thinned] for k in _DIVISIONS])
-    focals = [max(width, height) / float(np.radians(field)) for field in _FIELDS_DEG]
-    coarse = {focal_px: lens.as_fisheye(thinned, focal_px, 0.0) for focal_px in focals}
-    near = max(focals, key=lambda focal_px: coarse[focal_px].sum())
-    num_matches = sum(len(pair.first) for pair in thinned)
-    if coarse[near].sum() <= ordinary.sum(axis=1).max() - _MAX_LOSS_OF_MATCH * num_matches:
+    by_division = np.array([[lens.as_ordinary(pair, k) for pair in thinned] for k in _DIVISIONS])
+    any_focal = by_division[by_division.sum(axis=1).argmax()]
+    fisheye = _likeliest_fisheye(lens, thinned, any_focal)
+    found = _fit(fisheye, thinned, any_focal) if fisheye else None
+    if focal_given and not (found and found.decisive):
+        return found
+    ordinary = _likeliest_ordinary(lens, thinned)
+    if fisheye and found and found.decisive:
+        return _fit(fisheye, thinned, max((any_focal, ordinary.best.by_pair), key=np.sum))
+    # Images may differ in zoom.
+    if ordinary.best.by_pair.sum() < any_focal.sum() - _MIN_GAIN_OF_MATCH * _num_matches(thinned):
+        return found
+    return _fit(ordinary.best, thinned, ordinary.by_other_focal)
+
+
+class _Explanation(NamedTuple):
+    """Pairs explained by one lens."""
+
+    model: str
+    focal_px: float
+    k: float
+    by_pair: Array
+    """Log-likelihood of each."""
+
+
+class _Ordinary(NamedTuple):
+    best: _Explanation
+    by_other_focal: Array
+    """Log-likelihoods by the best of much longer or shorter focal lengths."""
+
+
+def _likeliest_fisheye(lens: _Lens, pairs: Sequence[MatchedPoints], any_focal: Array) -> _Explanation | None:
+    """None as soon as no fisheye can win.
+
+    Of few lenses the likeliest one is looked for more finely, even where it is a little less likely than an
+    ordinary lens.
+    """
+    coarse = [lens.explained(pairs, lens.longer / float(np.radians(f)), 0.0, _FISHEYE) for f in _FIELDS_DEG]
+    near = max(coarse, key=lambda one: one.by_pair.sum())
+    if near.by_pair.sum() <= any_focal.sum() - _MAX_LOSS_OF_MATCH * _num_matches(pairs):
         return None
-    lenses = [(near * factor, k) for factor in _FINER for k in _FISHEYE_DISTORTIONS]
-    fisheyes = np.array([lens.as_fisheye(thinned, *params) for params in lenses])
-    best = int(fisheyes.sum(axis=1).argmax())
-    gain = fisheyes[best] - ordinary[ordinary.sum(axis=1).argmax()]
+    finer = (
+        lens.explained(pairs, near.focal_px * factor, k, _FISHEYE)
+        for factor in _FINER
+        for k in _FISHEYE_DISTORTIONS
+    )
+    return max(finer, key=lambda one: one.by_pair.sum())
+
+
+def _likeliest_ordinary(lens: _Lens, pairs: Sequence[MatchedPoints]) -> _Ordinary:
+    """Its focal length is where a parabola through the likelihoods of the three best ones is highest."""
+    coarse = [lens.longer * _SHORTEST * _STEP**step for step in range(_NUM_STEPS)]
+    near = max(coarse, key=lambda focal_px: lens.explained(pairs, focal_px, 0.0, _ORDINARY).by_pair.sum())
+    found = []
+    for focal_px in near * _STEP ** np.linspace(-1, 1, 5):
+        by_k = (lens.explained(pairs, float(focal_px), k, _ORDINARY) for k in _DISTORTIONS)
+        found.append(max(by_k, key=lambda one: one.by_pair.sum()))
+    total = np.array([one.by_pair.sum() for one in found])
+    best = int(total.argmax())
+    other = max((i for i in range(len(found)) if abs(i - best) > 1), key=lambda i: total[i])
+    focal_px = found[best].focal_px * _STEP ** (0.5 * _peak(total[max(best - 1, 0) : best + 2]))
+    return _Ordinary(found[best]._replace(focal_px=focal_px), found[other].by_pair)
+
+
+def _peak(values: Array) -> float:
+    """Where the parabola through three values, the middle one not lower than the others, is highest."""
+    if len(values) < 3 or not (bend := float(values[0] - 2 * values[1] + values[2])) < 0:
+        return 0.0
+    return float(values[0] - values[2]) / bend / 2
+
+
+def _fit(found: _Explanation, pairs: Sequence[MatchedPoints], otherwise: Array) -> LensFit:
+    gain = found.by_pair - otherwise
     votes = np.clip(gain, -_MIN_GAIN, _MIN_GAIN)
     scatter = max(float(np.std(votes, ddof=1)), 1.0) if len(votes) > 1 else np.inf
     sigmas = float(votes.mean() / scatter * np.sqrt(len(votes)))
-    return Fisheye(*lenses[best], len(gain), num_matches, float(gain.sum()), sigmas)
+    return LensFit(
+        found.model, found.focal_px, found.k, len(gain), _num_matches(pairs), float(gain.sum()), sigmas
+    )
+
+
+def _num_matches(pairs: Sequence[MatchedPoints]) -> int:
+    return sum(len(pair.first) for pair in pairs)
 
 
 def _thinned(pair: MatchedPoints) -> MatchedPoints:
@@ -125,10 +208,17 @@ class _Lens:
         found = pycolmap.estimate_fundamental_matrix(a[:, :2], b[:, :2], self._ransac())
         return self._likelihood(sampson_distances(a, b, found["F"]) if found else None, len(a))
 
-    def as_fisheye(self, pairs: Sequence[MatchedPoints], focal_px: float, k: float) -> Array:
-        """Of each pair, by an essential matrix between rays."""
-        camera = fisheye_camera(self.width, self.height, focal_px, k)
-        return np.array([self._by_rays(pair, camera) for pair in pairs])
+    @property
+    def longer(self) -> int:
+        """Side of the images, px."""
+        return max(self.width, self.height)
+
+    def explained(
+        self, pairs: Sequence[MatchedPoints], focal_px: float, k: float, model: str
+    ) -> _Explanation:
+        """By an essential matrix between rays for each pair."""
+        camera = lens_camera(self.width, self.height, focal_px, k, model=model)
+        return _Explanation(model, focal_px, k, np.array([self._by_rays(pair, camera) for pair in pairs]))
 
     def _by_rays(self, pair: MatchedPoints, camera: pycolmap.Camera) -> float:
         found = pycolmap.estimate_essential_matrix(pair.first, pair.second, camera, camera, self._ransac())
