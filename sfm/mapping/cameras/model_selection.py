@@ -29,7 +29,10 @@ from .reduced_system import ReducedSystem
 Array = npt.NDArray[np.float64]
 
 MIN_LOG_EVIDENCE = 1.5
-"""For each parameter, from which a block is freed: for what freeing wrongly costs."""
+"""For each parameter, from which a block is freed: few lenses need one."""
+_OF_PRINCIPAL_POINT = 1.0
+"""The same for the principal point, which most lenses have off centre by some pixels: positive evidence (Kass
+and Raftery 1995, "Bayes Factors", section 3.2)."""
 _MAX_FOCAL_SIGMA = 0.01
 """Of the focal length, with which it still counts as determined."""
 SUPPORTED = "supported by the observations"
@@ -50,7 +53,7 @@ class TriedBlock:
     sigmas: float
     """Significance of the fall in reprojection error."""
     log_evidence: float | None
-    """For freeing them (natural logarithm); None where so few sigmas can give no more than is wanted."""
+    """For freeing them (natural logarithm); None where so few sigmas can give little."""
     accepted: bool
     why: str
 
@@ -199,14 +202,16 @@ class _Evidence:
         found, log_evidence = self.system.step(after, self.prior).intrinsics[at], None
         where = [after.index(i) for i in at]
         sigma = np.sqrt(np.diagonal(self.system.covariance(after, self.prior))[where] * self.seen.variance)
-        wanted, is_known = MIN_LOG_EVIDENCE * len(at), True
-        if most > wanted:
+        is_known = True
+        if most > MIN_LOG_EVIDENCE * len(at):
             is_known = self._keeps_focal_length(before, after)
             estimate = self.folds.estimate(after, at, self.prior)
             sigma = np.sqrt(np.diagonal(estimate.covariance))
             log_evidence = estimate.log_evidence(self.freedom.prior[at])
-        accepted = is_known and log_evidence is not None and log_evidence > wanted
         names = [self.freedom.names[i] for i in at]
+        others = set(names) - {"cx", "cy"}
+        needed = MIN_LOG_EVIDENCE * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
+        accepted = is_known and log_evidence is not None and log_evidence > needed
         return TriedBlock(
             camera_id=camera_id,
             num_images=len(self.seen.own),
