@@ -69,6 +69,7 @@ def match_pairs(
     unguided = [pair for pair in todo if pair not in guided]
     options, geometry = matching_options(config, threads), verification_options(verify, seed)
     size, photos = min(_MAX_PAIRS_A_CHUNK, 8 * threads), photos or ProbedPhotos()
+    matched = database.matched_pairs()  # those of a camera that has changed since are verified alone
     with (
         progress.task("match", len(unguided), unit="pairs") as task,
         ThreadPoolExecutor(threads) as pool,
@@ -78,7 +79,8 @@ def match_pairs(
             require_space(database.path.parent, len(chunk) * _BYTES_PER_PAIR)
             started = time.monotonic()
             if finds_itself(options):
-                database.add_matches({}, photos.matches(chunk, database, options.sift, pool))
+                unmatched = (pair for pair in chunk if pair not in matched)
+                database.add_matches({}, photos.matches(unmatched, database, options.sift, pool))
             _match_chunk(chunk, database, scratch_dir / "pairs.txt", options, geometry)
             task.advance(len(chunk))
             size = _next_size(len(chunk), time.monotonic() - started)
