@@ -88,7 +88,9 @@ def _unknown(collection: Collection, config: ImagesConfig) -> list[CameraSpec]:
     free = [
         camera
         for camera in collection.cameras.values()
-        if camera.model == first and not (camera.fixed or camera.from_pairs or camera.split_from)
+        if camera.model == first and not camera.fixed
+        # What pairs showed is known, and the photos of a split camera were taken with another one's lens.
+        if not camera.from_pairs and camera.split_from is None
     ]
     return [camera for camera in free if _is_fisheye(camera) or not named]
 

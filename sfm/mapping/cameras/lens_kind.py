@@ -66,8 +66,8 @@ class LensFit:
     num_pairs: int
     num_matches: int
     gain: float
-    """Log-likelihood, all pairs together: of a fisheye above that of an ordinary lens of any focal length, of
-    an ordinary lens above that of another focal length."""
+    """Log-likelihood, all pairs together: of a fisheye above that of an ordinary lens, of an ordinary lens
+    above that of another focal length."""
     sigmas: float
     """Mean gain of a pair over its standard error, by the scatter between pairs; no pair counts for more
     than the gain that all need together."""
