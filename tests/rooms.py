@@ -52,7 +52,7 @@ def write_room(
 ) -> Path:
     """Write `images/`, `depth/` and `gt.json`; `textures` are those of the ground, the wall and the box."""
     sys.path[:0] = [] if _TOOLS in sys.path else [_TOOLS]
-    from synthetic import Photo, PinholeRadial, Scene, look_at, write_dataset
+    from synthetic import Photo, Scene, look_at, radial_lens, write_dataset
     from synthetic.quads import Quad, box, wall
 
     floor, front, side = textures
@@ -62,7 +62,7 @@ def write_room(
     photos = [
         Photo(
             name,
-            PinholeRadial(*shot.size, focal_px=shot.focal_px, k1=shot.k1),
+            radial_lens(*shot.size, focal_px=shot.focal_px, k1=shot.k1),
             look_at(np.array(shot.eye), np.array(shot.target)),
             place,
             shot.component,

@@ -22,17 +22,18 @@ from pathlib import Path
 from typing import Literal
 
 from synthetic import (
-    Fisheye,
+    Lens,
     Photo,
-    PinholeRadial,
     Pose,
     Scene,
     farmland,
+    fisheye_lens,
     flight,
     overview,
     pan,
     panned,
     promenade,
+    radial_lens,
     ring,
     rolled,
     square,
@@ -211,12 +212,12 @@ def _square_views(shoot: Shoot, component: str, seed: int) -> list[tuple[Scene, 
     return [(place, component, pose) for pose in poses]
 
 
-def _camera(shoot: Shoot, *, portrait: bool) -> PinholeRadial:
+def _camera(shoot: Shoot, *, portrait: bool) -> Lens:
     size = (shoot.height, shoot.width) if portrait else (shoot.width, shoot.height)
     focal_px = shoot.focal_factor * max(size)
     if shoot.fisheye:
-        return Fisheye(*size, focal_px, shoot.k1, k2=shoot.k2, k3=shoot.k3, k4=shoot.k4)
-    return PinholeRadial(*size, focal_px=focal_px, k1=shoot.k1, k2=shoot.k2)
+        return fisheye_lens(*size, focal_px, shoot.k1, shoot.k2, shoot.k3, shoot.k4)
+    return radial_lens(*size, focal_px=focal_px, k1=shoot.k1, k2=shoot.k2)
 
 
 if __name__ == "__main__":

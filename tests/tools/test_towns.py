@@ -7,9 +7,9 @@ import numpy as np
 import pycolmap
 import pytest
 from render_scene import Shoot, main, plan
-from synthetic import Photo, PinholeRadial, district, facades, write_dataset
+from synthetic import Photo, district, facades, radial_lens, write_dataset
 
-SMALL = PinholeRadial(48, 36, focal_px=24.0)
+SMALL = radial_lens(48, 36, focal_px=24.0)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def shown(photos: list[Photo]) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 def small(photo: Photo) -> Photo:
     c = photo.camera
-    camera = replace(c, width=c.width // 8, height=c.height // 8, focal_px=c.focal_px / 8)
+    camera = radial_lens(c.width // 8, c.height // 8, c.focal_px / 8, c.params[3])
     return replace(photo, camera=camera)
 
 
@@ -94,7 +94,7 @@ def visible(photo: Photo, depth: np.ndarray, points: np.ndarray) -> np.ndarray:
     local = points @ photo.pose.rotation.T + photo.pose.translation
     z = np.where(local[:, 2] > 0.1, local[:, 2], np.inf)
     x, y = local[:, 0] / z, local[:, 1] / z
-    bent = 1 + camera.k1 * (x * x + y * y)
+    bent = 1 + camera.params[3] * (x * x + y * y)
     column = np.floor(np.where(np.hypot(x, y) < 2, camera.focal_px * x * bent, 1e6) + camera.width / 2)
     row = np.floor(camera.focal_px * y * bent + camera.height / 2)
     inside = (z < 1e9) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)

@@ -1,6 +1,6 @@
-"""Our own textured scenes with exact poses and depth: numpy and Pillow only."""
+"""Our own textured scenes with exact poses and depth: numpy, Pillow and pycolmap's camera models."""
 
-from .camera import Fisheye, PinholeRadial, Pose, look_at, rolled
+from .camera import Lens, Pose, fisheye_lens, look_at, radial_lens, rolled
 from .dataset import Photo, write_dataset
 from .layouts import Scene, farmland, promenade, square, street, whitewashed
 from .raycast import Renderer
@@ -8,9 +8,8 @@ from .towns import bridge, bridged_centre, crossings, district, facades, mouth
 from .viewpoints import flight, overview, pan, panned, ring, stroll, tour, walk
 
 __all__ = [
-    "Fisheye",
+    "Lens",
     "Photo",
-    "PinholeRadial",
     "Pose",
     "Renderer",
     "Scene",
@@ -20,6 +19,7 @@ __all__ = [
     "district",
     "facades",
     "farmland",
+    "fisheye_lens",
     "flight",
     "look_at",
     "mouth",
@@ -27,6 +27,7 @@ __all__ = [
     "pan",
     "panned",
     "promenade",
+    "radial_lens",
     "ring",
     "rolled",
     "square",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
 
 from .quads import Array
@@ -10,61 +11,73 @@ from .quads import Array
 Float32 = NDArray[np.float32]
 
 _MAX_ANGLE = np.radians(88.0)
-"""Of a fisheye's rays from the axis: those further out are seen nowhere in (x, y, 1)."""
+"""Of a ray from the axis: those further out are seen nowhere in (x, y, 1)."""
 
 _SHAKES = 3
 """Waves that a photo's shake is made of, the fastest with so many periods from its first row to its last."""
 
 
 @dataclass(frozen=True, slots=True)
-class PinholeRadial:
-    """COLMAP's SIMPLE_RADIAL, or RADIAL where there is a k2: focal length and principal point in px."""
+class Lens:
+    """A camera of any model of COLMAP; the rim of a fisheye, at 176 degrees, is drawn out."""
 
     width: int
     height: int
-    focal_px: float
-    k1: float = 0.0
-    k2: float = 0.0
+    model: str
+    """COLMAP's name of the camera model."""
+    params: tuple[float, ...]
+    """In COLMAP's order and units."""
     shake_px: float = 0.0
     """Root mean square, px in x and in y, of how far motion during the exposure shifts the rows."""
     shake_seed: int = 0
 
     @property
-    def model(self) -> str:
-        """COLMAP's name of the camera model."""
-        return "RADIAL" if self.k2 else "SIMPLE_RADIAL"
-
-    @property
-    def params(self) -> tuple[float, ...]:
-        """Parameters in COLMAP's order: f, cx, cy, k1, and k2 of RADIAL."""
-        distortion = (self.k1, self.k2) if self.k2 else (self.k1,)
-        return self.focal_px, self.width / 2, self.height / 2, *distortion
+    def focal_px(self) -> float:
+        """Focal length, of two the first, px."""
+        return self.params[0]
 
     def stretch(self, x: Float32, y: Float32) -> Float32:
         """How much wider a pixel's cone about the direction (x, y, 1) is than a perspective camera's."""
-        return np.ones_like(x)
+        if "FISHEYE" not in self.model:
+            return np.ones_like(x)
+        # Its pixels cover equal angles, those of a perspective camera smaller ones off the axis.
+        return np.asarray((1 + x * x + y * y) ** 0.75, np.float32)
 
     def rays(self, supersample: int = 1) -> tuple[Array, Array]:
         """x and y of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
-        x, y = self._on_sensor(supersample)
-        distorted = np.maximum(np.hypot(x, y), 1e-12)
-        radii = np.linspace(0, 3 * float(distorted.max()), 4096)
-        square = radii**2
-        moved = radii * (1 + square * (self.k1 + square * self.k2))
-        reached = int(np.argmax(moved >= distorted.max()))  # the first; where none is, 0
-        if not reached or np.any(np.diff(moved[: reached + 1]) <= 0):
-            raise ValueError("these k1 and k2 bend the corners back in: radius must grow out to them")
-        factor = np.interp(distorted, moved[: reached + 1], radii[: reached + 1]) / distorted
-        return factor * x, factor * y
+        camera = pycolmap.Camera(
+            model=self.model, width=self.width, height=self.height, params=list(self.params)
+        )
+        pixels = self._pixels(supersample).reshape(-1, 2)
+        rays = np.asarray(camera.cam_ray_from_img(pixels), dtype=np.float64)
+        away = pixels - np.asarray(self.params)[list(camera.principal_point_idxs())]
+        distance = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
+        lost = np.isnan(rays[:, 2])
+        if lost.any():
+            nearest = np.argmin(np.where(lost, distance[:, 0], np.inf))
+            self._check_rim(camera, away[nearest])
+        rim = np.tan(_MAX_ANGLE) * away / distance
+        within = rays[:, 2] > np.cos(_MAX_ANGLE)
+        rim[within] = rays[within, :2] / rays[within, 2:]
+        x, y = rim.reshape(self.height * supersample, -1, 2).transpose(2, 0, 1)
+        return x, y
 
-    def _on_sensor(self, supersample: int) -> tuple[Array, Array]:
-        """x and y of each (sub)pixel centre from the principal point, in focal lengths."""
+    def _check_rim(self, camera: pycolmap.Camera, away: Array) -> None:
+        """Refuse a lens that does not see all angles out to a pixel, `away` (2,) from the middle, px."""
+        distance = np.linalg.norm(away)
+        out = np.tan(np.linspace(0, _MAX_ANGLE, 256))[:, None] * away / distance
+        seen = np.asarray(camera.img_from_cam(np.column_stack((out, np.ones(len(out))))))
+        reached = (seen - seen[0]) @ away / distance
+        if not (np.all(np.diff(reached) > 0) and reached[-1] < distance):
+            raise ValueError(f"{self.model} {self.params} bends the corners in: radius must grow with angle")
+
+    def _pixels(self, supersample: int) -> Array:
+        """(rows, columns, 2) where on a still sensor each (sub)pixel centre would be, px."""
         step = 1.0 / supersample
-        u = (np.arange(self.width * supersample) + 0.5) * step - self.width / 2
-        v = (np.arange(self.height * supersample) + 0.5) * step - self.height / 2
-        shift_u, shift_v = self._shake(v / self.height)
-        x = (u[None, :] + shift_u[:, None]) / self.focal_px
-        return x, (v[:, None] + shift_v[:, None] + np.zeros_like(u)) / self.focal_px
+        u = (np.arange(self.width * supersample) + 0.5) * step
+        v = (np.arange(self.height * supersample) + 0.5) * step
+        shift = self._shake(v / self.height - 0.5)
+        return np.stack(np.broadcast_arrays(u + shift[0][:, None], (v + shift[1])[:, None]), axis=-1)
 
     def _shake(self, row: Array) -> Array:
         """(2, N) shift of rows, given by their share of the height, in x and y, px: a rolling shutter's."""
@@ -76,39 +89,17 @@ class PinholeRadial:
         return np.asarray(self.shake_px * np.sqrt(2 / _SHAKES) * waves.sum(axis=1), dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Fisheye(PinholeRadial):
-    """COLMAP's OPENCV_FISHEYE with one focal length; its rim, at 176 degrees, is drawn out."""
+def radial_lens(width: int, height: int, focal_px: float, k1: float = 0.0, k2: float = 0.0) -> Lens:
+    """COLMAP's SIMPLE_RADIAL, or RADIAL where there is a k2, with the principal point in the middle."""
+    distortion = (k1, k2) if k2 else (k1,)
+    params = (focal_px, width / 2, height / 2, *distortion)
+    return Lens(width, height, "RADIAL" if k2 else "SIMPLE_RADIAL", params)
 
-    k3: float = 0.0
-    k4: float = 0.0
 
-    @property
-    def model(self) -> str:
-        """COLMAP's name of the camera model."""
-        return "OPENCV_FISHEYE"
-
-    @property
-    def params(self) -> tuple[float, ...]:
-        """Parameters in COLMAP's order: fx, fy, cx, cy, k1, k2, k3, k4."""
-        f = self.focal_px
-        return f, f, self.width / 2, self.height / 2, self.k1, self.k2, self.k3, self.k4
-
-    def stretch(self, x: Float32, y: Float32) -> Float32:
-        """Its pixels cover equal angles, those of a perspective camera smaller ones off the axis."""
-        return np.asarray((1 + x * x + y * y) ** 0.75, np.float32)
-
-    def rays(self, supersample: int = 1) -> tuple[Array, Array]:
-        """x and y of the direction (x, y, 1) through each (sub)pixel centre, both (rows, columns)."""
-        x, y = self._on_sensor(supersample)
-        angles = np.linspace(0, _MAX_ANGLE, 4096)
-        square = angles**2
-        radii = angles * (1 + square * (self.k1 + square * (self.k2 + square * (self.k3 + square * self.k4))))
-        if np.any(np.diff(radii) <= 0):
-            raise ValueError("these k1 to k4 bend the outer rays back in: radius must grow with angle")
-        radius = np.maximum(np.hypot(x, y), 1e-12)
-        factor = np.tan(np.interp(radius, radii, angles)) / radius
-        return factor * x, factor * y
+def fisheye_lens(width: int, height: int, focal_px: float, *distortion: float) -> Lens:
+    """COLMAP's OPENCV_FISHEYE with one focal length, k1 to k4 and the principal point in the middle."""
+    params = (focal_px, focal_px, width / 2, height / 2, *distortion, *(0.0,) * (4 - len(distortion)))
+    return Lens(width, height, "OPENCV_FISHEYE", params)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

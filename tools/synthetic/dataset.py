@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
-from .camera import PinholeRadial, Pose
+from .camera import Lens, Pose
 from .layouts import Scene
 from .quads import random_for
 
@@ -25,7 +25,7 @@ class Photo:
     """One view to be taken."""
 
     name: str
-    camera: PinholeRadial
+    camera: Lens
     pose: Pose
     scene: Scene
     component: str
@@ -54,7 +54,7 @@ def write_dataset(
         renderer = renderers[id(photo.scene)]
         colour = renderer.colour(photo.camera, photo.pose, supersample=supersample)
         picture = _develop(colour, random_for(seed, photo.name))
-        exif = _exif(photo.camera) if with_focal else Image.Exif()
+        exif = focal_exif(photo.camera, photo.camera.focal_px) if with_focal else Image.Exif()
         picture.save(out / "images" / photo.name, quality=quality, exif=exif)
         if with_depth:
             (out / "depth").mkdir(exist_ok=True)
@@ -89,12 +89,12 @@ def _develop(colour: np.ndarray, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(exposed + 0.5, 0, 255).astype(np.uint8))
 
 
-def _exif(camera: PinholeRadial) -> Image.Exif:
-    """Focal length of a sensor of one pixel in three micrometres."""
+def focal_exif(camera: Lens, focal_px: float) -> Image.Exif:
+    """That of a camera which says it had this focal length; its sensor has a pixel in three micrometres."""
     exif = Image.Exif()
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "LoopSfM", "rendered"
     detail = exif.get_ifd(ExifTags.IFD.Exif)
-    detail[ExifTags.Base.FocalLength] = IFDRational(round(camera.focal_px * 3), 1000)
+    detail[ExifTags.Base.FocalLength] = IFDRational(round(focal_px * 3), 1000)
     detail[ExifTags.Base.FocalPlaneXResolution] = IFDRational(1_000_000, 300)
     detail[ExifTags.Base.FocalPlaneResolutionUnit] = _CENTIMETRE
     detail[ExifTags.Base.ExifImageWidth], detail[ExifTags.Base.ExifImageHeight] = camera.width, camera.height

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .camera import Float32, PinholeRadial, Pose
+from .camera import Float32, Lens, Pose
 from .quads import Array, Quad, Texture
 
 NEAR_M = 0.05
@@ -35,7 +35,7 @@ class Renderer:
         self._sky = sky
         self._pack()
 
-    def colour(self, camera: PinholeRadial, pose: Pose, *, supersample: int = 2) -> NDArray[np.float32]:
+    def colour(self, camera: Lens, pose: Pose, *, supersample: int = 2) -> NDArray[np.float32]:
         """The picture, (height, width, 3) float32 in 0..255, averaged over `supersample`² rays a pixel."""
         x, y = _rays(camera, supersample)
         hits = self._cast(x, y, pose)
@@ -47,7 +47,7 @@ class Renderer:
         shape = (camera.height, supersample, camera.width, supersample, 3)
         return np.asarray(picture.reshape(shape).mean(axis=(1, 3)), dtype=np.float32)
 
-    def depth(self, camera: PinholeRadial, pose: Pose) -> NDArray[np.float32]:
+    def depth(self, camera: Lens, pose: Pose) -> NDArray[np.float32]:
         """z-depth at the pixel centres, (height, width) float32, metres; 0 where there is only sky."""
         x, y = _rays(camera, 1)
         hits = self._cast(x, y, pose)
@@ -121,7 +121,7 @@ class Renderer:
 
 
 @lru_cache(maxsize=4)
-def _rays(camera: PinholeRadial, supersample: int) -> tuple[Float32, Float32]:
+def _rays(camera: Lens, supersample: int) -> tuple[Float32, Float32]:
     """The camera's rays; most photos of a scene have one camera."""
     x, y = camera.rays(supersample)
     return x.astype(np.float32), y.astype(np.float32)

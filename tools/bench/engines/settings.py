@@ -76,12 +76,17 @@ def parse_whole_runs(parser: argparse.ArgumentParser, *, time_limit_s: float) ->
         parser: of the bench, as `set_parser` makes it; `settings_from` serves the result.
         time_limit_s: of a run, unless the user gives another.
     """
-    _add_time_limit(parser, time_limit_s)
-    parser.set_defaults(memory_limit=None, retry_failed=False, fresh=False)
-    options = parser.parse_args()
+    options = parse_runs(parser, time_limit_s=time_limit_s)
     if not options.sets:
         parser.error("name sets")
     return options
+
+
+def parse_runs(parser: argparse.ArgumentParser, *, time_limit_s: float) -> argparse.Namespace:
+    """The same of a bench that makes its photos itself; `parser` has the shared options."""
+    _add_time_limit(parser, time_limit_s)
+    parser.set_defaults(memory_limit=None, retry_failed=False, fresh=False)
+    return parser.parse_args()
 
 
 def _add_time_limit(parser: argparse.ArgumentParser, default_s: float) -> None:

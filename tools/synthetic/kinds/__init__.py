@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..camera import PinholeRadial
+from ..camera import radial_lens
 from ..dataset import Photo
 from ..quads import random_for
 from .indoors import room, stairs, wallpaper
@@ -41,7 +41,7 @@ def plan_kind(
     passes = 1 + seed % 2
     count = views or int(rng.integers(20, 37) if passes == 1 else rng.integers(30, 46))
     focal, k1 = float(rng.uniform(0.75, 1.05)) * width, float(rng.uniform(-0.08, 0.02))
-    camera = PinholeRadial(width, width * 3 // 4, focal, k1)
+    camera = radial_lens(width, width * 3 // 4, focal, k1)
     taken = poses(layout, rng, count, passes)
     order = random_for(seed, "order").permutation(count) if shuffled else range(count)
     return [
