@@ -168,11 +168,6 @@ def _registration(name: str, history: History) -> Iterator[str]:
             f"split off {_model(apart)}: its part of {len(apart['names'])} photos shares points with "
             f"the rest through {apart['articulation']} alone, which leaves the part's scale unknown"
         )
-    if apart := history.separated.get(name):
-        lines.append(
-            f"separated from {_model(apart)} with {len(apart['names']) - 1} others: they look unlike the "
-            "photos beside them where both should show the same, so look-alikes alone joined them with it"
-        )
     if moved := history.relocated.get(name):
         before, after = moved["num_matches"]
         failed_before, failed_after = moved["num_inconsistent"]

@@ -24,7 +24,6 @@ from .edits.merge import merge_models
 from .edits.rejoin import rejoin_parts
 from .edits.relocate import relocate_parts
 from .edits.renew import renewed_models
-from .edits.separate import separate_parts
 from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.known_poses import with_existing
@@ -311,7 +310,6 @@ def _grown_without(
         "split": partial(split_at_articulations, context),
         "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
         "relocate": lambda models: [relocate_parts(context, one) for one in models],
-        "separate": partial(separate_parts, context),
     }
     of_steps = Judge.of(context.scene, context.options, context.judge)
     for name, step in steps.items():

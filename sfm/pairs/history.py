@@ -60,8 +60,6 @@ class History:
         rejected: failed attempts to register, by photo, in order.
         filtered: why a photo was taken out of its model again, by photo.
         split: the `split` event of the part that a photo was taken off a model with.
-        separated: the `separated` event of the part that a photo was taken off a model with, since it looks
-            unlike the rest.
         relocated: the `relocated` event of the part of its model that a photo was moved with.
         dropped: the `dropped_model` event of the last model that a photo was lost with.
         requests: what the closed loop asked for, by photo.
@@ -82,7 +80,6 @@ class History:
         self.rejected: defaultdict[str, list[Event]] = defaultdict(list)
         self.filtered: dict[str, str] = {}
         self.split: dict[str, Event] = {}
-        self.separated: dict[str, Event] = {}
         self.relocated: dict[str, Event] = {}
         self.dropped: dict[str, Event] = {}
         self.requests: defaultdict[str, list[Event]] = defaultdict(list)
@@ -169,8 +166,6 @@ class History:
             self.filtered.pop(event["name"], None)
             if event["how"] != "split":
                 self.split.pop(event["name"], None)
-            if event["how"] != "separated":
-                self.separated.pop(event["name"], None)
 
     def _rejected(self, event: Event) -> None:
         self.rejected[event["name"]].append(event)
@@ -184,11 +179,6 @@ class History:
         for name in event["names"]:
             self.registered.pop(name, None)
             self.split[name] = event
-
-    def _separated(self, event: Event) -> None:
-        for name in event["names"]:
-            self.registered.pop(name, None)
-            self.separated[name] = event
 
     def _relocated(self, event: Event) -> None:
         if event["accepted"]:
@@ -221,7 +211,6 @@ _READERS = {
     "rejected": History._rejected,
     "filtered": History._filtered,
     "split": History._split,
-    "separated": History._separated,
     "relocated": History._relocated,
     "dropped_model": History._dropped_model,
     "intrinsics": History._intrinsics,

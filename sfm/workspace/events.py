@@ -45,7 +45,6 @@ _FIELDS: Mapping[str, object] = {
     "rejected": {"name": str, "num_visible": _NUMBER, "why": str, "model?": _NUMBER},
     "filtered": {"name": str, "why": str, "model?": _NUMBER},
     "split": {"names": [str], "articulation": str, "model?": _NUMBER},
-    "separated": {"names": [str], "model?": _NUMBER},
     "relocated": {"names": [str], "accepted": bool, "num_matches": [int], "num_inconsistent": [int]},
     "dropped_model": {"names": [str], "why": str},
 }

@@ -181,23 +181,6 @@ def test_a_photo_whose_part_was_moved(tmp_path, make_run):
     assert "moved with" not in explain(out, "scene0/3.png")
 
 
-def test_a_photo_whose_part_looks_unlike_the_rest(tmp_path, make_run):
-    out = make_run(tmp_path)
-    events = EventLog(out / "events.jsonl")
-    part = ["scene0/1.png", "scene0/2.png", "scene0/3.png"]
-    events.emit("register", "separated", model=0, names=part)
-    events.emit(
-        "register", "registered", model=1, name=part[0], how="separated", num_visible=9, num_inliers=9
-    )
-
-    text = explain(out, part[0])
-
-    assert "separated from model 0 with 2 others: they look unlike the photos beside them" in text
-    assert "registered in model 1 (separated)" in text
-    events.emit("register", "registered", model=0, name=part[0], how="merge", num_visible=9, num_inliers=9)
-    assert "separated" not in explain(out, part[0])
-
-
 PHOTOS = ("a.jpg", "b.jpg", "c.jpg", "lost.jpg")
 
 
