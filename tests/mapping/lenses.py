@@ -126,11 +126,17 @@ def adjustment() -> pycolmap.BundleAdjustmentOptions:
 
 
 def freed(
-    model: pycolmap.Reconstruction, refine: RefineConfig, *, fixed_cameras: set[int] | None = None
+    model: pycolmap.Reconstruction,
+    refine: RefineConfig,
+    *,
+    fixed_cameras: set[int] | None = None,
+    holds_focal: bool = False,
 ) -> tuple[pycolmap.Reconstruction, list[TriedBlock]]:
     """A model adjusted for the last time with the intrinsics that it supports, and what was tried."""
-    richer = richer_cameras(model, adjustment(), refine, fixed_cameras=fixed_cameras or set())
+    options = adjustment()
+    options.refine_focal_length = not holds_focal
+    richer = richer_cameras(model, options, refine, fixed_cameras=fixed_cameras or set())
     started = richer.started(model)
-    last = with_fitting_loss(adjustment(), started, refine.loss_function)
+    last = with_fitting_loss(options, started, refine.loss_function)
     done = adjusted_with(started, richer, last) if richer.changed or is_robust(last) else None
     return done or model, richer.tried(done or model, failed=done is None)

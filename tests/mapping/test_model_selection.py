@@ -153,6 +153,21 @@ def test_a_lens_off_its_centre_is_found_where_all_of_it_is_needed(seed: int) -> 
 
 
 @seeds(0, 1, 2)
+def test_tangential_distortion_is_found_where_the_focal_length_is_held(seed: int) -> None:
+    poses, points = tilted(np.random.default_rng(seed))
+    model = finished(opencv(distortion=(0.02, 0, 0.004, -0.003)), seed=seed, poses=poses, points=points)
+    held = model.camera(1).mean_focal_length()
+
+    result, tried = lenses.freed(model, RefineConfig(), holds_focal=True)
+
+    camera = result.camera(1)
+    assert {block.block for block in tried if block.accepted} >= {"OPENCV"}
+    assert camera.model_name == "OPENCV"
+    assert (camera.focal_length_x, camera.focal_length_y) == (held, held)
+    assert np.allclose(camera.params[-2:], (0.004, -0.003), atol=5e-4)
+
+
+@seeds(0, 1, 2)
 def test_a_lens_that_moves_between_photos_has_no_principal_point_to_be_freed(seed: int) -> None:
     """As stabilised ones do: each observation is precise, and all of a photo err alike."""
     rng = np.random.default_rng(seed)
@@ -262,19 +277,20 @@ def test_the_richest_model_is_given_on_demand(seed: int) -> None:
 
 
 def test_parameters_that_observations_leave_open_stay_where_lenses_are() -> None:
-    model = finished(opencv(distortion=(0.1, -0.3, 0, 0)), num_images=12, num_points=400)
+    model = finished(opencv(distortion=(0.1, -0.3, 0, 0)), num_images=5, num_points=100)
     camera = model.camera(1)
     wide = as_model(camera, "FULL_OPENCV")
     camera.model, camera.params = wide.model, wide.params
-    richer = RicherCameras({}, {1: 12}, frozenset(), frozenset(), NOISE_PX)
+    richer = RicherCameras({}, {1: 5}, frozenset(), frozenset(), NOISE_PX)
 
     found = adjusted_with(model, richer, adjustment())
     assert found is not None
     adjusted(model)  # without priors
 
-    sigma = np.sqrt(np.diagonal(prior_of(found.camera(1))[1]))[8:]
-    assert np.abs(found.camera(1).params[8:] / sigma).max() < 0.8
-    assert np.abs(model.camera(1).params[8:] / sigma).max() > 1.2
+    radial = [5, 8, 9, 10, 11]  # k2 to k6
+    sigma = np.sqrt(np.diagonal(prior_of(found.camera(1))[1]))[radial]
+    held, loose = (np.linalg.norm(one.camera(1).params[radial] / sigma) for one in (found, model))
+    assert loose > 1.3 * held
     assert found.compute_mean_reprojection_error() < 1.001 * model.compute_mean_reprojection_error()
 
 
@@ -282,6 +298,8 @@ def test_a_prior_is_of_the_spread_of_real_lenses() -> None:
     mean, covariance = prior_of(opencv(shift=SHIFT, aspect=0.01, distortion=RICH))
 
     assert np.allclose(mean, [FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, RICH[0], 0, 0, 0])
+    corner = np.hypot(WIDTH, HEIGHT) / 2 / FOCAL
+    assert np.sqrt(covariance[5, 5]) * corner**4 == pytest.approx(0.03)  # of its distance from the middle
     aspect = np.array([1, -1]) / FOCAL
     assert np.sqrt(aspect @ covariance[:2, :2] @ aspect) == pytest.approx(0.003, rel=1e-4)
     assert np.sqrt(np.diagonal(covariance)[2:4]) == pytest.approx([0.01 * WIDTH] * 2)

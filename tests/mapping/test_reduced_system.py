@@ -118,3 +118,25 @@ def test_photos_left_out_have_no_say(seen: LinearizedObservations, could: Freedo
 
     assert np.allclose(before[0], after[0])
     assert not np.allclose(before[1], after[1])
+
+
+def test_a_point_that_one_image_sees_twice_has_one_observation_of_it(
+    model: pycolmap.Reconstruction, could: Freedom
+) -> None:
+    """Left alone with that image, it would count as seen by two, with an unknown distance."""
+    double = copy.deepcopy(model)
+    first, second = sorted(double.images)[:2]
+    common = {point.point3D_id for point in double.image(second).points2D if point.has_point3D()}
+    at, free = [i for i, one in enumerate(double.image(first).points2D) if one.point3D_id in common][:2]
+    point_id = double.image(first).points2D[at].point3D_id
+    track = [(e.image_id, e.point2D_idx) for e in double.point3D(point_id).track.elements]
+    for image_id, index in [one for one in track if one[0] not in (first, second)]:
+        double.delete_observation(image_id, index)
+    double.delete_observation(first, free)
+    double.add_observation(point_id, pycolmap.TrackElement(first, free))
+
+    seen = gather(double, 1, could)
+
+    assert np.unique([seen.image, seen.point], axis=1).shape[1] == len(seen.image)
+    assert double.compute_num_observations() == len(seen.image) + 1
+    assert len(seen.where(seen.image != 1).of_several_images().image) == np.sum(seen.image != 1) - 1

@@ -67,8 +67,7 @@ class Folds:
         systems, num = [], min(_NUM_FOLDS, len(seen.own))
         for fold in range(num):
             out = np.isin(seen.image, seen.own[fold::num])
-            known = np.bincount(seen.point[~out], minlength=seen.num_points)[seen.point] >= 2
-            systems.append(ReducedSystem.of(seen.where(~out & known)))
+            systems.append(ReducedSystem.of(seen.where(~out).of_several_images()))
         return cls(seen, whole, systems)
 
     def steps(self, free: Sequence[int], prior: Array) -> Array:

@@ -76,6 +76,10 @@ class LinearizedObservations:
             xy=self.xy[mask],
         )
 
+    def of_several_images(self) -> LinearizedObservations:
+        """Those of points that two images or more observe: one leaves the distance of a point open."""
+        return self.where(np.bincount(self.point, minlength=self.num_points)[self.point] >= 2)
+
     @property
     def variance(self) -> float:
         """Of a residual's coordinate, px^2, less what poses and points take up; 0 where nothing is left."""
@@ -156,7 +160,7 @@ def gather_of_cameras(
         num_points=len(points),
     )
     finite = np.isfinite(residual).all(axis=1) & np.isfinite(by_intrinsics).all(axis=(1, 2))
-    return seen.where(finite & np.isfinite(by_pose).all(axis=(1, 2)))
+    return seen.where(finite & np.isfinite(by_pose).all(axis=(1, 2))).of_several_images()
 
 
 def _nothing(num_directions: int) -> LinearizedObservations:
@@ -194,12 +198,16 @@ def _nearby_images(model: pycolmap.Reconstruction, camera_ids: Collection[int]) 
 
 
 def _observations(model: pycolmap.Reconstruction, image_ids: Sequence[int]) -> tuple[Indices, Indices, Array]:
-    """Index of the image (M,), id of the point (M,) and position (M, 2) px of all observations."""
-    ids, xys = zip(*(seen_by(model.image(image_id)) for image_id in image_ids), strict=True)
+    """Index of the image (M,), id of the point (M,) and position (M, 2) px of all observations.
+
+    Where two keypoints of an image observe one point, the first: an image counts once.
+    """
+    seen = [seen_by(model.image(image_id)) for image_id in image_ids]
+    first = [np.sort(np.unique(ids, return_index=True)[1]) for ids, _ in seen]
     return (
-        np.repeat(np.arange(len(ids)), [len(seen) for seen in ids]),
-        np.concatenate(ids),
-        np.concatenate(xys),
+        np.repeat(np.arange(len(seen)), [len(kept) for kept in first]),
+        np.concatenate([ids[kept] for (ids, _), kept in zip(seen, first, strict=True)]),
+        np.concatenate([xy[kept] for (_, xy), kept in zip(seen, first, strict=True)]),
     )
 
 

@@ -27,9 +27,14 @@ _TOGETHER = " and "
 # come from bundle adjustment anyway and need none.
 _SIGMA_CENTRE = 0.01  # of the longer side
 _SIGMA_CROPPED = 0.1  # the same where an image was cut out of a larger one
-_SIGMAS = {"k2": 0.2, "aspect": 0.003, "p1": 0.002, "p2": 0.002, "sx1": 0.002, "sy1": 0.002} | dict.fromkeys(
-    ("k3", "k4", "k5", "k6"), 0.1
-)
+_SIGMAS = {"aspect": 0.003, "p1": 0.002, "p2": 0.002, "sx1": 0.002, "sy1": 0.002}
+_SIGMA_CORNER = (0.03, 0.1)
+"""Of what a term of radial distortion beyond the first moves the corners by, relative to their distance from
+the middle: of each ladder's lenses."""
+_RADIAL = {f"k{i}": 2 * i for i in range(2, 7)}
+"""Terms of radial distortion beyond the first, and the power of the distance that each scales with."""
+_RATIONAL = {"k4": 2, "k5": 4, "k6": 6}
+"""The same of the denominator of FULL_OPENCV."""
 _SIGMA_FREE = 1e3
 
 
@@ -113,11 +118,11 @@ def freedom(
     names = tuple(columns)
     at = {name: i for i, name in enumerate(names)}
     blocks = [
-        ParameterBlock(model, tuple(at[name] for name in _new_parameters(poorer, model)))
+        ParameterBlock(model, tuple(at[name] for name in _new_parameters(poorer, model) if name in at))
         for poorer, model in pairwise(models)
     ]
     if principal_point:
-        has_aspect = ["aspect" in [names[i] for i in block.columns] for block in blocks]
+        has_aspect = ["aspect" in _new_parameters(*both) for both in pairwise(models)]
         place = has_aspect.index(True) if any(has_aspect) else len(blocks)
         blocks.insert(place, ParameterBlock(PRINCIPAL_POINT, (at["cx"], at["cy"])))
     selectable = {column for block in blocks for column in block.columns}
@@ -125,7 +130,7 @@ def freedom(
         camera=wide,
         names=names,
         directions=np.stack(list(columns.values()), axis=1),
-        prior=np.array([_sigma(name, camera) for name in names]),
+        prior=np.array([_sigma(name, wide) for name in names]),
         base=tuple(i for i, name in enumerate(names) if i not in selectable and name not in ("cx", "cy")),
         blocks=tuple(blocks),
     )
@@ -159,7 +164,7 @@ def prior_of(camera: pycolmap.Camera, *, is_cropped: bool = False) -> tuple[Arra
     names, mean, size = _parameters(camera.model_name), np.array(camera.params), camera.mean_focal_length()
     covariance = np.diag([_sigma(name, camera) ** 2 for name in names])
     for i, name in enumerate(names):
-        mean[i] *= name not in _SIGMAS
+        mean[i] *= name not in _SIGMAS and name not in _RADIAL
     centre = list(camera.principal_point_idxs())
     mean[centre] = camera.width / 2, camera.height / 2
     covariance[centre, centre] = sigma_of_principal_point(camera, is_cropped=is_cropped) ** 2
@@ -205,8 +210,7 @@ def _models(
     ladder = ladder_of(camera.model_name)
     if not ladder or not options.refine_extra_params:
         return ()
-    models = ladder[ladder.index(camera.model_name) : ladder_of(richest).index(richest) + 1]
-    return tuple(m for m in models if "f" in _parameters(m) or options.refine_focal_length)
+    return ladder[ladder.index(camera.model_name) : ladder_of(richest).index(richest) + 1]
 
 
 @cache
@@ -247,4 +251,9 @@ def _columns(
 def _sigma(name: str, camera: pycolmap.Camera) -> float:
     if name in ("cx", "cy"):
         return sigma_of_principal_point(camera, is_cropped=False)
+    if name in _RADIAL:
+        powers = _RADIAL | _RATIONAL if camera.model_name == "FULL_OPENCV" else _RADIAL
+        corner = np.hypot(camera.width, camera.height) / 2 / camera.mean_focal_length()
+        is_fisheye = camera.model_name in LADDERS[1]
+        return float(_SIGMA_CORNER[is_fisheye] / corner ** powers[name])
     return _SIGMAS.get(name, _SIGMA_FREE)
