@@ -28,11 +28,15 @@ LENSES: dict[str, tuple[str, tuple[float, ...]]] = {
         "THIN_PRISM_FISHEYE",
         (430, 430, _X + 4, _Y - 3, 0.21, 0.21, -5e-6, 5e-4, -0.158, 0.403, -8.5e-5, -9e-4),
     ),
-    "fisheye-120": ("OPENCV_FISHEYE", (305, 305, _X + 3, _Y - 2, -0.01, 0.004, -0.002, 3e-4)),
+    "fpv": ("OPENCV_FISHEYE", (297.8, 297.8, _X + 2.6, _Y + 3, 0.0302, -0.0157, 0.021, -0.0094)),
+    "action": ("OPENCV_FISHEYE", (285.9, 285.9, _X + 3.6, _Y + 0.1, 0.0329, 0.0557, -0.0384, 0.0069)),
     "fisheye-180": ("OPENCV_FISHEYE", (205, 205, _X - 3, _Y + 2, 0.02, -0.006, 0.001, 0)),
-    "action": ("OPENCV_FISHEYE", (340, 340, _X + 2, _Y + 3, 0.045, 0.02, -0.02, 0.004)),
 }
-"""Camera model and parameters, as COLMAP orders them; `prism` is about what ETH3D's cameras have."""
+"""Camera model and parameters, as COLMAP orders them.
+
+`prism` is about what ETH3D's cameras have. `fpv` (DJI Air Unit) and `action` (GoPro Hero 10, wide) are as users of
+Gyroflow have calibrated them (github.com/gyroflow/lens_profiles).
+"""
 SCENES = ("street", "square", "object", "flight")
 EXIF = {"right": 1.0, "long": 1.1, "none": None}
 """Factor on the focal length that photos say they have."""
