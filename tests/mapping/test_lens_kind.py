@@ -176,3 +176,20 @@ def test_images_without_a_baseline_decide_nothing_wrong() -> None:
     found = fit_lens(pairs, WIDTH, HEIGHT, seed=0)
 
     assert found is None or not found.decisive
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_flat_scene_which_fits_any_short_focal_length_says_nothing_of_it(seed: int) -> None:
+    camera, rng = camera_of("SIMPLE_RADIAL", 700.0), np.random.default_rng(seed)
+
+    pairs = []
+    for _ in range(10):
+        b_from_a = pycolmap.Rigid3d(
+            pycolmap.Rotation3d(rng.normal(scale=0.05, size=3)), rng.normal(scale=(1.5, 1.5, 0.1))
+        )
+        ground = np.column_stack((rng.uniform(-6, 6, (4000, 2)), np.full(4000, 5.0)))
+        both = [np.asarray(camera.img_from_cam(points)) for points in (ground, b_from_a * ground)]
+        seen = np.all([np.all((xy > 0) & (xy < (WIDTH, HEIGHT)), axis=1) for xy in both], axis=0)
+        pairs.append(MatchedPoints(*(xy[seen][:200] + rng.normal(scale=0.3, size=(200, 2)) for xy in both)))
+
+    assert fit_lens(pairs, WIDTH, HEIGHT, seed=0) is None

@@ -116,6 +116,8 @@ def fit_lens(
     # Images may differ in zoom.
     if ordinary.best.by_pair.sum() < any_focal.sum() - _MIN_GAIN_OF_MATCH * _num_matches(thinned):
         return found
+    if not ordinary.is_between:
+        return found
     return _fit(ordinary.best, thinned, ordinary.by_other_focal)
 
 
@@ -133,6 +135,8 @@ class _Ordinary(NamedTuple):
     best: _Explanation
     by_other_focal: Array
     """Log-likelihoods by the best of much longer or shorter focal lengths."""
+    is_between: bool
+    """Whether longer and shorter ones are less likely: a flat scene fits any that is short enough."""
 
 
 def _likeliest_fisheye(lens: _Lens, pairs: Sequence[MatchedPoints], any_focal: Array) -> _Explanation | None:
@@ -165,7 +169,7 @@ def _likeliest_ordinary(lens: _Lens, pairs: Sequence[MatchedPoints]) -> _Ordinar
     best = int(total.argmax())
     other = max((i for i in range(len(found)) if abs(i - best) > 1), key=lambda i: total[i])
     focal_px = found[best].focal_px * _STEP ** (0.5 * _peak(total[max(best - 1, 0) : best + 2]))
-    return _Ordinary(found[best]._replace(focal_px=focal_px), found[other].by_pair)
+    return _Ordinary(found[best]._replace(focal_px=focal_px), found[other].by_pair, 0 < best < len(found) - 1)
 
 
 def _peak(values: Array) -> float:
