@@ -206,6 +206,19 @@ def test_where_most_photos_of_one_size_are_crops_the_others_of_it_are(
     assert of_their_own == {3, 5, 8}
 
 
+@pytest.mark.parametrize(("spread", "num"), [(0.02, 8), (0.3, 0)], ids=["one focal length", "many"])
+def test_all_photos_are_crops_only_where_they_have_one_focal_length(
+    spread: float, num: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each photo of a wrong model is explained better by wrong intrinsics, by others each."""
+    (model,) = run(photograph(tmp_path / "database.db")).models
+    focal_px = 1000 * np.exp(np.random.default_rng(0).normal(scale=spread, size=8))
+    adjusted = [CroppedImage(i, focal_px[i - 1], SCATTERED[i], 0.3, 0.6, True) for i in range(1, 9)]
+    monkeypatch.setattr("sfm.mapping.cameras.cropped_images._with_own", lambda model, images: adjusted)
+
+    assert len(cropped_images(model, {1})) == num
+
+
 def test_a_lens_that_is_off_centre_is_no_crop(tmp_path: Path) -> None:
     """All its photos have one principal point; the last adjustment finds it."""
     assert crops(tmp_path / "database.db", dict.fromkeys(SCATTERED, (520.0, 378.0))) == {}

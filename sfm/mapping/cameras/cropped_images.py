@@ -15,6 +15,7 @@ import numpy as np
 import pycolmap
 
 from ..scene.camera_models import sigma_of_principal_point
+from .camera_groups import SAME_FOCAL
 from .group_adjustment import (
     MAX_ERROR_RATIO,
     adjusted,
@@ -57,10 +58,10 @@ class CroppedImage:
 def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[CroppedImage]:
     """Images whose observations ask for a principal point of their own, by id; nothing is changed.
 
-    Where principal points of their own explain the typical image clearly better, and half of them lie far
-    from the middle, every image is a crop. Otherwise those are that are explained worse than the typical one
-    with a centred principal point, and clearly better with their own; and where these are most of one size,
-    the others of it.
+    Where principal points of their own explain the typical image clearly better, half of them lie far from
+    the middle, and half of the images of each camera come to one focal length, every image is a crop.
+    Otherwise those are that are explained worse than the typical one with a centred principal point, and
+    clearly better with their own; and where these are most of one size, the others of it.
 
     Args:
         model: registered images and points; where these are too few (`are_observed`), none is found.
@@ -77,7 +78,7 @@ def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[Cr
         return []
     far = [crop for crop in found if _is_far(model, crop)]
     ratio = np.median([crop.error_px / max(crop.error_centred_px, MIN_SIGMA_PX) for crop in found])
-    if ratio <= _TYPICAL_RATIO and 2 * len(far) >= len(found):
+    if ratio <= _TYPICAL_RATIO and 2 * len(far) >= len(found) and _have_one_focal(model, found):
         return found
     typical_px = float(np.median([crop.error_centred_px for crop in found]))
     clear = {
@@ -140,6 +141,22 @@ def _with_own(model: pycolmap.Reconstruction, images: Sequence[int]) -> list[Cro
         errors = mean_of(after, (i,)), mean_of(before, (i,))
         found.append(CroppedImage(i, camera.mean_focal_length(), where, *errors, is_observed((i,), observed)))
     return found
+
+
+def _have_one_focal(model: pycolmap.Reconstruction, crops: Sequence[CroppedImage]) -> bool:
+    """Whether half of the crops have the focal length of their camera: cutting does not change it.
+
+    Images of a model that is wrong are explained better by wrong intrinsics, each by others.
+    """
+    camera_of = {crop.image_id: model.image(crop.image_id).camera_id for crop in crops}
+    focal_px = {
+        camera_id: float(
+            np.median([crop.focal_px for crop in crops if camera_of[crop.image_id] == camera_id])
+        )
+        for camera_id in set(camera_of.values())
+    }
+    change = [abs(np.log(crop.focal_px / focal_px[camera_of[crop.image_id]])) for crop in crops]
+    return bool(np.median(change) <= np.log(SAME_FOCAL))
 
 
 def _is_far(model: pycolmap.Reconstruction, crop: CroppedImage) -> bool:
