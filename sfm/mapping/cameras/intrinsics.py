@@ -18,14 +18,13 @@ from ..scene.adjusted_photos import all_photos
 from ..scene.camera_models import PRINCIPAL_POINT, as_model, freedom, ladder_of
 from .evidence import MIN_IMAGES
 from .linearized_observations import NO_SECOND
-from .loss import is_robust
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
 from .priors import add_prior
 from .shared_lens import Lenses, shared_lenses, tie, tied_cameras
 
-_ROBUST = (1e-4, 12)  # function tolerance and iterations
-_LEAST_SQUARES = (1e-6, 100)
+_TOLERANCE, _ITERATIONS = 1e-6, 100
+"""Of the cost function. Flat scenes need dozens of steps: distortion and depths change together."""
 _FREED_ANYWAY = "freed without asking the observations"
 _FAILED = "the adjustment failed"
 
@@ -162,12 +161,8 @@ def adjusted_with(
     freed = copy.deepcopy(options)
     freed.refine_principal_point = bool(richer.shifted & free)
     solver = freed.ceres.solver_options
-    # Of a robust loss the first steps do nearly all, the last ones take half the time. Principal points of
-    # crops start far from where they end.
-    is_short = is_robust(options) and not richer.cropped & free
-    tolerance, iterations = _ROBUST if is_short else _LEAST_SQUARES
-    solver.gradient_tolerance, solver.function_tolerance = 1e-4, tolerance
-    solver.max_num_iterations = iterations
+    solver.gradient_tolerance, solver.function_tolerance = 1e-4, _TOLERANCE
+    solver.max_num_iterations = _ITERATIONS
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(freed, config, model)
     problem = adjuster.problem  # keeps the priors alive
     lens_of = {view.camera_id: views for views in richer.lenses for view in views}

@@ -30,7 +30,7 @@ _MIN_GAIN_OF_MATCH = 0.1
 """On average: fundamental matrices of forward motion are a hundredth less likely than they could be."""
 _MAX_LOSS_OF_MATCH = 0.3
 """On average: a focal length and a distortion that are some per cent off cost so much."""
-_MIN_SIGMAS = 2.0
+_MIN_SIGMAS = 1.0
 _DIVISIONS = (0.0, -0.1, -0.2)
 """Distortion of ordinary lenses: of the division model, in units of half the diagonal."""
 LENS_MODELS = _ORDINARY, _FISHEYE = "SIMPLE_RADIAL", "SIMPLE_RADIAL_FISHEYE"
