@@ -34,8 +34,8 @@ LENSES: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 """Camera model and parameters, as COLMAP orders them.
 
-`prism` is about what ETH3D's cameras have. `fpv` (DJI Air Unit) and `action` (GoPro Hero 10, wide) are as users
-of Gyroflow have calibrated them (github.com/gyroflow/lens_profiles).
+`prism` is about what ETH3D's cameras have. `fpv` (DJI Air Unit) and `action` (GoPro Hero 10, wide) are as
+users of Gyroflow have calibrated them (github.com/gyroflow/lens_profiles).
 """
 SCENES = ("street", "square", "object", "flight")
 EXIF = {"right": 1.0, "long": 1.1, "none": None}
