@@ -23,7 +23,7 @@ from .plausible import one_to_one, plausible
 from .priors import add_prior
 from .shared_lens import Lenses, shared_lenses, tie, tied_cameras
 
-_TOLERANCE, _ITERATIONS = 1e-6, 100
+_TOLERANCE, _ITERATIONS = 1e-5, 100
 """Of the cost function. Flat scenes need dozens of steps: distortion and depths change together."""
 _FREED_ANYWAY = "freed without asking the observations"
 _FAILED = "the adjustment failed"
