@@ -18,7 +18,7 @@ from sfm.geometry.wgs84 import Place
 from sfm.georeferencing.adjustment import PositionAdjustment, adjust_with_positions
 from sfm.georeferencing.alignment import Alignment, align_to_positions
 from sfm.georeferencing.priors import PositionPrior, PositionPriors, read_position_priors
-from sfm.mapping.cameras.focal_priors import holds_given, without_focal
+from sfm.mapping.cameras.focal_priors import must_hold_given, without_focal
 from sfm.mapping.cameras.loss import with_fitting_loss
 from sfm.mapping.edits.judge import Judge
 from sfm.mapping.scene.options import MapperOptions
@@ -228,7 +228,7 @@ def _adjusted(
 ) -> tuple[pycolmap.Reconstruction, PositionAdjustment]:
     """The model adjusted with positions, or as it is where that would make it worse."""
     scene, options = Scene.open(context.database), context.options.global_ba
-    if holds_given(scene, model, context.options):
+    if must_hold_given(scene, model, context.options):
         options = without_focal(options)
     adjusted, found = adjust_with_positions(
         model,

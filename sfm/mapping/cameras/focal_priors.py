@@ -48,7 +48,7 @@ def with_held_focal(
     """
     if not options.refine_focal_length:
         return options
-    if holds_given(session.scene, session.reconstruction, session.options):
+    if must_hold_given(session.scene, session.reconstruction, session.options):
         _reset(session)
         return without_focal(options)
     return without_focal(options) if holds_guess(session) else options
@@ -80,7 +80,7 @@ def holds_guess(session: MapperSession) -> bool:
     )
 
 
-def holds_given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> bool:
+def must_hold_given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> bool:
     """Whether the focal lengths of most images are given, and the observations determine no better ones."""
     given = _given(scene, model, options)
     if not given:

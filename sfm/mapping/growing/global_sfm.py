@@ -17,7 +17,7 @@ import pycolmap
 
 from sfm.files.scratch import scratch_folder
 
-from ..cameras.focal_priors import holds_given
+from ..cameras.focal_priors import must_hold_given
 from ..measures.agreement import agreement
 from ..measures.pair_turns import turning_pairs
 from ..measures.soundness import point_connected_parts
@@ -75,7 +75,7 @@ def _mapped(
         models = pycolmap.global_mapping(scratch, folder, folder, options).values()
         adjustment = options.mapper.bundle_adjustment
         if adjustment.refine_focal_length and any(
-            holds_given(context.scene, model, context.options) for model in models
+            must_hold_given(context.scene, model, context.options) for model in models
         ):
             adjustment.refine_focal_length = False
             models = pycolmap.global_mapping(scratch, folder, folder, options).values()
