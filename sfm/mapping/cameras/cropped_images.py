@@ -148,15 +148,11 @@ def _have_one_focal(model: pycolmap.Reconstruction, crops: Sequence[CroppedImage
 
     Images of a model that is wrong are explained better by wrong intrinsics, each by others.
     """
-    camera_of = {crop.image_id: model.image(crop.image_id).camera_id for crop in crops}
-    focal_px = {
-        camera_id: float(
-            np.median([crop.focal_px for crop in crops if camera_of[crop.image_id] == camera_id])
-        )
-        for camera_id in set(camera_of.values())
-    }
-    change = [abs(np.log(crop.focal_px / focal_px[camera_of[crop.image_id]])) for crop in crops]
-    return bool(np.median(change) <= np.log(SAME_FOCAL))
+    by_camera: dict[int, list[float]] = {}
+    for crop in crops:
+        by_camera.setdefault(model.image(crop.image_id).camera_id, []).append(np.log(crop.focal_px))
+    away = [abs(log - np.median(logs)) for logs in by_camera.values() for log in logs]
+    return bool(np.median(away) <= np.log(SAME_FOCAL))
 
 
 def _is_far(model: pycolmap.Reconstruction, crop: CroppedImage) -> bool:
