@@ -33,6 +33,8 @@ MIN_LOG_EVIDENCE = 1.5
 _OF_PRINCIPAL_POINT = 1.0
 """The same for the principal point, which most lenses have off centre by some pixels: positive evidence (Kass
 and Raftery 1995, "Bayes Factors", section 3.2)."""
+_OF_FISHEYE = 0.0
+"""The same for each parameter of a fisheye: every measured one has further distortion."""
 _MAX_FOCAL_SIGMA = 0.01
 """Of the focal length, with which it still counts as determined."""
 SUPPORTED = "supported by the observations"
@@ -190,6 +192,11 @@ class _Evidence:
         self.prior = self.seen.variance / self.freedom.prior**2
         self.system = ReducedSystem.of(self.seen)
 
+    @property
+    def least(self) -> float:
+        """Log evidence from which a parameter is freed."""
+        return _OF_FISHEYE if self.freedom.camera.is_perspective_fisheye() else MIN_LOG_EVIDENCE
+
     @cached_property
     def folds(self) -> Folds:
         return Folds.of(self.seen, self.system)
@@ -203,14 +210,14 @@ class _Evidence:
         where = [after.index(i) for i in at]
         sigma = np.sqrt(np.diagonal(self.system.covariance(after, self.prior))[where] * self.seen.variance)
         is_known = True
-        if most > MIN_LOG_EVIDENCE * len(at):
+        if most > self.least * len(at):
             is_known = self._keeps_focal_length(before, after)
             estimate = self.folds.estimate(after, at, self.prior)
             sigma = np.sqrt(np.diagonal(estimate.covariance))
             log_evidence = estimate.log_evidence(self.freedom.prior[at])
         names = [self.freedom.names[i] for i in at]
         others = set(names) - {"cx", "cy"}
-        needed = MIN_LOG_EVIDENCE * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
+        needed = self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
         accepted = is_known and log_evidence is not None and log_evidence > needed
         return TriedBlock(
             camera_id=camera_id,
