@@ -254,6 +254,26 @@ def test_a_fisheye_gets_as_rich_as_its_photos_show(
     assert np.allclose(lens.img_from_cam(np.asarray(seen)), [[20, 20], [WIDTH / 2, 10], [300, 200]], atol=1.5)
 
 
+def test_a_fisheye_needs_less_evidence_than_an_ordinary_lens() -> None:
+    """Eight photos through a drone's lens as it was measured: evidence of .8 for k2."""
+    rng = np.random.default_rng(0)
+    focal, centre = WIDTH / np.radians(120), [WIDTH / 2, HEIGHT / 2]
+    fisheye = {"camera_id": 1, "width": WIDTH, "height": HEIGHT}
+    distortion = (0.03, -0.0157, 0.021, -0.0094)
+    lens = pycolmap.Camera(model="OPENCV_FISHEYE", params=[focal, focal, *centre, *distortion], **fisheye)
+    believed = pycolmap.Camera(model="SIMPLE_RADIAL_FISHEYE", params=[focal, *centre, 0.02], **fisheye)
+    places = rng.uniform(-1.5, 1.5, (8, 3)) - (0, 0, 3)
+    poses = [looking(place, rng.normal(scale=1.0, size=3), roll) for roll, place in enumerate(places)]
+    points = rng.uniform((-6, -6, -1), (6, 6, 4), (150, 3))
+
+    result, tried = freed(finished(lens, poses=poses, points=points, believed=believed))
+
+    assert tried["RADIAL_FISHEYE"].log_evidence is not None
+    assert 0 < tried["RADIAL_FISHEYE"].log_evidence < 1.5
+    assert accepted(tried) == {"RADIAL_FISHEYE"}
+    assert result.camera(1).model_name == "RADIAL_FISHEYE"
+
+
 def brown(distortion: tuple[float, ...]) -> pycolmap.Camera:
     """FULL_OPENCV with these k1, k2, p1, p2, k3."""
     params = [FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2, *distortion, 0.0, 0.0, 0.0]
