@@ -24,7 +24,7 @@ from harness.arguments import chosen_from, count, program
 from harness.result_file import write_results
 from metrics.mapper_scores import read_models
 from metrics.rows import accuracy_of
-from photo_sets.rendered_lenses import EXIF, LENSES, SCENES, rendered, true_options
+from photo_sets.rendered_lenses import EXIF, LENSES, SCENES, camera_of, rendered
 from photo_sets.sets import PhotoSet, add_shared_options
 
 from sfm.evaluation import load_ground_truth
@@ -95,7 +95,7 @@ def measured(photo_set: PhotoSet, row: Row, settings: Settings) -> Row:
     """The row with the figures of one run, which begins anew."""
     out = photo_set.photos.parent / f"out-{row.way}"
     shutil.rmtree(out, ignore_errors=True)
-    options = (*settings.options, *_options_of(row.way, photo_set))
+    options = (*settings.options, *_options_of(row.way, row.lens))
     run = run_photos(photo_set.photos, out, replace(settings, options=options))
     models = read_models(out / "sparse")
     figures = accuracy_of(models, load_ground_truth(photo_set.photos.parent / "gt.json"))
@@ -125,10 +125,11 @@ def losses(rows: Sequence[Row]) -> list[Loss]:
     return found
 
 
-def _options_of(way: str, photo_set: PhotoSet) -> tuple[str, ...]:
-    model, params = true_options(photo_set)
+def _options_of(way: str, lens: str) -> tuple[str, ...]:
+    camera = camera_of(lens)
+    model = f"images.camera_model={camera.model}"
     ways = {
-        "true": (model, params),
+        "true": (model, f"images.camera_params={','.join(map(repr, camera.params))}"),
         "found": (),
         "told": (model, "refine.principal_point=always"),
         "simple": ("refine.max_camera_model=SIMPLE_RADIAL", "refine.principal_point=never"),

@@ -30,7 +30,7 @@ _SIGMA_CROPPED = 0.1  # the same where an image was cut out of a larger one
 _SIGMAS = {"aspect": 0.003, "p1": 0.002, "p2": 0.002, "sx1": 0.002, "sy1": 0.002}
 _SIGMA_CORNER = (0.03, 0.1)
 """Of what a term of radial distortion beyond the first moves the corners by, relative to their distance from
-the middle: of each ladder's lenses."""
+the middle: of ordinary lenses, of fisheyes."""
 _RADIAL = {f"k{i}": 2 * i for i in range(2, 7)}
 """Terms of radial distortion beyond the first, and the power of the distance that each scales with."""
 _RATIONAL = {"k4": 2, "k5": 4, "k6": 6}
@@ -254,6 +254,5 @@ def _sigma(name: str, camera: pycolmap.Camera) -> float:
     if name in _RADIAL:
         powers = _RADIAL | _RATIONAL if camera.model_name == "FULL_OPENCV" else _RADIAL
         corner = np.hypot(camera.width, camera.height) / 2 / camera.mean_focal_length()
-        is_fisheye = camera.model_name in LADDERS[1]
-        return float(_SIGMA_CORNER[is_fisheye] / corner ** powers[name])
+        return float(_SIGMA_CORNER[camera.is_perspective_fisheye()] / corner ** powers[name])
     return _SIGMAS.get(name, _SIGMA_FREE)

@@ -1,6 +1,5 @@
 """Rendered scenes through known lenses, with the focal length in EXIF right, 10 % too long, or missing."""
 
-import json
 import shutil
 import sys
 from dataclasses import replace
@@ -53,19 +52,18 @@ def rendered(lens: str, scene: str, count: int, seed: int, cache: Path) -> dict[
         for exif, folder in ((exif, cache / f"{name}-{exif}") for exif in EXIF)
     }
     made = sets["none"].photos.parent
-    photos = planned(lens, scene, count, seed)
     if not (made / "gt.json").is_file():  # it is written last
         shutil.rmtree(made, ignore_errors=True)
-        write_dataset(photos, made, seed=seed)
+        write_dataset(planned(lens, scene, count, seed), made, seed=seed)
+    camera = camera_of(lens)
     for exif, factor in EXIF.items():
         folder = sets[exif].photos.parent
         if factor is not None and not (folder / "gt.json").is_file():
             shutil.rmtree(folder, ignore_errors=True)
             (folder / "images").mkdir(parents=True)
-            for photo in photos:
-                said = focal_exif(photo.camera, factor * photo.camera.focal_px)
-                content = (made / "images" / photo.name).read_bytes()
-                (folder / "images" / photo.name).write_bytes(_with_exif(content, said.tobytes()))
+            said = focal_exif(camera, factor * camera.focal_px).tobytes()
+            for photo in (made / "images").iterdir():
+                (folder / "images" / photo.name).write_bytes(_with_exif(photo.read_bytes(), said))
             shutil.copyfile(made / "gt.json", folder / "gt.json")
     return sets
 
@@ -77,22 +75,16 @@ def _with_exif(jpeg: bytes, exif: bytes) -> bytes:
 
 def planned(lens: str, scene: str, count: int, seed: int) -> list[Photo]:
     """The photos, not yet rendered."""
-    model, params = LENSES[lens]
     if scene == "object":
         photos = plan_kind("clutter", seed, shuffled=True, views=count, width=WIDTH)
     elif count <= _FEW and scene in ("street", "flight"):
         photos = render_scene.plan(render_scene.Shoot(scene=scene, views=_WAY, seed=seed))[:count]
     else:
         photos = render_scene.plan(render_scene.Shoot(scene=scene, views=count, seed=seed, shuffle=True))
-    camera = Lens(WIDTH, HEIGHT, model, tuple(map(float, params)))
-    return [replace(photo, camera=camera) for photo in photos]
+    return [replace(photo, camera=camera_of(lens)) for photo in photos]
 
 
-def true_options(photo_set: PhotoSet) -> tuple[str, ...]:
-    """The options that give a run the camera model and the parameters of the set, and hold them."""
-    content = json.loads((photo_set.photos.parent / "gt.json").read_text(encoding="utf-8"))
-    camera = next(iter(content["cameras"].values()))  # one lens took them all
-    return (
-        f"images.camera_model={camera['model']}",
-        f"images.camera_params={','.join(map(repr, camera['params']))}",
-    )
+def camera_of(lens: str) -> Lens:
+    """The camera that takes all photos through a lens."""
+    model, params = LENSES[lens]
+    return Lens(WIDTH, HEIGHT, model, tuple(map(float, params)))
