@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ import pycolmap
 from sfm.config.schema import Config
 from sfm.errors import ConfigError, InputError, MissingDependencyError, WeightsError
 from sfm.files.scratch import scratch_folder
+from sfm.geometry.photo_pair.intrinsics_error import intrinsics_covariance
 from sfm.geometry.photo_pair.pose import metric_pose
 from sfm.geometry.photo_pair.values import Method, PairObservations
 from sfm.ingest import ingest
 from sfm.ingest.discover import found_file
 from sfm.ingest.names import model_name
 from sfm.ingest.photo_intrinsics import PhotoIntrinsics, read_photo_intrinsics
+from sfm.mapping.cameras.focal_priors import SIGMA_FOCAL
+from sfm.mapping.scene.camera_models import a_sigma_away
 from sfm.mast3r.values import NOISE_NETWORK_PX
 from sfm.matching.dense.depth.matched_depth import MatchedDepth, MatchedDepthInference, PairFailedError
 from sfm.matching.dense.inference.photos import EncodedPhotos, photo_maps
@@ -259,11 +263,9 @@ class _Work:
         except PairFailedError as error:
             return NotLocalised(name, str(error))
         ours, theirs = self._intrinsics(reference, found.focal_a), self._intrinsics(query, found.focal_b)
-        pose = metric_pose(
-            _observations(found, ours.camera, theirs.camera),
-            max_error_px=self._error_px(reference, query),
-            seed=self.config.run.seed,
-        )
+        pair = _observations(found, ours.camera, theirs.camera)
+        solve = partial(metric_pose, max_error_px=self._error_px(reference, query), seed=self.config.run.seed)
+        pose = solve(pair)
         count, needed = len(found.matches.confidence), self.config.verify.min_num_inliers
         if pose is None:
             return NotLocalised(name, f"its {count} matches with {reference.name} give no pose")
@@ -273,8 +275,10 @@ class _Work:
                 f"only {pose.num_inliers} of its {count} matches with {reference.name} agree on a pose, "
                 f"{needed} are needed",
             )
+        others = _other_pairs(pair, ours, theirs, is_one=reference.camera_id == query.camera_id)
+        covariance = pose.covariance + intrinsics_covariance(pose, others, solve)
         located = QueryPose(
-            pose.b_from_a, theirs.camera, theirs.source, count, pose.inliers, pose.error_px, pose.covariance
+            pose.b_from_a, theirs.camera, theirs.source, count, pose.inliers, pose.error_px, covariance
         )
         return LocalisedByPhoto(name, located, pose.method, ours)
 
@@ -316,6 +320,21 @@ def _observations(
 ) -> PairObservations:
     xy_a, xy_b = (np.asarray(xy, np.float64) for xy in (found.matches.xy_a, found.matches.xy_b))
     return PairObservations(xy_a, xy_b, found.depth_a, found.depth_b, reference, query)
+
+
+def _other_pairs(
+    pair: PairObservations, ours: Intrinsics, theirs: Intrinsics, *, is_one: bool
+) -> list[PairObservations]:
+    """The same matches by intrinsics that are as likely where nobody gave them; `is_one`: of one camera."""
+    moved_a, moved_b = (
+        [] if known.source == "given" else a_sigma_away(known.camera, SIGMA_FOCAL) for known in (ours, theirs)
+    )
+    if is_one:
+        return [replace(pair, camera_a=a, camera_b=b) for a, b in zip(moved_a, moved_b, strict=True)]
+    return [
+        *(replace(pair, camera_a=camera) for camera in moved_a),
+        *(replace(pair, camera_b=camera) for camera in moved_b),
+    ]
 
 
 def _as_dict(query: LocalisedByPhoto | NotLocalised) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The pose of a pair of photos from matches and depth: right, in metres, with a covariance that means it."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pycolmap
@@ -10,10 +11,13 @@ from scipy.spatial.transform import Rotation
 from sfm.geometry.photo_pair.depth_pose import depth_pose
 from sfm.geometry.photo_pair.epipolar import signed_sampson_px, unit_depths
 from sfm.geometry.photo_pair.essential_pose import essential_pose
+from sfm.geometry.photo_pair.intrinsics_error import intrinsics_covariance
 from sfm.geometry.photo_pair.length import votes
 from sfm.geometry.photo_pair.pose import metric_pose
 from sfm.geometry.photo_pair.scatter import scatter_covariance
 from sfm.geometry.photo_pair.values import MetricPose, PairObservations
+from sfm.mapping.cameras.focal_priors import SIGMA_FOCAL
+from sfm.mapping.scene.camera_models import a_sigma_away
 
 NOISE_PX = 0.5
 ASIDE = np.array([0.9, 0.1, -0.3])
@@ -111,6 +115,32 @@ def test_errors_are_as_large_as_the_covariance_says(translation: np.ndarray) -> 
         scores.append(one @ np.linalg.solve(found.covariance, one) / 6)
 
     assert 0.75 < np.mean(scores) < 1.3
+
+
+def test_errors_of_guessed_intrinsics_are_in_the_covariance() -> None:
+    """Focal lengths and distortion as far off as a guess may be, in photos of one camera."""
+    rng, ignored, stated = np.random.default_rng(0), [], []
+    solve = partial(metric_pose, max_error_px=4.0, seed=0)
+    for seed in range(30):
+        pair, true = made(ASIDE, seed=seed, scale=0.02, depth=0.02)
+        guess = pycolmap.Camera(pair.camera_a.todict())
+        corner = np.hypot(320, 240) / 450
+        guess.params = [
+            450 * (1 + SIGMA_FOCAL * rng.normal()),
+            *(np.array([320, 240]) + 6.4 * rng.normal(size=2)),
+            -0.03 + 0.03 / corner**2 * rng.normal(),
+        ]
+        guessed = replace(pair, camera_a=guess, camera_b=guess)
+        found = solve(guessed)
+        assert found is not None
+        others = [replace(pair, camera_a=c, camera_b=c) for c in a_sigma_away(guess, SIGMA_FOCAL)]
+        both = found.covariance + intrinsics_covariance(found, others, solve)
+        one = error(found, true)
+        ignored.append(one @ np.linalg.solve(found.covariance, one) / 6)
+        stated.append(one @ np.linalg.solve(both, one) / 6)
+
+    assert np.mean(ignored) > 10
+    assert 0.6 < np.mean(stated) < 1.6
 
 
 def test_a_camera_that_only_turned_is_found_by_pnp() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Set
 
 import pycolmap
 
-from ..cameras.focal_priors import with_held_focal, with_held_local_focal
+from ..cameras.focal_priors import with_held_intrinsics, with_held_local_intrinsics
 from ..measures.residuals import noise_px, residual_lengths
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
@@ -29,7 +29,7 @@ def refine_local(session: MapperSession, name: str) -> None:
         pipeline.ba_local_max_refinements,
         pipeline.ba_local_max_refinement_change,
         session.options.mapper,
-        with_held_local_focal(session, session.options.local_ba),
+        with_held_local_intrinsics(session, session.options.local_ba),
         session.options.triangulation,
         session.scene.id_of[name],
     )
@@ -76,7 +76,7 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
     """Adjust a settled model by least squares until nothing moves, then filter."""
     before, started = session.registered, time.monotonic()
     options = session.options
-    session.mapper.adjust_global_bundle(options.mapper, with_held_focal(session, options.final_ba))
+    session.mapper.adjust_global_bundle(options.mapper, with_held_intrinsics(session, options.final_ba))
     session.mapper.filter_points(options.mapper)
     session.mapper.filter_frames(options.mapper)
     _note(session, why, before, started, journal)
@@ -107,7 +107,7 @@ def _complete_and_adjust(
         rounds,
         session.options.pipeline.ba_global_max_refinement_change,
         mapper,
-        with_held_focal(session, adjustment),
+        with_held_intrinsics(session, adjustment),
         session.options.triangulation,
         normalize_reconstruction=not session.options.frozen,
     )

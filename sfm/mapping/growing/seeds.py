@@ -13,7 +13,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..cameras.focal_priors import with_held_focal
+from ..cameras.focal_priors import with_held_intrinsics
 from ..scene.bearings import bearing_vectors
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
@@ -78,7 +78,7 @@ def initialise(session: MapperSession, seed: Seed, journal: Journal) -> bool:
     for name in seed.pair:
         triangulate_frame_mates(session, name, journal)
     if rec.num_points3D() >= _MIN_POINTS:
-        session.mapper.adjust_global_bundle(options.mapper, with_held_focal(session, options.global_ba))
+        session.mapper.adjust_global_bundle(options.mapper, with_held_intrinsics(session, options.global_ba))
         rec.normalize()
         session.mapper.filter_points(options.mapper)
         session.mapper.filter_frames(options.mapper)

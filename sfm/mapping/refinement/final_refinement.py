@@ -101,7 +101,7 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
         models became richer.
     """
     submodel, is_richer, shifts = grown, False, list[float]()
-    for attempt in range(_MAX_PASSES if last.scene.depth is None else 1):
+    for attempt in range(_MAX_PASSES):
         step = _Pass(last, attempt)
         (after,) = apply_step(last.judge, [submodel], step, "last adjustment", grown.journal)
         if after is submodel or step.found is None:

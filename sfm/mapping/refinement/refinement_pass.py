@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Set
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.config.schema import RefineConfig
 
-from ..cameras.focal_priors import determined_focal, holds_guess, with_held_focal
+from ..cameras.focal_priors import with_held_intrinsics
 from ..cameras.intrinsics import NOTHING_RICHER, RicherCameras, adjusted_with, as_rich_as_now, richer_cameras
 from ..cameras.loss import is_robust, with_fitting_loss
 from ..cameras.model_selection import TriedBlock
@@ -23,7 +22,6 @@ from ..growing.bundle_adjustment import (
     adjust_to_the_end,
     drop_unobserved,
     note_adjustment,
-    refine_fully,
     refine_until_stable,
 )
 from ..growing.growth import grow
@@ -34,7 +32,6 @@ from ..scene.scene import Scene
 from ..scene.session import MapperSession, open_session
 from .two_view_tracks import drop_points_of_pairs
 
-_GRADIENT_TOLERANCE = 1e-4  # by COLMAP's, all but the focal length being settled, nothing is left to do
 _MIN_TRACK_LENGTH = 2.5  # tracks of two photos, one redundant measurement each, pass for evidence too easily
 
 
@@ -171,10 +168,9 @@ class RefinementPass:
                 drop_points_of_pairs(model, session.observations.delete_point3D)
             if options.converge_first:
                 adjust_to_the_end(session, "final", journal)
-            session = _with_freed_focal(session, journal)
             drop_unobserved(session, journal)
             _regain(session, before - session.registered, journal)
-            final = with_held_focal(session, session.options.final_ba)
+            final = with_held_intrinsics(session, session.options.final_ba)
             # Until the model is adjusted to other intrinsics, it would seem to determine no focal length.
             return replace(session.options, holds_given=not final.refine_focal_length), final
 
@@ -184,19 +180,6 @@ class RefinementPass:
         if not options.converge_first:  # else it is where least squares end
             with open_session(scene, options, model) as session:
                 adjust_to_the_end(session, "final", journal)
-
-
-def _with_freed_focal(session: MapperSession, journal: Journal) -> MapperSession:
-    """The session, adjusted again with free focal lengths where the observations determine fixed ones."""
-    if not session.options.final_ba.refine_focal_length or not holds_guess(session):
-        return session
-    if not determined_focal(session, journal):
-        return session
-    last = copy.deepcopy(session.options.final_ba)
-    last.ceres.solver_options.gradient_tolerance = _GRADIENT_TOLERANCE
-    freed = replace(session, options=replace(session.options, guessed_cameras=frozenset(), final_ba=last))
-    refine_fully(freed, "focal lengths freed", journal)
-    return freed
 
 
 def _regain(session: MapperSession, lost: Set[str], journal: Journal) -> None:

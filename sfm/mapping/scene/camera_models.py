@@ -23,14 +23,14 @@ NEED_PRIORS = frozenset(ladder[-1] for ladder in LADDERS)
 PRINCIPAL_POINT = "principal_point"
 _TOGETHER = " and "
 
-# Standard deviations of what lenses and sensors do, before any image is looked at. k1 and the focal length
-# come from bundle adjustment anyway and need none.
+# Standard deviations of what lenses and sensors do, before any image is looked at. Focal lengths come from
+# bundle adjustment anyway and need none.
 _SIGMA_CENTRE = 0.01  # of the longer side
 _SIGMA_CROPPED = 0.1  # the same where an image was cut out of a larger one
 _SIGMAS = {"aspect": 0.003, "p1": 0.002, "p2": 0.002, "sx1": 0.002, "sy1": 0.002}
 _SIGMA_CORNER = (0.03, 0.1)
-"""Of what a term of radial distortion beyond the first moves the corners by, relative to their distance from
-the middle: of ordinary lenses, of fisheyes."""
+"""Of what a term of radial distortion moves the corners by, relative to their distance from the middle: of
+ordinary lenses, of fisheyes."""
 _RADIAL = {f"k{i}": 2 * i for i in range(2, 7)}
 """Terms of radial distortion beyond the first, and the power of the distance that each scales with."""
 _RATIONAL = {"k4": 2, "k5": 4, "k6": 6}
@@ -179,6 +179,35 @@ def prior_of(camera: pycolmap.Camera, *, is_cropped: bool = False) -> tuple[Arra
 def sigma_of_principal_point(camera: pycolmap.Camera, *, is_cropped: bool) -> float:
     """Prior standard deviation of its distance from the middle in x and in y, px."""
     return (_SIGMA_CROPPED if is_cropped else _SIGMA_CENTRE) * max(camera.width, camera.height)
+
+
+def a_sigma_away(camera: pycolmap.Camera, sigma_focal: float) -> list[pycolmap.Camera]:
+    """Cameras that the intrinsics of a camera may as well be, one for each parameter that nobody measured.
+
+    Of focal length, principal point and first radial distortion, each moved by its standard deviation.
+
+    Args:
+        camera: a pinhole, or of a model of `LADDERS`.
+        sigma_focal: standard deviation of the focal length, relative to it.
+    """
+    distorts = bool(camera.extra_params_idxs())
+    start = camera if distorts else as_model(camera, "SIMPLE_RADIAL")
+    centre = sigma_of_principal_point(camera, is_cropped=False)
+    steps = {tuple(start.focal_length_idxs()): sigma_focal * camera.mean_focal_length()}
+    steps |= {(i,): centre for i in start.principal_point_idxs()}
+    steps[start.extra_params_idxs()[0],] = sigma_of_distortion(start)
+    moved = []
+    for where, step in steps.items():
+        params = np.array(start.params)
+        params[list(where)] += step
+        moved.append(pycolmap.Camera(start.todict() | {"params": params}))
+    return moved
+
+
+def sigma_of_distortion(camera: pycolmap.Camera) -> float:
+    """Standard deviation of the first parameter of radial distortion, of real lenses."""
+    corner = np.hypot(camera.width, camera.height) / 2 / camera.mean_focal_length()
+    return float(_SIGMA_CORNER[camera.is_perspective_fisheye()] / corner**2)
 
 
 def ladder_of(model: str) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Set
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
 
 import pycolmap
 
@@ -58,10 +59,10 @@ class MapperOptions:
     """Whether adjustments come to their end before anything else is done, however little changes."""
     frozen: bool = False
     """Whether the poses that a session finds, and the frame of the model, stay as they are."""
-    guessed_cameras: frozenset[int] = frozenset()
-    """Cameras whose focal length nobody gave but a backend guessed; see `cameras/focal_priors.py`."""
+    guessed_focal_lengths: Mapping[int, float] = field(default_factory=dict)
+    """Px, by camera id, where nobody gave one but a backend guessed it; see `cameras/focal_priors.py`."""
     holds_given: bool = True
-    """Whether focal lengths from EXIF are held until the observations determine better ones; see there."""
+    """Whether these and those from EXIF are held until the observations determine better ones; see there."""
 
 
 def pipeline_options(
@@ -86,7 +87,7 @@ def mapper_options(
     refine: RefineConfig,
     *,
     fixed_cameras: Set[int],
-    guessed_cameras: Set[int] = frozenset(),
+    guessed_focal_lengths: Mapping[int, float] = MappingProxyType({}),
     threads: int,
     seed: int,
 ) -> MapperOptions:
@@ -124,7 +125,11 @@ def mapper_options(
         global_ba=global_ba,
         settling_ba=_near(global_ba, _SETTLING_TOLERANCE),
         final_ba=_near(global_ba, _TOLERANCE),
-        guessed_cameras=frozenset(guessed_cameras) - fixed_cameras,
+        guessed_focal_lengths={
+            camera_id: focal_px
+            for camera_id, focal_px in guessed_focal_lengths.items()
+            if camera_id not in fixed_cameras
+        },
     )
 
 
