@@ -16,24 +16,26 @@ def row(method: str, auc: float, registered: int = 5) -> Row:
 def test_alignment_alone_is_ahead_where_neither_other_reaches_it() -> None:
     assert alignment.judge([row("alignment", 50), row("alignment+ba", 40), row("graph", 51)]) == []
     assert alignment.judge([row("alignment", 50), row("alignment+ba", 40), row("graph", 49)]) == [
-        "spin-5-none-0: alignment alone is ahead, auc3 50.0 against 49.0"
+        "spin-5-none: alignment alone is ahead, auc3 50.0 against 49.0"
     ]
     assert alignment.judge([row("alignment", 50)]) == []
+    two_seeds = [row("alignment", 50), row("alignment", 0), row("graph", 20), row("graph", 40)]
+    assert alignment.judge(two_seeds) == []
 
 
 def test_what_the_initialiser_adds_and_takes_is_told() -> None:
     added = alignment.judge([row("graph", 50), row("graph-alone", 9, registered=2)])
     taken = alignment.judge([row("graph", 50, registered=4), row("graph-alone", 50)])
 
-    assert added == ["spin-5-none-0: the initialiser adds 3 photos"]
-    assert taken == ["spin-5-none-0: the initialiser takes 1 photos"]
+    assert added == ["spin-5-none: the initialiser adds 3 photos"]
+    assert taken == ["spin-5-none: the initialiser takes 1 photos"]
 
 
 def test_an_initialiser_that_lowers_the_figures_is_told() -> None:
     worse, without = row("graph", 50), Row("spin", 5, "none", 0, "graph-alone", registered=5, auc5=61.0)
 
     assert alignment.judge([worse, without]) == [
-        "spin-5-none-0: the initialiser lowers auc5 from 61.0 to 60.0"
+        "spin-5-none: the initialiser lowers auc5 from 61.0 to 60.0"
     ]
 
 

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 
 from engines.settings import Settings, add_run_options, run_python, settings_from, source_key
 from harness.arguments import chosen_from, program
@@ -35,6 +36,7 @@ from sfm.evaluation import load_ground_truth
 from sfm.evaluation.evaluate import evaluate_poses
 
 SHAPES = ("square", "chain", "spin")
+_JUDGED = ("auc1", "auc3", "auc5", "registered")
 _LEAST_VIEWS, _COMPLETE = 12, 20
 DISTURBED = {
     "none": (),
@@ -135,25 +137,29 @@ def render(rows: Sequence[Row]) -> str:
 
 
 def judge(rows: Sequence[Row]) -> list[str]:
-    """Where alignment alone is ahead of both others, and what the initialiser adds and takes."""
-    cases: dict[str, dict[str, Row]] = {}
+    """Where alignment alone is ahead of both, and what the initialiser adds and takes; means of the seeds."""
+    cases: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
-        case = Case(row.shape, row.photos, row.disturbed, row.seed)
-        cases.setdefault(case.name, {})[row.method] = row
+        name = f"{row.shape}-{row.photos}-{row.disturbed}"
+        cases.setdefault(name, {}).setdefault(row.method, []).append(row)
     said = []
-    for name, found in cases.items():
+    for name, of_methods in cases.items():
+        found = {
+            method: {figure: fmean(getattr(row, figure) for row in some) for figure in _JUDGED}
+            for method, some in of_methods.items()
+        }
         others = [found[method] for method in ("alignment+ba", "graph") if method in found]
         if "alignment" in found and others:
             for figure in ("auc1", "auc3", "auc5"):
-                alone, best = (getattr(found["alignment"], figure), max(getattr(o, figure) for o in others))
+                alone, best = found["alignment"][figure], max(other[figure] for other in others)
                 if alone > best:
                     said.append(f"{name}: alignment alone is ahead, {figure} {alone:.1f} against {best:.1f}")
         if "graph" in found and "graph-alone" in found:
-            more = found["graph"].registered - found["graph-alone"].registered
-            if more:
-                said.append(f"{name}: the initialiser {'adds' if more > 0 else 'takes'} {abs(more)} photos")
-            if found["graph"].auc5 < found["graph-alone"].auc5:
-                aucs = f"{found['graph-alone'].auc5:.1f} to {found['graph'].auc5:.1f}"
+            graph, without = found["graph"], found["graph-alone"]
+            if more := graph["registered"] - without["registered"]:
+                said.append(f"{name}: the initialiser {'adds' if more > 0 else 'takes'} {abs(more):g} photos")
+            if graph["auc5"] < without["auc5"]:
+                aucs = f"{without['auc5']:.1f} to {graph['auc5']:.1f}"
                 said.append(f"{name}: the initialiser lowers auc5 from {aucs}")
     return said
 
