@@ -7,6 +7,8 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping import MappingProblem, refine_models
+from sfm.mapping.cameras.focal_priors import starting_values
+from sfm.mapping.scene.scene import Scene
 
 from . import low_overlap, synthetic
 from .low_overlap import FOCAL, HEIGHT, WIDTH, Photos
@@ -149,3 +151,26 @@ def with_exif(database: Path) -> Path:
         camera.params, camera.has_prior_focal_length = [FOCAL, WIDTH / 2, HEIGHT / 2, 0.0], True
         db.update_camera(camera)
     return database
+
+
+def test_two_view_estimates_win_only_where_third_photos_confirm_them(tmp_path: Path) -> None:
+    pairs_only = write(low_overlap.chain(6), tmp_path / "pairs.db")
+    confirmed = write(low_overlap.chain(6, dense=6), tmp_path / "dense.db")
+    guess, estimate = {1: 0.98 * FOCAL}, {1: 0.9 * FOCAL}
+
+    assert starting_values(Scene.open(pairs_only), guess, estimate) == guess
+    assert starting_values(Scene.open(confirmed), guess, estimate) == estimate
+    assert starting_values(Scene.open(pairs_only), {}, estimate) == estimate
+
+
+def test_keypoints_are_counted_by_the_photos_that_match_them(tmp_path: Path) -> None:
+    photos = low_overlap.chain(4, dense=3)
+    scene = Scene.open(low_overlap.write(photos, tmp_path / "database.db", wrong=0))
+    extract = scene.cache.correspondence_graph.extract_matches_between_images
+    before, after = set(extract(1, 2)[:, 1].tolist()), set(extract(2, 3)[:, 0].tolist())
+
+    every, more = scene.matched_keypoints("02.jpg")
+
+    assert every == len(before | after)
+    assert 0 < more == len(before & after)
+    assert scene.matched_keypoints("04.jpg")[1] == 0

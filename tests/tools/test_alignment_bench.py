@@ -34,9 +34,7 @@ def test_what_the_initialiser_adds_and_takes_is_told() -> None:
 def test_an_initialiser_that_lowers_the_figures_is_told() -> None:
     worse, without = row("graph", 50), Row("spin", 5, "none", 0, "graph-alone", registered=5, auc5=61.0)
 
-    assert alignment.judge([worse, without]) == [
-        "spin-5-none: the initialiser lowers auc5 from 61.0 to 60.0"
-    ]
+    assert alignment.judge([worse, without]) == ["spin-5-none: the initialiser lowers auc5 from 61.0 to 60.0"]
 
 
 @pytest.mark.slow  # a rendered scene and three runs

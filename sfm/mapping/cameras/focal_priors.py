@@ -2,7 +2,9 @@
 
 A flat scene seen straight down from one height fits any focal length: the camera height and the distortion
 compensate it. A focal length from EXIF is within a few per cent, so it stays until the observations determine
-a better one (`given_sigma`). So does the guess of a backend: depth, too, compensates any focal length.
+a better one (`given_sigma`). So does the guess of a backend where nearly all points are of two images, since
+depth compensates any focal length.
+
 Distortion is held with it until it is determined better than it is known of lenses (`has_known_distortion`):
 in two images it makes up for a wrong pose.
 """
@@ -26,6 +28,8 @@ from .reduced_system import ReducedSystem
 
 SIGMA_FOCAL = 0.02
 """Of a focal length by EXIF or a guess, relative: observations that determine one better are believed."""
+_MIN_SHARE = 0.2
+"""Of the matched keypoints, that two other images see, too."""
 _UNDERSTATED = 10.0
 """Ratio of the standard deviation by the jackknife to the formal one, at most."""
 _MIN_IMAGES = 3
@@ -166,9 +170,34 @@ def _given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions)
     if not options.holds_given:
         return frozenset()
     taken = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
-    known = {
-        *options.guessed_focal_lengths,
-        *(i for i in taken if scene.cache.camera(i).has_prior_focal_length),
-    }
+    known = {camera_id for camera_id in taken if scene.cache.camera(camera_id).has_prior_focal_length}
+    if options.guessed_focal_lengths and not matches_tell(
+        scene, (model.image(image_id).name for image_id in model.reg_image_ids())
+    ):
+        known |= options.guessed_focal_lengths.keys()
     given = known & taken.keys() - options.pipeline.constant_cameras
     return frozenset(given) if 2 * sum(taken[i] for i in given) > taken.total() else frozenset()
+
+
+def matches_tell(scene: Scene, names: Iterable[str]) -> bool:
+    """Whether enough keypoints of some images are matched with more than one other image."""
+    counts = [scene.matched_keypoints(name) for name in names]
+    return sum(more for _, more in counts) >= _MIN_SHARE * sum(every for every, _ in counts)
+
+
+def starting_values(
+    scene: Scene, guesses: Mapping[int, float], estimates: Mapping[int, float]
+) -> dict[int, float]:
+    """Focal length (px) by camera id, from guesses of the backend's and estimates from pairs of images.
+
+    Estimates win unless the images of the camera hardly have more than pairs.
+    """
+    images: dict[int, list[str]] = {}
+    for image in scene.cache.images.values():
+        images.setdefault(image.camera_id, []).append(image.name)
+    trusted = {
+        camera_id: focal_px
+        for camera_id, focal_px in estimates.items()
+        if camera_id not in guesses or matches_tell(scene, images.get(camera_id, ()))
+    }
+    return {**guesses, **trusted}

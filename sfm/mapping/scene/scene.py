@@ -20,6 +20,8 @@ from .depth_source import DepthSource
 from .photo_source import PhotoSource
 from .view_graph import MIN_NUM_INLIERS, ViewGraph
 
+_MAX_PARTNERS = 8  # images with most inliers by which the matched keypoints of another are counted
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -38,6 +40,7 @@ class Scene:
     """Image id to the index of its first keypoint of a second matcher, where it has such."""
     _keypoints: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _matches: dict[Pair, npt.NDArray[np.uint32]] = field(default_factory=dict, repr=False)
+    _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(
@@ -88,7 +91,7 @@ class Scene:
                 geometry = correspondences.extract_two_view_geometry(*ids, True)
                 cache.correspondence_graph.add_two_view_geometry(*ids, geometry)
         cache.correspondence_graph.finalize()
-        return replace(self, cache=cache, view_graph=self.view_graph.without(pairs))
+        return replace(self, cache=cache, view_graph=self.view_graph.without(pairs), _matched={})
 
     def keypoints(self, image_id: int) -> npt.NDArray[np.float32]:
         """Positions of all keypoints of an image, px, (N, 2)."""
@@ -103,6 +106,19 @@ class Scene:
             graph = self.cache.correspondence_graph
             self._matches[pair] = graph.extract_matches_between_images(*ids)
         return self._matches[pair]
+
+    def matched_keypoints(self, name: str) -> tuple[int, int]:
+        """How many keypoints of an image are matched with another one, and how many with two others or more.
+
+        Only the few images are looked at that it shares most matches with.
+        """
+        if name not in self._matched:
+            partners = np.zeros(len(self.keypoints(self.id_of[name])), np.int64)
+            for other in self.view_graph.neighbours(name)[:_MAX_PARTNERS]:
+                pair = Pair.of(name, other)
+                partners[self.matches(pair)[:, pair.index(name)]] += 1  # once, however often it is named
+            self._matched[name] = int(np.count_nonzero(partners)), int(np.count_nonzero(partners > 1))
+        return self._matched[name]
 
     def with_all_keypoints(self, reconstruction: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
         """A copy of a model whose images have all keypoints of the database."""
