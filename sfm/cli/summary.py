@@ -19,7 +19,13 @@ _MAX_LISTED = 10
 def result_lines(result: Result) -> list[str]:
     """Figures, photos left out with the reason, and where everything is."""
     lines = [f"result      {result.run.verdict.title}", result.summary()]
-    lines += [*_visual_aliasing(result), *_left_out(result), *_changed(result), *_in_doubt(result)]
+    lines += [
+        *_visual_aliasing(result),
+        *_bent(result),
+        *_left_out(result),
+        *_changed(result),
+        *_in_doubt(result),
+    ]
     if result.models:
         lines.append(f"model       {result.output / 'sparse' / '0'}")
     failed = {failure.step for failure in result.run.failures}
@@ -49,6 +55,10 @@ def _visual_aliasing(result: Result) -> Iterator[str]:
         count = len(result.run.inconsistent_pairs)
         yield f"aliasing    {count} pairs probably join look-alike places (visual aliasing)."
         yield f"  {result.run.aliasing_note}"
+
+
+def _bent(result: Result) -> Iterator[str]:
+    yield from (f"bent        {model.bent}" for model in result.run.models if model.bent)
 
 
 def _left_out(result: Result) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
@@ -15,6 +15,7 @@ import pycolmap
 from retrieval import Pair
 from sfm.mapping.measures.agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
 from sfm.mapping.measures.observations import PointTable, seen_by
+from sfm.mapping.measures.residual_ratio import residual_ratio
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities, pose_probabilities
 from sfm.mapping.scene.scene import Scene
@@ -96,6 +97,7 @@ def model_quality(
             contradicted=round(contradicted_of(pairs_of[name], errors, inliers, deferred), _DIGITS),
             probability=probabilities.photos[name],
         )
+    probabilities = replace(probabilities, residual_ratio=residual_ratio(scene, model, errors))
     return ModelQuality(photos, errors, inliers, _extent(model), probabilities)
 
 

@@ -101,7 +101,7 @@ def tiles(run: Run) -> tuple[Tile, ...]:
 
 def _not_folded(model: Mapping[str, Any]) -> Iterator[Tile]:
     if (chance := model.get("probability")) is not None:
-        yield Tile("Nothing folded", f"{100 * chance:.0f} %", "probability, largest model")
+        yield Tile("Not folded or bent", f"{100 * chance:.0f} %", "probability, largest model")
 
 
 def _skipped(photos: Mapping[str, Any]) -> str:
@@ -131,6 +131,7 @@ def verdict(run: Run, articulations: Mapping[int, str] = MappingProxyType({})) -
         num_models(run),
         num_doubted(run),
         bool(run.get("ambiguous")),
+        sum(bool(model.get("bent")) for model in run["models"]),
         tuple(failure["step"] for failure in run.get("failures", ())),
     )
     found = Verdict.of(facts)
@@ -161,6 +162,8 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
         count = len(run["inconsistent_pairs"])
         yield f"{count} pairs probably join places that only look the same: see Look-alike places below."
     for index, model in enumerate(models):
+        if model.get("bent"):
+            yield model["bent"]
         for group in model.get("alternatives", ())[:_MAX_SHOWN]:
             yield (
                 f"{_listed(group['names'])} of model {index} may belong elsewhere: "

@@ -18,7 +18,7 @@ from sfm.diagnosis.visual_aliasing import InconsistentPairRecord
 from sfm.georeferencing.georeference import Georeference
 from sfm.mapping.pose_consistency.pose_probability import Alternative, PoseProbabilities
 from sfm.pairs.failed_pairs import Failures
-from sfm.report.verdict import NO_MODEL, Facts, Verdict
+from sfm.report.verdict import NO_MODEL, Facts, Verdict, bent_in_words
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
 from sfm.workspace.failures import StepFailure
 
@@ -59,7 +59,11 @@ class ModelRecord:
     mean_track_length: float
     georeference: Georeference
     probability: float | None = None
-    """That no part of it is folded onto another, in [0, 1]; None where nobody looked."""
+    """That no part of it is folded onto another or bent, in [0, 1]; None where nobody looked."""
+    residual_ratio: float | None = None
+    """Residuals of its pairs by it, over those by each pair alone: about 1; None where nobody looked."""
+    bent: str = ""
+    """Why its poses or cameras are probably wrong, where that is much, and what to do."""
     alternatives: tuple[Alternative, ...] = ()
     """Groups of photos that probably belong elsewhere."""
 
@@ -72,6 +76,7 @@ class ModelRecord:
         chances: PoseProbabilities | None = None,
     ) -> ModelRecord:
         """Figures of the model written to `sparse/<index>`."""
+        ratio = chances.residual_ratio if chances else None
         return cls(
             path=f"sparse/{index}",
             num_images=model.num_reg_images(),
@@ -80,7 +85,9 @@ class ModelRecord:
             mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
             mean_track_length=round(model.compute_mean_track_length(), 3),
             georeference=place,
-            probability=chances.not_folded if chances else None,
+            probability=chances.right if chances else None,
+            residual_ratio=ratio and round(ratio, 3),
+            bent=bent_in_words(index, ratio) if ratio and chances and chances.is_bent else "",
             alternatives=chances.alternatives if chances else (),
         )
 
@@ -170,6 +177,7 @@ class RunRecord:
             num_models,
             sum(bool(outcome.doubt) for outcome in self.outcomes),
             self.ambiguous,
+            sum(bool(model.bent) for model in self.models),
             tuple(failure.step for failure in failures),
         )
         status = "no_model" if not num_models else "unfinished" if failures else "ok"

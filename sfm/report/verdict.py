@@ -26,6 +26,8 @@ class Facts:
     """Registered photos that are probably at a wrong place."""
     ambiguous: bool = False
     """Whether so many pairs are inconsistent (visual aliasing) that the model may be folded."""
+    bent: int = 0
+    """Models that fit their pairs much worse than each pair could be fitted."""
     failed_steps: tuple[str, ...] = ()
     """Steps that failed after there were models."""
 
@@ -69,8 +71,20 @@ def _caveats(facts: Facts, *, is_whole: bool) -> Iterator[str]:
         yield f"{facts.in_doubt} {photos} in doubt"
     if facts.ambiguous:
         yield "it may be folded: places look alike" if is_whole else "places look alike"
+    if facts.bent:
+        yield "it is probably bent" if is_whole else f"{facts.bent} probably bent"
     if facts.failed_steps:
         yield f"but not all was done: {', '.join(facts.failed_steps)} failed"
+
+
+def bent_in_words(index: int, residual_ratio: float) -> str:
+    """Why a model is probably bent, and what to do."""
+    return (
+        f"Model {index} is probably bent: its cameras and poses fit the matches {residual_ratio:.1f} times "
+        "worse than pairs of photos fit each other. Most often the focal length is wrong: use the original "
+        "photos with their EXIF, or give images.camera_model and images.camera_params. A rolling shutter in "
+        "fast motion and places that look alike bend models, too."
+    )
 
 
 def message(

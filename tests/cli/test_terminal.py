@@ -193,8 +193,9 @@ class _Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("ambiguous", [True, False])
-def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
+def test_an_ambiguous_collection_and_a_bent_model_are_warned_of(ambiguous: bool) -> None:
     run = SimpleNamespace(
+        models=(SimpleNamespace(bent="Model 0 is probably bent" if ambiguous else ""),),
         ambiguous=ambiguous,
         inconsistent_pairs=("a pair", "another"),
         aliasing_note="Take photos between." if ambiguous else "",
@@ -210,6 +211,7 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
     warned = [
         "aliasing    2 pairs probably join look-alike places (visual aliasing).",
         "  Take photos between.",
+        "bent        Model 0 is probably bent",
     ]
     assert lines == ["result      No model could be built", "figures", *(warned if ambiguous else [])]
 
@@ -218,7 +220,12 @@ def test_an_ambiguous_collection_is_warned_of(ambiguous: bool) -> None:
 def test_photos_in_doubt_are_counted_and_named(num_doubted: int) -> None:
     export = SimpleNamespace(report=False)
     run = SimpleNamespace(
-        ambiguous=False, verdict=NO_MODEL, failures=(), changed=(), config=SimpleNamespace(export=export)
+        models=(),
+        ambiguous=False,
+        verdict=NO_MODEL,
+        failures=(),
+        changed=(),
+        config=SimpleNamespace(export=export),
     )
     outcomes = tuple(
         PhotoOutcome(f"{i:02d}.jpg", PhotoStatus.REGISTERED, 0, 50, doubt="few points" * (i < num_doubted))

@@ -96,6 +96,14 @@ SOUND = Facts(readable=8, registered=8, num_models=1)
             "Every photo is in, in 2 separate models, places look alike",
         ),
         (
+            replace(SOUND, bent=1),
+            "Every photo is in one model, it is probably bent",
+        ),
+        (
+            replace(SOUND, num_models=2, bent=1),
+            "Every photo is in, in 2 separate models, 1 probably bent",
+        ),
+        (
             replace(SOUND, failed_steps=("report",)),
             "Every photo is in one model, but not all was done: report failed",
         ),
