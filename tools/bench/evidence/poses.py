@@ -35,10 +35,12 @@ from sfm.evaluation import load_ground_truth
 from sfm.ingest.grey_photos import GreyPhotos
 from sfm.mapping import InconsistencyReport
 from sfm.mapping.measures.photo_consistency import similar_log_odds
+from sfm.mapping.measures.residual_ratio import residual_ratio
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
 from sfm.mapping.pose_consistency.pose_probability import (
     FOLDED_SHARE,
     PoseModel,
+    PoseProbabilities,
     lowest_averages,
     pose_probabilities,
     section,
@@ -70,6 +72,7 @@ class LabelledModel:
     """Whether the images of a pair are rightly placed to each other, of those whose photos are compared."""
     similar: Mapping[Pair, float] = field(default_factory=dict)
     """`similar_log_odds` of the same pairs."""
+    residual_ratio: float | None = None
 
     @property
     def matrix(self) -> Reals:
@@ -187,6 +190,7 @@ def labelled_models(
                 errors_px,
                 pairs,
                 {pair: similar[pair] for pair in pairs},
+                residual_ratio(scene, model, evidence.errors_px),
             )
         )
     return found
@@ -352,6 +356,7 @@ def _row(one: LabelledModel, chances: Reals, whole: float) -> dict[str, object]:
         "wrong_below_half": int((~truth & (chances < 0.5)).sum()),
         "right_below_half": int((truth & (chances < 0.5)).sum()),
         "not_folded": round(whole, 3),
+        "residual_ratio": one.residual_ratio and round(one.residual_ratio, 3),
     }
 
 
@@ -362,6 +367,7 @@ def _pooled(models: Sequence[LabelledModel], odds: Reals, whole: Reals) -> dict[
     points = [np.array(list(one.evidence.num_points.values()))[one.is_known] for one in models]
     errors = [one.reprojection_px[one.is_known] for one in models]
     right = np.array([one.truth.mean() >= _WHOLE for one in models])
+    bent = np.array([PoseProbabilities({}, {}, 1.0, (), one.residual_ratio).is_bent for one in models])
     found = {
         "images": len(truth),
         "wrong": int((~truth).sum()),
@@ -375,6 +381,8 @@ def _pooled(models: Sequence[LabelledModel], odds: Reals, whole: Reals) -> dict[
         "right_below_half": float((chances < 0.5)[truth].mean()),
         "folded_models": int((~right).sum()),
         "auroc_of_models": auroc(whole, right),
+        "bent_models": int(bent.sum()),
+        "right_of_bent": float(right[bent].mean()) if bent.any() else float("nan"),
     }
     return {key: round(value, 4) for key, value in found.items()}
 
