@@ -5,8 +5,8 @@ compensate it. A focal length from EXIF is within a few per cent, so it stays un
 a better one (`given_sigma`). So does the guess of a backend where nearly all points are of two images, since
 depth compensates any focal length.
 
-Distortion is held with it until it is determined better than it is known of lenses (`has_known_distortion`):
-in two images it makes up for a wrong pose.
+Distortion is held with one of EXIF until it is determined better than it is known of lenses
+(`has_known_distortion`): in two images it makes up for a wrong pose.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ def with_held_intrinsics(
     """`options` of an adjustment of the session's model, without intrinsics that are held.
 
     COLMAP frees the focal lengths of all cameras or of none; so it does with distortion, which is held only
-    with the focal lengths. What is held is set to what was given, in the model.
+    with focal lengths of EXIF. What is held is set to what was given, in the model.
     """
     scene, model = session.scene, session.reconstruction
     given = _given(scene, model, session.options)
     if not options.refine_focal_length or not must_hold_given(scene, model, session.options):
         return options
     held = without_focal(options)
-    held.refine_extra_params = options.refine_extra_params and has_known_distortion(model, given)
+    held.refine_extra_params = options.refine_extra_params and (
+        not given.isdisjoint(session.options.guessed_focal_lengths) or has_known_distortion(model, given)
+    )
     _reset(session, given, distortion=options.refine_extra_params and not held.refine_extra_params)
     return held
 
