@@ -57,10 +57,10 @@ def with_held_intrinsics(
     return held
 
 
-def with_held_local_intrinsics(
+def with_held_local_focal(
     session: MapperSession, options: pycolmap.BundleAdjustmentOptions
 ) -> pycolmap.BundleAdjustmentOptions:
-    """The same for an adjustment of a few images, which determine no focal length that others share."""
+    """`options` of an adjustment of a few images: these determine no given focal length that others share."""
     given = options.refine_focal_length and _given(session.scene, session.reconstruction, session.options)
     return without_focal(options) if given else options
 

@@ -12,7 +12,7 @@ from collections.abc import Set
 
 import pycolmap
 
-from ..cameras.focal_priors import with_held_intrinsics, with_held_local_intrinsics
+from ..cameras.focal_priors import with_held_intrinsics, with_held_local_focal
 from ..measures.residuals import noise_px, residual_lengths
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
@@ -29,7 +29,7 @@ def refine_local(session: MapperSession, name: str) -> None:
         pipeline.ba_local_max_refinements,
         pipeline.ba_local_max_refinement_change,
         session.options.mapper,
-        with_held_local_intrinsics(session, session.options.local_ba),
+        with_held_local_focal(session, session.options.local_ba),
         session.options.triangulation,
         session.scene.id_of[name],
     )
