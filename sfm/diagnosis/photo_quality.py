@@ -83,6 +83,7 @@ def model_quality(
     probabilities = pose_probabilities(
         ModelEvidence.of(scene, model, probability, deferred, errors_px=errors)
     )
+    probabilities = replace(probabilities, residual_ratio=residual_ratio(scene, model, errors))
     photos = {}
     for name, mine in zip(seen.names, seen.slices, strict=True):
         sigma: PoseSigma | None = sigmas.get(name)
@@ -97,7 +98,6 @@ def model_quality(
             contradicted=round(contradicted_of(pairs_of[name], errors, inliers, deferred), _DIGITS),
             probability=probabilities.photos[name],
         )
-    probabilities = replace(probabilities, residual_ratio=residual_ratio(scene, model, errors))
     return ModelQuality(photos, errors, inliers, _extent(model), probabilities)
 
 

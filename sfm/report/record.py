@@ -16,6 +16,7 @@ from sfm.colmap.database import PairRecord
 from sfm.config.schema import Config
 from sfm.diagnosis.visual_aliasing import InconsistentPairRecord
 from sfm.georeferencing.georeference import Georeference
+from sfm.mapping.measures.residual_ratio import is_bent
 from sfm.mapping.pose_consistency.pose_probability import Alternative, PoseProbabilities
 from sfm.pairs.failed_pairs import Failures
 from sfm.report.verdict import NO_MODEL, Facts, Verdict, bent_in_words
@@ -87,7 +88,7 @@ class ModelRecord:
             georeference=place,
             probability=chances.right if chances else None,
             residual_ratio=ratio and round(ratio, 3),
-            bent=bent_in_words(index, ratio) if ratio and chances and chances.is_bent else "",
+            bent=bent_in_words(index, ratio) if ratio and is_bent(ratio) else "",
             alternatives=chances.alternatives if chances else (),
         )
 

@@ -143,6 +143,12 @@ def test_errors_of_guessed_intrinsics_are_in_the_covariance() -> None:
     assert 0.6 < np.mean(stated) < 1.6
 
 
+def test_a_panorama_has_no_intrinsics_to_guess() -> None:
+    camera = pycolmap.Camera.create_from_model_name(1, "EQUIRECTANGULAR", 1.0, 200, 100)
+
+    assert a_sigma_away(camera, SIGMA_FOCAL) == []
+
+
 def test_a_camera_that_only_turned_is_found_by_pnp() -> None:
     pair, true = made(np.zeros(3), scale=0.02, depth=0.02)
 

@@ -6,12 +6,13 @@ import numpy as np
 import pycolmap
 import pytest
 from evidence.graphs import LabelledGraph, thinned
+from evidence.labelled_models import LabelledModel, rightly_placed
 from evidence.logistic import auroc, calibration_error
 from evidence.models import PARTS, part_of_photos
 from evidence.pairs import INDICATORS, left_out, model_of
-from evidence.poses import LabelledModel, pair_model_of, rightly_placed
 from evidence.poses import left_out as left_out_of_poses
 from evidence.poses import model_of as pose_model_of
+from evidence.poses import pair_model_of
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
 from synthetic.kinds import KINDS, plan_kind
 

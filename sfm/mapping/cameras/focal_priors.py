@@ -6,14 +6,14 @@ a better one (`given_sigma`). So does the guess of a backend where nearly all po
 depth compensates any focal length.
 
 Distortion is held with one of EXIF until it is determined better than it is known of lenses
-(`has_known_distortion`): in two images it makes up for a wrong pose.
+(`_has_known_distortion`): in two images it makes up for a wrong pose.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 import pycolmap
@@ -45,13 +45,15 @@ def with_held_intrinsics(
     COLMAP frees the focal lengths of all cameras or of none; so it does with distortion, which is held only
     with focal lengths of EXIF. What is held is set to what was given, in the model.
     """
-    scene, model = session.scene, session.reconstruction
-    given = _given(scene, model, session.options)
-    if not options.refine_focal_length or not must_hold_given(scene, model, session.options):
+    if not options.refine_focal_length:
+        return options
+    model, guessed = session.reconstruction, session.options.guessed_focal_lengths
+    given = _given(session.scene, model, session.options)
+    if not _must_hold(model, given, session.options):
         return options
     held = without_focal(options)
     held.refine_extra_params = options.refine_extra_params and (
-        not given.isdisjoint(session.options.guessed_focal_lengths) or has_known_distortion(model, given)
+        not given.isdisjoint(guessed) or _has_known_distortion(model, given)
     )
     _reset(session, given, distortion=options.refine_extra_params and not held.refine_extra_params)
     return held
@@ -74,7 +76,10 @@ def without_focal(options: pycolmap.BundleAdjustmentOptions) -> pycolmap.BundleA
 
 def must_hold_given(scene: Scene, model: pycolmap.Reconstruction, options: MapperOptions) -> bool:
     """Whether the focal lengths of most images are given, and the observations determine no better ones."""
-    given = _given(scene, model, options)
+    return _must_hold(model, _given(scene, model, options), options)
+
+
+def _must_hold(model: pycolmap.Reconstruction, given: Set[int], options: MapperOptions) -> bool:
     if not given:
         return False
     num_images = sum(model.image(i).camera_id in given for i in model.reg_image_ids())
@@ -88,24 +93,19 @@ def given_sigma(
     cameras = {camera_id: model.camera(camera_id) for camera_id in camera_ids}
     num_extra = min(len(camera.extra_params_idxs()) for camera in cameras.values())
     num_extra = num_extra if options.refine_extra_params else 0
-    freedoms = {camera_id: _common_factor(camera, num_extra) for camera_id, camera in cameras.items()}
+    freedoms = {i: _freed(camera, num_extra, focal=True) for i, camera in cameras.items()}
     return _sigma(model, freedoms, SIGMA_FOCAL)
 
 
-def has_known_distortion(model: pycolmap.Reconstruction, camera_ids: Iterable[int]) -> bool:
-    """Whether the observations determine the distortion of some cameras better than it is known of lenses.
-
-    Args:
-        model: with some focal lengths.
-        camera_ids: of the cameras, each of which has its own distortion.
-    """
-    cameras = [model.camera(camera_id) for camera_id in camera_ids]
-    return all(
-        _sigma(model, {camera.camera_id: _distortion(camera)}, sigma_of_distortion(camera))
-        <= sigma_of_distortion(camera)
-        for camera in cameras
-        if ladder_of(camera.model_name)
-    )
+def _has_known_distortion(model: pycolmap.Reconstruction, camera_ids: Iterable[int]) -> bool:
+    """Whether the observations determine the distortion of each camera better than it is known of lenses."""
+    for camera in map(model.camera, camera_ids):
+        if ladder_of(camera.model_name):
+            known = sigma_of_distortion(camera)
+            freedom = _freed(camera, len(camera.extra_params_idxs()), focal=False)
+            if _sigma(model, {camera.camera_id: freedom}, known) > known:
+                return False
+    return True
 
 
 def _sigma(model: pycolmap.Reconstruction, freedoms: Mapping[int, Freedom], known: float) -> float:
@@ -134,21 +134,13 @@ def _sigma(model: pycolmap.Reconstruction, freedoms: Mapping[int, Freedom], know
     return max(formal, float(np.sqrt(scatter))) if np.isfinite(scatter) else np.inf
 
 
-def _distortion(camera: pycolmap.Camera) -> Freedom:
-    """A camera with its distortion free, the first parameter in front."""
-    extra = list(camera.extra_params_idxs())
-    directions = np.eye(len(camera.params))[:, extra]
-    names = tuple(f"extra {i}" for i in range(len(extra)))
-    return Freedom(camera, names, directions, np.zeros(0), tuple(range(len(extra))), ())
-
-
-def _common_factor(camera: pycolmap.Camera, num_extra: int) -> Freedom:
-    """A camera with its focal length, as a factor, and the first of its distortion parameters free."""
-    focal, extra = camera.focal_length_idxs(), camera.extra_params_idxs()[:num_extra]
-    directions = np.zeros((len(camera.params), 1 + num_extra))
-    directions[focal, 0] = np.asarray(camera.params)[focal]
-    directions[extra, range(1, 1 + num_extra)] = 1.0
-    names = ("f", *(f"extra {i}" for i in range(num_extra)))
+def _freed(camera: pycolmap.Camera, num_extra: int, *, focal: bool) -> Freedom:
+    """A camera with its first distortion parameters free, and with `focal` its focal length, as a factor."""
+    every = np.eye(len(camera.params))
+    factor = every[:, list(camera.focal_length_idxs())].sum(axis=1, keepdims=True) * camera.params[:, None]
+    extra = every[:, list(camera.extra_params_idxs()[:num_extra])]
+    directions = np.hstack((factor, extra)) if focal else extra
+    names = (*(("f",) if focal else ()), *(f"extra {i}" for i in range(num_extra)))
     return Freedom(camera, names, directions, np.zeros(0), tuple(range(len(names))), ())
 
 

@@ -17,15 +17,14 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from ..measures.residual_ratio import is_bent
 from .pose_features import ModelEvidence, neighbourhood, pose_features
 
 FOLDED_SHARE = 0.05
 """A model is folded if more of its images than this share are wrong."""
 _LIKELIER_WRONG = 0.5
-_BENT = 1.5
-"""Of the residual ratio."""
 _RIGHT_THOUGH_BENT = 0.1
-"""Share of right models among those with more."""
+"""Share of right models among those that are said to be bent."""
 _UNLINKED = "no pair that agrees with its pose links it with the rest of its model"
 WORDS = {
     "link": "only pairs that may join look-alike places link it with the rest of its model",
@@ -85,14 +84,9 @@ class PoseProbabilities:
     """As `measures.residual_ratio`; None where nobody looked."""
 
     @property
-    def is_bent(self) -> bool:
-        """Whether the poses or cameras of the model fit its pairs much worse than these could be fitted."""
-        return self.residual_ratio is not None and self.residual_ratio > _BENT
-
-    @property
     def right(self) -> float:
         """Probability that no part of the model is folded or bent."""
-        return round(self.not_folded * (_RIGHT_THOUGH_BENT if self.is_bent else 1.0), 4)
+        return round(self.not_folded * (_RIGHT_THOUGH_BENT if is_bent(self.residual_ratio) else 1.0), 4)
 
 
 @cache

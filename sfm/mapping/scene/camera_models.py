@@ -184,12 +184,15 @@ def sigma_of_principal_point(camera: pycolmap.Camera, *, is_cropped: bool) -> fl
 def a_sigma_away(camera: pycolmap.Camera, sigma_focal: float) -> list[pycolmap.Camera]:
     """Cameras that the intrinsics of a camera may as well be, one for each parameter that nobody measured.
 
-    Of focal length, principal point and first radial distortion, each moved by its standard deviation.
+    Of focal length, principal point and first radial distortion, each moved by its standard deviation. None
+    for a spherical camera, which has no focal length.
 
     Args:
-        camera: a pinhole, or of a model of `LADDERS`.
+        camera: spherical, a pinhole, or of a model of `LADDERS`.
         sigma_focal: standard deviation of the focal length, relative to it.
     """
+    if not camera.focal_length_idxs():
+        return []
     distorts = bool(camera.extra_params_idxs())
     start = camera if distorts else as_model(camera, "SIMPLE_RADIAL")
     centre = sigma_of_principal_point(camera, is_cropped=False)
@@ -206,8 +209,7 @@ def a_sigma_away(camera: pycolmap.Camera, sigma_focal: float) -> list[pycolmap.C
 
 def sigma_of_distortion(camera: pycolmap.Camera) -> float:
     """Standard deviation of the first parameter of radial distortion, of real lenses."""
-    corner = np.hypot(camera.width, camera.height) / 2 / camera.mean_focal_length()
-    return float(_SIGMA_CORNER[camera.is_perspective_fisheye()] / corner**2)
+    return _sigma_of_radial(camera, 2)
 
 
 def ladder_of(model: str) -> tuple[str, ...]:
@@ -282,6 +284,11 @@ def _sigma(name: str, camera: pycolmap.Camera) -> float:
         return sigma_of_principal_point(camera, is_cropped=False)
     if name in _RADIAL:
         powers = _RADIAL | _RATIONAL if camera.model_name == "FULL_OPENCV" else _RADIAL
-        corner = np.hypot(camera.width, camera.height) / 2 / camera.mean_focal_length()
-        return float(_SIGMA_CORNER[camera.is_perspective_fisheye()] / corner ** powers[name])
+        return _sigma_of_radial(camera, powers[name])
     return _SIGMAS.get(name, _SIGMA_FREE)
+
+
+def _sigma_of_radial(camera: pycolmap.Camera, power: int) -> float:
+    """Of a term of radial distortion that scales with this power of the distance from the middle."""
+    corner = np.hypot(camera.width, camera.height) / 2 / camera.mean_focal_length()
+    return float(_SIGMA_CORNER[camera.is_perspective_fisheye()] / corner**power)

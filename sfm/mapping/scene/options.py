@@ -125,11 +125,7 @@ def mapper_options(
         global_ba=global_ba,
         settling_ba=_near(global_ba, _SETTLING_TOLERANCE),
         final_ba=_near(global_ba, _TOLERANCE),
-        guessed_focal_lengths={
-            camera_id: focal_px
-            for camera_id, focal_px in guessed_focal_lengths.items()
-            if camera_id not in fixed_cameras
-        },
+        guessed_focal_lengths=dict(guessed_focal_lengths),
     )
 
 
