@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Set
 
 from retrieval import Pair
-from sfm.mapping.measures.agreement import AGREED_PX, CONTRADICTED_PX
 
 from .photo_quality import ModelQuality, firm_parts
 
@@ -24,9 +23,8 @@ def cleared_pairs(quality: ModelQuality, deferred: Set[Pair]) -> frozenset[Pair]
         deferred: pairs that may be inconsistent.
     """
     part_of = {name: index for index, part in enumerate(firm_parts(quality, deferred)) for name in part}
-    agreeing = (pair for pair in deferred if quality.errors_px.get(pair, CONTRADICTED_PX) <= AGREED_PX)
     return frozenset(
         pair
-        for pair in agreeing
+        for pair in deferred & quality.agreeing
         if part_of[pair.a] == part_of[pair.b] and not quality.probabilities.reasons.keys() & {*pair}
     )

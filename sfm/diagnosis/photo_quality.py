@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pycolmap
 
 from retrieval import Pair
-from sfm.mapping.measures.agreement import AGREED_PX, CONTRADICTED_PX, contradicted_matches, median_errors_px
+from sfm.mapping.measures.agreement import CONTRADICTED_PX, contradicted_matches, median_errors_px
 from sfm.mapping.measures.observations import PointTable, seen_by
 from sfm.mapping.measures.residual_ratio import residual_ratio
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence
@@ -35,6 +35,8 @@ class ModelQuality:
     photos: Mapping[str, PhotoQuality]
     errors_px: Mapping[Pair, float]
     """Median distance to the epipolar lines, of each verified pair within the model."""
+    agreeing: Set[Pair]
+    """Those of these pairs that the poses agree with."""
     inliers: Mapping[Pair, int]
     """Matches of each of these pairs."""
     extent: float
@@ -80,10 +82,8 @@ def model_quality(
     for pair in errors:
         for name in pair:
             pairs_of[name].append(pair)
-    probabilities = pose_probabilities(
-        ModelEvidence.of(scene, model, probability, deferred, errors_px=errors)
-    )
-    probabilities = replace(probabilities, residual_ratio=residual_ratio(scene, model, errors))
+    evidence = ModelEvidence.of(scene, model, probability, deferred, errors_px=errors)
+    probabilities = replace(pose_probabilities(evidence), residual_ratio=residual_ratio(scene, model, errors))
     photos = {}
     for name, mine in zip(seen.names, seen.slices, strict=True):
         sigma: PoseSigma | None = sigmas.get(name)
@@ -94,11 +94,11 @@ def model_quality(
             sigma_rotation_deg=None if sigma is None else float(f"{sigma.rotation_deg:.{_DIGITS}g}"),
             why_no_sigma="" if sigma else why or "it sees no point of the model",
             num_pairs=len(pairs_of[name]),
-            num_neighbours=sum(errors[pair] <= AGREED_PX for pair in pairs_of[name]),
+            num_neighbours=sum(pair in evidence.agreeing for pair in pairs_of[name]),
             contradicted=round(contradicted_of(pairs_of[name], errors, inliers, deferred), _DIGITS),
             probability=probabilities.photos[name],
         )
-    return ModelQuality(photos, errors, inliers, _extent(model), probabilities)
+    return ModelQuality(photos, errors, evidence.agreeing, inliers, _extent(model), probabilities)
 
 
 def contradicted_of(

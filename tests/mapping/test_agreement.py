@@ -5,8 +5,15 @@ import pycolmap
 import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
-from sfm.mapping.measures.agreement import agreement, contradicted_share
+from sfm.mapping.measures.agreement import (
+    AGREED_PX,
+    agreeing_pairs,
+    agreement,
+    contradicted_share,
+    median_errors_px,
+)
 from sfm.mapping.measures.epipolar import Views
+from sfm.mapping.measures.pair_residuals import pair_residuals_px
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene
 from sfm.mapping.scene.session import open_session
@@ -70,3 +77,31 @@ def test_photos_at_another_place_agree_as_if_the_model_had_them_there(tmp_path: 
         frame.rig_from_world = there_from_here.transform_camera_world(frame.rig_from_world)
     assert found == pytest.approx(Views(scene, model).median_errors_px(scene.view_graph.edges))
     assert max(found.values()) > 8 > max(here.values())
+
+
+def test_pairs_agree_by_their_own_noise(tmp_path: Path) -> None:
+    database = synthetic.synthesize(tmp_path / "database.db").database
+    (model,) = run(database).models
+    scene = Scene.open(database)
+    before = median_errors_px(scene, model, scene.view_graph.edges)
+    image = model.image(3)
+    model.frame(image.frame_id).rig_from_world = (
+        pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.0, 0.01])), np.zeros(3))
+        * image.cam_from_world()
+    )
+
+    after = median_errors_px(scene, model, scene.view_graph.edges)
+
+    assert agreeing_pairs(scene, before) == set(scene.view_graph.edges)
+    moved = {pair for pair in after if image.name in pair}
+    assert all(after[pair] < AGREED_PX for pair in moved)
+    assert agreeing_pairs(scene, after) == set(after) - moved
+
+
+@pytest.mark.parametrize("num_points", [20, 40, 300])
+def test_few_matches_have_as_much_noise_as_many(tmp_path: Path, num_points: int) -> None:
+    scene = Scene.open(synthetic.synthesize(tmp_path / "some.db", num_points=num_points).database)
+
+    found = pair_residuals_px(scene, scene.view_graph.edges)
+
+    assert np.median([*found.values()]) == pytest.approx(0.35, rel=0.35)  # half a pixel, across two lines

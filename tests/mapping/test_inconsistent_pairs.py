@@ -17,7 +17,6 @@ from sfm.diagnosis.visual_aliasing import (
     read_inconsistent_pairs,
     visual_aliasing,
 )
-from sfm.mapping.measures.agreement import AGREED_PX
 from sfm.mapping.pair_consistency.inconsistent_pairs import find_inconsistent_pairs
 from sfm.mapping.pair_consistency.missing_correspondences import context_agreement
 from sfm.mapping.pair_consistency.pair_probability import WORDS, pair_evidence
@@ -234,34 +233,33 @@ FIRM = tuple(Pair(a, b) for a, b in ("ab", "bc", "cd"))
 VERIFY = Pair("a", "d")
 
 
-def quality(error_px: float, firm: tuple[Pair, ...] = FIRM) -> ModelQuality:
+def quality(*, agrees: bool = True, firm: tuple[Pair, ...] = FIRM) -> ModelQuality:
     """A chain of four photos and a suspect that closes it."""
-    errors = {**dict.fromkeys(firm, 0.5), VERIFY: error_px}
+    errors, agreeing = dict.fromkeys((*firm, VERIFY), 0.5), {*firm, *((VERIFY,) if agrees else ())}
     certain = PoseProbabilities(dict.fromkeys("abcd", 1.0), {}, 1.0, ())
-    return ModelQuality(dict.fromkeys("abcd", PHOTO), errors, dict.fromkeys(errors, 100), 10.0, certain)
+    photos, inliers = dict.fromkeys("abcd", PHOTO), dict.fromkeys(errors, 100)
+    return ModelQuality(photos, errors, agreeing, inliers, 10.0, certain)
 
 
-@pytest.mark.parametrize("error_px", [0.3, AGREED_PX, AGREED_PX + 0.1, 50.0])
-def test_a_suspect_is_cleared_where_the_poses_agree_with_it(error_px: float) -> None:
-    cleared = cleared_pairs(quality(error_px), {VERIFY})
-
-    assert cleared == ({VERIFY} if error_px <= AGREED_PX else set())
+@pytest.mark.parametrize("agrees", [True, False])
+def test_a_suspect_is_cleared_where_the_poses_agree_with_it(agrees: bool) -> None:
+    assert cleared_pairs(quality(agrees=agrees), {VERIFY}) == ({VERIFY} if agrees else set())
 
 
 def test_a_suspect_that_alone_joins_two_parts_is_not_cleared() -> None:
-    assert cleared_pairs(quality(0.3, FIRM[:1] + FIRM[2:]), {VERIFY}) == set()
+    assert cleared_pairs(quality(firm=FIRM[:1] + FIRM[2:]), {VERIFY}) == set()
 
 
 def test_nor_is_one_between_photos_of_two_models() -> None:
-    apart = quality(0.3)
+    apart = replace(quality(), errors_px=dict.fromkeys(FIRM, 0.5), agreeing=frozenset(FIRM))
 
-    assert cleared_pairs(replace(apart, errors_px=dict.fromkeys(FIRM, 0.5)), {VERIFY}) == set()
+    assert cleared_pairs(apart, {VERIFY}) == set()
 
 
 def test_nor_is_one_of_an_image_that_is_likelier_wrong() -> None:
     doubted = PoseProbabilities({**dict.fromkeys("bcd", 1.0), "a": 0.2}, {"a": "why"}, 1.0, ())
 
-    assert cleared_pairs(replace(quality(0.3), probabilities=doubted), {VERIFY}) == set()
+    assert cleared_pairs(replace(quality(), probabilities=doubted), {VERIFY}) == set()
 
 
 def test_a_report_without_some_of_its_suspects() -> None:

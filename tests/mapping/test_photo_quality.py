@@ -126,7 +126,7 @@ def test_weak_evidence_puts_a_photo_in_doubt(weak: PhotoQuality, num_points: int
     photos = {**dict.fromkeys("bcd", SOUND), "a": weak}
     pairs = {Pair.of("a", other): 1.0 for other in "bcd"}
     certain = PoseProbabilities(dict.fromkeys(photos, 1.0), {}, 1.0, ())
-    quality = ModelQuality(photos, pairs, dict.fromkeys(pairs, 100), 10.0, certain)
+    quality = ModelQuality(photos, pairs, set(pairs), dict.fromkeys(pairs, 100), 10.0, certain)
 
     doubted = doubts(quality, {**dict.fromkeys("bcd", 300), "a": num_points})
 

@@ -8,7 +8,6 @@ import pytest
 
 from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.measures.residual_ratio import is_bent, residual_ratio
-from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 from sfm.mapping.scene.scene import Scene
 
 from . import synthetic
@@ -63,10 +62,3 @@ def test_pairs_that_contradict_a_model_do_not_count(made: tuple[Scene, pycolmap.
 
     assert residual_ratio(scene, model, errors) == pytest.approx(ratio(scene, model), rel=0.1)
     assert residual_ratio(scene, model, dict.fromkeys(errors, 400.0)) is None
-
-
-def test_a_bent_model_is_hardly_right() -> None:
-    bent, straight = (PoseProbabilities({}, {}, 0.9, (), found) for found in (1.6, 1.4))
-
-    assert (bent.right, straight.right) == (0.09, 0.9)
-    assert PoseProbabilities({}, {}, 0.9, ()).right == 0.9

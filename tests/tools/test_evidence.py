@@ -147,13 +147,13 @@ def row(kind: str, *, folded: int, seed: int, has_photos: bool = False) -> Label
     near = {Pair(a, b) for i, a in enumerate(names) for b in names[i + 1 : i + 4]}
     border = {pair for pair in near if int(pair.a) < folded <= int(pair.b)}
     false = {Pair(names[i], names[15 - i]) for i in range(folded)}
-    probability = {pair: rng.uniform(0.8, 1) for pair in near - border}
-    probability |= {pair: rng.uniform(0, 0.4) for pair in false}
-    errors = dict.fromkeys(probability, 1.0)
-    overlaps = dict.fromkeys([*errors, *(Pair(names[i], names[14 - i]) for i in range(folded))], 0.5)
+    probability = {pair: rng.uniform(0.8, 1) for pair in sorted(near)}
+    probability |= {pair: rng.uniform(0, 0.4) for pair in sorted(false)}
+    beside = {Pair(names[i], names[14 - i]) for i in range(folded)} | false
+    overlaps = {**dict.fromkeys(probability, 0.5), **dict.fromkeys(sorted(beside), -0.5)}
     points = dict.fromkeys(names, 100)
     looks = overlaps if has_photos else None
-    evidence = ModelEvidence(points, probability, errors, overlaps, looks, frozenset())
+    evidence = ModelEvidence(points, probability, probability.keys() - border, overlaps, looks)
     right = np.array([int(name) >= folded for name in names])
     every = np.ones(16, bool)
     pairs = {pair: pair not in false for pair in probability}
@@ -179,7 +179,7 @@ def test_poses_of_a_kind_that_the_fit_has_not_seen_are_judged_right(has_photos: 
     assert pooled["auroc_of_models"] == 1
     assert fit["wrong_images"] == 12
     assert all(value >= 0 for value in fit["coefficients"].values())
-    assert fit["coefficients"]["link"] > 0
+    assert fit["coefficients"]["agreement"] > 0
     assert ("photo_consistency" in fit["coefficients"]) is has_photos
 
 

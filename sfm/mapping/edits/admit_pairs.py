@@ -14,7 +14,7 @@ import pycolmap
 from retrieval import Pair
 
 from ..growing.submodels import MappingContext, Submodel, continued
-from ..measures.agreement import AGREED_PX, median_errors_px
+from ..measures.agreement import agreeing_pairs, median_errors_px
 from ..scene.journal import Journal
 from ..scene.scene import Scene
 
@@ -29,7 +29,7 @@ def supported_pairs(
         for image_id in model.reg_image_ids()
     }
     errors = [median_errors_px(scene, model, deferred) for model in models]
-    true = frozenset(pair for found in errors for pair, error in found.items() if error <= AGREED_PX)
+    true = frozenset().union(*(agreeing_pairs(scene, found) for found in errors))
     refused = frozenset(pair for pair in deferred - true if pair.a in model_of and pair.b in model_of)
     return true, refused
 

@@ -12,9 +12,12 @@ from retrieval import Pair
 from ..scene.scene import Scene
 from ..scene.session import MapperSession
 from .epipolar import Views
+from .pair_residuals import pair_residuals_px
 
 AGREED_PX = 4.0
 """Median distance to the epipolar lines up to which the poses of a settled model agree with a pair."""
+_AGREED = 2.0
+"""Likewise, over the residual of the pair by itself."""
 CONTRADICTED_PX = 8.0
 """From here on they contradict it; a fresh pose is rough."""
 
@@ -56,3 +59,15 @@ def median_errors_px(
 ) -> Mapping[Pair, float]:
     """Median Sampson distance, px, of the matches of each of `pairs` whose images are both in the model."""
     return Views(scene, model).median_errors_px(pairs)
+
+
+def agreeing_pairs(scene: Scene, errors_px: Mapping[Pair, float]) -> frozenset[Pair]:
+    """Pairs that the poses of a settled model agree with, by the noise of each pair itself.
+
+    Args:
+        scene: with the matches.
+        errors_px: `median_errors_px` of verified pairs.
+    """
+    near = {pair: error for pair, error in errors_px.items() if error <= AGREED_PX}
+    own_px = pair_residuals_px(scene, near)
+    return frozenset(pair for pair, error in near.items() if error <= _AGREED * own_px[pair])

@@ -7,11 +7,9 @@ latter follow Heinly et al. 2014, "Correcting for Duplicate Scene Structure in S
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 import pycolmap
@@ -19,16 +17,13 @@ import scipy.sparse as sp
 
 from retrieval import Pair
 
-from ..measures.agreement import AGREED_PX, median_errors_px
+from ..measures.agreement import agreeing_pairs, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.photo_consistency import photo_consistencies
 from ..measures.repeatability import lower_half_means, repeatabilities
-from ..pair_consistency.trees import maximum_spanning_forest
 from ..scene.scene import Scene
 
 Array = npt.NDArray[np.float64]
-
-_MAX_LOG_ODDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +34,8 @@ class ModelEvidence:
     """Of each registered image."""
     probability: Mapping[Pair, float]
     """That a verified pair is true, of each pair within the model."""
-    errors_px: Mapping[Pair, float]
-    """Median distance to the epipolar lines, of the same pairs."""
+    agreeing: Set[Pair]
+    """Those of these pairs that the poses agree with."""
     repeatability: Mapping[Pair, float]
     """Log-odds that points are observed again, of pairs that were matched, but for deferred ones."""
     photo_consistency: Mapping[Pair, float] | None = None
@@ -75,7 +70,7 @@ class ModelEvidence:
         return cls(
             dict(sorted(points.items())),
             {pair: probability[pair] for pair in errors},
-            errors,
+            agreeing_pairs(scene, errors),
             repeatabilities(model, within, scene.first_of_second, covisibility=covisibility),
             looks,
             deferred,
@@ -91,11 +86,6 @@ class ModelEvidence:
         """Log-odds for the placement of pairs of images to each other: photos know more than points."""
         return self.repeatability if self.photo_consistency is None else self.photo_consistency
 
-    @property
-    def agreeing(self) -> list[Pair]:
-        """Verified pairs that the poses agree with."""
-        return sorted(pair for pair, error in self.errors_px.items() if error <= AGREED_PX)
-
     def with_agreeing(self, part: Set[str], across: Set[Pair], agreeing: Set[Pair]) -> ModelEvidence:
         """The evidence if poses agreed with just `agreeing` of the pairs `across`, of a part with the rest.
 
@@ -104,11 +94,7 @@ class ModelEvidence:
         looks = self.photo_consistency
         return replace(
             self,
-            errors_px={
-                **self.errors_px,
-                **dict.fromkeys(across, math.inf),
-                **dict.fromkeys(agreeing, 0.0),
-            },
+            agreeing=(self.agreeing - across) | agreeing,
             repeatability=_but_across(self.repeatability, part),
             photo_consistency=None if looks is None else _but_across(looks, part),
         )
@@ -117,22 +103,19 @@ class ModelEvidence:
 def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     """Features by name, each of all images of `num_points` in their order, (N,).
 
-    `link`: log-odds of the weakest pair of the maximum spanning tree that connects the image, on the smaller
-    side, with the larger part; the lowest where none does. `agreement`: log ratio of the true pairs that
-    agree with its pose, of those that the model grew with, to the true ones that contradict it, both as
-    expected. `repeatability` and, with photos, `photo_consistency`: `lower_half_means`, averaged over the
-    images around it; 0 where nothing was predicted.
+    Each is averaged over the images around it. `agreement`: log ratio of the true pairs that agree with its
+    pose, of those that the model grew with, to the true ones that do not, both as expected. `repeatability`
+    and, with photos, `photo_consistency`: `lower_half_means`; 0 where nothing was predicted.
     """
-    names, agreeing = list(evidence.num_points), evidence.agreeing
+    names, agreeing = list(evidence.num_points), sorted(evidence.agreeing)
     index = {name: number for number, name in enumerate(names)}
     used = [pair for pair in agreeing if pair not in evidence.deferred]
-    against = [pair for pair, error in evidence.errors_px.items() if error > AGREED_PX]
+    against = sorted(evidence.probability.keys() - evidence.agreeing)
     true, contradicting = (_expected_true(index, pairs, evidence.probability) for pairs in (used, against))
     around = neighbourhood(index, agreeing)
     measures = {"repeatability": evidence.repeatability, "photo_consistency": evidence.photo_consistency}
     return {
-        "link": _weakest_links(names, {pair: evidence.probability[pair] for pair in agreeing}),
-        "agreement": np.log((true + 0.5) / (contradicting + 0.5)),
+        "agreement": around @ np.log((true + 0.5) / (contradicting + 0.5)),
         **{
             name: around @ _of_images(names, lower_half_means(values))
             for name, values in measures.items()
@@ -169,22 +152,3 @@ def _of_images(names: Iterable[str], values: Mapping[str, float]) -> Array:
 
 def _but_across(values: Mapping[Pair, float], part: Set[str]) -> dict[Pair, float]:
     return {pair: value for pair, value in values.items() if len(part & {*pair}) != 1}
-
-
-def _weakest_links(names: list[str], chance: Mapping[Pair, float]) -> Array:
-    forest = maximum_spanning_forest(chance)
-    tree: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in forest])
-    largest = max(nx.connected_components(tree), key=lambda part: (len(part), min(part)), default=set())
-    weakest = {name: _MAX_LOG_ODDS if name in largest else -_MAX_LOG_ODDS for name in names}
-    for link in forest:
-        tree.remove_edge(*link)
-        part = min((nx.node_connected_component(tree, name) for name in link), key=lambda s: (len(s), min(s)))
-        tree.add_edge(*link)
-        for name in part:
-            weakest[name] = min(weakest[name], _log_odds(chance[link]))
-    return np.array([weakest[name] for name in names])
-
-
-def _log_odds(probability: float) -> float:
-    clipped = min(max(probability, 1e-9), 1 - 1e-9)
-    return min(max(math.log(clipped / (1 - clipped)), -_MAX_LOG_ODDS), _MAX_LOG_ODDS)

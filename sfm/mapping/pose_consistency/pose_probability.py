@@ -1,7 +1,8 @@
 """The probability that a registered image's pose is right, and that no part of a model is folded.
 
-A logistic model over `pose_features`; its coefficients are in `pose_model.json`, which
-`tools/bench/evidence/poses.py` fits on models of collections with known poses, with their photos and without.
+A logistic model over `pose_features`, times the probability that a true pair links the image with the rest of
+its model. The coefficients are in `pose_model.json`, which `tools/bench/evidence/poses.py` fits on models of
+collections with known poses, with their photos and without.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from ..measures.residual_ratio import is_bent
+from .links import link_probabilities
 from .pose_features import ModelEvidence, neighbourhood, pose_features
+
+Array = npt.NDArray[np.float64]
 
 FOLDED_SHARE = 0.05
 """A model is folded if more of its images than this share are wrong."""
 _LIKELIER_WRONG = 0.5
-_RIGHT_THOUGH_BENT = 0.1
-"""Share of right models among those that are said to be bent."""
+_LEAST = 1e-6
 _UNLINKED = "no pair that agrees with its pose links it with the rest of its model"
+_UNSURE_LINK = "only pairs that may join look-alike places link it with the rest of its model"
 WORDS = {
-    "link": "only pairs that may join look-alike places link it with the rest of its model",
-    "agreement": "pairs that are probably true contradict its pose",
+    "agreement": "pairs that are probably true do not agree with its pose",
     "photo_consistency": "photos beside it do not look like it where they should show the same",
     "repeatability": "photos beside it show little of what it shows",
 }
@@ -47,14 +49,12 @@ class PoseModel:
     whole_coefficients: Mapping[str, float]
     """Of the `lowest_averages` of the features."""
 
-    def log_odds(self, features: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    def log_odds(self, features: Mapping[str, Array]) -> Array:
         """Of all images, (N,)."""
         terms = sum(weight * features[name] for name, weight in self.coefficients.items())
         return np.asarray(self.constant + terms, np.float64)
 
-    def log_odds_of_whole(
-        self, evidence: ModelEvidence, features: Mapping[str, npt.NDArray[np.float64]]
-    ) -> float:
+    def log_odds_of_whole(self, evidence: ModelEvidence, features: Mapping[str, Array]) -> float:
         """That no part of the model is folded."""
         lowest = lowest_averages(evidence, features)
         return self.whole_constant + sum(
@@ -83,11 +83,6 @@ class PoseProbabilities:
     residual_ratio: float | None = None
     """As `measures.residual_ratio`; None where nobody looked."""
 
-    @property
-    def right(self) -> float:
-        """Probability that no part of the model is folded or bent."""
-        return round(self.not_folded * (_RIGHT_THOUGH_BENT if is_bent(self.residual_ratio) else 1.0), 4)
-
 
 @cache
 def pose_model(*, has_photos: bool) -> PoseModel:
@@ -115,8 +110,9 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
         return PoseProbabilities(dict.fromkeys(evidence.num_points, 1.0), {}, 1.0, ())
     chosen = model or pose_model(has_photos=evidence.has_photos)
     features = pose_features(evidence)
-    log_odds, names = chosen.log_odds(features), list(evidence.num_points)
-    photos = dict(zip(names, _sigmoid(log_odds).round(4).tolist(), strict=True))
+    names, linked = list(evidence.num_points), linked_rightly(evidence)
+    chances = _sigmoid(chosen.log_odds(features)) * linked
+    photos = dict(zip(names, chances.round(4).tolist(), strict=True))
     alternatives = _alternatives(evidence, photos)
     # Nothing is folded only where no part that would make the model a folded one is.
     placed = (1 - one.probability for one in alternatives if len(one.names) > FOLDED_SHARE * len(names))
@@ -125,7 +121,7 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
         photos,
         {
             name: f"{100 * photos[name]:.0f} % likely right: {why}"
-            for name, why in zip(names, _reasons(chosen, evidence, features), strict=True)
+            for name, why in zip(names, _reasons(chosen, features, linked), strict=True)
             if photos[name] < _LIKELIER_WRONG
         },
         round(min([whole, *placed]), 4),
@@ -133,9 +129,7 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
     )
 
 
-def lowest_averages(
-    evidence: ModelEvidence, features: Mapping[str, npt.NDArray[np.float64]]
-) -> dict[str, float]:
+def lowest_averages(evidence: ModelEvidence, features: Mapping[str, Array]) -> dict[str, float]:
     """The mean of the lowest values of each feature, of as many images as would make the model a folded one.
 
     Each is averaged with those around it, so that one image alone does not count.
@@ -147,20 +141,23 @@ def lowest_averages(
     return {name: float(np.mean(np.sort(around @ values)[:count])) for name, values in features.items()}
 
 
-def _reasons(
-    model: PoseModel, evidence: ModelEvidence, features: Mapping[str, npt.NDArray[np.float64]]
-) -> list[str]:
-    """Of each image the two features that lower its probability most, in words."""
-    linked = {name for pair in evidence.agreeing for name in pair}
+def linked_rightly(evidence: ModelEvidence) -> Array:
+    """`link_probabilities` of the images, (N,)."""
+    agreeing = {pair: evidence.probability[pair] for pair in sorted(evidence.agreeing)}
+    return link_probabilities(evidence.num_points, agreeing)
+
+
+def _reasons(model: PoseModel, features: Mapping[str, Array], linked: Array) -> list[str]:
+    """Of each image what lowers its probability most, two reasons at most, in words."""
     found = []
-    for number, name in enumerate(evidence.num_points):
+    for number, chance in enumerate(linked.tolist()):
         lowered = {
-            key: weight * (features[key][number] - model.usual[key])
+            WORDS[key]: weight * (features[key][number] - model.usual[key])
             for key, weight in model.coefficients.items()
         }
-        worst = sorted((key for key in lowered if lowered[key] < 0), key=lambda key: (lowered[key], key))
-        words = [WORDS[key] for key in worst[:2]]
-        found.append("; ".join(words if name in linked else [_UNLINKED]))
+        lowered[_UNSURE_LINK] = math.log(max(chance, _LEAST))
+        worst = sorted((words for words in lowered if lowered[words] < 0), key=lambda words: lowered[words])
+        found.append("; ".join(worst[:2] if chance > 0 else [_UNLINKED]))
     return found
 
 
@@ -176,5 +173,5 @@ def _alternatives(evidence: ModelEvidence, photos: Mapping[str, float]) -> tuple
     return tuple(sorted(found, key=lambda one: (-len(one.names), one.names)))
 
 
-def _sigmoid(log_odds: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _sigmoid(log_odds: npt.ArrayLike) -> Array:
     return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))), np.float64)

@@ -41,6 +41,8 @@ class Scene:
     _keypoints: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _matches: dict[Pair, npt.NDArray[np.uint32]] = field(default_factory=dict, repr=False)
     _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    pair_residuals_px: dict[Pair, float] = field(default_factory=dict, repr=False)
+    """Of verified pairs by themselves, as far as known (`measures.pair_residuals`)."""
 
     @classmethod
     def open(

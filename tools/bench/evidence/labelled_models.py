@@ -17,6 +17,7 @@ from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.evaluation import load_ground_truth
 from sfm.ingest.grey_photos import GreyPhotos
 from sfm.mapping import InconsistencyReport
+from sfm.mapping.measures.agreement import median_errors_px
 from sfm.mapping.measures.photo_consistency import similar_log_odds
 from sfm.mapping.measures.residual_ratio import residual_ratio
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence, pose_features
@@ -99,7 +100,8 @@ def labelled_models(
         if len(images) < _MIN_IMAGES:
             continue
         deferred = report.deferred if defers else frozenset()
-        evidence = ModelEvidence.of(scene, model, report.probability, deferred)
+        errors_of_pairs = median_errors_px(scene, model, scene.view_graph.edges)
+        evidence = ModelEvidence.of(scene, model, report.probability, deferred, errors_px=errors_of_pairs)
         placed = {i.name: i.cam_from_world() for i in images if i.name in poses or not truth}
         is_known = np.array([image.name in placed for image in images])
         right = _right(placed, poses) if truth else frozenset(placed)
@@ -120,7 +122,7 @@ def labelled_models(
                 errors_px,
                 pairs,
                 {pair: similar[pair] for pair in pairs},
-                residual_ratio(scene, model, evidence.errors_px),
+                residual_ratio(scene, model, errors_of_pairs),
             )
         )
     return found

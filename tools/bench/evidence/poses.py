@@ -144,22 +144,22 @@ def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) 
 
     Kinds `without` are in no fit. Their models count in the first pooled figures and not in the second.
     """
-    odds: dict[int, Reals] = {}
+    chances: dict[int, Reals] = {}
     whole: dict[int, float] = {}
     for kind in sorted({one.kind for one in models}):
         model = fitted(_but(models, {kind, *without}))
         for index, one in enumerate(models):
             if one.kind == kind:
-                found = model.log_odds(one.features)
-                odds[index] = found[one.is_known]
-                whole[index] = pose_probabilities(one.evidence, model).not_folded
-    rows = [_row(one, _chances(odds[index]), whole[index]) for index, one in enumerate(models)]
+                found = pose_probabilities(one.evidence, model)
+                chances[index] = np.array([*found.photos.values()])[one.is_known]
+                whole[index] = found.not_folded
+    rows = [_row(one, chances[index], whole[index]) for index, one in enumerate(models)]
     every = range(len(models))
     some = [index for index in every if models[index].kind not in without]
     pooled = [
         _pooled(
             [models[i] for i in chosen],
-            np.concatenate([odds[i] for i in chosen]),
+            np.concatenate([chances[i] for i in chosen]),
             np.array([whole[i] for i in chosen]),
         )
         for chosen in ([every, some] if without else [every])
@@ -181,9 +181,8 @@ def _row(one: LabelledModel, chances: Reals, whole: float) -> dict[str, object]:
     }
 
 
-def _pooled(models: Sequence[LabelledModel], odds: Reals, whole: Reals) -> dict[str, object]:
+def _pooled(models: Sequence[LabelledModel], chances: Reals, whole: Reals) -> dict[str, object]:
     _, truth, weights = _stacked(models)
-    chances = _chances(odds)
     sure = chances >= _SURE
     points = [np.array(list(one.evidence.num_points.values()))[one.is_known] for one in models]
     errors = [one.reprojection_px[one.is_known] for one in models]
@@ -218,10 +217,6 @@ def _kinds_alike(models: Sequence[LabelledModel]) -> Reals:
     """Weights of models, (N,): so that no kind counts by the number of its models alone."""
     number = Counter(one.kind for one in models)
     return np.array([number[one.kind] ** -0.5 for one in models])
-
-
-def _chances(odds: Reals) -> Reals:
-    return np.asarray(1 / (1 + np.exp(-odds)), np.float64)
 
 
 if __name__ == "__main__":
