@@ -94,7 +94,7 @@ def test_nothing_is_grown_where_a_model_is_whole(context: MappingContext, whole:
     assert not entries
 
 
-def test_a_model_that_is_probably_folded_is_grown_again_from_the_pairs_that_are_most_probably_true(
+def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_from_the_strongest_pairs(
     context: MappingContext, whole: Submodel
 ) -> None:
     doubted = frozenset(across(context, halves(context, whole))[3:])
@@ -109,9 +109,15 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_pairs_that_are_
         return [whole]
 
     assert likelier_models(context, [bent], grow, judge, journal) == [whole]
-    assert seen == [doubted]
-    ((_, noted),) = journal.entries
-    assert noted["kept"]
+    strength = {pair: edge.num_inliers for pair, edge in context.scene.view_graph.edges.items()}
+    ranks = {
+        name: sorted((p for p in strength if name in p), key=lambda p: (-strength[p], p))
+        for name in context.scene.id_of
+    }
+    weak = {pair for pair in strength if all(ranks[name].index(pair) >= 3 for name in pair)}
+    assert weak
+    assert seen == [doubted, weak]
+    assert [fields["kept"] for _, fields in journal.entries] == [True, False]
     assert likelier_models(context, [whole], pytest.fail, judge, journal) == [whole]
 
 

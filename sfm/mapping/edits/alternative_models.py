@@ -2,18 +2,20 @@
 
 Which pairs are false is known by probability alone. To defer true pairs costs images, or breaks a model
 apart: where no model has all images of a component, others are grown from all its pairs. To trust false pairs
-folds a model: where one is probably folded, others are grown from the pairs that are most probably true.
-Those are kept that place more pairs of images rightly, by the probabilities of their poses.
+folds or bends a model: where one is probably wrong, others are grown from the pairs that are most probably
+true, and from the strongest pairs of each image; the rest are admitted where these agree with them. Those are
+kept that place more pairs of images rightly, by the probabilities of their poses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from retrieval import Pair
 
 from ..growing.submodels import MappingContext, Submodel, is_complete
+from ..pair_consistency.pair_features import strongest_pairs
 from ..pose_consistency.pose_judge import PoseJudge
 from ..scene.journal import Journal
 
@@ -42,11 +44,11 @@ def likelier_models(
         mine = [one for one in models if one.names & component]
         if any(one.is_depth_only for one in mine):
             continue
-        outside = {pair for pair in context.scene.view_graph.edges if pair.a not in component}
-        present = judge
-        for deferred in _other_deferrals(mine, component, judge):
+        edges, present = context.scene.view_graph.edges, judge
+        inliers = {pair: edge.num_inliers for pair, edge in edges.items() if pair.a in component}
+        for deferred in _other_deferrals(mine, component, judge, inliers):
             instead = replace(judge, deferred=judge.deferred & deferred)
-            part = replace(context, scene=context.scene.without(outside), judge=instead)
+            part = replace(context, scene=context.scene.without(edges.keys() - inliers.keys()), judge=instead)
             grown = grow(part, deferred)
             before = present.right_pairs([one.reconstruction for one in mine])
             after = instead.right_pairs([one.reconstruction for one in grown])
@@ -66,14 +68,15 @@ def likelier_models(
 
 
 def _other_deferrals(
-    models: Sequence[Submodel], component: Set[str], judge: PoseJudge
+    models: Sequence[Submodel], component: Set[str], judge: PoseJudge, inliers: Mapping[Pair, int]
 ) -> Iterator[frozenset[Pair]]:
-    """Pairs of a component that others of its models are grown without."""
+    """Pairs of a component, of these numbers of inliers, that others of its models are grown without."""
     deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
     if deferred and not any(is_complete(one, component) for one in models):
         yield frozenset()
     if any(judge.is_folded(one.reconstruction) for one in models):
-        doubted = {pair for pair, chance in judge.probability.items() if chance < _TRUE}
-        more = deferred | {pair for pair in doubted if pair.a in component}
-        if more != deferred:
-            yield more
+        doubted = {pair for pair in inliers if judge.probability[pair] < _TRUE}
+        weak = inliers.keys() - strongest_pairs(inliers)
+        for more in (deferred | doubted, deferred | weak):
+            if more != deferred:
+                yield more

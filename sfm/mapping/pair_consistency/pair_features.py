@@ -137,6 +137,12 @@ def pairs_by_image(inliers: Mapping[Pair, int]) -> dict[str, list[Pair]]:
     return found
 
 
+def strongest_pairs(inliers: Mapping[Pair, int]) -> frozenset[Pair]:
+    """The three pairs of each image that have most inliers."""
+    of_image = pairs_by_image(inliers)
+    return frozenset(pair for pairs in of_image.values() for pair in pairs[:_NUM_STRONGEST])
+
+
 def _relative(values: Values, of_image: Mapping[str, Sequence[Pair]]) -> dict[Pair, float]:
     """Of each pair the value minus the mean of an image's strongest others, the smaller of both images."""
 
