@@ -96,6 +96,11 @@ def test_pairs_agree_by_their_own_noise(tmp_path: Path) -> None:
     moved = {pair for pair in after if image.name in pair}
     assert all(after[pair] < AGREED_PX for pair in moved)
     assert agreeing_pairs(scene, after) == set(after) - moved
+    rough = {pair: 3 * error for pair, error in before.items()}
+    assert len(agreeing_pairs(scene, rough)) < len(rough) / 2
+    assert agreeing_pairs(scene, rough, beside=sorted(rough)[:10]) == set(rough)
+    bent = {pair: 6 * error if pair in moved else error for pair, error in rough.items()}
+    assert agreeing_pairs(scene, bent, beside=set(bent) - moved) == set(bent) - moved
 
 
 @pytest.mark.parametrize("num_points", [20, 40, 300])

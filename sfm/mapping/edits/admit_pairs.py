@@ -28,8 +28,9 @@ def supported_pairs(
         for index, model in enumerate(models)
         for image_id in model.reg_image_ids()
     }
-    errors = [median_errors_px(scene, model, deferred) for model in models]
-    true = frozenset().union(*(agreeing_pairs(scene, found) for found in errors))
+    errors = [median_errors_px(scene, model, scene.view_graph.edges) for model in models]
+    agreeing = (agreeing_pairs(scene, found, beside=found.keys() - deferred) for found in errors)
+    true = frozenset().union(*agreeing) & deferred
     refused = frozenset(pair for pair in deferred - true if pair.a in model_of and pair.b in model_of)
     return true, refused
 

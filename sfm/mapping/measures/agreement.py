@@ -61,13 +61,19 @@ def median_errors_px(
     return Views(scene, model).median_errors_px(pairs)
 
 
-def agreeing_pairs(scene: Scene, errors_px: Mapping[Pair, float]) -> frozenset[Pair]:
+def agreeing_pairs(
+    scene: Scene, errors_px: Mapping[Pair, float], *, beside: Collection[Pair] = ()
+) -> frozenset[Pair]:
     """Pairs that the poses of a settled model agree with, by the noise of each pair itself.
 
     Args:
         scene: with the matches.
         errors_px: `median_errors_px` of verified pairs.
+        beside: those of them by which poses that are still rough are measured: pairs agree that exceed their
+            own noise no more than twice as much as the median of these.
     """
     near = {pair: error for pair, error in errors_px.items() if error <= AGREED_PX}
     own_px = pair_residuals_px(scene, near)
-    return frozenset(pair for pair, error in near.items() if error <= _AGREED * own_px[pair])
+    usual = [near[pair] / max(own_px[pair], 1e-9) for pair in beside if pair in near]
+    most = _AGREED * max(float(np.median(usual)) if usual else 1.0, 1.0)
+    return frozenset(pair for pair, error in near.items() if error <= most * own_px[pair])
