@@ -18,12 +18,13 @@ from sfm.mapping import (
     measured_background,
     read_rotations,
 )
+from sfm.mapping.measures.residual_ratio import is_bent
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 
 MAX_PAIRS = 20_000
 """Verified pairs; with more, the search for inconsistent pairs would take minutes."""
 
-_LIKELIER_FOLDED = 0.5
+_LIKELIER_WRONG = 0.5
 
 ADVICE = (
     "Places in this scene look alike, such as repeated façades or two identical objects, so parts of the "
@@ -46,7 +47,7 @@ class InconsistentPairRecord:
 
 @dataclass(frozen=True, slots=True)
 class VisualAliasing:
-    """Inconsistent pairs, in order of score, and whether a model is likelier folded than not."""
+    """Inconsistent pairs, in order of score, and whether a model is likelier folded than right."""
 
     inconsistent_pairs: tuple[InconsistentPairRecord, ...] = ()
     ambiguous: bool = False
@@ -95,7 +96,7 @@ def visual_aliasing(
         )
         for s in report.inconsistent_pairs
     )
-    ambiguous = any(model.not_folded < _LIKELIER_FOLDED for model in models)
+    ambiguous = any(model.right < _LIKELIER_WRONG and not is_bent(model.residual_ratio) for model in models)
     return VisualAliasing(tuple(inconsistent_pairs), ambiguous, ADVICE if ambiguous else "")
 
 

@@ -44,5 +44,5 @@ class Mapper(Protocol):
     def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
         """Parts of models with two possible poses, and the pairs that would decide between the two."""
 
-    def are_folded(self, models: Models, consistency: InconsistencyReport) -> bool:
-        """Whether visual aliasing has probably folded any of the models."""
+    def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
+        """Whether any model is probably folded or bent."""

@@ -277,22 +277,22 @@ class _Loop:
     def _begin_again(self) -> bool:
         """Register from new initial pairs, in a round without requests; whether it changed the models.
 
-        It is skipped where nothing can be joined and no model is probably folded, and where the last such
+        It is skipped where nothing can be joined and no model is probably wrong, and where the last such
         registration had the same pairs.
         """
         if self.existing:
             return False
         is_whole = len(self.models) == 1 and self.new_images <= registered_names(self.models)
-        if (is_whole or self.pairs.num_verified == self.num_at_restart) and not self._is_folded():
+        if (is_whole or self.pairs.num_verified == self.num_at_restart) and not self._is_wrong():
             return False
         with self._reported({}, time.monotonic()):
             self._continue_models(restart=True)
         return self.history.has_changed()
 
-    def _is_folded(self) -> bool:
+    def _is_wrong(self) -> bool:
         """Whether any model probably is, by pairs that the last registration from new pairs did not have."""
         has_new = len(self.pairs.tried) > self.num_tried_at_restart
-        return has_new and self.mapper.are_folded(self.models, self._consistency())
+        return has_new and self.mapper.are_wrong(self.models, self._consistency())
 
     def _reported(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:
         return self.history.round(edges, self.pairs.view_graph, lambda: self.models, started)

@@ -18,7 +18,7 @@ from .pair_consistency.inconsistent_pairs import (
 from .pair_consistency.measurements import Measurements
 from .pair_consistency.pair_rotations import read_rotations
 from .problem import MappingProblem
-from .registrar import MappingResult, are_folded, reconstruct, refine_models
+from .registrar import MappingResult, are_wrong, reconstruct, refine_models
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels, known_part
 from .scene.pair_matches import PairMatches
@@ -45,7 +45,7 @@ __all__ = [
     "ViewGraph",
     "WrongCamera",
     "ambiguous_parts",
-    "are_folded",
+    "are_wrong",
     "find_inconsistent_pairs",
     "find_wrong_cameras",
     "fit_lens",

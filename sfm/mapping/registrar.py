@@ -145,10 +145,10 @@ def refine_models(
     return tuple(refined)
 
 
-def are_folded(
+def are_wrong(
     problem: MappingProblem, models: Sequence[pycolmap.Reconstruction], consistency: InconsistencyReport
 ) -> bool:
-    """Whether any model is probably folded, by all its pairs.
+    """Whether any model is probably folded or bent, by all its pairs.
 
     False where none would be grown instead: with COLMAP's mappers, alignment, or trusted inconsistent pairs.
 
@@ -162,7 +162,7 @@ def are_folded(
     scene = Scene.open(problem.database, photos=problem.photos)
     judge = _judge(scene, problem, consistency)
     known = (scene.with_all_keypoints(model) for model in models if _has_pairs(scene, model))
-    return judge is not None and any(judge.is_folded(model) for model in known)
+    return judge is not None and any(judge.is_wrong(model) for model in known)
 
 
 def _reconstruct_with_peer(mapper: Peer, problem: MappingProblem, events: EventSink) -> MappingResult:

@@ -86,7 +86,7 @@ class ModelRecord:
             mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
             mean_track_length=round(model.compute_mean_track_length(), 3),
             georeference=place,
-            probability=chances.not_folded if chances else None,
+            probability=chances.right if chances else None,
             residual_ratio=ratio and round(ratio, 3),
             bent=bent_in_words(index, ratio) if ratio and is_bent(ratio) else "",
             alternatives=chances.alternatives if chances else (),

@@ -21,7 +21,7 @@ from sfm.mapping import (
     Measurements,
     ViewGraph,
     ambiguous_parts,
-    are_folded,
+    are_wrong,
     reconstruct,
     refine_models,
 )
@@ -121,9 +121,9 @@ class SessionMapper:
             seed=config.run.seed,
         )
 
-    def are_folded(self, models: Models, consistency: InconsistencyReport) -> bool:
-        """Whether any model is probably folded."""
-        return are_folded(self.problem, models, consistency)
+    def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
+        """Whether any model is probably folded or bent."""
+        return are_wrong(self.problem, models, consistency)
 
     @property
     def _config(self) -> Config:

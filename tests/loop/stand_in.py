@@ -94,7 +94,7 @@ class Engine:
     def ambiguous_parts(self, models: Models, probability: Mapping[Pair, float]) -> Sequence[AmbiguousPart]:
         return self.contested
 
-    def are_folded(self, models: Models, consistency: InconsistencyReport) -> bool:
+    def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
         return False
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:

@@ -101,7 +101,7 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_f
     probability = {pair: 0.6 if pair in doubted else 0.98 for pair in context.scene.view_graph.edges}
     judge, journal = PoseJudge(context.scene, probability), Journal()
     bent = Submodel.of(misplaced(whole.reconstruction))
-    assert [judge.is_folded(one.reconstruction) for one in (bent, whole)] == [True, False]
+    assert [judge.is_wrong(one.reconstruction) for one in (bent, whole)] == [True, False]
     seen: list[frozenset[Pair]] = []
 
     def grow(part: MappingContext, deferred: frozenset[Pair]) -> list[Submodel]:

@@ -147,7 +147,7 @@ def test_a_part_that_only_look_alikes_lead_to_is_ambiguous(
 
     assert doubted.keys() >= part
     assert all("only pairs that may join look-alike places link it" in doubted[name] for name in part)
-    assert quality.probabilities.not_folded < 0.5 < firm.probabilities.not_folded
+    assert quality.probabilities.right < 0.5 < firm.probabilities.right
     (group,) = quality.probabilities.alternatives
     assert set(group.names) == doubted.keys()
     assert 0.5 < group.probability <= 1

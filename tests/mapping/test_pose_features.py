@@ -70,7 +70,7 @@ def test_without_photos_images_are_judged_by_the_database_alone() -> None:
     assert pose_features(found).keys() == {"agreement", "repeatability"}
     assert pose_features(evidence(0.9)).keys() == {*pose_features(found), "photo_consistency"}
     assert found.consistency == found.repeatability
-    assert 0 < pose_probabilities(found).not_folded < 1
+    assert 0 < pose_probabilities(found).right < 1
 
 
 def test_a_model_is_no_likelier_right_than_a_part_of_it() -> None:
@@ -78,4 +78,4 @@ def test_a_model_is_no_likelier_right_than_a_part_of_it() -> None:
 
     (part,) = found.alternatives
     assert set(part.names) == set(SMALL)
-    assert found.not_folded <= 1 - part.probability < 0.5
+    assert found.right <= 1 - part.probability < 0.5

@@ -74,7 +74,7 @@ def _other_deferrals(
     deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
     if deferred and not any(is_complete(one, component) for one in models):
         yield frozenset()
-    if any(judge.is_folded(one.reconstruction) for one in models):
+    if any(judge.is_wrong(one.reconstruction) for one in models):
         doubted = {pair for pair in inliers if judge.probability[pair] < _TRUE}
         weak = inliers.keys() - strongest_pairs(inliers)
         for more in (deferred | doubted, deferred | weak):

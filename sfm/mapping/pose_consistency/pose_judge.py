@@ -16,7 +16,7 @@ from ..scene.scene import Scene
 from .pose_features import ModelEvidence
 from .pose_probability import pose_probabilities
 
-_LIKELIER_FOLDED = 0.5
+_LIKELIER_WRONG = 0.5
 _NUM_KNOWN = 8
 
 
@@ -46,9 +46,9 @@ class PoseJudge:
         """Expected number of images whose pose is right."""
         return expected_right(self.evidence(model))
 
-    def is_folded(self, model: pycolmap.Reconstruction) -> bool:
-        """Whether a part of a model is probably folded."""
-        return pose_probabilities(self.evidence(model)).not_folded < _LIKELIER_FOLDED
+    def is_wrong(self, model: pycolmap.Reconstruction) -> bool:
+        """Whether a model is probably folded or bent."""
+        return pose_probabilities(self.evidence(model)).right < _LIKELIER_WRONG
 
     def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
         """Expected number of ordered pairs of images of one model whose relative pose is right."""

@@ -1,4 +1,4 @@
-"""The probability that a registered image's pose is right, and that no part of a model is folded.
+"""The probability that a registered image's pose is right, and that a model is: neither folded nor bent.
 
 A logistic model over `pose_features`, times the probability that a true pair links the image with the rest of
 its model. The coefficients are in `pose_model.json`, which `tools/bench/evidence/poses.py` fits on models of
@@ -23,8 +23,8 @@ from .pose_features import ModelEvidence, neighbourhood, pose_features
 
 Array = npt.NDArray[np.float64]
 
-FOLDED_SHARE = 0.05
-"""A model is folded if more of its images than this share are wrong."""
+WRONG_SHARE = 0.05
+"""A model is wrong, folded or bent, if more of its images than this share are."""
 _LIKELIER_WRONG = 0.5
 _LEAST = 1e-6
 _UNLINKED = "no pair that agrees with its pose links it with the rest of its model"
@@ -55,7 +55,7 @@ class PoseModel:
         return np.asarray(self.constant + terms, np.float64)
 
     def log_odds_of_whole(self, evidence: ModelEvidence, features: Mapping[str, Array]) -> float:
-        """That no part of the model is folded."""
+        """That the model is right."""
         lowest = lowest_averages(evidence, features)
         return self.whole_constant + sum(
             weight * lowest[name] for name, weight in self.whole_coefficients.items()
@@ -78,7 +78,8 @@ class PoseProbabilities:
     photos: Mapping[str, float]
     reasons: Mapping[str, str]
     """Of images that are likelier wrong: what speaks most against each, in words."""
-    not_folded: float
+    right: float
+    """That the model is neither folded nor bent."""
     alternatives: tuple[Alternative, ...]
     residual_ratio: float | None = None
     """As `measures.residual_ratio`; None where nobody looked."""
@@ -114,8 +115,8 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
     chances = _sigmoid(chosen.log_odds(features)) * linked
     photos = dict(zip(names, chances.round(4).tolist(), strict=True))
     alternatives = _alternatives(evidence, photos)
-    # Nothing is folded only where no part that would make the model a folded one is.
-    placed = (1 - one.probability for one in alternatives if len(one.names) > FOLDED_SHARE * len(names))
+    # A model is right only where no part is wrong that is large enough to make the model a wrong one.
+    placed = (1 - one.probability for one in alternatives if len(one.names) > WRONG_SHARE * len(names))
     whole = float(_sigmoid(chosen.log_odds_of_whole(evidence, features)))
     return PoseProbabilities(
         photos,
@@ -130,14 +131,14 @@ def pose_probabilities(evidence: ModelEvidence, model: PoseModel | None = None) 
 
 
 def lowest_averages(evidence: ModelEvidence, features: Mapping[str, Array]) -> dict[str, float]:
-    """The mean of the lowest values of each feature, of as many images as would make the model a folded one.
+    """The mean of the lowest values of each feature, of as many images as would make the model a wrong one.
 
     Each is averaged with those around it, so that one image alone does not count.
     """
     index = {name: number for number, name in enumerate(evidence.num_points)}
     if not index:
         return dict.fromkeys(features, 0.0)
-    around, count = neighbourhood(index, evidence.agreeing), math.ceil(FOLDED_SHARE * len(index))
+    around, count = neighbourhood(index, evidence.agreeing), math.ceil(WRONG_SHARE * len(index))
     return {name: float(np.mean(np.sort(around @ values)[:count])) for name, values in features.items()}
 
 

@@ -28,14 +28,14 @@ from evidence.labelled_models import LabelledModel, labelled
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
 from sfm.mapping.measures.residual_ratio import is_bent
 from sfm.mapping.pose_consistency.pose_probability import (
-    FOLDED_SHARE,
+    WRONG_SHARE,
     PoseModel,
     lowest_averages,
     pose_probabilities,
     section,
 )
 
-_WHOLE = 1 - FOLDED_SHARE
+_WHOLE = 1 - WRONG_SHARE
 _SURE = 0.95
 
 
@@ -152,7 +152,7 @@ def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) 
             if one.kind == kind:
                 found = pose_probabilities(one.evidence, model)
                 chances[index] = np.array([*found.photos.values()])[one.is_known]
-                whole[index] = found.not_folded
+                whole[index] = found.right
     rows = [_row(one, chances[index], whole[index]) for index, one in enumerate(models)]
     every = range(len(models))
     some = [index for index in every if models[index].kind not in without]
@@ -176,7 +176,7 @@ def _row(one: LabelledModel, chances: Reals, whole: float) -> dict[str, object]:
         "wrong": int((~truth).sum()),
         "wrong_below_half": int((~truth & (chances < 0.5)).sum()),
         "right_below_half": int((truth & (chances < 0.5)).sum()),
-        "not_folded": round(whole, 3),
+        "right": round(whole, 3),
         "residual_ratio": one.residual_ratio and round(one.residual_ratio, 3),
     }
 
