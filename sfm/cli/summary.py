@@ -21,7 +21,7 @@ def result_lines(result: Result) -> list[str]:
     lines = [f"result      {result.run.verdict.title}", result.summary()]
     lines += [
         *_visual_aliasing(result),
-        *_bent(result),
+        *_wrong_models(result),
         *_left_out(result),
         *_changed(result),
         *_in_doubt(result),
@@ -57,8 +57,12 @@ def _visual_aliasing(result: Result) -> Iterator[str]:
         yield f"  {result.run.aliasing_note}"
 
 
-def _bent(result: Result) -> Iterator[str]:
-    yield from (f"bent        {model.bent}" for model in result.run.models if model.bent)
+def _wrong_models(result: Result) -> Iterator[str]:
+    for model in result.run.models:
+        if model.bent:
+            yield f"bent        {model.bent}"
+        elif model.unsure and not result.run.ambiguous:
+            yield f"unsure      {model.unsure}"
 
 
 def _left_out(result: Result) -> Iterator[str]:

@@ -24,8 +24,6 @@ from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 MAX_PAIRS = 20_000
 """Verified pairs; with more, the search for inconsistent pairs would take minutes."""
 
-_LIKELIER_WRONG = 0.5
-
 ADVICE = (
     "Places in this scene look alike, such as repeated façades or two identical objects, so parts of the "
     "model may lie on top of each other. Look for doubled or crossing parts in the 3D view. Photos that lead "
@@ -47,7 +45,7 @@ class InconsistentPairRecord:
 
 @dataclass(frozen=True, slots=True)
 class VisualAliasing:
-    """Inconsistent pairs, in order of score, and whether a model is likelier folded than right."""
+    """Inconsistent pairs, in order of score, and whether they have probably folded a model."""
 
     inconsistent_pairs: tuple[InconsistentPairRecord, ...] = ()
     ambiguous: bool = False
@@ -96,7 +94,8 @@ def visual_aliasing(
         )
         for s in report.inconsistent_pairs
     )
-    ambiguous = any(model.right < _LIKELIER_WRONG and not is_bent(model.residual_ratio) for model in models)
+    folded = any(model.is_wrong and not is_bent(model.residual_ratio) for model in models)
+    ambiguous = folded and bool(report.inconsistent_pairs)
     return VisualAliasing(tuple(inconsistent_pairs), ambiguous, ADVICE if ambiguous else "")
 
 

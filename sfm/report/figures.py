@@ -132,6 +132,7 @@ def verdict(run: Run, articulations: Mapping[int, str] = MappingProxyType({})) -
         num_doubted(run),
         bool(run.get("ambiguous")),
         sum(bool(model.get("bent")) for model in run["models"]),
+        sum(bool(model.get("unsure")) and not model.get("bent") for model in run["models"]),
         tuple(failure["step"] for failure in run.get("failures", ())),
     )
     found = Verdict.of(facts)
@@ -162,8 +163,8 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
         count = len(run["inconsistent_pairs"])
         yield f"{count} pairs probably join places that only look the same: see Look-alike places below."
     for index, model in enumerate(models):
-        if model.get("bent"):
-            yield model["bent"]
+        if words := model.get("bent") or (not run.get("ambiguous") and model.get("unsure")):
+            yield words
         for group in model.get("alternatives", ())[:_MAX_SHOWN]:
             yield (
                 f"{_listed(group['names'])} of model {index} may belong elsewhere: "

@@ -19,7 +19,7 @@ from sfm.georeferencing.georeference import Georeference
 from sfm.mapping.measures.residual_ratio import is_bent
 from sfm.mapping.pose_consistency.pose_probability import Alternative, PoseProbabilities
 from sfm.pairs.failed_pairs import Failures
-from sfm.report.verdict import NO_MODEL, Facts, Verdict, bent_in_words
+from sfm.report.verdict import NO_MODEL, Facts, Verdict, bent_in_words, unsure_in_words
 from sfm.types import PhotoOutcome, RoundReport, Skipped, StageReport
 from sfm.workspace.failures import StepFailure
 
@@ -65,6 +65,8 @@ class ModelRecord:
     """Residuals of its pairs by it, over those by each pair alone: about 1; None where nobody looked."""
     bent: str = ""
     """Why its poses or cameras are probably wrong, where that is much, and what to do."""
+    unsure: str = ""
+    """That it is likelier wrong than right, where it is, and what to do."""
     alternatives: tuple[Alternative, ...] = ()
     """Groups of photos that probably belong elsewhere."""
 
@@ -89,6 +91,7 @@ class ModelRecord:
             probability=chances.right if chances else None,
             residual_ratio=ratio and round(ratio, 3),
             bent=bent_in_words(index, ratio) if ratio and is_bent(ratio) else "",
+            unsure=unsure_in_words(index, chances.right) if chances and chances.is_wrong else "",
             alternatives=chances.alternatives if chances else (),
         )
 
@@ -179,6 +182,7 @@ class RunRecord:
             sum(bool(outcome.doubt) for outcome in self.outcomes),
             self.ambiguous,
             sum(bool(model.bent) for model in self.models),
+            sum(bool(model.unsure) and not model.bent for model in self.models),
             tuple(failure.step for failure in failures),
         )
         status = "no_model" if not num_models else "unfinished" if failures else "ok"

@@ -28,6 +28,8 @@ class Facts:
     """Whether so many pairs are inconsistent (visual aliasing) that the model may be folded."""
     bent: int = 0
     """Models that fit their pairs much worse than each pair could be fitted."""
+    unsure: int = 0
+    """Other models that are likelier wrong than right."""
     failed_steps: tuple[str, ...] = ()
     """Steps that failed after there were models."""
 
@@ -71,6 +73,8 @@ def _caveats(facts: Facts, *, is_whole: bool) -> Iterator[str]:
         yield f"{facts.in_doubt} {photos} in doubt"
     if facts.ambiguous:
         yield "it may be folded: places look alike" if is_whole else "places look alike"
+    elif facts.unsure:
+        yield "it is probably not right everywhere" if is_whole else f"{facts.unsure} probably not right"
     if facts.bent:
         yield "it is probably bent" if is_whole else f"{facts.bent} probably bent"
     if facts.failed_steps:
@@ -84,6 +88,15 @@ def bent_in_words(index: int, residual_ratio: float) -> str:
         "worse than pairs of photos fit each other. Most often the focal length is wrong: use the original "
         "photos with their EXIF, or give images.camera_model and images.camera_params. A rolling shutter in "
         "fast motion and places that look alike bend models, too."
+    )
+
+
+def unsure_in_words(index: int, right: float) -> str:
+    """How probably a model is right, and what to do."""
+    return (
+        f"Model {index} is right with a probability of {100 * right:.0f} %: pairs of photos that are "
+        "probably true do not agree with it, or photos do not show what they should. Look in the 3D view at "
+        "the photos that are in doubt or have few pairs. More photos there, with more overlap, mend it."
     )
 
 

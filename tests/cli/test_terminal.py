@@ -193,9 +193,11 @@ class _Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("ambiguous", [True, False])
-def test_an_ambiguous_collection_and_a_bent_model_are_warned_of(ambiguous: bool) -> None:
+@pytest.mark.parametrize("bent", [True, False])
+def test_an_ambiguous_collection_and_wrong_models_are_warned_of(ambiguous: bool, bent: bool) -> None:
+    one = SimpleNamespace(bent="Model 0 is probably bent" if bent else "", unsure="Model 0 is right with 9 %")
     run = SimpleNamespace(
-        models=(SimpleNamespace(bent="Model 0 is probably bent" if ambiguous else ""),),
+        models=(one, SimpleNamespace(bent="", unsure="")),
         ambiguous=ambiguous,
         inconsistent_pairs=("a pair", "another"),
         aliasing_note="Take photos between." if ambiguous else "",
@@ -208,12 +210,13 @@ def test_an_ambiguous_collection_and_a_bent_model_are_warned_of(ambiguous: bool)
 
     lines = result_lines(result)
 
-    warned = [
+    alike = [
         "aliasing    2 pairs probably join look-alike places (visual aliasing).",
         "  Take photos between.",
-        "bent        Model 0 is probably bent",
     ]
-    assert lines == ["result      No model could be built", "figures", *(warned if ambiguous else [])]
+    model = "bent        Model 0 is probably bent" if bent else "unsure      Model 0 is right with 9 %"
+    warned = [*(alike if ambiguous else []), *([] if ambiguous and not bent else [model])]
+    assert lines == ["result      No model could be built", "figures", *warned]
 
 
 @pytest.mark.parametrize("num_doubted", [0, 1, 12])

@@ -104,6 +104,18 @@ SOUND = Facts(readable=8, registered=8, num_models=1)
             "Every photo is in, in 2 separate models, 1 probably bent",
         ),
         (
+            replace(SOUND, unsure=1),
+            "Every photo is in one model, it is probably not right everywhere",
+        ),
+        (
+            replace(SOUND, num_models=3, unsure=2, bent=1),
+            "Every photo is in, in 3 separate models, 2 probably not right, 1 probably bent",
+        ),
+        (
+            replace(SOUND, unsure=1, ambiguous=True),
+            "Every photo is in one model, it may be folded: places look alike",
+        ),
+        (
             replace(SOUND, failed_steps=("report",)),
             "Every photo is in one model, but not all was done: report failed",
         ),
@@ -114,12 +126,21 @@ def test_the_headline_names_what_there_is_to_say(facts: Facts, title: str) -> No
     assert Verdict.of(facts).title == title
 
 
-@given(st.builds(Facts, *[st.integers(0, 3)] * 4, st.booleans(), st.lists(st.just("report")).map(tuple)))
+@given(
+    st.builds(
+        Facts,
+        *[st.integers(0, 3)] * 4,
+        ambiguous=st.booleans(),
+        bent=st.integers(0, 1),
+        unsure=st.integers(0, 1),
+        failed_steps=st.lists(st.just("report")).map(tuple),
+    )
+)
 def test_only_a_run_with_nothing_against_it_is_good(facts: Facts) -> None:
     nothing_against = (
         facts.readable == facts.registered
         and facts.num_models == 1
-        and not (facts.in_doubt or facts.ambiguous or facts.failed_steps)
+        and not (facts.in_doubt or facts.ambiguous or facts.bent or facts.unsure or facts.failed_steps)
     )
 
     assert (Verdict.of(facts).grade == "good") is nothing_against

@@ -208,6 +208,9 @@ def test_suspects_are_listed_with_advice_where_there_are_many(ambiguous: Path) -
     assert found.note == ADVICE
     for other in (replace(folded, right=0.9), replace(folded, residual_ratio=1.6)):
         assert not visual_aliasing(read_inconsistent_pairs(ambiguous, frozenset()), [other]).ambiguous
+    report = read_inconsistent_pairs(ambiguous, frozenset())
+    assert report is not None
+    assert not visual_aliasing(replace(report, inconsistent_pairs=()), [folded]).ambiguous
 
 
 def test_with_too_many_pairs_nobody_looks_and_that_is_said(ambiguous: Path) -> None:

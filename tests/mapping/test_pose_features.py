@@ -18,7 +18,7 @@ def evidence(across: float) -> ModelEvidence:
     chances = {**dict.fromkeys(WITHIN, 0.99), **dict.fromkeys(ACROSS, across)}
     points = dict.fromkeys(LARGE + SMALL, 100)
     ones = dict.fromkeys(chances, 1.0)
-    return ModelEvidence(points, chances, frozenset(chances), ones, ones)
+    return ModelEvidence(points, chances, frozenset(chances), frozenset(chances), ones, ones)
 
 
 def agreement(of: ModelEvidence) -> dict[str, float]:

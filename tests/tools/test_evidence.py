@@ -153,7 +153,8 @@ def row(kind: str, *, folded: int, seed: int, has_photos: bool = False) -> Label
     overlaps = {**dict.fromkeys(probability, 0.5), **dict.fromkeys(sorted(beside), -0.5)}
     points = dict.fromkeys(names, 100)
     looks = overlaps if has_photos else None
-    evidence = ModelEvidence(points, probability, probability.keys() - border, overlaps, looks)
+    agreeing = probability.keys() - border
+    evidence = ModelEvidence(points, probability, agreeing, agreeing, overlaps, looks)
     right = np.array([int(name) >= folded for name in names])
     every = np.ones(16, bool)
     pairs = {pair: pair not in false for pair in probability}

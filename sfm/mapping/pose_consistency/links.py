@@ -29,7 +29,7 @@ def link_probabilities(names: Collection[str], probability: Mapping[Pair, float]
 
     Args:
         names: images of the model.
-        probability: that each pair is true, of those that agree with the poses.
+        probability: that each pair is true, of those that hold the images where they are.
     """
     forest: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in maximum_spanning_forest(probability)])
     largest = max(nx.connected_components(forest), key=lambda part: (len(part), min(part)), default=set())

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from retrieval import Pair
 
-from ..measures.agreement import agreeing_pairs, median_errors_px
+from ..measures.agreement import AGREED_PX, agreeing_pairs, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.photo_consistency import photo_consistencies
 from ..measures.repeatability import lower_half_means, repeatabilities
@@ -36,6 +36,8 @@ class ModelEvidence:
     """That a verified pair is true, of each pair within the model."""
     agreeing: Set[Pair]
     """Those of these pairs that the poses agree with."""
+    near: Set[Pair]
+    """Those whose matches lie within `AGREED_PX`, more or less: they hold the images where they are."""
     repeatability: Mapping[Pair, float]
     """Log-odds that points are observed again, of pairs that were matched, but for deferred ones."""
     photo_consistency: Mapping[Pair, float] | None = None
@@ -71,6 +73,7 @@ class ModelEvidence:
             dict(sorted(points.items())),
             {pair: probability[pair] for pair in errors},
             agreeing_pairs(scene, errors),
+            frozenset(pair for pair, error in errors.items() if error <= AGREED_PX),
             repeatabilities(model, within, scene.first_of_second, covisibility=covisibility),
             looks,
             deferred,
@@ -95,6 +98,7 @@ class ModelEvidence:
         return replace(
             self,
             agreeing=(self.agreeing - across) | agreeing,
+            near=(self.near - across) | agreeing,
             repeatability=_but_across(self.repeatability, part),
             photo_consistency=None if looks is None else _but_across(looks, part),
         )

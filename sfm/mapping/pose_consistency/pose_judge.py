@@ -16,7 +16,6 @@ from ..scene.scene import Scene
 from .pose_features import ModelEvidence
 from .pose_probability import pose_probabilities
 
-_LIKELIER_WRONG = 0.5
 _NUM_KNOWN = 8
 
 
@@ -48,7 +47,7 @@ class PoseJudge:
 
     def is_wrong(self, model: pycolmap.Reconstruction) -> bool:
         """Whether a model is probably folded or bent."""
-        return pose_probabilities(self.evidence(model)).right < _LIKELIER_WRONG
+        return pose_probabilities(self.evidence(model)).is_wrong
 
     def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
         """Expected number of ordered pairs of images of one model whose relative pose is right."""

@@ -84,6 +84,11 @@ class PoseProbabilities:
     residual_ratio: float | None = None
     """As `measures.residual_ratio`; None where nobody looked."""
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the model is likelier wrong than right."""
+        return self.right < _LIKELIER_WRONG
+
 
 @cache
 def pose_model(*, has_photos: bool) -> PoseModel:
@@ -144,8 +149,8 @@ def lowest_averages(evidence: ModelEvidence, features: Mapping[str, Array]) -> d
 
 def linked_rightly(evidence: ModelEvidence) -> Array:
     """`link_probabilities` of the images, (N,)."""
-    agreeing = {pair: evidence.probability[pair] for pair in sorted(evidence.agreeing)}
-    return link_probabilities(evidence.num_points, agreeing)
+    near = {pair: evidence.probability[pair] for pair in sorted(evidence.near)}
+    return link_probabilities(evidence.num_points, near)
 
 
 def _reasons(model: PoseModel, features: Mapping[str, Array], linked: Array) -> list[str]:
