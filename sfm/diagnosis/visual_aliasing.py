@@ -18,7 +18,6 @@ from sfm.mapping import (
     measured_background,
     read_rotations,
 )
-from sfm.mapping.measures.residual_ratio import is_bent
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 
 MAX_PAIRS = 20_000
@@ -94,7 +93,7 @@ def visual_aliasing(
         )
         for s in report.inconsistent_pairs
     )
-    folded = any(model.is_wrong and not is_bent(model.residual_ratio) for model in models)
+    folded = any(model.is_wrong and not model.is_bent for model in models)
     ambiguous = folded and bool(report.inconsistent_pairs)
     return VisualAliasing(tuple(inconsistent_pairs), ambiguous, ADVICE if ambiguous else "")
 

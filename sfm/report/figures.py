@@ -83,7 +83,7 @@ def tiles(run: Run) -> tuple[Tile, ...]:
             Tile(
                 "Reprojection error", f"{largest['mean_reprojection_error_px']:.2f} px", "mean, largest model"
             ),
-            *_not_folded(largest),
+            *_probability(largest),
             Tile("Track length", f"{largest['mean_track_length']:.1f}", "photos a point, mean"),
         ]
     matcher = f" by {run['backend']}" if run.get("backend") else ""
@@ -99,7 +99,7 @@ def tiles(run: Run) -> tuple[Tile, ...]:
     return tuple(found)
 
 
-def _not_folded(model: Mapping[str, Any]) -> Iterator[Tile]:
+def _probability(model: Mapping[str, Any]) -> Iterator[Tile]:
     if (chance := model.get("probability")) is not None:
         yield Tile("Not folded or bent", f"{100 * chance:.0f} %", "probability, largest model")
 
@@ -132,7 +132,7 @@ def verdict(run: Run, articulations: Mapping[int, str] = MappingProxyType({})) -
         num_doubted(run),
         bool(run.get("ambiguous")),
         sum(bool(model.get("bent")) for model in run["models"]),
-        sum(bool(model.get("unsure")) and not model.get("bent") for model in run["models"]),
+        sum(bool(model.get("unsure")) for model in run["models"]),
         tuple(failure["step"] for failure in run.get("failures", ())),
     )
     found = Verdict.of(facts)

@@ -66,7 +66,7 @@ class ModelRecord:
     bent: str = ""
     """Why its poses or cameras are probably wrong, where that is much, and what to do."""
     unsure: str = ""
-    """That it is likelier wrong than right, where it is, and what to do."""
+    """That it is likelier wrong than right, where it is and is not bent, and what to do."""
     alternatives: tuple[Alternative, ...] = ()
     """Groups of photos that probably belong elsewhere."""
 
@@ -91,7 +91,9 @@ class ModelRecord:
             probability=chances.right if chances else None,
             residual_ratio=ratio and round(ratio, 3),
             bent=bent_in_words(index, ratio) if ratio and is_bent(ratio) else "",
-            unsure=unsure_in_words(index, chances.right) if chances and chances.is_wrong else "",
+            unsure=unsure_in_words(index, chances.right)
+            if chances and chances.is_wrong and not chances.is_bent
+            else "",
             alternatives=chances.alternatives if chances else (),
         )
 
@@ -182,7 +184,7 @@ class RunRecord:
             sum(bool(outcome.doubt) for outcome in self.outcomes),
             self.ambiguous,
             sum(bool(model.bent) for model in self.models),
-            sum(bool(model.unsure) and not model.bent for model in self.models),
+            sum(bool(model.unsure) for model in self.models),
             tuple(failure.step for failure in failures),
         )
         status = "no_model" if not num_models else "unfinished" if failures else "ok"

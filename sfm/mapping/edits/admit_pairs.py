@@ -23,6 +23,8 @@ def supported_pairs(
     scene: Scene, models: Sequence[pycolmap.Reconstruction], deferred: Set[Pair]
 ) -> tuple[frozenset[Pair], frozenset[Pair]]:
     """Deferred pairs that a model agrees with; others that one contradicts or that would join two models."""
+    if not deferred:
+        return frozenset(), frozenset()
     model_of = {
         model.image(image_id).name: index
         for index, model in enumerate(models)

@@ -12,7 +12,7 @@ from retrieval import Pair
 from ..scene.scene import Scene
 from ..scene.session import MapperSession
 from .epipolar import Views
-from .pair_residuals import pair_residuals_px
+from .pair_residuals import residual_ratios
 
 AGREED_PX = 4.0
 """Median distance to the epipolar lines up to which the poses of a settled model agree with a pair."""
@@ -73,7 +73,7 @@ def agreeing_pairs(
             own noise no more than twice as much as the median of these.
     """
     near = {pair: error for pair, error in errors_px.items() if error <= AGREED_PX}
-    own_px = pair_residuals_px(scene, near)
-    usual = [near[pair] / max(own_px[pair], 1e-9) for pair in beside if pair in near]
+    ratios = residual_ratios(scene, near)
+    usual = [ratios[pair] for pair in beside if pair in ratios]
     most = _AGREED * max(float(np.median(usual)) if usual else 1.0, 1.0)
-    return frozenset(pair for pair, error in near.items() if error <= most * own_px[pair])
+    return frozenset(pair for pair, ratio in ratios.items() if ratio <= most)

@@ -47,6 +47,17 @@ def pair_residuals_px(scene: Scene, pairs: Collection[Pair]) -> Mapping[Pair, fl
     return {pair: known[pair] for pair in pairs}
 
 
+def residual_ratios(scene: Scene, errors_px: Mapping[Pair, float]) -> dict[Pair, float]:
+    """The residual of each pair by a model over that by itself.
+
+    Args:
+        scene: with the matches.
+        errors_px: median Sampson distance by the model, of verified pairs.
+    """
+    own_px = pair_residuals_px(scene, errors_px)
+    return {pair: error / max(own_px[pair], 1e-9) for pair, error in errors_px.items()}
+
+
 def _half_diagonal_px(scene: Scene, name: str) -> float:
     camera = _camera(scene, name)
     return float(np.hypot(camera.width, camera.height)) / 2

@@ -16,7 +16,7 @@ from retrieval import Pair
 
 from ..scene.scene import Scene
 from .agreement import AGREED_PX
-from .pair_residuals import pair_residuals_px
+from .pair_residuals import residual_ratios
 
 _BENT = 1.5
 _MIN_PAIRS, _MAX_PAIRS = 3, 60
@@ -46,8 +46,8 @@ def residual_ratio(
     if len(pairs) < _MIN_PAIRS:
         return None
     pairs = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _MAX_PAIRS).astype(np.int64))]
-    own_px = pair_residuals_px(scene, pairs)
-    return float(np.median([errors_px[pair] / max(own_px[pair], 1e-9) for pair in pairs]))
+    ratios = residual_ratios(scene, {pair: errors_px[pair] for pair in pairs})
+    return float(np.median([*ratios.values()]))
 
 
 def is_bent(ratio: float | None) -> bool:

@@ -18,8 +18,6 @@ from ..pair_consistency.trees import maximum_spanning_forest
 
 Array = npt.NDArray[np.float64]
 
-_LEAST = 1e-9
-
 
 def link_probabilities(names: Collection[str], probability: Mapping[Pair, float]) -> Array:
     """Probability that one pair at least is true of those across the weakest cut that parts an image from
@@ -39,11 +37,11 @@ def link_probabilities(names: Collection[str], probability: Mapping[Pair, float]
     place = {name: index for index, name in enumerate(order)}
     within = [pair for pair in probability if pair.a in place]
     ends = np.array([(place[pair.a], place[pair.b]) for pair in within], np.int64).reshape(-1, 2)
-    all_false = np.log(np.clip([1 - probability[pair] for pair in within], _LEAST, None))
+    false = 1 - np.array([probability[pair] for pair in within])
     found, every = np.ones(len(order)), np.arange(len(order))
     for first, size in _subtrees(tree, order):
         crosses = np.diff((ends >= first) & (ends < first + size), axis=1)[:, 0]
-        linked = 1 - float(np.exp(np.sum(all_false[crosses])))
+        linked = 1 - float(np.prod(false[crosses]))
         below = (every >= first) & (every < first + size)
         side = below if 2 * size <= len(order) else ~below
         found[side] = np.minimum(found[side], linked)

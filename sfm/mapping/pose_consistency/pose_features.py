@@ -37,7 +37,7 @@ class ModelEvidence:
     agreeing: Set[Pair]
     """Those of these pairs that the poses agree with."""
     near: Set[Pair]
-    """Those whose matches lie within `AGREED_PX`, more or less: they hold the images where they are."""
+    """Those within `AGREED_PX`, agreeing or not: they hold the images where they are."""
     repeatability: Mapping[Pair, float]
     """Log-odds that points are observed again, of pairs that were matched, but for deferred ones."""
     photo_consistency: Mapping[Pair, float] | None = None

@@ -18,6 +18,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from ..measures.residual_ratio import is_bent
 from .links import link_probabilities
 from .pose_features import ModelEvidence, neighbourhood, pose_features
 
@@ -26,7 +27,6 @@ Array = npt.NDArray[np.float64]
 WRONG_SHARE = 0.05
 """A model is wrong, folded or bent, if more of its images than this share are."""
 _LIKELIER_WRONG = 0.5
-_LEAST = 1e-6
 _UNLINKED = "no pair that agrees with its pose links it with the rest of its model"
 _UNSURE_LINK = "only pairs that may join look-alike places link it with the rest of its model"
 WORDS = {
@@ -88,6 +88,11 @@ class PoseProbabilities:
     def is_wrong(self) -> bool:
         """Whether the model is likelier wrong than right."""
         return self.right < _LIKELIER_WRONG
+
+    @property
+    def is_bent(self) -> bool:
+        """Whether its cameras or poses fit its pairs much worse than pairs fit themselves."""
+        return is_bent(self.residual_ratio)
 
 
 @cache
@@ -157,13 +162,16 @@ def _reasons(model: PoseModel, features: Mapping[str, Array], linked: Array) -> 
     """Of each image what lowers its probability most, two reasons at most, in words."""
     found = []
     for number, chance in enumerate(linked.tolist()):
+        if chance <= 0:
+            found.append(_UNLINKED)
+            continue
         lowered = {
             WORDS[key]: weight * (features[key][number] - model.usual[key])
             for key, weight in model.coefficients.items()
         }
-        lowered[_UNSURE_LINK] = math.log(max(chance, _LEAST))
+        lowered[_UNSURE_LINK] = math.log(chance)
         worst = sorted((words for words in lowered if lowered[words] < 0), key=lambda words: lowered[words])
-        found.append("; ".join(worst[:2] if chance > 0 else [_UNLINKED]))
+        found.append("; ".join(worst[:2]))
     return found
 
 
