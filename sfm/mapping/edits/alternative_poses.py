@@ -21,7 +21,7 @@ from ..measures.repeatability import repeatabilities
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..measures.weak_parts import weakly_connected_parts
 from ..scene.view_graph import TwoView
-from .merge import common_points, similarity
+from .merge import common_points, similarity, tolerance
 
 _OUTVOTED_IF_INCONSISTENT = 0.5
 """Smallest ratio of votes against an inconsistent present placement to votes for it."""
@@ -74,7 +74,8 @@ def alternative_placements(
     scene, model = context.scene, submodel.reconstruction
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
     covisibility = PredictedCovisibility.of(model)
-    near = {*covisibility.overlaps(), *(pair for pair in scene.tried if submodel.names >= {*pair})}
+    overlaps = covisibility.overlaps()
+    near = {*overlaps, *(pair for pair in scene.tried if submodel.names >= {*pair})}
     measures = [repeatabilities(model, near, scene.first_of_second, covisibility=covisibility)]
     if scene.photos is not None:
         if looks is None:
@@ -87,40 +88,51 @@ def alternative_placements(
     }
     inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors_px}
     weak = weakly_connected_parts(submodel.names, errors_px, inliers) if with_weak else set()
+    present = _Present(context, submodel, errors_px, covisibility, overlaps, tolerance(model))
     for part in sorted(inconsistent | weak, key=sorted):
-        votes = None if part in inconsistent else inliers
-        if found := _alternative_placement(context, submodel, part, errors_px, covisibility, votes):
+        if found := present.alternative(part, None if part in inconsistent else inliers):
             yield found
 
 
-def _alternative_placement(
-    context: MappingContext,
-    submodel: Submodel,
-    part: frozenset[str],
-    errors_px: Mapping[Pair, float],
-    covisibility: PredictedCovisibility,
-    votes: Mapping[Pair, int] | None,
-) -> AlternativePlacement | None:
-    """The placement by the pairs that contradict the present one; `votes`: only where it is outvoted."""
-    scene = context.scene
-    across = frozenset(pair for pair in errors_px if len(part & {*pair}) == 1)
-    present = frozenset(pair for pair in across if errors_px[pair] <= AGREED_PX)
-    here = covisibility_test(covisibility.overlaps(part), part, scene.tried, present)
-    if votes:
-        agree, contradict = (sum(votes[pair] for pair in some) for some in (present, across - present))
-        if contradict <= (1 if here.is_consistent else _OUTVOTED_IF_INCONSISTENT) * agree:
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """A model as it is, and what alternatives for its parts are compared with."""
+
+    context: MappingContext
+    submodel: Submodel
+    errors_px: Mapping[Pair, float]
+    """Of its verified pairs."""
+    covisibility: PredictedCovisibility
+    overlaps: Mapping[Pair, float]
+    """Of all its images."""
+    max_error: float
+    """Distance between two points that are the same, world."""
+
+    def alternative(
+        self, part: frozenset[str], votes: Mapping[Pair, int] | None
+    ) -> AlternativePlacement | None:
+        """The placement by the pairs that contradict the present one; `votes`: only where it is outvoted."""
+        scene, names = self.context.scene, self.submodel.names
+        across = frozenset(pair for pair in self.errors_px if len(part & {*pair}) == 1)
+        present = frozenset(pair for pair in across if self.errors_px[pair] <= AGREED_PX)
+        here = covisibility_test(self.overlaps, part, scene.tried, present)
+        if votes:
+            agree, contradict = (sum(votes[pair] for pair in some) for some in (present, across - present))
+            if contradict <= (1 if here.is_consistent else _OUTVOTED_IF_INCONSISTENT) * agree:
+                return None
+        base, moving = replace(self.submodel, names=names - part), replace(self.submodel, names=part)
+        against = replace(scene, view_graph=scene.view_graph.without(present))
+        points_base, points_part = common_points(replace(self.context, scene=against), base, moving)
+        apart = np.any(points_base != points_part, axis=1)  # common points of both sides do not count
+        if np.count_nonzero(apart) < MIN_COMMON_POINTS:
             return None
-    base, moving = replace(submodel, names=submodel.names - part), replace(submodel, names=part)
-    against = replace(scene, view_graph=scene.view_graph.without(present))
-    points_base, points_part = common_points(replace(context, scene=against), base, moving)
-    apart = np.any(points_base != points_part, axis=1)  # common points of both sides do not count
-    if np.count_nonzero(apart) < MIN_COMMON_POINTS:
-        return None
-    elsewhere = similarity(context, base, points_part[apart], points_base[apart], min_inlier_ratio=0.0)
-    if elsewhere is None:
-        return None
-    errors_there = Views(scene, submodel.reconstruction).moved(part, elsewhere).median_errors_px(across)
-    other = frozenset(pair for pair, error in errors_there.items() if error <= CONTRADICTED_PX)
-    overlaps_there = covisibility.moved(part, elsewhere).overlaps(part)
-    there = covisibility_test(overlaps_there, part, scene.tried, other)
-    return AlternativePlacement(part, elsewhere, across, present, other, here, there)
+        ends = points_part[apart], points_base[apart]
+        elsewhere = similarity(self.context, *ends, self.max_error, min_inlier_ratio=0.0)
+        if elsewhere is None:
+            return None
+        views = Views(scene, self.submodel.reconstruction).moved(part, elsewhere)
+        errors_there = views.median_errors_px(across)
+        other = frozenset(pair for pair, error in errors_there.items() if error <= CONTRADICTED_PX)
+        overlaps_there = self.covisibility.moved(part, elsewhere).overlaps(part)
+        there = covisibility_test(overlaps_there, part, scene.tried, other)
+        return AlternativePlacement(part, elsewhere, across, present, other, here, there)

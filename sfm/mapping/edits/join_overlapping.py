@@ -15,7 +15,7 @@ from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copi
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.session import open_session
-from .merge import MAX_CONTRADICTED_GROWTH, MAX_ERROR, median_depth, merge_models, similarity, transfer_poses
+from .merge import MAX_CONTRADICTED_GROWTH, merge_models, similarity, tolerance, transfer_poses
 from .shared_points import Ids, add_points, positions, shared_points
 
 _MAX_GAP = 3.0
@@ -68,10 +68,11 @@ def _join(context: MappingContext, whole: Submodel, part: Submodel, same: Ids, j
     if len(same) < MIN_COMMON_POINTS:
         return False
     places = positions(whole.reconstruction, same[:, 0]), positions(part.reconstruction, same[:, 1])
-    part_from_whole = similarity(context, part, *places)  # errors are measured in the smaller of both
+    near_enough = tolerance(part.reconstruction)  # errors are measured in the smaller of both
+    part_from_whole = similarity(context, *places, near_enough)
     if part_from_whole is not None:
         gaps = np.linalg.norm(part_from_whole * places[0] - places[1], axis=1)
-        near = gaps <= _MAX_GAP * MAX_ERROR * median_depth(part.reconstruction)
+        near = gaps <= _MAX_GAP * near_enough
         whole_from_part = part_from_whole.inverse()
         transfer_poses(context, whole.reconstruction, part, whole_from_part)
         add_points(whole.reconstruction, part.reconstruction, whole_from_part, same[near])

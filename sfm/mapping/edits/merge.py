@@ -17,6 +17,7 @@ from ..growing.growth import grow
 from ..growing.steps import Method
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied
 from ..measures.agreement import contradicted_share
+from ..measures.observations import PointTable
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.bearings import depths
 from ..scene.journal import Journal
@@ -25,7 +26,7 @@ from .admit_pairs import supported_pairs
 from .split import is_pendant
 
 _MIN_INLIER_RATIO = 0.3
-MAX_ERROR = 0.03  # of the median distance from camera to point
+_MAX_ERROR = 0.03  # of the median distance from camera to point
 _MIN_COMMON_TRACKS = 30  # points seen from both sides after adjustment
 MIN_KEPT = 0.9  # share of both models' observations that must survive
 MAX_CONTRADICTED_GROWTH = 0.01
@@ -76,7 +77,7 @@ def joined(
     if len(points_large) < MIN_COMMON_POINTS:
         return None
     if large_from_small is None:
-        large_from_small = similarity(context, large, points_small, points_large)
+        large_from_small = similarity(context, points_small, points_large, tolerance(large.reconstruction))
     if large_from_small is None:
         return None
     merged = copied(large)
@@ -156,15 +157,18 @@ def _matched_points(context: MappingContext, large: Submodel, small: Submodel) -
 
 def similarity(
     context: MappingContext,
-    large: Submodel,
     source: Points,
     target: Points,
+    max_error: float,
     *,
     min_inlier_ratio: float = _MIN_INLIER_RATIO,
 ) -> pycolmap.Sim3d | None:
-    """Robust similarity that takes `source` to `target`, or None when too few agree."""
+    """Robust similarity that takes `source` to `target`, or None when too few agree.
+
+    `max_error` is that of an inlier, in the frame of `target`: the `tolerance` of a model there.
+    """
     options = pycolmap.RANSACOptions()
-    options.max_error = MAX_ERROR * median_depth(large.reconstruction)
+    options.max_error = max_error
     options.random_seed = context.options.mapper.random_seed
     # A mapping, whatever the type stubs of pycolmap 4.2 say.
     found = cast("dict[str, Any] | None", pycolmap.estimate_sim3d_robust(source, target, options))
@@ -173,9 +177,14 @@ def similarity(
     return cast(pycolmap.Sim3d, found["tgt_from_src"])
 
 
-def median_depth(model: pycolmap.Reconstruction) -> float:
+def tolerance(model: pycolmap.Reconstruction) -> float:
+    """Largest distance at which points of two models are the same, in the frame of this one."""
+    return _MAX_ERROR * _median_depth(model)
+
+
+def _median_depth(model: pycolmap.Reconstruction) -> float:
     """Of its points (some, where there are many), the median of the images' median depths."""
-    every = np.array([point.xyz for point in model.points3D.values()])
+    every = PointTable.of(model).xyz
     xyz = every[:: 1 + len(every) // _MAX_DEPTHS]
     images = (model.image(i) for i in model.reg_image_ids())
     found = (depths(image.cam_from_world() * xyz, model.camera(image.camera_id)) for image in images)

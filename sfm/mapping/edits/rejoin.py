@@ -22,7 +22,7 @@ from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.journal import Journal
 from ..scene.options import with_two_view_tracks
 from ..scene.session import open_session
-from .merge import Points, attach_part, common_points, similarity, transfer_poses
+from .merge import Points, attach_part, common_points, similarity, tolerance, transfer_poses
 
 _SAME_DIRECTION_COS = float(np.cos(np.deg2rad(25.0)))
 """Cosine of the largest angle between both directions of a common point."""
@@ -82,7 +82,9 @@ def _whole(
     chosen = _of_one_size(base_from_home * points_part - articulation, points_base - articulation)
     if not chosen.any():
         return None
-    base_from_part = similarity(context, base, points_part[chosen], points_base[chosen])
+    base_from_part = similarity(
+        context, points_part[chosen], points_base[chosen], tolerance(base.reconstruction)
+    )
     if base_from_part is None:
         return None
     across = {pair for pair in deferred if len(base.names & {*pair}) == 1 == len(part.names & {*pair})}
