@@ -8,14 +8,15 @@ import pytest
 
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.growing import growth
+from sfm.mapping.growing.bundle_adjustment import refine_growing
 from sfm.mapping.growing.steps import Attempts, Method, Stuck
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.options import mapper_options
 from sfm.mapping.scene.scene import Scene
 from sfm.mapping.scene.session import MapperSession, open_session
 
-from . import synthetic
-from .running import run
+from . import hostile, synthetic
+from .running import names, run, workbench
 
 _MANY = 20
 
@@ -81,3 +82,21 @@ def test_thin_evidence_comes_after_better_poses(tmp_path: Path, monkeypatch: pyt
         [Method.STRUCTURE_LESS, Method.LIFTED, Method.LENIENT_PNP],
     ]
     assert [adjusted for adjusted, _ in tried] == [0, 1, 1]
+
+
+def test_an_image_with_implausible_intrinsics_starts_anew(tmp_path: Path) -> None:
+    """A few wrong matches can turn a focal length negative; no later adjustment would bring it back."""
+    database = hostile.write(hostile.camera_a_photo(0), tmp_path / "database.db")
+    (model,) = run(database).models
+    before = names(model)
+    last = model.image(max(model.reg_image_ids()))
+    name, camera_id = last.name, last.camera_id
+    context = workbench(database, fixed_cameras=frozenset({camera_id}))
+    model.camera(camera_id).params = [-9742.0, *model.camera(camera_id).params[1:]]
+
+    with open_session(context.scene, context.options, model) as session:
+        refine_growing(session, "grown", journal := Journal())
+
+    assert names(model) == before - {name}
+    assert ("filtered", name) in [(event, fields.get("name")) for event, fields in journal.entries]
+    assert not model.exists_camera(camera_id) or model.camera(camera_id).mean_focal_length() > 0

@@ -115,6 +115,19 @@ def test_a_step_that_makes_a_model_worse_is_refused_and_told(
     assert why in str(fields["why"])
 
 
+def test_a_model_with_an_implausible_camera_may_lose_it(ring: Ring) -> None:
+    """A negative focal length makes no negative error, by which all others would be worse."""
+    scene, model = ring
+    wrong, (right, *rest) = copy.deepcopy(model), model.camera(1).params
+    wrong.camera(1).params = [-9742.0, *rest]
+
+    def mended(copied: pycolmap.Reconstruction) -> None:
+        copied.camera(1).params = [right, *rest]
+        without_a_photo(copied)
+
+    assert taken_from((scene, wrong), mended) == (True, [])
+
+
 def test_a_photo_that_its_matches_contradict_may_go(
     ring: Ring,
 ) -> None:

@@ -7,7 +7,7 @@ through `apply_step`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,16 +57,17 @@ class Judge:
         """Why models are worse than those that they would replace; empty where they are as good.
 
         Models are worse where a camera becomes implausible, or where a supported image is missing
-        (`_is_supported`). They are also worse where verified matches lie farther from their epipolar lines,
-        among pairs within a model before and after, unless more poses are probably right. Adjustment used
-        only a part of these matches.
+        (`_is_supported`) whose camera was plausible. They are also worse where verified matches lie farther
+        from their epipolar lines, among pairs within a model before and after, unless more poses are
+        probably right. Adjustment used only a part of these matches.
         """
         if not _names(after):
             return "no photo would be left"
-        if bogus := _implausible_cameras(after) - _implausible_cameras(before):
+        were_bogus = _implausible_cameras(before)
+        if bogus := _implausible_cameras(after) - were_bogus:
             return f"implausible intrinsics of camera {', '.join(map(str, sorted(bogus)))}"
         was, now = self._errors_px(before), self._errors_px(after)
-        if missing := sorted(_names(before) - _names(after)):
+        if missing := sorted(_names(before, but_of=were_bogus) - _names(after)):
             supported = [name for name in missing if self._is_supported(name, before, was)]
             if supported:
                 more = f" and {len(supported) - _MAX_SHOWN} more" if len(supported) > _MAX_SHOWN else ""
@@ -163,5 +164,7 @@ def _implausible_cameras(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
     }
 
 
-def _names(models: Sequence[pycolmap.Reconstruction]) -> frozenset[str]:
-    return frozenset(model.image(image_id).name for model in models for image_id in model.reg_image_ids())
+def _names(models: Sequence[pycolmap.Reconstruction], *, but_of: Set[int] = frozenset()) -> frozenset[str]:
+    """Of the images, but for those of some cameras."""
+    images = (model.image(image_id) for model in models for image_id in model.reg_image_ids())
+    return frozenset(image.name for image in images if image.camera_id not in but_of)

@@ -13,6 +13,7 @@ from collections.abc import Set
 import pycolmap
 
 from ..cameras.focal_priors import with_held_intrinsics, with_held_local_focal
+from ..cameras.plausible import plausible
 from ..measures.residuals import noise_px, residual_lengths
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
@@ -41,6 +42,7 @@ def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
     options = session.options
     growing = options.growing if session.num_registered < _MANY else options.growing_large
     _complete_and_adjust(session, growing, options.growing_ba, rounds=1)
+    _drop_implausible(session)
     _note(session, why, before, started, journal)
 
 
@@ -94,6 +96,24 @@ def drop_unobserved(session: MapperSession, journal: Journal) -> None:
             journal.note("filtered", name=image.name, why="no points are left of it")
     if unobserved:
         session.recount()
+
+
+def _drop_implausible(session: MapperSession) -> None:
+    """Take out images whose intrinsics cannot be those of a lens, and give their cameras the first ones.
+
+    A model of such images alone stays as it is: the comparison with others is for that.
+    """
+    model = session.reconstruction
+    used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
+    bogus = {camera_id for camera_id in used if not plausible(model.camera(camera_id))}
+    if not bogus or bogus == used:
+        return
+    for frame in session.frames():
+        if not bogus.isdisjoint(image.camera_id for image in frame):
+            session.observations.deregister_frame(frame[0].frame_id)
+    for camera_id in bogus:
+        model.camera(camera_id).params = list(session.scene.cache.camera(camera_id).params)
+    session.recount()
 
 
 def _complete_and_adjust(

@@ -30,8 +30,8 @@ def image_plane(camera: pycolmap.Camera) -> Array:
 
 
 def px_per_radian(camera: pycolmap.Camera) -> float:
-    """Pixels for a small angle on the axis: the focal length, where there is one."""
-    return camera.width / (2 * np.pi) if camera.is_spherical() else camera.mean_focal_length()
+    """Pixels for a small angle on the axis: the focal length, where there is one, whatever its sign."""
+    return camera.width / (2 * np.pi) if camera.is_spherical() else abs(camera.mean_focal_length())
 
 
 def depths(in_cam: Array, camera: pycolmap.Camera) -> Array:
