@@ -13,7 +13,7 @@ from ..measures.pair_turns import turning_pairs
 from ..scene.journal import Journal
 from ..scene.scene import Scene
 from .global_sfm import global_models
-from .submodels import MappingContext, Submodel
+from .submodels import MAX_CONTRADICTED, MappingContext, Submodel
 from .trials import best_model
 
 _MOST = 0.9
@@ -36,17 +36,21 @@ def new_models(
 
 
 def _new_model(context: MappingContext, left: Set[str], discarded: Journal) -> Submodel | None:
-    """A grown model; where parallax does not connect most of the images, the better of it and a global one.
+    """A grown model; where it lacks images that parallax does not connect, the better of it and a global one.
 
     Growing takes an image by the points that it sees, and without parallax there are none. A global model
     takes moves along something flat for turns, and may be bent by these.
     """
-    if context.options.frozen or _parallax_connects(context.scene, left):
-        return best_model(context, left, discarded)
-    found = global_models(context, left)[:1]
-    if grown := best_model(context, left, discarded):
-        found.append(grown)
+    grown = best_model(context, left, discarded)
+    if context.options.frozen or _is_whole(grown, left) or _parallax_connects(context.scene, left):
+        return grown
+    found = [*global_models(context, left)[:1], *([grown] if grown else [])]
     return max(found, key=lambda one: evidence_score(context.scene, [one.reconstruction], left), default=None)
+
+
+def _is_whole(submodel: Submodel | None, names: Set[str]) -> bool:
+    """Whether a model has all images, and few pairs contradict it."""
+    return submodel is not None and submodel.names >= names and submodel.contradicted <= MAX_CONTRADICTED
 
 
 def _parallax_connects(scene: Scene, names: Set[str]) -> bool:
