@@ -33,7 +33,8 @@ HOUSE = (
 MAPPING = (
     "scene",
     "measures pair_consistency",
-    "cameras depth pose_consistency",
+    "cameras pose_consistency",
+    "depth",
     "growing",
     "edits",
     "clusters refinement",

@@ -37,7 +37,7 @@ def build_depth_model(
 ) -> pycolmap.Reconstruction | None:
     """A model of the `candidates` that lifted points connect to the best connected one of them.
 
-    Points are means of lifted keypoints, and poses are adjusted to them; intrinsics stay. The unit is that of
+    Points are means of lifted keypoints, and poses and intrinsics are adjusted to them. The unit is that of
     the depth of the first image. None with fewer than two connected images.
     """
     root = _root(scene, candidates)
@@ -45,8 +45,15 @@ def build_depth_model(
         return None
     model = pycolmap.Reconstruction()
     with open_session(scene, options, model) as session:
-        views = _registered_views(session, root, candidates)
-        settle_on_depth(session, list(views.values()), constant=scene.id_of[root])
+        _register(session, root, pycolmap.Rigid3d())
+        fits: dict[str, DepthFit | None] = {root: _own_fit(_depth_at_keypoints(scene, root))}
+        views, num_views = {root: _view(session, root, fits[root])}, 0
+        while True:  # where a turn closes, images fit only once the poses before do
+            _add_views(session, candidates, views, fits)
+            if len(views) == num_views:
+                break
+            settled = settle_on_depth(session, list(views.values()), constant=scene.id_of[root])
+            views, num_views = dict(zip(views, settled, strict=True)), len(views)
         for name in sorted(session.registered):
             if model.image(scene.id_of[name]).num_points3D < _MIN_OBSERVATIONS:
                 session.observations.deregister_frame(model.image(scene.id_of[name]).frame_id)
@@ -100,14 +107,15 @@ def _own_fit(found: tuple[Array, Array]) -> DepthFit | None:
     return DepthFit(1.0, 0.0, DEPTH_SPREAD, float(low), float(high), float(np.median(confidence[known])))
 
 
-def _registered_views(session: MapperSession, root: str, candidates: Set[str]) -> dict[str, LiftedView]:
-    """Images registered one after the other, those with most matches first, and their lifted keypoints."""
-    graph, views = session.scene.view_graph, dict[str, LiftedView]()
-    fits: dict[str, DepthFit | None] = {}
+def _add_views(
+    session: MapperSession,
+    candidates: Set[str],
+    views: dict[str, LiftedView],
+    fits: dict[str, DepthFit | None],
+) -> None:
+    """Register images one after the other, those with most matches first, and lift their keypoints."""
+    graph = session.scene.view_graph
     failed_at: dict[str, int] = {}
-    _register(session, root, pycolmap.Rigid3d())
-    fits[root] = _own_fit(_depth_at_keypoints(session.scene, root))
-    views[root] = _view(session, root, fits[root])
     while True:
         count = {
             name: sum(graph.num_inliers(name, other) for other in graph.neighbours(name) if other in views)
@@ -115,7 +123,7 @@ def _registered_views(session: MapperSession, root: str, candidates: Set[str]) -
         }
         waiting = [name for name in count if count[name] > failed_at.get(name, 0)]
         if not waiting:
-            return views
+            return
         name = max(waiting, key=lambda name: count[name])
         failed_at[name] = count[name]
         found = lifted_pose(session, name, fits.get)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyceres  # makes `problem` of COLMAP's adjusters known, too
@@ -14,6 +13,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ..cameras.focal_priors import with_held_intrinsics
+from ..cameras.priors import add_prior
+from ..scene.adjusted_photos import all_photos
+from ..scene.bearings import bearing_vectors
 from ..scene.session import MapperSession
 
 Array = NDArray[np.float64]
@@ -74,44 +77,59 @@ def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
             session.observations.add_point3D(xyz[label[track[0]]], pycolmap.Track(elements))
 
 
-def settle_on_depth(session: MapperSession, views: Sequence[LiftedView], *, constant: int | None) -> None:
-    """Give a model points from depth, after rounds in which poses are adjusted to such points.
+def settle_on_depth(
+    session: MapperSession, views: Sequence[LiftedView], *, constant: int | None
+) -> Sequence[LiftedView]:
+    """Give a model points from depth, after rounds in which poses and intrinsics are adjusted to such points.
+
+    A turn through many images determines the focal length without parallax: they have to close the circle.
 
     Args:
         session: at work on a model in which all `views` are registered.
         views: all or some of the registered images.
-        constant: id of the image whose pose stays; None leaves all poses as they are.
+        constant: id of the image whose pose stays; None leaves all poses and intrinsics as they are.
+
+    Returns:
+        The views by the intrinsics that the model then has.
     """
     if constant is not None:
         for _ in range(_NUM_ROUNDS):
             add_points(session, views)
-            _adjust_poses(session.reconstruction, session.options.global_ba, constant=constant)
+            _adjust(session, constant=constant)
+            views = [_with_rays(session.reconstruction, view) for view in views]
     add_points(session, views)
     session.reconstruction.update_point_3d_errors()
+    return views
 
 
-def _adjust_poses(
-    model: pycolmap.Reconstruction, options: pycolmap.BundleAdjustmentOptions, *, constant: int
-) -> None:
-    """Bundle adjustment of all poses but that of image `constant`, and of points near where depth has them.
+def _with_rays(model: pycolmap.Reconstruction, view: LiftedView) -> LiftedView:
+    """By the present intrinsics."""
+    camera = model.camera(model.image(view.image_id).camera_id)
+    return replace(view, rays=bearing_vectors(view.xy, camera))
 
-    Intrinsics stay. Points may move with the poses, but their distance from these is held by a prior.
+
+def _adjust(session: MapperSession, *, constant: int) -> None:
+    """Adjust all poses but that of image `constant`, intrinsics, and points near their depth.
+
+    Points may move with the poses, but a prior holds their distance from these. Intrinsics have those of real
+    lenses, and are held where they are given and not determined better.
     """
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
+    model, cameras = session.reconstruction, session.options.mapper.constant_cameras
+    config = all_photos(model, constant_cameras=set(cameras), has_priors=True)
     config.set_constant_rig_from_world_pose(model.image(constant).frame_id)
-    options = copy.deepcopy(options)
-    options.refine_focal_length = options.refine_extra_params = False
+    options = with_held_intrinsics(session, session.options.global_ba)
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
     problem = adjuster.problem  # keeps the priors alive
+    for camera_id in sorted(set(model.cameras) - cameras):
+        add_prior(problem, model.camera(camera_id), options, sigma_px=1.0, principal_point=False)
     centre = np.mean([model.image(i).projection_center() for i in model.reg_image_ids()], axis=0)
     for point in model.points3D.values():
-        xyz = point.xyz
+        xyz = point.xyz  # residuals of observations are px, and their noise is about one
         if problem.has_parameter_block(xyz):
-            # Residuals of observations are px, and their noise is about one.
-            sigma = DEPTH_SPREAD * max(float(np.linalg.norm(xyz - centre)), 1e-9)
-            prior = pyceres.factors.NormalPrior(xyz.copy(), sigma**2 * np.eye(3))
+            ray = xyz - centre
+            along = np.outer(ray, ray)
+            across = (float(ray @ ray) + 1e-18) * np.eye(3) - along
+            prior = pyceres.factors.NormalPrior(xyz.copy(), DEPTH_SPREAD**2 * along + across)
             problem.add_residual_block(prior, None, [xyz])
     adjuster.solve()
     model.update_point_3d_errors()
