@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pycolmap
 
 from ..depth.depth_model import build_depth_model
 from ..depth.photo_depth import is_contradicted
+from ..measures.pair_evidence import evidence_score
 from ..measures.pure_rotation import why_pure_rotation
 from ..measures.soundness import why_undetermined
 from ..scene.journal import Journal
@@ -62,8 +64,10 @@ def best_model(
         and not is_contradicted(context.scene, settled.reconstruction)
     ):
         grown = settled if _is_dropped(context, found) else found
-        aligned = None if grown.names >= candidates else _aligned_model(context, candidates)
-        return aligned if aligned is not None and _outdoes(context, aligned, grown) else found
+        if grown.names >= candidates:
+            return found
+        others = (_aligned_model(context, candidates), _depth_only_model(context, candidates))
+        return max((found, *filter(None, others)), key=partial(_evidence, context, candidates))
     best = _larger(settled, _without_seed(context, candidates))
     unchanged = best is not None and found is not None and best is settled and found.names == settled.names
     return found if unchanged else best
@@ -110,11 +114,11 @@ def _is_dropped(context: MappingContext, submodel: Submodel) -> bool:
     return bool(why_undetermined(model) or why_pure_rotation(context.scene, model))
 
 
-def _outdoes(context: MappingContext, aligned: Submodel, grown: Submodel) -> bool:
-    """Whether an aligned model has more images than a grown one, and no larger share contradicts it."""
-    return (
-        len(aligned.names) > len(grown.names) and aligned.contradicted <= judged(context, grown).contradicted
-    )
+def _evidence(context: MappingContext, candidates: Set[str], submodel: Submodel) -> float:
+    """How far the pairs of some images agree with a model of them; 0 where registration would drop it."""
+    if not submodel.is_depth_only and _is_dropped(context, submodel):
+        return 0.0
+    return evidence_score(context.scene, [submodel.reconstruction], candidates)
 
 
 def _aligned_model(context: MappingContext, candidates: Set[str]) -> Submodel | None:
