@@ -64,7 +64,7 @@ def best_model(
         and not is_contradicted(context.scene, settled.reconstruction)
     ):
         grown = settled if _is_dropped(context, found) else found
-        if grown.names >= candidates:
+        if is_complete(grown, candidates):
             return found
         others = (_aligned_model(context, candidates), _depth_only_model(context, candidates))
         return max((found, *filter(None, others)), key=partial(_evidence, context, candidates))
