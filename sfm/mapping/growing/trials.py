@@ -66,8 +66,8 @@ def best_model(
         grown = settled if _is_dropped(context, found) else found
         if is_complete(grown, candidates):
             return found
-        others = (_aligned_model(context, candidates), _depth_only_model(context, candidates))
-        return max((found, *filter(None, others)), key=partial(_evidence, context, candidates))
+        other = _without_seed(context, candidates)
+        return max(filter(None, (found, other)), key=partial(_evidence, context, candidates))
     best = _larger(settled, _without_seed(context, candidates))
     unchanged = best is not None and found is not None and best is settled and found.names == settled.names
     return found if unchanged else best
