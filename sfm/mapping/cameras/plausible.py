@@ -15,6 +15,16 @@ def plausible(camera: pycolmap.Camera) -> bool:
     return not camera.has_bogus_params(*limits)
 
 
+def cameras_in_use(model: pycolmap.Reconstruction) -> set[int]:
+    """Ids of the cameras of registered images."""
+    return {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
+
+
+def implausible_cameras(model: pycolmap.Reconstruction) -> set[int]:
+    """Ids of those of them whose intrinsics are not `plausible`."""
+    return {camera_id for camera_id in cameras_in_use(model) if not plausible(model.camera(camera_id))}
+
+
 def one_to_one(camera: pycolmap.Camera) -> bool:
     """Whether rays further from the axis are seen further from the image centre, out to the corners.
 

@@ -15,7 +15,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..cameras.plausible import plausible
+from ..cameras.plausible import implausible_cameras
 from ..depth.fit import weighted_median
 from ..growing.submodels import Submodel
 from ..measures.agreement import CONTRADICTED_PX, contradicted_matches, median_errors_px
@@ -156,12 +156,7 @@ def apply_step(
 
 
 def _implausible_cameras(models: Sequence[pycolmap.Reconstruction]) -> set[int]:
-    return {
-        camera_id
-        for model in models
-        for camera_id in {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
-        if not plausible(model.camera(camera_id))
-    }
+    return {camera_id for model in models for camera_id in implausible_cameras(model)}
 
 
 def _names(models: Sequence[pycolmap.Reconstruction], *, but_of: Set[int] = frozenset()) -> frozenset[str]:

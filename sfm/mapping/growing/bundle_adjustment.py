@@ -13,7 +13,7 @@ from collections.abc import Set
 import pycolmap
 
 from ..cameras.focal_priors import with_held_intrinsics, with_held_local_focal
-from ..cameras.plausible import plausible
+from ..cameras.plausible import cameras_in_use, implausible_cameras
 from ..measures.residuals import noise_px, residual_lengths
 from ..scene.journal import Journal
 from ..scene.session import MapperSession
@@ -104,9 +104,8 @@ def _drop_implausible(session: MapperSession) -> None:
     A model of such images alone stays as it is: the comparison with others is for that.
     """
     model = session.reconstruction
-    used = {model.image(image_id).camera_id for image_id in model.reg_image_ids()}
-    bogus = {camera_id for camera_id in used if not plausible(model.camera(camera_id))}
-    if not bogus or bogus == used:
+    bogus = implausible_cameras(model)
+    if not bogus or bogus == cameras_in_use(model):
         return
     for frame in session.frames():
         if not bogus.isdisjoint(image.camera_id for image in frame):
