@@ -387,8 +387,9 @@ def _kept(
         elif num_new >= config.max_models:
             why = f"{config.max_models} models are larger (register.max_models)"
         else:
-            model = submodel.reconstruction
-            why = "" if submodel.is_depth_only else why_undetermined(model) or why_pure_rotation(scene, model)
+            model, has_depth = submodel.reconstruction, scene.depth is not None
+            why = "" if submodel.is_depth_only else why_undetermined(model)
+            why = why or ("" if has_depth else why_pure_rotation(scene, model))  # depth gives positions
         if why:
             discarded.note("dropped_model", names=sorted(submodel.names), why=why)
         else:

@@ -46,6 +46,9 @@ class Photos:
     xy: dict[int, list[Array]] = field(default_factory=dict)
     depth: dict[int, list[float]] = field(default_factory=dict)
     matches: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    distortion: float = 0.0
+    """k of SIMPLE_RADIAL, which is then not known."""
+    noise_px: float = NOISE_PX
 
     def add(self, point: Array, image_ids: list[int]) -> None:
         """A point that these photos see, matched between all of them."""
@@ -55,7 +58,7 @@ class Photos:
 
     def _observe(self, image_id: int, point: Array) -> int:
         in_cam = self.cams_from_world[image_id] * point
-        xy = _projected(in_cam) + self.rng.normal(scale=NOISE_PX, size=2)
+        xy = self._projected(in_cam) + self.rng.normal(scale=self.noise_px, size=2)
         self.xy.setdefault(image_id, []).append(np.float32(xy).astype(np.float64))
         self.depth.setdefault(image_id, []).append(float(in_cam[2]))
         return len(self.depth[image_id]) - 1
@@ -64,19 +67,19 @@ class Photos:
         in_cam = self.cams_from_world[image_id] * point
         if in_cam[2] < 0.5:
             return False
-        x, y = _projected(in_cam)
+        x, y = self._projected(in_cam)
         return bool(5 < x < WIDTH - 5 and 5 < y < HEIGHT - 5)
 
+    def _projected(self, in_cam: Array) -> Array:
+        ray = in_cam[:2] / in_cam[2]
+        return np.asarray(FOCAL * ray * (1 + self.distortion * (ray @ ray)) + (WIDTH / 2, HEIGHT / 2))
 
-def _projected(in_cam: Array) -> Array:
-    return FOCAL * in_cam[:2] / in_cam[2] + (WIDTH / 2, HEIGHT / 2)
-
-
-def camera() -> pycolmap.Camera:
-    model = pycolmap.CameraModelId.SIMPLE_PINHOLE
-    made = pycolmap.Camera.create_from_model_id(1, model, FOCAL, WIDTH, HEIGHT)
-    made.has_prior_focal_length = True
-    return made
+    def camera(self) -> pycolmap.Camera:
+        """As the database has it."""
+        name = "SIMPLE_RADIAL" if self.distortion else "SIMPLE_PINHOLE"
+        made = pycolmap.Camera.create_from_model_name(1, name, FOCAL, WIDTH, HEIGHT)
+        made.has_prior_focal_length = not self.distortion
+        return made
 
 
 def name_of(image_id: int) -> str:
@@ -115,7 +118,15 @@ def _seen_by_both(photos: Photos, rng: np.random.Generator, k: int) -> Array:
 
 
 @cache
-def turning(num_images: int, *, step_deg: float = 9.0, num_points: int = 1500, seed: int = 0) -> Photos:
+def turning(
+    num_images: int,
+    *,
+    step_deg: float = 9.0,
+    num_points: int = 1500,
+    distortion: float = 0.0,
+    noise_px: float = NOISE_PX,
+    seed: int = 0,
+) -> Photos:
     """A camera that turns on the spot; all pairs with 30 common points are matched."""
     rng = np.random.default_rng(seed)
     poses = {}
@@ -123,7 +134,7 @@ def turning(num_images: int, *, step_deg: float = 9.0, num_points: int = 1500, s
         pan = pycolmap.Rotation3d(np.deg2rad([0, step_deg * k, 0]))
         wobble = pycolmap.Rotation3d(np.deg2rad([3 * np.sin(k), 0, 2 * np.cos(k)]))
         poses[k + 1] = pycolmap.Rigid3d(pan * wobble, np.zeros(3))
-    photos = Photos(poses, rng)
+    photos = Photos(poses, rng, distortion=distortion, noise_px=noise_px)
     for _ in range(num_points):
         angle = rng.uniform(-np.deg2rad(30), np.deg2rad(30 + step_deg * num_images))
         radius = 6 + np.sin(4 * angle) + rng.uniform(-1, 1)
@@ -138,7 +149,7 @@ def write(photos: Photos, path: Path, *, wrong: float = 0.1, one_camera: bool = 
     rng = np.random.default_rng(0)
     with pycolmap.Database.open(path) as db:
         for image_id in photos.cams_from_world:
-            made = camera()
+            made = photos.camera()
             made.camera_id = 1 if one_camera else image_id
             if made.camera_id == image_id:
                 db.write_camera(made, use_camera_id=True)
@@ -152,7 +163,12 @@ def write(photos: Photos, path: Path, *, wrong: float = 0.1, one_camera: bool = 
             mixed = rng.random(len(matches)) < wrong
             matches[mixed, 1] = rng.permutation(matches[mixed, 1])
             geometry = pycolmap.estimate_calibrated_two_view_geometry(
-                camera(), np.array(photos.xy[a]), camera(), np.array(photos.xy[b]), matches, options
+                photos.camera(),
+                np.array(photos.xy[a]),
+                photos.camera(),
+                np.array(photos.xy[b]),
+                matches,
+                options,
             )
             db.write_two_view_geometry(a, b, geometry)
     return path

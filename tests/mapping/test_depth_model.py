@@ -9,13 +9,15 @@ import pytest
 from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.depth.depth_model import build_depth_model, has_parallax
 from sfm.mapping.depth.metric_scale import metric_scale
+from sfm.mapping.growing.posed_models import posed_model
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.options import MapperOptions, mapper_options
+from sfm.mapping.scene.pose_source import PosedGroup, PosedImage
 from sfm.mapping.scene.scene import Scene
 
 from . import low_overlap, synthetic
 from .low_overlap import Photos
-from .running import Recorder, run
+from .running import Recorder, run, workbench
 from .test_lifting import GARBAGE, ids, ring_depth
 
 
@@ -78,6 +80,43 @@ def test_a_full_turn_determines_the_focal_length(tmp_path: Path) -> None:
     assert len(ids(model)) == 40
     assert model.camera(1).mean_focal_length() == pytest.approx(focal, rel=0.01)
     assert max_rotation_error_deg(model, photos) < 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_turn_is_not_taken_for_a_motion(seed: int, tmp_path: Path) -> None:
+    """With a lens that is not known, two photos fit a small motion past distant points as well."""
+    photos = low_overlap.turning(2, distortion=-0.1, noise_px=0.1, seed=seed)
+    database = low_overlap.write(photos, tmp_path / "database.db")
+    guesses = {1: low_overlap.FOCAL}
+
+    (model,) = run(
+        database, depth=low_overlap.depth_of(photos), focal_guesses=guesses, min_model_size=2
+    ).models
+
+    assert max_rotation_error_deg(model, photos) < 0.1
+    assert model.camera(1).params[3] == pytest.approx(-0.1, abs=0.005)
+
+
+def test_coarse_poses_are_adjusted_to_depth(pan: tuple[Photos, Path]) -> None:
+    """At the poses of an alignment, right to two degrees, matches err by more than the filter allows."""
+    photos, database = pan
+    depth = low_overlap.depth_of(photos, metric=True)
+    context = replace(workbench(database), scene=Scene.open(database, depth))
+    tilt = pycolmap.Rotation3d(np.deg2rad([1.0, 0, 0]))
+    images = {}
+    for image_id, cam_from_world in photos.cams_from_world.items():
+        coarse = (tilt if image_id % 2 else tilt.inverse()) * cam_from_world.rotation
+        images[low_overlap.name_of(image_id)] = PosedImage(
+            pycolmap.Rigid3d(coarse, np.zeros(3)),
+            (low_overlap.FOCAL, low_overlap.FOCAL),
+            (low_overlap.WIDTH / 2, low_overlap.HEIGHT / 2),
+        )
+
+    submodel = posed_model(context, PosedGroup(images, depth=depth), how="alignment")
+
+    assert submodel is not None
+    assert len(submodel.names) == len(images)
+    assert max_rotation_error_deg(submodel.reconstruction, photos) < 0.5
 
 
 def test_later_rounds_keep_a_model_without_parallax(pan: tuple[Photos, Path], tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ Indices = NDArray[np.int64]
 DEPTH_SPREAD = 0.05
 """Relative standard deviation of depth that nothing can be compared with."""
 _NUM_ROUNDS = 3
+_TYPICAL = 2.0
+"""Times the median error of matches is left in, where that is more than the filter's limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class LiftedView:
         return np.asarray(self.rays * self.depth[:, None])
 
 
-def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
+def add_points(session: MapperSession, views: Sequence[LiftedView], *, are_coarse: bool = False) -> None:
     """Give the model the tracks of its images' verified matches, each at the mean of its lifted keypoints.
 
     Points that the model had are replaced. Matches and observations with a larger reprojection error than the
@@ -56,13 +58,17 @@ def add_points(session: MapperSession, views: Sequence[LiftedView]) -> None:
     Args:
         session: at work on a model in which all `views` are registered.
         views: all or some of the registered images.
+        are_coarse: whether poses still have to be adjusted: errors like those of most matches are allowed.
     """
     rec, max_error = session.reconstruction, session.options.mapper.filter_max_reproj_error
     for point_id in list(rec.point3D_ids()):
         session.observations.delete_point3D(point_id)
     image = np.repeat(np.arange(len(views)), [len(view.depth) for view in views])
     number = np.concatenate([np.arange(len(view.depth)) for view in views])
-    label = _labels(session, views, max_error)
+    ends, errors = _matches(session, views)
+    if are_coarse and (known := np.isfinite(errors)).any():
+        max_error = max(max_error, _TYPICAL * float(np.median(errors[known])))
+    label = _labels(ends[errors <= max_error], len(image))
     members = _one_per_image(label, image)
     world = [rec.image(view.image_id).cam_from_world().inverse() * view.in_cam for view in views]
     xyz = _means(np.concatenate(world), np.concatenate([view.sigma for view in views]), label)
@@ -94,7 +100,7 @@ def settle_on_depth(
     """
     if constant is not None:
         for _ in range(_NUM_ROUNDS):
-            add_points(session, views)
+            add_points(session, views, are_coarse=True)
             _adjust(session, constant=constant)
             views = [_with_rays(session.reconstruction, view) for view in views]
     add_points(session, views)
@@ -135,20 +141,24 @@ def _adjust(session: MapperSession, *, constant: int) -> None:
     model.update_point_3d_errors()
 
 
-def _labels(session: MapperSession, views: Sequence[LiftedView], max_error: float) -> Indices:
-    """Number of the track of each keypoint, those of all views in order, (N,)."""
+def _matches(session: MapperSession, views: Sequence[LiftedView]) -> tuple[Indices, Array]:
+    """Verified matches of keypoints, numbered through all views, (M, 2), and their errors, px, (M,)."""
     graph, rec = session.scene.cache.correspondence_graph, session.reconstruction
     starts = np.cumsum([0] + [len(view.depth) for view in views])
-    ends = [np.zeros((0, 2), np.int64)]
+    ends, errors = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
     for (i, a), (j, b) in itertools.combinations(enumerate(views), 2):
         matches = graph.extract_matches_between_images(a.image_id, b.image_id).astype(np.int64)
         if len(matches):
             one = _transfer_errors(rec, a, b, matches)
             other = _transfer_errors(rec, b, a, matches[:, ::-1])
-            good = np.fmin(one, other) <= max_error  # either may have no depth
-            ends.append(matches[good] + (starts[i], starts[j]))
-    first, second = np.concatenate(ends).T
-    size = int(starts[-1])
+            ends.append(matches + starts[[i, j]])
+            errors.append(np.fmin(one, other))  # either may have no depth
+    return np.concatenate(ends), np.concatenate(errors)
+
+
+def _labels(ends: Indices, size: int) -> Indices:
+    """Number of the track of each keypoint, (size,), which matches join."""
+    first, second = ends.T
     links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(size, size))
     _, label = connected_components(links, directed=False)
     return np.asarray(label, np.int64)

@@ -43,7 +43,7 @@ def best_model(
 
     Trials end as soon as one registers every candidate and contradicts few pairs, or two register the same
     images. `journal` records the discarded ones. If seeds fail and images have depth, tracks of two images
-    are used, then a model from depth alone.
+    are used, then a model from depth alone, which goes before one without parallax.
     """
     if len(candidates) == 2:  # all of their tracks have length 2
         context = replace(context, options=with_two_view_tracks(context.options))
@@ -57,18 +57,13 @@ def best_model(
         settled_second = _settled(relaxed, second)
         if _larger(settled, settled_second) is settled_second:
             found, settled = second, settled_second
-    if (
-        found
-        and settled
-        and _is_large(context, settled)
-        and not is_contradicted(context.scene, settled.reconstruction)
-    ):
-        grown = settled if _is_dropped(context, found) else found
+    if found and settled and _has_parallax(context, settled):
+        grown = settled if _is_undetermined(context, found) else found
         if is_complete(grown, candidates):
             return found
         other = _without_seed(context, candidates)
         return max(filter(None, (found, other)), key=partial(_evidence, context, candidates))
-    best = _larger(settled, _without_seed(context, candidates))
+    best = _larger(_without_seed(context, candidates), settled)
     unchanged = best is not None and found is not None and best is settled and found.names == settled.names
     return found if unchanged else best
 
@@ -108,15 +103,24 @@ def _without_seed(context: MappingContext, candidates: Set[str]) -> Submodel | N
     return aligned if judged(context, aligned).contradicted < judged(context, lifted).contradicted else lifted
 
 
-def _is_dropped(context: MappingContext, submodel: Submodel) -> bool:
-    """Whether registration drops the model in the end, for want of parallax."""
+def _has_parallax(context: MappingContext, submodel: Submodel) -> bool:
+    """Whether a settled trial needs no depth: it is large, in line with depth, and no pure rotation."""
+    return (
+        _is_large(context, submodel)
+        and not is_contradicted(context.scene, submodel.reconstruction)
+        and not _is_undetermined(context, submodel)
+    )
+
+
+def _is_undetermined(context: MappingContext, submodel: Submodel) -> bool:
+    """Whether a model has no parallax: few points are left of it, or rotations explain its matches."""
     model = submodel.reconstruction
     return bool(why_undetermined(model) or why_pure_rotation(context.scene, model))
 
 
 def _evidence(context: MappingContext, candidates: Set[str], submodel: Submodel) -> float:
-    """How far the pairs of some images agree with a model of them; 0 where registration would drop it."""
-    if not submodel.is_depth_only and _is_dropped(context, submodel):
+    """How far the pairs of some images agree with a model of them; 0 where it has no parallax."""
+    if not submodel.is_depth_only and _is_undetermined(context, submodel):
         return 0.0
     return evidence_score(context.scene, [submodel.reconstruction], candidates)
 

@@ -39,10 +39,9 @@ Indices = npt.NDArray[np.int64]
 def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
     """The reason why a model determines no camera positions, in words; empty where it does.
 
-    Depth determines the positions of images without parallax, so a scene with depth has no such reason.
     Spherical cameras are not asked: they have no focal length that a rotation could make up for.
     """
-    if scene.depth is not None or any(camera.is_spherical() for camera in model.cameras.values()):
+    if any(camera.is_spherical() for camera in model.cameras.values()):
         return ""
     names = {model.image(i).name for i in model.reg_image_ids()}
     edges = [edge for pair, edge in scene.view_graph.edges.items() if names.issuperset(pair)]
