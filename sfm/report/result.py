@@ -9,7 +9,7 @@ import pycolmap
 
 from sfm.georeferencing.georeference import Georeference
 from sfm.report.position import differences_in_words, frame_in_words
-from sfm.report.record import PairsRecord, RunRecord
+from sfm.report.record import ModelRecord, PairsRecord, RunRecord
 from sfm.types import PhotoOutcome
 
 
@@ -39,7 +39,7 @@ class Result:
             lines.append(
                 f"model {index}     {model.num_images} photos, {model.num_points3D} points, "
                 f"reprojection error {model.mean_reprojection_error_px:.2f} px, "
-                f"track length {model.mean_track_length:.1f}"
+                f"track length {model.mean_track_length:.1f}{_probability(model)}"
             )
         for index, model in enumerate(run.models):
             lines += _place_lines(index, model.georeference)
@@ -54,6 +54,11 @@ class Result:
         stages = ", ".join(f"{stage.stage} {stage.seconds:.1f} s" for stage in run.stages)
         lines.append(f"time        {run.seconds:.1f} s ({stages})")
         return "\n".join(lines)
+
+
+def _probability(model: ModelRecord) -> str:
+    """Of no fold and no bend in it, where it is known."""
+    return "" if model.probability is None else f", not folded or bent: {100 * model.probability:.0f} %"
 
 
 def _again(pairs: PairsRecord) -> str:
