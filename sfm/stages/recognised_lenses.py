@@ -1,4 +1,4 @@
-"""Cameras whose lens nobody named, with the lens that the matches of a few pairs show.
+"""Cameras whose lens nobody named or EXIF names wrongly, with the lens that the matches of a few pairs show.
 
 What was found is kept in the workspace, so that a later run starts from it.
 """
@@ -32,8 +32,9 @@ def with_recognised_lenses(
 ) -> Collection:
     """The collection with the lenses for which the matches of a few pairs clearly speak.
 
-    Fisheyes are looked for with EXIF, too, and ordinary lenses where it has no focal length. Where the user
-    named a fisheye's model, only its focal length and first distortion are found.
+    Fisheyes are looked for with EXIF, too, and ordinary lenses where it has no focal length or one that the
+    pairs contradict. Where the user named a fisheye's model, only its focal length and first distortion are
+    found.
 
     The geometries of their pairs are then stale, and out of the database.
     """
@@ -52,7 +53,8 @@ def with_recognised_lenses(
             camera.width,
             camera.height,
             seed=config.run.seed,
-            focal_given=named or camera.has_prior_focal_length,
+            given_px=camera.params[0] if camera.has_prior_focal_length else None,
+            is_fisheye=named,
         )
         if found is None:
             continue

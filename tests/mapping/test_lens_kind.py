@@ -105,10 +105,32 @@ def test_an_ordinary_lens_is_found_with_its_focal_length(focal_px: float, k: flo
     assert found.focal_px == pytest.approx(focal_px, rel=0.05)
 
 
-def test_only_fisheyes_are_looked_for_where_the_focal_length_is_given() -> None:
+@pytest.mark.parametrize("given_px", [760.0, 800.0, 840.0])
+def test_only_fisheyes_are_looked_for_where_the_focal_length_is_given(given_px: float) -> None:
     pairs = pairs_of(camera_of("SIMPLE_RADIAL", 800.0), 1, num=8)
 
-    found = fit_lens(pairs, WIDTH, HEIGHT, seed=0, focal_given=True)
+    found = fit_lens(pairs, WIDTH, HEIGHT, seed=0, given_px=given_px)
+
+    assert not found or not found.decisive
+
+
+@pytest.mark.parametrize("given_px", [400.0, 1600.0])
+def test_a_given_focal_length_that_pairs_contradict_is_replaced(given_px: float) -> None:
+    """As EXIF of photos that were cut to a half, or taken through another lens than it names."""
+    pairs = pairs_of(camera_of("SIMPLE_RADIAL", 800.0, -0.05), 1, num=8)
+
+    found = fit_lens(pairs, WIDTH, HEIGHT, seed=0, given_px=given_px)
+
+    assert found is not None
+    assert found.decisive
+    assert found.model == "SIMPLE_RADIAL"
+    assert found.focal_px == pytest.approx(800.0, rel=0.05)
+
+
+def test_no_ordinary_lens_is_looked_for_where_a_fisheye_is_named() -> None:
+    pairs = pairs_of(camera_of("SIMPLE_RADIAL", 800.0), 1, num=8)
+
+    found = fit_lens(pairs, WIDTH, HEIGHT, seed=0, is_fisheye=True)
 
     assert not found or not found.decisive
 

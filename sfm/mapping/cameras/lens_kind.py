@@ -4,7 +4,7 @@ Each pair is explained by an ordinary lens of any focal length (a fundamental ma
 little distortion taken off). A fisheye of one focal length and distortion for all pairs (an essential matrix
 between rays) is believed where the pairs together clearly speak for it: the fundamental matrices have two
 more free parameters a pair. Else an ordinary lens of one focal length and distortion is believed where no
-other focal length explains the pairs nearly as well.
+other focal length explains the pairs nearly as well, or where a given one explains them much worse.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LensFit:
     num_matches: int
     gain: float
     """Log-likelihood, all pairs together: of a fisheye above that of an ordinary lens, of an ordinary lens
-    above that of another focal length."""
+    above that of the given focal length, or else of another one."""
     sigmas: float
     """Mean gain of a pair over its standard error, by the scatter between pairs; no pair counts for more
     than the gain that all need together."""
@@ -89,7 +89,13 @@ def lens_camera(
 
 
 def fit_lens(
-    pairs: Sequence[MatchedPoints], width: int, height: int, *, seed: int, focal_given: bool = False
+    pairs: Sequence[MatchedPoints],
+    width: int,
+    height: int,
+    *,
+    seed: int,
+    given_px: float | None = None,
+    is_fisheye: bool = False,
 ) -> LensFit | None:
     """The lens that explains the pairs best; None without pairs, or where no lens could be believed.
 
@@ -98,27 +104,32 @@ def fit_lens(
         width: of the images, px.
         height: of the images, px.
         seed: of everything random.
-        focal_given: whether an ordinary lens has a known focal length, so that only fisheyes are looked for.
+        given_px: the focal length that an ordinary lens is said to have; others are looked for only where the
+            pairs contradict it.
+        is_fisheye: whether the lens is known to be one, so that no ordinary ones are looked for.
     """
     if not pairs:
         return None
     lens = _Lens(width, height, seed)
     thinned = [_thinned(pair) for pair in pairs]
+    num = _num_matches(thinned)
     by_division = np.array([[lens.as_ordinary(pair, k) for pair in thinned] for k in _DIVISIONS])
     any_focal = by_division[by_division.sum(axis=1).argmax()]
     fisheye = _likeliest_fisheye(lens, thinned, any_focal)
     found = _fit(fisheye, thinned, any_focal) if fisheye else None
-    if focal_given and not (found and found.decisive):
+    decisive = found is not None and found.decisive
+    given = _likeliest_distortion(lens, thinned, given_px) if given_px and not decisive else None
+    fits = given is not None and given.by_pair.sum() >= any_focal.sum() - _MIN_GAIN_OF_MATCH * num
+    if not decisive and (is_fisheye or fits):
         return found
     ordinary = _likeliest_ordinary(lens, thinned)
-    if fisheye and found and found.decisive:
+    if fisheye and decisive:
         return _fit(fisheye, thinned, max((any_focal, ordinary.best.by_pair), key=np.sum))
     # Images may differ in zoom.
-    if ordinary.best.by_pair.sum() < any_focal.sum() - _MIN_GAIN_OF_MATCH * _num_matches(thinned):
+    loss = _MAX_LOSS_OF_MATCH if given else _MIN_GAIN_OF_MATCH
+    if ordinary.best.by_pair.sum() < any_focal.sum() - loss * num or not ordinary.is_between:
         return found
-    if not ordinary.is_between:
-        return found
-    return _fit(ordinary.best, thinned, ordinary.by_other_focal)
+    return _fit(ordinary.best, thinned, given.by_pair if given else ordinary.by_other_focal)
 
 
 class _Explanation(NamedTuple):
@@ -161,15 +172,18 @@ def _likeliest_ordinary(lens: _Lens, pairs: Sequence[MatchedPoints]) -> _Ordinar
     """Its focal length is where a parabola through the likelihoods of the three best ones is highest."""
     coarse = [lens.longer * _SHORTEST * _STEP**step for step in range(_NUM_STEPS)]
     near = max(coarse, key=lambda focal_px: lens.explained(pairs, focal_px, 0.0, _ORDINARY).by_pair.sum())
-    found = []
-    for focal_px in near * _STEP ** np.linspace(-1, 1, 5):
-        by_k = (lens.explained(pairs, float(focal_px), k, _ORDINARY) for k in _DISTORTIONS)
-        found.append(max(by_k, key=lambda one: one.by_pair.sum()))
+    found = [_likeliest_distortion(lens, pairs, float(f)) for f in near * _STEP ** np.linspace(-1, 1, 5)]
     total = np.array([one.by_pair.sum() for one in found])
     best = int(total.argmax())
     other = max((i for i in range(len(found)) if abs(i - best) > 1), key=lambda i: total[i])
     focal_px = found[best].focal_px * _STEP ** (0.5 * _peak(total[max(best - 1, 0) : best + 2]))
     return _Ordinary(found[best]._replace(focal_px=focal_px), found[other].by_pair, 0 < best < len(found) - 1)
+
+
+def _likeliest_distortion(lens: _Lens, pairs: Sequence[MatchedPoints], focal_px: float) -> _Explanation:
+    """Of an ordinary lens."""
+    by_k = (lens.explained(pairs, focal_px, k, _ORDINARY) for k in _DISTORTIONS)
+    return max(by_k, key=lambda one: one.by_pair.sum())
 
 
 def _peak(values: Array) -> float:
