@@ -14,7 +14,10 @@ from .arguments import complete_options
 @click.option("--preset", metavar="NAME", help=f"One of {', '.join(preset_names())}.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema for editors instead.")
 @click.option("--no-comments", is_flag=True, help="Values only.")
-def config_command(overrides: tuple[str, ...], preset: str | None, schema: bool, no_comments: bool) -> None:
+@click.option("--internal", is_flag=True, help="Explain the options of comparisons and tests, too.")
+def config_command(
+    overrides: tuple[str, ...], preset: str | None, schema: bool, no_comments: bool, internal: bool
+) -> None:
     """Print all options with their values and what they do: a file for `sfm run --config`."""
     from sfm.config.loading import load_config
     from sfm.config.printing import config_as_yaml, config_schema
@@ -23,7 +26,7 @@ def config_command(overrides: tuple[str, ...], preset: str | None, schema: bool,
         click.echo(json.dumps(config_schema(), indent=2))
         return
     config = load_config(preset=preset, overrides=overrides)
-    click.echo(config_as_yaml(config, comments=not no_comments), nl=False)
+    click.echo(config_as_yaml(config, comments=not no_comments, internal=internal), nl=False)
 
 
 @click.command("doctor", short_help="Show what is installed and what is missing.")

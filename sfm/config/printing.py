@@ -17,21 +17,25 @@ _COLMAP = (
     "`max_ratio: 0.7` below it; `sfm config --schema` names them all. Those of incremental_pipeline about "
     "when models are adjusted, and where they begin, concern COLMAP's own mappers alone."
 )
+_INTERNAL = "Options of comparisons and tests, which may change: KEY=VALUE on a command line."
 _REST = "Less common options, at their defaults: KEY=VALUE on a command line, or below their section above."
 
 
-def config_as_yaml(config: Config, *, comments: bool = True) -> str:
+def config_as_yaml(config: Config, *, comments: bool = True, internal: bool = False) -> str:
     """YAML that loads back to an equal configuration.
 
     With `comments` the common options and those that are set come first, with what each does above it, and
-    after them all others, commented out.
+    after them all others, commented out; with `internal` those of comparisons and tests, too.
     """
     values, options = flat_values(config), list(schema_tree().options())
     rest = [o for o in options if comments and o.name not in COMMON and values[o.name] == o.default]
     lines = list(_section_lines(schema_tree(), values, {option.name for option in rest}, comments))
     if comments:
         lines += ["", *(f"# {line}" for line in textwrap.wrap(_COLMAP, _WIDTH - 2))]
-    return "\n".join([*lines, *_tree_lines(_outside(values)), *_rest_lines(rest)]).strip() + "\n"
+    lines += [*_tree_lines(_outside(values)), *_rest_lines(rest, _REST)]
+    if internal:
+        lines += _rest_lines(list(internal_tree().options()), _INTERNAL)
+    return "\n".join(lines).strip() + "\n"
 
 
 def config_as_dict(config: Config) -> dict[str, Any]:
@@ -99,9 +103,9 @@ def _tree_lines(tree: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}: {_scalar(value)}"
 
 
-def _rest_lines(options: Sequence[Option]) -> Iterator[str]:
+def _rest_lines(options: Sequence[Option], title: str) -> Iterator[str]:
     if options:
-        yield from ("", f"# {_REST}")
+        yield from ("", f"# {title}")
     for option in options:
         yield from ("#", f"# {option.name}: {_scalar(option.default)}")
         for line in textwrap.wrap(_comment(option), _WIDTH - 6):

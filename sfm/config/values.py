@@ -16,7 +16,7 @@ from sfm.untrusted.suggestions import nearest
 from .colmap import SECTION
 from .document import line_of, scalar_value
 from .options import INTERNAL, Option, Section, internal_tree, schema_tree
-from .renamed import earlier_names, is_earlier_section, present_value
+from .renamed import OF_THE_DEMO, earlier_names, is_earlier_section, present_value
 from .schema import Config
 
 if TYPE_CHECKING:
@@ -82,10 +82,9 @@ def find_option(dotted: str) -> Option | str:
         from .colmap_options import find_colmap_option  # which brings pycolmap
 
         return find_colmap_option(dotted)
-    member: Option | Section = schema_tree()
-    if dotted.startswith(f"{INTERNAL}."):
-        member, dotted = internal_tree(), dotted.removeprefix(f"{INTERNAL}.")
-    for part in dotted.split("."):
+    is_internal = dotted.startswith(f"{INTERNAL}.")
+    member: Option | Section = internal_tree() if is_internal else schema_tree()
+    for part in dotted.removeprefix(f"{INTERNAL}.").split("."):
         if not isinstance(member, Section) or part not in member.members:
             return unknown_option(dotted)
         member = member.members[part]
@@ -99,7 +98,9 @@ def unknown_option(dotted: str) -> str:
     """The message for a name that is not in the schema, with the one that took its place or is nearest."""
     if (new := earlier_names().get(dotted)) is not None:
         return f"is now {new}" if new else "is no longer an option; what was its default is always taken"
-    near = _nearest(dotted)
+    if (here := OF_THE_DEMO.get(dotted.rpartition(".")[2])) is not None:
+        return f"is an option of MASt3R-SfM's demo; here it is {here}"
+    near = _nearest(dotted.removeprefix(f"{INTERNAL}."))
     return f"unknown option (did you mean '{near}'?)" if near else "unknown option"
 
 
@@ -172,6 +173,9 @@ def _unknown_in_file(name: str, section: Section) -> str:
 
 
 def _nearest(dotted: str) -> str | None:
+    internal = [option.name for option in internal_tree().options()]
+    if same := [name for name in internal if name.rpartition(".")[2] == dotted]:
+        return same[0]
     tree = schema_tree()
     names = [option.name for option in tree.options()]
     names += [member.name for member in tree.members.values() if isinstance(member, Section)]

@@ -96,7 +96,7 @@ def model_quality(
             num_pairs=len(pairs_of[name]),
             num_neighbours=sum(pair in evidence.agreeing for pair in pairs_of[name]),
             contradicted=round(contradicted_of(pairs_of[name], errors, inliers, deferred), _DIGITS),
-            probability=probabilities.photos[name],
+            probability=probabilities.photos[name] if len(seen.names) > 1 else None,  # no pair judges one
         )
     return ModelQuality(photos, errors, evidence.agreeing, inliers, _extent(model), probabilities)
 

@@ -88,7 +88,7 @@ class ModelRecord:
             mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
             mean_track_length=round(model.compute_mean_track_length(), 3),
             georeference=place,
-            probability=chances.right if chances else None,
+            probability=chances.right if chances and model.num_reg_images() > 1 else None,
             residual_ratio=ratio and round(ratio, 3),
             bent=bent_in_words(index, ratio) if ratio and is_bent(ratio) else "",
             unsure=unsure_in_words(index, chances.right)

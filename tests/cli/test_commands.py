@@ -259,6 +259,23 @@ def test_the_printed_configuration_is_yaml_with_the_overrides() -> None:
     assert "#" not in sfm_command("config", "--no-comments").stdout
 
 
+def test_options_of_comparisons_are_explained_where_asked_for() -> None:
+    assert "internal.alignment.lr1" not in sfm_command("config").stdout
+    assert "# internal.alignment.lr1: 0.07\n#     Learning rate" in sfm_command("config", "--internal").stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("lr1=0.1", "did you mean 'internal.alignment.lr1'?"),
+        ("shared_intrinsics=true", "here it is images.camera_sharing=single"),
+        ("min_conf_thr=3", "here it is --min-confidence of `sfm export --to views`"),
+    ],
+)
+def test_options_of_the_published_demo_are_found(word: str, said: str) -> None:
+    assert said in sfm_command("config", word).stderr
+
+
 def test_the_printed_configuration_can_be_used(photos: Path) -> None:
     (photos.parent / "c.yaml").write_text(sfm_command("config", "sift.upright=true").stdout)
 

@@ -109,6 +109,9 @@ def test_one_photo_is_at_the_origin_with_the_focal_length_of_its_pointmap(
     assert "no other photo confirms them" in json.loads((out / "run.json").read_text())["message"]
     assert "Complete: a scene of one photo" in done.stdout
     assert "in doubt" not in done.stdout
+    assert "not folded" not in done.stdout  # nothing says so
+    (record,) = json.loads((out / "run.json").read_text())["models"]
+    assert record["probability"] is None
     model = pycolmap.Reconstruction(out / "sparse" / "0")
     (image,), (camera,) = model.images.values(), model.cameras.values()
     np.testing.assert_array_equal(image.cam_from_world().matrix(), np.eye(4)[:3])
