@@ -121,7 +121,7 @@ def _by_photo(
         )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
-    elif not request.quiet:
+    elif not request.quiet or request.output is None:  # else the poses would be lost
         click.echo("\n".join(_photo_lines(found)))
     reasons = [f"{query.name}: {query.reason}" for query in found.queries if hasattr(query, "reason")]
     _require_some(found, "; ".join(reasons[:3]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sfm.errors import InputError
 from sfm.ingest.intrinsics import KnownCamera, checked_params
+from sfm.types import Photo
 from sfm.untrusted.documents import read_text
 from sfm.untrusted.numbers import shown, whole
 
@@ -36,6 +37,21 @@ class PhotoIntrinsics:
                 hint=f"a line a photo: {_LINE}; or leave the intrinsics out, and they are estimated",
             )
         return found
+
+    def check(self, photos: Iterable[Photo]) -> None:
+        """Refuse cameras that are not of the size of their photos.
+
+        Raises:
+            InputError: one is not, or no line is of a photo.
+        """
+        for photo in photos:
+            given = self.of(photo.source)
+            if given.size != (photo.width, photo.height):
+                raise InputError(
+                    f"{self.path}: {photo.source} has {photo.width} x {photo.height} px, not "
+                    f"{given.size[0]} x {given.size[1]}",
+                    hint="give the size of the stored pixels, and the intrinsics for that size",
+                )
 
 
 def read_photo_intrinsics(path: Path) -> PhotoIntrinsics:

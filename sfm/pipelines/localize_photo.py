@@ -122,10 +122,15 @@ def localize_photo(
     paths = [Path(path).expanduser().absolute() for path in (reference, *dict.fromkeys(queries))]
     _check_paths(paths)
     known = read_photo_intrinsics(Path(intrinsics).expanduser()) if intrinsics is not None else None
+    if known is not None:
+        for path in paths:
+            known.of(path)
     loaded = network or opened_network(config)
     names = _names(paths, Path(root).expanduser().absolute() if root is not None else None)
     with _workspace(None if output is None else Path(output), paths[0]) as workspace:
         collection = _ingested(workspace, paths, names, config, progress)
+        if known is not None:
+            known.check(collection.photos)
         work = _Work.opened(config, collection, loaded, known, workspace, progress)
         found = tuple(work.localised(paths, names, progress))
         done = PhotoLocalisation(names[0], found, None if output is None else Path(output))
@@ -293,12 +298,6 @@ class _Work:
         spec = self.collection.cameras[photo.camera_id]
         if self.known is not None:
             given = self.known.of(photo.source)
-            if given.size != (photo.width, photo.height):
-                raise InputError(
-                    f"{self.known.path}: {photo.source} has {photo.width} x {photo.height} px, not "
-                    f"{given.size[0]} x {given.size[1]}",
-                    hint="give the size of the stored pixels, and the intrinsics for that size",
-                )
             return Intrinsics(_camera(given.model, given.size, given.params), "given")
         if spec.fixed or photo.exif.focal_px is not None:
             source = "given" if spec.fixed else "exif"

@@ -57,6 +57,7 @@ def run(
         WorkspaceError: `output` is in use, foreign or not writable.
     """
     with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
+        require_pointmaps(session)
         alone = session.backend.single_photos is not None and session.poses is None
         collection, database = described(session, Path(photos), min_photos=1 if alone else 2)
         if len(collection.photos) == 1:
@@ -185,14 +186,22 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
     pycolmap.set_random_seed(config.run.seed)
     with opened_workspace(output, source=source) as workspace:
         backend = open_backend(BackendContext(workspace, config, config.run.num_threads, progress))
-        if config.register.aligns and backend.name != "mast3r":
-            raise ConfigError(
-                f"register.mapper={config.register.mapper} needs the pointmaps of backend mast3r, "
-                f"not {backend.name}",
-                hint="backend=mast3r with its weights (sfm weights), or register.mapper=graph",
-            )
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
         yield PhotoSession(workspace, config, progress, backend=backend, poses=poses)
+
+
+def require_pointmaps(session: PhotoSession) -> None:
+    """Refuse to align photos without a network's pointmaps.
+
+    Raises:
+        ConfigError: the mapper aligns, and the matcher has none.
+    """
+    mapper, backend = session.config.register.mapper, session.backend.name
+    if session.config.register.aligns and backend != "mast3r":
+        raise ConfigError(
+            f"register.mapper={mapper} needs the pointmaps of backend mast3r, not {backend}",
+            hint="backend=mast3r with its weights (sfm weights), or register.mapper=graph",
+        )
 
 
 def _with_cameras_of_alignment(config: Config, poses: KnownPoses | None) -> Config:
