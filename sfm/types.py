@@ -92,11 +92,6 @@ class CameraSpec:
     """Whether its lens was found by the matches of pairs."""
 
     @property
-    def is_given(self) -> bool:
-        """Whether EXIF or the user gave its focal length."""
-        return self.fixed or (self.has_prior_focal_length and not self.from_pairs)
-
-    @property
     def is_spherical(self) -> bool:
         """Whether it sees all around: it has no focal length, and no depth along an axis."""
         return self.model == "EQUIRECTANGULAR"

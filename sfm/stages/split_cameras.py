@@ -1,8 +1,9 @@
 """Photos that turn out to have another focal length or principal point than their camera get other cameras.
 
-Without EXIF, photos of one size in one folder share a camera. Zoomed photos and those of another lens
-contradict it once there are models. Photos that were cropped contradict a centred principal point, whatever
-is known of their focal length. What was found is kept in the workspace, so that a later run starts from it.
+Photos of one size in one folder share a camera where EXIF has one focal length for them, or none. Zoomed
+photos, which may have kept their EXIF, and those of another lens contradict it once there are models. Photos
+that were cropped contradict a centred principal point. What was found is kept in the workspace, so that a
+later run starts from it.
 """
 
 from __future__ import annotations
@@ -71,12 +72,10 @@ def with_own_cameras(
         return collection
     if collection.rigs:
         return collection
-    free = frozenset(c.camera_id for c in collection.cameras.values() if not c.fixed)
     found = find_wrong_cameras(
         database.path,
         models,
-        _guessed(collection),
-        free=free,
+        _free(collection),
         cropped=collection.cropped_cameras,
         seed=config.run.seed,
     )
@@ -123,9 +122,8 @@ def _entry(photo: WrongCamera, sha256: str) -> Entry:
 def _split(collection: Collection, entries: Mapping[str, Entry]) -> Collection:
     """The collection with other cameras for some photos, by name, if they are unchanged.
 
-    Crops get other cameras but where somebody gave these; other photos only from cameras that they share and
-    whose focal length is a guess. Photos of one camera with equal intrinsics share the new one; its id
-    follows the last.
+    Crops get other cameras, other photos only from cameras that they share; none where the user gave these.
+    Photos of one camera with equal intrinsics share the new one; its id follows the last.
     """
     cameras, photos = dict(collection.cameras), []
     new: dict[tuple[float, ...], int] = {}
@@ -142,10 +140,10 @@ def _split(collection: Collection, entries: Mapping[str, Entry]) -> Collection:
     return replace(collection, photos=tuple(photos), cameras=cameras)
 
 
-def _guessed(collection: Collection) -> dict[int, int]:
-    """Cameras whose focal length nobody gave, each with the camera that it was split from, or itself."""
+def _free(collection: Collection) -> dict[int, int]:
+    """Cameras whose intrinsics the user did not give, each with the one that it was split from, or itself."""
     cameras = collection.cameras.values()
-    first = {c.camera_id: c.camera_id for c in cameras if not c.is_given and c.split_from is None}
+    first = {c.camera_id: c.camera_id for c in cameras if not c.fixed and c.split_from is None}
     return first | {c.camera_id: c.split_from for c in cameras if c.split_from is not None}
 
 
@@ -168,11 +166,10 @@ def _sharing(collection: Collection) -> set[tuple[bool, frozenset[str]]]:
 
 
 def _splittable(photo: Photo, entry: Entry, collection: Collection) -> bool:
-    camera = collection.cameras[photo.camera_id]
-    if "principal_point" in entry:
-        return not camera.fixed
+    if collection.cameras[photo.camera_id].fixed:
+        return False
     shared = sum(other.camera_id == photo.camera_id for other in collection.photos) > 1
-    return shared and not camera.is_given
+    return shared or "principal_point" in entry
 
 
 def _camera(spec: CameraSpec) -> pycolmap.Camera:

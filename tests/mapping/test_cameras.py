@@ -164,7 +164,7 @@ SCATTERED = {
 
 def crops(path: Path, principal_points: Mapping[int, tuple[float, float]]) -> dict[str, WrongCamera]:
     database = photograph(path, principal_points=principal_points)
-    found = find_wrong_cameras(database, run(database).models, {}, free=frozenset({1}), seed=0)
+    found = find_wrong_cameras(database, run(database).models, {1: 1}, seed=0)
     assert all(photo.principal_point for photo in found)
     return {photo.name: photo for photo in found}
 

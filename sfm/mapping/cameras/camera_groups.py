@@ -62,7 +62,7 @@ def focal_groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -
 
     Args:
         model: registered images and points; one that is not firm (`is_firm`) has no groups.
-        shared_by: cameras to look at, whose focal length is a guess. Those of one value were taken for one
+        shared_by: cameras to look at, whose intrinsics may change. Those of one value were taken for one
             camera at first.
     """
     wholes = _wholes(model, shared_by)

@@ -5,8 +5,8 @@ compensate it. A focal length from EXIF is within a few per cent, so it stays un
 a better one (`given_sigma`). So does the guess of a backend where nearly all points are of two images, since
 depth compensates any focal length.
 
-Distortion is held with it until it is determined better than it is known of lenses (`_has_known_distortion`):
-in two images it makes up for a wrong pose.
+Distortion is held with one of EXIF until it is determined better than it is known of lenses
+(`_has_known_distortion`): in two images it makes up for a wrong pose.
 """
 
 from __future__ import annotations
@@ -38,27 +38,22 @@ _ENOUGH = 3_000  # observations; more only cost time
 
 
 def with_held_intrinsics(
-    session: MapperSession, options: pycolmap.BundleAdjustmentOptions, *, has_priors: bool = False
+    session: MapperSession, options: pycolmap.BundleAdjustmentOptions
 ) -> pycolmap.BundleAdjustmentOptions:
     """`options` of an adjustment of the session's model, without intrinsics that are held.
 
-    COLMAP frees the focal lengths of all cameras or of none, and so distortion, which is held with these.
-    What is held is set to what was given, in the model.
-
-    Args:
-        session: at work on the model.
-        options: of the adjustment.
-        has_priors: whether it has priors of real lenses, which leave distortion free.
+    COLMAP frees the focal lengths of all cameras or of none; so it does with distortion, which is held only
+    with focal lengths of EXIF. What is held is set to what was given, in the model.
     """
     if not options.refine_focal_length:
         return options
-    model = session.reconstruction
+    model, guessed = session.reconstruction, session.options.guessed_focal_lengths
     given = _given(session.scene, model, session.options)
     if not _must_hold(model, given, session.options):
         return options
     held = without_focal(options)
     held.refine_extra_params = options.refine_extra_params and (
-        has_priors or _has_known_distortion(model, given)
+        not given.isdisjoint(guessed) or _has_known_distortion(model, given)
     )
     _reset(session, given, distortion=options.refine_extra_params and not held.refine_extra_params)
     return held

@@ -55,7 +55,6 @@ def find_wrong_cameras(
     models: Sequence[pycolmap.Reconstruction],
     shared_by: Mapping[int, int],
     *,
-    free: Set[int] = frozenset(),
     cropped: Set[int] = frozenset(),
     seed: int,
 ) -> list[WrongCamera]:
@@ -65,20 +64,19 @@ def find_wrong_cameras(
         database: the verified pairs that the models were built from.
         models: largest first; an image that none registers is tested against the first with enough common
             points.
-        shared_by: the cameras whose focal length is a guess, each with the camera that all images of the same
+        shared_by: the cameras whose intrinsics may change, each with the camera that all images of the same
             value were taken to share at first.
-        free: cameras whose images may be crops.
         cropped: those of them whose images were found to be crops before.
         seed: of the random sampling.
     """
-    if not shared_by and not free:
+    if not shared_by:
         return []
     scene = Scene.open(database)
     # A matcher may have appended keypoints since.
     tracked = [_Tracked.of(scene.with_all_keypoints(model)) for model in models]
     foreign, registered = dict[str, WrongCamera](), set[str]()
     for model in tracked:
-        own = _of_model(model.model, shared_by, free, cropped)
+        own = _of_model(model.model, shared_by, cropped)
         foreign |= {one.name: one for one in own if one.name not in registered}
         registered |= model.id_of.keys()
     for name, image_id in scene.id_of.items():
@@ -147,10 +145,10 @@ def _with(
 
 
 def _of_model(
-    model: pycolmap.Reconstruction, shared_by: Mapping[int, int], free: Set[int], cropped: Set[int]
+    model: pycolmap.Reconstruction, shared_by: Mapping[int, int], cropped: Set[int]
 ) -> Iterator[WrongCamera]:
     """Images of one model. While the model is bent by crops, no focal length is asked for."""
-    crops = cropped_images(model, free)
+    crops = cropped_images(model, shared_by.keys())
     for crop in crops:
         errors = round(crop.error_px, 3), round(crop.error_centred_px, 3)
         yield WrongCamera(model.image(crop.image_id).name, crop.focal_px, *errors, crop.principal_point)

@@ -123,7 +123,7 @@ def _adjust(session: MapperSession, *, constant: int) -> None:
     model, cameras = session.reconstruction, session.options.mapper.constant_cameras
     config = all_photos(model, constant_cameras=cameras, has_priors=True)
     config.set_constant_rig_from_world_pose(model.image(constant).frame_id)
-    options = with_held_intrinsics(session, session.options.global_ba, has_priors=True)
+    options = with_held_intrinsics(session, session.options.global_ba)
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
     problem = adjuster.problem  # keeps the priors alive
     for camera_id in sorted(set(model.cameras) - cameras):
