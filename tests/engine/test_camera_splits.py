@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pycolmap
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import sfm
 from sfm.config.schema import Config, ExportConfig, RunConfig, SiftConfig
@@ -96,17 +96,25 @@ def test_a_photo_that_changed_is_forgotten(tmp_path: Path) -> None:
     assert with_splits(Collection(changed, COLLECTION.cameras), tmp_path).cameras == COLLECTION.cameras
 
 
-def photos_of_which_one_is_zoomed(demo_data: Path, photos: Path, *, count: int = 8) -> Path:
-    """Write photos; one is a middle crop, enlarged like one of 2.5 times the focal length."""
+def photos_of_which_one_is_zoomed(
+    demo_data: Path, photos: Path, *, count: int = 8, film_mm: int | None = None
+) -> Path:
+    """Write photos; one is a middle crop, enlarged like one of 2.5 times the focal length.
+
+    With `film_mm` all have that focal length of 35 mm film in EXIF.
+    """
     photos.mkdir()
+    exif = Image.Exif()
+    if film_mm is not None:
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = film_mm
     for path in sorted((demo_data / "images").iterdir())[:count]:
         with Image.open(path) as picture:
-            picture.save(photos / path.name, quality=95)
+            picture.save(photos / path.name, quality=95, exif=exif)
     zoomed = sorted(photos.iterdir())[4]
     picture = Image.open(zoomed)
     width, height = picture.size
     middle = picture.crop((width * 3 // 10, height * 3 // 10, width * 7 // 10, height * 7 // 10))
-    middle.resize((width, height), Image.Resampling.LANCZOS).save(zoomed, quality=95)
+    middle.resize((width, height), Image.Resampling.LANCZOS).save(zoomed, quality=95, exif=exif)
     return zoomed
 
 
@@ -118,9 +126,13 @@ CONFIG = Config(
 )
 
 
-def test_a_zoomed_photo_is_split_off_in_a_run(demo_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_exif", [False, True])
+def test_a_zoomed_photo_is_split_off_in_a_run(has_exif: bool, demo_data: Path, tmp_path: Path) -> None:
+    """Editors leave the focal length of the whole photo in EXIF."""
     photos = tmp_path / "photos"
-    zoomed = photos_of_which_one_is_zoomed(demo_data, photos)
+    camera = json.loads((demo_data / "gt.json").read_text())["cameras"]["photo_00.jpg"]
+    film_mm = round(36 * camera["params"][0] / camera["width"]) if has_exif else None
+    zoomed = photos_of_which_one_is_zoomed(demo_data, photos, film_mm=film_mm)
 
     model = sfm.run(photos, output=tmp_path / "out", config=CONFIG).reconstruction
 
