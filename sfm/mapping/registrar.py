@@ -387,12 +387,18 @@ def _kept(
         elif num_new >= config.max_models:
             why = f"{config.max_models} models are larger (register.max_models)"
         else:
-            model, has_depth = submodel.reconstruction, scene.depth is not None
-            why = "" if submodel.is_depth_only else why_undetermined(model)
-            why = why or ("" if has_depth else why_pure_rotation(scene, model))  # depth gives positions
+            why = _why_undetermined(scene, submodel)
         if why:
             discarded.note("dropped_model", names=sorted(submodel.names), why=why)
         else:
             kept.append(submodel)
             num_new += 1
     return kept
+
+
+def _why_undetermined(scene: Scene, submodel: Submodel) -> str:
+    """Why nothing determines the poses of a model, in words; depth does where there is no parallax."""
+    if submodel.is_depth_only:
+        return ""
+    model = submodel.reconstruction
+    return why_undetermined(model) or (why_pure_rotation(scene, model) if scene.depth is None else "")
