@@ -84,13 +84,17 @@ def official_whitening(nfeat: float = 15, image_size: int = SIZE) -> RetrievalHe
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Collection:
-    folder = tmp_path / "photos"
+    return photos_of(tmp_path / "photos", SCENES, SIZE)
+
+
+def photos_of(folder: Path, num_scenes: int, size: int) -> Collection:
+    """Three photos of each scene."""
     folder.mkdir()
     photos = []
-    for name in (f"{scene}_{number}.png" for scene in range(SCENES) for number in range(PHOTOS)):
-        Image.new("RGB", (SIZE, 3 * SIZE // 4)).save(folder / name)
+    for name in (f"{scene}_{number}.png" for scene in range(num_scenes) for number in range(PHOTOS)):
+        Image.new("RGB", (size, 3 * size // 4)).save(folder / name)
         path = folder / name
-        photos.append(Photo(name, path, path, f"sha-{name}", SIZE, 3 * SIZE // 4, 1, 1, Exif()))
+        photos.append(Photo(name, path, path, f"sha-{name}", size, 3 * size // 4, 1, 1, Exif()))
     return Collection(tuple(sorted(photos, key=lambda photo: photo.name)), {})
 
 
@@ -115,6 +119,19 @@ def recall(descriptors: Mapping[str, NDArray[np.float32]]) -> float:
         hits = [hit.name for hit in index.query(name, 5)]
         found += any(hit.split("_")[0] == name.split("_")[0] for hit in hits)
     return found / len(descriptors)
+
+
+def test_the_300_descriptors_of_a_photo_of_512_px_are_those_of_fp32(tmp_path: Path) -> None:
+    """As published: 300 of 768 tokens."""
+    encoder = Encoder(official_whitening(nfeat=300, image_size=512))
+    collection = photos_of(tmp_path / "photos", 1, 512)
+
+    ours = described(tmp_path / "out", collection, encoder, Config(mast3r=Mast3rConfig(image_size=512)))
+
+    head = RetrievalHead(encoder.weights)
+    for name in collection.names:
+        assert ours[name].shape == (300, DIM)
+        np.testing.assert_array_equal(ours[name], head.local(tokens_of(name, 768)[None])[0][0])
 
 
 def test_the_right_scene_is_found_where_whitening_divides_by_hardly_any_variance(
