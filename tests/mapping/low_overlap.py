@@ -74,12 +74,13 @@ class Photos:
         ray = in_cam[:2] / in_cam[2]
         return np.asarray(FOCAL * ray * (1 + self.distortion * (ray @ ray)) + (WIDTH / 2, HEIGHT / 2))
 
-    def camera(self) -> pycolmap.Camera:
-        """As the database has it."""
-        name = "SIMPLE_RADIAL" if self.distortion else "SIMPLE_PINHOLE"
-        made = pycolmap.Camera.create_from_model_name(1, name, FOCAL, WIDTH, HEIGHT)
-        made.has_prior_focal_length = not self.distortion
-        return made
+
+def camera(distortion: float = 0.0) -> pycolmap.Camera:
+    """As databases have it; not known with distortion."""
+    name = "SIMPLE_RADIAL" if distortion else "SIMPLE_PINHOLE"
+    made = pycolmap.Camera.create_from_model_name(1, name, FOCAL, WIDTH, HEIGHT)
+    made.has_prior_focal_length = not distortion
+    return made
 
 
 def name_of(image_id: int) -> str:
@@ -149,7 +150,7 @@ def write(photos: Photos, path: Path, *, wrong: float = 0.1, one_camera: bool = 
     rng = np.random.default_rng(0)
     with pycolmap.Database.open(path) as db:
         for image_id in photos.cams_from_world:
-            made = photos.camera()
+            made = camera(photos.distortion)
             made.camera_id = 1 if one_camera else image_id
             if made.camera_id == image_id:
                 db.write_camera(made, use_camera_id=True)
@@ -163,9 +164,9 @@ def write(photos: Photos, path: Path, *, wrong: float = 0.1, one_camera: bool = 
             mixed = rng.random(len(matches)) < wrong
             matches[mixed, 1] = rng.permutation(matches[mixed, 1])
             geometry = pycolmap.estimate_calibrated_two_view_geometry(
-                photos.camera(),
+                camera(photos.distortion),
                 np.array(photos.xy[a]),
-                photos.camera(),
+                camera(photos.distortion),
                 np.array(photos.xy[b]),
                 matches,
                 options,
