@@ -33,7 +33,7 @@ def config_as_yaml(config: Config, *, comments: bool = True, internal: bool = Fa
     if comments:
         lines += ["", *(f"# {line}" for line in textwrap.wrap(_COLMAP, _WIDTH - 2))]
     lines += [*_tree_lines(_outside(values)), *_rest_lines(rest, _REST)]
-    if internal:
+    if comments and internal:
         lines += _rest_lines(list(internal_tree().options()), _INTERNAL)
     return "\n".join(lines).strip() + "\n"
 

@@ -173,15 +173,15 @@ def _unknown_in_file(name: str, section: Section) -> str:
 
 
 def _nearest(dotted: str) -> str | None:
-    internal = [option.name for option in internal_tree().options()]
-    if same := [name for name in internal if name.rpartition(".")[2] == dotted]:
-        return same[0]
     tree = schema_tree()
     names = [option.name for option in tree.options()]
     names += [member.name for member in tree.members.values() if isinstance(member, Section)]
     parent, _, leaf = dotted.rpartition(".")
     siblings = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == parent}
     anywhere = {name.rpartition(".")[2]: name for name in names}
+    internal = {option.name.rpartition(".")[2]: option.name for option in internal_tree().options()}
+    if dotted in internal.keys() - anywhere.keys():
+        return internal[dotted]
     for pool, word in ((siblings, leaf), ({name: name for name in names}, dotted), (anywhere, leaf)):
         if found := nearest(word, pool, cutoff=0.65):
             return pool[found[0]]

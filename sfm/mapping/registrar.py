@@ -28,10 +28,8 @@ from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.known_poses import with_existing
 from .growing.posed_models import aligned_models
-from .growing.submodels import MappingContext, Submodel, continued
+from .growing.submodels import MappingContext, Submodel, continued, why_dropped
 from .growing.trials import rebuilt
-from .measures.pure_rotation import why_pure_rotation
-from .measures.soundness import why_undetermined
 from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
 from .pose_consistency.pose_judge import PoseJudge
 from .problem import MappingProblem
@@ -387,18 +385,10 @@ def _kept(
         elif num_new >= config.max_models:
             why = f"{config.max_models} models are larger (register.max_models)"
         else:
-            why = _why_undetermined(scene, submodel)
+            why = why_dropped(scene, submodel)
         if why:
             discarded.note("dropped_model", names=sorted(submodel.names), why=why)
         else:
             kept.append(submodel)
             num_new += 1
     return kept
-
-
-def _why_undetermined(scene: Scene, submodel: Submodel) -> str:
-    """Why nothing determines the poses of a model, in words; depth does where there is no parallax."""
-    if submodel.is_depth_only:
-        return ""
-    model = submodel.reconstruction
-    return why_undetermined(model) or (why_pure_rotation(scene, model) if scene.depth is None else "")

@@ -16,7 +16,7 @@ from sfm.georeferencing.georeference import GivenFrame
 from sfm.loop import LoopResult
 from sfm.mapping import ExistingModels
 from sfm.pairs.first_pairs import earlier_edges
-from sfm.pipelines.run import photo_session, require_pointmaps
+from sfm.pipelines.run import photo_session
 from sfm.reference.collection import model_and_new_photos
 from sfm.reference.colmap_features import load_features, take_over_features
 from sfm.reference.model import GivenModel, open_given
@@ -118,7 +118,6 @@ def extend(
     given = open_given(Path(model), images=images, database=database)
     options = _options(config or given.config() or Config())
     with photo_session(given.root, output, options, progress) as session:
-        require_pointmaps(session)
         collection, store, new = _described(session, photos, given)
         models = models_in_database(given.models, store)
         remember_sources(session.workspace.cache, collection)

@@ -267,6 +267,7 @@ def test_options_of_comparisons_are_explained_where_asked_for() -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
+        ("device=cpu", "did you mean 'mast3r.device'?"),
         ("lr1=0.1", "did you mean 'internal.alignment.lr1'?"),
         ("shared_intrinsics=true", "here it is images.camera_sharing=single"),
         ("min_conf_thr=3", "here it is --min-confidence of `sfm export --to views`"),

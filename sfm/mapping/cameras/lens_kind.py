@@ -181,7 +181,7 @@ def _likeliest_ordinary(lens: _Lens, pairs: Sequence[MatchedPoints]) -> _Ordinar
 
 
 def _likeliest_distortion(lens: _Lens, pairs: Sequence[MatchedPoints], focal_px: float) -> _Explanation:
-    """Of an ordinary lens."""
+    """An ordinary lens of a focal length, with the likeliest of a few distortions."""
     by_k = (lens.explained(pairs, focal_px, k, _ORDINARY) for k in _DISTORTIONS)
     return max(by_k, key=lambda one: one.by_pair.sum())
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 import pycolmap
 
 from ..measures.agreement import contradicted_share
+from ..measures.pure_rotation import why_pure_rotation
+from ..measures.soundness import why_undetermined
 from ..pose_consistency.pose_judge import PoseJudge
 from ..scene.journal import Journal
 from ..scene.options import MapperOptions
@@ -71,6 +73,14 @@ class Submodel:
         """Larger is better: images that are probably right; then observations."""
         images = len(self.names) * (1 - self.contradicted) if self.right_images is None else self.right_images
         return round(images, 1), self.reconstruction.compute_num_observations()
+
+
+def why_dropped(scene: Scene, submodel: Submodel) -> str:
+    """Why a finished model is dropped for want of parallax, in words; depth determines poses without it."""
+    if submodel.is_depth_only:
+        return ""
+    model = submodel.reconstruction
+    return why_undetermined(model) or (why_pure_rotation(scene, model) if scene.depth is None else "")
 
 
 def copied(submodel: Submodel) -> Submodel:

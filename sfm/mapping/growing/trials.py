@@ -58,8 +58,9 @@ def best_model(
         if _larger(settled, settled_second) is settled_second:
             found, settled = second, settled_second
     if found and settled and _has_parallax(context, settled):
-        grown = settled if _is_undetermined(context, found) else found
-        if is_complete(grown, candidates):
+        if is_complete(settled, candidates):
+            return found
+        if is_complete(found, candidates) and not _is_undetermined(context, found):
             return found
         other = _without_seed(context, candidates)
         return max(filter(None, (found, other)), key=partial(_evidence, context, candidates))
