@@ -9,12 +9,15 @@ threads that met after each tile would mostly wait on a busy machine.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from kernels.dispatch import backend_for
+
+if TYPE_CHECKING:  # imported only where it runs
+    from kernels.nearest_triton import NearestTriton
 
 T = TypeVar("T")
 
@@ -29,38 +32,65 @@ _LEAST = 64
 """Rows and columns below which products may take another path, and round otherwise than the large ones."""
 
 
+class NearestRows:
+    """A set of descriptors, to be searched many times."""
+
+    def __init__(self, b: Tensor) -> None:
+        """Take the base (M, d) floating, M >= 0.
+
+        Raises:
+            ValueError: it is no such set.
+        """
+        if b.dim() != 2 or not b.is_floating_point():
+            raise ValueError(f"nearest: (M, d) of floats wanted, not {tuple(b.shape)} {b.dtype}")
+        self._whole = b
+        self._kept = finite_rows(b)
+        self._finite = b if self._kept is None else b[self._kept]
+        self._on_gpu: NearestTriton | None = None
+
+    def nearest(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """The row of the base with the largest dot product with each row of `a`: exact, the first on ties.
+
+        Products are float32 sums of float32 products; similarities that differ by less than their rounding
+        may be ordered either way. On CUDA the torch version obeys torch's setting of TF32, the Triton one has
+        none.
+
+        Args:
+            a: (N, d) floating, N >= 0, on the device of the base.
+
+        Returns:
+            indices: (N,) int64 in [0, M). A row with a NaN or infinity, of `a` or of the base, matches
+                nothing: -1 for rows of `a` without a match.
+            similarity: (N,) float32, the dot products; -inf where the index is -1.
+
+        Raises:
+            ValueError: the shape, type or device doesn't fit the base.
+        """
+        _check(a, self._whole)
+        kept = finite_rows(a)
+        queries = a if kept is None else a[kept]
+        indices = torch.full((len(a),), -1, dtype=torch.int64, device=a.device)
+        similarity = torch.full((len(a),), -torch.inf, device=a.device)
+        if len(queries) and len(self._finite):
+            found, values = self._of_finite(queries)
+            rows = slice(None) if kept is None else kept
+            indices[rows] = found if self._kept is None else self._kept[found]
+            similarity[rows] = values
+        return indices, similarity
+
+    def _of_finite(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        if backend_for(queries) != "triton":
+            return nearest_torch(queries, self._finite)
+        if self._on_gpu is None:
+            from kernels.nearest_triton import NearestTriton
+
+            self._on_gpu = NearestTriton(self._finite)
+        return self._on_gpu(queries)
+
+
 def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """The row of `b` with the largest dot product with each row of `a`: exact, the first one on ties.
-
-    Products are float32 sums of float32 products; similarities that differ by less than their rounding may be
-    ordered either way. On CUDA the torch version obeys torch's setting of TF32, the Triton one has none.
-
-    Args:
-        a: (N, d) floating, N >= 0.
-        b: (M, d) floating, M >= 0, on the device of `a`.
-
-    Returns:
-        indices: (N,) int64 in [0, M). A row with a NaN or infinity, of `a` or of `b`, matches nothing: -1 for
-            rows of `a` without a match.
-        similarity: (N,) float32, the dot products; -inf where the index is -1.
-
-    Raises:
-        ValueError: the shapes, types or devices don't fit.
-    """
-    _check(a, b)
-    kept_a, kept_b = finite_rows(a), finite_rows(b)
-    if kept_a is None and kept_b is None and len(a) and len(b):
-        return _nearest_finite(a, b)
-    indices = torch.full((len(a),), -1, dtype=torch.int64, device=a.device)
-    similarity = torch.full((len(a),), -torch.inf, device=a.device)
-    queries = a if kept_a is None else a[kept_a]
-    base = b if kept_b is None else b[kept_b]
-    if len(queries) and len(base):
-        found, values = _nearest_finite(queries, base)
-        rows = slice(None) if kept_a is None else kept_a
-        indices[rows] = found if kept_b is None else kept_b[found]
-        similarity[rows] = values
-    return indices, similarity
+    """`NearestRows(b).nearest(a)`, for a base (M, d) that is searched once."""
+    return NearestRows(b).nearest(a)
 
 
 def finite_rows(x: Tensor) -> Tensor | None:
@@ -88,14 +118,6 @@ def _check(a: Tensor, b: Tensor) -> None:
             f"nearest: (N, d) and (M, d) of floats on one device wanted, not {tuple(a.shape)} {a.dtype} "
             f"on {a.device} and {tuple(b.shape)} {b.dtype} on {b.device}"
         )
-
-
-def _nearest_finite(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    if backend_for(a) == "triton":
-        from kernels.nearest_triton import nearest_triton
-
-        return nearest_triton(a, b)
-    return nearest_torch(a, b)
 
 
 def _padded(rows: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ is looked up at most once, whichever map the walks start from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from kernels.nearest import nearest
+from kernels.nearest import NearestRows
 
 MAX_ITERATIONS = 10
 """Walks that still move after as many round trips are dropped."""
@@ -167,7 +168,11 @@ class _NeighbourTable:
         return torch.where(rows >= 0, self._known[rows], -1)
 
     def _nearest(self, rows: Tensor) -> Tensor:
-        return nearest(self._source[rows], self._target)[0]
+        return self._searched.nearest(self._source[rows])[0]
+
+    @cached_property
+    def _searched(self) -> NearestRows:
+        return NearestRows(self._target)
 
 
 class _PointTable(_NeighbourTable):

@@ -63,7 +63,8 @@ def rope2d_torch(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=16)
 def _frequencies(quarter: int, base: float, device: torch.device) -> Tensor:
     """Radians (C/4,) that one step along an axis turns each pair of channels by."""
-    # Kept across calls, so it must not belong to the inference mode of the first one.
+    # Kept across calls, so it must not belong to the inference mode of the first one. Computed on the CPU,
+    # whose powers differ from those of a GPU in the last digit.
     with torch.inference_mode(False):
-        steps = torch.arange(quarter, device=device, dtype=torch.float32) / quarter
-        return 1.0 / base**steps
+        steps = torch.arange(quarter, dtype=torch.float32, device="cpu") / quarter
+        return (1.0 / base**steps).to(device)

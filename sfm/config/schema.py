@@ -98,8 +98,8 @@ class MatchingConfig:
 class AlikedConfig:
     """The aliked backend: ALIKED keypoints and LightGlue matches; needs `pip install 'loopsfm[aliked]'`."""
 
-    device: Annotated[Literal["cpu", "cuda", "mps"], "internal"] = "cpu"
-    """Where the networks run."""
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "internal"] = "auto"
+    """Where the networks run; auto: the fastest device."""
     detector: Annotated[Literal["n16rot", "n16", "n32"], "internal"] = "n16rot"
     """ALIKED's published networks: n16rot for photos that may be turned, n16, or n32 with more samples."""
     max_keypoints: Annotated[int, Ge(16), "internal"] = 2048

@@ -140,3 +140,24 @@ def test_a_fetched_file_with_another_checksum_is_not_kept(small: PublishedFile, 
         replace(small, sha256="0" * 64).fetch(tmp_path / "weights", SilentProgress())
 
     assert small.found(tmp_path / "weights") is None
+
+
+@needs_weights
+@pytest.mark.gpu
+def test_a_gpu_finds_what_a_cpu_finds(networks: Networks) -> None:
+    there = open_networks(AlikedConfig(max_keypoints=512, device="cuda"))
+    images = textured(), shift(textured(), (5, 8, 0), order=0, mode="nearest")
+
+    a, b = (networks.describe(image) for image in images)
+    other_a, other_b = (there.describe(image) for image in images)
+
+    for ours, theirs in ((a, other_a), (b, other_b)):
+        np.testing.assert_allclose(theirs.xy, ours.xy, atol=1e-2)
+    assert np.array_equal(there.match(a, b), networks.match(a, b))
+
+
+@needs_weights
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(MissingDependencyError, match="internal.aliked.device=cuda: PyTorch"):
+        open_networks(AlikedConfig(device="cuda"))

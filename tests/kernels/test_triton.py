@@ -111,6 +111,20 @@ def test_nearest_of_views_and_of_mixed_types() -> None:
     assert torch.equal(indices, expected)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e4, 1e30])
+def test_float32_is_as_exact_as_its_own_products(scale: float) -> None:
+    a, b = normal(150, 24), normal(130, 24) * scale
+    a[::3] *= 1e-6
+
+    indices, similarity = nearest_triton(a, b)
+
+    exact = a.double() @ b.double().T
+    largest = exact.amax(dim=1)
+    lengths = a.double().norm(dim=1) * b.double().norm(dim=1).max()
+    assert ((largest - exact.gather(1, indices[:, None]).squeeze(1)) / lengths).max() < 2e-7
+    assert ((similarity.double() - largest).abs() / lengths).max() < 2e-7
+
+
 def test_descriptors_without_numbers_match_nothing() -> None:
     a, b = normal(20, 24), normal(30, 24)
     a[3] = b[7] = torch.nan
@@ -138,11 +152,12 @@ def size(kernel, types, constants):
     return len(triton.compile(source, target=GPUTarget("cuda", {capability}, 32)).asm["cubin"])
 
 sizes = []
+for type, split in (("fp16", True), ("fp16", False), ("bf16", False)):
+    types = {{f"{{of}}_{{part}}": f"*{{type}}" for of in "ab" for part in ("high", "low")}}
+    types |= {{"best": "*fp32", "index": "*i32"}}
+    constants = {{"QUERIES": 128, "COLUMNS": 64, "DEPTH": 32, "SPLIT": split}}
+    sizes.append(size(_best_of_share, types, constants))
 for type in ("fp32", "fp16", "bf16"):
-    for precision in ("ieee", "tf32x3", "tf32") if type == "fp32" else ("ieee",):
-        types = {{"a": f"*{{type}}", "b": f"*{{type}}", "best": "*fp32", "index": "*i32"}}
-        constants = {{"QUERIES": 64, "COLUMNS": 64, "DEPTH": 32, "PRECISION": precision}}
-        sizes.append(size(_best_of_share, types, constants))
     types = {{"x": f"*{{type}}", "out": f"*{{type}}", "positions": "*i64", "frequencies": "*fp32"}}
     sizes.append(size(_rotate, types, {{"TOKENS": 64, "QUARTER": 16}}))
 print(json.dumps(sizes))

@@ -8,7 +8,6 @@ import ast
 import logging
 import math
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
@@ -28,7 +27,7 @@ _CLASSES: Final = {"AsymmetricMASt3R": True, "AsymmetricCroCo3DStereo": False}
 
 _Whole = Annotated[float, Strict(), Field(multiple_of=1, ge=-1e9, le=1e9), AfterValidator(int)]
 _Infinity = Annotated[float, Field(ge=math.inf)]
-_Floor = Annotated[tuple[Literal["exp"], float, _Infinity], AfterValidator(itemgetter(1))]
+_Floor = Annotated[tuple[Literal["exp"], float, _Infinity], AfterValidator(lambda mode: mode[1])]
 """The lower end of an output mode ('exp', low, inf)."""
 _Switch = Annotated[bool, Strict()]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sfm.config.schema import AlikedConfig
 from sfm.errors import MissingDependencyError
+from sfm.matching.device import choose_device
 
 from .weights import DETECTORS, MATCHER, state_of
 
@@ -53,13 +54,15 @@ class Networks:
         import torch
         from torch.nn.functional import interpolate
 
+        from kernels.inference import inference
+
         height, width = image.shape[:2]
         pixels = torch.from_numpy(image.copy()).to(self.device).permute(2, 0, 1)[None].float() / 255
         factor = min(MAX_SIZE / max(height, width), 1.0)
         if factor < 1:
             size = (round(height * factor), round(width * factor))
             pixels = interpolate(pixels, size, mode="bilinear", antialias=True)
-        with torch.inference_mode():
+        with inference(self.device):
             (found,) = self.detector(pixels)
         order = torch.argsort(found.keypoint_scores, descending=True, stable=True)
         scale = torch.tensor([width / pixels.shape[3], height / pixels.shape[2]], device=self.device)
@@ -71,9 +74,9 @@ class Networks:
         """Matches (m, 2) of two photos, as indices of their keypoints."""
         if min(len(a.xy), len(b.xy)) == 0:
             return np.zeros((0, 2), np.uint32)
-        import torch
+        from kernels.inference import inference
 
-        with torch.inference_mode():
+        with inference(self.device):
             found = self.matcher({"image0": self._features(a), "image1": self._features(b)})["matches"][0]
         return np.asarray(found.cpu().numpy(), np.uint32)
 
@@ -91,7 +94,7 @@ def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
     """Load both networks, which use so many threads.
 
     Raises:
-        MissingDependencyError: kornia is not installed.
+        MissingDependencyError: kornia is not installed, or the device is not there.
         WeightsError: a file of weights is missing or not the published one.
     """
     if importlib.util.find_spec("kornia") is None:
@@ -102,7 +105,7 @@ def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
     from .cpu import quicken_on_cpu
 
     torch.set_num_threads(num_threads)
-    device = torch.device(config.device)
+    device = choose_device(config.device, "internal.aliked.device")
     weights = DETECTORS[config.detector]
     detector = ALIKED(model_name=weights.stem, max_num_keypoints=config.max_keypoints)
     # Its grid of pixels is made, not learned.
@@ -112,7 +115,24 @@ def open_networks(config: AlikedConfig, num_threads: int = 1) -> Networks:
     matcher.load_state_dict(_renamed(state_of(MATCHER), matcher.conf.n_layers), strict=False)
     if device.type == "cpu":
         quicken_on_cpu(detector, matcher)
+    else:
+        _match_as_on_cpu(matcher)
     return Networks(detector.eval().to(device), matcher.eval().to(device), device)
+
+
+def _match_as_on_cpu(matcher: LightGlue) -> None:
+    """Attention in float32, and points pruned as soon as on a CPU, so that matches are the same.
+
+    On CUDA, kornia rounds attention to float16. On an H200 that was also 40 times slower: PyTorch planned
+    anew for almost each number of points.
+    """
+    from kornia.feature.lightglue import Attention
+
+    for module in matcher.modules():
+        if isinstance(module, Attention):
+            module.allow_flash = False
+    always = dict.fromkeys(matcher.pruning_keypoint_thresholds, -1)
+    matcher.pruning_keypoint_thresholds = always  # type: ignore[misc]
 
 
 def _renamed(state: dict[str, torch.Tensor], num_layers: int) -> dict[str, torch.Tensor]:

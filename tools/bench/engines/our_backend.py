@@ -37,12 +37,12 @@ def our_backend(options: Sequence[str]) -> OurBackend:
 def _mast3r(config: Mast3rConfig) -> OurBackend:
     import torch
 
-    from sfm.matching.dense.inference.predictors import choose_device
+    from sfm.matching.device import choose_device
 
     if config.oracle is not None:  # drawn from a scene's truth, in the network's place
         return OurBackend("mast3r", "cpu", ("oracle",))
     try:
-        device = choose_device(config.device).type
+        device = choose_device(config.device, "mast3r.device").type
     except MissingDependencyError:
         device = "none"
     told = torch.cuda.get_device_name() if device == "cuda" else device

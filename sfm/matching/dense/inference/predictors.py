@@ -12,9 +12,10 @@ import torch
 
 from retrieval.codebook import Codebook
 from sfm.config.schema import Mast3rConfig
-from sfm.errors import MissingDependencyError, WeightsError
+from sfm.errors import WeightsError
 from sfm.mast3r.network.predictor import PairPredictor
 from sfm.mast3r.weights.licence import LICENCE_NOTICE
+from sfm.matching.device import choose_device
 
 if TYPE_CHECKING:
     from sfm.mast3r.network.architecture import NetworkArchitecture
@@ -58,7 +59,7 @@ def open_predictor(config: Mast3rConfig) -> Loaded:
         options = OracleOptions(wrong_matches=config.oracle_wrong_matches).noisier(config.oracle_noise)
         oracle = OraclePredictor(Path(config.oracle), size=config.image_size, options=options)
         return Loaded(oracle, None, notice, head_key="oracle")
-    return _open_network(config, choose_device(config.device))
+    return _open_network(config, choose_device(config.device, "mast3r.device"))
 
 
 def _open_network(config: Mast3rConfig, device: torch.device) -> Loaded:
@@ -120,23 +121,6 @@ def hush_compiler() -> None:
     """Keep PyTorch's compiler from warning past `-q`: it has handlers of its own."""
     torch._logging.set_logs(all=logging.ERROR)  # type: ignore[attr-defined]
     warnings.filterwarnings("ignore", module=r"torch\.")
-
-
-def choose_device(wanted: str) -> torch.device:
-    """The device of that name; auto is the fastest one there.
-
-    Raises:
-        MissingDependencyError: there is no such device.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return torch.device(next(name for name, found in there.items() if found))
-    if not there[wanted]:
-        raise MissingDependencyError(
-            f"mast3r.device={wanted}: PyTorch {torch.__version__} finds no such device here",
-            hint="install the PyTorch build for it (https://pytorch.org), or take mast3r.device=cpu",
-        )
-    return torch.device(wanted)
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
