@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .cameras.group_adjustment import is_firm
 from .cameras.lens_kind import LENS_MODELS, LensFit, MatchedPoints, fit_lens, lens_camera
+from .cameras.stretched_images import stretched
 from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
@@ -58,4 +59,5 @@ __all__ = [
     "read_rotations",
     "reconstruct",
     "refine_models",
+    "stretched",
 ]

@@ -2,8 +2,8 @@
 
 Photos of one size in one folder share a camera where EXIF has one focal length for them, or none. Zoomed
 photos, which may have kept their EXIF, and those of another lens contradict it once there are models. Photos
-that were cropped contradict a centred principal point. What was found is kept in the workspace, so that a
-later run starts from it.
+that were cropped contradict a centred principal point, and those that were stretched square pixels. What was
+found is kept in the workspace, so that a later run starts from it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pycolmap
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
 from sfm.loop import Models, registered_names
-from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm, known_part
+from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm, known_part, stretched
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
 
@@ -30,8 +30,11 @@ _FILE = "camera_splits.json"
 _FEW = 0.05
 """Largest share of registered photos with other cameras where these have not bent the models."""
 Entry = Mapping[str, Any]
-"""Of a photo: `sha256` of its content, and its `focal_px`; of a crop its `principal_point`, too."""
-_SHAPE = {str: {"sha256": str, "focal_px": float, "principal_point?": {"x": float, "y": float}}}
+"""Of a photo: `sha256` of its content, and its `focal_px`; of a crop its `principal_point`, too, and of one
+that was stretched the `aspect` of its pixels, fy / fx."""
+_SHAPE = {
+    str: {"sha256": str, "focal_px": float, "principal_point?": {"x": float, "y": float}, "aspect?": float}
+}
 
 
 def with_splits(collection: Collection, cache_dir: Path) -> Collection:
@@ -85,7 +88,12 @@ def with_own_cameras(
     registered = {model.image(i).name for model in firm for i in model.reg_image_ids()}
     asked = registered if among is None else registered & among
     content = {photo.name: photo.sha256 for photo in collection.photos}
-    entries = {name: entry for name, entry in remembered_splits(session).items() if name not in asked}
+    # Square pixels are not asked about again: where all is explained by others, nothing speaks for these.
+    entries = {
+        name: entry
+        for name, entry in remembered_splits(session).items()
+        if name not in asked or "aspect" in entry
+    }
     entries |= {photo.name: _entry(photo, content[photo.name]) for photo in foreign}
     # A model that is extended keeps the ids of its cameras.
     better = _split(_together(collection) if among is None else collection, entries)
@@ -116,6 +124,8 @@ def _entry(photo: WrongCamera, sha256: str) -> Entry:
     if photo.principal_point:
         x, y = photo.principal_point
         entry["principal_point"] = {"x": x, "y": y}
+    if photo.aspect != 1:
+        entry["aspect"] = photo.aspect
     return entry
 
 
@@ -132,7 +142,8 @@ def _split(collection: Collection, entries: Mapping[str, Entry]) -> Collection:
         if entry is None or entry["sha256"] != photo.sha256 or not _splittable(photo, entry, collection):
             photos.append(photo)
             continue
-        key = (photo.camera_id, entry["focal_px"], *entry.get("principal_point", {}).values())
+        place = entry.get("principal_point", {}).values()
+        key = (photo.camera_id, entry["focal_px"], entry.get("aspect", 1.0), *place)
         if key not in new:
             new[key] = max(cameras) + 1
             cameras[new[key]] = _with_intrinsics(cameras[photo.camera_id], entry, new[key])
@@ -157,19 +168,20 @@ def _together(collection: Collection) -> Collection:
     )
 
 
-def _sharing(collection: Collection) -> set[tuple[bool, frozenset[str]]]:
-    """Photos that share cameras, each time with whether these are of crops."""
+def _sharing(collection: Collection) -> set[tuple[str, bool, frozenset[str]]]:
+    """Photos that share cameras, each time with what these are known to be."""
     names: dict[int, set[str]] = {}
     for photo in collection.photos:
         names.setdefault(photo.camera_id, set()).add(photo.name)
-    return {(collection.cameras[i].cropped, frozenset(some)) for i, some in names.items()}
+    cameras = collection.cameras
+    return {(cameras[i].model, cameras[i].cropped, frozenset(some)) for i, some in names.items()}
 
 
 def _splittable(photo: Photo, entry: Entry, collection: Collection) -> bool:
     if collection.cameras[photo.camera_id].fixed:
         return False
     shared = sum(other.camera_id == photo.camera_id for other in collection.photos) > 1
-    return shared or "principal_point" in entry
+    return shared or "principal_point" in entry or "aspect" in entry
 
 
 def _camera(spec: CameraSpec) -> pycolmap.Camera:
@@ -188,10 +200,13 @@ def _with_intrinsics(spec: CameraSpec, entry: Entry, camera_id: int) -> CameraSp
     params[list(camera.focal_length_idxs())] = entry["focal_px"]
     if "principal_point" in entry:
         params[list(camera.principal_point_idxs())] = [entry["principal_point"][axis] for axis in "xy"]
+    camera.params = params.tolist()
+    camera = stretched(camera, entry.get("aspect", 1.0))
     return replace(
         spec,
         camera_id=camera_id,
-        params=tuple(params.tolist()),
+        model=camera.model_name,
+        params=tuple(float(value) for value in camera.params),
         has_prior_focal_length="principal_point" not in entry,
         split_from=spec.camera_id,
         cropped="principal_point" in entry,

@@ -159,5 +159,5 @@ def test_a_gpu_finds_what_a_cpu_finds(networks: Networks) -> None:
 @needs_weights
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(MissingDependencyError, match="internal.aliked.device=cuda: PyTorch"):
+    with pytest.raises(MissingDependencyError, match=r"internal\.aliked\.device=cuda: PyTorch"):
         open_networks(AlikedConfig(device="cuda"))

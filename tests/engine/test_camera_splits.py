@@ -230,3 +230,44 @@ def test_photos_cropped_anywhere_are_registered_where_they_were_taken(
     entries = json.loads((tmp_path / "out" / "cache" / "camera_splits.json").read_text())
     assert all("principal_point" in entry for entry in entries.values())
     assert len(entries) == 8
+
+
+def test_stretched_photos_are_registered_where_they_were_taken(demo_data: Path, tmp_path: Path) -> None:
+    """As frames of video with pixels that are wider than high."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in sorted((demo_data / "images").iterdir())[:8]:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            picture.resize((round(0.75 * width), height), Image.Resampling.LANCZOS).save(
+                photos / path.name, quality=95
+            )
+    config = Config(
+        run=RunConfig(threads=2), sift=SiftConfig(max_num_features=2000), export=ExportConfig(report=False)
+    )
+
+    result = sfm.run(photos, output=tmp_path / "out", config=config)
+
+    assert result.reconstruction is not None
+    (camera,) = result.reconstruction.cameras.values()
+    assert camera.focal_length_y / camera.focal_length_x == pytest.approx(1 / 0.75, rel=0.02)
+    poses = json.loads((demo_data / "gt.json").read_text())["images"]
+    truth = {path.name: poses[path.name] for path in photos.iterdir()}
+    (tmp_path / "gt.json").write_text(json.dumps({"images": truth}))
+    assert sfm.evaluate(tmp_path / "out", tmp_path / "gt.json").overall.auc[5] > 80
+
+
+def test_remembered_stretched_photos_share_a_camera_of_two_focal_lengths(tmp_path: Path) -> None:
+    collection = Collection(
+        (photo("0", 1), photo("1", 1)),
+        {1: CameraSpec(1, "SIMPLE_RADIAL", 80, 60, (70.0, 40, 30, 0.1), False)},
+    )
+    entries = {name: {"sha256": "x", "focal_px": 90.0, "aspect": 1.25} for name in "01"}
+    (tmp_path / "camera_splits.json").write_text(json.dumps(entries))
+
+    split = with_splits(collection, tmp_path)
+
+    assert {one.camera_id for one in split.photos} == {2}
+    camera = split.cameras[2]
+    assert (camera.model, camera.split_from, camera.cropped) == ("OPENCV", 1, False)
+    assert camera.params == pytest.approx((80, 100, 40, 30, 0.1, 0, 0, 0))

@@ -7,9 +7,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping import WrongCamera, find_wrong_cameras
+from sfm.mapping import WrongCamera, find_wrong_cameras, stretched
 from sfm.mapping.cameras.cropped_images import CroppedImage, cropped_images
 from sfm.mapping.cameras.pair_support import pairs_support
+from sfm.mapping.cameras.stretched_images import stretched_images
 from sfm.mapping.scene.scene import Scene
 
 from .running import run
@@ -28,11 +29,14 @@ def photograph(
     ramp: float = 0,
     noise_px: float = 0.3,
     principal_points: Mapping[int, tuple[float, float]] = MappingProxyType({}),
+    aspect: float = 1.0,
+    roll: float = 0.0,
 ) -> Path:
     """Eight photos that claim one camera of unknown focal length; some of them were taken with `zoom`.
 
     Those `apart` claim a second camera, all a principal point in the middle. Focal lengths change from one to
-    the next by twice `breathing`, and grow by `ramp`.
+    the next by twice `breathing`, and grow by `ramp`. The `aspect` of pixels is fy / fx. The `roll` of photos
+    is none, once and twice this, rad, by turns.
     """
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-1, 1, size=(NUM_POINTS, 3)) * (1.5, 1, 1.5)
@@ -50,8 +54,11 @@ def photograph(
                 1, pycolmap.CameraModelId.SIMPLE_RADIAL, focal_px, 1024, 768
             )
             lens.principal_point_x, lens.principal_point_y = principal_points.get(image_id, (512, 384))
+            lens = stretched(lens, aspect)
             pose = pycolmap.Rigid3d(
-                pycolmap.Rotation3d(np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, 0])),
+                pycolmap.Rotation3d(
+                    np.array([0.05 * (image_id % 3), 0.15 * image_id - 0.6, roll * (image_id % 3)])
+                ),
                 np.array([0.1, 0.05, 6 + 0.1 * image_id]),
             )
             xy = lens.img_from_cam(pose * xyz) + rng.normal(scale=noise_px, size=(NUM_POINTS, 2))
@@ -217,6 +224,47 @@ def test_all_photos_are_crops_only_where_they_have_one_focal_length(
     monkeypatch.setattr("sfm.mapping.cameras.cropped_images._with_own", lambda model, images: adjusted)
 
     assert len(cropped_images(model, {1})) == num
+
+
+@pytest.mark.parametrize("aspect", [0.75, 0.9, 1.2])
+def test_photos_that_were_stretched_share_a_camera_of_two_focal_lengths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aspect: float
+) -> None:
+    """Each could be explained by a focal length and principal point of its own, all together by pixels."""
+    database = photograph(tmp_path / "database.db", aspect=aspect, roll=0.5)
+    models = run(database).models
+    crops = [CroppedImage(i, 1000.0, SCATTERED[i], 0.5, 0.9, True) for i in models[0].reg_image_ids()]
+    monkeypatch.setattr("sfm.mapping.cameras.wrong_cameras.cropped_images", lambda model, cameras: crops)
+    # The last adjustment found them already.
+    monkeypatch.setattr("sfm.mapping.cameras.wrong_cameras.pairs_support", lambda *_: True)
+
+    found = find_wrong_cameras(database, models, {1: 1}, seed=0)
+
+    assert len(found) == 8
+    assert len({(photo.focal_px, photo.aspect, photo.principal_point) for photo in found}) == 1
+    assert found[0].aspect == pytest.approx(aspect, rel=0.01)
+    assert found[0].focal_px == pytest.approx(1000, rel=0.02)
+    assert found[0].principal_point is None
+
+
+def test_photos_of_square_pixels_are_not_stretched(tmp_path: Path) -> None:
+    (model,) = run(photograph(tmp_path / "database.db", roll=0.5)).models
+
+    assert stretched_images(model, {1}) == {}
+
+
+def test_a_camera_of_stretched_photos_keeps_its_mean_focal_length() -> None:
+    camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=800, height=600, params=[700, 400, 300, 0.1])
+
+    wide = stretched(camera, 1.25)
+
+    assert wide.model_name == "OPENCV"
+    assert wide.focal_length_y / wide.focal_length_x == pytest.approx(1.25)
+    assert wide.mean_focal_length() == pytest.approx(700)
+    assert wide.params[2:].tolist() == [400, 300, 0.1, 0, 0, 0]
+    assert stretched(camera, 1.0).model_name == "SIMPLE_RADIAL"
+    fisheye = pycolmap.Camera(model="OPENCV_FISHEYE", width=8, height=6, params=[7, 7, 4, 3, 0, 0, 0, 0])
+    assert stretched(fisheye, 1.25).params.tolist() == fisheye.params.tolist()
 
 
 def test_a_lens_that_is_off_centre_is_no_crop(tmp_path: Path) -> None:

@@ -71,6 +71,17 @@ def test_what_a_lens_has_is_found_within_its_sigma_and_nothing_else(
     assert abs(result.camera(1).mean_focal_length() / FOCAL - 1) < 2e-3
 
 
+@pytest.mark.parametrize("aspect", [-0.1, 0.04])
+def test_pixels_far_from_square_are_found_though_no_lens_has_them(aspect: float) -> None:
+    """Images were stretched."""
+    result, tried = freed(finished(opencv(aspect=aspect)))
+
+    assert "OPENCV" in accepted(tried)
+    camera = result.camera(1)
+    found = (camera.focal_length_x - camera.focal_length_y) / camera.mean_focal_length()
+    assert found == pytest.approx(aspect, abs=0.004)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_simple_lens_stays_simple(seed: int) -> None:
     model = finished(opencv(), seed=seed, num_points=200)
@@ -321,7 +332,10 @@ def test_a_prior_is_of_the_spread_of_real_lenses() -> None:
     corner = np.hypot(WIDTH, HEIGHT) / 2 / FOCAL
     assert np.sqrt(covariance[5, 5]) * corner**4 == pytest.approx(0.03)  # of its distance from the middle
     aspect = np.array([1, -1]) / FOCAL
-    assert np.sqrt(aspect @ covariance[:2, :2] @ aspect) == pytest.approx(0.003, rel=1e-4)
+    # Cauchy's: where pixels are not square, all aspects are nearly as likely.
+    assert np.sqrt(aspect @ covariance[:2, :2] @ aspect) == pytest.approx(np.hypot(0.003, 0.01), rel=1e-3)
+    square = prior_of(opencv(shift=SHIFT, distortion=RICH))[1]
+    assert np.sqrt(aspect @ square[:2, :2] @ aspect) == pytest.approx(0.003, rel=1e-4)
     assert np.sqrt(np.diagonal(covariance)[2:4]) == pytest.approx([0.01 * WIDTH] * 2)
 
 

@@ -14,6 +14,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from ..measures.residuals import noise_px, residual_lengths
+from ..scene.camera_models import as_model
 from .priors import add_prior
 
 MAX_ERROR_PX = 12.0
@@ -103,6 +104,8 @@ def adjusted(
     focal_px: Mapping[int, float],
     principal_points: PrincipalPoints = "kept",
     images: Iterable[int] | None = None,
+    *,
+    camera_model: str | None = None,
 ) -> pycolmap.Reconstruction:
     """A copy of a model with some of its points and a camera for each group, adjusted.
 
@@ -114,6 +117,7 @@ def adjusted(
         focal_px: by image id.
         principal_points: of the cameras of groups. Free ones have a wide prior about the middle of the image.
         images: that the copy has; None: all registered ones.
+        camera_model: of the cameras of groups, with focal lengths and first distortion free; None: theirs.
     """
     copy = pycolmap.Reconstruction()
     config = pycolmap.BundleAdjustmentConfig()
@@ -122,6 +126,8 @@ def adjusted(
         camera = _with_focal(
             model.camera(model.image(group[0]).camera_id), camera_id, median_of(focal_px, group)
         )
+        if camera_model:
+            camera = _of_model(camera, camera_model)
         if principal_points == "centred":
             camera.principal_point_x, camera.principal_point_y = camera.width / 2, camera.height / 2
         copy.add_camera_with_trivial_rig(camera)
@@ -145,10 +151,22 @@ def adjusted(
         copy.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=pycolmap.Track(seen)))
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     is_free = principal_points == "free"
-    _adjust(
-        copy, config, frozenset(camera_of.values()), noise_px(residual_lengths(model)) if is_free else None
-    )
+    sigma_px = noise_px(residual_lengths(model)) if is_free else None
+    _adjust(copy, config, frozenset(camera_of.values()), sigma_px, is_simple=camera_model is not None)
     return copy
+
+
+def _of_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
+    """With its mean focal length, its principal point and its first distortion."""
+    first, *_ = [*(camera.params[i] for i in camera.extra_params_idxs()), 0.0]
+    plain = pycolmap.Camera(
+        camera_id=camera.camera_id,
+        model="SIMPLE_RADIAL",
+        width=camera.width,
+        height=camera.height,
+        params=[camera.mean_focal_length(), camera.principal_point_x, camera.principal_point_y, first],
+    )
+    return as_model(plain, model)
 
 
 def _with_focal(camera: pycolmap.Camera, camera_id: int, focal_px: float) -> pycolmap.Camera:
@@ -167,6 +185,8 @@ def _adjust(
     config: pycolmap.BundleAdjustmentConfig,
     camera_ids: Set[int],
     sigma_px: float | None,
+    *,
+    is_simple: bool,
 ) -> None:
     """Adjust a model in place.
 
@@ -175,6 +195,7 @@ def _adjust(
         config: what takes part.
         camera_ids: of the cameras whose principal points get a wide prior where these are free.
         sigma_px: noise of observations, for the prior; None: principal points are held.
+        is_simple: whether distortion beyond the first parameter is held, too.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point, options.print_summary = sigma_px is not None, False
@@ -182,6 +203,10 @@ def _adjust(
     options.ceres.solver_options.max_num_iterations = _ITERATIONS
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
     problem = adjuster.problem  # keeps the priors alive
+    for camera in (model.camera(camera_id) for camera_id in sorted(camera_ids) if is_simple):
+        held = sorted([*camera.principal_point_idxs(), *camera.extra_params_idxs()[1:]])
+        if problem.has_parameter_block(camera.params):
+            problem.set_manifold(camera.params, pyceres.SubsetManifold(len(camera.params), held))
     if sigma_px is not None:
         for camera_id in sorted(camera_ids):
             camera = model.camera(camera_id)

@@ -18,11 +18,12 @@ from ..scene.camera_models import (
     Freedom,
     ParameterBlock,
     as_model,
+    heavy_tailed,
     ladder_of,
     parts,
     together,
 )
-from .evidence import Folds
+from .evidence import Estimate, Folds
 from .linearized_observations import NO_SECOND, LinearizedObservations, gather_of_cameras
 from .reduced_system import ReducedSystem
 
@@ -214,7 +215,7 @@ class _Evidence:
             is_known = self._keeps_focal_length(before, after)
             estimate = self.folds.estimate(after, at, self.prior)
             sigma = np.sqrt(np.diagonal(estimate.covariance))
-            log_evidence = estimate.log_evidence(self.freedom.prior[at])
+            log_evidence = self._log_evidence(estimate, at)
         names = [self.freedom.names[i] for i in at]
         others = set(names) - {"cx", "cy"}
         needed = self.least * len(others) + _OF_PRINCIPAL_POINT * ("cx" in names)
@@ -230,6 +231,13 @@ class _Evidence:
             accepted=accepted,
             why=SUPPORTED if accepted else _why_not(log_evidence, is_known=is_known),
         )
+
+    def _log_evidence(self, estimate: Estimate, at: Sequence[int]) -> float:
+        """With Cauchy's prior for the aspect of pixels, by the normal one that is nearest at the estimate."""
+        prior = self.freedom.prior[at]
+        stretched = np.array([self.freedom.names[i] == "aspect" for i in at])
+        wide = np.where(stretched, heavy_tailed(estimate.shift, prior), prior)
+        return estimate.log_evidence(wide) - float(np.log(wide / prior).sum())
 
     def _keeps_focal_length(self, before: Sequence[int], after: Sequence[int]) -> bool:
         """Whether the focal length is determined, or no less than before: tilt alone tells it from the lens.

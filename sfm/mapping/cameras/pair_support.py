@@ -65,7 +65,7 @@ def _error(scene: Scene, pair: Pair, camera_of: Cameras, seed: int) -> float:
     found = pycolmap.estimate_essential_matrix(first, second, cameras[0], cameras[1], options)
     if found is None:
         return _MAX_ERROR_PX**2 * len(matches)
-    in_px = [np.array([camera.mean_focal_length()] * 2 + [1.0]) for camera in cameras]
+    in_px = [np.array([camera.focal_length_x, camera.focal_length_y, 1.0]) for camera in cameras]
     essential = np.asarray(found["E"], np.float64) / np.outer(in_px[1], in_px[0])
     rays = (bearing_vectors(xy, camera) for xy, camera in zip((first, second), cameras, strict=True))
     a, b = (ray * size for ray, size in zip(rays, in_px, strict=True))

@@ -1,6 +1,7 @@
 """Images whose observations contradict the focal length of a shared camera, or a centred principal point.
 
-Those that a model registers are found together, by adjustments (`camera_groups`, `cropped_images`). Of those
+Those that a model registers are found together, by adjustments (`camera_groups`, `cropped_images`), unless
+pixels that are not square explain all images of the camera (`stretched_images`). Of those
 that none does, or where they observe few of the points that they match, a pose with a free focal length is
 estimated. In a bent model each image has wrong intrinsics that explain it better: the pairs of the images,
 which know nothing of the model, must support them, too (`pair_support`).
@@ -25,6 +26,7 @@ from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
 from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
 from .pair_support import pairs_support
+from .stretched_images import StretchedImages, aspect_of, stretched, stretched_images
 
 Ids = npt.NDArray[np.int64]
 
@@ -48,6 +50,8 @@ class WrongCamera:
     """Of a crop, px; None: in the middle."""
     focal_others_px: float | None = None
     """Of most images of its camera; None: as it is."""
+    aspect: float = 1.0
+    """fy / fx; another one than 1 where all images of the camera were stretched."""
 
 
 def find_wrong_cameras(
@@ -124,7 +128,7 @@ def _supported_by_pairs(
             if first == camera_id and others_px:
                 own[name] = _with(shared[name], others_px[0], None)
         for name, one in group.items():
-            own[name] = _with(shared[name], one.focal_px, one.principal_point)
+            own[name] = stretched(_with(shared[name], one.focal_px, one.principal_point), one.aspect)
         if pairs_support(scene, group, own, shared, seed):
             supported += group.values()
     return sorted(supported, key=lambda one: one.name)
@@ -148,19 +152,44 @@ def _of_model(
     model: pycolmap.Reconstruction, shared_by: Mapping[int, int], cropped: Set[int]
 ) -> Iterator[WrongCamera]:
     """Images of one model. While the model is bent by crops, no focal length is asked for."""
-    crops = cropped_images(model, shared_by.keys())
-    for crop in crops:
-        errors = round(crop.error_px, 3), round(crop.error_centred_px, 3)
-        yield WrongCamera(model.image(crop.image_id).name, crop.focal_px, *errors, crop.principal_point)
-    cameras = {model.image(crop.image_id).camera_id for crop in crops}
+    crops = list(_crops(model, shared_by.keys()))
+    groups = []
+    camera_of = {model.image(i).name: model.image(i).camera_id for i in model.reg_image_ids()}
+    cameras = {camera_of[crop.name] for crop in crops}
     if cameras <= cropped:
-        others = {camera_id: first for camera_id, first in shared_by.items() if camera_id not in cameras}
-        for group in focal_groups(model, others):
-            errors = round(group.error_px, 3), round(group.error_shared_px, 3)
-            for image_id in group.image_ids:
-                yield WrongCamera(
-                    model.image(image_id).name, group.focal_px, *errors, focal_others_px=group.others_px
-                )
+        groups = list(_groups(model, {i: first for i, first in shared_by.items() if i not in cameras}))
+    alone: dict[int, list[WrongCamera]] = {}
+    for one in (*crops, *groups):
+        alone.setdefault(camera_of[one.name], []).append(one)
+    alike = stretched_images(model, alone.keys() - cropped)
+    for camera_id, images in alone.items():
+        found = alike.get(camera_id)
+        # One camera that explains its images as well as intrinsics of their own do is the likelier.
+        if found and found.error_px <= np.mean([one.error_px for one in images]):
+            yield from _stretched(model, found)
+        else:
+            yield from images
+
+
+def _crops(model: pycolmap.Reconstruction, cameras: Set[int]) -> Iterator[WrongCamera]:
+    for crop in cropped_images(model, cameras):
+        image, errors = model.image(crop.image_id), (round(crop.error_px, 3), round(crop.error_centred_px, 3))
+        aspect = aspect_of(model.camera(image.camera_id))
+        yield WrongCamera(image.name, crop.focal_px, *errors, crop.principal_point, aspect=aspect)
+
+
+def _groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> Iterator[WrongCamera]:
+    for group in focal_groups(model, shared_by):
+        errors = round(group.error_px, 3), round(group.error_shared_px, 3)
+        for image in (model.image(image_id) for image_id in group.image_ids):
+            aspect, others_px = aspect_of(model.camera(image.camera_id)), group.others_px
+            yield WrongCamera(image.name, group.focal_px, *errors, focal_others_px=others_px, aspect=aspect)
+
+
+def _stretched(model: pycolmap.Reconstruction, found: StretchedImages) -> Iterator[WrongCamera]:
+    errors = round(found.error_px, 3), round(found.error_square_px, 3)
+    for image_id in found.image_ids:
+        yield WrongCamera(model.image(image_id).name, found.focal_px, *errors, aspect=found.aspect)
 
 
 @dataclass(frozen=True, slots=True)

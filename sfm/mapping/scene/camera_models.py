@@ -172,8 +172,19 @@ def prior_of(camera: pycolmap.Camera, *, is_cropped: bool = False) -> tuple[Arra
     mean[focal] = size
     covariance[np.ix_(focal, focal)] = (_SIGMA_FREE * size) ** 2
     if len(focal) == 2:
-        covariance[np.ix_(focal, focal)] += (_SIGMAS["aspect"] * size / 2) ** 2 * np.array([[1, -1], [-1, 1]])
+        aspect = float(np.subtract(*np.array(camera.params)[focal])) / size
+        sigma = heavy_tailed(np.array([aspect]), np.array([_SIGMAS["aspect"]]))[0]
+        covariance[np.ix_(focal, focal)] += (sigma * size / 2) ** 2 * np.array([[1, -1], [-1, 1]])
     return mean, covariance
+
+
+def heavy_tailed(values: Array, sigmas: Array) -> Array:
+    """Standard deviations (d,) of the normal priors that have the slope of Cauchy's at the present values.
+
+    Pixels are square, or images were stretched by anything (iteratively reweighted least squares; Holland
+    and Welsch 1977).
+    """
+    return np.hypot(values, sigmas)
 
 
 def sigma_of_principal_point(camera: pycolmap.Camera, *, is_cropped: bool) -> float:

@@ -81,6 +81,11 @@ def _zoomed(photo: Photo, factor: float) -> Photo:
     return _resized(_cut(photo, 1 / factor), photo.image.size)
 
 
+def _stretched(photo: Photo) -> Photo:
+    """With pixels that are a third wider than high, as frames of HDV video have them."""
+    return _resized(photo, (round(0.75 * photo.image.width), photo.image.height))
+
+
 def _exposed(photo: Photo, gamma: float, *, grey: bool) -> Photo:
     image = photo.image.point([round(255 * (value / 255) ** gamma) for value in range(256)] * 3)
     return replace(photo, image=image.convert("L") if grey else image)
@@ -146,6 +151,7 @@ KINDS: Mapping[str, Alteration] = {
     "crop": lambda i, p, r: [_cut(p, r.uniform(0.6, 0.95), (r.random(), r.random()))],
     "crop-same": lambda i, p, r: [_resized(_cut(p, 0.75, (r.random(), r.random())), p.image.size)],
     "crop-some": lambda i, p, r: [p if i % 4 else _cut(p, 0.7, (r.random(), r.random()))],
+    "stretched": lambda i, p, r: [_stretched(p)],
     "resized": lambda i, p, r: [_smaller(p, 2) if i % 2 else p],
     "small": lambda i, p, r: [_smaller(p, 3)],
     "thumbnails": lambda i, p, r: [p, _renamed(_smaller(p, 3), "_small")],
