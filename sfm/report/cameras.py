@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sfm.mapping.cameras.parameter_sigmas import parameter_sigmas
 from sfm.mapping.cameras.rolling_shutter import readout
+from sfm.mapping.cameras.stretched_images import aspect_of
 from sfm.mapping.measures.observations import PointTable, some_seen_by
 from sfm.mapping.scene.camera_models import parameter_names
 
@@ -22,6 +23,7 @@ _NUM_CELLS = 12  # along the longer side of the image
 _MIN_OBSERVATIONS = 20  # in a cell, for the median to say something
 _MAX_OBSERVATIONS = 40_000
 _MAX_FIELDS = 12  # in the page: cameras of a photo each are many, and tell little
+_SQUARE = 0.02  # of fy / fx from 1: no lens has so much
 _BLOCKS = {"principal_point": "a free principal point"}
 
 
@@ -54,6 +56,8 @@ class CameraRow:
     tried: tuple[str, ...]
     """What became of the intrinsics that were tried, a sentence each."""
     residuals: ResidualField | None
+    pixels: str
+    """That they are not square; mostly empty."""
     readout: str
     """What the observations show of a rolling shutter; mostly empty."""
 
@@ -93,6 +97,7 @@ def camera_rows(
                     field_of_view=field_of_view(camera),
                     tried=_in_words([e for e in tried if (e["model"], e["camera_id"]) == (index, camera_id)]),
                     residuals=residual_field(camera, own, points) if is_shown else None,
+                    pixels=_pixels(camera),
                     readout=_readout(model, camera_id, frames) if is_shown else "",
                 )
             )
@@ -110,6 +115,18 @@ def _with_sigma(value: float, sigma: float | None) -> str:
         return f"{value:.6g}"
     digits = max(0, 1 - math.floor(math.log10(sigma)))
     return f"{value:.{digits}f} ± {sigma:.{digits}f}"
+
+
+def _pixels(camera: pycolmap.Camera) -> str:
+    if abs((aspect := aspect_of(camera)) - 1) <= _SQUARE:
+        return ""
+    sides = "wider than high" if aspect > 1 else "higher than wide"
+    times = max(aspect, 1 / aspect)
+    return (
+        f"Pixels are {times:.2f} times {sides}: the photos were stretched, or are frames of such video. The "
+        "camera has a focal length for x and one for y. Programs that take only one need photos of the right "
+        "shape."
+    )
 
 
 def _readout(model: pycolmap.Reconstruction, camera_id: int, frames: Sequence[str]) -> str:

@@ -62,6 +62,20 @@ def test_parameters_are_shown_to_the_second_digit_of_their_sigma(model):
     assert given["f"] == "200"
 
 
+def test_pixels_that_are_not_square_are_told_in_words(model):
+    square = camera_rows([model])[0].pixels
+    for image_id in model.reg_image_ids():
+        model.camera(model.image(image_id).camera_id).model = pycolmap.CameraModelId.PINHOLE
+    told = []
+    for fx, fy in ((150.0, 200.0), (200.0, 150.0), (200.0, 201.0)):
+        model.camera(1).params = [fx, fy, 160.0, 120.0]
+        told.append(camera_rows([model])[0].pixels)
+
+    assert square == told[2] == ""
+    assert told[0].startswith("Pixels are 1.33 times wider than high: the photos were stretched")
+    assert told[1].startswith("Pixels are 1.33 times higher than wide")
+
+
 def noise():
     options = pycolmap.SyntheticNoiseOptions()
     options.point2D_stddev = 0.5
