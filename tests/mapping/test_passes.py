@@ -33,11 +33,15 @@ class Told:
     scene: Any = field(default_factory=lambda: SimpleNamespace(depth=None))
     admitted_pairs: frozenset[Pair] = frozenset()
     lenses: Lenses = ()
+    far: int = 0
+    """So many passes at first change the cameras much."""
 
     def adjusted(self, model: pycolmap.Reconstruction, journal: Journal) -> Adjusted:
         shift, late_shift, regained = self.outcomes[len(self.converge_first)]
         self.converge_first.append(self.options.converge_first)
-        return Adjusted(model, False, [], shift, late_shift, regained, self.admitted_pairs | regained, ())
+        is_far = len(self.converge_first) <= self.far
+        admitted = self.admitted_pairs | regained
+        return Adjusted(model, False, [], shift, late_shift, regained, admitted, (), is_far)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +69,12 @@ def test_photos_that_stay_where_observations_were_chosen_need_no_other_pass(
     _settled(Submodel.of(pycolmap.Reconstruction()), cast(RefinementPass, told))
 
     assert told.converge_first == [False, True, True, True, True][:num_passes]
+
+
+def test_intrinsics_are_asked_for_again_where_richer_cameras_changed_much() -> None:
+    options = mapper_options(RegisterConfig(), RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=0)
+    told = Told([(STAYED, STAYED, frozenset())] * 3, options, far=2)
+
+    _settled(Submodel.of(pycolmap.Reconstruction()), cast(RefinementPass, told))
+
+    assert len(told.converge_first) == 3

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyceres
 import pycolmap
 
@@ -25,6 +26,8 @@ from .shared_lens import Lenses, shared_lenses, tie, tied_cameras
 
 _TOLERANCE, _ITERATIONS = 1e-5, 100
 """Of the cost function. Flat scenes need dozens of steps: distortion and depths change together."""
+_FAR = 5.0
+"""Standard deviations of what lenses have: images whose intrinsics are farther off were stretched or cut."""
 _FREED_ANYWAY = "freed without asking the observations"
 _FAILED = "the adjustment failed"
 
@@ -56,6 +59,12 @@ class RicherCameras:
     def changed(self) -> Set[int]:
         """Ids of cameras with more free intrinsics than they had."""
         return self.anyway | self.supported
+
+    @property
+    def is_far(self) -> bool:
+        """Whether parameters went where no lens has them, far from where they were judged."""
+        steps = [(found.step, found.freedom.prior) for found in self.selections.values() if len(found.step)]
+        return any(bool(np.any(np.abs(step) > _FAR * prior)) for step, prior in steps)
 
     @property
     def shifted(self) -> Set[int]:

@@ -94,7 +94,8 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
     """The model, adjusted until its poses are stable and no further deferred pair agrees with them.
 
     Tracks of length 2 are triangulated again in each pass, since they depend on two poses alone. Passes also
-    end where the shift no longer falls.
+    end where the shift no longer falls. Where intrinsics went far, they are asked for once more: which ones
+    are supported was judged far from there.
 
     Returns:
         The model, and whether it is final. It is not where the first pass was refused, or a pass after camera
@@ -111,7 +112,7 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
         stays = found.shift <= _SETTLED_SHIFT or (not attempt and found.late_shift <= _CHOSEN_SHIFT)
         # with other parameters or pairs the poses move anew
         shifts = [found.shift] if found.is_richer or found.regained else [*shifts, found.shift]
-        if (stays or _has_stalled(shifts)) and not found.regained:
+        if (stays or _has_stalled(shifts)) and not found.regained and not found.is_far:
             break
         last = replace(
             last,

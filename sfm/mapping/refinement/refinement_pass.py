@@ -54,6 +54,8 @@ class Adjusted:
     """The regained pairs, and the pairs that earlier passes admitted."""
     lenses: Lenses
     """Cameras that have one lens."""
+    is_far: bool
+    """As `RicherCameras.is_far`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ class RefinementPass:
         if done is None:
             self._end_by_least_squares(scene, model, options, journal)
             richer = NOTHING_RICHER
-        return self._outcome(done or model, richer, tried, refused, admitted_pairs, centres, chosen)
+        found = self._outcome(done or model, richer, tried, refused, admitted_pairs, centres, chosen)
+        return replace(found, is_far=richer.is_far)
 
     def _outcome(
         self,
@@ -146,6 +149,7 @@ class RefinementPass:
             regained,
             admitted_pairs | regained,
             richer.lenses,
+            is_far=False,
         )
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
