@@ -89,12 +89,9 @@ def with_own_cameras(
     asked = registered if among is None else registered & among
     content = {photo.name: photo.sha256 for photo in collection.photos}
     # Square pixels are not asked about again: where all is explained by others, nothing speaks for these.
-    entries = {
-        name: entry
-        for name, entry in remembered_splits(session).items()
-        if name not in asked or "aspect" in entry
-    }
-    entries |= {photo.name: _entry(photo, content[photo.name]) for photo in foreign}
+    before = remembered_splits(session)
+    entries = {name: entry for name, entry in before.items() if name not in asked or "aspect" in entry}
+    entries |= {photo.name: _entry(photo, content[photo.name], before) for photo in foreign}
     # A model that is extended keeps the ids of its cameras.
     better = _split(_together(collection) if among is None else collection, entries)
     if _sharing(better) == _sharing(collection):
@@ -119,13 +116,17 @@ def continuable(models: Models, before: Collection, better: Collection) -> Model
     return [model for model in kept if model.num_reg_images() > 1]
 
 
-def _entry(photo: WrongCamera, sha256: str) -> Entry:
+def _entry(photo: WrongCamera, sha256: str, before: Mapping[str, Entry]) -> Entry:
+    """What is remembered of a photo; the aspect of its pixels stays as it was `before`."""
     entry: dict[str, Any] = {"sha256": sha256, "focal_px": photo.focal_px}
     if photo.principal_point:
         x, y = photo.principal_point
         entry["principal_point"] = {"x": x, "y": y}
+    known = before.get(photo.name, {})
     if photo.aspect != 1:
         entry["aspect"] = photo.aspect
+    elif "aspect" in known and known["sha256"] == sha256:
+        entry["aspect"] = known["aspect"]
     return entry
 
 

@@ -26,7 +26,7 @@ from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
 from .group_adjustment import MAX_ERROR_PX, MAX_ERROR_RATIO, is_firm
 from .pair_support import pairs_support
-from .stretched_images import StretchedImages, aspect_of, stretched, stretched_images
+from .stretched_images import StretchedImages, stretched, stretched_images
 
 Ids = npt.NDArray[np.int64]
 
@@ -51,7 +51,7 @@ class WrongCamera:
     focal_others_px: float | None = None
     """Of most images of its camera; None: as it is."""
     aspect: float = 1.0
-    """fy / fx; another one than 1 where all images of the camera were stretched."""
+    """fy / fx, where all images of the camera were found to be stretched; 1: as it is."""
 
 
 def find_wrong_cameras(
@@ -137,11 +137,11 @@ def _supported_by_pairs(
 def _with(
     camera: pycolmap.Camera, focal_px: float | None = None, principal_point: tuple[float, float] | None = None
 ) -> pycolmap.Camera:
-    """A copy with its own or another focal length, and its principal point in the middle or elsewhere."""
+    """A copy with its own or another mean focal length, its principal point in the middle or elsewhere."""
     copied = pycolmap.Camera(camera.todict())
     params = np.array(camera.params)
     if focal_px is not None:
-        params[list(camera.focal_length_idxs())] = focal_px
+        params[list(camera.focal_length_idxs())] *= focal_px / camera.mean_focal_length()
     if camera.principal_point_idxs():
         params[list(camera.principal_point_idxs())] = principal_point or (camera.width / 2, camera.height / 2)
     copied.params = params.tolist()
@@ -173,17 +173,16 @@ def _of_model(
 
 def _crops(model: pycolmap.Reconstruction, cameras: Set[int]) -> Iterator[WrongCamera]:
     for crop in cropped_images(model, cameras):
-        image, errors = model.image(crop.image_id), (round(crop.error_px, 3), round(crop.error_centred_px, 3))
-        aspect = aspect_of(model.camera(image.camera_id))
-        yield WrongCamera(image.name, crop.focal_px, *errors, crop.principal_point, aspect=aspect)
+        errors = round(crop.error_px, 3), round(crop.error_centred_px, 3)
+        yield WrongCamera(model.image(crop.image_id).name, crop.focal_px, *errors, crop.principal_point)
 
 
 def _groups(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> Iterator[WrongCamera]:
     for group in focal_groups(model, shared_by):
         errors = round(group.error_px, 3), round(group.error_shared_px, 3)
-        for image in (model.image(image_id) for image_id in group.image_ids):
-            aspect, others_px = aspect_of(model.camera(image.camera_id)), group.others_px
-            yield WrongCamera(image.name, group.focal_px, *errors, focal_others_px=others_px, aspect=aspect)
+        for image_id in group.image_ids:
+            name, others_px = model.image(image_id).name, group.others_px
+            yield WrongCamera(name, group.focal_px, *errors, focal_others_px=others_px)
 
 
 def _stretched(model: pycolmap.Reconstruction, found: StretchedImages) -> Iterator[WrongCamera]:

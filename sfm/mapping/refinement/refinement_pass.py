@@ -124,8 +124,7 @@ class RefinementPass:
         if done is None:
             self._end_by_least_squares(scene, model, options, journal)
             richer = NOTHING_RICHER
-        found = self._outcome(done or model, richer, tried, refused, admitted_pairs, centres, chosen)
-        return replace(found, is_far=richer.is_far)
+        return self._outcome(done or model, richer, tried, refused, admitted_pairs, centres, chosen)
 
     def _outcome(
         self,
@@ -149,7 +148,7 @@ class RefinementPass:
             regained,
             admitted_pairs | regained,
             richer.lenses,
-            is_far=False,
+            richer.is_far,
         )
 
     def _refused(self, model: pycolmap.Reconstruction) -> frozenset[Pair]:
