@@ -20,6 +20,7 @@ from .pair_consistency.measurements import Measurements
 from .pair_consistency.pair_rotations import read_rotations
 from .problem import MappingProblem
 from .registrar import MappingResult, are_wrong, reconstruct, refine_models
+from .scene.camera_models import with_focal_length
 from .scene.depth_source import DepthSource
 from .scene.existing_models import ExistingModels, known_part
 from .scene.pair_matches import PairMatches
@@ -60,4 +61,5 @@ __all__ = [
     "reconstruct",
     "refine_models",
     "stretched",
+    "with_focal_length",
 ]

@@ -34,6 +34,7 @@ from .pair_consistency.inconsistent_pairs import NO_DOUBT, InconsistencyReport
 from .pose_consistency.pose_judge import PoseJudge
 from .problem import MappingProblem
 from .refinement.final_refinement import note_model, refine_model
+from .scene.camera_models import with_focal_length
 from .scene.colmap_mappers import PEERS, Peer, run_peer
 from .scene.existing_models import ExistingModels, grafted, known_part
 from .scene.journal import STAGE, Journal
@@ -230,10 +231,7 @@ def _set_focal_lengths(scene: Scene, problem: MappingProblem, events: EventSink)
     for camera_id, focal_px in focal_lengths.items():
         if camera_id in scene.cache.cameras and camera_id not in problem.fixed_cameras:
             camera = scene.cache.camera(camera_id)
-            params = list(camera.params)
-            for index in camera.focal_length_idxs():
-                params[index] = focal_px
-            camera.params = params
+            camera.params = with_focal_length(camera, focal_px).params
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
 
 

@@ -19,7 +19,7 @@ import pycolmap
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_json
 from sfm.loop import Models, registered_names
-from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm, known_part, stretched
+from sfm.mapping import WrongCamera, find_wrong_cameras, is_firm, known_part, stretched, with_focal_length
 from sfm.types import CameraSpec, Collection, Photo
 from sfm.untrusted.documents import read_cache
 
@@ -196,9 +196,8 @@ def _with_intrinsics(spec: CameraSpec, entry: Entry, camera_id: int) -> CameraSp
 
     Those of crops are rough: they come from a model that crops had bent.
     """
-    camera = _camera(spec)
-    params = np.array(spec.params)
-    params[list(camera.focal_length_idxs())] = entry["focal_px"]
+    camera = with_focal_length(_camera(spec), entry["focal_px"])
+    params = np.array(camera.params)
     if "principal_point" in entry:
         params[list(camera.principal_point_idxs())] = [entry["principal_point"][axis] for axis in "xy"]
     camera.params = params.tolist()

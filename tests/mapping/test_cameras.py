@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from sfm.mapping import WrongCamera, find_wrong_cameras, stretched
+from sfm.mapping import WrongCamera, find_wrong_cameras, stretched, with_focal_length
 from sfm.mapping.cameras.cropped_images import CroppedImage, cropped_images
 from sfm.mapping.cameras.pair_support import pairs_support
 from sfm.mapping.cameras.stretched_images import stretched_images
@@ -251,6 +251,37 @@ def test_photos_of_square_pixels_are_not_stretched(tmp_path: Path) -> None:
     (model,) = run(photograph(tmp_path / "database.db", roll=0.5)).models
 
     assert stretched_images(model, {1}) == {}
+
+
+def test_a_zoomed_photo_takes_no_aspect_from_a_camera_that_only_became_richer(tmp_path: Path) -> None:
+    """The last adjustment determines fx and fy apart, which are never quite equal."""
+    database = photograph(tmp_path / "database.db", zoom=1.7)
+    models = run(database).models
+    for camera in models[0].cameras.values():
+        wider = stretched(camera, 1.0007)
+        camera.model, camera.params = wider.model, wider.params
+
+    (photo,) = find_wrong_cameras(database, models, {1: 1}, seed=0)
+
+    assert (photo.name, photo.aspect) == (f"{ZOOMED}.jpg", 1.0)
+    assert photo.focal_px == pytest.approx(1700, rel=0.05)
+
+
+@pytest.mark.parametrize("aspect", [0.75, 1.0, 1.2])
+def test_another_focal_length_keeps_the_aspect_of_pixels(aspect: float) -> None:
+    camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=800, height=600, params=[700, 400, 300, 0.1])
+
+    zoomed = with_focal_length(stretched(camera, aspect), 1400)
+
+    assert zoomed.mean_focal_length() == pytest.approx(1400)
+    assert zoomed.focal_length_y / zoomed.focal_length_x == pytest.approx(aspect)
+    assert camera.params.tolist() == [700, 400, 300, 0.1]
+
+
+def test_a_spherical_camera_has_no_focal_length_to_change() -> None:
+    camera = pycolmap.Camera(model="EQUIRECTANGULAR", width=800, height=400, params=[800, 400])
+
+    assert with_focal_length(camera, 1400).params.tolist() == [800, 400]
 
 
 def test_a_camera_of_stretched_photos_keeps_its_mean_focal_length() -> None:

@@ -14,7 +14,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from ..measures.residuals import noise_px, residual_lengths
-from ..scene.camera_models import as_model
+from ..scene.camera_models import as_model, with_focal_length
 from .priors import add_prior
 
 MAX_ERROR_PX = 12.0
@@ -123,9 +123,9 @@ def adjusted(
     config = pycolmap.BundleAdjustmentConfig()
     camera_of: dict[int, int] = {}
     for camera_id, group in enumerate(groups, start=1 + max(model.cameras)):
-        camera = _with_focal(
-            model.camera(model.image(group[0]).camera_id), camera_id, median_of(focal_px, group)
-        )
+        shared = model.camera(model.image(group[0]).camera_id)
+        camera = with_focal_length(shared, median_of(focal_px, group))
+        camera.camera_id = camera_id
         if camera_model:
             camera = _of_model(camera, camera_model)
         if principal_points == "centred":
@@ -167,17 +167,6 @@ def _of_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
         params=[camera.mean_focal_length(), camera.principal_point_x, camera.principal_point_y, first],
     )
     return as_model(plain, model)
-
-
-def _with_focal(camera: pycolmap.Camera, camera_id: int, focal_px: float) -> pycolmap.Camera:
-    """A copy with another id and focal length."""
-    copy = pycolmap.Camera(camera.todict())
-    copy.camera_id = camera_id
-    params = list(copy.params)
-    for index in copy.focal_length_idxs():
-        params[index] = focal_px
-    copy.params = params
-    return copy
 
 
 def _adjust(

@@ -21,6 +21,7 @@ import pycolmap
 from retrieval import Pair
 
 from ..measures.observations import PointTable, seen_by
+from ..scene.camera_models import with_focal_length
 from ..scene.scene import Scene
 from .camera_groups import MIN_FOCAL_CHANGE, SAME_FOCAL, focal_groups
 from .cropped_images import cropped_images
@@ -138,10 +139,8 @@ def _with(
     camera: pycolmap.Camera, focal_px: float | None = None, principal_point: tuple[float, float] | None = None
 ) -> pycolmap.Camera:
     """A copy with its own or another mean focal length, its principal point in the middle or elsewhere."""
-    copied = pycolmap.Camera(camera.todict())
-    params = np.array(camera.params)
-    if focal_px is not None:
-        params[list(camera.focal_length_idxs())] *= focal_px / camera.mean_focal_length()
+    copied = with_focal_length(camera, focal_px or camera.mean_focal_length())
+    params = np.array(copied.params)
     if camera.principal_point_idxs():
         params[list(camera.principal_point_idxs())] = principal_point or (camera.width / 2, camera.height / 2)
     copied.params = params.tolist()

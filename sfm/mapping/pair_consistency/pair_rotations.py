@@ -6,7 +6,6 @@ length is chosen with which most triplets of images have consistent rotations.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ import pycolmap
 from retrieval import Pair
 
 from ..scene.bearings import image_plane
+from ..scene.camera_models import with_focal_length
 from ..scene.pair_matches import PairMatches
 from .measurements import Measurements, digest
 
@@ -212,11 +212,7 @@ def _averaged(rotations: Mapping[Pair, Rotation]) -> dict[str, Rotation]:
 def _with_focal_length(camera: pycolmap.Camera, factor: float | None) -> pycolmap.Camera:
     if factor is None or camera.has_prior_focal_length:
         return camera
-    changed = copy.copy(camera)
-    params = np.array(camera.params)
-    params[list(camera.focal_length_idxs())] = factor * max(camera.width, camera.height)
-    changed.params = params.tolist()
-    return changed
+    return with_focal_length(camera, factor * max(camera.width, camera.height))
 
 
 def _angle_deg(rotation: Rotation) -> float:

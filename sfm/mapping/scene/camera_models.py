@@ -159,6 +159,15 @@ def as_model(camera: pycolmap.Camera, model: str) -> pycolmap.Camera:
     return wider
 
 
+def with_focal_length(camera: pycolmap.Camera, focal_px: float) -> pycolmap.Camera:
+    """A copy with another mean focal length, px; fy / fx stays. A spherical camera has none."""
+    changed, params = pycolmap.Camera(camera.todict()), np.array(camera.params)
+    if focal := list(camera.focal_length_idxs()):
+        params[focal] *= focal_px / camera.mean_focal_length()
+    changed.params = params.tolist()
+    return changed
+
+
 def prior_of(camera: pycolmap.Camera, *, is_cropped: bool = False) -> tuple[Array, Array]:
     """Mean (P,) and covariance (P, P) of a camera's parameters, as real lenses have them; or crops."""
     names, mean, size = _parameters(camera.model_name), np.array(camera.params), camera.mean_focal_length()
