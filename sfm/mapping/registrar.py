@@ -231,7 +231,7 @@ def _set_focal_lengths(scene: Scene, problem: MappingProblem, events: EventSink)
     for camera_id, focal_px in focal_lengths.items():
         if camera_id in scene.cache.cameras and camera_id not in problem.fixed_cameras:
             camera = scene.cache.camera(camera_id)
-            camera.params = with_focal_length(camera, focal_px).params
+            camera.params = with_focal_length(camera, focal_px).params.tolist()
             events.emit(STAGE, "focal_length", camera_id=camera_id, focal_px=round(focal_px, 1))
 
 

@@ -203,27 +203,47 @@ def test_where_most_photos_of_one_size_are_crops_the_others_of_it_are(
     where = dict.fromkeys(range(1, 9), (512.0, 384.0)) | {3: SCATTERED[3], 5: SCATTERED[5], 8: (515.0, 380.0)}
     centred_px = dict.fromkeys(range(1, 9), 0.3) | {3: 1.0, 5: 1.0}
     adjusted = [CroppedImage(i, 1000.0, where[i], 0.3, centred_px[i], True) for i in where]
-    monkeypatch.setattr("sfm.mapping.cameras.cropped_images._with_own", lambda model, images: adjusted)
+    monkeypatch.setattr("sfm.mapping.cameras.cropped_images._beside_centred", lambda *_: adjusted)
 
-    of_one_size = {crop.image_id for crop in cropped_images(model, {1, 2})}
+    of_one_size = {crop.image_id for crop in cropped_images(model, {1: 1, 2: 2})}
     model.camera(2).width = 1020
-    of_their_own = {crop.image_id for crop in cropped_images(model, {1, 2})}
+    of_their_own = {crop.image_id for crop in cropped_images(model, {1: 1, 2: 2})}
 
     assert of_one_size == {3, 5}
     assert of_their_own == {3, 5, 8}
 
 
-@pytest.mark.parametrize(("spread", "num"), [(0.02, 8), (0.3, 0)], ids=["one focal length", "many"])
-def test_all_photos_are_crops_only_where_they_have_one_focal_length(
-    spread: float, num: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each photo of a wrong model is explained better by wrong intrinsics, by others each."""
-    (model,) = run(photograph(tmp_path / "database.db")).models
-    focal_px = 1000 * np.exp(np.random.default_rng(0).normal(scale=spread, size=8))
-    adjusted = [CroppedImage(i, focal_px[i - 1], SCATTERED[i], 0.3, 0.6, True) for i in range(1, 9)]
-    monkeypatch.setattr("sfm.mapping.cameras.cropped_images._with_own", lambda model, images: adjusted)
+@pytest.mark.parametrize("share", [0.15, 0.3])
+def test_photos_of_a_stabilized_lens_have_principal_points_of_their_own(tmp_path: Path, share: float) -> None:
+    """A tenth of the image's sides apart, or less; the focal length is one."""
+    middle = np.array([512.0, 384.0])
+    true = {i: tuple(middle + share * (np.array(where) - middle)) for i, where in SCATTERED.items()}
 
-    assert len(cropped_images(model, {1})) == num
+    found = crops(tmp_path / "database.db", true)
+
+    assert len(found) == 8
+    assert all(photo.error_px < photo.error_shared_px for photo in found.values())
+    assert [photo.focal_px for photo in found.values()] == pytest.approx([1000] * 8, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("own_px", "zoomed_px", "num"),
+    [(0.3, 0.5, 8), (0.55, 0.6, 0), (0.3, 0.25, 0)],
+    ids=["crops", "neither", "zoomed"],
+)
+def test_all_photos_are_crops_where_this_explains_them_and_no_zoom_does_better(
+    own_px: float, zoomed_px: float, num: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model,) = run(photograph(tmp_path / "database.db")).models
+
+    def adjusted(error_px: float, error_shared_px: float) -> list[CroppedImage]:
+        return [CroppedImage(i, 1000.0, SCATTERED[i], error_px, error_shared_px, True) for i in range(1, 9)]
+
+    module = "sfm.mapping.cameras.cropped_images"
+    monkeypatch.setattr(f"{module}._beside_shared", lambda *_: adjusted(own_px, 0.6))
+    monkeypatch.setattr(f"{module}._beside_centred", lambda *_: adjusted(zoomed_px, zoomed_px))
+
+    assert len(cropped_images(model, {1: 1})) == num
 
 
 @pytest.mark.parametrize("aspect", [0.75, 0.9, 1.2])

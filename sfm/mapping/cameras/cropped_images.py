@@ -8,7 +8,7 @@ its own focal length is (`camera_groups`): points that other images hold show bo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from ..scene.camera_models import sigma_of_principal_point
 from .camera_groups import SAME_FOCAL
 from .group_adjustment import (
     MAX_ERROR_RATIO,
+    MIN_IMAGES,
+    Group,
     adjusted,
     are_observed,
     errors_of,
@@ -29,9 +31,6 @@ from .group_adjustment import (
 )
 from .linearized_observations import MIN_SIGMA_PX
 
-_TYPICAL_RATIO = 0.85
-"""Of the typical image's error with a centred principal point, where all images are crops. Without crops it
-comes to 0.87 and more."""
 _MOST_TOGETHER = 100
 """Images that are adjusted together: the time grows with the cube of their number."""
 _WORSE = 1.5
@@ -49,52 +48,94 @@ class CroppedImage:
     """In px, as COLMAP has it."""
     error_px: float
     """Mean reprojection error of the image, cut at `MAX_ERROR_PX`."""
-    error_centred_px: float
-    """The same with the principal point in the middle and a focal length of its own."""
+    error_shared_px: float
+    """The same with the focal length and principal point that most images of its camera share, or with the
+    principal point in the middle and a focal length of its own."""
     is_observed: bool
     """Whether it has the observations that determine its intrinsics."""
 
 
-def cropped_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> list[CroppedImage]:
+def cropped_images(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> list[CroppedImage]:
     """Images whose observations ask for a principal point of their own, by id; nothing is changed.
 
-    Where principal points of their own explain the typical image clearly better, half of them lie far from
-    the middle, and half of the images of each camera come to one focal length, every image is a crop.
-    Otherwise those are that are explained worse than the typical one with a centred principal point, and
+    Where principal points of their own explain the typical image of a camera clearly better than one focal
+    length and principal point for all of them, each is a crop: stabilized video, too, and lenses that move.
+    Of the others those are that are explained worse than the typical one with a centred principal point, and
     clearly better with their own; and where these are most of one size, the others of it.
 
     Args:
         model: registered images and points; where these are too few (`are_observed`), none is found.
-        cameras: whose images are looked at.
+        shared_by: the cameras whose images are looked at, each with the camera that all images of the same
+            value were taken to share at first.
     """
     images = [
         i
         for i in sorted(model.reg_image_ids())
-        if model.image(i).camera_id in cameras
+        if model.image(i).camera_id in shared_by
         and model.camera(model.image(i).camera_id).principal_point_idxs()
     ]
-    found = [crop for part in _neighbours(model, images) for crop in _with_own(model, part)]
-    if not found:
-        return []
-    far = [crop for crop in found if _is_far(model, crop)]
-    ratio = np.median([crop.error_px / max(crop.error_centred_px, MIN_SIGMA_PX) for crop in found])
-    if ratio <= _TYPICAL_RATIO and 2 * len(far) >= len(found) and _have_one_focal(model, found):
-        return found
-    typical_px = float(np.median([crop.error_centred_px for crop in found]))
+    parts = list(_neighbours(model, images))
+    centred = {crop.image_id: crop for part in parts for crop in _beside_centred(model, part)}
+    every = _of_whole_cameras(model, parts, centred, shared_by)
+    found = [*every.values(), *_among_others(model, [centred[i] for i in centred.keys() - every.keys()])]
+    return sorted(found, key=lambda crop: crop.image_id)
+
+
+def _of_whole_cameras(
+    model: pycolmap.Reconstruction,
+    parts: Iterable[Sequence[int]],
+    centred: Mapping[int, CroppedImage],
+    shared_by: Mapping[int, int],
+) -> dict[int, CroppedImage]:
+    """The images of cameras of which each is a crop, by id; those of cameras with few images together."""
+    first_of = {i: shared_by[model.image(i).camera_id] for i in centred}
+    number = Counter(first_of.values())
+    shared = {crop.image_id: crop for part in parts for crop in _beside_shared(model, part, first_of)}
+    groups: dict[int | None, list[int]] = {}
+    for i, first in first_of.items():
+        groups.setdefault(first if number[first] >= MIN_IMAGES else None, []).append(i)
+    every: dict[int, CroppedImage] = {}
+    for camera_id, group in groups.items():
+        if camera_id is None:
+            # A lens that is off its centre moves the principal points of all images alike.
+            crops = [centred[i] for i in group]
+            is_likely = 2 * sum(_is_far(model, crop) for crop in crops) >= len(crops)
+        else:
+            # Focal lengths of their own, as after a zoom, are as many images' other explanation.
+            crops = [shared[i] for i in group]
+            is_likely = sum(crop.error_px - centred[crop.image_id].error_shared_px for crop in crops) < 0
+        if is_likely and _median(_ratio(crop) for crop in crops) <= MAX_ERROR_RATIO:
+            every |= {crop.image_id: crop for crop in crops}
+    return every
+
+
+def _among_others(model: pycolmap.Reconstruction, centred: Sequence[CroppedImage]) -> list[CroppedImage]:
+    """Crops among images that are none."""
+    typical_px = _median(crop.error_shared_px for crop in centred)
     clear = {
         crop.image_id
-        for crop in far
+        for crop in centred
         if crop.is_observed
-        and crop.error_px <= MAX_ERROR_RATIO * crop.error_centred_px
-        and crop.error_centred_px >= _WORSE * typical_px
+        and _is_far(model, crop)
+        and _ratio(crop) <= MAX_ERROR_RATIO
+        and crop.error_shared_px >= _WORSE * typical_px
     }
-    size_of = {crop.image_id: _size(model, crop.image_id) for crop in found}
+    size_of = {crop.image_id: _size(model, crop.image_id) for crop in centred}
     number, of_these = Counter(size_of.values()), Counter(size_of[i] for i in clear)
     return [
         crop
-        for crop in found
+        for crop in centred
         if crop.image_id in clear or 2 * of_these[size_of[crop.image_id]] > number[size_of[crop.image_id]]
     ]
+
+
+def _ratio(crop: CroppedImage) -> float:
+    return crop.error_px / max(crop.error_shared_px, MIN_SIGMA_PX)
+
+
+def _median(values: Iterable[float]) -> float:
+    """0 of none."""
+    return float(np.median([*values] or [0.0]))
 
 
 def _size(model: pycolmap.Reconstruction, image_id: int) -> tuple[int, int]:
@@ -124,35 +165,51 @@ def _neighbours(model: pycolmap.Reconstruction, images: Sequence[int]) -> Iterat
         yield sorted(part)
 
 
-def _with_own(model: pycolmap.Reconstruction, images: Sequence[int]) -> list[CroppedImage]:
-    """Images with principal points of their own; none where they have too few observations."""
+def _beside_shared(
+    model: pycolmap.Reconstruction, images: Sequence[int], first_of: Mapping[int, int]
+) -> Iterator[CroppedImage]:
+    """Images with principal points of their own, and nearly one focal length for all of a camera.
+
+    A focal length of its own would explain an image of a wrong model, too.
+    """
     points = firm_points(model, images)
     observed = num_observations(model, points, images)
     if not are_observed(tuple(images), observed):
-        return []
+        return
+    groups: dict[int, Group] = {}
+    for i in images:
+        groups[first_of[i]] = (*groups.get(first_of[i], ()), i)
+    start = focal_lengths(model, images)
+    shared = adjusted(model, points, list(groups.values()), start, "free", images)
+    alone, start = [(i,) for i in images], focal_lengths(shared, images)
+    own = adjusted(shared, points, alone, start, "free", images, sigma_focal=SAME_FOCAL - 1)
+    yield from _compared(own, shared, images, observed)
+
+
+def _beside_centred(model: pycolmap.Reconstruction, images: Sequence[int]) -> Iterator[CroppedImage]:
+    """Images with principal points and focal lengths of their own, if they have enough observations."""
+    points = firm_points(model, images)
+    observed = num_observations(model, points, images)
+    if not are_observed(tuple(images), observed):
+        return
     alone = [(i,) for i in images]
     held = adjusted(model, points, alone, focal_lengths(model, images), "centred", images)
     free = adjusted(held, points, alone, focal_lengths(held, images), "free", images)
-    before, after = errors_of(held), errors_of(free)
-    found = []
+    yield from _compared(free, held, images, observed)
+
+
+def _compared(
+    own: pycolmap.Reconstruction,
+    shared: pycolmap.Reconstruction,
+    images: Sequence[int],
+    observed: Mapping[int, int],
+) -> Iterator[CroppedImage]:
+    after, before = errors_of(own), errors_of(shared)
     for i in images:
-        camera = free.camera(free.image(i).camera_id)
+        camera = own.camera(own.image(i).camera_id)
         where = camera.principal_point_x, camera.principal_point_y
         errors = mean_of(after, (i,)), mean_of(before, (i,))
-        found.append(CroppedImage(i, camera.mean_focal_length(), where, *errors, is_observed((i,), observed)))
-    return found
-
-
-def _have_one_focal(model: pycolmap.Reconstruction, crops: Sequence[CroppedImage]) -> bool:
-    """Whether half of the crops have the focal length of their camera: cutting does not change it.
-
-    Images of a model that is wrong are explained better by wrong intrinsics, each by others.
-    """
-    by_camera: dict[int, list[float]] = {}
-    for crop in crops:
-        by_camera.setdefault(model.image(crop.image_id).camera_id, []).append(np.log(crop.focal_px))
-    away = [abs(log - np.median(logs)) for logs in by_camera.values() for log in logs]
-    return bool(np.median(away) <= np.log(SAME_FOCAL))
+        yield CroppedImage(i, camera.mean_focal_length(), where, *errors, is_observed((i,), observed))
 
 
 def _is_far(model: pycolmap.Reconstruction, crop: CroppedImage) -> bool:

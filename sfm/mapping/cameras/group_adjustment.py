@@ -21,7 +21,7 @@ MAX_ERROR_PX = 12.0
 """Errors are cut there, so that outliers do not rule their mean."""
 MAX_ERROR_RATIO = 0.8
 """Of the error with shared intrinsics, for other ones to explain images clearly better."""
-_MIN_IMAGES = 3
+MIN_IMAGES = 3
 """A model of fewer determines no intrinsics of single images."""
 _OBSERVATIONS = 150
 """Of each image, of the points that most images see; more only cost time. Where the typical image has fewer,
@@ -46,7 +46,7 @@ def is_firm(model: pycolmap.Reconstruction) -> bool:
 
 def are_observed(group: Group, num_observations: Mapping[int, int]) -> bool:
     """Whether images are enough, and have the observations, to determine intrinsics of each."""
-    return len(group) >= _MIN_IMAGES and is_observed(group, num_observations)
+    return len(group) >= MIN_IMAGES and is_observed(group, num_observations)
 
 
 def num_observations(
@@ -105,6 +105,7 @@ def adjusted(
     principal_points: PrincipalPoints = "kept",
     images: Iterable[int] | None = None,
     *,
+    sigma_focal: float | None = None,
     camera_model: str | None = None,
 ) -> pycolmap.Reconstruction:
     """A copy of a model with some of its points and a camera for each group, adjusted.
@@ -117,6 +118,8 @@ def adjusted(
         focal_px: by image id.
         principal_points: of the cameras of groups. Free ones have a wide prior about the middle of the image.
         images: that the copy has; None: all registered ones.
+        sigma_focal: standard deviation of focal lengths from `focal_px`, relative; None: they are free. Only
+            where principal points are free.
         camera_model: of the cameras of groups, with focal lengths and first distortion free; None: theirs.
     """
     copy = pycolmap.Reconstruction()
@@ -152,7 +155,8 @@ def adjusted(
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     is_free = principal_points == "free"
     sigma_px = noise_px(residual_lengths(model)) if is_free else None
-    _adjust(copy, config, frozenset(camera_of.values()), sigma_px, is_simple=camera_model is not None)
+    is_simple = camera_model is not None
+    _adjust(copy, config, frozenset(camera_of.values()), sigma_px, sigma_focal, is_simple=is_simple)
     return copy
 
 
@@ -174,6 +178,7 @@ def _adjust(
     config: pycolmap.BundleAdjustmentConfig,
     camera_ids: Set[int],
     sigma_px: float | None,
+    sigma_focal: float | None,
     *,
     is_simple: bool,
 ) -> None:
@@ -183,7 +188,8 @@ def _adjust(
         model: to adjust.
         config: what takes part.
         camera_ids: of the cameras whose principal points get a wide prior where these are free.
-        sigma_px: noise of observations, for the prior; None: principal points are held.
+        sigma_px: noise of observations, for the priors; None: principal points are held.
+        sigma_focal: relative standard deviation of their focal lengths; None: they are free.
         is_simple: whether distortion beyond the first parameter is held, too.
     """
     options = pycolmap.BundleAdjustmentOptions()
@@ -199,7 +205,15 @@ def _adjust(
     if sigma_px is not None:
         for camera_id in sorted(camera_ids):
             camera = model.camera(camera_id)
-            add_prior(problem, camera, options, sigma_px=sigma_px, principal_point=True, is_cropped=True)
+            add_prior(
+                problem,
+                camera,
+                options,
+                sigma_px=sigma_px,
+                principal_point=True,
+                is_cropped=True,
+                sigma_focal=sigma_focal,
+            )
     pyceres.solve(options.ceres.create_solver_options(config, problem), problem, pyceres.SolverSummary())
 
 

@@ -17,6 +17,7 @@ def add_prior(
     sigma_px: float,
     principal_point: bool,
     is_cropped: bool = False,
+    sigma_focal: float | None = None,
 ) -> None:
     """Add the prior of a camera with free intrinsics, and hold what is not to be free.
 
@@ -27,6 +28,7 @@ def add_prior(
         sigma_px: standard deviation of the observations, px, by which all other residuals are not divided.
         principal_point: whether it is free.
         is_cropped: whether the principal point may lie anywhere.
+        sigma_focal: relative standard deviation of the focal length from its present value; None: it is free.
     """
     held = [
         *(() if options.refine_focal_length else camera.focal_length_idxs()),
@@ -36,7 +38,7 @@ def add_prior(
     params = camera.params
     if not camera.focal_length_idxs() or not problem.has_parameter_block(params) or len(held) == len(params):
         return
-    mean, covariance = prior_of(camera, is_cropped=is_cropped)
+    mean, covariance = prior_of(camera, is_cropped=is_cropped, sigma_focal=sigma_focal)
     mean[held] = params[held]
     problem.add_residual_block(
         pyceres.factors.NormalPrior(mean, covariance / max(sigma_px, MIN_SIGMA_PX) ** 2), None, [params]

@@ -46,7 +46,7 @@ class WrongCamera:
     error_px: float
     """Mean reprojection error with these intrinsics, cut at `MAX_ERROR_PX`."""
     error_shared_px: float
-    """The same with the shared focal length, or of a crop with a centred principal point."""
+    """The same with the shared focal length, or for a crop as `CroppedImage` has it."""
     principal_point: tuple[float, float] | None = None
     """Of a crop, px; None: in the middle."""
     focal_others_px: float | None = None
@@ -151,7 +151,7 @@ def _of_model(
     model: pycolmap.Reconstruction, shared_by: Mapping[int, int], cropped: Set[int]
 ) -> Iterator[WrongCamera]:
     """Images of one model. While the model is bent by crops, no focal length is asked for."""
-    crops = list(_crops(model, shared_by.keys()))
+    crops = list(_crops(model, shared_by))
     groups = []
     camera_of = {model.image(i).name: model.image(i).camera_id for i in model.reg_image_ids()}
     cameras = {camera_of[crop.name] for crop in crops}
@@ -170,9 +170,9 @@ def _of_model(
             yield from images
 
 
-def _crops(model: pycolmap.Reconstruction, cameras: Set[int]) -> Iterator[WrongCamera]:
-    for crop in cropped_images(model, cameras):
-        errors = round(crop.error_px, 3), round(crop.error_centred_px, 3)
+def _crops(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> Iterator[WrongCamera]:
+    for crop in cropped_images(model, shared_by):
+        errors = round(crop.error_px, 3), round(crop.error_shared_px, 3)
         yield WrongCamera(model.image(crop.image_id).name, crop.focal_px, *errors, crop.principal_point)
 
 

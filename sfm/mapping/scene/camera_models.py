@@ -168,8 +168,13 @@ def with_focal_length(camera: pycolmap.Camera, focal_px: float) -> pycolmap.Came
     return changed
 
 
-def prior_of(camera: pycolmap.Camera, *, is_cropped: bool = False) -> tuple[Array, Array]:
-    """Mean (P,) and covariance (P, P) of a camera's parameters, as real lenses have them; or crops."""
+def prior_of(
+    camera: pycolmap.Camera, *, is_cropped: bool = False, sigma_focal: float | None = None
+) -> tuple[Array, Array]:
+    """Mean (P,) and covariance (P, P) of a camera's parameters, as real lenses have them; or crops.
+
+    The focal length is free, or has the relative standard deviation `sigma_focal` from its present value.
+    """
     names, mean, size = _parameters(camera.model_name), np.array(camera.params), camera.mean_focal_length()
     covariance = np.diag([_sigma(name, camera) ** 2 for name in names])
     for i, name in enumerate(names):
@@ -179,7 +184,7 @@ def prior_of(camera: pycolmap.Camera, *, is_cropped: bool = False) -> tuple[Arra
     covariance[centre, centre] = sigma_of_principal_point(camera, is_cropped=is_cropped) ** 2
     focal = list(camera.focal_length_idxs())
     mean[focal] = size
-    covariance[np.ix_(focal, focal)] = (_SIGMA_FREE * size) ** 2
+    covariance[np.ix_(focal, focal)] = ((sigma_focal or _SIGMA_FREE) * size) ** 2
     if len(focal) == 2:
         aspect = float(np.subtract(*np.array(camera.params)[focal])) / size
         sigma = heavy_tailed(np.array([aspect]), np.array([_SIGMAS["aspect"]]))[0]
