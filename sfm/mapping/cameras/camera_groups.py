@@ -22,6 +22,7 @@ from .group_adjustment import (
     errors_of,
     firm_points,
     focal_lengths,
+    groups_by,
     is_observed,
     mean_of,
     median_of,
@@ -125,20 +126,14 @@ def _without_loose(
 
 def _wholes(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> list[Group]:
     """Images that were taken to share a camera at first, by that camera."""
-    found: dict[int, Group] = {}
-    for image_id in sorted(model.reg_image_ids()):
-        first = shared_by.get(model.image(image_id).camera_id)
-        if first is not None:
-            found[first] = (*found.get(first, ()), image_id)
+    images = [i for i in sorted(model.reg_image_ids()) if model.image(i).camera_id in shared_by]
+    found = groups_by(images, lambda i: shared_by[model.image(i).camera_id])
     return [found[first] for first in sorted(found)]
 
 
 def _of_similar_focal(images: Group, model: pycolmap.Reconstruction, own: Mapping[int, float]) -> list[Group]:
     """The images of each camera, with those of cameras whose images have nearly the same focal length."""
-    by_camera: dict[int, Group] = {}
-    for i in images:
-        camera_id = model.image(i).camera_id
-        by_camera[camera_id] = (*by_camera.get(camera_id, ()), i)
+    by_camera = groups_by(images, lambda i: model.image(i).camera_id)
     joined: list[Group] = []
     for group in sorted(by_camera.values(), key=lambda one: median_of(own, one)):
         if joined and median_of(own, group) <= SAME_FOCAL * median_of(own, joined[-1]):

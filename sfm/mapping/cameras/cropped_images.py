@@ -8,7 +8,7 @@ its own focal length is (`camera_groups`): points that other images hold show bo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from .group_adjustment import (
     errors_of,
     firm_points,
     focal_lengths,
+    groups_by,
     is_observed,
     mean_of,
     num_observations,
@@ -74,44 +75,59 @@ def cropped_images(model: pycolmap.Reconstruction, shared_by: Mapping[int, int])
         if model.image(i).camera_id in shared_by
         and model.camera(model.image(i).camera_id).principal_point_idxs()
     ]
-    parts = list(_neighbours(model, images))
+    parts = [part for near in _neighbours(model, images) if (part := _Part.of(model, near))]
     centred = {crop.image_id: crop for part in parts for crop in _beside_centred(model, part)}
     every = _of_whole_cameras(model, parts, centred, shared_by)
-    found = [*every.values(), *_among_others(model, [centred[i] for i in centred.keys() - every.keys()])]
+    found = [*every.values(), *_among_others(model, [centred[i] for i in centred if i not in every])]
     return sorted(found, key=lambda crop: crop.image_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Images that are adjusted together."""
+
+    images: Group
+    points: Sequence[int]
+    """Ids of the points that they share."""
+    observed: Mapping[int, int]
+    """How many of these each image observes."""
+
+    @classmethod
+    def of(cls, model: pycolmap.Reconstruction, images: Sequence[int]) -> _Part | None:
+        """None where they have too few observations."""
+        points = firm_points(model, images)
+        observed = num_observations(model, points, images)
+        return cls(tuple(images), points, observed) if are_observed(tuple(images), observed) else None
 
 
 def _of_whole_cameras(
     model: pycolmap.Reconstruction,
-    parts: Iterable[Sequence[int]],
+    parts: Sequence[_Part],
     centred: Mapping[int, CroppedImage],
     shared_by: Mapping[int, int],
 ) -> dict[int, CroppedImage]:
     """The images of cameras of which each is a crop, by id; those of cameras with few images together."""
     first_of = {i: shared_by[model.image(i).camera_id] for i in centred}
-    number = Counter(first_of.values())
-    shared = {crop.image_id: crop for part in parts for crop in _beside_shared(model, part, first_of)}
-    groups: dict[int | None, list[int]] = {}
-    for i, first in first_of.items():
-        groups.setdefault(first if number[first] >= MIN_IMAGES else None, []).append(i)
+    wholes = groups_by(centred, first_of.__getitem__).values()
+    many = [group for group in wholes if len(group) >= MIN_IMAGES]
+    shared = {crop.image_id: crop for part in parts if many for crop in _beside_shared(model, part, first_of)}
     every: dict[int, CroppedImage] = {}
-    for camera_id, group in groups.items():
-        if camera_id is None:
-            # A lens that is off its centre moves the principal points of all images alike.
-            crops = [centred[i] for i in group]
-            is_likely = 2 * sum(_is_far(model, crop) for crop in crops) >= len(crops)
-        else:
-            # Focal lengths of their own, as after a zoom, are as many images' other explanation.
-            crops = [shared[i] for i in group]
-            is_likely = sum(crop.error_px - centred[crop.image_id].error_shared_px for crop in crops) < 0
-        if is_likely and _median(_ratio(crop) for crop in crops) <= MAX_ERROR_RATIO:
+    for group in many:
+        crops = [shared[i] for i in group]
+        # A zoom, a focal length of each image's own, is the other explanation.
+        gained = sum(crop.error_px - centred[crop.image_id].error_shared_px for crop in crops)
+        if gained < 0 and _are_clear(crops):
             every |= {crop.image_id: crop for crop in crops}
+    few = [centred[i] for group in wholes if len(group) < MIN_IMAGES for i in group]
+    # A lens that is off its centre moves the principal points of all images alike, by little.
+    if few and 2 * sum(_is_far(model, crop) for crop in few) >= len(few) and _are_clear(few):
+        every |= {crop.image_id: crop for crop in few}
     return every
 
 
 def _among_others(model: pycolmap.Reconstruction, centred: Sequence[CroppedImage]) -> list[CroppedImage]:
     """Crops among images that are none."""
-    typical_px = _median(crop.error_shared_px for crop in centred)
+    typical_px = np.median([crop.error_shared_px for crop in centred] or [0.0])
     clear = {
         crop.image_id
         for crop in centred
@@ -133,9 +149,9 @@ def _ratio(crop: CroppedImage) -> float:
     return crop.error_px / max(crop.error_shared_px, MIN_SIGMA_PX)
 
 
-def _median(values: Iterable[float]) -> float:
-    """0 of none."""
-    return float(np.median([*values] or [0.0]))
+def _are_clear(crops: Sequence[CroppedImage]) -> bool:
+    """Whether the typical one is explained clearly better as a crop."""
+    return bool(np.median([_ratio(crop) for crop in crops]) <= MAX_ERROR_RATIO)
 
 
 def _size(model: pycolmap.Reconstruction, image_id: int) -> tuple[int, int]:
@@ -166,50 +182,39 @@ def _neighbours(model: pycolmap.Reconstruction, images: Sequence[int]) -> Iterat
 
 
 def _beside_shared(
-    model: pycolmap.Reconstruction, images: Sequence[int], first_of: Mapping[int, int]
+    model: pycolmap.Reconstruction, part: _Part, first_of: Mapping[int, int]
 ) -> Iterator[CroppedImage]:
     """Images with principal points of their own, and nearly one focal length for all of a camera.
 
     A focal length of its own would explain an image of a wrong model, too.
     """
-    points = firm_points(model, images)
-    observed = num_observations(model, points, images)
-    if not are_observed(tuple(images), observed):
-        return
-    groups: dict[int, Group] = {}
-    for i in images:
-        groups[first_of[i]] = (*groups.get(first_of[i], ()), i)
-    start = focal_lengths(model, images)
-    shared = adjusted(model, points, list(groups.values()), start, "free", images)
-    alone, start = [(i,) for i in images], focal_lengths(shared, images)
-    own = adjusted(shared, points, alone, start, "free", images, sigma_focal=SAME_FOCAL - 1)
-    yield from _compared(own, shared, images, observed)
+    together = [*groups_by(part.images, first_of.__getitem__).values()]
+    start = focal_lengths(model, part.images)
+    shared = adjusted(model, part.points, together, start, "free", part.images)
+    yield from _alone(shared, part, sigma_focal=SAME_FOCAL - 1)
 
 
-def _beside_centred(model: pycolmap.Reconstruction, images: Sequence[int]) -> Iterator[CroppedImage]:
-    """Images with principal points and focal lengths of their own, if they have enough observations."""
-    points = firm_points(model, images)
-    observed = num_observations(model, points, images)
-    if not are_observed(tuple(images), observed):
-        return
-    alone = [(i,) for i in images]
-    held = adjusted(model, points, alone, focal_lengths(model, images), "centred", images)
-    free = adjusted(held, points, alone, focal_lengths(held, images), "free", images)
-    yield from _compared(free, held, images, observed)
+def _beside_centred(model: pycolmap.Reconstruction, part: _Part) -> Iterator[CroppedImage]:
+    """Images with principal points and focal lengths of their own."""
+    alone = [(i,) for i in part.images]
+    start = focal_lengths(model, part.images)
+    centred = adjusted(model, part.points, alone, start, "centred", part.images)
+    yield from _alone(centred, part)
 
 
-def _compared(
-    own: pycolmap.Reconstruction,
-    shared: pycolmap.Reconstruction,
-    images: Sequence[int],
-    observed: Mapping[int, int],
+def _alone(
+    shared: pycolmap.Reconstruction, part: _Part, sigma_focal: float | None = None
 ) -> Iterator[CroppedImage]:
+    """Images with principal points of their own, and focal lengths as `adjusted` has them."""
+    alone, start = [(i,) for i in part.images], focal_lengths(shared, part.images)
+    own = adjusted(shared, part.points, alone, start, "free", part.images, sigma_focal=sigma_focal)
     after, before = errors_of(own), errors_of(shared)
-    for i in images:
+    for i in part.images:
         camera = own.camera(own.image(i).camera_id)
         where = camera.principal_point_x, camera.principal_point_y
         errors = mean_of(after, (i,)), mean_of(before, (i,))
-        yield CroppedImage(i, camera.mean_focal_length(), where, *errors, is_observed((i,), observed))
+        observed = is_observed((i,), part.observed)
+        yield CroppedImage(i, camera.mean_focal_length(), where, *errors, observed)
 
 
 def _is_far(model: pycolmap.Reconstruction, crop: CroppedImage) -> bool:

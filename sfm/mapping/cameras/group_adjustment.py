@@ -5,7 +5,7 @@ They show what images say of their intrinsics, and are thrown away afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,14 @@ Errors = Mapping[int, NDArray[np.float64]]
 """Reprojection errors (n,), px, by image id."""
 PrincipalPoints = Literal["kept", "centred", "free"]
 """Of the cameras of groups: as the model has them, in the middle of the image, or found by the adjustment."""
+
+
+def groups_by(images: Iterable[int], key: Callable[[int], int]) -> dict[int, Group]:
+    """Images of one key, in their order."""
+    groups: dict[int, list[int]] = {}
+    for image_id in images:
+        groups.setdefault(key(image_id), []).append(image_id)
+    return {each: tuple(group) for each, group in groups.items()}
 
 
 def is_firm(model: pycolmap.Reconstruction) -> bool:
@@ -153,8 +161,7 @@ def adjusted(
         seen = [element for element in point.track.elements if element.image_id in within]
         copy.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=pycolmap.Track(seen)))
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    is_free = principal_points == "free"
-    sigma_px = noise_px(residual_lengths(model)) if is_free else None
+    sigma_px = noise_px(residual_lengths(model)) if principal_points == "free" else None
     is_simple = camera_model is not None
     _adjust(copy, config, frozenset(camera_of.values()), sigma_px, sigma_focal, is_simple=is_simple)
     return copy

@@ -21,6 +21,7 @@ from .group_adjustment import (
     errors_of,
     firm_points,
     focal_lengths,
+    groups_by,
     mean_of,
     num_observations,
 )
@@ -56,11 +57,9 @@ def stretched_images(model: pycolmap.Reconstruction, cameras: Set[int]) -> dict[
         model: registered images and points; left unchanged.
         cameras: that are looked at, of a model that can be given two focal lengths.
     """
-    by_camera: dict[int, Group] = {}
-    for i in sorted(model.reg_image_ids()):
-        camera_id = model.image(i).camera_id
-        if camera_id in cameras and STRETCHED in ladder_of(model.camera(camera_id).model_name):
-            by_camera[camera_id] = (*by_camera.get(camera_id, ()), i)
+    could = {i for i in cameras & set(model.cameras) if STRETCHED in ladder_of(model.camera(i).model_name)}
+    images = [i for i in sorted(model.reg_image_ids()) if model.image(i).camera_id in could]
+    by_camera = groups_by(images, lambda i: model.image(i).camera_id)
     points = firm_points(model)
     observed = num_observations(model, points)
     asked = [group for group in by_camera.values() if are_observed(group, observed)]
