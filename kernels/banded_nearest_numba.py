@@ -70,11 +70,11 @@ def _search(
             (first, last),
             (max(last, np.searchsorted(angle_a, after[j], side="left")), len(a)),
         )
-        at, along, square = order_b[j], along_b[j], squares_b[j]
+        at, along, square, row = order_b[j], along_b[j], squares_b[j], b[j]
         for k in range(3):
             for i in range(ranges[k][0], ranges[k][1]):
                 if along < low_a[i] or along > high_a[i]:
                     continue
-                distance = np.int32(squares_a[i] + square - 2 * product(a, i, b, j))
+                distance = np.int32(squares_a[i] + square - 2 * product(row, a, i))
                 offer(index_b, distance_b, second_b, at, order_a[i], distance)
                 offer(index_a, distance_a, second_a, order_a[i], at, distance)

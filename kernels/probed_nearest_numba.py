@@ -68,22 +68,27 @@ def _search(a: Any, b: Any, of_a: Any, of_b: Any) -> None:
     A pair that is met again changes nothing: its distance is not below the second one, unless it is the
     nearest itself.
     """
-    for i in range(len(a.descriptors)):
+    # an array that is read from a tuple within the loops is counted there by its references, at four
+    # times the price of a comparison
+    probes, rows_a, squares_a = a.probes, a.rows, a.squares
+    others, rows_b, squares_b, starts = b.descriptors, b.rows, b.squares, b.starts
+    partner_b, distance_b, second_b = of_b.partner, of_b.distance, of_b.second
+    for i in range(len(rows_a)):
+        one = a.descriptors[i]
         nearest_a, least, next_least = of_a.partner[i], of_a.distance[i], of_a.second[i]  # in registers
-        for p in range(a.probes.shape[1]):
-            cell = a.probes[i, p]
-            for j in range(b.starts[cell], b.starts[cell + 1]):
-                twice = 2 * product(a.descriptors, i, b.descriptors, j)
-                distance = np.int32(a.squares[i] + b.squares[j] - twice)
+        for p in range(probes.shape[1]):
+            cell = probes[i, p]
+            for j in range(starts[cell], starts[cell + 1]):
+                distance = np.int32(squares_a[i] + squares_b[j] - 2 * product(one, others, j))
                 if distance <= next_least and j != nearest_a:
-                    if distance < least or (distance == least and b.rows[j] < b.rows[nearest_a]):
+                    if distance < least or (distance == least and rows_b[j] < rows_b[nearest_a]):
                         nearest_a, least, next_least = j, distance, least
                     else:
                         next_least = distance
-                if distance <= of_b.second[j] and i != of_b.partner[j]:
-                    best = of_b.distance[j]
-                    if distance < best or (distance == best and a.rows[i] < a.rows[of_b.partner[j]]):
-                        of_b.partner[j], of_b.distance[j], of_b.second[j] = i, distance, best
+                if distance <= second_b[j] and i != partner_b[j]:
+                    best = distance_b[j]
+                    if distance < best or (distance == best and rows_a[i] < rows_a[partner_b[j]]):
+                        partner_b[j], distance_b[j], second_b[j] = i, distance, best
                     else:
-                        of_b.second[j] = distance
+                        second_b[j] = distance
         of_a.partner[i], of_a.distance[i], of_a.second[i] = nearest_a, least, next_least

@@ -19,12 +19,12 @@ def in_blocks(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @compiled()
-def product(a: Any, i: int, b: Any, j: int) -> Any:
-    """Dot product of a row of bytes of either side, `in_blocks`, in 32 bits."""
+def product(one: Any, rows: Any, j: int) -> Any:
+    """Dot product of one row of bytes and row j of others, both `in_blocks`, in 32 bits."""
     total = np.int32(0)
-    for block in range(a.shape[1]):
+    for block in range(rows.shape[1]):
         for t in range(_BLOCK):  # a constant: the processor multiplies and adds without a loop
-            total = np.int32(total + np.int32(np.int32(a[i, block, t]) * np.int32(b[j, block, t])))
+            total = np.int32(total + np.int32(np.int32(one[block, t]) * np.int32(rows[j, block, t])))
     return total
 
 
@@ -33,7 +33,7 @@ def squares(rows: Any) -> Any:
     """Of each row its product with itself."""
     found = np.empty(len(rows), np.int32)
     for i in range(len(rows)):
-        found[i] = product(rows, i, rows, i)
+        found[i] = product(rows[i], rows, i)
     return found
 
 
