@@ -14,7 +14,7 @@ from sfm.config.schema import RefineConfig
 from sfm.mapping.cameras.intrinsics import adjusted_with, richer_cameras
 from sfm.mapping.cameras.shared_lens import LensView, possible_views, tied_cameras
 
-from .lenses import FOCAL, HEIGHT, WIDTH, Array, adjusted, adjustment, finished, opencv
+from .lenses import FOCAL, HEIGHT, WIDTH, Array, adjusted, adjustment, cloud, finished, opencv
 from .running import seeds
 
 QUARTER = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
@@ -192,6 +192,54 @@ def two_lenses(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     for point_id, point in model.points3D.items():
         mixed.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
     return adjusted(mixed)
+
+
+def crops(model: pycolmap.Reconstruction, *, of_one_size: bool) -> pycolmap.Reconstruction:
+    """Every image of a camera of its own, with a principal point somewhere else."""
+    cropped = pycolmap.Reconstruction()
+    shifts = np.random.default_rng(0).uniform(-30, 30, size=(model.num_images() + 1, 2))
+    for image_id in sorted(model.reg_image_ids()):
+        image, width = model.image(image_id), WIDTH if of_one_size else WIDTH + 40 * image_id
+        params = [FOCAL, *(np.array([WIDTH, HEIGHT]) / 2 + shifts[image_id]), 0.02]
+        camera = pycolmap.Camera(
+            camera_id=image_id, model="SIMPLE_RADIAL", width=width, height=HEIGHT, params=params
+        )
+        cropped.add_camera_with_trivial_rig(camera)
+        xy = np.array([point.xy for point in image.points2D]) + shifts[image_id]
+        cropped.add_image_with_trivial_frame(
+            pycolmap.Image(image.name, xy, image_id, image_id), image.cam_from_world()
+        )
+    for point_id, point in model.points3D.items():
+        cropped.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
+    return cropped
+
+
+@seeds(0, 1, 2)
+def test_crops_of_one_size_keep_nearly_one_focal_length_and_their_own_principal_points(seed: int) -> None:
+    points = 0.3 * cloud(30, np.random.default_rng(seed))  # so small that focal lengths are hardly determined
+    whole = finished(opencv(), seed=seed, num_images=8, points=points)
+    focal, centres = [], []
+    for of_one_size in (True, False):
+        model = crops(whole, of_one_size=of_one_size)
+        richer = richer_cameras(
+            model,
+            adjustment(),
+            RefineConfig(),
+            fixed_cameras=frozenset(),
+            cropped_cameras=frozenset(model.cameras),
+        )
+        done = adjusted_with(richer.started(model), richer, adjustment())
+        assert done is not None
+        focal.append([done.camera(i).mean_focal_length() for i in sorted(done.cameras)])
+        centres.append(
+            [
+                (done.camera(i).principal_point_x, done.camera(i).principal_point_y)
+                for i in sorted(done.cameras)
+            ]
+        )
+
+    assert np.std(focal[0]) < 0.1 * np.std(focal[1])
+    assert np.std(centres[0], axis=0).min() > 10
 
 
 def test_cameras_of_other_shape_or_field_of_view_have_no_common_lens() -> None:

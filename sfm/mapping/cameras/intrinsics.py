@@ -22,7 +22,7 @@ from .linearized_observations import NO_SECOND
 from .model_selection import ModelSelection, TriedBlock, select_model
 from .plausible import one_to_one, plausible
 from .priors import add_prior
-from .shared_lens import Lenses, shared_lenses, tie, tied_cameras
+from .shared_lens import Lenses, crops_of_one_lens, shared_lenses, tie, tied_cameras
 
 _TOLERANCE, _ITERATIONS = 1e-5, 100
 """Of the cost function. Flat scenes need dozens of steps: distortion and depths change together."""
@@ -186,7 +186,7 @@ def adjusted_with(
             principal_point=camera_id in richer.shifted,
             is_cropped=camera_id in richer.cropped,
         )
-    for views in richer.lenses:
+    for views in (*richer.lenses, *crops_of_one_lens(model, sorted(richer.cropped & free))):
         for view in views[1:]:
             if {views[0].camera_id, view.camera_id} <= free:
                 tie(problem, model.camera(views[0].camera_id), model.camera(view.camera_id), view)

@@ -8,7 +8,7 @@ offset. It leaves the distortion as it is, a function of the angle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ import pyceres
 import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
+from .camera_groups import SAME_FOCAL
 from .linearized_observations import NO_SECOND
 from .model_selection import MIN_LOG_EVIDENCE, ModelSelection, select_model, supports
 
@@ -55,6 +56,8 @@ class LensView:
     """Of the image's sides."""
     zoom: float = 1.0
     """Focal length over that of an image of the first camera at this scale; 1: the same by assumption."""
+    is_cropped: bool = False
+    """Whether its images and those of the first camera are crops: their principal points are their own."""
 
     @property
     def is_zoomed(self) -> bool:
@@ -81,6 +84,19 @@ class LensView:
 
 Lenses: TypeAlias = Sequence[Sequence[LensView]]
 """Cameras by the lens that they share."""
+
+
+def crops_of_one_lens(model: pycolmap.Reconstruction, cropped: Iterable[int]) -> Iterator[list[LensView]]:
+    """Cameras of cropped images that have one model, one size and nearly one focal length."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for camera_id in cropped:
+        camera = model.camera(camera_id)
+        groups.setdefault((camera.model, camera.width, camera.height), []).append(camera_id)
+    for group in groups.values():
+        focal_px = {i: model.camera(i).mean_focal_length() for i in group}
+        first = min(group, key=lambda i: (abs(focal_px[i] - np.median([*focal_px.values()])), i))
+        alike = [i for i in group if 1 / SAME_FOCAL < focal_px[i] / focal_px[first] < SAME_FOCAL]
+        yield [LensView(i, is_cropped=True) for i in sorted(alike, key=lambda i: (i != first, i))]
 
 
 def tied_cameras(lenses: Lenses) -> set[int]:
@@ -267,17 +283,21 @@ class _Tie(pyceres.CostFunction):  # type: ignore[misc]  # pyceres has no annota
 def tie(problem: pyceres.Problem, first: pycolmap.Camera, own: pycolmap.Camera, view: LensView) -> None:
     """Keep two cameras of one lens alike in an adjustment, if both are part of it.
 
-    Of a zoomed camera the focal length stays free, and fx - fy as it is.
+    Of a zoomed camera the focal length stays free, and fx - fy as it is. Crops have principal points of their
+    own, and focal lengths that differ as little as after a change of focus.
     """
     if not all(problem.has_parameter_block(camera.params) for camera in (first, own)):
         return
     directions = np.eye(len(own.params))
+    sigma = _TIE * np.where(_are_lengths(own), own.mean_focal_length(), 1.0)
+    if view.is_cropped:
+        directions = np.delete(directions, list(own.principal_point_idxs()), axis=0)
+        sigma[list(own.focal_length_idxs())] = (MAX_FOCAL_RATIO - 1) * own.mean_focal_length()
     if view.is_zoomed:
         focal = list(own.focal_length_idxs())
         between = directions[focal[:1]] - directions[focal[1:]]
         directions = np.vstack((np.delete(directions, focal, axis=0), between))
     matrix, offset = view.mapping(first)
-    sigma = _TIE * np.where(_are_lengths(own), own.mean_focal_length(), 1.0)
     by_own = directions / (np.abs(directions) @ sigma)[:, None]
     problem.add_residual_block(
         _Tie(by_own, -by_own @ matrix, -by_own @ offset), None, [first.params, own.params]
