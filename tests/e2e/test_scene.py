@@ -110,7 +110,7 @@ def test_a_browser_draws_the_scene_as_the_photo_shows_it(made: Made, tmp_path: P
     with Image.open(made.out / "depth" / "photo_00.png") as depth:
         usable = np.asarray(depth) > 0
     there = drawn.covered
-    assert there[usable].mean() > 0.7
+    assert there[usable].mean() > 0.9
     assert np.corrcoef(drawn.rgb.mean(axis=2)[there], seen[there])[0, 1] > 0.7
 
 
