@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from synthetic import (
     Lens,
     Photo,
@@ -93,6 +94,9 @@ class Shoot:
     k2: float = 0.0
     k3: float = 0.0
     k4: float = 0.0
+    shift_x: float = 0.0
+    """Of the principal point from the middle, px."""
+    shift_y: float = 0.0
     look_alikes: bool = True
     plain: bool = False
     """Without texture: hardly a keypoint, but all of the depth."""
@@ -135,7 +139,8 @@ def main() -> None:
     parser.add_argument("--scene", choices=SCENES, default=defaults.scene)
     for name in ("views", "width", "height", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
-    for name in ("focal_factor", "k1", "k2", "k3", "k4", "rolled", "portrait", "shake"):
+    lens = ("focal_factor", "k1", "k2", "k3", "k4", "shift_x", "shift_y")
+    for name in (*lens, "rolled", "portrait", "shake"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name))
     parser.add_argument("--no-look-alikes", dest="look_alikes", action="store_false")
     parser.add_argument("--fisheye", action="store_true", help="OPENCV_FISHEYE with k1 to k4")
@@ -216,8 +221,13 @@ def _camera(shoot: Shoot, *, portrait: bool) -> Lens:
     size = (shoot.height, shoot.width) if portrait else (shoot.width, shoot.height)
     focal_px = shoot.focal_factor * max(size)
     if shoot.fisheye:
-        return fisheye_lens(*size, focal_px, shoot.k1, shoot.k2, shoot.k3, shoot.k4)
-    return radial_lens(*size, focal_px=focal_px, k1=shoot.k1, k2=shoot.k2)
+        lens = fisheye_lens(*size, focal_px, shoot.k1, shoot.k2, shoot.k3, shoot.k4)
+    else:
+        lens = radial_lens(*size, focal_px=focal_px, k1=shoot.k1, k2=shoot.k2)
+    middle = 2 if shoot.fisheye else 1
+    params = np.array(lens.params)
+    params[middle : middle + 2] += shoot.shift_x, shoot.shift_y
+    return replace(lens, params=tuple(params.tolist()))
 
 
 if __name__ == "__main__":

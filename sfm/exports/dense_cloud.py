@@ -63,11 +63,11 @@ class Depths(Protocol):
         """(H, W) of `view`: what is known already to contradict other photos; None where nothing is."""
 
 
-OnView = Callable[[str, ViewMap, Mask], None]
-"""Receives a photo's name, its depth and the pixels (H, W) of it that go into the cloud."""
+OnView = Callable[[str, ViewMap, Mask, Mask], None]
+"""Receives a photo's name, its depth, the confident pixels (H, W) of its surfaces, and those in the cloud."""
 
 
-def nothing(name: str, view: ViewMap, kept: Mask) -> None:
+def nothing(name: str, view: ViewMap, smooth: Mask, kept: Mask) -> None:
     """Take no notice of a photo."""
 
 
@@ -99,10 +99,11 @@ def dense_cloud(
                 if known is None
                 else known[smooth]
             )
-            keep = ~wrong & np.isfinite(points[:, 0])
-            kept = smooth.copy()
-            kept[smooth] = keep
-            on_view(name, view, kept)
+            finite = np.isfinite(points[:, 0])
+            keep = finite & ~wrong
+            whole, kept = smooth.copy(), smooth.copy()
+            whole[smooth], kept[smooth] = finite, keep
+            on_view(name, view, whole, kept)
             thinned.add(points[keep], depths.colours(name)[smooth][keep], certain[keep])
             confident += int(np.count_nonzero(usable))
             edges += int(np.count_nonzero(usable & ~smooth))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sfm.exports.view_maps import Grid, Mask, ViewMap
@@ -46,13 +47,19 @@ class Surfaces:
         """With as many pixels between corners as keep these below a number."""
         return cls(colours, max(1, math.ceil(math.sqrt(num_pixels / max_corners))))
 
-    def add(self, name: str, view: ViewMap, kept: Mask) -> None:
-        """Make the surface of the pixels (H, W) of a photo that are usable."""
+    def add(self, name: str, view: ViewMap, smooth: Mask, kept: Mask) -> None:
+        """Make a photo's surface: squares of four smooth pixels (H, W), of which one at least is kept (H, W).
+
+        Where the depths of photos differ by no more than their errors, only the most confident photo keeps
+        its pixel, and that changes from pixel to pixel. Squares that reach one pixel farther close the gaps
+        between what each keeps.
+        """
         if self.step > 1:
-            view, kept = _thinned(view, self.step), kept[:: self.step, :: self.step]
+            part = slice(None, None, self.step)
+            view, kept = _thinned(view, self.step), kept[part, part]
             # What was smooth from pixel to pixel need not be so over several.
-            kept = kept & ~view.edges()
-        triangles = _triangles(kept)
+            smooth = smooth[part, part] & ~view.edges()
+        triangles = _triangles(smooth, kept)
         if not len(triangles):
             return
         used = np.zeros(kept.size, np.bool_)
@@ -71,10 +78,10 @@ class Surfaces:
         )
 
 
-def _triangles(kept: Mask) -> NDArray[np.int64]:
-    """(T, 3) pixels by row, of all squares of four kept pixels."""
-    square = kept[:-1, :-1] & kept[:-1, 1:] & kept[1:, :-1] & kept[1:, 1:]
-    rows, columns = np.nonzero(square)
+def _triangles(smooth: Mask, kept: Mask) -> NDArray[np.int64]:
+    """(T, 3) pixels by row, of all squares of four smooth pixels that are not all left out."""
+    whole, some = (sliding_window_view(mask, (2, 2)) for mask in (smooth, kept))
+    rows, columns = np.nonzero(whole.all(axis=(2, 3)) & some.any(axis=(2, 3)))
     width = kept.shape[1]
     upper_left = rows * width + columns
     lower_left = upper_left + width

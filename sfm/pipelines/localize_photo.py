@@ -189,13 +189,13 @@ def _workspace(output: Path | None, reference: Path) -> Iterator[Workspace]:
 def _ingested(
     workspace: Workspace, paths: Sequence[Path], names: Sequence[str], config: Config, progress: Progress
 ) -> Collection:
-    """The photos, read and checked, each with a camera of its own."""
+    """The photos, read and checked; which of them share a camera is decided as everywhere."""
     with scratch_folder() as nothing:
         collection = ingest(
             nothing,
             images_dir=workspace.images,
             cache_dir=workspace.cache,
-            config=replace(config.images, camera_sharing="per_image", rig_config=None),
+            config=replace(config.images, rig_config=None),
             threads=config.run.num_threads,
             events=workspace.events,
             progress=progress,
@@ -267,7 +267,9 @@ class _Work:
             found = self.inference.of(reference.name, query.name)
         except PairFailedError as error:
             return NotLocalised(name, str(error))
-        ours, theirs = self._intrinsics(reference, found.focal_a), self._intrinsics(query, found.focal_b)
+        is_one = reference.camera_id == query.camera_id
+        focals = _of_one_camera(found.focal_a, found.focal_b) if is_one else (found.focal_a, found.focal_b)
+        ours, theirs = self._intrinsics(reference, focals[0]), self._intrinsics(query, focals[1])
         pair = _observations(found, ours.camera, theirs.camera)
         solve = partial(metric_pose, max_error_px=self._error_px(reference, query), seed=self.config.run.seed)
         pose = solve(pair)
@@ -280,7 +282,7 @@ class _Work:
                 f"only {pose.num_inliers} of its {count} matches with {reference.name} agree on a pose, "
                 f"{needed} are needed",
             )
-        others = _other_pairs(pair, ours, theirs, is_one=reference.camera_id == query.camera_id)
+        others = _other_pairs(pair, ours, theirs, is_one=is_one)
         covariance = pose.covariance + intrinsics_covariance(pose, others, solve)
         located = QueryPose(
             pose.b_from_a, theirs.camera, theirs.source, count, pose.inliers, pose.error_px, covariance
@@ -321,18 +323,28 @@ def _observations(
     return PairObservations(xy_a, xy_b, found.depth_a, found.depth_b, reference, query)
 
 
+def _of_one_camera(*focals_px: float) -> tuple[float, float]:
+    """The focal length of the camera of two photos, for each: the geometric mean of those that are known."""
+    known = [focal for focal in focals_px if focal > 0]
+    focal = float(np.exp(np.mean(np.log(known)))) if known else np.nan
+    return focal, focal
+
+
 def _other_pairs(
     pair: PairObservations, ours: Intrinsics, theirs: Intrinsics, *, is_one: bool
-) -> list[PairObservations]:
+) -> list[tuple[PairObservations, ...]]:
     """The same matches by intrinsics that are as likely where nobody gave them; `is_one`: of one camera."""
     moved_a, moved_b = (
         [] if known.source == "given" else a_sigma_away(known.camera, SIGMA_FOCAL) for known in (ours, theirs)
     )
     if is_one:
-        return [replace(pair, camera_a=a, camera_b=b) for a, b in zip(moved_a, moved_b, strict=True)]
+        return [
+            tuple(replace(pair, camera_a=a, camera_b=b) for a, b in zip(*ends, strict=True))
+            for ends in zip(moved_a, moved_b, strict=True)
+        ]
     return [
-        *(replace(pair, camera_a=camera) for camera in moved_a),
-        *(replace(pair, camera_b=camera) for camera in moved_b),
+        *(tuple(replace(pair, camera_a=camera) for camera in ends) for ends in moved_a),
+        *(tuple(replace(pair, camera_b=camera) for camera in ends) for ends in moved_b),
     ]
 
 

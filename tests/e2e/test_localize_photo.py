@@ -55,6 +55,22 @@ def test_queries_are_located_in_metres_before_the_reference(
         assert query["method"] in ("essential", "pnp")
 
 
+def test_photos_of_one_camera_have_one_focal_length_with_one_error(scene: Path, sfm_command: Command) -> None:
+    def located(*options: str) -> tuple[float, float, float]:
+        done = sfm_command(*words(scene, "photo_02.jpg"), *options, "--json", "-q")
+        (query,) = json.loads(done.stdout)["queries"]
+        turned = np.sqrt(np.trace(np.array(query["covariance"])[:3, :3]))
+        return query["camera"]["params"][0], query["reference_camera"]["params"][0], turned
+
+    here, there, sigma = located()
+    own_here, own_there, own_sigma = located("images.camera_sharing=per_image")
+
+    assert own_here != own_there
+    assert here == there == pytest.approx(np.sqrt(own_here * own_there))
+    # A principal point that is off in one of two photos turns it; in both, it hardly does.
+    assert sigma < 0.7 * own_sigma
+
+
 def test_the_table_says_where_and_nothing_is_kept_without_out(
     scene: Path, tmp_path: Path, sfm_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,14 +3,18 @@
 import json
 import shutil
 import signal
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 import trimesh
+from PIL import Image
 
 from tests.e2e.conftest import Command
+from tests.exports.glb_browser import drawn_by_browser
 from tests.exports.gltf_reader import Glb
 from tests.faults.killing import Killer
 
@@ -40,23 +44,41 @@ def events(out: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("surface", ["points", "mesh"])
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_few_photos_end_in_a_model_and_a_scene(
-    scene: Path, tmp_path: Path, count: int, surface: str, sfm_command: Command
-) -> None:
-    done = sfm_command(*words_of(scene, tmp_path, count, "--as", surface))
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a run of a few photos left."""
 
-    assert done.returncode == 0, done.stderr
-    out = tmp_path / "out"
-    assert f"scene       {out / 'scene.glb'}" in done.stdout
+    out: Path
+    count: int
+    surface: str
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module", params=[(n, kind) for n in (1, 2, 3) for kind in ("points", "mesh")])
+def made(
+    request: pytest.FixtureRequest,
+    scene: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    sfm_command: Command,
+) -> Made:
+    count, surface = request.param
+    folder = tmp_path_factory.mktemp("few")
+    done = sfm_command(*words_of(scene, folder, count, "--as", surface))
+    return Made(folder / "out", count, surface, done)
+
+
+def test_a_few_photos_end_in_a_model_and_a_scene(made: Made) -> None:
+    out, count = made.out, made.count
+
+    assert made.done.returncode == 0, made.done.stderr
+    assert f"scene       {out / 'scene.glb'}" in made.done.stdout
     assert pycolmap.Reconstruction(out / "sparse" / "0").num_reg_images() == count
     found = Glb(out / "scene.glb")
     assert len(found.tree["cameras"]) == count
     names = [node["name"] for node in found.tree["nodes"] if "mesh" in node]
-    shapes = count if surface == "mesh" else 1
+    shapes = count if made.surface == "mesh" else 1
     assert len(names) == shapes + 2 * count  # and a frustum and a photo of each camera
-    assert sum(name.startswith("surface ") for name in names) == (count if surface == "mesh" else 0)
+    assert sum(name.startswith("surface ") for name in names) == (count if made.surface == "mesh" else 0)
     loaded = trimesh.load(out / "scene.glb")
     assert len(loaded.geometry) == len(names)
     told = json.loads((out / "views.json").read_text())
@@ -67,6 +89,29 @@ def test_a_few_photos_end_in_a_model_and_a_scene(
         here = {path.name for path in (out / part).iterdir()} - {"loopsfm_export.json"}
         assert here == {f"{stem}.{suffix}" for stem in stems for suffix in suffixes}
     assert not list((out / "cache" / "scratch").iterdir())
+
+
+def test_a_browser_draws_the_scene_as_the_photo_shows_it(made: Made, tmp_path: Path) -> None:
+    glb, size = Glb(made.out / "scene.glb"), (128, 96)
+    name = glb.tree["cameras"][0]["name"]
+
+    drawn = drawn_by_browser(made.out / "scene.glb", tmp_path, camera=0, size=size)
+
+    loaded = trimesh.load(made.out / "scene.glb").geometry
+    assert drawn.nodes.keys() == {node["name"] for node in glb.tree["nodes"] if "mesh" in node}
+    for node, found in drawn.nodes.items():
+        assert found["mode"] == glb.primitive(node).get("mode", 4)
+        assert found["count"] == len(glb.positions(node))
+        np.testing.assert_allclose(found["middle"], glb.positions(node).mean(axis=0), atol=1e-4)
+        if node.startswith("surface "):
+            assert found["corners"] == loaded[node].faces.size
+    with Image.open(made.out / "images" / name) as photo:
+        seen = np.asarray(photo.resize(size)).mean(axis=2)
+    with Image.open(made.out / "depth" / "photo_00.png") as depth:
+        usable = np.asarray(depth) > 0
+    there = drawn.covered
+    assert there[usable].mean() > 0.9
+    assert np.corrcoef(drawn.rgb.mean(axis=2)[there], seen[there])[0, 1] > 0.7
 
 
 def true_depth(scene: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -25,9 +25,11 @@ def a_view(depth: np.ndarray) -> ViewMap:
     )
 
 
-def surface_of(view: ViewMap, kept: np.ndarray, step: int = 1) -> list[Surface]:
+def surface_of(
+    view: ViewMap, smooth: np.ndarray, step: int = 1, kept: np.ndarray | None = None
+) -> list[Surface]:
     surfaces = Surfaces(lambda name: np.zeros((*view.depth.shape, 3), np.uint8), step)
-    surfaces.add("a.jpg", view, kept)
+    surfaces.add("a.jpg", view, smooth, smooth if kept is None else kept)
     return surfaces.found
 
 
@@ -52,6 +54,31 @@ def test_single_pixels_and_lines_make_nothing() -> None:
     kept[2], kept[5, 5] = True, True
 
     assert surface_of(a_view(np.full(SIZE[::-1], 4.0)), kept) == []
+
+
+def squares_of(surface: Surface, shape: tuple[int, int]) -> set[tuple[int, int]]:
+    """Row and column of the upper left pixel of each square that two triangles make."""
+    pixels = np.floor(surface.where * shape[::-1]).astype(int)[surface.triangles]
+    found = [tuple(map(int, corner[::-1])) for corner in pixels.min(axis=1)]
+    assert all(found.count(one) == 2 for one in found)
+    return set(found)
+
+
+def test_what_photos_leave_to_each_other_of_a_slanted_plane_closes_up_to_edges_in_depth() -> None:
+    """Two photos from one place, each of which keeps the pixels that the other leaves out, by chance."""
+    depth = 1 / np.linspace(0.5, 0.125, 24)[None].repeat(18, axis=0)  # a plane, up to 1.15 times a pixel
+    depth[:, 15:] *= 3.0
+    view, rng = a_view(depth), np.random.default_rng(0)
+    smooth, chosen = ~view.edges(), rng.random(depth.shape) < 0.5
+    gone = np.zeros(depth.shape, bool)
+    gone[4:8, 2:6] = True  # others see past it
+
+    found = [surface_of(view, smooth, kept=kept & ~gone)[0] for kept in (chosen, ~chosen)]
+
+    together = set.union(*(squares_of(surface, depth.shape) for surface in found))
+    across, inside = {14, 13, 15}, {(row, column) for row in (4, 5, 6) for column in (2, 3, 4)}
+    every = {(row, column) for row in range(17) for column in range(23) if column not in across}
+    assert together == every - inside
 
 
 @pytest.mark.parametrize(("gap", "joined"), [(1.02, True), (3.0, False)])

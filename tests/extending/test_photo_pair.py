@@ -133,7 +133,10 @@ def test_errors_of_guessed_intrinsics_are_in_the_covariance() -> None:
         guessed = replace(pair, camera_a=guess, camera_b=guess)
         found = solve(guessed)
         assert found is not None
-        others = [replace(pair, camera_a=c, camera_b=c) for c in a_sigma_away(guess, SIGMA_FOCAL)]
+        others = [
+            [replace(pair, camera_a=camera, camera_b=camera) for camera in ends]
+            for ends in a_sigma_away(guess, SIGMA_FOCAL)
+        ]
         both = found.covariance + intrinsics_covariance(found, others, solve)
         one = error(found, true)
         ignored.append(one @ np.linalg.solve(found.covariance, one) / 6)
@@ -141,6 +144,30 @@ def test_errors_of_guessed_intrinsics_are_in_the_covariance() -> None:
 
     assert np.mean(ignored) > 10
     assert 0.6 < np.mean(stated) < 1.6
+
+
+def test_poses_by_smaller_and_by_larger_intrinsics_count_alike() -> None:
+    """Poses that are 1 m off one way and 3 m the other; where one of two has none, the other alone."""
+    pair, _ = made(ASIDE)
+    moves = {400.0: 1.0, 500.0: -3.0, 450.0: 0.0}
+
+    def solve(one: PairObservations) -> MetricPose | None:
+        move = moves.get(one.camera_a.focal_length)
+        if move is None:
+            return None
+        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([move, 0.0, 0.0]))
+        return MetricPose(pose, "essential", np.ones(400, bool), 1.0, np.eye(6))
+
+    def by(*focals_px: float) -> list[PairObservations]:
+        params = pair.camera_a.params[1:].tolist()
+        cameras = [pycolmap.Camera(pair.camera_a.todict() | {"params": [f, *params]}) for f in focals_px]
+        return [replace(pair, camera_a=camera) for camera in cameras]
+
+    found = solve(pair)
+    assert found is not None
+    for ends, variance in ((by(400, 500), 5.0), (by(400, 1), 1.0), (by(1, 2), 0.0)):
+        expected = np.diag([0, 0, 0, variance, 0, 0])
+        np.testing.assert_allclose(intrinsics_covariance(found, [ends], solve), expected, atol=1e-12)
 
 
 def test_a_panorama_has_no_intrinsics_to_guess() -> None:

@@ -40,6 +40,15 @@ def test_rays_are_those_of_colmaps_camera_at_pixel_centres(camera: Lens) -> None
         assert (x[row, column], y[row, column]) == pytest.approx(tuple(ray), abs=1e-5)
 
 
+@pytest.mark.parametrize("fisheye", [False, True])
+def test_a_principal_point_may_be_off_the_middle(fisheye: bool) -> None:
+    (photo,) = plan(Shoot(views=1, width=64, height=48, fisheye=fisheye, k1=0.0, shift_x=3, shift_y=-2))
+
+    camera = colmap_camera(photo.camera)
+    assert (camera.principal_point_x, camera.principal_point_y) == (35, 22)
+    assert camera.mean_focal_length() == pytest.approx(0.7 * 64)
+
+
 @pytest.mark.parametrize("camera", [radial_lens(64, 48, 44.8, -0.28), fisheye_lens(64, 48, 34.0, -0.3)])
 def test_a_lens_that_bends_its_outer_rays_back_in_is_refused(camera: Lens) -> None:
     with pytest.raises(ValueError, match="radius must grow"):

@@ -206,11 +206,13 @@ def sigma_of_principal_point(camera: pycolmap.Camera, *, is_cropped: bool) -> fl
     return (_SIGMA_CROPPED if is_cropped else _SIGMA_CENTRE) * max(camera.width, camera.height)
 
 
-def a_sigma_away(camera: pycolmap.Camera, sigma_focal: float) -> list[pycolmap.Camera]:
-    """Cameras that the intrinsics of a camera may as well be, one for each parameter that nobody measured.
+def a_sigma_away(
+    camera: pycolmap.Camera, sigma_focal: float
+) -> list[tuple[pycolmap.Camera, pycolmap.Camera]]:
+    """Cameras that the intrinsics of a camera may as well be, two for each parameter that nobody measured.
 
-    Of focal length, principal point and first radial distortion, each moved by its standard deviation. None
-    for a spherical camera, which has no focal length.
+    Of focal length, principal point and first radial distortion, each moved by its standard deviation, up and
+    down. None for a spherical camera, which has no focal length.
 
     Args:
         camera: spherical, a pinhole, or of a model of `LADDERS`.
@@ -224,12 +226,13 @@ def a_sigma_away(camera: pycolmap.Camera, sigma_focal: float) -> list[pycolmap.C
     steps = {tuple(start.focal_length_idxs()): sigma_focal * camera.mean_focal_length()}
     steps |= {(i,): centre for i in start.principal_point_idxs()}
     steps[start.extra_params_idxs()[0],] = sigma_of_distortion(start)
-    moved = []
-    for where, step in steps.items():
+
+    def moved(where: tuple[int, ...], step: float) -> pycolmap.Camera:
         params = np.array(start.params)
         params[list(where)] += step
-        moved.append(pycolmap.Camera(start.todict() | {"params": params}))
-    return moved
+        return pycolmap.Camera(start.todict() | {"params": params})
+
+    return [(moved(where, step), moved(where, -step)) for where, step in steps.items()]
 
 
 def sigma_of_distortion(camera: pycolmap.Camera) -> float:
