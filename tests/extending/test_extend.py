@@ -18,7 +18,7 @@ from sfm.evaluation import compare_models
 from sfm.mapping.scene.camera_models import as_model
 from sfm.types import PhotoStatus
 
-QUICK = ("run.threads=2", "sift.max_num_features=1500", "export.report=false")
+QUICK = ("backend=sift", "run.threads=2", "sift.max_num_features=1500", "export.report=false")
 
 
 @pytest.fixture(scope="module")

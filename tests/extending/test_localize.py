@@ -16,7 +16,7 @@ from sfm.config.loading import load_config
 from sfm.pipelines.localize import Localised, NotLocalised
 from sfm.pipelines.query_pose import Intrinsics, estimate_pose, pose_covariance
 
-QUICK = ("run.threads=2", "sift.max_num_features=2500", "export.report=false")
+QUICK = ("backend=sift", "run.threads=2", "sift.max_num_features=2500", "export.report=false")
 NOISE_PX = 0.7
 
 
