@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from synthetic import (
     Lens,
     Photo,
@@ -224,10 +223,7 @@ def _camera(shoot: Shoot, *, portrait: bool) -> Lens:
         lens = fisheye_lens(*size, focal_px, shoot.k1, shoot.k2, shoot.k3, shoot.k4)
     else:
         lens = radial_lens(*size, focal_px=focal_px, k1=shoot.k1, k2=shoot.k2)
-    middle = 2 if shoot.fisheye else 1
-    params = np.array(lens.params)
-    params[middle : middle + 2] += shoot.shift_x, shoot.shift_y
-    return replace(lens, params=tuple(params.tolist()))
+    return lens.shifted(shoot.shift_x, shoot.shift_y)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -70,23 +71,40 @@ def test_a_turned_camera_shows_each_point_where_the_turned_image_does(
     np.testing.assert_allclose(found, shown(camera, np.asarray(camera.img_from_cam(points)), view), atol=1e-8)
 
 
-def with_views(model: pycolmap.Reconstruction, views: dict[int, LensView]) -> pycolmap.Reconstruction:
-    """The model with some images turned or resized, by id; cameras are believed to be simple again."""
+def taken_with(
+    model: pycolmap.Reconstruction,
+    cameras: Iterable[pycolmap.Camera],
+    shot: Callable[[int, Array], tuple[int, Array, pycolmap.Rigid3d]],
+) -> pycolmap.Reconstruction:
+    """The model with other cameras.
+
+    `shot` gives an image's camera, observations (N, 2) px, and turn, from its id and observations.
+    """
     changed = pycolmap.Reconstruction()
-    first = model.camera(1)
-    simple = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", FOCAL, WIDTH, HEIGHT)
-    for view in sorted({LensView(1), *views.values()}, key=lambda one: one.camera_id):
-        changed.add_camera_with_trivial_rig(through(simple, view))
-    for image_id in model.reg_image_ids():
-        image, view = model.image(image_id), views.get(image_id, LensView(1))
-        xy = shown(first, np.array([point.xy for point in image.points2D]), view)
-        copied = pycolmap.Image(image.name, xy, view.camera_id, image_id)
-        pose = image.cam_from_world()
-        turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.linalg.matrix_power(QUARTER, view.turns)), np.zeros(3))
-        changed.add_image_with_trivial_frame(copied, turn * pose)
+    for camera in cameras:
+        changed.add_camera_with_trivial_rig(camera)
+    for image_id in sorted(model.reg_image_ids()):
+        image = model.image(image_id)
+        camera_id, xy, turn = shot(image_id, np.array([point.xy for point in image.points2D]))
+        changed.add_image_with_trivial_frame(
+            pycolmap.Image(image.name, xy, camera_id, image_id), turn * image.cam_from_world()
+        )
     for point_id, point in model.points3D.items():
         changed.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
-    return adjusted(changed)
+    return changed
+
+
+def with_views(model: pycolmap.Reconstruction, views: dict[int, LensView]) -> pycolmap.Reconstruction:
+    """The model with some images turned or resized, by id; cameras are believed to be simple again."""
+    simple = pycolmap.Camera.create_from_model_name(1, "SIMPLE_RADIAL", FOCAL, WIDTH, HEIGHT)
+    different = sorted({LensView(1), *views.values()}, key=lambda one: one.camera_id)
+
+    def shot(image_id: int, xy: Array) -> tuple[int, Array, pycolmap.Rigid3d]:
+        view = views.get(image_id, LensView(1))
+        turn = pycolmap.Rotation3d(np.linalg.matrix_power(QUARTER, view.turns))
+        return view.camera_id, shown(model.camera(1), xy, view), pycolmap.Rigid3d(turn, np.zeros(3))
+
+    return adjusted(taken_with(model, (through(simple, view) for view in different), shot))
 
 
 def number(model: pycolmap.Reconstruction, every: int) -> list[int]:
@@ -178,40 +196,33 @@ def test_two_lenses_of_one_field_of_view_stay_apart() -> None:
 
 def two_lenses(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     """Every second image of a second camera, with another principal point."""
-    shift = np.array([0.0, 16.0])
-    mixed = pycolmap.Reconstruction()
-    for camera_id in (1, 2):
-        camera = pycolmap.Camera.create_from_model_name(camera_id, "SIMPLE_RADIAL", FOCAL, WIDTH, HEIGHT)
-        mixed.add_camera_with_trivial_rig(camera)
-    for index, image_id in enumerate(sorted(model.reg_image_ids())):
-        image = model.image(image_id)
-        xy = np.array([point.xy for point in image.points2D]) - (shift if index % 2 else 0)
-        mixed.add_image_with_trivial_frame(
-            pycolmap.Image(image.name, xy, 1 + index % 2, image_id), image.cam_from_world()
-        )
-    for point_id, point in model.points3D.items():
-        mixed.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
-    return adjusted(mixed)
+    second = sorted(model.reg_image_ids())[1::2]
+
+    def shot(image_id: int, xy: Array) -> tuple[int, Array, pycolmap.Rigid3d]:
+        is_second = image_id in second
+        return 1 + is_second, xy - (np.array([0.0, 16.0]) if is_second else 0), pycolmap.Rigid3d()
+
+    cameras = (
+        pycolmap.Camera.create_from_model_name(i, "SIMPLE_RADIAL", FOCAL, WIDTH, HEIGHT) for i in (1, 2)
+    )
+    return adjusted(taken_with(model, cameras, shot))
 
 
 def crops(model: pycolmap.Reconstruction, *, of_one_size: bool) -> pycolmap.Reconstruction:
     """Every image of a camera of its own, with a principal point somewhere else."""
-    cropped = pycolmap.Reconstruction()
     shifts = np.random.default_rng(0).uniform(-30, 30, size=(model.num_images() + 1, 2))
-    for image_id in sorted(model.reg_image_ids()):
-        image, width = model.image(image_id), WIDTH if of_one_size else WIDTH + 40 * image_id
+
+    def camera(image_id: int) -> pycolmap.Camera:
+        width = WIDTH if of_one_size else WIDTH + 40 * image_id
         params = [FOCAL, *(np.array([WIDTH, HEIGHT]) / 2 + shifts[image_id]), 0.02]
-        camera = pycolmap.Camera(
+        return pycolmap.Camera(
             camera_id=image_id, model="SIMPLE_RADIAL", width=width, height=HEIGHT, params=params
         )
-        cropped.add_camera_with_trivial_rig(camera)
-        xy = np.array([point.xy for point in image.points2D]) + shifts[image_id]
-        cropped.add_image_with_trivial_frame(
-            pycolmap.Image(image.name, xy, image_id, image_id), image.cam_from_world()
-        )
-    for point_id, point in model.points3D.items():
-        cropped.add_point3D_with_id(point_id, pycolmap.Point3D(xyz=point.xyz, track=point.track))
-    return cropped
+
+    def shot(image_id: int, xy: Array) -> tuple[int, Array, pycolmap.Rigid3d]:
+        return image_id, xy + shifts[image_id], pycolmap.Rigid3d()
+
+    return taken_with(model, map(camera, sorted(model.reg_image_ids())), shot)
 
 
 @seeds(0, 1, 2)

@@ -1,6 +1,6 @@
 """The cameras that take the pictures, with pixel centres at 0.5, and their poses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
@@ -36,6 +36,12 @@ class Lens:
         """Focal length, of two the first, px."""
         return self.params[0]
 
+    def shifted(self, x_px: float, y_px: float) -> "Lens":
+        """With its principal point moved."""
+        params = np.array(self.params)
+        params[self._centre] += x_px, y_px
+        return replace(self, params=tuple(params.tolist()))
+
     def stretch(self, x: Float32, y: Float32) -> Float32:
         """How much wider a pixel's cone about the direction (x, y, 1) is than a perspective camera's."""
         if "FISHEYE" not in self.model:
@@ -50,7 +56,7 @@ class Lens:
         )
         pixels = self._pixels(supersample).reshape(-1, 2)
         rays = np.asarray(camera.cam_ray_from_img(pixels), dtype=np.float64)
-        away = pixels - np.asarray(self.params)[list(camera.principal_point_idxs())]
+        away = pixels - np.asarray(self.params)[self._centre]
         distance = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
         lost = np.isnan(rays[:, 2])
         if lost.any():
@@ -61,6 +67,11 @@ class Lens:
         rim[within] = rays[within, :2] / rays[within, 2:]
         x, y = rim.reshape(self.height * supersample, -1, 2).transpose(2, 0, 1)
         return x, y
+
+    @property
+    def _centre(self) -> list[int]:
+        """Which parameters are the principal point."""
+        return list(pycolmap.Camera(model=self.model).principal_point_idxs())
 
     def _check_rim(self, camera: pycolmap.Camera, away: Array) -> None:
         """Refuse a lens that does not see all angles out to a pixel, `away` (2,) from the middle, px."""

@@ -6,7 +6,7 @@ They show what images say of their intrinsics, and are thrown away afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pyceres
@@ -30,6 +30,7 @@ _MIN_TRACK = 3
 """Points of two images fit nearly any focal length."""
 _ITERATIONS = 50
 
+K = TypeVar("K")
 Group = tuple[int, ...]
 """Ids of images that share a camera, ascending."""
 Errors = Mapping[int, NDArray[np.float64]]
@@ -38,11 +39,11 @@ PrincipalPoints = Literal["kept", "centred", "free"]
 """Of the cameras of groups: as the model has them, in the middle of the image, or found by the adjustment."""
 
 
-def groups_by(images: Iterable[int], key: Callable[[int], int]) -> dict[int, Group]:
-    """Images of one key, in their order."""
-    groups: dict[int, list[int]] = {}
-    for image_id in images:
-        groups.setdefault(key(image_id), []).append(image_id)
+def groups_by(ids: Iterable[int], key: Callable[[int], K]) -> dict[K, Group]:
+    """Images, or cameras, of one key, in their order."""
+    groups: dict[K, list[int]] = {}
+    for one in ids:
+        groups.setdefault(key(one), []).append(one)
     return {each: tuple(group) for each, group in groups.items()}
 
 

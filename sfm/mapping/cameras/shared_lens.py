@@ -19,6 +19,7 @@ import pycolmap
 
 from ..scene.camera_models import Freedom, parameter_names
 from .camera_groups import SAME_FOCAL
+from .group_adjustment import groups_by, median_of
 from .linearized_observations import NO_SECOND
 from .model_selection import MIN_LOG_EVIDENCE, ModelSelection, select_model, supports
 
@@ -88,13 +89,15 @@ Lenses: TypeAlias = Sequence[Sequence[LensView]]
 
 def crops_of_one_lens(model: pycolmap.Reconstruction, cropped: Iterable[int]) -> Iterator[list[LensView]]:
     """Cameras of cropped images that have one model, one size and nearly one focal length."""
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for camera_id in cropped:
+
+    def kind(camera_id: int) -> tuple[object, ...]:
         camera = model.camera(camera_id)
-        groups.setdefault((camera.model, camera.width, camera.height), []).append(camera_id)
-    for group in groups.values():
+        return camera.model, camera.width, camera.height
+
+    for group in groups_by(cropped, kind).values():
         focal_px = {i: model.camera(i).mean_focal_length() for i in group}
-        first = min(group, key=lambda i: (abs(focal_px[i] - np.median([*focal_px.values()])), i))
+        typical_px = median_of(focal_px, group)
+        first = min(group, key=lambda i: (abs(focal_px[i] - typical_px), i))
         alike = [i for i in group if 1 / SAME_FOCAL < focal_px[i] / focal_px[first] < SAME_FOCAL]
         yield [LensView(i, is_cropped=True) for i in sorted(alike, key=lambda i: (i != first, i))]
 
