@@ -10,7 +10,7 @@ from retrieval import Pair
 from sfm.config.schema import RegisterConfig
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.mapping import AmbiguousPart, ambiguous_parts
-from sfm.mapping.edits.relocate import relocate_parts
+from sfm.mapping.edits.relocate import _log_likelihood, relocate_parts
 from sfm.mapping.growing.submodels import Submodel
 from sfm.mapping.pose_consistency.pose_judge import PoseJudge, expected_right
 from sfm.mapping.scene.journal import Journal
@@ -49,6 +49,17 @@ def test_a_part_at_a_wrong_place_is_moved_to_where_its_pairs_say(photographed: P
     (moved,) = [fields for event, fields in journal.entries if event == "relocated"]
     assert moved["accepted"]
     assert set(moved["names"]) == {scene.truth.image(i).name for i in PART}
+
+
+def test_few_pairs_that_are_nearly_certain_outweigh_many_that_are_likelier_false() -> None:
+    sure = {Pair("a", f"s{i}"): 0.95 for i in range(5)}
+    doubtful = {Pair("a", f"d{i}"): 0.25 for i in range(30)}
+    probability = {**sure, **doubtful}
+
+    there, here = (_log_likelihood(probability, probability.keys(), some.keys()) for some in (sure, doubtful))
+
+    assert there > here
+    assert _log_likelihood({Pair("a", "b"): 1.0}, {Pair("a", "b")}, set()) > -5  # no pair decides alone
 
 
 def test_a_model_that_stands_right_stays(photographed: Photographed) -> None:

@@ -8,7 +8,11 @@ model is kept of which more poses are probably right.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Set
 from dataclasses import replace
+
+from retrieval import Pair
 
 from ..growing.submodels import MappingContext, Submodel, judged, without_images
 from ..pose_consistency.pose_features import ModelEvidence
@@ -19,6 +23,8 @@ from .merge import attach_part
 _MAX_MOVES = 10
 _MIN_GAIN = 0.5
 """Of the expected number of right images: below, the judge cannot tell both models apart."""
+_SUREST = 0.99
+"""Largest probability of a pair: no pair decides alone."""
 
 
 def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
@@ -48,17 +54,29 @@ def _likelier_placements(
     """Placements with which more images are expected to be right than at present, most first.
 
     By the pairs that agree with each: an adjustment takes as long as the model is large, and is mostly in
-    vain.
+    vain. The pairs across must be likelier, too: in a large model a fold is seen by few images, so that the
+    expected number hardly counts it.
     """
     looks = evidence.photo_consistency
-    placements = alternative_placements(context, submodel, judge.probability, looks=looks)
+    placements = alternative_placements(context, submodel, judge.probability, looks=looks, with_weak=True)
     expected = [
         (expected_right(evidence.with_agreeing(move.part, move.across, move.other)), move)
         for move in placements
+        if _log_likelihood(evidence.probability, move.across, move.other)
+        > _log_likelihood(evidence.probability, move.across, evidence.agreeing)
     ]
     likelier = [(right, move) for right, move in expected if right > present]
     ordered = sorted(likelier, key=lambda one: (-one[0], len(one[1].part), min(one[1].part)))
     return [move for _, move in ordered]
+
+
+def _log_likelihood(probability: Mapping[Pair, float], pairs: Set[Pair], agreeing: Set[Pair]) -> float:
+    """That just those of some pairs are true which agree with a placement; pairs count as independent."""
+    found = 0.0
+    for pair in sorted(pairs):
+        true = min(max(probability[pair], 1 - _SUREST), _SUREST)
+        found += math.log(true if pair in agreeing else 1 - true)
+    return found
 
 
 def _relocated(
