@@ -2,20 +2,20 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 import visloc
-from photo_sets.kapture import Record, load_kapture, load_pairs
-from photo_sets.visloc import LAYOUTS, Photos, load_visloc
+from photo_sets.kapture import load_kapture, load_pairs
+from photo_sets.visloc import LAYOUTS, load_visloc
 
 from sfm.colmap.model_files import read_models
 from sfm.errors import InputError
 from sfm.evaluation import load_ground_truth
-from tests.tools.fabricate import numbers, poses_for, write_photos
+from tests.tools.fabricate import Poses, numbers, poses_for, write_photos
 
 FILES = {
     "sensors.txt": "# kapture format: 1.1\ncam0, , camera, PINHOLE, 640, 480, 500, 500, 320, 240\n",
@@ -69,15 +69,17 @@ def test_a_malformed_file_is_named(query: Path, file: str, old: str, new: str, m
     assert message in str(error.value)
 
 
-def kapture(root: Path) -> None:
+def kapture(root: Path) -> Poses:
+    made: Poses = {}
     for part, photos in (("query", ("q/a.jpg", "q/b.jpg")), ("mapping", ("db/1.jpg", "db/2.jpg"))):
         sensors = root / part / "sensors"
         sensors.mkdir(parents=True)
         (sensors / "sensors.txt").write_text("cam0, , camera, PINHOLE, 64, 48, 50, 50, 32, 24\n")
         records = "".join(f"{i}, cam0, {name}\n" for i, name in enumerate(photos))
         (sensors / "records_camera.txt").write_text(records)
-        poses = enumerate(poses_for(photos).values())
-        rows = (f"{i}, cam0, {', '.join(map(str, (*wxyz(p), *p.translation)))}\n" for i, p in poses)
+        made |= (poses := poses_for(photos))
+        numbered = enumerate(poses.values())
+        rows = (f"{i}, cam0, {', '.join(map(str, (*wxyz(p), *p.translation)))}\n" for i, p in numbered)
         (sensors / "trajectories.txt").write_text("".join(rows))
         write_photos(sensors / "records_data", photos)
     pairs = root / "pairsfile" / "query"
@@ -89,54 +91,79 @@ def kapture(root: Path) -> None:
         "q/a.jpg, db/3.jpg, 1",
     )
     (pairs / "top2.txt").write_text("# query, map, score\n" + "\n".join(lines) + "\n")
+    return made
 
 
-def aachen(root: Path) -> None:
+def aachen(root: Path) -> Poses:
     (root / "queries").mkdir()
     for part, name in (("day", "query/day/a.jpg"), ("night", "query/night/b.jpg")):
         line = f"{name} SIMPLE_RADIAL 64 48 50.5 32 24 -0.03\n"
         (root / "queries" / f"{part}_time_queries_with_intrinsics.txt").write_text(line)
         write_photos(root / "images_upright", [name])
+    return {}
 
 
-def inloc(root: Path) -> None:
+def inloc(root: Path) -> Poses:
     write_photos(root / "query" / "iphone7", ["IMG_0731.JPG", "IMG_0732.JPG"])
+    return {}
 
 
-def cambridge(root: Path) -> None:
+def cambridge(root: Path) -> Poses:
+    made: Poses = {}
     for part, names in (("train", ["seq1/1.png", "seq1/2.png"]), ("test", ["seq2/3.png"])):
+        made |= (poses := poses_for(names))
         rows = [
             f"{name} {numbers(pose.inverse().translation)} {numbers(wxyz(pose))}\n"
-            for name, pose in poses_for(names).items()
+            for name, pose in poses.items()
         ]
         heading = "Visual Landmark Dataset V1\nImageFile, Camera Position [X Y Z W P Q R]\n\n"
         (root / f"dataset_{part}.txt").write_text(heading + "".join(rows))
         write_photos(root, names)
+    return made
 
 
-def seven_scenes(root: Path) -> None:
+def seven_scenes(root: Path) -> Poses:
+    made: Poses = {}
     for split, sequence in (("Train", "seq-01"), ("Test", "seq-02")):
         (root / f"{split}Split.txt").write_text(f"sequence{int(sequence[-2:])}\n")
         names = [f"{sequence}/frame-{i:06d}.color.png" for i in range(3)]
         write_photos(root, names)
-        for name, pose in poses_for(names).items():
+        made |= (poses := poses_for(names))
+        for name, pose in poses.items():
             rows = np.vstack((pose.inverse().matrix(), [0, 0, 0, 1]))
             file = root / name.replace(".color.png", ".pose.txt")
             file.write_text("\n".join(numbers(row) for row in rows) + "\n")
             write_photos(root, [name.replace("color", "depth")])
         file.write_text("-1.#IND nan inf 0\n" * 4)  # tracking has failed
+        del made[names[-1]]
+    return made
+
+
+def rendered(root: Path) -> Poses:
+    names = [f"{i}.jpg" for i in range(5)]
+    write_photos(root / "images", names)
+    made = poses_for(names)
+    poses = {
+        name: {"R_cw": pose.rotation.matrix().tolist(), "t_cw": pose.translation.tolist()}
+        for name, pose in made.items()
+    }
+    camera = {"model": "PINHOLE", "width": 64, "height": 48, "params": [50, 50, 32, 24]}
+    content = {"images": poses, "cameras": dict.fromkeys(names, camera)}
+    (root / "gt.json").write_text(json.dumps(content))
+    return made
 
 
 def wxyz(pose: pycolmap.Rigid3d) -> np.ndarray:
     return pose.rotation.quat[[3, 0, 1, 2]]
 
 
-MAKERS: dict[str, Callable[[Path], None]] = {
+MAKERS: dict[str, Callable[[Path], Poses]] = {
     "kapture": kapture,
     "aachen": aachen,
     "inloc": inloc,
     "cambridge": cambridge,
     "7scenes": seven_scenes,
+    "rendered": rendered,
 }
 
 
@@ -155,47 +182,41 @@ def test_queries_and_the_map_are_staged_for_our_commands(
 ) -> None:
     root, out = tmp_path / "given", tmp_path / "staged"
     root.mkdir()
-    MAKERS[layout](root)
+    made = MAKERS[layout](root)
 
     run(monkeypatch, layout, root, "--stage", out)
 
     given = load_visloc(layout, root)
     queries = given.queries.records
-    there = {path.relative_to(out / "query").as_posix() for path in (out / "query").rglob("*.*")}
-    assert there == set(queries)
+    assert below(out / "query") == set(queries)
     has_cameras = all(one.camera is not None for one in queries.values())
     assert has_cameras == (layout != "cambridge")
     lines = (out / "intrinsics.txt").read_text().splitlines() if has_cameras else []
     assert [line.split()[0] for line in lines] == (list(queries) if has_cameras else [])
-    assert (given.mapping is not None) == (layout in ("kapture", "cambridge", "7scenes"))
-    for photos in filter(None, (given.queries if given.mapping else None, given.mapping)):
-        assert_true(photos)
+    assert_true({name: one.cam_from_world for name, one in queries.items() if one.cam_from_world}, made)
+    assert (given.mapping is not None) == (layout not in ("aachen", "inloc"))
     if given.mapping is None:
         assert not (out / "map").exists()
         return
-    names = given.mapping.records
-    assert {path.relative_to(out / "map").as_posix() for path in (out / "map").rglob("*.*")} == set(names)
     if layout == "cambridge":
         poses = load_ground_truth(out / "map.json").poses
     else:
         (model,) = read_models(out / "poses")
         poses = {image.name: image.cam_from_world() for image in model.images.values()}
         assert len(model.cameras) == 1
-    assert_true(Photos(out, {name: Record(None, pose) for name, pose in poses.items()}))
-    assert set(poses) == set(names)
+    assert_true(poses, made)
+    assert below(out / "map") == set(poses) == set(given.mapping.records)
+    assert set(poses) | {name for name in queries if name in made} == set(made)
 
 
-def assert_true(photos: Photos) -> None:
-    """The poses are those that were written; the last frame of a sequence of 7-Scenes has none."""
-    numbered = {name.split("/")[0] for name in photos.records}
-    names = [f"{s}/frame-{i:06d}.color.png" for s in numbered for i in range(3) if s.startswith("seq-")]
-    for name, pose in poses_for(names or sorted(photos.records)).items():
-        if name.endswith("frame-000002.color.png"):
-            assert name not in photos.records or photos.records[name].cam_from_world is None
-        else:
-            found = photos.records[name].cam_from_world
-            assert found is not None
-            np.testing.assert_allclose(found.matrix(), pose.matrix(), atol=1e-9)
+def below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+
+
+def assert_true(found: Mapping[str, pycolmap.Rigid3d], made: Poses) -> None:
+    assert set(found) <= set(made)
+    for name, pose in found.items():
+        np.testing.assert_allclose(pose.matrix(), made[name].matrix(), atol=1e-9)
 
 
 def test_pairs_of_another_retrieval_are_staged_best_first(

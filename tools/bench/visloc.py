@@ -6,12 +6,16 @@
     python tools/bench/visloc.py LAYOUT DIR OUT [OUT2...]             # figures of each, one table as JSON
     python tools/bench/visloc.py LAYOUT DIR OUT --submission poses.txt  # NAME qw qx qy qz tx ty tz
 
-LAYOUT is kapture, aachen, inloc, cambridge or 7scenes; of the last two DIR is one scene. What is staged:
-query/ and map/, links to the photos; poses/, a COLMAP model of the map's poses where their cameras are known,
-else map.json, for `sfm align MODEL --to FOLDER/map.json`; intrinsics.txt, where those of queries are known;
-pairs.txt of kapture's `query, map, score`, for `sfm localize ... retrieval.mode=pairs
-retrieval.pairs_file=FOLDER/pairs.txt`, in place of our own retrieval. Aachen's map is the COLMAP model that
-it comes with (`--images DIR/images_upright`); 7-Scenes is localised with one partner (`--partners 1`).
+LAYOUT is kapture, aachen, inloc, cambridge, 7scenes or rendered; of the last three DIR is one scene. FOLDER
+receives
+  query/, map/    links to the photos
+  poses/          a COLMAP model of the map's poses where their cameras are known; else map.json, for
+                  `sfm align MODEL --to FOLDER/map.json`
+  intrinsics.txt  those of queries, where they are known
+  pairs.txt       kapture's `query, map, score`, for `sfm localize ... retrieval.mode=pairs
+                  retrieval.pairs_file=FOLDER/pairs.txt`, in place of our own retrieval
+Aachen's map is the COLMAP model that it comes with (`sfm localize DIR/3D-models/... --images
+DIR/images_upright`); 7-Scenes is localised with one partner (`--partners 1`).
 
 MODEL must stand in the benchmark's frame. Queries without a pose count as beyond every threshold.
 """

@@ -5,6 +5,7 @@
     inloc      DIR/query/iphone7/*.JPG
     cambridge  a scene of Cambridge Landmarks: DIR/dataset_{train,test}.txt, photos below DIR
     7scenes    DIR/{Train,Test}Split.txt, DIR/seq-01/frame-000000.{color.png,pose.txt}
+    rendered   a scene of tools/render_scene.py: every third photo is a query
 
 visuallocalization.net keeps the truth of Aachen and InLoc. Their maps, a COLMAP model and scans, are not read
 here; kapture has poses of the photos of both.
@@ -23,6 +24,7 @@ from photo_sets.mapfree import pose_of
 from photo_sets.scene import photos_in
 from photo_sets.texts import Line, lines_of, matrix, numbers, pose
 from sfm.errors import InputError
+from sfm.evaluation import load_ground_truth
 
 _SEVEN_SCENES = ["SIMPLE_PINHOLE", "640", "480", "525", "320", "240"]
 """The sensor's default for colour; none is published with the photos."""
@@ -156,6 +158,15 @@ def _tracked(file: Path) -> pycolmap.Rigid3d | None:
     return pose(found[:3, :3], found[:3, 3], str(file)).inverse()
 
 
+def _rendered(root: Path) -> Benchmark:
+    truth = load_ground_truth(root / "gt.json")
+    cameras = truth.cameras or {}
+    records = {name: Record(cameras.get(name), pose) for name, pose in sorted(truth.poses.items())}
+    queries = dict(list(records.items())[1::3])
+    mapping = {name: one for name, one in records.items() if name not in queries}
+    return Benchmark(Photos(root / "images", queries), Photos(root / "images", mapping))
+
+
 def _posed(photos: Photos) -> Photos:
     """Those that have a pose."""
     there = {name: one for name, one in photos.records.items() if one.cam_from_world is not None}
@@ -168,4 +179,5 @@ LAYOUTS: Mapping[str, Callable[[Path], Benchmark]] = {
     "inloc": _inloc,
     "cambridge": _cambridge,
     "7scenes": _seven_scenes,
+    "rendered": _rendered,
 }
