@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pycolmap
@@ -17,6 +18,8 @@ from sfm.untrusted.names import path_below
 
 _SAME_POSE = 1e-6
 """Relative difference of poses that went through files."""
+_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError, TokenError)
+"""What NumPy raises at damaged headers of its files, which are text of Python."""
 _HINT = "make it again: sfm export MODEL --to views, without --metres"
 
 Float64 = NDArray[np.float64]
@@ -91,8 +94,8 @@ def read_exported_depth(folder: Path) -> ExportedDepth:
 
 def _array(path: Path) -> NDArray[np.float32]:
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _UNREADABLE as error:
         raise InputError(f"{path} is not a readable array: {error}", hint=_HINT) from error
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype != np.float32 or not found.size:
         raise InputError(f"{path}: expected (H, W) float32", hint=_HINT)

@@ -80,6 +80,8 @@ def read_photo_intrinsics(path: Path) -> PhotoIntrinsics:
             raise InputError(f"{where}: a second line of {shown(photo)}")
         if len(words) > 1 and words[1].isidentifier() and words[1].isupper():
             cameras[photo] = camera_of_words(where, words, "PHOTO")
+            if cameras[photo].model == "EQUIRECTANGULAR":
+                raise InputError(f"{where}: {shown(photo)} must be flat, not EQUIRECTANGULAR")
             continue
         if len(words) != len(_LINE.split()):
             raise InputError(f"{where}: {len(words)} values; wanted {_OR_LINE}")

@@ -177,6 +177,7 @@ def test_intrinsics_of_some_queries_come_from_a_file(
     for line, message in (
         ("photo_02.jpg SIMPLE_RADIAL 216 288 230.5 108 144 -0.05", "has 288 x 216 px, not 216 x 288"),
         ("photo_02.jpg SIMPLE_RADIAL 288 216 230.5", "intrinsics.txt:1: SIMPLE_RADIAL takes 4 parameters"),
+        ("photo_02.jpg EQUIRECTANGULAR 288 216 288 216", "intrinsics.txt:1: 'photo_02.jpg' must be flat"),
         ("photo_02.jpg RADIALLY 288 216 230.5 144 108", "intrinsics.txt:1: unknown camera model"),
     ):
         path.write_text(line + "\n")
