@@ -139,6 +139,18 @@ def test_depth_gives_many_more_points_than_a_model_has(eight: Path, tmp_path: Pa
         assert query.pose.num_inliers > 0.9 * query.pose.num_points
 
 
+@pytest.mark.parametrize("options", [{}, {"depth": "views"}])
+def test_the_most_confident_points_count_where_there_are_too_many(
+    options: dict[str, str], eight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sfm.pipelines.dense_queries._MAX_POINTS", 60)
+    given = {name: eight / folder for name, folder in options.items()}
+
+    _, found = localised(eight, tmp_path / "out", partners=5, dense=True, **given)
+
+    assert all(20 < query.pose.num_points <= 60 for query in found)
+
+
 def test_partners_come_from_a_list_in_its_order(eight: Path, tmp_path: Path, sfm_command: Command) -> None:
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("".join(f"photo_05.jpg\t{other}\n" for other in ("photo_08.jpg", "photo_04.jpg")))
