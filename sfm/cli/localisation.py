@@ -35,9 +35,22 @@ _PATH = click.Path(path_type=Path)
     "--intrinsics",
     type=_PATH,
     metavar="FILE",
-    help="With --reference: lines PHOTO fx fy cx cy WIDTH HEIGHT, px; estimated where not given.",
+    help="Lines PHOTO fx fy cx cy WIDTH HEIGHT, px, or PHOTO MODEL WIDTH HEIGHT PARAMS...",
+)
+@click.option(
+    "--partners",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Photos of MODEL that a query is compared with; 20 with --dense, else 8 and then 12 more.",
 )
 @click.option("--dense", is_flag=True, help="Ask the mast3r network for every point of the model near by.")
+@click.option("--coarse-to-fine", is_flag=True, help="With --dense: again in windows of large photos.")
+@click.option(
+    "--depth",
+    type=_PATH,
+    metavar="FOLDER",
+    help="With --dense: ask for pixels with depth of sfm export --to views, not for points of MODEL.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the poses as JSON instead of a table.")
 def localize_command(
     request: Request,
@@ -46,7 +59,10 @@ def localize_command(
     reference: Path | None,
     queries: tuple[Path, ...],
     intrinsics: Path | None,
+    partners: int | None,
     dense: bool,
+    coarse_to_fine: bool,
+    depth: Path | None,
     as_json: bool,
 ) -> None:
     """Poses of PHOTOS against MODEL, which stays as it is; each photo independently of the others.
@@ -55,8 +71,10 @@ def localize_command(
     pose is cam_from_world as COLMAP has it, with its inliers. Its covariance, 6 x 6, is of a rotation vector
     in rad and the translation in MODEL's unit, both in the camera's frame. The covariance comes from the
     scatter of the inliers and takes the points of MODEL for exact: where they are not, it is too small.
-    Unknown focal lengths are estimated. With --dense (backend mast3r) the network is asked where each point
-    that the 20 most similar photos see lies in the query; points found so are many more than keypoints.
+    Unknown focal lengths are estimated. Partners are the most similar photos, or with retrieval.mode=pairs
+    those beside a query in retrieval.pairs_file. With --dense (backend mast3r) the network is asked where
+    each point that they see lies in the query; points found so are many more than keypoints.
+    --coarse-to-fine asks again in windows at full size, slowly without a GPU.
 
     \b
     sfm localize MODEL PHOTOS -o OUT
@@ -66,8 +84,9 @@ def localize_command(
     depth that the mast3r backend sees. The covariance then takes the intrinsics for exact, and cannot know
     an error of scale that the depth of both photos shares. -o OUT may be left out.
     """
-    if reference is not None or queries or intrinsics is not None:
-        is_of_model = dense or images is not None or database is not None
+    if reference is not None or queries:
+        of_model = (images, database, partners, dense or None, coarse_to_fine or None, depth)
+        is_of_model = any(option is not None for option in of_model)
         _by_photo(request, reference, queries, intrinsics, is_of_model, as_json=as_json)
         return
     import sfm
@@ -81,7 +100,11 @@ def localize_command(
             output=output,
             images=images,
             database=database,
+            intrinsics=intrinsics,
+            partners=partners,
             dense=dense,
+            coarse_to_fine=coarse_to_fine or None,
+            depth=depth,
             config=config,
             progress=progress,
         )

@@ -72,15 +72,23 @@ def _lines(path: Path) -> list[str]:
 
 
 def _parse_line(where: str, words: Sequence[str]) -> tuple[int, KnownCamera]:
+    camera = camera_of_words(where, words, "CAMERA_ID")
+    return _whole_number(where, words[0]), camera
+
+
+def camera_of_words(where: str, words: Sequence[str], first: str) -> KnownCamera:
+    """The camera of a line whose first word, not looked at here, is followed by MODEL WIDTH HEIGHT PARAMS...
+
+    Raises:
+        InputError: there are fewer words, or they are no camera; begins with `where`.
+    """
     if len(words) < 5:
-        raise InputError(f"{where}: {len(words)} values; wanted CAMERA_ID MODEL WIDTH HEIGHT PARAMS...")
+        raise InputError(f"{where}: {len(words)} values; wanted {first} MODEL WIDTH HEIGHT PARAMS...")
     model = words[1]
     if model not in _MODELS:
         raise InputError(f"{where}: unknown camera model {shown(model)}", hint=f"one of {', '.join(_MODELS)}")
-    camera_id, width, height = (_whole_number(where, word) for word in (words[0], *words[2:4]))
-    return camera_id, KnownCamera(
-        model, (width, height), checked_params(where, model, (width, height), words[4:])
-    )
+    width, height = (_whole_number(where, word) for word in words[2:4])
+    return KnownCamera(model, (width, height), checked_params(where, model, (width, height), words[4:]))
 
 
 def _whole_number(where: str, word: str) -> int:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 NOISE_NETWORK_PX = 1.25
 """Three standard deviations of a match's position, in pixels of the network's image."""
 
+_FAR = 1e6
+"""Further than any photo reaches, px."""
+
 
 @dataclass(frozen=True, slots=True)
 class PixelMap:
@@ -39,6 +42,42 @@ class PixelMap:
     def photo_px(self) -> float:
         """Photo pixels per network pixel, the mean of both axes."""
         return (self.scale[0] + self.scale[1]) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedMap:
+    """Where the pixels of a window lie whose camera is turned to look at its middle; as `PixelMap`."""
+
+    homography: tuple[float, ...]
+    """Photo coordinates, homogeneous, from those of the window, whose first corner is at (0, 0): 3x3, by
+    rows."""
+    size: tuple[int, int]
+    """(H, W) of the window, px."""
+    photo_px: float
+    """Photo pixels per pixel in the middle."""
+
+    def to_photo(self, xy: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Photo coordinates (N, 2) of pixels (N, 2)."""
+        return _mapped(self._matrix, np.asarray(xy, np.float64) + 0.5)
+
+    def to_network(self, xy: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Pixels (N, 2), not rounded, of photo coordinates (N, 2); far outside where it cannot look."""
+        inverse = np.asarray(np.linalg.inv(self._matrix), np.float64)
+        return _mapped(inverse, np.asarray(xy, np.float64)) - np.float32(0.5)
+
+    @property
+    def _matrix(self) -> NDArray[np.float64]:
+        return np.array(self.homography, np.float64).reshape(3, 3)
+
+
+WindowMap = PixelMap | TurnedMap
+
+
+def _mapped(homography: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float32]:
+    x, y, z = homography @ np.column_stack((xy, np.ones(len(xy)))).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.column_stack((x / z, y / z))
+    return np.asarray(np.where(z[:, None] > 0, np.clip(found, -_FAR, _FAR), -_FAR), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,14 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from retrieval import Edge, Pair, Reason
+from retrieval import Edge, Pair, Reason, RetrievalConfig
 from retrieval.hits import ImageIndex
+from retrieval.metadata_pairs import from_pairs_file
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
-from sfm.matching.dense.inference.pixel_queries import PixelQueries
+from sfm.errors import ConfigError
+from sfm.exports.exported_depth import read_exported_depth
+from sfm.ingest.photo_intrinsics import PhotoIntrinsics, read_photo_intrinsics
 from sfm.pairs.failed_pairs import Failures
 from sfm.pairs.photo_index import errors_for_users, open_index
 from sfm.pipelines.run import photo_session
@@ -26,10 +29,11 @@ from sfm.reference.workspace import begin, models_in_database
 from sfm.stages.register import match_edges
 from sfm.stages.session import SILENT, AnyPath, PhotoSession
 from sfm.stages.stages import with_features
-from sfm.types import CameraSpec, Collection, Photo
+from sfm.types import Collection
 from sfm.workspace.progress import Progress
 
-from .dense_queries import DENSE_PARTNERS, Observations, dense_error_px, observations, pixel_queries
+from .dense_queries import DENSE_PARTNERS, DenseQueries, Observations, dense_error_px
+from .query_cameras import camera_choices, with_cameras_of_their_own
 from .query_pose import Intrinsics, QueryPose, estimate_pose, is_enough
 
 _PARTNERS = (8, 12)
@@ -87,7 +91,11 @@ def localize(
     output: AnyPath,
     images: AnyPath | None = None,
     database: AnyPath | None = None,
+    intrinsics: AnyPath | None = None,
+    partners: int | None = None,
     dense: bool = False,
+    coarse_to_fine: bool | None = None,
+    depth: AnyPath | None = None,
     config: Config | None = None,
     progress: Progress = SILENT,
 ) -> Localisation:
@@ -106,74 +114,71 @@ def localize(
         output: workspace; receives `poses.json` and keeps features and matches of the queries.
         images: as for `extend`.
         database: as for `extend`.
-        dense: with backend mast3r, ask for every point of the model that the 20 most similar photos see,
-            instead of keypoints that match.
+        intrinsics: file of known intrinsics, a line a photo; the other queries' are found as said above.
+        partners: photos of the model that a query is compared with, most similar first; None takes 20 with
+            `dense`, else 8, and 12 more where these are not enough. With `retrieval.mode=pairs` they are
+            those that `retrieval.pairs_file` lists first.
+        dense: with backend mast3r, ask for every point of the model that the partners see, instead of
+            keypoints that match.
+        coarse_to_fine: with `dense`, ask again in windows of photos that are larger than the network's
+            images; None does as `mast3r.coarse_to_fine` says.
+        depth: with `dense`, a folder of `sfm export MODEL --to views`: ask for its pixels with depth in place
+            of the model's points.
         config: all options; None takes those of the run that made the model, else the defaults.
         progress: receives the progress of each stage.
 
     Raises:
-        ConfigError: `dense` with another backend.
-        InputError: as `extend`.
+        ConfigError: `dense` with another backend, its options without it, or no partner.
+        InputError: as `extend`; intrinsics or depth cannot be used.
         WorkspaceError: as `run`.
     """
-    images, database = (None if p is None else Path(p).expanduser() for p in (images, database))
+    if not dense and (coarse_to_fine or depth is not None):
+        raise ConfigError("coarse_to_fine and depth are of a dense query", hint="give dense (--dense), too")
+    if partners is not None and partners < 1:
+        raise ConfigError(f"partners must be at least 1, not {partners}")
+    images, database, intrinsics, depth = (
+        None if p is None else Path(p).expanduser() for p in (images, database, intrinsics, depth)
+    )
+    known = None if intrinsics is None else read_photo_intrinsics(intrinsics)
+    exported = None if depth is None else read_exported_depth(depth)
     given = open_given(Path(model), images=images, database=database)
-    output = Path(output)
     options = config or given.config() or Config()
+    output = Path(output)
     with photo_session(given.root, output, options, progress) as session:
-        queries = pixel_queries(session.backend) if dense else None
-        begin(given, session.workspace, session.backend.keys())
-        everyone, new = model_and_new_photos(session, Path(photos).expanduser(), given)
-        choices = {p.name: _choices(p, everyone, given) for p in everyone.photos if p.name in new}
-        everyone = _with_cameras_of_their_own(everyone, new)
-        store = FeatureDatabase(session.workspace.database)
-        store.sync(everyone, session.backend.keys())
-        load_features(given, store)
-        everyone, store = with_features(session, everyone)
-        take_over_features(session, given, store)
-        work = _Work(session, everyone, store, models_in_database(given.models, store), given, queries)
-        found = [work.localise(name, choices[name]) for name in sorted(new & set(everyone.names))]
-        skipped = [NotLocalised(s.name, s.reason) for s in everyone.skipped]
-        done = Localisation(output, tuple(sorted([*found, *skipped], key=lambda query: query.name)))
+        finer = options.mast3r.coarse_to_fine if coarse_to_fine is None else coarse_to_fine
+        cameras = given.model_cameras if finer else None
+        queries = DenseQueries.of(session.backend, cameras, exported) if dense else None
+        found = _localised(session, given, Path(photos).expanduser(), known, queries, partners)
+        done = Localisation(output, tuple(sorted(found, key=lambda query: query.name)))
         session.sharing.write_json(output / "poses.json", done.to_dict())
         return done
 
 
-def _choices(photo: Photo, collection: Collection, given: GivenModel) -> list[Intrinsics]:
-    """Intrinsics that a query may have, likeliest first."""
-    spec = collection.cameras[photo.camera_id]
-    theirs = [
-        model.camera(camera_id)
-        for model in given.models
-        for camera_id in sorted({model.image(i).camera_id for i in model.reg_image_ids()})
-    ]
-    own = _camera(spec)
-    same = next((camera for camera in theirs if camera.camera_id == spec.camera_id), None)
-    if spec.fixed:
-        return [Intrinsics(own, "given")]
-    if same is not None and photo.exif.focal_px is not None:
-        return [Intrinsics(same, "model")]
-    if photo.exif.focal_px is not None:
-        return [Intrinsics(own, "exif")]
-    return [*([Intrinsics(same, "model")] if same is not None else []), Intrinsics(own, "estimated")]
-
-
-def _camera(spec: CameraSpec) -> pycolmap.Camera:
-    camera = pycolmap.Camera.create_from_model_name(spec.camera_id, spec.model, 1.0, spec.width, spec.height)
-    camera.params = list(spec.params)
-    return camera
-
-
-def _with_cameras_of_their_own(collection: Collection, new: frozenset[str]) -> Collection:
-    """Queries must not depend on each other, so none shares a camera."""
-    cameras, photos = dict(collection.cameras), []
-    for photo in collection.photos:
-        if photo.name in new:
-            camera_id = 1 + max(cameras)
-            cameras[camera_id] = replace(collection.cameras[photo.camera_id], camera_id=camera_id)
-            photo = replace(photo, camera_id=camera_id)
-        photos.append(photo)
-    return replace(collection, photos=tuple(photos), cameras=cameras)
+def _localised(
+    session: PhotoSession,
+    given: GivenModel,
+    photos: Path,
+    known: PhotoIntrinsics | None,
+    dense: DenseQueries | None,
+    partners: int | None,
+) -> list[Localised | NotLocalised]:
+    """Describe the photos, and locate the queries one by one."""
+    begin(given, session.workspace, session.backend.keys())
+    everyone, new = model_and_new_photos(session, photos, given)
+    choices = {p.name: camera_choices(p, everyone, given, known) for p in everyone.photos if p.name in new}
+    if dense is not None and dense.cameras is not None:
+        of_queries = {name: some[0].camera for name, some in choices.items() if not some[0].free_focal}
+        dense.cameras = {**dense.cameras, **of_queries}
+    everyone = with_cameras_of_their_own(everyone, new)
+    store = FeatureDatabase(session.workspace.database)
+    store.sync(everyone, session.backend.keys())
+    load_features(given, store)
+    everyone, store = with_features(session, everyone)
+    take_over_features(session, given, store)
+    models = models_in_database(given.models, store)
+    work = _Work(session, everyone, store, models, given, dense, partners)
+    found = [work.localise(name, choices[name]) for name in sorted(new & set(everyone.names))]
+    return [*found, *(NotLocalised(s.name, s.reason) for s in everyone.skipped)]
 
 
 @dataclass(slots=True)
@@ -183,9 +188,10 @@ class _Work:
     database: FeatureDatabase
     models: Sequence[pycolmap.Reconstruction]
     given: GivenModel
-    queries: Callable[[], PixelQueries] | None
-    """With `dense`: made when the photos are described."""
+    dense: DenseQueries | None
+    partners: int | None
     index: ImageIndex | None = None
+    listed: Mapping[str, Sequence[str]] | None = None
 
     def localise(self, name: str, choices: Sequence[Intrinsics]) -> Localised | NotLocalised:
         """The pose of one query; a few more photos are asked where the first are not enough."""
@@ -193,14 +199,15 @@ class _Work:
         if not ranked:
             return NotLocalised(name, "no photo of the model looks like it at all")
         outcome: Localised | NotLocalised = NotLocalised(name, "")
-        if self.queries is not None:
-            observed, unasked = observations(self.queries(), self.models, name, ranked[:DENSE_PARTNERS])
+        if self.dense is not None:
+            some = ranked[: self.partners or DENSE_PARTNERS]
+            observed, unasked = self.dense.observations(self.models, name, some)
             outcome = self._best(name, choices, observed, self._dense_error_px(name))
             outcome = _with_failures(outcome, unasked.values())
             self.session.workspace.events.emit("localize", "query", name=name, outcome=_as_dict(outcome))
             return outcome
         tried: list[str] = []
-        for count in _PARTNERS:
+        for count in _PARTNERS if self.partners is None else (self.partners,):
             tried += ranked[len(tried) : len(tried) + count]
             edges = {Pair.of(name, other): Edge(0.0, Reason.USER) for other in tried}
             failed = match_edges(self.session, self.collection, self.database, edges).failed
@@ -212,8 +219,15 @@ class _Work:
         return outcome
 
     def _ranked(self, name: str) -> list[str]:
-        """Photos with a pose that look like the query, best first, whatever other queries there are."""
+        """Photos with a pose that look like the query, best first, whatever other queries there are.
+
+        In their place the ones that a list of pairs has beside it, in the order of the list.
+        """
         session, config = self.session, self.session.config
+        if self.listed is None:
+            self.listed = _listed_pairs(self.collection, config.retrieval)
+        if listed := self.listed.get(name):
+            return [other for other in listed if other in self.given.registered]
         old = replace(
             self.collection,
             photos=tuple(p for p in self.collection.photos if p.name in self.given.cameras),
@@ -244,7 +258,8 @@ class _Work:
         for model in self.models:
             seen = list(_points(model, matches))
             rows, ids = [row for row, _, _ in seen], [point for _, point, _ in seen]
-            observed.append(Observations(xy[rows], ids, [partner for _, _, partner in seen]))
+            xyz = np.array([model.point3D(i).xyz for i in ids]).reshape(-1, 3)
+            observed.append(Observations(xy[rows], xyz, [partner for _, _, partner in seen]))
         mapper = config.colmap.made("incremental_mapper")
         # Within the error of a good observation; within that of registration where too few are so good. No
         # bundle adjustment follows that would filter the few outliers that a wide threshold lets pass. They
@@ -261,17 +276,16 @@ class _Work:
     ) -> Localised | NotLocalised:
         """The pose in the model in which most points agree with one."""
         best: Localised | None = None
-        for number, (model, seen) in enumerate(zip(self.models, observed, strict=True)):
-            if len(seen.points) < 4:
+        for number, seen in enumerate(observed):
+            if len(seen.xyz) < 4:
                 continue
-            xyz = np.array([model.point3D(i).xyz for i in seen.points])
-            pose = self._pose(seen.xy, xyz, choices, max_errors_px)
+            pose = self._pose(seen.xy, seen.xyz, choices, max_errors_px)
             if pose and (best is None or pose.num_inliers > best.pose.num_inliers):
                 votes = Counter(p for p, ok in zip(seen.partners, pose.inliers, strict=True) if ok)
                 best = Localised(name, pose, number, tuple(p for p, _ in votes.most_common()))
         needed = self.session.config.register.colmap.made("incremental_mapper").abs_pose_min_num_inliers
         if best is None:
-            most = max((len(seen.points) for seen in observed), default=0)
+            most = max((len(seen.xyz) for seen in observed), default=0)
             return NotLocalised(name, f"it sees only {most} points of the model, and they give no pose")
         if not is_enough(best.pose, needed):
             return NotLocalised(
@@ -308,6 +322,18 @@ class _Work:
                     geometry = db.read_two_view_geometry(ids[name], ids[other])
                     found[other] = np.asarray(geometry.inlier_matches, np.int64).reshape(-1, 2)
         return found
+
+
+def _listed_pairs(collection: Collection, config: RetrievalConfig) -> Mapping[str, Sequence[str]]:
+    """Photos beside each photo in the list of pairs, in its order; none where there is no list."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    if "pairs" in config.modes and config.pairs_file is not None:
+        names = [*collection.names, *(skipped.name for skipped in collection.skipped)]
+        with errors_for_users():
+            for pair in from_pairs_file(Path(config.pairs_file), names):
+                found[pair.a].append(pair.b)
+                found[pair.b].append(pair.a)
+    return found
 
 
 def _with_failures(outcome: Localised | NotLocalised, reasons: Iterable[str]) -> Localised | NotLocalised:

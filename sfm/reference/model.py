@@ -46,6 +46,12 @@ class GivenModel:
         """Photos that have a pose."""
         return frozenset(model.image(i).name for model in self.models for i in model.reg_image_ids())
 
+    @property
+    def model_cameras(self) -> dict[str, pycolmap.Camera]:
+        """Cameras of the photos that have a pose, as the models have them."""
+        images = ((model, model.image(i)) for model in self.models for i in model.reg_image_ids())
+        return {image.name: model.camera(image.camera_id) for model, image in images}
+
     def config(self) -> Config | None:
         """The options of the run that made it; None where they are not recorded."""
         record = self.root / "run.json"

@@ -199,6 +199,31 @@ def _aligned_depth(folder: Path) -> None:
         assert found is None or found.points().shape == (*found.depth.shape, 3)
 
 
+def _exported_depth(folder: Path) -> None:
+    import numpy as np
+    import pycolmap
+
+    from sfm.exports.exported_depth import read_exported_depth
+
+    pose = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.array([0.0, 1, 2]))
+    camera = pycolmap.Camera.create_from_model_name(1, "PINHOLE", 9.0, 12, 8)
+    model = pycolmap.Reconstruction()
+    model.add_camera_with_trivial_rig(camera)
+    model.add_image_with_trivial_frame(pycolmap.Image("a.jpg", np.zeros((0, 2)), 1, 1), pose)
+    if not folder.exists():
+        for part, value in (("depth", 2), ("confidence", 3)):
+            (folder / part).mkdir(parents=True)
+            np.save(folder / part / "a.npy", np.full((4, 6), value, np.float32))
+        views = {"views": {"a.jpg": {"file": "a"}}, "min_confidence": 1.5, "depth_from": "alignment"}
+        (folder / "views.json").write_text(json.dumps(views))
+        grid = {"scale": [2.0, 2.0], "offset": [0.0, 0.0]}
+        about = {"photo_from_pixel": grid, "cam_from_world": pose.matrix().tolist()}
+        (folder / "depth" / "a.json").write_text(json.dumps(about))
+    xy, xyz = read_exported_depth(folder).points(model.image(1), camera, 100)
+    assert len(xy) == len(xyz)
+    assert np.isfinite(xyz).all()
+
+
 def _photos(folder: Path) -> None:
     import numpy as np
     from PIL import Image
@@ -312,7 +337,9 @@ READERS = {
     ),
     "intrinsics of photos": Reader(
         _text(
-            "intrinsics.txt", "# photo\na/1.jpg 400 410 300 200 600 400\n2.jpg 400 400 300 200 600.0 400.0\n"
+            "intrinsics.txt",
+            "# photo\na/1.jpg 400 410 300 200 600 400\n2.jpg 400 400 300 200 600.0 400.0\n"
+            "3.jpg SIMPLE_RADIAL 600 400 410 300 200 -0.03\n",
         ),
         _photo_intrinsics,
     ),
@@ -327,6 +354,7 @@ READERS = {
     "manifest": Reader(_manifest, _manifest, ("images.json",)),
     "retrieval index": Reader(_index, _index, ("*.json", "*.safetensors"), documented=(_retrieval_error(),)),
     "aligned depth": Reader(_aligned_depth, _aligned_depth, ("*/*/*.safetensors",)),
+    "exported depth": Reader(_exported_depth, _exported_depth, ("views.json", "depth/*.json", "*/*.npy")),
     "pair store": Reader(_pair_store, _pair_store, ("*.safetensors",)),
     "photos": Reader(_photos, _examine, ("a.jpg", "b.png", "c.tif")),
     "mask": Reader(_photos, _mask, ("mask.png",)),

@@ -184,6 +184,12 @@ def test_a_copy_of_the_layout_runs_end_to_end(
             "intrinsics.txt has no line of seq1/frame",
         ),
         ("intrinsics.txt", "80 60 160 120", "80 60 160 0", "intrinsics.txt:1: '0'"),
+        (
+            "intrinsics.txt",
+            "seq1/frame_00005.jpg 130 130 80 60 160 120",
+            "seq1/frame_00005.jpg SIMPLE_RADIAL 160 120 130 80 60 0",
+            "seq1/frame_00005.jpg has a SIMPLE_RADIAL",
+        ),
         ("poses.txt", "seq1/frame_00001.jpg", "seq1/frame_00000.jpg", "poses.txt:3: 'seq1/frame_00000.jpg'"),
         ("poses.txt", "seq1/frame_00001.jpg", "seq1/frame_00001.jpg 1", "poses.txt:3: expected a path"),
         ("poses.txt", "seq1/frame_00001.jpg ", "seq1/frame_00001.jpg 1", "poses.txt:3: the quaternion"),

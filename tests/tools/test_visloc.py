@@ -1,16 +1,21 @@
-"""Visual localisation: the kapture layout, figures worked by hand, the submission, malformed files named."""
+"""Visual localisation: layouts, staging, figures worked by hand, the submission, malformed files named."""
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 import visloc
-from photo_sets.kapture import load_kapture
+from photo_sets.kapture import load_kapture, load_pairs
+from photo_sets.visloc import LAYOUTS, load_visloc
 
+from sfm.colmap.model_files import read_models
 from sfm.errors import InputError
+from sfm.evaluation import load_ground_truth
+from tests.tools.fabricate import Poses, numbers, poses_for, write_photos
 
 FILES = {
     "sensors.txt": "# kapture format: 1.1\ncam0, , camera, PINHOLE, 640, 480, 500, 500, 320, 240\n",
@@ -64,6 +69,289 @@ def test_a_malformed_file_is_named(query: Path, file: str, old: str, new: str, m
     assert message in str(error.value)
 
 
+def kapture(root: Path) -> Poses:
+    made: Poses = {}
+    for part, photos in (("query", ("q/a.jpg", "q/b.jpg")), ("mapping", ("db/1.jpg", "db/2.jpg"))):
+        sensors = root / part / "sensors"
+        sensors.mkdir(parents=True)
+        (sensors / "sensors.txt").write_text("cam0, , camera, PINHOLE, 64, 48, 50, 50, 32, 24\n")
+        records = "".join(f"{i}, cam0, {name}\n" for i, name in enumerate(photos))
+        (sensors / "records_camera.txt").write_text(records)
+        made |= (poses := poses_for(photos))
+        numbered = enumerate(poses.values())
+        rows = (f"{i}, cam0, {', '.join(map(str, (*wxyz(p), *p.translation)))}\n" for i, p in numbered)
+        (sensors / "trajectories.txt").write_text("".join(rows))
+        write_photos(sensors / "records_data", photos)
+    pairs = root / "pairsfile" / "query"
+    pairs.mkdir(parents=True)
+    lines = (
+        "q/b.jpg, db/1.jpg, 0.5",
+        "q/a.jpg, db/1.jpg, 0.2",
+        "q/a.jpg, db/2.jpg, 0.9",
+        "q/a.jpg, db/3.jpg, 1",
+    )
+    (pairs / "top2.txt").write_text("# query, map, score\n" + "\n".join(lines) + "\n")
+    return made
+
+
+def aachen(root: Path) -> Poses:
+    (root / "queries").mkdir()
+    for part, name in (("day", "query/day/a.jpg"), ("night", "query/night/b.jpg")):
+        line = f"{name} SIMPLE_RADIAL 64 48 50.5 32 24 -0.03\n"
+        (root / "queries" / f"{part}_time_queries_with_intrinsics.txt").write_text(line)
+        write_photos(root / "images_upright", [name])
+    return {}
+
+
+def inloc(root: Path) -> Poses:
+    write_photos(root / "query" / "iphone7", ["IMG_0731.JPG", "IMG_0732.JPG"])
+    return {}
+
+
+def cambridge(root: Path) -> Poses:
+    made: Poses = {}
+    for part, names in (("train", ["seq1/1.png", "seq1/2.png"]), ("test", ["seq2/3.png"])):
+        made |= (poses := poses_for(names))
+        rows = [
+            f"{name} {numbers(pose.inverse().translation)} {numbers(wxyz(pose))}\n"
+            for name, pose in poses.items()
+        ]
+        heading = "Visual Landmark Dataset V1\nImageFile, Camera Position [X Y Z W P Q R]\n\n"
+        (root / f"dataset_{part}.txt").write_text(heading + "".join(rows))
+        write_photos(root, names)
+    return made
+
+
+def seven_scenes(root: Path) -> Poses:
+    made: Poses = {}
+    for split, sequence in (("Train", "seq-01"), ("Test", "seq-02")):
+        (root / f"{split}Split.txt").write_text(f"sequence{int(sequence[-2:])}\n")
+        names = [f"{sequence}/frame-{i:06d}.color.png" for i in range(3)]
+        write_photos(root, names)
+        made |= (poses := poses_for(names))
+        for name, pose in poses.items():
+            rows = np.vstack((pose.inverse().matrix(), [0, 0, 0, 1]))
+            file = root / name.replace(".color.png", ".pose.txt")
+            file.write_text("\n".join(numbers(row) for row in rows) + "\n")
+            write_photos(root, [name.replace("color", "depth")])
+        file.write_text("-1.#IND nan inf 0\n" * 4)  # tracking has failed
+        del made[names[-1]]
+    return made
+
+
+def rendered(root: Path) -> Poses:
+    names = [f"{i}.jpg" for i in range(5)]
+    write_photos(root / "images", names)
+    made = poses_for(names)
+    poses = {
+        name: {"R_cw": pose.rotation.matrix().tolist(), "t_cw": pose.translation.tolist()}
+        for name, pose in made.items()
+    }
+    camera = {"model": "PINHOLE", "width": 64, "height": 48, "params": [50, 50, 32, 24]}
+    content = {"images": poses, "cameras": dict.fromkeys(names, camera)}
+    (root / "gt.json").write_text(json.dumps(content))
+    return made
+
+
+def wxyz(pose: pycolmap.Rigid3d) -> np.ndarray:
+    return pose.rotation.quat[[3, 0, 1, 2]]
+
+
+MAKERS: dict[str, Callable[[Path], Poses]] = {
+    "kapture": kapture,
+    "aachen": aachen,
+    "inloc": inloc,
+    "cambridge": cambridge,
+    "7scenes": seven_scenes,
+    "rendered": rendered,
+}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["visloc.py", *map(str, words)])
+    visloc.main()
+
+
+def test_every_layout_is_fabricated() -> None:
+    assert set(MAKERS) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize("layout", MAKERS)
+def test_queries_and_the_map_are_staged_for_our_commands(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = tmp_path / "given", tmp_path / "staged"
+    root.mkdir()
+    made = MAKERS[layout](root)
+
+    run(monkeypatch, layout, root, "--stage", out)
+
+    given = load_visloc(layout, root)
+    queries = given.queries.records
+    assert below(out / "query") == set(queries)
+    has_cameras = all(one.camera is not None for one in queries.values())
+    assert has_cameras == (layout != "cambridge")
+    lines = (out / "intrinsics.txt").read_text().splitlines() if has_cameras else []
+    assert [line.split()[0] for line in lines] == (list(queries) if has_cameras else [])
+    assert_true({name: one.cam_from_world for name, one in queries.items() if one.cam_from_world}, made)
+    assert (given.mapping is not None) == (layout not in ("aachen", "inloc"))
+    if given.mapping is None:
+        assert not (out / "map").exists()
+        return
+    if layout == "cambridge":
+        poses = load_ground_truth(out / "map.json").poses
+    else:
+        (model,) = read_models(out / "poses")
+        poses = {image.name: image.cam_from_world() for image in model.images.values()}
+        assert len(model.cameras) == 1
+    assert_true(poses, made)
+    assert below(out / "map") == set(poses) == set(given.mapping.records)
+    assert set(poses) | {name for name in queries if name in made} == set(made)
+
+
+def below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+
+
+def assert_true(found: Mapping[str, pycolmap.Rigid3d], made: Poses) -> None:
+    assert set(found) <= set(made)
+    for name, pose in found.items():
+        np.testing.assert_allclose(pose.matrix(), made[name].matrix(), atol=1e-9)
+
+
+def test_pairs_of_another_retrieval_are_staged_best_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kapture(tmp_path)
+    file = tmp_path / "pairsfile" / "query" / "top2.txt"
+
+    run(monkeypatch, "kapture", tmp_path, "--stage", tmp_path / "out", "--pairs", file)
+
+    # db/3.jpg is not in the map
+    wanted = "q/a.jpg\tdb/2.jpg\nq/a.jpg\tdb/1.jpg\nq/b.jpg\tdb/1.jpg\n"
+    assert (tmp_path / "out" / "pairs.txt").read_text() == wanted
+
+
+@pytest.mark.parametrize(
+    ("layout", "file", "old", "new", "message"),
+    [
+        ("aachen", "queries/day_time_queries_with_intrinsics.txt", "SIMPLE", "S", "intrinsics.txt:1: 'S_RA"),
+        ("aachen", "queries/night_time_queries_with_intrinsics.txt", "night/b", "day/a", "occurs twice"),
+        ("inloc", "query/iphone7/IMG_0732.JPG", None, "no photo", "IMG_0732.JPG is no readable photo"),
+        ("cambridge", "dataset_test.txt", "Visual", "Virtual", "dataset_test.txt is no list of Cambridge"),
+        ("cambridge", "dataset_train.txt", "seq1/2.png", "seq1/2.png 1", "dataset_train.txt:5: expected"),
+        ("cambridge", "dataset_train.txt", "seq1/2", "seq1/1", "dataset_train.txt:5: photo"),
+        ("7scenes", "TestSplit.txt", "sequence2", "second", "TestSplit.txt:1: 'second' is no sequence"),
+        ("7scenes", "TrainSplit.txt", "sequence1", "sequence7", "seq-07 is missing"),
+        ("7scenes", "seq-02/frame-000000.pose.txt", " 1.0\n", " 2.0\n", "frame-000000.pose.txt"),
+        (
+            "7scenes",
+            "seq-02/frame-000001.pose.txt",
+            None,
+            "1 0 0 0\n",
+            "frame-000001.pose.txt: expected the 4",
+        ),
+        ("7scenes", "seq-02/frame-000001.pose.txt", None, "1 0 0 x\n" * 4, "frame-000001.pose.txt:1: "),
+    ],
+)
+def test_a_malformed_file_of_any_layout_is_named(
+    layout: str, file: str, old: str | None, new: str, message: str, tmp_path: Path
+) -> None:
+    MAKERS[layout](tmp_path)
+    path = tmp_path / file
+    if old is None:
+        path.write_text(new)
+    else:
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    with pytest.raises(InputError) as error:
+        load_visloc(layout, tmp_path)
+
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("layout", "file"),
+    [
+        ("kapture", "query/sensors/sensors.txt"),
+        ("aachen", "queries/day_time_queries_with_intrinsics.txt"),
+        ("inloc", "query/iphone7/IMG_0731.JPG"),
+        ("cambridge", "dataset_test.txt"),
+        ("7scenes", "seq-01/frame-000001.pose.txt"),
+        ("7scenes", "TrainSplit.txt"),
+    ],
+)
+def test_a_missing_file_ends_the_command_in_a_line(
+    layout: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MAKERS[layout](tmp_path)
+    (tmp_path / file).unlink()
+    for other in (tmp_path / file).parent.glob("*queries*"):
+        other.unlink()
+    for other in (tmp_path / file).parent.glob("*.JPG"):
+        other.unlink()
+
+    with pytest.raises(SystemExit, match=r"error: .*(missing|no photos|holds no)"):
+        run(monkeypatch, layout, tmp_path, "--stage", tmp_path / "out")
+
+
+@pytest.mark.parametrize("line", ["q/a.jpg, db/1.jpg", "q/a.jpg, db/1.jpg, best", ""])
+def test_malformed_pairs_are_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text(line)
+
+    with pytest.raises(InputError, match=r"pairs\.txt"):
+        load_pairs(tmp_path / "pairs.txt")
+
+
+GOOD = {"name": "q/a.jpg", "state": "localised", "R_cw": np.eye(3).tolist(), "t_cw": [0, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "JSON"),
+        ("[]", "is no poses.json"),
+        ('{"queries": {}}', "is no poses.json"),
+        ('{"queries": ["q/a.jpg"]}', "is no poses.json"),
+        ({"name": None}, "None is no query"),
+        ({"name": ["q/a.jpg"]}, "is no query"),
+        ({"name": "q/z.jpg"}, "'q/z.jpg' is no query"),
+        ({"R_cw": None}, "q/a.jpg: R_cw"),
+        ({"t_cw": "far"}, "q/a.jpg: R_cw or t_cw is not given"),
+        ({"R_cw": [[1, 0], [0]]}, "R_cw or t_cw is not given"),
+        ({"t_cw": [0, 0]}, "q/a.jpg: R_cw is no"),
+        ({"R_cw": [[1, 0, 0], [0, 1, 0]]}, "q/a.jpg: R_cw is no"),
+        ({"R_cw": [[2, 0, 0]] * 3}, "q/a.jpg: R_cw is no"),
+        ({"t_cw": [0, 0, 1e999]}, "JSON|is not finite"),
+    ],
+)
+def test_a_malformed_poses_json_is_named(content: str | dict[str, object], message: str, query: Path) -> None:
+    path = query / "poses.json"
+    path.write_text(content if isinstance(content, str) else json.dumps({"queries": [GOOD | content]}))
+
+    with pytest.raises(InputError, match=message) as error:
+        visloc.read_poses(path, load_kapture(query))
+
+    assert "poses.json" in str(error.value)
+
+
+def test_a_pose_without_its_rotation_is_refused(query: Path) -> None:
+    one = {key: value for key, value in GOOD.items() if key != "R_cw"}
+    (query / "poses.json").write_text(json.dumps({"queries": [one]}))
+
+    with pytest.raises(InputError, match=r"poses\.json: q/a\.jpg: R_cw or t_cw is not given"):
+        visloc.read_poses(query / "poses.json", load_kapture(query))
+
+
+def test_a_query_that_occurs_twice_is_refused(query: Path) -> None:
+    one = {"name": "q/a.jpg", "state": "not localised", "reason": "dark"}
+    (query / "poses.json").write_text(json.dumps({"queries": [one, one]}))
+
+    with pytest.raises(InputError, match=r"poses\.json: 'q/a\.jpg' is no query, or occurs twice"):
+        visloc.read_poses(query / "poses.json", load_kapture(query))
+
+
 def test_poses_are_scored_and_submitted(
     query: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,10 +362,8 @@ def test_poses_are_scored_and_submitted(
         {"name": "q/c.jpg", "state": "not localised", "reason": "dark"},
     ]
     (query / "poses.json").write_text(json.dumps({"queries": queries}))
-    words = ["visloc.py", query, query, "--submission", query / "out.txt"]
-    monkeypatch.setattr(sys, "argv", [*map(str, words)])
 
-    visloc.main()
+    run(monkeypatch, "kapture", query, query, "--submission", query / "out.txt")
 
     found = json.loads(capsys.readouterr().out)[str(query)]
     assert (found["queries"], found["localised"], found["with_truth"]) == (3, 2, 2)

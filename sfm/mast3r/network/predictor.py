@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..values import PixelMap
+from ..values import WindowMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class NetworkPhoto:
     name: str
     pixels: NDArray[np.uint8]
     """(H, W, 3) RGB, H and W multiples of 16; the network normalises to [-1, 1] itself."""
-    window: PixelMap | None = None
+    window: WindowMap | None = None
     """Where the pixels lie in the upright photo, when they are a window of it and not the whole photo; the
     network doesn't ask."""
 
@@ -37,7 +37,7 @@ class EncodedPhoto:
     """(N, D), N = (H / 16) * (W / 16) in row-major order; as the encoder gave them, or in `token_dtype`."""
     size: tuple[int, int]
     """(H, W), px of the network's image."""
-    window: PixelMap | None = None
+    window: WindowMap | None = None
     """As in `NetworkPhoto`."""
 
 

@@ -26,7 +26,7 @@ from sfm.errors import InputError
 
 from ..network.image_input import PATCH, pixel_map
 from ..network.predictor import EncodedPhoto, NetworkPhoto
-from ..values import PixelMap
+from ..values import WindowMap
 from .oracle_scene import Float32, Float64, TrueView, load_scene, pixel_angle, typical_footprint
 
 _TOKEN_DIM = 64
@@ -46,7 +46,7 @@ class Shown(NamedTuple):
     """What a network image shows: a photo, or a window of it."""
 
     name: str
-    window: PixelMap | None = None
+    window: WindowMap | None = None
 
     @property
     def label(self) -> str:
@@ -176,7 +176,7 @@ class OraclePredictor:
         order = np.argsort(-np.linalg.norm(tokens, axis=1), kind="stable")[:count]
         return np.ascontiguousarray(tokens[order])
 
-    def grid(self, name: str, window: PixelMap | None = None) -> PixelMap:
+    def grid(self, name: str, window: WindowMap | None = None) -> WindowMap:
         """Where the network's pixels lie in a photo."""
         if window is not None:
             return window
@@ -191,7 +191,7 @@ class OraclePredictor:
             )
         return self._views[name]
 
-    def points(self, name: str, window: PixelMap | None = None) -> Float64:
+    def points(self, name: str, window: WindowMap | None = None) -> Float64:
         """World points (H, W, 3) of a photo's network pixels, NaN where nothing is."""
         return self._points(Shown(name, window))
 

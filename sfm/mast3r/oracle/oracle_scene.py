@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sfm.errors import InputError
 from sfm.untrusted.names import path_below
 
-from ..values import PixelMap
+from ..values import WindowMap
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -76,7 +76,7 @@ class TrueView:
             raise InputError(f"{self.depth_file}: depth must be finite and not negative", hint=_HINT)
         return depth
 
-    def world_points(self, grid: PixelMap) -> Float64:
+    def world_points(self, grid: WindowMap) -> Float64:
         """The world point behind each network pixel, (H, W, 3), metres; NaN where nothing is."""
         rows, columns = grid.size
         x, y = np.meshgrid(np.arange(columns, dtype=np.float64), np.arange(rows, dtype=np.float64))
@@ -88,7 +88,7 @@ class TrueView:
         points[depth == 0] = np.nan
         return np.asarray(points.reshape(rows, columns, 3), np.float64)
 
-    def sees(self, points: Float64, grid: PixelMap) -> NDArray[np.bool_]:
+    def sees(self, points: Float64, grid: WindowMap) -> NDArray[np.bool_]:
         """Which world points (N, 3) this photo shows within its network image; none that are NaN."""
         local = points @ self.rotation.T + self.translation
         local[~(local[:, 2] > 0)] = [0.0, 0.0, -1.0]
@@ -191,7 +191,7 @@ def _is_rotation(matrix: Float64) -> bool:
         return bool(np.abs(matrix @ matrix.T - np.eye(3)).max() < 1e-3 and np.linalg.det(matrix) > 0)
 
 
-def typical_footprint(views: Iterable[TrueView], grids: Mapping[str, PixelMap]) -> float:
+def typical_footprint(views: Iterable[TrueView], grids: Mapping[str, WindowMap]) -> float:
     """Size in metres of what a network pixel covers: the median over pixels of the median photo."""
     sizes = []
     for view in views:
@@ -203,6 +203,6 @@ def typical_footprint(views: Iterable[TrueView], grids: Mapping[str, PixelMap]) 
     return float(np.median(sizes))
 
 
-def pixel_angle(view: TrueView, grid: PixelMap) -> float:
+def pixel_angle(view: TrueView, grid: WindowMap) -> float:
     """Width of a network pixel at depth 1."""
     return grid.photo_px / view.camera.mean_focal_length()

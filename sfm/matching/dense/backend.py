@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
+import pycolmap
 import torch
 from numpy.typing import NDArray
 
@@ -216,9 +217,15 @@ class Mast3rBackend:
         )
         return MatchReport(len(results), len(edges) - len(todo), inliers, failed)
 
-    def pixel_queries(self) -> PixelQueries:
-        """Where described photos show given positions of each other."""
-        return PixelQueries(self.predictor, self._encoded, self.context.config.mast3r.min_confidence)
+    def pixel_queries(self, cameras: Mapping[str, pycolmap.Camera] | None = None) -> PixelQueries:
+        """Where described photos show given positions of each other.
+
+        Photos larger than the network's images are asked in windows, too, where `cameras` is not None; those
+        of photos with a camera there are turned to look along their own axis.
+        """
+        dense = self.context.config.mast3r
+        tokens = None if cameras is None else WindowTokens(self._encoded, dense.max_windows, cameras)
+        return PixelQueries(self.predictor, self._encoded, dense.min_confidence, tokens)
 
     def _window_matcher(self) -> WindowMatcher | None:
         dense = self.context.config.mast3r

@@ -1,8 +1,9 @@
-"""Photos of a folder of kapture: cameras and, where there are any, true poses; from `sensors/*.txt`.
+"""Photos of a folder of kapture: cameras and, where there are any, true poses; from `sensors/*.txt`; pairs.
 
 CSV with `#` for comments. `sensors.txt`: sensor_id, name, camera, MODEL, width, height, parameters …;
 `records_camera.txt`: timestamp, sensor_id, photo; `trajectories.txt`: timestamp, sensor_id, qw, qx, qy, qz,
-tx, ty, tz (world to device), which the queries of some benchmarks do not have. Rigs are refused.
+tx, ty, tz (world to device), which the queries of some benchmarks do not have. Rigs are refused. Pairs of
+queries and photos of the map, from another program's retrieval: query, photo, score.
 """
 
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ def load_kapture(folder: Path) -> Mapping[str, Record]:
         if values[0] in cameras:
             raise InputError(f"{line.where}: a second sensor {values[0]!r}")
         if values[2] == "camera":
-            cameras[values[0]] = _camera(line, values[3:])
+            cameras[values[0]] = camera_of(line, values[3:])
     poses: dict[tuple[str, str], pycolmap.Rigid3d] = {}
     if (sensors / "trajectories.txt").is_file():
         for line, values in _rows(sensors / "trajectories.txt", 9):
@@ -63,6 +64,21 @@ def load_kapture(folder: Path) -> Mapping[str, Record]:
     return found
 
 
+def load_pairs(path: Path) -> list[tuple[str, str]]:
+    """Queries and photos of the map, each query's of the highest score first.
+
+    Raises:
+        InputError: the file is missing or malformed; with file and line.
+    """
+    found = [
+        (query, photo, float(numbers(Line(line.where, score), 1, "a score")[0]))
+        for line, (query, photo, score) in _rows(path, 3)
+    ]
+    if not found:
+        raise InputError(f"{path} names no pair")
+    return [pair[:2] for pair in sorted(found, key=lambda pair: (pair[0], -pair[2]))]
+
+
 def _rows(path: Path, least: int) -> list[tuple[Line, list[str]]]:
     rows = []
     for line in lines_of(path):
@@ -74,8 +90,12 @@ def _rows(path: Path, least: int) -> list[tuple[Line, list[str]]]:
     return rows
 
 
-def _camera(line: Line, values: list[str]) -> pycolmap.Camera | None:
-    """A camera from its model, width, height and parameters."""
+def camera_of(line: Line, values: list[str]) -> pycolmap.Camera | None:
+    """A camera from its model, width, height and parameters; None for UNKNOWN_CAMERA.
+
+    Raises:
+        InputError: the model is not COLMAP's, or the numbers are not as many as it has, or no size.
+    """
     if values[:1] == ["UNKNOWN_CAMERA"]:
         return None
     if not values or values[0] not in _MODELS:

@@ -140,5 +140,7 @@ def _listed(folder: Path) -> dict[str, None]:
 
 def _calibration(cameras: PhotoIntrinsics, name: str) -> tuple[NDArray[np.float64], tuple[int, int]]:
     camera = cameras.of(Path(name))
+    if camera.model != "PINHOLE":
+        raise InputError(f"{cameras.path}: {name} has a {camera.model}; Map-free's cameras are pinholes")
     fx, fy, cx, cy = camera.params
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), camera.size

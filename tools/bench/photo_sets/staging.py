@@ -35,7 +35,7 @@ def stage(scene: BenchmarkScene, folder: Path) -> Path:
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
     for name in scene.names:
-        _link(scene.photos / name, images / name)
+        link_photo(scene.photos / name, images / name)
     for name, text in texts.items():
         _write_if_other(folder / name, text)
     return folder
@@ -71,8 +71,12 @@ def photo_list(scene: BenchmarkScene) -> str:
     return "".join(f"{name}\n" for name in scene.names)
 
 
-def _link(photo: Path, link: Path) -> None:
-    """A symbolic link, a hard one where the system has none, a copy where neither can be made."""
+def link_photo(photo: Path, link: Path) -> None:
+    """Make a symbolic link, a hard one where the system has none, a copy where neither can be made.
+
+    Raises:
+        InputError: none of them can be made.
+    """
     photo = photo.resolve()
     if link.exists() and os.path.samefile(link, photo):
         return

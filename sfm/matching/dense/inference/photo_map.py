@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfm.mast3r.values import PixelMap
+from sfm.mast3r.values import WindowMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class PhotoMap:
     The network sees photos upright; COLMAP's models refer to pixels as stored, EXIF orientation not applied.
     """
 
-    upright: PixelMap
+    upright: WindowMap
     """Network pixels in the upright photo."""
     stored_size: tuple[int, int]
     """Width and height of the stored pixels, px."""
@@ -40,8 +40,11 @@ class PhotoMap:
 
     def to_network(self, xy: NDArray[np.floating]) -> NDArray[np.float32]:
         """Network pixels (N, 2), not rounded, of stored photo coordinates (N, 2)."""
-        upright = _turned(np.asarray(xy, np.float64), self.stored_size, self.orientation, to_stored=False)
-        return self.upright.to_network(upright)
+        return self.upright.to_network(self.to_upright(xy))
+
+    def to_upright(self, xy: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Positions (N, 2) in the upright photo of stored photo coordinates (N, 2)."""
+        return _turned(np.asarray(xy, np.float64), self.stored_size, self.orientation, to_stored=False)
 
 
 def _turned(

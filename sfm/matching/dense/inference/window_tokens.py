@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
 from sfm.errors import SfmError
 from sfm.ingest.decode import UnusablePhotoError, load_rgb
 from sfm.mast3r.network.predictor import EncodedPhoto, NetworkPhoto
+from sfm.mast3r.values import TurnedMap
 
 from .lru_cache import Recent
 from .memory import OUT_OF_MEMORY, in_batches
 from .photos import EncodedPhotos
-from .windows import Windows, lay_windows, upright_size
+from .windows import Windows, lay_windows, turned, upright_size
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class WindowTokens:
     photos: EncodedPhotos
     max_windows: int
     """Pairs of windows that are matched for a pair of photos."""
+    cameras: Mapping[str, pycolmap.Camera] = field(default_factory=dict)
+    """Of photos whose windows are turned to look along their own axis."""
     num_encoded: int = 0
     """Windows that went through the encoder so far."""
     _windows: dict[str, Windows] = field(default_factory=dict, repr=False)
@@ -48,7 +52,9 @@ class WindowTokens:
         """Where a photo's windows lie."""
         if name not in self._windows:
             photos = self.photos
-            self._windows[name] = lay_windows(photos.maps[name], photos.image_size, self.max_windows)
+            laid = lay_windows(photos.maps[name], photos.image_size, self.max_windows)
+            camera = self.cameras.get(name)
+            self._windows[name] = laid if camera is None else turned(laid, camera)
         return self._windows[name]
 
     def encoded(self, name: str, indices: Sequence[int]) -> dict[int, EncodedPhoto]:
@@ -99,9 +105,18 @@ class WindowTokens:
         return fresh
 
     def _cut(self, name: str, index: int, pixels: NDArray[np.uint8]) -> NetworkPhoto:
-        window = self.windows(name).maps[index]
-        (x, y), (height, width) = window.crop, window.size
-        return NetworkPhoto(name, np.ascontiguousarray(pixels[y : y + height, x : x + width]), window)
+        windows = self.windows(name)
+        window, (height, width) = windows.maps[index], windows.size
+        if isinstance(window, TurnedMap):
+            scale = np.divide(windows.resized, upright_size(windows.photo))
+            matrix = np.diag([*scale, 1.0]) @ np.array(window.homography).reshape(3, 3)
+            turned_to = (matrix / matrix[2, 2]).ravel()[:8].tolist()
+            how = Image.Transform.PERSPECTIVE, turned_to, Image.Resampling.BICUBIC
+            cut = np.asarray(Image.fromarray(pixels).transform((width, height), *how))
+        else:
+            x, y = window.crop
+            cut = np.ascontiguousarray(pixels[y : y + height, x : x + width])
+        return NetworkPhoto(name, cut, window)
 
     def _read(self, name: str) -> NDArray[np.uint8] | None:
         """Upright pixels (H, W, 3) that windows are cut from; None when the photo cannot be read any more."""

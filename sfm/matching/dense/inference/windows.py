@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from sfm.config.schema import Mast3rConfig
 from sfm.mast3r.network.image_input import PATCH
-from sfm.mast3r.values import PixelMap
+from sfm.mast3r.values import PixelMap, TurnedMap, WindowMap
 
 from .photo_map import PhotoMap
 
@@ -35,7 +37,7 @@ class Windows:
     """Of the whole photo in the network's image."""
     resized: tuple[int, int]
     """Width and height of the upright photo that windows are cut from, px."""
-    maps: tuple[PixelMap, ...]
+    maps: tuple[WindowMap, ...]
     """Where each window's pixels lie in the upright photo; empty when the photo is not cut."""
 
     @property
@@ -59,9 +61,7 @@ class Windows:
         """(M, number of windows): which windows show which photo positions (M, 2)."""
         if not self.maps:
             return np.ones((len(xy), 1), bool)
-        uncropped = replace(self.photo, upright=replace(self.maps[0], crop=(0, 0)))
-        corners = np.array([window.crop for window in self.maps])
-        here = uncropped.to_network(xy)[:, None] - corners
+        here = np.stack([self.photo_map(i).to_network(xy) for i in range(len(self.maps))], axis=1)
         return np.asarray(((here >= -0.5) & (here < np.array(self.size[::-1]) - 0.5)).all(axis=2))
 
 
@@ -92,6 +92,35 @@ def lay_windows(photo: PhotoMap, image_size: int, max_pairs: int) -> Windows:
         for x in _starts(resized[0], size[0])
     )
     return Windows(photo, resized, maps)
+
+
+def turned(windows: Windows, camera: pycolmap.Camera) -> Windows:
+    """The same windows, each as the photo's camera sees its middle when it is turned to look there.
+
+    The network takes optical axes to be in the middle of its images. The lens's distortion stays as it is.
+    Windows of cameras without a plane of their image, fisheyes and panoramas, are left as they are.
+    """
+    if not windows.maps or "FISHEYE" in camera.model_name or not camera.focal_length_idxs():
+        return windows
+    photo, (height, width) = windows.photo, windows.size
+    whole, (resized_x, resized_y) = upright_size(photo), windows.resized
+    scale = np.array([whole[0] / resized_x, whole[1] / resized_y])
+    focal = np.array([camera.focal_length_x, camera.focal_length_y])
+    centre = photo.to_upright(np.array([[camera.principal_point_x, camera.principal_point_y]]))[0]
+    upright = _calibration(focal if photo.orientation < 5 else focal[::-1], centre)
+    seen = _calibration(upright.diagonal()[:2] / scale, np.array([width / 2, height / 2]))
+    maps = []
+    for window in windows.maps:
+        middle = window.to_photo(np.array([[width - 1, height - 1]]) / 2)[0]
+        axis = np.linalg.solve(upright, [*middle.tolist(), 1.0])
+        turn, _ = Rotation.align_vectors(axis[None], [[0, 0, 1]])
+        homography = upright @ turn.as_matrix() @ np.linalg.inv(seen)
+        maps.append(TurnedMap(tuple(homography.ravel().tolist()), window.size, window.photo_px))
+    return replace(windows, maps=tuple(maps))
+
+
+def _calibration(focal: NDArray[np.float64], centre: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.array([[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]], np.float64)
 
 
 def choose_pairs(
