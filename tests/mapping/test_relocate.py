@@ -6,13 +6,13 @@ from pathlib import Path
 import pycolmap
 import pytest
 
-from retrieval import Pair
 from sfm.config.schema import RegisterConfig
 from sfm.diagnosis.visual_aliasing import read_inconsistent_pairs
 from sfm.mapping import AmbiguousPart, ambiguous_parts
-from sfm.mapping.edits.relocate import _log_likelihood, relocate_parts
+from sfm.mapping.edits.relocate import relocate_parts
 from sfm.mapping.growing.submodels import Submodel
-from sfm.mapping.pose_consistency.pose_judge import PoseJudge, expected_right
+from sfm.mapping.measures.inconsistent_parts import across
+from sfm.mapping.pose_consistency.pose_judge import PoseJudge
 from sfm.mapping.scene.journal import Journal
 from sfm.mapping.scene.scene import Scene
 
@@ -51,17 +51,6 @@ def test_a_part_at_a_wrong_place_is_moved_to_where_its_pairs_say(photographed: P
     assert set(moved["names"]) == {scene.truth.image(i).name for i in PART}
 
 
-def test_few_pairs_that_are_nearly_certain_outweigh_many_that_are_likelier_false() -> None:
-    sure = {Pair("a", f"s{i}"): 0.95 for i in range(5)}
-    doubtful = {Pair("a", f"d{i}"): 0.25 for i in range(30)}
-    probability = {**sure, **doubtful}
-
-    there, here = (_log_likelihood(probability, probability.keys(), some.keys()) for some in (sure, doubtful))
-
-    assert there > here
-    assert _log_likelihood({Pair("a", "b"): 1.0}, {Pair("a", "b")}, set()) > -5  # no pair decides alone
-
-
 def test_a_model_that_stands_right_stays(photographed: Photographed) -> None:
     scene, model = photographed
 
@@ -91,23 +80,16 @@ def test_photos_are_moved_by_fewer_matches_that_are_likelier_true(
     assert synthetic.max_rotation_error_deg(mended, scene.truth) < 1
 
 
-def test_the_pairs_that_agree_with_a_placement_say_how_likely_it_is(photographed: Photographed) -> None:
+def test_log_odds_of_a_placement_tell_the_right_one(photographed: Photographed) -> None:
     scene, model = photographed
-    context = workbench(scene.database)
     report = read_inconsistent_pairs(scene.database, frozenset())
     assert report is not None
-    judge = PoseJudge(context.scene, report.probability)
-    names = {image_id: image.name for image_id, image in scene.truth.images.items()}
-    across = frozenset(Pair.of(names[a], names[b]) for a, b in ACROSS)
-    part = frozenset(names[i] for i in PART)
-    wrong = astray(model)
+    judge = PoseJudge(workbench(scene.database).scene, report.probability)
+    part = frozenset(scene.truth.image(i).name for i in PART)
 
-    def expected(model: pycolmap.Reconstruction, agreeing: frozenset[Pair]) -> float:
-        return expected_right(judge.evidence(model).with_agreeing(part, across, agreeing))
+    right, wrong = (across(part, judge.placement_log_odds(one)) for one in (model, astray(model)))
 
-    assert expected(model, across) >= expected(model, frozenset(sorted(across)[:1]))
-    assert expected(model, across) > expected(model, frozenset())
-    assert expected(wrong, across) > judge.right_images(wrong)
+    assert right > 0 > wrong
 
 
 def ambiguous(database: Path, model: pycolmap.Reconstruction) -> list[AmbiguousPart]:

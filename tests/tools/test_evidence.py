@@ -154,7 +154,8 @@ def row(kind: str, *, folded: int, seed: int, has_photos: bool = False) -> Label
     points = dict.fromkeys(names, 100)
     looks = overlaps if has_photos else None
     agreeing = probability.keys() - border
-    evidence = ModelEvidence(points, probability, agreeing, agreeing, overlaps, looks)
+    errors_px = dict.fromkeys(agreeing, 0.5) | dict.fromkeys(border, 20.0)
+    evidence = ModelEvidence(points, probability, agreeing, errors_px, overlaps, looks)
     right = np.array([int(name) >= folded for name in names])
     every = np.ones(16, bool)
     pairs = {pair: pair not in false for pair in probability}

@@ -11,9 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import eigsh
 
-from ..measures.laplacian import second_eigenvector, weights_across
-
+_DENSE = 50  # nodes up to which all eigenvectors are computed
+_SHIFT = 1e-3  # keeps the Laplacian, which has a zero eigenvalue, invertible
 _BALANCE = 0.1  # of the smaller side: so much fewer or more nodes are accepted for a better cut
 
 Weights = sp.csr_array
@@ -32,7 +33,7 @@ def cut_in_two(weights: Weights, share: float = 0.5, *, least: int = 1) -> Label
         least: nodes of a piece; where no piece has as many, all nodes are one.
     """
     root = np.sqrt(np.maximum(weights.sum(axis=1), 1e-12))
-    order = np.argsort(second_eigenvector(weights) / root, kind="stable")
+    order = np.argsort(_second_eigenvector(weights) / root, kind="stable")
     first = np.zeros(len(order), dtype=bool)
     first[order[: _best_cut(weights, order, share)]] = True
     return _pieces(weights, first, least)
@@ -44,7 +45,7 @@ def _best_cut(weights: Weights, order: NDArray[np.int64], share: float) -> int:
     rank = np.empty(count, dtype=np.int64)
     rank[order] = np.arange(count)
     edges = sp.coo_array(sp.triu(weights, 1))
-    cut = weights_across(rank[np.stack(edges.coords, axis=1)], edges.data, count)
+    cut = _weights_across(rank[np.stack(edges.coords, axis=1)], edges.data, count)
     volume = np.cumsum(weights.sum(axis=1)[order])
     cost = cut / np.maximum(volume[:-1], 1e-12) + cut / np.maximum(volume[-1] - volume[:-1], 1e-12)
     slack = _BALANCE * count * min(share, 1 - share)
@@ -69,3 +70,30 @@ def _pieces(weights: Weights, first: NDArray[np.bool_], least: int) -> Labels:
         free = ~settled & pull.any(axis=0)
         members[np.argmax(pull, axis=0)[free], np.flatnonzero(free)] = 1.0
     return np.asarray(np.argmax(members, axis=0))
+
+
+def _second_eigenvector(weights: sp.csr_array) -> NDArray[np.float64]:
+    """Second eigenvector (N,) of D^-1/2 (D - W) D^-1/2 of symmetric weights, its largest entry positive."""
+    scale = sp.diags_array(1 / np.sqrt(np.maximum(weights.sum(axis=1), 1e-12)))
+    laplacian = sp.eye_array(weights.shape[0]) - scale @ weights @ scale
+    if weights.shape[0] <= _DENSE:
+        vector = np.linalg.eigh(laplacian.toarray())[1][:, 1]
+    else:
+        start = np.random.default_rng(0).standard_normal(weights.shape[0])
+        values, vectors = eigsh(sp.csc_array(laplacian), k=2, sigma=-_SHIFT, which="LM", v0=start)
+        vector = vectors[:, np.argmax(values)]
+    return np.asarray(vector * (1.0 if vector[np.argmax(np.abs(vector))] > 0 else -1.0))
+
+
+def _weights_across(
+    ranks: NDArray[np.int64], weights: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Weight of the edges between the first k + 1 nodes of an order and the others; (count - 1,).
+
+    Args:
+        ranks: (E, 2) rank of both ends of each edge.
+        weights: (E,).
+        count: number of nodes.
+    """
+    first, last = np.sort(ranks, axis=1).T
+    return np.cumsum(np.bincount(first, weights, count) - np.bincount(last, weights, count))[:-1]

@@ -19,12 +19,8 @@ from ..measures.inconsistent_parts import inconsistent_parts, placement_log_odds
 from ..measures.photo_consistency import photo_consistencies
 from ..measures.repeatability import repeatabilities
 from ..measures.soundness import MIN_COMMON_POINTS
-from ..measures.weak_parts import weakly_connected_parts
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity, tolerance
-
-_OUTVOTED_IF_INCONSISTENT = 0.5
-"""Smallest ratio of votes against an inconsistent present placement to votes for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +51,17 @@ def alternative_placements(
     probability: Mapping[Pair, float],
     *,
     looks: Mapping[Pair, float] | None = None,
-    with_weak: bool = False,
 ) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
-    Of each part that observes little of what the images beside it observe, or looks unlike them, however many
-    matches agree with its present placement. All verified pairs count, also those that are likelier false.
+    Of each of `inconsistent_parts`, however many matches agree with its present placement. All verified pairs
+    count, also those that are likelier false.
 
     Args:
         context: its scene has all pairs.
         submodel: left unchanged.
         probability: that each verified pair is true.
         looks: photo-consistency of the model, where it is known.
-        with_weak: whether weakly connected parts count, too, where more matches contradict their present
-            placement than agree with it. Half as many suffice where the placement is not consistent by its
-            covisibility.
     """
     scene, model = context.scene, submodel.reconstruction
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
@@ -86,11 +78,9 @@ def alternative_placements(
         for measure in measures
         for part in inconsistent_parts(submodel.names, placement_log_odds(measure, errors_px, probability))
     }
-    inliers = {pair: scene.view_graph.edges[pair].num_inliers for pair in errors_px}
-    weak = weakly_connected_parts(submodel.names, errors_px, inliers) if with_weak else set()
     present = _Present(context, submodel, errors_px, covisibility, overlaps, tolerance(model))
-    for part in sorted(inconsistent | weak, key=sorted):
-        if found := present.alternative(part, None if part in inconsistent else inliers):
+    for part in sorted(inconsistent, key=sorted):
+        if found := present.alternative(part):
             yield found
 
 
@@ -108,18 +98,12 @@ class _Present:
     max_error: float
     """Distance between two points that are the same, world."""
 
-    def alternative(
-        self, part: frozenset[str], votes: Mapping[Pair, int] | None
-    ) -> AlternativePlacement | None:
-        """The placement by the pairs that contradict the present one; `votes`: only where it is outvoted."""
+    def alternative(self, part: frozenset[str]) -> AlternativePlacement | None:
+        """The placement by the pairs that contradict the present one."""
         scene, names = self.context.scene, self.submodel.names
         across = frozenset(pair for pair in self.errors_px if len(part & {*pair}) == 1)
         present = frozenset(pair for pair in across if self.errors_px[pair] <= AGREED_PX)
         here = covisibility_test(self.overlaps, part, scene.tried, present)
-        if votes:
-            agree, contradict = (sum(votes[pair] for pair in some) for some in (present, across - present))
-            if contradict <= (1 if here.is_consistent else _OUTVOTED_IF_INCONSISTENT) * agree:
-                return None
         base, moving = replace(self.submodel, names=names - part), replace(self.submodel, names=part)
         against = replace(scene, view_graph=scene.view_graph.without(present))
         points_base, points_part = common_points(replace(self.context, scene=against), base, moving)

@@ -62,7 +62,7 @@ def ambiguous_parts(
         submodel = Submodel.of(scene.with_all_keypoints(model))
         undecided = [
             other
-            for other in alternative_placements(context, submodel, probability, with_weak=True)
+            for other in alternative_placements(context, submodel, probability)
             if not _is_decided(other) and (other.here.untried or other.there.untried)
         ]
         # Of parts within and beside each other, one may decide about the others.

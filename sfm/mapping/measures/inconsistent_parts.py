@@ -1,26 +1,28 @@
-"""Parts of a model that observe little of what the images placed beside them observe.
+"""Parts of a model whose placement much of what is known contradicts.
 
 Visual aliasing places images of one place beside those of another. Both then share the repeated surface and
-little else: within each place points are observed again, between them few. The partition of the images by
-these signed values is correlation clustering (Bansal et al. 2004) into two clusters at a time.
+little else: within each place points are observed again, between them few, and the true pairs between them
+contradict the poses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
-from scipy.sparse.linalg import eigsh
 
 from retrieval import Pair
 
 from .agreement import AGREED_PX, CONTRADICTED_PX
-from .nested_parts import nested_parts
+from .correlation_clustering import cluster_tree
 
-_DENSE = 50  # images up to which all eigenvectors are computed
-_NUM_STARTS = 3
+_MIN_IMAGES = 3
+_CONTRADICTED = 0.5
+"""Smallest ratio of the log-odds against the placement of a part to those for it."""
+_SUREST = 0.99
+"""Largest probability of a pair: no pair decides alone."""
 
 
 def placement_log_odds(
@@ -28,71 +30,91 @@ def placement_log_odds(
 ) -> dict[Pair, float]:
     """Log-odds that the images of a pair are rightly placed to each other.
 
-    The consistency of the images, where it is known. Other verified pairs count less, since repeated
-    structure agrees with the epipolar geometry of a wrong placement: by their probability, for or against it.
+    The consistency of the images, where it is known, and what follows from verified pairs.
 
     Args:
         consistency: log-odds of pairs of a model (`photo_consistencies` or `repeatabilities`).
         errors_px: median distance to the epipolar lines of each verified pair within it.
         probability: that a pair is true; others count as true.
     """
-    agreement = {
-        pair: probability.get(pair, 1.0) * (1 if error <= AGREED_PX else -1)
-        for pair, error in errors_px.items()
-        if error <= AGREED_PX or error > CONTRADICTED_PX
-    }
-    return {**agreement, **consistency}
+    agreeing = {pair for pair, error in errors_px.items() if error <= AGREED_PX}
+    contradicting = {pair for pair, error in errors_px.items() if error > CONTRADICTED_PX}
+    chance = {pair: probability.get(pair, 1.0) for pair in errors_px}
+    found = log_odds_of_pairs(chance, agreeing, contradicting)
+    return {pair: found.get(pair, 0.0) + consistency.get(pair, 0.0) for pair in {*found, *consistency}}
 
 
-def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> Iterator[frozenset[str]]:
-    """Parts whose log-odds with the rest are negative in sum, each before its own parts.
+def log_odds_of_pairs(
+    probability: Mapping[Pair, float], agreeing: Iterable[Pair], contradicting: Iterable[Pair]
+) -> dict[Pair, float]:
+    """Log-odds of placements by verified pairs, which count as independent.
+
+    A pair that agrees with a wrong placement is false, and so is one that contradicts a right one.
+
+    Args:
+        probability: that a pair is true.
+        agreeing: pairs that agree with the placements of their images.
+        contradicting: pairs that contradict them.
+    """
+    found = {pair: -math.log1p(-min(probability[pair], _SUREST)) for pair in agreeing}
+    return found | {pair: math.log1p(-min(probability[pair], _SUREST)) for pair in contradicting}
+
+
+def across(part: Set[str], log_odds: Mapping[Pair, float]) -> float:
+    """Sum of the log-odds of pairs of an image of a part with another."""
+    return sum(value for pair, value in sorted(log_odds.items()) if (pair.a in part) != (pair.b in part))
+
+
+def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> set[frozenset[str]]:
+    """Parts of at least 3 images, the smaller sides of cuts of a model.
+
+    First those of clusters (`cluster_tree`): their log-odds with the rest are half as negative as they are
+    positive, or more, and relatively more so than those of both clusters that a cluster was joined of, and of
+    the one that it was joined to. Where the sum is negative, single images then change sides while it falls
+    (Kernighan and Lin 1970, "An Efficient Heuristic Procedure for Partitioning Graphs", without exchanges).
 
     Args:
         names: images of a model.
         log_odds: of pairs within it (`placement_log_odds`); others count as 0.
     """
-    return nested_parts(names, lambda images: _least_consistent_cut(images, log_odds))
+    tree = cluster_tree(names, log_odds)
+    contradicted = [
+        _ratio(-against, agreeing) if _MIN_IMAGES <= size <= len(names) - _MIN_IMAGES else 0.0
+        for size, against, agreeing in zip(tree.sizes, tree.negative, tree.positive, strict=True)
+    ]
+    found = {one for one, ratio in enumerate(contradicted) if ratio >= _CONTRADICTED}
+    for whole, parts in enumerate(tree.joined, len(tree.names)):
+        for part in parts:
+            if contradicted[part] != contradicted[whole]:
+                found.discard(min(part, whole, key=contradicted.__getitem__))
+    weights = _symmetric(tree.names, log_odds)
+    sides = [
+        _settled(tree.names, weights, cluster) if across(cluster, log_odds) < 0 else cluster
+        for cluster in map(tree.images, sorted(found))
+    ]
+    halves = (min(one, names - one, key=lambda side: (len(side), min(side, default=""))) for one in sides)
+    return {frozenset(half) for half in halves if len(half) >= _MIN_IMAGES}
 
 
-def _least_consistent_cut(names: list[str], log_odds: Mapping[Pair, float]) -> frozenset[str]:
-    """One side of the cut with the least sum across it; empty where no sum is negative.
-
-    The signs of the leading eigenvectors are starts (Newman 2006, "Modularity and community structure in
-    networks"), from which single images change sides while the sum falls.
-    """
-    index = {name: number for number, name in enumerate(names)}
-    inside = {pair: value for pair, value in log_odds.items() if pair.a in index and pair.b in index}
-    if not any(value < 0 for value in inside.values()):
-        return frozenset()
-    a, b = np.array([(index[pair.a], index[pair.b]) for pair in inside], np.int64).T
-    half = sp.csr_array((np.array([*inside.values()]), (a, b)), shape=(len(names), len(names)))
-    weights = sp.csr_array(half + half.T)
-    least, best = 0.0, np.ones(len(names))
-    for start in _leading_eigenvectors(weights).T:
-        signs = _settled(weights, np.where(start >= 0, 1.0, -1.0))
-        across = float(weights.sum() - signs @ (weights @ signs)) / 4
-        if across < least:
-            least, best = across, signs
-    return frozenset(name for name in names if best[index[name]] < 0)
+def _ratio(against: float, agreeing: float) -> float:
+    return against / agreeing if agreeing > 0 else math.inf if against > 0 else 0.0
 
 
-def _leading_eigenvectors(weights: sp.csr_array) -> NDArray[np.float64]:
-    """Those of the largest eigenvalues, as columns, largest first."""
-    count = weights.shape[0]
-    if count <= _DENSE:
-        return np.asarray(np.linalg.eigh(weights.toarray())[1][:, : -_NUM_STARTS - 1 : -1])
-    start = np.random.default_rng(0).standard_normal(count)
-    values, vectors = eigsh(weights, k=_NUM_STARTS, which="LA", v0=start)
-    return np.asarray(vectors[:, np.argsort(-values)])
+def _symmetric(names: Sequence[str], log_odds: Mapping[Pair, float]) -> sp.csr_array:
+    number = {name: i for i, name in enumerate(names)}
+    inside = {pair: value for pair, value in log_odds.items() if pair.a in number and pair.b in number}
+    ends = np.array([(number[pair.a], number[pair.b]) for pair in inside], np.int64).reshape(-1, 2)
+    half = sp.csr_array((np.array([*inside.values()]), tuple(ends.T)), shape=(len(names), len(names)))
+    return sp.csr_array(half + half.T)
 
 
-def _settled(weights: sp.csr_array, signs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The signs, after as many single changes as lower the sum across the cut, the best one first."""
-    settled = signs.copy()
-    for _ in range(2 * len(settled)):
-        kept = settled * (weights @ settled)
+def _settled(names: Sequence[str], weights: sp.csr_array, part: Set[str]) -> frozenset[str]:
+    """One side, after as many single changes as lower the sum across, the best one first."""
+    signs = np.where([name in part for name in names], 1.0, -1.0)
+    for _ in range(2 * len(names)):
+        kept = signs * (weights @ signs)
         worst = int(np.argmin(kept))
         if kept[worst] >= 0:
             break
-        settled[worst] = -settled[worst]
-    return settled
+        signs[worst] = -signs[worst]
+    return frozenset(name for name, sign in zip(names, signs, strict=True) if sign > 0)

@@ -8,7 +8,7 @@ latter follow Heinly et al. 2014, "Correcting for Duplicate Scene Structure in S
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,8 @@ class ModelEvidence:
     """That a verified pair is true, of each pair within the model."""
     agreeing: Set[Pair]
     """Those of these pairs that the poses agree with."""
-    near: Set[Pair]
-    """Those within `AGREED_PX`, agreeing or not: they hold the images where they are."""
+    errors_px: Mapping[Pair, float]
+    """Median distance to the epipolar lines of each of these pairs."""
     repeatability: Mapping[Pair, float]
     """Log-odds that points are observed again, of pairs that were matched, but for deferred ones."""
     photo_consistency: Mapping[Pair, float] | None = None
@@ -73,11 +73,16 @@ class ModelEvidence:
             dict(sorted(points.items())),
             {pair: probability[pair] for pair in errors},
             agreeing_pairs(scene, errors),
-            frozenset(pair for pair, error in errors.items() if error <= AGREED_PX),
+            dict(errors),
             repeatabilities(model, within, scene.first_of_second, covisibility=covisibility),
             looks,
             deferred,
         )
+
+    @property
+    def near(self) -> frozenset[Pair]:
+        """Pairs within `AGREED_PX`, agreeing or not: they hold the images where they are."""
+        return frozenset(pair for pair, error in self.errors_px.items() if error <= AGREED_PX)
 
     @property
     def has_photos(self) -> bool:
@@ -88,20 +93,6 @@ class ModelEvidence:
     def consistency(self) -> Mapping[Pair, float]:
         """Log-odds for the placement of pairs of images to each other: photos know more than points."""
         return self.repeatability if self.photo_consistency is None else self.photo_consistency
-
-    def with_agreeing(self, part: Set[str], across: Set[Pair], agreeing: Set[Pair]) -> ModelEvidence:
-        """The evidence if poses agreed with just `agreeing` of the pairs `across`, of a part with the rest.
-
-        The consistency across is unknown before an adjustment, so no such pair has one.
-        """
-        looks = self.photo_consistency
-        return replace(
-            self,
-            agreeing=(self.agreeing - across) | agreeing,
-            near=(self.near - across) | agreeing,
-            repeatability=_but_across(self.repeatability, part),
-            photo_consistency=None if looks is None else _but_across(looks, part),
-        )
 
 
 def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
@@ -152,7 +143,3 @@ def _expected_true(index: Mapping[str, int], pairs: Sequence[Pair], chance: Mapp
 
 def _of_images(names: Iterable[str], values: Mapping[str, float]) -> Array:
     return np.array([values.get(name, 0.0) for name in names])
-
-
-def _but_across(values: Mapping[Pair, float], part: Set[str]) -> dict[Pair, float]:
-    return {pair: value for pair, value in values.items() if len(part & {*pair}) != 1}

@@ -11,6 +11,7 @@ import pycolmap
 
 from retrieval import Pair
 
+from ..measures.inconsistent_parts import placement_log_odds
 from ..measures.observations import PointTable
 from ..scene.scene import Scene
 from .pose_features import ModelEvidence
@@ -40,6 +41,11 @@ class PoseJudge:
                 del self._known[next(iter(self._known))]
             self._known[key] = ModelEvidence.of(self.scene, model, self.probability, self.deferred)
         return self._known[key]
+
+    def placement_log_odds(self, model: pycolmap.Reconstruction) -> dict[Pair, float]:
+        """Log-odds that the images of a pair of a model are rightly placed to each other."""
+        evidence = self.evidence(model)
+        return placement_log_odds(evidence.consistency, evidence.errors_px, evidence.probability)
 
     def right_images(self, model: pycolmap.Reconstruction) -> float:
         """Expected number of images whose pose is right."""
