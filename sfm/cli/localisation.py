@@ -81,8 +81,8 @@ def localize_command(
     sfm localize --reference A.jpg --query B.jpg [--intrinsics FILE] [-o OUT]
 
     With --reference there is no model: the camera of that photo is the world, and lengths are metres, by the
-    depth that the mast3r backend sees. The covariance then takes the intrinsics for exact, and cannot know
-    an error of scale that the depth of both photos shares. -o OUT may be left out.
+    depth that the mast3r backend sees. The covariance takes given intrinsics for exact, holds the error of
+    others, and cannot know an error of scale that the depth of both photos shares. -o OUT may be left out.
     """
     if reference is not None or queries:
         of_model = (images, database, partners, dense or None, coarse_to_fine or None, depth)

@@ -50,6 +50,8 @@ def test_photos_have_cameras_and_the_poses_there_are(query: Path) -> None:
         ("sensors.txt", "PINHOLE", "PIN", "sensors.txt:2: 'PIN' is no camera model"),
         ("sensors.txt", ", 240", "", "sensors.txt:2: expected width, height and 4"),
         ("sensors.txt", "640", "0", "sensors.txt:2: width and height"),
+        ("sensors.txt", "640", "1e30", "sensors.txt:2: width and height"),
+        ("sensors.txt", "500", "-500", "sensors.txt:2: a focal length"),
         ("records_camera.txt", "1, cam0", "1, cam1", "records_camera.txt:3: "),
         ("records_camera.txt", "q/b", "q/a", "records_camera.txt:3: photo 'q/a.jpg' occurs twice"),
         ("records_camera.txt", "1, cam0, q/b.jpg", "1, cam0", "records_camera.txt:3: 2 values"),
@@ -294,6 +296,23 @@ def test_a_missing_file_ends_the_command_in_a_line(
 
     with pytest.raises(SystemExit, match=r"error: .*(missing|no photos|holds no)"):
         run(monkeypatch, layout, tmp_path, "--stage", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../outside.jpg", "/outside.jpg"])
+def test_no_link_is_made_outside_of_the_staged_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = tmp_path / "given", tmp_path / "staged"
+    root.mkdir()
+    MAKERS["kapture"](root)
+    records = root / "query/sensors/records_camera.txt"
+    lines = records.read_text().splitlines()
+    records.write_text("\n".join([*lines[:-1], f"{lines[-1].rpartition(',')[0]}, {name}"]) + "\n")
+
+    with pytest.raises(SystemExit, match=r"error: .*outside\.jpg' cannot be used as the name of a photo"):
+        run(monkeypatch, "kapture", root, "--stage", out)
+
+    assert not out.exists() or below(out) == set()
 
 
 @pytest.mark.parametrize("line", ["q/a.jpg, db/1.jpg", "q/a.jpg, db/1.jpg, best", ""])

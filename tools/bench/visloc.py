@@ -37,6 +37,7 @@ from sfm.errors import InputError
 from sfm.evaluation import GroundTruth
 from sfm.evaluation.ground_truth import is_rotation
 from sfm.untrusted.documents import fits, read_json
+from sfm.untrusted.names import checked_name, place_below
 
 THRESHOLDS = ((0.1, 1.0), (0.25, 2.0), (0.5, 5.0), (5.0, 10.0))
 """Metres and degrees."""
@@ -89,9 +90,11 @@ def stage(benchmark: Benchmark, folder: Path, pairs: Sequence[tuple[str, str]]) 
 
 
 def _link_all(photos: Photos, folder: Path) -> None:
+    for name in photos.records:
+        checked_name(name, where=photos.folder)
     need_photos(photos.folder, photos.records, photos.folder)
     for name in photos.records:
-        link_photo(photos.folder / name, folder / name)
+        link_photo(photos.folder / name, place_below(folder, name))
 
 
 def _write_model(records: Mapping[str, Record], folder: Path) -> None:

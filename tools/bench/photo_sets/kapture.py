@@ -16,6 +16,8 @@ from photo_sets.mapfree import pose_of
 from photo_sets.texts import Line, lines_of, numbers
 from sfm.errors import InputError
 
+_MOST_PX = 1_000_000
+"""Of a side of a photo."""
 _MODELS = frozenset(pycolmap.CameraModelId.__members__) - {"INVALID"}
 
 
@@ -94,7 +96,8 @@ def camera_of(line: Line, values: list[str]) -> pycolmap.Camera | None:
     """A camera from its model, width, height and parameters; None for UNKNOWN_CAMERA.
 
     Raises:
-        InputError: the model is not COLMAP's, or the numbers are not as many as it has, or no size.
+        InputError: the model is not COLMAP's, or the numbers are not as many as it has, or no size, or a
+            focal length is not positive.
     """
     if values[:1] == ["UNKNOWN_CAMERA"]:
         return None
@@ -103,8 +106,10 @@ def camera_of(line: Line, values: list[str]) -> pycolmap.Camera | None:
     camera = pycolmap.Camera.create_from_model_name(1, values[0], 1.0, 1, 1)
     what = f"width, height and {len(camera.params)} parameters of {values[0]}"
     given = numbers(Line(line.where, " ".join(values[1:])), 2 + len(camera.params), what)
-    if min(given[:2]) < 1 or any(value != int(value) for value in given[:2]):
-        raise InputError(f"{line.where}: width and height must be whole numbers from 1 on")
+    if any(not 1 <= value <= _MOST_PX or value != int(value) for value in given[:2]):
+        raise InputError(f"{line.where}: width and height must be whole numbers from 1 to {_MOST_PX}")
     camera.width, camera.height = int(given[0]), int(given[1])
     camera.params = given[2:].tolist()
+    if any(camera.params[i] <= 0 for i in camera.focal_length_idxs()):
+        raise InputError(f"{line.where}: a focal length must be more than 0")
     return camera
