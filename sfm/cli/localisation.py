@@ -86,8 +86,7 @@ def localize_command(
     """
     if reference is not None or queries:
         of_model = (images, database, partners, dense or None, coarse_to_fine or None, depth)
-        is_of_model = any(option is not None for option in of_model)
-        _by_photo(request, reference, queries, intrinsics, is_of_model, as_json=as_json)
+        _by_photo(request, reference, queries, intrinsics, of_model, as_json=as_json)
         return
     import sfm
 
@@ -120,17 +119,17 @@ def _by_photo(
     reference: Path | None,
     queries: Sequence[Path],
     intrinsics: Path | None,
-    is_of_model: bool,
+    of_model: Sequence[object],
     *,
     as_json: bool,
 ) -> None:
-    """Localise against one photo."""
+    """Localise against one photo; `of_model`: options that need a model, None where they are not given."""
     import sfm
 
     usage = "sfm localize --reference A.jpg --query B.jpg [--intrinsics FILE] [-o OUT]"
     if reference is None or not queries:
         raise click.UsageError(f"--reference and --query belong together: {usage}")
-    if request.paths or is_of_model:
+    if request.paths or any(option is not None for option in of_model):
         raise click.UsageError(f"with --reference there is no MODEL, and no option of one: {usage}")
     config = request.config(needs_output=False)
     with shown(request) as progress:

@@ -49,11 +49,6 @@ class CovisibilityTest:
         return self.num_missing == 0 and self.num_agreeing < _MAX_SHARE * self.num_tried
 
     @property
-    def is_consistent(self) -> bool:
-        """Whether enough pairs were tried, and as many match as should."""
-        return self.num_missing == 0 and not self.is_inconsistent
-
-    @property
     def num_missing(self) -> int:
         """Number of pairs that have to be tried for a decision."""
         return max(0, _MIN_TRIED - self.num_tried)

@@ -89,8 +89,8 @@ def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> set[f
                 found.discard(min(part, whole, key=contradicted.__getitem__))
     weights = _symmetric(tree.names, log_odds)
     sides = [
-        _settled(tree.names, weights, cluster) if across(cluster, log_odds) < 0 else cluster
-        for cluster in map(tree.images, sorted(found))
+        _settled(tree.names, weights, tree.images(one)) if contradicted[one] > 1 else tree.images(one)
+        for one in sorted(found)
     ]
     halves = (min(one, names - one, key=lambda side: (len(side), min(side, default=""))) for one in sides)
     return {frozenset(half) for half in halves if len(half) >= _MIN_IMAGES}

@@ -52,7 +52,7 @@ def refine_model(
       leave the model in the end, except where images have few other points. With depth they are left out.
     - Observations are chosen by the present poses. They are chosen again where the poses then change, or
       where more deferred pairs agree. From the second time on, outliers are dropped only after convergence.
-    - A part is relocated where more poses are then probably right (`relocate_parts`); the model is then
+    - A part is relocated where its placement is then likelier right (`relocate_parts`); the model is then
       refined again.
     - Models from depth alone keep their poses, since their points lack parallax and would be filtered.
     """
@@ -161,7 +161,7 @@ def _adjusting(last: RefinementPass) -> Step:
 
 
 def _relocating(context: MappingContext, last: RefinementPass) -> Step:
-    """Parts of a model at other placements with which more poses are probably right."""
+    """Parts of a model at placements that are likelier right."""
     context = replace(context, options=last.options)
     return lambda submodels: [relocate_parts(context, submodel) for submodel in submodels]
 

@@ -15,6 +15,7 @@ import pycolmap
 from photo_sets.mapfree import pose_of
 from photo_sets.texts import Line, lines_of, numbers
 from sfm.errors import InputError
+from sfm.ingest.intrinsics import checked_params
 
 _MOST_PX = 1_000_000
 """Of a side of a photo."""
@@ -96,8 +97,8 @@ def camera_of(line: Line, values: list[str]) -> pycolmap.Camera | None:
     """A camera from its model, width, height and parameters; None for UNKNOWN_CAMERA.
 
     Raises:
-        InputError: the model is not COLMAP's, or the numbers are not as many as it has, or no size, or a
-            focal length is not positive.
+        InputError: the model is not COLMAP's, or the numbers are not as many as it has, or no size, or
+            impossible.
     """
     if values[:1] == ["UNKNOWN_CAMERA"]:
         return None
@@ -109,7 +110,5 @@ def camera_of(line: Line, values: list[str]) -> pycolmap.Camera | None:
     if any(not 1 <= value <= _MOST_PX or value != int(value) for value in given[:2]):
         raise InputError(f"{line.where}: width and height must be whole numbers from 1 to {_MOST_PX}")
     camera.width, camera.height = int(given[0]), int(given[1])
-    camera.params = given[2:].tolist()
-    if any(camera.params[i] <= 0 for i in camera.focal_length_idxs()):
-        raise InputError(f"{line.where}: a focal length must be more than 0")
+    camera.params = list(checked_params(line.where, values[0], (camera.width, camera.height), values[3:]))
     return camera
