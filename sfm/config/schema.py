@@ -134,6 +134,9 @@ class Mast3rConfig:
     """Infer a pair in one direction first, and in the other only when enough matches were found."""
     min_first_matches: Annotated[int, Ge(0), "internal"] = 40
     """Confident matches that one direction must give for the other to be inferred."""
+    pointmaps: Annotated[bool, "internal"] = False
+    """Infer all pairs in both directions and keep sums over all their points, as register.mapper=alignment
+    always does. `sfm extend` sets it for models made so."""
     depth: Literal["never", "few", "all"] = "few"
     """Depth of photos, for low overlap and metric scale: never; few: of each photo from its first few kept
     pairs;

@@ -140,7 +140,10 @@ def extend(
 
 
 def _options(config: Config) -> Config:
-    return replace(config, register=replace(config.register, mapper="graph", poses=None))
+    """Those of the model's run but for the mapper; pairs are matched as they were there."""
+    pointmaps = config.mast3r.pointmaps or config.register.mapper == "alignment"
+    register = replace(config.register, mapper="graph", poses=None)
+    return replace(config, register=register, mast3r=replace(config.mast3r, pointmaps=pointmaps))
 
 
 def _described(

@@ -65,6 +65,23 @@ def test_without_adjustment_poses_and_a_camera_a_photo_stay_as_aligned(
     assert model.num_points3D() > 100
 
 
+def test_a_model_of_alignment_is_extended(scene: Path, tmp_path: Path, sfm_command: Command) -> None:
+    names = sorted(photo.name for photo in (scene / "images").iterdir())
+    for folder, some in (("old", names[:4]), ("new", names[4:])):
+        (tmp_path / folder).mkdir()
+        for name in some:
+            shutil.copy(scene / "images" / name, tmp_path / folder)
+    oracle, out = f"internal.mast3r.oracle={scene}", tmp_path / "out"
+    done = sfm_command("run", tmp_path / "old", "-o", out, *OPTIONS, oracle, ALIGNED)
+    assert done.returncode == 0, done.stderr
+
+    done = sfm_command("extend", out, tmp_path / "new", "-o", tmp_path / "more")
+
+    assert done.returncode == 0, done.stderr
+    assert pycolmap.Reconstruction(tmp_path / "more" / "sparse" / "0").num_reg_images() == 6
+    assert auc_at_3(sfm_command, tmp_path / "more", scene) > 85
+
+
 WORLD = pycolmap.Sim3d(3, pycolmap.Rotation3d([0.1, 0.3, -0.3, 0.9]), [500.0, -20, 70])
 """From the frame of the truth to that of the known poses, three units a metre."""
 

@@ -107,7 +107,7 @@ class Mast3rBackend:
             dense.refine_matches,
             dense.coarse_to_fine,
             dense.max_windows,
-            *(["alignment"] if self._aligns else []),
+            *(["alignment"] if self._wants_pointmaps else []),
         )
         return content_key("pairs", _PAIRS_VERSION, tokens_key(self.predictor, dense), options)
 
@@ -192,7 +192,7 @@ class Mast3rBackend:
         todo = sorted(pair for pair in edges if pair not in matched)
         error_px = self._error_px(config.verify.max_error_px)
         store, photos = self._store(), self._encoded.photos
-        if self._aligns:
+        if self._wants_pointmaps:
             results = self._pointmaps().results(todo)
         else:
             inference = PairInference(self.predictor, self._encoded, config.mast3r, self._window_matcher())
@@ -287,9 +287,9 @@ class Mast3rBackend:
             pairs, progress = sorted(database.matched_pairs()), self.context.progress
             options = (progress, config.run.seed, self._aligned_depth, self._origin)
             return DensePoses(self.predictor, self._encoded, pairs, *options)
-        if not (self._aligns or config.alignment.initialise):
+        if not (self._wants_pointmaps or config.alignment.initialise):
             return None
-        kept = self._aligned_depth if self._aligns else None
+        kept = self._aligned_depth if self._wants_pointmaps else None
         return AlignedPoses(self._pointmaps(), collection, database, self._origin, kept)
 
     @property
@@ -313,9 +313,10 @@ class Mast3rBackend:
         return DepthOrigin(self.predictor.key, self.notice)
 
     @property
-    def _aligns(self) -> bool:
+    def _wants_pointmaps(self) -> bool:
         """Whether all pairs are wanted in both directions with all their points."""
-        return self.context.config.register.mapper == "alignment"
+        config = self.context.config
+        return config.mast3r.pointmaps or config.register.mapper == "alignment"
 
     def _pointmaps(self) -> Pointmaps:
         return Pointmaps(self.context, self.predictor, self._encoded)
@@ -330,7 +331,7 @@ class Mast3rBackend:
         return self._encoded.maps
 
     def _depth_views(self, collection: Collection) -> dict[str, list[ViewDepth]]:
-        if self._aligns:
+        if self._wants_pointmaps:
             return self._pointmaps().depths(collection)
         store = self._store()
         views = {photo.name: store.depths(photo.sha256) for photo in collection.photos}
