@@ -94,6 +94,11 @@ def triangulated_views(source: Source, folder: Path) -> Iterator[TriangulatedVie
         ReconstructionError: no photo has points.
     """
     options = source.depth or DepthOptions()
+    if source.model.num_reg_images() < 2:
+        raise ReconstructionError(
+            "the model has one photo, and points are triangulated from pairs of photos",
+            hint="sfm export --to views writes the depth that the network gives it",
+        )
     with TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
         network = open_network(source, view_photos(source), scratch)

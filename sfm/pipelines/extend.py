@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pycolmap
 from retrieval import SceneGraph
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
+from sfm.errors import InputError
 from sfm.geometry.similarity import fit_models
 from sfm.georeferencing.georeference import GivenFrame
 from sfm.loop import LoopResult
@@ -91,7 +93,8 @@ def extend(
     """Register new photos into an existing model; the model itself and its photos are only read.
 
     The result has the frame of the model: same origin, orientation and scale. New photos take a camera of
-    the model that EXIF identifies; without EXIF, the folder and the size do.
+    the model that EXIF identifies; without EXIF, the folder and the size do. Points of the model with a
+    single observation are left out.
 
     A model of COLMAP's keeps its keypoints and points. Features and pairs come from its `database`, if given.
     Otherwise the photos are described again: a keypoint of the model takes the descriptor found within a
@@ -109,17 +112,18 @@ def extend(
         progress: receives the progress of each stage.
 
     Raises:
-        InputError: no such model, a damaged one, missing photos of it, other options than it was made with,
-            or no new photo.
+        InputError: no such model, a damaged one, one of a single photo, missing photos of it, other options
+            than it was made with, or no new photo.
         WorkspaceError: as `run`.
     """
     images, database = (None if p is None else Path(p).expanduser() for p in (images, database))
     photos, output = Path(photos).expanduser(), Path(output)
     given = open_given(Path(model), images=images, database=database)
+    _require_pair(given)
     options = _options(config or given.config() or Config())
     with photo_session(given.root, output, options, progress) as session:
         collection, store, new = _described(session, photos, given)
-        models = models_in_database(given.models, store)
+        models = [_held_by_two(model) for model in models_in_database(given.models, store)]
         remember_sources(session.workspace.cache, collection)
         key = content_key("extend", _VERSION, given.key, frozen, sorted(new))
         addition = ImageAddition(ExistingModels(models, frozen=frozen), new, key)
@@ -144,6 +148,27 @@ def _options(config: Config) -> Config:
     pointmaps = config.mast3r.pointmaps or config.register.mapper == "alignment"
     register = replace(config.register, mapper="graph", poses=None)
     return replace(config, register=register, mast3r=replace(config.mast3r, pointmaps=pointmaps))
+
+
+def _require_pair(given: GivenModel) -> None:
+    """Refuse the scene of a single photo, whose points no second photo holds."""
+    if len(given.registered) > 1:
+        return
+    raise InputError(
+        f"{given.root} is a model of one photo: depth alone holds its points, and no pair its pose",
+        hint="run `sfm run` on this photo and the new ones; `sfm localize` finds the pose of a photo in it",
+    )
+
+
+def _held_by_two(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    """The model without points of one observation, which no adjustment takes."""
+    single = [i for i, point in model.points3D.items() if point.track.length() < 2]
+    if not single:
+        return model
+    held = copy.deepcopy(model)
+    for point_id in single:
+        held.delete_point3D(point_id)
+    return held
 
 
 def _described(

@@ -32,7 +32,7 @@ def model_of_one_image(
         spec: its camera; a fixed one keeps its intrinsics, any other gets those of `posed`.
         posed: pose and intrinsics.
         depth: knows the image.
-        xy: (N, 2) px, where points are wanted.
+        xy: (N, 2) px, the image's keypoints, where points are wanted.
     """
     camera = pycolmap.Camera(
         camera_id=spec.camera_id,
@@ -54,12 +54,12 @@ def model_of_one_image(
         return None
     model = pycolmap.Reconstruction()
     model.add_camera_with_trivial_rig(camera)
-    image = pycolmap.Image(name, xy[chosen], spec.camera_id, image_id)
+    image = pycolmap.Image(name, xy, spec.camera_id, image_id)
     model.add_image_with_trivial_frame(image, posed.cam_from_world)
     world_from_cam = posed.cam_from_world.inverse()
-    for index, point in enumerate(rays[chosen] * far[chosen, None]):
-        track = pycolmap.Track([pycolmap.TrackElement(image_id, index)])
-        model.add_point3D(world_from_cam * point, track, _GREY)
+    for index in np.flatnonzero(chosen):
+        track = pycolmap.Track([pycolmap.TrackElement(image_id, int(index))])
+        model.add_point3D(world_from_cam * (rays[index] * far[index]), track, _GREY)
     model.update_point_3d_errors()
     return model
 
