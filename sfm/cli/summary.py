@@ -20,6 +20,7 @@ def result_lines(result: Result) -> list[str]:
     """Figures, photos left out with the reason, and where everything is."""
     lines = [f"result      {result.run.verdict.title}", result.summary()]
     lines += [
+        *(f"stopped     {why}" for why in result.run.stopped),
         *_visual_aliasing(result),
         *_wrong_models(result),
         *_left_out(result),

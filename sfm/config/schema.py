@@ -201,7 +201,8 @@ class RegisterConfig:
     """fixed: poses and intrinsics of that model stay as they are; refine: they are where registration starts,
     and the result is moved back onto them as a whole."""
     min_model_size: Annotated[int, Ge(2)] = 3
-    """Smaller models are dropped; of two photos, a model of both is kept."""
+    """Smaller models are dropped. Two photos make a model of both; with mapper=alignment or dense-alignment,
+    the largest model stays however small."""
     max_models: Annotated[int, Ge(1)] = 50
     """At most this many separate models."""
     max_rounds: Annotated[int, Ge(0)] = 6

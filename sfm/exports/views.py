@@ -133,6 +133,6 @@ def _summary(
 
 
 def _is_metric(source: Source) -> bool:
-    events = read_events(source.root / "events.jsonl")
+    events = read_events(source.events_path)
     own = [event for event in events if event.get("model") == source.index]
     return any(e.get("event") == "metric_scale" or e.get("metric") is True for e in own)

@@ -369,7 +369,7 @@ def _kept(
 ) -> list[Submodel]:
     """Models that are large and stable enough, largest first, ties by their first image.
 
-    Existing models always stay.
+    Existing models always stay. By alignment, as by MASt3R-SfM's, the largest model stays even of two images.
     """
     config, existing = problem.config, problem.existing
     kept: list[Submodel] = []
@@ -378,8 +378,9 @@ def _kept(
         if existing is not None and existing.base_of(submodel.reconstruction):
             kept.append(submodel)
             continue
-        if len(submodel.names) < config.min_model_size:
-            why = f"fewer than {config.min_model_size} photos"
+        least = 2 if config.aligns and not kept else config.min_model_size
+        if len(submodel.names) < least:
+            why = f"fewer than {least} photos"
         elif num_new >= config.max_models:
             why = f"{config.max_models} models are larger (register.max_models)"
         else:

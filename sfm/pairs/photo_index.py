@@ -189,7 +189,8 @@ def _codebook(
         (dim,) = {array.shape[1] for array in descriptors.values()}
         return Codebook(np.zeros((1, dim), np.float32))
     codebook = train_codebook(descriptors.values(), config.codebook_size, seed=seed)
-    if len(codebook) >= sum(map(len, descriptors.values())):
+    # Of two photos nothing is chosen, so nothing is lost by words that tell none from another.
+    if len(descriptors) > 2 and len(codebook) >= sum(map(len, descriptors.values())):
         log.warning(
             "%d visual words for as many features, each one of its own: no photo will be like another; "
             "more features or a smaller retrieval.codebook_size would help",

@@ -169,6 +169,8 @@ class RunRecord:
     """Whether there are so many that the model may be folded."""
     aliasing_note: str
     """Advice on visual aliasing, or why it was not searched for; mostly empty."""
+    stopped: tuple[str, ...] = ()
+    """Why alignments ended early; mostly empty."""
     failures: tuple[StepFailure, ...] = ()
     """Steps that failed after there were models; mostly empty."""
     seconds: float

@@ -122,7 +122,7 @@ def message(
 def _verdict_on_photos(loop: LoopResult, num_photos: int, registered: int) -> str:
     if loop.models and num_photos == 1:
         return (
-            "1 of 1 photos registered. One photo has no parallax: its depth, its focal length and the scale "
+            "1 of 1 photo registered. One photo has no parallax: its depth, its focal length and the scale "
             "are what the network sees in it, and no other photo confirms them."
         )
     if loop.models:

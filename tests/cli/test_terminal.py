@@ -197,6 +197,7 @@ class _Terminal(io.StringIO):
 def test_an_ambiguous_collection_and_wrong_models_are_warned_of(ambiguous: bool, bent: bool) -> None:
     one = SimpleNamespace(bent="Model 0 is probably bent" if bent else "", unsure="Model 0 is right with 9 %")
     run = SimpleNamespace(
+        stopped=("the fine stage met numbers that are not finite",),
         models=(one, SimpleNamespace(bent="", unsure="")),
         ambiguous=ambiguous,
         inconsistent_pairs=("a pair", "another"),
@@ -216,13 +217,15 @@ def test_an_ambiguous_collection_and_wrong_models_are_warned_of(ambiguous: bool,
     ]
     model = "bent        Model 0 is probably bent" if bent else "unsure      Model 0 is right with 9 %"
     warned = [*(alike if ambiguous else []), *([] if ambiguous and not bent else [model])]
-    assert lines == ["result      No model could be built", "figures", *warned]
+    stopped = "stopped     the fine stage met numbers that are not finite"
+    assert lines == ["result      No model could be built", "figures", stopped, *warned]
 
 
 @pytest.mark.parametrize("num_doubted", [0, 1, 12])
 def test_photos_in_doubt_are_counted_and_named(num_doubted: int) -> None:
     export = SimpleNamespace(report=False)
     run = SimpleNamespace(
+        stopped=(),
         models=(),
         ambiguous=False,
         verdict=NO_MODEL,

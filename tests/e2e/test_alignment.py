@@ -82,6 +82,27 @@ def test_a_model_of_alignment_is_extended(scene: Path, tmp_path: Path, sfm_comma
     assert auc_at_3(sfm_command, tmp_path / "more", scene) > 85
 
 
+def test_where_a_photo_fits_no_other_the_others_stay(
+    scene: Path, tmp_path: Path, sfm_command: Command
+) -> None:
+    names = sorted(photo.name for photo in (scene / "images").iterdir())[:3]
+    (tmp_path / "photos").mkdir()
+    for name in names:
+        shutil.copy(scene / "images" / name, tmp_path / "photos")
+    (tmp_path / "pairs.txt").write_text(f"{names[0]} {names[1]}\n")
+    pairs = (
+        "retrieval.mode=pairs",
+        f"retrieval.pairs_file={tmp_path / 'pairs.txt'}",
+        "register.max_rounds=0",
+    )
+    oracle, out = f"internal.mast3r.oracle={scene}", tmp_path / "out"
+
+    done = sfm_command("run", tmp_path / "photos", "-o", out, *OPTIONS, oracle, ALIGNED, *pairs)
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(by_name(pycolmap.Reconstruction(out / "sparse" / "0"))) == names[:2]
+
+
 WORLD = pycolmap.Sim3d(3, pycolmap.Rotation3d([0.1, 0.3, -0.3, 0.9]), [500.0, -20, 70])
 """From the frame of the truth to that of the known poses, three units a metre."""
 

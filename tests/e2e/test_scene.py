@@ -165,6 +165,19 @@ def test_one_photo_is_at_the_origin_with_the_focal_length_of_its_pointmap(
     assert model.compute_mean_reprojection_error() < 0.01
     assert [event["event"] for event in events(out)].count("metric_scale") == 1
     assert not (out / "scene.glb").exists()
+    # Photos are located in it; the rest says what it needs.
+    (tmp_path / "query").mkdir()
+    shutil.copy(scene / "images" / "photo_01.jpg", tmp_path / "query")
+    found = sfm_command("localize", out, tmp_path / "query", "-o", tmp_path / "located", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["queries"][0]["num_inliers"] > 100
+    extended = sfm_command("extend", out, tmp_path / "query", "-o", tmp_path / "more")
+    assert extended.returncode == 3
+    assert "a model of one photo" in extended.stderr
+    assert not (tmp_path / "more").exists()
+    dense = sfm_command("dense", out)
+    assert dense.returncode != 0
+    assert "the model has one photo" in dense.stderr
     # A second photo makes it a model of two.
     shutil.copy(scene / "images" / "photo_01.jpg", photos)
     assert sfm_command(*words).returncode == 0

@@ -110,6 +110,12 @@ def test_the_program_prints_scores_of_each_scan_and_their_mean(
     assert printed["scans"][0]["overall"] == pytest.approx(1.0)
     assert printed["mean_mm"] == pytest.approx({"accuracy": 1.0, "completeness": 1.0, "overall": 1.0})
 
+    trimesh.PointCloud(top(z=150.0)).export(root / "clouds" / "scan4.ply")  # nothing is near enough
+    dtu.main()
+    text = capsys.readouterr().out
+    assert "NaN" not in text
+    assert json.loads(text)["mean_mm"]["overall"] is None
+
 
 @pytest.mark.parametrize(
     "name", ["ObsMask/ObsMask4_10.mat", "ObsMask/Plane4.mat", "Points/stl/stl004_total.ply"]

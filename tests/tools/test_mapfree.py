@@ -173,6 +173,24 @@ def test_a_copy_of_the_layout_runs_end_to_end(
 
 
 @pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, "holds no scene"),
+        ({"pose_s09999.txt": "seq1/frame_00000.jpg 1 0 0 0 0 0 0 1\n"}, "poses of s09999"),
+    ],
+)
+def test_submissions_of_other_scenes_are_refused(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: dict[str, str], message: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "poses.zip", "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, dataset / "images", "--score", tmp_path / "poses.zip")
+
+
+@pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
         ("intrinsics.txt", "seq1/frame_00005.jpg 130 130", "seq1/frame_00005.jpg 130 x", "intrinsics.txt:7"),

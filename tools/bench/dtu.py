@@ -8,6 +8,8 @@ CLOUDS has a `scan{N}.ply` of each scan in the frame of DTU's cameras, as `sfm d
 
 import argparse
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,8 +26,14 @@ def main() -> None:
             dtu_score(scan, read_cloud(options.clouds / f"scan{scan}.ply"), DtuScan.read(options.root, scan))
             for scan in options.scans
         ]
-    rows = [{**asdict(score), "overall": score.overall} for score in scores]
-    print(json.dumps({"scans": rows, "mean_mm": mean_scores(scores), "mast3r_mm": PUBLISHED_MM}, indent=1))
+    rows = [_as_json({**asdict(score), "overall": score.overall}) for score in scores]
+    means = _as_json(mean_scores(scores))
+    print(json.dumps({"scans": rows, "mean_mm": means, "mast3r_mm": PUBLISHED_MM}, indent=1))
+
+
+def _as_json(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Null where nothing was near enough to be counted, which JSON has no number for."""
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
 def _parse() -> argparse.Namespace:

@@ -11,7 +11,7 @@ confidence is the number of matches that agree.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from harness.arguments import add_overrides, ending_on_errors, file_to_write, program
@@ -40,11 +40,18 @@ def main() -> None:
         scenes = [load_mapfree(path) for path in scene_folders(options.root, options.split, options.scenes)]
         if options.score is not None:
             submission = read_submission(options.score)
+            known = {path.name for path in scene_folders(options.root, options.split, ())}
+            _require_scenes(submission, known, options.score)
         else:
             config = load_config(overrides=options.option)
             submission = _localised(scenes, options.root, config)
             write_submission(options.out, submission)
-        printed: dict[str, object] = {"split": options.split, "scenes": len(scenes)}
+        without = [scene.name for scene in scenes if not submission.get(scene.name)]
+        printed: dict[str, object] = {
+            "split": options.split,
+            "scenes": len(scenes),
+            "scenes_without_poses": without,
+        }
         if all(scene.has_truth for scene in scenes):
             printed |= {"measured": figures(_scored(scenes, submission)), "published": PUBLISHED}
         elif options.score is not None:
@@ -75,6 +82,17 @@ def _localised(scenes: Sequence[MapFreeScene], root: Path, config: Config) -> Su
         }
         print(f"{scene.name}: {len(found[scene.name])} of {len(scene.queries)} localised", file=sys.stderr)
     return found
+
+
+def _require_scenes(submission: Submission, known: Set[str], path: Path) -> None:
+    """Refuse a submission without any scene, or with one that is not known."""
+    if not submission:
+        raise InputError(f"{path} holds no scene", hint="a submission holds pose_sNNNNN.txt for each scene")
+    if foreign := sorted(submission.keys() - known):
+        raise InputError(
+            f"{path} has poses of {foreign[0]}, which is none of the {len(known)} scenes of the split",
+            hint="name its --split",
+        )
 
 
 def _scored(scenes: Sequence[MapFreeScene], submission: Submission) -> list[Scored]:
