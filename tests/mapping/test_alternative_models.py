@@ -106,7 +106,7 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_f
 
     def grow(part: MappingContext, deferred: frozenset[Pair]) -> list[Submodel]:
         seen.append(deferred)
-        return [whole]
+        return [whole] if len(seen) > 1 else [bent]
 
     assert likelier_models(context, [bent], grow, judge, journal) == [whole]
     strength = {pair: edge.num_inliers for pair, edge in context.scene.view_graph.edges.items()}
@@ -117,8 +117,22 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_f
     weak = {pair for pair in strength if all(ranks[name].index(pair) >= 3 for name in pair)}
     assert weak
     assert seen == [doubted, weak]
-    assert [fields["kept"] for _, fields in journal.entries] == [True, False]
+    assert [fields["kept"] for _, fields in journal.entries] == [False, True]
     assert likelier_models(context, [whole], pytest.fail, judge, journal) == [whole]
+
+
+def test_nothing_more_is_grown_once_a_model_is_probably_right(
+    context: MappingContext, whole: Submodel
+) -> None:
+    doubted = frozenset(across(context, halves(context, whole))[3:])
+    probability = {pair: 0.6 if pair in doubted else 0.98 for pair in context.scene.view_graph.edges}
+    judge, journal = PoseJudge(context.scene, probability), Journal()
+    bent = Submodel.of(misplaced(whole.reconstruction))
+
+    models = likelier_models(context, [bent], lambda part, deferred: [whole], judge, journal)
+
+    assert models == [whole]
+    assert [fields["num_deferred"] for _, fields in journal.entries] == [len(doubted)]
 
 
 def test_each_component_is_compared_alone(context: MappingContext, whole: Submodel, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ kept that place more pairs of images rightly, by the probabilities of their pose
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
 from retrieval import Pair
@@ -46,16 +46,23 @@ def likelier_models(
             continue
         edges, present = context.scene.view_graph.edges, judge
         inliers = {pair: edge.num_inliers for pair, edge in edges.items() if pair.a in component}
-        for deferred in _other_deferrals(mine, component, judge, inliers):
-            instead = replace(judge, deferred=judge.deferred & deferred)
-            part = replace(context, scene=context.scene.without(edges.keys() - inliers.keys()), judge=instead)
-            grown = grow(part, deferred)
+        deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
+        part = replace(context, scene=context.scene.without(edges.keys() - inliers.keys()))
+        for asks, others in (
+            (_is_in_parts, frozenset[Pair]()),
+            (_is_wrong, deferred | {pair for pair in inliers if judge.probability[pair] < _TRUE}),
+            (_is_wrong, deferred | (inliers.keys() - strongest_pairs(inliers))),
+        ):
+            if others == deferred or not asks(mine, component, present):
+                continue
+            instead = replace(judge, deferred=judge.deferred & others)
+            grown = grow(replace(part, judge=instead), others)
             before = present.right_pairs([one.reconstruction for one in mine])
             after = instead.right_pairs([one.reconstruction for one in grown])
             journal.note(
                 "alternative_models",
                 num_images=len(component),
-                num_deferred=len(deferred),
+                num_deferred=len(others),
                 right_pairs=round(before),
                 right_pairs_instead=round(after),
                 num_models=len(grown),
@@ -67,16 +74,11 @@ def likelier_models(
     return models
 
 
-def _other_deferrals(
-    models: Sequence[Submodel], component: Set[str], judge: PoseJudge, inliers: Mapping[Pair, int]
-) -> Iterator[frozenset[Pair]]:
-    """Pairs of a component, of these numbers of inliers, that others of its models are grown without."""
-    deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
-    if deferred and not any(is_complete(one, component) for one in models):
-        yield frozenset()
-    if any(judge.is_wrong(one.reconstruction) for one in models):
-        doubted = {pair for pair in inliers if judge.probability[pair] < _TRUE}
-        weak = inliers.keys() - strongest_pairs(inliers)
-        for more in (deferred | doubted, deferred | weak):
-            if more != deferred:
-                yield more
+def _is_in_parts(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:
+    """Whether no model has all images of a component."""
+    return not any(is_complete(one, component) for one in models)
+
+
+def _is_wrong(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:
+    """Whether any model is probably folded or bent."""
+    return any(judge.is_wrong(one.reconstruction) for one in models)
