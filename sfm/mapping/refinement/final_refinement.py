@@ -14,6 +14,7 @@ from ..cameras.intrinsics import as_rich_as_now
 from ..depth.depth_model import has_parallax
 from ..depth.metric_scale import metric_scale, scale_to_metres
 from ..edits.judge import Judge, Step, apply_step
+from ..edits.register_anew import register_parts_anew
 from ..edits.relocate import relocate_parts
 from ..growing.bundle_adjustment import adjust_to_the_end
 from ..growing.submodels import MappingContext, Submodel, copied
@@ -51,9 +52,10 @@ def refine_model(
     - Tracks of length 2, which COLMAP leaves out, take part where many images have few other tracks. They
       leave the model in the end, except where images have few other points. With depth they are left out.
     - Observations are chosen by the present poses. They are chosen again where the poses then change, or
-      where more deferred pairs agree. From the second time on, outliers are dropped only after convergence.
-    - A part is relocated where its placement is then likelier right (`relocate_parts`); the model is then
-      refined again.
+      where more deferred pairs agree at first. From the second time on, outliers are dropped only after
+      convergence.
+    - A part is relocated, or registered anew, where its placement is then likelier right (`relocate_parts`,
+      `register_parts_anew`); the model is then refined again.
     - Models from depth alone keep their poses, since their points lack parallax and would be filtered.
     """
     scene, options, submodel = context.scene, context.options, grown
@@ -91,11 +93,12 @@ def _settled(grown: Submodel, last: RefinementPass) -> Submodel:
 
 
 def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
-    """The model, adjusted until its poses are stable and no further deferred pair agrees with them.
+    """The model, adjusted until its poses are stable.
 
     Tracks of length 2 are triangulated again in each pass, since they depend on two poses alone. Passes also
-    end where the shift no longer falls. Where intrinsics went far, they are asked for once more: which ones
-    are supported was judged far from there.
+    end where the shift no longer falls. Where deferred pairs agree with the poses of the first pass, a second
+    one takes them; those that agree later on matter only where the poses still move. Where intrinsics went
+    far, they are asked for once more: which ones are supported was judged far from there.
 
     Returns:
         The model, and whether it is final. It is not where the first pass was refused, or a pass after camera
@@ -109,10 +112,12 @@ def _passed(grown: Submodel, last: RefinementPass) -> tuple[Submodel, bool]:
             return submodel, attempt > 0 and not is_richer
         submodel, found = after, step.found
         is_richer |= found.is_richer
-        stays = found.shift <= _SETTLED_SHIFT or (not attempt and found.late_shift <= _CHOSEN_SHIFT)
-        # with other parameters or pairs the poses move anew
-        shifts = [found.shift] if found.is_richer or found.regained else [*shifts, found.shift]
-        if (stays or _has_stalled(shifts)) and not found.regained and not found.is_far:
+        stays = found.shift <= _SETTLED_SHIFT
+        if not attempt:
+            stays = (stays or found.late_shift <= _CHOSEN_SHIFT) and not found.regained
+        # with other parameters the poses move anew
+        shifts = [found.shift] if found.is_richer else [*shifts, found.shift]
+        if (stays or _has_stalled(shifts)) and not found.is_far:
             break
         last = replace(
             last,
@@ -163,7 +168,9 @@ def _adjusting(last: RefinementPass) -> Step:
 def _relocating(context: MappingContext, last: RefinementPass) -> Step:
     """Parts of a model at placements that are likelier right."""
     context = replace(context, options=last.options)
-    return lambda submodels: [relocate_parts(context, submodel) for submodel in submodels]
+    return lambda submodels: [
+        register_parts_anew(context, relocate_parts(context, submodel)) for submodel in submodels
+    ]
 
 
 def _without_points_of_pairs(submodels: Sequence[Submodel]) -> Sequence[Submodel]:
