@@ -66,7 +66,7 @@ class History:
         requests: what the closed loop asked for, by photo.
         inconsistent_pairs: the `inconsistent_pair` events of the pairs of each image, in order of score.
         intrinsics: the `intrinsics` events of the models that were kept, in order.
-        stopped: why alignments ended early, in words for the user.
+        stopped: why alignments ended early, each reason once, in words for the user.
         lost: matched pairs that an alignment went without, for a reason of this run.
         metric_models: indices of the models that depth has scaled to metres.
     """
@@ -142,7 +142,7 @@ class History:
         self.pairs[pair] = self._tries[pair.a][pair] = self._tries[pair.b][pair] = attempt
 
     def _aligned(self, event: Event) -> None:
-        if event["stopped"]:
+        if event["stopped"] and event["stopped"] not in self.stopped:
             self.stopped.append(event["stopped"])
         for a, b, why in event.get("lost", ()):
             attempt = self.pairs.get(Pair.of(a, b))

@@ -132,10 +132,7 @@ def extend(
             better = with_own_cameras(session, collection, store, loop.models, among=new)
             if better is not collection:
                 collection, loop = better, _grown(session, better, store, addition, given)
-        if not frozen:
-            with session.survived("frame of the model"):
-                moved = tuple(_in_frame_of(model, models) for model in loop.models)
-                loop = write_refined(session, replace(loop, models=moved))
+        loop = loop if frozen else _moved_back(session, loop, models)
         frame = GivenFrame.of(given.root, given.registered)
         result = finish(session, collection, store, loop, existing=frame)
         extension = Extension.of(result, addition, given, collection)
@@ -199,6 +196,16 @@ def _grown(
     graph = matched(session, collection, proposed, database)
     graph = SceneGraph(graph.images, {**old, **graph.edges})
     return registered(session, collection, database, proposed, graph, rank, addition)
+
+
+def _moved_back(
+    session: PhotoSession, loop: LoopResult, given: Sequence[pycolmap.Reconstruction]
+) -> LoopResult:
+    """The models in the frame of the given ones; as they are where that fails."""
+    with session.survived("frame of the model"):
+        moved = tuple(_in_frame_of(model, given) for model in loop.models)
+        loop = write_refined(session, replace(loop, models=moved))
+    return loop
 
 
 def _in_frame_of(

@@ -6,7 +6,6 @@ from math import ceil
 
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
-from retrieval.metadata_pairs import exhaustive
 from sfm.colmap.database import FeatureDatabase
 from sfm.ingest.photo_positions import positions_m
 from sfm.pairs.first_pairs import publish_graph, ranking, timestamps
@@ -31,10 +30,10 @@ def propose_for_new(
 ) -> tuple[SceneGraph, Rank]:
     """Stage: each new photo with the photos that look most like it.
 
-    At least half of its partners are photos of the model, as far as any are similar at all. In a collection
-    that a run would match exhaustively, each new photo is paired with every other. Where the run was
-    configured to choose pairs by capture order, position or a list, pairs of the new photos by that come
-    first.
+    At least half of its partners are photos of the model, as far as any are similar at all. Where similarity
+    chooses pairs, and the collection is as small as those that a run matches exhaustively, each new photo is
+    paired with every other. Where the run was configured to choose pairs by capture order, position or a
+    list, pairs of the new photos by that come first.
 
     Args:
         collection: all photos, described in `database`.
@@ -56,11 +55,12 @@ def propose_for_new(
         )
         rank = ranking(index, config)
         edges: dict[Pair, Edge] = {}
-        if modes := [mode for mode in config.modes if mode in _KNOWN_WITHOUT_INDEX]:
+        modes = [mode for mode in config.modes if mode in _KNOWN_WITHOUT_INDEX]
+        if len(modes) < len(config.modes) and len(collection.photos) <= config.exhaustive_max_photos:
+            modes.append("exhaustive")  # choosing by similarity saves nothing there
+        if modes:
             edges = _chosen_without_looking(collection, replace(config, mode="+".join(modes)), new)
         count = ceil(_PARTNERS_PER_PAIR * config.wanted_pairs_per_photo)
-        if len(collection.photos) <= config.exhaustive_max_photos:
-            edges |= {pair: e for pair, e in exhaustive(collection.names).items() if not new.isdisjoint(pair)}
         for name in sorted(new):
             for other, score in _partners(rank, name, registered, count, len(collection.photos)):
                 edges.setdefault(Pair.of(name, other), Edge(score, Reason.KNN))

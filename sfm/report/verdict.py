@@ -115,7 +115,7 @@ def message(
     if not loop.models and 2 * failures.count > len(loop.scene_graph):
         # What photographers can do is no help against a run that came to nothing by itself.
         return f"No model: {failures.words}"
-    early = [f"{why[0].upper()}{why[1:]}." for why in dict.fromkeys(stopped)]
+    early = [f"{why[0].upper()}{why[1:]}." for why in stopped]
     return " ".join(filter(None, [_verdict_on_photos(loop, num_photos, registered), failures.words, *early]))
 
 

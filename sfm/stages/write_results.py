@@ -321,7 +321,7 @@ def _record(
         inconsistent_pairs=alike.inconsistent_pairs,
         ambiguous=alike.ambiguous,
         aliasing_note=alike.note,
-        stopped=tuple(dict.fromkeys(session.history.stopped)),
+        stopped=tuple(session.history.stopped),
         seconds=round(time.monotonic() - session.started, 3),
         peak_memory_mb=peak_memory_mb(),
         versions=versions(),

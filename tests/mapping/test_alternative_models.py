@@ -94,13 +94,18 @@ def test_nothing_is_grown_where_a_model_is_whole(context: MappingContext, whole:
     assert not entries
 
 
+def doubtful(context: MappingContext, whole: Submodel) -> tuple[frozenset[Pair], PoseJudge, Submodel]:
+    """Pairs across its halves that may be false, a judge that knows so, and a model that is bent there."""
+    doubted = frozenset(across(context, halves(context, whole))[3:])
+    probability = {pair: 0.6 if pair in doubted else 0.98 for pair in context.scene.view_graph.edges}
+    return doubted, PoseJudge(context.scene, probability), Submodel.of(misplaced(whole.reconstruction))
+
+
 def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_from_the_strongest_pairs(
     context: MappingContext, whole: Submodel
 ) -> None:
-    doubted = frozenset(across(context, halves(context, whole))[3:])
-    probability = {pair: 0.6 if pair in doubted else 0.98 for pair in context.scene.view_graph.edges}
-    judge, journal = PoseJudge(context.scene, probability), Journal()
-    bent = Submodel.of(misplaced(whole.reconstruction))
+    doubted, judge, bent = doubtful(context, whole)
+    journal = Journal()
     assert [judge.is_wrong(one.reconstruction) for one in (bent, whole)] == [True, False]
     seen: list[frozenset[Pair]] = []
 
@@ -124,10 +129,8 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_f
 def test_nothing_more_is_grown_once_a_model_is_probably_right(
     context: MappingContext, whole: Submodel
 ) -> None:
-    doubted = frozenset(across(context, halves(context, whole))[3:])
-    probability = {pair: 0.6 if pair in doubted else 0.98 for pair in context.scene.view_graph.edges}
-    judge, journal = PoseJudge(context.scene, probability), Journal()
-    bent = Submodel.of(misplaced(whole.reconstruction))
+    doubted, judge, bent = doubtful(context, whole)
+    journal = Journal()
 
     models = likelier_models(context, [bent], lambda part, deferred: [whole], judge, journal)
 

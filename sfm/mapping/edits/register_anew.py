@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from ..growing.bundle_adjustment import drop_unobserved, refine_until_stable
 from ..growing.submodels import MappingContext, Submodel, extend, judged, without_images
-from ..measures.agreement import AGREED_PX
 from ..measures.inconsistent_parts import across, inconsistent_parts
+from ..pose_consistency.pose_features import ModelEvidence
 from ..pose_consistency.pose_judge import PoseJudge
 from ..scene.session import open_session
-
-_MAX_PARTS = 10
+from .relocate import MAX_MOVES
 
 
 def register_parts_anew(context: MappingContext, submodel: Submodel) -> Submodel:
@@ -31,7 +30,7 @@ def register_parts_anew(context: MappingContext, submodel: Submodel) -> Submodel
     judge = context.judge
     if judge is None or submodel.is_depth_only:
         return submodel
-    for _ in range(_MAX_PARTS):
+    for _ in range(MAX_MOVES):
         anew = _with_one_anew(context, judge, submodel)
         if anew is None:
             break
@@ -40,11 +39,12 @@ def register_parts_anew(context: MappingContext, submodel: Submodel) -> Submodel
 
 
 def _with_one_anew(context: MappingContext, judge: PoseJudge, submodel: Submodel) -> Submodel | None:
+    evidence = judge.evidence(submodel.reconstruction)
     log_odds = judge.placement_log_odds(submodel.reconstruction)
     present = {part: across(part, log_odds) for part in inconsistent_parts(submodel.names, log_odds)}
     doubted = (part for part, odds in present.items() if odds < 0)
     for part in sorted(doubted, key=lambda part: (present[part], sorted(part))):
-        anew = _registered_anew(context, judge, submodel, part)
+        anew = _registered_anew(context, submodel, part, evidence)
         if anew is None:
             continue
         found = across(part, judge.placement_log_odds(anew.reconstruction))
@@ -63,15 +63,14 @@ def _with_one_anew(context: MappingContext, judge: PoseJudge, submodel: Submodel
 
 
 def _registered_anew(
-    context: MappingContext, judge: PoseJudge, submodel: Submodel, part: Set[str]
+    context: MappingContext, submodel: Submodel, part: Set[str], evidence: ModelEvidence
 ) -> Submodel | None:
     """The model with the images of a part where pairs place them that contradict their present poses.
 
     None where there are no such pairs, or where not all images of the model stay.
     """
-    errors_px = judge.evidence(submodel.reconstruction).errors_px
-    pairs = {pair for pair in errors_px if (pair.a in part) != (pair.b in part)}
-    agreeing = {pair for pair in pairs if errors_px[pair] <= AGREED_PX}
+    pairs = {pair for pair in evidence.errors_px if (pair.a in part) != (pair.b in part)}
+    agreeing = pairs & evidence.near
     if agreeing == pairs:
         return None
     anew = without_images(context, submodel, part)
@@ -79,8 +78,7 @@ def _registered_anew(
     if not anew.names >= submodel.names:
         return None
     with open_session(context.scene, context.options, anew.reconstruction) as session:
-        for name in sorted(session.registered):
-            session.mapper.triangulate_image(context.options.triangulation, context.scene.id_of[name])
+        session.triangulate_all()
         refine_until_stable(session, "registered anew", anew.journal)
         drop_unobserved(session, anew.journal)
         anew.names = session.registered

@@ -105,8 +105,7 @@ def _with_points_of_pairs(context: MappingContext, submodel: Submodel) -> Submod
     """A copy with points that only two images observe."""
     whole, options = copied(submodel), with_two_view_tracks(context.options)
     with open_session(context.scene, options, whole.reconstruction) as session:
-        for name in sorted(session.registered):
-            session.mapper.triangulate_image(options.triangulation, context.scene.id_of[name])
+        session.triangulate_all()
     return whole
 
 

@@ -19,7 +19,8 @@ from ..pose_consistency.pose_judge import PoseJudge
 from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
 
-_MAX_MOVES = 10
+MAX_MOVES = 10
+"""Of parts of one model."""
 
 
 def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
@@ -32,7 +33,7 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
     judge = context.judge
     if judge is None or submodel.is_depth_only:
         return submodel
-    for _ in range(_MAX_MOVES):
+    for _ in range(MAX_MOVES):
         log_odds = judge.placement_log_odds(submodel.reconstruction)
         moves = _likelier_placements(context, judge, submodel, log_odds)
         done = (_relocated(context, judge, submodel, move, across(move.part, log_odds)) for move in moves)

@@ -111,8 +111,7 @@ def continued(
 def reopen(context: MappingContext, submodel: Submodel) -> None:
     """Triangulate all matches of a model's images, and adjust it."""
     with open_session(context.scene, context.options, submodel.reconstruction) as session:
-        for name in sorted(session.registered):  # growing alone would leave old images' new pairs unused
-            session.mapper.triangulate_image(context.options.triangulation, context.scene.id_of[name])
+        session.triangulate_all()  # growing alone would leave old images' new pairs unused
         refine_growing(session, "reopened", submodel.journal)
 
 

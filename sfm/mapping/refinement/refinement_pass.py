@@ -163,8 +163,7 @@ class RefinementPass:
         `scene` is without the deferred pairs that are left out.
         """
         with open_session(scene, options, model) as session:
-            for name in sorted(session.registered):  # with the pairs that waited until there was a model
-                session.mapper.triangulate_image(options.triangulation, self.scene.id_of[name])
+            session.triangulate_all()  # with the pairs that waited until there was a model
             before = session.registered
             refine_until_stable(session, "settled", journal)
             if options.triangulation.ignore_two_view_tracks:  # those left of longer tracks would still pull

@@ -47,6 +47,11 @@ class MapperSession:
             by_frame.setdefault(image.frame_id, []).append(image)
         return list(by_frame.values())
 
+    def triangulate_all(self) -> None:
+        """Triangulate the matches of all images that have a pose, in the order of their names."""
+        for name in sorted(self.registered):
+            self.mapper.triangulate_image(self.options.triangulation, self.scene.id_of[name])
+
     def recount(self) -> None:
         """Count the images that were registered without the mapper; it counts only when it begins."""
         self.mapper.end_reconstruction(False)
