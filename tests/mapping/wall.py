@@ -33,7 +33,6 @@ class Wall:
             self._build_twins(*twins)
         self.seen = [np.flatnonzero(self._shown(place)) for place in self.places]
         self._rng = rng
-        self._num_outliers: dict[tuple[int, int], int] = {}
 
     def _build_twins(self, first: float, second: float, width: float) -> None:
         u = self.points[:, 0]
@@ -58,15 +57,10 @@ class Wall:
         return self._found(np.column_stack([at, to]), share)
 
     def false_matches(self, first: int, second: int, *, share: float = 0.25) -> np.ndarray:
-        """Of points of the first photo with their twins in the second; another light, fewer of them.
-
-        What surrounds the twins matches by chance: before verification the pair had as many outliers.
-        """
+        """Of points of the first photo with their twins in the second; another light, fewer of them."""
         _, at, to = np.intersect1d(self.twin[self.seen[first]], self.seen[second], return_indices=True)
         known = self.twin[self.seen[first]][at] >= 0
-        found = self._found(np.column_stack([at, to])[known], share)
-        self._num_outliers[first, second] = len(found)
-        return found
+        return self._found(np.column_stack([at, to])[known], share)
 
     def chance_matches(self, first: int, second: int, count: int) -> np.ndarray:
         """Of keypoints that have nothing in common."""
@@ -83,7 +77,6 @@ class Wall:
             {names[i]: self.keypoints(i) for i in range(len(names))},
             dict.fromkeys(names, SIZE),
             {pair(*ends): found for ends, found in sorted(inliers.items())},
-            {pair(*ends): len(found) + self._num_outliers.get(ends, 0) for ends, found in inliers.items()},
         )
 
     def write_database(self, path: Path, inliers: dict[tuple[int, int], np.ndarray]) -> None:
@@ -100,8 +93,6 @@ class Wall:
                 geometry.config = pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED
                 geometry.inlier_matches = found.astype(np.uint32)
                 db.write_two_view_geometry(first + 1, second + 1, geometry)
-                outliers = self.chance_matches(first, second, self._num_outliers.get((first, second), 0))
-                db.write_matches(first + 1, second + 1, np.vstack([found, outliers]).astype(np.uint32))
 
 
 def name(photo: int) -> str:
