@@ -1,6 +1,7 @@
 """Labels of pairs, and the fit of their probability."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pycolmap
@@ -119,6 +120,18 @@ def test_a_fit_ranks_the_pairs_of_a_kind_that_it_has_not_seen() -> None:
     slopes = model["rounds"][1]["coefficients"]
     assert slopes["track_support"] > 0
     assert all(value >= 0 for name, value in slopes.items() if name not in INDICATORS)
+
+
+def test_a_kind_that_is_in_no_fit_is_judged_all_the_same() -> None:
+    """With its labels turned round it would mislead every fit."""
+    odd, *others = [walls("odd", 2.5), walls("medium", 3.0), walls("wide", 3.5)]
+    odd = replace(odd, is_true={pair: not is_true for pair, is_true in odd.is_true.items()})
+
+    rows = left_out([odd, *others], without=["odd"])
+
+    assert [row["set"] for row in rows[:3]] == ["odd", "medium", "wide"]
+    assert rows[0]["auroc"] < 0.03
+    assert rows[1:3] == left_out(others)[:2]
 
 
 COUNTS = {"all": 30, "half": 15, "third": 10, "row": 10, "spread": 10, "last": 8}

@@ -2,7 +2,7 @@
 
     python tools/bench evidence.pairs SETS.json --out out/pairs.json             # leave one kind out
     python tools/bench evidence.pairs SETS.json --model pair_model.json          # and the fit on all
-    python tools/bench evidence.pairs SETS.json --without symmetric              # not fitted on
+    python tools/bench evidence.pairs SETS.json --without symmetric              # in no fit
 
 SETS.json lists collections: [{"kind": "desk", "folder": "...", "database": "..."}, …], each with its truth
 and an exhaustive database. `evidence.collections` makes rendered ones, and such a list of them.
@@ -14,7 +14,7 @@ it is validated on alone.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from harness.arguments import file_to_write, program
 from numpy.typing import NDArray
 
 from evidence.graphs import VARIANTS, LabelledGraph, labelled_graphs
+from evidence.kinds import add_without, but
 from evidence.logistic import auroc, calibration_error, logistic_fit
 from sfm.mapping.pair_consistency.pair_features import track_features
 from sfm.mapping.pair_consistency.pair_probability import WORDS, LogisticModel
@@ -38,9 +39,9 @@ def main() -> None:
     """Parse, fit, print."""
     parser = program(__doc__)
     parser.add_argument("sets", type=Path)
-    parser.add_argument("--without", nargs="+", default=(), metavar="KIND", help="not fitted on")
     parser.add_argument("--out", type=file_to_write, help="figures, as JSON")
     parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")
+    add_without(parser)
     options = parser.parse_args()
     pycolmap.logging.minloglevel = 2
     graphs: list[LabelledGraph] = []
@@ -48,21 +49,21 @@ def main() -> None:
         graphs += labelled_graphs(one["kind"], Path(one["folder"]), Path(one["database"]))
     found = {"left_out": left_out(graphs, without=options.without)}
     if options.model:
-        fitted = model_of([graph for graph in graphs if graph.kind not in options.without])
+        fitted = model_of(but(graphs, options.without))
         options.model.write_text(json.dumps(fitted, indent=1) + "\n", encoding="utf-8")
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def left_out(graphs: Sequence[LabelledGraph], *, without: Sequence[str] = ()) -> list[dict[str, object]]:
+def left_out(graphs: Sequence[LabelledGraph], *, without: Collection[str] = ()) -> list[dict[str, object]]:
     """Figures of each graph by the model fitted on all other kinds; printed as a table, with pooled ones.
 
-    Kinds `without` are never fitted on.
+    Kinds `without` are in no fit.
     """
     odds: dict[int, Reals] = {}
     rows: list[dict[str, object]] = []
     for kind in sorted({graph.kind for graph in graphs}):
-        first, second = fit_rounds([graph for graph in graphs if graph.kind not in (kind, *without)])
+        first, second = fit_rounds(but(graphs, {kind, *without}))
         for index, graph in enumerate(graphs):
             if graph.kind == kind:
                 add_track_features(graph, first)

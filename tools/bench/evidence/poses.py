@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from harness.arguments import count, file_to_write, program
 
+from evidence.kinds import add_without, but
 from evidence.labelled_models import LabelledModel, labelled
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
 from sfm.mapping.measures.residual_ratio import is_bent
@@ -47,9 +48,7 @@ def main() -> None:
     parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")
     parser.add_argument("--pairs", type=file_to_write, help="coefficients of pairs of images, fitted on all")
     parser.add_argument("--database-only", action="store_true", help="as if there were no photos")
-    parser.add_argument(
-        "--without", nargs="*", default=(), metavar="KIND", help="judged as others, but in no fit"
-    )
+    add_without(parser)
     parser.add_argument("--jobs", type=count, default=1, help="processes; default 1")
     options = parser.parse_args()
     listed = json.loads(options.models.read_text(encoding="utf-8"))
@@ -69,11 +68,11 @@ def main() -> None:
         print(" ".join(f"{key} {value}" for key, value in row.items()))
     if options.model:
         options.model.write_text(
-            json.dumps(model_of(_but(models, options.without)), indent=1) + "\n", encoding="utf-8"
+            json.dumps(model_of(but(models, options.without)), indent=1) + "\n", encoding="utf-8"
         )
     if options.pairs:
         options.pairs.write_text(
-            json.dumps(pair_model_of(_but(models, options.without)), indent=1) + "\n", encoding="utf-8"
+            json.dumps(pair_model_of(but(models, options.without)), indent=1) + "\n", encoding="utf-8"
         )
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -135,10 +134,6 @@ def pair_model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
     }
 
 
-def _but(models: Sequence[LabelledModel], kinds: Collection[str]) -> list[LabelledModel]:
-    return [one for one in models if one.kind not in kinds]
-
-
 def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) -> list[dict[str, object]]:
     """Figures of each model by the fit on all other kinds, and those of all together.
 
@@ -147,7 +142,7 @@ def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) 
     chances: dict[int, Reals] = {}
     whole: dict[int, float] = {}
     for kind in sorted({one.kind for one in models}):
-        model = fitted(_but(models, {kind, *without}))
+        model = fitted(but(models, {kind, *without}))
         for index, one in enumerate(models):
             if one.kind == kind:
                 found = pose_probabilities(one.evidence, model)
