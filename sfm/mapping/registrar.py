@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pycolmap
 
@@ -18,9 +19,12 @@ from .clusters.clustered import clustered_models
 from .depth.depth_model import has_parallax
 from .edits.admit_pairs import admit_pairs, supported_pairs
 from .edits.alternative_models import likelier_models
+from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
-from .edits.rearrange import rearranged_models
+from .edits.rejoin import rejoin_parts
+from .edits.relocate import relocate_parts
 from .edits.renew import renewed_models
+from .edits.split import split_at_articulations
 from .growing.components import new_models
 from .growing.known_poses import with_existing
 from .growing.posed_models import aligned_models
@@ -263,7 +267,7 @@ def _grown_models(
 ) -> list[Submodel]:
     """Models grown without the deferred pairs, of which the consistent ones are then admitted.
 
-    Where others, made of more or fewer pairs, are likelier right, these take their place.
+    Where others, grown without fewer or more pairs, are likelier right, these take their place.
     """
     deferred = _deferred(problem, consistency.deferred)
     deferred -= supported_pairs(context.scene, start, deferred)[0]
@@ -276,8 +280,7 @@ def _grown_models(
     def grow(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
         return _grown_without(left_out, part, problem, [], discarded, restart=False)
 
-    with_drift = consistency.deferred_with_drift
-    return likelier_models(context, submodels, grow, judge, discarded, deferred_with_drift=with_drift)
+    return likelier_models(context, submodels, grow, judge, discarded)
 
 
 def _grown_without(
@@ -297,7 +300,17 @@ def _grown_without(
         submodels = renewed_models(trusted, submodels, discarded, again=bool(start))
     if deferred and not context.options.frozen:
         submodels = admit_pairs(context, submodels, deferred, discarded)
-    return submodels if existing else rearranged_models(context, submodels, deferred, discarded)
+    if existing is not None:
+        return submodels
+    steps: dict[str, Step] = {
+        "split": partial(split_at_articulations, context),
+        "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
+        "relocate": lambda models: [relocate_parts(context, one) for one in models],
+    }
+    of_steps = Judge.of(context.scene, context.options, context.judge)
+    for name, step in steps.items():
+        submodels = apply_step(of_steps, submodels, step, name, discarded)
+    return submodels
 
 
 def _completed_models(

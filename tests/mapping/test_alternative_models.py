@@ -1,7 +1,6 @@
 """Models grown with other pairs deferred replace the present ones where they are likelier right."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,38 +40,28 @@ def across(context: MappingContext, parts: Sequence[Submodel]) -> list[Pair]:
     return sorted(pair for pair in edges if (pair.a in first) != (pair.b in first))
 
 
-def nothing(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
-    """Global SfM that places no image."""
-    return []
-
-
-def compared(journal: Journal, how: str) -> list[dict[str, object]]:
-    return [
-        fields for event, fields in journal.entries if event == "alternative_models" and fields["how"] == how
-    ]
-
-
 def chosen(
     context: MappingContext,
     present: Sequence[Submodel],
     grow: Callable[[MappingContext, frozenset[Pair]], Sequence[Submodel]],
     deferred: frozenset[Pair],
     chance: float,
-) -> tuple[list[Submodel], list[dict[str, object]]]:
+) -> tuple[list[Submodel], list[tuple[str, dict[str, object]]]]:
     journal = Journal()
     probability = {pair: chance if pair in deferred else 0.98 for pair in context.scene.view_graph.edges}
     judge = PoseJudge(context.scene, probability, deferred)
-    return likelier_models(context, present, grow, judge, journal, place=nothing), compared(journal, "growth")
+    return likelier_models(context, present, grow, judge, journal), journal.entries
 
 
 def test_one_model_of_all_is_better_than_its_halves(context: MappingContext, whole: Submodel) -> None:
     parts = halves(context, whole)
 
-    models, (noted,) = chosen(
+    models, ((event, noted),) = chosen(
         context, parts, lambda _, deferred: [whole], frozenset(across(context, parts)[3:]), 0.4
     )
 
     assert [one.names for one in models] == [whole.names]
+    assert event == "alternative_models"
     assert noted["kept"]
     assert noted["num_images"] == 2 * _HALF
 
@@ -84,7 +73,7 @@ def test_a_model_that_only_false_pairs_hold_together_takes_no_place(
     parts = halves(context, whole)
     bent = Submodel.of(misplaced(whole.reconstruction))
 
-    models, (noted,) = chosen(
+    models, ((_, noted),) = chosen(
         context,
         parts,
         lambda _, deferred: [bent],
@@ -94,33 +83,6 @@ def test_a_model_that_only_false_pairs_hold_together_takes_no_place(
 
     assert [one.names for one in models] == [part.names for part in parts]
     assert not noted["kept"]
-
-
-@pytest.mark.parametrize("in_parts", [True, False])
-def test_pairs_that_drift_explains_are_trusted_first(
-    context: MappingContext, whole: Submodel, in_parts: bool
-) -> None:
-    """Where models are in parts still, all pairs are trusted after them."""
-    parts = halves(context, whole)
-    deferred = across(context, parts)
-    certain = frozenset(deferred[:2])
-    probability = {pair: 0.4 if pair in deferred else 0.98 for pair in context.scene.view_graph.edges}
-    judge, journal = PoseJudge(context.scene, probability, frozenset(deferred)), Journal()
-    seen: list[frozenset[Pair]] = []
-
-    def place(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
-        seen.append(left_out)
-        return parts if in_parts else [whole]
-
-    def grow(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
-        seen.append(left_out)
-        return [whole]
-
-    models = likelier_models(context, parts, grow, judge, journal, deferred_with_drift=certain, place=place)
-
-    assert [one.names for one in models] == [whole.names]
-    assert seen == [certain, frozenset()][: 1 + in_parts]
-    assert [fields["kept"] for _, fields in journal.entries] == [False, True][1 - in_parts :]
 
 
 def test_nothing_is_grown_where_a_model_is_whole(context: MappingContext, whole: Submodel) -> None:
@@ -151,7 +113,7 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_f
         seen.append(deferred)
         return [whole] if len(seen) > 1 else [bent]
 
-    assert likelier_models(context, [bent], grow, judge, journal, place=nothing) == [whole]
+    assert likelier_models(context, [bent], grow, judge, journal) == [whole]
     strength = {pair: edge.num_inliers for pair, edge in context.scene.view_graph.edges.items()}
     ranks = {
         name: sorted((p for p in strength if name in p), key=lambda p: (-strength[p], p))
@@ -160,8 +122,8 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_f
     weak = {pair for pair in strength if all(ranks[name].index(pair) >= 3 for name in pair)}
     assert weak
     assert seen == [doubted, weak]
-    assert [fields["kept"] for fields in compared(journal, "growth")] == [False, True]
-    assert likelier_models(context, [whole], pytest.fail, judge, journal, place=pytest.fail) == [whole]
+    assert [fields["kept"] for _, fields in journal.entries] == [False, True]
+    assert likelier_models(context, [whole], pytest.fail, judge, journal) == [whole]
 
 
 def test_nothing_more_is_grown_once_a_model_is_probably_right(
@@ -170,38 +132,10 @@ def test_nothing_more_is_grown_once_a_model_is_probably_right(
     doubted, judge, bent = doubtful(context, whole)
     journal = Journal()
 
-    models = likelier_models(context, [bent], lambda part, deferred: [whole], judge, journal, place=nothing)
+    models = likelier_models(context, [bent], lambda part, deferred: [whole], judge, journal)
 
     assert models == [whole]
-    assert [fields["num_deferred"] for fields in compared(journal, "growth")] == [len(doubted)]
-
-
-def test_images_are_placed_together_before_any_are_grown_again(
-    context: MappingContext, whole: Submodel
-) -> None:
-    """By global SfM itself, of a model that is bent: nothing is deferred."""
-    _, judge, bent = doubtful(context, whole)
-    journal = Journal()
-
-    (model,) = likelier_models(context, [bent], pytest.fail, judge, journal)
-
-    assert model.names == whole.names
-    assert not judge.is_wrong(model.reconstruction)
-    (noted,) = compared(journal, "global")
-    assert noted["kept"]
-
-
-def test_where_a_mapper_fails_models_stay(context: MappingContext, whole: Submodel) -> None:
-    _, judge, bent = doubtful(context, whole)
-    journal = Journal()
-
-    def fail(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
-        raise RuntimeError("no solution")
-
-    assert likelier_models(context, [bent], fail, judge, journal, place=partial(fail)) == [bent]
-    refused = [fields for event, fields in journal.entries if event == "step_refused"]
-    assert len(refused) == 3
-    assert "RuntimeError: no solution" in str(refused[0]["why"])
+    assert [fields["num_deferred"] for _, fields in journal.entries] == [len(doubted)]
 
 
 def test_each_component_is_compared_alone(context: MappingContext, whole: Submodel, tmp_path: Path) -> None:

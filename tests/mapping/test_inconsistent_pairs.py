@@ -19,7 +19,6 @@ from sfm.diagnosis.visual_aliasing import (
 )
 from sfm.mapping.pair_consistency.inconsistent_pairs import find_inconsistent_pairs
 from sfm.mapping.pair_consistency.missing_correspondences import context_agreement
-from sfm.mapping.pair_consistency.pair_features import WITH_DRIFT, track_features
 from sfm.mapping.pair_consistency.pair_probability import WORDS, pair_evidence
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 from sfm.types import PhotoQuality
@@ -82,40 +81,6 @@ def test_a_pair_whose_rotation_agrees_with_the_others_is_likelier_true() -> None
 
     assert found == sorted(found, reverse=True)
     assert found[0] > found[-1]
-
-
-def test_with_drift_less_speaks_against_a_pair_the_longer_the_path_between_its_photos() -> None:
-    """Tracks break along a path, and rotations add up their errors."""
-    found: dict[str, list[float]] = {}
-    for reach in (5, 2, 1):
-        wall = Wall(PLACES, twins=TWINS)
-        matches = wall.matches(chain(wall, reach) | {(3, 19): wall.false_matches(3, 19)})
-        rotations = dict.fromkeys(matches.inliers, np.eye(3))
-        rotations[pair(3, 19)] = Rotation.from_euler("y", 8, degrees=True).as_matrix()
-        log_odds = dict.fromkeys(matches.inliers, 1.0) | {pair(3, 19): -1.0}
-        for feature, values in track_features(matches, rotations, log_odds).items():
-            found.setdefault(feature, []).append(values[pair(3, 19)])
-
-    support, agreement = (found[name] for name in WITH_DRIFT.values())
-    assert support == sorted(support)
-    assert support[0] < 2 * support[-1] < 0
-    assert agreement == sorted(agreement)
-    assert agreement[0] < 0 < agreement[-1]
-    for name, with_drift in WITH_DRIFT.items():
-        assert all(one < other for one, other in zip(found[name], found[with_drift], strict=True))
-
-
-def test_pairs_that_drift_does_not_explain_are_named() -> None:
-    """Of two inconsistent pairs, one between neighbours and one that would close a long loop."""
-    wall = Wall(PLACES, twins=TWINS)
-    far = {(3, 19): wall.false_matches(3, 19)}
-    near = {(8, 10): wall.chance_matches(8, 10, 60)}
-
-    report = find_inconsistent_pairs(wall.matches(chain(wall, 2) | near | far))
-
-    assert report.deferred == {pair(3, 19), pair(8, 10)}
-    assert report.deferred_with_drift == {pair(8, 10)}
-    assert not report.without({pair(8, 10)}).deferred_with_drift
 
 
 def test_agreement_of_the_background_makes_a_pair_likelier() -> None:

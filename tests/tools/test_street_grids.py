@@ -154,7 +154,7 @@ def test_deferring_pairs_and_relocating_parts_each_keep_the_town_from_folding(
 ) -> None:
     options = ["run.threads=2", "export.report=false", f"register.inconsistent_pairs={deferred}"]
     if not relocation:
-        for stage in ("edits.rearrange", "refinement.final_refinement"):
+        for stage in ("registrar", "refinement.final_refinement"):
             monkeypatch.setattr(f"sfm.mapping.{stage}.relocate_parts", lambda context, submodel: submodel)
         anew = "sfm.mapping.refinement.final_refinement.register_parts_anew"
         monkeypatch.setattr(anew, lambda context, submodel: submodel)

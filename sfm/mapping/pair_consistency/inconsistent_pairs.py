@@ -60,8 +60,6 @@ class InconsistencyReport:
     deferred: frozenset[Pair] = frozenset()
     """Pairs that registration leaves for later: those that are likelier false, but for the only link of two
     parts."""
-    deferred_with_drift: frozenset[Pair] = frozenset()
-    """Those that are likelier false even where drift may explain what tracks and rotations say against it."""
     doubtful_links: tuple[DoubtfulLink, ...] = ()
     """Most information first."""
     probability: Mapping[Pair, float] = field(default_factory=dict)
@@ -70,12 +68,7 @@ class InconsistencyReport:
     def without(self, pairs: Set[Pair]) -> InconsistencyReport:
         """The report without some pairs that other evidence confirms."""
         left = tuple(one for one in self.inconsistent_pairs if one.pair not in pairs)
-        return replace(
-            self,
-            inconsistent_pairs=left,
-            deferred=self.deferred - pairs,
-            deferred_with_drift=self.deferred_with_drift - pairs,
-        )
+        return replace(self, inconsistent_pairs=left, deferred=self.deferred - pairs)
 
 
 NO_DOUBT = InconsistencyReport(())
@@ -109,7 +102,6 @@ def find_inconsistent_pairs(
     return InconsistencyReport(
         ranked,
         frozenset(one.pair for one in ranked),
-        frozenset(one.pair for one in ranked if one.evidence.probability_with_drift < _LIKELIER_FALSE),
         _doubtful_links(evidence, frozenset(tried) | evidence.keys()),
         {pair: e.probability for pair, e in evidence.items()},
     )

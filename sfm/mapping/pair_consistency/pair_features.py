@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import networkx as nx
 import numpy as np
-from scipy.sparse.csgraph import dijkstra
 
 from retrieval import Pair
 
@@ -30,12 +29,6 @@ _NUM_KNOWN = 5  # matches between tracks, for their share to mean anything
 _SUPPORTED = 0.8  # of these within tracks: the pair's matches extend the tracks
 _NUM_PASSES = 3
 _LEAST_ERROR_DEG, _USUAL_ERROR_DEG = 0.5, 3.0
-_HALF_LIFE = 3.0
-"""Of tracks, in pairs: along a path of so many, half of them break."""
-_MAX_PATH = 10 * _HALF_LIFE
-_ROWS = 256  # images from which paths are searched at once: from 10,000 they would take 800 MB
-WITH_DRIFT = {"track_support": "track_support_with_drift", "rotation_agreement": "rotation_with_drift"}
-"""Features that drift makes smaller, and those in which it is allowed for."""
 
 
 def local_features(matches: PairMatches, background: Mapping[Pair, float | None]) -> dict[str, Values]:
@@ -76,10 +69,6 @@ def track_features(
 
     Tracks begin with the maximum spanning forest of the log-odds. Other pairs extend them in the order of
     their support by the tracks so far (Yan et al. 2017, "Distinguishing the Indistinguishable").
-
-    Along a path of pairs tracks break, and rotations add up their errors. So a loop that closes after many
-    images looks like a false pair. The features `WITH_DRIFT` count by the shortest path of trusted pairs
-    between the images of a pair.
     """
     forest = maximum_spanning_forest(log_odds)
     tracks = TrackForest({name: len(xy) for name, xy in matches.keypoints.items()})
@@ -88,11 +77,7 @@ def track_features(
         tracks.join(pair, matches.inliers[pair])
     for _ in range(_NUM_PASSES):
         before = len(trusted)
-        support = {
-            pair: _support(*tracks.counts(pair, matches.inliers[pair]), 1.0)
-            for pair in log_odds
-            if pair not in trusted
-        }
+        support = {pair: _support(tracks, matches, pair) for pair in log_odds if pair not in trusted}
         for pair in sorted(support, key=lambda pair: (-support[pair], pair)):
             within, known = tracks.counts(pair, matches.inliers[pair])
             if known >= _NUM_KNOWN and within >= _SUPPORTED * known:
@@ -102,17 +87,18 @@ def track_features(
             break
     graph: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in sorted(trusted)])
     errors = rotation_errors(rotations, graph, log_odds)
-    counts = {pair: tracks.counts(pair, matches.inliers[pair]) for pair in log_odds.keys() - set(forest)}
-    found: dict[str, Values] = {}
-    for names, path in (
-        (WITH_DRIFT.keys(), dict.fromkeys(counts, 1.0)),
-        (WITH_DRIFT.values(), _path_lengths(graph, counts)),
-    ):
-        support = {pair: _support(*of_pair, path[pair]) for pair, of_pair in counts.items()}
-        agreement = {pair: _agreement(errors[pair], path[pair]) for pair in counts.keys() & errors.keys()}
-        for name, values in zip(names, (support, agreement), strict=True):
-            found[name] = {pair: values.get(pair, 0.0) for pair in log_odds}
-    return found
+    in_forest = frozenset(forest)
+    return {
+        "track_support": {
+            pair: 0.0 if pair in in_forest else _support(tracks, matches, pair) for pair in log_odds
+        },
+        "rotation_agreement": {
+            pair: 0.0
+            if pair in in_forest or pair not in errors
+            else -math.log(max(errors[pair], _LEAST_ERROR_DEG) / _USUAL_ERROR_DEG)
+            for pair in log_odds
+        },
+    }
 
 
 def capture_order(names: Iterable[str], of_image: Mapping[str, Sequence[Pair]]) -> dict[Pair, float]:
@@ -190,29 +176,7 @@ def _common_neighbours(strength: Values) -> dict[Pair, float]:
     return {pair: math.log((over_one(*pair) + 1e-2) / (value + 1e-2)) for pair, value in strength.items()}
 
 
-def _support(within: int, known: int, path: float) -> float:
-    """Log-odds of a match to lie within one track; 0 where few matches join tracks.
-
-    A match between two tracks counts by the share of tracks that do not break along the path.
-    """
-    unbroken = 0.5 ** ((path - 1) / _HALF_LIFE)
-    return math.log((within + 0.5) / (unbroken * (known - within) + 0.5)) if known >= _NUM_KNOWN else 0.0
-
-
-def _agreement(error_deg: float, path: float) -> float:
-    """-log of a rotation error relative to that which is usual over so many pairs."""
-    return -math.log(max(error_deg, _LEAST_ERROR_DEG) / (_USUAL_ERROR_DEG * math.sqrt(path)))
-
-
-def _path_lengths(graph: nx.Graph[str], pairs: Collection[Pair]) -> dict[Pair, float]:
-    """Number of edges of the shortest path between the images of each pair, at most `_MAX_PATH`."""
-    number = {name: i for i, name in enumerate(graph)}
-    edges = nx.to_scipy_sparse_array(graph)
-    asked = np.array([(number[pair.a], number[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
-    length = np.empty(len(asked))
-    for first in range(0, len(number), _ROWS):
-        rows = np.arange(first, min(first + _ROWS, len(number)))
-        steps = dijkstra(edges, unweighted=True, indices=rows, limit=_MAX_PATH)
-        own = (asked[:, 0] >= first) & (asked[:, 0] < first + _ROWS)
-        length[own] = steps[asked[own, 0] - first, asked[own, 1]]
-    return dict(zip(pairs, np.minimum(length, _MAX_PATH).tolist(), strict=True))
+def _support(tracks: TrackForest, matches: PairMatches, pair: Pair) -> float:
+    """Log-odds of a match of the pair to lie within one track; 0 where few matches join tracks."""
+    within, known = tracks.counts(pair, matches.inliers[pair])
+    return math.log((within + 0.5) / (known - within + 0.5)) if known >= _NUM_KNOWN else 0.0

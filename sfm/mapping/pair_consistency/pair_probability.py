@@ -17,7 +17,7 @@ from importlib.resources import files
 from retrieval import Pair
 
 from ..scene.pair_matches import PairMatches
-from .pair_features import WITH_DRIFT, Values, local_features, track_features
+from .pair_features import Values, local_features, track_features
 from .pair_rotations import Rotation
 
 WORDS = {
@@ -66,8 +66,6 @@ class PairEvidence:
     """That the pair is true, in [0, 1]."""
     against: tuple[str, ...]
     """Names of the two features that lower it most, compared with usual true pairs."""
-    probability_with_drift: float
-    """The same where drift may explain what tracks and rotations say against the pair."""
 
     def why(self) -> str:
         """The reasons against the pair, for users."""
@@ -103,15 +101,8 @@ def pair_evidence(
     features = local_features(matches, background)
     features |= track_features(matches, rotations, chosen.first.log_odds(features))
     log_odds = chosen.second.log_odds(features)
-    instead = {name: features[with_drift] for name, with_drift in WITH_DRIFT.items()}
-    with_drift = chosen.second.log_odds({**features, **instead})
     return {
-        pair: PairEvidence(
-            len(rows),
-            _sigmoid(log_odds[pair]),
-            _against(chosen, features, pair),
-            _sigmoid(with_drift[pair]),
-        )
+        pair: PairEvidence(len(rows), _sigmoid(log_odds[pair]), _against(chosen, features, pair))
         for pair, rows in matches.inliers.items()
     }
 
