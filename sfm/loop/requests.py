@@ -50,6 +50,11 @@ class PairRequest:
     is_again: bool = False
 
     @property
+    def kind(self) -> tuple[Reason, bool]:
+        """Of requests whose candidates are about as likely to verify: reason, and which matcher."""
+        return self.reason, self.is_again
+
+    @property
     def price(self) -> float:
         """Of each candidate, in pairs."""
         return PRICE_AGAIN if self.is_again else 1.0

@@ -35,28 +35,47 @@ _UNDERSTATED = 10.0
 _MIN_IMAGES = 3
 """Fewer determine neither focal length nor distortion."""
 _ENOUGH = 3_000  # observations; more only cost time
+_GROWN = 1.2
+"""Ratio of the numbers of images of two growing models between which a decision is made anew."""
 
 
 def with_held_intrinsics(
-    session: MapperSession, options: pycolmap.BundleAdjustmentOptions
+    session: MapperSession, options: pycolmap.BundleAdjustmentOptions, *, is_growing: bool = False
 ) -> pycolmap.BundleAdjustmentOptions:
     """`options` of an adjustment of the session's model, without intrinsics that are held.
 
     COLMAP frees the focal lengths of all cameras or of none; so it does with distortion, which is held only
     with focal lengths of EXIF. What is held is set to what was given, in the model.
+
+    Args:
+        session: with the model.
+        options: left unchanged.
+        is_growing: whether it is enough to hold what other models of about as many images held: to decide
+            costs as much as an adjustment.
     """
     if not options.refine_focal_length:
         return options
-    model, guessed = session.reconstruction, session.options.guessed_focal_lengths
-    given = _given(session.scene, model, session.options)
-    if not _must_hold(model, given, session.options):
+    given = _given(session.scene, session.reconstruction, session.options)
+    num_images, decided = session.num_registered, session.scene.held_intrinsics.setdefault(given, {})
+    near = [num for num in decided if num <= num_images < _GROWN * num]
+    if not near or not is_growing:
+        near = [num_images]
+        decided[num_images] = _held(session, given)
+    holds_focal, frees_distortion = decided[max(near)]
+    if not holds_focal:
         return options
     held = without_focal(options)
-    held.refine_extra_params = options.refine_extra_params and (
-        not given.isdisjoint(guessed) or _has_known_distortion(model, given)
-    )
+    held.refine_extra_params = options.refine_extra_params and frees_distortion
     _reset(session, given, distortion=options.refine_extra_params and not held.refine_extra_params)
     return held
+
+
+def _held(session: MapperSession, given: frozenset[int]) -> tuple[bool, bool]:
+    """Whether given focal lengths are held, and whether their cameras' distortions are free nevertheless."""
+    model, guessed = session.reconstruction, session.options.guessed_focal_lengths
+    if not _must_hold(model, given, session.options):
+        return False, True
+    return True, not given.isdisjoint(guessed) or _has_known_distortion(model, given)
 
 
 def with_held_local_focal(

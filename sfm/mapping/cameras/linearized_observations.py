@@ -19,6 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 _MAX_IMAGES = 120
 _MAX_OBSERVATIONS = 10_000  # as long as all images have their share; more only cost time
+_TOGETHER = 32  # points of which it is decided at once whether they are taken
 _HALF_WEIGHT = 2.5  # sigmas
 _RAYLEIGH_MEDIAN = 1.1774  # of the length of a residual whose coordinates have sigma 1
 MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's
@@ -218,12 +219,17 @@ def _longest_tracks(image: Indices, ids: Indices, num_images: int, max_observati
         return np.asarray(length[point] >= 2)
     share = max_observations / num_images
     count = np.zeros(num_images, np.int64)
-    observers = np.split(image[np.argsort(point, kind="stable")], np.cumsum(length)[:-1])
     kept = np.zeros(len(points), bool)
-    for i in np.argsort(-length, kind="stable"):
-        if length[i] >= 2 and count[observers[i]].min() < share:
-            kept[i] = True
-            count[observers[i]] += 1
+    of_point = np.argsort(point, kind="stable")
+    starts = np.concatenate(([0], np.cumsum(length)))
+    order = np.argsort(-length, kind="stable")[: np.count_nonzero(length >= 2)]
+    for some in np.array_split(order, -(-len(order) // _TOGETHER)):
+        rows = np.concatenate([of_point[starts[i] : starts[i + 1]] for i in some.tolist()])
+        lacks = np.logical_or.reduceat(count[image[rows]] < share, np.cumsum(length[some]) - length[some])
+        kept[some] = lacks
+        count += np.bincount(image[rows], np.repeat(lacks, length[some]), num_images).astype(np.int64)
+        if count.min() >= share:
+            break
     return np.asarray(kept[point])
 
 

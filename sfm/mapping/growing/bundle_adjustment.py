@@ -41,7 +41,7 @@ def refine_growing(session: MapperSession, why: str, journal: Journal) -> None:
     before, started = session.registered, time.monotonic()
     options = session.options
     growing = options.growing if session.num_registered < _MANY else options.growing_large
-    _complete_and_adjust(session, growing, options.growing_ba, rounds=1)
+    _complete_and_adjust(session, growing, options.growing_ba, rounds=1, is_growing=True)
     _drop_implausible(session)
     _note(session, why, before, started, journal)
 
@@ -121,12 +121,13 @@ def _complete_and_adjust(
     adjustment: pycolmap.BundleAdjustmentOptions,
     *,
     rounds: int,
+    is_growing: bool = False,
 ) -> None:
     session.mapper.iterative_global_refinement(
         rounds,
         session.options.pipeline.ba_global_max_refinement_change,
         mapper,
-        with_held_intrinsics(session, adjustment),
+        with_held_intrinsics(session, adjustment, is_growing=is_growing),
         session.options.triangulation,
         normalize_reconstruction=not session.options.frozen,
     )

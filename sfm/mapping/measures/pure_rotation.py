@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pycolmap
-from scipy import sparse
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
@@ -72,13 +71,17 @@ def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> floa
     def residuals(parameters: Array) -> Array:
         return matches.residuals(parameters).ravel()
 
+    def jacobian(parameters: Array) -> Array:
+        return matches.jacobian(parameters).reshape(-1, len(parameters))
+
     found = least_squares(
         residuals,
         np.concatenate((start, turns)),
+        jacobian,
         bounds=(np.concatenate((lower, -free)), np.concatenate((upper, free))),
         loss="soft_l1",
         x_scale="jac",
-        jac_sparsity=matches.dependencies(),
+        ftol=1e-4,  # far finer than the ratio that decides
         max_nfev=100,
     )
     return float(np.median(np.linalg.norm(matches.residuals(found.x), axis=1)))
@@ -153,31 +156,93 @@ class _Matches:
         """`cam_from_world` of each image."""
         return Rotation.from_matrix([model.image(i).cam_from_world().rotation.matrix() for i in self.images])
 
-    def dependencies(self) -> sparse.csr_array:
-        """(3 M, P) which residual depends on which parameter: on both turns and both lenses of its match."""
-        num_lenses = 2 * len(self.cameras)
-        lens = 2 * self.lens[self.ends][:, :, None] + np.arange(2)
-        turn = num_lenses + 3 * self.ends[:, :, None] + np.arange(3)
-        columns = np.concatenate((lens, turn), axis=2).reshape(len(self.ends), -1)
-        rows = np.repeat(np.arange(3 * len(self.ends)), columns.shape[1])
-        ones = np.ones(len(rows))
-        shape = 3 * len(self.ends), num_lenses + 3 * len(self.images)
-        return sparse.csr_array((ones, (rows, np.repeat(columns, 3, axis=0).ravel())), shape=shape)
-
     def residuals(self, parameters: Array) -> Array:
         """(M, 3) px: what is between both rays of a match in the world, times the focal length."""
-        lenses = parameters[: 2 * len(self.cameras)].reshape(-1, 2)
-        world_from_cam = Rotation.from_rotvec(parameters[2 * len(self.cameras) :].reshape(-1, 3)).inv()
-        rays, focals = [], []
-        for image, xy in zip(self.ends.T, (self.first, self.second), strict=True):
-            log_focal, distortion = lenses[self.lens[image]].T
-            focal = np.exp(log_focal)
-            flat = xy / focal[:, None]
-            flat = flat / (1 + distortion * np.sum(flat**2, axis=1))[:, None]
-            ray = np.column_stack((flat, np.ones(len(flat))))
-            rays.append(world_from_cam[image].apply(ray / np.linalg.norm(ray, axis=1, keepdims=True)))
-            focals.append(focal)
-        return np.asarray((rays[0] - rays[1]) * np.sqrt(focals[0] * focals[1])[:, None])
+        one, other = self._sides(parameters)
+        return np.asarray((one.in_world - other.in_world) * self._scale(parameters)[:, None])
+
+    def jacobian(self, parameters: Array) -> Array:
+        """(M, 3, P) derivatives of the residuals by the parameters."""
+        num_lenses, every = 2 * len(self.cameras), np.arange(len(self.ends))
+        found = np.zeros((len(self.ends), 3, len(parameters)))
+        between, scale = self.residuals(parameters), self._scale(parameters)
+        left = _left_jacobians(parameters[num_lenses:].reshape(-1, 3))
+        for sign, end, side in zip((1, -1), self.ends.T, self._sides(parameters), strict=True):
+            lens = 2 * self.lens[end]
+            by_lens = sign * scale[:, None, None] * side.by_lens
+            by_lens[:, :, 0] += between / 2
+            by_turn = sign * scale[:, None, None] * (side.by_turn @ left[end])
+            for k in range(2):
+                found[every, :, lens + k] += by_lens[:, :, k]
+            for k in range(3):
+                found[every, :, num_lenses + 3 * end + k] += by_turn[:, :, k]
+        return found
+
+    def _scale(self, parameters: Array) -> Array:
+        """(M,) focal length of each match, px."""
+        log_focal = parameters[: 2 * len(self.cameras) : 2][self.lens]
+        return np.asarray(np.exp(log_focal[self.ends].mean(axis=1)))
+
+    def _sides(self, parameters: Array) -> tuple[_Rays, _Rays]:
+        num_lenses = 2 * len(self.cameras)
+        lenses = parameters[:num_lenses].reshape(-1, 2)
+        cam_from_world = Rotation.from_rotvec(parameters[num_lenses:].reshape(-1, 3)).as_matrix()
+        first, second = (
+            _Rays.of(xy, lenses[self.lens[end]], cam_from_world[end])
+            for end, xy in zip(self.ends.T, (self.first, self.second), strict=True)
+        )
+        return first, second
+
+
+@dataclass(frozen=True, slots=True)
+class _Rays:
+    """Unit rays of one side of all matches, and their derivatives."""
+
+    in_world: Array
+    """(M, 3)."""
+    by_lens: Array
+    """(M, 3, 2) by log f and distortion."""
+    by_turn: Array
+    """(M, 3, 3) by a small rotation after `cam_from_world`."""
+
+    @classmethod
+    def of(cls, xy: Array, lenses: Array, cam_from_world: Array) -> _Rays:
+        log_focal, distortion = lenses.T
+        flat = xy / np.exp(log_focal)[:, None]
+        squared = np.sum(flat**2, axis=1)
+        shrunk = 1 / (1 + distortion * squared)
+        of_lens = np.stack((2 * distortion * squared * shrunk**2 - shrunk, -squared * shrunk**2), axis=1)
+        ray = np.column_stack((flat * shrunk[:, None], np.ones(len(flat))))
+        length = np.linalg.norm(ray, axis=1, keepdims=True)
+        unit = ray / length
+        by_lens = np.zeros((len(flat), 3, 2))
+        by_lens[:, :2] = flat[:, :, None] * of_lens[:, None, :]
+        by_lens -= unit[:, :, None] * np.einsum("mi,mik->mk", unit, by_lens)[:, None, :]
+        by_lens /= length[:, :, None]
+        world_from_cam = np.swapaxes(cam_from_world, 1, 2)
+        return cls(
+            (world_from_cam @ unit[:, :, None])[:, :, 0],
+            world_from_cam @ by_lens,
+            world_from_cam @ _cross_matrices(unit),
+        )
+
+
+def _cross_matrices(vectors: Array) -> Array:
+    """(N, 3, 3) of vectors (N, 3): `matrix @ y` is the cross product of vector and y."""
+    x, y, z = vectors.T
+    zero = np.zeros(len(vectors))
+    return np.stack((zero, -z, y, z, zero, -x, -y, x, zero), axis=1).reshape(-1, 3, 3)
+
+
+def _left_jacobians(rotvecs: Array) -> Array:
+    """(N, 3, 3): the rotation after that of a rotation vector that a change of the vector makes.
+
+    Source: Sola et al., A micro Lie theory for state estimation in robotics, 2018, equation 145.
+    """
+    angle = np.maximum(np.linalg.norm(rotvecs, axis=1), 1e-6)[:, None, None]
+    cross = _cross_matrices(rotvecs)
+    first, second = (1 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
+    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
 
 
 def _centred(
