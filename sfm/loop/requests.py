@@ -10,7 +10,7 @@ from retrieval import Pair, Reason
 
 MUST_HAVE = frozenset({Reason.UNREGISTERED, Reason.BRIDGE})
 """Reasons that decide which photos are in the model; the others make it more exact."""
-PRICE_AGAIN = 4.0
+PRICE_AGAIN = 2.0
 """Of a pair for the stronger matcher, in pairs."""
 _FIRM_BRIDGE = 30
 """Inliers of a pair that is believed to join two parts; it is verified with fewer."""

@@ -132,7 +132,7 @@ def test_outcomes_of_the_stronger_matcher_change_no_chance_of_the_first() -> Non
 
 
 def test_a_pair_for_the_stronger_matcher_must_gain_as_many_times_more_as_it_costs() -> None:
-    cheap, dear = ask("x", "1", worth=0.2), replace(ask("y", "2", worth=0.2), is_again=True)
+    cheap, dear = ask("x", "1", worth=0.15), replace(ask("y", "2", worth=0.15), is_again=True)
     matcher = Matcher()
     work(cheap, dear, matcher=matcher)
 
