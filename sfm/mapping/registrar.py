@@ -21,7 +21,6 @@ from .edits.admit_pairs import admit_pairs, supported_pairs
 from .edits.alternative_models import likelier_models
 from .edits.judge import Judge, Step, apply_step
 from .edits.merge import merge_models
-from .edits.rejoin import rejoin_parts
 from .edits.relocate import relocate_parts
 from .edits.renew import renewed_models
 from .edits.split import split_at_articulations
@@ -304,7 +303,6 @@ def _grown_without(
         return submodels
     steps: dict[str, Step] = {
         "split": partial(split_at_articulations, context),
-        "rejoin": lambda parts: rejoin_parts(context, parts, deferred, discarded),
         "relocate": lambda models: [relocate_parts(context, one) for one in models],
     }
     of_steps = Judge.of(context.scene, context.options, context.judge)

@@ -107,8 +107,8 @@ def attach_part(
     deferred: Set[Pair],
     journal: Journal,
     *,
-    base_from_part: pycolmap.Sim3d | None = None,
-    accept: Callable[[Submodel], bool] | None = None,
+    base_from_part: pycolmap.Sim3d,
+    accept: Callable[[Submodel], bool],
 ) -> Submodel | None:
     """One model of both as by `joined`, of the pairs `across` only from those that are `trusted`.
 

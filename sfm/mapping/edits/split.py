@@ -7,7 +7,6 @@ Apart, both are as exact as their own points, and pairs between them are looked 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import replace
 
 import pycolmap
 
@@ -55,7 +54,7 @@ def _split(context: MappingContext, submodel: Submodel) -> list[Submodel]:
     models: list[Submodel] = []
     for names, articulation in parts:
         part = without_images(context, submodel, submodel.names - names)
-        part = replace(Submodel.of(part.reconstruction), articulation=articulation)
+        part = Submodel.of(part.reconstruction)
         rest.journal.note("split", names=sorted(names), articulation=articulation)
         note_registered(context, part, "split")
         models += _split(context, judged(context, part))

@@ -57,8 +57,6 @@ class Submodel:
     """Share of the verified pairs that the poses contradict, once the model is grown."""
     right_images: float | None = None
     """Expected number of images whose pose is right, where it is known."""
-    articulation: str = ""
-    """The image of another model that this one was split from at."""
 
     @classmethod
     def of(
