@@ -35,6 +35,8 @@ _UNDERSTATED = 10.0
 _MIN_IMAGES = 3
 """Fewer determine neither focal length nor distortion."""
 _ENOUGH = 3_000  # observations; more only cost time
+_SMALL = 10
+"""In a model of fewer images, each one counts."""
 _GROWN = 1.2
 """Ratio of the numbers of images of two growing models between which a decision is made anew."""
 
@@ -57,7 +59,7 @@ def with_held_intrinsics(
         return options
     given = _given(session.scene, session.reconstruction, session.options)
     num_images, decided = session.num_registered, session.scene.held_intrinsics.setdefault(given, {})
-    near = [num for num in decided if num <= num_images < _GROWN * num]
+    near = [num for num in decided if max(num, _SMALL) <= num_images < _GROWN * num]
     if not near or not is_growing:
         near = [num_images]
         decided[num_images] = _held(session, given)

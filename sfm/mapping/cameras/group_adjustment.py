@@ -29,8 +29,6 @@ intrinsics of single images explain noise."""
 _MIN_TRACK = 3
 """Points of two images fit nearly any focal length."""
 _ITERATIONS = 50
-_TOLERANCE = 1e-5
-"""Relative fall of the cost at which an adjustment ends: errors that differ by less decide nothing."""
 
 K = TypeVar("K")
 Group = tuple[int, ...]
@@ -206,7 +204,6 @@ def _adjust(
     options.refine_principal_point, options.print_summary = sigma_px is not None, False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.max_num_iterations = _ITERATIONS
-    options.ceres.solver_options.function_tolerance = _TOLERANCE
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
     problem = adjuster.problem  # keeps the priors alive
     for camera in (model.camera(camera_id) for camera_id in sorted(camera_ids) if is_simple):
