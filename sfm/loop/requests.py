@@ -10,7 +10,7 @@ from retrieval import Pair, Reason
 
 MUST_HAVE = frozenset({Reason.UNREGISTERED, Reason.BRIDGE})
 """Reasons that decide which photos are in the model; the others make it more exact."""
-PRICE_AGAIN = 2.0
+PRICE_AGAIN = 4.0
 """Of a pair for the stronger matcher, in pairs."""
 _FIRM_BRIDGE = 30
 """Inliers of a pair that is believed to join two parts; it is verified with fewer."""
@@ -48,11 +48,6 @@ class PairRequest:
     is_unguided: bool = False
     is_test: bool = False
     is_again: bool = False
-
-    @property
-    def kind(self) -> tuple[Reason, bool]:
-        """Of requests whose candidates are about as likely to verify: reason, and which matcher."""
-        return self.reason, self.is_again
 
     @property
     def price(self) -> float:

@@ -16,7 +16,7 @@ from retrieval import Pair, Reason
 
 from .loop_closures import INLIERS_OF_ONE
 from .loop_state import LoopState
-from .requests import Candidate, PairRequest
+from .requests import PRICE_AGAIN, Candidate, PairRequest
 
 _PHOTO = 2.0
 """Worth of a pair that registers an image."""
@@ -127,14 +127,14 @@ def _again(now: LoopState) -> Iterator[PairRequest]:
     for name in sorted(frozenset(now.graph.names) - within):
         pairs = [pair for pair in now.again if name in pair]
         yield PairRequest(
-            Reason.UNREGISTERED, (name,), _most_matched(now, pairs), _FIRM_DEGREE, _PHOTO, is_again=True
+            Reason.UNREGISTERED, (name,), _dearly(now, pairs), _FIRM_DEGREE, _PHOTO, is_again=True
         )
     for first, second in islice(combinations(parts, 2), _MAX_MODEL_PAIRS):
         small, large = sorted((first, second), key=len)
         pairs = [pair for pair in now.again if len(small & {*pair}) == 1 == len(large & {*pair})]
         worth = float(np.log1p(len(small)))
         subject = (min(small), min(large))
-        yield PairRequest(Reason.BRIDGE, subject, _most_matched(now, pairs), 3, worth, is_again=True)
+        yield PairRequest(Reason.BRIDGE, subject, _dearly(now, pairs), 3, worth, is_again=True)
 
 
 def _loosely_held(now: LoopState) -> Iterator[PairRequest]:
@@ -150,15 +150,15 @@ def _loosely_held(now: LoopState) -> Iterator[PairRequest]:
                 pair: chance for pair, chance in now.overlapping.items() if name in pair and pair not in firm
             }
             best = sorted(found, key=lambda pair: (-_rounded(found[pair]), pair))[:_PER_PHOTO]
-            candidates = tuple(Candidate(pair, _rounded(found[pair])) for pair in best)
+            candidates = tuple(Candidate(pair, _rounded(found[pair] / PRICE_AGAIN)) for pair in best)
             wanted = _FIRM_DEGREE - len(firm)
             yield PairRequest(Reason.LOW_OVERLAP, (name,), candidates, wanted, _HOLDS, is_again=True)
 
 
-def _most_matched(now: LoopState, pairs: Sequence[Pair]) -> tuple[Candidate, ...]:
-    """Pairs for the stronger matcher, those with most matches first."""
+def _dearly(now: LoopState, pairs: Sequence[Pair]) -> tuple[Candidate, ...]:
+    """Pairs for the stronger matcher, those with most matches first, with their chance by their price."""
     best = sorted(pairs, key=lambda pair: (-now.again[pair], pair))[:_PER_PHOTO]
-    chances = (_FIRST_CHANCE * _DECAY**rank for rank in range(len(best)))
+    chances = (_FIRST_CHANCE * _DECAY**rank / PRICE_AGAIN for rank in range(len(best)))
     return tuple(Candidate(pair, _rounded(chance)) for pair, chance in zip(best, chances, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The order of candidates: batch by batch, by expected gain for the price, which is learned as outcomes come.
+"""The order of candidates: batch by batch, by expected gain, which is learned for each reason.
 
 A request is closed as soon as enough of its candidates verified. Each candidate that did not verify lowers
 the gain of the next.
@@ -19,13 +19,11 @@ from .requests import Candidate, PairRequest
 Try = Callable[[Mapping[Pair, Edge]], Set[Pair]]
 """Matches pairs; returns those that verified with enough inliers for their reason."""
 
-Kind = tuple[Reason, bool]
-"""Of a request, see `PairRequest.kind`."""
 Weakness = tuple[Reason, tuple[str, ...]]
 """Reason and subject of a request."""
 
 _PRIOR_PAIRS = 4.0
-"""Weight of the expected chances of a kind of requests, as a number of pairs."""
+"""Weight of the expected chances of a reason, as a number of pairs."""
 _PRIOR_REQUESTS = 4.0
 """The same for the outcomes of answered requests."""
 _AFTER_FAILURE = 0.8
@@ -37,28 +35,28 @@ _MIN_GAIN_BEYOND = 0.1
 
 @dataclass(slots=True)
 class YieldStatistics:
-    """Outcomes of the requests of each kind on this collection."""
+    """Outcomes of the requests of each reason on this collection."""
 
-    verified: Counter[Kind] = field(default_factory=Counter)
-    expected: defaultdict[Kind, float] = field(default_factory=lambda: defaultdict(float))
+    verified: Counter[Reason] = field(default_factory=Counter)
+    expected: defaultdict[Reason, float] = field(default_factory=lambda: defaultdict(float))
     answered: Counter[Reason] = field(default_factory=Counter)
     resolved: Counter[Reason] = field(default_factory=Counter)
     failed: defaultdict[Weakness, float] = field(default_factory=lambda: defaultdict(float))
     """Pairs without success, by their price."""
 
-    def chance(self, kind: Kind, prior: float) -> float:
+    def chance(self, reason: Reason, prior: float) -> float:
         """How likely a candidate is to verify: the chance by a rule, corrected by the outcomes so far."""
-        ratio = (self.verified[kind] + _PRIOR_PAIRS) / (self.expected[kind] + _PRIOR_PAIRS)
+        ratio = (self.verified[reason] + _PRIOR_PAIRS) / (self.expected[reason] + _PRIOR_PAIRS)
         return min(1.0, prior * ratio)
 
     def yield_of(self, reason: Reason) -> float:
         """Share of the requests with verified pairs whose weakness was gone after registration, in (0, 1]."""
         return (self.resolved[reason] + _PRIOR_REQUESTS) / (self.answered[reason] + _PRIOR_REQUESTS)
 
-    def learn(self, kind: Kind, prior: float, verified: bool) -> None:
+    def learn(self, reason: Reason, prior: float, verified: bool) -> None:
         """Remember one pair."""
-        self.expected[kind] += prior
-        self.verified[kind] += verified
+        self.expected[reason] += prior
+        self.verified[reason] += verified
 
     def reset_failures(self) -> None:
         """Forget the failures of single requests, since new models give better candidates."""
@@ -148,7 +146,7 @@ def run_requests(
         verified |= found
         for work, candidate, _ in batch.values():
             if not work.request.is_test:  # there, what does not match is an answer
-                yields.learn(work.request.kind, candidate.chance, candidate.pair in found)
+                yields.learn(work.request.reason, candidate.chance, candidate.pair in found)
         for pair in chosen:
             for work in by_pair[pair]:
                 work.verified += pair in found
@@ -202,7 +200,7 @@ def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], yields: YieldStati
         if candidate.pair in tried:
             continue
         found.append(candidate)
-        likely += yields.chance(work.request.kind, candidate.chance)
+        likely += yields.chance(work.request.reason, candidate.chance)
         if likely >= missing or len(found) >= 3 * missing:
             break
     return found
@@ -210,8 +208,6 @@ def _next_candidates(work: _Open, tried: Mapping[Pair, Edge], yields: YieldStati
 
 def _gain(work: _Open, candidate: Candidate, place: int, yields: YieldStatistics) -> float:
     """Expected gain of a candidate when `place` others of the same request are tried with it."""
-    request = work.request
-    chance = yields.chance(request.kind, candidate.chance)
-    chance *= math.pow(_AFTER_FAILURE, yields.failed[work.weakness])
-    gain = request.worth * yields.yield_of(request.reason) * chance / (1 + work.verified + 0.5 * place)
-    return gain / request.price
+    reason = work.request.reason
+    chance = yields.chance(reason, candidate.chance) * math.pow(_AFTER_FAILURE, yields.failed[work.weakness])
+    return work.request.worth * yields.yield_of(reason) * chance / (1 + work.verified + 0.5 * place)
