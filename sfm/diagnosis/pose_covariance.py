@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from kernels.cross_matrices import cross_matrices
 from sfm.mapping.cameras.priors import add_prior
 
 MAX_PHOTOS = 250
@@ -164,7 +165,7 @@ def _to_world(pose: pycolmap.Rigid3d) -> Array:
     R' = exp(2 h) R = R exp(2 R^T h). To first order, C' = -R'^T (t + d) = C - R^T d - R^T [t]x 2 h.
     """
     turn = pose.rotation.matrix().T
-    return np.block([[2 * turn, np.zeros((3, 3))], [-2 * turn @ _cross(pose.translation), -turn]])
+    return np.block([[2 * turn, np.zeros((3, 3))], [-2 * turn @ cross_matrices(pose.translation), -turn]])
 
 
 def _in_inner_gauge(covariance: Array, centres: Array) -> Array:
@@ -176,14 +177,9 @@ def _in_inner_gauge(covariance: Array, centres: Array) -> Array:
     num = len(centres)
     gauge = np.zeros((num, 6, 7))
     gauge[:, :3, :3] = -np.eye(3)
-    gauge[:, 3:, :3] = [-_cross(centre) for centre in centres]
+    gauge[:, 3:, :3] = -cross_matrices(centres)
     gauge[:, 3:, 3:6] = np.eye(3)
     gauge[:, 3:, 6] = centres
     basis = np.linalg.qr(gauge.reshape(6 * num, 7))[0]
     half = covariance - basis @ (basis.T @ covariance)
     return np.asarray(half - (half @ basis) @ basis.T)
-
-
-def _cross(v: npt.ArrayLike) -> Array:
-    x, y, z = np.asarray(v, np.float64)
-    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

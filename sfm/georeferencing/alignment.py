@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from kernels.cross_matrices import cross_matrices
 from sfm.geometry.gravity import Level
 
 Float64 = NDArray[np.float64]
@@ -209,7 +210,7 @@ def _uncertainty(problem: _Problem, fit: pycolmap.Sim3d, chosen: NDArray[np.bool
     turned = turned - turned.mean(axis=0)
     rows = np.zeros((len(turned), 3, 7))
     rows[:, :, 0] = turned
-    rows[:, :, 1:4] = -_cross(turned)
+    rows[:, :, 1:4] = -cross_matrices(turned)
     rows[:, :, 4:] = np.eye(3)
     rows *= problem.stiffness[chosen][:, :, None]
     information = np.einsum("nij,nik->jk", rows, rows)
@@ -226,9 +227,3 @@ def _uncertainty(problem: _Problem, fit: pycolmap.Sim3d, chosen: NDArray[np.bool
     worse = max(_MIN_WORSE if redundancy >= _MIN_REDUNDANCY else 1.0, worse)
     turn = float(np.sqrt(np.linalg.eigvalsh(covariance[1:4, 1:4])[-1]))
     return worse * float(np.sqrt(covariance[0, 0])), float(np.rad2deg(worse * turn))
-
-
-def _cross(vectors: Float64) -> Float64:
-    x, y, z = vectors.T
-    zero = np.zeros(len(vectors))
-    return np.stack((zero, -z, y, z, zero, -x, -y, x, zero), axis=1).reshape(-1, 3, 3)

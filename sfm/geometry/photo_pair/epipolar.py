@@ -6,13 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from kernels.cross_matrices import cross_matrices
+
 Array = NDArray[np.float64]
-
-
-def cross_matrix(vector: Array) -> Array:
-    """(3, 3), of the cross product with a vector (3,)."""
-    x, y, z = vector
-    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float64)
 
 
 def signed_sampson_px(
@@ -27,7 +23,7 @@ def signed_sampson_px(
         way: (3,), direction of the translation of b from a.
     """
     a, b = rays
-    essential = cross_matrix(way) @ turn
+    essential = cross_matrices(way) @ turn
     line_b, line_a = a @ essential.T, b @ essential
     gradient = np.sum(line_a[:, :2] ** 2, axis=1) / focals[0] ** 2
     gradient += np.sum(line_b[:, :2] ** 2, axis=1) / focals[1] ** 2

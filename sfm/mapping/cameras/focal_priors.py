@@ -36,7 +36,7 @@ _MIN_IMAGES = 3
 """Fewer determine neither focal length nor distortion."""
 _ENOUGH = 3_000  # observations; more only cost time
 _SMALL = 10
-"""In a model of fewer images, each one counts."""
+"""Of images: smaller models say little of each other."""
 _GROWN = 1.2
 """Ratio of the numbers of images of two growing models between which a decision is made anew."""
 
@@ -59,11 +59,10 @@ def with_held_intrinsics(
         return options
     given = _given(session.scene, session.reconstruction, session.options)
     num_images, decided = session.num_registered, session.scene.held_intrinsics.setdefault(given, {})
-    near = [num for num in decided if max(num, _SMALL) <= num_images < _GROWN * num]
-    if not near or not is_growing:
-        near = [num_images]
+    near = [num for num in decided if is_growing and max(num, _SMALL) <= num_images < _GROWN * num]
+    if not near:
         decided[num_images] = _held(session, given)
-    holds_focal, frees_distortion = decided[max(near)]
+    holds_focal, frees_distortion = decided[max(near, default=num_images)]
     if not holds_focal:
         return options
     held = without_focal(options)

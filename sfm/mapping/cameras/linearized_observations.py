@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pycolmap
 
+from kernels.cross_matrices import cross_matrices
+
 from ..measures.observations import points_of_second, seen_by
 from ..scene.camera_models import Freedom
 
@@ -268,10 +270,7 @@ def _linearised(
     if directions.any():
         by_intrinsics = _by_params(camera, inside) @ directions
     by_camera = _by_position(camera, inside)
-    x, y, z = inside.T
-    zero = np.zeros_like(x)
-    turned = np.array([[zero, z, -y], [-z, zero, x], [y, -x, zero]]).transpose(2, 0, 1)
-    by_pose = np.concatenate((by_camera @ turned, size * by_camera), axis=2)
+    by_pose = np.concatenate((by_camera @ -cross_matrices(inside), size * by_camera), axis=2)
     return residual, by_intrinsics, by_pose, size * by_camera @ cam_from_world.rotation.matrix()
 
 

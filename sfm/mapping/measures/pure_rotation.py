@@ -15,6 +15,7 @@ import pycolmap
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from kernels.cross_matrices import cross_matrices
 from retrieval import Pair
 
 from ..scene.scene import Scene
@@ -223,15 +224,8 @@ class _Rays:
         return cls(
             (world_from_cam @ unit[:, :, None])[:, :, 0],
             world_from_cam @ by_lens,
-            world_from_cam @ _cross_matrices(unit),
+            world_from_cam @ cross_matrices(unit),
         )
-
-
-def _cross_matrices(vectors: Array) -> Array:
-    """(N, 3, 3) of vectors (N, 3): `matrix @ y` is the cross product of vector and y."""
-    x, y, z = vectors.T
-    zero = np.zeros(len(vectors))
-    return np.stack((zero, -z, y, z, zero, -x, -y, x, zero), axis=1).reshape(-1, 3, 3)
 
 
 def _left_jacobians(rotvecs: Array) -> Array:
@@ -240,7 +234,7 @@ def _left_jacobians(rotvecs: Array) -> Array:
     Source: Sola et al., A micro Lie theory for state estimation in robotics, 2018, equation 145.
     """
     angle = np.maximum(np.linalg.norm(rotvecs, axis=1), 1e-6)[:, None, None]
-    cross = _cross_matrices(rotvecs)
+    cross = cross_matrices(rotvecs)
     first, second = (1 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
     return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
 
