@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
+import pycolmap
+
 from retrieval import Edge, Pair, Reason
-from sfm.mapping import ViewGraph
+from sfm.mapping import ViewGraph, camera_centres, shifts
 from sfm.types import RoundReport
 from sfm.workspace.events import EventSink
 
 from .mapper import Models
+
+_MOVED = 0.05
+"""Of the extent of a model: an adjustment alone moves no image so far."""
 
 
 class History:
@@ -73,6 +78,17 @@ class History:
         )
 
 
+def num_points_of_images(model: pycolmap.Reconstruction) -> dict[str, int]:
+    """Number of points that each registered image of a model observes."""
+    return {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
+
+
 def registered_names(models: Models) -> set[str]:
     """Names of the images registered in any of the models."""
     return {model.image(i).name for model in models for i in model.reg_image_ids()}
+
+
+def have_moved(before: Models, after: Models) -> bool:
+    """Whether any image has another place in its model than before, as where another model took its place."""
+    centres = [[camera_centres(model) for model in models] for models in (before, after)]
+    return any((shifts(*two) > _MOVED).any() for two in zip(*centres, strict=False))

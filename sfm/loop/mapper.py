@@ -19,7 +19,13 @@ class Mapper(Protocol):
     """Matching and mapping on one database; `sfm.stages.register.SessionMapper` is that of a run."""
 
     def reconstruct(
-        self, start: Models, consistency: InconsistencyReport, events: EventSink, *, restart: bool
+        self,
+        start: Models,
+        consistency: InconsistencyReport,
+        events: EventSink,
+        *,
+        restart: bool,
+        compares: bool,
     ) -> Models:
         """Continue the models with all verified pairs, without refinement; see `sfm.mapping.reconstruct`."""
 

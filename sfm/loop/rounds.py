@@ -34,7 +34,7 @@ from .anchored_images import all_anchored
 from .calibration import Calibration, Similarities
 from .consistency_requests import deciding_requests, is_unreliable
 from .epipolar_guides import guides_of
-from .history import History, registered_names
+from .history import History, have_moved, num_points_of_images, registered_names
 from .kept_rounds import KeptRounds
 from .loop_closures import LoopClosure, likely_pairs, loop_closures
 from .loop_state import LoopState
@@ -101,10 +101,11 @@ def run_closed_loop(
     loop = _Loop(pairs, mapper, rank, config, kept, events, start, scope)
     if config.max_rounds > 0:
         loop.complete_graph()
-    loop.register()
+    has_rounds = config.max_rounds > 0 and config.mapper == "graph"
+    loop.register(restart=not loop.num_at_restart, compares=not has_rounds)
     if is_void is None or not is_void(loop.models):
         with survived("further rounds"), loop.restored():
-            if config.max_rounds > 0 and config.mapper == "graph":
+            if has_rounds:
                 loop.improve_models()
         with survived("last adjustment"), loop.restored():
             loop.refine_models()
@@ -165,8 +166,8 @@ class _Loop:
     yields: YieldStatistics = field(default_factory=YieldStatistics)
     num_at_restart: int = 0
     """Verified pairs at the last registration from new initial pairs."""
-    num_tried_at_restart: int = 0
-    """Tried pairs at the same: one that does not match may show that a model is folded."""
+    num_tried_at_comparison: int = 0
+    """Tried pairs when models were last compared with others: one without a match may show a fold, too."""
     is_unreliable: bool = False
     """Whether the first registration would rest on pairs that are probably wrong."""
 
@@ -174,7 +175,7 @@ class _Loop:
         self.history = History(self.events)
         self.existing = frozenset(registered_names(self.models)) - self.new_images
         if self.models and not self.existing:
-            self.num_at_restart, self.num_tried_at_restart = self.pairs.num_verified, len(self.pairs.tried)
+            self.num_at_restart, self.num_tried_at_comparison = self.pairs.num_verified, len(self.pairs.tried)
 
     @property
     def batch_size(self) -> int:
@@ -219,25 +220,26 @@ class _Loop:
         else:
             self._begin_again()
 
-    def register(self) -> None:
-        """Continue the models with all verified pairs; the first time, also from new initial pairs."""
-        self._continue_models(restart=not self.num_at_restart)
+    def register(self, *, restart: bool = False, compares: bool = False) -> None:
+        """Continue the models with all verified pairs; with `restart` also from new initial pairs.
 
-    def _continue_models(self, *, restart: bool) -> None:
+        With `compares`, models that are probably wrong are compared with others of the same pairs.
+        """
         if restart:
-            self.num_at_restart, self.num_tried_at_restart = self.pairs.num_verified, len(self.pairs.tried)
-        self.models = self.kept.models(
-            len(self.history),
-            "models",
-            lambda events: self.mapper.reconstruct(self.models, self._consistency(), events, restart=restart),
-        )
+            self.num_at_restart = self.pairs.num_verified
+        if compares:
+            self.num_tried_at_comparison = len(self.pairs.tried)
+
+        def reconstruct(events: EventSink) -> Models:
+            known = self._consistency()
+            return self.mapper.reconstruct(self.models, known, events, restart=restart, compares=compares)
+
+        self.models = self.kept.models(len(self.history), "models", reconstruct)
 
     def refine_models(self) -> None:
         """Refine the models of the last round, or read those that an earlier run refined."""
         self.models = self.kept.models(
-            len(self.history),
-            "finished",
-            lambda events: self.mapper.refine(self.models, self._consistency(), events),
+            len(self.history), "finished", lambda to: self.mapper.refine(self.models, self._consistency(), to)
         )
 
     @contextmanager
@@ -277,22 +279,24 @@ class _Loop:
     def _begin_again(self) -> bool:
         """Register from new initial pairs, in a round without requests; whether it changed the models.
 
-        It is skipped where nothing can be joined and no model is probably wrong, and where the last such
-        registration had the same pairs.
+        Models that are probably wrong are compared with others, once no more pairs are to be matched. It is
+        skipped where nothing can be joined and no model is wrong, and where the last one had the same pairs.
         """
         if self.existing:
             return False
         is_whole = len(self.models) == 1 and self.new_images <= registered_names(self.models)
-        if (is_whole or self.pairs.num_verified == self.num_at_restart) and not self._is_wrong():
+        has_new = self.pairs.num_verified != self.num_at_restart
+        if (is_whole or not has_new) and not self._is_wrong():
             return False
+        before = self.models
         with self._reported({}, time.monotonic()):
-            self._continue_models(restart=True)
-        return self.history.has_changed()
+            self.register(restart=has_new, compares=True)
+        return self.history.has_changed() or have_moved(before, self.models)
 
     def _is_wrong(self) -> bool:
-        """Whether any model probably is, by pairs that the last registration from new pairs did not have."""
-        has_new = len(self.pairs.tried) > self.num_tried_at_restart
-        return has_new and self.mapper.are_wrong(self.models, self._consistency())
+        """Whether any model probably is, by pairs that the last comparison with others did not have."""
+        is_due = len(self.pairs.tried) > self.num_tried_at_comparison
+        return is_due and self.mapper.are_wrong(self.models, self._consistency())
 
     def _reported(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:
         return self.history.round(edges, self.pairs.view_graph, lambda: self.models, started)
@@ -304,15 +308,11 @@ class _Loop:
         curve = Calibration.learn(self.similarities, view_graph.edges.keys(), tried)
         report = None if stage == "graph" else self.pairs.inconsistent()
         links = self._loop_closures(curve, report, limit=len(names) if is_registered else 2 * self.batch_size)
-        observations = [
-            {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
-            for model in self.models
-        ]
         again = self.mapper.pairs_for_again()
         requests = propose_requests(
             LoopState(
                 view_graph,
-                observations,
+                [num_points_of_images(model) for model in self.models],
                 tried,
                 self.rank,
                 number,

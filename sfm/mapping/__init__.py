@@ -9,6 +9,7 @@ from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
+from .measures.shifts import camera_centres, shifts
 from .pair_consistency.background import measured_background
 from .pair_consistency.inconsistent_pairs import (
     NO_DOUBT,
@@ -48,6 +49,7 @@ __all__ = [
     "WrongCamera",
     "ambiguous_parts",
     "are_wrong",
+    "camera_centres",
     "find_inconsistent_pairs",
     "find_wrong_cameras",
     "fit_lens",
@@ -60,6 +62,7 @@ __all__ = [
     "read_rotations",
     "reconstruct",
     "refine_models",
+    "shifts",
     "stretched",
     "with_focal_length",
 ]

@@ -56,6 +56,7 @@ def reconstruct(
     start: Sequence[pycolmap.Reconstruction] = (),
     consistency: InconsistencyReport = NO_DOUBT,
     restart: bool = True,
+    compares: bool = True,
     events: EventSink,
     progress: Progress,
 ) -> MappingResult:
@@ -68,6 +69,7 @@ def reconstruct(
         consistency: of the verified pairs. Models are grown without the deferred ones; the pairs that agree
             with the models are then admitted. With `register.inconsistent_pairs=trust` none is deferred.
         restart: whether components that are incomplete are also mapped from new initial pairs.
+        compares: whether models that are probably wrong are compared with others.
         events: receives every decision, stage `register`.
         progress: counts registered images.
 
@@ -91,7 +93,9 @@ def reconstruct(
             submodels = _aligned_models(context, problem, discarded)
             start = () if problem.existing else start
         else:
-            submodels = _grown_models(context, problem, known, consistency, discarded, restart=restart)
+            submodels = _grown_models(
+                context, problem, known, consistency, discarded, restart=restart, compares=compares
+            )
     unknown = (Submodel.of(model) for model in start if not _has_pairs(scene, model))
     kept = _kept(scene, [*submodels, *unknown], problem, discarded)
     for event, fields in discarded.entries:
@@ -263,6 +267,7 @@ def _grown_models(
     discarded: Journal,
     *,
     restart: bool,
+    compares: bool,
 ) -> list[Submodel]:
     """Models grown without the deferred pairs, of which the consistent ones are then admitted.
 
@@ -273,13 +278,13 @@ def _grown_models(
     judge = _judge(context.scene, problem, replace(consistency, deferred=deferred))
     judging = replace(context, judge=judge)
     submodels = _grown_without(deferred, judging, problem, start, discarded, restart=restart)
-    if problem.existing or not problem.config.defers or not restart or not judge:
+    if problem.existing or not problem.config.defers or not (restart or compares) or not judge:
         return submodels
 
     def grow(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
         return _grown_without(left_out, part, problem, [], discarded, restart=False)
 
-    return likelier_models(context, submodels, grow, judge, discarded)
+    return likelier_models(context, submodels, grow, judge, discarded, joins=restart, compares=compares)
 
 
 def _grown_without(

@@ -65,7 +65,13 @@ class SessionMapper:
         )
 
     def reconstruct(
-        self, start: Models, consistency: InconsistencyReport, events: EventSink, *, restart: bool
+        self,
+        start: Models,
+        consistency: InconsistencyReport,
+        events: EventSink,
+        *,
+        restart: bool,
+        compares: bool,
     ) -> Models:
         """Continue the models with all verified pairs, without refinement, and write them."""
         progress = self.session.progress
@@ -74,6 +80,7 @@ class SessionMapper:
             start=start,
             consistency=consistency,
             restart=restart,
+            compares=compares,
             events=events,
             progress=progress,
         )
@@ -160,7 +167,7 @@ def with_derived_rigs(
         events.emit("register", "rig_sensor", **asdict(sensor))
     mapper = SessionMapper(session, collection, database)
     consistency = mapper.inconsistent_pairs(frozenset()) or NO_DOUBT
-    grown = mapper.reconstruct((largest,), consistency, events, restart=True)
+    grown = mapper.reconstruct((largest,), consistency, events, restart=True, compares=True)
     models = tuple(mapper.refine(grown, consistency, events))
     registered, before = registered_names(models), registered_names(loop.models)
     if len(registered) < len(before):  # cameras that are not fixed to each other

@@ -40,6 +40,8 @@ class Engine:
         self.guided: list[dict[Pair, list[list[float]]]] = []
         self.starts: list[int] = []
         self.restarts: list[bool] = []
+        self.comparisons: list[bool] = []
+        self.is_wrong = False
         self.verifies = True
         self.asked_about: list[set[Pair]] = []
         self.again: dict[Pair, int] = {}
@@ -48,9 +50,16 @@ class Engine:
         self.known = dict.fromkeys(CHAIN.edges, TwoView(200, "uncalibrated", 0.5))
 
     def reconstruct(
-        self, start: Models, consistency: InconsistencyReport, events: EventSink, *, restart: bool
+        self,
+        start: Models,
+        consistency: InconsistencyReport,
+        events: EventSink,
+        *,
+        restart: bool,
+        compares: bool,
     ) -> Models:
         self.restarts.append(restart)
+        self.comparisons.append(compares)
         models = self.grown(start)
         events.emit("register", "model", num_images=models[0].num_reg_images())
         return models
@@ -95,7 +104,7 @@ class Engine:
         return self.contested
 
     def are_wrong(self, models: Models, consistency: InconsistencyReport) -> bool:
-        return False
+        return self.is_wrong
 
     def rank(self, name: str, count: int) -> list[tuple[str, float]]:
         here = NAMES.index(name)

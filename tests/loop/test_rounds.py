@@ -163,6 +163,19 @@ def test_a_round_that_verifies_nothing_does_not_register_again(tmp_path: Path) -
     assert not any(r.verified for r in result.rounds)
 
 
+@pytest.mark.parametrize("num_rounds", [0, 1, 4])
+def test_a_model_that_is_probably_wrong_is_compared_once_no_more_pairs_are_matched(
+    tmp_path: Path, num_rounds: int
+) -> None:
+    engine = Engine()
+    engine.is_wrong = True
+
+    result = run(engine, tmp_path, RegisterConfig(max_rounds=num_rounds))
+
+    assert engine.comparisons == [*[False] * (len(engine.starts) - 1), True]
+    assert num_rounds == 0 or not result.rounds[-1].matched
+
+
 def test_colmaps_mappers_get_the_firm_graph_and_no_further_rounds(tmp_path: Path) -> None:
     engine = Engine()
 

@@ -158,3 +158,21 @@ def test_each_component_is_compared_alone(context: MappingContext, whole: Submod
 
     assert seen == [models[1].names]
     assert [names(one.reconstruction) for one in found] == [models[0].names, models[1].names]
+
+
+def test_bent_models_are_left_alone_while_more_pairs_are_to_come(
+    context: MappingContext, whole: Submodel
+) -> None:
+    _, judge, bent = doubtful(context, whole)
+
+    assert likelier_models(context, [bent], pytest.fail, judge, Journal(), compares=False) == [bent]
+
+
+def test_models_in_parts_are_not_grown_again_from_the_same_pairs(
+    context: MappingContext, whole: Submodel
+) -> None:
+    parts = halves(context, whole)
+    probability = dict.fromkeys(context.scene.view_graph.edges, 0.98)
+    judge = PoseJudge(context.scene, probability, frozenset(across(context, parts)[3:]))
+
+    assert likelier_models(context, parts, pytest.fail, judge, Journal(), joins=False) == parts

@@ -36,7 +36,7 @@ _MIN_IMAGES = 3
 """Fewer determine neither focal length nor distortion."""
 _ENOUGH = 3_000  # observations; more only cost time
 _SMALL = 10
-"""Of images: smaller models say little of each other."""
+"""Of images: smaller models say little of others than those of the same images."""
 _GROWN = 1.2
 """Ratio of the numbers of images of two growing models between which a decision is made anew."""
 
@@ -52,23 +52,29 @@ def with_held_intrinsics(
     Args:
         session: with the model.
         options: left unchanged.
-        is_growing: whether it is enough to hold what other models of about as many images held: to decide
-            costs as much as an adjustment.
+        is_growing: whether it is enough to hold what another model of the same images held, or a large one of
+            about as many: to decide costs as much as an adjustment.
     """
     if not options.refine_focal_length:
         return options
     given = _given(session.scene, session.reconstruction, session.options)
-    num_images, decided = session.num_registered, session.scene.held_intrinsics.setdefault(given, {})
-    near = [num for num in decided if is_growing and max(num, _SMALL) <= num_images < _GROWN * num]
+    images, decided = session.registered, session.scene.held_intrinsics.setdefault(given, {})
+    near = [one for one, (holds, _) in decided.items() if is_growing and _is_near(images, one, holds=holds)]
     if not near:
-        decided[num_images] = _held(session, given)
-    holds_focal, frees_distortion = decided[max(near, default=num_images)]
+        decided[images] = _held(session, given)
+    holds_focal, frees_distortion = decided[max(near, key=len, default=images)]
     if not holds_focal:
         return options
     held = without_focal(options)
     held.refine_extra_params = options.refine_extra_params and frees_distortion
     _reset(session, given, distortion=options.refine_extra_params and not held.refine_extra_params)
     return held
+
+
+def _is_near(images: Set[str], decided: Set[str], *, holds: bool) -> bool:
+    """Whether what was decided of a model of some images is enough for a growing one of others."""
+    is_same = images == decided and not holds  # held in a poor model, it may be free in a better one
+    return is_same or max(len(decided), _SMALL) <= len(images) < _GROWN * len(decided)
 
 
 def _held(session: MapperSession, given: frozenset[int]) -> tuple[bool, bool]:

@@ -29,6 +29,9 @@ def likelier_models(
     grow: Callable[[MappingContext, frozenset[Pair]], Sequence[Submodel]],
     judge: PoseJudge,
     journal: Journal,
+    *,
+    joins: bool = True,
+    compares: bool = True,
 ) -> list[Submodel]:
     """The models, or in their place others, for each component the likeliest ones.
 
@@ -38,6 +41,8 @@ def likelier_models(
         grow: makes models of a scene, for now without some of its pairs.
         judge: of `submodels`.
         journal: records both expected numbers.
+        joins: whether models in parts get others of all pairs.
+        compares: whether models that are probably wrong get others of fewer pairs.
     """
     models = list(submodels)
     for component in context.scene.view_graph.components():
@@ -48,12 +53,12 @@ def likelier_models(
         inliers = {pair: edge.num_inliers for pair, edge in edges.items() if pair.a in component}
         deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
         part = replace(context, scene=context.scene.without(edges.keys() - inliers.keys()))
-        for asks, others in (
-            (_is_in_parts, frozenset[Pair]()),
-            (_is_wrong, deferred | {pair for pair in inliers if judge.probability[pair] < _TRUE}),
-            (_is_wrong, deferred | (inliers.keys() - strongest_pairs(inliers))),
+        for is_due, asks, others in (
+            (joins, _is_in_parts, frozenset[Pair]()),
+            (compares, _is_wrong, deferred | {p for p in inliers if judge.probability[p] < _TRUE}),
+            (compares, _is_wrong, deferred | (inliers.keys() - strongest_pairs(inliers))),
         ):
-            if others == deferred or not asks(mine, component, present):
+            if not is_due or others == deferred or not asks(mine, component, present):
                 continue
             instead = replace(judge, deferred=judge.deferred & others)
             grown = grow(replace(part, judge=instead), others)

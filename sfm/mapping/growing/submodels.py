@@ -55,8 +55,8 @@ class Submodel:
 
     contradicted: float = 0.0
     """Share of the verified pairs that the poses contradict, once the model is grown."""
-    right_images: float | None = None
-    """Expected number of images whose pose is right, where it is known."""
+    judge: PoseJudge | None = None
+    """Of its poses, once the model is grown."""
 
     @classmethod
     def of(
@@ -68,8 +68,11 @@ class Submodel:
 
     @property
     def quality(self) -> tuple[float, int]:
-        """Larger is better: images that are probably right; then observations."""
-        images = len(self.names) * (1 - self.contradicted) if self.right_images is None else self.right_images
+        """Larger is better: images that are probably right; then observations. It is measured anew."""
+        if self.judge is None:
+            images = len(self.names) * (1 - self.contradicted)
+        else:
+            images = self.judge.right_images(self.reconstruction)
         return round(images, 1), self.reconstruction.compute_num_observations()
 
 
@@ -147,10 +150,9 @@ def note_registered(context: MappingContext, submodel: Submodel, how: str) -> No
 
 
 def judged(context: MappingContext, submodel: Submodel) -> Submodel:
-    """The submodel with its share of contradicted pairs, and its images that are probably right."""
+    """The submodel with its share of contradicted pairs, and what its poses are judged by."""
     submodel.contradicted = contradicted_share(context.scene, submodel.reconstruction)
-    if context.judge:
-        submodel.right_images = context.judge.right_images(submodel.reconstruction)
+    submodel.judge = context.judge
     return submodel
 
 

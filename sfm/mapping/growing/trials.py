@@ -166,7 +166,8 @@ def _best_of_seeds(
             break
     if not finished:
         journal.note("no_initial_pair", names=sorted(candidates), num_tried=len(trials.tried))
-    finished.sort(key=lambda submodel: submodel.quality, reverse=True)
+    if len(finished) > 1:
+        finished.sort(key=lambda submodel: submodel.quality, reverse=True)
     for submodel in finished[1:] + probes:
         trials.give_up(submodel)
     return finished[0] if finished else None

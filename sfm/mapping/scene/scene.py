@@ -43,10 +43,10 @@ class Scene:
     _matched: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     pair_residuals_px: dict[Pair, float] = field(default_factory=dict, repr=False)
     """Of verified pairs by themselves, as far as known (`measures.pair_residuals`)."""
-    held_intrinsics: dict[frozenset[int], dict[int, tuple[bool, bool]]] = field(
+    held_intrinsics: dict[frozenset[int], dict[frozenset[str], tuple[bool, bool]]] = field(
         default_factory=dict, repr=False
     )
-    """What was decided of given intrinsics of some cameras in models of so many images (`focal_priors`)."""
+    """What was decided of given intrinsics of some cameras in models of these images (`focal_priors`)."""
 
     @classmethod
     def open(
