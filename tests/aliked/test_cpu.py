@@ -47,6 +47,35 @@ def test_features_are_the_same_in_the_other_order_of_memory() -> None:
     torch.testing.assert_close(found.descriptors, expected.descriptors, atol=1e-3, rtol=0)
 
 
+def match_points(matcher: LightGlue, num: int = 60) -> None:
+    """Match points with themselves."""
+    points = {
+        "keypoints": torch.rand(1, num, 2) * 200,
+        "descriptors": torch.nn.functional.normalize(torch.randn(1, num, 128), dim=-1),
+        "image_size": torch.tensor([[200.0, 200.0]]),
+    }
+    with torch.inference_mode():
+        matcher({"image0": points, "image1": points})
+
+
+@pytest.mark.parametrize("has_tiles", [False, True])
+def test_layers_multiply_in_bfloat16_where_the_processor_does_so_in_tiles(
+    has_tiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_tiles}, raising=False)
+    torch.manual_seed(0)
+    detector = ALIKED(model_name="aliked-n16rot", max_num_keypoints=200).eval()
+    matcher = LightGlue(features=None, weights=None, input_dim=128).eval()
+    quicken_on_cpu(detector, matcher)
+    seen: list[torch.dtype] = []
+    attention = matcher.transformers[0].cross_attn
+    attention.to_qk.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+
+    match_points(matcher)
+
+    assert set(seen) == {torch.bfloat16 if has_tiles else torch.float32}
+
+
 def pages_of_large_arrays() -> int:
     """Page faults of ten arrays of 80 MB that follow each other."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

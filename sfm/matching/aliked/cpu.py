@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -15,7 +16,8 @@ def quicken_on_cpu(detector: ALIKED, matcher: LightGlue) -> None:
     """Change both networks in place; what they compute differs by rounding.
 
     ALIKED normalizes 128 channels of each pixel: these have to lie side by side. LightGlue's cross attention
-    has a fused form in kornia for CUDA alone.
+    has a fused form in kornia for CUDA alone. Its layers multiply in bfloat16 where the processor does so in
+    tiles; matches are chosen in float32.
     """
     for weight in detector.parameters():
         if weight.ndim == 4:  # `contiguous` would leave filters of 1 x 1 as they are
@@ -26,6 +28,14 @@ def quicken_on_cpu(detector: ALIKED, matcher: LightGlue) -> None:
         fused = FusedCrossBlock(plain.to_qk.in_features, plain.heads)
         fused.load_state_dict(plain.state_dict())
         layer.cross_attn = fused
+        if _multiplies_tiles():
+            layer.forward = torch.autocast("cpu", torch.bfloat16)(layer.forward)
+
+
+def _multiplies_tiles() -> bool:
+    """Whether the processor has matrix extensions (AMX) for bfloat16; False where PyTorch does not say."""
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16"))
 
 
 class FusedCrossBlock(CrossBlock):
