@@ -25,6 +25,7 @@ from .edits.relocate import relocate_parts
 from .edits.renew import renewed_models
 from .edits.split import split_at_articulations
 from .growing.components import new_models
+from .growing.global_sfm import global_models
 from .growing.known_poses import with_existing
 from .growing.posed_models import aligned_models
 from .growing.submodels import MappingContext, Submodel, continued, why_dropped
@@ -281,8 +282,11 @@ def _grown_models(
     if problem.existing or not problem.config.defers or not (restart or compares) or not judge:
         return submodels
 
-    def grow(part: MappingContext, left_out: frozenset[Pair]) -> list[Submodel]:
-        return _grown_without(left_out, part, problem, [], discarded, restart=False)
+    def grow(part: MappingContext, left_out: frozenset[Pair], by_global: bool) -> list[Submodel]:
+        trusted = replace(part, scene=part.scene.without(left_out))
+        found = global_models(trusted, frozenset(part.scene.id_of)) if by_global else []
+        start = [one.reconstruction for one in found]
+        return _grown_without(left_out, part, problem, start, discarded, restart=False)
 
     return likelier_models(context, submodels, grow, judge, discarded, joins=restart, compares=compares)
 

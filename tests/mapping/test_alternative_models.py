@@ -43,7 +43,7 @@ def across(context: MappingContext, parts: Sequence[Submodel]) -> list[Pair]:
 def chosen(
     context: MappingContext,
     present: Sequence[Submodel],
-    grow: Callable[[MappingContext, frozenset[Pair]], Sequence[Submodel]],
+    grow: Callable[[MappingContext, frozenset[Pair], bool], Sequence[Submodel]],
     deferred: frozenset[Pair],
     chance: float,
 ) -> tuple[list[Submodel], list[tuple[str, dict[str, object]]]]:
@@ -57,7 +57,7 @@ def test_one_model_of_all_is_better_than_its_halves(context: MappingContext, who
     parts = halves(context, whole)
 
     models, ((event, noted),) = chosen(
-        context, parts, lambda _, deferred: [whole], frozenset(across(context, parts)[3:]), 0.4
+        context, parts, lambda *_: [whole], frozenset(across(context, parts)[3:]), 0.4
     )
 
     assert [one.names for one in models] == [whole.names]
@@ -73,16 +73,16 @@ def test_a_model_that_only_false_pairs_hold_together_takes_no_place(
     parts = halves(context, whole)
     bent = Submodel.of(misplaced(whole.reconstruction))
 
-    models, ((_, noted),) = chosen(
+    models, entries = chosen(
         context,
         parts,
-        lambda _, deferred: [bent],
+        lambda *_: [bent],
         frozenset(across(context, parts)),
         0.001,
     )
 
     assert [one.names for one in models] == [part.names for part in parts]
-    assert not noted["kept"]
+    assert [(noted["by_global"], noted["kept"]) for _, noted in entries] == [(False, False), (True, False)]
 
 
 def test_nothing_is_grown_where_a_model_is_whole(context: MappingContext, whole: Submodel) -> None:
@@ -101,17 +101,17 @@ def doubtful(context: MappingContext, whole: Submodel) -> tuple[frozenset[Pair],
     return doubted, PoseJudge(context.scene, probability), Submodel.of(misplaced(whole.reconstruction))
 
 
-def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_from_the_strongest_pairs(
+def test_a_model_that_is_probably_folded_is_made_again_by_global_sfm_and_grown_from_fewer_pairs(
     context: MappingContext, whole: Submodel
 ) -> None:
     doubted, judge, bent = doubtful(context, whole)
     journal = Journal()
     assert [judge.is_wrong(one.reconstruction) for one in (bent, whole)] == [True, False]
-    seen: list[frozenset[Pair]] = []
+    seen: list[tuple[frozenset[Pair], bool]] = []
 
-    def grow(part: MappingContext, deferred: frozenset[Pair]) -> list[Submodel]:
-        seen.append(deferred)
-        return [whole] if len(seen) > 1 else [bent]
+    def grow(part: MappingContext, deferred: frozenset[Pair], by_global: bool) -> list[Submodel]:
+        seen.append((deferred, by_global))
+        return [whole] if len(seen) > 2 else [bent]
 
     assert likelier_models(context, [bent], grow, judge, journal) == [whole]
     strength = {pair: edge.num_inliers for pair, edge in context.scene.view_graph.edges.items()}
@@ -121,8 +121,8 @@ def test_a_model_that_is_probably_folded_is_grown_again_from_the_likeliest_and_f
     }
     weak = {pair for pair in strength if all(ranks[name].index(pair) >= 3 for name in pair)}
     assert weak
-    assert seen == [doubted, weak]
-    assert [fields["kept"] for _, fields in journal.entries] == [False, True]
+    assert seen == [(frozenset(), True), (doubted, False), (weak, False)]
+    assert [fields["kept"] for _, fields in journal.entries] == [False, False, True]
     assert likelier_models(context, [whole], pytest.fail, judge, journal) == [whole]
 
 
@@ -132,10 +132,10 @@ def test_nothing_more_is_grown_once_a_model_is_probably_right(
     doubted, judge, bent = doubtful(context, whole)
     journal = Journal()
 
-    models = likelier_models(context, [bent], lambda part, deferred: [whole], judge, journal)
+    models = likelier_models(context, [bent], lambda *what: [bent if what[2] else whole], judge, journal)
 
     assert models == [whole]
-    assert [fields["num_deferred"] for _, fields in journal.entries] == [len(doubted)]
+    assert [fields["num_deferred"] for _, fields in journal.entries] == [0, len(doubted)]
 
 
 def test_each_component_is_compared_alone(context: MappingContext, whole: Submodel, tmp_path: Path) -> None:
@@ -149,8 +149,9 @@ def test_each_component_is_compared_alone(context: MappingContext, whole: Submod
     deferred = frozenset(of_image[2:])
     seen: list[set[str]] = []
 
-    def grow(context: MappingContext, deferred: frozenset[Pair]) -> list[Submodel]:
+    def grow(context: MappingContext, deferred: frozenset[Pair], by_global: bool) -> list[Submodel]:
         assert not deferred
+        assert not by_global
         seen.extend(set(part) for part in context.scene.view_graph.components() if len(part) > 1)
         return [models[1]]
 
@@ -168,11 +169,17 @@ def test_bent_models_are_left_alone_while_more_pairs_are_to_come(
     assert likelier_models(context, [bent], pytest.fail, judge, Journal(), compares=False) == [bent]
 
 
-def test_models_in_parts_are_not_grown_again_from_the_same_pairs(
+def test_models_in_parts_are_made_by_global_sfm_but_not_grown_again_from_the_same_pairs(
     context: MappingContext, whole: Submodel
 ) -> None:
     parts = halves(context, whole)
     probability = dict.fromkeys(context.scene.view_graph.edges, 0.98)
     judge = PoseJudge(context.scene, probability, frozenset(across(context, parts)[3:]))
+    seen: list[bool] = []
 
-    assert likelier_models(context, parts, pytest.fail, judge, Journal(), joins=False) == parts
+    def grow(part: MappingContext, deferred: frozenset[Pair], by_global: bool) -> list[Submodel]:
+        seen.append(by_global)
+        return parts
+
+    assert likelier_models(context, parts, grow, judge, Journal(), joins=False) == parts
+    assert seen == [True]

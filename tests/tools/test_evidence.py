@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pycolmap
 import pytest
+from evidence.choice import decided
 from evidence.graphs import LabelledGraph, thinned
 from evidence.labelled_models import LabelledModel, rightly_placed
 from evidence.logistic import auroc, calibration_error
@@ -226,3 +227,11 @@ def test_calibration_error_and_auroc_of_known_chances() -> None:
     assert auroc(np.array([0.9, 0.6, 0.4, 0.1]), truth) == 1.0
     assert auroc(np.array([0.5, 0.5, 0.5, 0.5]), truth) == 0.5
     assert calibration_error(np.array([0.95, 0.95, 0.05, 0.05]), truth, np.ones(4)) == pytest.approx(0.05)
+
+
+def test_of_folded_and_right_models_the_right_ones_are_chosen() -> None:
+    candidates = [[[row(kind, folded=folded, seed=1)] for folded in (0, 4, 4)] for kind in ("desk", "room")]
+
+    found = decided([*candidates, [[row("same", folded=0, seed=seed)] for seed in (1, 2)]])
+
+    assert found == {kind: {"comparisons": 2, "gain": 1.0, "right_pairs": 1.0} for kind in ("desk", "room")}

@@ -3,8 +3,9 @@
 Which pairs are false is known by probability alone. To defer true pairs costs images, or breaks a model
 apart: where no model has all images of a component, others are grown from all its pairs. To trust false pairs
 folds or bends a model: where one is probably wrong, others are grown from the pairs that are most probably
-true, and from the strongest pairs of each image; the rest are admitted where these agree with them. Those are
-kept that place more pairs of images rightly, by the probabilities of their poses.
+true, and from the strongest pairs of each image; the rest are admitted where these agree with them. Growing
+itself bends models of images that hardly moved, so that one of all pairs by global SfM is compared with
+either. Those are kept that are likelier right (`PoseJudge.gain`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _TRUE = 0.8
 def likelier_models(
     context: MappingContext,
     submodels: Sequence[Submodel],
-    grow: Callable[[MappingContext, frozenset[Pair]], Sequence[Submodel]],
+    grow: Callable[[MappingContext, frozenset[Pair], bool], Sequence[Submodel]],
     judge: PoseJudge,
     journal: Journal,
     *,
@@ -38,7 +39,7 @@ def likelier_models(
     Args:
         context: its scene has all pairs.
         submodels: models that were grown without the deferred pairs; those from depth alone stay as they are.
-        grow: makes models of a scene, for now without some of its pairs.
+        grow: makes models of a scene, for now without some of its pairs, and if so told by global SfM.
         judge: of `submodels`.
         journal: records both expected numbers.
         joins: whether models in parts get others of all pairs.
@@ -53,27 +54,30 @@ def likelier_models(
         inliers = {pair: edge.num_inliers for pair, edge in edges.items() if pair.a in component}
         deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
         part = replace(context, scene=context.scene.without(edges.keys() - inliers.keys()))
-        for is_due, asks, others in (
-            (joins, _is_in_parts, frozenset[Pair]()),
-            (compares, _is_wrong, deferred | {p for p in inliers if judge.probability[p] < _TRUE}),
-            (compares, _is_wrong, deferred | (inliers.keys() - strongest_pairs(inliers))),
+        likely = deferred | {pair for pair in inliers if judge.probability[pair] < _TRUE}
+        for is_due, asks, others, by_global in (
+            (joins, _is_in_parts, frozenset[Pair](), False),
+            (compares, _is_doubtful, frozenset[Pair](), True),
+            (compares, _is_wrong, likely, False),
+            (compares, _is_wrong, deferred | (inliers.keys() - strongest_pairs(inliers)), False),
         ):
-            if not is_due or others == deferred or not asks(mine, component, present):
+            if not is_due or (others == deferred and not by_global) or not asks(mine, component, present):
                 continue
             instead = replace(judge, deferred=judge.deferred & others)
-            grown = grow(replace(part, judge=instead), others)
-            before = present.right_pairs([one.reconstruction for one in mine])
-            after = instead.right_pairs([one.reconstruction for one in grown])
+            grown = grow(replace(part, judge=instead), others, by_global)
+            before, after = ([one.reconstruction for one in models] for models in (mine, grown))
+            gain = instead.gain(after, before, present)
             journal.note(
                 "alternative_models",
                 num_images=len(component),
                 num_deferred=len(others),
-                right_pairs=round(before),
-                right_pairs_instead=round(after),
+                by_global=by_global,
+                right_pairs=round(present.right_pairs(before)),
+                right_pairs_instead=round(instead.right_pairs(after)),
                 num_models=len(grown),
-                kept=after > before,
+                kept=gain > 0,
             )
-            if after > before:
+            if gain > 0:
                 models = [*(one for one in models if one not in mine), *grown]
                 mine, present = list(grown), instead
     return models
@@ -82,6 +86,10 @@ def likelier_models(
 def _is_in_parts(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:
     """Whether no model has all images of a component."""
     return not any(is_complete(one, component) for one in models)
+
+
+def _is_doubtful(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:
+    return _is_in_parts(models, component, judge) or _is_wrong(models, component, judge)
 
 
 def _is_wrong(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:

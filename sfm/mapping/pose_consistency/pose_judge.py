@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -18,6 +19,12 @@ from .pose_features import ModelEvidence
 from .pose_probability import pose_probabilities
 
 _NUM_KNOWN = 8
+_MIN_PAIRS = 5
+"""Pairs that agree with both of two models, for their errors to be compared."""
+_LEAST_PX = 0.05
+"""Matches are no more exact: smaller errors count as about the same."""
+_LEAST_PAIRS = 1.0
+"""Right pairs: of less, a ratio says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,55 @@ class PoseJudge:
     def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
         """Expected number of ordered pairs of images of one model whose relative pose is right."""
         return sum(self.right_images(model) ** 2 for model in models)
+
+    def gain(
+        self,
+        after: Sequence[pycolmap.Reconstruction],
+        before: Sequence[pycolmap.Reconstruction],
+        judge_before: PoseJudge | None = None,
+    ) -> float:
+        """How much likelier right some models are than others of the same images (`gain_of`).
+
+        Args:
+            after: models that this judge judges.
+            before: the others.
+            judge_before: of these; None: this one.
+        """
+        other = judge_before or self
+        return gain_of([self.evidence(one) for one in after], [other.evidence(one) for one in before])
+
+
+def gain_of(after: Sequence[ModelEvidence], before: Sequence[ModelEvidence]) -> float:
+    """How much likelier right some models are than others of the same images; positive where they are.
+
+    Log ratio of the expected numbers of right pairs, minus that of the distances to the epipolar lines of
+    the verified pairs that agree with both: a bent model agrees with its pairs, too, but less closely.
+    """
+    right = [sum(expected_right(one) ** 2 for one in models) for models in (after, before)]
+    return math.log((right[0] + _LEAST_PAIRS) / (right[1] + _LEAST_PAIRS)) - _log_ratio_of_errors(
+        after, before
+    )
+
+
+def _log_ratio_of_errors(after: Sequence[ModelEvidence], before: Sequence[ModelEvidence]) -> float:
+    """Of the mean errors of pairs that agree with models of both; 0 for few pairs."""
+    errors = [_errors_px(models) for models in (after, before)]
+    both = sorted(errors[0].keys() & errors[1].keys())
+    if len(both) < _MIN_PAIRS:
+        return 0.0
+    known = {pair: chance for one in after for pair, chance in one.probability.items()}
+    weight = [known[pair] for pair in both]
+    mean = [_LEAST_PX + np.average([side[pair] for pair in both], weights=weight) for side in errors]
+    return float(np.log(mean[0] / mean[1]))
+
+
+def _errors_px(models: Sequence[ModelEvidence]) -> dict[Pair, float]:
+    """Of each pair that agrees with a model, the least."""
+    found: dict[Pair, float] = {}
+    for one in models:
+        for pair in one.agreeing:
+            found[pair] = min(one.errors_px[pair], found.get(pair, np.inf))
+    return found
 
 
 def expected_right(evidence: ModelEvidence) -> float:
