@@ -284,7 +284,7 @@ def _grown_models(
 
     def grow(part: MappingContext, left_out: frozenset[Pair], by_global: bool) -> list[Submodel]:
         trusted = replace(part, scene=part.scene.without(left_out))
-        found = global_models(trusted, frozenset(part.scene.id_of)) if by_global else []
+        found = global_models(trusted, frozenset().union(*part.scene.view_graph.edges)) if by_global else []
         start = [one.reconstruction for one in found]
         return _grown_without(left_out, part, problem, start, discarded, restart=False)
 

@@ -39,11 +39,11 @@ def likelier_models(
     Args:
         context: its scene has all pairs.
         submodels: models that were grown without the deferred pairs; those from depth alone stay as they are.
-        grow: makes models of a scene, for now without some of its pairs, and if so told by global SfM.
+        grow: makes models of a scene, now without the given pairs; by global SfM where the last is true.
         judge: of `submodels`.
         journal: records both expected numbers.
         joins: whether models in parts get others of all pairs.
-        compares: whether models that are probably wrong get others of fewer pairs.
+        compares: whether models that are probably wrong get others of fewer pairs, and by global SfM.
     """
     models = list(submodels)
     for component in context.scene.view_graph.components():
@@ -65,7 +65,7 @@ def likelier_models(
                 continue
             instead = replace(judge, deferred=judge.deferred & others)
             grown = grow(replace(part, judge=instead), others, by_global)
-            before, after = ([one.reconstruction for one in models] for models in (mine, grown))
+            before, after = ([one.reconstruction for one in side] for side in (mine, grown))
             gain = instead.gain(after, before, present)
             journal.note(
                 "alternative_models",
