@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,7 +64,7 @@ class PoseJudge:
 
     def right_pairs(self, models: Sequence[pycolmap.Reconstruction]) -> float:
         """Expected number of ordered pairs of images of one model whose relative pose is right."""
-        return sum(self.right_images(model) ** 2 for model in models)
+        return expected_right_pairs([self.evidence(model) for model in models])
 
     def gain(
         self,
@@ -89,10 +89,8 @@ def gain_of(after: Sequence[ModelEvidence], before: Sequence[ModelEvidence]) -> 
     Log ratio of the expected numbers of right pairs, minus that of the distances to the epipolar lines of
     the verified pairs that agree with both: a bent model agrees with its pairs, too, but less closely.
     """
-    right = [sum(expected_right(one) ** 2 for one in models) for models in (after, before)]
-    return math.log((right[0] + _LEAST_PAIRS) / (right[1] + _LEAST_PAIRS)) - _log_ratio_of_errors(
-        after, before
-    )
+    right = [_LEAST_PAIRS + expected_right_pairs(models) for models in (after, before)]
+    return math.log(right[0] / right[1]) - _log_ratio_of_errors(after, before)
 
 
 def _log_ratio_of_errors(after: Sequence[ModelEvidence], before: Sequence[ModelEvidence]) -> float:
@@ -114,6 +112,11 @@ def _errors_px(models: Sequence[ModelEvidence]) -> dict[Pair, float]:
         for pair in one.agreeing:
             found[pair] = min(one.errors_px[pair], found.get(pair, np.inf))
     return found
+
+
+def expected_right_pairs(models: Iterable[ModelEvidence]) -> float:
+    """Expected number of ordered pairs of images of one model whose relative pose is right."""
+    return sum(expected_right(one) ** 2 for one in models)
 
 
 def expected_right(evidence: ModelEvidence) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.arguments import program
 
 from evidence.labelled_models import LabelledModel, labelled
-from sfm.mapping.pose_consistency.pose_judge import expected_right, gain_of
+from sfm.mapping.pose_consistency.pose_judge import expected_right_pairs, gain_of
 
 _BETTER = 1.1
 
@@ -75,7 +75,7 @@ def _right_pairs(models: Models) -> int:
 
 
 def _expected_pairs(models: Models) -> float:
-    return sum(expected_right(one.evidence) ** 2 for one in models)
+    return expected_right_pairs(one.evidence for one in models)
 
 
 def _database(entry: Mapping[str, str]) -> str:
