@@ -183,3 +183,20 @@ def test_models_in_parts_are_made_by_global_sfm_but_not_grown_again_from_the_sam
 
     assert likelier_models(context, parts, grow, judge, Journal(), joins=False) == parts
     assert seen == [True]
+
+
+def test_no_model_of_fewer_pairs_is_grown_where_most_poses_are_right(
+    context: MappingContext, whole: Submodel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Global SfM is quick: of all pairs it is tried all the same."""
+    doubted, judge, bent = doubtful(context, whole)
+    count = len(context.scene.id_of)
+    for share, others in ((0.7, [frozenset(), doubted]), (0.8, [frozenset()])):
+        monkeypatch.setattr(PoseJudge, "right_pairs", lambda *_, share=share: share * count**2)
+        tried: list[frozenset[Pair]] = []
+
+        likelier_models(
+            context, [bent], lambda _, left_out, __, to=tried: to.append(left_out) or [bent], judge, Journal()
+        )
+
+        assert tried[:2] == others

@@ -19,6 +19,7 @@ from sfm.diagnosis.visual_aliasing import (
 )
 from sfm.mapping.pair_consistency.inconsistent_pairs import find_inconsistent_pairs
 from sfm.mapping.pair_consistency.missing_correspondences import context_agreement
+from sfm.mapping.pair_consistency.pair_features import track_features
 from sfm.mapping.pair_consistency.pair_probability import WORDS, pair_evidence
 from sfm.mapping.pose_consistency.pose_probability import PoseProbabilities
 from sfm.types import PhotoQuality
@@ -81,6 +82,34 @@ def test_a_pair_whose_rotation_agrees_with_the_others_is_likelier_true() -> None
 
     assert found == sorted(found, reverse=True)
     assert found[0] > found[-1]
+
+
+def test_what_speaks_against_a_pair_counts_less_the_longer_the_path_between_its_photos() -> None:
+    """Tracks break along a path, and rotations add up their errors.
+
+    Where the background was not compared, nothing else would speak against a false pair.
+    """
+    support, agreement = [], []
+    support_alone, agreement_alone = [], []
+    for reach in (5, 2, 1):
+        wall = Wall(PLACES, twins=TWINS)
+        matches = wall.matches(chain(wall, reach) | {(3, 19): wall.false_matches(3, 19)})
+        rotations = dict.fromkeys(matches.inliers, np.eye(3))
+        rotations[pair(3, 19)] = Rotation.from_euler("y", 5, degrees=True).as_matrix()
+        log_odds = dict.fromkeys(matches.inliers, 1.0) | {pair(3, 19): -1.0}
+        features = track_features(matches, rotations, log_odds, dict.fromkeys(matches.inliers, 1.0))
+        support.append(features["track_support"][pair(3, 19)])
+        agreement.append(features["rotation_agreement"][pair(3, 19)])
+        features = track_features(matches, rotations, log_odds, {})
+        support_alone.append(features["track_support"][pair(3, 19)])
+        agreement_alone.append(features["rotation_agreement"][pair(3, 19)])
+
+    assert support == sorted(support)
+    assert support[0] < 2 * support[-1] < 0
+    assert agreement == sorted(agreement)
+    assert agreement[0] < 0 < agreement[-1]
+    assert max(support_alone) < support[0]
+    assert max(agreement_alone) < 0
 
 
 def test_agreement_of_the_background_makes_a_pair_likelier() -> None:

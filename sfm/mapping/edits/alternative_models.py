@@ -2,10 +2,10 @@
 
 Which pairs are false is known by probability alone. To defer true pairs costs images, or breaks a model
 apart: where no model has all images of a component, others are grown from all its pairs. To trust false pairs
-folds or bends a model: where one is probably wrong, others are grown from the pairs that are most probably
-true, and from the strongest pairs of each image; the rest are admitted where these agree with them. Growing
-itself bends models of images that hardly moved, so that one of all pairs by global SfM is compared with
-either. Those are kept that are likelier right (`PoseJudge.gain`).
+folds or bends a model: where many poses of one are probably wrong, others are grown from the pairs that are
+most probably true, and from the strongest pairs of each image; the rest are admitted where these agree with
+them. Growing itself bends models of images that hardly moved, so that one of all pairs by global SfM is
+compared with any that is probably wrong. Those are kept that are likelier right (`PoseJudge.gain`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from ..scene.journal import Journal
 
 _TRUE = 0.8
 """Smallest probability of the pairs that are most probably true."""
+
+_MOSTLY_RIGHT = 0.75
+"""Share of the pairs of images expected right, above which models from fewer pairs are hardly better."""
 
 
 def likelier_models(
@@ -48,18 +51,18 @@ def likelier_models(
     models = list(submodels)
     for component in context.scene.view_graph.components():
         mine = [one for one in models if one.names & component]
-        if any(one.is_depth_only for one in mine):
-            continue
         edges, present = context.scene.view_graph.edges, judge
         inliers = {pair: edge.num_inliers for pair, edge in edges.items() if pair.a in component}
+        if not inliers or any(one.is_depth_only for one in mine):
+            continue
         deferred = frozenset(pair for pair in judge.deferred if pair.a in component)
         part = replace(context, scene=context.scene.without(edges.keys() - inliers.keys()))
         likely = deferred | {pair for pair in inliers if judge.probability[pair] < _TRUE}
         for is_due, asks, others, by_global in (
             (joins, _is_in_parts, frozenset[Pair](), False),
             (compares, _is_doubtful, frozenset[Pair](), True),
-            (compares, _is_wrong, likely, False),
-            (compares, _is_wrong, deferred | (inliers.keys() - strongest_pairs(inliers)), False),
+            (compares, _is_worth_fewer_pairs, likely, False),
+            (compares, _is_worth_fewer_pairs, deferred | (inliers.keys() - strongest_pairs(inliers)), False),
         ):
             if not is_due or (others == deferred and not by_global) or not asks(mine, component, present):
                 continue
@@ -90,6 +93,12 @@ def _is_in_parts(models: Sequence[Submodel], component: Set[str], judge: PoseJud
 
 def _is_doubtful(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:
     return _is_in_parts(models, component, judge) or _is_wrong(models, component, judge)
+
+
+def _is_worth_fewer_pairs(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:
+    """Whether models are probably folded or bent, and so many poses wrong that others can be far likelier."""
+    right = judge.right_pairs([one.reconstruction for one in models])
+    return right < _MOSTLY_RIGHT * len(component) ** 2 and _is_wrong(models, component, judge)
 
 
 def _is_wrong(models: Sequence[Submodel], component: Set[str], judge: PoseJudge) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import networkx as nx
 import numpy as np
+from scipy.sparse.csgraph import dijkstra
 
 from retrieval import Pair
 
@@ -25,10 +26,14 @@ from .trees import maximum_spanning_forest
 Values = Mapping[Pair, float]
 
 _NUM_STRONGEST = 3
-_NUM_KNOWN = 5  # matches between tracks, for their share to mean anything
+_NUM_KNOWN = 5  # matches that join tracks
 _SUPPORTED = 0.8  # of these within tracks: the pair's matches extend the tracks
 _NUM_PASSES = 3
-_LEAST_ERROR_DEG, _USUAL_ERROR_DEG = 0.5, 3.0
+_LEAST_ERROR_DEG, _USUAL_ERROR_DEG = 0.5, 2.0
+_HALF_LIFE = 3.0
+"""Of tracks, in pairs: along a path of so many, half of them break."""
+_MAX_PATH = 10 * _HALF_LIFE
+_ROWS = 256  # images from which paths are searched at once: from 10,000 they would take 800 MB
 
 
 def local_features(matches: PairMatches, background: Mapping[Pair, float | None]) -> dict[str, Values]:
@@ -63,12 +68,20 @@ def local_features(matches: PairMatches, background: Mapping[Pair, float | None]
 
 
 def track_features(
-    matches: PairMatches, rotations: Mapping[Pair, Rotation], log_odds: Values
+    matches: PairMatches,
+    rotations: Mapping[Pair, Rotation],
+    log_odds: Values,
+    background: Mapping[Pair, float | None],
 ) -> dict[str, Values]:
     """Features of each pair against the tracks and rotations of the pairs that are likelier true.
 
     Tracks begin with the maximum spanning forest of the log-odds. Other pairs extend them in the order of
     their support by the tracks so far (Yan et al. 2017, "Distinguishing the Indistinguishable").
+
+    Both features count by the shortest path of trusted pairs between the images of a pair. Along a path
+    tracks break, and rotations add up their errors, so that a loop which closes after many images contradicts
+    neither. A false pair between places far apart would look the same but for its background. Where that was
+    not compared, every path counts as one pair.
     """
     forest = maximum_spanning_forest(log_odds)
     tracks = TrackForest({name: len(xy) for name, xy in matches.keypoints.items()})
@@ -87,17 +100,14 @@ def track_features(
             break
     graph: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in sorted(trusted)])
     errors = rotation_errors(rotations, graph, log_odds)
-    in_forest = frozenset(forest)
+    compared = [pair for pair in log_odds if background.get(pair) is not None]
+    paths = dict.fromkeys(log_odds, 1.0) | _path_lengths(graph, compared)
+    others = log_odds.keys() - set(forest)
+    agreement = {pair: _rotation_agreement(errors[pair], paths[pair]) for pair in others & errors.keys()}
+    support = {pair: _support(tracks, matches, pair, paths[pair]) for pair in others}
     return {
-        "track_support": {
-            pair: 0.0 if pair in in_forest else _support(tracks, matches, pair) for pair in log_odds
-        },
-        "rotation_agreement": {
-            pair: 0.0
-            if pair in in_forest or pair not in errors
-            else -math.log(max(errors[pair], _LEAST_ERROR_DEG) / _USUAL_ERROR_DEG)
-            for pair in log_odds
-        },
+        "track_support": {pair: support.get(pair, 0.0) for pair in log_odds},
+        "rotation_agreement": {pair: agreement.get(pair, 0.0) for pair in log_odds},
     }
 
 
@@ -176,7 +186,30 @@ def _common_neighbours(strength: Values) -> dict[Pair, float]:
     return {pair: math.log((over_one(*pair) + 1e-2) / (value + 1e-2)) for pair, value in strength.items()}
 
 
-def _support(tracks: TrackForest, matches: PairMatches, pair: Pair) -> float:
-    """Log-odds of a match of the pair to lie within one track; 0 where few matches join tracks."""
+def _support(tracks: TrackForest, matches: PairMatches, pair: Pair, path: float = 1.0) -> float:
+    """Log-odds of a match of the pair to lie within one track; near 0 where few matches join tracks.
+
+    A match between two tracks counts by the share of tracks that do not break along the path.
+    """
     within, known = tracks.counts(pair, matches.inliers[pair])
-    return math.log((within + 0.5) / (known - within + 0.5)) if known >= _NUM_KNOWN else 0.0
+    unbroken = 0.5 ** ((path - 1) / _HALF_LIFE)
+    return math.log((within + 0.5) / (unbroken * (known - within) + 0.5))
+
+
+def _rotation_agreement(error_deg: float, path: float) -> float:
+    """-log of an error relative to that which is usual over so many pairs."""
+    return -math.log(max(error_deg, _LEAST_ERROR_DEG) / (_USUAL_ERROR_DEG * math.sqrt(path)))
+
+
+def _path_lengths(graph: nx.Graph[str], pairs: Collection[Pair]) -> dict[Pair, float]:
+    """Number of edges of the shortest path between the images of each pair, at most `_MAX_PATH`."""
+    number = {name: i for i, name in enumerate(graph)}
+    edges = nx.to_scipy_sparse_array(graph)
+    asked = np.array([(number[pair.a], number[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
+    length = np.empty(len(asked))
+    for first in range(0, len(number), _ROWS):
+        rows = np.arange(first, min(first + _ROWS, len(number)))
+        steps = dijkstra(edges, unweighted=True, indices=rows, limit=_MAX_PATH)
+        own = (asked[:, 0] >= first) & (asked[:, 0] < first + _ROWS)
+        length[own] = steps[asked[own, 0] - first, asked[own, 1]]
+    return dict(zip(pairs, np.minimum(length, _MAX_PATH).tolist(), strict=True))

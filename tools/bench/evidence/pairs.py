@@ -91,7 +91,9 @@ def fit_rounds(graphs: Sequence[LabelledGraph]) -> tuple[LogisticModel, Logistic
 
 def add_track_features(graph: LabelledGraph, first: LogisticModel) -> None:
     """The features of the second round, by the log-odds of the first."""
-    graph.features.update(track_features(graph.matches, graph.rotations, first.log_odds(graph.features)))
+    features = graph.features
+    compared = {pair: features["background"][pair] for pair, has in features["has_background"].items() if has}
+    features.update(track_features(graph.matches, graph.rotations, first.log_odds(features), compared))
 
 
 def model_of(graphs: Sequence[LabelledGraph]) -> dict[str, object]:
