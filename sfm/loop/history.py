@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-import pycolmap
-
 from retrieval import Edge, Pair, Reason
 from sfm.mapping import ViewGraph, camera_centres, shifts
 from sfm.types import RoundReport
@@ -76,11 +74,6 @@ class History:
             # pairs between two models: some more may join what these do not yet
             or (last.models_after > 1 and str(Reason.BRIDGE) in last.verified_by_reason)
         )
-
-
-def num_points_of_images(model: pycolmap.Reconstruction) -> dict[str, int]:
-    """Number of points that each registered image of a model observes."""
-    return {model.image(i).name: model.image(i).num_points3D for i in model.reg_image_ids()}
 
 
 def registered_names(models: Models) -> set[str]:

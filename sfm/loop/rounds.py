@@ -23,7 +23,7 @@ import pycolmap
 
 from retrieval import Edge, Pair, Reason, SceneGraph
 from sfm.config.schema import RegisterConfig
-from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph
+from sfm.mapping import NO_DOUBT, InconsistencyReport, ViewGraph, num_points_of_images
 from sfm.matching import NO_GUIDES
 from sfm.pairs.ranking import Rank
 from sfm.types import RoundReport
@@ -34,7 +34,7 @@ from .anchored_images import all_anchored
 from .calibration import Calibration, Similarities
 from .consistency_requests import deciding_requests, is_unreliable
 from .epipolar_guides import guides_of
-from .history import History, have_moved, num_points_of_images, registered_names
+from .history import History, have_moved, registered_names
 from .kept_rounds import KeptRounds
 from .loop_closures import LoopClosure, likely_pairs, loop_closures
 from .loop_state import LoopState

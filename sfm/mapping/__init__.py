@@ -9,6 +9,7 @@ from .cameras.wrong_cameras import WrongCamera, find_wrong_cameras
 from .depth.single_image import model_of_one_image
 from .edits.ambiguous_parts import AmbiguousPart, ambiguous_parts
 from .measures.covisibility import predicted_overlaps
+from .measures.observations import num_points_of_images
 from .measures.shifts import camera_centres, shifts
 from .pair_consistency.background import measured_background
 from .pair_consistency.inconsistent_pairs import (
@@ -58,6 +59,7 @@ __all__ = [
     "lens_camera",
     "measured_background",
     "model_of_one_image",
+    "num_points_of_images",
     "predicted_overlaps",
     "read_rotations",
     "reconstruct",

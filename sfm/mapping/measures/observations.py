@@ -42,6 +42,12 @@ def some_seen_by(image: pycolmap.Image, count: int) -> tuple[npt.NDArray[np.int6
     return _arrays(points2D[:: -(-len(points2D) // count) or 1])
 
 
+def num_points_of_images(model: pycolmap.Reconstruction) -> dict[str, int]:
+    """Number of points that each registered image observes, by the names of the images in their order."""
+    images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
+    return {image.name: image.num_points3D for image in images}
+
+
 def points_of_second(
     model: pycolmap.Reconstruction, first_of_second: Mapping[int, int]
 ) -> npt.NDArray[np.int64]:

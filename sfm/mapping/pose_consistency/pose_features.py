@@ -19,6 +19,7 @@ from retrieval import Pair
 
 from ..measures.agreement import AGREED_PX, agreeing_pairs, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
+from ..measures.observations import num_points_of_images
 from ..measures.photo_consistency import photo_consistencies
 from ..measures.repeatability import lower_half_means, repeatabilities
 from ..scene.scene import Scene
@@ -65,12 +66,12 @@ class ModelEvidence:
             errors_px: of its pairs, where they are known.
         """
         errors = median_errors_px(scene, model, scene.view_graph.edges) if errors_px is None else errors_px
-        points = {str(model.image(i).name): model.image(i).num_points3D for i in model.reg_image_ids()}
+        points = num_points_of_images(model)
         within = [pair for pair in scene.tried if pair not in deferred and points.keys() >= {*pair}]
         covisibility, photos = PredictedCovisibility.of(model), scene.photos
         looks = None if photos is None else photo_consistencies(model, photos, covisibility=covisibility)
         return cls(
-            dict(sorted(points.items())),
+            points,
             {pair: probability[pair] for pair in errors},
             agreeing_pairs(scene, errors),
             dict(errors),
