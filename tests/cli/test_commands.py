@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,9 @@ def sfm_command(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An existing folder, the current one being its parent."""
+    """An existing folder, the current one being its parent; tracebacks of bugs are written beside it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
