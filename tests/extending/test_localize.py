@@ -130,7 +130,8 @@ def test_queries_are_located_where_they_were_taken(photos: Path, demo_data: Path
             np.linalg.norm(fit * np.array(query["centre"]) - true) < 0.12
         )  # of 6 m from the middle of the square
         assert np.array(query["covariance"]).shape == (6, 6)
-        assert query["num_inliers"] > 0.7 * query["num_points"]  # the first query sees 51 points of the model
+        assert query["num_inliers"] > 50
+        assert query["num_inliers"] > 0.7 * query["num_points"]
 
 
 @pytest.mark.slow
