@@ -100,7 +100,7 @@ def test_what_speaks_against_a_pair_counts_less_the_longer_the_path_between_its_
         features = track_features(matches, rotations, log_odds, dict.fromkeys(matches.inliers, 1.0))
         support.append(features["track_support"][pair(3, 19)])
         agreement.append(features["rotation_agreement"][pair(3, 19)])
-        features = track_features(matches, rotations, log_odds, {})
+        features = track_features(matches, rotations, log_odds, dict.fromkeys(matches.inliers, 0.0))
         support_alone.append(features["track_support"][pair(3, 19)])
         agreement_alone.append(features["rotation_agreement"][pair(3, 19)])
 

@@ -71,7 +71,7 @@ def track_features(
     matches: PairMatches,
     rotations: Mapping[Pair, Rotation],
     log_odds: Values,
-    background: Mapping[Pair, float | None],
+    has_background: Values,
 ) -> dict[str, Values]:
     """Features of each pair against the tracks and rotations of the pairs that are likelier true.
 
@@ -100,9 +100,9 @@ def track_features(
             break
     graph: nx.Graph[str] = nx.Graph([(pair.a, pair.b) for pair in sorted(trusted)])
     errors = rotation_errors(rotations, graph, log_odds)
-    compared = [pair for pair in log_odds if background.get(pair) is not None]
-    paths = dict.fromkeys(log_odds, 1.0) | _path_lengths(graph, compared)
     others = log_odds.keys() - set(forest)
+    compared = [pair for pair in others if has_background[pair]]
+    paths = dict.fromkeys(others, 1.0) | _path_lengths(graph, compared)
     agreement = {pair: _rotation_agreement(errors[pair], paths[pair]) for pair in others & errors.keys()}
     support = {pair: _support(tracks, matches, pair, paths[pair]) for pair in others}
     return {
@@ -206,10 +206,10 @@ def _path_lengths(graph: nx.Graph[str], pairs: Collection[Pair]) -> dict[Pair, f
     number = {name: i for i, name in enumerate(graph)}
     edges = nx.to_scipy_sparse_array(graph)
     asked = np.array([(number[pair.a], number[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
+    sources, row = np.unique(asked[:, 0], return_inverse=True)
     length = np.empty(len(asked))
-    for first in range(0, len(number), _ROWS):
-        rows = np.arange(first, min(first + _ROWS, len(number)))
-        steps = dijkstra(edges, unweighted=True, indices=rows, limit=_MAX_PATH)
-        own = (asked[:, 0] >= first) & (asked[:, 0] < first + _ROWS)
-        length[own] = steps[asked[own, 0] - first, asked[own, 1]]
+    for first in range(0, len(sources), _ROWS):
+        steps = dijkstra(edges, unweighted=True, indices=sources[first : first + _ROWS], limit=_MAX_PATH)
+        own = (row >= first) & (row < first + _ROWS)
+        length[own] = steps[row[own] - first, asked[own, 1]]
     return dict(zip(pairs, np.minimum(length, _MAX_PATH).tolist(), strict=True))

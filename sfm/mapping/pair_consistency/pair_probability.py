@@ -99,7 +99,8 @@ def pair_evidence(
         return {}
     chosen = model or pair_model()
     features = local_features(matches, background)
-    features |= track_features(matches, rotations, chosen.first.log_odds(features), background)
+    log_odds = chosen.first.log_odds(features)
+    features |= track_features(matches, rotations, log_odds, features["has_background"])
     log_odds = chosen.second.log_odds(features)
     return {
         pair: PairEvidence(len(rows), _sigmoid(log_odds[pair]), _against(chosen, features, pair))

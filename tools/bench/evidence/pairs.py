@@ -92,8 +92,8 @@ def fit_rounds(graphs: Sequence[LabelledGraph]) -> tuple[LogisticModel, Logistic
 def add_track_features(graph: LabelledGraph, first: LogisticModel) -> None:
     """The features of the second round, by the log-odds of the first."""
     features = graph.features
-    compared = {pair: features["background"][pair] for pair, has in features["has_background"].items() if has}
-    features.update(track_features(graph.matches, graph.rotations, first.log_odds(features), compared))
+    log_odds = first.log_odds(features)
+    features.update(track_features(graph.matches, graph.rotations, log_odds, features["has_background"]))
 
 
 def model_of(graphs: Sequence[LabelledGraph]) -> dict[str, object]:
