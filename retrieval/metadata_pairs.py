@@ -71,6 +71,8 @@ def from_pairs_file(path: Path, names: Sequence[str]) -> Edges:
     Raises:
         RetrievalError: the file cannot be read, or a line, which is named, does not hold two known names.
     """
+    if not path.exists():
+        raise RetrievalError(f"{path}: this list of pairs does not exist")
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, ValueError) as error:

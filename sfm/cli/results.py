@@ -49,7 +49,7 @@ _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".forma
 )
 @click.option("--points", type=click.IntRange(min=1), help="views: points of the cloud.  [default: 2000000]")
 @click.option("--full-size", is_flag=True, help="views: depth of the photos' size, not the network's.")
-@click.option("--metres", is_flag=True, help="views: in metres as the network sees them.")
+@click.option("--metres", is_flag=True, help="views: scaled to metres by the network's depth.")
 @click.option(
     "--as",
     "surface",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--config", "config_path", metavar="FILE", type=click.Path(path_type=Path), help="YAML.")
 @click.option("--download", is_flag=True, help="Fetch what is missing; run again to go on.")
 @click.option("--aliked", is_flag=True, help="With --download: the files of ALIKED and LightGlue instead.")
-@click.option("--accept", is_flag=True, help="Files that have changed are the right ones from now on.")
+@click.option("--accept", is_flag=True, help="Accept files whose content has changed.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--log-json", is_flag=True, help="Progress on stderr as a JSON object a line.")

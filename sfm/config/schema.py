@@ -360,7 +360,7 @@ class Config:
     backend: Literal["auto", "sift", "aliked", "mast3r"] = "auto"
     """Matcher: sift (no weights, no GPU needed), aliked (networks for wide baselines, no GPU needed),
     mast3r (a network; wide baselines, weak texture), or auto: mast3r where its weights and a GPU are, else
-    sift."""
+    sift, with aliked for pairs where SIFT fails if it is installed."""
     run: RunConfig = field(default_factory=RunConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     sift: SiftConfig = field(default_factory=SiftConfig)

@@ -2,7 +2,7 @@
 
 A model's place, turn and size in the world are free, so a covariance means something only next to a choice
 of these seven. Here it is the one under which all cameras together move least (inner constraints; Triggs et
-al. 2000, Bundle Adjustment: A Modern Synthesis, section 9.2.2): no photo is exact by decree.
+al. 2000, Bundle Adjustment: A Modern Synthesis, section 9.2.2): no photo is held fixed.
 """
 
 from __future__ import annotations

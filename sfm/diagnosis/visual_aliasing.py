@@ -1,4 +1,7 @@
-"""Visual aliasing: the inconsistent pairs of a run, and advice for its user."""
+"""Visual aliasing in the record of a run.
+
+Which pairs are inconsistent is decided in `sfm.mapping.pair_consistency`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ MAX_PAIRS = 20_000
 ADVICE = (
     "Places in this scene look alike, such as repeated façades or two identical objects, so parts of the "
     "model may lie on top of each other. Look for doubled or crossing parts in the 3D view. Photos that lead "
-    "from one of these places to the other without a gap, with what differs around them in view, mend it."
+    "from one of these places to the other without a gap, with what differs around them in view, will help."
 )
 
 
@@ -85,7 +88,7 @@ def visual_aliasing(
     """
     if report is None:
         return VisualAliasing(
-            note=f"Nobody looked for look-alikes: there are more than {MAX_PAIRS:,} verified pairs."
+            note=f"Look-alike places were not searched for: there are more than {MAX_PAIRS:,} verified pairs."
         )
     inconsistent_pairs = (
         InconsistentPairRecord(

@@ -98,7 +98,7 @@ class Evaluation:
         overall, ate = self.overall, self.overall.ate
         areas = ", ".join(f"{overall.auc[t]:.1f} at {t}°" for t in (1, 3, 5, 10))
         benchmark = ", ".join(f"{area:.1f} at {t:g}°" for t, area in self.colmap_benchmark.auc.items())
-        position = "not one frame" if ate is None else f"{ate.raw:.4g} {self.unit or 'units of the truth'}"
+        position = "not known" if ate is None else f"{ate.raw:.4g} {self.unit or 'units of the truth'}"
         share = "" if ate is None else f" ({100 * ate.normalised:.2g} % of the extent)"
         sizes = " + ".join(map(str, self.model_sizes)) or "no"
         lines = [

@@ -157,7 +157,7 @@ def _finished(out: Path) -> Path:
         raise InputError(f"{out} is not a folder", hint="give the output folder of an `sfm run`")
     if not model_indices(out):
         raise unfinished(out) or InputError(
-            f"{out}: there is no model to export", hint=f"sfm run PHOTOS -o {out} makes one"
+            f"{out}: there is no model", hint=f"sfm run PHOTOS -o {out} makes one"
         )
     warn_of_unfinished(out)
     return out

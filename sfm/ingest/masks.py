@@ -58,7 +58,10 @@ def find_masks(
         InputError: no folder, no mask fits any photo, or masks that are unreadable or of another size.
     """
     if not folder.is_dir():
-        raise InputError(f"images.masks: {folder} is not a folder")
+        raise InputError(
+            f"images.masks: {folder} {'is not a folder' if folder.exists() else 'does not exist'}",
+            hint="give a folder with a mask for each photo, named like it with .png appended",
+        )
     masks = {photo.name: path for photo in photos for path in _candidates(photo, folder)}
     if photos and not masks:
         names = (Path(place, name) for place, _, names in os.walk(folder) for name in sorted(names))

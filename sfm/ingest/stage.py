@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import warnings
@@ -26,10 +27,13 @@ from sfm.workspace.events import EventSink
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import os_errors_as_workspace_errors, refuse_links
 
+_log = logging.getLogger(__name__)
+
 _NUM_LISTED = 10
 _RAW_SUFFIXES = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})
 _VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mts"})
 _ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
+_PHOTO_SUFFIXES_IN_WORDS = "photos are .jpg .png .tif .webp .heic .avif .bmp files, in any subfolder"
 _FRAMES_OF_A_VIDEO = "take frames out of a video first: ffmpeg -i VIDEO -r 2 -q:v 2 photos/%05d.jpg"
 
 
@@ -197,7 +201,7 @@ def _hint_for(listing: Listing) -> str:
         return "convert raw files to JPEG or TIFF first"
     if suffixes & _VIDEO_SUFFIXES:
         return _FRAMES_OF_A_VIDEO
-    return "photos are .jpg .png .tif .webp .heic .avif .bmp files, in any subfolder"
+    return _PHOTO_SUFFIXES_IN_WORDS
 
 
 def _masks(
@@ -253,6 +257,13 @@ def _emit(collection: Collection, listing: Listing, events: EventSink) -> None:
     if listing.num_ignored:
         examples = [model_name(name) for name in listing.ignored_examples]
         events.emit("ingest", "ignored", num_files=listing.num_ignored, examples=examples)
+        if (hint := _hint_for(listing)) != _PHOTO_SUFFIXES_IN_WORDS:
+            _log.warning(
+                "%d files are not photos and were left out, such as %s: %s",
+                listing.num_ignored,
+                examples[0],
+                hint,
+            )
 
 
 def _emit_photo(photo: Photo, camera: CameraSpec, events: EventSink) -> None:

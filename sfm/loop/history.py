@@ -1,4 +1,4 @@
-"""A report of each round of the loop, and whether the last one changed the models."""
+"""Reports of the loop's rounds, and whether the last one changed the models."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def loop_closures(
     held = {pair: _conductance(edge.num_inliers) for pair, edge in view_graph.edges.items()}
     believed = {pair: value for pair, value in held.items() if pair not in deferred}
     likely = {pair: _chance(share) for pair, share in overlaps.items()}
-    # first, since it uses poses alone: wrong pairs by retrieval may join parts with few links
+    # A-optimal pairs first: they rest on poses alone; retrieval may propose false pairs between weak parts
     min_far_gain = _MIN_FAR_GAIN if len(view_graph.names) < _MANY_PHOTOS else _MIN_FAR_GAIN_OF_MANY
     far = _far_links(believed, likely, limit, min_far_gain)
     held |= {link.pair: link.chance for link in far}

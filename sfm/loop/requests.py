@@ -31,7 +31,7 @@ class PairRequest:
     Attributes:
         reason: kind of weakness.
         subject: the image, or the two images, of the weakness.
-        candidates: pairs not yet tried by the matcher that they are for, best first.
+        candidates: pairs that the matcher in question has not tried, best first.
         wanted: number of verified pairs that satisfies the request.
         worth: what each of them gains, comparable among all requests.
         is_unguided: whether candidates are matched without epipolar guides from the model, which they test.

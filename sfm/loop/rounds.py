@@ -80,7 +80,7 @@ def run_closed_loop(
     survived: Survived = nullcontext,
     is_void: Callable[[Models], bool] | None = None,
 ) -> LoopResult:
-    """Reconstruct in rounds until a round gains nothing, no request is left, or the budget is spent.
+    """Reconstruct in rounds until nothing changes, no request is left, or the budget is spent.
 
     Args:
         graph: pairs matched so far.

@@ -21,7 +21,7 @@ from .requests import PRICE_AGAIN, Candidate, PairRequest
 _PHOTO = 2.0
 """Worth of a pair that registers an image."""
 _HOLDS = 1.0
-"""The same of a pair that holds a registered image with few inliers; it may be wrong."""
+"""Worth of a further pair for a registered image with few firm ones, whose pose may be wrong."""
 _FIRM_DEGREE = 3
 """Verified partners of a well-connected image: of two, either may be wrong."""
 _HELD_DEGREE = 2
@@ -44,7 +44,10 @@ _FEW_OBSERVATIONS = 0.2
 
 
 def propose_requests(now: LoopState) -> list[PairRequest]:
-    """Requests for all present weaknesses, with candidates that were never tried, in deterministic order."""
+    """Requests for all present weaknesses, in deterministic order.
+
+    Candidates are untried pairs, or tried ones for the stronger matcher.
+    """
     rules = (
         [_unregistered, _between_models, _again, _loosely_held, _across_cuts, _weak, _loops]
         if now.after_registration
@@ -156,7 +159,7 @@ def _loosely_held(now: LoopState) -> Iterator[PairRequest]:
 
 
 def _dearly(now: LoopState, pairs: Sequence[Pair]) -> tuple[Candidate, ...]:
-    """Pairs for the stronger matcher, those with most matches first, with their chance by their price."""
+    """Pairs for the stronger matcher, those with most matches first, with chance divided by price."""
     best = sorted(pairs, key=lambda pair: (-now.again[pair], pair))[:_PER_PHOTO]
     chances = (_FIRST_CHANCE * _DECAY**rank / PRICE_AGAIN for rank in range(len(best)))
     return tuple(Candidate(pair, _rounded(chance)) for pair, chance in zip(best, chances, strict=True))

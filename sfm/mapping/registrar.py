@@ -272,7 +272,7 @@ def _grown_models(
 ) -> list[Submodel]:
     """Models grown without the deferred pairs, of which the consistent ones are then admitted.
 
-    Where others, grown without fewer or more pairs, are likelier right, these take their place.
+    Models grown with fewer or more pairs deferred take their place where they are likelier right.
     """
     deferred = _deferred(problem, consistency.deferred)
     deferred -= supported_pairs(context.scene, start, deferred)[0]

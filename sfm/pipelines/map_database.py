@@ -138,7 +138,10 @@ def copy_checked(source: Path, target: Path) -> dict[int, float]:
         InputError: it is missing, is not a COLMAP database, or contradicts itself.
     """
     if not source.is_file():
-        raise InputError(f"{source}: no such database")
+        raise InputError(
+            f"{source} is a folder, not a database" if source.is_dir() else f"{source} does not exist",
+            hint="give the database.db that COLMAP, sfm match or sfm run wrote",
+        )
     try:
         with open_read_only(source) as db:
             check_database(db, source)
@@ -150,7 +153,10 @@ def copy_checked(source: Path, target: Path) -> dict[int, float]:
     except (sqlite3.DatabaseError, RuntimeError, ValueError) as error:
         if is_about_disk(error):
             raise
-        raise InputError(f"{source} is not a COLMAP database: {error}") from error
+        raise InputError(
+            f"{source} is not a COLMAP database: {error}",
+            hint="give the database.db that COLMAP, sfm match or sfm run wrote",
+        ) from error
     return forgotten
 
 

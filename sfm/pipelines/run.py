@@ -11,12 +11,14 @@ import pycolmap
 
 from retrieval import SceneGraph
 from sfm.colmap.database import FeatureDatabase
+from sfm.config.options import flat_values
 from sfm.config.schema import CameraModel, Config
-from sfm.errors import ConfigError
+from sfm.errors import ConfigError, WeightsError
 from sfm.georeferencing.georeference import GivenFrame
 from sfm.loop import LoopResult, Models, Rank, registered_names
 from sfm.matching import BackendContext, MatchReport
 from sfm.matching.choice import open_backend
+from sfm.matching.dense.availability import has_weights
 from sfm.pairs.first_pairs import save_pair_list
 from sfm.report.result import Result
 from sfm.stages.known_poses import KnownPoses, in_frame_of, read_known_poses, triangulated
@@ -32,6 +34,13 @@ from sfm.types import Collection
 from sfm.workspace.progress import Progress
 from sfm.workspace.workspace import opened_workspace
 
+_FILES_OF_STAGES = (
+    "images.masks",
+    "images.cameras_file",
+    "images.rig_config",
+    "georeference.positions_file",
+    "retrieval.pairs_file",
+)
 _MAX_REGROUPINGS = 3
 """A model that wrong focal lengths bent shows them only roughly; the next one shows them well."""
 
@@ -181,6 +190,7 @@ def match(
 @contextmanager
 def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
     """A run over the photos below `source`, with its workspace open and its matcher loaded."""
+    _require_files(config)
     poses = read_known_poses(config.register)
     config = _with_cameras_of_alignment(config, poses)
     pycolmap.set_random_seed(config.run.seed)
@@ -188,6 +198,34 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
         backend = open_backend(BackendContext(workspace, config, config.run.num_threads, progress))
         workspace.events.emit("run", "backend", name=backend.name, notice=backend.notice)
         yield PhotoSession(workspace, config, progress, backend=backend, poses=poses)
+
+
+def _require_files(config: Config) -> None:
+    """Refuse files that stages will ask for and that do not exist, before anything is computed.
+
+    Raises:
+        ConfigError: naming the option and the file.
+        WeightsError: a scene is wanted, and there are no weights for it.
+    """
+    network = config.mast3r
+    if config.export.scene != "never" and network.oracle is None and not has_weights(network):
+        raise WeightsError(
+            f"export.scene={config.export.scene} needs depth by MASt3R, whose weights were not found",
+            hint="sfm weights says how to get them; without a scene: export.scene=never",
+        )
+    if "pairs" in config.retrieval.modes and config.retrieval.pairs_file is None:
+        raise ConfigError(
+            "retrieval.mode=pairs needs a list of pairs",
+            hint="retrieval.pairs_file=FILE, a text file with two names of photos a line",
+        )
+    values = flat_values(config)
+    for name in _FILES_OF_STAGES:
+        path = values[name]
+        if path is not None and not Path(str(path)).exists():
+            raise ConfigError(
+                f"{name}: {path} does not exist",
+                hint="paths are relative to the configuration file that names them, or to the current folder",
+            )
 
 
 def require_pointmaps(session: PhotoSession) -> None:

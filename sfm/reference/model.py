@@ -87,7 +87,7 @@ def open_given(root: Path, *, images: Path | None = None, database: Path | None 
             f"{root} is a COLMAP model without its photos", hint="give their folder: --images FOLDER"
         )
     if database is not None and not database.is_file():
-        raise InputError(f"{database}: no such database")
+        raise InputError(f"{database} does not exist", hint="--database is the database.db of the model")
     cameras = _model_cameras(models)
     photos = photos_in(images, cameras)
     found = database or (own if own.is_file() else None)

@@ -19,8 +19,8 @@ _MAX_SUSPECTS = 20
 _MAX_NAMED = 10
 _MAX_SHOWN = 3
 _FEW_SUSPECTS = (
-    "These pairs match although by other pairs their photos show different places. They are few: as a "
-    "rule chance matches, or true pairs taken from far apart, that do the model no harm."
+    "These pairs match although by other pairs their photos show different places. There are few of them. "
+    "Most are chance matches, or true pairs taken from far apart, and do the model no harm."
 )
 
 
@@ -134,6 +134,7 @@ def verdict(run: Run, articulations: Mapping[int, str] = MappingProxyType({})) -
         sum(bool(model.get("bent")) for model in run["models"]),
         sum(bool(model.get("unsure")) for model in run["models"]),
         tuple(failure["step"] for failure in run.get("failures", ())),
+        len(run["photos"]["skipped"]),
     )
     found = Verdict.of(facts)
     return Opening(found.grade, found.title, (run["message"], *_advice(run, articulations)))
@@ -177,13 +178,13 @@ def _advice(run: Run, articulations: Mapping[int, str]) -> Iterator[str]:
         )
     if len(models) > 1:
         yield (
-            "The models stay apart because too little links them. If they show one scene, take photos "
-            "that lead from one to the other; if they don't, all is well."
+            "The models stay apart because too few pairs of photos connect them. If they show one scene, "
+            "take photos that lead from one to the other; if they don't, all is well."
         )
     for model, name in sorted(articulations.items()):
         yield (
-            f"Model {model} shares places with another one through {name} alone, which leaves open how large "
-            f"it is beside that. Two or three more photos from around where {name} was taken would join them."
+            f"Model {model} is connected with another one through {name} alone, so their relative scale is "
+            f"unknown. Two or three more photos from around where {name} was taken would join them."
         )
     if run["photos"]["registered"] < run["photos"]["readable"]:
         yield "The missing photos come first below, each with the step that failed and what would help."

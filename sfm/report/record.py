@@ -188,6 +188,7 @@ class RunRecord:
             sum(bool(model.bent) for model in self.models),
             sum(bool(model.unsure) for model in self.models),
             tuple(failure.step for failure in failures),
+            len(self.photos.skipped),
         )
         status = "no_model" if not num_models else "unfinished" if failures else "ok"
         return replace(self, status=status, verdict=Verdict.of(facts), failures=tuple(failures))

@@ -47,7 +47,7 @@ class Result:
             lines.append(f"matcher     {run.backend}{_again(run.pairs)}")
         lines.append(
             f"pairs       {run.pairs.matched} matched, {run.pairs.verified} verified "
-            f"({100 * run.pairs.fraction:.0f} % of exhaustive)"
+            f"({100 * run.pairs.fraction:.0f} % of all pairs)"
         )
         if run.pairs.failed:
             lines.append(f"failed      {run.pairs.failures}")
@@ -58,7 +58,9 @@ class Result:
 
 def _probability(model: ModelRecord) -> str:
     """Of no fold and no bend in it, where it is known."""
-    return "" if model.probability is None else f", not folded or bent: {100 * model.probability:.0f} %"
+    if model.probability is None:
+        return ""
+    return f", right (not folded or bent) with probability {100 * model.probability:.0f} %"
 
 
 def _again(pairs: PairsRecord) -> str:

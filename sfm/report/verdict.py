@@ -32,6 +32,8 @@ class Facts:
     """Other models that are likelier wrong than right."""
     failed_steps: tuple[str, ...] = ()
     """Steps that failed after there were models."""
+    skipped: int = 0
+    """Files that could not be used: damaged, or the same as another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,13 @@ class Verdict:
                 if facts.readable > 1
                 else "a scene of one photo, from its depth"
             )
-            return cls("good", f"Complete: {whole}")
+            without = f", {facts.skipped} {_files(facts.skipped)} left out" if facts.skipped else ""
+            return cls("good", f"Complete: {whole}{without}")
         return cls("partial", ", ".join([title, *caveats]))
+
+
+def _files(count: int) -> str:
+    return "file was" if count == 1 else "files were"
 
 
 NO_MODEL = Verdict("failed", "No model could be built")
@@ -96,7 +103,7 @@ def unsure_in_words(index: int, right: float) -> str:
     return (
         f"Model {index} is right with a probability of {100 * right:.0f} %: pairs of photos that are "
         "probably true do not agree with it, or photos do not show what they should. Look in the 3D view at "
-        "the photos that are in doubt or have few pairs. More photos there, with more overlap, mend it."
+        "the photos that are in doubt or have few pairs. More photos there, with more overlap, will help."
     )
 
 

@@ -109,7 +109,7 @@ def unfinished(out: Path) -> InputError | None:
     if not (out / "cache" / MARKER).is_file() or (out / "run.json").is_file():
         return None
     return InputError(
-        f"{out}: no run has finished there yet",
+        f"{out.resolve()}: no run has finished there yet",
         hint="`sfm run` (or `sfm map`) with the same input and output continues",
     )
 

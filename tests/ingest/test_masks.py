@@ -103,8 +103,10 @@ def test_folders_without_any_fitting_mask_are_refused(output, photos, make_photo
 
     with pytest.raises(InputError, match=r"looked for a\.jpg\.png and the like, found a_mask\.png"):
         output.ingest(photos, masks=str(masks))
-    with pytest.raises(InputError, match="is not a folder"):
+    with pytest.raises(InputError, match="missing does not exist"):
         output.ingest(photos, masks=str(tmp_path / "missing"))
+    with pytest.raises(InputError, match="is not a folder"):
+        output.ingest(photos, masks=str(masks / "a_mask.png"))
 
 
 @pytest.mark.parametrize("where", ["masks", "."])

@@ -128,7 +128,7 @@ def test_the_verdict_knows_all_that_the_page_says_below(tmp_path, make_run, fact
 
 def test_a_model_that_hangs_on_one_photo_of_another_says_which(tmp_path, make_run):
     out = make_run(tmp_path / "out", num_models=2)
-    assert "Model 1 shares places" not in write_report(out).read_text()
+    assert "Model 1 is connected" not in write_report(out).read_text()
     events = EventLog(out / "events.jsonl")
     part = [f"scene1/{number}.png" for number in range(5)]
     events.emit("register", "split", model=0, names=part, articulation="scene0/2.png")
@@ -137,8 +137,8 @@ def test_a_model_that_hangs_on_one_photo_of_another_says_which(tmp_path, make_ru
 
     html = write_report(out).read_text()
 
-    assert "Model 1 shares places with another one through scene0/2.png alone" in html
-    assert "Model 0 shares places" not in html
+    assert "Model 1 is connected with another one through scene0/2.png alone" in html
+    assert "Model 0 is connected" not in html
 
 
 def test_hostile_names_stay_text(tmp_path, make_run):

@@ -40,10 +40,10 @@ def test_every_path_that_a_document_names_exists(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_option_that_a_document_sets_exists(document: str) -> None:
     options = {option.name for option in schema_tree().options()}
-    sections = "|".join({name.partition(".")[0] for name in options if "." in name})
+    sections = "|".join({name.partition(".")[0] for name in options if "." in name} | {"aliked"})
     told = re.sub(r"`\S+` is now", "", text(document))
 
-    named = set(re.findall(rf"(?<![\w/.-])(?:{sections})\.(?!json)[a-z]\w+", told))
+    named = set(re.findall(rf"(?<![\w/.-])(?:{sections})\.(?!json|md\b)[a-z]\w+", told))
 
     assert sorted(named - options) == []
 

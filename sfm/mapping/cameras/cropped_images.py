@@ -35,8 +35,8 @@ from .linearized_observations import MIN_SIGMA_PX
 _MOST_TOGETHER = 100
 """Images that are adjusted together: the time grows with the cube of their number."""
 _WORSE = 1.5
-"""Ratio of a crop's error with a centred principal point to that of the typical image, at least, where most
-images are no crops: bent points, too, are explained better by a principal point of their own."""
+"""Smallest ratio of a single crop's error, with a centred principal point, to the typical image's. In a bent
+model, too, a principal point of its own explains each image a little better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class CroppedImage:
 def cropped_images(model: pycolmap.Reconstruction, shared_by: Mapping[int, int]) -> list[CroppedImage]:
     """Images whose observations ask for a principal point of their own, by id; nothing is changed.
 
-    Where principal points of their own explain the typical image of a camera clearly better than one focal
-    length and principal point for all of them, each is a crop: stabilized video, too, and lenses that move.
-    Of the others those are that are explained worse than the typical one with a centred principal point, and
-    clearly better with their own; and where these are most of one size, the others of it.
+    All images of a camera are crops if principal points of their own explain the typical one clearly better
+    than shared intrinsics; so are stabilized videos, and lenses that move. Otherwise single images are crops:
+    those that a centred principal point explains worse than the typical image, and their own one clearly
+    better. If these are most images of one size, the others of that size are crops, too.
 
     Args:
         model: registered images and points; where these are too few (`are_observed`), none is found.

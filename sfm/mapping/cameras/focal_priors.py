@@ -52,8 +52,8 @@ def with_held_intrinsics(
     Args:
         session: with the model.
         options: left unchanged.
-        is_growing: whether it is enough to hold what another model of the same images held, or a large one of
-            about as many: to decide costs as much as an adjustment.
+        is_growing: whether to reuse the decision for another model of the same images, or for a large one of
+            similar size; deciding costs an adjustment.
     """
     if not options.refine_focal_length:
         return options

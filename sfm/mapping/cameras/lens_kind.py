@@ -1,10 +1,10 @@
 """The lens of a camera, found by the matches of a few pairs before anything is known of it.
 
 Each pair is explained by an ordinary lens of any focal length (a fundamental matrix between points with a
-little distortion taken off). A fisheye of one focal length and distortion for all pairs (an essential matrix
-between rays) is believed where the pairs together clearly speak for it: the fundamental matrices have two
-more free parameters a pair. Else an ordinary lens of one focal length and distortion is believed where no
-other focal length explains the pairs nearly as well, or where a given one explains them much worse.
+little distortion taken off). Next, a fisheye of one focal length and distortion for all pairs (an essential
+matrix between rays) is tried. It is accepted if all pairs together are clearly likelier under it: fundamental
+matrices have two more free parameters a pair. Otherwise an ordinary lens of one focal length and distortion
+is accepted if no other focal length explains the pairs nearly as well, or if a given one is much worse.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which loss suits the residuals of a finished model: squares where they are Gaussian, Cauchy's where not.
 
-Least squares are best for Gaussian residuals alone. Those of images, filtered by a threshold that is many
-standard deviations wide, have heavy tails; a few bad observations then weigh as much as all good ones.
+Least squares are best for Gaussian residuals alone. Residuals of images have heavy tails, since filters let
+many standard deviations pass. A few outliers then weigh as much as all good observations.
 """
 
 from __future__ import annotations

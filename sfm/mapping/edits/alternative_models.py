@@ -1,11 +1,11 @@
 """Models grown with other pairs deferred, in place of those grown without the inconsistent pairs.
 
-Which pairs are false is known by probability alone. To defer true pairs costs images, or breaks a model
-apart: where no model has all images of a component, others are grown from all its pairs. To trust false pairs
-folds or bends a model: where many poses of one are probably wrong, others are grown from the pairs that are
-most probably true, and from the strongest pairs of each image; the rest are admitted where these agree with
-them. Growing itself bends models of images that hardly moved, so that one of all pairs by global SfM is
-compared with any that is probably wrong. Those are kept that are likelier right (`PoseJudge.gain`).
+Which pairs are false is known by probability alone. Deferring true pairs costs images, or breaks a model
+apart: where no model has all images of a component, others are grown from all its pairs. Trusting false pairs
+folds or bends a model. Where many poses are probably wrong, models are grown from the most probable pairs,
+and from each image's strongest pairs; the other pairs are admitted where they agree. Growing itself bends
+models of images that hardly moved: a model that is probably wrong is compared with one of all pairs by global
+SfM. Those are kept that are likelier right (`PoseJudge.gain`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def likelier_models(
     Args:
         context: its scene has all pairs.
         submodels: models that were grown without the deferred pairs; those from depth alone stay as they are.
-        grow: makes models of a scene, now without the given pairs; by global SfM where the last is true.
+        grow: makes models of a scene without the given pairs; its last argument: whether by global SfM.
         judge: of `submodels`.
         journal: records both expected numbers.
         joins: whether models in parts get others of all pairs.

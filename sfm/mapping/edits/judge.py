@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 _MAX_RISE = 1.05
 """Of the epipolar error: filters and losses shift which matches an adjustment serves best."""
 _MOST = 0.5
-"""Of an image's matches: where so many contradict its pose, it may go."""
+"""Share of contradicting matches from which on an image may be lost."""
 _TIMES_TYPICAL = 5.0
-"""Epipolar errors are cut at so many times the typical one."""
+"""Epipolar errors are truncated at this multiple of the typical one."""
 _MAX_SHOWN = 10
 
 

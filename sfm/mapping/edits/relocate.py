@@ -49,8 +49,8 @@ def _likelier_placements(
 ) -> list[AlternativePlacement]:
     """Placements of parts that are likelier right than the present ones, the largest gain first.
 
-    By the pairs that agree with each, since what images would show of each other is unknown before an
-    adjustment, which takes as long as the model is large and is mostly in vain.
+    They are ranked by pairs alone: what images would show of each other is known only after an adjustment,
+    which is slow in large models and mostly in vain.
     """
     looks = judge.evidence(submodel.reconstruction).photo_consistency
     gains = [

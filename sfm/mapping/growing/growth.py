@@ -12,14 +12,14 @@ from .frames import frame_mates
 from .steps import FIRM, Attempts, Method, Stuck, register_next
 
 _LOCAL_EVERY = 8
-"""Of the images that are held firmly only each so-manieth is settled among its neighbours, with a robust
-loss: the adjustment of all is near. The others are settled at once."""
+"""Of images with many points, only every eighth gets a local adjustment, since one of all follows soon.
+Images with few points get one at once."""
 _SMALL = 10
 """In a model of fewer images, each one counts."""
 _FEW, _FEW_RATIO = 40, 1.3
 """Largest number of images up to which each small growth is adjusted."""
 _SETTLED = 1.15
-"""A model with all images is judged as it is where fewer came than this since it was last adjusted."""
+"""Growth since the last adjustment, below which a complete model is not adjusted again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def register_next(
 
 
 def _triangulation(options: MapperOptions, num_inliers: int) -> pycolmap.IncrementalTriangulatorOptions:
-    """How points are made of the matches of an image that so many hold."""
+    """How points are triangulated from the matches of an image with this many points."""
     return options.triangulation if num_inliers >= FIRM else two_view_triangulation(options)
 
 
@@ -216,7 +216,7 @@ def _lift(session: MapperSession, name: str) -> str:
 def _options(session: MapperSession, method: Method) -> pycolmap.IncrementalMapperOptions:
     if method is Method.LENIENT_PNP:
         return session.options.lenient
-    if method is Method.STRUCTURE_LESS:  # its trials are dear; a pose that fewer agree with is refused anyway
+    if method is Method.STRUCTURE_LESS:  # RANSAC is slow here; a pose with fewer inliers is refused anyway
         options = copy.copy(session.options.mapper)
         options.abs_pose_min_inlier_ratio = max(_MIN_AGREEMENT, options.abs_pose_min_inlier_ratio)
         return options

@@ -24,7 +24,7 @@ from .seeds import Seed
 MAX_CONTRADICTED = 0.06
 """Largest share of contradicted pairs of a model; visual aliasing rarely makes more."""
 _NEARLY_ALL = 0.95
-"""Of more than 100 images: the few that are missing are looked for around the model, not by another."""
+"""Of more than 100 images: the few missing ones are sought by extending the model, not by growing another."""
 _LARGE = 100
 
 

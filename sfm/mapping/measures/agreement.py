@@ -69,8 +69,8 @@ def agreeing_pairs(
     Args:
         scene: with the matches.
         errors_px: `median_errors_px` of verified pairs.
-        beside: those of them by which poses that are still rough are measured: pairs agree that exceed their
-            own noise no more than twice as much as the median of these.
+        beside: reference pairs for poses that are still rough: a pair agrees if the ratio of its error to
+            its own noise is at most twice their median.
     """
     near = {pair: error for pair, error in errors_px.items() if error <= AGREED_PX}
     ratios = residual_ratios(scene, near)

@@ -45,7 +45,7 @@ class CovisibilityTest:
 
     @property
     def is_inconsistent(self) -> bool:
-        """Whether so many of them do not that the parts cannot both stand there."""
+        """Whether too many predicted pairs fail to match for this placement."""
         return self.num_missing == 0 and self.num_agreeing < _MAX_SHARE * self.num_tried
 
     @property

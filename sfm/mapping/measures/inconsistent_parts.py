@@ -68,10 +68,11 @@ def across(part: Set[str], log_odds: Mapping[Pair, float]) -> float:
 def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> set[frozenset[str]]:
     """Parts of at least 3 images, the smaller sides of cuts of a model.
 
-    First those of clusters (`cluster_tree`): their log-odds with the rest are half as negative as they are
-    positive, or more, and relatively more so than those of both clusters that a cluster was joined of, and of
-    the one that it was joined to. Where the sum is negative, single images then change sides while it falls
-    (Kernighan and Lin 1970, "An Efficient Heuristic Procedure for Partitioning Graphs", without exchanges).
+    Candidates are the clusters of `cluster_tree`. One is taken where its log-odds with the rest that are
+    negative sum to half of the positive ones at least. The ratio of both sums must also exceed that of the
+    two clusters that it was joined from, and of the one that it was joined into. Where all log-odds sum to
+    less than 0, single images then change sides while the sum falls (Kernighan and Lin 1970, "An Efficient
+    Heuristic Procedure for Partitioning Graphs", without exchanges).
 
     Args:
         names: images of a model.

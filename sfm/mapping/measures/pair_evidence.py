@@ -20,7 +20,7 @@ from .agreement import CONTRADICTED_PX, median_errors_px
 from .pair_turns import Turn, turning_pairs
 
 _MIN_TURN_DEG, _TIMES_ERROR = 3.0, 4.0
-"""A turn contradicts poses that are so far beside it, and so many times its error more."""
+"""A turn contradicts poses that differ from it by more than 3° plus 4 times its error."""
 
 
 def evidence_score(scene: Scene, models: Sequence[pycolmap.Reconstruction], component: Set[str]) -> float:

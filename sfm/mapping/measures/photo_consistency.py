@@ -40,8 +40,8 @@ _MAX_PARTNERS = 12
 _MATCHED_PER_PAIR = 10
 _UNLIKE_SHARE = 0.05
 _FALL = 0.3
-"""Points look alike whose correlation is this much less than all matched ones but that share have, or more:
-matches are of the surfaces that look most alike."""
+"""Points look alike if their correlation is at most this far below the 5 % quantile of matched points, which
+are those that look most alike."""
 _LEAST = 0.2
 """No less: unrelated patches correlate more than this by chance, at the best of all shifts."""
 _PRIOR_ALIKE = 8
@@ -57,9 +57,9 @@ def photo_consistencies(
 ) -> dict[Pair, float]:
     """Log-odds that the images of a pair are rightly placed to each other, by the points that look alike.
 
-    Of some pairs that observe at least 8 common points, among those that one is predicted to see as the
-    other does (`PredictedCovisibility`), within 20 degrees and 1.5 times the size, and beside a point that it
-    observes. Pairs with a photo that cannot be read are left out.
+    Only pairs with at least 8 common points are compared, some of each image. A point counts if the other
+    image is predicted to see it (`PredictedCovisibility`) within 20 degrees and 1.5 times the size, beside a
+    point that it observes. Pairs with a photo that cannot be read are left out.
 
     Args:
         model: left unchanged.

@@ -26,7 +26,7 @@ _FALL = 0.043
 """Of the log-odds of a point to be observed again, for each degree between the viewing directions."""
 _MIN_POINTS = 8
 _PRIOR_PAIRS = 2
-"""An image's mean is taken as if it had so many further pairs, of 0."""
+"""Prior: an image's mean includes this many pairs of log-odds 0."""
 _MAX_LOG_ODDS = 2.0
 """Detectors repeat no better: beyond, it is no further evidence."""
 

@@ -31,7 +31,7 @@ _SUPPORTED = 0.8  # of these within tracks: the pair's matches extend the tracks
 _NUM_PASSES = 3
 _LEAST_ERROR_DEG, _USUAL_ERROR_DEG = 0.5, 2.0
 _HALF_LIFE = 3.0
-"""Of tracks, in pairs: along a path of so many, half of them break."""
+"""Path length, in pairs, along which half of the tracks break."""
 _MAX_PATH = 10 * _HALF_LIFE
 _ROWS = 256  # images from which paths are searched at once: from 10,000 they would take 800 MB
 
@@ -197,7 +197,7 @@ def _support(tracks: TrackForest, matches: PairMatches, pair: Pair, path: float 
 
 
 def _rotation_agreement(error_deg: float, path: float) -> float:
-    """-log of an error relative to that which is usual over so many pairs."""
+    """-log of an error relative to the usual one over a path of this length."""
     return -math.log(max(error_deg, _LEAST_ERROR_DEG) / (_USUAL_ERROR_DEG * math.sqrt(path)))
 
 

@@ -1,8 +1,8 @@
 """The probability that a verified pair is true: an additive model of log-odds over its features.
 
-The model is a logistic regression in two rounds. The first uses features of the pair and its surroundings in
-the view graph. Its log-odds order the pairs from which tracks and rotations are built; the second round adds
-how far each pair agrees with these. Coefficients are in `pair_model.json`; `tools/bench/evidence` fits them.
+The model is a logistic regression in two passes. The first uses features of the pair and its surroundings in
+the view graph. Its log-odds order the pairs from which tracks and rotations are built; the second adds how
+far each pair agrees with these. `tools/bench/evidence/pairs.py` fits the coefficients in `pair_model.json`.
 """
 
 from __future__ import annotations

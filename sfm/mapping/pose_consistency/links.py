@@ -20,10 +20,11 @@ Array = npt.NDArray[np.float64]
 
 
 def link_probabilities(names: Collection[str], probability: Mapping[Pair, float]) -> Array:
-    """Probability that one pair at least is true of those across the weakest cut that parts an image from
-    the larger part of a model, (N,); 0 where no pair leads to the largest connected part.
+    """Of each image, (N,): the probability that its weakest link with the larger part of the model is true.
 
-    The cuts are those of the maximum spanning tree, one for each of its pairs; pairs count as independent.
+    That is, at least one pair across the weakest cut between both; 0 where no pair leads to the largest
+    connected part. The cuts are those of the maximum spanning tree, one for each of its pairs; pairs count as
+    independent.
 
     Args:
         names: images of the model.

@@ -99,9 +99,9 @@ class ModelEvidence:
 def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     """Features by name, each of all images of `num_points` in their order, (N,).
 
-    Each is averaged over the images around it. `agreement`: log ratio of the true pairs that agree with its
-    pose, of those that the model grew with, to the true ones that do not, both as expected. `repeatability`
-    and, with photos, `photo_consistency`: `lower_half_means`; 0 where nothing was predicted.
+    Each is averaged over the images around it. `agreement`: log ratio of the expected numbers of true pairs
+    that agree with its pose and that contradict it; deferred ones count only against it. `repeatability` and,
+    with photos, `photo_consistency`: `lower_half_means`; 0 where nothing was predicted.
     """
     names, agreeing = list(evidence.num_points), sorted(evidence.agreeing)
     index = {name: number for number, name in enumerate(names)}

@@ -86,8 +86,8 @@ class PoseJudge:
 def gain_of(after: Sequence[ModelEvidence], before: Sequence[ModelEvidence]) -> float:
     """How much likelier right some models are than others of the same images; positive where they are.
 
-    Log ratio of the expected numbers of right pairs, minus that of the distances to the epipolar lines of
-    the verified pairs that agree with both: a bent model agrees with its pairs, too, but less closely.
+    Log ratio of the expected numbers of right pairs, minus the log ratio of epipolar errors of the verified
+    pairs that agree with both. A bent model agrees with its pairs, too, but less closely.
     """
     right = [_LEAST_PAIRS + expected_right_pairs(models) for models in (after, before)]
     return math.log(right[0] / right[1]) - _log_ratio_of_errors(after, before)

@@ -244,7 +244,7 @@ class Mast3rBackend:
         return guess_focal_lengths(collection, self._depth_views(collection), self._maps)
 
     def depth(self, collection: Collection) -> DepthSource | None:
-        """Depth of the photos that it was bought for, but of panoramas."""
+        """Depth of the photos that it was inferred for, but of panoramas."""
         if not self.context.config.mast3r.depth_lifting:
             return None
         around = _panoramas(collection)

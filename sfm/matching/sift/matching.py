@@ -25,7 +25,7 @@ from .guided_pairs import match_guided
 
 _MAX_PAIRS_A_CHUNK = 64
 _MAX_SECONDS_A_CHUNK = 15.0
-"""A kill loses at most the chunk in hand: the promise is 64 pairs or 30 seconds."""
+"""A kill loses at most one chunk: 64 pairs, or what began within 15 seconds."""
 
 _BYTES_PER_PAIR = 100_000
 """In the database: some thousand matches and inliers of 8 bytes, and SQLite's write-ahead log."""

@@ -29,7 +29,7 @@ _CONTRAST = 0.015
 _FAINT = 0.004
 """The same where photos are short of keypoints; of fainter ones hardly any match."""
 _SHORT = 0.25
-"""Of the keypoints that a photo may have: where fewer have contrast, so many of the strongest are taken."""
+"""Share of the keypoints that a photo may have, up to which fainter ones than `_CONTRAST` are taken."""
 _EDGE = 10.0
 """Largest ratio of principal curvatures; COLMAP's."""
 _LAYERS, _SIGMA = 3, 1.6

@@ -1,4 +1,4 @@
-"""Depth of each photo, merged from the pairs that it was bought with, and looked up at any position."""
+"""Depth of each photo, merged from the pairs that it was inferred from, and looked up at any position."""
 
 from __future__ import annotations
 

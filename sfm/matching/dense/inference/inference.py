@@ -35,7 +35,7 @@ NOT_FINITE = "the network's output is not finite; try mast3r.precision=fp32"
 NO_MATCHES = DenseMatches(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
 
 WantsDepth = Callable[[Pair, str], bool]
-"""Whether depth of a photo is to be bought with a pair; the same question may be asked again."""
+"""Whether depth of a photo is to be inferred with a pair; the same question may be asked again."""
 
 Outcome = tuple[Pair, PairResult, DenseMatches | None]
 """A pair's result, and a sample of its matches that fit one fundamental matrix where enough of them do."""

@@ -21,7 +21,7 @@ from .pair_store import Key, PairResult, PairStore
 
 _MAX_PAIRS_A_FLUSH = 64
 _MAX_SECONDS_A_FLUSH = 15.0
-"""A kill loses at most the pairs since the last flush: the promise is 64 pairs or 30 seconds."""
+"""A kill loses at most the pairs since the last flush: 64 pairs, or those of 15 seconds."""
 
 _BYTES_PER_PAIR = 400_000
 """In the store and in the database."""
