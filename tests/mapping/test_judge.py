@@ -60,6 +60,13 @@ def without_points_of_two(model: pycolmap.Reconstruction) -> None:
             model.delete_point3D(point_id)
 
 
+def without_most_points(model: pycolmap.Reconstruction) -> None:
+    """Each image keeps some, and verified matches lie where they did."""
+    for number, point_id in enumerate(sorted(model.points3D)):
+        if number % 3:
+            model.delete_point3D(point_id)
+
+
 def without_a_photo(model: pycolmap.Reconstruction) -> None:
     model.deregister_frame(model.image(min(model.reg_image_ids())).frame_id)
 
@@ -99,6 +106,7 @@ def test_a_step_that_makes_a_model_no_worse_is_taken(
         (without_images, "no photo would be left"),
         (with_a_bogus_lens, "implausible intrinsics of camera 1"),
         (bent, "px from their epipolar lines instead of"),
+        (without_most_points, "observations would be lost"),
         (failing, "it failed: IndexError"),
     ],
 )

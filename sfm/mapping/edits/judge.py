@@ -32,6 +32,8 @@ _MOST = 0.5
 """Share of contradicting matches from which on an image may be lost."""
 _TIMES_TYPICAL = 5.0
 """Epipolar errors are truncated at this multiple of the typical one."""
+_FEWEST_LEFT = 0.5
+"""Share of the observations of three images and more, below which most of a model would be lost."""
 _MAX_SHOWN = 10
 
 
@@ -57,9 +59,10 @@ class Judge:
         """Why models are worse than those that they would replace; empty where they are as good.
 
         Models are worse where a camera becomes implausible, or where a supported image is missing
-        (`_is_supported`) whose camera was plausible. They are also worse where verified matches lie farther
-        from their epipolar lines, among pairs within a model before and after, unless more poses are
-        probably right. Adjustment used only a part of these matches.
+        (`_is_supported`) whose camera was plausible. They are also worse, unless more poses are probably
+        right, where most observations are lost: cameras that came together have no parallax. The same holds
+        where verified matches lie farther from their epipolar lines, among pairs within a model before and
+        after. Adjustment used only a part of these matches.
         """
         if not _names(after):
             return "no photo would be left"
@@ -72,6 +75,9 @@ class Judge:
             if supported:
                 more = f" and {len(supported) - _MAX_SHOWN} more" if len(supported) > _MAX_SHOWN else ""
                 return f"photos would be lost: {', '.join(supported[:_MAX_SHOWN])}{more}"
+        observed_was, observed_now = _num_long_observations(before), _num_long_observations(after)
+        if observed_now < _FEWEST_LEFT * observed_was and not self._is_likelier(before, after):
+            return f"{observed_was - observed_now} of {observed_was} observations would be lost"
         error_was, error_now = self._mean_errors_px(was, now)
         if error_now > _MAX_RISE * error_was and not self._is_likelier(before, after):
             return (
@@ -163,3 +169,9 @@ def _names(models: Sequence[pycolmap.Reconstruction], *, but_of: Set[int] = froz
     """Of the images, but for those of some cameras."""
     images = (model.image(image_id) for model in models for image_id in model.reg_image_ids())
     return frozenset(image.name for image in images if image.camera_id not in but_of)
+
+
+def _num_long_observations(models: Sequence[pycolmap.Reconstruction]) -> int:
+    """In tracks of three images and more; steps drop shorter ones on purpose."""
+    lengths = (point.track.length() for model in models for point in model.points3D.values())
+    return sum(length for length in lengths if length > 2)

@@ -78,10 +78,10 @@ def refine_model(
 def _settled(grown: Submodel, last: RefinementPass) -> Submodel:
     """The model, adjusted with the camera models that its observations support.
 
-    Where it gets worse with these, it is adjusted with its present camera models. Where this fails as well,
-    it is adjusted with its present observations.
+    Where it gets worse with these, it is adjusted with its present camera models, all points from the
+    beginning. Where this fails as well, it is adjusted with its present observations.
     """
-    as_it_is = replace(last, refine=as_rich_as_now(last.refine))
+    as_it_is = replace(last, refine=as_rich_as_now(last.refine), options=with_patience(last.options))
     submodel, is_done = _passed(grown, last)
     if not is_done:
         submodel, is_done = _passed(grown, as_it_is)
