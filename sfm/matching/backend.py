@@ -66,13 +66,11 @@ class StrongerMatcher(Protocol):
 
     def candidates(self, database: FeatureDatabase) -> Mapping[Pair, int]:
         """Pairs that it may match, with the number of matches that the backend found for each."""
-        ...
 
     def match(
         self, edges: Mapping[Pair, Edge], collection: Collection, database: FeatureDatabase
     ) -> MatchReport:
         """Match and verify pairs that it has not matched yet; emits a `pair` event for every edge."""
-        ...
 
 
 class SinglePhotos(Protocol):
@@ -84,7 +82,6 @@ class SinglePhotos(Protocol):
         Raises:
             ReconstructionError: there is no depth of it.
         """
-        ...
 
 
 class Backend(Protocol):
@@ -93,40 +90,32 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """As in the option `backend`."""
-        ...
 
     @property
     def notice(self) -> str:
         """A message for the user before results are used, such as a licence of weights; mostly empty."""
-        ...
 
     @property
     def stronger(self) -> StrongerMatcher | None:
         """What the closed loop may ask for pairs of images that stay out of the models."""
-        ...
 
     @property
     def single_photos(self) -> SinglePhotos | None:
         """What makes a model of one photo alone; None where a model needs two."""
-        ...
 
     def keys(self) -> StageKeys:
         """Keys of everything that the database's content depends on besides the photos."""
-        ...
 
     def describe(self, collection: Collection, database: FeatureDatabase) -> DescribeReport:
         """Do the work that is needed once for each photo, and was not done before."""
-        ...
 
     def retrieval_key(self, collection: Collection) -> str:
         """Key of everything that retrieval's descriptors depend on besides the photo itself."""
-        ...
 
     def retrieval_descriptors(
         self, collection: Collection, database: FeatureDatabase, names: Sequence[str]
     ) -> Mapping[str, NDArray[np.float32]]:
         """Local descriptors `(n, D) float32` of described photos, for retrieval."""
-        ...
 
     def foreign_descriptors(
         self, photos: Collection, collection: Collection, scratch: Workspace
@@ -136,11 +125,9 @@ class Backend(Protocol):
         The workspace stays as it is: files go to `scratch`, which holds `photos`. Photos that cannot be
         described are left out.
         """
-        ...
 
     def codebook(self) -> Codebook | None:
         """The visual words that came with the backend; None when they are to be trained on the photos."""
-        ...
 
     def match(
         self,
@@ -155,20 +142,15 @@ class Backend(Protocol):
         `guides` are relative poses from a model, which may be wrong. A guide makes a pair cheaper or
         finds more matches, but no pair fails for it.
         """
-        ...
 
     def focal_guesses(self, collection: Collection) -> Mapping[int, float]:
         """Focal lengths (px) seen in the photos themselves, by camera id; empty where none are seen."""
-        ...
 
     def depth(self, collection: Collection) -> DepthSource | None:
         """Depth at keypoints, for photos that share no point with a model; None when there is none."""
-        ...
 
     def poses(self, collection: Collection, database: FeatureDatabase) -> PoseSource | None:
         """Poses of many photos at once, for mapper alignment and where no pair starts a model."""
-        ...
 
     def adapted(self, config: Config, collection: Collection) -> Config:
         """`config` with thresholds that fit the accuracy of this backend's keypoints."""
-        ...

@@ -53,17 +53,14 @@ class DrawnPair(Protocol):
     @property
     def layer(self) -> str:
         """A `retrieval.Reason` for verified pairs, `refused` or `proposed` for others."""
-        ...
 
     @property
     def verified(self) -> bool:
         """Whether it fits one motion of the camera."""
-        ...
 
     @property
     def num_inliers(self) -> int:
         """0 for pairs that are not verified."""
-        ...
 
 
 Pairs = Mapping[Pair, DrawnPair]

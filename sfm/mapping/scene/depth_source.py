@@ -14,7 +14,6 @@ class DepthSource(Protocol):
     @property
     def metric(self) -> bool:
         """Whether depths are meant in metres."""
-        ...
 
     def at(
         self, name: str, xy: NDArray[np.float64]
@@ -22,4 +21,3 @@ class DepthSource(Protocol):
         """Depth (N,) along the optical axis and its confidence (N,) > 1 at positions (N, 2), px (COLMAP's
         convention) of an image; NaN where unknown. None for an image without depth.
         """
-        ...

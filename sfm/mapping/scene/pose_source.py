@@ -62,4 +62,3 @@ class PoseSource(Protocol):
             known: poses of images by name, all of one world; groups that have any are in that world, and keep
                 them to the last bit.
         """
-        ...

@@ -51,20 +51,17 @@ class DecodedPairs(Protocol):
     @property
     def has_descriptors(self) -> bool:
         """Whether there are descriptors; else pixels are matched by their points."""
-        ...
 
     def descriptors(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Descriptors (B, H, W, 24) of unit length and their confidence (B, H, W) > 0, float32.
 
         `rows` selects pairs of the batch; None takes all.
         """
-        ...
 
     def points(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Points (B, H, W, 3) in the camera frame of view 1 (metres with metric weights) and their confidence
         (B, H, W) > 1, float32.
         """
-        ...
 
 
 class PairPredictor(Protocol):
@@ -73,36 +70,29 @@ class PairPredictor(Protocol):
     @property
     def key(self) -> str:
         """Identity of the weights, for names of cached results."""
-        ...
 
     @property
     def device(self) -> torch.device:
         """Where `decode` wants its tokens."""
-        ...
 
     @property
     def token_dtype(self) -> torch.dtype:
         """What tokens may be kept in for `decode`: the type of its arithmetic."""
-        ...
 
     @property
     def has_descriptors(self) -> bool:
         """Whether pixels are matched by descriptors; else by their points."""
-        ...
 
     @property
     def is_metric(self) -> bool:
         """Whether points are meant to be in metres."""
-        ...
 
     @property
     def retrieval_size(self) -> int | None:
         """Longer side of the images whose tokens `retrieval_features` is made for, px; None for any."""
-        ...
 
     def encode(self, photos: Sequence[NetworkPhoto]) -> torch.Tensor:
         """Tokens (B, N, D) of photos of one size."""
-        ...
 
     def decode(self, first: Sequence[EncodedPhoto], second: Sequence[EncodedPhoto]) -> DecodedPairs:
         """One direction of B pairs; all first photos have one size, all second photos have one size.
@@ -110,7 +100,6 @@ class PairPredictor(Protocol):
         Raises:
             torch.OutOfMemoryError: the batch is too large for the device.
         """
-        ...
 
     def retrieval_features(self, photo: EncodedPhoto, count: int | None = None) -> NDArray[np.float32]:
         """The strongest local descriptors (n, D) for retrieval, strongest first.
@@ -120,4 +109,3 @@ class PairPredictor(Protocol):
                 plane that normalised tokens lie in.
             count: n at most; None takes as many as the head was made for.
         """
-        ...
