@@ -13,6 +13,7 @@ import pycolmap
 from kernels.cross_matrices import cross_matrices
 
 from ..measures.observations import points_of_second, seen_by
+from ..measures.residuals import noise_px
 from ..scene.camera_models import Freedom
 
 Array = npt.NDArray[np.float64]
@@ -23,7 +24,6 @@ _MAX_IMAGES = 120
 _MAX_OBSERVATIONS = 10_000  # as long as all images have their share; more only cost time
 _TOGETHER = 32  # points of which it is decided at once whether they are taken
 _HALF_WEIGHT = 2.5  # sigmas
-_RAYLEIGH_MEDIAN = 1.1774  # of the length of a residual whose coordinates have sigma 1
 MIN_SIGMA_PX = 0.01  # drawn points without noise leave only the solver's
 NO_SECOND: Mapping[int, int] = MappingProxyType({})
 """All keypoints are of one matcher."""
@@ -251,7 +251,7 @@ def _units(length: Array, point: Indices, is_second: Mask) -> Array:
 def _weights(residual: Array) -> Array:
     """(M,) Cauchy's: the adjustment has filtered by a threshold that is many sigmas wide."""
     length = np.linalg.norm(residual, axis=1)
-    sigma = float(np.nanmedian(length)) / _RAYLEIGH_MEDIAN if len(length) else 0.0
+    sigma = noise_px(length[~np.isnan(length)])
     return np.asarray(1 / (1 + (length / max(_HALF_WEIGHT * sigma, 1e-9)) ** 2))
 
 
