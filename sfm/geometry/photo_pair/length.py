@@ -23,14 +23,12 @@ class Votes:
     """The length that each match gives with the depth of one photo, and how much it counts.
 
     Attributes:
-        log_lengths: (N,), logarithms of metres; NaN where a match says nothing.
         sigmas: (N,), what the errors of positions alone make of them.
         weights: (N,), after outliers have lost theirs.
         mode: their robust mean.
         spread: standard deviation beyond what the positions explain.
     """
 
-    log_lengths: Array
     sigmas: Array
     weights: Array
     mode: float
@@ -82,7 +80,7 @@ def votes(values: Array, sines: Array, error_rad: float) -> Votes | None:
         mode = float(weights @ filled / weights.sum())
     variance = float(weights @ (filled - mode) ** 2 / weights.sum())
     explained = float(weights @ sigmas**2 / weights.sum())
-    return Votes(values, sigmas, weights, mode, np.sqrt(max(variance - explained, 0.0)))
+    return Votes(sigmas, weights, mode, np.sqrt(max(variance - explained, 0.0)))
 
 
 def _weighted_median(values: Array, weights: Array) -> float:
