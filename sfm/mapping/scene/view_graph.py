@@ -40,10 +40,6 @@ class TwoView:
     """
     spread: float
     """Share of an 8 x 8 grid over the image that holds inliers, the smaller of both images, in [0, 1]."""
-    tri_angle_deg: float | None = None
-    """Median triangulation angle, where the database has it."""
-    cam_b_from_cam_a: pycolmap.Rigid3d | None = None
-    """Relative pose up to scale, where the database has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +74,9 @@ class ViewGraph:
             cells = {i: _cells(db.read_keypoints(i), cameras[images[i].camera_id]) for i in linked}
         edges: dict[Pair, TwoView] = {}
         for (id_1, id_2), geometry in kept:
-            flipped = images[id_1].name > images[id_2].name
             spread = _spread(cells[id_1], cells[id_2], geometry.inlier_matches)
             pair = Pair.of(images[id_1].name, images[id_2].name)
-            edges[pair] = _two_view(geometry, spread, flipped=flipped)
+            edges[pair] = _two_view(geometry, spread)
         return cls(tuple(sorted(image.name for image in images.values())), edges)
 
     def __len__(self) -> int:
@@ -134,14 +129,11 @@ class ViewGraph:
         return ViewGraph(self.names, {p: e for p, e in self.edges.items() if p not in pairs})
 
 
-def _two_view(geometry: pycolmap.TwoViewGeometry, spread: float, *, flipped: bool) -> TwoView:
-    pose = geometry.cam2_from_cam1
+def _two_view(geometry: pycolmap.TwoViewGeometry, spread: float) -> TwoView:
     return TwoView(
         num_inliers=len(geometry.inlier_matches),
         config=_CONFIG_NAMES.get(int(geometry.config), "undefined"),
         spread=spread,
-        tri_angle_deg=None if geometry.tri_angle < 0 else float(np.rad2deg(geometry.tri_angle)),
-        cam_b_from_cam_a=pose.inverse() if pose is not None and flipped else pose,
     )
 
 
