@@ -154,12 +154,8 @@ class RetrievalIndex:
             first += len(segment)
         return Neighbours(self._names, *best)
 
-    def similarity(self, pair: Pair) -> float:
-        """Similarity of two images in [0, 1], the same whichever asks."""
-        return float(self.similarities([pair])[0])
-
     def similarities(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """(len(pairs),) similarity of both images, mean of both directions.
+        """(len(pairs),) similarity of both images in [0, 1], mean of both directions.
 
         Raises:
             RetrievalError: an unknown name.

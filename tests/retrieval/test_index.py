@@ -99,7 +99,7 @@ def test_neighbours_are_what_queries_return(walk) -> None:
 def test_similarity_is_the_mean_of_both_directions(walk, count: int) -> None:
     index = build(walk(8), multiple_assignment=count)
 
-    one = index.similarity(Pair.of("001.jpg", "002.jpg"))
+    (one,) = index.similarities([Pair.of("001.jpg", "002.jpg")])
 
     there, back = index.scores("001.jpg")[2], index.scores("002.jpg")[1]
     assert one == pytest.approx((there + back) / 2)
@@ -379,7 +379,7 @@ def test_photos_of_nothing_in_common(binary: bool) -> None:
 
     assert (index.all_neighbours(3).ids == -1).all()
     assert index.query("2", 5) == []
-    assert index.similarity(Pair.of("0", "1")) == 0.0
+    assert index.similarities([Pair.of("0", "1")]) == [0.0]
 
 
 def test_the_configuration_chooses_engine_and_options(walk) -> None:

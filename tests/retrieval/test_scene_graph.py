@@ -68,7 +68,7 @@ def test_budget_and_connection(seed: int, count: int, pairs_per_photo: float, nu
 
     assert len(graph) <= np.ceil(pairs_per_photo * count)
     for pair, edge in graph.edges.items():
-        assert edge.score == pytest.approx(index.similarity(pair), abs=1e-9)
+        assert edge.score == pytest.approx(index.similarities([pair])[0], abs=1e-9)
         assert edge.score > 0
     if pairs_per_photo >= 1:
         assert {frozenset(part) for part in graph.components()} == connectable(index)
