@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 _TRIALS = 300
+_REWEIGHTINGS = 50
 _SIGMAS = 2.5
 _FLOOR = 1e-9
 """Residuals below this share of the extent are rounding errors."""
@@ -74,18 +75,18 @@ def fit_similarity(source: Array, target: Array, weights: Array | None = None) -
     return pycolmap.Sim3d(scale, pycolmap.Rotation3d(turn), shift)
 
 
-def fit_similarity_robustly(source: Array, target: Array, *, iterations: int = 50) -> pycolmap.Sim3d | None:
+def fit_similarity_robustly(source: Array, target: Array) -> pycolmap.Sim3d | None:
     """The similarity of the least sum of distances, by iteratively reweighted least squares."""
     fit = fit_similarity(source, target)
     floor = 1e-9 * max(extent(target), 1e-300)
-    for _ in range(iterations):
+    for _ in range(_REWEIGHTINGS):
         if fit is None:
             return None
         fit = fit_similarity(source, target, 1.0 / np.maximum(_residuals(fit, source, target), floor))
     return fit
 
 
-def fit_points(source: Array, target: Array, *, seed: int = 0) -> RobustFit | None:
+def fit_points(source: Array, target: Array) -> RobustFit | None:
     """The robust similarity that takes `source` to `target`, both (N, 3); None if either is collinear."""
     if is_line(source) or is_line(target):
         return None
@@ -95,11 +96,11 @@ def fit_points(source: Array, target: Array, *, seed: int = 0) -> RobustFit | No
             return None
         return fit_similarity(source[rows], target[rows])
 
-    return _least_median(source, target, fit, 3, seed)
+    return _least_median(source, target, fit, 3)
 
 
 def fit_cameras(
-    source: Array, target: Array, source_rotations: Array, target_rotations: Array, *, seed: int = 0
+    source: Array, target: Array, source_rotations: Array, target_rotations: Array
 ) -> RobustFit | None:
     """The similarity that takes cameras to cameras; also of two, and of those on a line.
 
@@ -110,7 +111,6 @@ def fit_cameras(
         target: (N, 3), likewise.
         source_rotations: (N, 3, 3), cam_from_world.
         target_rotations: (N, 3, 3), cam_from_world.
-        seed: of the trials.
 
     Returns:
         None with fewer than two cameras, or where all stand in one place.
@@ -129,7 +129,7 @@ def fit_cameras(
             return None
         return pycolmap.Sim3d(scale, rotation, b.mean(axis=0) - scale * a.mean(axis=0))
 
-    return _least_median(source, target, fit, 2, seed)
+    return _least_median(source, target, fit, 2)
 
 
 def fit_models(source: pycolmap.Reconstruction, target: pycolmap.Reconstruction) -> RobustFit | None:
@@ -157,8 +157,8 @@ def _angles(rotation: Array, others: Array) -> Array:
     return np.asarray(np.arccos(np.clip(cosine, -1, 1)))
 
 
-def _least_median(source: Array, target: Array, fit: Fit, least: int, seed: int) -> RobustFit | None:
-    rng = np.random.default_rng(seed)
+def _least_median(source: Array, target: Array, fit: Fit, least: int) -> RobustFit | None:
+    rng = np.random.default_rng(0)
     best: tuple[float, pycolmap.Sim3d] | None = None
     for _ in range(_TRIALS):
         found = fit(rng.choice(len(source), least, replace=False))

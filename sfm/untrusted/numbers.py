@@ -1,6 +1,5 @@
 """Numbers from outside: finite, within a range, and as many as there should be."""
 
-import math
 from collections.abc import Sequence
 
 from sfm.errors import InputError
@@ -10,15 +9,15 @@ MAX_MAGNITUDE = 1e18
 _SHOWN = 60
 
 
-def real(value: object, *, low: float = -MAX_MAGNITUDE, high: float = MAX_MAGNITUDE) -> float | None:
-    """A number, or the text of one, as a float; None where it is none, not finite or out of range."""
+def real(value: object) -> float | None:
+    """A number, or the text of one, as a float; None where it is none, not finite or too large."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         found = float(value)
     except (ValueError, OverflowError):  # an integer may be larger than any float
         return None
-    return found if math.isfinite(found) and low <= found <= high else None
+    return found if abs(found) <= MAX_MAGNITUDE else None
 
 
 def whole(value: object, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
@@ -31,17 +30,15 @@ def whole(value: object, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
     return value if low <= value <= high else None
 
 
-def checked_real(
-    value: object, where: str, *, low: float = -MAX_MAGNITUDE, high: float = MAX_MAGNITUDE
-) -> float:
+def checked_real(value: object, where: str) -> float:
     """`real`, or an error that begins with `where`.
 
     Raises:
-        InputError: not a finite number in the range.
+        InputError: not a finite number, or one too large.
     """
-    found = real(value, low=low, high=high)
+    found = real(value)
     if found is None:
-        raise InputError(f"{where}: {shown(value)} is not a number{_range(low, high)}")
+        raise InputError(f"{where}: {shown(value)} is not a number")
     return found
 
 
@@ -68,7 +65,3 @@ def shown(value: object) -> str:
     if isinstance(value, Sequence | dict):
         return f"{type(value).__name__} of {len(value)}"
     return repr(value)[:_SHOWN]
-
-
-def _range(low: float, high: float) -> str:
-    return "" if (low, high) == (-MAX_MAGNITUDE, MAX_MAGNITUDE) else f" from {low:g} to {high:g}"

@@ -15,7 +15,7 @@ from .variables import pixel_depth
 
 Float64 = NDArray[np.float64]
 
-CLEANING_TOLERANCE = 0.001
+_CLEANING_TOLERANCE = 0.001
 """Relative, in depth: how far a point may lie before the surface that another view sees."""
 
 
@@ -82,9 +82,7 @@ class DenseView:
         return column, row, seen[:, 2]
 
 
-def cleaned_confidence(
-    views: Sequence[DenseView], *, tolerance: float = CLEANING_TOLERANCE
-) -> Iterator[Float64]:
+def cleaned_confidence(views: Sequence[DenseView]) -> Iterator[Float64]:
     """Confidences (H, W) of one view after the other, 0 where a point lies before the surface of another view
     that is more confident there."""
     for number in range(len(views)):
@@ -95,7 +93,7 @@ def cleaned_confidence(
             column, row, depth = other.pixels_of(points)
             rows = np.flatnonzero(column >= 0)
             at = row[rows], column[rows]
-            before = depth[rows] < (1 - tolerance) * other.depth[at]
+            before = depth[rows] < (1 - _CLEANING_TOLERANCE) * other.depth[at]
             rejected = rows[before & (view.confidence.reshape(-1)[rows] < other.confidence[at])]
             own[rejected] = 0.0
         yield cleaned

@@ -85,7 +85,6 @@ def pair_evidence(
     *,
     rotations: Mapping[Pair, Rotation],
     background: Mapping[Pair, float | None],
-    model: PairModel | None = None,
 ) -> dict[Pair, PairEvidence]:
     """The evidence of every pair of `matches`.
 
@@ -93,17 +92,16 @@ def pair_evidence(
         matches: of all verified pairs.
         rotations: of pairs, from `read_rotations`.
         background: agreement of the background, where it was measured.
-        model: None: the one that is shipped.
     """
     if not matches.inliers:
         return {}
-    chosen = model or pair_model()
+    model = pair_model()
     features = local_features(matches, background)
-    log_odds = chosen.first.log_odds(features)
+    log_odds = model.first.log_odds(features)
     features |= track_features(matches, rotations, log_odds, features["has_background"])
-    log_odds = chosen.second.log_odds(features)
+    log_odds = model.second.log_odds(features)
     return {
-        pair: PairEvidence(len(rows), _sigmoid(log_odds[pair]), _against(chosen, features, pair))
+        pair: PairEvidence(len(rows), _sigmoid(log_odds[pair]), _against(model, features, pair))
         for pair, rows in matches.inliers.items()
     }
 
