@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 from click.shell_completion import ShellComplete
-from click.testing import CliRunner, Result
 
 import sfm.cli.engine
 from sfm.cli import main
@@ -20,12 +19,10 @@ from sfm.cli.summary import program
 from sfm.config.presets import preset_names
 from sfm.errors import EXIT_INTERRUPTED, SfmError, WorkspaceError
 
+from .command import sfm_command
+
 _DEFERRAL = {"defer", "trust"}
 HEAVY = ("torch", "pycolmap", "faiss", "scipy", "networkx", "numpy", "PIL", "pydantic", "rich")
-
-
-def sfm_command(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="sfm")
 
 
 @pytest.fixture

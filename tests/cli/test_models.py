@@ -4,14 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from sfm.cli import main
 from tests.alignment import models
 
-
-def sfm_command(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="sfm")
+from .command import sfm_command
 
 
 @pytest.fixture(scope="module")

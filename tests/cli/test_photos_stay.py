@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
 from sfm.cli import main
+
+from .command import sfm_command
 
 QUICK = ("-q", "run.threads=2", "sift.max_num_features=2000")
 COMMANDS = {
@@ -46,10 +47,6 @@ MAY_FAIL = {"views": 4, "dense": 4, "doctor": 1, "--reference": 4}
 """Exit codes of what lacks something here: network weights."""
 
 State = dict[str, tuple[int, int, str]]
-
-
-def sfm_command(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="sfm")
 
 
 def state(folder: Path) -> State:

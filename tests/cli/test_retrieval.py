@@ -8,20 +8,16 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
 from retrieval import Pair
-from sfm.cli import main
 from sfm.colmap.database import FeatureDatabase
 from tests.faults.killing import Killer
 from tests.report.browser import open_page
 
+from .command import sfm_command
+
 SMALL = ("--threads", "2", "sift.max_image_size=320", "sift.max_num_features=600")
-
-
-def sfm_command(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="sfm")
 
 
 def search(out: Path, *arguments: str | Path) -> dict:

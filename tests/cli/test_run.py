@@ -4,17 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from sfm.cli import main
+from .command import sfm_command
 
 pytestmark = pytest.mark.shared
 
 SMALL = ("--threads", "2", "--preset", "fast", "sift.max_image_size=480", "sift.max_num_features=1000")
-
-
-def sfm_command(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="sfm")
 
 
 @pytest.fixture(scope="module")
