@@ -7,9 +7,8 @@ import pycolmap
 
 from sfm.colmap.model_poses import Poses
 from sfm.errors import InputError
+from sfm.evaluation.metrics import centres
 from sfm.geometry.similarity import extent, fit_similarity_robustly
-
-from .metrics import centres
 
 
 @dataclass(frozen=True, slots=True)

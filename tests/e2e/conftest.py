@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sfm.cli import main
-from sfm.evaluation import compare_models
 from tests.conftest import MakeOnce
+from tests.model_agreement import compare_models
 from tests.rooms import Shot, speckled, write_room
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

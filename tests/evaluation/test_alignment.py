@@ -5,9 +5,9 @@ import pycolmap
 import pytest
 
 from sfm.errors import InputError
-from sfm.evaluation import compare_models
 from sfm.evaluation.metrics import trajectory_error
 from sfm.geometry.similarity import extent, fit_similarity, fit_similarity_robustly
+from tests.model_agreement import compare_models
 
 
 def test_a_mirrored_cloud_is_not_fitted_by_a_reflection():

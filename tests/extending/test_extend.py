@@ -14,9 +14,9 @@ from PIL import Image
 import sfm
 from sfm.config.loading import load_config
 from sfm.errors import InputError, WorkspaceError
-from sfm.evaluation import compare_models
 from sfm.mapping.scene.camera_models import as_model
 from sfm.types import PhotoStatus
+from tests.model_agreement import compare_models
 
 QUICK = ("backend=sift", "run.threads=2", "sift.max_num_features=1500", "export.report=false")
 
