@@ -89,6 +89,13 @@ def make_photo(photos: Path) -> MakePhoto:
     return make
 
 
+@pytest.fixture
+def two_good(make_photo: MakePhoto) -> None:
+    """Two sound photos."""
+    make_photo("good1.jpg")
+    make_photo("good2.png")
+
+
 def exif_of(tags: dict[int, Any]) -> Image.Exif:
     """Tags below 0x8000 as main table, the others as Exif table."""
     exif = Image.Exif()

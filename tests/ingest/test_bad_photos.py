@@ -11,12 +11,6 @@ import pytest
 from sfm.errors import InputError
 
 
-@pytest.fixture
-def two_good(make_photo) -> None:
-    make_photo("good1.jpg")
-    make_photo("good2.png")
-
-
 def reason(collection, name: str) -> str:
     return {skipped.name: skipped.reason for skipped in collection.skipped}[name]
 

@@ -19,12 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 
 
-@pytest.fixture
-def two_good(make_photo) -> None:
-    make_photo("good1.jpg")
-    make_photo("good2.png")
-
-
 def reasons(collection) -> dict[str, str]:
     return {skipped.name: skipped.reason for skipped in collection.skipped}
 
