@@ -1,6 +1,8 @@
 """What tests of the network share: stored fixtures, the small network whose outputs they hold, a room."""
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from tools.write_checkpoint import (
     write_retrieval_head,
 )
 
-from .checkpoint_files import small_state
+from .checkpoint_files import small_state, write_changed
 from .room import write_room
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
@@ -50,6 +52,12 @@ def small_network(parity_data: Path, small_tensors: dict[str, torch.Tensor]) -> 
     return Mast3rNetwork.from_tensors(
         manifest.architecture, {name: tensor.clone() for name, tensor in small_tensors.items()}
     )
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the tiny network with changes to its state and to what lies beside it."""
+    return functools.partial(write_changed, tmp_path / "network.pth")
 
 
 @pytest.fixture(scope="session")

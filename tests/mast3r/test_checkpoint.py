@@ -1,7 +1,6 @@
 """Checkpoints in their official forms are read exactly, and checked strictly."""
 
 import argparse
-import functools
 import hashlib
 import os
 import struct
@@ -32,16 +31,9 @@ from .checkpoint_files import (
     only,
     refused,
     small_state,
-    write_changed,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the tiny network with changes to its state and to what lies beside it."""
-    return functools.partial(write_changed, tmp_path / "network.pth")
 
 
 def test_all_forms_hold_the_same_network(tmp_path: Path) -> None:

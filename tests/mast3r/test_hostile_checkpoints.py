@@ -1,7 +1,6 @@
 """Files that are not checkpoints, or worse, are refused, and nothing of them is executed."""
 
 import argparse
-import functools
 import io
 import os
 import pickle
@@ -32,14 +31,7 @@ from .checkpoint_files import (
     refused,
     rewritten,
     with_pickle,
-    write_changed,
 )
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the tiny network with changes to its state and to what lies beside it."""
-    return functools.partial(write_changed, tmp_path / "network.pth")
 
 
 @pytest.fixture
