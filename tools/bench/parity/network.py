@@ -39,7 +39,7 @@ def _small(folder: Path, device: str) -> Iterator[Case]:
     network, differing = build(manifest, device)
     yield count("tiny weights", differing)
     for path in sorted((folder / "tiny").glob("*.npz")):
-        file = _arrays(path)
+        file = arrays(path)
         if path.stem.endswith("_float64"):
             continue
         if "true_shape1" in file:
@@ -64,10 +64,10 @@ def _small(folder: Path, device: str) -> Iterator[Case]:
 def _small_float64(folder: Path, manifest: Path, device: str) -> Iterator[Case]:
     for path in sorted((folder / "tiny").glob("*_float64.npz")):
         network, _ = build(manifest, device, torch.float64)
-        images = _arrays(path.with_name(path.name.replace("_float64", "")))
+        images = arrays(path.with_name(path.name.replace("_float64", "")))
         image1, image2 = (torch.from_numpy(images[key]).double().to(device) for key in ("img1", "img2"))
         outputs = _heads(network, _decoded(network, image1, image2))
-        for key, expected in _arrays(path).items():
+        for key, expected in arrays(path).items():
             view, _, output = key.partition("_")
             yield exact(f"tiny/{path.stem} {key}", outputs[int(view[3:]) - 1][output].cpu(), expected)
 
@@ -148,7 +148,7 @@ def _full_float64(folder: Path, manifest: Path, device: str) -> Iterator[Case]:
 def _compared(
     path: Path, outputs: dict[str, Outputs], lists: dict[str, Tensor], near: Callable[..., Case], suffix: str
 ) -> Iterator[Case]:
-    for key, stored in _arrays(path).items():
+    for key, stored in arrays(path).items():
         actual, expected = _sampled(key, stored, outputs, lists)
         yield near(f"full/{path.stem} {key}{suffix}", actual, expected)
 
@@ -200,6 +200,7 @@ def _heads(network: Mast3rNetwork, views: tuple[ViewLayers, ViewLayers]) -> list
     return outputs
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+def arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """All arrays of a file of NumPy's."""
     with np.load(path, allow_pickle=False) as file:
         return {key: file[key] for key in file.files}

@@ -18,7 +18,7 @@ from sfm.mast3r.network.retrieval_weights import RetrievalHeadWeights
 
 from . import recipe
 from .case import Case, compare, count
-from .network import full_image
+from .network import arrays, full_image
 from .networks import build, full_manifest, read_manifest
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -34,10 +34,10 @@ def cases(folder: Path, *, device: str = "cpu") -> Iterator[Case]:
     """`retrieval/head.npz`, `retrieval/asmk.npz` and `full/retrieval_*.npz`."""
     head = folder / "retrieval" / "head.npz"
     if head.is_file():
-        yield from _heads(folder, _arrays(head), device)
+        yield from _heads(folder, arrays(head), device)
     asmk = folder / "retrieval" / "asmk.npz"
     if asmk.is_file():
-        yield from _asmk(_arrays(asmk))
+        yield from _asmk(arrays(asmk))
     yield from _full(folder, device)
 
 
@@ -70,7 +70,7 @@ def _full(folder: Path, device: str) -> Iterator[Case]:
     manifest = full_manifest(folder)
     for path in sorted((folder / "full").glob("retrieval_*.npz")) if manifest else []:
         assert manifest is not None
-        expected = _arrays(path)
+        expected = arrays(path)
         network, _ = build(manifest, device)
         image = full_image(path.stem.removeprefix("retrieval_"), 1, read_manifest(manifest).seed)
         tokens = network.encode(image.to(device))
@@ -168,8 +168,3 @@ def _asmk(file: Arrays) -> Iterator[Case]:
                 index = RetrievalIndex.build(codebook, images, multiple_assignment=5, binary=binary)
                 scores = np.stack([index.scores(image) for image in index.names])
                 yield score(f"asmk {name} {key}", scores, expected[key])
-
-
-def _arrays(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
