@@ -37,11 +37,6 @@ class Case:
     truth: Path | None
     """Measured or made; another program's result is no truth."""
 
-    @property
-    def is_grid(self) -> bool:
-        """Whether it was made, not photographed."""
-        return is_grid(self.name)
-
 
 def is_grid(name: str) -> bool:
     """Whether a case of this name is a street grid."""
