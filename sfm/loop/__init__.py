@@ -6,10 +6,10 @@ Rules propose requests, the scheduler spends the budget, and `rounds.py` runs an
 from sfm.pairs.ranking import Rank
 
 from .consistency_requests import deciding_requests
-from .history import registered_names
 from .loop_state import LoopState
 from .mapper import Mapper, Models
 from .requests import Candidate, PairRequest
+from .round_reports import registered_names
 from .rounds import LoopResult, run_closed_loop
 from .rules import propose_requests
 

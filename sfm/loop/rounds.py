@@ -34,12 +34,12 @@ from .anchored_images import all_anchored
 from .calibration import Calibration, Similarities
 from .consistency_requests import deciding_requests, is_unreliable
 from .epipolar_guides import guides_of
-from .history import History, have_moved, registered_names
 from .kept_rounds import KeptRounds
 from .loop_closures import LoopClosure, likely_pairs, loop_closures
 from .loop_state import LoopState
 from .mapper import Mapper, Models
 from .requests import MUST_HAVE, PairRequest, answers
+from .round_reports import RoundReports, have_moved, registered_names
 from .rules import propose_requests
 from .scheduler import Budget, Outcome, YieldStatistics, run_requests
 
@@ -110,7 +110,7 @@ def run_closed_loop(
         with survived("last adjustment"), loop.restored():
             loop.refine_models()
     return LoopResult(
-        tuple(loop.models), pairs.view_graph, pairs.graph, tuple(loop.history.rounds), pairs.report
+        tuple(loop.models), pairs.view_graph, pairs.graph, tuple(loop.reports.rounds), pairs.report
     )
 
 
@@ -172,7 +172,7 @@ class _Loop:
     """Whether the first registration would rest on pairs that are probably wrong."""
 
     def __post_init__(self) -> None:
-        self.history = History(self.events)
+        self.reports = RoundReports(self.events)
         self.existing = frozenset(registered_names(self.models)) - self.new_images
         if self.models and not self.existing:
             self.num_at_restart, self.num_tried_at_comparison = self.pairs.num_verified, len(self.pairs.tried)
@@ -211,7 +211,7 @@ class _Loop:
             outcome = self._round("models")
             is_over = outcome is None or not any(outcome)
             # a test may have relocated a part, which changes no number
-            has_changed = outcome and any(outcome) and (outcome.has_tested or self.history.has_changed())
+            has_changed = outcome and any(outcome) and (outcome.has_tested or self.reports.has_changed())
             idle = 0 if has_changed else idle + 1
             if is_over or idle >= _MAX_IDLE_ROUNDS:
                 if not self._begin_again():
@@ -234,12 +234,12 @@ class _Loop:
             known = self._consistency()
             return self.mapper.reconstruct(self.models, known, events, restart=restart, compares=compares)
 
-        self.models = self.kept.models(len(self.history), "models", reconstruct)
+        self.models = self.kept.models(len(self.reports), "models", reconstruct)
 
     def refine_models(self) -> None:
         """Refine the models of the last round, or read those that an earlier run refined."""
         self.models = self.kept.models(
-            len(self.history), "finished", lambda to: self.mapper.refine(self.models, self._consistency(), to)
+            len(self.reports), "finished", lambda to: self.mapper.refine(self.models, self._consistency(), to)
         )
 
     @contextmanager
@@ -256,7 +256,7 @@ class _Loop:
 
     def _round(self, stage: Stage, max_batches: int | None = None) -> _Outcome | None:
         """One round; None where no pair was matched."""
-        number, started = len(self.history) + 1, time.monotonic()
+        number, started = len(self.reports) + 1, time.monotonic()
         before = registered_names(self.models)
         budget = self._budget()
         if budget.most == 0:
@@ -291,7 +291,7 @@ class _Loop:
         before = self.models
         with self._reported({}, time.monotonic()):
             self.register(restart=has_new, compares=True)
-        return self.history.has_changed() or have_moved(before, self.models)
+        return self.reports.has_changed() or have_moved(before, self.models)
 
     def _is_wrong(self) -> bool:
         """Whether any model probably is, by pairs that the last comparison with others did not have."""
@@ -299,7 +299,7 @@ class _Loop:
         return is_due and self.mapper.are_wrong(self.models, self._consistency())
 
     def _reported(self, edges: Mapping[Pair, Edge], started: float) -> AbstractContextManager[None]:
-        return self.history.round(edges, self.pairs.view_graph, lambda: self.models, started)
+        return self.reports.round(edges, self.pairs.view_graph, lambda: self.models, started)
 
     def _requests(self, stage: Stage, number: int) -> list[PairRequest]:
         """Requests for what the view graph, the inconsistent pairs and the models lack."""

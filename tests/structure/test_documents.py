@@ -60,7 +60,7 @@ def test_every_command_that_a_document_shows_exists(document: str) -> None:
 def test_every_format_of_export_is_told() -> None:
     *names, last = (f"`{name}`" for name in FORMATS)
 
-    assert f"# {' '.join(FORMATS)}\n" in text("README.md")
+    assert f"# or: {' '.join(FORMATS)}\n" in text("README.md")
     assert f"| {', '.join(names)} or {last};" in text("docs/cli.md")
 
 

@@ -8,7 +8,7 @@ import networkx as nx
 
 from sfm.config.schema import RegisterConfig
 
-from ..measures.pair_evidence import evidence_score
+from ..measures.model_agreement import evidence_score
 from ..measures.pair_turns import turning_pairs
 from ..scene.journal import Journal
 from ..scene.scene import Scene

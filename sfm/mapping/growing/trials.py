@@ -11,7 +11,7 @@ import pycolmap
 
 from ..depth.depth_model import build_depth_model
 from ..depth.photo_depth import is_contradicted
-from ..measures.pair_evidence import evidence_score
+from ..measures.model_agreement import evidence_score
 from ..measures.pure_rotation import why_pure_rotation
 from ..measures.soundness import why_undetermined
 from ..scene.journal import Journal

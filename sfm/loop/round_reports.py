@@ -19,7 +19,7 @@ _MOVED = 0.05
 """Of the extent of a model: an adjustment alone moves no image so far."""
 
 
-class History:
+class RoundReports:
     """Reports of the rounds so far, each emitted to `events` at its end."""
 
     def __init__(self, events: EventSink) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sfm.mapping.growing.submodels import Submodel, without_images
 from sfm.mapping.measures.agreement import CONTRADICTED_PX, median_errors_px
-from sfm.mapping.measures.pair_evidence import evidence_score
+from sfm.mapping.measures.model_agreement import evidence_score
 from sfm.mapping.measures.pair_turns import turning_pairs
 from sfm.mapping.scene.bearings import bearing_vectors
 from sfm.mapping.scene.scene import Scene

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pycolmap
 
-from sfm.loop.history import have_moved
+from sfm.loop.round_reports import have_moved
 from tests.loop.stand_in import model_of
 
 FRAME = pycolmap.Sim3d(2.0, pycolmap.Rotation3d(np.array([0.0, 0.6, 0.0, 0.8])), np.array([1.0, -2.0, 3.0]))
