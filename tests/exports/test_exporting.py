@@ -23,7 +23,7 @@ def test_unknown_format_is_refused_with_the_known_ones(tmp_path, to):
 def test_a_workspace_without_model_is_refused(tmp_path):
     (tmp_path / "sparse").mkdir()
 
-    with pytest.raises(InputError, match=": there is no model$"):
+    with pytest.raises(InputError, match=r": there is no model$"):
         export(tmp_path, to="txt")
 
 
