@@ -33,7 +33,6 @@ _NUM_LISTED = 10
 _RAW_SUFFIXES = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"})
 _VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mts"})
 _ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
-_PHOTO_SUFFIXES_IN_WORDS = "photos are .jpg .png .tif .webp .heic .avif .bmp files, in any subfolder"
 _FRAMES_OF_A_VIDEO = "take frames out of a video first: ffmpeg -i VIDEO -r 2 -q:v 2 photos/%05d.jpg"
 
 
@@ -196,12 +195,16 @@ def _hint_for_file(path: Path) -> str:
 
 
 def _hint_for(listing: Listing) -> str:
-    suffixes = {Path(name).suffix.lower() for name in listing.ignored_examples}
+    suffixes = _suffixes(listing)
     if suffixes & _RAW_SUFFIXES:
         return "convert raw files to JPEG or TIFF first"
     if suffixes & _VIDEO_SUFFIXES:
         return _FRAMES_OF_A_VIDEO
-    return _PHOTO_SUFFIXES_IN_WORDS
+    return "photos are .jpg .png .tif .webp .heic .avif .bmp files, in any subfolder"
+
+
+def _suffixes(listing: Listing) -> set[str]:
+    return {Path(name).suffix.lower() for name in listing.ignored_examples}
 
 
 def _masks(
@@ -257,12 +260,12 @@ def _emit(collection: Collection, listing: Listing, events: EventSink) -> None:
     if listing.num_ignored:
         examples = [model_name(name) for name in listing.ignored_examples]
         events.emit("ingest", "ignored", num_files=listing.num_ignored, examples=examples)
-        if (hint := _hint_for(listing)) != _PHOTO_SUFFIXES_IN_WORDS:
+        if _suffixes(listing) & (_RAW_SUFFIXES | _VIDEO_SUFFIXES):
             _log.warning(
                 "%d files are not photos and were left out, such as %s: %s",
                 listing.num_ignored,
                 examples[0],
-                hint,
+                _hint_for(listing),
             )
 
 

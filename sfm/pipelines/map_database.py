@@ -32,6 +32,8 @@ from sfm.workspace.workspace import Workspace, is_about_disk, opened_workspace
 
 log = logging.getLogger(__name__)
 
+_WHICH_DATABASE = "give the database.db that COLMAP, sfm match or sfm run wrote"
+
 
 @one_blas_thread()
 def map_database(
@@ -140,7 +142,7 @@ def copy_checked(source: Path, target: Path) -> dict[int, float]:
     if not source.is_file():
         raise InputError(
             f"{source} is a folder, not a database" if source.is_dir() else f"{source} does not exist",
-            hint="give the database.db that COLMAP, sfm match or sfm run wrote",
+            hint=_WHICH_DATABASE,
         )
     try:
         with open_read_only(source) as db:
@@ -155,7 +157,7 @@ def copy_checked(source: Path, target: Path) -> dict[int, float]:
             raise
         raise InputError(
             f"{source} is not a COLMAP database: {error}",
-            hint="give the database.db that COLMAP, sfm match or sfm run wrote",
+            hint=_WHICH_DATABASE,
         ) from error
     return forgotten
 

@@ -60,12 +60,15 @@ def run(
         Models, largest first (none when nothing could be reconstructed), with what became of each photo.
 
     Raises:
+        ConfigError, WeightsError: files that options name, or weights of a scene, do not exist.
         InputError: fewer readable photos than the matcher needs (two; mast3r makes a scene of one), or
             unusable masks or intrinsics.
         ReconstructionError: there is one photo, and no depth of it.
         WorkspaceError: `output` is in use, foreign or not writable.
     """
-    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
+    config = config or Config()
+    _require_files(config)
+    with photo_session(Path(photos), Path(output), config, progress) as session:
         require_pointmaps(session)
         alone = session.backend.single_photos is not None and session.poses is None
         collection, database = described(session, Path(photos), min_photos=1 if alone else 2)
@@ -190,7 +193,6 @@ def match(
 @contextmanager
 def photo_session(source: Path, output: Path, config: Config, progress: Progress) -> Iterator[PhotoSession]:
     """A run over the photos below `source`, with its workspace open and its matcher loaded."""
-    _require_files(config)
     poses = read_known_poses(config.register)
     config = _with_cameras_of_alignment(config, poses)
     pycolmap.set_random_seed(config.run.seed)
@@ -201,7 +203,7 @@ def photo_session(source: Path, output: Path, config: Config, progress: Progress
 
 
 def _require_files(config: Config) -> None:
-    """Refuse files that stages will ask for and that do not exist, before anything is computed.
+    """Refuse files that stages of a whole run ask for and that do not exist, before anything is computed.
 
     Raises:
         ConfigError: naming the option and the file.
