@@ -266,6 +266,7 @@ GEOMETRY: dict[str, Callable[[], Photos]] = {
 UNKNOWN_FOCAL: dict[str, Callable[[], Photos]] = {
     "one-spot-unknown-focal": lambda: low_overlap.turning(8, step_deg=3.0, num_points=800),
     "wall-unknown-focal": lambda: photos(arc(6), cloud() * (1, 1, 0) + (0, 0, 8)),
+    "wall-after-a-pause": lambda: photos(14 * arc(6)[2:3] + arc(12)[5::2], cloud() * (1, 1, 0) + (0, 0, 8)),
 }
 FLAT = "fit a camera that only turned, or a plane"
 OUTCOMES: dict[str, tuple[int, list[int], str]] = {
@@ -275,6 +276,7 @@ OUTCOMES: dict[str, tuple[int, list[int], str]] = {
     "one-spot-unknown-focal": (6, [], FLAT),
     "wall": (0, [6], ""),
     "wall-unknown-focal": (0, [6], ""),
+    "wall-after-a-pause": (0, [18], ""),
     "two-on-a-line": (0, [2], ""),
     "three-on-a-line": (0, [3], ""),
     "duplicates": (0, [8], ""),

@@ -59,10 +59,15 @@ def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
 def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> float | None:
     """The median distance of matches, px, that rotations about one spot and free lenses leave.
 
-    Of a dozen images that share most matches; None where the model has no verified pair.
+    Of a dozen images that share most matches; None where the model has no verified pair. Of images for which
+    the camera stood still there is one: rotations explain their matches wherever it went before and after.
     """
     ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
-    matches = _Matches.of(scene, model, _close_images(scene, frozenset(ids)), ids)
+    still_px = _AS_WELL * model.compute_mean_reprojection_error()
+    images = _close_images(scene, frozenset(ids), still_px)
+    if len(images) == 1:  # it never moved
+        images = _close_images(scene, frozenset(ids), 0.0)
+    matches = _Matches.of(scene, model, images, ids)
     if matches is None:
         return None
     lower, start, upper = matches.lenses(model)
@@ -88,19 +93,35 @@ def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> floa
     return float(np.median(np.linalg.norm(matches.residuals(found.x), axis=1)))
 
 
-def _close_images(scene: Scene, names: frozenset[str]) -> list[str]:
-    """Images one after the other, each the one that shares most matches with those before it."""
+def _close_images(scene: Scene, names: frozenset[str], still_px: float) -> list[str]:
+    """Images one after the other, each the one that shares most matches with those before it.
+
+    Images whose matches to one of these are displaced by less than `still_px`, in the median, are left out.
+    """
     graph = scene.view_graph.restricted(names)
-    chosen: list[str] = []
+    chosen, known = list[str](), set[str]()
     inliers = {min(names, key=lambda name: (-graph.degree(name), name)): 0}
     while len(chosen) < _MAX_IMAGES and inliers:
         name = min(inliers, key=lambda name: (-inliers[name], name))
         del inliers[name]
+        known.add(name)
+        if any(_displacement_px(scene, name, other) < still_px for other in chosen):
+            continue
         chosen.append(name)
         for other in graph.neighbours(name):
-            if other not in chosen:
+            if other not in known:
                 inliers[other] = inliers.get(other, 0) + graph.num_inliers(name, other)
     return sorted(chosen)
+
+
+def _displacement_px(scene: Scene, name: str, other: str) -> float:
+    """Median distance between where both images have a match, px; infinite where they share none."""
+    pair = Pair.of(name, other)
+    rows = scene.matches(pair)
+    if not len(rows):
+        return np.inf
+    first, second = (scene.keypoints(scene.id_of[of])[rows[:, side]] for side, of in enumerate(pair))
+    return float(np.median(np.linalg.norm(first[:, :2] - second[:, :2], axis=1)))
 
 
 @dataclass(frozen=True, slots=True)
