@@ -2,10 +2,11 @@ import copy
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import pycolmap
 import pytest
 
-from sfm.mapping.cameras.evidence import Folds
+from sfm.mapping.cameras.evidence import Folds, jackknife
 from sfm.mapping.cameras.linearized_observations import LinearizedObservations, gather
 from sfm.mapping.cameras.reduced_system import ReducedSystem
 from sfm.mapping.scene.camera_models import Freedom, freedom
@@ -118,6 +119,22 @@ def test_photos_left_out_have_no_say(seen: LinearizedObservations, could: Freedo
 
     assert np.allclose(before[0], after[0])
     assert not np.allclose(before[1], after[1])
+
+
+def test_what_a_run_of_images_shares_scatters_estimates() -> None:
+    """A lens that moves half-way, beside one that differs as much from each image to the next."""
+    many = finished(opencv(shift=(4, -3)), num_images=24, num_points=60)
+    could = freedom(many.camera(1), adjustment(), richest="OPENCV", principal_point=True)
+    seen = gather(many, 1, could)
+    at = could.names.index("cx")
+
+    def scatter(is_moved: npt.NDArray[np.bool_]) -> float:
+        shift = np.where(is_moved[:, None], 5 * seen.by_intrinsics[:, :, at], 0.0)
+        one = dataclasses.replace(seen, residual=seen.residual + shift)
+        steps = Folds.of(one, ReducedSystem.of(one)).steps([*could.base, at], one.variance / could.prior**2)
+        return float(np.sqrt(jackknife(steps)[at, at]))
+
+    assert scatter(seen.image < 12) > 1.5 * scatter(seen.image % 2 == 0)
 
 
 def test_a_point_that_one_image_sees_twice_has_one_observation_of_it(

@@ -2,9 +2,10 @@
 
 Laplace's approximation: the estimate and its covariance stand for the likelihood, the prior of real lenses
 for what may be, and their determinants pay for the freedom (Occam's factor). Observations of one image err
-alike, as where a lens moves or matches are wrong: an image is a random effect. So the covariance is that of
-independent observations together with the scatter between images (jackknife; Efron 1982), and known no better
-than the number of images allows: the likelihood is Student's.
+alike, as where a lens moves or matches are wrong, and so do those of images that follow each other and see
+the same points. So the covariance is that of independent observations together with the scatter between runs
+of images (jackknife; Efron 1982; of blocks: Künsch 1989, "The Jackknife and the Bootstrap for General
+Stationary Observations"), and known no better than their number allows: the likelihood is Student's.
 """
 
 from __future__ import annotations
@@ -63,12 +64,10 @@ class Folds:
 
     @classmethod
     def of(cls, seen: LinearizedObservations, whole: ReducedSystem) -> Folds:
-        """Parts of the camera's images, spread over all of them, are left out in turn."""
-        systems, num = [], min(_NUM_FOLDS, len(seen.own))
-        for fold in range(num):
-            out = np.isin(seen.image, seen.own[fold::num])
-            systems.append(ReducedSystem.of(seen.where(~out).of_several_images()))
-        return cls(seen, whole, systems)
+        """Images of the camera that follow each other are left out together, one part after the other."""
+        parts = np.array_split(seen.own, min(_NUM_FOLDS, len(seen.own)))
+        remain = (seen.where(~np.isin(seen.image, part)) for part in parts)
+        return cls(seen, whole, [ReducedSystem.of(rest.of_several_images()) for rest in remain])
 
     def steps(self, free: Sequence[int], prior: Array) -> Array:
         """(F, D) where the intrinsics go without each part of the images."""
