@@ -89,7 +89,7 @@ def test_every_photo_is_recorded_once_and_the_model_at_the_end(ring: synthetic.S
 
     registered = [event["name"] for event in recorder.of("registered")]
     assert sorted(registered) == sorted(names(ring.truth))
-    assert {event["how"] for event in recorder.of("registered")} <= {"seed", "pnp", "structure_less"}
+    assert {event["how"] for event in recorder.of("registered")} <= {"seed", "pnp"}
     assert recorder.events[-1][0] == "model"
     assert recorder.of("model")[0]["num_images"] == 8
 

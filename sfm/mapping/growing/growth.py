@@ -38,7 +38,7 @@ def grow(
     journal: Journal,
     *,
     max_images: int | None = None,
-    methods: Sequence[Method] = (Method.PNP, Method.STRUCTURE_LESS, Method.LIFTED),
+    methods: Sequence[Method] = (Method.PNP, Method.LIFTED),
     on_registered: Callable[[str], None],
 ) -> None:
     """Register images of `candidates` one after the other, adjusting locally each time and globally when due.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import enum
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field
@@ -30,9 +29,9 @@ class Registered:
 
     name: str
     how: str
-    """pnp | structure_less | lifted."""
+    """pnp | lifted."""
     num_visible: int
-    """Points of the model (pnp) or correspondences to its images (the others) that the image sees."""
+    """Points of the model (pnp) or correspondences to its images (lifted) that the image sees."""
     num_inliers: int
 
 
@@ -63,7 +62,6 @@ class Method(enum.Enum):
     """Ways to register an image."""
 
     PNP = "pnp"
-    STRUCTURE_LESS = "structure_less"
     LIFTED = "lifted"
     """From points that depth lifts into the model; nothing where the scene has no depth."""
     LENIENT_PNP = "lenient pnp"
@@ -109,7 +107,6 @@ def _triangulation(options: MapperOptions, num_inliers: int) -> pycolmap.Increme
 
 _REJECTED = {
     Method.PNP: "too few of the visible points agree on one pose",
-    Method.STRUCTURE_LESS: "too few of the correspondences to registered photos agree on one pose",
     Method.LIFTED: "too few points lifted by depth agree on one pose",
     Method.LENIENT_PNP: "few points are visible, and too few of them agree on one pose",
 }
@@ -124,17 +121,9 @@ def _next_images(
         if method is Method.LIFTED:
             yield from _liftable(session, candidates, attempts)
             continue
-        structure_less = method is Method.STRUCTURE_LESS
-        if structure_less and not session.options.pipeline.structure_less_registration_fallback:
-            continue
-        ids = session.mapper.find_next_images(_options(session, method), structure_less)
-        count = session.observations.num_visible_points3D
-        if structure_less:
-            count = session.observations.num_visible_correspondences
+        ids = session.mapper.find_next_images(_options(session, method), structure_less=False)
         for name in _by_agreement(session, [session.scene.name_of[i] for i in ids]):
-            num_visible = count(session.scene.id_of[name])
-            if structure_less and not _sees_few_points(session, name):
-                continue
+            num_visible = session.observations.num_visible_points3D(session.scene.id_of[name])
             if name in candidates and attempts.may_try(name, method, num_visible):
                 yield name, method, num_visible
 
@@ -173,14 +162,10 @@ def _by_agreement(session: MapperSession, names: list[str]) -> list[str]:
 
 def _register(session: MapperSession, name: str, method: Method) -> str:
     """Why the image could not be registered; empty when it was."""
-    image_id, options = session.scene.id_of[name], _options(session, method)
     if method is Method.LIFTED:
         return _lift(session, name)
-    if method is Method.STRUCTURE_LESS:
-        found = session.mapper.register_next_structure_less_image(options, image_id)
-    else:
-        found = session.mapper.register_next_image(options, image_id)
-    if not found:
+    image_id = session.scene.id_of[name]
+    if not session.mapper.register_next_image(_options(session, method), image_id):
         return _REJECTED[method]
     if method is not Method.PNP and agreement(session, name) < _MIN_AGREEMENT:
         session.observations.deregister_frame(session.reconstruction.image(image_id).frame_id)
@@ -214,10 +199,4 @@ def _lift(session: MapperSession, name: str) -> str:
 
 
 def _options(session: MapperSession, method: Method) -> pycolmap.IncrementalMapperOptions:
-    if method is Method.LENIENT_PNP:
-        return session.options.lenient
-    if method is Method.STRUCTURE_LESS:  # RANSAC is slow here; a pose with fewer inliers is refused anyway
-        options = copy.copy(session.options.mapper)
-        options.abs_pose_min_inlier_ratio = max(_MIN_AGREEMENT, options.abs_pose_min_inlier_ratio)
-        return options
-    return session.options.mapper
+    return session.options.lenient if method is Method.LENIENT_PNP else session.options.mapper
