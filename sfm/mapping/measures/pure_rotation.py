@@ -47,7 +47,8 @@ def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
     edges = [edge for pair, edge in scene.view_graph.edges.items() if names.issuperset(pair)]
     if sum(edge.config in _PLANAR for edge in edges) < _MOSTLY * max(len(edges), 1):
         return ""
-    error, turned = model.compute_mean_reprojection_error(), pure_rotation_error_px(scene, model)
+    error = model.compute_mean_reprojection_error()
+    turned = pure_rotation_error_px(scene, model, still_px=_AS_WELL * error)
     if turned is None or turned > _AS_WELL * error:
         return ""
     return (
@@ -56,14 +57,14 @@ def why_pure_rotation(scene: Scene, model: pycolmap.Reconstruction) -> str:
     )
 
 
-def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction) -> float | None:
+def pure_rotation_error_px(scene: Scene, model: pycolmap.Reconstruction, *, still_px: float) -> float | None:
     """The median distance of matches, px, that rotations about one spot and free lenses leave.
 
     Of a dozen images that share most matches; None where the model has no verified pair. Of images for which
     the camera stood still there is one: rotations explain their matches wherever it went before and after.
+    It did where matches are displaced by less than `still_px`, in the median.
     """
     ids = {model.image(image_id).name: image_id for image_id in model.reg_image_ids()}
-    still_px = _AS_WELL * model.compute_mean_reprojection_error()
     images = _close_images(scene, frozenset(ids), still_px)
     if len(images) == 1:  # it never moved
         images = _close_images(scene, frozenset(ids), 0.0)
@@ -121,7 +122,7 @@ def _displacement_px(scene: Scene, name: str, other: str) -> float:
     if not len(rows):
         return np.inf
     first, second = (scene.keypoints(scene.id_of[of])[rows[:, side]] for side, of in enumerate(pair))
-    return float(np.median(np.linalg.norm(first[:, :2] - second[:, :2], axis=1)))
+    return float(np.median(np.linalg.norm(first - second, axis=1)))
 
 
 @dataclass(frozen=True, slots=True)
