@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
+import pycolmap
 import pytest
 
-from sfm.mapping.edits.merge import merge_models
-from sfm.mapping.growing.submodels import Submodel
+from sfm.mapping.edits.merge import joined, merge_models
+from sfm.mapping.growing.submodels import Submodel, without_images
 from sfm.mapping.scene.journal import Journal
 
 from . import synthetic
@@ -63,3 +65,21 @@ def test_a_model_without_common_points_is_absorbed_photo_by_photo(
 
     assert merged.names == names(large) | names(small)
     assert synthetic.max_rotation_error_deg(merged.reconstruction, scene.truth) < 0.2
+
+
+def test_images_that_no_point_holds_are_not_joined(
+    halves: tuple[synthetic.Scene, Path], tmp_path: Path
+) -> None:
+    """At a wrong place no point is seen from both sides, and of this part none from within it."""
+    scene, _ = halves
+    loose = synthetic.keep_pairs(scene.database, tmp_path / "loose.db", synthetic.all_pairs(10) - {(9, 10)})
+    whole = Submodel.of(*run(scene.database).models)
+    context = workbench(loose)
+    two = frozenset(whole.reconstruction.image(i).name for i in (9, 10))
+    large, small = without_images(context, whole, two), without_images(context, whole, whole.names - two)
+    away = pycolmap.Sim3d(1.0, pycolmap.Rotation3d(np.array([0.0, 1.0, 0.0, 0.0])), np.array([90.0, 0.0, 0.0]))
+
+    merged = joined(context, large, small, Journal(), large_from_small=away, accept=lambda merged: True)
+
+    assert merged is not None
+    assert merged.names == large.names

@@ -6,13 +6,36 @@ import numpy as np
 import pycolmap
 
 _MAX_ANGLE = 1.55  # rad, of rays: past 89 degrees few lenses see anything
+_MOST_DISPLACED = 1 / 3
+"""Of the distance from the centre: there a radius of r (1 + k r²) folds back."""
 
 
 def plausible(camera: pycolmap.Camera) -> bool:
-    """Whether intrinsics lie within COLMAP's own bounds while a model grows."""
+    """Whether intrinsics can be those of a lens, while a model grows.
+
+    They are within COLMAP's own bounds; or coefficients of distortion are larger and yet displace the corners
+    of the image moderately, as those of long lenses and of rational models do.
+    """
     mapper = pycolmap.IncrementalMapperOptions()
-    limits = mapper.min_focal_length_ratio, mapper.max_focal_length_ratio, mapper.max_extra_param
-    return not camera.has_bogus_params(*limits)
+    focal = mapper.min_focal_length_ratio, mapper.max_focal_length_ratio
+    if camera.has_bogus_params(*focal, np.inf):
+        return False
+    if not camera.has_bogus_params(*focal, mapper.max_extra_param):
+        return True
+    return _most_displaced(camera) <= _MOST_DISPLACED and one_to_one(camera)
+
+
+def _most_displaced(camera: pycolmap.Camera) -> float:
+    """Displacement of the image's corners by distortion, as a share of their distance from the centre."""
+    params = np.array(camera.params)
+    params[list(camera.extra_params_idxs())] = 0.0
+    undistorted = pycolmap.Camera(camera.todict() | {"params": params})
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]) * (camera.width, camera.height)
+    rays = np.column_stack((undistorted.cam_from_img(corners), np.ones(len(corners))))
+    seen = np.asarray(camera.img_from_cam(rays))
+    centre = camera.principal_point_x, camera.principal_point_y
+    shares = np.linalg.norm(seen - corners, axis=1) / np.linalg.norm(corners - centre, axis=1)
+    return float(np.max(np.nan_to_num(shares, nan=np.inf)))
 
 
 def cameras_in_use(model: pycolmap.Reconstruction) -> set[int]:

@@ -12,7 +12,7 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..growing.bundle_adjustment import refine_growing
+from ..growing.bundle_adjustment import drop_unobserved, refine_growing
 from ..growing.growth import grow
 from ..growing.steps import Method
 from ..growing.submodels import MAX_CONTRADICTED, MappingContext, Submodel, copied
@@ -87,6 +87,7 @@ def joined(
             session.mapper.triangulate_image(context.options.triangulation, context.scene.id_of[name])
             merged.journal.note("registered", name=name, how="merge", num_visible=0, num_inliers=None)
         refine_growing(session, "merged", merged.journal)
+        drop_unobserved(session, merged.journal)  # where both sides contradict each other
         merged.names = session.registered
     accepted = accept(merged) if accept else _fits(context, merged, large, small)
     journal.note(

@@ -71,6 +71,7 @@ def refine_until_stable(session: MapperSession, why: str, journal: Journal) -> N
     limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)
     session.mapper.filter_points(limited)
     session.mapper.filter_frames(options.mapper)
+    _drop_implausible(session)
     _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
 
 
@@ -81,6 +82,7 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
     session.mapper.adjust_global_bundle(options.mapper, with_held_intrinsics(session, options.final_ba))
     session.mapper.filter_points(options.mapper)
     session.mapper.filter_frames(options.mapper)
+    _drop_implausible(session)
     _note(session, why, before, started, journal)
 
 

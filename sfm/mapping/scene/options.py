@@ -97,6 +97,8 @@ def mapper_options(
     pipeline.ba_global_max_refinement_change = _SETTLED_CHANGE
     pipeline.ba_local_max_refinements = 1  # the next adjustment of the whole model filters again
     pipeline.ba_local_max_num_iterations = _LOCAL_ITERATIONS
+    # Long lenses have large coefficients of distortion; `plausible` bounds them by what they do.
+    pipeline.max_extra_param = math.inf
     config.colmap.set_on("incremental_pipeline", pipeline)
     mapper = pipeline.get_mapper()
     mapper.random_seed = seed
