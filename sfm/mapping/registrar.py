@@ -208,6 +208,7 @@ def _options(scene: Scene, problem: MappingProblem) -> MapperOptions:
         problem.refine,
         fixed_cameras=problem.fixed_cameras,
         guessed_focal_lengths=_focal_guesses(scene, problem),
+        longest_prior=scene.longest_prior,
         threads=problem.threads,
         seed=problem.seed,
     )
@@ -231,8 +232,7 @@ def _focal_guesses(scene: Scene, problem: MappingProblem) -> dict[int, float]:
 def _set_focal_lengths(scene: Scene, problem: MappingProblem, events: EventSink) -> None:
     """Set the focal lengths to start from, for the cameras of the scene that may change."""
     estimates = estimate_focal_lengths(problem.database, seed=problem.seed)
-    focal_lengths = starting_values(scene, _focal_guesses(scene, problem), estimates)
-    for camera_id, focal_px in focal_lengths.items():
+    for camera_id, focal_px in starting_values(scene, _focal_guesses(scene, problem), estimates).items():
         if camera_id in scene.cache.cameras and camera_id not in problem.fixed_cameras:
             camera = scene.cache.camera(camera_id)
             camera.params = with_focal_length(camera, focal_px).params.tolist()

@@ -30,6 +30,7 @@ class Shoot:
     wrong: float = 0.0
     """Share of the verified matches that are wrong."""
     camera_a_photo: bool = False
+    focal_px: float = FOCAL
     seed: int = 0
 
 
@@ -83,6 +84,19 @@ def camera_a_photo(seed: int) -> Shoot:
     return Shoot(things, poses, camera_a_photo=True, seed=seed)
 
 
+def far_away(seed: int) -> Shoot:
+    """Through a lens of 3.6 degrees, from 100 m: longer than COLMAP's bound on focal lengths."""
+    rng = np.random.default_rng(seed)
+    things = rng.uniform([-2.4, -1.8, 97], [2.4, 1.8, 103], (900, 3))
+    angles = np.radians(np.linspace(-8, 8, 9))
+    poses = []
+    for angle in angles:
+        turn = pycolmap.Rotation3d(np.array([0.0, -np.sin(angle / 2), 0.0, np.cos(angle / 2)]))
+        eye = np.array([0.0, rng.normal(0, 2), 100.0]) - turn.inverse() * np.array([0.0, 0.0, 100.0])
+        poses.append(pycolmap.Rigid3d(turn, -(turn * eye)))
+    return Shoot(things, poses, focal_px=16.0 * WIDTH, seed=seed)
+
+
 def outliers(seed: int) -> Shoot:
     """Two of five matches are wrong."""
     rng = np.random.default_rng(seed)
@@ -98,6 +112,7 @@ KINDS: dict[str, Callable[[int], Shoot]] = {
     "strip": strip,
     "three photos": three,
     "a camera a photo": camera_a_photo,
+    "long lens": far_away,
     "outliers": outliers,
 }
 
@@ -105,13 +120,13 @@ KINDS: dict[str, Callable[[int], Shoot]] = {
 def write(shoot: Shoot, path: Path) -> Path:
     """A COLMAP database of verified pairs; the focal lengths are given, as by EXIF."""
     rng = np.random.default_rng(shoot.seed + 1)
-    truth = pycolmap.Camera(model="SIMPLE_RADIAL", width=WIDTH, height=HEIGHT, params=_params(K1))
+    truth = pycolmap.Camera(model="SIMPLE_RADIAL", width=WIDTH, height=HEIGHT, params=_params(shoot, K1))
     seen = [_keypoints(shoot, i, truth, rng) for i in range(len(shoot.poses))]
     with pycolmap.Database.open(path) as db:
         for i, (_, keypoints) in enumerate(seen, 1):
             if i == 1 or shoot.camera_a_photo:
                 given = pycolmap.Camera(
-                    model="SIMPLE_RADIAL", width=WIDTH, height=HEIGHT, params=_params(0.0)
+                    model="SIMPLE_RADIAL", width=WIDTH, height=HEIGHT, params=_params(shoot, 0.0)
                 )
                 given.has_prior_focal_length = True
                 camera_id = db.write_camera(given)
@@ -126,8 +141,8 @@ def write(shoot: Shoot, path: Path) -> Path:
     return path
 
 
-def _params(k1: float) -> list[float]:
-    return [FOCAL, WIDTH / 2, HEIGHT / 2, k1]
+def _params(shoot: Shoot, k1: float) -> list[float]:
+    return [shoot.focal_px, WIDTH / 2, HEIGHT / 2, k1]
 
 
 def _keypoints(

@@ -22,7 +22,7 @@ from sfm.mapping.scene.camera_models import freedom
 from sfm.mapping.scene.journal import Journal
 
 from . import hostile
-from .hostile import FOCAL, KINDS, Shoot
+from .hostile import KINDS, Shoot
 from .running import Recorder, names, run, workbench
 from .synthetic import Scene
 
@@ -198,7 +198,7 @@ def check_finished(shoot: Shoot, path: Path, seed: int) -> tuple[pycolmap.Recons
         assert names(after) >= names(before)
         assert contradicted_share(scene, after) <= contradicted_share(scene, before) + 0.01
         for camera in after.cameras.values():
-            assert camera.mean_focal_length() == pytest.approx(FOCAL, rel=0.02)
+            assert camera.mean_focal_length() == pytest.approx(shoot.focal_px, rel=0.02)
             assert camera.principal_point_x == pytest.approx(camera.width / 2, abs=0.02 * camera.width)
             assert camera.principal_point_y == pytest.approx(camera.height / 2, abs=0.02 * camera.height)
         for image_id in before.reg_image_ids():

@@ -77,7 +77,8 @@ def test_images_that_no_point_holds_are_not_joined(
     context = workbench(loose)
     two = frozenset(whole.reconstruction.image(i).name for i in (9, 10))
     large, small = without_images(context, whole, two), without_images(context, whole, whole.names - two)
-    away = pycolmap.Sim3d(1.0, pycolmap.Rotation3d(np.array([0.0, 1.0, 0.0, 0.0])), np.array([90.0, 0.0, 0.0]))
+    turn = pycolmap.Rotation3d(np.array([0.0, 1.0, 0.0, 0.0]))
+    away = pycolmap.Sim3d(1.0, turn, np.array([90.0, 0.0, 0.0]))
 
     merged = joined(context, large, small, Journal(), large_from_small=away, accept=lambda merged: True)
 

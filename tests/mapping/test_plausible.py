@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 import pytest
 
 from sfm.mapping.cameras.plausible import plausible
 
-from . import synthetic
+from . import hostile, synthetic
 from .running import run
 
 _SIZE = {"width": 1024, "height": 768}
@@ -22,7 +23,7 @@ _RATIONAL = (900.0, 900.0, 512.0, 384.0, 12.0, -8.0, 1e-4, 1e-4, 0.5, 12.1, -7.5
         pytest.param("FULL_OPENCV", _RATIONAL, id="rational, 3 % at the corners"),
     ],
 )
-def test_intrinsics_of_lenses_are_plausible(model: str, params: tuple[float, ...]) -> None:
+def test_intrinsics_of_a_lens_are_plausible(model: str, params: tuple[float, ...]) -> None:
     assert plausible(pycolmap.Camera(model=model, params=params, **_SIZE))
 
 
@@ -38,6 +39,26 @@ def test_intrinsics_of_lenses_are_plausible(model: str, params: tuple[float, ...
 )
 def test_other_intrinsics_are_not(model: str, params: tuple[float, ...]) -> None:
     assert not plausible(pycolmap.Camera(model=model, params=params, **_SIZE))
+
+
+def test_a_focal_length_that_is_known_may_be_longer() -> None:
+    params = (20_000.0, 512.0, 384.0, 0.1)
+    assert plausible(
+        pycolmap.Camera(model="SIMPLE_RADIAL", params=params, has_prior_focal_length=True, **_SIZE)
+    )
+
+
+def test_photos_of_a_very_long_known_lens_are_mapped(tmp_path: Path) -> None:
+    """COLMAP takes no point of cameras with a focal length above ten times the longer side."""
+    shoot = hostile.far_away(0)
+
+    (model,) = run(hostile.write(shoot, tmp_path / "database.db")).models
+
+    assert model.num_reg_images() == len(shoot.poses)
+    for image_id in model.reg_image_ids():
+        turn = shoot.poses[image_id - 1] * shoot.poses[0].inverse()
+        found = model.image(image_id).cam_from_world() * model.image(1).cam_from_world().inverse()
+        assert np.rad2deg((found.rotation * turn.rotation.inverse()).angle()) < 0.2
 
 
 @pytest.mark.parametrize("coefficient", [-1.6, 1.6])

@@ -14,10 +14,12 @@ def plausible(camera: pycolmap.Camera) -> bool:
     """Whether intrinsics can be those of a lens, while a model grows.
 
     They are within COLMAP's own bounds; or coefficients of distortion are larger and yet displace the corners
-    of the image moderately, as those of long lenses and of rational models do.
+    of the image moderately, as those of long lenses and of rational models do. No focal length is too long
+    for a camera that has a prior of it.
     """
     mapper = pycolmap.IncrementalMapperOptions()
-    focal = mapper.min_focal_length_ratio, mapper.max_focal_length_ratio
+    longest = np.inf if camera.has_prior_focal_length else mapper.max_focal_length_ratio
+    focal = mapper.min_focal_length_ratio, longest
     if camera.has_bogus_params(*focal, np.inf):
         return False
     if not camera.has_bogus_params(*focal, mapper.max_extra_param):

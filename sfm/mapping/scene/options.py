@@ -13,6 +13,7 @@ import pycolmap
 from sfm.config.colmap import ColmapValues
 from sfm.config.schema import RefineConfig, RegisterConfig
 
+_MAX_LONGER = 2.0  # than its prior a focal length may become
 _LOCAL_ITERATIONS = 10
 _TOLERANCE = 1e-8
 _NEAR_OPTIMUM = 1e8
@@ -88,10 +89,11 @@ def mapper_options(
     *,
     fixed_cameras: Set[int],
     guessed_focal_lengths: Mapping[int, float] = MappingProxyType({}),
+    longest_prior: float = 0.0,
     threads: int,
     seed: int,
 ) -> MapperOptions:
-    """Options of each of our steps."""
+    """Options of each of our steps; `longest_prior` is the longest known focal length, in longer sides."""
     pipeline = pipeline_options(config, refine, fixed_cameras=fixed_cameras, threads=threads, seed=seed)
     pipeline.ba_global_function_tolerance = _TOLERANCE
     pipeline.ba_global_max_refinement_change = _SETTLED_CHANGE
@@ -99,6 +101,7 @@ def mapper_options(
     pipeline.ba_local_max_num_iterations = _LOCAL_ITERATIONS
     # Long lenses have large coefficients of distortion; `plausible` bounds them by what they do.
     pipeline.max_extra_param = math.inf
+    pipeline.max_focal_length_ratio = max(pipeline.max_focal_length_ratio, _MAX_LONGER * longest_prior)
     config.colmap.set_on("incremental_pipeline", pipeline)
     mapper = pipeline.get_mapper()
     mapper.random_seed = seed

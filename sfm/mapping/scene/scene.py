@@ -99,6 +99,12 @@ class Scene:
         cache.correspondence_graph.finalize()
         return replace(self, cache=cache, view_graph=self.view_graph.without(pairs), _matched={})
 
+    @property
+    def longest_prior(self) -> float:
+        """The longest known focal length, in longer sides of its camera's images; 0 where none is known."""
+        known = (camera for camera in self.cache.cameras.values() if camera.has_prior_focal_length)
+        return max((one.mean_focal_length() / max(one.width, one.height) for one in known), default=0.0)
+
     def keypoints(self, image_id: int) -> npt.NDArray[np.float32]:
         """Positions of all keypoints of an image, px, (N, 2)."""
         return self._keypoints[image_id]
