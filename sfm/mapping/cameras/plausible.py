@@ -33,7 +33,7 @@ def _most_displaced(camera: pycolmap.Camera) -> float:
     params[list(camera.extra_params_idxs())] = 0.0
     undistorted = pycolmap.Camera(camera.todict() | {"params": params})
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]) * (camera.width, camera.height)
-    rays = np.column_stack((undistorted.cam_from_img(corners), np.ones(len(corners))))
+    rays = np.column_stack((np.asarray(undistorted.cam_from_img(corners)), np.ones(len(corners))))
     seen = np.asarray(camera.img_from_cam(rays))
     centre = camera.principal_point_x, camera.principal_point_y
     shares = np.linalg.norm(seen - corners, axis=1) / np.linalg.norm(corners - centre, axis=1)
