@@ -76,3 +76,15 @@ def test_photos_of_a_long_lens_with_distortion_are_mapped(
     assert model.num_reg_images() == 8
     assert synthetic.max_rotation_error_deg(model, scene.truth) < 0.05
     assert model.camera(1).params == pytest.approx(scene.truth.camera(1).params, rel=0.01)
+
+
+def test_photos_of_a_calibrated_rational_lens_are_mapped(tmp_path: Path) -> None:
+    """As depth cameras are calibrated: numerator and denominator are large, and nearly cancel."""
+    scene = synthetic.synthesize(
+        tmp_path / "database.db", num_points=800, camera=_RATIONAL, model="FULL_OPENCV"
+    )
+
+    (model,) = run(scene.database, fixed_cameras=frozenset({1})).models
+
+    assert model.num_reg_images() == 8
+    assert synthetic.max_rotation_error_deg(model, scene.truth) < 0.1
