@@ -15,7 +15,8 @@ _WIDTH = 100
 _COLMAP = (
     "Options of pycolmap's own classes, set after the engine's, such as `sift_matching:` with "
     "`max_ratio: 0.7` below it; `sfm config --schema` names them all. Those of incremental_pipeline about "
-    "when models are adjusted, and where they begin, concern COLMAP's own mappers alone."
+    "when models are adjusted, where they begin, and registration without points concern COLMAP's own "
+    "mappers alone."
 )
 _INTERNAL = "Options of comparisons and tests, which may change: KEY=VALUE on a command line."
 _REST = "Less common options, at their defaults: KEY=VALUE on a command line, or below their section above."
