@@ -87,10 +87,10 @@ class RetrievalConfig:
     pairs_file: str | None = None
     """Mode pairs: text file, two names a line, relative to the photo folder."""
     mast3r_sfm_graph: Mast3rSfmGraph = "retrieval-20-10"
-    """Mode mast3r-sfm: retrieval-A-K (A key photos joined with each other, K nearest neighbours of each),
-    complete, swin-K, logwin-K or oneref-R (windows also with -noncyclic). K counts the photo itself; run.seed
-    draws the first key photo. -seqD at the end keeps pairs at most D places apart in the order of names,
-    -cycD the same in a circle: retrieval-20-10-seq30."""
+    """Mode mast3r-sfm: retrieval-A-K (A key photos joined with each other, K nearest neighbours of each, the
+    photo itself among them; run.seed draws the first key photo), complete, swin-K, logwin-K (K photos that
+    follow; windows also with -noncyclic) or oneref-R. -seqD at the end keeps pairs at most D places apart in
+    the order of names, -cycD the same in a circle: retrieval-20-10-seq30."""
 
     @property
     def modes(self) -> tuple[str, ...]:

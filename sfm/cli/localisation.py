@@ -35,7 +35,8 @@ _PATH = click.Path(path_type=Path)
     "--intrinsics",
     type=_PATH,
     metavar="FILE",
-    help="Lines PHOTO fx fy cx cy WIDTH HEIGHT, px, or PHOTO MODEL WIDTH HEIGHT PARAMS...",
+    help="Lines PHOTO fx fy cx cy WIDTH HEIGHT, px, or PHOTO MODEL WIDTH HEIGHT PARAMS...; with one photo as "
+    "reference for it, too.",
 )
 @click.option(
     "--partners",

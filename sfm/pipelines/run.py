@@ -213,7 +213,8 @@ def _require_files(config: Config) -> None:
     if config.export.scene != "never" and network.oracle is None and not has_weights(network):
         raise WeightsError(
             f"export.scene={config.export.scene} needs depth by MASt3R, whose weights were not found",
-            hint="sfm weights says how to get them; without a scene: export.scene=never",
+            hint="sfm weights says how to get them"
+            + ("" if config.backend == "mast3r" else "; without a scene: export.scene=never"),
         )
     if "pairs" in config.retrieval.modes and config.retrieval.pairs_file is None:
         raise ConfigError(
