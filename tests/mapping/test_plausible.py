@@ -6,7 +6,10 @@ import numpy as np
 import pycolmap
 import pytest
 
+from sfm.config.schema import RefineConfig, RegisterConfig
 from sfm.mapping.cameras.plausible import plausible
+from sfm.mapping.scene.colmap_mappers import global_options
+from sfm.mapping.scene.options import mapper_options
 
 from . import hostile, synthetic
 from .running import run
@@ -59,6 +62,17 @@ def test_photos_of_a_very_long_known_lens_are_mapped(tmp_path: Path) -> None:
         turn = shoot.poses[image_id - 1] * shoot.poses[0].inverse()
         found = model.image(image_id).cam_from_world() * model.image(1).cam_from_world().inverse()
         assert np.rad2deg((found.rotation * turn.rotation.inverse()).angle()) < 0.2
+
+
+def test_global_sfm_takes_the_same_lenses() -> None:
+    options = mapper_options(
+        RegisterConfig(), RefineConfig(), fixed_cameras=set(), longest_prior=16.0, threads=1, seed=0
+    )
+
+    triangulation = global_options(options.pipeline, options.colmap).mapper.retriangulation
+
+    assert triangulation.max_focal_length_ratio == options.triangulation.max_focal_length_ratio > 16.0
+    assert triangulation.max_extra_param == options.triangulation.max_extra_param == np.inf
 
 
 @pytest.mark.parametrize("coefficient", [-1.6, 1.6])

@@ -20,10 +20,10 @@ def plausible(camera: pycolmap.Camera) -> bool:
     mapper = pycolmap.IncrementalMapperOptions()
     longest = np.inf if camera.has_prior_focal_length else mapper.max_focal_length_ratio
     focal = mapper.min_focal_length_ratio, longest
-    if camera.has_bogus_params(*focal, np.inf):
-        return False
     if not camera.has_bogus_params(*focal, mapper.max_extra_param):
         return True
+    if camera.has_bogus_params(*focal, np.inf):
+        return False
     return _most_displaced(camera) <= _MOST_DISPLACED and one_to_one(camera)
 
 

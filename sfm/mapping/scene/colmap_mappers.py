@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
@@ -46,7 +45,9 @@ def global_options(
     adjustment.refine_focal_length = options.ba_refine_focal_length
     adjustment.refine_extra_params = options.ba_refine_extra_params
     adjustment.refine_principal_point = options.ba_refine_principal_point
-    peer.mapper.retriangulation.max_extra_param = math.inf  # long lenses have large coefficients
+    triangulation = peer.mapper.retriangulation
+    triangulation.max_extra_param = options.max_extra_param
+    triangulation.max_focal_length_ratio = options.max_focal_length_ratio
     colmap.set_on("global_pipeline", peer)
     colmap.set_on("global_mapper", peer.mapper)
     return peer
