@@ -136,17 +136,16 @@ def gather_of_cameras(
     for i, image_id in enumerate(chosen):
         one = image == i
         photo = model.image(image_id)
-        pose = photo.cam_from_world()
         free = freedoms.get(photo.camera_id)
         camera = free.camera if free else model.camera(photo.camera_id)
         directions = free.directions if free else np.zeros((len(camera.params), num_directions))
-        parts.append(_linearised(camera, directions, pose, xyz[point[one]], xy[one], size))
+        parts.append(_linearised(camera, directions, photo.cam_from_world(), xyz[point[one]], xy[one], size))
     residual, by_intrinsics, by_pose, by_point = map(np.concatenate, zip(*parts, strict=True))
     if first_of_second:
         is_second = np.isin(points, points_of_second(model, first_of_second))[point]
-        unit = _units(np.linalg.norm(residual, axis=1), point, is_second)
-        residual, by_intrinsics = unit[:, None] * residual, unit[:, None, None] * by_intrinsics
-        by_pose, by_point = unit[:, None, None] * by_pose, unit[:, None, None] * by_point
+        unit = _units(np.linalg.norm(residual, axis=1), point, is_second)[:, None]
+        residual = unit * residual
+        by_intrinsics, by_pose, by_point = (unit[:, None] * one for one in (by_intrinsics, by_pose, by_point))
     seen = LinearizedObservations(
         image=image,
         point=point,

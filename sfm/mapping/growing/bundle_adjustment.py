@@ -69,9 +69,7 @@ def refine_until_stable(session: MapperSession, why: str, journal: Journal) -> N
     limited = copy.copy(options.mapper)
     noise = noise_px(residual_lengths(session.reconstruction))
     limited.filter_max_reproj_error = min(options.mapper.filter_max_reproj_error, _OUTLIER_SIGMAS * noise)
-    session.mapper.filter_points(limited)
-    session.mapper.filter_frames(options.mapper)
-    _drop_implausible(session)
+    _filter(session, limited)
     _note(session, why, before, started, journal, max_error_px=round(limited.filter_max_reproj_error, 3))
 
 
@@ -80,9 +78,7 @@ def adjust_to_the_end(session: MapperSession, why: str, journal: Journal) -> Non
     before, started = session.registered, time.monotonic()
     options = session.options
     session.mapper.adjust_global_bundle(options.mapper, with_held_intrinsics(session, options.final_ba))
-    session.mapper.filter_points(options.mapper)
-    session.mapper.filter_frames(options.mapper)
-    _drop_implausible(session)
+    _filter(session, options.mapper)
     _note(session, why, before, started, journal)
 
 
@@ -98,6 +94,13 @@ def drop_unobserved(session: MapperSession, journal: Journal) -> None:
             journal.note("filtered", name=image.name, why="no points are left of it")
     if unobserved:
         session.recount()
+
+
+def _filter(session: MapperSession, options: pycolmap.IncrementalMapperOptions) -> None:
+    """Drop points by the options, then images with few points or an implausible camera."""
+    session.mapper.filter_points(options)
+    session.mapper.filter_frames(options)
+    _drop_implausible(session)
 
 
 def _drop_implausible(session: MapperSession) -> None:
