@@ -43,6 +43,7 @@ WITHOUT_EFFECT = {
     "mast3r.oracle": "in the network's own key",
     "mast3r.oracle_noise": "in the network's own key",
     "mast3r.oracle_wrong_matches": "in the network's own key",
+    "mast3r.oracle_sky": "in the network's own key",
     "mast3r.device": "results may differ by rounding alone",
     "mast3r.batch_size": "speed and memory",
     "mast3r.compile": "speed",

@@ -216,3 +216,37 @@ def test_a_photo_that_is_not_in_the_scene_is_named(room: Path) -> None:
 
     with pytest.raises(InputError, match=r"gt\.json has no photo 'other\.jpg'"):
         oracle.encode([NetworkPhoto("other.jpg", np.zeros((96, 128, 3), np.uint8))])
+
+
+def test_sky_is_put_behind_the_scene_where_it_is_seen_and_nothing_is_sure_of_it(room: Path) -> None:
+    oracle = OraclePredictor(room, size=SIZE)
+    photo = encoded(oracle, "left")
+    pairs = oracle.decode(photo, encoded(oracle, "right"))
+    points, confidence = (part[0].numpy() for part in pairs.points(1))
+    sky = np.isnan(oracle.points("left.jpg")[..., 0])
+    assert 0.1 < sky.mean() < 0.9
+
+    depth = points[..., 2]
+    assert np.median(depth[~sky]) < np.median(depth[sky]) < 4 * np.percentile(depth[~sky], 90)
+    assert depth[sky].std() > 0.05 * depth[sky].mean()
+    assert confidence[sky].max() < 1.1 < confidence[~sky].min()
+    assert pairs.descriptors(1)[1][0].numpy()[sky].max() < 0.5
+    # a pixel stays on its ray
+    x = np.argwhere(sky)[:, 1]
+    assert np.corrcoef(points[sky][:, 0] / depth[sky], x)[0, 1] > 0.99
+
+
+def test_how_far_sky_is_can_be_asked_for(room: Path) -> None:
+    near, far = (
+        OraclePredictor(room, size=SIZE, options=replace(EXACT, sky_noise=0, sky_distance=distance))
+        for distance in (1.5, 15)
+    )
+    sky = np.isnan(near.points("left.jpg")[..., 0])
+    depths = [
+        one.decode(encoded(one, "left"), encoded(one, "right")).points(1)[0][0].numpy()[..., 2]
+        for one in (near, far)
+    ]
+
+    np.testing.assert_allclose(depths[1][sky], 10 * depths[0][sky], rtol=1e-5)
+    np.testing.assert_allclose(depths[1][~sky], depths[0][~sky], rtol=1e-6)
+    assert near.key != far.key

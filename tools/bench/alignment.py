@@ -4,11 +4,12 @@
     python tools/bench/alignment.py chain spin --photos 20,100 --disturbed noise,wrong --threads 1
 
 The ground truth answers in place of the network (internal.mast3r.oracle) at 256 px, with its usual noise,
-with three times that (`noise`), or with 10 % of the patches matched wrongly (`wrong`). All methods get the
-same pairs and no loop: all pairs of up to 20 photos, else those of MASt3R-SfM (retrieval-20-10). What the
-network says is kept before and not measured: seconds are those of registration, CPU seconds and memory those
-of the process. Rings of photos have 12 at least, of which the first are taken, so that neighbours overlap.
-Results are kept until the source changes. `graph-alone` is mapper graph without its initialiser by alignment.
+with three times that (`noise`), with 10 % of the patches matched wrongly (`wrong`), or with sky thirty times
+as far as the scene (`sky`). All methods get the same pairs and no loop: all pairs of up to 20 photos,
+else those of MASt3R-SfM (retrieval-20-10). What the network says is kept before and not measured: seconds are
+those of registration, CPU seconds and memory those of the process. Rings of photos have 12 at least, of which
+the first are taken, so that neighbours overlap. Results are kept until the source changes. `graph-alone` is
+mapper graph without its initialiser by alignment; `published`, the preset mast3r-sfm, runs where it is named.
 """
 
 import argparse
@@ -42,13 +43,16 @@ DISTURBED = {
     "none": (),
     "noise": ("internal.mast3r.oracle_noise=3",),
     "wrong": ("internal.mast3r.oracle_wrong_matches=0.1",),
+    "sky": ("internal.mast3r.oracle_sky=30",),
 }
 METHODS = {
     "alignment": ("register.mapper=alignment", "alignment.refine=none"),
     "alignment+ba": ("register.mapper=alignment", "alignment.refine=ba"),
     "graph": ("register.mapper=graph",),
     "graph-alone": ("register.mapper=graph", "internal.alignment.initialise=false"),
+    "published": ("--preset", "mast3r-sfm"),
 }
+_USUAL = ("alignment", "alignment+ba", "graph", "graph-alone")
 _NO_STEPS = ("internal.alignment.niter1=0", "internal.alignment.niter2=0")
 _NOT_INFERRED = ("rounds", "aligned", "lock", "pairs.txt", "scene_graph.json", "proposed_graph.json")
 """Of a run's cache: what depends on more than the network and the photos."""
@@ -279,12 +283,12 @@ def _measured(
 def _parse() -> argparse.Namespace:
     parser = program(__doc__)
     parser.add_argument("shapes", nargs="*", metavar="SCENE", help=f"some of {', '.join(SHAPES)}")
-    parser.add_argument("--photos", type=chosen_from(("2", "5", "20", "100")), default="2,5,20")
-    parser.add_argument("--disturbed", type=chosen_from(tuple(DISTURBED)), default=",".join(DISTURBED))
+    parser.add_argument("--photos", type=chosen_from(("2", "5", "10", "20", "100")), default="2,5,20")
+    parser.add_argument("--disturbed", type=chosen_from(tuple(DISTURBED)), default="none,noise,wrong")
     parser.add_argument("--intrinsics", choices=("estimated", "true"), default="estimated")
     add_shared_options(parser)
     add_run_options(parser, engines=tuple(METHODS))
-    parser.set_defaults(seeds=1)
+    parser.set_defaults(seeds=1, mappers=",".join(_USUAL))
     options = parser.parse_args()
     if unknown := set(options.shapes) - set(SHAPES):
         parser.error(f"unknown {', '.join(sorted(unknown))}; choose from {', '.join(SHAPES)}")

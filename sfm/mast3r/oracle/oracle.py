@@ -27,6 +27,7 @@ from sfm.errors import InputError
 from ..network.image_input import PATCH, pixel_map
 from ..network.predictor import EncodedPhoto, NetworkPhoto
 from ..values import WindowMap
+from .backdrop import backdrop_distance
 from .oracle_scene import Float32, Float64, TrueView, load_scene, pixel_angle, typical_footprint
 
 _TOKEN_DIM = 64
@@ -84,10 +85,14 @@ class OracleOptions:
     """Standard deviation of the depth of points, relative; it varies slowly over the image."""
     scale_noise: float = 0.02
     """Standard deviation of the logarithm of the scale of each direction of a pair."""
+    sky_distance: float = 1.5
+    """Of pixels that show nothing, in depths of the farthest things that their photo shows."""
+    sky_noise: float = 0.3
+    """Standard deviation of the logarithm of that distance; it varies slowly over the image."""
     seed: int = 0
 
     def noisier(self, times: float) -> OracleOptions:
-        """The same with all standard deviations times a factor."""
+        """The same with all standard deviations but that of sky times a factor."""
         return replace(
             self,
             noise_px=times * self.noise_px,
@@ -218,6 +223,17 @@ class OraclePredictor:
         waved = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
         return np.asarray(waved / np.sqrt(len(waves)), np.float32)
 
+    def sky(self, own: Shown, first: Shown) -> Float64:
+        """From the photo's centre to where its pixels (H, W) are put if they show nothing, world axes, m.
+
+        In its own frame a photo has one sky in all pairs; in the frame of each other photo another.
+        """
+        view, grid = self.view(own.name), self.grid(*own)
+        distance = backdrop_distance(view, self.footprint / pixel_angle(view, grid))
+        noise = _slowly_varying(grid.size, self.random("sky", own.label, first.label))
+        reach = self.options.sky_distance * distance * np.exp(self.options.sky_noise * noise)
+        return np.asarray(view.directions(grid) * reach[..., None], np.float64)
+
     @property
     def footprint(self) -> float:
         """Size of what a network pixel typically covers, metres."""
@@ -288,8 +304,8 @@ class OraclePairs:
         return self._stacked([self._descriptors(view, *pair) for pair in self._chosen(rows)])
 
     def points(self, view: int, rows: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points (B, H, W, 3) in the camera frame of view 1, metres, and their confidence (B, H, W) > 1; far
-        away with confidence near 1 where there is only sky.
+        """Points (B, H, W, 3) in the camera frame of view 1, metres, and their confidence (B, H, W) > 1;
+        somewhere behind what the photo shows, with confidence near 1, where there is only sky.
         """
         return self._stacked([self._camera_points(view, *pair) for pair in self._chosen(rows)])
 
@@ -334,7 +350,7 @@ class OraclePairs:
         points, quality = oracle.points(*own), oracle.quality(own, other)
         empty = np.isnan(points[..., 0])
         centre = -taker.rotation.T @ taker.translation
-        rays = np.where(empty[..., None], taker.rotation[2] * 1e4 * oracle.footprint, points - centre)
+        rays = np.where(empty[..., None], oracle.sky(own, first), points - centre)
         wrong = options.depth_noise * _slowly_varying(quality.shape, rng)
         # a view of another place than the frame's has no place in it; it is put at the frame's own
         local = (

@@ -78,15 +78,20 @@ class TrueView:
 
     def world_points(self, grid: WindowMap) -> Float64:
         """The world point behind each network pixel, (H, W, 3), metres; NaN where nothing is."""
-        rows, columns = grid.size
-        x, y = np.meshgrid(np.arange(columns, dtype=np.float64), np.arange(rows, dtype=np.float64))
-        where = grid.to_photo(np.stack([x, y], axis=-1).reshape(-1, 2)).astype(np.float64)
+        where = _photo_pixels(grid)
         depth = depth_at(self.depth(), where)
-        flat = np.asarray(self.camera.cam_from_img(where), np.float64)
-        rays = np.column_stack([flat, np.ones(len(flat))])
-        points = (rays * depth[:, None] - self.translation) @ self.rotation
+        points = (self._rays(where) * depth[:, None] - self.translation) @ self.rotation
         points[depth == 0] = np.nan
-        return np.asarray(points.reshape(rows, columns, 3), np.float64)
+        return np.asarray(points.reshape(*grid.size, 3), np.float64)
+
+    def directions(self, grid: WindowMap) -> Float64:
+        """Of the rays of network pixels, (H, W, 3) in world axes, each at z-depth 1."""
+        turned = self._rays(_photo_pixels(grid)) @ self.rotation
+        return np.asarray(turned.reshape(*grid.size, 3), np.float64)
+
+    def _rays(self, where: Float64) -> Float64:
+        flat = np.asarray(self.camera.cam_from_img(where), np.float64)
+        return np.column_stack([flat, np.ones(len(flat))])
 
     def sees(self, points: Float64, grid: WindowMap) -> NDArray[np.bool_]:
         """Which world points (N, 3) this photo shows within its network image; none that are NaN."""
@@ -103,6 +108,13 @@ class TrueView:
         there = depth_at(self.depth(), where[seen])
         seen[seen] = np.abs(there - local[seen, 2]) < _DEPTH_TOLERANCE * local[seen, 2]
         return seen
+
+
+def _photo_pixels(grid: WindowMap) -> Float64:
+    """Where the centres of network pixels lie in the photo, (H * W, 2)."""
+    rows, columns = grid.size
+    x, y = np.meshgrid(np.arange(columns, dtype=np.float64), np.arange(rows, dtype=np.float64))
+    return np.asarray(grid.to_photo(np.stack([x, y], axis=-1).reshape(-1, 2)), np.float64)
 
 
 def depth_at(depth: Float32, where: Float64) -> Float64:

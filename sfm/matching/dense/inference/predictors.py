@@ -56,7 +56,9 @@ def open_predictor(config: Mast3rConfig) -> Loaded:
         notice = (
             "The ground truth of a rendered scene answered in place of the network (internal.mast3r.oracle)."
         )
-        options = OracleOptions(wrong_matches=config.oracle_wrong_matches).noisier(config.oracle_noise)
+        options = OracleOptions(
+            wrong_matches=config.oracle_wrong_matches, sky_distance=config.oracle_sky
+        ).noisier(config.oracle_noise)
         oracle = OraclePredictor(Path(config.oracle), size=config.image_size, options=options)
         return Loaded(oracle, None, notice, head_key="oracle")
     return _open_network(config, choose_device(config.device, "mast3r.device"))
