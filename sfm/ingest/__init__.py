@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from sfm.ingest.decode import load_gray, load_rgb
 from sfm.ingest.masks import masks_dir
-from sfm.ingest.stage import ingest, thumbnail_path
+from sfm.ingest.stage import ingest, require_photos, thumbnail_path
 
-__all__ = ["ingest", "load_gray", "load_rgb", "masks_dir", "thumbnail_path"]
+__all__ = ["ingest", "load_gray", "load_rgb", "masks_dir", "require_photos", "thumbnail_path"]

@@ -97,6 +97,22 @@ def ingest(
     return collection
 
 
+def require_photos(root: Path, output: Path, config: ImagesConfig) -> None:
+    """Refuse a folder that can hold no photos, before anything else is asked for.
+
+    Args:
+        root: the user's photos.
+        output: workspace, which need not exist.
+        config: names masks that may lie among the photos.
+
+    Raises:
+        InputError: no such folder, or no file in it that could be a photo.
+    """
+    listing = _listing(root, images_dir=output / "images", cache_dir=output / "cache", config=config)
+    if not listing.files:
+        raise _too_few(root, (), listing, listing.unreachable, min_photos=2)
+
+
 def thumbnail_path(cache_dir: Path, photo: Photo) -> Path:
     """Upright JPEG of a photo, `ImagesConfig.thumbnail_size` px at most, made by `ingest`."""
     return Shelf(cache_dir, 0).thumbnail(photo.sha256)

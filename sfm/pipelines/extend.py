@@ -15,6 +15,7 @@ from sfm.config.schema import Config
 from sfm.errors import InputError
 from sfm.geometry.similarity import fit_models
 from sfm.georeferencing.georeference import GivenFrame
+from sfm.ingest import require_photos
 from sfm.loop import LoopResult
 from sfm.mapping import ExistingModels
 from sfm.pairs.first_pairs import earlier_edges
@@ -121,6 +122,7 @@ def extend(
     given = open_given(Path(model), images=images, database=database)
     _require_pair(given)
     options = _options(config or given.config() or Config())
+    require_photos(photos, output, options.images)
     with photo_session(given.root, output, options, progress) as session:
         collection, store, new = _described(session, photos, given)
         models = [_held_by_two(model) for model in models_in_database(given.models, store)]

@@ -18,6 +18,7 @@ from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
 from sfm.errors import ConfigError
 from sfm.exports.exported_depth import read_exported_depth
+from sfm.ingest import require_photos
 from sfm.ingest.photo_intrinsics import PhotoIntrinsics, read_photo_intrinsics
 from sfm.pairs.failed_pairs import Failures
 from sfm.pairs.photo_index import errors_for_users, open_index
@@ -144,6 +145,7 @@ def localize(
     given = open_given(Path(model), images=images, database=database)
     options = config or given.config() or Config()
     output = Path(output)
+    require_photos(Path(photos).expanduser(), output, options.images)
     with photo_session(given.root, output, options, progress) as session:
         finer = options.mast3r.coarse_to_fine if coarse_to_fine is None else coarse_to_fine
         cameras = given.model_cameras if finer else None

@@ -15,6 +15,7 @@ from sfm.config.options import flat_values
 from sfm.config.schema import CameraModel, Config
 from sfm.errors import ConfigError, WeightsError
 from sfm.georeferencing.georeference import GivenFrame
+from sfm.ingest import require_photos
 from sfm.loop import LoopResult, Models, Rank, registered_names
 from sfm.matching import BackendContext, MatchReport
 from sfm.matching.choice import open_backend
@@ -67,6 +68,7 @@ def run(
         WorkspaceError: `output` is in use, foreign or not writable.
     """
     config = config or Config()
+    require_photos(Path(photos), Path(output), config.images)
     _require_files(config)
     with photo_session(Path(photos), Path(output), config, progress) as session:
         require_pointmaps(session)
@@ -173,7 +175,9 @@ def retrieve(
     photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> SceneGraph:
     """Propose the pairs worth matching: the first scene graph. See `run` for arguments and errors."""
-    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
+    config = config or Config()
+    require_photos(Path(photos), Path(output), config.images)
+    with photo_session(Path(photos), Path(output), config, progress) as session:
         collection, database = described(session, Path(photos))
         graph, _ = proposed_pairs(session, collection, database)
         save_pair_list(graph, session.workspace.root)
@@ -184,7 +188,9 @@ def match(
     photos: AnyPath, *, output: AnyPath, config: Config | None = None, progress: Progress = SILENT
 ) -> MatchReport:
     """Match and verify the pairs of the first scene graph. See `run` for arguments and errors."""
-    with photo_session(Path(photos), Path(output), config or Config(), progress) as session:
+    config = config or Config()
+    require_photos(Path(photos), Path(output), config.images)
+    with photo_session(Path(photos), Path(output), config, progress) as session:
         collection, database = described(session, Path(photos))
         proposed, _ = proposed_pairs(session, collection, database)
         return match_edges(session, collection, database, proposed.edges)

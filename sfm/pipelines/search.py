@@ -9,6 +9,7 @@ from pathlib import Path
 from sfm.colmap.database import FeatureDatabase
 from sfm.config.schema import Config
 from sfm.errors import WorkspaceError
+from sfm.ingest import require_photos
 from sfm.pairs.pair_states import known_edges, pair_states
 from sfm.pairs.photo_index import open_index
 from sfm.pairs.queries import SearchResult, answer_queries
@@ -48,7 +49,9 @@ def search(
         WorkspaceError: features of these options would drop the matched pairs of the output; and as `run`.
     """
     source, given = Path(photos), list(dict.fromkeys(map(str, queries)))
-    with photo_session(source, Path(output), config or Config(), progress) as session:
+    config = config or Config()
+    require_photos(source, Path(output), config.images)
+    with photo_session(source, Path(output), config, progress) as session:
         space, options = session.workspace, session.config
         with QueryFiles.opened(given, source, options.images, session.threads) as files:
             collection = ingested(session, source)
