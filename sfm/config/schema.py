@@ -170,8 +170,9 @@ class Mast3rConfig:
     oracle_noise: Annotated[float, Ge(0), "internal"] = 1.0
     """With oracle: its noise (matches 0.2 network pixels, depth 1 %, scale of a direction 2 %) times this;
     for tests."""
-    oracle_sky: Annotated[float, Gt(0), "internal"] = 1.5
-    """With oracle: how far sky is, in depths of the farthest things of its photo; for tests."""
+    oracle_sky: Annotated[float | None, "internal"] = None
+    """With oracle: where sky is put, in depths of the farthest things of its photo; null puts all of it very
+    far away, straight ahead; for tests."""
 
 
 @dataclass(frozen=True, slots=True)

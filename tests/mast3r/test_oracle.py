@@ -219,7 +219,7 @@ def test_a_photo_that_is_not_in_the_scene_is_named(room: Path) -> None:
 
 
 def test_sky_is_put_behind_the_scene_where_it_is_seen_and_nothing_is_sure_of_it(room: Path) -> None:
-    oracle = OraclePredictor(room, size=SIZE)
+    oracle = OraclePredictor(room, size=SIZE, options=OracleOptions(sky_distance=1.5))
     photo = encoded(oracle, "left")
     pairs = oracle.decode(photo, encoded(oracle, "right"))
     points, confidence = (part[0].numpy() for part in pairs.points(1))

@@ -4,12 +4,13 @@
     python tools/bench/alignment.py chain spin --photos 20,100 --disturbed noise,wrong --threads 1
 
 The ground truth answers in place of the network (internal.mast3r.oracle) at 256 px, with its usual noise,
-with three times that (`noise`), with 10 % of the patches matched wrongly (`wrong`), or with sky thirty times
-as far as the scene (`sky`). All methods get the same pairs and no loop: all pairs of up to 20 photos,
-else those of MASt3R-SfM (retrieval-20-10). What the network says is kept before and not measured: seconds are
-those of registration, CPU seconds and memory those of the process. Rings of photos have 12 at least, of which
-the first are taken, so that neighbours overlap. Results are kept until the source changes. `graph-alone` is
-mapper graph without its initialiser by alignment; `published`, the preset mast3r-sfm, runs where it is named.
+with three times that (`noise`), with 10 % of the patches matched wrongly (`wrong`), or with sky as a
+backdrop at 1.5 times the depth of the farthest things (`near-sky`) or at 30 times (`far-sky`). All methods
+get the same pairs and no loop: all pairs of up to 20 photos, else those of MASt3R-SfM (retrieval-20-10).
+What the network says is kept before and not measured: seconds are those of registration, CPU seconds and
+memory those of the process. Rings of photos have 12 at least, of which the first are taken, so that
+neighbours overlap. Results are kept until the source changes. `graph-alone` is mapper graph without its
+initialiser by alignment; `published`, the preset mast3r-sfm, runs where it is named.
 """
 
 import argparse
@@ -43,7 +44,8 @@ DISTURBED = {
     "none": (),
     "noise": ("internal.mast3r.oracle_noise=3",),
     "wrong": ("internal.mast3r.oracle_wrong_matches=0.1",),
-    "sky": ("internal.mast3r.oracle_sky=30",),
+    "near-sky": ("internal.mast3r.oracle_sky=1.5",),
+    "far-sky": ("internal.mast3r.oracle_sky=30",),
 }
 METHODS = {
     "alignment": ("register.mapper=alignment", "alignment.refine=none"),

@@ -85,8 +85,9 @@ class OracleOptions:
     """Standard deviation of the depth of points, relative; it varies slowly over the image."""
     scale_noise: float = 0.02
     """Standard deviation of the logarithm of the scale of each direction of a pair."""
-    sky_distance: float = 1.5
-    """Of pixels that show nothing, in depths of the farthest things that their photo shows."""
+    sky_distance: float | None = None
+    """Of pixels that show nothing, in depths of the farthest things that their photo shows; None puts all of
+    them very far away, straight ahead."""
     sky_noise: float = 0.3
     """Standard deviation of the logarithm of that distance; it varies slowly over the image."""
     seed: int = 0
@@ -229,6 +230,8 @@ class OraclePredictor:
         In its own frame a photo has one sky in all pairs; in the frame of each other photo another.
         """
         view, grid = self.view(own.name), self.grid(*own)
+        if self.options.sky_distance is None:
+            return np.broadcast_to(view.rotation[2] * 1e4 * self.footprint, (*grid.size, 3))
         distance = backdrop_distance(view, self.footprint / pixel_angle(view, grid))
         noise = _slowly_varying(grid.size, self.random("sky", own.label, first.label))
         reach = self.options.sky_distance * distance * np.exp(self.options.sky_noise * noise)
