@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from sfm.exports.formats import FORMATS
+from sfm.exports.formats import FORMATS, refuse_options
 
 from .arguments import complete_options, is_override
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
+_THREADS = click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads to use; those of OUT's run when not given."
+)
 _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".format(
     "\n".join(f"{name:<12}{form.what}" for name, form in FORMATS.items()),
     "Depth is that of the alignment where one made OUT, else it comes from the network of the mast3r "
@@ -66,6 +70,7 @@ _EXPORT_HELP = "Write a model of OUT for another program.\n\n\b\n{}\n\n{}".forma
     "--camera-size", type=click.FloatRange(min=0), help="scene.glb: depth of its cameras; 0 draws none."
 )
 @click.option("--strip-gps", is_flag=True, help="Take out of the photos where they were taken.")
+@_THREADS
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but errors.")
 def export_command(
     out: Path,
@@ -84,11 +89,13 @@ def export_command(
     plain_cameras: bool,
     camera_size: float | None,
     strip_gps: bool,
+    threads: int | None,
     quiet: bool,
 ) -> None:
     """Export; `_EXPORT_HELP` is what users read."""
     from sfm.exports.source import DepthOptions, SceneOptions
 
+    refuse_options(to, _given(click.get_current_context()))
     scene = SceneOptions(surface or "points", frame or "upright", not plain_cameras, camera_size)
     wanted: dict[str, object] = {
         "min_confidence": min_confidence,
@@ -101,7 +108,16 @@ def export_command(
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     options = DepthOptions(**given) if given or depth or to in ("views", "dense") else None  # type: ignore[arg-type]
-    _export(out, to, destination, model, options, strip_gps=strip_gps, quiet=quiet)
+    _export(out, to, destination, model, options, strip_gps=strip_gps, threads=threads, quiet=quiet)
+
+
+def _given(context: click.Context) -> list[str]:
+    """Options that the user typed, by their names on the command line."""
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
 
 
 def _checked(overrides: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,6 +135,7 @@ def _export(
     depth: DepthOptions | None,
     *,
     strip_gps: bool,
+    threads: int | None,
     quiet: bool,
 ) -> None:
     import sfm
@@ -136,6 +153,7 @@ def _export(
             model=model,
             depth=depth,
             strip_gps=strip_gps,
+            threads=threads,
             progress=progress,
         )
     click.echo(folder)
@@ -164,6 +182,7 @@ def _export(
     show_default=True,
     help="Match photos in windows at full size, or as large as the network's images, which is much quicker.",
 )
+@_THREADS
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but errors.")
 def dense_command(
     out: Path,
@@ -173,6 +192,7 @@ def dense_command(
     partners: int,
     points: int,
     full_size: bool,
+    threads: int | None,
     quiet: bool,
 ) -> None:
     """A dense cloud of OUT: matches of every pixel, triangulated at the poses of its model.
@@ -186,7 +206,7 @@ def dense_command(
     options = DepthOptions(
         max_points=points, pairs_per_view=partners, full_size=full_size, overrides=_checked(overrides)
     )
-    _export(out, "dense", destination, model, options, strip_gps=False, quiet=quiet)
+    _export(out, "dense", destination, model, options, strip_gps=False, threads=threads, quiet=quiet)
 
 
 @click.command("explain", short_help="Show why a photo is, or is not, in the model.")

@@ -36,8 +36,22 @@ def result_lines(result: Result) -> list[str]:
         lines.append(f"report      {result.output / 'report.html'}")
     # a model of a database alone has no photos to export, and after a failure the next command is the same
     if result.models and result.run.backend and not result.run.failures:
-        lines.append(f"next        {program()} export {shlex.quote(str(result.output))} --to 3dgs")
+        lines.append(f"next        {_next(result, has_report='report' not in failed)}")
     return lines
+
+
+def _next(result: Result, *, has_report: bool) -> str:
+    """What to do now: export what has no caveat, else look at it first."""
+    out = shlex.quote(str(result.output))
+    if result.run.verdict.grade == "good":
+        return f"{program()} export {out} --to 3dgs"
+    if result.run.config.export.report and has_report:
+        return f"read {result.output / 'report.html'} before you use the model"
+    worst = next((outcome for outcome in result.outcomes if outcome.doubt), None)
+    worst = worst or next((o for o in result.outcomes if o.status != "registered"), None)
+    if worst is None:
+        return f"{program()} graph {out}"
+    return f"{program()} explain {out} {shlex.quote(worst.name)}"
 
 
 def program() -> str:

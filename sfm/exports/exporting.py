@@ -38,6 +38,7 @@ def export(
     model: int = 0,
     depth: DepthOptions | None = None,
     strip_gps: bool = False,
+    threads: int | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Write model `model` of workspace OUT for another program.
@@ -51,6 +52,7 @@ def export(
         model: index in OUT/sparse.
         depth: how `views` asks for depth; with `nerfstudio`, writes depth maps beside the photos.
         strip_gps: remove the places where photos were taken; their pixels keep their bytes.
+        threads: to use; None takes those that the run was configured with, or all cores.
 
     Returns:
         The folder written.
@@ -67,7 +69,7 @@ def export(
     target = Path(destination or root / "export" / to).expanduser().absolute()
     refuse_foreign(target)
     _require_photos(root, to)
-    source = Source(root, read_model(root, model), model, depth, progress)
+    source = Source(root, read_model(root, model), model, depth, progress, threads=threads)
     _refuse_panoramas(source, to)
     keeper = Keeper()
     with (

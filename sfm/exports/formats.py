@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sfm.errors import ConfigError
 
 if TYPE_CHECKING:
     from sfm.exports.source import Source
@@ -27,12 +29,19 @@ class Format:
     """Whether it takes `DepthOptions`."""
     takes_faces: bool = False
     """Whether it takes the faces of panoramas in their place, but for depth."""
+    takes: frozenset[str] = frozenset()
+    """Options of the command that this format has, beside those of every format."""
+
+
+_PHOTOS = ("--strip-gps", "--threads")
+_NETWORK = ("--pairs-per-view", "--threads")
+_SCENE = ("--points", "--full-size", "--frame", "--plain-cameras", "--camera-size")
 
 
 def _write_3dgs(source: Source, folder: Path) -> Names:
     from sfm.exports.splats import write_3dgs
 
-    return write_3dgs(source.model, source.images, folder)
+    return write_3dgs(source.model, source.images, folder, source.threads)
 
 
 def _write_nerfstudio(source: Source, folder: Path) -> Names:
@@ -72,9 +81,15 @@ FORMATS: Mapping[str, Format] = {
         "undistorted photos and a PINHOLE model, for Gaussian splatting trainers",
         needs_photos=True,
         takes_faces=True,
+        takes=frozenset(_PHOTOS),
     ),
     "nerfstudio": Format(
-        _write_nerfstudio, "transforms.json", needs_photos=True, has_depth=True, takes_faces=True
+        _write_nerfstudio,
+        "transforms.json",
+        needs_photos=True,
+        has_depth=True,
+        takes_faces=True,
+        takes=frozenset((*_PHOTOS, *_NETWORK, "--depth", "--min-confidence")),
     ),
     "txt": Format(_write_txt, "COLMAP's text files"),
     "ply": Format(_write_ply, "coloured points"),
@@ -83,11 +98,29 @@ FORMATS: Mapping[str, Format] = {
         "depth and confidence of each photo, a dense cloud, and a GLB scene",
         needs_photos=True,
         has_depth=True,
+        takes=frozenset((*_NETWORK, *_SCENE, "--min-confidence", "--metres", "--as")),
     ),
     "dense": Format(
         _write_dense,
         "a dense cloud, triangulated from matches of all pixels (`sfm dense`)",
         needs_photos=True,
         has_depth=True,
+        takes=frozenset((*_NETWORK, *_SCENE)),
     ),
 }
+
+
+def refuse_options(to: str, given: Iterable[str]) -> None:
+    """Refuse options of the command that others of the formats have, and this one would ignore.
+
+    Raises:
+        ConfigError: naming the option, and the formats that have it.
+    """
+    for option in given:
+        known = [name for name, form in FORMATS.items() if option in form.takes]
+        if known and to in FORMATS and to not in known:
+            why = ", which has depth anyway" if option == "--depth" and FORMATS[to].has_depth else ""
+            raise ConfigError(
+                f"{option} means nothing to the export format {to}{why}",
+                hint=f"leave it out, or export --to {' or '.join(known)}",
+            )

@@ -69,7 +69,7 @@ def write_nerfstudio(source: Source, folder: Path) -> Mapping[str, str]:
     names = flat_names(model.image(image_id).name for image_id in model.reg_image_ids())
     camera_model = _common_model(model)
     if camera_model is None:
-        camera_model, model = "OPENCV", undistort(model, image_root, names, images)
+        camera_model, model = "OPENCV", undistort(model, image_root, names, images, source.threads)
         file_names = {name: name for name in names.values()}
     else:
         file_names = _copy_photos(model, image_root, names, images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,8 +53,15 @@ class PixelMatches:
         width, height = windows.photo.stored_size
         return Grid((width / size[0], height / size[1]), (0.0, 0.0), size)
 
-    def of(self, image_id: int) -> Mapping[int, DenseMatches]:
-        """Matches of a photo, as the first, by partner; without partners that do not match it."""
+    def of(
+        self, image_id: int, advance: Callable[[int], None] = lambda _count: None
+    ) -> Mapping[int, DenseMatches]:
+        """Matches of a photo, as the first, by partner; without partners that do not match it.
+
+        Args:
+            image_id: of the photo.
+            advance: told of the partners that are done, as many at a time as are.
+        """
         self._asked.add(image_id)
         found = {
             other: kept
@@ -67,9 +74,11 @@ class PixelMatches:
             for other in self.partners[image_id]
             if other not in found
         }
+        advance(len(found))
         for pair, result in self._inference.run(list(todo), lambda *_: False):
             photos = {end: self.network.photos.photos[end] for end in pair}
             matches = without_masked(pair, result.matches, load_masks(photos))
+            advance(1)
             if len(matches.confidence):
                 other = todo[pair]
                 found[other] = matches if pair.a == name else matches.swapped()

@@ -90,6 +90,8 @@ class Source:
     events: Path | None = None
     """Of the run; None: `events.jsonl` of the workspace."""
 
+    threads: int | None = None
+    """To use; None takes those of the run's configuration for the network, and all cores for photos."""
     photo_folder: Path | None = None
     """Of the model's images; None: `images` of the workspace."""
 

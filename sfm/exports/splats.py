@@ -12,7 +12,9 @@ from sfm.exports.names import flat_names
 from sfm.exports.undistortion import undistort
 
 
-def write_3dgs(model: pycolmap.Reconstruction, image_root: Path, folder: Path) -> Mapping[str, str]:
+def write_3dgs(
+    model: pycolmap.Reconstruction, image_root: Path, folder: Path, threads: int | None = None
+) -> Mapping[str, str]:
     """Write `images/` and `sparse/0/{cameras,images,points3D}.bin` as gaussian-splatting's loader wants them.
 
     That loader accepts PINHOLE cameras only, reads COLMAP's three classic files and ignores the principal
@@ -29,7 +31,7 @@ def write_3dgs(model: pycolmap.Reconstruction, image_root: Path, folder: Path) -
     images, sparse = folder / "images", folder / "sparse" / "0"
     images.mkdir(parents=True)
     names = flat_names(model.image(image_id).name for image_id in model.reg_image_ids())
-    write_model(undistort(model, image_root, names, images), sparse, text=False)
+    write_model(undistort(model, image_root, names, images, threads), sparse, text=False)
     for newer in ("rigs.bin", "frames.bin"):
         (sparse / newer).unlink()
     return names

@@ -113,11 +113,10 @@ def triangulated_views(source: Source, folder: Path) -> Iterator[TriangulatedVie
         matches = PixelMatches(source.model, network, partners, scratch, options.full_size)
         grids = {i: matches.grid(i) for i in partners}
         views = TriangulatedViews(source.model, covisibility, network, scratch, grids, left_out)
-        with source.progress.task("triangulate", len(partners), unit="photos") as task:
+        with source.progress.task("triangulate", sum(map(len, partners.values())), unit="pairs") as task:
             for image_id in partners:
-                if why := _triangulate(views, image_id, matches.of(image_id)):
+                if why := _triangulate(views, image_id, matches.of(image_id, task.advance)):
                     left_out[source.model.image(image_id).name] = why
-                task.advance()
         if not views.image_ids:
             raise ReconstructionError(
                 f"no photo of the model has points: {next(iter(left_out.values()), 'it has no photos')}",

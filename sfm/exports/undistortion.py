@@ -36,7 +36,11 @@ class Window:
 
 
 def undistort(
-    model: pycolmap.Reconstruction, image_root: Path, names: Mapping[str, str], destination: Path
+    model: pycolmap.Reconstruction,
+    image_root: Path,
+    names: Mapping[str, str],
+    destination: Path,
+    threads: int | None = None,
 ) -> pycolmap.Reconstruction:
     """Undistort all registered images into `destination`.
 
@@ -51,6 +55,7 @@ def undistort(
         model: distorted cameras; left as it is.
         names: new file name by image name, for every registered image.
         destination: existing folder for the images.
+        threads: to use; None takes all cores.
 
     Returns:
         The model of the undistorted images: registered images only, PINHOLE cameras, names from `names`.
@@ -63,7 +68,9 @@ def undistort(
     with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:
         given, made = Path(scratch) / "given", Path(scratch) / "made"
         _link_photos(model, photos, given)
-        pycolmap.undistort_images(made, given / "sparse", given / "images", jpeg_quality=_JPEG_QUALITY)
+        pycolmap.undistort_images(
+            made, given / "sparse", given / "images", jpeg_quality=_JPEG_QUALITY, num_threads=threads or -1
+        )
         check_whole(_renumbered(model, photos), made / "sparse")
         result = read_whole_model(made / "sparse")
         windows = {camera_id: _centred(camera) for camera_id, camera in result.cameras.items()}

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from sfm.errors import MissingDependencyError, WeightsError
 from sfm.exports.source import Source
 from sfm.exports.view_photos import ViewPhotos
@@ -45,7 +47,8 @@ def open_network(source: Source, photos: ViewPhotos, scratch: Path) -> ViewNetwo
         WeightsError: the network's weights are missing or unusable.
         MissingDependencyError: the device that was asked for is missing.
     """
-    dense = photos.dense
+    dense, threads = photos.dense, photos.config.run.num_threads
+    torch.set_num_threads(threads)
     try:
         loaded = open_predictor(dense)
     except (WeightsError, MissingDependencyError) as error:
@@ -54,6 +57,5 @@ def open_network(source: Source, photos: ViewPhotos, scratch: Path) -> ViewNetwo
     # The export of a workspace that may only be read still works, without its tokens for next time.
     cache = cache if cache.is_dir() and os.access(cache, os.W_OK) else scratch
     tokens = open_token_cache(cache, loaded.predictor, dense)
-    threads = photos.config.run.num_threads
     encoded = EncodedPhotos(photos.photos, photos.maps, loaded.predictor, tokens, dense.image_size, threads)
     return ViewNetwork(loaded, photos, ViewInference(loaded.predictor, encoded, dense.batch_size))

@@ -93,9 +93,10 @@ def _config(source: Source) -> Config:
     if source.config is not None:
         return source.config
     run_json = source.root / "run.json"
-    return load_config(
-        run_json if run_json.is_file() else None, overrides=source.depth.overrides if source.depth else ()
-    )
+    overrides = source.depth.overrides if source.depth else ()
+    if source.threads is not None:
+        overrides = (*overrides, f"run.threads={source.threads}")
+    return load_config(run_json if run_json.is_file() else None, overrides=overrides)
 
 
 def _photos(source: Source, config: Config) -> Iterable[Photo]:

@@ -1,11 +1,14 @@
 """Points from matches of all pixels lie on the surfaces, as exactly as pixels are fine."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
+import torch
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,3 +132,74 @@ def test_exact_matches_give_exact_points(seed: int, num_partners: int) -> None:
     np.testing.assert_allclose(points.points()[:5], xyz[:5], atol=1e-5)
     assert np.isnan(points.points()[5:]).all()
     assert points.num_partners.tolist() == [num_partners] * 5 + [0] * 3
+
+
+class _Told:
+    """Progress that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, list[int]] = {}
+
+    @contextmanager
+    def task(self, title: str, total: int, *, unit: str = "") -> Iterator["_Counted"]:
+        self.tasks[f"{title} {unit}"] = counts = [total]
+        yield _Counted(counts)
+
+
+class _Counted:
+    def __init__(self, counts: list[int]) -> None:
+        self.counts = counts
+
+    def advance(self, steps: int = 1) -> None:
+        if steps:
+            self.counts.append(steps)
+
+
+@pytest.mark.parametrize("full_size", [False, True])
+def test_progress_counts_every_pair_of_a_photo(full_size: bool, scene: Path, tmp_path: Path) -> None:
+    """Pairs, since those of a first photo alone take minutes on a CPU."""
+    told = _Told()
+    workspace(scene, tmp_path / "out")
+
+    options = DepthOptions(full_size=full_size, pairs_per_view=3)
+    export(tmp_path / "out", to="dense", depth=options, progress=told)
+
+    total, *steps = told.tasks["triangulate pairs"]
+    assert total == sum(steps)
+    assert total > 6  # photos
+    assert len(steps) > 6
+
+
+@pytest.mark.parametrize("command", ["dense", "export"])
+def test_threads_are_those_asked_for(
+    command: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace(scene, tmp_path / "out")
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    words = ("--to", "views") if command == "export" else ("--network-size", "--partners", "2")
+
+    done = CliRunner().invoke(main, [command, str(tmp_path / "out"), *words, "--threads", "3", "--quiet"])
+
+    assert done.exit_code == 0, done.stderr
+    assert told[0] == 3  # searches take one for themselves for a while
+
+
+def test_photos_are_undistorted_by_the_threads_asked_for(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace(scene, tmp_path / "out")
+    told: list[object] = []
+    made = pycolmap.undistort_images
+
+    def remembered(*arguments: object, **options: object) -> None:
+        told.append(options["num_threads"])
+        made(*arguments, **options)
+
+    monkeypatch.setattr(pycolmap, "undistort_images", remembered)
+    for number, threads in enumerate((["--threads", "1"], [])):
+        folder = tmp_path / str(number)
+        words = ["export", str(tmp_path / "out"), "--to", "3dgs", "-d", str(folder), "--quiet", *threads]
+        assert CliRunner().invoke(main, words).exit_code == 0
+
+    assert told == [1, -1]
