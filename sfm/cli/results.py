@@ -93,9 +93,9 @@ def export_command(
     quiet: bool,
 ) -> None:
     """Export; `_EXPORT_HELP` is what users read."""
+    from sfm.exports.exporting import check_format
     from sfm.exports.source import DepthOptions, SceneOptions
 
-    refuse_options(to, _given(click.get_current_context()))
     scene = SceneOptions(surface or "points", frame or "upright", not plain_cameras, camera_size)
     wanted: dict[str, object] = {
         "min_confidence": min_confidence,
@@ -108,6 +108,8 @@ def export_command(
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     options = DepthOptions(**given) if given or depth or to in ("views", "dense") else None  # type: ignore[arg-type]
+    check_format(to, options)
+    refuse_options(to, _given(click.get_current_context()))
     _export(out, to, destination, model, options, strip_gps=strip_gps, threads=threads, quiet=quiet)
 
 

@@ -28,12 +28,6 @@ _COLMAP = {
 }
 _REGISTER = {"register.suspects": "register.inconsistent_pairs"}
 _VALUES = {("register.inconsistent_pairs", "hold_back"): "defer"}
-OF_THE_DEMO = {
-    "optim_level": "alignment.level",
-    "shared_intrinsics": "images.camera_sharing=single",
-    "min_conf_thr": "--min-confidence of `sfm export --to views`",
-}
-"""Options of MASt3R-SfM's demo that have another name here."""
 _GONE = ("mast3r.token_cache_gb", "register.global_growth_ratio", "export.points_ply")
 
 

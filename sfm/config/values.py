@@ -14,9 +14,10 @@ import yaml
 from sfm.untrusted.suggestions import nearest
 
 from .colmap import SECTION
+from .demo_options import of_the_demo
 from .document import line_of, scalar_value
 from .options import INTERNAL, Option, Section, internal_tree, schema_tree
-from .renamed import OF_THE_DEMO, earlier_names, is_earlier_section, present_value
+from .renamed import earlier_names, is_earlier_section, present_value
 from .schema import Config
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def unknown_option(dotted: str) -> str:
     """The message for a name that is not in the schema, with the one that took its place or is nearest."""
     if (new := earlier_names().get(dotted)) is not None:
         return f"is now {new}" if new else "is no longer an option; what was its default is always taken"
-    if (here := OF_THE_DEMO.get(dotted.rpartition(".")[2])) is not None:
-        return f"is an option of MASt3R-SfM's demo; here it is {here}"
+    if (here := of_the_demo(dotted.rpartition(".")[2])) is not None:
+        return here
     near = _nearest(dotted.removeprefix(f"{INTERNAL}."))
     return f"unknown option (did you mean '{near}'?)" if near else "unknown option"
 

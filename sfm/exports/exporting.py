@@ -64,7 +64,7 @@ def export(
         ReconstructionError: no photo's depth agrees with the model.
         WorkspaceError: the destination holds something else or cannot be written.
     """
-    _check_format(to, depth)
+    check_format(to, depth)
     root = _finished(Path(out))
     target = Path(destination or root / "export" / to).expanduser().absolute()
     refuse_foreign(target)
@@ -118,7 +118,8 @@ def _require_photos(root: Path, to: str) -> None:
         )
 
 
-def _check_format(to: str, depth: DepthOptions | None) -> None:
+def check_format(to: str, depth: DepthOptions | None) -> None:
+    """Refuse a format that is not known, and options of depth that it has no use for; raises ConfigError."""
     if to not in FORMATS:
         hint = " or ".join(nearest(to, FORMATS))
         raise ConfigError(

@@ -1,0 +1,42 @@
+"""Options of MASt3R-SfM's demo, and what is in their place here: one table for messages, and README's.
+
+The names are the demo's; a value is an option of ours, an option of a command, or why there is none.
+"""
+
+from collections.abc import Mapping
+
+_GRAPH = "retrieval.mast3r_sfm_graph"
+_VIEWS = "`sfm export --to views`"
+
+HERE: Mapping[str, str] = {
+    "scenegraph_type": f"{_GRAPH}=complete, swin-K, logwin-K, oneref-R or retrieval-A-K",
+    "winsize": f"K of {_GRAPH}=swin-K",
+    "win_cyclic": f"{_GRAPH}=swin-K, which closes the circle, or swin-K-noncyclic",
+    "refid": f"R of {_GRAPH}=oneref-R",
+    "optim_level": "alignment.level",
+    "shared_intrinsics": "images.camera_sharing=single",
+    "lr1": "internal.alignment.lr1",
+    "niter1": "internal.alignment.niter1",
+    "lr2": "internal.alignment.lr2",
+    "niter2": "internal.alignment.niter2",
+    "matching_conf_thr": "internal.alignment.matching_conf_thr",
+    "subsample": "internal.mast3r.subsample_px",
+    "min_conf_thr": f"--min-confidence of {_VIEWS}",
+    "as_pointcloud": f"--as points or mesh of {_VIEWS}",
+    "cam_size": f"--camera-size of {_VIEWS}",
+    "transparent_cams": f"--plain-cameras of {_VIEWS}",
+}
+NOT_HERE: Mapping[str, str] = {
+    "clean_depth": "depth is always cleaned",
+    "TSDF_thresh": "bundle adjustment and the cleaning of depth do its work",
+    "mask_sky": "masks do it (images.masks)",
+}
+
+
+def of_the_demo(name: str) -> str | None:
+    """For a message, what an option of the demo is here; None for other names."""
+    if name in HERE:
+        return f"is an option of MASt3R-SfM's demo; here it is {HERE[name]}"
+    if name in NOT_HERE:
+        return f"is an option of MASt3R-SfM's demo; here there is none: {NOT_HERE[name]}"
+    return None
