@@ -35,6 +35,8 @@ NOT_HERE: Mapping[str, str] = {
 
 def of_the_demo(name: str) -> str | None:
     """For a message, what an option of the demo is here; None for other names."""
+    if name in HERE and HERE[name].startswith("internal."):
+        return f"is an option of MASt3R-SfM's demo (did you mean '{HERE[name]}'?)"
     if name in HERE:
         return f"is an option of MASt3R-SfM's demo; here it is {HERE[name]}"
     if name in NOT_HERE:

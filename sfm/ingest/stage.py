@@ -97,18 +97,14 @@ def ingest(
     return collection
 
 
-def require_photos(root: Path, output: Path, config: ImagesConfig) -> None:
+def require_photos(root: Path) -> None:
     """Refuse a folder that can hold no photos, before anything else is asked for.
-
-    Args:
-        root: the user's photos.
-        output: workspace, which need not exist.
-        config: names masks that may lie among the photos.
 
     Raises:
         InputError: no such folder, or no file in it that could be a photo.
     """
-    listing = _listing(root, images_dir=output / "images", cache_dir=output / "cache", config=config)
+    _require_folder(root)
+    listing = discover(root)
     if not listing.files:
         raise _too_few(root, (), listing, listing.unreachable, min_photos=2)
 
@@ -129,14 +125,7 @@ def _quiet_decoders() -> Iterator[None]:
 
 
 def _listing(root: Path, *, images_dir: Path, cache_dir: Path, config: ImagesConfig) -> Listing:
-    try:
-        status = root.stat()
-    except FileNotFoundError:
-        raise InputError(f"{root} does not exist", hint="give the folder that holds the photos") from None
-    except OSError as error:
-        raise InputError(f"{root} cannot be read: {error.strerror}") from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{root} is a file", hint=_hint_for_file(root))
+    _require_folder(root)
     real, output = Path(os.path.realpath(root)), Path(os.path.realpath(images_dir.parent))
     if real == output or real.is_relative_to(Path(os.path.realpath(images_dir))):
         raise InputError(f"{root} is the output folder itself", hint="choose another folder for the output")
@@ -146,6 +135,17 @@ def _listing(root: Path, *, images_dir: Path, cache_dir: Path, config: ImagesCon
     excluded = [images_dir.parent, cache_dir, *([masks] if masks is not None and not beside else [])]
     listing = discover(root, excluded=excluded)
     return _without_masks(listing) if beside else listing
+
+
+def _require_folder(root: Path) -> None:
+    try:
+        status = root.stat()
+    except FileNotFoundError:
+        raise InputError(f"{root} does not exist", hint="give the folder that holds the photos") from None
+    except OSError as error:
+        raise InputError(f"{root} cannot be read: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{root} is a file", hint=_hint_for_file(root))
 
 
 def _without_masks(listing: Listing) -> Listing:

@@ -122,7 +122,7 @@ def extend(
     given = open_given(Path(model), images=images, database=database)
     _require_pair(given)
     options = _options(config or given.config() or Config())
-    require_photos(photos, output, options.images)
+    require_photos(photos)
     with photo_session(given.root, output, options, progress) as session:
         collection, store, new = _described(session, photos, given)
         models = [_held_by_two(model) for model in models_in_database(given.models, store)]

@@ -145,7 +145,7 @@ def localize(
     given = open_given(Path(model), images=images, database=database)
     options = config or given.config() or Config()
     output = Path(output)
-    require_photos(Path(photos).expanduser(), output, options.images)
+    require_photos(Path(photos).expanduser())
     with photo_session(given.root, output, options, progress) as session:
         finer = options.mast3r.coarse_to_fine if coarse_to_fine is None else coarse_to_fine
         cameras = given.model_cameras if finer else None

@@ -68,7 +68,7 @@ def run(
         WorkspaceError: `output` is in use, foreign or not writable.
     """
     config = config or Config()
-    require_photos(Path(photos), Path(output), config.images)
+    require_photos(Path(photos))
     _require_files(config)
     with photo_session(Path(photos), Path(output), config, progress) as session:
         require_pointmaps(session)
@@ -176,7 +176,7 @@ def retrieve(
 ) -> SceneGraph:
     """Propose the pairs worth matching: the first scene graph. See `run` for arguments and errors."""
     config = config or Config()
-    require_photos(Path(photos), Path(output), config.images)
+    require_photos(Path(photos))
     with photo_session(Path(photos), Path(output), config, progress) as session:
         collection, database = described(session, Path(photos))
         graph, _ = proposed_pairs(session, collection, database)
@@ -189,7 +189,7 @@ def match(
 ) -> MatchReport:
     """Match and verify the pairs of the first scene graph. See `run` for arguments and errors."""
     config = config or Config()
-    require_photos(Path(photos), Path(output), config.images)
+    require_photos(Path(photos))
     with photo_session(Path(photos), Path(output), config, progress) as session:
         collection, database = described(session, Path(photos))
         proposed, _ = proposed_pairs(session, collection, database)

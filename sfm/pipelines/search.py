@@ -50,7 +50,7 @@ def search(
     """
     source, given = Path(photos), list(dict.fromkeys(map(str, queries)))
     config = config or Config()
-    require_photos(source, Path(output), config.images)
+    require_photos(source)
     with photo_session(source, Path(output), config, progress) as session:
         space, options = session.workspace, session.config
         with QueryFiles.opened(given, source, options.images, session.threads) as files:
