@@ -1,18 +1,12 @@
 """Parts of a model that observe little of what is beside them, and the pairs that should match."""
 
-import math
 from itertools import combinations, pairwise, product
 
 import pytest
 
 from retrieval import Pair
 from sfm.mapping.measures.covisibility_test import covisibility_test
-from sfm.mapping.measures.inconsistent_parts import (
-    across,
-    inconsistent_parts,
-    log_odds_of_pairs,
-    placement_log_odds,
-)
+from sfm.mapping.measures.inconsistent_parts import across, inconsistent_parts, log_odds_of_pairs
 
 LEFT, RIGHT = [f"a{i}" for i in range(9)], [f"b{i}" for i in range(14)]
 NAMES = frozenset((*LEFT, *RIGHT))
@@ -63,22 +57,6 @@ def test_no_part_of_fewer_than_three_images() -> None:
     within = {Pair(*ends): 1.5 for ends in combinations(RIGHT, 2)}
 
     assert parts(within | two, frozenset((*LEFT[:2], *RIGHT))) == set()
-
-
-def test_pairs_count_by_their_probability_for_or_against_the_placement() -> None:
-    errors_px = {Pair("a", "b"): 0.5, Pair("a", "c"): 30.0, Pair("b", "c"): 4.5, Pair("b", "d"): 30.0}
-    chances = {Pair("a", "b"): 0.9, Pair("a", "c"): 0.3}
-
-    found = placement_log_odds({Pair("a", "b"): -1.0, Pair("c", "d"): 0.5}, errors_px, chances)
-
-    assert found == pytest.approx(
-        {
-            Pair("a", "b"): -math.log(0.1) - 1.0,
-            Pair("a", "c"): math.log(0.7),
-            Pair("b", "d"): math.log(0.01),  # no pair decides alone
-            Pair("c", "d"): 0.5,
-        }
-    )
 
 
 def test_few_pairs_that_are_nearly_certain_outweigh_many_that_are_likelier_false() -> None:

@@ -14,8 +14,10 @@ from evidence.models import PARTS, part_of_photos
 from evidence.pairs import INDICATORS, left_out, model_of
 from evidence.poses import left_out as left_out_of_poses
 from evidence.poses import model_of as pose_model_of
-from evidence.poses import pair_model_of
+from evidence.poses import pair_model_of, placement_model_of
+from evidence.true_models import true_model
 from photo_sets.pair_truth import LABELS, Label, pair_labels, read_labels
+from synthetic import write_dataset
 from synthetic.kinds import KINDS, plan_kind
 
 from retrieval import Pair
@@ -204,6 +206,54 @@ def test_pairs_of_images_are_told_apart_by_what_looks_alike() -> None:
 
     assert fit["wrong_pairs"] == 8
     assert fit["constant"] + 2.0 * fit["slope"] > 0 > fit["constant"] - fit["slope"]
+
+
+def test_placements_are_right_where_points_are_observed_again_and_photos_look_alike() -> None:
+    fit = placement_model_of(
+        [row("short", folded=3, seed=0, has_photos=True), row("long", folded=5, seed=1, has_photos=True)]
+    )["coefficients"]
+
+    for known in ("with_photos", "without_photos"):
+        slopes = sum(value for name, value in fit[known].items() if name != "constant")
+        assert fit[known]["constant"] + 0.5 * slopes > 0 > fit[known]["constant"] - 0.5 * slopes
+    assert fit["verified_pairs"]["weight"] > 0
+
+
+def test_models_at_true_poses_are_in_the_fit_of_images_alone() -> None:
+    mapped = [row("desk", folded=folded, seed=folded) for folded in (0, 3, 5)]
+    contradicted = replace(row("desk", folded=0, seed=9), has_true_poses=True)
+
+    before, after = (pose_model_of(models)["without_photos"] for models in (mapped, [*mapped, contradicted]))
+
+    assert after["whole"] == before["whole"]
+    assert after["constant"] != before["constant"]
+
+
+@pytest.mark.parametrize("known", [7, 3])
+def test_a_model_at_true_poses_has_them_and_points(tmp_path, known: int) -> None:
+    """Cameras of another model in the database; with few known poses, there is no model."""
+    write_dataset(plan_kind("clutter", 0, views=7, width=240), tmp_path / "set")
+    truth = json.loads((tmp_path / "set/gt.json").read_text(encoding="utf-8"))
+    truth["images"] = dict(sorted(truth["images"].items())[:known])
+    (tmp_path / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    database, photos = tmp_path / "database.db", tmp_path / "set/images"
+    reader = pycolmap.ImageReaderOptions(camera_model="OPENCV")
+    pycolmap.extract_features(database, photos, camera_mode=pycolmap.CameraMode.SINGLE, reader_options=reader)
+    pycolmap.match_exhaustive(database)
+
+    true_model(tmp_path / "truth.json", database, photos, tmp_path / "true")
+
+    assert {path.name for path in (tmp_path / "true").iterdir()} == {"0"}
+    if known < 5:
+        assert not list((tmp_path / "true/0").iterdir())
+        return
+    model = pycolmap.Reconstruction(tmp_path / "true/0")
+    assert model.num_reg_images() == 7
+    assert model.compute_mean_reprojection_error() < 1
+    for image in model.images.values():
+        pose = image.cam_from_world()
+        assert np.allclose(pose.rotation.matrix(), truth["images"][image.name]["R_cw"])
+        assert image.num_points3D > 10
 
 
 def test_pairs_of_a_folded_model_are_right_within_each_side() -> None:

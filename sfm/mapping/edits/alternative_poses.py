@@ -15,9 +15,7 @@ from ..measures.agreement import AGREED_PX, CONTRADICTED_PX, median_errors_px
 from ..measures.covisibility import PredictedCovisibility
 from ..measures.covisibility_test import CovisibilityTest, covisibility_test
 from ..measures.epipolar import Views
-from ..measures.inconsistent_parts import inconsistent_parts, placement_log_odds
-from ..measures.photo_consistency import photo_consistencies
-from ..measures.repeatability import repeatabilities
+from ..measures.inconsistent_parts import inconsistent_parts
 from ..measures.soundness import MIN_COMMON_POINTS
 from ..scene.view_graph import TwoView
 from .merge import common_points, similarity, tolerance
@@ -48,9 +46,7 @@ class AlternativePlacement:
 def alternative_placements(
     context: MappingContext,
     submodel: Submodel,
-    probability: Mapping[Pair, float],
-    *,
-    looks: Mapping[Pair, float] | None = None,
+    log_odds: Mapping[Pair, float],
 ) -> Iterator[AlternativePlacement]:
     """Alternative placements of parts of a model, in the order of their images' names.
 
@@ -60,26 +56,14 @@ def alternative_placements(
     Args:
         context: its scene has all pairs.
         submodel: left unchanged.
-        probability: that each verified pair is true.
-        looks: photo-consistency of the model, where it is known.
+        log_odds: of the placements of pairs of its images (`pose_consistency.placement`).
     """
     scene, model = context.scene, submodel.reconstruction
     errors_px = median_errors_px(scene, model, scene.view_graph.edges)
     covisibility = PredictedCovisibility.of(model)
     overlaps = covisibility.overlaps()
-    near = {*overlaps, *(pair for pair in scene.tried if submodel.names >= {*pair})}
-    measures = [repeatabilities(model, near, scene.first_of_second, covisibility=covisibility)]
-    if scene.photos is not None:
-        if looks is None:
-            looks = photo_consistencies(model, scene.photos, covisibility=covisibility)
-        measures.append(dict(looks))
-    inconsistent = {
-        part
-        for measure in measures
-        for part in inconsistent_parts(submodel.names, placement_log_odds(measure, errors_px, probability))
-    }
     present = _Present(context, submodel, errors_px, covisibility, overlaps, tolerance(model))
-    for part in sorted(inconsistent, key=sorted):
+    for part in sorted(inconsistent_parts(submodel.names, log_odds), key=sorted):
         if found := present.alternative(part):
             yield found
 

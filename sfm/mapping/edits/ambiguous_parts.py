@@ -12,6 +12,8 @@ from retrieval import Pair
 from sfm.config.schema import RefineConfig, RegisterConfig
 
 from ..growing.submodels import MappingContext, Submodel
+from ..pose_consistency.placement import placement_log_odds
+from ..pose_consistency.pose_features import ModelEvidence
 from ..scene.options import mapper_options
 from ..scene.photo_source import PhotoSource
 from ..scene.scene import Scene
@@ -57,12 +59,14 @@ def ambiguous_parts(
     scene = Scene.open(database, photos=photos)
     options = mapper_options(config, RefineConfig(), fixed_cameras=frozenset(), threads=1, seed=seed)
     context = MappingContext(scene, options, lambda name: None)
+    known = {pair: probability.get(pair, 1.0) for pair in scene.view_graph.edges}
     found: list[AmbiguousPart] = []
     for model in models:
         submodel = Submodel.of(scene.with_all_keypoints(model))
+        evidence = ModelEvidence.of(scene, submodel.reconstruction, known, frozenset())
         undecided = [
             other
-            for other in alternative_placements(context, submodel, probability)
+            for other in alternative_placements(context, submodel, placement_log_odds(evidence))
             if not _is_decided(other) and (other.here.untried or other.there.untried)
         ]
         # Of parts within and beside each other, one may decide about the others.

@@ -14,7 +14,8 @@ from dataclasses import replace
 from retrieval import Pair
 
 from ..growing.submodels import MappingContext, Submodel, without_images
-from ..measures.inconsistent_parts import across, log_odds_of_pairs
+from ..measures.inconsistent_parts import across
+from ..pose_consistency.placement import verified_log_odds
 from ..pose_consistency.pose_judge import PoseJudge
 from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
@@ -52,18 +53,16 @@ def _likelier_placements(
     They are ranked by pairs alone: what images would show of each other is known only after an adjustment,
     which is slow in large models and mostly in vain.
     """
-    looks = judge.evidence(submodel.reconstruction).photo_consistency
     gains = [
         (_log_odds_there(judge, move) - across(move.part, log_odds), move)
-        for move in alternative_placements(context, submodel, judge.probability, looks=looks)
+        for move in alternative_placements(context, submodel, log_odds)
     ]
     ordered = sorted(gains, key=lambda one: (-one[0], len(one[1].part), min(one[1].part)))
     return [move for gain, move in ordered if gain > 0]
 
 
 def _log_odds_there(judge: PoseJudge, move: AlternativePlacement) -> float:
-    chance = {pair: judge.probability[pair] for pair in move.across}
-    return sum(log_odds_of_pairs(chance, move.other, move.across - move.other).values())
+    return sum(verified_log_odds(judge.probability, move.other, move.across - move.other).values())
 
 
 def _relocated(

@@ -15,7 +15,6 @@ import scipy.sparse as sp
 
 from retrieval import Pair
 
-from .agreement import AGREED_PX, CONTRADICTED_PX
 from .correlation_clustering import cluster_tree
 
 _MIN_IMAGES = 3
@@ -23,25 +22,6 @@ _CONTRADICTED = 0.5
 """Smallest ratio of the log-odds against the placement of a part to those for it."""
 _SUREST = 0.99
 """Largest probability of a pair: no pair decides alone."""
-
-
-def placement_log_odds(
-    consistency: Mapping[Pair, float], errors_px: Mapping[Pair, float], probability: Mapping[Pair, float]
-) -> dict[Pair, float]:
-    """Log-odds that the images of a pair are rightly placed to each other.
-
-    The consistency of the images, where it is known, and what follows from verified pairs.
-
-    Args:
-        consistency: log-odds of pairs of a model (`photo_consistencies` or `repeatabilities`).
-        errors_px: median distance to the epipolar lines of each verified pair within it.
-        probability: that a pair is true; others count as true.
-    """
-    agreeing = {pair for pair, error in errors_px.items() if error <= AGREED_PX}
-    contradicting = {pair for pair, error in errors_px.items() if error > CONTRADICTED_PX}
-    chance = {pair: probability.get(pair, 1.0) for pair in errors_px}
-    found = log_odds_of_pairs(chance, agreeing, contradicting)
-    return {pair: found.get(pair, 0.0) + consistency.get(pair, 0.0) for pair in {*found, *consistency}}
 
 
 def log_odds_of_pairs(
@@ -76,7 +56,7 @@ def inconsistent_parts(names: Set[str], log_odds: Mapping[Pair, float]) -> set[f
 
     Args:
         names: images of a model.
-        log_odds: of pairs within it (`placement_log_odds`); others count as 0.
+        log_odds: of pairs within it (`pose_consistency.placement`); others count as 0.
     """
     tree = cluster_tree(names, log_odds)
     contradicted = [

@@ -90,11 +90,6 @@ class ModelEvidence:
         """Whether images were compared by what they show."""
         return self.photo_consistency is not None
 
-    @property
-    def consistency(self) -> Mapping[Pair, float]:
-        """Log-odds for the placement of pairs of images to each other: photos know more than points."""
-        return self.repeatability if self.photo_consistency is None else self.photo_consistency
-
 
 def pose_features(evidence: ModelEvidence) -> dict[str, Array]:
     """Features by name, each of all images of `num_points` in their order, (N,).

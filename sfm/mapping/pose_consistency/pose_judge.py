@@ -12,9 +12,9 @@ import pycolmap
 
 from retrieval import Pair
 
-from ..measures.inconsistent_parts import placement_log_odds
 from ..measures.observations import PointTable
 from ..scene.scene import Scene
+from .placement import placement_log_odds
 from .pose_features import ModelEvidence
 from .pose_probability import pose_probabilities
 
@@ -51,8 +51,7 @@ class PoseJudge:
 
     def placement_log_odds(self, model: pycolmap.Reconstruction) -> dict[Pair, float]:
         """Log-odds that the images of a pair of a model are rightly placed to each other."""
-        evidence = self.evidence(model)
-        return placement_log_odds(evidence.consistency, evidence.errors_px, evidence.probability)
+        return placement_log_odds(self.evidence(model))
 
     def right_images(self, model: pycolmap.Reconstruction) -> float:
         """Expected number of images whose pose is right."""

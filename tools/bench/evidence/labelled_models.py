@@ -48,6 +48,8 @@ class LabelledModel:
     """`similar_log_odds` of the same pairs."""
     residual_ratio: float | None = None
     """As the product measures it."""
+    has_true_poses: bool = False
+    """Whether no mapper found the poses."""
 
     @property
     def matrix(self) -> Reals:
@@ -67,9 +69,10 @@ def labelled(entries: Sequence[Mapping[str, str]]) -> list[LabelledModel]:
     for one in entries:
         truth, photos = (Path(one[key]) if one.get(key) else None for key in ("truth", "photos"))
         folder, database = Path(one["models"]), Path(one["database"])
-        found += labelled_models(
+        models = labelled_models(
             one["kind"], truth, database, folder, defers=bool(one["defers"]), photos=photos
         )
+        found += [replace(model, has_true_poses=bool(one.get("true_poses"))) for model in models]
     return found
 
 

@@ -1,11 +1,11 @@
-"""Right and folded models of labelled collections, for `evidence.poses`: of whole runs, and of other mappers.
+"""Right and folded models of labelled collections, for `evidence.poses`: of runs, mappers, and true poses.
 
     python tools/bench evidence.models SETS.json CACHE --parts all half third
 
 SETS.json is as for `evidence.pairs`; a set may name its truth, else it is in its folder. Sets without poses
 are left out. Each part of a set's photos runs as a user's would. COLMAP's incremental mapper, and ours with
-inconsistent pairs trusted, then map the databases of these runs again. What is in CACHE already is kept;
-`models.json` there lists all.
+inconsistent pairs trusted, then map the databases of these runs again; a further model has the true poses.
+What is in CACHE already is kept; `models.json` there lists all.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from harness.arguments import program
 from harness.paths import ROOT
 
+from evidence.true_models import true_model
 from sfm.ingest.discover import discover
 
 _LIMIT_S = 1500
@@ -47,6 +48,8 @@ _MAPPERS: Mapping[str, tuple[str, ...]] = {
     "trusting": ("ours", "--option", "register.inconsistent_pairs=trust"),
 }
 """Arguments of `engines.mapping`, but for the database and the folder."""
+_DEFER = ("run", "true")
+"""Judged as of a run, which grows models without the pairs that are likelier false."""
 
 
 def main() -> None:
@@ -64,10 +67,11 @@ def main() -> None:
         for part in options.parts if truth else ():
             place = options.cache.resolve() / f"{folder.name}-{part}"
             photos = part_of_photos(folder / "images", place / "images", part)
-            for name, models in _made(photos, place).items():
+            for name, models in _made(photos, place, truth).items():
                 paths = {"truth": truth, "database": place / "run/database.db", "models": models}
                 found = {key: str(path) for key, path in {**paths, "photos": photos}.items()}
-                listed.append({"kind": one["kind"], **found, "defers": name == "run"})
+                made = {"defers": name in _DEFER, "true_poses": name == "true"}
+                listed.append({"kind": one["kind"], **found, **made})
                 print(place.name, name, flush=True)
     text = json.dumps(listed, indent=1) + "\n"
     (options.cache / "models.json").write_text(text, encoding="utf-8")
@@ -84,7 +88,7 @@ def part_of_photos(photos: Path, out: Path, part: str) -> Path:
     return out
 
 
-def _made(photos: Path, place: Path) -> dict[str, Path]:
+def _made(photos: Path, place: Path, truth: Path) -> dict[str, Path]:
     """Folders of the models of a run and of the other mappers, by name, of those that made any."""
     common = ["--quiet", "--threads", "1", "--seed", "0", "backend=sift"]
     _once(place / "run", ["-m", "sfm", "run", str(photos), "-o", str(place / "run"), *common])
@@ -92,7 +96,9 @@ def _made(photos: Path, place: Path) -> dict[str, Path]:
     for name, (engine, *more) in _MAPPERS.items() if database.is_file() else ():
         program_of = [str(ROOT / "tools/bench"), "engines.mapping", engine, str(database), str(place / name)]
         _once(place / name, [*program_of, "--seed", "0", "--threads", "1", *more])
-    found = {name: place / name for name in ("run", *_MAPPERS)}
+    if database.is_file() and not (place / "true").exists():
+        true_model(truth, database, photos, place / "true")
+    found = {name: place / name for name in ("run", *_MAPPERS, "true")}
     models = {name: out / "sparse" if (out / "sparse").is_dir() else out for name, out in found.items()}
     return {name: path for name, path in models.items() if any(path.glob("*/images.bin"))}
 

@@ -3,13 +3,15 @@
     python tools/bench evidence.poses MODELS.json --out out/poses.json          # leave one kind out
     python tools/bench evidence.poses MODELS.json --model pose_model.json       # and the fit on all
     python tools/bench evidence.poses MODELS.json --pairs photo_consistency.json # and of pairs of images
+    python tools/bench evidence.poses MODELS.json --placements placement_model.json # and of their placements
     python tools/bench evidence.poses MODELS.json --database-only               # by repeatability, no photos
 
 MODELS.json lists models of any mapper, right and folded ones; `evidence.models` makes them: [{"kind": "desk",
 "truth": "gt.json", "database": "...", "models": "...", "photos": "images", "defers": true}, …]. Without truth
-(null) all images count as right. Beside the probability stands what others have: the number of points that an
-image sees, and its mean reprojection error. A model counts by the root of its number of images, a kind by
-the root of its number of models.
+(null) all images count as right. Models at true poses are in the fit of images, by which models of the same
+photos are compared; that of whole models describes what mappers find. Beside the probability stands what
+others have: the number of points that an image sees, and its mean reprojection error. A model counts by the
+root of its number of images, a kind by the root of its number of models.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from harness.arguments import count, file_to_write, program
 from evidence.kinds import add_without, but
 from evidence.labelled_models import LabelledModel, labelled
 from evidence.logistic import Reals, Truth, auroc, calibration_error, logistic_fit
+from retrieval import Pair
+from sfm.mapping.measures.agreement import AGREED_PX, CONTRADICTED_PX
+from sfm.mapping.measures.inconsistent_parts import log_odds_of_pairs
 from sfm.mapping.measures.residual_ratio import is_bent
 from sfm.mapping.pose_consistency.pose_probability import (
     WRONG_SHARE,
@@ -48,6 +53,7 @@ def main() -> None:
     parser.add_argument("--model", type=file_to_write, help="coefficients of the fit on all")
     parser.add_argument("--pairs", type=file_to_write, help="coefficients of pairs of images, fitted on all")
     parser.add_argument("--database-only", action="store_true", help="as if there were no photos")
+    parser.add_argument("--placements", type=file_to_write, help="coefficients of placements, fitted on all")
     add_without(parser)
     parser.add_argument("--jobs", type=count, default=1, help="processes; default 1")
     options = parser.parse_args()
@@ -74,6 +80,10 @@ def main() -> None:
         options.pairs.write_text(
             json.dumps(pair_model_of(but(models, options.without)), indent=1) + "\n", encoding="utf-8"
         )
+    if options.placements:
+        options.placements.write_text(
+            json.dumps(placement_model_of(but(models, options.without)), indent=1) + "\n", encoding="utf-8"
+        )
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -90,9 +100,10 @@ def fitted(models: Sequence[LabelledModel]) -> PoseModel:
     weights *= np.repeat(of_model, [len(one.truth) for one in models])
     constant, slopes = logistic_fit(matrix, truth, weights)
     usual = matrix[truth].mean(axis=0)
-    lowest = np.array([list(lowest_averages(one.evidence, one.features).values()) for one in models])
-    whole = np.array([one.truth.mean() >= _WHOLE for one in models])
-    whole_constant, whole_slopes = logistic_fit(lowest, whole, of_model)
+    mapped = [one for one in models if not one.has_true_poses]
+    lowest = np.array([list(lowest_averages(one.evidence, one.features).values()) for one in mapped])
+    whole = np.array([one.truth.mean() >= _WHOLE for one in mapped])
+    whole_constant, whole_slopes = logistic_fit(lowest, whole, _kinds_alike(mapped))
     return PoseModel(
         round(constant, 4),
         dict(zip(names, slopes.round(4).tolist(), strict=True)),
@@ -132,6 +143,49 @@ def pair_model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
         "constant": round(constant, 4),
         "slope": round(float(slopes[0]), 4),
     }
+
+
+def placement_model_of(models: Sequence[LabelledModel]) -> dict[str, object]:
+    """The content of `placement_model.json`, fitted on all pairs of images whose photos are compared."""
+    some = [one for one in models if one.pairs]
+    right = np.array([value for one in some for value in one.pairs.values()])
+    weights = np.concatenate([np.full(len(one.pairs), len(one.pairs) ** -0.5) for one in some])
+    columns = {
+        "repeatability": [one.evidence.repeatability.get(pair, 0.0) for one in some for pair in one.pairs],
+        "photo_consistency": [looks_of(one)[pair] for one in some for pair in one.pairs],
+        "weight": [odds.get(pair, 0.0) for one in some for odds in [verified_of(one)] for pair in one.pairs],
+    }
+
+    def coefficients(names: Sequence[str]) -> dict[str, float]:
+        matrix = np.array([columns[name] for name in names]).T
+        constant, slopes = logistic_fit(matrix, right, weights)
+        found = dict(zip(names, slopes.round(2).tolist(), strict=True))
+        return {"constant": round(constant, 2), **found}
+
+    return {
+        "made": "tools/bench/evidence/poses.py --placements",
+        "pairs": len(right),
+        "wrong_pairs": int((~right).sum()),
+        "coefficients": {
+            "with_photos": coefficients(["photo_consistency", "repeatability"]),
+            "without_photos": coefficients(["repeatability"]),
+            "verified_pairs": {"weight": coefficients(["weight"])["weight"]},
+        },
+    }
+
+
+def looks_of(one: LabelledModel) -> Mapping[Pair, float]:
+    """Photo-consistency of the pairs of a model."""
+    return one.evidence.photo_consistency or {}
+
+
+def verified_of(one: LabelledModel) -> Mapping[Pair, float]:
+    """Log-odds of placements by the verified pairs of a model, as if they were independent."""
+    errors_px, chance = one.evidence.errors_px, one.evidence.probability
+    agreeing = {pair for pair, error in errors_px.items() if error <= AGREED_PX}
+    return log_odds_of_pairs(
+        chance, agreeing, {pair for pair, error in errors_px.items() if error > CONTRADICTED_PX}
+    )
 
 
 def left_out(models: Sequence[LabelledModel], *, without: Collection[str] = ()) -> list[dict[str, object]]:
