@@ -5,7 +5,11 @@ import math
 import pytest
 
 from retrieval import Pair
-from sfm.mapping.pose_consistency.placement import placement_log_odds, verified_log_odds
+from sfm.mapping.pose_consistency.placement import (
+    placement_log_odds,
+    usual_consistency,
+    verified_log_odds,
+)
 from sfm.mapping.pose_consistency.pose_features import ModelEvidence
 
 AB, AC, BC, BD = Pair("a", "b"), Pair("a", "c"), Pair("b", "c"), Pair("b", "d")
@@ -69,3 +73,11 @@ def test_all_that_is_known_of_a_pair_is_added() -> None:
 
     assert found[AB] == pytest.approx(by_points_and_photos[AB] + verified_log_odds({AB: 0.9}, [AB], [])[AB])
     assert found[AC] == placement_log_odds(evidence(again={AC: 0.5}))[AC], "its photos were not compared"
+
+
+def test_the_usual_consistency_is_that_of_most_pairs_and_never_against_a_placement() -> None:
+    known = evidence(again={AB: 1.0, AC: 0.8, BC: -3.0}, errors_px={BD: 0.5}, probability={BD: 0.9})
+
+    assert usual_consistency(known) == placement_log_odds(evidence(again={AC: 0.8}))[AC] > 0
+    assert usual_consistency(evidence(again={AB: -3.0, AC: -2.0})) == 0
+    assert usual_consistency(evidence()) == 0

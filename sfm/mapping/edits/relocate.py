@@ -15,7 +15,7 @@ from retrieval import Pair
 
 from ..growing.submodels import MappingContext, Submodel, without_images
 from ..measures.inconsistent_parts import across
-from ..pose_consistency.placement import verified_log_odds
+from ..pose_consistency.placement import usual_consistency, verified_log_odds
 from ..pose_consistency.pose_judge import PoseJudge
 from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
@@ -50,18 +50,19 @@ def _likelier_placements(
 ) -> list[AlternativePlacement]:
     """Placements of parts that are likelier right than the present ones, the largest gain first.
 
-    They are ranked by pairs alone: what images would show of each other is known only after an adjustment,
-    which is slow in large models and mostly in vain.
+    What images would show of each other there is known only after an adjustment, which is slow in large
+    models and mostly in vain. Those of pairs that would agree are taken to show what others of the model do.
     """
+    usual = usual_consistency(judge.evidence(submodel.reconstruction))
     gains = [
-        (_log_odds_there(judge, move) - across(move.part, log_odds), move)
+        (_verified_there(judge, move) + usual * len(move.other) - across(move.part, log_odds), move)
         for move in alternative_placements(context, submodel, log_odds)
     ]
     ordered = sorted(gains, key=lambda one: (-one[0], len(one[1].part), min(one[1].part)))
     return [move for gain, move in ordered if gain > 0]
 
 
-def _log_odds_there(judge: PoseJudge, move: AlternativePlacement) -> float:
+def _verified_there(judge: PoseJudge, move: AlternativePlacement) -> float:
     return sum(verified_log_odds(judge.probability, move.other, move.across - move.other).values())
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
+from statistics import median
 
 from retrieval import Pair
 
@@ -43,6 +44,14 @@ def verified_log_odds(
     agreed, contradicted = set(agreeing), set(contradicting)
     known = {pair: probability.get(pair, 1.0) for pair in agreed | contradicted}
     return {pair: weight * odds for pair, odds in log_odds_of_pairs(known, agreed, contradicted).items()}
+
+
+def usual_consistency(evidence: ModelEvidence) -> float:
+    """Median log-odds of the pairs of a model by points and photos alone; 0 where most look unlike, or none
+    is known.
+    """
+    known = _consistency(evidence)
+    return max(median(known.values()), 0.0) if known else 0.0
 
 
 def _consistency(evidence: ModelEvidence) -> dict[Pair, float]:
