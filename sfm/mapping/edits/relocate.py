@@ -21,7 +21,7 @@ from .alternative_poses import AlternativePlacement, alternative_placements
 from .merge import attach_part
 
 MAX_MOVES = 10
-"""Of parts of one model."""
+"""Of parts of one model, with those that are taken back."""
 
 
 def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
@@ -34,11 +34,15 @@ def relocate_parts(context: MappingContext, submodel: Submodel) -> Submodel:
     judge = context.judge
     if judge is None or submodel.is_depth_only:
         return submodel
-    for _ in range(MAX_MOVES):
+    tries = MAX_MOVES
+    while tries > 0:
         log_odds = judge.placement_log_odds(submodel.reconstruction)
-        moves = _likelier_placements(context, judge, submodel, log_odds)
-        done = (_relocated(context, judge, submodel, move, across(move.part, log_odds)) for move in moves)
-        found = next((moved for moved in done if moved is not None), None)
+        found = None
+        for move in _likelier_placements(context, judge, submodel, log_odds)[:tries]:
+            tries -= 1
+            found = _relocated(context, judge, submodel, move, across(move.part, log_odds))
+            if found is not None:
+                break
         if found is None:
             break
         submodel = found
