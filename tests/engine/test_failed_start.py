@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import sfm
 from sfm.config.schema import Config, Mast3rConfig
@@ -25,6 +27,8 @@ def test_a_run_without_usable_photos_leaves_no_folder_that_it_made(tmp_path: Pat
 
 def test_a_run_without_the_weights_that_it_needs_leaves_no_folder_that_it_made(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photos/a.jpg")
     missing = Mast3rConfig(weights_dir=str(tmp_path / "none"))
 
     with pytest.raises(WeightsError):
