@@ -166,9 +166,29 @@ def _windows(text: str, count: int, fields: list[str], offsets: Callable[[int], 
 
 def _one_reference(text: str, count: int, fields: list[str]) -> PairGraph:
     reference = _number(text, fields[0]) if fields else 0
-    if len(fields) > 1 or reference >= max(count, 1):
+    if len(fields) > 1:
         raise _unknown(text)
+    _check_reference(text, reference, count)
     return PairGraph({(reference, j): Reason.USER for j in range(count) if j != reference})
+
+
+def check_pair_graph(text: str, count: int) -> None:
+    """Refuse a graph that `count` images cannot have, before anything is known of them.
+
+    Raises:
+        RetrievalError: a reference image that there is not.
+    """
+    kind, *fields = text.split("-")
+    if kind == "oneref" and fields and fields[0].isdigit():
+        _check_reference(text, int(fields[0]), count)
+
+
+def _check_reference(text: str, reference: int, count: int) -> None:
+    if reference >= max(count, 1):
+        raise RetrievalError(
+            f"pair graph {text!r}: there is no photo {reference}; the {count} photos are numbered 0 to "
+            f"{count - 1} in the order of their names"
+        )
 
 
 def _filtered(graph: PairGraph, count: int, reach: int, *, cyclic: bool) -> PairGraph:

@@ -25,7 +25,8 @@ _STRICT = 0.5
     "--as",
     "surface",
     type=click.Choice(["points", "mesh"]),
-    help="Also write scene.glb, depth/ and confidence/ (preset scene does), as points or textured surfaces.",
+    help="Also write scene.glb, depth/ and confidence/ (preset scene does), as points or textured surfaces. "
+    "`sfm export --to views` makes them with other cameras, confidence, frame or size.",
 )
 def run_command(request: Request, *, strict: bool, surface: Literal["points", "mesh"] | None) -> None:
     """Reconstruct a folder of photos; run again to continue or to add photos.

@@ -7,22 +7,28 @@ from collections.abc import Mapping
 
 _GRAPH = "retrieval.mast3r_sfm_graph"
 _VIEWS = "`sfm export --to views`"
+_WEIGHTS = "mast3r.weights=FILE or FOLDER"
 
 HERE: Mapping[str, str] = {
+    "model_name": f"{_WEIGHTS}, which `sfm weights` finds or fetches",
+    "retrieval_model": f"found beside {_WEIGHTS}",
     "scenegraph_type": f"{_GRAPH}=complete, swin-K, logwin-K, oneref-R or retrieval-A-K",
+    "scenegraph": f"{_GRAPH}=complete, swin-K, logwin-K, oneref-R or retrieval-A-K",
     "winsize": f"K of {_GRAPH}=swin-K",
     "win_cyclic": f"{_GRAPH}=swin-K, which closes the circle, or swin-K-noncyclic",
     "refid": f"R of {_GRAPH}=oneref-R",
     "optim_level": "alignment.level",
+    "opt_depth": "alignment.level=refine+depth, or refine without it",
     "shared_intrinsics": "images.camera_sharing=single",
     "lr1": "internal.alignment.lr1",
     "niter1": "internal.alignment.niter1",
     "lr2": "internal.alignment.lr2",
     "niter2": "internal.alignment.niter2",
+    "kinematic_mode": "internal.alignment.kinematic",
     "matching_conf_thr": "internal.alignment.matching_conf_thr",
     "subsample": "internal.mast3r.subsample_px",
     "min_conf_thr": f"--min-confidence of {_VIEWS}",
-    "as_pointcloud": f"--as points or mesh of {_VIEWS}",
+    "as_pointcloud": f"--as points or mesh of {_VIEWS} and of `sfm run`",
     "cam_size": f"--camera-size of {_VIEWS}",
     "transparent_cams": f"--plain-cameras of {_VIEWS}",
 }

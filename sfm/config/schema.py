@@ -138,8 +138,7 @@ class Mast3rConfig:
     """Infer all pairs in both directions and keep sums over all their points, as register.mapper=alignment
     always does. `sfm extend` sets it for models made so."""
     depth: Literal["never", "few", "all"] = "few"
-    """Depth of photos, for low overlap and metric scale: never; few: of each photo from its first few kept
-    pairs;
+    """Depth of photos, for low overlap and metric scale: never; few: from a photo's first few kept pairs;
     all: of both photos of every kept pair."""
     depth_pairs_per_photo: Annotated[int, Ge(1), "internal"] = 2
     """With depth=few: kept pairs that depth of a photo is taken from."""
@@ -150,9 +149,8 @@ class Mast3rConfig:
     max_matches: Annotated[int, Ge(16), "internal"] = 4096
     """Matches a pair."""
     tracks: Annotated[Literal["canonical", "naive", "union-find"], "internal"] = "canonical"
-    """How matches of pairs become keypoints of photos: canonical keypoints, transferred along the local
-    affine field. For comparison, naive: rounded to whole network pixels; union-find: the same without tracks
-    that hold two keypoints of a photo."""
+    """How matches become keypoints: canonical keypoints, transferred by the local affine field. To compare,
+    naive: rounded to network pixels; union-find: the same without tracks of two keypoints of a photo."""
     snap_to_sift: bool = False
     """Move new keypoints onto SIFT corners within a network pixel."""
     refine_matches: bool = False
@@ -165,11 +163,9 @@ class Mast3rConfig:
     """Folder of a scene rendered with depth (tools/render_scene.py --depth) that answers in place of the
     network; for tests."""
     oracle_wrong_matches: Annotated[float, Ge(0), Le(1), "internal"] = 0.0
-    """With oracle: share of the patches of each view that exchange their descriptors, for confident wrong
-    matches; for tests."""
+    """With oracle: share of patches that exchange their descriptors, for wrong matches; for tests."""
     oracle_noise: Annotated[float, Ge(0), "internal"] = 1.0
-    """With oracle: its noise (matches 0.2 network pixels, depth 1 %, scale of a direction 2 %) times this;
-    for tests."""
+    """With oracle: its noise (matches 0.2 px, depth 1 %, scale of a direction 2 %) times this; for tests."""
     oracle_sky: Annotated[float | None, "internal"] = None
     """With oracle: where sky is put, in depths of the farthest things of its photo; null puts all of it very
     far away, straight ahead; for tests."""
@@ -256,11 +252,11 @@ class AlignmentConfig:
         Literal["hclust-ward", "hclust-single", "hclust-complete", "hclust-average", "mst"], "internal"
     ] = "hclust-ward"
     """The tree along which poses are relative: by clustering of the photos, or the maximum spanning tree."""
-    lr1: Annotated[float, Gt(0), "internal"] = 0.07
+    lr1: Annotated[float, Gt(0), Le(10), "internal"] = 0.07
     """Learning rate of the coarse stage, which brings matched points together."""
     niter1: Annotated[int, Ge(0), "internal"] = 300
     """Steps of the coarse stage."""
-    lr2: Annotated[float, Gt(0), "internal"] = 0.01
+    lr2: Annotated[float, Gt(0), Le(10), "internal"] = 0.01
     """Learning rate of the fine stage, which minimises reprojection errors."""
     niter2: Annotated[int, Ge(0), "internal"] = 300
     """Steps of the fine stage."""
@@ -273,9 +269,8 @@ class AlignmentConfig:
     matching_conf_thr: Annotated[float, Ge(0), "internal"] = 0.0
     """Pairs without a correspondence that is more confident are held together by their pointmaps alone."""
     refine: Literal["ba", "none"] = "ba"
-    """ba: models end with bundle adjustment, as those of mapper graph do; none: poses and intrinsics stay as
-    aligned, which is what MASt3R-SfM gives; each photo then has a pinhole camera of its own, unless
-    images.camera_model or images.camera_sharing says otherwise."""
+    """ba: models end with bundle adjustment, as with mapper graph; none: as aligned, as MASt3R-SfM's; each
+    photo then has its own pinhole camera, unless images.camera_model or camera_sharing says otherwise."""
     initialise: Annotated[bool, "internal"] = True
     """Let mapper graph start a model by alignment from up to eight photos that no pair of photos starts."""
     precision: Annotated[Literal["fp32", "fp64"], "internal"] = "fp32"

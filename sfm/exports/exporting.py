@@ -128,13 +128,13 @@ def check_format(to: str, depth: DepthOptions | None) -> None:
         )
     if depth is not None and depth.scene.surface == "mesh" and to != "views":
         raise ConfigError(f"the export format {to} has no mesh", hint="take views")
+    if depth is not None and depth.scene != SceneOptions() and to not in _SCENES:
+        raise ConfigError(f"the export format {to} has no scene.glb", hint=f"take {_or(_SCENES)}")
     if depth is not None and not FORMATS[to].has_depth:
         known = _or(name for name, form in FORMATS.items() if form.has_depth)
         raise ConfigError(f"the export format {to} has no depth, nor options of it", hint=f"take {known}")
     if depth is not None and depth.metres and to != "views":
         raise ConfigError(f"the export format {to} keeps the unit of the model; only views can be in metres")
-    if depth is not None and depth.scene != SceneOptions() and to not in _SCENES:
-        raise ConfigError(f"the export format {to} has no scene.glb", hint=f"take {_or(_SCENES)}")
 
 
 def _refuse_panoramas(source: Source, to: str) -> None:

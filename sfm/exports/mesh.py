@@ -80,6 +80,8 @@ class Surfaces:
 
 def _triangles(smooth: Mask, kept: Mask) -> NDArray[np.int64]:
     """(T, 3) pixels by row, of all squares of four smooth pixels that are not all left out."""
+    if min(kept.shape) < 2:
+        return np.empty((0, 3), np.int64)
     whole, some = (sliding_window_view(mask, (2, 2)) for mask in (smooth, kept))
     rows, columns = np.nonzero(whole.all(axis=(2, 3)) & some.any(axis=(2, 3)))
     width = kept.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -39,8 +40,8 @@ class SceneOptions:
         for name, words in (("surface", get_args(Surface)), ("frame", get_args(Frame))):
             if getattr(self, name) not in words:
                 raise ConfigError(f"{name} must be {' or '.join(words)}, not {getattr(self, name)!r}")
-        if self.camera_size is not None and not self.camera_size >= 0:
-            raise ConfigError(f"camera_size must be at least 0, not {self.camera_size}")
+        if self.camera_size is not None and not 0 <= self.camera_size < math.inf:
+            raise ConfigError(f"camera_size must be finite and at least 0, not {self.camera_size}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class DepthOptions:
 
     def __post_init__(self) -> None:
         for name, least in (("min_confidence", 0), ("max_points", 1), ("pairs_per_view", 1)):
-            if not getattr(self, name) >= least:
-                raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}")
+            if not least <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be finite and at least {least}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)

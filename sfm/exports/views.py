@@ -54,6 +54,7 @@ def write_views(source: Source, folder: Path) -> Mapping[str, str]:
             on_view=surfaces.add if options.scene.surface == "mesh" else nothing,
         )
         write_cloud_ply(cloud, folder / "points.ply")
+        _warn_of_nothing(cloud, surfaces if options.scene.surface == "mesh" else None, options)
         write_glb(
             depths.model,
             cloud,
@@ -74,6 +75,22 @@ def write_views(source: Source, folder: Path) -> Mapping[str, str]:
     for name, why in depths.left_out.items():
         log.warning("%s: no depth: %s", name, why)
     return stems
+
+
+def _warn_of_nothing(cloud: Cloud, surfaces: Surfaces | None, options: DepthOptions) -> None:
+    """Say why a scene shows no points, or no surface."""
+    if not cloud.num_confident:
+        log.warning(
+            "no pixel of any photo has a confidence of %g: the cloud is empty; a smaller min_confidence "
+            "keeps more (the network's confidences start at 1)",
+            options.min_confidence,
+        )
+    elif surfaces is not None and not surfaces.found:
+        log.warning(
+            "the mesh has no triangle, so that scene.glb shows points: with %d pixels between corners, no "
+            "four neighbours lie on a surface; more points bring corners closer together",
+            surfaces.step,
+        )
 
 
 def _num_pixels(grids: Mapping[str, Grid]) -> int:

@@ -84,7 +84,7 @@ def read_photo_intrinsics(path: Path) -> PhotoIntrinsics:
                 raise InputError(f"{where}: {shown(photo)} must be flat, not EQUIRECTANGULAR")
             continue
         if len(words) != len(_LINE.split()):
-            raise InputError(f"{where}: {len(words)} values; wanted {_OR_LINE}")
+            raise InputError(f"{where}: {len(words)} values", hint=f"a line a photo: {_OR_LINE}")
         width, height = (_side(where, word) for word in words[5:])
         params = checked_params(where, "PINHOLE", (width, height), words[1:5])
         cameras[photo] = KnownCamera("PINHOLE", (width, height), params)

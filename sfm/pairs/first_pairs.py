@@ -8,7 +8,7 @@ from typing import Any
 from retrieval import Edge, Pair, Reason, RetrievalConfig, SceneGraph
 from retrieval.builders import build_scene_graph
 from retrieval.hits import ImageIndex
-from retrieval.mast3r_sfm_graph import needs_similarity
+from retrieval.mast3r_sfm_graph import check_pair_graph, needs_similarity
 from retrieval.query_expansion import ExpandedRanking
 from sfm.colmap.database import FeatureDatabase
 from sfm.files.atomic import atomic_write_bytes, atomic_write_json
@@ -77,6 +77,17 @@ def propose_pairs(
         )
     publish_graph(graph, cache_dir, events)
     return graph, ranking(index, config)
+
+
+def check_first_graph(config: RetrievalConfig, num_photos: int) -> None:
+    """Refuse a first scene graph that so many photos cannot have, before any is described.
+
+    Raises:
+        InputError: saying why.
+    """
+    if "mast3r-sfm" in config.modes:
+        with errors_for_users():
+            check_pair_graph(config.mast3r_sfm_graph, num_photos)
 
 
 def publish_graph(graph: SceneGraph, cache_dir: Path, events: EventSink) -> None:

@@ -19,6 +19,7 @@ from sfm.geometry.photo_pair.intrinsics_error import intrinsics_covariance
 from sfm.geometry.photo_pair.pose import metric_pose
 from sfm.geometry.photo_pair.values import Method, PairObservations
 from sfm.ingest import ingest
+from sfm.ingest.decode import open_photo
 from sfm.ingest.discover import found_file
 from sfm.ingest.names import model_name
 from sfm.ingest.photo_intrinsics import PhotoIntrinsics, read_photo_intrinsics
@@ -147,6 +148,14 @@ def _check_paths(paths: Sequence[Path]) -> None:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
             raise InputError(f"{path} {what}", hint="--reference and --query take a photo each")
+    try:
+        with open_photo(paths[0]):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{paths[0]} cannot be used as reference: it is no photo that can be read",
+            hint="--reference and --query take a photo each",
+        ) from error
     if paths[0] in paths[1:]:
         raise InputError(f"{paths[0]} is both the reference and a query", hint="give another photo as query")
 

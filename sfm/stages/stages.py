@@ -18,7 +18,7 @@ from sfm.ingest.photo_positions import with_positions
 from sfm.ingest.stage import needed_photos
 from sfm.loop import LoopResult, Models, Rank, run_closed_loop
 from sfm.pairs.failed_pairs import FailedPairs
-from sfm.pairs.first_pairs import earlier_edges, propose_pairs
+from sfm.pairs.first_pairs import check_first_graph, earlier_edges, propose_pairs
 from sfm.stages.known_poses import with_known_cameras
 from sfm.stages.masked_overlays import with_known_overlays
 from sfm.stages.recognised_lenses import with_known_lenses
@@ -40,6 +40,7 @@ def described(
 ) -> tuple[Collection, FeatureDatabase]:
     """The first two stages: the photos read, and described."""
     found = ingested(session, photos, min_photos=min_photos)
+    check_first_graph(session.config.retrieval, len(found.photos))
     return with_features(session, found, min_photos=min_photos)
 
 
@@ -103,7 +104,11 @@ def _without(collection: Collection, failed: Mapping[str, str], min_photos: int)
 def proposed_pairs(
     session: PhotoSession, collection: Collection, database: FeatureDatabase
 ) -> tuple[SceneGraph, Rank]:
-    """Stage: the pairs worth matching, and a ranking of photos by how alike they are for later requests."""
+    """Stage: the pairs worth matching, and a ranking of photos by how alike they are for later requests.
+
+    Raises:
+        InputError: there is no pair, and the closed loop, which would ask for more, does not follow.
+    """
     with session.stage("retrieve") as counts:
         graph, rank = propose_pairs(
             collection,
@@ -115,13 +120,23 @@ def proposed_pairs(
             events=session.workspace.events,
         )
         counts.update(pairs=len(graph), components=len(graph.components()))
+    if not len(graph) and not _loop_follows(session.config):
+        options = session.config.retrieval
+        form = f" with mast3r_sfm_graph={options.mast3r_sfm_graph}" if "mast3r-sfm" in options.modes else ""
+        raise InputError(
+            f"retrieval.mode={options.mode}{form} gives the {len(collection.photos)} photos no pair",
+            hint="choose other pairs, such as those of retrieval.mode=exhaustive",
+        )
     return graph, rank
 
 
 def first_graph_options(config: Config) -> RetrievalConfig:
     """Options of the first scene graph: thinner where the closed loop follows."""
-    loop_follows = config.register.max_rounds > 0 and config.register.poses is None
-    return config.retrieval.before_loop() if loop_follows else config.retrieval
+    return config.retrieval.before_loop() if _loop_follows(config) else config.retrieval
+
+
+def _loop_follows(config: Config) -> bool:
+    return config.register.max_rounds > 0 and config.register.poses is None
 
 
 def matched(

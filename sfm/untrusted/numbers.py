@@ -38,7 +38,7 @@ def checked_real(value: object, where: str) -> float:
     """
     found = real(value)
     if found is None:
-        raise InputError(f"{where}: {shown(value)} is not a number")
+        raise InputError(f"{where}: {shown(value)} is not a number", hint="write it as in 1234.5 or 1.2e3")
     return found
 
 

@@ -161,6 +161,20 @@ def test_what_cannot_be_is_said(
     assert message in done.stderr
 
 
+def test_a_reference_that_is_no_photo_is_named_before_weights(
+    scene: Path, sfm_command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.jpg").write_text("words")
+    query = scene / "images" / "photo_02.jpg"
+
+    done = sfm_command(
+        "localize", "--reference", tmp_path / "notes.jpg", "--query", query, f"mast3r.weights_dir={tmp_path}"
+    )
+
+    assert done.returncode == 3
+    assert f"{tmp_path / 'notes.jpg'} cannot be used as reference: it is no photo" in done.stderr
+
+
 @pytest.mark.parametrize("missing", ["--reference", "--query"])
 def test_reference_and_query_belong_together(scene: Path, sfm_command: Command, missing: str) -> None:
     given = "--query" if missing == "--reference" else "--reference"

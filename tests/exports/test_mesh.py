@@ -4,7 +4,9 @@ import numpy as np
 import pycolmap
 import pytest
 
+from sfm.errors import ConfigError
 from sfm.exports.mesh import Surface, Surfaces
+from sfm.exports.source import DepthOptions, SceneOptions
 from sfm.exports.view_maps import Grid, ViewMap
 
 SIZE = (12, 9)
@@ -101,3 +103,18 @@ def test_corners_stay_below_their_bound() -> None:
 
     assert surfaces.step == 3
     assert Surfaces.limited(surfaces.colours, 1000, 1000).step == 1
+
+
+@pytest.mark.parametrize("step", [9, 12, 40])
+def test_corners_in_one_row_or_one_alone_make_nothing(step: int) -> None:
+    view = a_view(np.full(SIZE[::-1], 4.0))
+
+    assert surface_of(view, np.ones(SIZE[::-1], bool), step) == []
+
+
+@pytest.mark.parametrize("options", [{"camera_size": float("inf")}, {"camera_size": float("nan")}])
+def test_sizes_of_cameras_are_finite(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="camera_size must be finite and at least 0"):
+        SceneOptions(**options)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="min_confidence must be finite and at least 0"):
+        DepthOptions(min_confidence=options["camera_size"])

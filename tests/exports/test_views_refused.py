@@ -109,10 +109,31 @@ def test_the_command_replaces_its_own_export_alone(scene: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--min-confidence", "1e9"], "no pixel of any photo has a confidence of 1e+09: the cloud is empty"),
+        (["--as", "mesh", "--points", "1"], "the mesh has no triangle, so that scene.glb shows points"),
+    ],
+)
+def test_a_scene_of_nothing_is_told_of(
+    scene: Path, tmp_path: Path, options: list[str], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace(scene, tmp_path / "out")
+
+    done = CliRunner().invoke(main, ["export", str(tmp_path / "out"), "--to", "views", *options])
+
+    assert done.exit_code == 0
+    assert words in caplog.text
+    assert (tmp_path / "out" / "export" / "views" / "scene.glb").is_file()
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--to", "ply", "--full-size"], "ply has no depth"),
         (["--to", "nerfstudio", "--metres"], "only views can be in metres"),
+        (["--to", "3dgs", "--frame", "first-camera"], "3dgs has no scene.glb\nhint: take views or dense"),
+        (["--to", "views", "--camera-size", "inf"], "camera_size must be finite"),
         (["--to", "txt", "elsewhere"], "unexpected argument 'elsewhere'"),
         (["--to", "views", "mast3r.size=3"], "mast3r.size"),
         (["--to", "views", "--pairs-per-view", "0"], "pairs-per-view"),

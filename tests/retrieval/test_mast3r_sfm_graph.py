@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import RetrievalError
-from retrieval.mast3r_sfm_graph import pair_graph, retrieval_graph
+from retrieval.mast3r_sfm_graph import check_pair_graph, pair_graph, retrieval_graph
 from retrieval.scene_graph import Pair, Reason, SceneGraph
 
 BENCH = str(Path(__file__).resolve().parents[2] / "tools" / "bench")
@@ -92,7 +92,7 @@ def test_no_image_is_paired_with_itself_or_one_that_is_not_there(text: str, coun
 @pytest.mark.parametrize(
     "text",
     [
-        "", "nearest-3", "complete-2", "swin-x", "swin-2-3", "swin--1", "logwin-2-cyclic", "oneref-7",
+        "", "nearest-3", "complete-2", "swin-x", "swin-2-3", "swin--1", "logwin-2-cyclic",
         "oneref-1-2", "retrieval-3", "retrieval-20-1-10-1", "retrieval--3-2",
         "retrieval-a-b", "swin-99999999999999999999",
     ],
@@ -100,6 +100,14 @@ def test_no_image_is_paired_with_itself_or_one_that_is_not_there(text: str, coun
 def test_other_strings_are_refused_with_the_ones_there_are(text: str) -> None:
     with pytest.raises(RetrievalError, match="is none of complete, swin-K"):
         pair_graph(text, 5, similarity=np.eye(5))
+
+
+@pytest.mark.parametrize("text", ["oneref-5", "oneref-7-seq2"])
+def test_a_reference_that_is_not_there_is_refused_with_those_there_are(text: str) -> None:
+    for refusing in (pair_graph, check_pair_graph):
+        with pytest.raises(RetrievalError, match=r"no photo [57]; the 5 photos are numbered 0 to 4"):
+            refusing(text, 5)
+    check_pair_graph("oneref-4-seq2", 5)
 
 
 @pytest.mark.parametrize("reach", ["", "seq", "abc2", "seq-1", "cyc2.5", "seq2-cyc2", "seq1234567890"])
