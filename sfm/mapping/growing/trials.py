@@ -43,7 +43,8 @@ def best_model(
 
     Trials end as soon as one registers every candidate and contradicts few pairs, or two register the same
     images. `journal` records the discarded ones. If seeds fail and images have depth, tracks of two images
-    are used, then a model from depth alone, which goes before one without parallax.
+    are used. A model without parallax, or of part of the images, counts beside one from depth alone and an
+    aligned one; the pairs decide.
     """
     if len(candidates) == 2:  # all of their tracks have length 2
         context = replace(context, options=with_two_view_tracks(context.options))
@@ -57,14 +58,15 @@ def best_model(
         settled_second = _settled(relaxed, second)
         if _larger(settled, settled_second) is settled_second:
             found, settled = second, settled_second
-    if found and settled and _has_parallax(context, settled):
+    has_parallax = settled is not None and _has_parallax(context, settled)
+    if found and settled and has_parallax:
         if is_complete(settled, candidates):
             return found
         if is_complete(found, candidates) and not _is_undetermined(context, found):
             return found
-        other = _without_seed(context, candidates)
-        return max(filter(None, (found, other)), key=partial(_evidence, context, candidates))
-    best = _larger(_without_seed(context, candidates), settled)
+    of_seeds = found if has_parallax else settled
+    models = list(filter(None, (_without_seed(context, candidates), of_seeds)))
+    best = max(models, key=partial(_evidence, context, candidates), default=None)
     unchanged = best is not None and found is not None and best is settled and found.names == settled.names
     return found if unchanged else best
 
@@ -96,11 +98,16 @@ def _larger(first: Submodel | None, second: Submodel | None) -> Submodel | None:
 
 
 def _without_seed(context: MappingContext, candidates: Set[str]) -> Submodel | None:
-    """A model of images that no seed starts: from depth, or aligned; the one that fewer pairs contradict."""
+    """A model of images that no seed starts: from depth, or aligned; the one that pairs agree with more.
+
+    Of models with as many images, the one that fewer pairs contradict.
+    """
     lifted = _depth_only_model(context, candidates)
     aligned = _aligned_model(context, candidates)
-    if lifted is None or aligned is None or len(aligned.names) != len(lifted.names):
-        return _larger(lifted, aligned)
+    if lifted is None or aligned is None:
+        return lifted or aligned
+    if len(aligned.names) != len(lifted.names):
+        return max(lifted, aligned, key=partial(_evidence, context, candidates))
     return aligned if judged(context, aligned).contradicted < judged(context, lifted).contradicted else lifted
 
 
