@@ -10,6 +10,9 @@ _VIEWS = "`sfm export --to views`"
 _WEIGHTS = "mast3r.weights=FILE or FOLDER"
 
 HERE: Mapping[str, str] = {
+    "weights": "mast3r.weights",
+    "device": "mast3r.device",
+    "image_size": "mast3r.image_size",
     "model_name": f"{_WEIGHTS}, which `sfm weights` finds or fetches",
     "retrieval_model": f"found beside {_WEIGHTS}",
     "scenegraph_type": f"{_GRAPH}=complete, swin-K, logwin-K, oneref-R or retrieval-A-K",
@@ -41,7 +44,7 @@ NOT_HERE: Mapping[str, str] = {
 
 def of_the_demo(name: str) -> str | None:
     """For a message, what an option of the demo is here; None for other names."""
-    if name in HERE and HERE[name].startswith("internal."):
+    if name in HERE and HERE[name].startswith(("internal.", "mast3r.")) and " " not in HERE[name]:
         return f"is an option of MASt3R-SfM's demo (did you mean '{HERE[name]}'?)"
     if name in HERE:
         return f"is an option of MASt3R-SfM's demo; here it is {HERE[name]}"
