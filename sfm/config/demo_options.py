@@ -6,6 +6,7 @@ The names are the demo's; a value is an option of ours, an option of a command, 
 from collections.abc import Mapping
 
 _GRAPH = "retrieval.mast3r_sfm_graph"
+_GRAPHS = f"{_GRAPH}=complete, swin-K, logwin-K, oneref-R or retrieval-A-K"
 _VIEWS = "`sfm export --to views`"
 _WEIGHTS = "mast3r.weights=FILE or FOLDER"
 
@@ -15,8 +16,8 @@ HERE: Mapping[str, str] = {
     "image_size": "mast3r.image_size",
     "model_name": f"{_WEIGHTS}, which `sfm weights` finds or fetches",
     "retrieval_model": f"found beside {_WEIGHTS}",
-    "scenegraph_type": f"{_GRAPH}=complete, swin-K, logwin-K, oneref-R or retrieval-A-K",
-    "scenegraph": f"{_GRAPH}=complete, swin-K, logwin-K, oneref-R or retrieval-A-K",
+    "scenegraph_type": _GRAPHS,
+    "scenegraph": _GRAPHS,
     "winsize": f"K of {_GRAPH}=swin-K",
     "win_cyclic": f"{_GRAPH}=swin-K, which closes the circle, or swin-K-noncyclic",
     "refid": f"R of {_GRAPH}=oneref-R",

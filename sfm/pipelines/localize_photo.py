@@ -45,6 +45,7 @@ _CONVENTION = (
     "X_cam = exp(r) R_cw X_world + t_cw + d"
 )
 _NO_METRES = "one photo gives metres only by the depth that a network sees in it"
+_PHOTO_EACH = "--reference and --query take a photo each"
 _HINT = (
     "backend=mast3r (`sfm weights` says how to get its weights); or make a model of several photos (sfm run) "
     "and localise against that: sfm localize MODEL PHOTOS -o OUT"
@@ -147,14 +148,14 @@ def _check_paths(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
-            raise InputError(f"{path} {what}", hint="--reference and --query take a photo each")
+            raise InputError(f"{path} {what}", hint=_PHOTO_EACH)
     try:
         with open_photo(paths[0]):
             pass
     except OSError as error:
         raise InputError(
             f"{paths[0]} cannot be used as reference: it is no photo that can be read",
-            hint="--reference and --query take a photo each",
+            hint=_PHOTO_EACH,
         ) from error
     if paths[0] in paths[1:]:
         raise InputError(f"{paths[0]} is both the reference and a query", hint="give another photo as query")

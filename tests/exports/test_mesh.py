@@ -112,9 +112,9 @@ def test_corners_in_one_row_or_one_alone_make_nothing(step: int) -> None:
     assert surface_of(view, np.ones(SIZE[::-1], bool), step) == []
 
 
-@pytest.mark.parametrize("options", [{"camera_size": float("inf")}, {"camera_size": float("nan")}])
-def test_sizes_of_cameras_are_finite(options: dict[str, float]) -> None:
+@pytest.mark.parametrize("size", [float("inf"), float("nan")])
+def test_sizes_of_cameras_are_finite(size: float) -> None:
     with pytest.raises(ConfigError, match="camera_size must be finite and at least 0"):
-        SceneOptions(**options)  # type: ignore[arg-type]
+        SceneOptions(camera_size=size)
     with pytest.raises(ConfigError, match="min_confidence must be finite and at least 0"):
-        DepthOptions(min_confidence=options["camera_size"])
+        DepthOptions(min_confidence=size)
