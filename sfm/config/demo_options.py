@@ -19,7 +19,7 @@ HERE: Mapping[str, str] = {
     "scenegraph_type": _GRAPHS,
     "scenegraph": _GRAPHS,
     "winsize": f"K of {_GRAPH}=swin-K",
-    "win_cyclic": f"{_GRAPH}=swin-K, which closes the circle, or swin-K-noncyclic",
+    "win_cyclic": f"{_GRAPH}=swin-K or logwin-K, which close the circle; with -noncyclic they do not",
     "refid": f"R of {_GRAPH}=oneref-R",
     "optim_level": "alignment.level",
     "opt_depth": "alignment.level=refine+depth, or refine without it",

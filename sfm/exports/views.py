@@ -85,6 +85,14 @@ def _warn_of_nothing(cloud: Cloud, surfaces: Surfaces | None, options: DepthOpti
             "keeps more (the network's confidences start at 1)",
             options.min_confidence,
         )
+    elif not len(cloud.xyz):
+        log.warning(
+            "the cloud is empty: of %d confident pixels %d lie at a jump in depth and %d before what another "
+            "photo sees; the depth or the poses are wrong",
+            cloud.num_confident,
+            cloud.num_edges,
+            cloud.num_conflicts,
+        )
     elif surfaces is not None and not surfaces.found:
         log.warning(
             "the mesh has no triangle, so that scene.glb shows points: with %d pixels between corners, no "

@@ -73,7 +73,7 @@ def _lines(path: Path) -> list[str]:
 
 def _parse_line(where: str, words: Sequence[str]) -> tuple[int, KnownCamera]:
     camera = camera_of_words(where, words, "CAMERA_ID")
-    return _whole_number(where, words[0]), camera
+    return _whole_number(where, words[0], "CAMERA_ID numbers the cameras from 1 on"), camera
 
 
 def camera_of_words(where: str, words: Sequence[str], first: str) -> KnownCamera:
@@ -87,14 +87,15 @@ def camera_of_words(where: str, words: Sequence[str], first: str) -> KnownCamera
     model = words[1]
     if model not in _MODELS:
         raise InputError(f"{where}: unknown camera model {shown(model)}", hint=f"one of {', '.join(_MODELS)}")
-    width, height = (_whole_number(where, word) for word in words[2:4])
+    hint = "width and height of the photos, in pixels"
+    width, height = (_whole_number(where, word, hint) for word in words[2:4])
     return KnownCamera(model, (width, height), checked_params(where, model, (width, height), words[4:]))
 
 
-def _whole_number(where: str, word: str) -> int:
+def _whole_number(where: str, word: str, hint: str) -> int:
     value = whole(word, low=1)
     if value is None:
-        raise InputError(f"{where}: {shown(word)} is not a positive whole number below 2^31")
+        raise InputError(f"{where}: {shown(word)} is not a positive whole number below 2^31", hint=hint)
     return value
 
 
@@ -108,7 +109,8 @@ def checked_params(where: str, model: str, size: Size, words: Sequence[str]) -> 
     names = [name.strip() for name in camera.params_info.split(",")]
     if len(words) != len(names):
         raise InputError(
-            f"{where}: {model} takes {len(names)} parameters ({', '.join(names)}), not {len(words)}"
+            f"{where}: {model} takes {len(names)} parameters ({', '.join(names)}), not {len(words)}",
+            hint="in this order, as COLMAP writes them; lengths in pixels of these photos",
         )
     params = tuple(_real_number(where, word) for word in words)
     focals = [params[i] for i in camera.focal_length_idxs()]

@@ -12,10 +12,12 @@ from PIL import Image
 
 from sfm.cli import main
 from sfm.errors import ConfigError, InputError, ReconstructionError, WeightsError
+from sfm.exports.dense_cloud import Cloud
 from sfm.exports.depth_set import Fit, ViewRecord
 from sfm.exports.exporting import export
 from sfm.exports.source import DepthOptions
 from sfm.exports.view_files import png_unit
+from sfm.exports.views import _warn_of_nothing
 from tests.exports.rendered import UNIT_M, description, maps, off_surfaces, workspace, world
 
 
@@ -125,6 +127,15 @@ def test_a_scene_of_nothing_is_told_of(
     assert done.exit_code == 0
     assert words in caplog.text
     assert (tmp_path / "out" / "export" / "views" / "scene.glb").is_file()
+
+
+def test_a_cloud_of_conflicts_alone_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    none = np.zeros((0, 3), np.float32)
+    cloud = Cloud(none, none.astype(np.uint8), none[:, 0], 50, 20, 30, 0.0)
+
+    _warn_of_nothing(cloud, None, DepthOptions())
+
+    assert "of 50 confident pixels 20 lie at a jump in depth and 30 before what another photo" in caplog.text
 
 
 @pytest.mark.parametrize(
